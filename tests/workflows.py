@@ -29,7 +29,7 @@ from bellcast.kernel.outbound.port import Http, Response
 from bellcast.preferences.types import Channel
 from bellcast.recipients.types import RecipientFields
 from bellcast.server.wire_workflows import WorkflowParts
-from bellcast.storage.store import Store
+from tests.store import Store
 from bellcast.webhooks.types import NoWebhooks
 from bellcast.workflows.calls import StepFunction
 from bellcast.workflows.tasks import Task
@@ -126,7 +126,7 @@ class WorkflowWorld:
             shares_runs=shares_runs,
         )
         self.engines = Context(
-            store=store,
+            db=store,
             broker=broker,
             clock=clock,
             new_id=ids.new,

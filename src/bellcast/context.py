@@ -12,8 +12,8 @@ from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.storage.store import Store
 from bellcast.topics.types import EventReactions, NoReactions
 from bellcast.webhooks.types import NoWebhooks, WebhookSink
 
@@ -21,10 +21,11 @@ from bellcast.webhooks.types import NoWebhooks, WebhookSink
 class Context(Struct, frozen=True):
     """Dependencies shared by the application services."""
 
-    store: Store
+    db: Engine
     broker: Broker
     clock: Clock
     new_id: Callable[[int], str]
+    newcomers_ms: Callable[[], int] = lambda: 0  # the age of the oldest announcement that a new recipient receives
     history: TopicHistory = NO_HISTORY
     quotas: Quotas = Unlimited()
     rates: Rates = field(default_factory=TokenBuckets)

@@ -15,7 +15,7 @@ from bellcast.kernel.events import Event
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.types import Job, JobShare
-from bellcast.storage.store import Store
+from tests.store import Store
 from tests.clock import FakeClock
 
 

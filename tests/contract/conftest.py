@@ -7,7 +7,7 @@ import pytest
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.sqlite import SqliteEngine
-from bellcast.storage.store import Store
+from tests.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App

@@ -16,7 +16,7 @@ from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.retries import RETRIES
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers.types import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
-from bellcast.storage.store import Store
+from tests.store import Store
 from bellcast.webhooks.types import NoWebhooks
 from tests.clock import FakeClock
 

@@ -5,7 +5,7 @@ import msgspec
 from bellcast.channels.store.messages import DIGEST_JOB_KIND
 from bellcast.channels.types import NewMessage
 from bellcast.kernel.jobs.types import Job
-from bellcast.storage.store import Store
+from tests.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import App
 

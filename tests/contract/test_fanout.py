@@ -15,7 +15,7 @@ from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.contention import CONTENTION_SENDS
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.limits import Limits
-from bellcast.storage.store import Store
+from tests.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.workflows import WorkflowWorld

@@ -9,7 +9,7 @@ from bellcast.kernel.errors import Conflict
 from bellcast.kernel.ids import Ids
 from bellcast.server.database_settings import GROUPS, DatabaseSettings
 from bellcast.settings import Settings
-from bellcast.storage.store import Store
+from tests.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import wanted
 

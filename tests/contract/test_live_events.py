@@ -10,7 +10,7 @@ from bellcast.kernel.errors import Invalid, Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.port import Response
-from bellcast.storage.store import Store
+from tests.store import Store
 from bellcast.topics import publishing as events
 from bellcast.workflows import event_reactions, event_source
 from bellcast.workflows.event_source import EventSource

@@ -19,7 +19,7 @@ from bellcast.kernel.db.postgres_connection import PostgresConnection, PostgresT
 from bellcast.kernel.db.read_batching import ReadBatcher
 from bellcast.kernel.db.script import Params, Row
 from bellcast.kernel.errors import IdempotencyMismatch, NotFound
-from bellcast.storage.store import Store
+from tests.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App

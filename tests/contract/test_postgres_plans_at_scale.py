@@ -15,7 +15,7 @@ from bellcast.inbox.types.inboxes import OpenInbox, ResumeFrom
 from bellcast.inbox.types.positions import Position
 from bellcast.kernel.db.postgres import PostgresEngine
 from bellcast.recipients.types import SubscriptionGrant
-from bellcast.storage.store import Store
+from tests.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App

@@ -14,7 +14,7 @@ from bellcast.kernel.db import postgres_connection
 from bellcast.kernel.db.commit.batch_sizes import POSTGRES
 from bellcast.kernel.db.postgres import PostgresEngine
 from bellcast.live.types.events import NotificationAdded
-from bellcast.storage.store import Store
+from tests.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App

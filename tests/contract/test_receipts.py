@@ -18,7 +18,7 @@ from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers.types import OptOut, ProviderFields, Receipt
 from bellcast.server.provider_directory import ProviderDirectory
-from bellcast.storage.store import Store
+from tests.store import Store
 from bellcast.webhooks.types import NoWebhooks, no_report
 from tests.clock import FakeClock
 

@@ -22,7 +22,7 @@ from bellcast.kernel.events import topic_stream
 from bellcast.recipients.store.devices import DevicePosition
 from bellcast.recipients.store.push_endpoints import PushEndpoint
 from bellcast.recipients.types import RecipientFields
-from bellcast.storage.store import Store
+from tests.store import Store
 from bellcast.topics.store.joined_topics import JoinedBy
 from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks.types import WebhookEvent

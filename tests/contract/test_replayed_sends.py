@@ -14,7 +14,7 @@ from bellcast.kernel.errors import BellcastError, IdempotencyMismatch, Invalid, 
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.storage.store import Store
+from tests.store import Store
 from tests.contract.app import App
 
 PER_DAY = 3

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bellcast.kernel.jobs.types import Job
-from bellcast.storage.store import Store
+from tests.store import Store
 from bellcast.workflows.types import runs, step_counters
 from bellcast.workflows.types.runs import CounterKey, CounterUpdate, RunCommit
 from bellcast.workflows.types.step_counters import MAX_DEAD_RUNS, StepCounter

@@ -12,7 +12,7 @@ from bellcast.kernel import times
 from bellcast.kernel.errors import IdempotencyMismatch, Invalid, Unavailable
 from bellcast.kernel.limits import Limits
 from bellcast.recipients import recipients
-from bellcast.storage.store import Store
+from tests.store import Store
 from bellcast.workflows import schedule_times, schedules
 from bellcast.workflows.schedule_times import Schedule
 from bellcast.workflows.triggers import TriggerDraft

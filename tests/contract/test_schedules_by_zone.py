@@ -9,7 +9,7 @@ from bellcast.channels import audiences
 from bellcast.inbox.quotas import Quotas
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.storage.store import Store
+from tests.store import Store
 from bellcast.workflows import schedules
 from tests.clock import FakeClock
 from tests.contract.app import App

@@ -10,7 +10,7 @@ from bellcast.inbox.types.notifications import Draft
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.limits import Limits
-from bellcast.storage.store import Store
+from tests.store import Store
 from tests.contract.app import App
 
 SENDS = filter_of(["send"], None)

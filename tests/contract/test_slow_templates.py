@@ -2,7 +2,7 @@
 
 import time
 
-from bellcast.storage.store import Store
+from tests.store import Store
 from tests.clock import FakeClock
 from tests.workflows import WorkflowWorld
 

@@ -6,7 +6,7 @@ from bellcast.inbox.types.notifications import Edit
 from bellcast.kernel import times
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.recipients.types import RecipientFields
-from bellcast.storage.store import Store
+from tests.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import App
 

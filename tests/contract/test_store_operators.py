@@ -10,7 +10,7 @@ from bellcast.auth import keys
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListTotal
 from bellcast.kernel.errors import Conflict
 from bellcast.operators.types import Operator, Passkey, Role
-from bellcast.storage.store import Store
+from tests.store import Store
 from tests.contract.app import wanted
 
 NOW = 1_700_000_000_000

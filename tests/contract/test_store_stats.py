@@ -1,7 +1,7 @@
 """Statistics of the nodes over time, on every engine."""
 
 from bellcast.console.types.stats import HOUR_MS, MAX_TENANTS, MINUTE_MS, STORED_MS, TENANTS_KEPT_MS, StatsPoint
-from bellcast.storage.store import Store
+from tests.store import Store
 
 DAY = 24 * 60 * MINUTE_MS
 QUARTER = 15 * MINUTE_MS

@@ -1,7 +1,7 @@
 """Which subscription grants are still in force, checked in one query."""
 
 from bellcast.recipients.types import SubscriptionGrant
-from bellcast.storage.store import Store
+from tests.store import Store
 from tests.contract.app import App
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from bellcast import Workflows
 from bellcast.kernel.errors import Invalid
-from bellcast.storage.store import Store
+from tests.store import Store
 from bellcast.workflows import tasks
 from tests.clock import FakeClock
 from tests.contract.app import App

@@ -19,7 +19,7 @@ from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers.types import ProviderFields
 from bellcast.server import provider_directory
 from bellcast.server.provider_directory import ProviderDirectory
-from bellcast.storage.store import Store
+from tests.store import Store
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows.workflow_catalog import WorkflowCatalog

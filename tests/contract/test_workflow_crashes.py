@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from bellcast.kernel.db.commit.batch import chunks
 from bellcast.kernel.jobs.types import Job
-from bellcast.storage.store import Store
+from tests.store import Store
 from bellcast.workflows.types.runs import RunCommit
 from tests.clock import FakeClock
 from tests.contract.app import App

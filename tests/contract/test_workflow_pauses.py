@@ -9,7 +9,7 @@ import pytest
 from bellcast.documents.types import Document
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.errors import Conflict
-from bellcast.storage.store import Store
+from tests.store import Store
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types.runs import WorkflowVersion
 from bellcast.workflows.workflow_catalog import WorkflowCatalog

@@ -14,7 +14,7 @@ from bellcast.kernel import contention
 from bellcast.kernel.errors import Invalid, NotFound, Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.outbound.port import Response
-from bellcast.storage.store import Store
+from tests.store import Store
 from bellcast.workflows import event_reactions
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import RunCommit

@@ -61,7 +61,7 @@ from bellcast.server.tasks import Tasks
 from bellcast.server.wire_channels import ENCRYPTED_FIELDS
 from bellcast.settings import Settings
 from bellcast.settings.groups import StoreSettings
-from bellcast.storage.store import Store
+from tests.store import Store
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows.event_reactions import Sources
 from bellcast.workflows.schedule_firing import ScheduleFiring
@@ -201,7 +201,7 @@ async def opened(
     schedules = Schedules(lambda: engines, workflow_catalog, triggers, catalog.tenant, router.plan_steps, limits)
     sources = Sources(lambda: engines, workflow_catalog, triggers, catalog.tenant, limits)
     engines = Context(
-        store=store, broker=broker, clock=clock, new_id=ids.new, scheduler=schedules, reactions=sources, feed=feed
+        db=store, broker=broker, clock=clock, new_id=ids.new, scheduler=schedules, reactions=sources, feed=feed
     )
     cipher = Encryption(PROJECT.secret.encode())
     sessions = ConsoleSessions(store.operators, clock, ids.new, cipher, console or ConsoleConfig())

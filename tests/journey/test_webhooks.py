@@ -23,7 +23,7 @@ from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.kernel.outbound.port import Response
 from bellcast.server.app import App
-from bellcast.storage.store import Store
+from tests.store import Store
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import FAILING_MS, RETRIES_MS, Webhooks
 from bellcast.workflows.types.runs import RunStatus

@@ -20,7 +20,7 @@ from bellcast.kernel.db.migrations import postgres as migrations
 from bellcast.kernel.db.postgres import PostgresEngine
 from bellcast.kernel.db.sqlite_connection import connect
 from bellcast.kernel.errors import Conflict
-from bellcast.storage.store import Store
+from tests.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App

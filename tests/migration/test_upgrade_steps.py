@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from bellcast.kernel.db.migrations import postgres as migrations
 from bellcast.kernel.db.postgres import PostgresEngine
-from bellcast.storage.store import Store
+from tests.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App

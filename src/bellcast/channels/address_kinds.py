@@ -6,8 +6,9 @@ from msgspec import Struct
 from bellcast.channels.addresses import chat_vendor
 from bellcast.channels.push import PushTarget
 from bellcast.channels.types import StoredMessage
+from bellcast.kernel.db.engine import Engine
 from bellcast.providers.types import AddressKind
-from bellcast.storage.store import Store
+from bellcast.recipients.store.push_endpoints import PushEndpoints
 
 
 class Target(Struct, frozen=True):
@@ -17,13 +18,13 @@ class Target(Struct, frozen=True):
     to: str
 
 
-async def find(store: Store, message: StoredMessage) -> Target | None:
+async def find(db: Engine, message: StoredMessage) -> Target | None:
     """Return the target of a message; None if its push endpoint was deleted or moved to another recipient."""
     if message.channel == "email" or message.channel == "sms":
         return Target(message.channel, message.address)
     if message.channel == "chat":
         return Target("telegram" if chat_vendor(message.address) is None else "webhook", message.address)
-    for endpoint in await store.push_endpoints.page(message.tenant, message.recipient):
+    for endpoint in await PushEndpoints(db).page(message.tenant, message.recipient):
         if endpoint.address != message.address:
             continue
         if endpoint.kind != "web":

@@ -5,7 +5,9 @@ from datetime import datetime
 
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel import patterns, times
-from bellcast.storage.store import Store
+from bellcast.kernel.db.engine import Engine
+from bellcast.recipients.store.recipients import Recipients
+from bellcast.recipients.store.subscriptions import StoredSubscriptions
 
 # Recipients per page of a fan-out, one transaction of about 10 ms.
 FANOUT_PAGE = 250
@@ -15,25 +17,25 @@ FANOUT_PAGES = 4
 MAX_COUNTED_MEMBERS = 10_000
 
 
-async def first(store: Store, tenant: str, audience: Audience, limit: int) -> tuple[int | None, Sequence[str]]:
+async def first(db: Engine, tenant: str, audience: Audience, limit: int) -> tuple[int | None, Sequence[str]]:
     """Return the number of members, None above MAX_COUNTED_MEMBERS, and the first keys."""
     if _is_everyone(audience):
-        number = await store.recipients.count(tenant, "", MAX_COUNTED_MEMBERS + 1)
-        keys = [key for key, _ in await _page(store, tenant, audience, None, limit)]
+        number = await Recipients(db).count(tenant, "", MAX_COUNTED_MEMBERS + 1)
+        keys = [key for key, _ in await _page(db, tenant, audience, None, limit)]
     else:
-        keys = [key for key, _ in await _page(store, tenant, audience, None, MAX_COUNTED_MEMBERS + 1)]
+        keys = [key for key, _ in await _page(db, tenant, audience, None, MAX_COUNTED_MEMBERS + 1)]
         number = len(keys)
     return None if number > MAX_COUNTED_MEMBERS else number, keys[:limit]
 
 
 async def page(
-    store: Store, tenant: str, audience: Audience, position: str, moment: int, seq: int | None = None
+    db: Engine, tenant: str, audience: Audience, position: str, moment: int, seq: int | None = None
 ) -> Sequence[str]:
     """Return the next keys after `position`, of members who had joined by a moment (UTC milliseconds); empty at the end.
     With the number of a fan-out, subscribers are those whom the inbox counts: the order of commits decides, no clock."""
     joined_before, is_numbered = times.to_rfc3339(moment), seq is not None and not _is_everyone(audience)
     while True:
-        found = await _page(store, tenant, audience, position or None, FANOUT_PAGE, seq)
+        found = await _page(db, tenant, audience, position or None, FANOUT_PAGE, seq)
         keys = [key for key, since in found if is_numbered or since <= joined_before]
         if keys or not found:
             return keys
@@ -45,11 +47,11 @@ def _is_everyone(audience: Audience) -> bool:
 
 
 async def _page(
-    store: Store, tenant: str, audience: Audience, after: str | None, limit: int, seq: int | None = None
+    db: Engine, tenant: str, audience: Audience, after: str | None, limit: int, seq: int | None = None
 ) -> list[tuple[str, datetime]]:
     """Return keys with the times at which they joined."""
     if _is_everyone(audience):
-        return [(one.key, one.created_at) for one in await store.recipients.page(tenant, after, limit)]
+        return [(one.key, one.created_at) for one in await Recipients(db).page(tenant, after, limit)]
     topic = audience.topic if audience.role is None else patterns.role_topic(audience.role)
-    subscribed = await store.subscriptions.page(tenant, topic or "", after, limit, seq)
+    subscribed = await StoredSubscriptions(db).page(tenant, topic or "", after, limit, seq)
     return [(one.recipient, one.created_at) for one in subscribed]

@@ -14,14 +14,16 @@ from bellcast.channels import tenant_settings
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.channels.types import BASE_LAYOUT, EmailContent
+from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
 from bellcast.inbox.types.notifications import ChannelRequest
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.preferences.types import NO_PREFERENCES, Preferences, Switches, TypeRules
-from bellcast.storage.store import Store
 from bellcast.templates.background import BackgroundCompiler
 from bellcast.templates.types import Template
+from bellcast.tenants.store import Tenants
 
 # Short, so that someone who saves a template and sends a test gets the new version.
 CACHE_SECONDS = 1.0
@@ -65,8 +67,8 @@ class _Cached(Struct, Generic[T]):
 class Catalog:
     """Reads objects through a short cache."""
 
-    def __init__(self, store: Store, clock: Clock, config: ChannelConfig) -> None:
-        self._store = store
+    def __init__(self, db: Engine, clock: Clock, config: ChannelConfig) -> None:
+        self._db = db
         self._clock = clock
         self._config = config
         self._cached: dict[CacheKey, _Cached[Any]] = {}
@@ -115,7 +117,7 @@ class Catalog:
         if cached is not None:
             return cached.value  # type: ignore[no-any-return]  # one kind, one type
         kept_in = self._cached
-        value = tenant_settings.of(key, await self._store.tenants.get(key), self._config)
+        value = tenant_settings.of(key, await Tenants(self._db).get(key), self._config)
         self._keep(kept_in, ("tenants", key, ""), value)
         return value
 
@@ -129,7 +131,7 @@ class Catalog:
         if cached is not None:
             return cached.value  # type: ignore[no-any-return]  # one kind, one type
         kept_in = self._cached
-        document = await self._store.documents.get(kind, tenant, key)
+        document = await Documents(self._db).get(kind, tenant, key)
         value = None if document is None else decode(document.body)
         if document is not None and kind == TEMPLATES:
             await self.compile(document.body)

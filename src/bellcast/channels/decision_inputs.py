@@ -8,13 +8,16 @@ from msgspec import Struct
 
 from bellcast.channels import addresses
 from bellcast.channels.catalog import Catalog, NotificationType
+from bellcast.channels.suppressions.store import Suppressions
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.inbox.types.notifications import Priority
 from bellcast.kernel import local_times
+from bellcast.kernel.db.engine import Engine
 from bellcast.preferences.decision import Decision, Layers, Occasion, decide
 from bellcast.preferences.types import NO_PREFERENCES, Channel, Preferences
+from bellcast.recipients.store.push_endpoints import PushEndpoints
+from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import Profile
-from bellcast.storage.store import Store
 
 
 class DecisionInputs(Struct, frozen=True):
@@ -63,12 +66,12 @@ class RecipientInputs(Struct, frozen=True):
 
 
 async def read_recipients(
-    store: Store, tenant: str, recipients: Sequence[str], channels: Collection[Channel]
+    db: Engine, tenant: str, recipients: Sequence[str], channels: Collection[Channel]
 ) -> RecipientInputs:
     """Read the recipients' part of the inputs."""
-    profiles = await store.recipients.profiles(tenant, recipients)
+    profiles = await Recipients(db).profiles(tenant, recipients)
     if "push" in channels:
-        endpoints = await store.push_endpoints.addresses(tenant, recipients)
+        endpoints = await PushEndpoints(db).addresses(tenant, recipients)
         for key in endpoints.keys() & profiles.keys():
             profiles[key] = msgspec.structs.replace(profiles[key], push=endpoints[key])
     candidates = [
@@ -77,7 +80,7 @@ async def read_recipients(
         for profile in profiles.values()
         for address in addresses.usable(profile, channel)
     ]
-    return RecipientInputs(profiles, await store.suppressions.find(tenant, candidates) if candidates else frozenset())
+    return RecipientInputs(profiles, await Suppressions(db).find(tenant, candidates) if candidates else frozenset())
 
 
 async def with_rules(
@@ -96,7 +99,7 @@ async def with_rules(
 
 
 async def read(
-    store: Store,
+    db: Engine,
     catalog: Catalog,
     tenant: str,
     type_key: str,
@@ -106,7 +109,7 @@ async def read(
 ) -> DecisionInputs:
     """Read all inputs for decisions about these recipients and channels."""
     return await with_rules(
-        catalog, tenant, type_key, await read_recipients(store, tenant, recipients, channels), workflow
+        catalog, tenant, type_key, await read_recipients(db, tenant, recipients, channels), workflow
     )
 
 

@@ -17,6 +17,7 @@ from bellcast.channels.email import Email
 from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.provider_rate import ProviderRate
 from bellcast.channels.release import Release, is_held, suppression_update
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import (
     NO_CONTENT,
     OPEN_STATES,
@@ -28,12 +29,13 @@ from bellcast.channels.types import (
 )
 from bellcast.kernel import retries, times
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.jobs.destinations import Destination
 from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome
 from bellcast.kernel.jobs.types import Job
 from bellcast.providers.types import AcceptedMessage, DeliveryError, OutgoingMessage, Provider
-from bellcast.storage.store import Store
+from bellcast.recipients.store.push_endpoints import PushEndpoints
 from bellcast.webhooks.types import WebhookSink
 
 log = structlog.get_logger(__name__)
@@ -97,7 +99,7 @@ class MessageDelivery:
 
     def __init__(
         self,
-        store: Store,
+        db: Engine,
         clock: Clock,
         find_providers: FindProviders,
         release: Release,
@@ -107,7 +109,7 @@ class MessageDelivery:
     ) -> None:
         self._reports = reports
         self._webhooks = webhooks
-        self._store = store
+        self._db = db
         self._clock = clock
         self._find_providers = find_providers
         self._release = release
@@ -120,7 +122,7 @@ class MessageDelivery:
         ids = [job.payload.decode() for job in jobs]
         outcomes: dict[str, PageOutcome] = {}
         updates: list[MessageUpdate] = []
-        for message in await self._store.messages.begin(ids, self._clock.now()):
+        for message in await Messages(self._db).begin(ids, self._clock.now()):
             update = await self._examine(message)
             if isinstance(update, MessageUpdate):
                 updates.append(update)
@@ -131,7 +133,7 @@ class MessageDelivery:
         await self._finish(updates)
         ended = {update.message.id for update in updates if update.message.state not in OPEN_STATES}
         waiting = [id for id in ids if id not in outcomes and id not in ended]
-        found = await self._store.messages.find(waiting) if waiting else []
+        found = await Messages(self._db).find(waiting) if waiting else []
         outcomes |= {message.id: _next_run(message) for message in found}
         return [outcomes.get(id) for id in ids]
 
@@ -139,18 +141,18 @@ class MessageDelivery:
         """Try the providers, and record the outcome. Return when the next round is due, or None."""
         update = await self._try_providers(wanted.message, wanted.target, wanted.providers)
         if wanted.message.channel == "push" and update.message.state == "bounced":
-            await self._store.push_endpoints.forget(wanted.message.tenant, wanted.message.address)
+            await PushEndpoints(self._db).forget(wanted.message.tenant, wanted.message.address)
         await self._finish([update])
         if update.message.state not in OPEN_STATES:
             return None
-        found = await self._store.messages.find([update.message.id])
+        found = await Messages(self._db).find([update.message.id])
         return _next_run(found[0]) if found else None
 
     async def _finish(self, updates: Sequence[MessageUpdate]) -> None:
         if not updates:
             return
         reported = [await with_events(self._webhooks, update) for update in updates]
-        written = await self._store.messages.finish(reported, self._clock.now())
+        written = await Messages(self._db).finish(reported, self._clock.now())
         self._reports.report(update.message for update in written)
 
     async def _examine(self, message: StoredMessage) -> MessageUpdate | WantedMessage:
@@ -166,10 +168,10 @@ class MessageDelivery:
                 return released
             message = released
         elif message.attempts:  # the address may have been suppressed since
-            suppressed = await suppression_update(self._store, message, self._clock.now())
+            suppressed = await suppression_update(self._db, message, self._clock.now())
             if suppressed is not None:
                 return suppressed
-        target = await address_kinds.find(self._store, message)
+        target = await address_kinds.find(self._db, message)
         if target is None:
             return MessageUpdate(message=with_outcome(message, state="cancelled", reason="no_address"))
         found = await self._find_providers(message.tenant, message.channel)

@@ -14,12 +14,13 @@ from bellcast.channels.decision_inputs import DecisionInputs
 from bellcast.channels.delivery import outdated
 from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.release import Release
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import Brand, EmailContent, MessageUpdate, NewMessage, StoredMessage
 from bellcast.inbox.types.notifications import GENERAL
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.types import Job
-from bellcast.storage.store import Store
 from bellcast.templates.types import locales_of
 from bellcast.webhooks.types import WebhookSink
 
@@ -44,7 +45,7 @@ class Digests:
 
     def __init__(
         self,
-        store: Store,
+        db: Engine,
         clock: Clock,
         catalog: Catalog,
         release: Release,
@@ -56,7 +57,7 @@ class Digests:
     ) -> None:
         self._webhooks = webhooks
         self._reports = reports
-        self._store = store
+        self._db = db
         self._clock = clock
         self._catalog = catalog
         self._release = release
@@ -69,7 +70,7 @@ class Digests:
         this job runs again, or None. Safe to repeat: the message and its parts change in one transaction."""
         tenant, recipient = msgspec.json.decode(job.payload, type=tuple[str, str])
         now = self._clock.now()
-        waiting = await self._store.messages.digest_members(tenant, recipient, now, MAX_MEMBERS, MAX_BYTES)
+        waiting = await Messages(self._db).digest_members(tenant, recipient, now, MAX_MEMBERS, MAX_BYTES)
         if not waiting:
             return None
         members: list[StoredMessage] = []
@@ -81,14 +82,14 @@ class Digests:
             else:
                 members.append(decided)
         digest = await self._digest(tenant, recipient, members, now) if members else None
-        has_changed = not await self._store.messages.add_digest(digest, [one.id for one in members], others, now)
+        has_changed = not await Messages(self._db).add_digest(digest, [one.id for one in members], others, now)
         if not has_changed:
             self._reports.report(update.message for update in others)
         is_cut = len(waiting) == MAX_MEMBERS or sum(len(message.content) for message in waiting) >= MAX_BYTES
         return now if has_changed or is_cut else None
 
     async def _digest(self, tenant: str, recipient: str, members: Sequence[StoredMessage], now: int) -> NewMessage:
-        inputs = await decision_inputs.read(self._store, self._catalog, tenant, GENERAL, [recipient], ())
+        inputs = await decision_inputs.read(self._db, self._catalog, tenant, GENERAL, [recipient], ())
         types = list(dict.fromkeys(member.type for member in members))
         id = self._new_id(now)
         return NewMessage(

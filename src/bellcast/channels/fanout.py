@@ -8,13 +8,14 @@ from msgspec import Struct
 from bellcast.channels import audiences, fanout_pages
 from bellcast.channels.audiences import FANOUT_PAGES
 from bellcast.channels.routing import Router
+from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Pauses, Scheduler
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.jobs.types import Job
-from bellcast.storage.store import Store
 from bellcast.workflows.types.runs import NewFanout
 
 
@@ -30,8 +31,8 @@ class AnnouncedPage(Struct, frozen=True):
 class SendFanout:
     """Executes the jobs of announcements with channels outside the inbox."""
 
-    def __init__(self, store: Store, clock: Clock, router: Router, pace: Scheduler) -> None:
-        self._store = store
+    def __init__(self, db: Engine, clock: Clock, router: Router, pace: Scheduler) -> None:
+        self._db = db
         self._clock = clock
         self._router = router
         self._pace = pace
@@ -39,7 +40,7 @@ class SendFanout:
     async def run(self, job: Job) -> int | None:
         """Add the messages of the next pages. Return when the rest is due, or None. Each page is committed together
         with the new position, so nothing is sent twice."""
-        return await fanout_pages.run(self._store, self._clock, job, self._pages, self._add)
+        return await fanout_pages.run(self._db, self._clock, job, self._pages, self._add)
 
     async def _pages(self, fanout: NewFanout) -> AsyncGenerator[AnnouncedPage | NewFanout]:
         """Prepare pages for the next recipients. At the end, the fan-out itself is yielded."""
@@ -47,7 +48,7 @@ class SendFanout:
         audience = msgspec.json.decode(fanout.audience, type=Audience)
         position = fanout.position
         for _ in range(FANOUT_PAGES):
-            keys = await audiences.page(self._store, fanout.tenant, audience, position, fanout.created_at, fanout.seq)
+            keys = await audiences.page(self._db, fanout.tenant, audience, position, fanout.created_at, fanout.seq)
             if not keys or self._has_expired(draft):
                 yield fanout
                 return
@@ -62,9 +63,9 @@ class SendFanout:
     async def _add(self, page: AnnouncedPage | NewFanout) -> bool:
         """Commit a page, and move the fan-out. Return False, and write nothing, if it no longer runs or has moved."""
         if isinstance(page, NewFanout):
-            await self._store.sends.end_fanout(page.tenant, page.id)
+            await Sends(self._db).end_fanout(page.tenant, page.id)
             return False
-        if not await self._store.sends.add_page(page.request, page.fanout.id, page.after, page.position):
+        if not await Sends(self._db).add_page(page.request, page.fanout.id, page.after, page.position):
             return False
         self._router.committed([page.request])
         return True

@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import ContentionDetector
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.jobs.types import Job
-from bellcast.storage.store import Store
+from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types.runs import NewFanout
 
 P = TypeVar("P")
@@ -30,7 +31,7 @@ def cut(keys: Sequence[str], contention: ContentionDetector) -> Iterator[Sequenc
 
 
 async def run(
-    store: Store,
+    db: Engine,
     clock: Clock,
     job: Job,
     prepare: Callable[[NewFanout], AsyncGenerator[P]],
@@ -39,14 +40,14 @@ async def run(
     """Prepare and commit the next pages of a job's fan-out. Return when the rest is due, or None. If a process that has
     lost the job moved the fan-out in the meantime, the rest begins there."""
     id = job.payload.decode()
-    fanout = await _running(store, id)
-    if fanout is not None and (await _commit(prepare(fanout), add) or await _running(store, id) is not None):
+    fanout = await _running(db, id)
+    if fanout is not None and (await _commit(prepare(fanout), add) or await _running(db, id) is not None):
         return clock.now()
     return None
 
 
-async def _running(store: Store, id: str) -> NewFanout | None:
-    fanout = await store.runs.fanout(id)
+async def _running(db: Engine, id: str) -> NewFanout | None:
+    fanout = await Runs(db).fanout(id)
     return None if fanout is None or fanout.state != "running" else fanout
 
 

@@ -13,11 +13,11 @@ from bellcast.channels.contents import Contents, NoContent
 from bellcast.channels.decision_inputs import DecisionInputs
 from bellcast.channels.types import ExternalChannel, NewMessage
 from bellcast.inbox.types.notifications import GENERAL, Draft, content
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.identities import Project
 from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.recipients.types import Profile
-from bellcast.storage.store import Store
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import InboxContent, Template
 
@@ -46,8 +46,8 @@ class Subject(Struct, frozen=True, kw_only=True):
 class Previews:
     """Renders templates for their authors."""
 
-    def __init__(self, store: Store, catalog: Catalog, config: ChannelConfig, project: Project) -> None:
-        self._store = store
+    def __init__(self, db: Engine, catalog: Catalog, config: ChannelConfig, project: Project) -> None:
+        self._db = db
         self._catalog = catalog
         self._config = config
         self._project = project
@@ -97,7 +97,7 @@ class Previews:
 
     async def _inputs(self, subject: Subject, channels: tuple[ExternalChannel, ...]) -> DecisionInputs:
         recipients = [subject.recipient] if subject.recipient else []
-        return await decision_inputs.read(self._store, self._catalog, subject.tenant, GENERAL, recipients, channels)
+        return await decision_inputs.read(self._db, self._catalog, subject.tenant, GENERAL, recipients, channels)
 
     async def _contents(self, subject: Subject, inputs: DecisionInputs, *, is_strict: bool) -> Contents:
         profile = self._profile(subject, inputs)

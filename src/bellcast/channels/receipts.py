@@ -6,13 +6,15 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.delivery_status import MailReport
+from bellcast.channels.store.messages import Messages
+from bellcast.channels.suppressions.store import Suppressions
 from bellcast.channels.types import ExternalChannel, StoredMessage
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.jobs.runner import Again, JobRunner
 from bellcast.kernel.jobs.types import Job
 from bellcast.providers.types import OptOut, ProviderDirectory, Receipt
-from bellcast.storage.store import Store
 from bellcast.webhooks.types import WebhookSink
 
 BOUNCE, COMPLAINT, STOP = "bounce", "complaint", "stop"
@@ -42,9 +44,9 @@ class Receipts:
     of the same key."""
 
     def __init__(
-        self, store: Store, providers: ProviderDirectory, clock: Clock, webhooks: WebhookSink, jobs: JobRunner
+        self, db: Engine, providers: ProviderDirectory, clock: Clock, webhooks: WebhookSink, jobs: JobRunner
     ) -> None:
-        self._store = store
+        self._db = db
         self._providers = providers
         self._clock = clock
         self._webhooks = webhooks
@@ -75,9 +77,9 @@ class Receipts:
     async def _find(self, provider: str, tenant: str, reference: str) -> list[StoredMessage]:
         """Return the messages of a vendor's reference or, without a provider, the e-mail with this id."""
         if not provider:
-            found = await self._store.messages.find([reference])
+            found = await Messages(self._db).find([reference])
             return [one for one in found if one.channel == "email" and tenant in ("", one.tenant)]
-        found = await self._store.messages.of_reference(provider, reference, tenant)
+        found = await Messages(self._db).of_reference(provider, reference, tenant)
         return [one for one in found if await self._is_about(tenant, provider, one.tenant, one.channel)]
 
     async def apply_report(self, tenant: str, report: MailReport) -> bool:
@@ -96,14 +98,14 @@ class Receipts:
         the project's provider has sent to it."""
         tenants = {tenant}
         if tenant == DEFAULT_TENANT:
-            tenants.update(await self._store.messages.tenants_of("sms", provider, opt_out.address))
+            tenants.update(await Messages(self._db).tenants_of("sms", provider, opt_out.address))
         for one in tenants:
             if not await self._is_about(tenant, provider, one, "sms"):
                 continue
             if opt_out.is_allowed:
-                await self._store.suppressions.lift(one, "sms", opt_out.address)
+                await Suppressions(self._db).lift(one, "sms", opt_out.address)
             else:
-                await self._store.suppressions.add_reported(one, "sms", opt_out.address, STOP, self._clock.now())
+                await Suppressions(self._db).add_reported(one, "sms", opt_out.address, STOP, self._clock.now())
 
     async def _is_about(self, tenant: str, provider: str, sender: str, channel: ExternalChannel) -> bool:
         """Return whether a report with this tenant and provider covers messages of the tenant `sender`."""
@@ -116,7 +118,7 @@ class Receipts:
         """Write the state of a receipt, which changes only a sent message. Return False if it may still become sent."""
         report = await self._webhooks.report(message.tenant, [f"message.{receipt.state}"])
         now = self._clock.now()
-        has_changed = await self._store.messages.settle(message.id, receipt.state, receipt.code, report, now)
+        has_changed = await Messages(self._db).settle(message.id, receipt.state, receipt.code, report, now)
         if has_changed:
             self._jobs.wake()
         if receipt.state == "bounced":
@@ -125,4 +127,4 @@ class Receipts:
 
     async def _suppress(self, tenant: str, message: StoredMessage, reason: str) -> None:
         now = self._clock.now()
-        await self._store.suppressions.add_reported(tenant, message.channel, message.address, reason, now)
+        await Suppressions(self._db).add_reported(tenant, message.channel, message.address, reason, now)

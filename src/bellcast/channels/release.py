@@ -7,10 +7,12 @@ from msgspec.structs import replace
 
 from bellcast.channels import decision_inputs
 from bellcast.channels.catalog import Catalog
+from bellcast.channels.suppressions.store import Suppressions
 from bellcast.channels.types import MessageUpdate, NewDecision, StoredMessage, with_outcome
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.engine import Engine
 from bellcast.preferences.decision import Decision
-from bellcast.storage.store import Store
+from bellcast.workflows.store.runs import Runs
 
 # The reason stored with a queued message that was simulated before.
 RELEASED = "released"
@@ -21,17 +23,17 @@ SINGLE_ADDRESS = ("email", "sms")
 class Release:
     """Releases held messages."""
 
-    def __init__(self, store: Store, clock: Clock, catalog: Catalog) -> None:
-        self._store = store
+    def __init__(self, db: Engine, clock: Clock, catalog: Catalog) -> None:
+        self._db = db
         self._clock = clock
         self._catalog = catalog
 
     async def decide(self, message: StoredMessage) -> StoredMessage | MessageUpdate:
         """Return the message with the recipient's current address if it may be sent now, else the update that ends it
         or holds it again."""
-        run = None if message.run is None else await self._store.runs.get(message.run)
+        run = None if message.run is None else await Runs(self._db).get(message.run)
         inputs = await decision_inputs.read(
-            self._store,
+            self._db,
             self._catalog,
             message.tenant,
             message.type,
@@ -56,9 +58,9 @@ class Release:
         return MessageUpdate(message=changed, decision=_record(message, decision, now))
 
 
-async def suppression_update(store: Store, message: StoredMessage, now: int) -> MessageUpdate | None:
+async def suppression_update(db: Engine, message: StoredMessage, now: int) -> MessageUpdate | None:
     """Return the update that ends a message if its address was suppressed after it was queued."""
-    if not await store.suppressions.find(message.tenant, [(message.channel, message.address)]):
+    if not await Suppressions(db).find(message.tenant, [(message.channel, message.address)]):
         return None
     decision = Decision("skip", "suppressed", None, None)
     ended = with_outcome(message, state="suppressed", reason="suppressed")

@@ -18,12 +18,13 @@ from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Pauses
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT, Project
 from bellcast.preferences.decision import Decision
+from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import NO_PREFERENCES, Channel
 from bellcast.recipients.types import Profile
-from bellcast.storage.store import Store
 from bellcast.templates.rendering import SharedResults
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import Template
@@ -76,7 +77,7 @@ class Router:
 
     def __init__(
         self,
-        store: Store,
+        db: Engine,
         clock: Clock,
         catalog: Catalog,
         config: ChannelConfig,
@@ -87,7 +88,7 @@ class Router:
         find_simulated: FindSimulated,
         reports: MessageReports,
     ) -> None:
-        self._store = store
+        self._db = db
         self._clock = clock
         self._catalog = catalog
         self._config = config
@@ -173,7 +174,7 @@ class Router:
         every member's inbox, regardless of preferences."""
         if tenant == EVERY_TENANT:
             return None, ()
-        number, keys = await audiences.first(self._store, tenant, audience, limit)
+        number, keys = await audiences.first(self._db, tenant, audience, limit)
         decided: dict[str, list[NewDecision]] = {key: [] for key in keys}
         if "inbox" in await self.channels(draft, tenant):
             row = NewDecision(
@@ -313,7 +314,7 @@ class Router:
     ) -> list[NewDecision]:
         """Return what steps of a workflow on these channels would decide now."""
         now, type = self._clock.now(), type or GENERAL
-        inputs = await decision_inputs.read(self._store, self._catalog, tenant, type, recipients, channels, workflow)
+        inputs = await decision_inputs.read(self._db, self._catalog, tenant, type, recipients, channels, workflow)
         return [
             NewDecision(
                 tenant=tenant,
@@ -343,7 +344,7 @@ class Router:
         """True if no preference switches the inbox off. An inbox-only send then reads nothing about its recipients."""
         if any(document != NO_PREFERENCES for document in await self._catalog.preferences(tenant)):
             return False
-        return not await self._store.preferences.any_switches_inbox(tenant)
+        return not await OwnPreferencesTable(self._db).any_switches_inbox(tenant)
 
     async def _read(
         self,
@@ -358,7 +359,7 @@ class Router:
             raise _unknown_template(template_key)
         layouts = await self._catalog.layouts(tenant, template, draft.email)
         names = [entry.channel for entry in channels]
-        inputs = await decision_inputs.read(self._store, self._catalog, tenant, draft.type, request.recipients, names)
+        inputs = await decision_inputs.read(self._db, self._catalog, tenant, draft.type, request.recipients, names)
         simulated = await self._find_simulated(tenant, names)
         uses_links = _uses_links(channels, template)
         return SendRoute(draft, request.content, channels, template, layouts, inputs, simulated, uses_links)

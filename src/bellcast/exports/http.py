@@ -10,6 +10,7 @@ from msgspec import Struct
 from bellcast.channels.http import messages
 from bellcast.channels.suppressions.types import SuppressedAddress
 from bellcast.channels.types import Message
+from bellcast.exports.store import Exports
 from bellcast.exports.types import (
     ExportedCounter,
     ExportedDecision,
@@ -90,8 +91,8 @@ async def export(request: ApiRequest) -> ASGIApp:
     All stored data of the recipient in one document. It contains no keys or tokens of push endpoints. It does not
     contain live events that are kept for a short time, responses under idempotency keys, the audit log, or requests
     that name several recipients, such as schedules."""
-    store, tenant = context.of(request).engines.store, tenants.single_tenant(request)
-    result = await store.exports.recipient(tenant, key(request))
+    db, tenant = context.of(request).engines.db, tenants.single_tenant(request)
+    result = await Exports(db).recipient(tenant, key(request))
     if result is None:
         raise NotFound("No recipient has this key.")
     return _stream(_chunks(_outside(request, tenant, result)))
@@ -116,7 +117,7 @@ async def export_tenant(request: ApiRequest) -> ASGIApp:
     `counter`, `awaited_event`, `webhook_event`, `push_endpoint`, `device`, `joined_topics` and `suppression`. The last
     recipients are those without a record: their `recipient` has only the `key`."""
     tenant = tenants.key(request)
-    result = await context.of(request).engines.store.exports.tenant(tenant)
+    result = await Exports(context.of(request).engines.db).tenant(tenant)
     if result is None:
         raise NotFound("No tenant has this key.")
     return _stream(_lines(_outside(request, tenant, result)), NDJSON)

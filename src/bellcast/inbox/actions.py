@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bellcast.context import Context
+from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.types.inboxes import REPORTED, Action, Inbox, Marked, Marking
 from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import ids, times
@@ -20,7 +21,7 @@ async def mark(engines: Context, tenant: str, inbox: int, marking: Marking) -> M
     """Mark notifications in the store, and publish the change to all devices of the recipient."""
     types = [f"notification.{word}" for action in marking.actions for word in REPORTED.get(action, ())]
     report = await engines.webhooks.report(tenant, types)
-    marked = await engines.store.inboxes.mark(inbox, marking, engines.clock.now(), report)
+    marked = await Inboxes(engines.db).mark(inbox, marking, engines.clock.now(), report)
     if marked.changed and report is not no_report:
         engines.router.messages_added()
     await engines.broker.publish(*marked.events)
@@ -32,7 +33,7 @@ async def wake_until_back(engines: Context, inbox: Inbox) -> Marked:
     writers."""
     changed = 0
     while True:
-        marked = await engines.store.inboxes.wake_until_back(inbox.number, engines.clock.now(), WAKE_BATCH_ROWS)
+        marked = await Inboxes(engines.db).wake_until_back(inbox.number, engines.clock.now(), WAKE_BATCH_ROWS)
         await engines.broker.publish(*marked.events)
         changed += marked.changed
         if marked.changed < WAKE_BATCH_ROWS:
@@ -42,7 +43,7 @@ async def wake_until_back(engines: Context, inbox: Inbox) -> Marked:
 async def plan_snooze(engines: Context, inbox: Inbox, chosen: Sequence[str], until: int) -> Marked:
     """Return what snoozing the notifications would do."""
     end = times.to_rfc3339(until)
-    found = [await engines.store.inboxes.get(inbox.number, id) for id in chosen]
+    found = [await Inboxes(engines.db).get(inbox.number, id) for id in chosen]
     changed = [one for one in found if one is not None and one.snoozed_until != end]
     active = [one for one in changed if one.archived_at is None and one.snoozed_until is None]
     state = inbox.state
@@ -53,11 +54,11 @@ async def plan_snooze(engines: Context, inbox: Inbox, chosen: Sequence[str], unt
 
 async def change(engines: Context, inbox: Inbox, id: str, actions: Sequence[Action]) -> Notification:
     """Apply actions to one notification and return it."""
-    known = ids.is_id(id) and await engines.store.inboxes.get(inbox.number, id)
+    known = ids.is_id(id) and await Inboxes(engines.db).get(inbox.number, id)
     if not known:
         raise NotFound("This inbox has no notification with this id.")
     await mark(engines, inbox.state.tenant, inbox.number, Marking(actions=tuple(actions), ids=(id,)))
-    after = await engines.store.inboxes.get(inbox.number, id)
+    after = await Inboxes(engines.db).get(inbox.number, id)
     if after is None:
         raise NotFound("This inbox has no notification with this id.")
     return after
@@ -65,7 +66,7 @@ async def change(engines: Context, inbox: Inbox, id: str, actions: Sequence[Acti
 
 async def delete(engines: Context, inbox: Inbox, id: str) -> None:
     """Delete one notification. Raises NotFound if it does not exist."""
-    known = ids.is_id(id) and await engines.store.inboxes.get(inbox.number, id)
+    known = ids.is_id(id) and await Inboxes(engines.db).get(inbox.number, id)
     marking = Marking(actions=("delete",), ids=(id,))
     marked = await mark(engines, inbox.state.tenant, inbox.number, marking) if known else None
     if marked is None or not marked.changed:

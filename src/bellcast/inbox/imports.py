@@ -8,6 +8,7 @@ import msgspec
 
 from bellcast.context import Context
 from bellcast.inbox import sending
+from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types import drafts as notification_drafts
 from bellcast.inbox.types.notifications import CreatedNotification, ImportedDraft, Sent, content
 from bellcast.inbox.types.sends import ImportRequest
@@ -58,7 +59,7 @@ async def _prepare_many(
 
 
 async def _commit(engines: Context, requests: Sequence[ImportRequest]) -> list[bytes | BellcastError]:
-    results = await sending.published(engines, engines.store.sends.add_imported, requests)
+    results = await sending.published(engines, Sends(engines.db).add_imported, requests)
     return [sending.response_of(result) for result in results]
 
 

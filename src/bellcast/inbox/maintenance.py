@@ -8,11 +8,15 @@ from msgspec import Struct
 
 from bellcast.audit.types import AUDIT_MS
 from bellcast.context import Context
+from bellcast.inbox.store.maintenance import Maintenance
 from bellcast.inbox.types.sends import IDEMPOTENCY_MS
 from bellcast.kernel import times
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import Event
+from bellcast.operators.store import Operators
 from bellcast.operators.types import FAILURES_MS, SESSION_MS
+from bellcast.tenants.store import Tenants
+from bellcast.topics.store.joined_topics import JoinedTopics
 
 log = structlog.get_logger(__name__)
 
@@ -40,9 +44,9 @@ class Retention(Struct, frozen=True):
 async def expire(engines: Context) -> None:
     """Remove all expired rows, then wake the snoozed ones that are due."""
     now = engines.clock.now()
-    due = await engines.store.maintenance.next_expiry()
+    due = await Maintenance(engines.db).next_expiry()
     if due is not None and due <= now:
-        for step in (engines.store.maintenance.expire, engines.store.maintenance.wake):
+        for step in (Maintenance(engines.db).expire, Maintenance(engines.db).wake):
             await _attempt(step.__name__, _repeat(engines, partial(step, now, MAINTENANCE_BATCH_ROWS)))
 
 
@@ -51,7 +55,7 @@ async def sweep(engines: Context, retention: Retention) -> None:
     content, and that of recalled rows, also leaves the log. An error in one of these steps does not prevent the others."""
     now = engines.clock.now()
     # Tenants with a retention rule use it; all others use the server's retention.
-    rules = await engines.store.tenants.rules()
+    rules = await Tenants(engines.db).rules()
     own = {tenant: one.retention_days for tenant, one in rules.items() if one.retention_days is not None}
     for tenant, days in own.items():
         if days:
@@ -59,7 +63,7 @@ async def sweep(engines: Context, retention: Retention) -> None:
     if retention.notifications:
         await _attempt("retire", _retire_older(engines, now, retention.notifications, but=tuple(own)))
     forget = partial(
-        engines.store.maintenance.delete_forgotten,
+        Maintenance(engines.db).delete_forgotten,
         now,
         tombstones_before=now - retention.tombstones if retention.tombstones else 0,
         keys_before=now - IDEMPOTENCY_MS,
@@ -68,23 +72,23 @@ async def sweep(engines: Context, retention: Retention) -> None:
     await _attempt("forget", _repeat(engines, forget))
     if retention.messages:
         older_than = now - retention.messages
-        delete = partial(engines.store.maintenance.delete_messages, older_than, MAINTENANCE_BATCH_ROWS)
+        delete = partial(Maintenance(engines.db).delete_messages, older_than, MAINTENANCE_BATCH_ROWS)
         await _attempt("delete_messages", _repeat(engines, delete))
     await _attempt("joined_topics", _sweep_joined_topics(engines, now))
     await _attempt("operators", _sweep_operators(engines, now))
-    engines.store.maintenance.clear_log()
+    Maintenance(engines.db).clear_log()
 
 
 async def _sweep_joined_topics(engines: Context, now: int) -> None:
     swept = MAINTENANCE_BATCH_ROWS
     while swept >= MAINTENANCE_BATCH_ROWS:
-        swept = await engines.store.joined_topics.sweep(now, MAINTENANCE_BATCH_ROWS)
+        swept = await JoinedTopics(engines.db).sweep(now, MAINTENANCE_BATCH_ROWS)
 
 
 async def _sweep_operators(engines: Context, now: int) -> None:
     swept = MAINTENANCE_BATCH_ROWS
     while swept >= MAINTENANCE_BATCH_ROWS:
-        swept = await engines.store.operators.sweep(
+        swept = await Operators(engines.db).sweep(
             sessions_before=now - SESSION_MS,
             failures_before=now - FAILURES_MS,
             audit_before=now - AUDIT_MS,
@@ -94,7 +98,7 @@ async def _sweep_operators(engines: Context, now: int) -> None:
 
 async def log_audit_head(engines: Context) -> None:
     """Log the newest entry of the audit log, as a copy outside the store."""
-    number, mac = await engines.store.operators.audit_head()
+    number, mac = await Operators(engines.db).audit_head()
     if number:
         log.info("audit_head", number=number, mac=mac.hex())
 
@@ -102,7 +106,7 @@ async def log_audit_head(engines: Context) -> None:
 async def _retire_older(
     engines: Context, now: int, lifetime: int, *, tenant: str | None = None, but: Sequence[str] = ()
 ) -> None:
-    retired = engines.store.maintenance.retire(now, now - lifetime, MAINTENANCE_BATCH_ROWS, tenant=tenant, but=but)
+    retired = Maintenance(engines.db).retire(now, now - lifetime, MAINTENANCE_BATCH_ROWS, tenant=tenant, but=but)
     async for events in retired:
         await engines.broker.publish(*events)
 

@@ -11,10 +11,11 @@ import structlog
 from bellcast.inbox.types.quotas import Rates
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError, TooMany, tenant_is_erased
 from bellcast.kernel.events import SEPARATOR
 from bellcast.kernel.limits import Limits
-from bellcast.storage.store import Store
+from bellcast.tenants.store import Tenants
 from bellcast.tenants.types import TenantRules
 
 log = structlog.get_logger(__name__)
@@ -28,8 +29,8 @@ NO_RULES = TenantRules()
 class Quotas:
     """`ports.quotas.Quotas` on a store."""
 
-    def __init__(self, store: Store, rates: Rates, limits: Limits, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, db: Engine, rates: Rates, limits: Limits, clock: Clock) -> None:
+        self._db = db
         self._rates = rates
         self._limits = limits
         self._clock = clock
@@ -79,13 +80,13 @@ class Quotas:
 
     async def load(self) -> None:
         """Load rules and weights of tenants, and today's sends if there are budgets."""
-        self._rules = await self._store.tenants.rules()
+        self._rules = await Tenants(self._db).rules()
         weights = {tenant: rules.weight for tenant, rules in self._rules.items() if rules.weight is not None}
-        self._store.set_weights(weights)
+        self._db.set_weights(weights)
         await self.save()
         if self._limits.sends_per_day or any(rules.sends_per_day for rules in self._rules.values()):
             day = self._clock.now() // times.DAY_MS
-            sums = await self._store.tenants.usage(day)
+            sums = await Tenants(self._db).usage(day)
             self._start_day(day)
             self._sums |= sums
 
@@ -94,7 +95,7 @@ class Quotas:
         if not self._unsaved:
             return
         day, sends = self._clock.now() // times.DAY_MS, dict(self._unsaved)
-        sums = await self._store.tenants.add_usage(day, sends)
+        sums = await Tenants(self._db).add_usage(day, sends)
         self._unsaved.subtract(sends)  # refunds during the save leave a negative count
         self._unsaved = Counter({tenant: left for tenant, left in self._unsaved.items() if left})
         self._start_day(day)

@@ -12,6 +12,7 @@ from msgspec import Struct
 from bellcast.channels.types import NewDecision
 from bellcast.console.types.live_feed import KEPT_EVENTS, FeedEvent, redact, sampling_key
 from bellcast.context import Context
+from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types import drafts as notification_drafts
 from bellcast.inbox.types.notifications import AnnouncementMade, Audience, CreatedNotification, Draft, Sent, content
 from bellcast.inbox.types.sends import AnnounceRequest, Claim, SendRequest, SendResult
@@ -228,7 +229,7 @@ async def _stored_response(engines: Context, refused: RefusedSend) -> bytes | Be
     tenant, _ = _charge_of(request)
     key, fingerprint, now = request.idempotency_key, request.fingerprint, request.created_at
     try:
-        return await engines.store.sends.stored_response(tenant, key, fingerprint, now) or refused.error
+        return await Sends(engines.db).stored_response(tenant, key, fingerprint, now) or refused.error
     except BellcastError as refusal:
         return refusal
 
@@ -256,7 +257,7 @@ async def published(
 
 async def _commit(engines: Context, requests: Sequence[SendRequest]) -> list[bytes | BellcastError]:
     """Commit requests in order, and publish each as soon as it is committed."""
-    results = await published(engines, engines.store.sends.add, requests)
+    results = await published(engines, Sends(engines.db).add, requests)
     written: list[SendRequest] = []
     for request, result in zip(requests, results, strict=True):
         if not isinstance(result, SendResult) or result.response != request.response:
@@ -334,7 +335,7 @@ async def _announce(engines: Context, request: AnnounceRequest) -> bytes | Bellc
     try:
         events = await engines.webhooks.events(request.tenant, "notification.created", [change])
         request = msgspec.structs.replace(request, events=events)
-        sent = await engines.store.sends.announce(request)
+        sent = await Sends(engines.db).announce(request)
     except BellcastError as refusal:
         _give_back(engines, request)
         return refusal

@@ -2,8 +2,10 @@
 
 import msgspec
 
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import title_of
 from bellcast.context import Context
+from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types import drafts as notification_drafts
 from bellcast.inbox.types.notifications import GENERAL, Audience, Draft, Edit, Notification, content
 from bellcast.inbox.types.sends import SentItem
@@ -11,11 +13,12 @@ from bellcast.kernel import ids, times
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.limits import Limits
+from bellcast.workflows.store.runs import Runs
 
 
 async def find(engines: Context, tenant: str, id: str) -> SentItem:
     """Return a notification or announcement. Raises NotFound if the tenant has none with this id."""
-    found = await engines.store.sent.find(tenant, id) if ids.is_id(id) else None
+    found = await SentItems(engines.db).find(tenant, id) if ids.is_id(id) else None
     if found is None:
         raise NotFound("There is no notification or announcement with this id.")
     return found
@@ -23,8 +26,8 @@ async def find(engines: Context, tenant: str, id: str) -> SentItem:
 
 async def find_outside(engines: Context, tenant: str, id: str) -> SentItem:
     """Return a send with this id to channels other than the inbox. Raises NotFound."""
-    store = engines.store
-    fanout = await store.runs.fanout(id) if ids.is_id(id) else None
+    db = engines.db
+    fanout = await Runs(db).fanout(id) if ids.is_id(id) else None
     if fanout is not None and fanout.tenant == tenant and not fanout.workflow:
         draft = msgspec.json.decode(fanout.body, type=Draft)
         audience = msgspec.json.decode(fanout.audience, type=Audience)
@@ -32,10 +35,10 @@ async def find_outside(engines: Context, tenant: str, id: str) -> SentItem:
         return SentItem(
             notification=shown, tenant=tenant, recipient=None, announcement=True, has_row=False, topic=audience.topic
         )
-    decisions = await store.messages.decisions(tenant, id, None, 1) if ids.is_id(id) else []
+    decisions = await Messages(db).decisions(tenant, id, None, 1) if ids.is_id(id) else []
     if not decisions:
         raise NotFound("There is no notification or announcement with this id.")
-    found = (await store.messages.page(ListQuery(tenants=[tenant], filters={"notification": id}, limit=1))).items
+    found = (await Messages(db).page(ListQuery(tenants=[tenant], filters={"notification": id}, limit=1))).items
     title = title_of(found[0].content) if found else ""
     shown = _outside(id, found[0].type if found else GENERAL, title, decisions[0].decided_at)
     return SentItem(notification=shown, tenant=tenant, recipient=decisions[0].recipient, has_row=False)
@@ -49,7 +52,7 @@ async def edit(engines: Context, limits: Limits, tenant: str, id: str, edit: Edi
     """Edit an item in all inboxes."""
     now = engines.clock.now()
     notification_drafts.check_edit(edit, limits, times.to_rfc3339(now))
-    done = await engines.store.sent.edit(tenant, id, edit, now) if ids.is_id(id) else None
+    done = await SentItems(engines.db).edit(tenant, id, edit, now) if ids.is_id(id) else None
     if done is None:
         raise NotFound("There is no notification or announcement with this id.")
     found, events = done
@@ -60,7 +63,7 @@ async def edit(engines: Context, limits: Limits, tenant: str, id: str, edit: Edi
 async def recall(engines: Context, tenant: str, id: str) -> None:
     """Remove an item from all inboxes."""
     report = await engines.webhooks.report(tenant, ["message.cancelled"])
-    events = await engines.store.sent.recall(tenant, id, engines.clock.now(), report) if ids.is_id(id) else None
+    events = await SentItems(engines.db).recall(tenant, id, engines.clock.now(), report) if ids.is_id(id) else None
     if events is None:
         raise NotFound("There is no notification or announcement with this id.")
     await engines.broker.publish(*events)

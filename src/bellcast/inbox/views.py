@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.context import Context
+from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.types.inboxes import Inbox, OpenInbox, Query, ResumeFrom, SessionRevoked
 from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import ids, times
@@ -59,7 +60,7 @@ async def open(engines: Context, principal: Principal) -> Inbox:
 
 async def reopen(engines: Context, principal: Principal, since: ResumeFrom | None) -> OpenInbox:
     """Like `open`, with the changes that a resuming client missed."""
-    opened = await engines.store.inboxes.open(
+    opened = await Inboxes(engines.db).open(
         principal.tenant,
         principal.recipient or "",
         engines.clock.now(),
@@ -68,6 +69,7 @@ async def reopen(engines: Context, principal: Principal, since: ResumeFrom | Non
         name=principal.name,
         member_since=principal.member_since,
         since=since,
+        newcomers_ms=engines.newcomers_ms(),
     )
     if opened.events:
         await engines.broker.publish(*opened.events)
@@ -77,7 +79,7 @@ async def reopen(engines: Context, principal: Principal, since: ResumeFrom | Non
 async def listing(engines: Context, inbox: Inbox, query: Query) -> InboxListing:
     """Return one page; `next` is the cursor of the next one. One extra row shows whether it exists."""
     one_more = replace(query, limit=query.limit + 1)
-    found = await engines.store.inboxes.page(inbox.number, one_more)
+    found = await Inboxes(engines.db).page(inbox.number, one_more)
     page, state = found.notifications[: query.limit], found.state
     return InboxListing(
         notifications=page,
@@ -97,13 +99,13 @@ def place(notification: Notification) -> str:
 
 async def counts(engines: Context, inbox: Inbox, query: Query) -> Counts:
     """Return the unread counts of notifications that match the query."""
-    found = await engines.store.inboxes.unread_by_type(inbox.number, query)
+    found = await Inboxes(engines.db).unread_by_type(inbox.number, query)
     return Counts(unread=found.unread, unseen=found.unseen, by_type=found.by_type, position=found.state.position)
 
 
 async def get(engines: Context, inbox: Inbox, id: str) -> Notification:
     """Return one notification. Raises NotFound, even for an id of another inbox."""
-    found = await engines.store.inboxes.get(inbox.number, id) if ids.is_id(id) else None
+    found = await Inboxes(engines.db).get(inbox.number, id) if ids.is_id(id) else None
     if found is None:
         raise NotFound("This inbox has no notification with this id.")
     return found

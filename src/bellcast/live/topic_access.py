@@ -8,11 +8,12 @@ from msgspec import Struct
 from bellcast.auth import permissions
 from bellcast.auth.permissions import Grant
 from bellcast.kernel import validation
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.kernel.identities import Principal
 from bellcast.live.config import LiveConfig
+from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.recipients.types import SubscriptionGrant
-from bellcast.storage.store import Store
 
 # Grants that do not come from a session, so a new session does not remove them.
 BEYOND_SESSIONS = frozenset({Grant.APP, Grant.DIALECT})
@@ -28,7 +29,7 @@ Authorized: TypeAlias = tuple[dict[str, Grant], tuple[TopicRefused, ...]]
 
 
 async def authorize_topics(
-    store: Store, principal: Principal, requested: Sequence[str], followed: int, config: LiveConfig
+    db: Engine, principal: Principal, requested: Sequence[str], followed: int, config: LiveConfig
 ) -> Authorized:
     """Return the granted topics with their grants, and the refused topics. `followed` is the number of topics that the
     connection already follows. Of more topics than a connection can follow, the rest is not checked and refused as one:
@@ -42,7 +43,7 @@ async def authorize_topics(
         for problem in validation.topic("topic", topic, config.limits):
             problems.setdefault(topic, problem)  # the first one
     valid = [topic for topic in topics if topic not in problems] if problems else topics
-    grants = await _grants(store, principal, valid, config)
+    grants = await _grants(db, principal, valid, config)
     granted: dict[str, Grant] = {}
     refused: list[TopicRefused] = []
     for topic in topics:
@@ -66,13 +67,13 @@ async def authorize_topics(
 
 
 async def regrant_topics(
-    store: Store, principal: Principal, grants: Mapping[str, Grant], config: LiveConfig
+    db: Engine, principal: Principal, grants: Mapping[str, Grant], config: LiveConfig
 ) -> dict[str, Grant]:
     """Return the followed topics that a new session of the same recipient still grants, each with its new grant.
 
     Changes nothing but the watched subscriptions."""
     granted: dict[str, Grant] = {topic: grant for topic, grant in grants.items() if grant in BEYOND_SESSIONS}
-    granted |= await _grants(store, principal, [topic for topic in grants if topic not in granted], config)
+    granted |= await _grants(db, principal, [topic for topic in grants if topic not in granted], config)
     _watch_grants(principal, granted, config)
     return granted
 
@@ -84,7 +85,7 @@ def _watch_grants(principal: Principal, grants: Mapping[str, Grant], config: Liv
             config.grants.add(SubscriptionGrant(principal.tenant, principal.recipient or "", topic))
 
 
-async def _grants(store: Store, principal: Principal, topics: Sequence[str], config: LiveConfig) -> dict[str, Grant]:
+async def _grants(db: Engine, principal: Principal, topics: Sequence[str], config: LiveConfig) -> dict[str, Grant]:
     """Return the topics that a principal may follow, each with its grant. The store is read only for topics that the
     session does not grant. In the store, roles of a recipient's record are subscriptions to the roles' topics."""
     public = config.access.public_topics
@@ -97,6 +98,6 @@ async def _grants(store: Store, principal: Principal, topics: Sequence[str], con
         else:
             grants[topic] = grant
     if principal.recipient is not None and others:
-        subscribed = await store.subscriptions.among(principal.tenant, principal.recipient, others)
+        subscribed = await StoredSubscriptions(db).among(principal.tenant, principal.recipient, others)
         grants |= dict.fromkeys(subscribed, Grant.SUBSCRIPTION)
     return grants

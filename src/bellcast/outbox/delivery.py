@@ -118,7 +118,7 @@ class Delivery:
         """Return Unavailable if the store does not respond, else the error for which the row is refused."""
         log.error("outbox_row_failed", exc_info=failure)
         try:
-            await self._engines.store.ping()
+            await self._engines.db.ping()
         except Exception as error:  # noqa: BLE001  any error of the ping means an unavailable store
             return Unavailable(f"The store cannot be used: {error}.")
         return BellcastError(f"unexpected error: {type(failure).__name__}")

@@ -10,10 +10,15 @@ from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import NotFound, Unavailable
 from bellcast.kernel.events import inbox_stream
+from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import Job
 from bellcast.live.types.events import PreferencesChanged
+from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import Preferences
+from bellcast.recipients.store.recipients import Recipients
+from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.recipients.types import Recipient, RecipientFields, RecipientOfLink, Subscription, merge
+from bellcast.tenants.store import Tenants
 from bellcast.tenants.types import Tenant
 from bellcast.webhooks.types import WebhookEvent
 
@@ -30,14 +35,14 @@ async def put(
 ) -> tuple[Recipient, bool]:
     """Write a recipient; return whether it is new."""
     now = engines.clock.now()
-    recipient, created, events = await engines.store.recipients.put(tenant, key, fields, now, replace=replace)
+    recipient, created, events = await Recipients(engines.db).put(tenant, key, fields, now, replace=replace)
     await engines.broker.publish(*events)
     return recipient, created
 
 
 async def plan(engines: Context, tenant: str, key: str, fields: RecipientFields, *, replace: bool) -> Recipient:
     """Return the recipient that `put` would write."""
-    before = await engines.store.recipients.get(tenant, key)
+    before = await Recipients(engines.db).get(tenant, key)
     if before is None:
         before = Recipient(key=key, tenant=tenant or None, created_at=times.to_rfc3339(engines.clock.now()))
     return merge(before, fields, replace=replace)
@@ -45,7 +50,7 @@ async def plan(engines: Context, tenant: str, key: str, fields: RecipientFields,
 
 async def get(engines: Context, tenant: str, key: str) -> Recipient:
     """Return a recipient. Raises NotFound if the tenant has none with this key."""
-    recipient = await engines.store.recipients.get(tenant, key)
+    recipient = await Recipients(engines.db).get(tenant, key)
     if recipient is None:
         raise NotFound("There is no recipient with this key.")
     return recipient
@@ -56,7 +61,7 @@ async def delete(engines: Context, token_clock: Clock, tenant: str, key: str) ->
     # This comes first: if the history cannot be reached, the erasure fails as a whole and can be repeated.
     await engines.history.clear(tenant, inbox_stream(tenant, key))
     # Also revokes sessions of the current millisecond, as `revoke` does.
-    events = await engines.store.recipients.delete(tenant, key, token_clock.now() + 1)
+    events = await Recipients(engines.db).delete(tenant, key, token_clock.now() + 1)
     if events is None:
         raise NotFound("There is no recipient with this key.")
     await engines.broker.publish(*events)
@@ -69,20 +74,20 @@ async def delete_tenant(engines: Context, token_clock: Clock, key: str) -> Tenan
     now = engines.clock.now()
     name = f"{ERASURE_JOB_KIND}.{key}"
     job = Job(id=name, kind=ERASURE_JOB_KIND, payload=key.encode(), run_at=now + ERASE_RESUME_MS, created_at=now)
-    tenant = await engines.store.tenants.begin_erasure(key, now, job)
+    tenant = await Tenants(engines.db).begin_erasure(key, now, job)
     if tenant is None:
         raise NotFound("There is no tenant with this key.")
     if await _erase(engines, token_clock, key, token_clock.now() + ERASE_REQUEST_MS):
-        await engines.store.jobs.cancel([name])
+        await Jobs(engines.db).cancel([name])
         return None
-    await engines.store.jobs.add([msgspec.structs.replace(job, run_at=now)])
+    await Jobs(engines.db).add([msgspec.structs.replace(job, run_at=now)])
     return tenant
 
 
 async def continue_erasure(engines: Context, token_clock: Clock, job: Job) -> None:
     """Complete the erasure of a tenant, unless it is complete. A tenant with the same key may exist again."""
     key = job.payload.decode()
-    tenant = await engines.store.tenants.get(key)
+    tenant = await Tenants(engines.db).get(key)
     if tenant is not None and tenant.erasing_since is not None:
         await _erase(engines, token_clock, key, None)
 
@@ -95,7 +100,7 @@ async def _erase(engines: Context, token_clock: Clock, key: str, until: int | No
     while erased:
         if until is not None and token_clock.now() >= until:
             return False
-        erased, events = await engines.store.tenants.erase(key, token_clock.now() + 1, ERASE_BATCH_RECIPIENTS)
+        erased, events = await Tenants(engines.db).erase(key, token_clock.now() + 1, ERASE_BATCH_RECIPIENTS)
         await engines.broker.publish(*events)
     engines.router.forget()
     await engines.quotas.load()
@@ -110,7 +115,7 @@ MAX_CHANGE_ROUNDS = 100
 async def set_preferences(engines: Context, tenant: str, key: str, preferences: Preferences) -> int:
     """Replace a recipient's own preferences; the recipient need not exist yet. Return the time of the change (UTC
     milliseconds)."""
-    write = engines.store.preferences.put
+    write = OwnPreferencesTable(engines.db).put
     events = await _preferences_events(engines, tenant, key, preferences)
     document, switches, now = msgspec.json.encode(preferences), preferences.switches_inbox, engines.clock.now()
     await write(tenant, key, document, now, switches_inbox=switches, events=events)
@@ -123,7 +128,7 @@ async def change_preferences(
 ) -> tuple[Preferences, int]:
     """Replace a recipient's own preferences with the result of a function of them; the recipient need not exist yet.
     Return them, and the time of the change (UTC milliseconds)."""
-    write = partial(engines.store.preferences.put, tenant, key)
+    write = partial(OwnPreferencesTable(engines.db).put, tenant, key)
     return await _change_preferences(engines, tenant, key, change, write)
 
 
@@ -133,7 +138,7 @@ async def change_preferences_by_link(
     """Replace the preferences of a link's recipient with the result of a function of them. Return them, and the time of
     the change (UTC milliseconds). Raises NotFound if the recipient does not exist, or was erased after the link was
     issued."""
-    write = partial(engines.store.preferences.put_by_link, link)
+    write = partial(OwnPreferencesTable(engines.db).put_by_link, link)
     return await _change_preferences(engines, link.tenant, link.recipient, change, write)
 
 
@@ -145,7 +150,7 @@ async def _change_preferences(
     write: Callable[..., Awaitable[bool | None]],
 ) -> tuple[Preferences, int]:
     for _ in range(MAX_CHANGE_ROUNDS):
-        stored = await engines.store.preferences.get(tenant, key)
+        stored = await OwnPreferencesTable(engines.db).get(tenant, key)
         before = None if stored is None else stored.document
         preferences = change(before)
         events = await _preferences_events(engines, tenant, key, preferences)
@@ -180,25 +185,25 @@ async def revoke(engines: Context, token_clock: Clock, tenant: str, key: str) ->
     Tokens have times in milliseconds. Those of the current millisecond are revoked too, and the call returns only after
     it has passed, so that tokens issued after the response are valid."""
     ends = token_clock.now() + 1
-    await engines.broker.publish(*await engines.store.recipients.revoke(tenant, key, ends))
+    await engines.broker.publish(*await Recipients(engines.db).revoke(tenant, key, ends))
     while token_clock.now() < ends:
         await token_clock.sleep(0.001)
 
 
 async def subscribe(engines: Context, tenant: str, topic: str, key: str) -> tuple[Subscription, bool]:
     """Subscribe a recipient to a topic; return whether the subscription is new."""
-    return await engines.store.subscriptions.subscribe(tenant, topic, key, engines.clock.now())
+    return await StoredSubscriptions(engines.db).subscribe(tenant, topic, key, engines.clock.now())
 
 
 async def plan_subscription(engines: Context, tenant: str, topic: str, key: str) -> Subscription:
     """Return the subscription that `subscribe` would write."""
-    known = await engines.store.subscriptions.get(tenant, topic, key)
+    known = await StoredSubscriptions(engines.db).get(tenant, topic, key)
     return known or Subscription(topic, key, times.to_rfc3339(engines.clock.now()))
 
 
 async def unsubscribe(engines: Context, tenant: str, topic: str, key: str) -> None:
     """Unsubscribe a recipient from a topic. Raises NotFound if it was not subscribed."""
-    events = await engines.store.subscriptions.unsubscribe(tenant, topic, key, engines.clock.now())
+    events = await StoredSubscriptions(engines.db).unsubscribe(tenant, topic, key, engines.clock.now())
     if events is None:
         raise NotFound("This recipient is not subscribed to this topic.")
     await engines.broker.publish(*events)

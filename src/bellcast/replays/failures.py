@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 from msgspec import Struct
 
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.list_scan import MAX_SCANNED_ROWS
 from bellcast.kernel.ids import NEWEST
 from bellcast.replays.causes import cause_of
+from bellcast.replays.store import Replays
 from bellcast.replays.types import (
     FAILURE_KINDS,
     FailureGroup,
@@ -17,7 +19,6 @@ from bellcast.replays.types import (
     GroupedFailures,
     StoredFailure,
 )
-from bellcast.storage.store import Store
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import WebhookDelivery
 
@@ -115,8 +116,8 @@ class CauseReport(Struct, frozen=True, kw_only=True):
 class Failures:
     """Reads failures."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, db: Engine) -> None:
+        self._db = db
 
     async def page(
         self, tenants: Sequence[str], wanted: FailureFilter, before: str | None, limit: int
@@ -136,18 +137,18 @@ class Failures:
 
     async def count(self, tenants: Sequence[str], wanted: FailureFilter, limit: int) -> int:
         """Count the failures of the filter's kinds and times, up to the limit. Other fields are not compared."""
-        return await self._store.replays.count_failures(_query(tenants, wanted, NEWEST, limit))
+        return await Replays(self._db).count_failures(_query(tenants, wanted, NEWEST, limit))
 
     async def causes(self, tenants: Sequence[str], wanted: FailureFilter) -> CauseReport:
         """Group the failures by tenant and cause."""
         limit = max(MIN_GROUPED_ROWS, MAX_SCANNED_ROWS // max(1, len(tenants)))
-        found = await self._store.replays.group_failures(_query(tenants, wanted, NEWEST, limit))
+        found = await Replays(self._db).group_failures(_query(tenants, wanted, NEWEST, limit))
         # Computing the causes of 20,000 different reasons takes time, so other requests run in between.
         return await asyncio.to_thread(report_of, found, wanted)
 
     async def find(self, tenant: str, ids: Sequence[str]) -> list[StoredFailure]:
         """Return the failures with these ids."""
-        return await self._store.replays.find(tenant, ids)
+        return await Replays(self._db).find(tenant, ids)
 
     async def scan(
         self, tenants: Sequence[str], wanted: FailureFilter, before: str | None = None, batch: int = SCAN_BATCH_ROWS
@@ -155,7 +156,7 @@ class Failures:
         """Yield non-empty pages of the failures of the filter's kinds and times, by descending id. Other fields are not
         compared."""
         query = _query(tenants, wanted, before or NEWEST, batch)
-        while page := await self._store.replays.failures(query):
+        while page := await Replays(self._db).failures(query):
             yield page
             if len(page) < batch:
                 break

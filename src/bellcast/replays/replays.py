@@ -9,15 +9,18 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from bellcast.documents.store import Documents
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.list_scan import MAX_SCANNED_ROWS
 from bellcast.kernel.errors import Conflict
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.types import FANOUT, Job
 from bellcast.replays.failures import FailureFilter, Failures
+from bellcast.replays.store import Replays
 from bellcast.replays.types import REPLAYS, FailureKind, NewReplay, ReplayQuery, ReplayStep, StoredFailure
-from bellcast.storage.store import Store
 from bellcast.workflows.restarts import restarted
+from bellcast.workflows.store.runs import Runs
 
 log = structlog.get_logger(__name__)
 
@@ -90,12 +93,12 @@ class ReplayKey(Struct, frozen=True, array_like=True):
 class ReplayRunner:
     """Plans, starts and runs replays."""
 
-    def __init__(self, store: Store, clock: Clock, new_id: Callable[[int], str], jobs: JobRunner) -> None:
-        self._store = store
+    def __init__(self, db: Engine, clock: Clock, new_id: Callable[[int], str], jobs: JobRunner) -> None:
+        self._db = db
         self._clock = clock
         self._new_id = new_id
         self._jobs = jobs
-        self._failures = Failures(store)
+        self._failures = Failures(db)
         # Held between the count of running replays and the write of the new one.
         self._starting = asyncio.Lock()
         jobs.register(JOB_KIND, self.run, concurrency=REPLAY_SLOTS)
@@ -137,40 +140,40 @@ class ReplayRunner:
             surplus = len(known) + 1 - KEPT_REPLAYS
             removed = ended[-surplus:] if surplus > 0 else []
             added = NewReplay(tenant=tenant, key=id, body=msgspec.json.encode(replay), job=job, removed=removed)
-            await self._store.replays.add(added, now)
+            await Replays(self._db).add(added, now)
             self._jobs.wake()
             return id, replay
 
     async def newest(self, query: ReplayQuery) -> list[FoundReplay]:
         """Return replays, the newest first."""
-        return [FoundReplay(one.tenant, one.id, _decode(one.body)) for one in await self._store.replays.newest(query)]
+        return [FoundReplay(one.tenant, one.id, _decode(one.body)) for one in await Replays(self._db).newest(query)]
 
     async def page(self, tenant: str) -> list[tuple[str, Replay]]:
         """Return the replays of a tenant, the newest first."""
-        found = await self._store.documents.page(REPLAYS, tenant, "", 2 * KEPT_REPLAYS)
+        found = await Documents(self._db).page(REPLAYS, tenant, "", 2 * KEPT_REPLAYS)
         return [(one.key, _decode(one.body)) for one in reversed(found)]
 
     async def get(self, tenant: str, id: str) -> Replay | None:
         """Return a replay."""
-        found = await self._store.documents.get(REPLAYS, tenant, id)
+        found = await Documents(self._db).get(REPLAYS, tenant, id)
         return None if found is None else _decode(found.body)
 
     async def cancel(self, tenant: str, id: str) -> bool | None:
         """Cancel a replay; its retries are not undone. Return False if it has ended, None if it does not exist."""
-        while (found := await self._store.documents.get(REPLAYS, tenant, id)) is not None:
+        while (found := await Documents(self._db).get(REPLAYS, tenant, id)) is not None:
             replay, now = _decode(found.body), self._clock.now()
             if replay.state != "running":
                 return False
             cancelled = msgspec.structs.replace(replay, state="cancelled", ended_at=now)
             body = msgspec.json.encode(cancelled)
-            if await self._store.documents.change(REPLAYS, tenant, id, found.body, body, now):
+            if await Documents(self._db).change(REPLAYS, tenant, id, found.body, body, now):
                 return True
         return None
 
     async def run(self, job: Job) -> int | None:
         """Retry one batch of a replay. Return when the next one is due, or None at the end."""
         key = msgspec.json.decode(job.payload, type=ReplayKey)
-        found = await self._store.documents.get(REPLAYS, key.tenant, key.id)
+        found = await Documents(self._db).get(REPLAYS, key.tenant, key.id)
         replay = None if found is None else _decode(found.body)
         if found is None or replay is None or replay.state != "running":
             return None
@@ -181,7 +184,7 @@ class ReplayRunner:
             return msgspec.json.encode(_advanced(replay, len(failures), retried, before, now))
 
         run_ids = [failure.id for failure in failures if failure.kind == "run"]
-        runs = await self._store.runs.find(run_ids) if run_ids else []
+        runs = await Runs(self._db).find(run_ids) if run_ids else []
         step = ReplayStep(
             tenant=key.tenant,
             key=key.id,
@@ -191,7 +194,7 @@ class ReplayRunner:
             runs=[restarted(run) for run in runs if run.state == "failed" and run.tenant == key.tenant],
             jobs=[failure.id for failure in failures if failure.kind == "job"],
         )
-        if await self._store.replays.retry(step, now):
+        if await Replays(self._db).retry(step, now):
             self._jobs.wake()
             if before is None:
                 log.info("replay_finished", replay=key.id, tenant=key.tenant or None)

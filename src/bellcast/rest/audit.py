@@ -23,6 +23,7 @@ from bellcast.kernel.http.list_limit import ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.kernel.identities import EVERY_TENANT, Caller, Project
+from bellcast.operators.store import Operators
 from bellcast.rest import context
 
 OK = "ok"
@@ -156,7 +157,7 @@ async def record(request: ApiRequest, actor: str, outcome: str) -> None:
     if outcome == OK and request.scope["state"].get(IS_COMMITTED):
         return
     ctx = context.of(request)
-    await ctx.engines.store.operators.record(_entry(request, actor, outcome), audit_chain.signer(ctx.project))
+    await Operators(ctx.engines.db).record(_entry(request, actor, outcome), audit_chain.signer(ctx.project))
 
 
 def committed(request: ApiRequest) -> AuditRecord:
@@ -194,7 +195,7 @@ async def page(request: ApiRequest, query: AuditQuery) -> AuditPage:
         created=time_range.created(query.start, query.end),
         is_counted=True,
     )
-    found = await context.of(request).engines.store.operators.audit(wanted)
+    found = await Operators(context.of(request).engines.db).audit(wanted)
     following = None if found.next is None else found.next[0]
     return AuditPage([_shown(one) for one in found.items], following, found.total)
 
@@ -203,7 +204,7 @@ async def verification(request: ApiRequest, query: AuditVerificationQuery) -> Au
     """Verify a part of the chain, with its link to the entry before."""
     ctx = context.of(request)
     # One more on each side: the entry before, and whether entries follow.
-    entries = await ctx.engines.store.operators.audit_chain(max(query.after - 1, 0), query.limit + 2)
+    entries = await Operators(ctx.engines.db).audit_chain(max(query.after - 1, 0), query.limit + 2)
     before = entries.pop(0) if entries and entries[0].number == query.after else None
     return verified(entries, query.limit, ctx.project, before)
 

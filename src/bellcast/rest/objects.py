@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.documents import store as documents
+from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, Document
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.http import entity_tags, list_positions, request_body, responses
@@ -154,7 +155,7 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
 
     async def delete(request: ApiRequest) -> ASGIApp:
         ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
-        documents, now = ctx.engines.store.documents, ctx.engines.clock.now()
+        documents, now = Documents(ctx.engines.db), ctx.engines.clock.now()
         before, unknown = await documents.get(kind.plural, tenant, key), f"There is no {kind.name} with this key."
         if before is None:
             raise NotFound(unknown)
@@ -214,7 +215,7 @@ async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T
             raise Invalid.fields(errors)
     except Invalid as refusal:
         raise definition_body.with_lines(refusal, yaml) from None
-    body, documents = msgspec.json.encode(value), ctx.engines.store.documents
+    body, documents = msgspec.json.encode(value), Documents(ctx.engines.db)
     before, is_conditional = await documents.get(kind.plural, tenant, key), entity_tags.is_conditional(request)
     await _check_condition(request, kind, tenant, key)
     await _check_uses(kind, ctx, tenant, key, value)
@@ -253,7 +254,7 @@ def _changed(kind: Kind[Any], ctx: ApiContext) -> None:
 
 async def find(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str) -> tuple[Document, str] | None:
     """Return the object that applies to a tenant, and its owner: the tenant, or the project."""
-    documents = ctx.engines.store.documents
+    documents = Documents(ctx.engines.db)
     base = await documents.get(kind.plural, PROJECT, key)
     own = None if tenant == PROJECT else await documents.get(kind.plural, tenant, key)
     return _applied(kind, base, own, tenant)
@@ -261,7 +262,7 @@ async def find(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str) -> tuple
 
 async def _page(kind: Kind[Any], ctx: ApiContext, tenant: str, after: str, limit: int) -> list[tuple[Document, str]]:
     """Return the objects that apply to a tenant, by key, with their owners."""
-    documents = ctx.engines.store.documents
+    documents = Documents(ctx.engines.db)
     base = {one.key: one for one in await documents.page(kind.plural, PROJECT, after, limit)}
     if tenant == PROJECT:
         return [(one, PROJECT) for one in base.values()]
@@ -277,7 +278,7 @@ async def own_page(
     the next page."""
     wanted = resource.wanted(request, documents.LIST, query, is_counted=False)
     of_kind = msgspec.structs.replace(wanted, filters={"kind": plural})
-    found = await context.of(request).engines.store.documents.owned(of_kind)
+    found = await Documents(context.of(request).engines.db).owned(of_kind)
     following = resource.cursor(documents.LIST, found.next, query.tenant)
     return [(document, owner) for owner, document in found.items], following
 
@@ -310,7 +311,7 @@ async def _check_uses(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, val
     """Raise Conflict if this write, or deletion, would break objects that use this one."""
     if kind.find_uses is None or (value is not None and kind.find_broken is None):
         return
-    documents = ctx.engines.store.documents
+    documents = Documents(ctx.engines.db)
     base = None if tenant == PROJECT else await documents.get(kind.plural, PROJECT, key)
     own = await documents.get(kind.plural, tenant, key)
     before, after = _applied(kind, base, own, tenant), _applied(kind, base, _with_body(key, value), tenant)

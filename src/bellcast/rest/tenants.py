@@ -8,6 +8,7 @@ from msgspec import Meta, Struct, UnsetType, structs
 
 from bellcast.auth import tenant_bounds
 from bellcast.kernel import times, validation
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
 from bellcast.kernel.errors import FieldError, Forbidden, Invalid, NotFound, PasswordRequired
 from bellcast.kernel.http import list_total, request_body, responses, time_range
@@ -22,7 +23,7 @@ from bellcast.recipients.types import TenantSummary
 from bellcast.rest import audit, context, guards, viewers
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.storage.store import Store
+from bellcast.tenants.store import Tenants
 from bellcast.tenants.types import Tenant
 
 # Maximum tenants of a bound caller. A list of all of them reads each one.
@@ -167,12 +168,12 @@ async def page(request: ApiRequest) -> ASGIApp:
     engines = ctx.engines
     named = _named(request, query)
     created = time_range.created(query.start, query.end)
-    found, scanned_until = await _page(engines.store, query, created, named)
+    found, scanned_until = await _page(engines.db, query, created, named)
     summaries = found[: query.limit]
     # The sends of today are those of the daily budgets, else those of the statistics.
     keys = [one.tenant.key or "" for one in summaries]
     counted = {} if ctx.stats is None else await ctx.stats.sends_today(keys)
-    sends = {**counted, **await ctx.engines.store.tenants.usage(ctx.engines.clock.now() // times.DAY_MS)}
+    sends = {**counted, **await Tenants(ctx.engines.db).usage(ctx.engines.clock.now() // times.DAY_MS)}
     shown = [
         ListedTenant(
             **structs.asdict(one.tenant), recipients=one.recipients, sends_today=sends.get(one.tenant.key or "")
@@ -182,7 +183,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     has_next = len(found) > query.limit
     is_counted = named is None and created == ANY_TIME
     has_more = has_next or scanned_until is not None
-    count = functools.partial(_count, engines.store, query.prefix) if is_counted else None
+    count = functools.partial(_count, engines.db, query.prefix) if is_counted else None
     total = await list_total.of_first_page(len(shown), query.after, has_next=has_more, count=count)
     listed = TenantPage(shown, shown[-1].key if has_next else None, scanned_until, total)
     return responses.json(viewers.page_for(request, listed))
@@ -198,21 +199,21 @@ def _named(request: ApiRequest, query: TenantsQuery) -> tuple[str, ...] | None:
     return (query.tenant,)
 
 
-async def _count(store: Store, prefix: str, limit: int) -> ListTotal:
-    return list_total.up_to(limit, await store.tenants.count(prefix, limit + 1))
+async def _count(db: Engine, prefix: str, limit: int) -> ListTotal:
+    return list_total.up_to(limit, await Tenants(db).count(prefix, limit + 1))
 
 
 async def _page(
-    store: Store, query: TenantsQuery, created: CreatedRange, named: tuple[str, ...] | None
+    db: Engine, query: TenantsQuery, created: CreatedRange, named: tuple[str, ...] | None
 ) -> ListScan[TenantSummary]:
     after, limit = query.after or "", query.limit + 1
     if named is None and created == ANY_TIME:
-        return ListScan(await store.tenants.page(query.prefix, after, limit), None)
+        return ListScan(await Tenants(db).page(query.prefix, after, limit), None)
     if named is None:
-        return await store.tenants.created_page(query.prefix, after, limit, created)
+        return await Tenants(db).created_page(query.prefix, after, limit, created)
     keys = sorted(key for key in named if key.startswith(query.prefix) and key > after)[:limit]
     # For a complete key as prefix, the first match is the tenant with this key.
-    pages = [(await store.tenants.created_page(key, "", 1, created)).rows for key in keys]
+    pages = [(await Tenants(db).created_page(key, "", 1, created)).rows for key in keys]
     return ListScan([one for key, page in zip(keys, pages, strict=True) for one in page if one.tenant.key == key], None)
 
 
@@ -227,7 +228,7 @@ async def _page(
 )
 async def read(request: ApiRequest) -> ASGIApp:
     """Read a tenant."""
-    result = await context.of(request).engines.store.tenants.get(key(request))
+    result = await Tenants(context.of(request).engines.db).get(key(request))
     if result is None:
         raise NotFound("There is no tenant with this key.")
     return responses.json(result)
@@ -259,13 +260,13 @@ async def write(request: ApiRequest) -> ASGIApp:
     named = key(request)
     fields = await request_body.body(request, FIELDS)
     engines = ctx.engines
-    before = await engines.store.tenants.get(named)
+    before = await Tenants(engines.db).get(named)
     check = functools.partial(_check_rules, guards.caller(request), fields.settings)
     check({} if before is None else before.settings)
     if request_body.is_dry_run(request):
         created_at = times.to_rfc3339(engines.clock.now()) if before is None else before.created_at
         return responses.json(Tenant(key=named, name=fields.name, settings=fields.settings, created_at=created_at))
-    tenant, created = await engines.store.tenants.put(
+    tenant, created = await Tenants(engines.db).put(
         named, fields.name, fields.settings, engines.clock.now(), check=check
     )
     engines.router.forget()

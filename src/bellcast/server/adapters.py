@@ -22,7 +22,6 @@ from bellcast.kernel.limits import Limits
 from bellcast.live.types.events import AnyEvent, FeedBatch
 from bellcast.settings.groups import POSTGRES, REDIS, ServerSettings
 from bellcast.settings.groups import StoreSettings as StoreSettings
-from bellcast.storage.store import Store
 
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     from bellcast.inbox.store.external_writes import ExternalWrites
@@ -33,13 +32,14 @@ if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     from bellcast.workflows.triggers import TriggerWorkflow
 
 
-def store(config: StoreSettings, clock: Clock, tracing: "Tracing | None" = None) -> Store:
+def store(config: StoreSettings, clock: Clock, tracing: "Tracing | None" = None) -> Engine:
+    """Create the engine of the store, with spans for its transactions if traces are turned on."""
     database = engine(config, clock)
     if tracing is not None:
         from bellcast.server.tracing import TracedEngine
 
         database = TracedEngine(database, tracing)
-    return Store(database, lambda: round(config.newcomers * 1000))
+    return database
 
 
 def tracing(server: ServerSettings) -> "Tracing | None":

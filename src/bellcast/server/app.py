@@ -13,7 +13,9 @@ from msgspec.structs import replace
 
 from bellcast import calls
 from bellcast.auth.authenticator import Authenticator
+from bellcast.auth.store import Keys
 from bellcast.console.stats import StatsRecorder
+from bellcast.console.store import StatsPoints
 from bellcast.console.tenant_counts import ACCEPTED, FAILED
 from bellcast.console.types.server_settings import PusherTestRequest
 from bellcast.console.types.stats import StatsPoint
@@ -22,6 +24,7 @@ from bellcast.kernel.errors import BellcastError, SettingsError
 from bellcast.kernel.events import Event, Stream
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.identities import DEFAULT_TENANT, Project
+from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.outbound.connection_tests import TestReport
 from bellcast.live.config import LiveConfig
 from bellcast.live.http import websocket_response
@@ -106,8 +109,8 @@ class App:
         self._worker_metrics = None if handoff is None else WorkerMetrics(handoff.folder)
         self.tasks = Tasks()
         self._engines = engines = ServerEngines(settings, project, keys, workflows, test_clock, self._count_followers)
-        self.store, self.broker, self.feed, self.context = engines.store, engines.broker, engines.feed, engines.context
-        self._node_settings = NodeSettings(self.store, engines.real_clock, settings, project, keys)
+        self.db, self.broker, self.feed, self.context = engines.db, engines.broker, engines.feed, engines.context
+        self._node_settings = NodeSettings(self.db, engines.real_clock, settings, project, keys)
         # Code for the first set-up of the console; None if it is set up or turned off.
         self.setup_code: str | None = None
         self._operators = OperatorAccess(engines, settings, project) if settings.server.console else None
@@ -132,7 +135,7 @@ class App:
             self.project,
             settings.access,
             settings.limits,
-            keys=self.store.keys,
+            keys=Keys(self.db),
             http=engines.http,
             clock=engines.real_clock,
         )
@@ -143,7 +146,7 @@ class App:
             lambda: None if self._stats is None else self._stats.queue_age(),
             lambda: self._database_settings.revision,
             runs_jobs=not settings.server.no_jobs,
-            schema_version=self.store.schema.version,
+            schema_version=self.db.schema.version,
         )
         backend = calls.backend_for(
             handlers, lambda: settings.server.handler_url, self.project, engines.http, engines.real_clock
@@ -152,7 +155,7 @@ class App:
         self._live = self._live_edge(authenticator, app)
         self.hub = self._live.hub
         node = self.hub.cluster.node
-        recorder = StatsRecorder(self.store.stats, engines.real_clock, node, self._measure, self.feed.tenants)
+        recorder = StatsRecorder(StatsPoints(self.db), engines.real_clock, node, self._measure, self.feed.tenants)
         self._stats = recorder if settings.server.stats else None
         self._outbox = adapters.outbox(
             settings.store, self.context, settings.limits, engines.workflows.schedules.trigger
@@ -166,7 +169,7 @@ class App:
         targets: dict[str, list[object]] = {name: [getattr(settings, name)] for name in GROUPS}
         targets["channels"].append(engines.channel_config)
         self._database_settings = DatabaseSettings(
-            self.store,
+            self.db,
             engines.real_clock,
             self.feed,
             unchanged,
@@ -174,7 +177,7 @@ class App:
             lambda revision: self.broker.publish(SettingsChanged(revision)),
         )
         self._pusher_apps = PusherAppDirectory(
-            self.store,
+            self.db,
             engines.real_clock,
             engines.channels.encryption,
             self.project,
@@ -216,7 +219,7 @@ class App:
                 settings,
                 self.project,
                 engines.http,
-                (self.store.ping, partial(self.broker.ping, writes=True)),
+                (self.db.ping, partial(self.broker.ping, writes=True)),
                 self.hub.cluster.nodes,
                 partial(engines.channels.providers.providers, DEFAULT_TENANT, "email"),
                 self._node_settings.differences,
@@ -233,7 +236,7 @@ class App:
             providers=engines.channels.providers,
             receipts=engines.channels.receipts,
             webhooks=engines.channels.webhooks,
-            failures=Failures(self.store),
+            failures=Failures(self.db),
             replays=engines.replays,
             push_key=lambda: engines.channels.vapid_key.public,
             secrets=engines.channels.secrets,
@@ -361,7 +364,7 @@ class App:
             await send({"type": "lifespan.shutdown.complete"})
             return
         if not self._started:
-            if (migration := self.store.schema.migration) is not None:
+            if (migration := self.db.schema.migration) is not None:
                 answer = health.during_migration(scope["path"], migration, self.project.key)
                 await answer(scope, receive, send)
                 return
@@ -412,7 +415,7 @@ class App:
 
     async def _open(self) -> None:
         """Perform the parts of a start that can fail. Safe to repeat after `_close`."""
-        await self.store.open()
+        await self.db.open()
         self.broker.listen(self._receive, self._live.on_gap)
         self.context.history.listen(self._live.on_events_lost)
         await self.broker.open()
@@ -426,14 +429,14 @@ class App:
         await self._engines.quotas.load()
         await self._node_settings.refresh()
         if not adapters.is_shared(self.settings.store):
-            await self.store.jobs.release(self.context.clock.now())
+            await Jobs(self.db).release(self.context.clock.now())
 
     async def _close(self) -> None:
         """Undo `_open`, which may have failed at any step."""
         if self._worker_metrics is not None:
             self._worker_metrics.close()
         await self.broker.close()
-        await self.store.close()
+        await self.db.close()
 
     def _loops(self) -> dict[str, Loop]:
         """Return the background loops that every process runs, by their names in the log."""

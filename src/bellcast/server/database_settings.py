@@ -19,13 +19,14 @@ from bellcast.console.types.server_settings import (
     SettingsRevision,
     no_record,
 )
+from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.settings import Settings, as_text, parsers, table
 from bellcast.settings.table import Setting
-from bellcast.storage.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -112,14 +113,14 @@ class DatabaseSettings:
 
     def __init__(
         self,
-        store: Store,
+        db: Engine,
         clock: Clock,
         feed: Feed,
         settings: Settings,
         targets: Mapping[str, Sequence[Any]],
         announce: Callable[[int], Any],
     ) -> None:
-        self._documents = store.documents
+        self._documents = Documents(db)
         self._clock = clock
         self._feed = feed
         self._settings = settings

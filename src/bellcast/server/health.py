@@ -13,6 +13,7 @@ from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.http import responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.jobs.store import Jobs
 from bellcast.rest import context
 from bellcast.rest.operations import operation
 from bellcast.server.metrics import MetricsExporter
@@ -70,9 +71,9 @@ async def ready(request: ApiRequest) -> ASGIApp:
     `broker` is `degraded` if the broker is not connected or refuses writes: notifications are accepted, and other
     nodes deliver them up to 30 s later. With `BELLCAST_READY_STRICT`, the response is then a 503."""
     ctx = context.of(request)
-    store, broker = await asyncio.gather(_probe(ctx.engines.store.ping()), _probe(ctx.engines.broker.ping(writes=True)))
-    if isinstance(store, BellcastError):
-        raise store
+    db, broker = await asyncio.gather(_probe(ctx.engines.db.ping()), _probe(ctx.engines.broker.ping(writes=True)))
+    if isinstance(db, BellcastError):
+        raise db
     if not isinstance(broker, BellcastError):
         return responses.json(Readiness("ready", build.version(), ctx.project.key, broker="ok"))
     if ctx.is_ready_strict:
@@ -101,13 +102,13 @@ async def metrics(request: ApiRequest) -> ASGIApp:
     ctx = context.of(request)
     workers = ctx.workers
     reports = None if workers is None else {workers.name: exporter.own(), **await workers.others()}
-    store, broker, jobs, queue_age = await asyncio.gather(
-        _probe(ctx.engines.store.ping()),
+    db, broker, jobs, queue_age = await asyncio.gather(
+        _probe(ctx.engines.db.ping()),
         _probe(ctx.engines.broker.ping(writes=True)),
-        _probe(ctx.engines.store.jobs.counts()),
+        _probe(Jobs(ctx.engines.db).counts()),
         _probe(ctx.queue_age()),
     )
-    is_up = {"store_up": not isinstance(store, BellcastError), "broker_up": not isinstance(broker, BellcastError)}
+    is_up = {"store_up": not isinstance(db, BellcastError), "broker_up": not isinstance(broker, BellcastError)}
     age = {} if isinstance(queue_age, BellcastError) else {"queue_age_seconds": queue_age / 1000}
     text = exporter.text(reports, {} if isinstance(jobs, BellcastError) else jobs, {**is_up, **age})
     return responses.complete(200, text, CONTENT_TYPE_PLAIN_0_0_4)

@@ -13,13 +13,14 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.identities import Project
 from bellcast.server import adapters
 from bellcast.settings import Settings
 from bellcast.settings.encryption_keys import EncryptionKeys
-from bellcast.storage.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -44,8 +45,8 @@ class NodeDigests(Struct, frozen=True):
 class NodeSettings:
     """Writes the digests of this node, and compares those of the others with them."""
 
-    def __init__(self, store: Store, clock: Clock, settings: Settings, project: Project, keys: EncryptionKeys) -> None:
-        self._documents = store.documents
+    def __init__(self, db: Engine, clock: Clock, settings: Settings, project: Project, keys: EncryptionKeys) -> None:
+        self._documents = Documents(db)
         self._clock = clock
         self._settings = settings
         self._project = project

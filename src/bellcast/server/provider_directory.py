@@ -15,10 +15,12 @@ from bellcast.channels.delivery import NamedProvider
 from bellcast.channels.email import Email
 from bellcast.channels.provider_rate import ProviderRate
 from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel
+from bellcast.documents.store import Documents
 from bellcast.documents.types import Document
 from bellcast.inbox.types.quotas import Rates
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Conflict, Invalid, NotFound, SettingsError, Unavailable
 from bellcast.kernel.identities import DEFAULT_TENANT
@@ -40,7 +42,6 @@ from bellcast.providers.types import (
 from bellcast.providers.unusable import KINDS, UnusableProvider
 from bellcast.server import vendors
 from bellcast.server.provider_test import ProviderSteps
-from bellcast.storage.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +71,7 @@ class ProviderDirectory:
 
     def __init__(
         self,
-        store: Store,
+        db: Engine,
         clock: Clock,
         real_clock: Clock,
         clients: HttpClients,
@@ -79,7 +80,7 @@ class ProviderDirectory:
         rates: Rates,
         destinations: Destinations,
     ) -> None:
-        self._documents = store.documents
+        self._documents = Documents(db)
         self._clock = clock
         self._real_clock = real_clock
         self._clients = clients

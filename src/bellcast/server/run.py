@@ -61,7 +61,7 @@ class UvicornServer(uvicorn.Server):
         starting = loop.create_task(self._app.start(is_mounted=False))
         while not starting.done():
             await asyncio.wait([starting], timeout=MIGRATION_POLL_SECONDS)
-            if self._app.store.schema.migration is not None and not early:
+            if self._app.db.schema.migration is not None and not early:
                 early = [await loop.create_server(self._protocol_factory, sock=one.dup()) for one in sockets]
         for server in early:
             server.close()

@@ -18,10 +18,12 @@ from bellcast.channels.routing import Router
 from bellcast.channels.store.messages import DIGEST_JOB_KIND, JOB_KIND
 from bellcast.channels.types import ExternalChannel
 from bellcast.console.types.live_feed import Feed
+from bellcast.documents.store import Documents
 from bellcast.inbox.store.sends import FANOUT_JOB_KIND
 from bellcast.inbox.types.quotas import Rates
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.runner import JobRunner
@@ -34,7 +36,6 @@ from bellcast.providers.webpush import VapidKey, WebPushProvider
 from bellcast.server import provider_directory, push_identity
 from bellcast.server.provider_directory import ProviderDirectory
 from bellcast.settings.encryption_keys import EncryptionKeys
-from bellcast.storage.store import Store
 from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhooks
@@ -55,7 +56,7 @@ class Channels:
 
     def __init__(
         self,
-        store: Store,
+        db: Engine,
         clock: Clock,
         real_clock: Clock,
         clients: HttpClients,
@@ -75,28 +76,28 @@ class Channels:
         self._clock = clock
         self._real_clock = real_clock
         self._clients = clients
-        self._store = store
+        self._db = db
         self.encryption = Encryption(keys.current.encode(), [key.encode() for key in keys.previous])
-        self.secrets = StoredSecrets(store.documents, clock, self.encryption, keys.ids, ENCRYPTED_FIELDS)
+        self.secrets = StoredSecrets(Documents(db), clock, self.encryption, keys.ids, ENCRYPTED_FIELDS)
         self._has_ring = keys.is_ring
         # Derived from the identity key: browsers bind their subscriptions to this key, so a rotation of the encryption
         # keys must not change it.
         self.vapid_key = VapidKey(lambda: push.project_key(keys.identity.encode()))
         self._destinations = jobs.destinations
         self.providers = ProviderDirectory(
-            store, clock, real_clock, clients, config, self.encryption, rates, jobs.destinations
+            db, clock, real_clock, clients, config, self.encryption, rates, jobs.destinations
         )
-        self.webhooks = Webhooks(store, clock, real_clock, clients.guarded, self.encryption, new_id, jobs, feed)
-        self.receipts = Receipts(store, self.providers, clock, self.webhooks, jobs)
+        self.webhooks = Webhooks(db, clock, real_clock, clients.guarded, self.encryption, new_id, jobs, feed)
+        self.receipts = Receipts(db, self.providers, clock, self.webhooks, jobs)
         self._built_in: dict[str, tuple[str, Provider]] = {
             "push": ("webpush", self._web_push()),
             "chat": ("webhook", ChatWebhookProvider(clients.guarded())),
         }
-        self.catalog = Catalog(store, clock, config)
-        self.previews = Previews(store, self.catalog, config, project)
+        self.catalog = Catalog(db, clock, config)
+        self.previews = Previews(db, self.catalog, config, project)
         self.reports = reports = MessageReports(clock, feed)
         self.router = Router(
-            store,
+            db,
             clock,
             self.catalog,
             config,
@@ -107,11 +108,11 @@ class Channels:
             self._find_simulated,
             reports,
         )
-        release = Release(store, clock, self.catalog)
-        delivery = MessageDelivery(store, clock, self._find, release, self.webhooks, reports, lambda: config.retries)
-        digests = Digests(store, clock, self.catalog, release, config, project, new_id, self.webhooks, reports)
+        release = Release(db, clock, self.catalog)
+        delivery = MessageDelivery(db, clock, self._find, release, self.webhooks, reports, lambda: config.retries)
+        digests = Digests(db, clock, self.catalog, release, config, project, new_id, self.webhooks, reports)
         jobs.register_pages(JOB_KIND, delivery.run_page)
-        jobs.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router, pace).run)
+        jobs.register(FANOUT_JOB_KIND, SendFanout(db, clock, self.router, pace).run)
         jobs.register(DIGEST_JOB_KIND, digests.run)
         jobs.register(webhook_events.JOB_KIND, self.webhooks.dispatch)
         jobs.register(webhooks.JOB_KIND, self.webhooks.deliver)
@@ -137,9 +138,7 @@ class Channels:
         """Load the key that identifies the server to push services. With a key ring, it is derived from the first key
         and stored, because the ring's keys are rotated."""
         if self._has_ring:
-            self.vapid_key = await push_identity.load(
-                self._store.documents, self._clock, self.encryption, self.vapid_key
-            )
+            self.vapid_key = await push_identity.load(Documents(self._db), self._clock, self.encryption, self.vapid_key)
             self._built_in["push"] = "webpush", self._web_push()
 
     async def reencrypt(self) -> None:

@@ -7,6 +7,7 @@ from bellcast.operators.console_sessions import ConsoleConfig, ConsoleSessions
 from bellcast.operators.oidc import OidcProvider
 from bellcast.operators.oidc_sign_in import OidcSignIn
 from bellcast.operators.passkeys import Passkeys
+from bellcast.operators.store import Operators
 from bellcast.server.wire_engines import ServerEngines
 from bellcast.settings import Settings
 
@@ -15,7 +16,7 @@ class OperatorAccess:
     """How operators sign in to the console."""
 
     def __init__(self, engines: ServerEngines, settings: Settings, project: Project) -> None:
-        server, store, clock, new_id = settings.server, engines.store, engines.real_clock, engines.context.new_id
+        server, db, clock, new_id = settings.server, engines.db, engines.real_clock, engines.context.new_id
         # Uses the project secret, which does not rotate, so that an operator's authenticator app stays valid.
         current, *previous = [one.secret.encode() for one in project.accepted]
         cipher = Encryption(current, previous)
@@ -24,12 +25,12 @@ class OperatorAccess:
             require_mfa=server.require_mfa,
             external_session=settings.oidc.session,
         )
-        self.sessions = ConsoleSessions(store.operators, clock, new_id, cipher, config)
-        self.passkeys = Passkeys(self.sessions, store.operators, cipher, clock, new_id)
+        self.sessions = ConsoleSessions(Operators(db), clock, new_id, cipher, config)
+        self.passkeys = Passkeys(self.sessions, Operators(db), cipher, clock, new_id)
         self.oidc: OidcSignIn | None = None
         if settings.oidc.issuer is not None:
             provider = OidcProvider(settings.oidc, engines.clients.identity_provider(), clock)
-            self.oidc = OidcSignIn(settings.oidc, provider, self.sessions, store.operators, cipher, clock)
+            self.oidc = OidcSignIn(settings.oidc, provider, self.sessions, Operators(db), cipher, clock)
 
     async def make_setup_code(self) -> str | None:
         """Create a code for the first set-up of the console; None if it has an owner."""

@@ -15,6 +15,7 @@ from bellcast.kernel.events import Stream
 from bellcast.kernel.identities import Project
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.runner import JobRunner
+from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.live.shared_rates import SharedRates
 from bellcast.recipients.recipients import ERASURE_JOB_KIND, continue_erasure
@@ -47,20 +48,20 @@ class ServerEngines:
         clock: Clock = test_clock or real_clock
         new_id = Ids().new
         self.tracing = adapters.tracing(settings.server)
-        self.store = adapters.store(settings.store, clock, self.tracing)
+        self.db = adapters.store(settings.store, clock, self.tracing)
         self.broker = adapters.broker(settings.store, project, real_clock)
         history = adapters.topic_history(settings.store, project, self.broker, clock, settings.limits)
         self.rates = SharedRates(self.broker, real_clock)
-        self.quotas = Quotas(self.store, self.rates, settings.limits, clock)
+        self.quotas = Quotas(self.db, self.rates, settings.limits, clock)
         self.clients = HttpClients(settings.channels.http_allow)
         self.http = self.clients.trusted()
         self.feed = LiveFeed(real_clock)
         broker, history = adapters.traced(self.broker, history, self.tracing)
-        self.jobs = JobRunner(self.store.jobs, clock, new_id, self.quotas.weight_of)
+        self.jobs = JobRunner(Jobs(self.db), clock, new_id, self.quotas.weight_of)
         self.channel_config = with_public_url(settings)
         pace = Scheduler()
         self.channels = Channels(
-            self.store,
+            self.db,
             clock,
             real_clock,
             self.clients,
@@ -75,7 +76,7 @@ class ServerEngines:
             runs_jobs=not settings.server.no_jobs,
         )
         self.workflows = WorkflowParts(
-            self.store,
+            self.db,
             self.broker,
             clock,
             real_clock,
@@ -93,13 +94,14 @@ class ServerEngines:
             pace,
             shares_runs=adapters.is_shared(settings.store),
         )
-        self.replays = ReplayRunner(self.store, clock, new_id, self.jobs)
+        self.replays = ReplayRunner(self.db, clock, new_id, self.jobs)
         self.context = Context(
-            store=self.store,
+            db=self.db,
             broker=ObservedBroker(broker, self.feed, real_clock, followers),
             clock=clock,
             history=history,
             new_id=new_id,
+            newcomers_ms=lambda: round(settings.store.newcomers * 1000),
             router=self.channels.router,
             webhooks=self.channels.webhooks,
             quotas=self.quotas,

@@ -11,12 +11,12 @@ from bellcast.documents.types import PROJECT
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid, SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.port import Http
-from bellcast.storage.store import Store
 from bellcast.workflows import schedules
 from bellcast.workflows.calls import StepCalls, StepFunction
 from bellcast.workflows.event_reactions import Sources
@@ -36,7 +36,7 @@ class WorkflowParts:
 
     def __init__(
         self,
-        store: Store,
+        db: Engine,
         broker: Broker,
         clock: Clock,
         real_clock: Clock,
@@ -55,11 +55,11 @@ class WorkflowParts:
         *,
         shares_runs: bool = False,
     ) -> None:
-        self.workflow_catalog = WorkflowCatalog(store, clock)
-        self.triggers = Triggers(store, clock, self.workflow_catalog, new_id, router.webhooks)
+        self.workflow_catalog = WorkflowCatalog(db, clock)
+        self.triggers = Triggers(db, clock, self.workflow_catalog, new_id, router.webhooks)
         calls = StepCalls(http, clock, real_clock, project, functions, lambda: config.retries, jobs.destinations)
-        steps = RunSteps(store, clock, router, self.triggers, limits, new_id)
-        executor = RunExecutor(store, broker, clock, self.workflow_catalog, router, steps, calls, pace, feed)
+        steps = RunSteps(db, clock, router, self.triggers, limits, new_id)
+        executor = RunExecutor(db, broker, clock, self.workflow_catalog, router, steps, calls, pace, feed)
         jobs.register_pages(JOB_KIND, executor.run_page, serves=calls.serves)
         self.schedules = Schedules(
             engines, self.workflow_catalog, self.triggers, router.tenant, router.plan_steps, limits
@@ -68,7 +68,7 @@ class WorkflowParts:
         self.tasks = ScheduledTasks(engines, tasks, self.schedules.trigger, limits, jobs)
         self.sources = Sources(engines, self.workflow_catalog, self.triggers, router.tenant, limits)
         jobs.register(schedules.JOB_KIND, self.schedule_firing.run)
-        fanout = RunFanout(store, clock, self.workflow_catalog, self.triggers, executor, pace, shares_runs=shares_runs)
+        fanout = RunFanout(db, clock, self.workflow_catalog, self.triggers, executor, pace, shares_runs=shares_runs)
         jobs.register(FANOUT_JOB_KIND, fanout.run)
 
     async def define(self, definitions: Mapping[str, dict[str, Any]]) -> None:

@@ -7,7 +7,7 @@ import msgspec
 from bellcast.context import Context
 from bellcast.kernel import validation
 from bellcast.kernel.events import LiveEvent
-from bellcast.topics.store.last_events import LastEvent
+from bellcast.topics.store.last_events import LastEvent, LastEvents
 from bellcast.topics.types import is_cache
 
 
@@ -21,10 +21,10 @@ async def publish(engines: Context, *events: LiveEvent, key: str | None = None) 
     if key is not None:
         await engines.reactions.react(events, key)
     elif await engines.reactions.matches(events):
-        await engines.store.ping()
+        await engines.db.ping()
     for event in events:
         if event.topic is not None and is_cache(event.topic):
-            await engines.store.topics.save(event.tenant, event.topic, _last_event(event, engines.clock.now()))
+            await LastEvents(engines.db).save(event.tenant, event.topic, _last_event(event, engines.clock.now()))
     published = await engines.history.append(*events)
     await engines.broker.publish(*published)
     if key is None:

@@ -14,18 +14,21 @@ from msgspec import Struct
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED
 from bellcast.channels.types import State
 from bellcast.console.types.live_feed import NO_FEED, Feed, FeedEvent, redact_url
+from bellcast.documents.store import Documents
 from bellcast.documents.types import Document
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Conflict, Unavailable
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.jobs.destinations import Destination
 from bellcast.kernel.jobs.runner import Again, DestinationCall, JobRunner, SetAside
+from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import Job, in_line
 from bellcast.kernel.outbound.port import Http
 from bellcast.kernel.outbound.webhook_signature import SECRET_PREFIX, signed, signing_key
-from bellcast.storage.store import Store
+from bellcast.webhooks.store import WebhookEvents
 from bellcast.webhooks.types import EventReport, WebhookEvent, no_report
 
 log = structlog.get_logger(__name__)
@@ -93,7 +96,7 @@ class Webhooks:
 
     def __init__(
         self,
-        store: Store,
+        db: Engine,
         clock: Clock,
         real_clock: Clock,
         http: Callable[[], Http],
@@ -103,7 +106,7 @@ class Webhooks:
         feed: Feed = NO_FEED,
     ) -> None:
         self._feed = feed
-        self._store = store
+        self._db = db
         self._clock = clock
         self._real_clock = real_clock
         self._http = http
@@ -153,7 +156,7 @@ class Webhooks:
 
     async def dispatch(self, job: Job) -> None:
         """Add a delivery for each webhook that subscribes to the event."""
-        event = await self._store.webhook_events.find(job.payload.decode())
+        event = await WebhookEvents(self._db).find(job.payload.decode())
         if event is not None:
             matching = await self._matching(event.tenant, event.type)
             await self._add_deliveries([(owner, id, event.id) for owner, id in matching])
@@ -169,9 +172,9 @@ class Webhooks:
     async def _deliver(self, delivery: WebhookDelivery, destination: Destination) -> Again | None:
         """Send one event to one webhook. Return when the next attempt is due, or None if there is nothing left to
         deliver. Raises SetAside after the last attempt."""
-        document = await self._store.documents.get(KIND, delivery.tenant, delivery.webhook)
+        document = await Documents(self._db).get(KIND, delivery.tenant, delivery.webhook)
         webhook = None if document is None else msgspec.json.decode(document.body, type=Webhook)
-        event = await self._store.webhook_events.find(delivery.event)
+        event = await WebhookEvents(self._db).find(delivery.event)
         if document is None or webhook is None or event is None:
             return None
         if not webhook.active:
@@ -249,7 +252,7 @@ class Webhooks:
             for tenant, webhook, event in deliveries
         ]
         if jobs:
-            await self._store.jobs.add(jobs)
+            await Jobs(self._db).add(jobs)
             self._jobs.wake()
 
     # --- objects
@@ -265,18 +268,18 @@ class Webhooks:
         id, secret = self._new_id(now), _new_secret()
         encrypted = self._encryption.encrypt(secret, _place(tenant, id))
         webhook = Webhook(url=url, events=tuple(events), secret=encrypted, created_at=now)
-        await self._store.documents.put(KIND, tenant, id, msgspec.json.encode(webhook), self._clock.now())
+        await Documents(self._db).put(KIND, tenant, id, msgspec.json.encode(webhook), self._clock.now())
         self._forget()
         return id, webhook, secret
 
     async def get(self, tenant: str, id: str) -> Webhook | None:
         """Return a webhook of this tenant."""
-        document = await self._store.documents.get(KIND, tenant, id)
+        document = await Documents(self._db).get(KIND, tenant, id)
         return None if document is None else msgspec.json.decode(document.body, type=Webhook)
 
     async def page(self, tenant: str, after: str, limit: int) -> list[tuple[str, Webhook]]:
         """Return webhooks by id, after the id `after`."""
-        found = await self._store.documents.page(KIND, tenant, after, limit)
+        found = await Documents(self._db).page(KIND, tenant, after, limit)
         return [(one.key, msgspec.json.decode(one.body, type=Webhook)) for one in found]
 
     async def change(self, tenant: str, id: str, **changes: Any) -> Webhook | None:
@@ -299,7 +302,7 @@ class Webhooks:
 
     async def delete(self, tenant: str, id: str) -> bool:
         """Delete a webhook; return whether there was one."""
-        deleted = await self._store.documents.delete(KIND, tenant, id)
+        deleted = await Documents(self._db).delete(KIND, tenant, id)
         self._forget()
         return deleted
 
@@ -309,7 +312,7 @@ class Webhooks:
         after, replayed = _before(since), 0
         while webhook is not None:
             owner = None if tenant == EVERY_TENANT else tenant
-            events = await self._store.webhook_events.page(owner, after, REPLAY_BATCH)
+            events = await WebhookEvents(self._db).page(owner, after, REPLAY_BATCH)
             wanted = [(tenant, id, event.id) for event in events if webhook.wants(event.type)]
             if not is_dry_run:
                 await self._add_deliveries(wanted)
@@ -344,7 +347,7 @@ class Webhooks:
 
     async def _change(self, tenant: str, id: str, changes_of: Callable[[Webhook], dict[str, Any]]) -> Webhook | None:
         """Apply a change to the current state of a webhook; None if it does not exist."""
-        while (document := await self._store.documents.get(KIND, tenant, id)) is not None:
+        while (document := await Documents(self._db).get(KIND, tenant, id)) is not None:
             webhook = msgspec.json.decode(document.body, type=Webhook)
             webhook = msgspec.structs.replace(webhook, **changes_of(webhook))
             if await self._replace(tenant, document, webhook):
@@ -358,7 +361,7 @@ class Webhooks:
     async def _replace(self, tenant: str, document: Document, webhook: Webhook) -> bool:
         """Write a webhook unless it has changed since it was read; return whether it was written."""
         body = msgspec.json.encode(webhook)
-        is_written = await self._store.documents.change(
+        is_written = await Documents(self._db).change(
             KIND, tenant, document.key, document.body, body, self._clock.now()
         )
         self._forget()

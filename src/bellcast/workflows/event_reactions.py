@@ -14,6 +14,7 @@ from msgspec import Struct
 from bellcast.channels.catalog import CACHE_SECONDS
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.context import Context
+from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, Draft
@@ -27,6 +28,7 @@ from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.variables import Variables
 from bellcast.workflows import conditions, live_waits, triggers
 from bellcast.workflows.event_source import EventSource, values_of
+from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import TriggerDraft, Triggers
 from bellcast.workflows.types import runs
 from bellcast.workflows.workflow_catalog import AWAITED, WorkflowCatalog
@@ -145,7 +147,7 @@ class Sources:
         found: list[tuple[str, str, bytes]] = []
         after = ("", "")
         while True:
-            page = await self._engines().store.documents.of_all_tenants(kind, after, PAGE)
+            page = await Documents(self._engines().db).of_all_tenants(kind, after, PAGE)
             found += [(owner, one.key, one.body) for owner, one in page]
             if len(page) < PAGE:
                 return found
@@ -174,11 +176,11 @@ class Sources:
         # Store the error for the event's tenant, because it may contain data of the event.
         engines = self._engines()
         body = msgspec.json.encode({"last_error": reason[:MAX_ERROR]})
-        await engines.store.documents.put(ERRORS, event.tenant, key, body, engines.clock.now())
+        await Documents(engines.db).put(ERRORS, event.tenant, key, body, engines.clock.now())
 
     async def last_errors(self, tenant: str, keys: Sequence[str]) -> dict[str, str | None]:
         """Return the last errors of sources with events of this tenant."""
-        documents = self._engines().store.documents
+        documents = Documents(self._engines().db)
         found: dict[str, str | None] = {}
         for key in keys:
             document = await documents.get(ERRORS, tenant, key)
@@ -216,7 +218,7 @@ class Sources:
         body = msgspec.json.encode(value)
         after = ("", "")
         while True:
-            page = await engines.store.runs.waiting(event.tenant, event.name, event.stream, after, WAKE_BATCH_ROWS)
+            page = await Runs(engines.db).waiting(event.tenant, event.name, event.stream, after, WAKE_BATCH_ROWS)
             matched = []
             for wait in page:
                 definition = await self._workflow_catalog.definition(wait.owner, wait.workflow, wait.version)
@@ -224,7 +226,7 @@ class Sources:
                 if live_waits.matches(step, value, runs.decode(wait.body), wait.recipient):
                     matched.append(wait)
             if matched:
-                await engines.store.runs.end_waits(matched, body)
+                await Runs(engines.db).end_waits(matched, body)
                 engines.router.messages_added()
             if len(page) < WAKE_BATCH_ROWS:
                 return

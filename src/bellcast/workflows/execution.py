@@ -13,17 +13,19 @@ from msgspec import Struct
 
 from bellcast.channels import contents, decision_inputs
 from bellcast.channels.routing import Router
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.console.types.live_feed import NO_FEED, Feed, FeedEvent
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Pauses, Scheduler
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import MAX_REASON
 from bellcast.kernel.jobs.runner import Again, DestinationCall, PageOutcome
+from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import Job
 from bellcast.preferences.types import Channel
 from bellcast.recipients.types import Profile
-from bellcast.storage.store import Store
 from bellcast.templates.rendering import SharedResults, TemplateError
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.webhooks.types import WebhookEvent
@@ -33,6 +35,7 @@ from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import RunContext, StepCrashed, StepFacts
 from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
+from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import (
     ENDED,
@@ -77,7 +80,7 @@ class RunExecutor:
 
     def __init__(
         self,
-        store: Store,
+        db: Engine,
         broker: Broker,
         clock: Clock,
         workflow_catalog: WorkflowCatalog,
@@ -89,7 +92,7 @@ class RunExecutor:
     ) -> None:
         self._pace = pace
         self._feed = feed
-        self._store = store
+        self._db = db
         self._broker = broker
         self._clock = clock
         self._workflow_catalog = workflow_catalog
@@ -125,7 +128,7 @@ class RunExecutor:
     async def add(self, page: FanoutPage) -> bool:
         """Commit a page of a fan-out, and move the fan-out. Return False, and write nothing, if it no longer runs, has
         moved, or now excludes one of the recipients."""
-        added = await self._store.runs.add_page(
+        added = await Runs(self._db).add_page(
             BegunPage(
                 fanout=page.fanout,
                 position=page.position,
@@ -222,7 +225,7 @@ class RunExecutor:
     async def _open(self, ids: Sequence[str]) -> tuple[list[Execution], list[str]]:
         """Read a tenant's runs that have not ended, with the input of their steps. Return them, and the ids of runs that
         must wait for the commit of another one, because both may change the same counters."""
-        found = {stored.id: stored for stored in await self._store.runs.find(ids) if stored.ended_at is None}
+        found = {stored.id: stored for stored in await Runs(self._db).find(ids) if stored.ended_at is None}
         opened: list[tuple[StoredRun, Definition]] = []
         waiting: list[str] = []
         counting: set[str] = set()
@@ -243,7 +246,7 @@ class RunExecutor:
     ) -> list[Execution]:
         keys = list(dict.fromkeys(stored.recipient for stored, _ in opened))
         channels = frozenset[Channel]().union(*(definition.channels for _, definition in opened))
-        recipients = await decision_inputs.read_recipients(self._store, tenant, keys, channels)
+        recipients = await decision_inputs.read_recipients(self._db, tenant, keys, channels)
         settings, page = await self._router.tenant(tenant), ExecutionPage(recipients, shared)
         # All runs of a fan-out begin with the same state.
         first = None if shared is None else runs.decode(opened[0][0].body)
@@ -256,7 +259,7 @@ class RunExecutor:
         self, stored: StoredRun, definition: Definition, state: RunState, page: ExecutionPage, tenant: TenantSettings
     ) -> Execution:
         profile = page.recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient)
-        waits = await self._store.runs.waits(stored.id) if definition.live_waits else {}
+        waits = await Runs(self._db).waits(stored.id) if definition.live_waits else {}
         context = RunContext(
             now=self._clock.now(),
             id=stored.id,
@@ -276,7 +279,7 @@ class RunExecutor:
         if not definition.refers_to_events:
             return {}
         items = {step.notification: key for key, step in state.steps.items() if step.notification is not None}
-        found = await self._store.runs.items(stored.tenant, stored.recipient, list(items)) if items else {}
+        found = await Runs(self._db).items(stored.tenant, stored.recipient, list(items)) if items else {}
         facts = {
             items[id]: StepFacts(
                 seen_at=item.seen_at, read_at=item.read_at, archived_at=item.archived_at, acted_at=item.acted_at
@@ -284,7 +287,7 @@ class RunExecutor:
             for id, item in found.items()
         }
         messages = {id: key for key, step in state.steps.items() for id in step.messages}
-        for message in await self._store.messages.find(list(messages)) if messages else ():
+        for message in await Messages(self._db).find(list(messages)) if messages else ():
             key = messages[message.id]
             before = facts.get(key, engine.NO_FACTS)
             facts[key] = msgspec.structs.replace(before, messages=(*before.messages, message.state))
@@ -297,7 +300,7 @@ class RunExecutor:
         each run that was not written: StaleRun, or another."""
         changed = [execution for execution in executions if not execution.is_unchanged]
         commits = [await self._prepared(execution, ignores_events=ignores_events) for execution in changed]
-        results = await self._store.runs.commit(commits)
+        results = await Runs(self._db).commit(commits)
         await self._broker.publish(*(event for result in results if isinstance(result, tuple) for event in result))
         if any(commit.triggers for commit in commits):
             self._router.messages_added()
@@ -374,7 +377,7 @@ class RunExecutor:
     async def _call(self, job: Job, execution: Execution, step: Step) -> PageOutcome:
         """Perform a step that calls the app, commit its result, and execute the next steps."""
         # A second event may have woken the run before the commit: then the next lease makes the call.
-        if not await self._store.jobs.is_leased(job):
+        if not await Jobs(self._db).is_leased(job):
             return None
         try:
             outcome = await self._calls.call(step, execution.state, execution.context, execution.stored)

@@ -13,9 +13,10 @@ from bellcast.channels.audiences import FANOUT_PAGES
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import FANOUT, Job
-from bellcast.storage.store import Store
 from bellcast.workflows.execution import FanoutPage, RunExecutor
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types.runs import BegunRun, NewFanout, TriggerRequest
@@ -32,7 +33,7 @@ class RunFanout:
 
     def __init__(
         self,
-        store: Store,
+        db: Engine,
         clock: Clock,
         workflow_catalog: WorkflowCatalog,
         triggers: Triggers,
@@ -42,7 +43,7 @@ class RunFanout:
         shares_runs: bool,
     ) -> None:
         """`shares_runs`: other processes on the same store can execute some of the runs."""
-        self._store = store
+        self._db = db
         self._clock = clock
         self._workflow_catalog = workflow_catalog
         self._triggers = triggers
@@ -52,7 +53,7 @@ class RunFanout:
 
     async def run(self, job: Job) -> int | None:
         """Add the runs of the next recipients. Return when the rest is due, or None."""
-        return await fanout_pages.run(self._store, self._clock, job, self._pages, self._add)
+        return await fanout_pages.run(self._db, self._clock, job, self._pages, self._add)
 
     async def _pages(self, fanout: NewFanout) -> AsyncGenerator[FanoutPage]:
         """Prepare pages for the next recipients; the last one of a fan-out only ends it."""
@@ -60,7 +61,7 @@ class RunFanout:
         definition = await self._workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
         for _ in range(FANOUT_PAGES):
             keys = await audiences.page(
-                self._store, fanout.tenant, audience, fanout.position, fanout.created_at, fanout.seq
+                self._db, fanout.tenant, audience, fanout.position, fanout.created_at, fanout.seq
             )
             if not keys:
                 nothing = TriggerRequest(tenant=fanout.tenant, created_at=self._clock.now())
@@ -77,7 +78,7 @@ class RunFanout:
     async def _has_backlog(self) -> bool:
         """True if runs of fan-outs are waiting for a process."""
         now = self._clock.now()
-        groups = await self._store.jobs.due(now)
+        groups = await Jobs(self._db).due(now)
         return any(group.priority == FANOUT and 0 < group.run_at < now - BACKLOG_MS for group in groups)
 
     async def _begun(self, page: FanoutPage) -> FanoutPage:

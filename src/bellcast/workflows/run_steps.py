@@ -13,15 +13,16 @@ from bellcast.inbox.types.notifications import GENERAL, Actor, Audience, Draft
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import local_times
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import MAX_REASON, BellcastError
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS
-from bellcast.storage.store import Store
 from bellcast.templates.rendering import Renderer, SharedResults, TemplateError
 from bellcast.templates.types import Template
 from bellcast.workflows import counters, cron, engine, triggers
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
+from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
 from bellcast.workflows.types import step_counters
 from bellcast.workflows.types.runs import CounterKey, CounterUpdate, RunState, StoredRun, StoredWait, TriggerRequest
@@ -71,14 +72,14 @@ class RunSteps:
 
     def __init__(
         self,
-        store: Store,
+        db: Engine,
         clock: Clock,
         router: Router,
         triggers: Triggers,
         limits: Limits,
         new_id: Callable[[int], str],
     ) -> None:
-        self._store = store
+        self._db = db
         self._clock = clock
         self._router = router
         self._triggers = triggers
@@ -219,7 +220,7 @@ class RunSteps:
         if by is None:  # an open digest keeps its group even if the recipient changes
             by = self._rendered(execution, step.fields["by"]) if "by" in step.fields else ""
         key = CounterKey(stored.tenant, stored.workflow, step.key, stored.recipient, by[:MAX_BY])
-        found = await self._store.runs.counter(key)
+        found = await Runs(self._db).counter(key)
         if found is None:
             return key, step_counters.EMPTY, 0
         return key, step_counters.EMPTY if found.is_abandoned else step_counters.decode(found.body), found.revision

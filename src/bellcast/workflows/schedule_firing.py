@@ -13,16 +13,19 @@ from bellcast.channels import audiences, decision_inputs
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.channels.types import NewDecision
 from bellcast.context import Context
+from bellcast.documents.store import Documents
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.inbox.types.sends import Claim, ClaimTaken
 from bellcast.kernel.errors import BellcastError, Invalid, TooMany, Unavailable
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.limits import Limits
+from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import Profile
 from bellcast.workflows import schedule_times
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
 from bellcast.workflows.schedules import PROGRESS, SCHEDULES, ZONE_POLL_MS, ScheduleName, Schedules, claim_name
+from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import TriggerDraft, Triggers
 from bellcast.workflows.types.runs import FiredSchedule, ScheduleChanged
 
@@ -103,7 +106,7 @@ class ScheduleFiring:
         """Save the progress. Raises ScheduleChanged if another one was saved since it was read."""
         engines, name = self._engines(), firing.name
         body = msgspec.json.encode(progress)
-        documents, now = engines.store.documents, engines.clock.now()
+        documents, now = Documents(engines.db), engines.clock.now()
         if not await documents.change(PROGRESS, name.tenant, name.key, firing.saved, body, now):
             raise ScheduleChanged
         firing.saved = body
@@ -160,7 +163,7 @@ class ScheduleFiring:
         claim = Claim(claim_name(name.key, local), self._engines().clock.now() + CLAIM_MS)
         error = None
         async for keys in self._pages(name.tenant, firing.schedule):
-            stored = await self._engines().store.documents.get(SCHEDULES, name.tenant, name.key)
+            stored = await Documents(self._engines().db).get(SCHEDULES, name.tenant, name.key)
             if stored is None or stored.body != firing.source.body:
                 raise ScheduleChanged
             error = await self._fire_page(firing, claim, keys, zones) or error
@@ -176,7 +179,7 @@ class ScheduleFiring:
             return
         position, now = "", engines.clock.now()
         owner = schedule_times.tenant_of(schedule, tenant)
-        while keys := await audiences.page(engines.store, owner, to, position, now):
+        while keys := await audiences.page(engines.db, owner, to, position, now):
             yield keys
             position = keys[-1]
 
@@ -189,10 +192,10 @@ class ScheduleFiring:
                 continue
 
     async def _fire_unclaimed(self, firing: _Firing, claim: Claim, keys: Sequence[str], zones: set[str]) -> str | None:
-        store, tenant = self._engines().store, schedule_times.tenant_of(firing.schedule, firing.name.tenant)
+        db, tenant = self._engines().db, schedule_times.tenant_of(firing.schedule, firing.name.tenant)
         settings = await self._settings_of(tenant)
-        unclaimed = await store.runs.unclaimed(tenant, claim.name, keys)
-        profiles = await store.recipients.profiles(tenant, unclaimed) if unclaimed else {}
+        unclaimed = await Runs(db).unclaimed(tenant, claim.name, keys)
+        profiles = await Recipients(db).profiles(tenant, unclaimed) if unclaimed else {}
         chosen = [
             key
             for key in unclaimed

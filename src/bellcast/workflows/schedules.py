@@ -15,7 +15,9 @@ from bellcast.channels import audiences, decision_inputs
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.channels.types import NewDecision
 from bellcast.context import Context
+from bellcast.documents.store import Documents
 from bellcast.inbox import sending
+from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel import times
 from bellcast.kernel.errors import Invalid
@@ -24,9 +26,11 @@ from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS, Channel
+from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import Profile
 from bellcast.workflows import schedule_times, triggers
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
+from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
 from bellcast.workflows.types.runs import NewSchedule, TriggerRequest
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
@@ -96,10 +100,10 @@ class Schedules:
         workflow."""
         engines = self._engines()
         await self.check_references(tenant, schedule)
-        is_new = await engines.store.documents.get(SCHEDULES, tenant, key) is None
+        is_new = await Documents(engines.db).get(SCHEDULES, tenant, key) is None
         stored = msgspec.convert(msgspec.to_builtins(schedule), StoredSchedule)
         new = await self._new(tenant, key, stored)
-        await engines.store.runs.start(TriggerRequest(tenant=tenant, created_at=engines.clock.now(), schedules=(new,)))
+        await Runs(engines.db).start(TriggerRequest(tenant=tenant, created_at=engines.clock.now(), schedules=(new,)))
         engines.router.messages_added()
         return is_new
 
@@ -135,7 +139,7 @@ class Schedules:
 
     async def delete(self, tenant: str, key: str) -> bool:
         """Delete a schedule; return whether there was one."""
-        documents = self._engines().store.documents
+        documents = Documents(self._engines().db)
         found = await self.find(tenant, key)
         # First: without its progress, a schedule would fire again.
         is_deleted = await documents.delete(SCHEDULES, tenant, key)
@@ -151,7 +155,7 @@ class Schedules:
 
     async def find_stored(self, tenant: str, key: str) -> FoundSchedule | None:
         """Return a schedule and its progress as they are stored."""
-        documents = self._engines().store.documents
+        documents = Documents(self._engines().db)
         found = await documents.get(SCHEDULES, tenant, key)
         progress = await documents.get(PROGRESS, tenant, key)
         if progress is None:  # `delete` deletes it after the schedule
@@ -189,13 +193,13 @@ class Schedules:
         """Return the zones in which a schedule fires: its own, or those of its recipients."""
         if not schedule.is_by_zone:
             return [schedule_times.zone_of(schedule)]
-        store, to = self._engines().store, schedule_times.recipients_of(schedule)
+        db, to = self._engines().db, schedule_times.recipients_of(schedule)
         tenant = schedule_times.tenant_of(schedule, tenant)
         if isinstance(to, Audience):
-            profiles = [Profile(key="", timezone=name) for name in await store.recipients.timezones(tenant)]
+            profiles = [Profile(key="", timezone=name) for name in await Recipients(db).timezones(tenant)]
         else:
             keys = [to] if isinstance(to, str) else to
-            known = await store.recipients.profiles(tenant, keys)
+            known = await Recipients(db).profiles(tenant, keys)
             profiles = [known.get(key) or Profile(key=key) for key in keys]
         settings = await self._settings_of(tenant)
         zones = {zone.key: zone for zone in (decision_inputs.zone_of(one, settings) for one in profiles)}
@@ -250,7 +254,7 @@ class Schedules:
         keys: Sequence[str] = [run.recipient for run in request.runs[:limit]]
         started = request.fanout or request.runs[0]
         if isinstance(draft.to, Audience):
-            number, keys = await audiences.first(self._engines().store, started.tenant, draft.to, limit)
+            number, keys = await audiences.first(self._engines().db, started.tenant, draft.to, limit)
         definition = await self._workflow_catalog.definition(started.owner, workflow, started.version)
         types = {step.type for step in definition.ordered}
         channels = [channel for channel in CHANNELS if channel in types]
@@ -268,7 +272,7 @@ class Schedules:
         """Cancel the waiting triggers of a workflow that have this key, for all or some recipients; return the number
         of recipients. A trigger to an audience counts as one, and can only be cancelled as a whole. A dry run only
         counts."""
-        documents, cancelled = self._engines().store.documents, 0
+        documents, cancelled = Documents(self._engines().db), 0
         prefix = after = _cancel_prefix(StoredSchedule(workflow=workflow, cancel_key=cancel_key))
         while True:
             found = await documents.page(CANCEL_NAMES, tenant, after, CANCEL_PAGE)
@@ -280,7 +284,7 @@ class Schedules:
             after = found[-1].key
 
     async def _cancel(self, tenant: str, key: str, recipients: Sequence[str] | None, *, is_dry_run: bool) -> int:
-        documents = self._engines().store.documents
+        documents = Documents(self._engines().db)
         while True:
             found = await self.find_stored(tenant, key)
             if found is None or found.schedule.cancel_key is None:  # deleted or replaced
@@ -312,7 +316,7 @@ class Schedules:
         waiting = removed
         if schedule.is_by_zone:
             claim = claim_name(key, schedule.at or "")
-            waiting = await self._engines().store.runs.unclaimed(tenant, claim, removed)
+            waiting = await Runs(self._engines().db).unclaimed(tenant, claim, removed)
         return (msgspec.structs.replace(schedule, to=left) if left else None), len(waiting)
 
     def _check_time(self, schedule: Schedule, *, allows_past: bool = False) -> None:
@@ -329,7 +333,7 @@ class Schedules:
         if idempotency_key is None:
             return None
         engines = self._engines()
-        return await engines.store.sends.stored_response(
+        return await Sends(engines.db).stored_response(
             tenant, idempotency_key, fingerprint(request, idempotency_key), engines.clock.now()
         )
 
@@ -339,7 +343,7 @@ class Schedules:
         key = f"{GENERATED_PREFIX}{engines.new_id(now)}"
         following = await self.times_after(tenant, schedule, new_progress(schedule, now).until, 1)
         next_at = times.to_rfc3339(following[0]) if following else None
-        response = await engines.store.runs.start(
+        response = await Runs(engines.db).start(
             TriggerRequest(
                 tenant=tenant,
                 created_at=now,

@@ -16,11 +16,13 @@ import structlog
 from msgspec import Struct
 
 from bellcast.context import Context
+from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Draft
 from bellcast.kernel import daemon_threads, times
 from bellcast.kernel.jobs.runner import JobRunner
+from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import END_OF_TIME, Job
 from bellcast.kernel.limits import Limits
 from bellcast.workflows import schedule_times, triggers
@@ -124,7 +126,7 @@ class ScheduledTasks:
     async def plan(self) -> None:
         """Add missing jobs of tasks. A task whose schedule has changed is scheduled from now on."""
         engines = self._engines()
-        waiting = {group.kind for group in await engines.store.jobs.due(END_OF_TIME)}
+        waiting = {group.kind for group in await Jobs(engines.db).due(END_OF_TIME)}
         for name, task in self._tasks.items():
             progress = await self._progress(name)
             is_same = progress is not None and (progress.cron, progress.timezone) == _times(task.schedule)
@@ -135,7 +137,7 @@ class ScheduledTasks:
                 progress = await self._save(name, task.schedule, now)
             following = next(iter(_after(task.schedule, progress.until)))
             job = Job(id=_kind(name), kind=_kind(name), payload=name.encode(), run_at=following, created_at=now)
-            await engines.store.jobs.add([job])
+            await Jobs(engines.db).add([job])
 
     async def run(self, job: Job) -> int | None:
         """Run a task for its due time; if several are due, for the latest. Return its next time."""
@@ -160,14 +162,14 @@ class ScheduledTasks:
             log.exception("task_failed", task=name, fired_at=run.fired_at.isoformat())
 
     async def _progress(self, name: str) -> TaskProgress | None:
-        found = await self._engines().store.documents.get(PROGRESS, PROJECT, name)
+        found = await Documents(self._engines().db).get(PROGRESS, PROJECT, name)
         return None if found is None else msgspec.json.decode(found.body, type=TaskProgress)
 
     async def _save(self, name: str, schedule: Schedule, until: int) -> TaskProgress:
         engines = self._engines()
         cron, timezone = _times(schedule)
         progress = TaskProgress(until=until, cron=cron, timezone=timezone)
-        await engines.store.documents.put(PROGRESS, PROJECT, name, msgspec.json.encode(progress), engines.clock.now())
+        await Documents(engines.db).put(PROGRESS, PROJECT, name, msgspec.json.encode(progress), engines.clock.now())
         return progress
 
 

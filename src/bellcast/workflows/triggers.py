@@ -11,14 +11,15 @@ from bellcast.inbox.types.notifications import Actor, Audience
 from bellcast.inbox.types.sends import Claim
 from bellcast.kernel import validation
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid
 from bellcast.kernel.fingerprints import fingerprint
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.limits import Limits
-from bellcast.storage.store import Store
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.webhooks.types import WebhookEvent, WebhookSink
 from bellcast.workflows import live_waits, schemas
+from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import (
     MAX_DATA,
@@ -107,14 +108,14 @@ class Triggers:
 
     def __init__(
         self,
-        store: Store,
+        db: Engine,
         clock: Clock,
         workflow_catalog: WorkflowCatalog,
         new_id: Callable[[int], str],
         webhooks: WebhookSink,
     ) -> None:
         self._webhooks = webhooks
-        self._store = store
+        self._db = db
         self._clock = clock
         self._workflow_catalog = workflow_catalog
         self._new_id = new_id
@@ -125,7 +126,7 @@ class Triggers:
         """Commit a validated draft; return the JSON response. Raises NotFound, Conflict, Invalid, ClaimTaken and
         ScheduleChanged."""
         request = await self.prepare(key, draft, Origin(draft.tenant or DEFAULT_TENANT))
-        return await self._store.runs.start(msgspec.structs.replace(request, claim=claim, schedule=schedule))
+        return await Runs(self._db).start(msgspec.structs.replace(request, claim=claim, schedule=schedule))
 
     async def prepare(self, key: str, draft: TriggerDraft, origin: Origin) -> TriggerRequest:
         """Return the request that starts a workflow. Raises NotFound, Conflict and Invalid."""

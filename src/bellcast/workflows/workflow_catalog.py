@@ -14,15 +14,17 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, TEMPLATES
 from bellcast.channels.types import BASE_LAYOUT
+from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, Document
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
-from bellcast.storage.store import Store
 from bellcast.templates import layouts
 from bellcast.templates.background import BackgroundCompiler
 from bellcast.templates.types import Template
 from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition
+from bellcast.workflows.store.runs import Runs
 
 WORKFLOWS = "workflows"
 # The names of live events that a version of a workflow waits for. Publishing other events needs no search for waiting
@@ -81,8 +83,8 @@ def stored(document: Document, owner: str) -> Workflow:
 class WorkflowCatalog:
     """Reads and writes workflows."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, db: Engine, clock: Clock) -> None:
+        self._db = db
         self._clock = clock
         self._current: dict[tuple[str, str], tuple[int, CurrentVersion | None]] = {}
         self._bodies: dict[tuple[str, str, int], tuple[int, bytes]] = {}
@@ -124,7 +126,7 @@ class WorkflowCatalog:
 
     async def _read(self, owner: str, key: str) -> CurrentVersion | None:
         kept_in = self._current
-        document = await self._store.documents.get(WORKFLOWS, owner, key)
+        document = await Documents(self._db).get(WORKFLOWS, owner, key)
         current = None if document is None else _decode(document.body)
         if len(kept_in) >= MAX_CACHED:
             kept_in.clear()
@@ -141,14 +143,14 @@ class WorkflowCatalog:
     async def _resume(self, owner: str, key: str) -> None:
         resumed = RESUME_BATCH_ROWS
         while resumed >= RESUME_BATCH_ROWS:
-            resumed = await self._store.runs.resume(key, owner, self._clock.now(), RESUME_BATCH_ROWS)
+            resumed = await Runs(self._db).resume(key, owner, self._clock.now(), RESUME_BATCH_ROWS)
 
     async def definition(self, owner: str, key: str, version: int) -> Definition:
         """Return the definition of a version, which remains stored after the workflow was changed or deleted."""
         now = self._clock.now()
         until, body = self._bodies.get((owner, key, version), (0, b""))
         if until <= now:
-            found = await self._store.runs.version(owner, key, version)
+            found = await Runs(self._db).version(owner, key, version)
             if found is None:
                 raise NotFound(f"There is no version {version} of this workflow.")
             if len(self._bodies) >= CACHED_DEFINITIONS:
@@ -202,7 +204,7 @@ class WorkflowCatalog:
 
     async def _stored(self, kind: str, tenant: str, key: str) -> list[Document]:
         """Return the objects with this key: the project's, then the tenant's."""
-        found = [await self._store.documents.get(kind, owner, key) for owner in dict.fromkeys((PROJECT, tenant))]
+        found = [await Documents(self._db).get(kind, owner, key) for owner in dict.fromkeys((PROJECT, tenant))]
         return [one for one in found if one is not None]
 
     async def put(
@@ -220,8 +222,8 @@ class WorkflowCatalog:
         await self.writable(owner, key, is_code=is_code)
         now = self._clock.now()
         for step in definitions.of_valid(value).live_waits:
-            await self._store.documents.put(AWAITED, owner, step.fields["event"], b"{}", now)
-        stored = await self._store.runs.put_version(owner, key, definitions.encode(value), now)
+            await Documents(self._db).put(AWAITED, owner, step.fields["event"], b"{}", now)
+        stored = await Runs(self._db).put_version(owner, key, definitions.encode(value), now)
         while True:
             found = await self.writable(owner, key, is_code=is_code)
             before = found if replaces is UNSET else replaces or None
@@ -236,7 +238,7 @@ class WorkflowCatalog:
         """Return the workflow that `put` would write. Raises Conflict like `put`."""
         found = await self.writable(owner, key)
         before = None if found is None else _decode(found.body)
-        last = next(iter(await self._store.runs.versions(owner, key, 1)), None)
+        last = next(iter(await Runs(self._db).versions(owner, key, 1)), None)
         is_same = last is not None and last.body == definitions.encode(value)
         version = (0 if last is None else last.version) + (not is_same)
         is_active = before is None or before.active
@@ -250,7 +252,7 @@ class WorkflowCatalog:
         changes: dict[str, Any] = {} if active is None else {"active": active}
         while (before := await self.writable(owner, key)) is not None:
             if version is not None:
-                found = await self._store.runs.version(owner, key, version)
+                found = await Runs(self._db).version(owner, key, version)
                 if found is None:
                     raise Invalid.of("version", f"names an unknown version {version}")
                 changes |= {"version": version, "definition": msgspec.json.decode(found.body)}
@@ -263,7 +265,7 @@ class WorkflowCatalog:
         """Delete a workflow. Its current runs finish, including paused ones. Return False if it does not exist. Raises
         Conflict, and PreconditionFailed if the stored workflow is not `replaces`."""
         await self.writable(owner, key)
-        documents = self._store.documents
+        documents = Documents(self._db)
         if replaces is UNSET:
             deleted = await documents.delete(WORKFLOWS, owner, key)
         elif not (deleted := await documents.change(WORKFLOWS, owner, key, replaces.body, None, self._clock.now())):
@@ -275,7 +277,7 @@ class WorkflowCatalog:
 
     async def writable(self, owner: str, key: str, *, is_code: bool = False) -> Document | None:
         """Return a stored workflow. Raises Conflict for one that is defined in code."""
-        found = await self._store.documents.get(WORKFLOWS, owner, key)
+        found = await Documents(self._db).get(WORKFLOWS, owner, key)
         if found is not None and _decode(found.body).is_code and not is_code:
             raise Conflict("This workflow is defined in code: change it there.")
         return found
@@ -283,7 +285,7 @@ class WorkflowCatalog:
     async def _write(self, owner: str, key: str, before: Document | None, current: CurrentVersion) -> bool:
         """Write a workflow. Return False, and write nothing, if it has changed since it was read."""
         earlier, body = None if before is None else before.body, msgspec.json.encode(current)
-        if not await self._store.documents.change(WORKFLOWS, owner, key, earlier, body, self._clock.now()):
+        if not await Documents(self._db).change(WORKFLOWS, owner, key, earlier, body, self._clock.now()):
             return False
         self.forget()
         if current.active:

@@ -19,7 +19,7 @@ from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ids import NEWEST
 from bellcast.replays.failures import FailureFilter, Failures
 from bellcast.server.clock import SystemClock
-from bellcast.storage.store import Store
+from tests.store import Store
 from bellcast.workflows.types import runs
 
 NOTIFICATIONS, RECIPIENTS = 10_000, 100

@@ -20,7 +20,7 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
 from bellcast.live.native.commands import Commands
-from bellcast.storage.store import Store
+from tests.store import Store
 
 
 class Renewed:

@@ -15,7 +15,7 @@ from bellcast.live.connection.close_reasons import TOO_SLOW, UNAVAILABLE
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.sync import resume
 from bellcast.live.sync.resume import INLINE_CHANGES
-from bellcast.storage.store import Store
+from tests.store import Store
 
 
 class FakeStore:

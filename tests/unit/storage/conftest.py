@@ -8,7 +8,7 @@ from tests.clock import FakeClock
 from tests.contract.app import App
 
 from bellcast.kernel.db.sqlite import SqliteEngine
-from bellcast.storage.store import Store
+from tests.store import Store
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from tests.clock import FakeClock
 from tests.contract.app import App
 
 from bellcast.kernel.db.sqlite import SqliteEngine
-from bellcast.storage.store import Store
+from tests.store import Store
 
 SENDER = """
 import asyncio, sys
 from pathlib import Path
 from bellcast.kernel.db.sqlite import SqliteEngine
-from bellcast.storage.store import Store
+from tests.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import App
 

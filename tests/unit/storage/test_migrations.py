@@ -19,7 +19,7 @@ from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.db.sqlite_connection import connect
 from bellcast.kernel.errors import Conflict
-from bellcast.storage.store import Store
+from tests.store import Store
 
 
 @pytest.mark.parametrize("package", [migrations, postgres_migrations])

@@ -18,7 +18,7 @@ from bellcast.kernel.db.commit import sqlite_writer
 from bellcast.kernel.db.commit.batch_sizes import ENTRY_ROWS
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.errors import Conflict, DiskFull, NotFound, SettingsError, Unavailable
-from bellcast.storage.store import Store
+from tests.store import Store
 
 LARGE = {"text": "x" * 16_000}
 

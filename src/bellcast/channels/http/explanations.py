@@ -5,8 +5,10 @@ import msgspec
 from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.explanations import Explanation
 from bellcast.channels.http import recipient_explanations
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import MAX_DECISIONS
 from bellcast.inbox import sent
+from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import ids, validation
 from bellcast.kernel.errors import Invalid, NotFound
@@ -19,6 +21,7 @@ from bellcast.rest import context, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.tenants import TenantQuery
+from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
 
 
@@ -75,10 +78,10 @@ def _response(query: ExplainQuery, explained: Explanation) -> ASGIApp:
 
 
 async def _sent(ctx: ApiContext, tenant: str, recipient: str, notification: str) -> Explanation:
-    store = ctx.engines.store
+    db = ctx.engines.db
     if not ids.is_id(notification):
         raise NotFound("There is no notification with this id.")
-    item = await store.sent.find(tenant, notification)
+    item = await SentItems(db).find(tenant, notification)
     if item is None or item.announcement or item.recipient != recipient:
         item = await _without_row(ctx, tenant, recipient, notification, item)
     return await recipient_explanations.of_notification(ctx, tenant, recipient, item)
@@ -89,7 +92,7 @@ async def _without_row(
 ) -> SentItem:
     """Explain deliveries without an inbox row of the recipient: outside the inbox, or as a member of an audience.
     Raises NotFound."""
-    if not await ctx.engines.store.messages.decisions(tenant, notification, recipient, 1):
+    if not await Messages(ctx.engines.db).decisions(tenant, notification, recipient, 1):
         raise NotFound("This recipient has no notification with this id.")
     item = announced if announced is not None and announced.announcement else None
     item = item or await sent.find_outside(ctx.engines, tenant, notification)
@@ -98,12 +101,12 @@ async def _without_row(
 
 async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explanation:
     """Explain the sending steps of a run, in order."""
-    store = ctx.engines.store
-    run = await store.runs.get(id)
+    db = ctx.engines.db
+    run = await Runs(db).get(id)
     if run is None or run.tenant != tenant or run.recipient != recipient:
         raise NotFound("This recipient has no run with this id.")
     definition = await ctx.workflow_catalog.definition(run.owner, run.workflow, run.version)
-    inputs = await decision_inputs.read(store, ctx.catalog, tenant, "", [recipient], ())
+    inputs = await decision_inputs.read(db, ctx.catalog, tenant, "", [recipient], ())
     zone, state = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant), runs.decode(run.body)
     explained = []
     for step in definition.ordered:
@@ -113,8 +116,8 @@ async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explana
         if done.decided is None:
             explained.append(explanations.explain_undecided(step.type, done.reason))
             continue
-        stored = await store.messages.decisions(tenant, done.decided, recipient, MAX_DECISIONS)
-        messages = await store.messages.find(list(done.messages)) if done.messages else ()
+        stored = await Messages(db).decisions(tenant, done.decided, recipient, MAX_DECISIONS)
+        messages = await Messages(db).find(list(done.messages)) if done.messages else ()
         decisions = [one for one in stored if one.channel == step.type]
         explained += explanations.explain_sent(decisions, messages, zone).channels
     return explanations.with_actions(explanations.joined(explained), recipient)
@@ -125,7 +128,7 @@ async def _now(ctx: ApiContext, tenant: str, query: ExplainQuery) -> Explanation
     validation.check(validation.text("type", type, ctx.limits.type))
     channels = CHANNELS if query.channel is None else (query.channel,)
     engines = ctx.engines
-    inputs = await decision_inputs.read(engines.store, ctx.catalog, tenant, type, [query.recipient], channels)
+    inputs = await decision_inputs.read(engines.db, ctx.catalog, tenant, type, [query.recipient], channels)
     if query.recipient not in inputs.profiles:
         raise NotFound("There is no recipient with this key.")
     profile, now = inputs.profile(query.recipient), engines.clock.now()

@@ -11,6 +11,7 @@ from msgspec import Struct
 from bellcast.auth import link_tokens
 from bellcast.channels import email
 from bellcast.channels.http.messages import rfc822
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import StoredMessage
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListQuery
@@ -105,7 +106,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     grant = link_tokens.read(ctx.project, PURPOSE, token, MailboxGrant)
     if grant is None or grant.expires_at <= now:
         raise NotFound("This link is no longer valid.")
-    messages = ctx.engines.store.messages
+    messages = Messages(ctx.engines.db)
     after = list_positions.item_id(query.after)
     found = await messages.page(
         ListQuery(

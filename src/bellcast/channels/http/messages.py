@@ -8,6 +8,7 @@ from msgspec import Struct
 from bellcast.auth import link_tokens
 from bellcast.channels import delivery, email
 from bellcast.channels.store import messages
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import (
     NO_CONTENT,
     RETRYABLE_STATES,
@@ -98,7 +99,7 @@ async def page(listing: Listing[MessagesQuery]) -> ListPage[Message]:
 
     Newest first; the filters can be combined."""
     engines = listing.ctx.engines
-    found = await engines.store.messages.page(listing.wanted)
+    found = await Messages(engines.db).page(listing.wanted)
     return found.of([outside(message) async for message in engines.pace.each(found.items)])
 
 
@@ -220,7 +221,7 @@ async def retry(request: ApiRequest) -> ASGIApp:
         )
     if objects.is_dry_run(request):
         return responses.json(Retried(1))
-    if not await engines.store.messages.retry(message.tenant, [id], engines.clock.now()):
+    if not await Messages(engines.db).retry(message.tenant, [id], engines.clock.now()):
         raise conflict
     engines.router.messages_added()
     return responses.json(Retried(1), 202)
@@ -243,7 +244,7 @@ async def release(request: ApiRequest) -> ASGIApp:
     The channel's providers send it to the recipient's current address, if preferences and suppressions still permit it.
     For a message of a digest, the digest is sent. Messages of recalled notifications are refused."""
     ctx, message = context.of(request), await _find(request)
-    store, now = ctx.engines.store, ctx.engines.clock.now()
+    db, now = ctx.engines.db, ctx.engines.clock.now()
     if not await ctx.providers.can_deliver(message.tenant, message.channel):
         raise Conflict(
             f"No provider delivers {message.channel} messages: add one, or remove it from BELLCAST_SIMULATE."
@@ -255,7 +256,7 @@ async def release(request: ApiRequest) -> ASGIApp:
         raise Conflict("The notification of this message was recalled.")
     if objects.is_dry_run(request):
         return responses.json(Retried(1))
-    if not await store.messages.release(message.tenant, message.digest or message.id, now):
+    if not await Messages(db).release(message.tenant, message.digest or message.id, now):
         raise conflict
     audit.note_change(request, "state", "simulated", "queued")
     ctx.engines.router.messages_added()
@@ -300,7 +301,7 @@ async def rfc822(ctx: ApiContext, message: StoredMessage) -> bytes:
 
 
 async def _find(request: ApiRequest) -> StoredMessage:
-    found = await context.of(request).engines.store.messages.find([request_body.path(request, "id")])
+    found = await Messages(context.of(request).engines.db).find([request_body.path(request, "id")])
     if not found or found[0].tenant != tenants.single_tenant(request):
         raise NotFound("There is no message with this id.")
     # An e-mail's transfer encoding would divide a link, so that `viewers.response_for` does not recognise it.

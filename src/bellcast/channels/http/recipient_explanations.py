@@ -9,9 +9,11 @@ from msgspec.structs import replace
 
 from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.explanations import Explanation, Fact
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.timeline import timeline
 from bellcast.channels.types import MAX_DECISIONS, MAX_MESSAGES, NewDecision
 from bellcast.console.types.requests import RequestFilter
+from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types.sends import SentItem, SentQuery
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery
@@ -36,7 +38,7 @@ async def explain(ctx: ApiContext, tenant: str, recipient: str, since: datetime 
     """Explain the last notification. The facts are those since a time, by default of the last day."""
     engines, now = ctx.engines, ctx.engines.clock.now()
     start = now - times.DAY_MS if since is None else times.milliseconds(since)
-    inputs = await decision_inputs.read(engines.store, ctx.catalog, tenant, "", [recipient], ())
+    inputs = await decision_inputs.read(engines.db, ctx.catalog, tenant, "", [recipient], ())
     if recipient not in inputs.profiles:
         text = (
             f"No recipient of this tenant has the key {recipient}: nothing was sent to it, and no page opened its inbox."
@@ -65,7 +67,7 @@ async def _recent(
     query = SentQuery(
         tenant=tenant, recipient=recipient, type=type, before=NEWEST, created_since=start, limit=MAX_NOTIFICATIONS
     )
-    items = (await ctx.engines.store.sent.notifications(query)).rows
+    items = (await SentItems(ctx.engines.db).notifications(query)).rows
     connections = await _connections(ctx, tenant, recipient)
     # Concurrently, because each queries the other nodes.
     writes = await asyncio.gather(*(ctx.connections.writes(tenant, item.notification.id, recipient) for item in items))
@@ -84,9 +86,9 @@ async def of_notification(ctx: ApiContext, tenant: str, recipient: str, item: Se
 async def _explain(
     ctx: ApiContext, tenant: str, recipient: str, item: SentItem, writes: Sequence[NotificationWrite]
 ) -> Explanation:
-    store = ctx.engines.store
+    db = ctx.engines.db
     id, type = item.notification.id, item.notification.type
-    decisions = await store.messages.decisions(tenant, id, recipient, MAX_DECISIONS)
+    decisions = await Messages(db).decisions(tenant, id, recipient, MAX_DECISIONS)
     # Sends to every inbox and no other channel record no decisions.
     decided = decisions or [
         NewDecision(
@@ -99,10 +101,10 @@ async def _explain(
         )
     ]
     query = ListQuery(tenants=[tenant], filters={"notification": id, "recipient": recipient}, limit=MAX_MESSAGES)
-    messages = (await store.messages.page(query)).items
-    inputs = await decision_inputs.read(store, ctx.catalog, tenant, "", [recipient], ())
+    messages = (await Messages(db).page(query)).items
+    inputs = await decision_inputs.read(db, ctx.catalog, tenant, "", [recipient], ())
     zone = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant)
-    actions = await store.messages.actions(tenant, id, recipient, MAX_DECISIONS)
+    actions = await Messages(db).actions(tenant, id, recipient, MAX_DECISIONS)
     entries = timeline(item, decisions, messages[::-1], actions, writes, ctx.engines.clock.now())
     explained = explanations.explain_sent(decided, messages, zone)
     explained = replace(explained, facts=explanations.facts_of(item, entries))

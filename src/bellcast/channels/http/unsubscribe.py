@@ -14,8 +14,10 @@ from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import Preferences, merge_patch
 from bellcast.recipients import recipients
+from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import Profile
 from bellcast.rest import context
 from bellcast.rest.operations import operation
@@ -93,7 +95,7 @@ async def confirm(request: ApiRequest) -> ASGIApp:
 
 async def _page(request: ApiRequest, link: Unsubscription) -> LinkPage:
     ctx = context.of(request)
-    profiles = await ctx.engines.store.recipients.profiles(link.tenant, [link.recipient])
+    profiles = await Recipients(ctx.engines.db).profiles(link.tenant, [link.recipient])
     profile = profiles.get(link.recipient) or Profile(key=link.recipient)
     tenant = await ctx.catalog.tenant(link.tenant)
     page = LinkPage(link_pages.language(request, profile.locale, tenant.locale), tenant.brand)
@@ -110,7 +112,7 @@ def _names(types: Mapping[str, str]) -> str:
 async def _read(request: ApiRequest) -> Unsubscription:
     ctx = context.of(request)
     found = unsubscribe.read(ctx.project, request_body.path(request, "token"))
-    if found is None or not await ctx.engines.store.preferences.accepts_link(link_pages.recipient(found)):
+    if found is None or not await OwnPreferencesTable(ctx.engines.db).accepts_link(link_pages.recipient(found)):
         raise NotFound("This unsubscribe link is not valid.")
     return found
 

@@ -2,6 +2,7 @@
 
 from bellcast.channels import addresses
 from bellcast.channels.suppressions import store
+from bellcast.channels.suppressions.store import Suppressions
 from bellcast.channels.suppressions.types import SuppressedAddress, SuppressionPage, SuppressionReason
 from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel
 from bellcast.kernel import times, validation
@@ -33,7 +34,7 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[SuppressedAddress]:
     """List suppressed addresses.
 
     By channel and address. With `?tenant=*`, those of all tenants, by tenant, channel and address."""
-    return await listing.ctx.engines.store.suppressions.page(listing.wanted)
+    return await Suppressions(listing.ctx.engines.db).page(listing.wanted)
 
 
 @SUPPRESSIONS.put(SuppressionReason, SuppressedAddress, is_body_optional=True, example={"reason": "requested by phone"})
@@ -45,13 +46,13 @@ async def suppress(change: Change[SuppressionReason]) -> tuple[SuppressedAddress
     (channel, address), reason, now = change.key, change.body.reason, change.ctx.engines.clock.now()
     if change.is_dry_run:
         return SuppressedAddress(change.tenant or None, channel, address, reason, times.to_rfc3339(now)), False
-    return await change.ctx.engines.store.suppressions.put(change.tenant, channel, address, reason, now)
+    return await Suppressions(change.ctx.engines.db).put(change.tenant, channel, address, reason, now)
 
 
 @SUPPRESSIONS.delete("This address is not suppressed.")
 async def allow(change: Change[None]) -> bool:
     """Allow an address again."""
-    return await change.ctx.engines.store.suppressions.delete(change.tenant, *change.key)
+    return await Suppressions(change.ctx.engines.db).delete(change.tenant, *change.key)
 
 
 HANDLERS = [page, suppress, allow]

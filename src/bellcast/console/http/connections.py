@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from bellcast.inbox.store.maintenance import Maintenance
 from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.errors import BadRequest, NotFound
@@ -210,7 +211,7 @@ async def stats(request: ApiRequest) -> ASGIApp:
     for tenant in [None] if query.tenant is None else _tenants(request, query):
         for one in await ctx.connections.counts_by_transport(tenant):
             connections[one.protocol, one.transport] += one.count
-        counted = await ctx.engines.store.maintenance.stats(tenant)
+        counted = await Maintenance(ctx.engines.db).stats(tenant)
         stored.update(counted.by_kind)
         at_least |= counted.at_least
     transports = [TransportCount(*kind, count) for kind, count in connections.items()]

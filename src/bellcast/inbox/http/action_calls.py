@@ -6,6 +6,7 @@ import msgspec
 
 from bellcast import calls
 from bellcast.context import Context
+from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.types.inboxes import Inbox
 from bellcast.inbox.types.notifications import Acted, ActionButton, Notification, find_action
 from bellcast.kernel import ids, times, validation
@@ -66,7 +67,7 @@ async def take(ctx: ApiContext, principal: Principal, inbox: Inbox, id: str, key
     _check_handler(ctx, await _find(ctx, inbox, id), key)
     engines = ctx.engines
     report = await engines.webhooks.report(inbox.state.tenant, TYPES)
-    taken = await engines.store.inboxes.act(inbox.number, id, key, engines.clock.now(), report)
+    taken = await Inboxes(engines.db).act(inbox.number, id, key, engines.clock.now(), report)
     if taken.events:
         engines.router.messages_added()
         await engines.broker.publish(*taken.events)
@@ -87,7 +88,7 @@ async def plan(ctx: ApiContext, inbox: Inbox, id: str, key: str) -> Notification
 
 
 async def _find(ctx: ApiContext, inbox: Inbox, id: str) -> Notification:
-    found = await ctx.engines.store.inboxes.get(inbox.number, id) if ids.is_id(id) else None
+    found = await Inboxes(ctx.engines.db).get(inbox.number, id) if ids.is_id(id) else None
     if found is None:
         raise NotFound("This inbox has no notification with this id.")
     return found

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import ListedNotification
+from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types.sends import SentItem, SentQuery
 from bellcast.kernel.db.list_scan import ListScan, ListTotal
 from bellcast.kernel.errors import BadRequest, Invalid
@@ -75,7 +76,7 @@ async def notification_page(request: ApiRequest) -> ASGIApp:
     rows."""
     query = request_body.query(request, SentItemsQuery)
     engines = context.of(request).engines
-    wanted, sent = _sent_query(request, query), engines.store.sent
+    wanted, sent = _sent_query(request, query), SentItems(engines.db)
     found = await _pages(request, sent.notifications, wanted)
     total = await _total(request, query, sent.count_notifications, wanted, found)
     shown, following = list_positions.split(found.rows, query.limit, lambda one: one.notification.id)
@@ -104,7 +105,7 @@ async def announcement_page(request: ApiRequest) -> ASGIApp:
     if query.state is not None and query.recipient is None:
         raise Invalid.of("state", "needs `recipient`: each inbox has its own state of an announcement")
     engines = context.of(request).engines
-    wanted, sent = _sent_query(request, query), engines.store.sent
+    wanted, sent = _sent_query(request, query), SentItems(engines.db)
     found = await _pages(request, sent.announcements, wanted)
     total = await _total(request, query, sent.count_announcements, wanted, found)
     shown, following = list_positions.split(found.rows, query.limit, lambda one: one.notification.id)

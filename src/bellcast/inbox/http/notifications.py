@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.timeline import TimelineEntry, timeline
 from bellcast.channels.types import (
     EVERY_RECIPIENT,
@@ -35,6 +36,7 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
+from bellcast.workflows.store.runs import Runs
 
 D = TypeVar("D", bound=Draft)
 
@@ -221,7 +223,7 @@ async def recall(request: ApiRequest) -> ASGIApp:
 async def listed(engines: Context, items: Sequence[SentItem]) -> list[ListedNotification]:
     """Convert stored notifications or announcements for the server side."""
     announced = [one.notification.id for one in items if one.announcement]
-    fanouts = await engines.store.runs.fanout_states(announced) if announced else {}
+    fanouts = await Runs(engines.db).fanout_states(announced) if announced else {}
     return [
         ListedNotification(
             **msgspec.structs.asdict(item.notification),
@@ -247,13 +249,13 @@ async def _sent_notification(ctx: ApiContext, item: SentItem) -> SentNotificatio
     actions: Sequence[RecordedAction] = ()
     id = item.notification.id
     if item.announcement:
-        actions = await engines.store.messages.actions(item.tenant, id, EVERY_RECIPIENT, MAX_DECISIONS)
+        actions = await Messages(engines.db).actions(item.tenant, id, EVERY_RECIPIENT, MAX_DECISIONS)
     else:
-        decisions = await engines.store.messages.decisions(item.tenant, id, item.recipient, MAX_DECISIONS)
+        decisions = await Messages(engines.db).decisions(item.tenant, id, item.recipient, MAX_DECISIONS)
         filters = {"notification": id, "recipient": item.recipient}
         query = ListQuery(tenants=[item.tenant], filters=filters, limit=MAX_MESSAGES)
-        messages = (await engines.store.messages.page(query)).items[::-1] if decisions else ()
-        actions = await engines.store.messages.actions(item.tenant, id, item.recipient, MAX_DECISIONS)
+        messages = (await Messages(engines.db).page(query)).items[::-1] if decisions else ()
+        actions = await Messages(engines.db).actions(item.tenant, id, item.recipient, MAX_DECISIONS)
     writes = await ctx.connections.writes(item.tenant, id, item.recipient) if item.has_row else ()
     (shown,) = await listed(engines, [item])
     return SentNotification(

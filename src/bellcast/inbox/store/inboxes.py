@@ -1,6 +1,6 @@
 """Read inboxes and act on them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -26,7 +26,6 @@ from bellcast.inbox.types.inboxes import (
 from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import ScriptCommand
-from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, read, write_to_inbox
 from bellcast.kernel.errors import NotFound
@@ -43,10 +42,6 @@ class Inboxes(StoreTable):
     """The durable inboxes. In one transaction, each change adds one to the inbox's revision, stores it in the changed rows
     and adjusts the counters. A method returns after the commit, with the events to publish in order."""
 
-    def __init__(self, engine: Engine, newcomers_ms: Callable[[], int]) -> None:
-        super().__init__(engine)
-        self._newcomers_ms = newcomers_ms
-
     async def open(
         self,
         tenant: str,
@@ -58,14 +53,15 @@ class Inboxes(StoreTable):
         name: str | None = None,
         member_since: int | None = None,
         since: ResumeFrom | None = None,
+        newcomers_ms: int = 0,
     ) -> OpenInbox:
         """Open the inbox, create it if missing, and materialize pending announcements; return it with the changes since
         a position, all in one snapshot. `roles`, `name` and `member_since` are stored if they differ. The first opening
-        adds announcements from before the recipient was first seen.
+        adds announcements from before the recipient was first seen, at most `newcomers_ms` old unless `member_since` is known.
 
         Raises SessionRevoked, with nothing written, if the session was issued (UTC milliseconds) before the recipient's
         sessions were revoked, or the recipient or its tenant was erased."""
-        wanted = _OpenRequest(tenant, recipient, now, issued_at, roles, name, member_since, since, self._newcomers_ms())
+        wanted = _OpenRequest(tenant, recipient, now, issued_at, roles, name, member_since, since, newcomers_ms)
         if since is None:
             opened = await self._engine.read(_open_existing, wanted)
         else:

@@ -131,7 +131,7 @@ class JobRunner:
         new_id: Callable[[int], str],
         weight_of: Callable[[str], float] = lambda tenant: 1.0,
     ) -> None:
-        self._store = store
+        self._db = store
         self._clock = clock
         self._new_id = new_id
         self.destinations = Destinations(clock)
@@ -173,7 +173,7 @@ class JobRunner:
             Job(id=name, kind=kind, tenant=tenant, payload=payload, run_at=now + after, created_at=now)
             for name, payload in payloads.items()
         ]
-        await self._store.add(jobs)
+        await self._db.add(jobs)
         self._changed.set()
 
     def wake(self) -> None:
@@ -182,7 +182,7 @@ class JobRunner:
 
     async def cancel(self, names: Sequence[str]) -> frozenset[str]:
         """Cancel the jobs of these names that have not started; return their names."""
-        return await self._store.cancel(names)
+        return await self._db.cancel(names)
 
     async def run(self) -> None:
         """Run due jobs until cancelled; then wait for the running ones, and release those that do not end in time."""
@@ -235,7 +235,7 @@ class JobRunner:
         return bool(self._outcomes.done or self._outcomes.retry or self._outcomes.dead)
 
     async def _known_groups(self, now: int) -> list[JobGroup]:
-        return [group for group in await self._store.due(now) if self._serves(group)]
+        return [group for group in await self._db.due(now) if self._serves(group)]
 
     def _serves(self, group: JobGroup) -> bool:
         kind = self._kinds.get(kind_of(group.kind))
@@ -285,7 +285,7 @@ class JobRunner:
     async def _lease(self, shares: Sequence[JobShare]) -> list[Job]:
         """Lease jobs. If the call is cancelled, the leased jobs are released with the next outcomes."""
         now = self._clock.now()
-        leasing = asyncio.ensure_future(self._store.lease(shares, now, now + LEASE_MS))
+        leasing = asyncio.ensure_future(self._db.lease(shares, now, now + LEASE_MS))
         try:
             return await asyncio.shield(leasing)
         except asyncio.CancelledError:
@@ -322,7 +322,7 @@ class JobRunner:
         now = self._clock.now()
         is_due = not 0 <= now - self._renewed_at < RENEW_MS  # also after the clock was set back
         if self._running and is_due:
-            await self._store.renew([running.job for running in self._running.values()], now + LEASE_MS)
+            await self._db.renew([running.job for running in self._running.values()], now + LEASE_MS)
             self._renewed_at = now
 
     async def _replan(self) -> None:
@@ -330,8 +330,8 @@ class JobRunner:
         were meant to, from now on. A job with a time of its own (`until`, a schedule) that runs too early waits for it again."""
         now, replanned = self._clock.now(), 0
         if now < self._last_turn_at - STEP_MS:
-            while ids := await self._store.planned_after(now + STEP_MS, REPLANNED):
-                replanned += await self._store.replan(ids, now)
+            while ids := await self._db.planned_after(now + STEP_MS, REPLANNED):
+                replanned += await self._db.replan(ids, now)
         if replanned:
             log.warning("jobs_replanned", number=replanned, reason="they were planned while the clock was ahead")
         self._last_turn_at = now
@@ -452,9 +452,9 @@ class JobRunner:
         ended, self._outcomes = self._outcomes, Outcomes([], [], [])
         try:
             for jobs, save in (
-                (ended.done, self._store.done),
-                (ended.retry, partial(self._store.retry, now=self._clock.now())),
-                (ended.dead, self._store.set_dead),
+                (ended.done, self._db.done),
+                (ended.retry, partial(self._db.retry, now=self._clock.now())),
+                (ended.dead, self._db.set_dead),
             ):
                 if jobs:
                     await save(jobs)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
 from bellcast.auth.permissions import Grant
 from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.events import SEPARATOR, Stream, inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.live import topic_access
@@ -19,7 +20,6 @@ from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.stream_index import StreamIndex
 from bellcast.live.types.events import Member, PresenceChanged
-from bellcast.storage.store import Store
 
 
 class Subscriptions:
@@ -85,12 +85,12 @@ class Subscriptions:
         for stream in connection.streams:
             self._unfollow(connection, stream)
 
-    async def reauthorize(self, connection: Connection, principal: Principal, store: Store, config: LiveConfig) -> None:
+    async def reauthorize(self, connection: Connection, principal: Principal, db: Engine, config: LiveConfig) -> None:
         """Apply a new session of the same recipient: unfollow topics that it does not grant. The grants are computed
         first, so a failure of the store changes nothing. Topics followed or unfollowed during the query keep their
         state."""
         before = dict(connection.grants or {})
-        granted = await topic_access.regrant_topics(store, principal, before, config)
+        granted = await topic_access.regrant_topics(db, principal, before, config)
         connection.principal = principal
         self._callbacks.renewed(connection)
         self.unfollow(connection, [topic for topic in before if topic not in granted])

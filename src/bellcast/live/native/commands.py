@@ -129,7 +129,7 @@ class Commands:
         _check_not_followed(command, followed)
         new = [topic for topic in dict.fromkeys(command.topics) if topic not in followed]
         granted, refused = await topic_access.authorize_topics(
-            self._engines.store, connection.principal, new, len(followed), self._config
+            self._engines.db, connection.principal, new, len(followed), self._config
         )
         if refused:
             self._hub.callbacks.topics_refused(connection, refused)
@@ -146,7 +146,7 @@ class Commands:
             return
         if connection.inbox:
             start = Position(connection.epoch, connection.revision)
-            await resume.replay(self._engines.store, connection, None, start, self.limits)
+            await resume.replay(self._engines.db, connection, None, start, self.limits)
         else:
             connection.go_live()
 
@@ -222,7 +222,7 @@ class Commands:
             raise Forbidden(
                 "A fresh token must be for the same recipient: open a new connection for another recipient."
             )
-        await self._hub.subscriptions.reauthorize(connection, fresh, self._engines.store, self._config)
+        await self._hub.subscriptions.reauthorize(connection, fresh, self._engines.db, self._config)
         ends = None if fresh.expires_at is None else times.to_rfc3339(fresh.expires_at)
         return protocol.ack(command.ref, expires_at=ends)
 

@@ -11,6 +11,7 @@ from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import Changes, Inbox
 from bellcast.inbox.types.positions import Position, parse_position
 from bellcast.kernel.brokers import history_rules as history
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.identities import Principal
 from bellcast.live import topic_access
@@ -23,7 +24,6 @@ from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import AppCallbacks, NativeCallContext
 from bellcast.live.native.commands import Commands
 from bellcast.live.sync import resume, topic_replay
-from bellcast.storage.store import Store
 
 NOTHING: topic_access.Authorized = ({}, ())
 
@@ -48,7 +48,7 @@ class NativeHandshake:
 
     def __init__(
         self,
-        store: Store,
+        db: Engine,
         hub: Hub,
         config: LiveConfig,
         authenticator: Authenticator,
@@ -56,7 +56,7 @@ class NativeHandshake:
         commands: Commands,
         app: AppCallbacks,
     ) -> None:
-        self._store = store
+        self._db = db
         self._hub = hub
         self._config = config
         heartbeat = config.heartbeat
@@ -112,7 +112,7 @@ class NativeHandshake:
             _send_pending(connection, opened_inbox.context)
         at_ready()
         if connection.phase is not Phase.LIVE:
-            await resume.replay(self._store, connection, missed, start, self._config.limits)
+            await resume.replay(self._db, connection, missed, start, self._config.limits)
 
     async def _send_ready(
         self, connection: Connection, opened_inbox: OpenedInbox, request: HandshakeRequest
@@ -161,7 +161,7 @@ class NativeHandshake:
 
     async def _authorize(self, connection: Connection, requested: Sequence[str]) -> topic_access.Authorized:
         granted, refused = await topic_access.authorize_topics(
-            self._store, connection.principal, requested, 0, self._config
+            self._db, connection.principal, requested, 0, self._config
         )
         if refused:
             self._hub.callbacks.topics_refused(connection, refused)

@@ -15,7 +15,7 @@ def wire(live: LiveContext) -> WiredDialect:
     """Wire event streams and WebSockets, and the app's `disconnect` handler for all dialects."""
     callbacks, commands = create_commands(live)
     handshake = NativeHandshake(
-        live.engines.store, live.hub, live.config, live.authenticator, live.admission, commands, callbacks
+        live.engines.db, live.hub, live.config, live.authenticator, live.admission, commands, callbacks
     )
 
     def disconnected(connection: Connection) -> None:

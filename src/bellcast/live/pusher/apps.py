@@ -12,13 +12,14 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bellcast.documents.store import Documents
 from bellcast.documents.types import Document
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Conflict, NotFound, Unavailable
 from bellcast.kernel.identities import Project
 from bellcast.live.pusher.types import SECRET_BYTES, PusherApp, PusherAppChanges, StoredPusherApp
-from bellcast.storage.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -48,9 +49,9 @@ class PusherAppDirectory:
     """ports.PusherAppDirectory. `announce` makes the other nodes reload the apps."""
 
     def __init__(
-        self, store: Store, clock: Clock, encryption: Encryption, project: Project, announce: Callable[[], Any]
+        self, db: Engine, clock: Clock, encryption: Encryption, project: Project, announce: Callable[[], Any]
     ) -> None:
-        self._documents = store.documents
+        self._documents = Documents(db)
         self._clock = clock
         self._encryption = encryption
         self._announce = announce

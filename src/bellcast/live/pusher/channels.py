@@ -26,7 +26,7 @@ from bellcast.live.pusher.protocol import frames
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.sync import topic_replay
 from bellcast.live.types.events import Member
-from bellcast.topics.store.last_events import LastEvent
+from bellcast.topics.store.last_events import LastEvent, LastEvents
 from bellcast.topics.types import TO_RECIPIENT, is_cache, is_presence, is_private, recipient
 
 log = structlog.get_logger(__name__)
@@ -118,7 +118,7 @@ class PusherChannels:
             return Grant.APP, None
         context = self._context
         granted, refused = await following.authorize_topics(
-            context.engines.store, connection.principal, (command.channel,), followed, context.config
+            context.engines.db, connection.principal, (command.channel,), followed, context.config
         )
         if refused:
             raise SubscriptionRefused("AuthError", f"{command.channel}: {refused[0].message}", 403)
@@ -183,7 +183,7 @@ class PusherChannels:
         with self._hub.dispatcher.collecting(topic_stream(tenant, channel)) as delivered:
             for _ in range(MAX_CACHE_QUERIES):
                 count = len(delivered)
-                last = await engines.store.topics.get(tenant, channel, since)
+                last = await LastEvents(engines.db).get(tenant, channel, since)
                 if last is not None and self._may_be_delivered(last, delivered):
                     await engines.clock.sleep(DELIVERY_SECONDS)
                 # Events are saved before they are delivered, so a query with no delivery in the meantime returns the

@@ -25,7 +25,8 @@ from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.protocol import close_codes, frames
 from bellcast.live.sync import resume
-from bellcast.recipients.store.devices import UNKNOWN, DevicePosition
+from bellcast.recipients.store.devices import UNKNOWN, DevicePosition, Devices
+from bellcast.topics.store.last_events import LastEvents
 
 log = structlog.get_logger(__name__)
 
@@ -118,8 +119,8 @@ class PusherUsers:
         engines, limits, state = self._context.engines, self._context.config.limits, inbox.state
         new = DevicePosition(inbox.number, signed.device, connection.id, state.epoch, UNKNOWN)
         connected = await self._context.survey.ids_of(state.tenant, state.recipient)
-        position = await engines.store.devices.register(new, connected, engines.clock.now())
-        missed = None if position is None else await resume.changes_since(engines.store, inbox, position, limits)
+        position = await Devices(engines.db).register(new, connected, engines.clock.now())
+        missed = None if position is None else await resume.changes_since(engines.db, inbox, position, limits)
         if connection.phase is not Phase.OPENING:
             return
         # No await from here to the replay: events for a signed-in user must not arrive while the connection is still
@@ -129,12 +130,12 @@ class PusherUsers:
         connection.revision = state.revision
         if position is not None and missed is not None:
             connection.revision = position.revision
-            await resume.replay(engines.store, connection, missed, position, limits)
+            await resume.replay(engines.db, connection, missed, position, limits)
             return
         connection.write_tracked(connection.dialect.reset(state))
         if connection.is_stale:
             start = Position(state.epoch, state.revision)
-            await resume.replay(engines.store, connection, None, start, limits)
+            await resume.replay(engines.db, connection, None, start, limits)
         else:
             connection.go_live()
 
@@ -154,9 +155,9 @@ class PusherUsers:
                 log.warning("device_positions_save_postponed", reason=failure.detail)
 
     async def _expire_browsers(self) -> None:
-        store, now = self._context.engines.store, self._context.engines.clock.now()
-        await store.devices.delete_older(now - BROWSER_MEMORY_MS)
-        await store.topics.delete_older(now - int(self._config.cache_ttl * 1000))
+        db, now = self._context.engines.db, self._context.engines.clock.now()
+        await Devices(db).delete_older(now - BROWSER_MEMORY_MS)
+        await LastEvents(db).delete_older(now - int(self._config.cache_ttl * 1000))
 
     async def save_acknowledged(self) -> None:
         """Save the positions confirmed since the last round and ping clients with newer changes."""
@@ -171,7 +172,7 @@ class PusherUsers:
                 self._ping(connection, signed)
         if confirmed:
             engines = self._context.engines
-            await engines.store.devices.acknowledge([position for _, position in confirmed], engines.clock.now())
+            await Devices(engines.db).acknowledge([position for _, position in confirmed], engines.clock.now())
             for signed, position in confirmed:
                 signed.saved = position.revision
 

@@ -15,6 +15,7 @@ from bellcast.topics.store.joined_topics import (
     JOINED_TOPICS_LIFETIME_MS,
     JOINED_TOPICS_REFRESH_MS,
     JoinedBy,
+    JoinedTopics,
     TopicLists,
 )
 
@@ -72,19 +73,19 @@ class ConnectionTopics:
         """Return the stored topics of a returning connection: those joined by the app, and those it may still subscribe
         to. None if they have expired or cannot be decoded, or if it had joined topics of which none are stored: it has lost
         topics, and starts again without any."""
-        principal, store, now = connection.principal, self._engines.store, self._engines.clock.now()
+        principal, db, now = connection.principal, self._engines.db, self._engines.clock.now()
         by = JoinedBy(connection.inbox, connection.id)
-        found = await store.joined_topics.get(by)
+        found = await JoinedTopics(db).get(by)
         if found is None:
             return None if has_joined else {}
         saved = _decode(found.text)
         if saved == TopicLists():
             return {}
         if saved is None or now - found.saved_at > JOINED_TOPICS_LIFETIME_MS:
-            await store.joined_topics.save(by, _encode(TopicLists()), now)
+            await JoinedTopics(db).save(by, _encode(TopicLists()), now)
             return None
         self._refresh_from_now_on()
-        granted, _ = await topic_access.authorize_topics(store, principal, saved.subscribed, followed, self._config)
+        granted, _ = await topic_access.authorize_topics(db, principal, saved.subscribed, followed, self._config)
         connection.set_joined(dict.fromkeys(granted, False) | dict.fromkeys(saved.joined, True))
         return granted | dict.fromkeys(saved.joined, Grant.APP)
 
@@ -110,7 +111,7 @@ class ConnectionTopics:
             [name for name, by_app in named if by_app], [name for name, by_app in named if not by_app]
         )
         by, now = JoinedBy(connection.inbox, connection.id), self._engines.clock.now()
-        await self._engines.store.joined_topics.save(by, _encode(followed), now)
+        await JoinedTopics(self._engines.db).save(by, _encode(followed), now)
         if connection.joined_topics is topics:  # they may have changed in the meantime
             connection.mark_topics(saved=True)
 
@@ -135,6 +136,6 @@ class ConnectionTopics:
         unsaved = [one for one in connections if one.has_unsaved_topics]
         saved = [JoinedBy(one.inbox, one.id) for one in connections if one.joined_topics]
         for start in range(0, len(saved), REFRESH_BATCH_ROWS):
-            await self._engines.store.joined_topics.refresh(saved[start : start + REFRESH_BATCH_ROWS], now)
+            await JoinedTopics(self._engines.db).refresh(saved[start : start + REFRESH_BATCH_ROWS], now)
         for connection in unsaved:
             await self._store(connection)

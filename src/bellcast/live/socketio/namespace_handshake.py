@@ -11,6 +11,7 @@ from bellcast.auth.origins import ResponseKind, WrongOrigin
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import Changes, Inbox
 from bellcast.kernel import patterns
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Principal, Project
 from bellcast.live import topic_access
@@ -28,7 +29,6 @@ from bellcast.live.socketio.protocol import dialect, engineio
 from bellcast.live.socketio.protocol.packets import CONNECT, Packet
 from bellcast.live.socketio.recovery_ids import Pid, RecoveryPoint
 from bellcast.live.sync import resume, topic_replay
-from bellcast.storage.store import Store
 
 # The author of a page cannot set the header that the general error names.
 WITHOUT_CREDENTIALS = (
@@ -53,7 +53,7 @@ class NamespaceHandshake:
     def __init__(
         self,
         project: Project,
-        store: Store,
+        db: Engine,
         hub: Hub,
         config: LiveConfig,
         socketio: SocketIOConfig,
@@ -62,7 +62,7 @@ class NamespaceHandshake:
         dispatcher: EventDispatcher,
     ) -> None:
         self._project = project
-        self._store = store
+        self._db = db
         self._hub = hub
         self._config = config
         self._socketio = socketio
@@ -115,7 +115,7 @@ class NamespaceHandshake:
             self._go_live(connection, inbox, granted, lost="pid" in auth)
         self._connected(connection, context)
         if connection.phase is Phase.OPENING:  # the inbox changed since it was read
-            await resume.catch_up(self._store, connection, self._config.limits)
+            await resume.catch_up(self._db, connection, self._config.limits)
 
     # --- authentication
 
@@ -194,7 +194,7 @@ class NamespaceHandshake:
         names = [*map(patterns.role_topic, roles), *requested]
         limit = self._config.limits.topics_per_connection
         granted, _ = (
-            await topic_access.authorize_topics(self._store, principal, names, 0, self._config) if names else ({}, ())
+            await topic_access.authorize_topics(self._db, principal, names, 0, self._config) if names else ({}, ())
         )
         by_record = tuple(map(patterns.role_topic, inbox.roles)) if principal.roles is None else ()
         topics = {EVERYONE: Grant.DIALECT} | dict.fromkeys(by_record, Grant.SUBSCRIPTION) | granted
@@ -221,7 +221,7 @@ class NamespaceHandshake:
         position = missed.point.position
         connection.revision, connection.place = position.revision, position.text
         await topic_replay.send(self._hub, connection, missed.topics)
-        await resume.replay(self._store, connection, missed.missed, position, self._config.limits)
+        await resume.replay(self._db, connection, missed.missed, position, self._config.limits)
         if connection.phase is Phase.CLOSED:
             return
         self._reply(connection, recovery_ids.sign(self._project, missed.pid))

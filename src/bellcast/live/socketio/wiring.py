@@ -17,7 +17,7 @@ def wire(live: LiveContext) -> WiredDialect:
     joined_topics = ConnectionTopics(engines, hub, live.config, live.spawn)
     dispatcher = EventDispatcher(live.app, commands, engines, hub, joined_topics, live.spawn, settings.max_payload)
     handshake = NamespaceHandshake(
-        live.project, engines.store, hub, live.config, settings, live.authenticator, live.admission, dispatcher
+        live.project, engines.db, hub, live.config, settings, live.authenticator, live.admission, dispatcher
     )
     layer = SocketIOLayer(settings, handshake, dispatcher, live.spawn)
     sessions = EngineSessions(layer, settings, engines.clock, live.session_log)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import structlog
 
 from bellcast.context import Context
+from bellcast.inbox.store.inboxes import Inboxes
+from bellcast.inbox.store.sends import Sends
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import inbox_stream
 from bellcast.live.config import LiveConfig, Spawn
@@ -25,7 +27,7 @@ class InboxSync:
         self._materializing: dict[str, bool] = {}  # tenant -> True if another announcement arrived during the run
 
     def fill_gap(self, connection: Connection) -> None:
-        self._spawn(resume.catch_up(self._engines.store, connection, self._config.limits))
+        self._spawn(resume.catch_up(self._engines.db, connection, self._config.limits))
 
     def materialize(self, event: AnnouncementChanged, inboxes: FollowedInboxes, send: SendChange) -> None:
         """Materialize announcements in every inbox followed here. One run per tenant, repeated if more arrived."""
@@ -54,7 +56,7 @@ class InboxSync:
         """Materialize announcements in some inboxes. Every process with connections of a recipient does this: the first
         adds the announcement, and the others compare their connections with the inbox. So an event is published only if
         another process follows the inbox."""
-        async for batch in self._engines.store.sends.materialize(tenant, recipients, self._engines.clock.now()):
+        async for batch in Sends(self._engines.db).materialize(tenant, recipients, self._engines.clock.now()):
             await self._send(tenant, batch.events, inboxes, send)
             await self._compare(tenant, batch.caught_up, inboxes)
 
@@ -77,7 +79,7 @@ class InboxSync:
             streams = [inbox_stream(tenant, recipient) for recipient in recipients[start : start + CHECK_BATCH_ROWS]]
             connections = [one for stream in streams for one in inboxes.connections_on(stream)]
             numbers = {one.inbox for one in connections if one.inbox}
-            statuses = {one.number: one for one in await self._engines.store.inboxes.statuses(list(numbers))}
+            statuses = {one.number: one for one in await Inboxes(self._engines.db).statuses(list(numbers))}
             for connection in connections:
                 status = statuses.get(connection.inbox)
                 if connection.phase is not Phase.LIVE:

@@ -13,6 +13,7 @@ import structlog
 
 from bellcast.context import Context
 from bellcast.inbox import announcements
+from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.types.inboxes import InboxStatus
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import ANNOUNCEMENTS, Stream, inbox_stream, topic_stream
@@ -21,6 +22,7 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.live.types.events import SubscriptionEnded
+from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.recipients.types import SubscriptionGrant
 
 log = structlog.get_logger(__name__)
@@ -82,7 +84,7 @@ class Reconciler:
 
     async def _check_inboxes(self, group: Group) -> None:
         try:
-            statuses = {one.number: one for one in await self._engines.store.inboxes.statuses(list(group))}
+            statuses = {one.number: one for one in await Inboxes(self._engines.db).statuses(list(group))}
             behind: dict[str, set[str]] = defaultdict(set)
             for number, connections in group.items():
                 for connection in connections:
@@ -111,7 +113,7 @@ class Reconciler:
         used = [grant for grant in grants if self._is_followed(grant)]
         try:
             valid = (
-                await self._engines.store.subscriptions.grants_in_force(used)
+                await StoredSubscriptions(self._engines.db).grants_in_force(used)
                 if used
                 else frozenset[SubscriptionGrant]()
             )

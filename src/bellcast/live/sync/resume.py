@@ -11,14 +11,15 @@ from typing import TypeAlias
 
 import structlog
 
+from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.types.inboxes import Change, Changes, Inbox, InboxState, ResumeFrom
 from bellcast.inbox.types.positions import Position
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import NO_MARK, Connection, Phase
 from bellcast.live.types.events import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
-from bellcast.storage.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -35,25 +36,25 @@ def since(position: Position | None, limits: Limits) -> ResumeFrom | None:
     return None if position is None else ResumeFrom(position, limits.replay or NO_LIMIT)
 
 
-async def changes_since(store: Store, inbox: Inbox, position: Position, limits: Limits) -> Changes | None:
+async def changes_since(db: Engine, inbox: Inbox, position: Position, limits: Limits) -> Changes | None:
     """Return the changes since a position; None if it is of another epoch, ahead of the inbox or no longer stored, or if
     there are more changes than `limits.replay`."""
-    return await _since(store, inbox.number, position.revision, limits) if inbox.can_resume_from(position) else None
+    return await _since(db, inbox.number, position.revision, limits) if inbox.can_resume_from(position) else None
 
 
-async def _since(store: Store, inbox: int, revision: int, limits: Limits) -> Changes | None:
+async def _since(db: Engine, inbox: int, revision: int, limits: Limits) -> Changes | None:
     limit = limits.replay or NO_LIMIT
-    changes = await store.inboxes.changes(inbox, revision, limit + 1)
+    changes = await Inboxes(db).changes(inbox, revision, limit + 1)
     return None if revision < changes.oldest_revision or len(changes.rows) > limit else changes
 
 
-async def catch_up(store: Store, connection: Connection, limits: Limits) -> None:
+async def catch_up(db: Engine, connection: Connection, limits: Limits) -> None:
     """Replay the changes since the connection's revision, and go live. Has no effect during a replay."""
     if connection.phase is not Phase.REPLAYING:
-        await replay(store, connection, None, Position(connection.epoch, connection.revision), limits)
+        await replay(db, connection, None, Position(connection.epoch, connection.revision), limits)
 
 
-async def replay(store: Store, connection: Connection, first: Changes | None, start: Position, limits: Limits) -> None:
+async def replay(db: Engine, connection: Connection, first: Changes | None, start: Position, limits: Limits) -> None:
     """Send `first`, the changes since `start`, then the changes since then, and go live. A failure closes the
     connection.
 
@@ -67,7 +68,7 @@ async def replay(store: Store, connection: Connection, first: Changes | None, st
             return
         if connection.phase is not Phase.REPLAYING:
             connection.transition(Phase.REPLAYING)
-        await _replay(store, connection, first, start, limits)
+        await _replay(db, connection, first, start, limits)
     except BellcastError as failure:
         log.warning("replay_interrupted", connection=connection.id, reason=failure.detail)
         connection.owner.end(connection, close_reasons.UNAVAILABLE)
@@ -122,14 +123,14 @@ def _encoded_in_order(connection: Connection, changes: Changes, start: Position)
         yield connection.dialect.replay(event, end), end, event
 
 
-async def _replay(store: Store, connection: Connection, first: Changes | None, start: Position, limits: Limits) -> None:
+async def _replay(db: Engine, connection: Connection, first: Changes | None, start: Position, limits: Limits) -> None:
     changes = first
     while connection.phase is Phase.REPLAYING:
         if changes is None:  # `first` may be older than the change that made the connection stale
             connection.is_stale = False
-            changes = await _since(store, connection.inbox, connection.revision, limits)
+            changes = await _since(db, connection.inbox, connection.revision, limits)
         if changes is None or changes.state.epoch != connection.epoch:
-            await _reset(store, connection)
+            await _reset(db, connection)
         else:
             await _encode_changes(connection, changes, start)
         await connection.wait_writable()  # once live, buffered output counts as unsent
@@ -138,8 +139,8 @@ async def _replay(store: Store, connection: Connection, first: Changes | None, s
         changes, start = None, Position(connection.epoch, connection.revision)
 
 
-async def _reset(store: Store, connection: Connection) -> None:
-    state = (await store.inboxes.changes(connection.inbox, NO_REVISION, 1)).state
+async def _reset(db: Engine, connection: Connection) -> None:
+    state = (await Inboxes(db).changes(connection.inbox, NO_REVISION, 1)).state
     connection.epoch, connection.revision, connection.place = state.epoch, state.revision, None
     connection.mark_revision = NO_MARK
     connection.write_replay(connection.marked(connection.dialect.reset(state)))

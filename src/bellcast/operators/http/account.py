@@ -14,6 +14,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller
 from bellcast.operators import console_sessions, passwords, totp
 from bellcast.operators.console_sessions import ConsoleSessions, SignedIn
+from bellcast.operators.store import Operators
 from bellcast.operators.types import SCOPES_OF_ROLE, Operator, Role
 from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
@@ -171,7 +172,7 @@ async def sign_in(request: ApiRequest) -> ASGIApp:
         # The limits of failed attempts also bound the number of these entries.
         if failure.status == 401 and not isinstance(failure, MfaRequired):
             # The audit log must not store a password that was typed into the wrong field.
-            known = await context.of(request).engines.store.operators.find(params.name)
+            known = await Operators(context.of(request).engines.db).find(params.name)
             await audit.record(request, params.name if known else "unknown", failure.code)
         raise
     await audit.record(request, signed_in.operator.name, audit.OK)

@@ -14,6 +14,7 @@ from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.operators import console_sessions, passwords
 from bellcast.operators.http import account as console_session
 from bellcast.operators.http.account import VALID, OperatorItem
+from bellcast.operators.store import Operators
 from bellcast.operators.types import IDLE_MS, Operator, Role
 from bellcast.rest import audit, context, guards, tenants
 from bellcast.rest.audit import AuditPage, AuditQuery, AuditVerification, AuditVerificationQuery
@@ -76,7 +77,7 @@ class OperatorList(Struct, frozen=True):
 async def page(request: ApiRequest) -> ASGIApp:
     """List the operators of the console."""
     query, engines = request_body.query(request, OperatorsQuery), context.of(request).engines
-    operators = engines.store.operators
+    operators = Operators(engines.db)
     tenant = query.one_tenant
     found = [
         one
@@ -131,7 +132,7 @@ async def change(request: ApiRequest) -> ASGIApp:
         operator = await _changeable(request, params)
     bound = tuple(params.tenants) if isinstance(params.tenants, list) else params.tenants
     _check_changed(
-        await context.of(request).engines.store.operators.change(
+        await Operators(context.of(request).engines.db).change(
             operator.id, params.role, hashed, bound, role_before=operator.role
         )
     )
@@ -151,7 +152,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
 
     The last owner cannot be deleted."""
     operator = await _manageable(request)
-    _check_changed(await context.of(request).engines.store.operators.delete(operator.id))
+    _check_changed(await Operators(context.of(request).engines.db).delete(operator.id))
     audit.note_changes(request, {"name": operator.name, "role": operator.role}, {})
     return responses.empty()
 
@@ -164,7 +165,7 @@ async def end_sessions(request: ApiRequest) -> ASGIApp:
 
     The operator can sign in again. After the loss of a device, change the password too."""
     operator = await _manageable(request)
-    await context.of(request).engines.store.operators.end_sessions(operator.id)
+    await Operators(context.of(request).engines.db).end_sessions(operator.id)
     audit.note_change(request, "sessions", None, "ended")
     return responses.empty()
 
@@ -222,7 +223,7 @@ async def _changeable(request: ApiRequest, params: OperatorChange) -> Operator:
 
 async def _manageable(request: ApiRequest) -> Operator:
     """Return the operator in the path. Raises Forbidden if the operator has rights that the caller does not have."""
-    operator = await context.of(request).engines.store.operators.get(request_body.path(request, "id"))
+    operator = await Operators(context.of(request).engines.db).get(request_body.path(request, "id"))
     if operator is None:
         raise NotFound(UNKNOWN)
     console_session.check_grant(guards.caller(request), operator.role)

@@ -15,6 +15,7 @@ from bellcast.operators import passkeys
 from bellcast.operators.http import account as console_session
 from bellcast.operators.http.account import NO_STORE, own_operation, public_operation
 from bellcast.operators.passkeys import Begun, Passkeys
+from bellcast.operators.store import Operators
 from bellcast.operators.types import Operator, Passkey
 from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
@@ -91,7 +92,7 @@ async def sign_in(request: ApiRequest) -> ASGIApp:
 async def page(request: ApiRequest) -> ASGIApp:
     """List the passkeys of the signed-in operator."""
     operator = await console_session.own(request)
-    found = await context.of(request).engines.store.operators.passkeys(operator.id)
+    found = await Operators(context.of(request).engines.db).passkeys(operator.id)
     return responses.json(PasskeyList([_item(one) for one in found]), 200, NO_STORE)
 
 
@@ -119,7 +120,7 @@ async def create(request: ApiRequest) -> ASGIApp:
 async def delete(request: ApiRequest) -> ASGIApp:
     """Delete a passkey of the signed-in operator."""
     operator = await console_session.own(request)
-    store = context.of(request).engines.store.operators
+    store = Operators(context.of(request).engines.db)
     if not await store.delete_passkey(operator.id, request_body.path(request, "id")):
         raise NotFound("You have no passkey with this id.")
     return responses.empty()

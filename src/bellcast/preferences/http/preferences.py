@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from bellcast.channels.catalog import PREFERENCES, TYPES, NotificationType
+from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
 from bellcast.inbox.types.notifications import GENERAL
 from bellcast.kernel import local_times, times, validation
@@ -17,6 +18,7 @@ from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.decision import Layers
 from bellcast.preferences.effective import EffectiveType, effective
+from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import NO_PREFERENCES, NO_RULES, Preferences, QuietHours, TypeRules, merge_patch
 from bellcast.recipients import recipients as recipient_actions
 from bellcast.recipients.http import recipients
@@ -223,14 +225,14 @@ async def delete_defaults(request: ApiRequest) -> ASGIApp:
     Without `?tenant=`, those of the project. With it, those of the tenant, whose recipients then get the project's
     defaults."""
     ctx = context.of(request)
-    if not await ctx.engines.store.documents.delete(PREFERENCES, tenants.single_tenant(request), DEFAULTS_KEY):
+    if not await Documents(ctx.engines.db).delete(PREFERENCES, tenants.single_tenant(request), DEFAULTS_KEY):
         raise NotFound("No preference defaults are stored here.")
     ctx.engines.router.forget()
     return responses.empty()
 
 
 async def _shown(request: ApiRequest, tenant: str, key: str) -> ASGIApp:
-    own = await context.of(request).engines.store.preferences.get(tenant, key)
+    own = await OwnPreferencesTable(context.of(request).engines.db).get(tenant, key)
     preferences = decode(None if own is None else own.document)
     updated_at = None if own is None else own.updated_at
     return responses.json(await with_effective(context.of(request), tenant, preferences, updated_at))
@@ -261,14 +263,14 @@ async def types_of(ctx: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
     """Return the rules of each type that applies to the tenant, and of `general`, the type of sends without one."""
     rules = {GENERAL: TypeRules(name=OTHERS)}
     for owner in dict.fromkeys((PROJECT, tenant)):
-        for found in await ctx.engines.store.documents.page(TYPES, owner, "", MAX_TYPES):
+        for found in await Documents(ctx.engines.db).page(TYPES, owner, "", MAX_TYPES):
             rules[found.key] = msgspec.json.decode(found.body, type=NotificationType).rules
     return rules
 
 
 async def _write(request: ApiRequest, document: dict[str, Any], tenant: str, key: str, *, merge: bool) -> ASGIApp:
     ctx = context.of(request)
-    own = await ctx.engines.store.preferences.get(tenant, key)
+    own = await OwnPreferencesTable(ctx.engines.db).get(tenant, key)
     stored = None if own is None else own.document
     await check_workflows(ctx, tenant, document.get("workflows"), stored)
     types = await types_of(ctx, tenant)
@@ -290,7 +292,7 @@ async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
     ctx, document = context.of(request), await read_document(request)
     tenant = tenants.tenant_of_object(request, document)
     document.pop("tenant", None)
-    documents, types = ctx.engines.store.documents, await types_of(ctx, tenant)
+    documents, types = Documents(ctx.engines.db), await types_of(ctx, tenant)
     for _ in range(recipient_actions.MAX_CHANGE_ROUNDS):
         stored = await documents.get(PREFERENCES, tenant, DEFAULTS_KEY)
         before = None if stored is None else stored.body
@@ -315,7 +317,7 @@ DEFAULTS_KEY = ""
 async def _shown_defaults(request: ApiRequest, tenant: str) -> dict[str, Any]:
     ctx = context.of(request)
     for owner in dict.fromkeys((tenant, PROJECT)):
-        stored = await ctx.engines.store.documents.get(PREFERENCES, owner, DEFAULTS_KEY)
+        stored = await Documents(ctx.engines.db).get(PREFERENCES, owner, DEFAULTS_KEY)
         if stored is not None:
             own = msgspec.json.decode(stored.body, type=Preferences)
             return await _defaults_with_effective(ctx, tenant, owner, own, stored.updated_at)

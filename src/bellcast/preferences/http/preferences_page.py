@@ -18,9 +18,11 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.preferences.decision import Layers
 from bellcast.preferences.http import preferences, preferences_form
 from bellcast.preferences.http.preferences import EffectivePreferences
+from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import CHANNELS, Preferences, TypeRules
 from bellcast.recipients import recipients as recipient_actions
 from bellcast.recipients.http import recipients
+from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import Profile, RecipientFields
 from bellcast.rest import context, objects, tenants
 from bellcast.rest.context import ApiContext
@@ -90,7 +92,7 @@ async def show(request: ApiRequest) -> ASGIApp:
 
     For the recipient of the link. Returns the preferences as JSON if `Accept` requests it."""
     ctx, grant = context.of(request), await _read(request)
-    own = await ctx.engines.store.preferences.get(grant.tenant, grant.recipient)
+    own = await OwnPreferencesTable(ctx.engines.db).get(grant.tenant, grant.recipient)
     stored = preferences.decode(None if own is None else own.document)
     accepted = request_body.header(request, b"accept") or ""
     if "json" in accepted and "html" not in accepted:
@@ -114,7 +116,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     A merge patch (RFC 7396), which the preferences page sends for each change."""
     document = await preferences.read_document(request)
     ctx, grant = context.of(request), await _read(request)
-    own = await ctx.engines.store.preferences.get(grant.tenant, grant.recipient)
+    own = await OwnPreferencesTable(ctx.engines.db).get(grant.tenant, grant.recipient)
     stored = None if own is None else own.document
     await preferences.check_workflows(ctx, grant.tenant, document.get("workflows"), stored)
     types = await preferences.types_of(ctx, grant.tenant)
@@ -156,7 +158,7 @@ async def save(request: ApiRequest) -> ASGIApp:
 async def _read(request: ApiRequest) -> PreferencesGrant:
     ctx = context.of(request)
     grant = preferences_link.read(ctx.project, request_body.path(request, "token"), ctx.engines.clock.now())
-    if grant is None or not await ctx.engines.store.preferences.accepts_link(link_pages.recipient(grant)):
+    if grant is None or not await OwnPreferencesTable(ctx.engines.db).accepts_link(link_pages.recipient(grant)):
         raise NotFound("This link is no longer valid.")
     return grant
 
@@ -172,7 +174,7 @@ async def _page(
     ctx = context.of(request)
     defaults, project = await ctx.catalog.preferences(grant.tenant)
     layers = Layers(recipient=own, tenant=defaults, project=project)
-    profiles = await ctx.engines.store.recipients.profiles(grant.tenant, [grant.recipient])
+    profiles = await Recipients(ctx.engines.db).profiles(grant.tenant, [grant.recipient])
     profile = profiles.get(grant.recipient) or Profile(key=grant.recipient)
     tenant = await ctx.catalog.tenant(grant.tenant)
     brand, language = tenant.brand, link_pages.language(request, profile.locale, tenant.locale)

@@ -13,7 +13,7 @@ from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
 from bellcast.recipients.http import recipients
-from bellcast.recipients.store.push_endpoints import PushEndpoint, PushKind
+from bellcast.recipients.store.push_endpoints import PushEndpoint, PushEndpoints, PushKind
 from bellcast.rest import context, guards, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
@@ -199,7 +199,7 @@ async def delete_of(request: ApiRequest) -> ASGIApp:
 async def _register(request: ApiRequest, body: PushRegistration, tenant: str, recipient: str) -> ASGIApp:
     engines = context.of(request).engines
     if objects.is_dry_run(request):
-        known = await engines.store.push_endpoints.page(tenant, recipient)
+        known = await PushEndpoints(engines.db).page(tenant, recipient)
         ids = [one.id for one in known if one.address == (body.endpoint or body.token)]
         return responses.json(RegisteredEndpoint(next(iter(ids), "")))
     now = engines.clock.now()
@@ -211,18 +211,18 @@ async def _register(request: ApiRequest, body: PushRegistration, tenant: str, re
         auth=None if body.keys is None else body.keys.auth,
         registered_at=now,
     )
-    id, is_new = await engines.store.push_endpoints.put(tenant, recipient, endpoint, push.MAX_ENDPOINTS)
+    id, is_new = await PushEndpoints(engines.db).put(tenant, recipient, endpoint, push.MAX_ENDPOINTS)
     return responses.json(RegisteredEndpoint(id), 201 if is_new else 200)
 
 
 async def _page(request: ApiRequest, tenant: str, recipient: str) -> ASGIApp:
-    found = await context.of(request).engines.store.push_endpoints.page(tenant, recipient)
+    found = await PushEndpoints(context.of(request).engines.db).page(tenant, recipient)
     return responses.json(PushEndpointList([_outside(endpoint) for endpoint in found]))
 
 
 async def _delete(request: ApiRequest, tenant: str, recipient: str) -> ASGIApp:
     id = request_body.path(request, "id")
-    if not await context.of(request).engines.store.push_endpoints.delete(tenant, recipient, id):
+    if not await PushEndpoints(context.of(request).engines.db).delete(tenant, recipient, id):
         raise NotFound("There is no push endpoint with this id.")
     return responses.empty()
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType, to_builtins
 
 from bellcast.kernel import times, validation
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
 from bellcast.kernel.errors import FieldError, Invalid, NotFound
 from bellcast.kernel.http import list_positions, list_total, request_body, responses, time_range
@@ -20,13 +21,13 @@ from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import Moment
 from bellcast.operators import types as operators
 from bellcast.recipients import recipients
+from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import ChatAddresses, Recipient, RecipientFields
 from bellcast.rest import audit, context, objects, tenant_pages, tenants, viewers
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
-from bellcast.storage.store import Store
 
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
 EMAIL = 320  # RFC 5321: 64 before the @, 255 after it
@@ -93,18 +94,18 @@ def key(request: ApiRequest, name: str = "key") -> str:
 async def page(request: ApiRequest) -> ASGIApp:
     """List recipients by key."""
     params = request_body.query(request, SearchQuery)
-    store, created = context.of(request).engines.store, time_range.created(params.start, params.end)
+    db, created = context.of(request).engines.db, time_range.created(params.start, params.end)
     prefix, limit = params.prefix or params.search or "", params.limit + 1
     tenant, named = tenant_pages.tenant_of(request, params.tenant), tenant_pages.tenants_of(request, params.tenant)
     after = list_positions.key(tenant, params.cursor or "")
     if EVERY_TENANT in named:
-        found = await store.recipients.page_of_all(after, limit, prefix, created)
+        found = await Recipients(db).page_of_all(after, limit, prefix, created)
     else:
-        found = await tenant_pages.by_key(named, after, limit, functools.partial(_read, store, prefix, created))
+        found = await tenant_pages.by_key(named, after, limit, functools.partial(_read, db, prefix, created))
     shown, has_next = found.rows[: params.limit], len(found.rows) > params.limit
     # Across all tenants, no index finds keys by prefix: every key would be compared.
     is_counted = created == ANY_TIME and not (prefix and EVERY_TENANT in named)
-    count = functools.partial(_count, store, named, prefix) if is_counted else None
+    count = functools.partial(_count, db, named, prefix) if is_counted else None
     has_more = has_next or found.scanned_until is not None
     total = await list_total.of_first_page(len(shown), params.cursor, has_next=has_more, count=count)
     position = functools.partial(list_positions.of_key, is_in_every=tenant == EVERY_TENANT)
@@ -114,19 +115,19 @@ async def page(request: ApiRequest) -> ASGIApp:
 
 
 async def _read(
-    store: Store, prefix: str, created: CreatedRange, tenant: str, after: str, limit: int
+    db: Engine, prefix: str, created: CreatedRange, tenant: str, after: str, limit: int
 ) -> ListScan[Recipient]:
     if created == ANY_TIME:
-        return ListScan(await store.recipients.page(tenant, after, limit, prefix), None)
-    return await store.recipients.created_page(tenant, after, limit, prefix, created)
+        return ListScan(await Recipients(db).page(tenant, after, limit, prefix), None)
+    return await Recipients(db).created_page(tenant, after, limit, prefix, created)
 
 
-async def _count(store: Store, named: Sequence[str], prefix: str, limit: int) -> ListTotal:
+async def _count(db: Engine, named: Sequence[str], prefix: str, limit: int) -> ListTotal:
     async def count(tenant: str, limit: int) -> ListTotal:
-        return list_total.up_to(limit, await store.recipients.count(tenant, prefix, limit + 1))
+        return list_total.up_to(limit, await Recipients(db).count(tenant, prefix, limit + 1))
 
     if EVERY_TENANT in named:
-        return list_total.up_to(limit, await store.recipients.count_of_all(limit + 1))
+        return list_total.up_to(limit, await Recipients(db).count_of_all(limit + 1))
     return await tenant_pages.sum_of(named, count, limit)
 
 
@@ -196,7 +197,7 @@ async def _put(request: ApiRequest, *, replace: bool) -> tuple[Recipient, bool]:
     if objects.is_dry_run(request):
         return await recipients.plan(ctx.engines, tenant, known, fields, replace=replace), False
     if replace and audit.is_by_operator(request):
-        before = await ctx.engines.store.recipients.get(tenant, known)
+        before = await Recipients(ctx.engines.db).get(tenant, known)
     written = await recipients.put(ctx.engines, tenant, known, fields, replace=replace)
     # Record the names of the changed fields. The audit log outlives the erasure of a recipient, so it contains no
     # personal values.

@@ -14,6 +14,7 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.jobs import store as jobs
+from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import Job, kind_of
 from bellcast.operators.types import ROLES
 from bellcast.rest import context, objects, tenants
@@ -66,7 +67,7 @@ async def page(listing: Listing[JobsQuery]) -> ListPage[DeadJob]:
 
     Jobs that failed several times in a row, and webhook deliveries that failed permanently, by id, with their last error. With
     `?tenant=*`, those of all tenants."""
-    found = await listing.ctx.engines.store.jobs.dead(listing.wanted)
+    found = await Jobs(listing.ctx.engines.db).dead(listing.wanted)
     return found.of([_outside(job) for job in found.items])
 
 
@@ -86,10 +87,10 @@ async def retry(request: ApiRequest) -> ASGIApp:
     engines = context.of(request).engines
     tenant, id = tenants.single_tenant(request), request_body.path(request, "id")
     if objects.is_dry_run(request):
-        if not await engines.store.jobs.is_dead(tenant, id):
+        if not await Jobs(engines.db).is_dead(tenant, id):
             raise NotFound(UNKNOWN)
         return responses.json(Revived(id))
-    if not await engines.store.jobs.revive(tenant, id, engines.clock.now()):
+    if not await Jobs(engines.db).revive(tenant, id, engines.clock.now()):
         raise NotFound(UNKNOWN)
     engines.router.messages_added()
     return responses.json(Revived(id), 202)
@@ -100,7 +101,7 @@ async def delete(change: Change[None]) -> bool:
     """Delete a dead job.
 
     It never runs again."""
-    return await change.ctx.engines.store.jobs.delete_dead(change.tenant, *change.key)
+    return await Jobs(change.ctx.engines.db).delete_dead(change.tenant, *change.key)
 
 
 def _outside(job: Job) -> DeadJob:

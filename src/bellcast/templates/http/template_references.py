@@ -10,6 +10,7 @@ import msgspec
 
 from bellcast.channels.catalog import TEMPLATES, TYPES, NotificationType
 from bellcast.channels.types import BASE_LAYOUT
+from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, Document
 from bellcast.kernel.http import request_body
 from bellcast.rest.context import ApiContext
@@ -93,7 +94,7 @@ async def _pages(
 ) -> AsyncGenerator[list[tuple[str, Document]], None]:
     """Yield the objects of the project and these tenants with their owners, or of every tenant if the project is one of
     them."""
-    documents = ctx.engines.store.documents
+    documents = Documents(ctx.engines.db)
     if PROJECT in owners:
         after = ("", "")
         while found := await documents.of_all_tenants(plural, after, OBJECTS_PER_READ):

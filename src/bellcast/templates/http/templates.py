@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bellcast.channels.http.messages import HTML_HEADERS
 from bellcast.channels.previews import Subject
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import BASE_LAYOUT, ExternalChannel
 from bellcast.documents.types import PROJECT
 from bellcast.inbox.types import drafts as notification_drafts
@@ -300,7 +301,7 @@ async def test(request: ApiRequest) -> ASGIApp:
     message = await ctx.previews.message(subject, body.channel, engines.new_id(subject.now))
     if objects.is_dry_run(request):
         return responses.json(TestMessage(None))
-    await engines.store.messages.add([message])
+    await Messages(engines.db).add([message])
     engines.router.messages_added()
     return responses.json(TestMessage(message.id), 202)
 

@@ -4,6 +4,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.auth import keys, server_credentials, tenant_bounds
+from bellcast.auth.store import Keys
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import BadRequest, FieldError, Forbidden, NotFound
 from bellcast.kernel.http import list_positions, request_body, responses
@@ -75,7 +76,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     bound = caller.tenants if params.tenants is None else tuple(params.tenants)
     tenants.check_grant(caller, bound)
     made = keys.make(params.name, params.scopes, ctx.engines.clock.now(), bound)
-    await ctx.engines.store.keys.create(made.key, made.digest)
+    await Keys(ctx.engines.db).create(made.key, made.digest)
     audit.note_changes(request, {}, {"name": params.name, "scopes": made.key.scopes, "tenants": bound})
     return responses.json(NewKey(**msgspec.structs.asdict(made.key), key=made.text), 201)
 
@@ -103,7 +104,7 @@ async def page(request: ApiRequest) -> ASGIApp:
         tenants.single_tenant(request)
     own = [
         one
-        for one in await ctx.engines.store.keys.all()
+        for one in await Keys(ctx.engines.db).all()
         if tenant_bounds.is_within(bound, one.tenants)
         and (tenant is None or one.tenants is None or tenant in one.tenants)
     ]
@@ -130,9 +131,9 @@ async def revoke(request: ApiRequest) -> ASGIApp:
 
     It is rejected from now on."""
     engines, id = context.of(request).engines, request_body.path(request, "id")
-    found = await engines.store.keys.find(id)
+    found = await Keys(engines.db).find(id)
     is_own = found is not None and tenant_bounds.is_within(guards.caller(request).tenants, found[0].tenants)
-    if not is_own or not await engines.store.keys.revoke(id, engines.clock.now()):
+    if not is_own or not await Keys(engines.db).revoke(id, engines.clock.now()):
         raise NotFound("No API key has this id.")
     audit.note_change(request, "revoked", before=False, after=True)
     return responses.empty()

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from bellcast.kernel import patterns, times, validation
 from bellcast.kernel.brokers import history_rules as history
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.list_scan import KeyScan, ListScan, ListTotal
 from bellcast.kernel.errors import BadRequest, Invalid, NotFound
 from bellcast.kernel.events import topic_stream
@@ -22,13 +23,13 @@ from bellcast.operators.types import ROLES
 from bellcast.recipients import recipients as inbox_recipients
 from bellcast.recipients.http import recipients
 from bellcast.recipients.http.recipients import PageQuery
+from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.recipients.types import Subscription
 from bellcast.rest import context, objects, tenant_pages, tenants
 from bellcast.rest.context import Connections
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
-from bellcast.storage.store import Store
 
 # A position after every tenant's topics: its last character is the highest possible one.
 AFTER_ALL = ("\U0010ffff", "")
@@ -124,7 +125,7 @@ async def all_topics(request: ApiRequest) -> ASGIApp:
     query, ctx = request_body.query(request, TopicsQuery), context.of(request)
     tenant, named = tenant_pages.tenant_of(request, query.tenant), tenant_pages.tenants_of(request, query.tenant)
     after = list_positions.key(tenant, query.after or "")
-    stored, scanned_until = await _stored_topics(ctx.engines.store, named, query, after)
+    stored, scanned_until = await _stored_topics(ctx.engines.db, named, query, after)
     subscribers = {(owner, name): count for owner, name, count in stored}
     followed = _followed_topics(ctx.connections, named)
     last = scanned_until or AFTER_ALL
@@ -150,15 +151,15 @@ async def all_topics(request: ApiRequest) -> ASGIApp:
 
 
 async def _stored_topics(
-    store: Store, named: Sequence[str], query: TopicsQuery, after: tuple[str, str]
+    db: Engine, named: Sequence[str], query: TopicsQuery, after: tuple[str, str]
 ) -> KeyScan[tuple[str, str, int]]:
     """Return the topics with subscribers, by tenant and name."""
     limit = query.limit + 1
     if EVERY_TENANT in named:
-        return await store.subscriptions.topics_of_all(query.prefix, after, limit)
+        return await StoredSubscriptions(db).topics_of_all(query.prefix, after, limit)
 
     async def read(tenant: str, start: str, limit: int) -> ListScan[tuple[str, str, int]]:
-        found = await store.subscriptions.topics(tenant, query.prefix, start, limit)
+        found = await StoredSubscriptions(db).topics(tenant, query.prefix, start, limit)
         return ListScan([(tenant, name, count) for name, count in found], None)
 
     return await tenant_pages.by_key(named, after, limit, read)
@@ -228,8 +229,8 @@ async def unsubscribe(request: ApiRequest) -> ASGIApp:
 async def page(request: ApiRequest) -> ASGIApp:
     """List the subscriptions of a topic, by recipient."""
     params = request_body.query(request, PageQuery)
-    store = context.of(request).engines.store
-    result = await store.subscriptions.page(
+    db = context.of(request).engines.db
+    result = await StoredSubscriptions(db).page(
         tenants.single_tenant(request), topic(request), params.cursor, params.limit + 1
     )
     shown = result[: params.limit]
@@ -248,8 +249,8 @@ async def of_recipient(request: ApiRequest) -> ASGIApp:
     """List the subscriptions of a recipient, by topic.
 
     Topics of roles begin with `role.`."""
-    query, store = request_body.query(request, TopicsOfRecipientQuery), context.of(request).engines.store
-    result = await store.subscriptions.of_recipient(
+    query, db = request_body.query(request, TopicsOfRecipientQuery), context.of(request).engines.db
+    result = await StoredSubscriptions(db).of_recipient(
         tenants.single_tenant(request), recipients.key(request), query.after, query.limit + 1
     )
     return responses.json(SubscriptionPage(*list_positions.split(result, query.limit, lambda one: one.topic)))

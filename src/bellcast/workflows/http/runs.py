@@ -22,6 +22,7 @@ from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows.restarts import restarted
 from bellcast.workflows.store import runs as runs_store
+from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import RunStatus, StepStatus, StoredRun
 
@@ -116,7 +117,7 @@ async def page(request: ApiRequest) -> ASGIApp:
 
     Newest first; the filters can be combined."""
     query, engines = request_body.query(request, RunsQuery), context.of(request).engines
-    store, wanted = engines.store.runs, resource.wanted(request, runs_store.LIST, query, is_counted=True)
+    store, wanted = Runs(engines.db), resource.wanted(request, runs_store.LIST, query, is_counted=True)
     found = await store.page(wanted)
     listed = [await outside(request, run) async for run in engines.pace.each(found.items)]
     result = resource.answer(RunPage, "runs", runs_store.LIST, query.tenant, found.of(listed))
@@ -162,7 +163,7 @@ async def cancel(request: ApiRequest) -> ASGIApp:
     id = request_body.path(request, "id")
     tenant = tenants.single_tenant(request)
     report = await engines.webhooks.report(tenant, CANCELLED)
-    cancelled = await engines.store.runs.cancel(tenant, id, engines.clock.now(), report)
+    cancelled = await Runs(engines.db).cancel(tenant, id, engines.clock.now(), report)
     if cancelled is None:
         raise NotFound("There is no run or trigger with this id.")
     if not cancelled:
@@ -190,14 +191,14 @@ async def retry(request: ApiRequest) -> ASGIApp:
         raise Conflict(f"Only failed runs can be retried; this one is {run.state}.")
     if objects.is_dry_run(request):
         return responses.json(Restarted(run.id))
-    if not await engines.store.runs.retry(restarted(run), engines.clock.now()):
+    if not await Runs(engines.db).retry(restarted(run), engines.clock.now()):
         raise Conflict("This run has changed in the meantime.")
     engines.router.messages_added()
     return responses.json(Restarted(run.id), 202)
 
 
 async def _find(request: ApiRequest) -> StoredRun:
-    found = await context.of(request).engines.store.runs.get(request_body.path(request, "id"))
+    found = await Runs(context.of(request).engines.db).get(request_body.path(request, "id"))
     if found is None or found.tenant != tenants.single_tenant(request):
         raise NotFound(UNKNOWN)
     return found

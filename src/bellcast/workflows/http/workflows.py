@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from bellcast.documents.store import Documents
 from bellcast.documents.types import Document
 from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import SendPlan
@@ -25,6 +26,7 @@ from bellcast.rest.resource import DryRunQuery, ObjectsQuery
 from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows import triggers, workflow_catalog
 from bellcast.workflows.http.runs import CANCELLED
+from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
 from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS
 
@@ -161,7 +163,7 @@ async def read(request: ApiRequest) -> ASGIApp:
     version = request_body.query(request, VersionQuery).version
     if version is None:
         return responses.json(found.outside, headers=objects.tagged(found.outside))
-    stored = await ctx.engines.store.runs.version(found.owner, found.key, version)
+    stored = await Runs(ctx.engines.db).version(found.owner, found.key, version)
     if stored is None:
         raise NotFound(f"This workflow has no version {version}.")
     shown = found.outside | msgspec.json.decode(stored.body) | {"version": version}
@@ -183,7 +185,7 @@ async def versions(request: ApiRequest) -> ASGIApp:
     Newest first."""
     ctx = context.of(request)
     found = await ctx.workflow_catalog.get(tenants.single_tenant(request), objects.restricted_key(request))
-    stored = await ctx.engines.store.runs.versions(found.owner, found.key, MAX_VERSIONS)
+    stored = await Runs(ctx.engines.db).versions(found.owner, found.key, MAX_VERSIONS)
     infos = [WorkflowVersionInfo(one.version, times.to_rfc3339(one.created_at)) for one in stored]
     return responses.json(WorkflowVersions(infos))
 
@@ -225,7 +227,7 @@ async def write(request: ApiRequest) -> ASGIApp:
         raise definition_body.with_lines(refusal, yaml) from None
     replaced: Document | UnsetType | None = UNSET
     if entity_tags.is_conditional(request):
-        replaced = await ctx.engines.store.documents.get(WORKFLOWS, tenant, key)
+        replaced = await Documents(ctx.engines.db).get(WORKFLOWS, tenant, key)
         found = await ctx.workflow_catalog.latest(tenant, key)
         entity_tags.check(request, None if found is None else entity_tags.tag_of(found.outside))
     if plans:
@@ -364,14 +366,14 @@ async def cancel(request: ApiRequest) -> ASGIApp:
     body = await request_body.body(request, CANCEL)
     tenant = tenants.single_tenant(request, body.tenant)
     to = [body.to] if isinstance(body.to, str) else body.to
-    store, now = ctx.engines.store, ctx.engines.clock.now()
+    db, now = ctx.engines.db, ctx.engines.clock.now()
     if objects.is_dry_run(request):
         waiting = await ctx.schedules.cancel(tenant, key, body.cancel_key, to, is_dry_run=True)
-        return responses.json(Cancelled(waiting + await store.runs.count_by_key(tenant, key, body.cancel_key, to)))
+        return responses.json(Cancelled(waiting + await Runs(db).count_by_key(tenant, key, body.cancel_key, to)))
     report = await ctx.engines.webhooks.report(tenant, CANCELLED)
     # Waiting triggers first: if one fires in the meantime, its runs are committed before runs are searched.
     cancelled = await ctx.schedules.cancel(tenant, key, body.cancel_key, to)
-    cancelled += await store.runs.cancel_by_key(tenant, key, body.cancel_key, to, now, report)
+    cancelled += await Runs(db).cancel_by_key(tenant, key, body.cancel_key, to, now, report)
     return responses.json(Cancelled(cancelled))
 
 

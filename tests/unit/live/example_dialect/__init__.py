@@ -82,7 +82,7 @@ class LinesEndpoint:
         elif opened is not None:
             connection.revision = opened.inbox.state.revision
             connection.write_tracked(LINES.reset(opened.inbox.state))
-        await resume.catch_up(self._live.engines.store, connection, self._live.config.limits)
+        await resume.catch_up(self._live.engines.db, connection, self._live.config.limits)
 
 
 def wire(live: LiveContext) -> WiredDialect:

@@ -172,7 +172,7 @@ def _context(request: ApiRequest) -> ApiContext:
 
 async def _reason_not_ready(ctx: ApiContext) -> str | None:
     try:
-        await ctx.engines.store.ping()
+        await ctx.engines.db.ping()
     except BellcastError as failure:
         return failure.detail
     return None

@@ -17,6 +17,7 @@ from bellcast.kernel.identities import Principal, Project
 from bellcast.live.pusher import signatures
 from bellcast.live.pusher.http.request import PusherRequest
 from bellcast.live.pusher.types import MAX_DEVICE, aliased
+from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.rest.guards import HttpAuthRequest
 from bellcast.topics.types import is_encrypted, is_presence
 
@@ -105,7 +106,7 @@ async def _check_right(request: PusherRequest, principal: Principal, channel: st
     owners = {aliased(pattern, channel) for pattern in ctx.pusher.aliases} - {None}
     if recipient in owners:
         return
-    subscribed = await ctx.engines.store.subscriptions.among(principal.tenant, recipient, [channel])
+    subscribed = await StoredSubscriptions(ctx.engines.db).among(principal.tenant, recipient, [channel])
     public = () if owners else ctx.access.public_topics  # an inbox is never public
     refusal = permissions.may_follow(principal, channel, subscribed=channel in subscribed, public=public)
     if refusal is not None:

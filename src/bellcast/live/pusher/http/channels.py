@@ -6,6 +6,7 @@ from bellcast.kernel import validation
 from bellcast.kernel.errors import Invalid
 from bellcast.live.pusher.http.request import COUNTS, PusherRequest, check_channel
 from bellcast.live.types.events import SessionsRevoked
+from bellcast.topics.store.last_events import LastEvents
 from bellcast.topics.types import PRESENCE, is_presence
 
 CHANNEL_INFO = COUNTS | {"cache"}
@@ -68,5 +69,5 @@ def attributes(request: PusherRequest, channel: str, requested: frozenset[str]) 
 async def _cache(request: PusherRequest, channel: str) -> dict[str, Any]:
     engines, ttl = request.context.engines, int(request.context.pusher.cache_ttl * 1000)
     now = engines.clock.now()
-    last = await engines.store.topics.get(request.app.tenant, channel, now - ttl)
+    last = await LastEvents(engines.db).get(request.app.tenant, channel, now - ttl)
     return {"cache": None if last is None else {"data": last.data, "ttl": max(0, last.at + ttl - now) // 1000}}

@@ -1,6 +1,7 @@
-"""The store: all its parts on one engine."""
+"""All stores on one engine, as most tests of stores use several."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Any
 
 from bellcast.auth.store import Keys
 from bellcast.channels.store.messages import Messages
@@ -29,13 +30,12 @@ from bellcast.workflows.store.runs import Runs
 
 
 class Store:
-    """The durable data. Raises Unavailable when it cannot be reached and DiskFull when it is full; then nothing changed."""
+    """All stores on one engine. It stands for the engine too: rules construct the stores that they need from it."""
 
     def __init__(self, engine: Engine, newcomers_ms: Callable[[], int] = lambda: 0) -> None:
         """`newcomers_ms` returns the age of the oldest announcement that a new recipient receives."""
-        self._engine = engine
-        self.schema = engine.schema
-        self.inboxes = Inboxes(engine, newcomers_ms)
+        self.engine = engine
+        self.inboxes = InboxesOfNewcomers(engine, newcomers_ms)
         self.sends = Sends(engine)
         self.sent = SentItems(engine)
         self.recipients = Recipients(engine)
@@ -59,18 +59,16 @@ class Store:
         self.exports = Exports(engine)
         self.maintenance = Maintenance(engine)
 
-    def set_weights(self, weights: Mapping[str, float]) -> None:
-        """Set the shares of tenants that compete; the default is 1."""
-        self._engine.set_weights(weights)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
 
-    async def open(self) -> None:
-        """Connect and migrate under a lock."""
-        await self._engine.open()
 
-    async def ping(self) -> None:
-        """Raise Unavailable unless the store can be read and written."""
-        await self._engine.ping()
+class InboxesOfNewcomers(Inboxes):
+    """Inboxes that are opened with the announcements that newcomers receive."""
 
-    async def close(self) -> None:
-        """Finish running writes, then disconnect."""
-        await self._engine.close()
+    def __init__(self, engine: Engine, newcomers_ms: Callable[[], int]) -> None:
+        super().__init__(engine)
+        self._newcomers_ms = newcomers_ms
+
+    async def open(self, *args: Any, **options: Any) -> Any:
+        return await super().open(*args, **{"newcomers_ms": self._newcomers_ms(), **options})

@@ -1,1 +1,0 @@
-"""The durable store: scripts and SQL shared by all databases, and one engine per database."""
