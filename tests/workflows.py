@@ -8,7 +8,6 @@ import msgspec
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import MessageDelivery, NamedProvider
-from bellcast.channels.fanout import SendFanout
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
@@ -16,6 +15,7 @@ from bellcast.channels.store.messages import JOB_KIND
 from bellcast.channels.types import StoredMessage
 from bellcast.console.types.live_feed import NO_FEED
 from bellcast.context import Context
+from bellcast.inbox.fanout import SendFanout
 from bellcast.inbox.store.sends import FANOUT_JOB_KIND
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.contention import Scheduler
@@ -29,7 +29,6 @@ from bellcast.kernel.outbound.port import Http, Response
 from bellcast.preferences.types import Channel
 from bellcast.recipients.types import RecipientFields
 from bellcast.server.wire_workflows import WorkflowParts
-from tests.store import Store
 from bellcast.webhooks.types import NoWebhooks
 from bellcast.workflows.calls import StepFunction
 from bellcast.workflows.tasks import Task
@@ -38,6 +37,7 @@ from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import RunState, StoredRun
 from tests.clock import FakeClock
 from tests.contract.app import wanted
+from tests.store import Store
 
 PROJECT = Project("42", "public-key", "the secret of the project, forty characters")
 

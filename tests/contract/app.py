@@ -15,8 +15,8 @@ from bellcast.kernel.events import Event
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.types import Job, JobShare
-from tests.store import Store
 from tests.clock import FakeClock
+from tests.store import Store
 
 
 def content(**fields: Any) -> Content:

@@ -7,10 +7,10 @@ import pytest
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.sqlite import SqliteEngine
-from tests.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.store import Store
 
 ENGINES: dict[str, Callable[[Path, Clock], Store]] = {
     "sqlite": lambda folder, clock: Store(SqliteEngine(folder / "bellcast.db", clock)),

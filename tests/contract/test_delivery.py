@@ -13,12 +13,13 @@ from bellcast.channels.types import MAX_ATTEMPTS, ExternalChannel, MessageUpdate
 from bellcast.kernel.jobs.destinations import Destination, Destinations
 from bellcast.kernel.jobs.runner import DestinationCall
 from bellcast.kernel.jobs.types import Job
+from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.kernel.retries import RETRIES
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.providers.types import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
-from tests.store import Store
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, ServerAddress
 from bellcast.webhooks.types import NoWebhooks
 from tests.clock import FakeClock
+from tests.store import Store
 
 ID = "00000000-0000-7000-8000-000000000001"
 HOUR = 3_600_000

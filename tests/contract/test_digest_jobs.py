@@ -5,9 +5,9 @@ import msgspec
 from bellcast.channels.store.messages import DIGEST_JOB_KIND
 from bellcast.channels.types import NewMessage
 from bellcast.kernel.jobs.types import Job
-from tests.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.store import Store
 
 DUE = FakeClock().now() + 1_000
 MAX_BYTES = 1_000_000

@@ -15,9 +15,9 @@ from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.contention import CONTENTION_SENDS
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.limits import Limits
-from tests.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.store import Store
 from tests.workflows import WorkflowWorld
 
 ROOM = Audience(topic="room")

@@ -9,9 +9,9 @@ from bellcast.kernel.errors import Conflict
 from bellcast.kernel.ids import Ids
 from bellcast.server.database_settings import GROUPS, DatabaseSettings
 from bellcast.settings import Settings
-from tests.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import wanted
+from tests.store import Store
 
 
 async def test_object_is_created_once(store: Store) -> None:

@@ -8,10 +8,10 @@ from msgspec.structs import replace
 from bellcast.channels.types import MessageUpdate
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.lists import ListPage
-from tests.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import wanted
 from tests.contract.test_store_messages import NOW, message
+from tests.store import Store
 from tests.workflows import WorkflowWorld
 
 WAIT = {"key": "wait", "type": "delay", "for": "1h"}

@@ -10,12 +10,12 @@ from bellcast.kernel.errors import Invalid, Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.port import Response
-from tests.store import Store
 from bellcast.topics import publishing as events
 from bellcast.workflows import event_reactions, event_source
 from bellcast.workflows.event_source import EventSource
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.store import Store
 from tests.workflows import WorkflowWorld
 
 BELL = {"key": "bell", "type": "inbox", "title": "{{ event.data.name | default('a client') }}"}

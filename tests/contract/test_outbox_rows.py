@@ -10,10 +10,10 @@ from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.limits import Limits
 from bellcast.outbox.delivery import Delivery, DeliveryResult, OutboxRow
-from tests.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.contract.test_live_events import AbsentHistory, live_topics, put_source
+from tests.store import Store
 from tests.workflows import WorkflowWorld
 
 DAY = 86_400

@@ -19,10 +19,10 @@ from bellcast.kernel.db.postgres_connection import PostgresConnection, PostgresT
 from bellcast.kernel.db.read_batching import ReadBatcher
 from bellcast.kernel.db.script import Params, Row
 from bellcast.kernel.errors import IdempotencyMismatch, NotFound
-from tests.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.store import Store
 
 RECIPIENTS = [f"r{number}" for number in range(12)]
 # Statements that read a whole table: few rows, or no part of a request.

@@ -11,10 +11,10 @@ from bellcast.inbox.types.inboxes import OpenInbox, ResumeFrom
 from bellcast.inbox.types.positions import Position
 from bellcast.kernel.db.postgres import PostgresEngine
 from bellcast.kernel.errors import Invalid, Unavailable
-from tests.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.store import Store
 
 RECIPIENTS = [f"r{number}" for number in range(200)]
 

@@ -14,10 +14,10 @@ from bellcast.kernel.db import postgres_connection
 from bellcast.kernel.db.commit.batch_sizes import POSTGRES
 from bellcast.kernel.db.postgres import PostgresEngine
 from bellcast.live.types.events import NotificationAdded
-from tests.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.store import Store
 
 RECIPIENTS = [f"r{number}" for number in range(40)]
 # Statements that look recipients up by key.

@@ -18,9 +18,9 @@ from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers.types import OptOut, ProviderFields, Receipt
 from bellcast.server.provider_directory import ProviderDirectory
-from tests.store import Store
 from bellcast.webhooks.types import NoWebhooks, no_report
 from tests.clock import FakeClock
+from tests.store import Store
 
 NUMBER, KEY = "+431", "texts"
 NEVER = 2**52

@@ -22,7 +22,6 @@ from bellcast.kernel.events import topic_stream
 from bellcast.recipients.store.devices import DevicePosition
 from bellcast.recipients.store.push_endpoints import PushEndpoint
 from bellcast.recipients.types import RecipientFields
-from tests.store import Store
 from bellcast.topics.store.joined_topics import JoinedBy
 from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks.types import WebhookEvent
@@ -30,6 +29,7 @@ from bellcast.workflows.types.runs import NewWait, StoredRun
 from tests.contract.app import App, engine_of
 from tests.contract.test_store_tenants import all_rows, rows_containing
 from tests.engines import FreshPostgresEngine
+from tests.store import Store
 
 ERASED, OTHER = "erased-recipient", "other-recipient"
 ROWS = 3  # of each table and recipient, at least

@@ -14,8 +14,8 @@ from bellcast.kernel.errors import BellcastError, IdempotencyMismatch, Invalid, 
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
-from tests.store import Store
 from tests.contract.app import App
+from tests.store import Store
 
 PER_DAY = 3
 

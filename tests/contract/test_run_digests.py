@@ -7,12 +7,12 @@ import msgspec
 import pytest
 
 from bellcast.kernel.jobs.types import Job
-from tests.store import Store
 from bellcast.workflows.types import runs, step_counters
 from bellcast.workflows.types.runs import CounterKey, CounterUpdate, RunCommit
 from bellcast.workflows.types.step_counters import MAX_DEAD_RUNS, StepCounter
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.store import Store
 from tests.workflows import WorkflowWorld
 
 HOUR = 3_600

@@ -10,11 +10,11 @@ from bellcast.channels.fanout_pages import PAGE
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.jobs.types import Job, kind_of
-from tests.store import Store
 from bellcast.workflows.run_fanout import BACKLOG_MS
 from bellcast.workflows.store.run_commits import FANOUT_JOB_KIND
 from tests.clock import FakeClock
 from tests.contract.app import App, wanted
+from tests.store import Store
 from tests.workflows import WorkflowWorld
 
 RECIPIENTS = PAGE + 10

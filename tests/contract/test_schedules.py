@@ -11,14 +11,14 @@ from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel import times
 from bellcast.kernel.errors import IdempotencyMismatch, Invalid, Unavailable
 from bellcast.kernel.limits import Limits
-from bellcast.recipients import recipients
-from tests.store import Store
+from bellcast.tenants import erasure
 from bellcast.workflows import schedule_times, schedules
 from bellcast.workflows.schedule_times import Schedule
 from bellcast.workflows.triggers import TriggerDraft
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.contract.schedules import DAY, START, ZONES, daily, populate, put
+from tests.store import Store
 from tests.workflows import WorkflowWorld
 
 
@@ -215,7 +215,7 @@ async def test_waiting_triggers_of_an_erased_tenant_are_deleted(world: WorkflowW
     await wait_for_noon(world, "alice")
     await world.store.tenants.put("acme", None, {}, world.clock.now())
     await wait_for_noon(world, "dora", tenant="acme")
-    await recipients.delete_tenant(world.engines, world.clock, "acme")
+    await erasure.delete_tenant(world.engines, world.clock, "acme")
     for kind in (schedules.SCHEDULES, schedules.PROGRESS, schedules.CANCEL_NAMES):
         left = await world.store.documents.of_all_tenants(kind, ("", ""), 10)
         assert [tenant for tenant, _ in left] == [""], kind

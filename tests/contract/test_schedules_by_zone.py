@@ -9,11 +9,11 @@ from bellcast.channels import audiences
 from bellcast.inbox.quotas import Quotas
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
-from tests.store import Store
 from bellcast.workflows import schedules
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.contract.schedules import DAY, START, ZONES, daily, populate, put
+from tests.store import Store
 from tests.workflows import WorkflowWorld
 
 

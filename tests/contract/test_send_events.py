@@ -10,8 +10,8 @@ from bellcast.inbox.types.notifications import Draft
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.limits import Limits
-from tests.store import Store
 from tests.contract.app import App
+from tests.store import Store
 
 SENDS = filter_of(["send"], None)
 NUMBER = KEPT_EVENTS + 50

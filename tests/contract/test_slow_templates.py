@@ -2,8 +2,8 @@
 
 import time
 
-from tests.store import Store
 from tests.clock import FakeClock
+from tests.store import Store
 from tests.workflows import WorkflowWorld
 
 LOOPS = "{% for i in range(30000) %}{% for j in range(30000) %}{% endfor %}{% endfor %}"

@@ -6,9 +6,9 @@ from bellcast.inbox.types.notifications import Edit
 from bellcast.kernel import times
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.recipients.types import RecipientFields
-from tests.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.store import Store
 
 DAY = 86_400_000
 

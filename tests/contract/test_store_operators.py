@@ -10,8 +10,8 @@ from bellcast.auth import keys
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListTotal
 from bellcast.kernel.errors import Conflict
 from bellcast.operators.types import Operator, Passkey, Role
-from tests.store import Store
 from tests.contract.app import wanted
+from tests.store import Store
 
 NOW = 1_700_000_000_000
 HOUR = 3_600_000

@@ -1,8 +1,8 @@
 """Which subscription grants are still in force, checked in one query."""
 
 from bellcast.recipients.types import SubscriptionGrant
-from tests.store import Store
 from tests.contract.app import App
+from tests.store import Store
 
 
 async def test_grants_in_force_are_returned_for_many_recipients_tenants_and_topics(store: Store, app: App) -> None:

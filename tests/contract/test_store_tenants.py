@@ -13,11 +13,11 @@ from bellcast.inbox.store import maintenance
 from bellcast.kernel.db.migrations.postgres import SCHEMA
 from bellcast.recipients.store.devices import DevicePosition
 from bellcast.recipients.types import RecipientFields
-from tests.store import Store
 from bellcast.tenants.types import TenantRules
 from bellcast.topics.store.last_events import LastEvent
 from tests.contract.app import App, engine_of
 from tests.engines import FreshPostgresEngine
+from tests.store import Store
 
 DAY = 24 * 3600
 MARK = "the-secret-of-{}"

@@ -6,10 +6,10 @@ import pytest
 
 from bellcast import Workflows
 from bellcast.kernel.errors import Invalid
-from tests.store import Store
 from bellcast.workflows import tasks
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.store import Store
 from tests.workflows import WorkflowWorld
 
 HOUR = 3_600

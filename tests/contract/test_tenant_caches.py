@@ -7,9 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.channels.catalog import CACHE_SECONDS
 from bellcast.channels.config import ChannelConfig
-from bellcast.documents.types import Document
+from bellcast.documents.types import CACHE_SECONDS, Document
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.destinations import Destinations
@@ -19,11 +18,11 @@ from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers.types import ProviderFields
 from bellcast.server import provider_directory
 from bellcast.server.provider_directory import ProviderDirectory
-from tests.store import Store
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
+from tests.store import Store
 
 KEY = Encryption(b"key")
 TENANTS = [f"t{number}" for number in range(5)]

@@ -8,11 +8,11 @@ from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import Conflict, NotFound
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.recipients import recipients
 from bellcast.recipients.types import RecipientFields
+from bellcast.tenants import erasure
 from tests.contract.app import App
 
-RECIPIENTS = recipients.ERASE_BATCH_RECIPIENTS + 1
+RECIPIENTS = erasure.ERASE_BATCH_RECIPIENTS + 1
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ async def interrupted(app: App, context: Context) -> None:
     await app.add_all([app.send_request(f"r{number}", tenant="acme") for number in range(RECIPIENTS)])
     app.clock.advance(1)
     erased_at = app.clock.now()
-    times = iter((erased_at, erased_at, erased_at + recipients.ERASE_REQUEST_MS + 1))
-    slow = type("Slow", (), {"now": lambda self: next(times, erased_at + recipients.ERASE_REQUEST_MS + 1)})()
-    left = await recipients.delete_tenant(context, slow, "acme")
+    times = iter((erased_at, erased_at, erased_at + erasure.ERASE_REQUEST_MS + 1))
+    slow = type("Slow", (), {"now": lambda self: next(times, erased_at + erasure.ERASE_REQUEST_MS + 1)})()
+    left = await erasure.delete_tenant(context, slow, "acme")
     assert left is not None
     assert left.erasing_since is not None
 
@@ -39,13 +39,13 @@ async def test_interrupted_erasure_is_completed_by_its_job(app: App, context: Co
     (shown,) = [one.tenant for one in await app.store.tenants.page("acme", "", 10)]
     assert shown.erasing_since is not None
     (job,) = await app.lease(app.now, app.now + 1000, 10)
-    assert job.kind == recipients.ERASURE_JOB_KIND
-    await recipients.continue_erasure(context, app.clock, job)
+    assert job.kind == erasure.ERASURE_JOB_KIND
+    await erasure.continue_erasure(context, app.clock, job)
     assert await app.store.tenants.get("acme") is None
     assert await app.store.recipients.count("acme", "", RECIPIENTS) == 0
     assert await app.titles("other", tenant="globex") == ["Hello"]
     await app.send("alice", "New", tenant="acme")
-    await recipients.continue_erasure(context, app.clock, job)  # as after a crash before its outcome was saved
+    await erasure.continue_erasure(context, app.clock, job)  # as after a crash before its outcome was saved
     assert await app.titles("alice", tenant="acme") == ["New"]
 
 
@@ -69,8 +69,8 @@ async def test_tenant_under_erasure_accepts_no_sends_recipients_or_changes(app: 
 
 async def test_complete_erasure_leaves_no_job(app: App, context: Context) -> None:
     await app.send("alice", tenant="acme")
-    assert await recipients.delete_tenant(context, app.clock, "acme") is None
+    assert await erasure.delete_tenant(context, app.clock, "acme") is None
     assert await app.store.jobs.counts() == {}
     context.quotas.take("acme", 1)
     with pytest.raises(NotFound):
-        await recipients.delete_tenant(context, app.clock, "acme")
+        await erasure.delete_tenant(context, app.clock, "acme")

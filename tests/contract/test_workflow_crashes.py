@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from bellcast.kernel.db.commit.batch import chunks
 from bellcast.kernel.jobs.types import Job
-from tests.store import Store
 from bellcast.workflows.types.runs import RunCommit
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.store import Store
 from tests.workflows import WorkflowWorld
 
 RECIPIENTS = ["alice", "bob", "mia"]

@@ -9,12 +9,12 @@ import pytest
 from bellcast.documents.types import Document
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.errors import Conflict
-from tests.store import Store
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types.runs import WorkflowVersion
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.store import Store
 from tests.workflows import WorkflowWorld
 
 LATER = {"key": "later", "type": "delay", "for": "1h"}

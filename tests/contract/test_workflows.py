@@ -14,12 +14,12 @@ from bellcast.kernel import contention
 from bellcast.kernel.errors import Invalid, NotFound, Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.outbound.port import Response
-from tests.store import Store
 from bellcast.workflows import event_reactions
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import RunCommit
 from tests.clock import FakeClock
 from tests.contract.app import App, engine_of
+from tests.store import Store
 from tests.workflows import WorkflowWorld, ended
 
 BELL = {"key": "bell", "type": "inbox", "title": "Booked by {{ data.client }}"}

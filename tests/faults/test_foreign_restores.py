@@ -13,13 +13,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from bellcast.kernel.db.postgres import PostgresEngine
-from tests.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.engines import PostgresServer, tool
 from tests.faults.nodes import send, titles
 from tests.servers import ServerProcess
+from tests.store import Store
 from tests.wire.clients import websocket
 
 

@@ -61,7 +61,6 @@ from bellcast.server.tasks import Tasks
 from bellcast.server.wire_channels import ENCRYPTED_FIELDS
 from bellcast.settings import Settings
 from bellcast.settings.groups import StoreSettings
-from tests.store import Store
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows.event_reactions import Sources
 from bellcast.workflows.schedule_firing import ScheduleFiring
@@ -69,6 +68,7 @@ from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
+from tests.store import Store
 
 PROJECT = Project("42", "public-key", "the secret of the project, forty characters")
 HOUR = 3_600_000

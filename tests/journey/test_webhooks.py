@@ -23,12 +23,12 @@ from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.kernel.outbound.port import Response
 from bellcast.server.app import App
-from tests.store import Store
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import FAILING_MS, RETRIES_MS, Webhooks
 from bellcast.workflows.types.runs import RunStatus
 from tests.clock import FakeClock
 from tests.journey.channels_app import app, eventually, session_of
+from tests.store import Store
 from tests.vendor_server import HANG, Request, VendorServer, raw_response, vendor_server
 
 

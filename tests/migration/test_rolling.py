@@ -20,11 +20,11 @@ from bellcast.kernel.db.migrations import postgres as migrations
 from bellcast.kernel.db.postgres import PostgresEngine
 from bellcast.kernel.db.sqlite_connection import connect
 from bellcast.kernel.errors import Conflict
-from tests.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.servers import ServerProcess
+from tests.store import Store
 
 RELEASES = sorted((Path(__file__).parent.parent / "fixtures" / "statements").glob("postgres-*.json"))
 FINGERPRINTS = sorted((Path(__file__).parent.parent / "fixtures" / "fingerprints").glob("*.json"))

@@ -17,12 +17,12 @@ from structlog.testing import capture_logs
 
 from bellcast.kernel.db.migrations import postgres as migrations
 from bellcast.kernel.db.postgres import PostgresEngine
-from tests.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.migration.test_rolling import migrate_to
 from tests.servers import ServerProcess
+from tests.store import Store
 
 TABLES = Path(__file__).parent.parent / "fixtures" / "tables"  # as commit 7ee7e954 created them, in 31 and 33 steps
 RELEASED = (33, 37)  # of 7ee7e954, and the step before the newest

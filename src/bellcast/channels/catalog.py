@@ -15,7 +15,7 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.channels.types import BASE_LAYOUT, EmailContent
 from bellcast.documents.store import Documents
-from bellcast.documents.types import PROJECT
+from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT
 from bellcast.inbox.types.notifications import ChannelRequest
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
@@ -24,11 +24,6 @@ from bellcast.preferences.types import NO_PREFERENCES, Preferences, Switches, Ty
 from bellcast.templates.background import BackgroundCompiler
 from bellcast.templates.types import Template
 from bellcast.tenants.store import Tenants
-
-# Short, so that someone who saves a template and sends a test gets the new version.
-CACHE_SECONDS = 1.0
-# Maximum cached objects; a project has a few hundred.
-MAX_CACHED = 10_000
 
 TYPES, TEMPLATES, PREFERENCES = "types", "templates", "preference-defaults"
 

@@ -34,7 +34,8 @@ from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.jobs.destinations import Destination
 from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome
 from bellcast.kernel.jobs.types import Job
-from bellcast.providers.types import AcceptedMessage, DeliveryError, OutgoingMessage, Provider
+from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.providers.types import AcceptedMessage, OutgoingMessage, Provider
 from bellcast.recipients.store.push_endpoints import PushEndpoints
 from bellcast.webhooks.types import WebhookSink
 

@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Seque
 from contextlib import aclosing
 from typing import TypeVar
 
+from bellcast.channels.store.fanouts import Fanouts
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import ContentionDetector
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.jobs.types import Job
-from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types.runs import NewFanout
 
 P = TypeVar("P")
@@ -47,7 +47,7 @@ async def run(
 
 
 async def _running(db: Engine, id: str) -> NewFanout | None:
-    fanout = await Runs(db).fanout(id)
+    fanout = await Fanouts(db).get(id)
     return None if fanout is None or fanout.state != "running" else fanout
 
 

@@ -1,7 +1,7 @@
 """Decide again about a held message when it is due, because preferences, addresses and suppressions may have
 changed."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -12,7 +12,6 @@ from bellcast.channels.types import MessageUpdate, NewDecision, StoredMessage, w
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.preferences.decision import Decision
-from bellcast.workflows.store.runs import Runs
 
 # The reason stored with a queued message that was simulated before.
 RELEASED = "released"
@@ -23,7 +22,11 @@ SINGLE_ADDRESS = ("email", "sms")
 class Release:
     """Releases held messages."""
 
-    def __init__(self, db: Engine, clock: Clock, catalog: Catalog) -> None:
+    def __init__(
+        self, db: Engine, clock: Clock, catalog: Catalog, workflow_of: Callable[[str], Awaitable[str | None]]
+    ) -> None:
+        """`workflow_of` returns the workflow of a run."""
+        self._workflow_of = workflow_of
         self._db = db
         self._clock = clock
         self._catalog = catalog
@@ -31,7 +34,7 @@ class Release:
     async def decide(self, message: StoredMessage) -> StoredMessage | MessageUpdate:
         """Return the message with the recipient's current address if it may be sent now, else the update that ends it
         or holds it again."""
-        run = None if message.run is None else await Runs(self._db).get(message.run)
+        workflow = None if message.run is None else await self._workflow_of(message.run)
         inputs = await decision_inputs.read(
             self._db,
             self._catalog,
@@ -39,7 +42,7 @@ class Release:
             message.type,
             [message.recipient],
             (message.channel,),
-            None if run is None else run.workflow,
+            workflow,
         )
         profile, now = inputs.profile(message.recipient), self._clock.now()
         is_digest_due = message.reason == "digest"

@@ -7,6 +7,11 @@ from msgspec import Struct
 from bellcast.audit.types import AuditEntry
 from bellcast.kernel.identities import DEFAULT_TENANT
 
+# Short, so that someone who saves a template and sends a test gets the new version.
+CACHE_SECONDS = 1.0
+# Maximum cached objects; a project has a few hundred.
+MAX_CACHED = 10_000
+
 # Objects of the project, which tenants can override.
 PROJECT = DEFAULT_TENANT
 

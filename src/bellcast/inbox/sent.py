@@ -2,6 +2,7 @@
 
 import msgspec
 
+from bellcast.channels.store.fanouts import Fanouts
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import title_of
 from bellcast.context import Context
@@ -13,7 +14,6 @@ from bellcast.kernel import ids, times
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.limits import Limits
-from bellcast.workflows.store.runs import Runs
 
 
 async def find(engines: Context, tenant: str, id: str) -> SentItem:
@@ -27,7 +27,7 @@ async def find(engines: Context, tenant: str, id: str) -> SentItem:
 async def find_outside(engines: Context, tenant: str, id: str) -> SentItem:
     """Return a send with this id to channels other than the inbox. Raises NotFound."""
     db = engines.db
-    fanout = await Runs(db).fanout(id) if ids.is_id(id) else None
+    fanout = await Fanouts(db).get(id) if ids.is_id(id) else None
     if fanout is not None and fanout.tenant == tenant and not fanout.workflow:
         draft = msgspec.json.decode(fanout.body, type=Draft)
         audience = msgspec.json.decode(fanout.audience, type=Audience)

@@ -10,6 +10,7 @@ from msgspec.structs import asdict
 
 from bellcast.channels import addresses, delivery_status
 from bellcast.channels.provider_rate import MIN_RATE
+from bellcast.channels.receipts import Receipts
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ListScan
@@ -287,7 +288,7 @@ async def _mail(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> 
         report = await asyncio.to_thread(delivery_status.parse, body)
     except ValueError as error:
         raise Invalid.of("body", str(error)) from None
-    return report is None or await ctx.receipts.apply_report(tenant, report)
+    return report is None or await ctx[Receipts].apply_report(tenant, report)
 
 
 async def _vendor(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> bool:
@@ -308,9 +309,9 @@ async def _vendor(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -
     if receipt is None:
         return True
     if isinstance(receipt, OptOut):
-        await ctx.receipts.apply_opt_out(key, tenant, receipt)
+        await ctx[Receipts].apply_opt_out(key, tenant, receipt)
         return True
-    await ctx.receipts.take_receipt(key, tenant, receipt)
+    await ctx[Receipts].take_receipt(key, tenant, receipt)
     return True
 
 

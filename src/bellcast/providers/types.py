@@ -1,8 +1,4 @@
-"""Configuration of providers.
-
-Delivery of messages by outside services.
-
-Port: the configured providers, as used by the API."""
+"""Providers: their configuration, what they receive and report, and the directory of the configured ones."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from socket import socket
@@ -57,39 +53,6 @@ class AcceptedMessage(Struct, frozen=True):
         for name in self.__struct_fields__:
             if (text := getattr(self, name)) is not None:
                 force_setattr(self, name, storable(text))
-
-
-# Maximum characters of a vendor's response in an AcceptedMessage or a DeliveryError.
-MAX_RESPONSE = 500
-
-
-class DeliveryError(Exception):
-    """The provider did not accept the message.
-
-    After a temporary error, the next provider is tried, and all again later, not before `retry_after` seconds. After a
-    permanent error, the message has failed. `is_bounce`: the address is bad, and is then suppressed. `is_timeout`: no response
-    came in time."""
-
-    def __init__(
-        self,
-        response: str,
-        *,
-        code: str | None = None,
-        is_temporary: bool,
-        is_bounce: bool = False,
-        is_timeout: bool = False,
-        retry_after: float | None = None,
-    ) -> None:
-        self.response = storable(response)
-        self.code = None if code is None else storable(code)
-        super().__init__(self.response)
-        self.is_temporary = is_temporary
-        self.is_bounce = is_bounce
-        self.is_timeout = is_timeout
-        self.retry_after = retry_after
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.response}" if self.code else self.response
 
 
 class ServerAddress(Struct, frozen=True):

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from bellcast.channels.types import ExternalChannel
-from bellcast.providers.types import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
+from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
 
 # The kinds of addresses that configured providers of a channel serve: the vendor is part of the URL.
 KINDS: Mapping[ExternalChannel, Sequence[AddressKind]] = {

@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.outbound.port import Http, Response
+from bellcast.kernel.outbound.port import MAX_RESPONSE, DeliveryError, Http, Response
 from bellcast.kernel.retries import is_temporary, parse_retry_after
-from bellcast.providers.types import MAX_RESPONSE, DeliveryError, ServerAddress
+from bellcast.providers.types import ServerAddress
 from bellcast.providers.url import VENDOR_HOST, ProviderURL
 
 

@@ -1,19 +1,13 @@
 """Dependencies of the API: engines, limits, access rules, and a view of the live connections."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
-from bellcast.calls import CallBackend, NoBackend
-from bellcast.channels.catalog import Catalog
-from bellcast.channels.config import ChannelConfig
-from bellcast.channels.previews import Previews
-from bellcast.channels.receipts import Receipts
-from bellcast.channels.reencryption import StoredSecrets
 from bellcast.console.types.findings import Doctor
 from bellcast.console.types.live_feed import ObservedServer
 from bellcast.console.types.server_settings import PusherTestRequest, ServerSettingsStore
@@ -35,17 +29,9 @@ from bellcast.live.types.events import (
     NotificationWrite,
 )
 from bellcast.live.types.nodes import LiveNode
-from bellcast.operators.console_sessions import ConsoleSessions
-from bellcast.operators.oidc_sign_in import OidcSignIn
-from bellcast.operators.passkeys import Passkeys
 from bellcast.providers.types import ProviderDirectory
-from bellcast.replays.failures import Failures
-from bellcast.replays.replays import ReplayRunner
-from bellcast.webhooks.webhooks import Webhooks
-from bellcast.workflows.event_reactions import Sources
-from bellcast.workflows.schedule_firing import ScheduleFiring
-from bellcast.workflows.schedules import Schedules
-from bellcast.workflows.workflow_catalog import WorkflowCatalog
+
+T = TypeVar("T")
 
 
 class Connections(Protocol):
@@ -121,9 +107,11 @@ class TestClockControl(Protocol):
 
 
 class ApiContext(Struct, frozen=True, kw_only=True):
-    """Everything a request may need, wired once by the server."""
+    """Everything a request may need, wired once by the server: fields for all rooms, and the services of single rooms by
+    their type, `context.of(request)[Catalog]`."""
 
     engines: Context
+    services: Mapping[type[Any], Any]
     limits: Limits
     project: Project
     authenticator: Authenticator
@@ -131,20 +119,8 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     connections: Connections
     nodes: Callable[[], Sequence[LiveNode]]  # live nodes, by id
     doctor: Doctor
-    catalog: Catalog
-    previews: Previews
-    workflow_catalog: WorkflowCatalog
-    schedules: Schedules
-    schedule_firing: ScheduleFiring
-    sources: Sources
-    app: CallBackend = NoBackend()
-    channels: ChannelConfig = msgspec.field(default_factory=ChannelConfig)
     url_problem: Callable[[str], str | None]  # reason why a URL from the API or of a recipient must not be used
     providers: ProviderDirectory
-    receipts: Receipts
-    webhooks: Webhooks
-    failures: Failures
-    replays: ReplayRunner
     push_key: Callable[[], str]  # the public key that browsers bind their push subscriptions to
     pusher_apps: PusherAppDirectory
     pusher: PusherConfig = msgspec.field(default_factory=PusherConfig)
@@ -154,19 +130,24 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     workers: Workers | None = None
     observed: ObservedServer
     settings: ServerSettingsStore
-    secrets: StoredSecrets
     test_pusher: Callable[[PusherTestRequest], Awaitable[TestReport]]
     connection_tests: TokenBuckets = msgspec.field(default_factory=TokenBuckets)  # their authentication
     stats: StatsReader | None = None  # numbers over time; None with BELLCAST_STATS=off
-    console: ConsoleSessions | None = None  # operators; None with the console turned off
-    passkeys: Passkeys | None = None
-    oidc: OidcSignIn | None = None  # their identity provider
     test_clock: TestClockControl | None = None
     real_clock: Clock | None = None  # the system time, with a test clock
     is_ready_strict: bool = False  # /readyz is a 503 without the broker
     has_landing: bool = True  # the page at /
     landing_url: str | None = None  # where / redirects to, instead of the page
     has_trial: bool = True  # the page's form that sends a first notification; off behind a known proxy
+
+    def __getitem__(self, service: type[T]) -> T:
+        """Return the service of a type."""
+        found: T = self.services[service]
+        return found
+
+    def find(self, service: type[T]) -> T | None:
+        """Return the service of a type, or None if it is turned off."""
+        return self.services.get(service)
 
     @property
     def token_clock(self) -> Clock:

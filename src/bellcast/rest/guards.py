@@ -8,12 +8,11 @@ from msgspec import Struct
 from bellcast.auth import server_credentials
 from bellcast.auth.browser_request import BrowserRequest, has_session
 from bellcast.auth.origins import HeaderPairs
-from bellcast.inbox import views
-from bellcast.inbox.types.inboxes import Inbox
 from bellcast.kernel.errors import Forbidden, MfaEnrolmentRequired, PasswordRequired, Unauthenticated
 from bellcast.kernel.http import request_body
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller, KeyScope, Principal
+from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.operators.types import Role
 from bellcast.rest import bound_callers, context
 from bellcast.rest.bound_callers import TenantRule
@@ -101,13 +100,14 @@ def require_one(request: ApiRequest, *, is_one: bool) -> None:
 
 async def _operator(request: ApiRequest, ctx: ApiContext) -> Caller | None:
     """Return the operator of the session cookie. Other credentials take precedence."""
-    if ctx.console is None or request_body.header(request, AUTHORIZATION) is not None:
+    sessions = ctx.find(ConsoleSessions)
+    if sessions is None or request_body.header(request, AUTHORIZATION) is not None:
         return None
     if request_body.header(request, COOKIE) is None:
         return None
     browser, state = browser_request(request), request.scope["state"]
     state[HAS_SESSION] = has_session(browser)
-    return await ctx.console.caller(browser)
+    return await sessions.caller(browser)
 
 
 def browser_request(request: ApiRequest) -> BrowserRequest:
@@ -136,17 +136,3 @@ def session(request: ApiRequest) -> Principal:
     """Return the authenticated session of the recipient."""
     result: Principal = request.scope["state"]["principal"]
     return result
-
-
-async def recipient(request: ApiRequest) -> tuple[str, str]:
-    """Return tenant and key of the authenticated recipient, unless its session was revoked."""
-    state = (await inbox(request)).state
-    return state.tenant, state.recipient
-
-
-async def inbox(request: ApiRequest) -> Inbox:
-    """Return the inbox of the authenticated recipient, unless its session was revoked."""
-    ctx = context.of(request)
-    principal: Principal = request.scope["state"]["principal"]
-    _, opened = await views.enter(ctx.engines, principal, None, ctx.authenticator.renewed)
-    return opened.inbox

@@ -25,7 +25,7 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import ApiEndpoint, Handler, Method, Tag, operation
 from bellcast.rest.resource import DryRunQuery, ObjectsQuery
 from bellcast.rest.tenants import TenantQuery
-from bellcast.workflows.schedules import GENERATED_PREFIX, SCHEDULES
+from bellcast.workflows.types.runs import GENERATED_PREFIX, SCHEDULES
 
 T = TypeVar("T", bound=Struct)
 

@@ -22,14 +22,13 @@ from bellcast.recipients.http import bulk as recipients_bulk
 from bellcast.recipients.http import push_endpoints, recipients
 from bellcast.replays.http import dead_jobs as jobs
 from bellcast.replays.http import failures, replays
-from bellcast.rest import tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.router import ApiRouter
 from bellcast.rest.token_paths import TokenPaths
 from bellcast.server import health, metrics, openapi
 from bellcast.server.middleware import ApiMiddleware
 from bellcast.templates.http import templates
-from bellcast.tenants.http import keys
+from bellcast.tenants.http import keys, tenants
 from bellcast.topics.http import events, topics
 from bellcast.webhooks import http as webhooks
 from bellcast.workflows.http import runs, schedules, sources, workflows

@@ -14,6 +14,12 @@ from msgspec.structs import replace
 from bellcast import calls
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.store import Keys
+from bellcast.calls.backend import CallBackend
+from bellcast.channels.catalog import Catalog
+from bellcast.channels.config import ChannelConfig
+from bellcast.channels.previews import Previews
+from bellcast.channels.receipts import Receipts
+from bellcast.channels.reencryption import StoredSecrets
 from bellcast.console.stats import StatsRecorder
 from bellcast.console.store import StatsPoints
 from bellcast.console.tenant_counts import ACCEPTED, FAILED
@@ -41,7 +47,11 @@ from bellcast.live.types.events import (
     SurveyReply,
     SurveyRequest,
 )
+from bellcast.operators.console_sessions import ConsoleSessions
+from bellcast.operators.oidc_sign_in import OidcSignIn
+from bellcast.operators.passkeys import Passkeys
 from bellcast.replays.failures import Failures
+from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
 from bellcast.server import adapters, connection_limit, database_polling, health, mounted
 from bellcast.server import api_app as api
@@ -60,8 +70,13 @@ from bellcast.server.wire_live import LiveEdge
 from bellcast.server.worker_metrics import WorkerMetrics
 from bellcast.settings import Settings, load, project
 from bellcast.settings.encryption_keys import EncryptionKeys, encryption_keys
+from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows import flows
+from bellcast.workflows.event_reactions import Sources
 from bellcast.workflows.flows import Workflows
+from bellcast.workflows.schedule_firing import ScheduleFiring
+from bellcast.workflows.schedules import Schedules
+from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 if TYPE_CHECKING:  # imported with the first client of this app
     import httpx
@@ -209,6 +224,7 @@ class App:
         settings, engines = self.settings, self._engines
         return ApiContext(
             engines=self.context,
+            services=self._services(app),
             limits=settings.limits,
             project=self.project,
             authenticator=authenticator,
@@ -224,22 +240,9 @@ class App:
                 partial(engines.channels.providers.providers, DEFAULT_TENANT, "email"),
                 self._node_settings.differences,
             ),
-            catalog=engines.channels.catalog,
-            previews=engines.channels.previews,
-            workflow_catalog=engines.workflows.workflow_catalog,
-            schedules=engines.workflows.schedules,
-            schedule_firing=engines.workflows.schedule_firing,
-            sources=engines.workflows.sources,
-            app=app,
-            channels=engines.channel_config,
             url_problem=engines.clients.guard.problem,
             providers=engines.channels.providers,
-            receipts=engines.channels.receipts,
-            webhooks=engines.channels.webhooks,
-            failures=Failures(self.db),
-            replays=engines.replays,
             push_key=lambda: engines.channels.vapid_key.public,
-            secrets=engines.channels.secrets,
             pusher=settings.pusher,
             pusher_apps=self._pusher_apps,
             process_counts=self._counts,
@@ -251,15 +254,36 @@ class App:
             settings=self._database_settings,
             test_pusher=self._test_pusher,
             stats=self._stats,
-            console=None if self._operators is None else self._operators.sessions,
-            passkeys=None if self._operators is None else self._operators.passkeys,
-            oidc=None if self._operators is None else self._operators.oidc,
             is_ready_strict=settings.server.ready_strict,
             has_landing=settings.server.landing is not False,
             landing_url=settings.server.landing if isinstance(settings.server.landing, str) else None,
             has_trial=not settings.server.trusted_proxies,
             outbox=dict if self._outbox is None else self._outbox.numbers,
         )
+
+    def _services(self, app: ObservedCalls) -> Mapping[type[Any], Any]:
+        """Return the services of the rooms by their types."""
+        engines, channels, workflows = self._engines, self._engines.channels, self._engines.workflows
+        services: dict[type[Any], Any] = {
+            CallBackend: app,
+            Catalog: channels.catalog,
+            ChannelConfig: engines.channel_config,
+            Failures: Failures(self.db),
+            Previews: channels.previews,
+            Receipts: channels.receipts,
+            ReplayRunner: engines.replays,
+            ScheduleFiring: workflows.schedule_firing,
+            Schedules: workflows.schedules,
+            Sources: workflows.sources,
+            StoredSecrets: channels.secrets,
+            Webhooks: channels.webhooks,
+            WorkflowCatalog: workflows.workflow_catalog,
+        }
+        if (operators := self._operators) is not None:
+            services |= {ConsoleSessions: operators.sessions, Passkeys: operators.passkeys}
+            if operators.oidc is not None:
+                services[OidcSignIn] = operators.oidc
+        return services
 
     def _counts(self) -> Mapping[str, Mapping[Any, float]]:
         """Return the counters of this process for the metrics, by name and labels."""

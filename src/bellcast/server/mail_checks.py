@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 
 from bellcast.console.types import diagnoses
 from bellcast.console.types.findings import Finding
+from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import smtp
-from bellcast.providers.types import SETTING_PREFIX, DeliveryError, Provider
+from bellcast.providers.types import SETTING_PREFIX, Provider
 from bellcast.settings import Settings
 
 # A mail server greets within a second, or within 5 s if it makes senders of spam wait.

@@ -15,12 +15,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from bellcast import __version__
+from bellcast.console.types.stats import BUCKETS
 from bellcast.kernel.histogram import Histogram
 from bellcast.rest.context import Connections
 
-# Histogram buckets in seconds. A send is one commit (about 1 ms), a second indicates trouble, and ten seconds is the
-# timeout of most clients.
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 REQUEST_LABELS = ("method", "route", "status")
 NO_DELAYS = Histogram(())
 

@@ -9,14 +9,13 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import NamedProvider
 from bellcast.channels.email import Email
 from bellcast.channels.provider_rate import ProviderRate
 from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel
 from bellcast.documents.store import Documents
-from bellcast.documents.types import Document
+from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, Document
 from bellcast.inbox.types.quotas import Rates
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock

@@ -8,7 +8,6 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import MessageDelivery, NamedProvider
 from bellcast.channels.digests import Digests
-from bellcast.channels.fanout import SendFanout
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
@@ -19,6 +18,7 @@ from bellcast.channels.store.messages import DIGEST_JOB_KIND, JOB_KIND
 from bellcast.channels.types import ExternalChannel
 from bellcast.console.types.live_feed import Feed
 from bellcast.documents.store import Documents
+from bellcast.inbox.fanout import SendFanout
 from bellcast.inbox.store.sends import FANOUT_JOB_KIND
 from bellcast.inbox.types.quotas import Rates
 from bellcast.kernel.clock import Clock
@@ -39,6 +39,7 @@ from bellcast.settings.encryption_keys import EncryptionKeys
 from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhooks
+from bellcast.workflows.store.runs import Runs
 
 # Calls of one tenant at a time to the push services of browsers, and to the incoming webhooks of chats.
 BUILT_IN_SLOTS = 64
@@ -108,7 +109,7 @@ class Channels:
             self._find_simulated,
             reports,
         )
-        release = Release(db, clock, self.catalog)
+        release = Release(db, clock, self.catalog, Runs(db).workflow_of)
         delivery = MessageDelivery(db, clock, self._find, release, self.webhooks, reports, lambda: config.retries)
         digests = Digests(db, clock, self.catalog, release, config, project, new_id, self.webhooks, reports)
         jobs.register_pages(JOB_KIND, delivery.run_page)

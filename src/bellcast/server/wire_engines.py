@@ -18,7 +18,6 @@ from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.live.shared_rates import SharedRates
-from bellcast.recipients.recipients import ERASURE_JOB_KIND, continue_erasure
 from bellcast.replays.replays import ReplayRunner
 from bellcast.server import adapters
 from bellcast.server.clock import SystemClock, TestClock
@@ -27,6 +26,7 @@ from bellcast.server.wire_channels import Channels
 from bellcast.server.wire_workflows import WorkflowParts
 from bellcast.settings import Settings, address
 from bellcast.settings.encryption_keys import EncryptionKeys
+from bellcast.tenants.erasure import ERASURE_JOB_KIND, continue_erasure
 from bellcast.workflows.flows import Workflows
 
 

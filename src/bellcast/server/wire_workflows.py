@@ -25,7 +25,7 @@ from bellcast.workflows.run_fanout import RunFanout
 from bellcast.workflows.run_steps import RunSteps
 from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules
-from bellcast.workflows.store.run_commits import FANOUT_JOB_KIND, JOB_KIND
+from bellcast.workflows.store.run_commits import FANOUT_JOB_KIND, JOB_KIND, WHEN_DEAD
 from bellcast.workflows.tasks import ScheduledTasks, Task
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
@@ -60,7 +60,7 @@ class WorkflowParts:
         calls = StepCalls(http, clock, real_clock, project, functions, lambda: config.retries, jobs.destinations)
         steps = RunSteps(db, clock, router, self.triggers, limits, new_id)
         executor = RunExecutor(db, broker, clock, self.workflow_catalog, router, steps, calls, pace, feed)
-        jobs.register_pages(JOB_KIND, executor.run_page, serves=calls.serves)
+        jobs.register_pages(JOB_KIND, executor.run_page, serves=calls.serves, when_dead=WHEN_DEAD)
         self.schedules = Schedules(
             engines, self.workflow_catalog, self.triggers, router.tenant, router.plan_steps, limits
         )

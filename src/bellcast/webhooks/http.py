@@ -20,7 +20,7 @@ from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
 from bellcast.webhooks import webhooks
-from bellcast.webhooks.webhooks import Webhook
+from bellcast.webhooks.webhooks import Webhook, Webhooks
 
 MAX_PATTERNS = 100
 FAMILIES = sorted({type.partition(".")[0] for type in webhooks.TYPES})
@@ -112,12 +112,12 @@ async def create(request: ApiRequest) -> ASGIApp:
     tenants."""
     ctx, owner = context.of(request), _owner(request)
     body = await request_body.body(request, CREATE)
-    await ctx.webhooks.check_count(owner)
+    await ctx[Webhooks].check_count(owner)
     if objects.is_dry_run(request):
         now = ctx.engines.clock.now()
         planned = Webhook(url=body.url, events=tuple(body.events), secret="", created_at=now)
         return responses.json(_outside(owner, "", planned))
-    id, webhook, secret = await ctx.webhooks.create(owner, body.url, body.events)
+    id, webhook, secret = await ctx[Webhooks].create(owner, body.url, body.events)
     ctx.engines.router.forget()
     shown = _fields(owner, id, webhook)
     audit.note_changes(request, {}, _audited(webhook))
@@ -136,7 +136,7 @@ async def create(request: ApiRequest) -> ASGIApp:
 async def page(request: ApiRequest) -> ASGIApp:
     """List the webhooks of a tenant."""
     query, owner = request_body.query(request, WebhooksQuery), _owner(request)
-    found = await context.of(request).webhooks.page(owner, query.after or "", query.limit + 1)
+    found = await context.of(request)[Webhooks].page(owner, query.after or "", query.limit + 1)
     shown, following = list_positions.split(found, query.limit, lambda one: one[0])
     return responses.json(WebhookPage([_outside(owner, *one) for one in shown], following))
 
@@ -153,7 +153,7 @@ async def page(request: ApiRequest) -> ASGIApp:
 async def read(request: ApiRequest) -> ASGIApp:
     """Read a webhook."""
     owner, id = _owner(request), request_body.path(request, "id")
-    return responses.json(_outside(owner, id, _known(await context.of(request).webhooks.get(owner, id))))
+    return responses.json(_outside(owner, id, _known(await context.of(request)[Webhooks].get(owner, id))))
 
 
 @operation(
@@ -180,8 +180,8 @@ async def change(request: ApiRequest) -> ASGIApp:
     }
     if "events" in changes:
         changes["events"] = tuple(changes["events"])
-    before = await context.of(request).webhooks.get(owner, id)
-    changed = _known(await context.of(request).webhooks.change(owner, id, **changes))
+    before = await context.of(request)[Webhooks].get(owner, id)
+    changed = _known(await context.of(request)[Webhooks].change(owner, id, **changes))
     context.of(request).engines.router.forget()
     audit.note_changes(request, {} if before is None else _audited(before), _audited(changed))
     return responses.json(_outside(owner, id, changed))
@@ -200,8 +200,8 @@ async def change(request: ApiRequest) -> ASGIApp:
 async def delete(request: ApiRequest) -> ASGIApp:
     """Delete a webhook."""
     owner, id = _owner(request), request_body.path(request, "id")
-    before = _known(await context.of(request).webhooks.get(owner, id))
-    if not await context.of(request).webhooks.delete(owner, id):
+    before = _known(await context.of(request)[Webhooks].get(owner, id))
+    if not await context.of(request)[Webhooks].delete(owner, id):
         raise NotFound("There is no webhook with this id.")
     audit.note_changes(request, _audited(before), {})
     return responses.empty()
@@ -221,7 +221,7 @@ async def rotate(request: ApiRequest) -> ASGIApp:
     """Rotate a webhook's secret.
 
     For 24 hours, requests are signed with both the old and the new secret."""
-    known, owner, id = context.of(request).webhooks, _owner(request), request_body.path(request, "id")
+    known, owner, id = context.of(request)[Webhooks], _owner(request), request_body.path(request, "id")
     if objects.is_dry_run(request):
         _known(await known.get(owner, id))
         return responses.json(WebhookSecret(""))
@@ -249,9 +249,9 @@ async def replay(request: ApiRequest) -> ASGIApp:
     They have the same `webhook-id` as before, so that a receiver can ignore duplicates."""
     ctx, owner, id = context.of(request), _owner(request), request_body.path(request, "id")
     body = await request_body.body(request, REPLAY)
-    _known(await ctx.webhooks.get(owner, id))
+    _known(await ctx[Webhooks].get(owner, id))
     is_dry_run = objects.is_dry_run(request)
-    replayed = await ctx.webhooks.replay(owner, id, times.milliseconds(body.since), is_dry_run=is_dry_run)
+    replayed = await ctx[Webhooks].replay(owner, id, times.milliseconds(body.since), is_dry_run=is_dry_run)
     return responses.json(Replayed(replayed), 200 if is_dry_run else 202)
 
 

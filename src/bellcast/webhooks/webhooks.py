@@ -11,11 +11,10 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED
 from bellcast.channels.types import State
 from bellcast.console.types.live_feed import NO_FEED, Feed, FeedEvent, redact_url
 from bellcast.documents.store import Documents
-from bellcast.documents.types import Document
+from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, Document
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine

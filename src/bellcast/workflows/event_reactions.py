@@ -11,11 +11,10 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.channels.catalog import CACHE_SECONDS
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.context import Context
 from bellcast.documents.store import Documents
-from bellcast.documents.types import PROJECT
+from bellcast.documents.types import CACHE_SECONDS, PROJECT
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel.errors import BellcastError, TooMany

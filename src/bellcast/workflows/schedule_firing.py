@@ -24,10 +24,10 @@ from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import Profile
 from bellcast.workflows import schedule_times
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
-from bellcast.workflows.schedules import PROGRESS, SCHEDULES, ZONE_POLL_MS, ScheduleName, Schedules, claim_name
+from bellcast.workflows.schedules import ZONE_POLL_MS, ScheduleName, Schedules, claim_name
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import TriggerDraft, Triggers
-from bellcast.workflows.types.runs import FiredSchedule, ScheduleChanged
+from bellcast.workflows.types.runs import PROGRESS, SCHEDULES, FiredSchedule, ScheduleChanged
 
 # Prefix of the idempotency keys of firings. Clients cannot send a control character.
 OWN_KEY = "\x1fschedule "

@@ -32,13 +32,17 @@ from bellcast.workflows import schedule_times, triggers
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
-from bellcast.workflows.types.runs import NewSchedule, TriggerRequest
+from bellcast.workflows.types.runs import (
+    CANCEL_NAMES,
+    GENERATED_PREFIX,
+    PROGRESS,
+    SCHEDULES,
+    NewSchedule,
+    TriggerRequest,
+)
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
-SCHEDULES, PROGRESS, CANCEL_NAMES = "schedules", "schedule-progress", "schedule-cancel"
 JOB_KIND = "schedule"
-# Prefix of the keys of sends and triggers with `send_at`.
-GENERATED_PREFIX = "send-"
 # Interval between updates of the recipients' zones: a recipient who moves to another zone is considered at most this
 # much later.
 ZONE_POLL_MS = 3_600_000

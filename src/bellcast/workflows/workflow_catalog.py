@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, TEMPLATES
+from bellcast.channels.catalog import TEMPLATES
 from bellcast.channels.types import BASE_LAYOUT
 from bellcast.documents.store import Documents
-from bellcast.documents.types import PROJECT, Document
+from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, Document
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed

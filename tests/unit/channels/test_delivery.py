@@ -7,7 +7,8 @@ from tests.clock import FakeClock
 from bellcast.channels.delivery import NamedProvider
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.jobs.destinations import Destination, Destinations
-from bellcast.providers.types import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
+from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
 
 SECRET = "token-of-the-vendor"
 

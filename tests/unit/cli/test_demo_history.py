@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.clock import FakeClock
 from tests.contract.app import wanted
+from tests.store import Store
 
 from bellcast.console.types.stats import MINUTE_MS, STORED_MS, total
 from bellcast.examples.demo import activity, history
@@ -19,7 +20,6 @@ from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ids import NEWEST
 from bellcast.replays.failures import FailureFilter, Failures
 from bellcast.server.clock import SystemClock
-from tests.store import Store
 from bellcast.workflows.types import runs
 
 NOTIFICATIONS, RECIPIENTS = 10_000, 100

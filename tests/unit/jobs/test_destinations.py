@@ -19,7 +19,7 @@ from bellcast.kernel.jobs.destinations import (
     Destinations,
     SkippedServer,
 )
-from bellcast.providers.types import DeliveryError
+from bellcast.kernel.outbound.port import DeliveryError
 
 TIMEOUTS = [Unavailable("slow", is_timeout=True), DeliveryError("slow", is_temporary=True, is_timeout=True)]
 OTHERS = [Unavailable("refused"), DeliveryError("550 no such user", is_temporary=False), ValueError("a defect")]

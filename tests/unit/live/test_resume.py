@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
+from tests.store import Store
 from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, new_hub, state
 
 from bellcast.inbox.types.inboxes import Changes, Inbox
@@ -15,7 +16,6 @@ from bellcast.live.connection.close_reasons import TOO_SLOW, UNAVAILABLE
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.sync import resume
 from bellcast.live.sync.resume import INLINE_CHANGES
-from tests.store import Store
 
 
 class FakeStore:

@@ -15,8 +15,8 @@ from bellcast.kernel.outbound import resolver
 from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.kernel.outbound.guard import AddressGuard
 from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import smtp
-from bellcast.providers.types import DeliveryError
 
 LOOPBACK = ["127.0.0.0/8", "::1"]
 # The local lookups of these tests take a few milliseconds.

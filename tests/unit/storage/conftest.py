@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.store import Store
 
 from bellcast.kernel.db.sqlite import SqliteEngine
-from tests.store import Store
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.store import Store
 
 from bellcast.kernel.db import backup
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.db.sqlite_connection import connect
 from bellcast.kernel.errors import Conflict, NotFound, Unavailable
-from tests.store import Store
 
 
 def names(folder: Path) -> set[str]:

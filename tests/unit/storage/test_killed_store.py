@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.store import Store
 
 from bellcast.kernel.db.sqlite import SqliteEngine
-from tests.store import Store
 
 SENDER = """
 import asyncio, sys

@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.store import Store
 
 from bellcast.kernel.db.migration import StoreMigration, StoreSchema
 from bellcast.kernel.db.migrations import postgres as postgres_migrations
@@ -19,7 +20,6 @@ from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.db.sqlite_connection import connect
 from bellcast.kernel.errors import Conflict
-from tests.store import Store
 
 
 @pytest.mark.parametrize("package", [migrations, postgres_migrations])

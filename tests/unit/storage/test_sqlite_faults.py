@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.store import Store
 
 from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel.db.commit import sqlite_writer
 from bellcast.kernel.db.commit.batch_sizes import ENTRY_ROWS
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.errors import Conflict, DiskFull, NotFound, SettingsError, Unavailable
-from tests.store import Store
 
 LARGE = {"text": "x" * 16_000}
 

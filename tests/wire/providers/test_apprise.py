@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import apprise
-from bellcast.providers.types import DeliveryError, OutgoingMessage
+from bellcast.providers.types import OutgoingMessage
 from bellcast.providers.url import mask
 
 MESSAGE = OutgoingMessage(id="m1", to="@desk", content={"text": "New booking"})

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.outbound.port import Response
+from bellcast.kernel.outbound.port import DeliveryError, Response
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
-from bellcast.providers.types import DeliveryError, OutgoingMessage
+from bellcast.providers.types import OutgoingMessage
 
 SLACK = "https://hooks.slack.com/services/T/B/x"
 DISCORD = "https://discord.com/api/webhooks/1/x"

@@ -19,9 +19,10 @@ from msgspec import Struct
 from bellcast.channels.email import Email
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.kernel.outbound.transport import trusted
 from bellcast.providers import apns, credentials, fcm, smtp, twilio, vonage
-from bellcast.providers.types import DeliveryError, OutgoingMessage, Provider
+from bellcast.providers.types import OutgoingMessage, Provider
 from bellcast.providers.url import VENDOR_HOST
 from bellcast.server.vendors import VENDORS, Setup, create
 from bellcast.settings import parsers

@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from msgspec import Struct
 
 from bellcast.kernel.outbound.http import HttpxClient
-from bellcast.kernel.outbound.port import Response
+from bellcast.kernel.outbound.port import DeliveryError, Response
 from bellcast.providers import fcm, telegram, twilio, vonage
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
-from bellcast.providers.types import AcceptedMessage, DeliveryError, OutgoingMessage, Provider
+from bellcast.providers.types import AcceptedMessage, OutgoingMessage, Provider
 from bellcast.providers.webpush import VapidKey, WebPushProvider
 from tests.certificates import self_signed
 from tests.clock import FakeClock

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from bellcast.channels.push import PushTarget, keys_problem
 from bellcast.kernel.base64url import decode
 from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import fcm
-from bellcast.providers.types import DeliveryError, OutgoingMessage
+from bellcast.providers.types import OutgoingMessage
 from bellcast.providers.webpush import VapidKey, WebPushProvider
 from bellcast.providers.webpush.encryption import MAX_PAYLOAD, encrypt
 from tests.clock import FakeClock

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import twilio, vonage
-from bellcast.providers.types import DeliveryError, OutgoingMessage, Provider, Receipt, ReceiptRequest
+from bellcast.providers.types import OutgoingMessage, Provider, Receipt, ReceiptRequest
 from tests.vendor_server import CUT, HALF, HANG, VendorServer, raw_response
 
 MESSAGE = OutgoingMessage(id="m1", to="+436601234567", content={"text": "Your code: 4711"})

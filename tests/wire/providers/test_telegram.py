@@ -3,8 +3,9 @@
 import pytest
 
 from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import telegram
-from bellcast.providers.types import DeliveryError, OutgoingMessage
+from bellcast.providers.types import OutgoingMessage
 from tests.vendor_server import CUT, VendorServer, raw_response
 
 MESSAGE = OutgoingMessage(id="m1", to="4711", content={"text": "New booking"})

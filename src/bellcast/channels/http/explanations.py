@@ -3,6 +3,7 @@
 import msgspec
 
 from bellcast.channels import decision_inputs, explanations
+from bellcast.channels.catalog import Catalog
 from bellcast.channels.explanations import Explanation
 from bellcast.channels.http import recipient_explanations
 from bellcast.channels.store.messages import Messages
@@ -23,6 +24,7 @@ from bellcast.rest.operations import operation
 from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
+from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 
 class ExplainQuery(TenantQuery, frozen=True, kw_only=True):
@@ -105,8 +107,8 @@ async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explana
     run = await Runs(db).get(id)
     if run is None or run.tenant != tenant or run.recipient != recipient:
         raise NotFound("This recipient has no run with this id.")
-    definition = await ctx.workflow_catalog.definition(run.owner, run.workflow, run.version)
-    inputs = await decision_inputs.read(db, ctx.catalog, tenant, "", [recipient], ())
+    definition = await ctx[WorkflowCatalog].definition(run.owner, run.workflow, run.version)
+    inputs = await decision_inputs.read(db, ctx[Catalog], tenant, "", [recipient], ())
     zone, state = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant), runs.decode(run.body)
     explained = []
     for step in definition.ordered:
@@ -128,7 +130,7 @@ async def _now(ctx: ApiContext, tenant: str, query: ExplainQuery) -> Explanation
     validation.check(validation.text("type", type, ctx.limits.type))
     channels = CHANNELS if query.channel is None else (query.channel,)
     engines = ctx.engines
-    inputs = await decision_inputs.read(engines.db, ctx.catalog, tenant, type, [query.recipient], channels)
+    inputs = await decision_inputs.read(engines.db, ctx[Catalog], tenant, type, [query.recipient], channels)
     if query.recipient not in inputs.profiles:
         raise NotFound("There is no recipient with this key.")
     profile, now = inputs.profile(query.recipient), engines.clock.now()

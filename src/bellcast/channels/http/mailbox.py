@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from bellcast.auth import link_tokens
 from bellcast.channels import email
+from bellcast.channels.config import ChannelConfig
 from bellcast.channels.http.messages import rfc822
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import StoredMessage
@@ -83,7 +84,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     if objects.is_dry_run(request):
         return responses.json(MailboxLink(None))
     grant = MailboxGrant(tenant, ctx.engines.clock.now() + int(times.seconds(body.ttl) * 1000))
-    base = (ctx.channels.public_url or "").rstrip("/")
+    base = (ctx[ChannelConfig].public_url or "").rstrip("/")
     return responses.json(MailboxLink(f"{base}/mailbox/{link_tokens.sign(ctx.project, PURPOSE, grant)}"), 201)
 
 

@@ -30,6 +30,7 @@ from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ONE_BY_ONE, ROLES
 from bellcast.replays.failures import FailureFilter
+from bellcast.replays.replays import ReplayRunner
 from bellcast.rest import audit, context, objects, tenants, viewers
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
@@ -281,7 +282,7 @@ async def retry_many(request: ApiRequest) -> ASGIApp:
     Starts a replay in the background. It retries all messages of the tenant that failed or bounced, optionally of one
     channel or created since a time, except those whose template could not be rendered. `retried` counts at most 20,000,
     but more messages may be retried."""
-    replays = context.of(request).replays
+    replays = context.of(request)[ReplayRunner]
     body = await request_body.optional_body(request, RETRY) or RetryRequest()
     tenant = tenants.single_tenant(request, body.tenant)
     since = 0 if body.since is None else times.milliseconds(body.since)

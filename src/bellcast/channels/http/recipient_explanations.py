@@ -8,6 +8,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from bellcast.channels import decision_inputs, explanations
+from bellcast.channels.catalog import Catalog
 from bellcast.channels.explanations import Explanation, Fact
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.timeline import timeline
@@ -38,7 +39,7 @@ async def explain(ctx: ApiContext, tenant: str, recipient: str, since: datetime 
     """Explain the last notification. The facts are those since a time, by default of the last day."""
     engines, now = ctx.engines, ctx.engines.clock.now()
     start = now - times.DAY_MS if since is None else times.milliseconds(since)
-    inputs = await decision_inputs.read(engines.db, ctx.catalog, tenant, "", [recipient], ())
+    inputs = await decision_inputs.read(engines.db, ctx[Catalog], tenant, "", [recipient], ())
     if recipient not in inputs.profiles:
         text = (
             f"No recipient of this tenant has the key {recipient}: nothing was sent to it, and no page opened its inbox."
@@ -102,7 +103,7 @@ async def _explain(
     ]
     query = ListQuery(tenants=[tenant], filters={"notification": id, "recipient": recipient}, limit=MAX_MESSAGES)
     messages = (await Messages(db).page(query)).items
-    inputs = await decision_inputs.read(db, ctx.catalog, tenant, "", [recipient], ())
+    inputs = await decision_inputs.read(db, ctx[Catalog], tenant, "", [recipient], ())
     zone = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant)
     actions = await Messages(db).actions(tenant, id, recipient, MAX_DECISIONS)
     entries = timeline(item, decisions, messages[::-1], actions, writes, ctx.engines.clock.now())

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from bellcast.channels.reencryption import KeyUsage, RotationProgress
+from bellcast.channels.reencryption import KeyUsage, RotationProgress, StoredSecrets
 from bellcast.kernel.http import responses, streamed_list
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
@@ -25,7 +25,7 @@ async def keys(request: ApiRequest) -> ASGIApp:
     Counts URLs of providers, secrets of webhooks and Pusher apps, and the key used with browsers' push services. You
     can remove a key from `BELLCAST_ENCRYPTION_KEY` if it encrypted none of them, unless you want to restore older
     backups."""
-    return responses.json(SecretKeys(*await context.of(request).secrets.usage()))
+    return responses.json(SecretKeys(*await context.of(request)[StoredSecrets].usage()))
 
 
 @operation(
@@ -41,7 +41,7 @@ async def rotate(request: ApiRequest) -> ASGIApp:
 
     Streams the progress as NDJSON, or returns it as one JSON array with `Accept: application/json`. Safe to interrupt and to
     repeat."""
-    return await streamed_list.respond(request, context.of(request).secrets.rotate())
+    return await streamed_list.respond(request, context.of(request)[StoredSecrets].rotate())
 
 
 HANDLERS = (keys, rotate)

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels import links, unsubscribe
+from bellcast.channels.catalog import Catalog
 from bellcast.channels.http import link_pages
 from bellcast.channels.types import Brand
 from bellcast.channels.unsubscribe import Unsubscription
@@ -14,9 +15,9 @@ from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.preferences import changes as preference_changes
 from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import Preferences, merge_patch
-from bellcast.recipients import recipients
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import Profile
 from bellcast.rest import context
@@ -89,7 +90,7 @@ async def confirm(request: ApiRequest) -> ASGIApp:
         merged = merge_patch({} if before is None else msgspec.json.decode(before), patch)
         return msgspec.convert(merged, Preferences)
 
-    await recipients.change_preferences_by_link(engines, link_pages.recipient(link), unsubscribed)
+    await preference_changes.change_preferences_by_link(engines, link_pages.recipient(link), unsubscribed)
     return page.response("ended", "off")
 
 
@@ -97,10 +98,10 @@ async def _page(request: ApiRequest, link: Unsubscription) -> LinkPage:
     ctx = context.of(request)
     profiles = await Recipients(ctx.engines.db).profiles(link.tenant, [link.recipient])
     profile = profiles.get(link.recipient) or Profile(key=link.recipient)
-    tenant = await ctx.catalog.tenant(link.tenant)
+    tenant = await ctx[Catalog].tenant(link.tenant)
     page = LinkPage(link_pages.language(request, profile.locale, tenant.locale), tenant.brand)
     for key in (link.type, *link.others):
-        found = await ctx.catalog.type(link.tenant, key)
+        found = await ctx[Catalog].type(link.tenant, key)
         (page.required if found.rules.requires("email") else page.optional)[key] = found.rules.name_of(key)
     return page
 

@@ -1,17 +1,32 @@
 """Fan-outs: work for the recipients of an audience, page by page. A fan-out has the id of its trigger or
 announcement."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.db.script import Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, read
 from bellcast.kernel.jobs.types import FANOUT, Job, new_job_params
 from bellcast.workflows.types.runs import NewFanout
 
 # Decodes the recipient keys in a column.
 decode_keys = msgspec.json.Decoder(frozenset[str]).decode
+
+
+class Fanouts(StoreTable):
+    """Fan-outs by id."""
+
+    @read
+    def get(self, id: str) -> Script[NewFanout | None]:
+        found = yield Statement("fanout_find", {"id": id})
+        return _fanout(found[0]) if found else None
+
+    @read
+    def states(self, ids: Sequence[str]) -> Script[dict[str, str]]:
+        """Return the states of fan-outs by id; those that do not exist are absent."""
+        return dict((yield Statement("fanout_states", {"ids": columns.to_json(ids)})))
 
 
 def add(fanout: NewFanout, kind: str) -> Script[None]:
@@ -54,3 +69,22 @@ def excluded_from(id: str) -> Script[frozenset[str]]:
 def end(id: str, tenant: str) -> Script[bool]:
     """End a fan-out. Return False if it is not running."""
     return bool((yield Statement("fanout_end", {"id": id, "tenant": tenant})))
+
+
+def _fanout(row: Row) -> NewFanout:
+    id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded, seq = row
+    return NewFanout(
+        id=id,
+        tenant=tenant,
+        workflow=workflow,
+        owner=owner,
+        version=version,
+        audience=audience.encode(),
+        body=body.encode(),
+        cancel_key=cancel_key,
+        created_at=created_at,
+        position=position,
+        state=state,
+        excluded=decode_keys(excluded),
+        seq=seq,
+    )

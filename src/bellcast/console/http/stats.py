@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bellcast.console.types import stats
-from bellcast.console.types.stats import StatsPoint, StatsReader
+from bellcast.console.types.stats import BUCKETS, StatsPoint, StatsReader
 from bellcast.kernel import times
 from bellcast.kernel.errors import Invalid, NotFound
 from bellcast.kernel.http import request_body, responses
@@ -20,7 +20,6 @@ from bellcast.kernel.times import Moment
 from bellcast.operators.types import ROLES
 from bellcast.rest import context, tenants
 from bellcast.rest.operations import operation
-from bellcast.server.metrics import BUCKETS
 
 StepName = Literal["10s", "1m", "15m", "1h", "1d"]
 STEPS: dict[StepName, int] = dict(zip(("10s", "1m", "15m", "1d"), stats.KEPT_MS, strict=True))

@@ -8,6 +8,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
+# Histogram buckets in seconds. A send is one commit (about 1 ms), a second indicates trouble, and ten seconds is the
+# timeout of most clients.
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
 SECOND_MS, MINUTE_MS = 1000, 60_000
 # Retention of each step: 10 s in memory, the others in the store. With 6,200 rows of about 300 bytes, a node
 # needs 2 MB.

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from bellcast import calls
+from bellcast.calls.backend import CallBackend
 from bellcast.context import Context
 from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.types.inboxes import Inbox
@@ -100,7 +101,7 @@ def _check_handler(ctx: ApiContext, notification: Notification, key: str) -> Non
             action.key == key
             and notification.acted is None
             and action.call is not None
-            and not ctx.app.has(action.call)
+            and not ctx[CallBackend].has(action.call)
         ):
             raise NoHandler(f"The app has no handler with the name {action.call[:100]!r}.")
 
@@ -120,6 +121,6 @@ async def _call(ctx: ApiContext, principal: Principal, notification: Notificatio
         roles=principal.roles or (),
     )
     try:
-        await ctx.app.dispatch(call)
+        await ctx[CallBackend].dispatch(call)
     except calls.Refused as refused:
         raise Forbidden(refused.message, data=refused.data) from None

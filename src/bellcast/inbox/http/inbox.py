@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from bellcast.inbox import actions, views
-from bellcast.inbox.http import action_calls
+from bellcast.inbox.http import action_calls, session
 from bellcast.inbox.types.inboxes import Action, Marked, Marking, Query
 from bellcast.inbox.types.notifications import Notification, Priority, View
 from bellcast.kernel import ids, times, validation
@@ -131,7 +131,7 @@ async def listing(request: ApiRequest) -> ASGIApp:
         raise BadRequest("before: invalid cursor; use the `next` of a page.")
     if params.since is not None:
         validation.check(validation.moment("since", params.since))
-    inbox = await guards.inbox(request)
+    inbox = await session.inbox(request)
     etag = tag_of(inbox.state.position)
     if entity_tags.unchanged(request, etag):
         return responses.empty(304, _etagged(etag))
@@ -164,7 +164,7 @@ async def counts(request: ApiRequest) -> ASGIApp:
     The numbers for the badge and the tabs. Suitable for polling: an unchanged result is a 304 without a body. With a
     filter, all three numbers count only matching notifications."""
     params = request_body.query(request, CountsQuery)
-    inbox = await guards.inbox(request)
+    inbox = await session.inbox(request)
     etag = tag_of(inbox.state.position)
     if entity_tags.unchanged(request, etag):
         return responses.empty(304, _etagged(etag))
@@ -183,7 +183,7 @@ async def counts(request: ApiRequest) -> ASGIApp:
 )
 async def read(request: ApiRequest) -> ASGIApp:
     """Read one notification."""
-    inbox = await guards.inbox(request)
+    inbox = await session.inbox(request)
     return responses.json(await views.get(context.of(request).engines, inbox, request_body.path(request, "id")))
 
 
@@ -206,7 +206,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     wanted = actions.actions_of_patch(seen=params.seen, read=params.read, archived=params.archived)
     if not wanted:
         raise Invalid.of("", "expected at least one of seen, read and archived")
-    inbox = await guards.inbox(request)
+    inbox = await session.inbox(request)
     return responses.json(await actions.change(ctx.engines, inbox, request_body.path(request, "id"), wanted))
 
 
@@ -220,7 +220,7 @@ async def change(request: ApiRequest) -> ASGIApp:
 )
 async def delete(request: ApiRequest) -> ASGIApp:
     """Delete one notification."""
-    inbox = await guards.inbox(request)
+    inbox = await session.inbox(request)
     await actions.delete(context.of(request).engines, inbox, request_body.path(request, "id"))
     return responses.empty()
 
@@ -239,7 +239,7 @@ async def clear(request: ApiRequest) -> ASGIApp:
 
 
 async def _mark(request: ApiRequest, marking: Marking) -> Marked:
-    inbox = await guards.inbox(request)
+    inbox = await session.inbox(request)
     return await actions.mark(context.of(request).engines, inbox.state.tenant, inbox.number, marking)
 
 
@@ -287,7 +287,7 @@ async def snooze(request: ApiRequest) -> ASGIApp:
     now = times.to_rfc3339(ctx.engines.clock.now())
     until = times.milliseconds(validation.snooze_end(params.until, params.duration, now))
     if objects.is_dry_run(request):
-        inbox = await guards.inbox(request)
+        inbox = await session.inbox(request)
         return responses.json(outcome(await actions.plan_snooze(ctx.engines, inbox, chosen or (), until)))
     until_back = params.until == validation.UNTIL_BACK
     marking = Marking(actions=("snooze",), ids=chosen, until=until, until_back=until_back)
@@ -301,7 +301,7 @@ async def back(request: ApiRequest) -> ASGIApp:
     Call this when the recipient is back, on any device: the notifications return to the top of the inbox, unread and
     unseen. `awaits_return` of `GET /v1/inbox` shows whether there are any. The bell calls this in a new browser tab,
     and in a tab that was hidden for 15 minutes."""
-    inbox = await guards.inbox(request)
+    inbox = await session.inbox(request)
     return responses.json(outcome(await actions.wake_until_back(context.of(request).engines, inbox)))
 
 
@@ -322,7 +322,7 @@ async def take_action(request: ApiRequest) -> ASGIApp:
     dry run does not call the handler."""
     ctx = context.of(request)
     principal = guards.session(request)
-    inbox = await guards.inbox(request)
+    inbox = await session.inbox(request)
     id, key = request_body.path(request, "id"), request_body.path(request, "key")
     if objects.is_dry_run(request):
         return responses.json(await action_calls.plan(ctx, inbox, id, key))

@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from bellcast.channels.store.fanouts import Fanouts
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.timeline import TimelineEntry, timeline
 from bellcast.channels.types import (
@@ -36,7 +37,6 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
-from bellcast.workflows.store.runs import Runs
 
 D = TypeVar("D", bound=Draft)
 
@@ -223,7 +223,7 @@ async def recall(request: ApiRequest) -> ASGIApp:
 async def listed(engines: Context, items: Sequence[SentItem]) -> list[ListedNotification]:
     """Convert stored notifications or announcements for the server side."""
     announced = [one.notification.id for one in items if one.announcement]
-    fanouts = await Runs(engines.db).fanout_states(announced) if announced else {}
+    fanouts = await Fanouts(engines.db).states(announced) if announced else {}
     return [
         ListedNotification(
             **msgspec.structs.asdict(item.notification),

@@ -17,9 +17,8 @@ from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import BadRequest, BellcastError, FieldError, Invalid, TooLarge, UnsupportedMediaType
 from bellcast.kernel.http import validation_errors
 from bellcast.kernel.http.validation_errors import Suggestions
+from bellcast.kernel.limits import Limits
 from bellcast.kernel.validation import MAX_DEPTH
-from bellcast.rest import context
-from bellcast.rest.context import ApiContext
 
 T = TypeVar("T")
 
@@ -49,6 +48,17 @@ class ApiRequest(NamedTuple):
 
     scope: Any
     receive: Any
+
+    @property
+    def limits(self) -> Limits:
+        """The limits on input."""
+        limits: Limits = self.context.limits
+        return limits
+
+    @property
+    def context(self) -> Any:
+        """What the server provides to all requests, as passed to the rules of a shape."""
+        return self.scope["state"]["api_context"]
 
 
 class Disconnected(Exception):
@@ -123,11 +133,11 @@ class Shape(Struct, Generic[T], frozen=True):
     them the rules can check the other fields when one of these has the wrong type."""
 
     type: type[T]
-    rules: Callable[[T, ApiContext], None] | None = None
+    rules: Callable[[T, Any], None] | None = None  # the value and the context of the request
     stand_ins: dict[str, Any] = {}
     ruled_later: bool = False  # the operation validates it later
 
-    def check(self, value: T, ctx: ApiContext) -> None:
+    def check(self, value: T, ctx: Any) -> None:
         """Raise Invalid with the errors of the limits of the type's fields, and of the rules."""
         errors = field_limits.errors(value, ctx.limits)
         try:
@@ -143,21 +153,21 @@ class Shape(Struct, Generic[T], frozen=True):
 
 async def body(request: ApiRequest, shape: Shape[T]) -> T:
     """Read and validate the JSON body."""
-    return json(await json_text(request), shape, context.of(request))
+    return json(await json_text(request), shape, request.context)
 
 
 async def json_text(request: ApiRequest) -> bytes:
     """Read a JSON body without decoding it."""
     if not JSON_TYPE.fullmatch(media_type(request)):
         raise UnsupportedMediaType
-    return await raw(request, context.of(request).limits.request)
+    return await raw(request, request.limits.request)
 
 
 async def json_or_form_text(request: ApiRequest) -> bytes:
     """Read a JSON body, or that in the field `request` of a form, without decoding it."""
     if media_type(request) != FORM:
         return await json_text(request)
-    sent = form_fields(await raw(request, context.of(request).limits.request))
+    sent = form_fields(await raw(request, request.limits.request))
     return sent.get("request", "").encode()
 
 
@@ -175,7 +185,7 @@ def form_values(text: bytes, max_fields: int) -> dict[str, list[str]]:
 
 async def optional_body(request: ApiRequest, shape: Shape[T]) -> T | None:
     """Like `body`, but None for an empty body."""
-    ctx = context.of(request)
+    ctx = request.context
     text = await raw(request, ctx.limits.request)
     if not text:
         return None
@@ -184,7 +194,7 @@ async def optional_body(request: ApiRequest, shape: Shape[T]) -> T | None:
     return json(text, shape, ctx)
 
 
-def json(text: bytes, shape: Shape[T], ctx: ApiContext, suggestions: Suggestions | None = None) -> T:
+def json(text: bytes, shape: Shape[T], ctx: Any, suggestions: Suggestions | None = None) -> T:
     """Decode and validate JSON. Raises BadRequest if the text is not JSON, Invalid with all invalid fields."""
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH:
         check_depth(text)
@@ -203,7 +213,7 @@ def json(text: bytes, shape: Shape[T], ctx: ApiContext, suggestions: Suggestions
     return value
 
 
-def _ruled(shape: Shape[T], ctx: ApiContext) -> Callable[[T], None] | None:
+def _ruled(shape: Shape[T], ctx: Any) -> Callable[[T], None] | None:
     if shape.rules is None and not field_limits.of(cast("Any", shape.type)):
         return None
     return lambda value: shape.check(value, ctx)
@@ -304,7 +314,7 @@ def check_query(request: ApiRequest, allowed: frozenset[str]) -> None:
         raise Invalid.fields([FieldError(*error) for error in zip(places, messages, strict=True)])
     for tenant in given.get(TENANT, ()):
         if tenant:
-            validation.check(validation.key(TENANT, tenant, context.of(request).limits))
+            validation.check(validation.key(TENANT, tenant, request.limits))
 
 
 @lru_cache(maxsize=100)

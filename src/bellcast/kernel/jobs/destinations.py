@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Unavailable
-from bellcast.providers.types import DeliveryError
+from bellcast.kernel.outbound.port import DeliveryError
 
 log = structlog.get_logger(__name__)
 

@@ -89,9 +89,9 @@ SELECT id FROM jobs
 WHERE state = 'ready' AND run_at > :moment AND planned_at > :moment AND lease IS NULL ORDER BY run_at DESC LIMIT :limit
 
 -- name: jobs_replan
--- Waiting jobs that were planned in a time that has not come: those of runs are due, the others wait for the same time from
--- now on.
-UPDATE jobs SET run_at = :now + CASE WHEN kind = :runs THEN 0 ELSE run_at - planned_at END, planned_at = :now
+-- Waiting jobs that were planned in a time that has not come: those of the kind :due are due, the others wait for the same
+-- time from now on.
+UPDATE jobs SET run_at = :now + CASE WHEN kind = :due THEN 0 ELSE run_at - planned_at END, planned_at = :now
 WHERE id {{in_ids}} AND state = 'ready' AND run_at > :now AND planned_at > :now AND lease IS NULL
 RETURNING id
 

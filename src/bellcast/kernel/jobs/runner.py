@@ -16,7 +16,7 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, DiskFull, Unavailable
 from bellcast.kernel.jobs.destinations import Destination, Destinations
 from bellcast.kernel.jobs.job_slots import Room, TenantShares
-from bellcast.kernel.jobs.store import Jobs
+from bellcast.kernel.jobs.store import DeadJobEffect, Jobs
 from bellcast.kernel.jobs.types import (
     END_OF_TIME,
     FANOUT,
@@ -146,6 +146,7 @@ class JobRunner:
         self._turn_ended = asyncio.Event()  # of `run`'s loop
         self._turns = 0
         self._is_in_turn = False
+        self._effects: dict[str, DeadJobEffect] = {}
 
     def register(
         self, kind: str, handler: JobHandler, *, concurrency: int = SLOTS, retry_deadline: int | None = None
@@ -156,10 +157,17 @@ class JobRunner:
         self._kinds[kind] = JobKind(kind, _one_by_one(handler), 1, concurrency, retry_deadline, lambda line: True)
 
     def register_pages(
-        self, kind: str, handler: PageHandler, *, serves: Callable[[str], bool] = lambda line: True
+        self,
+        kind: str,
+        handler: PageHandler,
+        *,
+        serves: Callable[[str], bool] = lambda line: True,
+        when_dead: DeadJobEffect | None = None,
     ) -> None:
         """Set the handler of a kind whose jobs are executed in pages. Jobs of lines that it does not serve wait for another
-        process."""
+        process. The kind with an effect `when_dead` is also the one whose jobs know until when they wait."""
+        if when_dead is not None:
+            self._effects[kind] = when_dead
         self._kinds[kind] = JobKind(kind, handler, PAGE, SLOTS, None, serves)
 
     async def add(self, kind: str, payload: bytes) -> None:
@@ -331,7 +339,7 @@ class JobRunner:
         now, replanned = self._clock.now(), 0
         if now < self._last_turn_at - STEP_MS:
             while ids := await self._db.planned_after(now + STEP_MS, REPLANNED):
-                replanned += await self._db.replan(ids, now)
+                replanned += await self._db.replan(ids, now, next(iter(self._effects), None))
         if replanned:
             log.warning("jobs_replanned", number=replanned, reason="they were planned while the clock was ahead")
         self._last_turn_at = now
@@ -454,7 +462,7 @@ class JobRunner:
             for jobs, save in (
                 (ended.done, self._db.done),
                 (ended.retry, partial(self._db.retry, now=self._clock.now())),
-                (ended.dead, self._db.set_dead),
+                (ended.dead, partial(self._db.set_dead, effects=self._effects)),
             ):
                 if jobs:
                     await save(jobs)

@@ -2,9 +2,8 @@
 
 import secrets
 from collections import Counter
-from collections.abc import Sequence
-
-import msgspec
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import RecipientKey, ScriptCommand
@@ -12,7 +11,6 @@ from bellcast.kernel.db.lists import KeysetList
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.jobs.types import Job, JobGroup, JobShare, kind_of, new_job_params
-from bellcast.workflows.store import run_commits
 
 # The `run_at` of dead jobs: the largest integer that JSON represents exactly.
 NEVER = 2**53 - 1
@@ -38,6 +36,17 @@ def _job(row: Row) -> Job:
 
 
 DEAD = KeysetList("jobs_dead", ("id",), _job)
+
+
+class DeadJobEffect(NamedTuple):
+    """What else changes when a job of a kind is dead: the recipients whose inboxes the script locks, by the ids of jobs, and the
+    script for one job."""
+
+    recipients: Callable[[Sequence[str]], Script[frozenset[RecipientKey]]]
+    script: Callable[[str], Script[None]]
+
+
+NO_EFFECTS: Mapping[str, DeadJobEffect] = {}
 
 
 class Jobs(StoreTable):
@@ -96,19 +105,20 @@ class Jobs(StoreTable):
         return [id for (id,) in found]
 
     @write(is_housekeeping=True)
-    def replan(self, ids: Sequence[str], now: int) -> Script[int]:
-        """Let waiting jobs that were planned after `now` wait for the same time from now on. Those of runs are due, because a
-        step knows until when it waits. Return how many there are."""
-        params = {"ids": columns.to_json(ids), "now": now, "runs": run_commits.JOB_KIND}
+    def replan(self, ids: Sequence[str], now: int, due: str | None = None) -> Script[int]:
+        """Let waiting jobs that were planned after `now` wait for the same time from now on; those of the kind `due` are due,
+        because they know until when they wait. Return how many there are."""
+        params = {"ids": columns.to_json(ids), "now": now, "due": due}
         return len((yield Statement("jobs_replan", params)))
 
-    async def set_dead(self, jobs: Sequence[Job]) -> None:
-        """Set jobs aside with their `error`: dead jobs are not leased. Another run continues with what the run of a dead job
-        has collected."""
+    async def set_dead(self, jobs: Sequence[Job], effects: Mapping[str, DeadJobEffect] = NO_EFFECTS) -> None:
+        """Set jobs aside with their `error`: dead jobs are not leased. `effects` by kind happen in the same transaction."""
         params = [_lease_params(job) | {"error": job.error, "never": NEVER} for job in jobs]
-        runs = [job for job in jobs if kind_of(job.kind) == run_commits.JOB_KIND]
-        inboxes = await self._engine.read(_inboxes_of, runs) if runs else ()
-        await self._engine.write(ScriptCommand(lambda: _set_dead(params, runs), inboxes))
+        inboxes = frozenset[RecipientKey]()
+        for kind, effect in effects.items():
+            if affected := [job.id for job in jobs if kind_of(job.kind) == kind]:
+                inboxes |= await self._engine.read(effect.recipients, affected)
+        await self._engine.write(ScriptCommand(lambda: _set_dead(params, jobs, effects), inboxes))
 
     @write()
     def cancel(self, ids: Sequence[str]) -> Script[frozenset[str]]:
@@ -143,23 +153,13 @@ class Jobs(StoreTable):
         return counts
 
 
-def _inboxes_of(runs: Sequence[Job]) -> Script[frozenset[RecipientKey]]:
-    """Return the recipients of the runs of jobs."""
-    found = yield Statement("runs_find", {"ids": columns.to_json([job.id for job in runs])})
-    return frozenset((run.tenant, run.recipient) for run in map(run_commits.stored_run, found))
-
-
-def _set_dead(params: Sequence[Params], runs: Sequence[Job]) -> Script[None]:
+def _set_dead(params: Sequence[Params], jobs: Sequence[Job], effects: Mapping[str, DeadJobEffect]) -> Script[None]:
     yield Statement("job_set_dead", many=params)
-    for job in runs:
-        # Not dead: its lease was lost, and another process continues the run.
-        if (yield Statement("job_find_dead", {"tenant": job.tenant, "id": job.id})):
-            # Let another run close what the run of a dead job has collected.
-            run = job.id
-            try:
-                yield from run_commits.leave_digests([run], is_dead=True)
-            except msgspec.DecodeError:  # a state that this build cannot read: the next run opens a digest
-                yield Statement("run_counters_delete", {"run": run})
+    for job in jobs:
+        effect = effects.get(kind_of(job.kind))
+        # Not dead: its lease was lost, and another process continues.
+        if effect is not None and (yield Statement("job_find_dead", {"tenant": job.tenant, "id": job.id})):
+            yield from effect.script(job.id)
 
 
 def _lease_params(job: Job) -> dict[str, object]:

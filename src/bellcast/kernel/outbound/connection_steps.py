@@ -14,8 +14,8 @@ import msgspec
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.outbound.connection_tests import TestReport, TestStep
 from bellcast.kernel.outbound.guard import AddressGuard
+from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.kernel.outbound.resolver import Resolver
-from bellcast.providers.types import DeliveryError
 
 # Limit for all steps together: an operator waits for them.
 TIMEOUT_SECONDS = 15.0

@@ -4,6 +4,11 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from bellcast.kernel.validation import storable
+
+# Maximum characters of a vendor's response in an AcceptedMessage or a DeliveryError.
+MAX_RESPONSE = 500
+
 
 class Response(Struct, frozen=True):
     """The response of another server."""
@@ -27,3 +32,32 @@ class Http(Protocol):
     ) -> Response: ...
 
     async def close(self) -> None: ...
+
+
+class DeliveryError(Exception):
+    """The provider did not accept the message.
+
+    After a temporary error, the next provider is tried, and all again later, not before `retry_after` seconds. After a
+    permanent error, the message has failed. `is_bounce`: the address is bad, and is then suppressed. `is_timeout`: no response
+    came in time."""
+
+    def __init__(
+        self,
+        response: str,
+        *,
+        code: str | None = None,
+        is_temporary: bool,
+        is_bounce: bool = False,
+        is_timeout: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        self.response = storable(response)
+        self.code = None if code is None else storable(code)
+        super().__init__(self.response)
+        self.is_temporary = is_temporary
+        self.is_bounce = is_bounce
+        self.is_timeout = is_timeout
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.response}" if self.code else self.response

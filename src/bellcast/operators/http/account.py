@@ -14,6 +14,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller
 from bellcast.operators import console_sessions, passwords, totp
 from bellcast.operators.console_sessions import ConsoleSessions, SignedIn
+from bellcast.operators.oidc_sign_in import OidcSignIn
 from bellcast.operators.store import Operators
 from bellcast.operators.types import SCOPES_OF_ROLE, Operator, Role
 from bellcast.rest import audit, context, guards
@@ -120,7 +121,7 @@ class Account(OperatorItem, frozen=True, kw_only=True):
 )
 async def setup_state(request: ApiRequest) -> ASGIApp:
     """Read whether the console must be set up, and how operators sign in."""
-    oidc = context.of(request).oidc
+    oidc = context.of(request).find(OidcSignIn)
     return responses.json(SetupState(await sessions(request).is_setup_needed(), None if oidc is None else oidc.name))
 
 
@@ -276,7 +277,7 @@ async def end_mfa(request: ApiRequest) -> ASGIApp:
 
 
 def sessions(request: ApiRequest) -> ConsoleSessions:
-    console = context.of(request).console
+    console = context.of(request).find(ConsoleSessions)
     if console is None:
         raise NotFound("The console is turned off: BELLCAST_CONSOLE=off.")
     return console

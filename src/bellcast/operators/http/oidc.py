@@ -139,7 +139,7 @@ def _root(request: ApiRequest) -> str:
 
 def _sign_in(request: ApiRequest) -> OidcSignIn:
     console_session.sessions(request)
-    sign_in = context.of(request).oidc
+    sign_in = context.of(request).find(OidcSignIn)
     if sign_in is None:
         raise NotFound("No identity provider is configured: set BELLCAST_OIDC_ISSUER.")
     return sign_in

@@ -128,7 +128,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
 
 def _passkeys(request: ApiRequest) -> Passkeys:
     console_session.sessions(request)
-    found = context.of(request).passkeys
+    found = context.of(request).find(Passkeys)
     if found is None:
         raise NotFound("The console is turned off: BELLCAST_CONSOLE=off.")
     return found

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from bellcast.channels.catalog import PREFERENCES, TYPES, NotificationType
+from bellcast.channels.catalog import PREFERENCES, TYPES, Catalog, NotificationType
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
+from bellcast.inbox.http import session
 from bellcast.inbox.types.notifications import GENERAL
 from bellcast.kernel import local_times, times, validation
 from bellcast.kernel.errors import FieldError, Invalid, NotFound, Unavailable
@@ -16,18 +17,19 @@ from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
 from bellcast.kernel.limits import Limits
+from bellcast.preferences import changes
 from bellcast.preferences.decision import Layers
 from bellcast.preferences.effective import EffectiveType, effective
 from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import NO_PREFERENCES, NO_RULES, Preferences, QuietHours, TypeRules, merge_patch
-from bellcast.recipients import recipients as recipient_actions
 from bellcast.recipients.http import recipients
-from bellcast.rest import context, guards, objects, tenants
+from bellcast.rest import context, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows.definitions import MAX_KEY
+from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 EXAMPLE = {
     "channels": {"sms": False},
@@ -75,7 +77,7 @@ async def read_own(request: ApiRequest) -> ASGIApp:
     """Read the recipient's own preferences.
 
     `effective` is the result of all levels, `inherited` are the defaults of the tenant and the project."""
-    return await _shown(request, *await guards.recipient(request))
+    return await _shown(request, *await session.recipient(request))
 
 
 @operation(
@@ -92,7 +94,7 @@ async def replace_own(request: ApiRequest) -> ASGIApp:
     """Replace the recipient's own preferences."""
     document = await read_document(request)
     # After the body, because the session may be revoked while it arrives.
-    return await _write(request, document, *await guards.recipient(request), merge=False)
+    return await _write(request, document, *await session.recipient(request), merge=False)
 
 
 @operation(
@@ -111,7 +113,7 @@ async def change_own(request: ApiRequest) -> ASGIApp:
     A merge patch (RFC 7396): null removes a field, so that the default of the tenant or project applies."""
     document = await read_document(request)
     # After the body, because the session may be revoked while it arrives.
-    return await _write(request, document, *await guards.recipient(request), merge=True)
+    return await _write(request, document, *await session.recipient(request), merge=True)
 
 
 @operation(
@@ -239,7 +241,7 @@ async def _shown(request: ApiRequest, tenant: str, key: str) -> ASGIApp:
 
 
 async def with_effective(ctx: ApiContext, tenant: str, own: Preferences, updated_at: int | None) -> dict[str, Any]:
-    defaults, project = await ctx.catalog.preferences(tenant)
+    defaults, project = await ctx[Catalog].preferences(tenant)
     layers = Layers(recipient=own, tenant=defaults, project=project)
     inherited = merge_patch(msgspec.to_builtins(project), msgspec.to_builtins(defaults))
     switches = effective(layers, await types_of(ctx, tenant))
@@ -281,10 +283,10 @@ async def _write(request: ApiRequest, document: dict[str, Any], tenant: str, key
     if objects.is_dry_run(request):
         preferences, now = apply(stored), ctx.engines.clock.now()
     elif merge:
-        preferences, now = await recipient_actions.change_preferences(ctx.engines, tenant, key, apply)
+        preferences, now = await changes.change_preferences(ctx.engines, tenant, key, apply)
     else:
         preferences = apply(stored)
-        now = await recipient_actions.set_preferences(ctx.engines, tenant, key, preferences)
+        now = await changes.set_preferences(ctx.engines, tenant, key, preferences)
     return responses.json(await with_effective(ctx, tenant, preferences, now))
 
 
@@ -293,7 +295,7 @@ async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
     tenant = tenants.tenant_of_object(request, document)
     document.pop("tenant", None)
     documents, types = Documents(ctx.engines.db), await types_of(ctx, tenant)
-    for _ in range(recipient_actions.MAX_CHANGE_ROUNDS):
+    for _ in range(changes.MAX_CHANGE_ROUNDS):
         stored = await documents.get(PREFERENCES, tenant, DEFAULTS_KEY)
         before = None if stored is None else stored.body
         await check_workflows(ctx, tenant, document.get("workflows"), before)
@@ -329,7 +331,7 @@ async def _defaults_with_effective(
 ) -> dict[str, Any]:
     """Return the defaults that apply to the tenant, with the effective switches. Their owner is the tenant or the
     project."""
-    _, project = await ctx.catalog.preferences(tenant)
+    _, project = await ctx[Catalog].preferences(tenant)
     layers = Layers(project=own) if owner == PROJECT else Layers(tenant=own, project=project)
     switches = effective(layers, await types_of(ctx, tenant))
     added = {
@@ -374,7 +376,7 @@ async def check_workflows(ctx: ApiContext, tenant: str, switches: object, before
     for name, channels in switches.items():
         if channels is None or name in known or any(_name_errors("workflows", name, MAX_KEY)):
             continue
-        if await ctx.workflow_catalog.find(tenant, name) is None:
+        if await ctx[WorkflowCatalog].find(tenant, name) is None:
             errors.append(FieldError(f"workflows.{name}", "names an unknown workflow"))
         if len(errors) == SHOWN_UNKNOWN:
             break

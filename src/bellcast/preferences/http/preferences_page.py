@@ -7,6 +7,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from bellcast.channels import decision_inputs, links, preferences_link
+from bellcast.channels.catalog import Catalog
+from bellcast.channels.config import ChannelConfig
 from bellcast.channels.http import link_pages
 from bellcast.channels.preferences_link import PreferencesGrant
 from bellcast.inbox.types.notifications import GENERAL
@@ -15,6 +17,7 @@ from bellcast.kernel.errors import Invalid, NotFound
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.preferences import changes
 from bellcast.preferences.decision import Layers
 from bellcast.preferences.http import preferences, preferences_form
 from bellcast.preferences.http.preferences import EffectivePreferences
@@ -73,7 +76,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     await recipient_actions.put(ctx.engines, tenant, key, RecipientFields(), replace=False)
     now = ctx.engines.clock.now()
     grant = PreferencesGrant(tenant, key, now, now + int(times.seconds(body.ttl) * 1000))
-    base = (ctx.channels.public_url or "").rstrip("/")
+    base = (ctx[ChannelConfig].public_url or "").rstrip("/")
     url = preferences_link.url(base, ctx.project, grant)
     return responses.json(PreferencesLink(url), 201)
 
@@ -124,7 +127,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     def apply(before: bytes | None) -> Preferences:
         return preferences.apply_document(ctx, document, before, types, merge=True)
 
-    changed, now = await recipient_actions.change_preferences_by_link(ctx.engines, link_pages.recipient(grant), apply)
+    changed, now = await changes.change_preferences_by_link(ctx.engines, link_pages.recipient(grant), apply)
     return await _json(ctx, grant, changed, now)
 
 
@@ -151,7 +154,7 @@ async def save(request: ApiRequest) -> ASGIApp:
     def change(before: bytes | None) -> Preferences:
         return preferences_form.changed(preferences.decode(before), fields, rules)
 
-    changed, _ = await recipient_actions.change_preferences_by_link(ctx.engines, link_pages.recipient(grant), change)
+    changed, _ = await changes.change_preferences_by_link(ctx.engines, link_pages.recipient(grant), change)
     return await _page(request, grant, changed, rules, is_saved=True)
 
 
@@ -172,11 +175,11 @@ async def _page(
     request: ApiRequest, grant: PreferencesGrant, own: Preferences, types: Mapping[str, TypeRules], *, is_saved: bool
 ) -> ASGIApp:
     ctx = context.of(request)
-    defaults, project = await ctx.catalog.preferences(grant.tenant)
+    defaults, project = await ctx[Catalog].preferences(grant.tenant)
     layers = Layers(recipient=own, tenant=defaults, project=project)
     profiles = await Recipients(ctx.engines.db).profiles(grant.tenant, [grant.recipient])
     profile = profiles.get(grant.recipient) or Profile(key=grant.recipient)
-    tenant = await ctx.catalog.tenant(grant.tenant)
+    tenant = await ctx[Catalog].tenant(grant.tenant)
     brand, language = tenant.brand, link_pages.language(request, profile.locale, tenant.locale)
     texts = links.TEXTS[language]
     names = {type: rules.name_of(type) for type, rules in types.items()}

@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.outbound.port import Http
+from bellcast.kernel.outbound.port import DeliveryError, Http
 from bellcast.providers import credentials, vendor_api
-from bellcast.providers.types import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, ServerAddress
 from bellcast.providers.url import parse
 
 API = "https://api.push.apple.com"

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel import daemon_threads
-from bellcast.providers.types import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
+from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
 
 SCHEME = "apprise+"
 # Placeholder in the URL for the recipient's chat id, percent-encoded.

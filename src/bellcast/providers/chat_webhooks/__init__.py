@@ -5,9 +5,9 @@ from typing import Any
 
 from bellcast.channels.addresses import chat_vendor
 from bellcast.channels.types import ExternalChannel
-from bellcast.kernel.outbound.port import Http
+from bellcast.kernel.outbound.port import DeliveryError, Http
 from bellcast.providers import vendor_api
-from bellcast.providers.types import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
 
 # Maximum characters of one message.
 MAX_TEXT: Mapping[str, int] = {"slack": 40_000, "discord": 2000, "teams": 20_000}

@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.outbound.port import Http, Response
+from bellcast.kernel.outbound.port import DeliveryError, Http, Response
 from bellcast.providers import credentials, vendor_api
-from bellcast.providers.types import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, ServerAddress
 from bellcast.providers.url import VENDOR_HOST, ProviderURL, parse
 
 API = "https://fcm.googleapis.com"

@@ -17,15 +17,8 @@ from msgspec import Struct
 from bellcast.channels import addresses, email
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.errors import Unavailable
-from bellcast.providers.types import (
-    MAX_RESPONSE,
-    AcceptedMessage,
-    AddressKind,
-    Connect,
-    DeliveryError,
-    OutgoingMessage,
-    ServerAddress,
-)
+from bellcast.kernel.outbound.port import MAX_RESPONSE, DeliveryError
+from bellcast.providers.types import AcceptedMessage, AddressKind, Connect, OutgoingMessage, ServerAddress
 from bellcast.providers.url import ProviderURL, parse
 
 SUBMISSION_PORT = 587  # RFC 6409

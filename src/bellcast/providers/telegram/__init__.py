@@ -1,10 +1,10 @@
 """Chat messages through Telegram's Bot API."""
 
 from bellcast.channels.types import ExternalChannel
-from bellcast.kernel.outbound.port import Http, Response
+from bellcast.kernel.outbound.port import DeliveryError, Http, Response
 from bellcast.kernel.retries import is_temporary
 from bellcast.providers import vendor_api
-from bellcast.providers.types import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, ServerAddress
 from bellcast.providers.url import parse
 
 API = "https://api.telegram.org"

@@ -5,14 +5,12 @@ import hmac
 from collections.abc import Mapping
 
 from bellcast.channels.types import ExternalChannel, State
-from bellcast.kernel.outbound.port import Http
+from bellcast.kernel.outbound.port import MAX_RESPONSE, DeliveryError, Http
 from bellcast.providers import vendor_api
 from bellcast.providers.opt_out import opt_out
 from bellcast.providers.types import (
-    MAX_RESPONSE,
     AcceptedMessage,
     AddressKind,
-    DeliveryError,
     OptOut,
     OutgoingMessage,
     Receipt,

@@ -7,9 +7,9 @@ import msgspec
 from bellcast.channels.push import PushTarget
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.outbound.port import Http
+from bellcast.kernel.outbound.port import DeliveryError, Http
 from bellcast.providers import vendor_api
-from bellcast.providers.types import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
 from bellcast.providers.webpush.encryption import MAX_PAYLOAD, encrypt
 from bellcast.providers.webpush.vapid import VapidKey
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from bellcast.channels import push
 from bellcast.channels.addresses import MAX_ADDRESS
+from bellcast.inbox.http import session
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError, Invalid, NotFound
 from bellcast.kernel.http import request_body, responses
@@ -14,7 +15,7 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
 from bellcast.recipients.http import recipients
 from bellcast.recipients.store.push_endpoints import PushEndpoint, PushEndpoints, PushKind
-from bellcast.rest import context, guards, objects, tenants
+from bellcast.rest import context, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
@@ -95,7 +96,7 @@ async def register(request: ApiRequest) -> ASGIApp:
     run returns an empty id unless this recipient already has the endpoint."""
     body = await request_body.body(request, REGISTRATION)
     # After the body, because the session may be revoked while it arrives.
-    return await _register(request, body, *await guards.recipient(request))
+    return await _register(request, body, *await session.recipient(request))
 
 
 @operation(
@@ -107,7 +108,7 @@ async def register(request: ApiRequest) -> ASGIApp:
 )
 async def page(request: ApiRequest) -> ASGIApp:
     """List the recipient's push endpoints."""
-    return await _page(request, *await guards.recipient(request))
+    return await _page(request, *await session.recipient(request))
 
 
 @operation(
@@ -119,7 +120,7 @@ async def page(request: ApiRequest) -> ASGIApp:
 )
 async def public_key(request: ApiRequest) -> ASGIApp:
     """Read the key that a browser's subscription needs."""
-    await guards.recipient(request)
+    await session.recipient(request)
     return responses.json(PushPublicKey(context.of(request).push_key()))
 
 
@@ -133,7 +134,7 @@ async def public_key(request: ApiRequest) -> ASGIApp:
 )
 async def delete(request: ApiRequest) -> ASGIApp:
     """Delete a push endpoint."""
-    return await _delete(request, *await guards.recipient(request))
+    return await _delete(request, *await session.recipient(request))
 
 
 @operation(

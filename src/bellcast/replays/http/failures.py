@@ -16,7 +16,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.operators.types import ROLES
 from bellcast.replays.causes import cause_of
-from bellcast.replays.failures import CauseGroup, FailureFilter, webhook_of
+from bellcast.replays.failures import CauseGroup, FailureFilter, Failures, webhook_of
 from bellcast.replays.types import FailureKind, StoredFailure
 from bellcast.rest import context, tenant_pages, tenants, viewers
 from bellcast.rest.operations import operation
@@ -121,7 +121,7 @@ async def failure_page(request: ApiRequest) -> ASGIApp:
     Messages that failed or bounced, failed runs and dead jobs, by descending id: the newest first. The filters can be
     combined."""
     query = request_body.query(request, FailuresQuery)
-    named, failures = tenant_pages.tenants_of(request, query.tenant), context.of(request).failures
+    named, failures = tenant_pages.tenants_of(request, query.tenant), context.of(request)[Failures]
     found = await failures.page(named, query.wanted, list_positions.failure_id(query.after), query.limit)
 
     async def count(limit: int) -> ListTotal:
@@ -156,7 +156,7 @@ async def causes(request: ApiRequest) -> ASGIApp:
     step or the job, without addresses, ids and long numbers."""
     query = request_body.query(request, CausesQuery)
     named = tenant_pages.tenants_of(request, query.tenant)
-    report = await context.of(request).failures.causes(named, query.wanted)
+    report = await context.of(request)[Failures].causes(named, query.wanted)
     total = ListTotal(report.total, report.is_exact)
     listed = CausePage(causes=[_cause(group) for group in report.groups], total=total)
     return responses.json(viewers.page_for(request, listed))

@@ -20,7 +20,7 @@ from bellcast.kernel.times import Moment
 from bellcast.operators.types import ONE_BY_ONE, ROLES
 from bellcast.replays.failures import FailureFilter
 from bellcast.replays.http.failures import FIELDS
-from bellcast.replays.replays import MAX_REPLAY_IDS, FoundReplay, Replay, ReplayState, RetryCount
+from bellcast.replays.replays import MAX_REPLAY_IDS, FoundReplay, Replay, ReplayRunner, ReplayState, RetryCount
 from bellcast.replays.types import FailureKind, ReplayQuery
 from bellcast.rest import audit, context, guards, objects, tenant_pages, tenants
 from bellcast.rest.operations import operation
@@ -134,7 +134,7 @@ async def start(request: ApiRequest) -> ASGIApp:
     Retries messages that failed or bounced, failed runs and dead jobs: those with the given ids, or all current
     failures that match a filter. A dry run counts them. The replay runs in the background and survives a restart; each
     failure is retried at most once. Ten replays of a tenant can run at a time."""
-    replays = context.of(request).replays
+    replays = context.of(request)[ReplayRunner]
     body = await request_body.body(request, START)
     tenant = tenants.single_tenant(request, body.tenant)
     guards.require_one(request, is_one=body.ids is not None and len(body.ids) == 1)
@@ -168,7 +168,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     """List replays.
 
     The last 100 of a tenant, newest first. With `?tenant=*`, those of all tenants."""
-    query, replays = request_body.query(request, ReplaysQuery), context.of(request).replays
+    query, replays = request_body.query(request, ReplaysQuery), context.of(request)[ReplayRunner]
     tenant = tenant_pages.tenant_of(request, query.tenant)
     wanted = ReplayQuery(
         tenant=tenant,
@@ -201,7 +201,7 @@ async def read(request: ApiRequest) -> ASGIApp:
 
     Keys with the scope `manage`, which starts replays, may read it too."""
     tenant, id = tenants.single_tenant(request), request_body.path(request, "id")
-    replay = await context.of(request).replays.get(tenant, id)
+    replay = await context.of(request)[ReplayRunner].get(tenant, id)
     if replay is None:
         raise NotFound(UNKNOWN)
     return responses.json(_replay(tenant, id, replay))
@@ -221,7 +221,7 @@ async def cancel(request: ApiRequest) -> ASGIApp:
     """Cancel a replay.
 
     After the response, nothing more is retried. Retries are not undone."""
-    cancelled = await context.of(request).replays.cancel(
+    cancelled = await context.of(request)[ReplayRunner].cancel(
         tenants.single_tenant(request), request_body.path(request, "id")
     )
     if cancelled is None:

@@ -19,7 +19,8 @@ from bellcast.workflows import schedule_times, workflow_catalog
 from bellcast.workflows.event_reactions import SOURCES
 from bellcast.workflows.event_source import EventSource
 from bellcast.workflows.schedule_times import StoredSchedule
-from bellcast.workflows.schedules import SCHEDULES
+from bellcast.workflows.schedules import Schedules
+from bellcast.workflows.types.runs import SCHEDULES
 from bellcast.workflows.workflow_catalog import WORKFLOWS
 
 # Objects per read of a search. A template has at most 256 KiB.
@@ -120,7 +121,7 @@ async def _has_fired(ctx: ApiContext, tenant: str, document: Document) -> bool:
     world = schedule_times.world_times(schedule) if schedule.is_generated else None
     if world is None or world[1] > ctx.engines.clock.now():
         return False
-    found = await ctx.schedules.find(tenant, document.key)
+    found = await ctx[Schedules].find(tenant, document.key)
     return found is None or found[1].until >= world[1]
 
 

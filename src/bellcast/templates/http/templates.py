@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from bellcast.channels.catalog import Catalog
 from bellcast.channels.http.messages import HTML_HEADERS
-from bellcast.channels.previews import Subject
+from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import BASE_LAYOUT, ExternalChannel
 from bellcast.documents.types import PROJECT
@@ -132,14 +133,14 @@ async def _layout_problem(ctx: ApiContext, tenant: str, name: str, key: str) -> 
     found = await objects.find(KIND, ctx, tenant, name)
     if found is None:
         return f"there is no template {name[: objects.MAX_KEY]!r}: expected {BASE_LAYOUT}, null or a template"
-    await ctx.catalog.compile(found[0].body)
+    await ctx[Catalog].compile(found[0].body)
     return layouts.problem_of(request_body.decoder(Template).decode(found[0].body), name)
 
 
 async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.BrokenUses | None:
     """Return the uses of a template as a layout, if it is no longer one in a language in which it was."""
     for body in (before, after):
-        await ctx.catalog.compile(body)
+        await ctx[Catalog].compile(body)
     old, new = (request_body.decoder(Template).decode(body) for body in (before, after))
     for locale in ("", *old.translations, *new.translations):
         if layouts.is_usable(old, locale) and not layouts.is_usable(new, locale):
@@ -232,7 +233,7 @@ async def preview(request: ApiRequest) -> ASGIApp:
     stored, within the limits of a write. With `?tenant=`, the tenant's overrides and its `brand` apply."""
     request_body.query(request, DryRunQuery)  # nothing is written in any case
     subject = await _subject_of(request, await request_body.json_text(request))
-    parts, missing = await context.of(request).previews.preview(subject)
+    parts, missing = await context.of(request)[Previews].preview(subject)
     warnings = _warnings(subject.template)
     return responses.json({"missing": missing} | ({"warnings": warnings} if warnings else {}) | parts)
 
@@ -298,7 +299,7 @@ async def test(request: ApiRequest) -> ASGIApp:
     ctx, body = context.of(request), await request_body.body(request, TEST)
     engines = ctx.engines
     subject = await _subject(request, body.to, body.data)
-    message = await ctx.previews.message(subject, body.channel, engines.new_id(subject.now))
+    message = await ctx[Previews].message(subject, body.channel, engines.new_id(subject.now))
     if objects.is_dry_run(request):
         return responses.json(TestMessage(None))
     await Messages(engines.db).add([message])
@@ -307,7 +308,7 @@ async def test(request: ApiRequest) -> ASGIApp:
 
 
 async def _html(request: ApiRequest, subject: Subject) -> ASGIApp:
-    parts, _ = await context.of(request).previews.preview(subject)
+    parts, _ = await context.of(request)[Previews].preview(subject)
     text = parts.get("email", {}).get("html")
     if not text:
         raise Conflict("Only e-mail templates are available in this form.")
@@ -333,7 +334,7 @@ async def _subject(
     if values is not None:
         template = await _with_values(ctx, tenant, key, values)
     elif (found := await objects.find(KIND, ctx, tenant, key)) is not None:
-        await ctx.catalog.compile(found[0].body)
+        await ctx[Catalog].compile(found[0].body)
         template = request_body.decoder(Template).decode(found[0].body)
     else:
         raise NotFound("There is no template with this key.")
@@ -350,7 +351,7 @@ async def _with_values(ctx: ApiContext, tenant: str, key: str, values: Template)
     base = None if tenant == PROJECT else await objects.find(KIND, ctx, PROJECT, key)
     if base is None:
         return values
-    await ctx.catalog.compile(base[0].body)
+    await ctx[Catalog].compile(base[0].body)
     return request_body.decoder(Template).decode(base[0].body).overridden_by(values)
 
 

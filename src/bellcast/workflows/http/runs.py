@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, UnsetType
 
+from bellcast.channels.store.fanouts import Fanouts
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ListTotal
@@ -25,6 +26,7 @@ from bellcast.workflows.store import runs as runs_store
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import RunStatus, StepStatus, StoredRun
+from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 UNKNOWN = "There is no run with this id."
 # The event for webhooks when a run is cancelled.
@@ -122,7 +124,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     listed = [await outside(request, run) async for run in engines.pace.each(found.items)]
     result = resource.answer(RunPage, "runs", runs_store.LIST, query.tenant, found.of(listed))
     if query.trigger is not None:
-        fanout = await store.fanout(query.trigger)
+        fanout = await Fanouts(engines.db).get(query.trigger)
         tenant = tenants.single_tenant(request)
         is_running = fanout is not None and fanout.tenant == tenant and fanout.state == "running"
         counts = await store.counts(tenant, query.trigger)
@@ -206,7 +208,7 @@ async def _find(request: ApiRequest) -> StoredRun:
 
 async def outside(request: ApiRequest, run: StoredRun) -> RunDetails:
     """Return a run as clients see it, with all steps of its definition."""
-    definition = await context.of(request).workflow_catalog.definition(run.owner, run.workflow, run.version)
+    definition = await context.of(request)[WorkflowCatalog].definition(run.owner, run.workflow, run.version)
     state = runs.decode(run.body)
     steps = []
     for one in definition.ordered:

@@ -21,7 +21,10 @@ from bellcast.rest.resource import DryRunQuery, ObjectsQuery
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates.http import templates
 from bellcast.workflows import schedule_times, schedules
+from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
+from bellcast.workflows.schedules import Schedules
+from bellcast.workflows.types.runs import SCHEDULES
 
 UNKNOWN = "There is no schedule with this key."
 READ_ADDS = {*ADDED, "next_at", "last_at", "last_error"}
@@ -76,11 +79,11 @@ async def page(request: ApiRequest) -> ASGIApp:
 
     By key. With `?tenant=*`, those of all tenants, by tenant and key."""
     ctx, query = context.of(request), request_body.query(request, ObjectsQuery)
-    found, following = await objects.own_page(request, schedules.SCHEDULES, query)
+    found, following = await objects.own_page(request, SCHEDULES, query)
     shown = [
-        await ctx.schedules.shown(document.key, tenant, *schedule)
+        await ctx[Schedules].shown(document.key, tenant, *schedule)
         for document, tenant in found
-        if (schedule := await ctx.schedules.find(tenant, document.key)) is not None
+        if (schedule := await ctx[Schedules].find(tenant, document.key)) is not None
     ]
     return responses.json({"schedules": shown, "next": following})
 
@@ -122,13 +125,13 @@ async def write(request: ApiRequest) -> ASGIApp:
     sent = request_body.plain_json(await request_body.json_text(request))
     tenant, value = definition_body.split(request, sent, READ_ADDS)
     schedule = request_body.json(msgspec.json.encode(value), SCHEDULE, ctx)
-    await ctx.schedules.check_references(tenant, schedule)
+    await ctx[Schedules].check_references(tenant, schedule)
     if errors := await templates.errors_of_send(ctx, tenant, schedule.notification or {}, "notification"):
         raise Invalid.fields(errors)
     if objects.is_dry_run(request):
         progress = schedules.new_progress(schedule, ctx.engines.clock.now())
-        return responses.json(await ctx.schedules.shown(key, tenant, schedule, progress))
-    is_new = await ctx.schedules.put(tenant, key, schedule)
+        return responses.json(await ctx[Schedules].shown(key, tenant, schedule, progress))
+    is_new = await ctx[Schedules].put(tenant, key, schedule)
     return responses.json(await _shown(ctx, tenant, key), 201 if is_new else 200)
 
 
@@ -145,7 +148,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
     """Delete a schedule.
 
     It no longer fires."""
-    if not await context.of(request).schedules.delete(tenants.single_tenant(request), objects.restricted_key(request)):
+    if not await context.of(request)[Schedules].delete(tenants.single_tenant(request), objects.restricted_key(request)):
         raise NotFound(UNKNOWN)
     return responses.empty()
 
@@ -167,8 +170,8 @@ async def run(request: ApiRequest) -> ASGIApp:
     schedule, _ = await _find(ctx, tenant, key)
     if objects.is_dry_run(request):
         limit = notifications.plan_limit(request, None)
-        return responses.json(notifications.plan_of(*await ctx.schedule_firing.plan_firing(tenant, schedule, limit)))
-    return responses.complete(202, await ctx.schedule_firing.fire(tenant, schedule, None))
+        return responses.json(notifications.plan_of(*await ctx[ScheduleFiring].plan_firing(tenant, schedule, limit)))
+    return responses.complete(202, await ctx[ScheduleFiring].fire(tenant, schedule, None))
 
 
 @operation(
@@ -187,12 +190,12 @@ async def following(request: ApiRequest) -> ASGIApp:
     ctx, tenant, key = context.of(request), tenants.single_tenant(request), objects.restricted_key(request)
     schedule, _ = await _find(ctx, tenant, key)
     count = request_body.query(request, CountQuery).count
-    found = await ctx.schedules.times_after(tenant, schedule, ctx.engines.clock.now(), count)
+    found = await ctx[Schedules].times_after(tenant, schedule, ctx.engines.clock.now(), count)
     return responses.json(ScheduleTimes([times.to_rfc3339(one) for one in found]))
 
 
 async def _find(ctx: ApiContext, tenant: str, key: str) -> tuple[StoredSchedule, ScheduleProgress]:
-    found = await ctx.schedules.find(tenant, key)
+    found = await ctx[Schedules].find(tenant, key)
     if found is None:
         raise NotFound(UNKNOWN)
     return found
@@ -200,7 +203,7 @@ async def _find(ctx: ApiContext, tenant: str, key: str) -> tuple[StoredSchedule,
 
 async def _shown(ctx: ApiContext, tenant: str, key: str) -> dict[str, object]:
     schedule, progress = await _find(ctx, tenant, key)
-    return await ctx.schedules.shown(key, tenant, schedule, progress)
+    return await ctx[Schedules].shown(key, tenant, schedule, progress)
 
 
 def _check(schedule: Schedule, ctx: ApiContext) -> None:

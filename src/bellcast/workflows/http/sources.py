@@ -8,7 +8,9 @@ from bellcast.rest import objects
 from bellcast.rest.context import ApiContext
 from bellcast.templates.http import templates
 from bellcast.workflows import event_source
+from bellcast.workflows.event_reactions import Sources
 from bellcast.workflows.event_source import EventSource
+from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 
 def _check(value: EventSource, ctx: ApiContext) -> None:
@@ -18,13 +20,13 @@ def _check(value: EventSource, ctx: ApiContext) -> None:
 async def _reference_errors(value: EventSource, ctx: ApiContext, tenant: str, key: str) -> list[FieldError]:
     if value.notification is not None:
         return await templates.errors_of_send(ctx, tenant, value.notification, "notification")
-    if value.workflow is None or await ctx.workflow_catalog.find(tenant, value.workflow) is not None:
+    if value.workflow is None or await ctx[WorkflowCatalog].find(tenant, value.workflow) is not None:
         return []
     return [FieldError("workflow", f"names an unknown workflow {value.workflow[: objects.MAX_KEY]!r}")]
 
 
 async def _describe(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-    found = await ctx.sources.last_errors(tenant, keys)
+    found = await ctx[Sources].last_errors(tenant, keys)
     return {key: {"last_error": error} for key, error in found.items()}
 
 
@@ -43,6 +45,6 @@ KIND = objects.Kind(
     stand_ins={"event": "x"},
     added={"last_error": str | None},
     describe=_describe,
-    changed=lambda ctx: ctx.sources.forget(),
+    changed=lambda ctx: ctx[Sources].forget(),
 )
 HANDLERS = objects.operations(KIND)

@@ -26,9 +26,10 @@ from bellcast.rest.resource import DryRunQuery, ObjectsQuery
 from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows import triggers, workflow_catalog
 from bellcast.workflows.http.runs import CANCELLED
+from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
-from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS
+from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS, WorkflowCatalog
 
 # Maximum versions in a list, newest first.
 MAX_VERSIONS = 1000
@@ -157,7 +158,7 @@ async def read(request: ApiRequest) -> ASGIApp:
 
     The current version, or that of `?version=`. With `?tenant=`, the one that applies there."""
     ctx = context.of(request)
-    found = await ctx.workflow_catalog.latest(tenants.single_tenant(request), objects.restricted_key(request))
+    found = await ctx[WorkflowCatalog].latest(tenants.single_tenant(request), objects.restricted_key(request))
     if found is None:
         raise NotFound(UNKNOWN)
     version = request_body.query(request, VersionQuery).version
@@ -184,7 +185,7 @@ async def versions(request: ApiRequest) -> ASGIApp:
 
     Newest first."""
     ctx = context.of(request)
-    found = await ctx.workflow_catalog.get(tenants.single_tenant(request), objects.restricted_key(request))
+    found = await ctx[WorkflowCatalog].get(tenants.single_tenant(request), objects.restricted_key(request))
     stored = await Runs(ctx.engines.db).versions(found.owner, found.key, MAX_VERSIONS)
     infos = [WorkflowVersionInfo(one.version, times.to_rfc3339(one.created_at)) for one in stored]
     return responses.json(WorkflowVersions(infos))
@@ -213,7 +214,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     tenant, value, yaml = await definition_body.read(request, READ_ADDS)
     try:
         validation.check(validation.data("", value, definition_body.MAX_BYTES))
-        await ctx.workflow_catalog.check(tenant, key, value)
+        await ctx[WorkflowCatalog].check(tenant, key, value)
         # Raise Invalid for URLs of steps that must not be used. Those of templates are checked when a step calls them.
         urls = {
             f"{path}.url": step["url"]
@@ -228,12 +229,12 @@ async def write(request: ApiRequest) -> ASGIApp:
     replaced: Document | UnsetType | None = UNSET
     if entity_tags.is_conditional(request):
         replaced = await Documents(ctx.engines.db).get(WORKFLOWS, tenant, key)
-        found = await ctx.workflow_catalog.latest(tenant, key)
+        found = await ctx[WorkflowCatalog].latest(tenant, key)
         entity_tags.check(request, None if found is None else entity_tags.tag_of(found.outside))
     if plans:
-        return responses.json((await ctx.workflow_catalog.plan(tenant, key, value)).outside)
+        return responses.json((await ctx[WorkflowCatalog].plan(tenant, key, value)).outside)
     before = await _own(request, tenant, key)
-    workflow, is_new = await ctx.workflow_catalog.put(tenant, key, value, replaces=replaced)
+    workflow, is_new = await ctx[WorkflowCatalog].put(tenant, key, value, replaces=replaced)
     audit.note_changes(request, before, workflow.outside)
     return responses.json(workflow.outside, 201 if is_new else 200)
 
@@ -244,7 +245,7 @@ async def _own(request: ApiRequest, owner: str, key: str) -> dict[str, Any]:
     if not audit.is_by_operator(request):
         return {}
     with contextlib.suppress(NotFound):
-        found = await context.of(request).workflow_catalog.get(owner, key)
+        found = await context.of(request)[WorkflowCatalog].get(owner, key)
         return found.outside if found.owner == owner else {}
     return {}
 
@@ -269,7 +270,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     body = await request_body.body(request, CHANGE)
     owner = tenants.single_tenant(request, body.tenant)
     before = await _own(request, owner, key)
-    workflow = await ctx.workflow_catalog.change(owner, key, active=body.active, version=body.version)
+    workflow = await ctx[WorkflowCatalog].change(owner, key, active=body.active, version=body.version)
     audit.note_changes(request, before, workflow.outside if before else {})
     if workflow.current.active:
         ctx.engines.router.messages_added()  # its paused runs are due now
@@ -292,12 +293,12 @@ async def delete(request: ApiRequest) -> ASGIApp:
     Its current runs finish. With `?tenant=`, the tenant's override is deleted."""
     ctx, key, owner = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
     before = await _own(request, owner, key)
-    stored = await ctx.workflow_catalog.writable(owner, key)
+    stored = await ctx[WorkflowCatalog].writable(owner, key)
     if stored is None:
         raise NotFound(UNKNOWN)
     entity_tags.check(request, entity_tags.tag_of(workflow_catalog.stored(stored, owner).outside))
     replaced = stored if entity_tags.is_conditional(request) else UNSET
-    if not await ctx.workflow_catalog.delete(owner, key, replaces=replaced):
+    if not await ctx[WorkflowCatalog].delete(owner, key, replaces=replaced):
         raise NotFound(UNKNOWN)
     audit.note_changes(request, before, {})
     return responses.empty()
@@ -330,8 +331,8 @@ async def trigger(request: ApiRequest) -> ASGIApp:
     draft = _with_defaults(draft, tenants.single_tenant(request, draft.tenant), request)
     if objects.is_dry_run(request):
         limit = notifications.plan_limit(request, draft.to)
-        return responses.json(notifications.plan_of(*await ctx.schedules.plan(key, draft, limit)))
-    return responses.complete(202, await ctx.schedules.trigger(key, draft))
+        return responses.json(notifications.plan_of(*await ctx[Schedules].plan(key, draft, limit)))
+    return responses.complete(202, await ctx[Schedules].trigger(key, draft))
 
 
 def _with_defaults(draft: TriggerDraft, tenant: str, request: ApiRequest) -> TriggerDraft:
@@ -368,11 +369,11 @@ async def cancel(request: ApiRequest) -> ASGIApp:
     to = [body.to] if isinstance(body.to, str) else body.to
     db, now = ctx.engines.db, ctx.engines.clock.now()
     if objects.is_dry_run(request):
-        waiting = await ctx.schedules.cancel(tenant, key, body.cancel_key, to, is_dry_run=True)
+        waiting = await ctx[Schedules].cancel(tenant, key, body.cancel_key, to, is_dry_run=True)
         return responses.json(Cancelled(waiting + await Runs(db).count_by_key(tenant, key, body.cancel_key, to)))
     report = await ctx.engines.webhooks.report(tenant, CANCELLED)
     # Waiting triggers first: if one fires in the meantime, its runs are committed before runs are searched.
-    cancelled = await ctx.schedules.cancel(tenant, key, body.cancel_key, to)
+    cancelled = await ctx[Schedules].cancel(tenant, key, body.cancel_key, to)
     cancelled += await Runs(db).cancel_by_key(tenant, key, body.cancel_key, to, now, report)
     return responses.json(Cancelled(cancelled))
 

@@ -14,14 +14,18 @@ from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.batch import chunks
 from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
-from bellcast.kernel.db.commit.command import ListCommand, LockKey, WriteCommand
+from bellcast.kernel.db.commit.command import ListCommand, LockKey, RecipientKey, WriteCommand
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.events import Event
+from bellcast.kernel.jobs.store import DeadJobEffect
 from bellcast.kernel.jobs.types import FANOUT, NORMAL, Job, new_job_params
 from bellcast.webhooks import store as webhook_events
 from bellcast.workflows.types import runs as run_state
 from bellcast.workflows.types import step_counters
 from bellcast.workflows.types.runs import (
+    CANCEL_NAMES,
+    PROGRESS,
+    SCHEDULES,
     BegunPage,
     BegunRun,
     CounterKey,
@@ -45,8 +49,6 @@ RUN_COLUMNS = (
 
 # The kinds of the jobs of runs and of fan-outs; their ids and payloads are those of the run and the fan-out.
 JOB_KIND, FANOUT_JOB_KIND = "run", "fanout"
-# The kinds of the documents of schedules. The document of a cancel name has the key of its schedule as its body.
-SCHEDULES, PROGRESS, CANCEL_NAMES = "schedules", "schedule-progress", "schedule-cancel"
 
 # Random bits of a counter's first revision; a column has 63 bits.
 REVISION_BITS = 48
@@ -327,6 +329,22 @@ def _watch(items: Sequence[tuple[StoredRun, str]]) -> Script[None]:
 def find_counter(key: CounterKey) -> Script[StoredCounter | None]:
     found = yield Statement("counter_find", msgspec.structs.asdict(key))
     return StoredCounter(found[0][0].encode(), found[0][1], bool(found[0][2])) if found else None
+
+
+def _recipients_of(ids: Sequence[str]) -> Script[frozenset[RecipientKey]]:
+    found = yield Statement("runs_find", {"ids": columns.to_json(ids)})
+    return frozenset((run.tenant, run.recipient) for run in map(stored_run, found))
+
+
+def _leave_when_dead(id: str) -> Script[None]:
+    """Let another run close what a run whose job is dead has collected."""
+    try:
+        yield from leave_digests([id], is_dead=True)
+    except msgspec.DecodeError:  # a state that this build cannot read: the next run opens a digest
+        yield Statement("run_counters_delete", {"run": id})
+
+
+WHEN_DEAD = DeadJobEffect(_recipients_of, _leave_when_dead)
 
 
 def leave_digests(ids: Sequence[str], cancel_key: str | None = None, *, is_dead: bool = False) -> Script[None]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bellcast.channels.store import event_waits, fanouts, messages
+from bellcast.channels.store.fanouts import Fanouts
 from bellcast.inbox.store import claims
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import ScriptCommand
@@ -19,7 +20,6 @@ from bellcast.workflows.types.runs import (
     BegunPage,
     CounterKey,
     ItemTimes,
-    NewFanout,
     RunCommit,
     StoredCounter,
     StoredRun,
@@ -65,6 +65,11 @@ class Runs(StoreTable):
 
     page = pages(LIST)
 
+    async def workflow_of(self, id: str) -> str | None:
+        """Return the workflow of a run; None if there is no run of this id."""
+        run = await self.get(id)
+        return None if run is None else run.workflow
+
     @read
     def find(self, ids: Sequence[str]) -> Script[list[StoredRun]]:
         """Return runs by id, in any order; those that do not exist are absent."""
@@ -81,7 +86,7 @@ class Runs(StoreTable):
     async def cancel(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> int | None:
         """Cancel a run, or all runs of a trigger, with their messages that were not attempted. Return the number of
         cancelled runs; None if no run or trigger has this id."""
-        fanout = await self.fanout(id)
+        fanout = await Fanouts(self._engine).get(id)
         run = await self.get(id)
         owners = [one.tenant for one in (fanout, run) if one is not None]
         if not owners and not (await self.page(ListQuery(tenants=[tenant], filters={"trigger": id}, limit=1))).items:
@@ -164,16 +169,6 @@ class Runs(StoreTable):
         params = {"tenant": tenant, "recipient": recipient, "ids": columns.to_json(ids)}
         found = yield Statement("items_find", params)
         return {id: ItemTimes(*item) for id, *item in found}
-
-    @read
-    def fanout(self, id: str) -> Script[NewFanout | None]:
-        found = yield Statement("fanout_find", {"id": id})
-        return _fanout(found[0]) if found else None
-
-    @read
-    def fanout_states(self, ids: Sequence[str]) -> Script[dict[str, str]]:
-        """Return the states of fan-outs by id; those that do not exist are absent."""
-        return dict((yield Statement("fanout_states", {"ids": columns.to_json(ids)})))
 
     @read
     def waits(self, run: str) -> Script[dict[str, StoredWait]]:
@@ -287,22 +282,3 @@ def put_version(owner: str, workflow: str, body: bytes, now: int) -> Script[Work
 def _version(row: Row) -> WorkflowVersion:
     version, body, created_at = row
     return WorkflowVersion(version, body.encode(), created_at)
-
-
-def _fanout(row: Row) -> NewFanout:
-    id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded, seq = row
-    return NewFanout(
-        id=id,
-        tenant=tenant,
-        workflow=workflow,
-        owner=owner,
-        version=version,
-        audience=audience.encode(),
-        body=body.encode(),
-        cancel_key=cancel_key,
-        created_at=created_at,
-        position=position,
-        state=state,
-        excluded=fanouts.decode_keys(excluded),
-        seq=seq,
-    )

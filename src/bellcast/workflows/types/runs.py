@@ -1,6 +1,4 @@
-"""The state of a run: what each step did, and what the run waits for.
-
-Runs of workflows."""
+"""Runs of workflows: what each step did, what the run waits for, and what is stored with it."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -11,6 +9,11 @@ from msgspec import Struct
 from bellcast.inbox.types.sends import Claim, SendRequest
 from bellcast.kernel.jobs.types import Job
 from bellcast.webhooks.types import WebhookEvent
+
+# The kinds of the documents of schedules. The document of a cancel name has the key of its schedule as its body.
+SCHEDULES, PROGRESS, CANCEL_NAMES = "schedules", "schedule-progress", "schedule-cancel"
+# Prefix of the keys of the schedules of sends and triggers with `send_at`.
+GENERATED_PREFIX = "send-"
 
 RunStatus = Literal[
     "running",  # a step is due

@@ -16,6 +16,7 @@ from msgspec import Struct
 from bellcast.auth import origins
 from bellcast.console.pages import browser_files
 from bellcast.console.types import diagnoses
+from bellcast.inbox.http import session
 from bellcast.kernel import times
 from bellcast.kernel.errors import Forbidden, NotFound, TooLarge, TooMany, Unauthenticated
 from bellcast.kernel.events import SEPARATOR, LiveEvent
@@ -23,7 +24,7 @@ from bellcast.kernel.http import request_body, responses, served_file
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.served_file import ServedFile
-from bellcast.rest import context, guards
+from bellcast.rest import context
 from bellcast.rest.operations import operation
 
 # Tokens are far smaller.
@@ -175,7 +176,7 @@ async def ring(request: ApiRequest) -> ASGIApp:
     notifications. It is not stored: there is no notification, no message and no webhook. At most one a second for each
     recipient."""
     engines = context.of(request).engines
-    tenant, recipient = await guards.recipient(request)
+    tenant, recipient = await session.recipient(request)
     if engines.rates.take(SEPARATOR.join((TEST, tenant, recipient)), TESTS_PER_SECOND, engines.clock.now()):
         raise TooMany("Too many test events of this recipient.", retry_after=1)
     id = uuid4().hex

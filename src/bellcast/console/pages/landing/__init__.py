@@ -19,6 +19,7 @@ from bellcast.kernel.errors import BellcastError, Forbidden, NotFound, TooMany
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.rest import context
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
@@ -106,7 +107,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     if "json" in accepted and "html" not in accepted:
         status = "not ready" if reason else "ready"
         is_setup_needed = await _is_setup_needed(ctx)
-        console = None if ctx.console is None else "console/setup" if is_setup_needed else "console"
+        console = None if ctx.find(ConsoleSessions) is None else "console/setup" if is_setup_needed else "console"
         links = ("docs", "openapi.json", "errors", "check", console)
         return responses.json(Landing("Bellcast", __version__, status, *links, is_setup_needed), 200, HEADERS)
     is_trial = ctx.has_trial and _is_local(request.scope)
@@ -216,14 +217,15 @@ def _names_here(host: str) -> bool:
 
 async def _console_link(ctx: ApiContext) -> str:
     """Return the link to the console as HTML; empty without a console."""
-    if ctx.console is None:
+    if ctx.find(ConsoleSessions) is None:
         return ""
     return SETUP_LINK if await _is_setup_needed(ctx) else CONSOLE_LINK
 
 
 async def _is_setup_needed(ctx: ApiContext) -> bool:
+    sessions = ctx.find(ConsoleSessions)
     try:
-        return ctx.console is not None and await ctx.console.is_setup_needed()
+        return sessions is not None and await sessions.is_setup_needed()
     except BellcastError:  # the page shows that the store is unavailable
         return False
 

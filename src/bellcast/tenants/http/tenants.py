@@ -1,0 +1,267 @@
+"""REST operations of tenants."""
+
+import functools
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct, structs
+
+from bellcast.auth import tenant_bounds
+from bellcast.kernel import times, validation
+from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
+from bellcast.kernel.errors import FieldError, Forbidden, NotFound, PasswordRequired
+from bellcast.kernel.http import list_total, request_body, responses, time_range
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.identities import EVERY_TENANT, Caller
+from bellcast.kernel.times import Moment
+from bellcast.operators.types import ROLES
+from bellcast.recipients.types import TenantSummary
+from bellcast.rest import audit, context, guards, viewers
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+from bellcast.rest.tenants import key
+from bellcast.tenants import erasure
+from bellcast.tenants.store import Tenants
+from bellcast.tenants.types import Tenant
+
+
+class TenantFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fields of a tenant that the app can set."""
+
+    name: str | None = None
+    settings: dict[str, Any] = {}
+
+
+class TenantsQuery(Struct, frozen=True, kw_only=True):
+    """A page of tenants, ordered by key. `prefix` is the beginning of their keys. `from` and `to` filter by creation
+    time. With `tenant`, only this one; `*` means all."""
+
+    tenant: str | None = None
+    prefix: Annotated[str, Meta(max_length=200)] = ""
+    start: Moment | None = msgspec.field(default=None, name="from")
+    end: Moment | None = msgspec.field(default=None, name="to")
+    limit: ListLimit = 50
+    after: str | None = None
+
+
+class ListedTenant(Tenant, frozen=True, kw_only=True):
+    """A tenant with its number of recipients (at most 10,000), and what it sent today (UTC). With a daily budget, each recipient
+    counts; else each send, as in `GET /v1/stats/series`: `sends_today` is then a lower bound, and null if nothing was counted."""
+
+    recipients: int
+    sends_today: int | None
+
+
+class TenantPage(Struct, frozen=True):
+    """A page of tenants. Pass `next` as `after` for the following page, or `scanned_until`, if it is not null, to
+    search further. Only the first page has a `total`."""
+
+    tenants: list[ListedTenant]
+    next: str | None
+    scanned_until: str | None
+    total: ListTotal | None = None
+
+
+@operation(
+    "GET",
+    "/v1/tenants",
+    tag="Tenants",
+    required_scope="read",
+    roles=ROLES,
+    bound_by="handler",
+    query=TenantsQuery,
+    is_exported=True,
+    response_types={200: TenantPage},
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List tenants by key.
+
+    The default tenant is not listed."""
+    ctx, query = context.of(request), request_body.query(request, TenantsQuery)
+    engines = ctx.engines
+    named = _named(request, query)
+    created = time_range.created(query.start, query.end)
+    found, scanned_until = await _page(engines.db, query, created, named)
+    summaries = found[: query.limit]
+    # The sends of today are those of the daily budgets, else those of the statistics.
+    keys = [one.tenant.key or "" for one in summaries]
+    counted = {} if ctx.stats is None else await ctx.stats.sends_today(keys)
+    sends = {**counted, **await Tenants(ctx.engines.db).usage(ctx.engines.clock.now() // times.DAY_MS)}
+    shown = [
+        ListedTenant(
+            **structs.asdict(one.tenant), recipients=one.recipients, sends_today=sends.get(one.tenant.key or "")
+        )
+        for one in summaries
+    ]
+    has_next = len(found) > query.limit
+    is_counted = named is None and created == ANY_TIME
+    has_more = has_next or scanned_until is not None
+    count = functools.partial(_count, engines.db, query.prefix) if is_counted else None
+    total = await list_total.of_first_page(len(shown), query.after, has_next=has_more, count=count)
+    listed = TenantPage(shown, shown[-1].key if has_next else None, scanned_until, total)
+    return responses.json(viewers.page_for(request, listed))
+
+
+def _named(request: ApiRequest, query: TenantsQuery) -> tuple[str, ...] | None:
+    """Return the tenants that may be listed; None for all."""
+    bound = guards.caller(request).tenants
+    if query.tenant in (None, EVERY_TENANT):
+        return bound
+    if bound is not None:
+        tenant_bounds.check(bound, query.tenant)
+    return (query.tenant,)
+
+
+async def _count(db: Engine, prefix: str, limit: int) -> ListTotal:
+    return list_total.up_to(limit, await Tenants(db).count(prefix, limit + 1))
+
+
+async def _page(
+    db: Engine, query: TenantsQuery, created: CreatedRange, named: tuple[str, ...] | None
+) -> ListScan[TenantSummary]:
+    after, limit = query.after or "", query.limit + 1
+    if named is None and created == ANY_TIME:
+        return ListScan(await Tenants(db).page(query.prefix, after, limit), None)
+    if named is None:
+        return await Tenants(db).created_page(query.prefix, after, limit, created)
+    keys = sorted(key for key in named if key.startswith(query.prefix) and key > after)[:limit]
+    # For a complete key as prefix, the first match is the tenant with this key.
+    pages = [(await Tenants(db).created_page(key, "", 1, created)).rows for key in keys]
+    return ListScan([one for key, page in zip(keys, pages, strict=True) for one in page if one.tenant.key == key], None)
+
+
+@operation(
+    "GET",
+    "/v1/tenants/{key:str}",
+    tag="Tenants",
+    required_scope="read",
+    bound_by="path",
+    response_types={200: Tenant},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read a tenant."""
+    result = await Tenants(context.of(request).engines.db).get(key(request))
+    if result is None:
+        raise NotFound("There is no tenant with this key.")
+    return responses.json(result)
+
+
+@operation(
+    "PUT",
+    "/v1/tenants/{key:str}",
+    tag="Tenants",
+    required_scope="manage",
+    bound_by="path",
+    query=request_body.DryRunFlag,
+    body=TenantFields,
+    response_types={200: Tenant, 201: Tenant},
+    example={"name": "Acme Studios", "settings": {"plan": "team"}},
+    refusals=(PasswordRequired,),
+)
+async def write(request: ApiRequest) -> ASGIApp:
+    """Set a tenant's name and settings.
+
+    The request replaces the previous values. 201 when the tenant is new. You can use any names for settings except
+    `key` and `name`, which templates read from the tenant itself, and four with a meaning: `weight` (the tenant's share
+    when tenants compete, 1 by default), `sends_per_second`, `sends_per_day` (0: unlimited; a notification counts once per
+    recipient, an announcement counts once) and `retention_days` (0: forever). Without one of the last three, the server's
+    setting applies. Every server applies them within seconds. Callers that are restricted to tenants cannot change these
+    four; of the operators, only owners can change `retention_days`, because it deletes notifications. The texts
+    `timezone` and `locale` must be an IANA name and a language tag."""
+    ctx = context.of(request)
+    named = key(request)
+    fields = await request_body.body(request, FIELDS)
+    engines = ctx.engines
+    before = await Tenants(engines.db).get(named)
+    check = functools.partial(_check_rules, guards.caller(request), fields.settings)
+    check({} if before is None else before.settings)
+    if request_body.is_dry_run(request):
+        created_at = times.to_rfc3339(engines.clock.now()) if before is None else before.created_at
+        return responses.json(Tenant(key=named, name=fields.name, settings=fields.settings, created_at=created_at))
+    tenant, created = await Tenants(engines.db).put(
+        named, fields.name, fields.settings, engines.clock.now(), check=check
+    )
+    engines.router.forget()
+    after = {"name": tenant.name, "settings": tenant.settings}
+    audit.note_changes(request, {} if before is None else {"name": before.name, "settings": before.settings}, after)
+    return responses.json(tenant, 201 if created else 200)
+
+
+@operation(
+    "DELETE",
+    "/v1/tenants/{key:str}",
+    tag="Tenants",
+    required_scope="manage",
+    roles=("owner",),
+    is_sensitive=True,
+    response_types={204: None, 202: Tenant},
+    refusals=(NotFound,),
+)
+async def erase(request: ApiRequest) -> ASGIApp:
+    """Erase a tenant.
+
+    Deletes all its data: recipients, notifications, announcements, subscriptions. Its connections close, its sessions
+    end. 204 when all data is deleted. 202 after 5 seconds: a job continues, also after a restart. Until it ends, the tenant has
+    `erasing_since` and refuses sends and new recipients with 409. Then the tenant is not found."""
+    ctx = context.of(request)
+    left = await erasure.delete_tenant(ctx.engines, ctx.token_clock, key(request))
+    await ctx.pusher_apps.refresh()
+    return responses.empty() if left is None else responses.json(left, 202)
+
+
+def _check(fields: TenantFields, ctx: ApiContext) -> None:
+    limits = ctx.limits
+    validation.check(
+        validation.text("name", fields.name, limits.title),
+        validation.data("settings", fields.settings, limits.data),
+        _rules(fields.settings),
+        validation.locale("settings.locale", fields.settings.get("locale")),
+        validation.timezone("settings.timezone", fields.settings.get("timezone")),
+    )
+
+
+# One unit of work advances a tenant's virtual time by 1 / weight. With weights that differ by more than a factor of a
+# million, adding small steps to a large time loses precision, and with it the fairness among all tenants.
+MIN_WEIGHT, MAX_WEIGHT = 0.001, 1000
+
+WHOLE = ("sends_per_second", "sends_per_day", "retention_days")
+# Fields of the variable `tenant`, next to the settings.
+RESERVED = ("key", "name")
+
+
+def _rules(settings: dict[str, Any]) -> validation.FieldErrors:
+    for name in RESERVED:
+        if name in settings:
+            yield FieldError(f"settings.{name}", f"must be absent: templates read the tenant's own {name} by this name")
+    for name in WHOLE:
+        value = settings.get(name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31):
+            yield FieldError(f"settings.{name}", "must be a whole number, 0 or more")
+    weight = settings.get("weight")
+    if weight is not None and (
+        isinstance(weight, bool) or not isinstance(weight, int | float) or not MIN_WEIGHT <= weight <= MAX_WEIGHT
+    ):
+        yield FieldError("settings.weight", f"must be a number from {MIN_WEIGHT} to {MAX_WEIGHT}")
+
+
+def _check_rules(by: Caller, after: dict[str, Any], before: dict[str, Any]) -> None:
+    """Raise Forbidden if the caller may not change these settings: the limits protect the other tenants, and the
+    retention deletes notifications. Raise PasswordRequired for an owner who has not typed the password recently."""
+    changed = [name for name in ("weight", *WHOLE) if before.get(name) != after.get(name)]
+    if changed and by.tenants is not None:
+        raise Forbidden(f"Only callers that are not restricted to tenants may change {', '.join(changed)}.")
+    if "retention_days" not in changed:
+        return
+    if by.role not in (None, "owner"):
+        raise Forbidden(
+            "Only owners and API keys may change settings.retention_days, because it deletes notifications."
+        )
+    if not by.is_verified:
+        raise PasswordRequired
+
+
+FIELDS = request_body.Shape(TenantFields, _check)
