@@ -17,12 +17,13 @@ from bellcast.console import store as stored_stats
 from bellcast.console.types import stats
 from bellcast.console.types.stats import StatsPoint
 from bellcast.inbox.store import rows
-from bellcast.inbox.types.notifications import Draft, Priority, content
+from bellcast.inbox.types.notifications import Draft, content
 from bellcast.kernel import ids, times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.sqlite_connection import SqliteConnection, connect, texts
+from bellcast.preferences.types import Priority
 from bellcast.recipients.store import ensure
 from bellcast.server.clock import SystemClock
 from bellcast.workflows import definitions

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import ConnectionPool
 
 from bellcast.inbox.store import rows
-from bellcast.inbox.types.inboxes import InboxState
+from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.brokers.postgres import PostgresTransport

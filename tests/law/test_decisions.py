@@ -9,9 +9,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from bellcast.inbox.types.notifications import Priority
 from bellcast.preferences.decision import Decision, Layers, Occasion, decide
-from bellcast.preferences.types import CHANNELS, NO_PREFERENCES, Preferences, TypeRules
+from bellcast.preferences.types import CHANNELS, NO_PREFERENCES, Preferences, Priority, TypeRules
 from tests.journey.channels import World, opened
 
 TYPES, TENANTS, SENDS = ("news", "invoice", "chat"), ("", "acme", "globex"), 60

@@ -15,8 +15,8 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from bellcast.inbox.types.inboxes import Change, Changes, InboxState
-from bellcast.inbox.types.positions import Position
+from bellcast.inbox.types.inboxes import Change, Changes
+from bellcast.inbox.types.positions import InboxState, Position
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import Principal

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bellcast.auth.permissions import Grant
-from bellcast.inbox.types.inboxes import InboxState
+from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.brokers import history_rules as model
 from bellcast.kernel.brokers.history import TopicHistory
 from bellcast.kernel.brokers.memory import MemoryBroker

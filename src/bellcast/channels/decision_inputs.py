@@ -10,11 +10,10 @@ from bellcast.channels import addresses
 from bellcast.channels.catalog import Catalog, NotificationType
 from bellcast.channels.suppressions.store import Suppressions
 from bellcast.channels.tenant_settings import TenantSettings
-from bellcast.inbox.types.notifications import Priority
 from bellcast.kernel import local_times
 from bellcast.kernel.db.engine import Engine
 from bellcast.preferences.decision import Decision, Layers, Occasion, decide
-from bellcast.preferences.types import NO_PREFERENCES, Channel, Preferences
+from bellcast.preferences.types import NO_PREFERENCES, Channel, Preferences, Priority
 from bellcast.recipients.store.push_endpoints import PushEndpoints
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import Profile

@@ -1,6 +1,5 @@
-"""Messages: notifications rendered for an address outside the inbox, and the attempts to deliver them.
-
-Messages: deliveries through channels other than the inbox."""
+"""Messages: notifications rendered for an address outside the inbox, the attempts to deliver them, and the decisions behind
+them."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -8,8 +7,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.inbox.types.notifications import Priority
-from bellcast.preferences.types import Channel
+from bellcast.preferences.types import Channel, Priority
 from bellcast.webhooks.types import EventReport, WebhookEvent, no_report
 
 ExternalChannel = Literal["email", "sms", "push", "chat"]

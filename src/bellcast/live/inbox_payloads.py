@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bellcast.inbox.types.inboxes import InboxState
+from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel import times
 from bellcast.live.types.events import (
     InboxBulkChanged,

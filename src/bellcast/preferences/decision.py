@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from bellcast.inbox.types.notifications import Priority
 from bellcast.kernel import local_times, times
 from bellcast.preferences.types import (
     NO_PREFERENCES,
@@ -24,6 +23,7 @@ from bellcast.preferences.types import (
     Channel,
     Frequency,
     Preferences,
+    Priority,
     QuietHours,
     SwitchValue,
     TypeRules,

@@ -6,6 +6,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+Priority = Literal["low", "normal", "high", "urgent"]
+
 Channel = Literal["inbox", "email", "sms", "push", "chat"]
 CHANNELS: tuple[Channel, ...] = ("inbox", "email", "sms", "push", "chat")
 Frequency = Literal["instant", "hourly", "daily", "weekly"]

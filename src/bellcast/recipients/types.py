@@ -1,6 +1,4 @@
-"""Recipients: their record, what callers write, and what reaches them outside the inbox.
-
-Recipients, tenants and subscriptions."""
+"""Recipients: their record, what callers write, and what reaches them outside the inbox."""
 
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple

@@ -1,11 +1,5 @@
-"""Meaning of topic name prefixes. A topic is a full channel name of the Pusher dialect, so both have the same
-meaning.
-
-Names of live events that only the server may send. Every dialect rejects them from clients.
-
-A live event as requested by the app, and its validation. Pure.
-
-Reactions to live events of the app."""
+"""Topics: the meaning of their prefixes, the names of events that only the server sends, and live events as the app requests
+them."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol

@@ -7,8 +7,9 @@ from typing import Any
 
 from tests.clock import FakeClock
 
-from bellcast.inbox.types.inboxes import Change, Changes, InboxState
+from bellcast.inbox.types.inboxes import Change, Changes
 from bellcast.inbox.types.notifications import Notification
+from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.identities import Principal
 from bellcast.live.connection.close_reasons import CloseReason

@@ -1,6 +1,4 @@
-"""Findings of the doctor: `bellcast doctor`, and `POST /v1/doctor`.
-
-Checks of a running server."""
+"""Findings of the doctor: `bellcast doctor`, and `POST /v1/doctor`."""
 
 from collections.abc import AsyncGenerator
 from typing import Literal, NamedTuple, Protocol

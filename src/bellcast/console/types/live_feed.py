@@ -1,6 +1,4 @@
-"""Events of the live feed, which shows operators the activity of a server, and the filter of one watcher. Pure.
-
-The live feed: events on this server for operators who watch it."""
+"""Events of the live feed, which shows operators the activity of a server, and the filter of one watcher."""
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence

@@ -1,6 +1,4 @@
-"""Statistics of a server per interval. Pure.
-
-Stored statistics of the nodes, per interval."""
+"""Statistics of a server per interval."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import zip_longest

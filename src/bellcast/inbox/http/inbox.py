@@ -7,13 +7,14 @@ from msgspec import Meta, Struct, field
 from bellcast.inbox import actions, views
 from bellcast.inbox.http import action_calls, session
 from bellcast.inbox.types.inboxes import Action, Marked, Marking, Query
-from bellcast.inbox.types.notifications import Notification, Priority, View
+from bellcast.inbox.types.notifications import Notification, View
 from bellcast.kernel import ids, times, validation
 from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, HandlerFailed, Invalid, NotFound
 from bellcast.kernel.http import entity_tags, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
 from bellcast.kernel.times import Moment
+from bellcast.preferences.types import Priority
 from bellcast.rest import context, guards, objects
 from bellcast.rest.operations import ApiEndpoint, operation
 

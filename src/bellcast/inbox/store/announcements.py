@@ -9,8 +9,8 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from bellcast.inbox.store import rows
-from bellcast.inbox.types.inboxes import InboxState
 from bellcast.inbox.types.notifications import Acted, Notification
+from bellcast.inbox.types.positions import InboxState
 from bellcast.inbox.types.sends import Materialized
 from bellcast.kernel import times
 from bellcast.kernel.db import columns

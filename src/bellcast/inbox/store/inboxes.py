@@ -13,7 +13,6 @@ from bellcast.inbox.types.inboxes import (
     Changes,
     Inbox,
     InboxPage,
-    InboxState,
     InboxStatus,
     Marked,
     Marking,
@@ -24,6 +23,7 @@ from bellcast.inbox.types.inboxes import (
     UnreadCounts,
 )
 from bellcast.inbox.types.notifications import Notification
+from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import ScriptCommand
 from bellcast.kernel.db.script import Params, Row, Script, Statement

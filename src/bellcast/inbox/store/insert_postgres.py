@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from bellcast.inbox.store import rows
-from bellcast.inbox.types.inboxes import InboxState
+from bellcast.inbox.types.positions import InboxState
 from bellcast.inbox.types.sends import SendRequest, SendResult
 from bellcast.kernel.db.commit.batch import chunks
 from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS

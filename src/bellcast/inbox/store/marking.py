@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from bellcast.inbox.store import rows
 from bellcast.inbox.types import notifications
-from bellcast.inbox.types.inboxes import Action, ActionTaken, InboxState, Marked, Marking
+from bellcast.inbox.types.inboxes import Action, ActionTaken, Marked, Marking
 from bellcast.inbox.types.notifications import Notification, View
+from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel import ids
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Row, Script, Statement

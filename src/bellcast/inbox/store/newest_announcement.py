@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bellcast.inbox.store import rows
-from bellcast.inbox.types.inboxes import InboxState
 from bellcast.inbox.types.notifications import Notification
+from bellcast.inbox.types.positions import InboxState
 from bellcast.inbox.types.sends import Materialized
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Params, Row, Script, Statement

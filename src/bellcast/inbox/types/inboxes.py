@@ -1,33 +1,15 @@
-"""State of an inbox: counters, revision, and the range that can be replayed.
-
-The durable inboxes: requests and results."""
+"""Inboxes: counters, revision, the range that can be replayed, and what is asked of them."""
 
 from typing import Literal
 
 from msgspec import Struct
 
-from bellcast.inbox.types.notifications import ActionButton, Notification, Priority, View
-from bellcast.inbox.types.positions import Position
+from bellcast.inbox.types.notifications import ActionButton, Notification, View
+from bellcast.inbox.types.positions import InboxState, Position
 from bellcast.kernel.errors import Unauthenticated
 from bellcast.kernel.events import Event
 from bellcast.live.types.events import InboxEvent
-
-
-class InboxState(Struct, frozen=True):
-    """State of a recipient's inbox after a change: id, revision and counters."""
-
-    tenant: str
-    recipient: str
-    epoch: int  # generation: a recreated or restored inbox starts a new one, so old positions are unknown
-    revision: int
-    unread: int
-    unseen: int
-
-    @property
-    def position(self) -> str:
-        """The position of this state, as clients carry it."""
-        # like `Position.text`, in a third of the time; needed for each event
-        return f"{self.epoch:x}-{self.revision:x}"
+from bellcast.preferences.types import Priority
 
 
 class Inbox(Struct, frozen=True, kw_only=True):

@@ -7,9 +7,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.types import ChatContent, EmailContent, PushContent, SmsContent
 from bellcast.kernel.errors import Conflict, NotFound
-from bellcast.preferences.types import Channel
+from bellcast.preferences.types import Channel, Priority
 
-Priority = Literal["low", "normal", "high", "urgent"]
 View = Literal["all", "unread", "read", "archived", "snoozed"]
 BodyFormat = Literal["plain", "markdown"]
 

@@ -77,3 +77,20 @@ def parse_position(text: str) -> Position | None:
     if max(numbers) > MAX_POSITION_NUMBER:
         return None
     return Position(numbers[0], numbers[1], numbers[2], tuple(map(SentRows, numbers[3::2], numbers[4::2])))
+
+
+class InboxState(Struct, frozen=True):
+    """State of a recipient's inbox after a change: id, revision and counters."""
+
+    tenant: str
+    recipient: str
+    epoch: int  # generation: a recreated or restored inbox starts a new one, so old positions are unknown
+    revision: int
+    unread: int
+    unseen: int
+
+    @property
+    def position(self) -> str:
+        """The position of this state, as clients carry it."""
+        # like `Position.text`, in a third of the time; needed for each event
+        return f"{self.epoch:x}-{self.revision:x}"

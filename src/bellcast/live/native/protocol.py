@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.inbox.types.inboxes import InboxState
 from bellcast.inbox.types.notifications import Notification, View
+from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel import times
 from bellcast.kernel.errors import BadRequest, BellcastError, Invalid
 from bellcast.kernel.events import Event, LiveEvent

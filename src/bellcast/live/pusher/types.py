@@ -1,6 +1,4 @@
-"""Configuration of the Pusher dialect, from the settings `BELLCAST_PUSHER_…`, and the apps that use it.
-
-The Pusher apps of a server: the project's own, and those in the store."""
+"""The Pusher dialect: its configuration from the settings `BELLCAST_PUSHER_…`, and the apps that use it."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol

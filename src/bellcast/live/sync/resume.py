@@ -12,8 +12,8 @@ from typing import TypeAlias
 import structlog
 
 from bellcast.inbox.store.inboxes import Inboxes
-from bellcast.inbox.types.inboxes import Change, Changes, Inbox, InboxState, ResumeFrom
-from bellcast.inbox.types.positions import Position
+from bellcast.inbox.types.inboxes import Change, Changes, Inbox, ResumeFrom
+from bellcast.inbox.types.positions import InboxState, Position
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.limits import Limits

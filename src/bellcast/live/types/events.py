@@ -6,8 +6,8 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from bellcast.console.types.live_feed import FeedFilter
-from bellcast.inbox.types.inboxes import InboxState
 from bellcast.inbox.types.notifications import Notification, View
+from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.events import ANNOUNCEMENTS, NODES, LiveEvent, Stream, inbox_stream, node_stream, topic_stream
 from bellcast.live.types.nodes import NodeReport
 from bellcast.preferences.types import Preferences

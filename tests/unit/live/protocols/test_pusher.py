@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellcast.inbox.types.inboxes import InboxState
+from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.events import LiveEvent
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.inbox.types.inboxes import InboxState
+from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.events import LiveEvent
 from bellcast.live.socketio.protocol import dialect
 from bellcast.live.socketio.protocol.engineio import ASGI_MESSAGES, FRAMES, POLLING_BODY

@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bellcast.inbox.types.inboxes import InboxState
+from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.events import Event, LiveEvent
 from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
