@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const API = here('../src/bellcast/api/');
+const API = here('../src/bellcast/console/pages/');
 /** Licences that allow distribution with their text. */
 const LICENSES = ['MIT', 'BSD-3-Clause', 'Apache-2.0'];
 

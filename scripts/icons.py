@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-FOLDER = Path(__file__).parent.parent / "src" / "bellcast" / "api" / "icons"
+FOLDER = Path(__file__).parent.parent / "src" / "bellcast" / "console" / "pages" / "icons"
 CHROMIUM = "/usr/bin/chromium-headless-shell"
 SIZES = (16, 32)
 TOUCH_SIZE = 180  # the size that iOS requests

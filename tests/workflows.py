@@ -100,7 +100,7 @@ class WorkflowWorld:
             self._simulated,
             self.reports,
         )
-        release = Release(store, clock, self.catalog)
+        release = Release(store, clock, self.catalog, store.runs.workflow_of)
         delivery = MessageDelivery(store, clock, self._providers, release, NoWebhooks(), self.reports)
         self.runner.register_pages(JOB_KIND, delivery.run_page)
         self.runner.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router, self.pace).run)

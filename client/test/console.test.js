@@ -6,7 +6,7 @@ import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 
-const FOLDER = new URL('../../src/bellcast/api/console/files/', import.meta.url);
+const FOLDER = new URL('../../src/bellcast/console/pages/console/files/', import.meta.url);
 const COMPILER = new URL('../node_modules/typescript/bin/tsc', import.meta.url);
 const OPTIONS = ['--ignoreConfig', '--noEmit', '--allowJs', '--checkJs', '--target', 'es2022', '--module', 'esnext', '--moduleResolution', 'bundler', '--lib', 'es2023,dom,dom.iterable'];
 /** An unknown name (also with a proposal, as a type's name, or as a shorthand property), and an import of what a module does not export. The other rules are

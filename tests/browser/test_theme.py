@@ -80,7 +80,7 @@ def test_every_custom_property_is_documented_with_its_default():
     used = set(re.findall(r"--bellcast-([a-z-]+)", SOURCES))
     table = dict(re.findall(r"\| `--bellcast-([a-z-]+)` \|[^|]*\| ([^|]*) \|", HOWTO))
     assert set(table) == used
-    page = (ROOT / "src" / "bellcast" / "api" / "theme" / "page.js").read_text(encoding="utf-8")
+    page = (ROOT / "src" / "bellcast" / "console" / "pages" / "theme" / "page.js").read_text(encoding="utf-8")
     for name, light, dark in re.findall(r"--bellcast-([a-z-]+), light-dark\((#\w+), (#\w+)\)", SOURCES):
         assert table[name] == f"`{light}` `{dark}`"
         assert f"{name}: ['{long(light)}', '{long(dark)}']" in page

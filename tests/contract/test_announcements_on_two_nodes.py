@@ -43,7 +43,7 @@ class Node:
         self.app = app
         self.tasks: set[asyncio.Task[None]] = set()
         self.broker = LinkedBroker()
-        engines = SimpleNamespace(store=app.store, broker=self.broker, clock=app.clock)
+        engines = SimpleNamespace(db=app.store, broker=self.broker, clock=app.clock)
         sync = InboxSync(cast(Any, engines), cast(Any, SimpleNamespace(limits=Limits())), self._spawn)
         callbacks = HubCallbacks(fill_gap=sync.fill_gap, materialize=sync.materialize)
         self.hub = Hub(PresenceTracker(tuple), self.broker, app.clock, callbacks)

@@ -50,7 +50,7 @@ class World:
 
     def __init__(self, store: Store, clock: FakeClock, providers: list[NamedProvider]) -> None:
         self.store, self.clock, self.providers = store, clock, providers
-        release = Release(store, clock, Catalog(store, clock, ChannelConfig()))
+        release = Release(store, clock, Catalog(store, clock, ChannelConfig()), store.runs.workflow_of)
         self.reports = MessageReports(clock)
         self.delivery = MessageDelivery(store, clock, self._find, release, NoWebhooks(), self.reports)
 

@@ -72,7 +72,7 @@ async def test_pages_are_small_while_single_sends_arrive(
         sizes.append(len(request.messages))
         return await add_page(request, *position)
 
-    monkeypatch.setattr(world.store.sends, "add_page", measured)
+    monkeypatch.setattr(type(world.store.sends), "add_page", staticmethod(measured))
     await announce(world)
     if not has_contention:
         monkeypatch.setattr("bellcast.kernel.contention.CONTENTION_WINDOW_SECONDS", -1)
@@ -96,7 +96,7 @@ async def test_process_that_dies_at_a_page_repeats_no_message(
             raise KeyboardInterrupt
         return is_added
 
-    monkeypatch.setattr(world.store.sends, "add_page", lose_the_response)
+    monkeypatch.setattr(type(world.store.sends), "add_page", staticmethod(lose_the_response))
     id = await announce(world)
     (job,) = [job for job in await app.lease(app.now, app.now + 1, 10) if job.id == id]
     with pytest.raises(KeyboardInterrupt):

@@ -255,7 +255,7 @@ async def test_commit_for_an_earlier_digest_joins_the_current_one(
         await comment(world, 3)
         return await commit(commits)
 
-    monkeypatch.setattr(world.store.runs, "commit", commit_late)
+    monkeypatch.setattr(type(world.store.runs), "commit", staticmethod(commit_late))
     await world.execute(job)
     await comment(world, 4)
     await world.advance(HOUR)

@@ -178,7 +178,7 @@ async def test_page_that_cannot_be_executed_is_left_to_the_jobs_of_its_runs(
             raise ZeroDivisionError
         return await add_page(*page)
 
-    monkeypatch.setattr(world.store.runs, "add_page", fail_once)
+    monkeypatch.setattr(type(world.store.runs), "add_page", staticmethod(fail_once))
     await world.put("booking", BELL)
     id = await world.trigger("booking", ROOM, data={"client": "Ann"})
     await world.advance(120)
@@ -198,7 +198,7 @@ async def test_cancelled_fanout_adds_no_page(world: WorkflowWorld, app: App, mon
             await world.store.runs.cancel("", id, app.now)
         return await add_page(*page)
 
-    monkeypatch.setattr(world.store.runs, "add_page", cancel_before_the_second_page)
+    monkeypatch.setattr(type(world.store.runs), "add_page", staticmethod(cancel_before_the_second_page))
     await world.execute(fanout_job(id, app.now))
     assert await counts(world, id) == {"completed": PAGE}
     assert await app.titles(LAST) == []
@@ -236,7 +236,7 @@ async def test_cancel_before_the_commit_of_a_page_holds_for_its_recipients(
             cancelled.append(await cancel_for(world, LAST))
         return await add_page(*page)
 
-    monkeypatch.setattr(world.store.runs, "add_page", cancel_before_the_second_page)
+    monkeypatch.setattr(type(world.store.runs), "add_page", staticmethod(cancel_before_the_second_page))
     await world.settle()
     assert (cancelled, await counts(world, id)) == ([0], {"completed": RECIPIENTS - 1})
     assert await app.titles(LAST) == []
@@ -279,7 +279,7 @@ async def test_process_that_lost_its_job_repeats_no_recipient(
             raise KeyboardInterrupt
         return await add_page(*page)
 
-    monkeypatch.setattr(world.store.runs, "add_page", commit_after_another)
+    monkeypatch.setattr(type(world.store.runs), "add_page", staticmethod(commit_after_another))
     assert await world.execute(fanout_job(id, app.now)) == [app.now]
     assert await counts(world, id) == {"completed": 50}
     await world.settle()

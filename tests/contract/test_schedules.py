@@ -126,7 +126,7 @@ async def test_interrupted_deletion_of_a_fired_schedule_sends_nothing_again(
             raise Unavailable
         return await delete(*name)
 
-    monkeypatch.setattr(world.store.documents, "delete", fail)
+    monkeypatch.setattr(type(world.store.documents), "delete", staticmethod(fail))
     await world.advance(32 * DAY)
     assert failures == []
     assert await app.titles("alice") == ["Later"]

@@ -107,7 +107,7 @@ async def test_schedule_that_is_deleted_while_it_fires_reaches_no_further_recipi
         sends += 1
         await world.workflows.schedules.delete("", "s")
 
-    monkeypatch.setattr(world.store.sends, "add", add_and_delete)
+    monkeypatch.setattr(type(world.store.sends), "add", staticmethod(add_and_delete))
     notification = {"to": ["alice", "bob", "carol"], "title": "Hi"}
     await put(world, daily(cron="0 8 * * *", timezone="recipient", notification=notification))
     await world.advance(DAY)
@@ -181,7 +181,7 @@ async def test_firing_does_not_overwrite_the_progress_of_a_schedule_written_mean
             await put(world, daily(cron=None, at="2025-03-29T11:59:59Z", timezone=None))
         return await change(*args)
 
-    monkeypatch.setattr(world.store.documents, "change", put_then_change)
+    monkeypatch.setattr(type(world.store.documents), "change", staticmethod(put_then_change))
     await world.advance(2 * DAY)
     assert changed > 1
     assert await app.titles("alice") == ["Good morning"] * 2

@@ -233,11 +233,11 @@ async def test_error_in_a_step_does_not_skip_the_later_steps(
     async def end(_: float) -> None:
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(app.store.maintenance, "next_expiry", fail)
-    monkeypatch.setattr(app.store.operators, "audit_head", fail)
-    monkeypatch.setattr(app.store.maintenance, "delete_forgotten", fail)
-    monkeypatch.setattr(app.store.joined_topics, "sweep", fail)
-    monkeypatch.setattr(app.store.operators, "sweep", sweep_operators)
+    monkeypatch.setattr(type(app.store.maintenance), "next_expiry", staticmethod(fail))
+    monkeypatch.setattr(type(app.store.operators), "audit_head", staticmethod(fail))
+    monkeypatch.setattr(type(app.store.maintenance), "delete_forgotten", staticmethod(fail))
+    monkeypatch.setattr(type(app.store.joined_topics), "sweep", staticmethod(fail))
+    monkeypatch.setattr(type(app.store.operators), "sweep", staticmethod(sweep_operators))
     monkeypatch.setattr(app.clock, "sleep", end)
     retention = inbox_maintenance.Retention(notifications=0, tombstones=0)
     with pytest.raises(asyncio.CancelledError):

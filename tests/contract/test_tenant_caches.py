@@ -112,7 +112,7 @@ async def test_provider_write_keeps_a_password_that_another_write_sets_at_the_sa
         await other.put("acme", "mail", fields("smtp://ann:new@mail.example.com?from=a@example.com"))
         return found
 
-    monkeypatch.setattr(store.documents, "get", read_before_the_other_write)
+    monkeypatch.setattr(type(store.documents), "get", staticmethod(read_before_the_other_write))
     await directory.put("acme", "mail", fields("smtp://…@mail.example.com?from=a@example.com", priority=1))
     stored = await store.documents.get(provider_directory.KIND, "acme", "mail")
     assert stored is not None

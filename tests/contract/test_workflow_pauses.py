@@ -110,10 +110,10 @@ async def test_new_version_does_not_undo_a_concurrent_deactivation(
 
     async def put_version_before(*args: Any) -> WorkflowVersion:
         stored = await put_version(*args)
-        monkeypatch.setattr(world.store.documents, "get", get_before_the_deactivation)
+        monkeypatch.setattr(type(world.store.documents), "get", staticmethod(get_before_the_deactivation))
         return stored
 
-    monkeypatch.setattr(world.store.runs, "put_version", put_version_before)
+    monkeypatch.setattr(type(world.store.runs), "put_version", staticmethod(put_version_before))
     workflow, is_new = await catalog.put("", "booking", {"steps": [LATER]})
     assert (workflow.current.version, workflow.current.active, is_new) == (2, False, False)
     current = await WorkflowCatalog(world.store, world.clock).current("", "booking")

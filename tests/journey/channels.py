@@ -13,6 +13,7 @@ from bellcast.kernel import times
 from bellcast.server.app import App, create_app
 from bellcast.server.clock import TestClock
 from bellcast.settings import load
+from tests.store import Store
 
 
 class World:
@@ -21,7 +22,7 @@ class World:
     def __init__(self, client: httpx.AsyncClient, clock: TestClock, app: App) -> None:
         self.client = client
         self.clock = clock
-        self.store = app.store
+        self.store = Store(app.db)
         self.secrets = app._engines.channels.secrets
 
     async def request(self, method: str, path: str, body: Any = None, **params: str) -> Any:

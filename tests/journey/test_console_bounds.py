@@ -88,7 +88,7 @@ async def test_bound_key_does_not_undo_a_limit_that_is_set_meanwhile(
         assert (await rest.app.put("/v1/tenants/acme", json={"settings": settings})).status_code == 201
         return found
 
-    monkeypatch.setattr(rest.store.tenants, "get", read_before_the_limit)
+    monkeypatch.setattr(type(rest.store.tenants), "get", staticmethod(read_before_the_limit))
     assert refused(await bound.put("/v1/tenants/acme", json={"name": "Acme"}), 403, "forbidden")
     tenant = (await rest.app.get("/v1/tenants/acme")).json()
     assert (tenant["name"], tenant["settings"]) == (None, settings)

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from bellcast.documents.store import Documents
 from tests import engines
 from tests.journey.channels_app import app
 from tests.smtp_server import smtp_server
@@ -55,7 +56,7 @@ async def test_nodes_that_do_not_fit_together_are_reported(
                 secret = settings.get("PROJECT", "p:key:secret").rpartition(":")[2]
                 for finding in (await nodes_finding(client), await nodes_finding(other, secret)):
                     assert (finding["state"], named in finding["what"]) == ("problem", True)
-                documents = await first.store.documents.page("nodes", "", "", 10)
+                documents = await Documents(first.db).page("nodes", "", "", 10)
                 stored = b"".join(one.body for one in documents)
                 assert len(documents) == 2
                 for word in (b"another", b"hidden-word", b"encryption key of"):
@@ -82,7 +83,7 @@ async def test_single_process_on_sqlite_writes_no_digests(tmp_path: Path) -> Non
         url = f"smtp://127.0.0.1:{mailbox.port}?from=a@b.example"
         async with app(tmp_path, EMAIL=url) as (server, client):
             assert (await nodes_finding(client))["state"] == "ok"
-            assert await server.store.documents.page("nodes", "", "", 10) == []
+            assert await Documents(server.db).page("nodes", "", "", 10) == []
 
 
 async def test_mail_server_in_the_store_is_checked_by_the_running_server(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from bellcast.channels.store.messages import Messages
 from bellcast.kernel.identities import Project
 from bellcast.server.app import App, create_app
 from bellcast.settings import load
@@ -129,7 +130,7 @@ async def test_opt_out_stops_the_email_and_not_the_inbox(
         sent = (await client.post("/v1/notifications", json=draft)).json()["notifications"][0]
         assert (await client.get("/v1/messages")).json()["messages"] == []
         assert (await client.get("/v1/recipients/alice")).json()["unread"] == 1
-        decisions = await server.store.messages.decisions("", sent["id"], "alice", 10)
+        decisions = await Messages(server.db).decisions("", sent["id"], "alice", 10)
         assert {d.channel: (d.outcome, d.rule) for d in decisions} == {"inbox": ("send", None), "email": ("skip", rule)}
 
 
@@ -226,7 +227,7 @@ async def test_bounce_suppresses_the_address(tmp_path: Path) -> None:
             (message,) = await ended(client)
             assert (message["state"], message["attempts"][0]["code"]) == ("bounced", "550")
             sent = (await client.post("/v1/notifications", json=draft)).json()["notifications"][0]
-            (decision,) = await server.store.messages.decisions("", sent["id"], "alice", 10)
+            (decision,) = await Messages(server.db).decisions("", sent["id"], "alice", 10)
             assert (decision.outcome, decision.rule) == ("skip", "suppressed")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from bellcast.documents.store import Documents
 from bellcast.kernel.encryption import Encryption
 from bellcast.providers.webpush import VapidKey
 from bellcast.server import push_identity
@@ -48,7 +49,7 @@ async def is_encrypted_with(server: App, key: str) -> bool:
     encryption = Encryption(key.encode())
     fields = {"providers": ("url",), "webhooks": ("secret",)}
     for kind, names in fields.items():
-        documents = await server.store.documents.of_all_tenants(kind, ("", ""), 10)
+        documents = await Documents(server.db).of_all_tenants(kind, ("", ""), 10)
         assert documents
         for tenant, document in documents:
             values: dict[str, Any] = json.loads(document.body)
@@ -153,7 +154,7 @@ async def test_keys_of_a_ring_are_replaced_one_by_one(tmp_path: Path) -> None:
 
 async def test_two_nodes_that_start_together_store_one_identity(tmp_path: Path) -> None:
     async with generated(tmp_path, encryption_key="a:" + "k" * 40, no_jobs="on") as (server, client):
-        documents, encryption = server.store.documents, server._engines.channels.encryption
+        documents, encryption = Documents(server.db), server._engines.channels.encryption
         found = await push_identity.load(documents, server.context.clock, encryption, VapidKey.generate())
         assert found.public == await push_key(client)
         assert await documents.delete(push_identity.KIND, "", push_identity.KEY)

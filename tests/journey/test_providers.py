@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from bellcast.channels.store.messages import Messages
 from bellcast.kernel.errors import SettingsError
 from bellcast.server.app import create_app
 from bellcast.settings import load
@@ -216,7 +217,7 @@ async def test_provider_with_wrong_tls_is_temporary_and_retry_after_is_respected
         ((message),) = await eventually(read, lambda found: found and len(found[0]["attempts"]) == 2)
         assert [one["outcome"] for one in message["attempts"]] == ["temporary", "temporary"]
         assert message["state"] == "queued"
-        stored = (await server.store.messages.find([message["id"]]))[0]
+        stored = (await Messages(server.db).find([message["id"]]))[0]
         assert stored.due_at >= sent_at + 7_200_000
 
 
@@ -241,7 +242,7 @@ async def test_messages_over_the_rate_wait_for_separate_times(tmp_path: Path) ->
         waiting = sorted(one["due_at"] for one in found if one["state"] == "queued")
         assert len(set(waiting)) == 2
         assert len(vendor.requests) == 1
-        assert server.store is not None
+        assert server.db is not None
 
 
 async def test_failover_keeps_the_rate_of_the_backup(tmp_path: Path) -> None:
@@ -436,7 +437,7 @@ async def test_busy_push_service_gets_the_push_again_after_its_time(tmp_path: Pa
 
         (message,) = await eventually(read, lambda found: found and found[0]["attempts"])
         assert (message["state"], message["attempts"][0]["outcome"]) == ("queued", "temporary")
-        stored = (await server.store.messages.find([message["id"]]))[0]
+        stored = (await Messages(server.db).find([message["id"]]))[0]
         assert stored.due_at >= sent_at + 7_200_000
         assert len((await client.get(path)).json()["push_endpoints"]) == 1
 

@@ -7,8 +7,10 @@ import msgspec
 import pytest
 
 from bellcast.kernel.events import inbox_stream, topic_stream
+from bellcast.webhooks.store import WebhookEvents
 from bellcast.webhooks.types import WebhookEvent
 from tests.journey.channels_app import app, ended
+from tests.store import Store
 
 TOKEN = "cVx3:APA91bH"
 LATER = {"steps": [{"key": "later", "type": "delay", "for": "1h"}]}
@@ -30,7 +32,7 @@ async def test_export_contains_messages_and_runs_without_secrets(tmp_path: Path)
         event = WebhookEvent(
             id=engines.new_id(now), tenant="", recipient="alice", type="message.sent", body=msgspec.json.encode(body)
         )
-        await engines.store.webhook_events.add([event], now)
+        await WebhookEvents(engines.db).add([event], now)
         response = await client.get("/v1/recipients/alice/export")
         export = response.json()
         assert [one["id"] for one in export["messages"]] == [message["id"]]
@@ -95,7 +97,7 @@ async def test_erasure_removes_live_events_that_are_published_during_it(
 ) -> None:
     async with app(tmp_path) as (server, client):
         await client.put("/v1/recipients/alice?tenant=acme", json={})
-        store, history = server.context.store, server.context.history
+        store, history = Store(server.context.db), server.context.history
         table = store.recipients if erase == "delete" else store.tenants
         erased = getattr(table, erase)
 

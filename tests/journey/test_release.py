@@ -10,6 +10,7 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.release import Release
 from bellcast.channels.types import MessageUpdate, StoredMessage
 from bellcast.kernel.times import milliseconds, to_rfc3339
+from bellcast.workflows.store.runs import Runs
 from tests.clock import FakeClock
 from tests.journey.channels import World, opened
 from tests.journey.test_email import app
@@ -59,7 +60,7 @@ async def test_digest_that_is_due_in_quiet_hours_waits_once(tmp_path: Path) -> N
         preferences = {"digest": {"booking": "hourly"}, "quiet_hours": {"start": "00:00", "end": "12:00"}}
         await client.put("/v1/recipients/alice/preferences", json=preferences)
         clock = FakeClock(1_750_032_000_000)  # 2025-06-16 00:00 UTC
-        release = Release(server.store, clock, Catalog(server.store, clock, ChannelConfig()))
+        release = Release(server.db, clock, Catalog(server.db, clock, ChannelConfig()), Runs(server.db).workflow_of)
         message = StoredMessage(
             id="m", tenant="", recipient="alice", notification="n", channel="email", type="booking",
             priority="normal", address="alice@example.com", state="sending", reason="digest",
@@ -73,7 +74,7 @@ async def test_digest_that_is_due_in_quiet_hours_waits_once(tmp_path: Path) -> N
         noon = to_rfc3339(clock.now()).replace(hour=12)
         assert update.message.due_at == milliseconds(noon)
         later = FakeClock(milliseconds(noon))
-        again = Release(server.store, later, Catalog(server.store, later, ChannelConfig()))
+        again = Release(server.db, later, Catalog(server.db, later, ChannelConfig()), Runs(server.db).workflow_of)
         assert isinstance(await again.decide(update.message), StoredMessage)
 
 

@@ -95,7 +95,7 @@ async def test_export_that_is_not_read_stops(rest: Rest, monkeypatch: pytest.Mon
 
         return pairs()
 
-    monkeypatch.setattr(rest.store.exports, "tenant", counted)
+    monkeypatch.setattr(type(rest.store.exports), "tenant", staticmethod(counted))
     sent: list[Any] = []
 
     async def receive() -> Any:

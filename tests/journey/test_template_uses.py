@@ -111,8 +111,8 @@ async def test_read_of_a_tenants_template_searches_no_other_tenant(rest: Rest, m
     async def unused(*args: object) -> object:
         raise AssertionError(args)
 
-    monkeypatch.setattr(rest.store.documents, "page", spied)
-    monkeypatch.setattr(rest.store.documents, "of_all_tenants", unused)
+    monkeypatch.setattr(type(rest.store.documents), "page", staticmethod(spied))
+    monkeypatch.setattr(type(rest.store.documents), "of_all_tenants", staticmethod(unused))
     read = (await rest.app.get("/v1/templates/hello?tenant=acme")).json()
     assert read["uses"] == ["types/t0000"]
     assert set(searched) == {"", "acme"}

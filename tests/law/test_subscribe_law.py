@@ -27,6 +27,7 @@ from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.native.commands import Commands
 from bellcast.live.sync import resume
 from bellcast.live.types.events import NotificationAdded
+from tests import fake_stores
 from tests.clock import FakeClock
 from tests.contract.test_broker import wait_until
 from tests.law.test_topic_law import ENGINES, TOPICS, LawNode, Offset, law_nodes, tenants, until_reachable
@@ -186,7 +187,7 @@ class Subscriptions:
         self.rows: list[Change] = []
         self.tasks: set[asyncio.Task[Any]] = set()
         self.store = cast(Any, SimpleNamespace(inboxes=self))
-        engines, config = cast(Any, SimpleNamespace(store=self.store)), LiveConfig(limits=LIMITS)
+        engines, config = cast(Any, SimpleNamespace(db=fake_stores.db(self.store))), LiveConfig(limits=LIMITS)
         self.commands = {
             node: Commands(engines, node.hub, config, cast(Any, None), cast(Any, self.spawn)) for node in nodes
         }

@@ -132,7 +132,10 @@ def test_wheel_contains_the_built_examples(packages: dict[str, Path]) -> None:
 
 def test_packages_contain_the_libraries_of_pages_with_their_licences(packages: dict[str, Path]) -> None:
     package = ROOT / "src" / "bellcast"
-    folders = (package / "api" / "console" / "files" / "vendor", package / "api" / "reference" / "vendor")
+    folders = (
+        package / "console" / "pages" / "console" / "files" / "vendor",
+        package / "console" / "pages" / "reference" / "vendor",
+    )
     built = {str(file.relative_to(package)) for folder in folders for file in folder.iterdir()}
     libraries = {"pusher-js.js", "socket.io-client.js", "openapi-explorer.js"}
     assert {file.rpartition("/")[2] for file in built} == {*libraries, "LICENSES.txt"}

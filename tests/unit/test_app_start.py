@@ -5,6 +5,7 @@ import gc
 from pathlib import Path
 
 import pytest
+from tests.store import Store
 
 from bellcast import settings
 from bellcast.kernel.jobs.types import Job, JobShare
@@ -30,7 +31,7 @@ async def test_start_succeeds_on_retry_after_a_late_failure(app: App, missing_fo
             await app.start()
     await asyncio.to_thread(missing_folder.mkdir)
     await app.start()
-    await app.store.ping()
+    await app.db.ping()
     await app.stop()
 
 
@@ -64,12 +65,12 @@ async def test_jobs_of_a_killed_server_are_due_at_the_start(tmp_path: Path) -> N
 
     killed = server()
     await killed.start()
-    jobs, now = killed.store.jobs, killed.context.clock.now()
+    jobs, now = Store(killed.db).jobs, killed.context.clock.now()
     await jobs.add([Job(id="a", kind="k", payload=b"", run_at=now, created_at=now)])
     shares = [JobShare(group, 1) for group in await jobs.due(now)]
     assert len(await jobs.lease(shares, now, now + DAY_MS)) == 1
     await killed.stop()  # it does not run jobs, so it does not know of this lease, as after a kill
     restarted = server()
     await restarted.start()
-    assert [group.kind for group in await restarted.store.jobs.due(restarted.context.clock.now())] == ["k"]
+    assert [group.kind for group in await Store(restarted.db).jobs.due(restarted.context.clock.now())] == ["k"]
     await restarted.stop()

@@ -17,7 +17,7 @@ DOCTOR = [PACKAGE / "cli" / f"{name}.py" for name in ("doctor", "idle_checks", "
     PACKAGE / "server" / f"{name}.py"
     for name in ("doctor", "local_checks", "database_checks", "mail_checks", "url_checks")
 ]
-CHECK = (PACKAGE / "api" / "check" / "check.js").read_text(encoding="utf-8")
+CHECK = (PACKAGE / "console" / "pages" / "check" / "check.js").read_text(encoding="utf-8")
 
 
 def calls(function: str) -> list[ast.Call]:

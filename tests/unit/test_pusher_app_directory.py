@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from tests import fake_stores
 from tests.clock import FakeClock
 
 from bellcast import settings
@@ -51,7 +52,7 @@ def documents() -> Documents:
 
 @pytest.fixture
 def directory(documents: Documents) -> PusherAppDirectory:
-    store = cast(Any, SimpleNamespace(documents=documents))
+    store = fake_stores.db(SimpleNamespace(documents=documents))
     return PusherAppDirectory(store, FakeClock(), ENCRYPTION, PROJECT, lambda: None)
 
 

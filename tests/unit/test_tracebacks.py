@@ -8,6 +8,7 @@ import pytest
 import structlog
 
 import bellcast
+from bellcast.documents.store import Documents
 
 SECRET = "secret-of-the-project"
 
@@ -37,7 +38,7 @@ async def test_unexpected_error_of_a_mounted_app_logs_no_secret(
         bell.lifespan(),
         httpx.AsyncClient(transport=transport, base_url="http://bell", headers=headers) as client,
     ):
-        monkeypatch.setattr(bell.store.documents, "page", fail)
+        monkeypatch.setattr(Documents, "page", fail)
         response = await client.get("/v1/webhooks")
     assert response.status_code == 500
     logged = "".join(capsys.readouterr())

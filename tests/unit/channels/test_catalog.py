@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+from tests import fake_stores
 from tests.clock import FakeClock
 
 from bellcast.channels.catalog import Catalog
@@ -20,7 +21,7 @@ async def test_read_that_a_change_overtakes_is_not_kept() -> None:
             catalog.forget()
         return SimpleNamespace(body=body)
 
-    store: Any = SimpleNamespace(documents=SimpleNamespace(get=get))
+    store: Any = fake_stores.db(SimpleNamespace(documents=SimpleNamespace(get=get)))
     catalog = Catalog(store, clock, ChannelConfig())
     await catalog.template("", "welcome")
     template: Any = await catalog.template("", "welcome")

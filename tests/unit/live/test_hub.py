@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, cast
 
 import pytest
+from tests import fake_stores
 from tests.unit.live.fakes import ALICE, FakeConnection, added, connect, new_hub, state
 
 from bellcast.auth.permissions import Grant
@@ -259,7 +260,9 @@ async def test_new_token_keeps_what_it_grants_and_what_no_token_granted() -> Non
         {"role.admin": Grant.ROLE, "news": Grant.SUBSCRIPTION, "old": Grant.SUBSCRIPTION, "app": Grant.APP},
     )
     fresh = Principal(recipient="alice", roles=())
-    await hub.subscriptions.reauthorize(connection, fresh, cast(Any, Granting("news")), LiveConfig(limits=Limits()))
+    await hub.subscriptions.reauthorize(
+        connection, fresh, fake_stores.db(Granting("news")), LiveConfig(limits=Limits())
+    )
     assert connection.grants == {"news": Grant.SUBSCRIPTION, "app": Grant.APP}
     assert connection.principal is fresh
 
@@ -269,7 +272,7 @@ async def test_failed_reauthorization_changes_nothing() -> None:
     before = Principal(recipient="alice", roles=("admin",))
     connection = connect(hub, principal=before)
     hub.subscriptions.follow(connection, {"role.admin": Grant.ROLE})
-    store = cast(Any, Granting(failure=Unavailable()))
+    store = fake_stores.db(Granting(failure=Unavailable()))
     with pytest.raises(Unavailable):
         await hub.subscriptions.reauthorize(
             connection, Principal(recipient="alice"), store, LiveConfig(limits=Limits())
@@ -288,7 +291,7 @@ async def test_topic_unfollowed_during_reauthorization_stays_unfollowed() -> Non
             hub.subscriptions.follow(connection, {"app": Grant.APP})
             return frozenset({"news"})
 
-    await hub.subscriptions.reauthorize(connection, ALICE, cast(Any, Slow()), LiveConfig(limits=Limits()))
+    await hub.subscriptions.reauthorize(connection, ALICE, fake_stores.db(Slow()), LiveConfig(limits=Limits()))
     assert connection.grants == {"app": Grant.APP}
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from tests import fake_stores
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, new_hub
 
@@ -42,7 +43,7 @@ class Process:
         self._revision = revision
         self._started: list[Coroutine[Any, Any, None]] = []
         self.broker = RecordingBroker()
-        engines = SimpleNamespace(store=self, broker=self.broker, clock=FakeClock())
+        engines = SimpleNamespace(db=fake_stores.db(self), broker=self.broker, clock=FakeClock())
         config = SimpleNamespace(limits=Limits())
         self._sync = InboxSync(cast(Any, engines), cast(Any, config), self._started.append)
         self.hub = new_hub(HubCallbacks(materialize=self._sync.materialize))

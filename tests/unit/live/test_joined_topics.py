@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from tests import fake_stores
 from tests.clock import FakeClock
 from tests.unit.live.fakes import ALICE, FakeTransport, added, new_hub
 
@@ -78,7 +79,7 @@ class Client:
         self.hub.add(self.connection)
         self.connection.transition(Phase.LIVE)
         self.tasks: set[asyncio.Task[Any]] = set()
-        engines: Any = SimpleNamespace(store=SimpleNamespace(joined_topics=self.store), clock=self.clock)
+        engines: Any = SimpleNamespace(db=fake_stores.db(SimpleNamespace(joined_topics=self.store)), clock=self.clock)
         self.topics = ConnectionTopics(engines, self.hub, cast(Any, None), self._spawn)
 
     def _spawn(self, work: Any) -> None:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from tests import fake_stores
 from tests.clock import FakeClock
 from tests.unit.live import fakes
 
@@ -43,7 +44,7 @@ class Subscriber:
         self.clock = FakeClock()
         self.hub, self.events = fakes.new_hub(), SlowLastEvents(last, self.clock.now() if is_fresh else 0)
         self.missed: list[str] = []
-        engines = SimpleNamespace(clock=self.clock, store=SimpleNamespace(topics=self.events))
+        engines = SimpleNamespace(clock=self.clock, db=fake_stores.db(SimpleNamespace(topics=self.events)))
         webhooks = SimpleNamespace(missed=lambda channel, _: self.missed.append(channel))
         config = LiveConfig(limits=Limits(), access=AccessConfig(public_topics=("*",)))
         apps = SimpleNamespace(only_channel=lambda _: None)

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from tests import fake_stores
 from tests.clock import FakeClock
 from tests.unit.live import fakes
 
@@ -34,7 +35,7 @@ class Browser:
 
     def __init__(self, encoding: protocol.PusherDialect) -> None:
         hub, self.devices = fakes.new_hub(), Devices()
-        engines = SimpleNamespace(store=SimpleNamespace(devices=self.devices), clock=FakeClock())
+        engines = SimpleNamespace(db=fake_stores.db(SimpleNamespace(devices=self.devices)), clock=FakeClock())
         context = SimpleNamespace(hub=hub, pusher=None, engines=engines)
         self.users = PusherUsers(cast(Any, context), cast(Any, None))
         hub.callbacks = HubCallbacks(disconnected=self.users.disconnected)

@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any, cast
 
+from tests import fake_stores
 from tests.clock import FakeClock
 from tests.unit.live import fakes
 
@@ -81,7 +82,7 @@ class SigningIn:
 
     def __init__(self, user_data: str = USER_DATA, *, max_unsent: int = 0) -> None:
         self.hub, self.devices = fakes.new_hub(), SlowDevices()
-        engines = SimpleNamespace(clock=FakeClock(), store=SimpleNamespace(devices=self.devices))
+        engines = SimpleNamespace(clock=FakeClock(), db=fake_stores.db(SimpleNamespace(devices=self.devices)))
         config = SimpleNamespace(limits=Limits())
         apps = SimpleNamespace(credentials=lambda _: (PROJECT,), key=lambda _: PROJECT.key, only_channel=lambda _: None)
         context = SimpleNamespace(

@@ -1,11 +1,12 @@
 """Replays: order, positions, the reader's pace, gaps, resets and failures."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
-from tests.store import Store
+from tests import fake_stores
 from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, new_hub, state
 
 from bellcast.inbox.types.inboxes import Changes, Inbox
@@ -34,8 +35,8 @@ class FakeStore:
         return result
 
 
-def store(*results: Changes | BaseException) -> Store:
-    return cast(Store, FakeStore(*results))
+def store(*results: Changes | BaseException) -> Any:
+    return cast(Any, fake_stores.db(SimpleNamespace(inboxes=FakeStore(*results))))
 
 
 def opening(*, revision: int = 0, max_unsent: int = 0) -> FakeConnection:
@@ -134,7 +135,9 @@ async def test_change_between_the_snapshot_and_its_replay_is_read_from_the_store
     connection = opening()
     connection.owner.dispatcher.dispatch(added(len(rows) + 1))
     later = FakeStore(changes(change(len(rows) + 1)))
-    await resume.replay(cast(Store, later), connection, changes(*rows), Position(1, 0), LIMITS)
+    await resume.replay(
+        fake_stores.db(SimpleNamespace(inboxes=later)), connection, changes(*rows), Position(1, 0), LIMITS
+    )
     assert connection.fake.types == ["notification"] * (len(rows) + 1)
     assert (connection.phase, connection.revision) == (Phase.LIVE, len(rows) + 1)
 
@@ -144,7 +147,7 @@ async def test_change_that_arrives_during_the_replay_is_read_from_the_store() ->
     connection.fake.is_buffering = True
     full = [change(number) for number in range(1, 1_000)]
     later = FakeStore(changes(*full), changes(change(1_000)))
-    replay = asyncio.ensure_future(resume.catch_up(cast(Store, later), connection, LIMITS))
+    replay = asyncio.ensure_future(resume.catch_up(fake_stores.db(SimpleNamespace(inboxes=later)), connection, LIMITS))
     await asyncio.sleep(0)
     assert connection.writable_waiter is not None
     connection.owner.dispatcher.dispatch(added(1_000))
@@ -181,7 +184,7 @@ async def test_connection_that_its_own_replay_closes_stays_closed() -> None:
 async def test_catch_up_leaves_replaying_and_closed_connections_alone(phase: Phase) -> None:
     connection = connect(new_hub(), phase=phase)
     untouched = FakeStore()
-    await resume.catch_up(cast(Store, untouched), connection, LIMITS)
+    await resume.catch_up(fake_stores.db(SimpleNamespace(inboxes=untouched)), connection, LIMITS)
     assert (untouched.queries, connection.phase) == ([], phase)
 
 

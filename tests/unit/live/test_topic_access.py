@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from tests import fake_stores
 
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.permissions import Grant
@@ -40,7 +41,7 @@ def config() -> LiveConfig:
 async def authorize(
     subscriptions: Subscriptions, config: LiveConfig, principal: Principal, *topics: str
 ) -> topic_access.Authorized:
-    store: Any = SimpleNamespace(subscriptions=subscriptions)
+    store: Any = fake_stores.db(SimpleNamespace(subscriptions=subscriptions))
     return await topic_access.authorize_topics(cast(Any, store), principal, topics, 0, config)
 
 
@@ -67,7 +68,7 @@ async def test_anonymous_connections_follow_public_topics_only(
 
 async def test_new_session_keeps_what_it_grants(subscriptions: Subscriptions, config: LiveConfig) -> None:
     before = {"room-1": Grant.CLAIM, "garden": Grant.CLAIM, "cellar": Grant.CLAIM, "joined": Grant.APP}
-    store: Any = SimpleNamespace(subscriptions=subscriptions)
+    store: Any = fake_stores.db(SimpleNamespace(subscriptions=subscriptions))
     granted = await topic_access.regrant_topics(store, ALICE, before, config)
     assert granted == {"joined": Grant.APP, "room-1": Grant.CLAIM, "garden": Grant.SUBSCRIPTION}
     assert subscriptions.read == [["garden", "cellar"]]

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
+from tests import fake_stores
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, FakeTransport, change, changes, connect, notification, state
 
@@ -85,8 +86,8 @@ class Server:
         self.history, self.broker = SlowHistory(), MemoryBroker()
         self.hub = Hub(PresenceTracker(tuple), self.broker, FakeClock(), HubCallbacks(), None, self.history)
         self.broker.listen(self.hub.dispatcher.dispatch)
-        self.store = cast(Any, SimpleNamespace(inboxes=Inboxes()))
-        engines = cast(Any, SimpleNamespace(store=self.store))
+        self.store = fake_stores.db(SimpleNamespace(inboxes=Inboxes()))
+        engines = cast(Any, SimpleNamespace(db=self.store))
         config = LiveConfig(limits=LIMITS)
         self.commands = Commands(engines, self.hub, config, cast(Any, None), cast(Any, asyncio.ensure_future))
 

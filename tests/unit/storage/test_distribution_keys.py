@@ -85,7 +85,9 @@ def hot_statements() -> list[tuple[str, str, str]]:
 
 
 def names_in(file: str) -> list[str]:
-    text = statements.resources.files("bellcast.storage").joinpath(f"sql/{file}.sql").read_text(encoding="utf-8")
+    package = statements.resources.files("bellcast")
+    (path,) = [path for folder in statements.FOLDERS if (path := package.joinpath(folder, f"{file}.sql")).is_file()]
+    text = path.read_text(encoding="utf-8")
     return [match[2] for match in statements.HEAD.finditer(text)]
 
 

@@ -9,9 +9,12 @@ import bellcast
 from bellcast.kernel.db import statements
 
 PACKAGE = Path(bellcast.__file__).parent
-# Scripts of the subjects, and of the engines.
-ROOMS = (*(folder.removesuffix("/sql") for folder in statements.FOLDERS), "kernel/db")
-SOURCES = [file for room in ROOMS for file in (PACKAGE / room).rglob("*.py")]
+# Scripts of the rooms, and of the engines.
+SOURCES = [
+    file
+    for file in PACKAGE.rglob("*.py")
+    if "store" in (file.stem, file.parent.name) or file.is_relative_to(PACKAGE / "kernel" / "db")
+]
 SQL = [file for folder in statements.FOLDERS for file in (PACKAGE / folder).glob("*.sql")]
 # Statements that only an engine with many writers uses.
 MANY_WRITERS: dict[str, set[str]] = {
@@ -142,8 +145,8 @@ def test_fragment_that_cannot_be_included_is_refused(
 
 
 def write(folder: Path, monkeypatch: pytest.MonkeyPatch, **texts: str) -> None:
-    (folder / "storage" / "sql").mkdir(parents=True)
+    (folder / "rooms" / "sql").mkdir(parents=True)
     for name, text in texts.items():
-        (folder / "storage" / "sql" / f"{name}.sql").write_text(text)
-    monkeypatch.setattr(statements, "FOLDERS", ("storage/sql",))
+        (folder / "rooms" / "sql" / f"{name}.sql").write_text(text)
+    monkeypatch.setattr(statements, "FOLDERS", ("rooms/sql",))
     monkeypatch.setattr("bellcast.kernel.db.statements.resources.files", lambda _: folder)

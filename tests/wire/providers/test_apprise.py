@@ -47,8 +47,9 @@ async def test_message_that_is_not_delivered_is_tried_again(sent: list[tuple[str
 PROCESS = """
 import asyncio, sys, threading
 from types import SimpleNamespace
-from bellcast.ports.providers import DeliveryError, OutgoingMessage
+from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import apprise
+from bellcast.providers.types import OutgoingMessage
 
 hanging = SimpleNamespace(notify=lambda **_: threading.Event().wait())
 sys.modules["apprise"] = SimpleNamespace(Apprise=SimpleNamespace(instantiate=lambda url: hanging))
