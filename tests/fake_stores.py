@@ -20,6 +20,8 @@ NAMES = {
 
 
 class FakeEngine:
+    replaced: dict[type[StoreTable], Any] = {}
+
     def __init__(self, stores: Any) -> None:
         self.stores = stores
 
@@ -33,6 +35,8 @@ def db(stores: Any) -> Any:
 
 
 def _store(cls: type[StoreTable], engine: Any, *_: Any) -> Any:
+    if cls in getattr(engine, "replaced", ()):
+        return engine.replaced[cls]
     if isinstance(engine, FakeEngine):
         return getattr(engine.stores, NAMES[cls.__name__])
     return object.__new__(cls)

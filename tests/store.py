@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bellcast.auth.store import Keys
+from bellcast.channels.store.fanouts import Fanouts
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.suppressions.store import Suppressions
 from bellcast.console.store import StatsPoints
@@ -14,6 +15,7 @@ from bellcast.inbox.store.maintenance import Maintenance
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.store.sent import SentItems
 from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.table import StoreTable
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.operators.store import Operators
 from bellcast.preferences.store import OwnPreferencesTable
@@ -26,7 +28,9 @@ from bellcast.tenants.store import Tenants
 from bellcast.topics.store.joined_topics import JoinedTopics
 from bellcast.topics.store.last_events import LastEvents
 from bellcast.webhooks.store import WebhookEvents
+from bellcast.workflows.store.run_commits import JOB_KIND, WHEN_DEAD
 from bellcast.workflows.store.runs import Runs
+from tests import fake_stores as fake_stores
 
 
 class Store:
@@ -34,7 +38,10 @@ class Store:
 
     def __init__(self, engine: Engine, newcomers_ms: Callable[[], int] = lambda: 0) -> None:
         """`newcomers_ms` returns the age of the oldest announcement that a new recipient receives."""
-        self.engine = engine
+        self.engine = self._engine = engine
+        # Fakes that rules construct instead of these stores.
+        self.replaced: dict[type[StoreTable], Any] = {}
+        self.fanouts = Fanouts(engine)
         self.inboxes = InboxesOfNewcomers(engine, newcomers_ms)
         self.sends = Sends(engine)
         self.sent = SentItems(engine)
@@ -46,7 +53,7 @@ class Store:
         self.topics = LastEvents(engine)
         self.devices = Devices(engine)
         self.joined_topics = JoinedTopics(engine)
-        self.jobs = Jobs(engine)
+        self.jobs = JobsOfRuns(engine)
         self.messages = Messages(engine)
         self.suppressions = Suppressions(engine)
         self.documents = Documents(engine)
@@ -58,6 +65,9 @@ class Store:
         self.stats = StatsPoints(engine)
         self.exports = Exports(engine)
         self.maintenance = Maintenance(engine)
+
+    async def ping(self) -> None:
+        await self.engine.ping()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.engine, name)
@@ -72,3 +82,13 @@ class InboxesOfNewcomers(Inboxes):
 
     async def open(self, *args: Any, **options: Any) -> Any:
         return await super().open(*args, **{"newcomers_ms": self._newcomers_ms(), **options})
+
+
+class JobsOfRuns(Jobs):
+    """Jobs of a server that runs workflows, whichever of its runners sets them dead."""
+
+    async def set_dead(self, jobs: Any, effects: Any = None) -> None:
+        await super().set_dead(jobs, {JOB_KIND: WHEN_DEAD})
+
+    def replan(self, ids: Any, now: int, due: str | None = JOB_KIND) -> Any:
+        return super().replan(ids, now, due or JOB_KIND)

@@ -47,15 +47,15 @@ async def test_each_recipient_gets_one_message_and_the_announcement(world: Workf
     keys = await join(world, 260)
     id = await announce(world)
     await world.store.subscriptions.subscribe("", "room", "later", world.clock.now() + 1)
-    fanout = await world.store.runs.fanout(id)
+    fanout = await world.store.fanouts.get(id)
     assert fanout is not None
     assert fanout.state == "running"
-    assert await world.store.runs.fanout_states([id, "without"]) == {id: "running"}
+    assert await world.store.fanouts.states([id, "without"]) == {id: "running"}
     await world.settle()
     messages = await world.messages(notification=id)
     assert sorted(message.recipient for message in messages) == keys
     assert {message.state for message in messages} == {"simulated"}
-    fanout = await world.store.runs.fanout(id)
+    fanout = await world.store.fanouts.get(id)
     assert fanout is not None
     assert fanout.state == "done"
     await app.materialize("", ["r000"], app.now)
@@ -174,7 +174,7 @@ async def test_recall_by_the_id_of_a_trigger_ends_no_fanout(world: WorkflowWorld
     await world.put("w", {"key": "bell", "type": "inbox", "title": "Hello"})
     trigger = await world.trigger("w", ROOM)
     assert await world.store.sent.recall("", trigger, world.clock.now()) is None
-    fanout = await world.store.runs.fanout(trigger)
+    fanout = await world.store.fanouts.get(trigger)
     assert fanout is not None
     assert fanout.state == "running"
 

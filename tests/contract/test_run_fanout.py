@@ -12,6 +12,7 @@ from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.jobs.types import Job, kind_of
 from bellcast.workflows.run_fanout import BACKLOG_MS
 from bellcast.workflows.store.run_commits import FANOUT_JOB_KIND
+from bellcast.workflows.store.runs import Runs
 from tests.clock import FakeClock
 from tests.contract.app import App, wanted
 from tests.store import Store
@@ -157,10 +158,10 @@ async def test_process_that_dies_at_a_page_repeats_no_effect(
     await world.put("booking", BELL, MAIL)
     id = await world.trigger("booking", ROOM, data={"client": "Ann"})
     runs = world.store.runs
-    world.store.runs = LosingRuns(runs, is_committed=is_committed)  # type: ignore[misc,assignment]  # of a real store
+    world.store.replaced[Runs] = LosingRuns(runs, is_committed=is_committed)
     with pytest.raises(KeyboardInterrupt):
         await world.execute(fanout_job(id, app.now))
-    world.store.runs = runs  # type: ignore[misc]  # of a real store
+    world.store.replaced.clear()
     await world.execute(fanout_job(id, app.now))
     assert await counts(world, id) == {"completed": RECIPIENTS}
     assert {len(await app.titles(key)) for key in KEYS} == {1}
@@ -217,7 +218,7 @@ async def test_recipients_of_a_cancel_get_no_run_of_a_running_fanout(world: Work
     assert await counts(world, id) == {"completed": RECIPIENTS - 2}
     assert await counts(world, other) == {"completed": RECIPIENTS}
     assert [await app.titles(key) for key in (KEYS[0], LAST)] == [["Booked by Eve"]] * 2
-    fanout = await world.store.runs.fanout(id)
+    fanout = await world.store.fanouts.get(id)
     assert fanout is not None
     assert fanout.state == "done"
 
@@ -256,7 +257,7 @@ async def test_fanout_of_excluded_recipients_only_ends(world: WorkflowWorld) -> 
     id = await world.trigger("booking", ROOM, data={"client": "Ann"}, cancel_key="b7")
     await cancel_for(world, *KEYS)
     await world.settle()
-    fanout = await world.store.runs.fanout(id)
+    fanout = await world.store.fanouts.get(id)
     assert fanout is not None
     assert (fanout.state, await counts(world, id), world.published) == ("done", {}, [])
 
@@ -307,7 +308,7 @@ async def test_states_of_fanouts_are_found_by_id(world: WorkflowWorld) -> None:
     ended = await world.trigger("booking", ROOM, data={"client": "Ann"})
     await world.settle()
     running = await world.trigger("booking", ROOM, data={"client": "Ann"})
-    states = await world.store.runs.fanout_states([ended, running, "absent"])
+    states = await world.store.fanouts.states([ended, running, "absent"])
     assert states == {ended: "done", running: "running"}
 
 

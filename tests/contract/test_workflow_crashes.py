@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from bellcast.kernel.db.commit.batch import chunks
 from bellcast.kernel.jobs.types import Job
+from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types.runs import RunCommit
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -135,11 +136,11 @@ async def test_runs_of_dying_processes_have_the_effects_of_others(
         await world.put("child", {"key": "bell", "type": "inbox", "title": "Child {{ data.n }}"}, tenant=tenant)
         await world.put("parent", *steps, tenant=tenant)
         dying: Any = DyingRuns(store.runs, rng, rate)
-        store.runs = dying  # type: ignore[misc]  # of a real store
+        store.replaced[Runs] = dying
         for key, number in starts:
             await world.trigger("parent", key, data={"n": number, "even": number % 2 == 0}, tenant=tenant)
         await drive(world, app)
-        store.runs = dying._runs
+        store.replaced.clear()
         assert (dying.deaths > 0) == (rate > 0)
         found.append(await effects_of(world, app, tenant))
     assert found[0] == found[1]

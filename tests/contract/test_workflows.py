@@ -279,7 +279,7 @@ async def test_audience_gets_a_run_per_subscriber(world: WorkflowWorld, app: App
     await world.settle()
     assert await world.store.runs.counts("", id) == {"completed": 300}
     assert await app.titles("r299") == ["Booked by x"]
-    fanout = await world.store.runs.fanout(id)
+    fanout = await world.store.fanouts.get(id)
     assert fanout is not None
     assert fanout.state == "done"
 
