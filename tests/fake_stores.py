@@ -20,9 +20,8 @@ NAMES = {
 
 
 class FakeEngine:
-    replaced: dict[type[StoreTable], Any] = {}
-
     def __init__(self, stores: Any) -> None:
+        self.replaced: dict[type[StoreTable], Any] = {}
         self.stores = stores
 
     def __getattr__(self, name: str) -> Any:
