@@ -63,10 +63,11 @@ from bellcast.api import (
 )
 from bellcast.api.context import ApiContext
 from bellcast.api.middleware import ApiMiddleware
+from bellcast.api.request_body import ApiRequest
 from bellcast.api.router import ApiRouter
 from bellcast.api.token_paths import TokenPaths
 from bellcast.channels.suppressions import http as suppressions_http
-from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.limits import Limits
 
 HANDLERS = [
@@ -155,17 +156,12 @@ def build(context: ApiContext) -> ApiMiddleware:
         "document": functools.cache(functools.partial(openapi.document, routes, context.limits)),
     }
     token_paths = TokenPaths(route.path for route in routes)
-    return ApiMiddleware(_dispatcher(_router()), context, state, requests, exporter.own, token_paths)
+    return ApiMiddleware(_router(), context, state, requests, exporter.own, token_paths)
 
 
-def _dispatcher(app: ASGIApp) -> ASGIApp:
-    """Dispatch to the native API or to Pusher's HTTP API."""
-
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        is_pusher = scope["path"].startswith(pusher.PREFIXES)
-        await (pusher.serve if is_pusher else app)(scope, receive, send)
-
-    return serve
+def _other_path(request: ApiRequest) -> ASGIApp:
+    """Return the response for a path that is not the native API's: Pusher's HTTP API, or an error."""
+    return pusher.serve if request.scope["path"].startswith(pusher.PREFIXES) else error_pages.unknown_path(request)
 
 
 def described(limits: Limits) -> dict[str, Any]:
@@ -176,4 +172,4 @@ def described(limits: Limits) -> dict[str, Any]:
 @functools.cache
 def _router() -> ApiRouter:
     """Return the router, which all apps of a process share: each request has the state of its app."""
-    return ApiRouter([*HANDLERS, *recipients_bulk.SAME_PATH], error_pages.unknown_path)
+    return ApiRouter([*HANDLERS, *recipients_bulk.SAME_PATH], _other_path)

@@ -101,9 +101,8 @@ class Authenticator:
 
     async def session(self, token: str) -> Principal:
         """Return the principal of a session token."""
-        now = self._clock.now()
-        is_jwt = tokens.is_jwt(token)
-        if not is_jwt and await server_credentials.authenticate(self._project, self._keys, token, now) is not None:
+        is_jwt, now = tokens.is_jwt(token), self._clock.now()
+        if not is_jwt and await server_credentials.authenticate(self._project, self._keys, token, self._clock):
             raise Forbidden(SERVERS_ONLY)
         if self._access.jwks_url is not None and (jwks := self._jwks.current) is not None:
             parts = tokens.parse(token)
@@ -120,9 +119,7 @@ class Authenticator:
         access."""
         credentials = read(request)
         if credentials.bearer is not None:
-            caller = await server_credentials.authenticate(
-                self._project, self._keys, credentials.bearer, self._clock.now()
-            )
+            caller = await server_credentials.authenticate(self._project, self._keys, credentials.bearer, self._clock)
             if caller is not None:
                 return caller
         credential = credentials.bearer or credentials.token

@@ -108,12 +108,12 @@ class Router:
     def committed(self, requests: Sequence[SendRequest | AnnounceRequest]) -> None:
         """Start delivering the messages of committed requests, and report those that have already ended."""
         self._reports.committed(requests)
-        sends = [one for one in requests if isinstance(one, SendRequest)]
-        messages = [message for request in sends for message in request.messages]
+        messages = [message for one in requests if isinstance(one, SendRequest) for message in one.messages]
         ended = [message for message in messages if message.state == "simulated"]
-        self._reports.report(ended)
-        fanouts = (one.fanout for one in requests if isinstance(one, AnnounceRequest))
-        if len(ended) < len(messages) or any(request.events for request in requests) or any(fanouts):
+        if ended:
+            self._reports.report(ended)
+        has_work = [bool(one.events or (isinstance(one, AnnounceRequest) and one.fanout)) for one in requests]
+        if len(ended) < len(messages) or any(has_work):
             self.messages_added()
 
     def forget(self) -> None:

@@ -103,10 +103,8 @@ class LoggedRequest(Struct, eq=False):
     @property
     def origin(self) -> str | None:
         """The origin of the page that sent the request."""
-        for name, value in self.scope["headers"]:
-            if name == b"origin":
-                return cut(value.decode("latin-1"), MAX_ORIGIN)
-        return None
+        value: bytes | None = dict(self.scope["headers"]).get(b"origin")
+        return None if value is None else cut(value.decode("latin-1"), MAX_ORIGIN)
 
     @property
     def path(self) -> str:

@@ -74,6 +74,9 @@ def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 def cut(command: ListCommand[Any, Any]) -> Iterator[ListCommand[Any, Any]]:
     """Split a command into queue entries of about ENTRY_ROWS rows. Items are never divided."""
+    if len(command.items) == 1:
+        yield command
+        return
     piece: list[Any] = []
     rows = 0
     for item in command.items:
