@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Struct
 
-from bellcast.api.guards import HttpAuthRequest
+from bellcast.api import guards
 from bellcast.api.pusher_request import PusherRequest
 from bellcast.auth import permissions
 from bellcast.auth import pusher_signatures as signatures
@@ -82,8 +82,7 @@ def _form(request: PusherRequest, type: type[Any]) -> Any:
 
 async def _recipient(request: PusherRequest, socket_id: str) -> tuple[Principal, Inbox]:
     ctx, scope = request.context, request.scope
-    auth_request = HttpAuthRequest(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
-    principal = await ctx.authenticator.recipient(auth_request, "request")
+    principal = await ctx.authenticator.recipient(guards.auth_request(scope), "request")
     if not signatures.is_socket_id(socket_id):
         raise Invalid.of("socket_id", "must be two integers separated by a dot")
     _credentials(request, principal)

@@ -12,6 +12,8 @@ REFUSED = 400  # from this status on
 # Key of a request's state in its ASGI scope: a dict with `request_id`, to which every layer adds. The request log creates it
 # and reads it after the response.
 STATE = "bellcast.state"
+# Key in this state: the headers by name, of several equal ones the last. A request looks up ten.
+HEADER_VALUES = "header_values"
 # Key in this state: true for a WebSocket handshake, which an operation accepts with ASGI's WebSocket messages.
 IS_WEBSOCKET = "is_websocket"
 

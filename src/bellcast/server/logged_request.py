@@ -10,7 +10,7 @@ from bellcast.api.audit import SECRET_ACTOR
 from bellcast.api.middleware import REQUEST_ID, path_as_sent
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.model.live_feed import cut
-from bellcast.model.requests import is_refusal
+from bellcast.model.requests import HEADER_VALUES, is_refusal
 
 # Truncates the logged path. The longest valid path has two percent-encoded keys of 200 characters; a request head may
 # be a hundred times as long.
@@ -83,10 +83,10 @@ class LoggedRequest(Struct, eq=False):
             case "http.response.start":
                 self.status = message["status"]
                 self._add_id(message)
-            case "http.response.body" if not self.has_connection:
+            case "http.response.body" if self.reason is None and not self.has_connection:
                 body = message.get("body", b"")
                 is_refusal = self.status is not None and (self.status >= 400 or body.startswith(b"retry:"))
-                if is_refusal and self.reason is None and (found := REASON.search(body)) is not None:
+                if is_refusal and (found := REASON.search(body)) is not None:
                     self.reason = found[1].decode(errors="replace")
                     self.problem = body
             case "websocket.accept":
@@ -103,7 +103,8 @@ class LoggedRequest(Struct, eq=False):
     @property
     def origin(self) -> str | None:
         """The origin of the page that sent the request."""
-        value: bytes | None = dict(self.scope["headers"]).get(b"origin")
+        values = self.state.get(HEADER_VALUES) or dict(self.scope["headers"])
+        value: bytes | None = values.get(b"origin")
         return None if value is None else cut(value.decode("latin-1"), MAX_ORIGIN)
 
     @property

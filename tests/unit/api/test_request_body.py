@@ -15,6 +15,7 @@ from bellcast.api import request_body
 from bellcast.kernel.errors import BadRequest, Invalid, TooLarge
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import Moment
+from bellcast.model.requests import HEADER_VALUES
 
 
 class SampleQuery(Struct, frozen=True):
@@ -29,6 +30,7 @@ def request(*, query=b"", path_params=None, headers=(), messages=()):
         return waiting.pop(0)
 
     scope = {"type": "http", "query_string": query, "path_params": path_params or {}, "headers": list(headers)}
+    scope["state"] = {HEADER_VALUES: dict(headers)}
     return request_body.ApiRequest(scope, receive)
 
 
