@@ -134,9 +134,9 @@ def _is_host(host: str) -> bool:
 
 def request_id(scope: dict[str, Any]) -> str:
     """Return the request's `X-Request-Id` if it is valid, else a new id."""
-    given = _text(dict(scope["headers"]).get(REQUEST_ID))
-    if given is not None and GIVEN_ID.fullmatch(given):
-        return given
+    given: bytes | None = dict(scope["headers"]).get(REQUEST_ID)
+    if given is not None and GIVEN_ID.fullmatch(text := given.decode("latin-1")):
+        return text
     return f"{random.getrandbits(ID_BITS):016x}"  # not a secret, and without a system call
 
 

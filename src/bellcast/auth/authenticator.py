@@ -188,7 +188,10 @@ def _cookies(headers: HeaderPairs) -> bytes:
 
 def _bearer(values: Mapping[bytes, bytes]) -> str | None:
     """Return the bearer credential. Other schemes belong to proxies and are ignored."""
-    scheme, _, credential = values.get(b"authorization", b"").decode("latin-1").partition(" ")
+    value = values.get(b"authorization")
+    if value is None:
+        return None
+    scheme, _, credential = value.decode("latin-1").partition(" ")
     return credential.strip() or None if scheme.lower() == "bearer" else None
 
 

@@ -13,7 +13,7 @@ MAX_STEP_MS = 60_000
 # A step that is still there after this time is the new time. A shorter one has no effect: jobs that were planned in it would
 # wait until a wrong time.
 CONFIRM_MS = 10_000
-# Most reads of the time only compare it with the last one that was checked for a step: half the cost.
+# Only the first read of each second is checked for a step: a check doubles the cost.
 CHECK_MS = 1_000
 # Counts while the machine is suspended; macOS has only the other one.
 STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -32,12 +32,12 @@ class SystemClock:
         self._steady = steady
         self._offset = (wall() - steady()) // 1_000_000
         self._stepped_at: int | None = None
-        self._checked_at = wall() // 1_000_000
+        self._checked_second = wall() // 1_000_000 // CHECK_MS
 
     def now(self) -> int:
         """Return UTC milliseconds."""
         wall = self._wall() // 1_000_000
-        if 0 <= wall - self._checked_at < CHECK_MS:
+        if wall // CHECK_MS == self._checked_second:
             return wall
         steady = self._steady() // 1_000_000
         step = wall - steady - self._offset
@@ -50,7 +50,7 @@ class SystemClock:
             log.warning("clock_step_used", seconds=step / 1000)
         self._offset += step
         self._stepped_at = None
-        self._checked_at = wall
+        self._checked_second = wall // CHECK_MS
         return wall
 
     async def sleep(self, seconds: float) -> None:

@@ -18,6 +18,7 @@ class LivePaths:
 
     def find(self, path: str) -> ASGIApp | None:
         """Return the endpoint of a live path, else None."""
-        if path.startswith(self._starts):
+        endpoint = self._exact.get(path.rstrip("/"))
+        if endpoint is None and path.startswith(self._starts):
             return next(end for prefix, end in self._prefixes.items() if path.startswith(prefix))
-        return self._exact.get(path.rstrip("/"))
+        return endpoint

@@ -37,15 +37,14 @@ class TenantCounts:
     def count_simple(self, kind: SimpleFeedKind, tenant: str, number: int) -> None:
         """Count events of a simple kind. Must be called for every connection of the process, because open connections
         are counted as started minus ended."""
-        metric = METRICS.get(kind)
-        if metric is not None:
-            self._of(tenant)[metric] += number
-        elif kind == "connect":
+        if kind == "connect":
             self._open[tenant] += number
         elif kind == "disconnect":
             self._open[tenant] -= number
             if self._open[tenant] <= 0:
                 del self._open[tenant]
+        elif kind in METRICS:
+            self._of(tenant)[METRICS[kind]] += number
 
     def sample(self) -> None:
         """Sample the current connections of tenants that have counts and of those with the most connections."""
