@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.channels.routing import StepSend
 from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import contention
@@ -548,10 +547,10 @@ async def test_unforeseen_error_fails_its_run_only(
     await world.recipient("bob", name="Bob")
     route = world.router.route_step
 
-    async def broken(send: StepSend) -> SendRequest:
-        if send.recipient == "alice":
+    async def broken(shared: Any, request: SendRequest, *more: Any) -> SendRequest:
+        if request.recipients == ("alice",):
             raise ZeroDivisionError
-        return await route(send)
+        return await route(shared, request, *more)
 
     monkeypatch.setattr(world.router, "route_step", broken)
     await world.put("booking", BELL)

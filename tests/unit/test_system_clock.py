@@ -3,7 +3,7 @@
 import pytest
 import structlog
 
-from bellcast.server.clock import CONFIRM_MS, SystemClock
+from bellcast.server.clock import CHECK_MS, CONFIRM_MS, SystemClock
 
 DAY_MS = 86_400_000
 
@@ -53,3 +53,14 @@ def test_corrections_of_the_clock_are_used_at_once() -> None:
         machine.wall += 30_000
         before += 30_001
         assert machine.pass_time(1) == before
+
+
+def test_time_is_checked_for_a_step_once_a_second() -> None:
+    machine, checks = Machine(), []
+    machine.clock = SystemClock(
+        lambda: machine.wall * 1_000_000, lambda: checks.append(1) or machine.steady * 1_000_000
+    )
+    checks.clear()
+    for _ in range(2 * CHECK_MS):
+        machine.pass_time(1)
+    assert len(checks) == 2

@@ -101,9 +101,8 @@ class Authenticator:
 
     async def session(self, token: str) -> Principal:
         """Return the principal of a session token."""
-        now = self._clock.now()
-        is_jwt = tokens.is_jwt(token)
-        if not is_jwt and await server_credentials.authenticate(self._project, self._keys, token, now) is not None:
+        is_jwt, now = tokens.is_jwt(token), self._clock.now()
+        if not is_jwt and await server_credentials.authenticate(self._project, self._keys, token, self._clock):
             raise Forbidden(SERVERS_ONLY)
         if self._access.jwks_url is not None and (jwks := self._jwks.current) is not None:
             parts = tokens.parse(token)
@@ -118,14 +117,12 @@ class Authenticator:
     async def caller(self, request: AuthRequest) -> Caller:
         """Authenticate a server. Credentials are accepted only in headers: URLs are logged, and the secret grants full
         access."""
-        credentials = read(request)
-        if credentials.bearer is not None:
-            caller = await server_credentials.authenticate(
-                self._project, self._keys, credentials.bearer, self._clock.now()
-            )
+        bearer = _bearer(request.header_values)
+        if bearer is not None:
+            caller = await server_credentials.authenticate(self._project, self._keys, bearer, self._clock)
             if caller is not None:
                 return caller
-        credential = credentials.bearer or credentials.token
+        credential = bearer or _query_token(request.query)
         if credential is None:
             raise Unauthenticated("Send the project secret or an API key: `Authorization: Bearer …`.")
         if not tokens.is_jwt(credential):
@@ -174,9 +171,8 @@ class Authenticator:
 def read(request: AuthRequest) -> RequestCredentials:
     """Return the credentials in a request, unverified."""
     result = request.header_values
-    authorization = result.get(b"authorization")
     return RequestCredentials(
-        bearer=None if authorization is None else _bearer(authorization.decode("latin-1")),
+        bearer=_bearer(result),
         token=_query_token(request.query),
         cookies=without_own_cookies(_cookies(request.headers)) if b"cookie" in result else b"",
         host=result.get(b"host", b"").decode("latin-1"),
@@ -190,9 +186,12 @@ def _cookies(headers: HeaderPairs) -> bytes:
     return b"; ".join([value for name, value in headers if name == b"cookie"])
 
 
-def _bearer(authorization: str) -> str | None:
+def _bearer(values: Mapping[bytes, bytes]) -> str | None:
     """Return the bearer credential. Other schemes belong to proxies and are ignored."""
-    scheme, _, credential = authorization.partition(" ")
+    value = values.get(b"authorization")
+    if value is None:
+        return None
+    scheme, _, credential = value.decode("latin-1").partition(" ")
     return credential.strip() or None if scheme.lower() == "bearer" else None
 
 

@@ -6,6 +6,7 @@ import hmac
 from bellcast.auth import keys
 from bellcast.auth.store import Keys
 from bellcast.kernel import times
+from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import DiskFull, Forbidden, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Caller, KeyScope, Project
 from bellcast.tenants.types import ApiKey
@@ -15,7 +16,7 @@ from bellcast.tenants.types import ApiKey
 USE_MS = 60_000
 
 
-async def authenticate(project: Project, api_keys: Keys, credential: str, now: int) -> Caller | None:
+async def authenticate(project: Project, api_keys: Keys, credential: str, clock: Clock) -> Caller | None:
     """Return the caller of this secret or key, or None if it has neither format. Raises for a wrong or revoked key."""
     if is_secret(project, credential):
         return Caller(scopes=keys.SCOPES)
@@ -28,7 +29,7 @@ async def authenticate(project: Project, api_keys: Keys, credential: str, now: i
         raise Unauthenticated("This API key does not exist.")
     if stored[0].revoked_at is not None:
         raise Unauthenticated("This API key was revoked.")
-    await _record_use(api_keys, stored[0], now)
+    await _record_use(api_keys, stored[0], clock.now())
     return Caller(scopes=stored[0].scopes, key=id, tenants=stored[0].tenants)
 
 
@@ -41,7 +42,7 @@ async def _record_use(api_keys: Keys, key: ApiKey, now: int) -> None:
 def is_secret(project: Project, credential: str) -> bool:
     """True if this is the project secret, or the second one. Compares in constant time."""
     given = credential.encode(errors="surrogatepass")
-    return any(hmac.compare_digest(one.secret.encode(), given) for one in project.accepted)
+    return True in [hmac.compare_digest(one.secret.encode(), given) for one in project.accepted]
 
 
 def require(caller: Caller, scope: KeyScope) -> None:

@@ -140,7 +140,7 @@ class MessageDelivery:
 
     async def _deliver(self, wanted: WantedMessage) -> int | None:
         """Try the providers, and record the outcome. Return when the next round is due, or None."""
-        update = await self._try_providers(wanted.message, wanted.target, wanted.providers)
+        update = await self._try_providers(wanted)
         if wanted.message.channel == "push" and update.message.state == "bounced":
             await PushEndpoints(self._db).forget(wanted.message.tenant, wanted.message.address)
         await self._finish([update])
@@ -181,15 +181,14 @@ class MessageDelivery:
             return MessageUpdate(message=with_outcome(message, state="simulated", reason=None))
         return WantedMessage(message, target, providers)
 
-    async def _try_providers(
-        self, message: StoredMessage, target: Target, providers: Sequence[NamedProvider]
-    ) -> MessageUpdate:
+    async def _try_providers(self, wanted: WantedMessage) -> MessageUpdate:
         """Try each provider once, in order."""
-        outgoing = OutgoingMessage(id=message.id, to=target.to, content=content_of(message))
+        message = wanted.message
+        outgoing = OutgoingMessage(id=message.id, to=wanted.target.to, content=content_of(message))
         last: DeliveryError | None = None
         retry_after: float | None = None
         over_rate: list[int] = []  # when other providers may be used
-        for named in providers:
+        for named in wanted.providers:
             due_at = named.due_at(self._clock.now())
             if due_at > self._clock.now():
                 over_rate.append(due_at)

@@ -60,19 +60,6 @@ class SendRoute(Struct, frozen=True):
         return msgspec.structs.replace(self, draft=draft, content=content(draft))
 
 
-class StepSend(Struct, frozen=True, kw_only=True):
-    """One channel of a step of a workflow's run. `notification` is the id of its inbox item, or of the item that its
-    message belongs to. `variables` returns the variables of its templates."""
-
-    route: SendRoute
-    tenant: str
-    recipient: str
-    notification: str
-    run: str
-    variables: Callable[[], Mapping[str, Any]]
-    now: int
-
-
 class Router:
     """Routes sends to named recipients."""
 
@@ -110,12 +97,12 @@ class Router:
     def committed(self, requests: Sequence[SendRequest | AnnounceRequest]) -> None:
         """Start delivering the messages of committed requests, and report those that have already ended."""
         self._reports.committed(requests)
-        sends = [one for one in requests if isinstance(one, SendRequest)]
-        messages = [message for request in sends for message in request.messages]
+        messages = [message for one in requests if isinstance(one, SendRequest) for message in one.messages]
         ended = [message for message in messages if message.state == "simulated"]
-        self._reports.report(ended)
-        fanouts = (one.fanout for one in requests if isinstance(one, AnnounceRequest))
-        if len(ended) < len(messages) or any(request.events for request in requests) or any(fanouts):
+        if ended:
+            self._reports.report(ended)
+        has_work = [bool(one.events or (isinstance(one, AnnounceRequest) and one.fanout)) for one in requests]
+        if len(ended) < len(messages) or any(has_work):
             self.messages_added()
 
     def forget(self) -> None:
@@ -298,17 +285,12 @@ class Router:
         uses_links = _uses_links(channels, template)
         return SendRoute(draft, content(draft), channels, template, layouts, inputs, simulated, uses_links, shared)
 
-    async def route_step(self, step: StepSend) -> SendRequest:
-        """Return the request of a step with its inbox row or message, and the decision. Raises Invalid if its template
-        cannot be rendered."""
-        request = SendRequest(
-            tenant=step.tenant,
-            recipients=(step.recipient,),
-            ids=(step.notification,),
-            content=step.route.content,
-            created_at=step.now,
-        )
-        return await self._with_events(await self._routed(step.route, request, step.run, step.variables))
+    async def route_step(
+        self, route: SendRoute, request: SendRequest, run: str, variables: Callable[[], Mapping[str, Any]]
+    ) -> SendRequest:
+        """Return the request of a run's step with its inbox row or message, and the decision. `variables` returns the
+        variables of its templates. Raises Invalid if its template cannot be rendered."""
+        return await self._with_events(await self._routed(route, request, run, variables))
 
     async def plan_steps(
         self, tenant: str, workflow: str, type: str | None, recipients: Sequence[str], channels: Sequence[Channel]

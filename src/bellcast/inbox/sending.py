@@ -64,14 +64,13 @@ async def send(
     refused."""
     engines.pace.contention.record()
     now = engines.clock.now()
-    if is_later(draft):
-        notification_drafts.check_draft(draft, limits, times.to_rfc3339(now))
-        return await engines.scheduler.send_later(_with_own_key(draft, own_key), allows_past=allows_past)
-    prepared = await _routed(engines, draft, _prepare(engines, limits, draft, now, times.to_rfc3339(now), own_key))
+    prepared = _prepare(engines, limits, draft, now, times.to_rfc3339(now), own_key)
+    if _needs_routing(prepared, engines, draft):
+        prepared = await _routed(engines, draft, prepared)
     if isinstance(prepared, SendRequest):
         (response,) = await _commit(engines, [msgspec.structs.replace(prepared, claim=claim)] if claim else [prepared])
     else:
-        response = await _send_one(engines, prepared)
+        response = await _send_one(engines, prepared, allows_past=allows_past)
     if isinstance(response, BellcastError):
         raise response
     return response
@@ -181,9 +180,7 @@ def _needs_routing(prepared: Prepared, engines: Context, draft: Draft) -> TypeGu
     return isinstance(prepared, AnnounceRequest)
 
 
-async def _routed(engines: Context, draft: Draft, prepared: Prepared) -> Prepared:
-    if not _needs_routing(prepared, engines, draft):
-        return prepared
+async def _routed(engines: Context, draft: Draft, prepared: SendOrAnnounce) -> Prepared:
     try:
         if isinstance(prepared, AnnounceRequest):
             return await _announcement(engines, draft, prepared)
@@ -375,9 +372,10 @@ def _prepare(
         notification_drafts.check_draft(draft, limits, moment)
     except BellcastError as refusal:
         return refusal
+    if own_key is not None:
+        draft = msgspec.structs.replace(draft, idempotency_key=own_key)
     if is_later(draft):
         return LaterSend(draft)
-    draft = _with_own_key(draft, own_key)
     to = draft.to
     request = (
         _announce_request(engines, draft, to, now)
@@ -392,10 +390,6 @@ def _prepare(
     except (TooMany, Conflict) as refusal:
         over[tenant] = refusal
     return RefusedSend(request, over[tenant]) if tenant in over else request
-
-
-def _with_own_key(draft: Draft, own_key: str | None) -> Draft:
-    return draft if own_key is None else msgspec.structs.replace(draft, idempotency_key=own_key)
 
 
 def _charge_of(request: SendOrAnnounce) -> tuple[str, int]:

@@ -1,6 +1,7 @@
 """Authorization guards. Each operation declares its required credentials, guards check them, and handlers read the
 result."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -10,6 +11,7 @@ from bellcast.auth.browser_request import BrowserRequest, has_session
 from bellcast.auth.origins import HeaderPairs
 from bellcast.kernel.errors import Forbidden, MfaEnrolmentRequired, PasswordRequired, Unauthenticated
 from bellcast.kernel.http import request_body
+from bellcast.kernel.http.asgi import HEADER_VALUES
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller, KeyScope, Principal
 from bellcast.operators.console_sessions import ConsoleSessions
@@ -34,11 +36,14 @@ class HttpAuthRequest(Struct, frozen=True):
     method: str
     scheme: str
     headers: HeaderPairs
+    header_values: Mapping[bytes, bytes]
     query: bytes
 
-    @property
-    def header_values(self) -> dict[bytes, bytes]:
-        return dict(self.headers)
+
+def auth_request(scope: Any) -> HttpAuthRequest:
+    """Return the parts of a request that the authenticator needs."""
+    headers, values = scope["headers"], scope["state"][HEADER_VALUES]
+    return HttpAuthRequest(scope["method"], scope["scheme"], headers, values, scope["query_string"])
 
 
 async def authorize(
@@ -55,12 +60,11 @@ async def authorize(
     restricted to tenants."""
     scope: Any = request.scope
     ctx, state = context.of(request), scope["state"]
-    auth_request = HttpAuthRequest(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
     if required_scope == "recipient":
-        state["principal"] = await ctx.authenticator.recipient(auth_request, "request")
+        state["principal"] = await ctx.authenticator.recipient(auth_request(scope), "request")
         return
     operator = await _operator(request, ctx)
-    caller = operator or (None if required_scope == "operator" else await ctx.authenticator.caller(auth_request))
+    caller = operator or (None if required_scope == "operator" else await ctx.authenticator.caller(auth_request(scope)))
     if caller is None:
         raise Unauthenticated("Sign in to the console.")
     state["caller"] = caller
@@ -100,12 +104,11 @@ def require_one(request: ApiRequest, *, is_one: bool) -> None:
 
 async def _operator(request: ApiRequest, ctx: ApiContext) -> Caller | None:
     """Return the operator of the session cookie. Other credentials take precedence."""
+    state: dict[str, Any] = request.scope["state"]
     sessions = ctx.find(ConsoleSessions)
-    if sessions is None or request_body.header(request, AUTHORIZATION) is not None:
+    if sessions is None or AUTHORIZATION in state[HEADER_VALUES] or COOKIE not in state[HEADER_VALUES]:
         return None
-    if request_body.header(request, COOKIE) is None:
-        return None
-    browser, state = browser_request(request), request.scope["state"]
+    browser = browser_request(request)
     state[HAS_SESSION] = has_session(browser)
     return await sessions.caller(browser)
 

@@ -110,23 +110,23 @@ def operation(method: Method, path: str, **declaration: Any) -> Callable[[Handle
 
 def _guarded(handler: Handler, declared: Operation) -> Handler:
     """Wrap the handler with authorization and the check of query parameters."""
-    required_scope, allowed, tenant_rule = declared.required_scope, declared.query_names, declared.tenant_rule
+    required_scope, allowed = declared.required_scope, declared.query_names
     is_audited = declared.is_audited or required_scope in ("configure", "admin")
 
-    async def authorize(request: request_body.ApiRequest) -> None:
-        if required_scope is not None:
-            await guards.authorize(
-                request,
-                required_scope,
-                declared.roles,
-                other_scope=declared.other_scope,
-                is_sensitive=declared.is_sensitive,
-                tenant_rule=tenant_rule,
-            )
+    authorize = None
+    if required_scope is not None:
+        authorize = functools.partial(
+            guards.authorize,
+            required_scope=required_scope,
+            roles=declared.roles,
+            other_scope=declared.other_scope,
+            is_sensitive=declared.is_sensitive,
+            tenant_rule=declared.tenant_rule,
+        )
 
     @functools.wraps(handler)
     async def guarded(request: request_body.ApiRequest) -> ASGIApp:
-        if required_scope is not None:
+        if authorize is not None:
             request.scope["state"][request_body.AUTHORIZE] = authorize
             try:
                 await authorize(request)

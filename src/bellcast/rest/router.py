@@ -3,7 +3,7 @@
 Paths are matched as sent, so that a percent-encoded slash does not separate segments. A fixed segment takes precedence over
 a parameter, as in OpenAPI."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 import structlog
@@ -41,19 +41,18 @@ class PathNode:
         self.rest: PathNode | None = None
         self.handlers: PathHandlers | None = None
 
-    def find(self, segments: list[str], start: int, values: list[str]) -> Iterator[tuple[PathHandlers, list[str]]]:
-        """Yield the matching paths with the values of their parameters, fixed segments first."""
+    def find(self, segments: list[str], start: int, values: list[str]) -> tuple[PathHandlers, list[str]] | None:
+        """Return the first matching path with the values of its parameters, fixed segments first."""
         if start == len(segments):
-            if self.handlers is not None:
-                yield self.handlers, values
-            return
-        fixed = self.fixed.get(segments[start])
+            return None if self.handlers is None else (self.handlers, values)
+        fixed, found = self.fixed.get(segments[start]), None
         if fixed is not None:
-            yield from fixed.find(segments, start + 1, values)
-        if self.parameter is not None:
-            yield from self.parameter.find(segments, start + 1, [*values, segments[start]])
-        if self.rest is not None:
-            yield from self.rest.find(segments, len(segments), [*values, "/".join(segments[start:])])
+            found = fixed.find(segments, start + 1, values)
+        if found is None and self.parameter is not None:
+            found = self.parameter.find(segments, start + 1, [*values, segments[start]])
+        if found is None and self.rest is not None:
+            found = self.rest.find(segments, len(segments), [*values, "/".join(segments[start:])])
+        return found
 
 
 class ApiRouter:
@@ -99,7 +98,7 @@ class ApiRouter:
         scope = request.scope
         if scope["path"] == "*" and scope["method"] == "OPTIONS":  # the server itself (RFC 9110, 9.3.7)
             return responses.empty(204, {"allow": _allow(self._methods)})
-        match = next(self._root.find(_segments(scope["path"]), 0, []), None)
+        match = self._root.find(_segments(scope["path"]), 0, [])
         if match is None:
             return self._unknown_path(request)
         found, values = match

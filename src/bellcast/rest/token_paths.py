@@ -17,7 +17,9 @@ class TokenPaths:
     """The paths with a token, determined from the templates of all routes."""
 
     def __init__(self, templates: Iterable[str]) -> None:
-        before = sorted({template.partition(PARAMETER)[0] for template in templates if PARAMETER in template})
+        paths = list(templates)
+        self._without_parameters = frozenset(path for path in paths if "{" not in path)
+        before = sorted({template.partition(PARAMETER)[0] for template in paths if PARAMETER in template})
         # Requests with repeated slashes are refused, but logged.
         heads = (re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(head)).replace("/", "/+") for head in before)
         self._with_token = re.compile(f"^({'|'.join(heads) or '(?!)'})[^/]+", re.IGNORECASE)
@@ -25,6 +27,8 @@ class TokenPaths:
     def hide(self, path: str) -> str:
         """Replace the token in a path below the mount. Scanners and proxies write paths in other forms, which match no
         route: in upper case, escaped, escaped again, or below another path."""
+        if path in self._without_parameters:
+            return path
         text = path
         for _ in range(MAX_DECODINGS):
             found = self._with_token.match(text)

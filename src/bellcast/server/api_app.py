@@ -10,7 +10,8 @@ from bellcast.console.http import connections, doctor, live_feed, nodes, setting
 from bellcast.console.pages import browser_files, check, console, error_pages, icons, landing, reference, theme
 from bellcast.exports import http as export
 from bellcast.inbox.http import activity, bulk, imports, inbox, notifications
-from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.limits import Limits
 from bellcast.live.pusher.http import apps as pusher_apps
 from bellcast.live.pusher.http import endpoint as pusher
@@ -119,17 +120,12 @@ def build(context: ApiContext) -> ApiMiddleware:
         "document": functools.cache(functools.partial(openapi.document, routes, context.limits)),
     }
     token_paths = TokenPaths(route.path for route in routes)
-    return ApiMiddleware(_dispatcher(_router()), context, state, requests, exporter.own, token_paths)
+    return ApiMiddleware(_router(), context, state, requests, exporter.own, token_paths)
 
 
-def _dispatcher(app: ASGIApp) -> ASGIApp:
-    """Dispatch to the native API or to Pusher's HTTP API."""
-
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        is_pusher = scope["path"].startswith(pusher.PREFIXES)
-        await (pusher.serve if is_pusher else app)(scope, receive, send)
-
-    return serve
+def _other_path(request: ApiRequest) -> ASGIApp:
+    """Return the response for a path that is not the native API's: Pusher's HTTP API, or an error."""
+    return pusher.serve if request.scope["path"].startswith(pusher.PREFIXES) else error_pages.unknown_path(request)
 
 
 def described(limits: Limits) -> dict[str, Any]:
@@ -140,4 +136,4 @@ def described(limits: Limits) -> dict[str, Any]:
 @functools.cache
 def _router() -> ApiRouter:
     """Return the router, which all apps of a process share: each request has the state of its app."""
-    return ApiRouter([*HANDLERS, *recipients_bulk.SAME_PATH], error_pages.unknown_path)
+    return ApiRouter([*HANDLERS, *recipients_bulk.SAME_PATH], _other_path)

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bellcast.console.types.live_feed import cut
 from bellcast.console.types.requests import is_refusal
-from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
+from bellcast.kernel.http.asgi import HEADER_VALUES, AsgiMessage, Receive, Scope, Send
 from bellcast.rest.audit import SECRET_ACTOR
 from bellcast.server.middleware import REQUEST_ID, path_as_sent
 
@@ -83,10 +83,10 @@ class LoggedRequest(Struct, eq=False):
             case "http.response.start":
                 self.status = message["status"]
                 self._add_id(message)
-            case "http.response.body" if not self.has_connection:
+            case "http.response.body" if self.reason is None and not self.has_connection:
                 body = message.get("body", b"")
                 is_refusal = self.status is not None and (self.status >= 400 or body.startswith(b"retry:"))
-                if is_refusal and self.reason is None and (found := REASON.search(body)) is not None:
+                if is_refusal and (found := REASON.search(body)) is not None:
                     self.reason = found[1].decode(errors="replace")
                     self.problem = body
             case "websocket.accept":
@@ -103,10 +103,9 @@ class LoggedRequest(Struct, eq=False):
     @property
     def origin(self) -> str | None:
         """The origin of the page that sent the request."""
-        for name, value in self.scope["headers"]:
-            if name == b"origin":
-                return cut(value.decode("latin-1"), MAX_ORIGIN)
-        return None
+        values = self.state.get(HEADER_VALUES) or dict(self.scope["headers"])
+        value: bytes | None = values.get(b"origin")
+        return None if value is None else cut(value.decode("latin-1"), MAX_ORIGIN)
 
     @property
     def path(self) -> str:

@@ -13,7 +13,7 @@ from bellcast.console.types.requests import STATE
 from bellcast.kernel.errors import BadRequest, BellcastError, NotFound, TooMany
 from bellcast.kernel.events import SEPARATOR
 from bellcast.kernel.http import responses
-from bellcast.kernel.http.asgi import ASGIApp, AsgiMessage, Send
+from bellcast.kernel.http.asgi import HEADER_VALUES, ASGIApp, AsgiMessage, Send
 from bellcast.kernel.http.compression import compressing
 from bellcast.rest.context import ApiContext
 from bellcast.rest.guards import HAS_SESSION
@@ -62,11 +62,11 @@ class ApiMiddleware:
             return
         method, path, state = scope["method"], path_as_sent(scope) or "/", scope.get(STATE, {})
         state["logged_path"] = self.token_paths.hide(path)
-        params = _header(scope, b"access-control-request-method") if method == "OPTIONS" else None
-        if params is not None:
+        values = state[HEADER_VALUES] = dict(scope["headers"])
+        if method == "OPTIONS" and b"access-control-request-method" in values:
             id = state.get("request_id") or request_id(scope)
             headers = [
-                *origins.preflight_headers(_cors_origin(scope, path), self._access.origins),
+                *origins.preflight_headers(_cors_origin(values, path), self._access.origins),
                 (REQUEST_ID, id.encode()),
             ]
             await send({"type": "http.response.start", "status": 204, "headers": headers})
@@ -92,7 +92,8 @@ class ApiMiddleware:
         rate, engines = self._context.limits.requests_per_second, self._context.engines
         if rate and client is not None and engines.rates.take(f"{REQUESTS}{client[0]}", rate, engines.clock.now()):
             return TooMany("Too many requests per second from this IP address.", retry_after=1)
-        if (host := _header(scope, b"host")) is not None and not _is_host(host):
+        host = _text(scope["state"][HEADER_VALUES].get(b"host"))
+        if host is not None and not _is_host(host):
             return BadRequest("The Host header is not a host name or an IP address with an optional port.")
         # An empty key must not match another route: `/v1/recipients//` is not `/v1/recipients/`.
         return NotFound("A segment of the path is empty.") if "//" in scope["path"] else None
@@ -108,7 +109,7 @@ class ApiMiddleware:
                 route = state["route"] = scope.get("path_template", "")
                 self.requests.count(method, route, message["status"], time.perf_counter() - started)
                 is_public = route in browser_files.PUBLIC_PATHS
-                origin = None if state.get(HAS_SESSION) else _cors_origin(scope, scope["path"])
+                origin = None if state.get(HAS_SESSION) else _cors_origin(state[HEADER_VALUES], scope["path"])
                 cors = origins.cors_headers(origin, self._access.origins, message["status"], is_public=is_public)
                 message["headers"] = [*message["headers"], *SAFETY, (REQUEST_ID, id.encode()), *cors]
             elif message["type"] == "websocket.accept":
@@ -134,9 +135,9 @@ def _is_host(host: str) -> bool:
 
 def request_id(scope: dict[str, Any]) -> str:
     """Return the request's `X-Request-Id` if it is valid, else a new id."""
-    given = _header(scope, REQUEST_ID)
-    if given is not None and GIVEN_ID.fullmatch(given):
-        return given
+    given: bytes | None = dict(scope["headers"]).get(REQUEST_ID)
+    if given is not None and GIVEN_ID.fullmatch(text := given.decode("latin-1")):
+        return text
     return f"{random.getrandbits(ID_BITS):016x}"  # not a secret, and without a system call
 
 
@@ -152,11 +153,10 @@ def path_as_sent(scope: dict[str, Any]) -> str:
     return sent.removeprefix(scope.get("root_path", ""))
 
 
-def _cors_origin(scope: dict[str, Any], path: str) -> str | None:
+def _cors_origin(values: Mapping[bytes, bytes], path: str) -> str | None:
     """Return the origin of the page; None on paths whose responses no cross-origin page may read."""
-    return None if origins.is_of_console(path) else _header(scope, b"origin")
+    return None if origins.is_of_console(path) else _text(values.get(b"origin"))
 
 
-def _header(scope: dict[str, Any], name: bytes) -> str | None:
-    value: bytes | None = dict(scope["headers"]).get(name)  # of several equal headers, the last one
+def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("latin-1")

@@ -8,7 +8,7 @@ import structlog
 from msgspec import Struct
 
 from bellcast.channels.decision_inputs import RecipientInputs
-from bellcast.channels.routing import Router, SendRoute, StepSend
+from bellcast.channels.routing import Router, SendRoute
 from bellcast.inbox.types.notifications import GENERAL, Actor, Audience, Draft
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import local_times
@@ -100,17 +100,16 @@ class RunSteps:
 
     async def _send(self, execution: Execution, step: Step) -> StepOutcome:
         stored, now = execution.stored, self._clock.now()
-        send = StepSend(
-            route=await self._route(execution, step),
+        route = await self._route(execution, step)
+        request = SendRequest(
             tenant=stored.tenant,
-            recipient=stored.recipient,
-            notification=self._notification(execution, step, now),
-            run=stored.id,
-            variables=execution.values,
-            now=now,
+            recipients=(stored.recipient,),
+            ids=(self._notification(execution, step, now),),
+            content=route.content,
+            created_at=now,
         )
         try:
-            request = await self._router.route_step(send)
+            request = await self._router.route_step(route, request, stored.id, execution.values)
         except BellcastError as error:
             if error.is_server_error:
                 raise

@@ -55,7 +55,7 @@ def test_separators_and_line_breaks_do_not_leave_their_cell() -> None:
 )
 def test_format_is_what_the_client_prefers(accept: str | None, format: str | None) -> None:
     headers = [] if accept is None else [(b"accept", accept.encode())]
-    request: Any = SimpleNamespace(scope={"state": {"is_head": False}, "headers": headers})
+    request: Any = SimpleNamespace(scope={"state": {"is_head": False, "header_values": dict(headers)}})
     assert list_export.format_of(request) == format
     request.scope["state"]["is_head"] = True
     assert list_export.format_of(request) is None

@@ -14,6 +14,7 @@ from msgspec import Struct
 import bellcast
 from bellcast.kernel.errors import BadRequest, Invalid, TooLarge
 from bellcast.kernel.http import request_body
+from bellcast.kernel.http.asgi import HEADER_VALUES
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import Moment
 
@@ -30,6 +31,7 @@ def request(*, query=b"", path_params=None, headers=(), messages=()):
         return waiting.pop(0)
 
     scope = {"type": "http", "query_string": query, "path_params": path_params or {}, "headers": list(headers)}
+    scope["state"] = {HEADER_VALUES: dict(headers)}
     return request_body.ApiRequest(scope, receive)
 
 

@@ -49,7 +49,7 @@ class Sent:
 
 async def call(path, method="GET", endpoints=ENDPOINTS, state=None):
     sent = Sent()
-    state = {"logged_path": path, "request_id": "1"} if state is None else state
+    state = {"logged_path": path, "request_id": "1", "header_values": {}} if state is None else state
     scope = {"type": "http", "method": method, "path": path, "headers": [], "query_string": b"", "state": state}
     await ApiRouter(endpoints, error_pages.unknown_path)(scope, None, sent)
     return sent

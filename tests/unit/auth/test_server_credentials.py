@@ -6,23 +6,24 @@ from bellcast.auth import keys, server_credentials
 from bellcast.kernel import times
 from bellcast.kernel.errors import Forbidden, Unauthenticated
 from bellcast.kernel.identities import Caller
+from bellcast.server.clock import TestClock
 
 
 async def test_project_secret_has_every_scope() -> None:
-    caller = await server_credentials.authenticate(PROJECT, Keyring(), PROJECT.secret, NOW)
+    caller = await server_credentials.authenticate(PROJECT, Keyring(), PROJECT.secret, TestClock(NOW))
     assert caller == Caller(scopes=("send", "read", "manage", "observe", "configure", "admin"))
 
 
 @pytest.mark.parametrize("credential", ["", RIVAL.secret, PROJECT.secret + " ", PROJECT.secret[:-1], "\udcff", "ä"])
 async def test_another_secret_authenticates_no_caller(credential: str) -> None:
-    assert await server_credentials.authenticate(PROJECT, Keyring(), credential, NOW) is None
+    assert await server_credentials.authenticate(PROJECT, Keyring(), credential, TestClock(NOW)) is None
 
 
 async def test_api_key_has_its_own_scopes() -> None:
     keyring = Keyring()
     new = keys.make("booking service", ["read"], NOW)
     await keyring.create(new.key, new.digest)
-    caller = await server_credentials.authenticate(PROJECT, keyring, new.text, NOW)
+    caller = await server_credentials.authenticate(PROJECT, keyring, new.text, TestClock(NOW))
     assert caller == Caller(scopes=("read",), key=new.key.id)
 
 
@@ -33,7 +34,7 @@ async def test_unknown_key_and_wrong_secret_get_the_same_error() -> None:
     messages = []
     for text in (keys.make("other", ["read"], NOW).text, f"bc_{new.key.id}_guess"):
         with pytest.raises(Unauthenticated) as caught:
-            await server_credentials.authenticate(PROJECT, keyring, text, NOW)
+            await server_credentials.authenticate(PROJECT, keyring, text, TestClock(NOW))
         messages.append(caught.value.detail)
     assert messages == ["This API key does not exist."] * 2
 
@@ -43,7 +44,7 @@ async def test_revoked_key_is_refused() -> None:
     new = keys.make("booking service", ["read"], NOW)
     await keyring.create(msgspec.structs.replace(new.key, revoked_at=times.to_rfc3339(NOW)), new.digest)
     with pytest.raises(Unauthenticated, match="revoked"):
-        await server_credentials.authenticate(PROJECT, keyring, new.text, NOW)
+        await server_credentials.authenticate(PROJECT, keyring, new.text, TestClock(NOW))
 
 
 def test_no_scope_implies_another() -> None:

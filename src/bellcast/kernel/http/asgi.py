@@ -3,6 +3,9 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
+# Key in this state: the headers by name, of several equal ones the last. A request looks up ten.
+HEADER_VALUES = "header_values"
+
 Scope: TypeAlias = dict[str, Any]
 AsgiMessage: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[AsgiMessage]]

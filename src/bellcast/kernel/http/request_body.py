@@ -16,6 +16,7 @@ from msgspec.structs import fields
 from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import BadRequest, BellcastError, FieldError, Invalid, TooLarge, UnsupportedMediaType
 from bellcast.kernel.http import validation_errors
+from bellcast.kernel.http.asgi import HEADER_VALUES
 from bellcast.kernel.http.validation_errors import Suggestions
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.validation import MAX_DEPTH
@@ -67,18 +68,16 @@ class Disconnected(Exception):
 
 def header(request: ApiRequest, name: bytes) -> str | None:
     """Return a header as sent."""
-    for key, value in request.scope["headers"]:
-        if key == name:
-            found: str = value.decode("latin-1")
-            return found
-    return None
+    value: bytes | None = request.scope["state"][HEADER_VALUES].get(name)
+    return None if value is None else value.decode("latin-1")
 
 
 async def raw(request: ApiRequest, limit: int) -> bytes:
     """Read the body. Raises TooLarge as soon as the Content-Length or the data received exceed the limit, and
     Unauthenticated or Forbidden if the caller's authorization ends during the upload. A compressed body is rejected, since a small one may expand to
     any size."""
-    if (header(request, b"content-encoding") or "identity").lower() != "identity":
+    encoding = header(request, b"content-encoding")
+    if encoding and encoding.lower() != "identity":
         raise UnsupportedMediaType("Send the body without Content-Encoding: compressed bodies are not accepted.")
     announced = header(request, b"content-length") or ""
     if limit and announced.isascii() and announced.isdigit() and _whole(announced) > limit:
@@ -270,13 +269,12 @@ def query(request: ApiRequest, type: type[T]) -> T:
     """Decode the query string as a `type`. Unknown parameters are ignored here, because `check_query` has rejected
     them."""
     text = request.scope["query_string"]
-    given = pairs(text) if text else {}
-    lists = _repeatable(cast("Any", type))
-    allowed = {
-        name: given[name] if name in lists else single(name, given[name])
-        for name in validation_errors.names(type)
-        if name in given
-    }
+    allowed: dict[str, Any] = {}
+    if text:  # as few requests have
+        given, lists = pairs(text), _repeatable(cast("Any", type))
+        for name in validation_errors.names(type):
+            if name in given:
+                allowed[name] = given[name] if name in lists else single(name, given[name])
     try:
         result = msgspec.convert(allowed, type, strict=False)
     except msgspec.ValidationError:
@@ -286,7 +284,7 @@ def query(request: ApiRequest, type: type[T]) -> T:
     # The conversion treats the text "null" as absent, and a filter without its value would widen the request. It also
     # reads a number as a time in seconds, which is undocumented; a client that sends milliseconds would get another
     # time.
-    for name, attribute in zip(validation_errors.names(type), attributes(type), strict=True):
+    for name, attribute in zip(validation_errors.names(type), attributes(type), strict=True) if allowed else ():
         if name in allowed:
             value = getattr(result, attribute)
             if value is None:

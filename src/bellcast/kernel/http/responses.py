@@ -33,7 +33,9 @@ def complete(
 ) -> ASGIApp:
     """Return a response with a complete body."""
     encoded = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
-    encoded += _encoded(headers) + _set_cookies(cookies)
+    encoded += _encoded(headers)
+    if cookies:
+        encoded += _set_cookies(cookies)
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": encoded})

@@ -74,6 +74,9 @@ def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 def cut(command: ListCommand[Any, Any]) -> Iterator[ListCommand[Any, Any]]:
     """Split a command into queue entries of about ENTRY_ROWS rows. Items are never divided."""
+    if len(command.items) == 1:
+        yield command
+        return
     piece: list[Any] = []
     rows = 0
     for item in command.items:
@@ -89,7 +92,9 @@ def cut(command: ListCommand[Any, Any]) -> Iterator[ListCommand[Any, Any]]:
 
 def can_merge(commands: Sequence[WriteCommand[Any]]) -> bool:
     """Return whether the commands can run as one."""
-    return len({type(command) for command in commands}) == 1 and all(command.is_mergeable for command in commands)
+    kind = type(commands[0])
+    merges = [type(command) is kind and command.is_mergeable for command in commands]
+    return all(merges)
 
 
 def runs(commands: Sequence[WriteCommand[Any]]) -> Iterator[list[WriteCommand[Any]]]:

@@ -18,7 +18,7 @@ from bellcast.live.pusher import signatures
 from bellcast.live.pusher.http.request import PusherRequest
 from bellcast.live.pusher.types import MAX_DEVICE, aliased
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
-from bellcast.rest.guards import HttpAuthRequest
+from bellcast.rest import guards
 from bellcast.topics.types import is_encrypted, is_presence
 
 
@@ -84,8 +84,7 @@ def _form(request: PusherRequest, type: type[Any]) -> Any:
 
 async def _recipient(request: PusherRequest, socket_id: str) -> tuple[Principal, Inbox]:
     ctx, scope = request.context, request.scope
-    auth_request = HttpAuthRequest(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
-    principal = await ctx.authenticator.recipient(auth_request, "request")
+    principal = await ctx.authenticator.recipient(guards.auth_request(scope), "request")
     if not signatures.is_socket_id(socket_id):
         raise Invalid.of("socket_id", "must be two integers separated by a dot")
     _credentials(request, principal)
