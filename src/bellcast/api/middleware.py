@@ -60,7 +60,8 @@ class ApiMiddleware:
             await self._app(scope, receive, send)
             return
         method, path, state = scope["method"], path_as_sent(scope) or "/", scope.get(STATE, {})
-        state["logged_path"] = self.token_paths.hide(path)
+        if "logged_path" not in state:
+            state["logged_path"] = self.token_paths.hide(path)
         params = _header(scope, b"access-control-request-method") if method == "OPTIONS" else None
         if params is not None:
             id = state.get("request_id") or request_id(scope)

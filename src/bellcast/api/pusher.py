@@ -15,6 +15,7 @@ from bellcast.api import pusher_auth, pusher_channels, pusher_events, request_bo
 from bellcast.api.context import ApiContext
 from bellcast.api.pusher_request import PusherRequest
 from bellcast.auth import pusher_signatures as signatures
+from bellcast.kernel import errors
 from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, MethodNotAllowed, NotFound, Unauthenticated
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.model.pusher import PusherApp
@@ -94,7 +95,8 @@ async def _call(scope: Any, receive: Any) -> object:
 
 
 def _app(ctx: ApiContext, parts: dict[str, str], parameters: dict[str, str], route: PusherRoute) -> PusherApp:
-    """Return the app in the path, else the app of the signing key. Raises NotFound, or Forbidden for a disabled app."""
+    """Return the app in the path, else the app of the signing key. Raises NotFound, Forbidden for a disabled app, and Unavailable
+    for one whose secret cannot be decrypted."""
     app = (
         ctx.pusher_apps.by_id(parts["app"])
         if "app" in parts
@@ -104,6 +106,8 @@ def _app(ctx: ApiContext, parts: dict[str, str], parameters: dict[str, str], rou
         raise NotFound("No app has this id.")
     if app is None or not route.signed:  # with an unknown key, the check of the signature fails
         return ctx.pusher_apps.all()[0].app
+    if not app.is_readable:
+        raise errors.Unavailable("This node lacks the BELLCAST_ENCRYPTION_KEY of the app's secret.")
     if not app.enabled:
         raise Forbidden("This app is disabled.")
     return app

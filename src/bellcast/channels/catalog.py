@@ -28,6 +28,12 @@ CACHE_SECONDS = 1.0
 # Maximum cached objects; a project has a few hundred.
 MAX_CACHED = 10_000
 
+
+def is_cached(until: int, now: int) -> bool:
+    """Return whether a cached object may be used. Its end is further away than CACHE_SECONDS if the clock was ahead."""
+    return 0 < until - now <= CACHE_SECONDS * 1000
+
+
 TYPES, TEMPLATES, PREFERENCES = "types", "templates", "preference-defaults"
 
 T = TypeVar("T")
@@ -138,7 +144,7 @@ class Catalog:
 
     def _get(self, kind: str, tenant: str, key: str) -> _Cached[Any] | None:
         cached = self._cached.get((kind, tenant, key))
-        return cached if cached is not None and cached.until > self._clock.now() else None
+        return cached if cached is not None and is_cached(cached.until, self._clock.now()) else None
 
     def _keep(self, kept_in: dict[CacheKey, _Cached[Any]], key: CacheKey, value: object) -> None:
         if len(kept_in) >= MAX_CACHED:

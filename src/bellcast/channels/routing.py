@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from bellcast.channels import audiences, contents, decision_inputs, links
-from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, Catalog, NotificationType
+from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, Catalog, NotificationType, is_cached
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.decision_inputs import DecisionInputs, RecipientInputs
 from bellcast.channels.message_reports import MessageReports
@@ -103,7 +103,7 @@ class Router:
         """True if, within the last CACHE_SECONDS, sends of this tenant and type used no channel but the inbox."""
         if draft.channels is not None or draft.template is not None or draft.title is UNSET:
             return False
-        return self._inbox_only.get((tenant, draft.type), 0) > self._clock.now()
+        return is_cached(self._inbox_only.get((tenant, draft.type), 0), self._clock.now())
 
     def committed(self, requests: Sequence[SendRequest | AnnounceRequest]) -> None:
         """Start delivering the messages of committed requests, and report those that have already ended."""

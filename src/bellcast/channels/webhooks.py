@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED
+from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, is_cached
 from bellcast.channels.encryption import Encryption
 from bellcast.jobs import Again, Destination, DestinationCall, JobRunner, SetAside
 from bellcast.kernel import times
@@ -333,7 +333,7 @@ class Webhooks:
 
     async def _of(self, owner: str) -> dict[str, Webhook]:
         now, found = self._clock.now(), self._known.get(owner)
-        if found is not None and found[0] > now:
+        if found is not None and is_cached(found[0], now):
             return found[1]
         kept_in = self._known
         known = dict(await self.page(owner, "", MAX_WEBHOOKS))

@@ -132,9 +132,9 @@ class JobRunner:
         self._renewed_at = 0
         self._last_turn_at = END_OF_TIME
         self._changed = asyncio.Event()  # a job was added, or a slot is free
-        self._turn_ended = asyncio.Event()  # of `run`'s loop
-        self._turns = 0
-        self._is_in_turn = False
+        self._turns = 0  # iterations of `run` that have begun
+        self._settled_turn = 0  # the last one that found nothing to do
+        self._turn_ended = asyncio.Event()
 
     def register(
         self, kind: str, handler: JobHandler, *, concurrency: int = SLOTS, retry_deadline: int | None = None
@@ -179,17 +179,17 @@ class JobRunner:
             while True:
                 self._changed.clear()
                 self._turns += 1
-                self._is_in_turn = True
                 try:
                     await self._replan()
                     await self._save_outcomes()
                     await self._renew()
-                    await self._start_due()
+                    has_started = await self._start_due() > 0
                 except BellcastError as failure:
                     log.warning("jobs_delayed", reason=failure.detail)
                     await asyncio.sleep(POLL_INTERVAL_SECONDS)
                 else:
-                    self._is_in_turn = False
+                    if not (has_started or self._running or self._outcomes != Outcomes([], [], [])):
+                        self._settled_turn = self._turns
                     ended, self._turn_ended = self._turn_ended, asyncio.Event()
                     ended.set()
                     await self._poll()
@@ -198,18 +198,12 @@ class JobRunner:
             raise
 
     async def settle(self) -> None:
-        """Wait, while `run` executes jobs, until no job is due, running or without a saved outcome."""
-        while not await self._is_settled():
-            self._changed.set()
+        """Wait, while `run` executes jobs, until an iteration that began after the call finds no job due, running or without a
+        saved outcome."""
+        begun = self._turns
+        self._changed.set()
+        while self._settled_turn <= begun:
             await self._turn_ended.wait()
-
-    async def _is_settled(self) -> bool:
-        """Return whether all jobs are settled. False if a new iteration begins in the meantime, since it may have
-        leased due jobs."""
-        turns = self._turns
-        has_due = bool(await self._known_groups(self._clock.now()))
-        is_unchanged = turns == self._turns and not self._is_in_turn
-        return is_unchanged and not has_due and not self._running and not self._has_outcomes()
 
     async def next_due(self) -> int | None:
         """Return when the next job is due (UTC milliseconds)."""
@@ -219,9 +213,6 @@ class JobRunner:
         """Return how long the longest due job has waited (milliseconds)."""
         now = self._clock.now()
         return max((now - group.run_at for group in await self._known_groups(now) if group.run_at > 0), default=0)
-
-    def _has_outcomes(self) -> bool:
-        return bool(self._outcomes.done or self._outcomes.retry or self._outcomes.dead)
 
     async def _known_groups(self, now: int) -> list[JobGroup]:
         return [group for group in await self._store.due(now) if self._serves(group)]
@@ -319,8 +310,8 @@ class JobRunner:
         were meant to, from now on. A job with a time of its own (`until`, a schedule) that runs too early waits for it again."""
         now, replanned = self._clock.now(), 0
         if now < self._last_turn_at - STEP_MS:
-            while ids := await self._store.planned_after(now + STEP_MS, REPLANNED):
-                replanned += await self._store.replan(ids, now)
+            while ids := await self._store.planned_after(now + STEP_MS, LEASE_MS, REPLANNED):
+                replanned += await self._store.replan(ids, now, LEASE_MS)
         if replanned:
             log.warning("jobs_replanned", number=replanned, reason="they were planned while the clock was ahead")
         self._last_turn_at = now

@@ -468,6 +468,12 @@ NODES = (
         fix="start all nodes with the same credentials, encryption keys and settings, and restart those that differ",
     ),
     Diagnosis(
+        code="secrets_unreadable",
+        check="secrets",
+        what="{number} stored objects were encrypted with a key that this node does not have: {objects}",
+        fix="set the same BELLCAST_ENCRYPTION_KEY on all nodes, or write these objects again",
+    ),
+    Diagnosis(
         code="no_jobs",
         check="queue",
         state="warning",

@@ -2,12 +2,12 @@
 
 import re
 import time
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Struct
 
 from bellcast.api.audit import SECRET_ACTOR
-from bellcast.api.middleware import REQUEST_ID, path_as_sent
+from bellcast.api.middleware import REQUEST_ID
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.model.live_feed import cut
 from bellcast.model.requests import is_refusal
@@ -110,9 +110,8 @@ class LoggedRequest(Struct, eq=False):
 
     @property
     def path(self) -> str:
-        """The path for the log, truncated. Of REST requests, it is the one without tokens."""
-        path: str | None = self.state.get("logged_path")
-        return (path_as_sent(self.scope) if path is None else path)[:MAX_PATH]
+        """The path for the log, without credentials, truncated."""
+        return cast(str, self.state["logged_path"])[:MAX_PATH]
 
     def end(self, now: int) -> EndedRequest:
         """Return the data to keep about the request, without its head."""

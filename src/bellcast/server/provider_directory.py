@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED
+from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, is_cached
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import NamedProvider
 from bellcast.channels.email import Email
@@ -262,7 +262,7 @@ class ProviderDirectory:
         """Return the stored providers of a tenant. Unchanged ones keep their connections."""
         until, known = self._stored.get(tenant, (0, {}))
         now = self._clock.now()
-        if until <= now:
+        if not is_cached(until, now):
             changes = self._changes
             documents = await self._documents.page(KIND, tenant, "", MAX_PROVIDERS)
             # Another call may have created them in the meantime. There must be only one, because its limit of

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from bellcast.api.middleware import request_id
+from bellcast.api.middleware import path_as_sent, request_id
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.http.asgi import Receive, Scope, Send
 from bellcast.kernel.identities import Principal
@@ -44,7 +44,10 @@ class RequestLog:
     """Writes log lines for the requests selected by `logged`, and passes requests and connections to the feed. Not
     thread-safe: call it on the event loop's thread."""
 
-    def __init__(self, clock: Clock, feed: LiveFeed, logged: Callable[[], AccessLog]) -> None:
+    def __init__(
+        self, clock: Clock, feed: LiveFeed, logged: Callable[[], AccessLog], hide: Callable[[str], str]
+    ) -> None:
+        self._hide = hide  # the credentials in a path
         self._clock = clock
         self._logged = logged
         self._feed = RequestFeed(feed, clock)
@@ -60,7 +63,7 @@ class RequestLog:
     ) -> None:
         """Serve a request and log it, unless it became a live connection, which is logged separately. `adds_id` adds
         X-Request-Id to the response, for applications that do not."""
-        state = {"request_id": request_id(scope)}
+        state = {"request_id": request_id(scope), "logged_path": self._hide(path_as_sent(scope) or "/")}
         request = LoggedRequest(scope, receive, send, adds_id, time.perf_counter(), state)
         token = _current.set(request)
         try:

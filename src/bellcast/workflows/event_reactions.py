@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.channels.catalog import CACHE_SECONDS
+from bellcast.channels.catalog import CACHE_SECONDS, is_cached
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.context import Context
 from bellcast.inbox import sending
@@ -114,7 +114,7 @@ class Sources:
 
     async def _current(self) -> Rules:
         engines = self._engines()
-        is_valid = self._valid_until > engines.clock.now() and self._changes == self._workflow_catalog.changes
+        is_valid = is_cached(self._valid_until, engines.clock.now()) and self._changes == self._workflow_catalog.changes
         if not is_valid:
             if self._reading is None or self._reading.done():
                 self._reading = asyncio.ensure_future(self._read())

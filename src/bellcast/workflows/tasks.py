@@ -145,7 +145,8 @@ class ScheduledTasks:
         due = schedule_times.due_times(task.schedule, schedule_times.zone_of(task.schedule), progress.until, now)
         if due:
             await self._call(name, task, due[-1])
-            await self._save(name, task.schedule, due[-1])
+        if due or progress.until > now:  # later than now if the clock was ahead
+            await self._save(name, task.schedule, due[-1] if due else now)
         return next(iter(_after(task.schedule, now)))
 
     async def _call(self, name: str, task: Task, moment: int) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels import layouts
-from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, TEMPLATES
+from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, TEMPLATES, is_cached
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.model.messages import BASE_LAYOUT
@@ -120,7 +120,7 @@ class WorkflowCatalog:
     async def current(self, owner: str, key: str) -> CurrentVersion | None:
         """Return the current version of this owner's workflow, without inheritance."""
         until, current = self._current.get((owner, key), (0, None))
-        return current if until > self._clock.now() else await self._read(owner, key)
+        return current if is_cached(until, self._clock.now()) else await self._read(owner, key)
 
     async def _read(self, owner: str, key: str) -> CurrentVersion | None:
         kept_in = self._current
@@ -147,7 +147,7 @@ class WorkflowCatalog:
         """Return the definition of a version, which remains stored after the workflow was changed or deleted."""
         now = self._clock.now()
         until, body = self._bodies.get((owner, key, version), (0, b""))
-        if until <= now:
+        if not is_cached(until, now):
             found = await self._store.runs.version(owner, key, version)
             if found is None:
                 raise NotFound(f"There is no version {version} of this workflow.")
