@@ -277,6 +277,12 @@ MACHINE = (
         fix="run `bellcast doctor --local` to read all of it",
     ),
     Diagnosis(
+        code="store_unread",
+        check="store",
+        what="{path} cannot be read: {error}",
+        fix="free space on its disk; if there is enough, look for errors of the disk in the system's log",
+    ),
+    Diagnosis(
         code="store_damaged",
         check="store",
         what="{path}: {error}",

@@ -2,7 +2,7 @@
 
 import re
 import time
-from typing import Any, cast
+from typing import Any
 
 from msgspec import Struct
 
@@ -108,11 +108,6 @@ class LoggedRequest(Struct, eq=False):
                 return cut(value.decode("latin-1"), MAX_ORIGIN)
         return None
 
-    @property
-    def path(self) -> str:
-        """The path for the log, without credentials, truncated."""
-        return cast(str, self.state["logged_path"])[:MAX_PATH]
-
     def end(self, now: int) -> EndedRequest:
         """Return the data to keep about the request, without its head."""
         state, client = self.state, self.scope.get("client")
@@ -122,7 +117,7 @@ class LoggedRequest(Struct, eq=False):
             now,
             time.perf_counter() - self.started,
             self.scope.get("method", "GET"),
-            self.path,
+            self.state["logged_path"],
             state.get("route"),
             self.status or 0,
             self.reason or state.get("reason"),
