@@ -24,7 +24,9 @@ globalThis.Notification = class { static permission = 'default';
   }
   close() { gone.push(this.title) } };"""
 # As on Android, also where the browser names itself a desktop's.
-THROWING = DESKTOP.replace("constructor(title, { tag }) {", "constructor() { throw new TypeError('Illegal constructor');", 1)
+THROWING = DESKTOP.replace(
+    "constructor(title, { tag }) {", "constructor() { throw new TypeError('Illegal constructor');", 1
+)
 NOTES = "globalThis.notes = 0; const start = OscillatorNode.prototype.start; OscillatorNode.prototype.start = function (...at) { notes++; return start.apply(this, at) };"
 
 
