@@ -28,6 +28,7 @@ from bellcast.tenants.store import Tenants
 from bellcast.topics.store.joined_topics import JoinedTopics
 from bellcast.topics.store.last_events import LastEvents
 from bellcast.webhooks.store import WebhookEvents
+from bellcast.workflows import schedules
 from bellcast.workflows.store.run_commits import JOB_KIND, WHEN_DEAD
 from bellcast.workflows.store.runs import Runs
 from tests import fake_stores as fake_stores
@@ -84,11 +85,15 @@ class InboxesOfNewcomers(Inboxes):
         return await super().open(*args, **{"newcomers_ms": self._newcomers_ms(), **options})
 
 
+# The kinds whose jobs know until when they wait, without those of tasks.
+TIMED = (JOB_KIND, schedules.JOB_KIND)
+
+
 class JobsOfRuns(Jobs):
     """Jobs of a server that runs workflows, whichever of its runners sets them dead."""
 
     async def set_dead(self, jobs: Any, effects: Any = None) -> None:
         await super().set_dead(jobs, {JOB_KIND: WHEN_DEAD})
 
-    def replan(self, ids: Any, now: int, due: str | None = JOB_KIND) -> Any:
-        return super().replan(ids, now, due or JOB_KIND)
+    def replan(self, ids: Any, now: int, lease: int, due: Any = ()) -> Any:
+        return super().replan(ids, now, lease, due or TIMED)

@@ -18,8 +18,15 @@ BELL_AND_TOASTS = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toas
 DESKTOP = """globalThis.desktop = []; globalThis.gone = []; globalThis.prompts = 0;
 globalThis.Notification = class { static permission = 'default';
   static async requestPermission() { prompts++; return (Notification.permission = 'granted') }
-  constructor(title, { tag }) { this.title = title; this.tag = tag; desktop.push(title); globalThis.latest = this }
+  constructor(title, { tag }) {
+    this.title = title; this.tag = tag;
+    if (Notification.permission === 'granted') { desktop.push(title); globalThis.latest = this }
+  }
   close() { gone.push(this.title) } };"""
+# As on Android, also where the browser names itself a desktop's.
+THROWING = DESKTOP.replace(
+    "constructor(title, { tag }) {", "constructor() { throw new TypeError('Illegal constructor');", 1
+)
 NOTES = "globalThis.notes = 0; const start = OscillatorNode.prototype.start; OscillatorNode.prototype.start = function (...at) { notes++; return start.apply(this, at) };"
 
 
@@ -198,6 +205,17 @@ def test_desktop_notification_needs_a_click_for_permission_and_closes_when_seen(
     in_page(other, "bell.session.seen('all')")
     wait_page(page, "gone.includes('While elsewhere')")
     assert page.evaluate("desktop") == ["While elsewhere"]
+
+
+def test_desktop_alerts_stay_off_where_the_browser_can_show_none(shop):
+    shop.context.add_init_script(THROWING)
+    page = open_both(shop)
+    bell(page).click()
+    page.get_by_role("button", name="Preferences").click()
+    page.get_by_role("switch", name="Desktop alerts").click()
+    expect(page.get_by_text("through a service worker only")).to_be_visible()
+    expect(page.get_by_role("switch", name="Desktop alerts")).not_to_be_checked()
+    assert page.evaluate("[prompts, localStorage.getItem('bellcast desktop')]") == [0, "off"]
 
 
 def test_desktop_notification_uses_the_texts_of_the_elements_of_the_page(app, person, shop):

@@ -146,11 +146,11 @@ async def test_waiting_jobs_that_were_planned_while_the_clock_was_ahead_keep_the
     await jobs.retry([replace(leased["retried"], run_at=day + 10_000)], day)
     await jobs.add([job("ahead", day + 2_000, created_at=day), job("due", 50, created_at=day)])
     await jobs.add([job("before", 5_000, created_at=100)])
-    assert await jobs.planned_after(500, 1) == ["retried"]
-    found = await jobs.planned_after(500, 10)
-    assert found == ["retried", "ahead"]
-    assert [await jobs.replan(found, 500), await jobs.replan(found, 500)] == [2, 0]
-    assert await jobs.planned_after(500, 10) == []
+    assert await jobs.planned_after(500, 30_000, 1) == ["leased"]
+    found = await jobs.planned_after(500, 30_000, 10)
+    assert found == ["leased", "retried", "ahead"]
+    assert [await jobs.replan(found, 500, 30_000), await jobs.replan(found, 500, 30_000)] == [3, 0]
+    assert await jobs.planned_after(500, 30_000, 10) == []
     assert ids(await app.lease(2_499, day, 10)) == ["due"]
     assert ids(await app.lease(2_500, day, 10)) == ["ahead"]
     assert ids(await app.lease(10_499, day, 10)) == ["before"]

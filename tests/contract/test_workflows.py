@@ -592,22 +592,3 @@ async def test_trigger_step_reaches_no_other_tenant(world: WorkflowWorld) -> Non
         assert len(await world.runs(tenant="other")) == reached
     with pytest.raises(Invalid, match=r"to\.tenant"):
         await world.trigger("inner", Audience(tenant="other"), tenant="shop")
-
-
-@pytest.mark.parametrize("step", [LATER, {"key": "later", "type": "wait_for", "event": "came", "timeout": "1h"}])
-async def test_step_that_began_to_wait_while_the_clock_was_ahead_ends_in_time(
-    world: WorkflowWorld, step: dict[str, Any]
-) -> None:
-    await world.put("booking", step, BELL)
-    world.clock.advance(86_400)
-    id = await world.trigger("booking", data={"client": "Bob"})
-    await world.settle()
-    assert await world.status(id) == "waiting"
-    world.clock.advance(-86_400)
-    found = await world.store.jobs.planned_after(world.clock.now(), 10)
-    assert await world.store.jobs.replan(found, world.clock.now()) == 1
-    await world.settle()
-    await world.advance(3_599)
-    assert await world.status(id) == "waiting"
-    await world.advance(1)
-    assert await world.status(id) == "completed"

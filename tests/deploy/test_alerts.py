@@ -23,6 +23,7 @@ HEALTHY = {
     'bellcast_requests_total{route="/v1/notifications",status="201"}': "0+1000",
     'bellcast_requests_total{route="/v1/notifications",status="503"}': "0+1",
     "bellcast_queue_age_seconds": "2",
+    "bellcast_unreadable_pusher_apps": "0",
     'bellcast_jobs{kind="message",state="dead"}': "0",
     'bellcast_attempts_total{channel="email",provider="env-email-1",outcome="accepted"}': "0+100",
     'bellcast_attempts_total{channel="email",provider="env-email-1",outcome="temporary"}': "0+1",
@@ -53,6 +54,7 @@ SITUATIONS = {
     },
     "BellcastDeliveryLate": {'bellcast_delivery_seconds_bucket{le="0.5"}': "0+10"},
     "BellcastQueueLate": {"bellcast_queue_age_seconds": "90"},
+    "BellcastPusherAppUnreadable": {"bellcast_unreadable_pusher_apps": "1"},
     "BellcastJobsDead": {'bellcast_jobs{kind="message",state="dead"}': "1"},
     "BellcastProviderFails": {
         'bellcast_attempts_total{channel="email",provider="env-email-1",outcome="accepted"}': "0+0",

@@ -84,6 +84,11 @@ async def no_differences() -> dict[str, str]:
     return {}
 
 
+async def no_objects() -> list[str]:
+    """Every stored secret can be decrypted."""
+    return []
+
+
 async def no_numbers() -> StatsPoint:
     """Tests write statistics over time to the store."""
     return StatsPoint()
@@ -229,6 +234,7 @@ async def opened(
             hub.cluster.nodes,
             partial(providers.providers, "", "email"),
             no_differences,
+            no_objects,
         ),
         catalog=catalog,
         previews=Previews(store, catalog, ChannelConfig(), PROJECT),

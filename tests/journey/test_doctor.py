@@ -15,7 +15,7 @@ from bellcast.server import doctor, local_checks, url_checks
 from bellcast.settings.groups import Settings
 from tests.contract.test_cluster_state import REPORT
 from tests.journey.operators import set_up, signed_in
-from tests.journey.rest import PROJECT, Rest, no_differences, refused
+from tests.journey.rest import PROJECT, Rest, no_differences, no_objects, refused
 
 JSON = {"accept": "application/json"}
 
@@ -113,7 +113,9 @@ async def test_public_url_must_reach_this_project(rest: Rest) -> None:
         (502, health, "problem"),
         (0, b"", "problem"),
     ):
-        examined = doctor.Doctor(settings, PROJECT, Proxy(status, body), (), list, no_providers, no_differences)
+        examined = doctor.Doctor(
+            settings, PROJECT, Proxy(status, body), (), list, no_providers, no_differences, no_objects
+        )
         assert (await examined._check_public_url("https://bell.test/")).state == state
 
 

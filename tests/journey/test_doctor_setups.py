@@ -2,12 +2,14 @@
 in test_cli_doctor_proxy.py, those of several nodes in test_doctor_nodes.py."""
 
 import asyncio
-import resource
+import json
 import shutil
 import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,8 @@ from bellcast.settings import load
 from tests import engines
 from tests.certificates import self_signed
 from tests.engines import RedisServer
-from tests.journey.shell import bellcast
+from tests.faults.test_disk_full import disk as disk  # a fixture
+from tests.journey.shell import bellcast, environ
 from tests.servers import ServerProcess, free_port
 from tests.smtp_server import smtp_server
 
@@ -94,15 +97,32 @@ def test_settings_that_no_server_accepts_are_found(folder: Path, environment: di
         load({"data": str(folder)}, environment)
 
 
-def test_few_open_files_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (128, 128))
-    assert "LimitNOFILE" in problems(folder)["open files"].fix
+def doctor_of(folder: Path, *prefix: str) -> dict[str, dict[str, str]]:
+    """Run the command on this machine; return its findings by check."""
+    command = [*prefix, sys.executable, "-m", "bellcast", "doctor", "--local", "--json", "--data", str(folder)]
+    done = subprocess.run(command, env=environ(), capture_output=True, text=True, check=False)
+    return {one["check"]: one for one in json.loads(done.stdout)["findings"]}
 
 
-def test_full_disk_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = shutil.disk_usage(folder)._replace(free=1_000_000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    assert problems(folder)["disk"].state == "problem"
+def test_few_open_files_are_found(folder: Path) -> None:
+    found = doctor_of(folder, "prlimit", "--nofile=128:128")
+    assert found["open files"]["state"] != "ok"
+    assert "128" in found["open files"]["what"]
+    assert "LimitNOFILE" in found["open files"]["fix"]
+
+
+@pytest.mark.parametrize("left", [0, 1_000_000])
+def test_full_disk_is_found(disk: Path, left: int) -> None:
+    """A file system of its own, with a store, and without room for another byte of the doctor."""
+    folder = disk / "data"
+    folder.mkdir(mode=0o700)
+    assert bellcast("migrate", "--data", folder).status == 0
+    with (disk / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
+        while (free := shutil.disk_usage(disk).free - left) > 0:
+            ballast.write(b"x" * min(free, 65_536))
+    found = doctor_of(folder)
+    assert (found["disk"]["state"], str(folder) in found["disk"]["what"]) == ("problem", True)
+    assert "restore" not in found["store"]["fix"]
 
 
 @pytest.fixture

@@ -77,6 +77,23 @@ def test_path_of_a_link_is_logged_without_its_token(log: Log, path: str, method:
     assert "SECRET" not in log.text
 
 
+@pytest.mark.parametrize("kind", ["secret", "token", "key"])
+def test_credential_in_the_place_of_a_pusher_key_is_not_logged(log: Log, kind: str) -> None:
+    server = log.server
+    created = httpx.post(f"{server.url}/v1/keys", json={"name": "k", "scopes": ["send"]}, headers=server.as_app())
+    credential = {"secret": server.secret, "token": server.token("alice"), "key": created.json()["key"]}[kind]
+    with connect(f"{server.url.replace('http', 'ws', 1)}/app/{credential}?protocol=7") as socket:
+        assert "4001" in socket.recv()
+    assert httpx.get(f"{server.url}/apps/{credential}/channels").status_code == 404
+    assert httpx.get(f"{server.url}/{credential}").status_code == 404
+    log.line(event="request_served", path="/hidden")
+    log.line(event="request_served", path="/apps/hidden/channels")
+    assert credential not in log.text
+    listed = httpx.get(f"{server.url}/v1/requests", headers=server.as_app())
+    assert "/apps/hidden/channels" in listed.text
+    assert credential not in listed.text
+
+
 def test_request_of_the_app_is_logged_with_its_tenant(log: Log) -> None:
     def post(path: str, **body: Any) -> None:
         httpx.post(f"{log.server.url}{path}", json=body, headers=log.server.as_app()).raise_for_status()

@@ -15,7 +15,7 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.channels.types import BASE_LAYOUT, EmailContent
 from bellcast.documents.store import Documents
-from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT
+from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, is_cached
 from bellcast.inbox.types.notifications import ChannelRequest
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
@@ -135,7 +135,7 @@ class Catalog:
 
     def _get(self, kind: str, tenant: str, key: str) -> _Cached[Any] | None:
         cached = self._cached.get((kind, tenant, key))
-        return cached if cached is not None and cached.until > self._clock.now() else None
+        return cached if cached is not None and is_cached(cached.until, self._clock.now()) else None
 
     def _keep(self, kept_in: dict[CacheKey, _Cached[Any]], key: CacheKey, value: object) -> None:
         if len(kept_in) >= MAX_CACHED:

@@ -13,7 +13,7 @@ from bellcast.channels.decision_inputs import DecisionInputs, RecipientInputs
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.channels.types import EXTERNAL_CHANNELS, NO_CONTENT, ExternalChannel, NewDecision, NewMessage, as_change
-from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED
+from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, is_cached
 from bellcast.inbox.types.notifications import GENERAL, Audience, ChannelRequest, Content, Draft, content
 from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
 from bellcast.kernel import times
@@ -92,7 +92,7 @@ class Router:
         """True if, within the last CACHE_SECONDS, sends of this tenant and type used no channel but the inbox."""
         if draft.channels is not None or draft.template is not None or draft.title is UNSET:
             return False
-        return self._inbox_only.get((tenant, draft.type), 0) > self._clock.now()
+        return is_cached(self._inbox_only.get((tenant, draft.type), 0), self._clock.now())
 
     def committed(self, requests: Sequence[SendRequest | AnnounceRequest]) -> None:
         """Start delivering the messages of committed requests, and report those that have already ended."""

@@ -30,3 +30,8 @@ class AuditRecord(Struct, frozen=True):
 
     entry: AuditEntry
     sign: Callable[[AuditEntry], bytes]
+
+
+def is_cached(until: int, now: int) -> bool:
+    """Return whether a cached object may be used. Its end is further away than CACHE_SECONDS if the clock was ahead."""
+    return 0 < until - now <= CACHE_SECONDS * 1000

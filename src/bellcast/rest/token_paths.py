@@ -1,4 +1,4 @@
-"""Hides tokens in paths, for logs. A path parameter named `token` is a credential."""
+"""Hides credentials in paths, for logs: a path parameter named `token`, and tokens, keys and secrets wherever they stand."""
 
 import re
 from collections.abc import Iterable
@@ -8,15 +8,16 @@ from bellcast.auth import link_tokens
 
 PARAMETER = "{token}"
 HIDDEN = "hidden"
-SESSION_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+SESSION_TOKEN, API_KEY = r"eyJ[\w-]+\.[\w-]+\.[\w-]+", r"bc_[0-9a-f]+_[0-9a-f]{16,}"
 # A path is decoded until it stays the same, at most this often.
 MAX_DECODINGS = 5
 
 
 class TokenPaths:
-    """The paths with a token, determined from the templates of all routes."""
+    """The paths with a token, determined from the templates of all routes, and the secrets of the project."""
 
-    def __init__(self, templates: Iterable[str]) -> None:
+    def __init__(self, templates: Iterable[str], secrets: Iterable[str] = ()) -> None:
+        self._credential = re.compile("|".join([SESSION_TOKEN, API_KEY, *map(re.escape, secrets)]), re.ASCII)
         paths = list(templates)
         self._without_parameters = frozenset(path for path in paths if "{" not in path)
         before = sorted({template.partition(PARAMETER)[0] for template in paths if PARAMETER in template})
@@ -25,7 +26,7 @@ class TokenPaths:
         self._with_token = re.compile(f"^({'|'.join(heads) or '(?!)'})[^/]+", re.IGNORECASE)
 
     def hide(self, path: str) -> str:
-        """Replace the token in a path below the mount. Scanners and proxies write paths in other forms, which match no
+        """Replace the credential in a path below the mount. Scanners and proxies write paths in other forms, which match no
         route: in upper case, escaped, escaped again, or below another path."""
         if path in self._without_parameters:
             return path
@@ -35,7 +36,7 @@ class TokenPaths:
             if found is not None:
                 return f"{found[1]}{HIDDEN}{text[found.end() :]}"
             hidden = link_tokens.hide(text.encode(errors="surrogatepass")).decode(errors="surrogatepass")
-            if (hidden := SESSION_TOKEN.sub(HIDDEN, hidden)) != text:
+            if (hidden := self._credential.sub(HIDDEN, hidden)) != text:
                 return hidden
             decoded = unquote(text)
             if decoded == text:

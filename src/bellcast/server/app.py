@@ -130,7 +130,12 @@ class App:
         self.setup_code: str | None = None
         self._operators = OperatorAccess(engines, settings, project) if settings.server.console else None
         self._event_loop: asyncio.AbstractEventLoop | None = None
-        self._log = RequestLog(engines.real_clock, self.feed, lambda: settings.server.logged_requests)
+        self._log = RequestLog(
+            engines.real_clock,
+            self.feed,
+            lambda: settings.server.logged_requests,
+            lambda path: self._api.token_paths.hide(path),  # noqa: PLW0108  the API is built below
+        )
         self._time_travel = (
             None
             if test_clock is None
@@ -239,6 +244,7 @@ class App:
                 self.hub.cluster.nodes,
                 partial(engines.channels.providers.providers, DEFAULT_TENANT, "email"),
                 self._node_settings.differences,
+                engines.channels.secrets.unreadable,
             ),
             url_problem=engines.clients.guard.problem,
             providers=engines.channels.providers,

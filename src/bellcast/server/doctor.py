@@ -27,6 +27,7 @@ STORE_SECONDS = 5.0
 # A worker leases due jobs within a second, so a minute is a backlog.
 MAX_QUEUE_AGE_MS = 60_000
 URL_TIMEOUT = 3.0
+MAX_SHOWN = 5  # objects in a finding
 OK = 200
 log = structlog.get_logger(__name__)
 
@@ -49,6 +50,7 @@ class Doctor:
         nodes: Callable[[], Sequence[LiveNode]],
         mail_servers: Callable[[], Awaitable[Sequence[NamedProvider]]],
         differences: Callable[[], Awaitable[Mapping[str, str]]],
+        unreadable: Callable[[], Awaitable[Sequence[str]]],
     ) -> None:
         self._settings = settings
         self._project = project
@@ -57,6 +59,7 @@ class Doctor:
         self._nodes = nodes
         self._mail_servers = mail_servers
         self._differences = differences
+        self._unreadable = unreadable
         self._threads: list[Future[None]] = []
 
     async def findings(self) -> AsyncGenerator[Finding]:
@@ -99,6 +102,9 @@ class Doctor:
         with contextlib.suppress(BellcastError):  # an unavailable store is another finding
             for node, settings in (await self._differences()).items():
                 report(diagnoses.finding("settings_differ", node=node, settings=settings))
+            if objects := await self._unreadable():
+                shown = ", ".join(objects[:MAX_SHOWN])
+                report(diagnoses.finding("secrets_unreadable", number=len(objects), objects=shown))
             for finding in await self._check_mail_servers():
                 report(finding)
         url = self._settings.channels.public_url

@@ -109,10 +109,13 @@ def _store(path: Path, seconds: float | None = None) -> Iterator[Finding]:
             backup.verify(connection)
             version, latest = migrations.version(connection), max(migrations.steps())
     except (BellcastError, sqlite3.Error) as error:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_INTERRUPT:
             yield diagnoses.finding("store_large", path=path, seconds=f"{seconds:.0f}")
-            return
-        yield diagnoses.finding("store_damaged", path=path, error=error)
+        elif code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}:
+            yield diagnoses.finding("store_unread", path=path, error=error)
+        else:
+            yield diagnoses.finding("store_damaged", path=path, error=error)
         return
     if version < latest:
         yield diagnoses.finding("store_old", store=path, version=version, latest=latest)

@@ -10,7 +10,7 @@ from bellcast.console.types.live_feed import cut
 from bellcast.console.types.requests import is_refusal
 from bellcast.kernel.http.asgi import HEADER_VALUES, AsgiMessage, Receive, Scope, Send
 from bellcast.rest.audit import SECRET_ACTOR
-from bellcast.server.middleware import REQUEST_ID, path_as_sent
+from bellcast.server.middleware import REQUEST_ID
 
 # Truncates the logged path. The longest valid path has two percent-encoded keys of 200 characters; a request head may
 # be a hundred times as long.
@@ -107,12 +107,6 @@ class LoggedRequest(Struct, eq=False):
         value: bytes | None = values.get(b"origin")
         return None if value is None else cut(value.decode("latin-1"), MAX_ORIGIN)
 
-    @property
-    def path(self) -> str:
-        """The path for the log, truncated. Of REST requests, it is the one without tokens."""
-        path: str | None = self.state.get("logged_path")
-        return (path_as_sent(self.scope) if path is None else path)[:MAX_PATH]
-
     def end(self, now: int) -> EndedRequest:
         """Return the data to keep about the request, without its head."""
         state, client = self.state, self.scope.get("client")
@@ -122,7 +116,7 @@ class LoggedRequest(Struct, eq=False):
             now,
             time.perf_counter() - self.started,
             self.scope.get("method", "GET"),
-            self.path,
+            self.state["logged_path"],
             state.get("route"),
             self.status or 0,
             self.reason or state.get("reason"),

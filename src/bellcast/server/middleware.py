@@ -61,7 +61,8 @@ class ApiMiddleware:
             await self._app(scope, receive, send)
             return
         method, path, state = scope["method"], path_as_sent(scope) or "/", scope.get(STATE, {})
-        state["logged_path"] = self.token_paths.hide(path)
+        if "logged_path" not in state:
+            state["logged_path"] = self.token_paths.hide(path)
         values = state[HEADER_VALUES] = dict(scope["headers"])
         if method == "OPTIONS" and b"access-control-request-method" in values:
             id = state.get("request_id") or request_id(scope)

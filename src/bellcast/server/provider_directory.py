@@ -15,7 +15,7 @@ from bellcast.channels.email import Email
 from bellcast.channels.provider_rate import ProviderRate
 from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel
 from bellcast.documents.store import Documents
-from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, Document
+from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, Document, is_cached
 from bellcast.inbox.types.quotas import Rates
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
@@ -269,7 +269,7 @@ class ProviderDirectory:
         """Return the stored providers of a tenant. Unchanged ones keep their connections."""
         until, known = self._stored.get(tenant, (0, {}))
         now = self._clock.now()
-        if until <= now:
+        if not is_cached(until, now):
             changes = self._changes
             documents = await self._documents.page(KIND, tenant, "", MAX_PROVIDERS)
             # Another call may have created them in the meantime. There must be only one, because its limit of

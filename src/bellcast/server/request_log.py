@@ -23,10 +23,11 @@ from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.topic_access import TopicRefused
 from bellcast.server.logged_request import (
+    MAX_PATH,
     SWITCHING_PROTOCOLS,
     LoggedRequest,
 )
-from bellcast.server.middleware import request_id
+from bellcast.server.middleware import path_as_sent, request_id
 from bellcast.server.request_feed import RequestFeed, why
 
 log = structlog.get_logger("bellcast.requests")
@@ -44,7 +45,10 @@ class RequestLog:
     """Writes log lines for the requests selected by `logged`, and passes requests and connections to the feed. Not
     thread-safe: call it on the event loop's thread."""
 
-    def __init__(self, clock: Clock, feed: LiveFeed, logged: Callable[[], AccessLog]) -> None:
+    def __init__(
+        self, clock: Clock, feed: LiveFeed, logged: Callable[[], AccessLog], hide: Callable[[str], str]
+    ) -> None:
+        self._hide = hide  # the credentials in a path
         self._clock = clock
         self._logged = logged
         self._feed = RequestFeed(feed, clock)
@@ -60,7 +64,7 @@ class RequestLog:
     ) -> None:
         """Serve a request and log it, unless it became a live connection, which is logged separately. `adds_id` adds
         X-Request-Id to the response, for applications that do not."""
-        state = {"request_id": request_id(scope)}
+        state = {"request_id": request_id(scope), "logged_path": self._hide(path_as_sent(scope) or "/")[:MAX_PATH]}
         request = LoggedRequest(scope, receive, send, adds_id, time.perf_counter(), state)
         token = _current.set(request)
         try:
@@ -99,7 +103,7 @@ class RequestLog:
             if request is None:
                 self._feed.opened(connection, None, None)
             else:
-                self._feed.opened(connection, request.path, request.state["request_id"])
+                self._feed.opened(connection, request.state["logged_path"], request.state["request_id"])
             self._write(
                 "connection_opened", lambda: _fields(request, connection.dialect.transport) | _client_fields(connection)
             )
@@ -176,7 +180,7 @@ def _becoming_connection() -> LoggedRequest | None:
 
 def _source(request: LoggedRequest | None) -> dict[str, str]:
     """Return the fields that link a connection to its request."""
-    return {} if request is None else {"path": request.path, "request_id": request.state["request_id"]}
+    return {} if request is None else {"path": request.state["logged_path"], "request_id": request.state["request_id"]}
 
 
 def _fields(request: LoggedRequest | None, transport: str) -> dict[str, Any]:

@@ -60,14 +60,14 @@ class WorkflowParts:
         calls = StepCalls(http, clock, real_clock, project, functions, lambda: config.retries, jobs.destinations)
         steps = RunSteps(db, clock, router, self.triggers, limits, new_id)
         executor = RunExecutor(db, broker, clock, self.workflow_catalog, router, steps, calls, pace, feed)
-        jobs.register_pages(JOB_KIND, executor.run_page, serves=calls.serves, when_dead=WHEN_DEAD)
+        jobs.register_pages(JOB_KIND, executor.run_page, serves=calls.serves, when_dead=WHEN_DEAD, is_timed=True)
         self.schedules = Schedules(
             engines, self.workflow_catalog, self.triggers, router.tenant, router.plan_steps, limits
         )
         self.schedule_firing = ScheduleFiring(engines, self.schedules, self.triggers, router.tenant, limits)
         self.tasks = ScheduledTasks(engines, tasks, self.schedules.trigger, limits, jobs)
         self.sources = Sources(engines, self.workflow_catalog, self.triggers, router.tenant, limits)
-        jobs.register(schedules.JOB_KIND, self.schedule_firing.run)
+        jobs.register(schedules.JOB_KIND, self.schedule_firing.run, is_timed=True)
         fanout = RunFanout(db, clock, self.workflow_catalog, self.triggers, executor, pace, shares_runs=shares_runs)
         jobs.register(FANOUT_JOB_KIND, fanout.run)
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from bellcast.channels.types import State
 from bellcast.console.types.live_feed import NO_FEED, Feed, FeedEvent, redact_url
 from bellcast.documents.store import Documents
-from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, Document
+from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, Document, is_cached
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
@@ -335,7 +335,7 @@ class Webhooks:
 
     async def _of(self, owner: str) -> dict[str, Webhook]:
         now, found = self._clock.now(), self._known.get(owner)
-        if found is not None and found[0] > now:
+        if found is not None and is_cached(found[0], now):
             return found[1]
         kept_in = self._known
         known = dict(await self.page(owner, "", MAX_WEBHOOKS))

@@ -112,8 +112,9 @@ class StepCalls:
             delay = retries.next_delay(attempts, self._retries(), error.retry_after) if error.is_temporary else None
             reason = error.reason[:MAX_REASON]
             if delay is not None:
-                due_at = self._clock.now() + int(delay * 1000)
-                return StepOutcome(state="waiting", reason=reason, due_at=due_at, attempts=attempts)
+                now = self._clock.now()
+                due_at = now + int(delay * 1000)
+                return StepOutcome(state="waiting", reason=reason, due_at=due_at, planned_at=now, attempts=attempts)
             if step.fields.get("on_error") == "continue":
                 return StepOutcome(state="done", reason=reason, attempts=attempts)
             return StepOutcome(state="failed", reason=reason, attempts=attempts)

@@ -36,7 +36,9 @@ def collect(
     delete)."""
     if counter.run == id:
         if counter.closes_at > now:
-            return counter, StepOutcome(state="waiting", due_at=counter.closes_at)
+            closes_at = min(counter.closes_at, rules.closes_at)  # longer if the clock was ahead when it opened
+            waiting = StepOutcome(state="waiting", due_at=closes_at, planned_at=now)
+            return msgspec.structs.replace(counter, closes_at=closes_at), waiting
         after = StepCounter(opened_at=now, closes_at=now + rules.window) if rules.mode == "repeats" else None
         return after, StepOutcome(digest=None if counter.digest is None else _fitting(counter.digest, run))
     if counter.run is not None and counter.digest is not None:
@@ -54,7 +56,7 @@ def collect(
         return passed, StepOutcome(digest=_fitting(own, run))
     closes_at = counter.closes_at if rules.mode == "repeats" else rules.closes_at
     opened = StepCounter(run=id, opened_at=now, closes_at=closes_at, digest=own, runs=(id,))
-    return opened, StepOutcome(state="waiting", due_at=closes_at)
+    return opened, StepOutcome(state="waiting", due_at=closes_at, planned_at=now)
 
 
 def _fitting(digest: Digest, run: RunState) -> Digest:

@@ -156,7 +156,8 @@ def _enter(step: Step, run: RunState, context: RunContext) -> tuple[RunState, bo
     if state.state == "pending" and not _is_wanted(step, run, context):
         return _skip(run, step, "condition"), False
     if step.type in IO_TYPES:
-        if state.state == "waiting" and state.due_at is not None and state.due_at > context.now:
+        # A wait that was planned while the clock was ahead ends now.
+        if state.state == "waiting" and state.planned_at <= context.now < (state.due_at or 0):
             return _waiting(run), False
         return run.with_step(step.key, state="running"), True
     match step.type:

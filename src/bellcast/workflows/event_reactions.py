@@ -14,7 +14,7 @@ from msgspec import Struct
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.context import Context
 from bellcast.documents.store import Documents
-from bellcast.documents.types import CACHE_SECONDS, PROJECT
+from bellcast.documents.types import CACHE_SECONDS, PROJECT, is_cached
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel.errors import BellcastError, TooMany
@@ -118,7 +118,7 @@ class Sources:
 
     async def _current(self) -> Rules:
         engines = self._engines()
-        is_valid = self._valid_until > engines.clock.now() and self._changes == self._workflow_catalog.changes
+        is_valid = is_cached(self._valid_until, engines.clock.now()) and self._changes == self._workflow_catalog.changes
         if not is_valid:
             if self._reading is None or self._reading.done():
                 self._reading = asyncio.ensure_future(self._read())

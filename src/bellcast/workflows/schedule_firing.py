@@ -98,7 +98,8 @@ class ScheduleFiring:
                 error = _final(refusal)
             progress = msgspec.structs.replace(progress, until=moment, last_at=moment, last_error=error)
             await self._save(firing, progress)
-        if progress.until < now:
+        # A later time is of a clock that was ahead: cron fires at these times again, each once by its idempotency key.
+        if progress.until < now or (progress.until > now and schedule.cron is not None):
             await self._save(firing, msgspec.structs.replace(progress, until=now))
         return next(iter(schedule_times.times_after(schedule, [zone], now, 1)), None)
 

@@ -121,7 +121,7 @@ class ScheduledTasks:
         self._trigger = trigger
         self._limits = limits
         for name in tasks:
-            jobs.register(_kind(name), self.run, concurrency=1)
+            jobs.register(_kind(name), self.run, concurrency=1, is_timed=True)
 
     async def plan(self) -> None:
         """Add missing jobs of tasks. A task whose schedule has changed is scheduled from now on."""
@@ -147,7 +147,8 @@ class ScheduledTasks:
         due = schedule_times.due_times(task.schedule, schedule_times.zone_of(task.schedule), progress.until, now)
         if due:
             await self._call(name, task, due[-1])
-            await self._save(name, task.schedule, due[-1])
+        if due or progress.until > now:  # later than now if the clock was ahead
+            await self._save(name, task.schedule, due[-1] if due else now)
         return next(iter(_after(task.schedule, now)))
 
     async def _call(self, name: str, task: Task, moment: int) -> None:

@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast.channels.catalog import TEMPLATES
 from bellcast.channels.types import BASE_LAYOUT
 from bellcast.documents.store import Documents
-from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, Document
+from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, Document, is_cached
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
@@ -122,7 +122,7 @@ class WorkflowCatalog:
     async def current(self, owner: str, key: str) -> CurrentVersion | None:
         """Return the current version of this owner's workflow, without inheritance."""
         until, current = self._current.get((owner, key), (0, None))
-        return current if until > self._clock.now() else await self._read(owner, key)
+        return current if is_cached(until, self._clock.now()) else await self._read(owner, key)
 
     async def _read(self, owner: str, key: str) -> CurrentVersion | None:
         kept_in = self._current
@@ -149,7 +149,7 @@ class WorkflowCatalog:
         """Return the definition of a version, which remains stored after the workflow was changed or deleted."""
         now = self._clock.now()
         until, body = self._bodies.get((owner, key, version), (0, b""))
-        if until <= now:
+        if not is_cached(until, now):
             found = await Runs(self._db).version(owner, key, version)
             if found is None:
                 raise NotFound(f"There is no version {version} of this workflow.")

@@ -1,5 +1,7 @@
 """Paths in logs, without the tokens that they may contain."""
 
+from urllib.parse import quote
+
 import pytest
 
 from bellcast.auth import link_tokens
@@ -70,6 +72,16 @@ def test_token_is_hidden_wherever_it_stands_in_a_path(path: str) -> None:
 
 def test_session_token_in_a_path_is_hidden() -> None:
     assert paths.hide("/v1/inbox/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln-_x/seen") == "/v1/inbox/hidden/seen"
+
+
+@pytest.mark.parametrize(
+    "credential", [PROJECT.secret, f"bc_{'a' * 12}_{'b' * 64}", "eyJhbGciOiJI.eyJzdWIiOiJhIn0.c2ln"]
+)
+@pytest.mark.parametrize("path", ["/app/SECRET", "/apps/SECRET/events", "/x,SECRET"])
+def test_credential_in_a_path_is_hidden(path: str, credential: str) -> None:
+    paths = TokenPaths(["/u/{token}"], [PROJECT.secret])
+    for written in (credential, quote(credential, safe=""), quote(quote(credential, safe=""), safe="")):
+        assert paths.hide(path.replace("SECRET", written)) == path.replace("SECRET", "hidden")
 
 
 def test_paths_without_tokens_stay() -> None:

@@ -76,7 +76,7 @@ class FakeStore:
     async def retry(self, jobs: Sequence[Job], now: int) -> None:
         self.put(*jobs)
 
-    async def planned_after(self, moment: int, limit: int) -> list[str]:
+    async def planned_after(self, moment: int, lease: int, limit: int) -> list[str]:
         return []
 
 
@@ -211,6 +211,27 @@ async def test_outcome_is_saved_once_the_store_is_back(world: World, monkeypatch
     world.store.is_away = False
     await world.settle()
     assert world.store.jobs == {}
+
+
+async def test_settling_reads_the_store_once_if_an_iteration_runs_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL, both reads took equally long, so that each iteration delayed the other without end."""
+    read, reads = world.store.due, 0
+
+    async def read_slowly(now: int) -> list[JobGroup]:
+        nonlocal reads
+        reads += 1
+        await world.settle(turns=3)
+        return await read(now)
+
+    await world.settle()
+    monkeypatch.setattr(world.store, "due", read_slowly)
+    world.runner.wake()
+    await world.settle(turns=1)
+    async with asyncio.timeout(60):
+        await world.runner.settle()
+    assert reads <= 3
 
 
 async def test_shutdown_waits_for_running_jobs() -> None:

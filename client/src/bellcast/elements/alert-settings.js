@@ -13,7 +13,7 @@ export function isEnabled(choice) {
 
 /** Must be called in a click handler: browsers show the permission prompt only then. @param {AlertKind} choice */
 export async function toggle(choice) {
-  const on = !isEnabled(choice) && (choice === 'sound' || (await Notification.requestPermission()) === 'granted');
+  const on = !isEnabled(choice) && (choice === 'sound' || ((await canShow()) && (await Notification.requestPermission()) === 'granted'));
   try {
     localStorage.setItem(`bellcast ${choice}`, on ? 'on' : 'off');
   } catch {
@@ -26,8 +26,16 @@ export async function toggle(choice) {
 /** Whether the browser's settings forbid this kind of alert; a page cannot request the permission again. @param {AlertKind} choice */
 export const isBlocked = (choice) => choice === 'desktop' && globalThis.Notification?.permission === 'denied';
 
-/** Android shows notifications of service workers only. @param {AlertKind} choice */
-export function isSupported(choice) {
-  if (choice === 'sound') return 'AudioContext' in globalThis;
-  return 'Notification' in globalThis && (!/Android/.test(navigator.userAgent) || Boolean(navigator.serviceWorker?.controller));
+/** @param {AlertKind} choice */
+export const isSupported = (choice) => (choice === 'sound' ? 'AudioContext' : 'Notification') in globalThis;
+
+/** Whether the browser can show a notification. Those of Android need a service worker: the constructor throws. Others show
+ * nothing without the permission. */
+export async function canShow() {
+  try {
+    new Notification('', { silent: true }).close();
+    return true;
+  } catch {
+    return Boolean(await navigator.serviceWorker?.getRegistration());
+  }
 }

@@ -99,6 +99,7 @@ export const en = {
   sound: 'Sound',
   desktop: 'Desktop alerts',
   blocked: 'Blocked. To allow it, open the site’s settings to the left of its address.',
+  needsWorker: 'This browser shows alerts through a service worker only.',
   /** @type {(title: string) => string} */
   arrived: (title) => `New notification: ${title}`,
   /** @type {(count: number | string) => string} */

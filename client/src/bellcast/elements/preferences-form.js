@@ -3,7 +3,7 @@
  * can be undone. Loaded on use.
  */
 
-import { isBlocked, isEnabled, isSupported, toggle } from './alert-settings.js';
+import { canShow, isBlocked, isEnabled, isSupported, toggle } from './alert-settings.js';
 import { h, icon, setParts } from './dom.js';
 import * as icons from './icons.js';
 import { preferencesTexts } from './preferences-texts.js';
@@ -161,8 +161,10 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
       setParts(line, 'choice', { on });
     };
     box.onchange = async () => {
-      show(await toggle(kind));
-      notice.show(isBlocked(kind) ? texts.blocked : texts.prefSaved);
+      const isOn = await toggle(kind);
+      const isUnable = kind === 'desktop' && box.checked && !isOn && !(await canShow());
+      show(isOn);
+      notice.show(isUnable ? texts.needsWorker : isBlocked(kind) ? texts.blocked : texts.prefSaved);
     };
     show(isEnabled(kind));
     return line;

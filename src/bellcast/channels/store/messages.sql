@@ -104,9 +104,11 @@ FROM unnest(
 WHERE m.id = u.id
 
 -- name: digest_members
--- Messages that wait for a recipient's digest which is due, the oldest first.
+-- Messages that wait for a recipient's digest which is due, the oldest first, and those that were created while the clock was
+-- ahead.
 SELECT id FROM messages
-WHERE tenant = :tenant AND recipient = :recipient AND state = 'held' AND reason = 'digest' AND due_at <= :now
+WHERE tenant = :tenant AND recipient = :recipient AND state = 'held' AND reason = 'digest'
+AND (due_at <= :now OR created_at > :now)
 ORDER BY id LIMIT :limit
 
 -- name: digest_lock @sqlite

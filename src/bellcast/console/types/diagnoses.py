@@ -277,6 +277,12 @@ MACHINE = (
         fix="run `bellcast doctor --local` to read all of it",
     ),
     Diagnosis(
+        code="store_unread",
+        check="store",
+        what="{path} cannot be read: {error}",
+        fix="free space on its disk; if there is enough, look for errors of the disk in the system's log",
+    ),
+    Diagnosis(
         code="store_damaged",
         check="store",
         what="{path}: {error}",
@@ -466,6 +472,12 @@ NODES = (
         check="nodes",
         what="{node} has other values: {settings}",
         fix="start all nodes with the same credentials, encryption keys and settings, and restart those that differ",
+    ),
+    Diagnosis(
+        code="secrets_unreadable",
+        check="secrets",
+        what="{number} stored objects were encrypted with a key that this node does not have: {objects}",
+        fix="set the same BELLCAST_ENCRYPTION_KEY on all nodes, or write these objects again",
     ),
     Diagnosis(
         code="no_jobs",

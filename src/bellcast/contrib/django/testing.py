@@ -7,8 +7,6 @@ from uuid import uuid4
 
 from bellcast.contrib.django.outgoing_send import OutgoingSend
 
-MAX_KEYS = 10_000  # of the current test
-
 
 @dataclass(slots=True)
 class SentNotification:

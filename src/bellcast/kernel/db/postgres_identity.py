@@ -10,6 +10,7 @@ import structlog
 
 from bellcast.kernel.db import statements
 from bellcast.kernel.db.database_identity import identity_of
+from bellcast.kernel.db.migrations.postgres import DETECT_LOST_CLIENT
 from bellcast.kernel.db.postgres_connection import Raw
 
 # "Bell", and 1: the migrations have the lock "Bell".
@@ -37,7 +38,7 @@ async def check(connection: Raw) -> None:
     if current == stored:
         return
     async with connection.transaction():
-        await connection.execute("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
+        await connection.execute(f"SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; {DETECT_LOST_CLIENT}")
         await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})", timeout=RENEWAL_TIMEOUT)
         ((current, stored),) = await connection.fetch(READ)
         if current == stored:

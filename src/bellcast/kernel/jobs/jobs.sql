@@ -1,3 +1,11 @@
+-- fragment: in_due @sqlite
+-- Whether a column is one of the kinds of a JSON list.
+IN (SELECT value FROM json_each(:due))
+
+-- fragment: in_due @postgres
+-- Whether a column is one of the kinds of a JSON list.
+= ANY(ARRAY(SELECT value FROM json_array_elements_text(:due::json)))
+
 -- name: job_add @sqlite
 -- Add a job. An existing job is rescheduled to the new time, and runs again if it is running.
 INSERT INTO jobs (id, kind, payload, run_at, created_at, tenant, priority, planned_at)
@@ -84,15 +92,24 @@ UPDATE jobs SET run_at = :now
 WHERE state = 'ready' AND priority >= 0 AND lease IS NOT NULL AND attempts > 0 AND run_at > :now
 
 -- name: jobs_planned_after
--- Waiting jobs that were planned after a moment, those due last first.
+-- Waiting jobs that were planned after a moment, and leased ones that end a lease after it, those due last first.
 SELECT id FROM jobs
-WHERE state = 'ready' AND run_at > :moment AND planned_at > :moment AND lease IS NULL ORDER BY run_at DESC LIMIT :limit
+WHERE state = 'ready' AND run_at > :moment
+AND (planned_at > :moment AND lease IS NULL OR run_at > :moment + :lease AND lease IS NOT NULL)
+ORDER BY run_at DESC LIMIT :limit
 
 -- name: jobs_replan
--- Waiting jobs that were planned in a time that has not come: those of the kind :due are due, the others wait for the same
--- time from now on.
-UPDATE jobs SET run_at = :now + CASE WHEN kind = :due THEN 0 ELSE run_at - planned_at END, planned_at = :now
-WHERE id {{in_ids}} AND state = 'ready' AND run_at > :now AND planned_at > :now AND lease IS NULL
+-- Jobs that were planned or leased in a time that has not come: those of the kinds :due are due, the others wait for the same
+-- time from now on. A lease ends as if it began now: its process renews it, if it has not died.
+UPDATE jobs SET
+  run_at = :now + CASE
+    WHEN lease IS NOT NULL THEN :lease
+    WHEN kind {{in_due}} THEN 0
+    ELSE run_at - planned_at
+  END,
+  planned_at = CASE WHEN lease IS NULL THEN :now ELSE planned_at END
+WHERE id {{in_ids}} AND state = 'ready'
+AND (planned_at > :now AND run_at > :now AND lease IS NULL OR run_at > :now + :lease AND lease IS NOT NULL)
 RETURNING id
 
 -- name: job_find_leased

@@ -143,17 +143,27 @@ class JobRunner:
         self._renewed_at = 0
         self._last_turn_at = END_OF_TIME
         self._changed = asyncio.Event()  # a job was added, or a slot is free
-        self._turn_ended = asyncio.Event()  # of `run`'s loop
-        self._turns = 0
-        self._is_in_turn = False
+        self._turns = 0  # iterations of `run` that have begun
+        self._settled_turn = 0  # the last one that found nothing to do
+        self._turn_ended = asyncio.Event()
         self._effects: dict[str, DeadJobEffect] = {}
+        self._timed_kinds: list[str] = []
 
     def register(
-        self, kind: str, handler: JobHandler, *, concurrency: int = SLOTS, retry_deadline: int | None = None
+        self,
+        kind: str,
+        handler: JobHandler,
+        *,
+        concurrency: int = SLOTS,
+        retry_deadline: int | None = None,
+        is_timed: bool = False,
     ) -> None:
         """Set the handler of a kind of job, and how many run at a time. A job is retried if its handler raises. While a
         dependency is unavailable, it is retried without limit or for `retry_deadline` milliseconds; after other errors
-        MAX_CRASHES times. SetAside makes it dead immediately."""
+        MAX_CRASHES times. SetAside makes it dead immediately. Jobs of a kind that `is_timed` know until when they wait: one that
+        runs too early waits again."""
+        if is_timed:
+            self._timed_kinds.append(kind)
         self._kinds[kind] = JobKind(kind, _one_by_one(handler), 1, concurrency, retry_deadline, lambda line: True)
 
     def register_pages(
@@ -163,11 +173,14 @@ class JobRunner:
         *,
         serves: Callable[[str], bool] = lambda line: True,
         when_dead: DeadJobEffect | None = None,
+        is_timed: bool = False,
     ) -> None:
         """Set the handler of a kind whose jobs are executed in pages. Jobs of lines that it does not serve wait for another
-        process. The kind with an effect `when_dead` is also the one whose jobs know until when they wait."""
+        process. `when_dead` happens when one of its jobs is set dead. As for `register` if `is_timed`."""
         if when_dead is not None:
             self._effects[kind] = when_dead
+        if is_timed:
+            self._timed_kinds.append(kind)
         self._kinds[kind] = JobKind(kind, handler, PAGE, SLOTS, None, serves)
 
     async def add(self, kind: str, payload: bytes) -> None:
@@ -198,17 +211,17 @@ class JobRunner:
             while True:
                 self._changed.clear()
                 self._turns += 1
-                self._is_in_turn = True
                 try:
                     await self._replan()
                     await self._save_outcomes()
                     await self._renew()
-                    await self._start_due()
+                    has_started = await self._start_due() > 0
                 except BellcastError as failure:
                     log.warning("jobs_delayed", reason=failure.detail)
                     await asyncio.sleep(POLL_INTERVAL_SECONDS)
                 else:
-                    self._is_in_turn = False
+                    if not (has_started or self._running or self._outcomes != Outcomes([], [], [])):
+                        self._settled_turn = self._turns
                     ended, self._turn_ended = self._turn_ended, asyncio.Event()
                     ended.set()
                     await self._poll()
@@ -217,18 +230,12 @@ class JobRunner:
             raise
 
     async def settle(self) -> None:
-        """Wait, while `run` executes jobs, until no job is due, running or without a saved outcome."""
-        while not await self._is_settled():
-            self._changed.set()
+        """Wait, while `run` executes jobs, until an iteration that began after the call finds no job due, running or without a
+        saved outcome."""
+        begun = self._turns
+        self._changed.set()
+        while self._settled_turn <= begun:
             await self._turn_ended.wait()
-
-    async def _is_settled(self) -> bool:
-        """Return whether all jobs are settled. False if a new iteration begins in the meantime, since it may have
-        leased due jobs."""
-        turns = self._turns
-        has_due = bool(await self._known_groups(self._clock.now()))
-        is_unchanged = turns == self._turns and not self._is_in_turn
-        return is_unchanged and not has_due and not self._running and not self._has_outcomes()
 
     async def next_due(self) -> int | None:
         """Return when the next job is due (UTC milliseconds)."""
@@ -238,9 +245,6 @@ class JobRunner:
         """Return how long the longest due job has waited (milliseconds)."""
         now = self._clock.now()
         return max((now - group.run_at for group in await self._known_groups(now) if group.run_at > 0), default=0)
-
-    def _has_outcomes(self) -> bool:
-        return bool(self._outcomes.done or self._outcomes.retry or self._outcomes.dead)
 
     async def _known_groups(self, now: int) -> list[JobGroup]:
         return [group for group in await self._db.due(now) if self._serves(group)]
@@ -338,8 +342,8 @@ class JobRunner:
         were meant to, from now on. A job with a time of its own (`until`, a schedule) that runs too early waits for it again."""
         now, replanned = self._clock.now(), 0
         if now < self._last_turn_at - STEP_MS:
-            while ids := await self._db.planned_after(now + STEP_MS, REPLANNED):
-                replanned += await self._db.replan(ids, now, next(iter(self._effects), None))
+            while ids := await self._db.planned_after(now + STEP_MS, LEASE_MS, REPLANNED):
+                replanned += await self._db.replan(ids, now, LEASE_MS, self._timed_kinds)
         if replanned:
             log.warning("jobs_replanned", number=replanned, reason="they were planned while the clock was ahead")
         self._last_turn_at = now

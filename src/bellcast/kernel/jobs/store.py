@@ -99,16 +99,18 @@ class Jobs(StoreTable):
         yield Statement("job_again", many=[_retry_params(job) | {"now": now} for job in jobs])
 
     @read_in_background
-    def planned_after(self, moment: int, limit: int) -> Script[list[str]]:
-        """Return the ids of waiting jobs that were planned after a moment. Takes time in proportion to all waiting jobs."""
-        found = yield Statement("jobs_planned_after", {"moment": moment, "limit": limit}, heavy=True)
+    def planned_after(self, moment: int, lease: int, limit: int) -> Script[list[str]]:
+        """Return the ids of jobs that were planned, or leased for `lease` milliseconds, after a moment. Takes time in proportion
+        to all waiting jobs."""
+        params = {"moment": moment, "lease": lease, "limit": limit}
+        found = yield Statement("jobs_planned_after", params, heavy=True)
         return [id for (id,) in found]
 
     @write(is_housekeeping=True)
-    def replan(self, ids: Sequence[str], now: int, due: str | None = None) -> Script[int]:
-        """Let waiting jobs that were planned after `now` wait for the same time from now on; those of the kind `due` are due,
+    def replan(self, ids: Sequence[str], now: int, lease: int, due: Sequence[str] = ()) -> Script[int]:
+        """Let jobs that were planned or leased after `now` wait for the same time from now on. Those of the kinds `due` are due,
         because they know until when they wait. Return how many there are."""
-        params = {"ids": columns.to_json(ids), "now": now, "due": due}
+        params = {"ids": columns.to_json(ids), "now": now, "lease": lease, "due": columns.to_json(due)}
         return len((yield Statement("jobs_replan", params)))
 
     async def set_dead(self, jobs: Sequence[Job], effects: Mapping[str, DeadJobEffect] = NO_EFFECTS) -> None:

@@ -232,7 +232,7 @@ class PusherAppDirectory:
         try:
             return self._encryption.decrypt(encrypted, _place(tenant, id))
         except ValueError as error:
-            log.warning("pusher_app_unusable", app=id, tenant=tenant, reason=str(error))
+            log.error("pusher_app_unusable", app=id, tenant=tenant, reason=str(error))  # noqa: TRY400  the message is enough
             return None
 
 

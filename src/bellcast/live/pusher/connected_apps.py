@@ -55,4 +55,4 @@ class ConnectedApps:
             if app is None or app.tenant != tenant:  # deleted, and perhaps created again in another tenant
                 self._end(connection, close_codes.NO_SUCH_APP)
             elif not app.enabled:
-                self._end(connection, close_codes.APP_DISABLED)
+                self._end(connection, close_codes.APP_DISABLED if app.is_readable else close_codes.APP_UNREADABLE)

@@ -106,6 +106,8 @@ class PusherHandshake:
     def _rejection(self, app: PusherApp | None, request: HandshakeRequest) -> CloseReason | None:
         if app is None:
             return protocol.NO_SUCH_APP
+        if not app.is_readable:
+            return close_codes.APP_UNREADABLE
         if not app.enabled:
             return close_codes.APP_DISABLED
         if not self._config.enabled:

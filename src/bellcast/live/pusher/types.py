@@ -50,6 +50,11 @@ class PusherApp(Struct, frozen=True, kw_only=True):
     # the only channel it may use, without sign-in: for credentials that are being tested, not stored
     only_channel: str | None = None
 
+    @property
+    def is_readable(self) -> bool:
+        """False if its secret was encrypted with a key that this node does not have: another node may have it."""
+        return bool(self.credentials.secret)
+
     def valid_credentials(self, now: int) -> tuple[Project, ...]:
         """Return the app's credentials that are valid at this time (UTC milliseconds)."""
         if self.previous is not None and now < self.previous_until:

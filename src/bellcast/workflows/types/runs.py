@@ -35,8 +35,8 @@ MAX_RUN = 256 * 1024
 
 class StepResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The result of a step. `notification` is its inbox item, `messages` are its messages; its decision is stored under
-    `decided`. At `due_at` (UTC milliseconds) a waiting step continues without an event. `attempts` counts calls of an
-    http or python step. `by` is the group that a digest collects."""
+    `decided`. At `due_at` (UTC milliseconds), chosen at `planned_at`, a waiting step continues without an event. `attempts`
+    counts calls of an http or python step. `by` is the group that a digest collects."""
 
     state: StepStatus = "pending"
     reason: str | None = None
@@ -45,6 +45,7 @@ class StepResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     messages: tuple[str, ...] = ()
     decided: str | None = None
     due_at: int | None = None
+    planned_at: int = 0
     attempts: int = 0
     by: str | None = None
 

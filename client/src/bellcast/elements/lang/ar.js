@@ -87,6 +87,7 @@ export default {
   sound: 'الصوت',
   desktop: 'تنبيهات سطح المكتب',
   blocked: 'محظور. للسماح به افتح إعدادات الموقع بجانب عنوانه.',
+  needsWorker: 'هذا المتصفح يحتاج service worker للتنبيهات.',
   arrived: (title) => `إشعار جديد: ${title}`,
   arrivedMany: plural('ar', { zero: 'لا إشعارات جديدة', one: 'إشعار جديد', two: 'إشعاران جديدان', few: '# إشعارات جديدة', many: '# إشعارًا جديدًا', other: '# إشعار جديد' }),
   moreToasts: plural('ar', { one: '+ واحد آخر', two: '+ اثنان آخران', other: '+# أخرى' }),

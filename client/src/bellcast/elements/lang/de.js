@@ -85,6 +85,7 @@ export default {
   sound: 'Ton',
   desktop: 'Desktop-Hinweise',
   blocked: 'Blockiert. Erlaube es in den Einstellungen der Website, links neben ihrer Adresse.',
+  needsWorker: 'Dieser Browser zeigt Hinweise nur über einen Service Worker an.',
   arrived: (title) => `Neue Mitteilung: ${title}`,
   arrivedMany: (count) => `${count} neue Mitteilungen`,
   moreToasts: (count) => `+${count} weitere`,

@@ -87,6 +87,7 @@ export default {
   sound: 'Sonido',
   desktop: 'Avisos de escritorio',
   blocked: 'Bloqueado. Para permitirlo, abre los ajustes del sitio a la izquierda de su dirección.',
+  needsWorker: 'Este navegador solo muestra alertas con un service worker.',
   arrived: (title) => `Nueva notificación: ${title}`,
   arrivedMany: plural('es', { one: '# notificación nueva', other: '# notificaciones nuevas' }),
   moreToasts: (count) => `+${count} más`,

@@ -87,6 +87,7 @@ export default {
   sound: 'Son',
   desktop: 'Alertes sur le bureau',
   blocked: 'Bloqué. Pour autoriser, ouvrez les réglages du site à gauche de son adresse.',
+  needsWorker: 'Ce navigateur n’affiche des alertes qu’avec un service worker.',
   arrived: (title) => `Nouvelle notification : ${title}`,
   arrivedMany: plural('fr', { one: '# nouvelle notification', other: '# nouvelles notifications' }),
   moreToasts: plural('fr', { one: '+# autre', other: '+# autres' }),

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote
 
 import structlog
 
+from bellcast.kernel import errors
 from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, MethodNotAllowed, NotFound, Unauthenticated
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
@@ -97,7 +98,8 @@ async def _call(scope: Any, receive: Any) -> object:
 
 
 def _app(ctx: ApiContext, parts: dict[str, str], parameters: dict[str, str], route: PusherRoute) -> PusherApp:
-    """Return the app in the path, else the app of the signing key. Raises NotFound, or Forbidden for a disabled app."""
+    """Return the app in the path, else the app of the signing key. Raises NotFound, Forbidden for a disabled app, and Unavailable
+    for one whose secret cannot be decrypted."""
     app = (
         ctx.pusher_apps.by_id(parts["app"])
         if "app" in parts
@@ -107,6 +109,8 @@ def _app(ctx: ApiContext, parts: dict[str, str], parameters: dict[str, str], rou
         raise NotFound("No app has this id.")
     if app is None or not route.signed:  # with an unknown key, the check of the signature fails
         return ctx.pusher_apps.all()[0].app
+    if not app.is_readable:
+        raise errors.Unavailable("This node lacks the BELLCAST_ENCRYPTION_KEY of the app's secret.")
     if not app.enabled:
         raise Forbidden("This app is disabled.")
     return app

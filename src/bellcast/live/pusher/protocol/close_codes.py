@@ -10,6 +10,7 @@ OLDEST, NEWEST = 4, 7
 NO_SUCH_APP = CloseReason(4001, "There is no app with this key.", reconnect=False)
 DISABLED = CloseReason(4003, "Pusher is switched off on this server.", reconnect=False)
 APP_DISABLED = CloseReason(4003, "This app is disabled.", reconnect=False)
+APP_UNREADABLE = CloseReason(4100, "This server lacks the encryption key of the app's secret.", reconnect=True)
 BAD_VERSION = CloseReason(4006, "The protocol version must be a whole number.", reconnect=False)
 UNKNOWN_VERSION = CloseReason(4007, f"This server supports protocol {OLDEST} to {NEWEST}.", reconnect=False)
 NO_VERSION = CloseReason(4008, "The parameter `protocol` is missing.", reconnect=False)

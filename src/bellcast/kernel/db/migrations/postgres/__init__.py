@@ -25,11 +25,16 @@ LOCK_POLL_SECONDS = 0.2
 # Longest that servers wait behind a migration that waits for a dump, and the pauses in between.
 LOCK_TIMEOUT = "500ms"
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 10.0
+# PostgreSQL notices only at the end of a statement that its client was killed, and keeps its locks until then. Not on Windows.
+DETECT_LOST_CLIENT = """
+DO $$ BEGIN PERFORM set_config('client_connection_check_interval', '1s', false);
+EXCEPTION WHEN invalid_parameter_value THEN NULL; END $$;
+"""
 # An index of a large table takes minutes, and waits for all earlier transactions, whatever limits the role or the database has. The
 # lock of a machine that has disappeared ends with its connection.
-SESSION = """
+SESSION = f"""
 SET statement_timeout = 0; SET lock_timeout = 0; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5;
-SET tcp_keepalives_count = 3;
+SET tcp_keepalives_count = 3; {DETECT_LOST_CLIENT}
 """
 COLUMNS = """
 ALTER TABLE schema_version ADD COLUMN IF NOT EXISTS oldest BIGINT NOT NULL DEFAULT 1;
