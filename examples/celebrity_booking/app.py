@@ -58,7 +58,7 @@ def create_app(
 
     site = Starlette(
         routes=[
-            Mount("/libraries", StaticFiles(directory=libraries, follow_symlink=True, check_dir=False)),
+            *([Mount("/libraries", StaticFiles(directory=libraries, follow_symlink=True))] if libraries.is_dir() else []),
             Mount("/static", StaticFiles(directory=pages.HERE / "static")),
             *SignIn(user_accounts, bell, pages.HERE / "templates", "/bookings").routes,
             *pages.routes,
