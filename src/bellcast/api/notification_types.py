@@ -2,7 +2,7 @@
 
 from bellcast.api import objects, templates
 from bellcast.api.context import ApiContext
-from bellcast.channels.catalog import NotificationType
+from bellcast.channels.catalog import NotificationType, no_template
 from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.model import notification_drafts
@@ -30,7 +30,7 @@ def _required_errors(value: NotificationType) -> validation.FieldErrors:
 async def _reference_errors(value: NotificationType, ctx: ApiContext, tenant: str, key: str) -> list[FieldError]:
     if value.template is None or await templates.exists(ctx, tenant, value.template):
         return []
-    return [FieldError("template", f"there is no template {value.template[: objects.MAX_KEY]!r}")]
+    return [FieldError("template", await no_template(ctx.engines.store, tenant, value.template))]
 
 
 KIND = objects.Kind(

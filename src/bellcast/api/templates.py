@@ -16,6 +16,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.resource import DryRunQuery
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels import layouts
+from bellcast.channels.catalog import no_template
 from bellcast.channels.previews import Subject
 from bellcast.kernel import validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, TemplateFailed
@@ -104,7 +105,7 @@ async def errors_of_send(ctx: ApiContext, tenant: str, send: Mapping[str, Any], 
     owner = send.get("tenant")
     tenants = {tenant, owner} if isinstance(owner, str) else {tenant}
     return [
-        FieldError(f"{path}.{field}", f"there is no template {name[: objects.MAX_KEY]!r}")
+        FieldError(f"{path}.{field}", await no_template(ctx.engines.store, tenant, name))
         for field, _, name in template_references.named_by_send(send)
         if "{" not in name and not any([await exists(ctx, one, name) for one in tenants])
     ]
@@ -127,7 +128,7 @@ async def _layout_problem(ctx: ApiContext, tenant: str, name: str, key: str) -> 
         return "must not be the template itself"
     found = await objects.find(KIND, ctx, tenant, name)
     if found is None:
-        return f"there is no template {name[: objects.MAX_KEY]!r}: expected {BASE_LAYOUT}, null or a template"
+        return f"{await no_template(ctx.engines.store, tenant, name)} (expected {BASE_LAYOUT}, null or a template)"
     await ctx.catalog.compile(found[0].body)
     return layouts.problem_of(request_body.decoder(Template).decode(found[0].body), name)
 
@@ -332,7 +333,7 @@ async def _subject(
         await ctx.catalog.compile(found[0].body)
         template = request_body.decoder(Template).decode(found[0].body)
     else:
-        raise NotFound("There is no template with this key.")
+        raise NotFound((await no_template(ctx.engines.store, tenant, key)).replace("there", "There", 1))
     return Subject(
         tenant=tenant, template=template, recipient=recipient, locale=locale, data=data, now=ctx.engines.clock.now()
     )

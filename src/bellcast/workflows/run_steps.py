@@ -11,7 +11,7 @@ from bellcast.channels.decision_inputs import RecipientInputs
 from bellcast.channels.routing import Router, SendRoute, StepSend
 from bellcast.kernel import local_times
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.errors import MAX_REASON, BellcastError
+from bellcast.kernel.errors import MAX_REASON, BellcastError, Invalid
 from bellcast.kernel.limits import Limits
 from bellcast.model import step_counters
 from bellcast.model.notifications import GENERAL, Actor, Audience, Draft
@@ -165,9 +165,10 @@ class RunSteps:
         if step.content is not None:
             return step.content
         key = step.fields["template"]
-        template = await self._router.template(tenant, key)
-        if template is None:
-            raise InvalidValue(f"template: there is no template {key[:100]!r}")
+        try:
+            template = await self._router.template(tenant, key)
+        except Invalid as error:
+            raise InvalidValue(error.detail) from None
         if template.part(step.type, ()) is None and template.part("inbox", ()) is None:  # type: ignore[arg-type]  # as above
             raise InvalidValue(f"template: {key[:100]!r} has no part for {step.type}")
         return template

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels import layouts
-from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, TEMPLATES
+from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, TEMPLATES, no_template
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.model.messages import BASE_LAYOUT
@@ -183,7 +183,7 @@ class WorkflowCatalog:
                 continue
             template = await self._template(tenant, name)
             if template is None:
-                return [FieldError(f"{path}.{field}", f"names an unknown template {name[:100]!r}")]
+                return [FieldError(f"{path}.{field}", await no_template(self._store, tenant, name))]
             if field == "layout" and (problem := layouts.problem_of(template, name)) is not None:
                 return [FieldError(f"{path}.{field}", problem)]
         workflow = step.get("workflow")
