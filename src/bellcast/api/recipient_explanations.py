@@ -15,6 +15,8 @@ from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.ids import NEWEST
 from bellcast.model.events import ConnectionFilter, ConnectionInfo, NotificationWrite
+from bellcast.model.messages import ExternalChannel
+from bellcast.model.preferences import Channel
 from bellcast.model.requests import RequestFilter
 from bellcast.ports.messages import MAX_DECISIONS, MAX_MESSAGES, NewDecision
 from bellcast.ports.sends import SentItem, SentQuery
@@ -106,7 +108,14 @@ async def _explain(
     entries = timeline(item, decisions, messages[::-1], actions, writes, ctx.engines.clock.now())
     explained = explanations.explain_sent(decided, messages, zone)
     explained = replace(explained, facts=explanations.facts_of(item, entries))
-    return explanations.with_actions(explained, recipient, type)
+    return explanations.with_actions(explained, recipient, type, unprovided=await unprovided(ctx, tenant))
+
+
+async def unprovided(ctx: ApiContext, tenant: str) -> list[Channel]:
+    """Return the channels of a tenant that need a provider and have none."""
+    needing: tuple[ExternalChannel, ...] = ("email", "sms")
+    providers, simulated = ctx.providers, ctx.channels.simulate
+    return [one for one in needing if one not in simulated and not await providers.can_deliver(tenant, one)]
 
 
 async def _connections(ctx: ApiContext, tenant: str, recipient: str) -> list[ConnectionInfo]:
