@@ -56,9 +56,12 @@ def create_app(
             yield
             outbox.stop()
 
+    library_files = (
+        [Mount("/libraries", StaticFiles(directory=libraries, follow_symlink=True))] if libraries.is_dir() else []
+    )
     site = Starlette(
         routes=[
-            Mount("/libraries", StaticFiles(directory=libraries, follow_symlink=True, check_dir=False)),
+            *library_files,
             Mount("/static", StaticFiles(directory=pages.HERE / "static")),
             *SignIn(user_accounts, bell, pages.HERE / "templates", "/bookings").routes,
             *pages.routes,

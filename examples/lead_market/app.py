@@ -88,7 +88,7 @@ def create_app(
 
 def _routes(libraries: Path) -> list[Route | Mount]:
     return [
-        Mount("/libraries", StaticFiles(directory=libraries, follow_symlink=True, check_dir=False)),
+        *([Mount("/libraries", StaticFiles(directory=libraries, follow_symlink=True))] if libraries.is_dir() else []),
         Mount("/static", StaticFiles(directory=HERE / "static")),
         Route("/desk", desk),
         *(Route(f"/{role}", RedirectResponse("desk")) for role in ("admin", "provider")),

@@ -20,8 +20,9 @@ async def book_photographs(client: Visitor) -> None:
 
 
 async def add_lead(admin: Visitor) -> None:
-    """Ruth adds a lead."""
-    lead = {"customer": CUSTOMERS[next(_numbers) % len(CUSTOMERS)], "service": "Burst pipe", "city": "Leeds"}
+    """Ruth adds a lead for Bright Plumbing, which gets an e-mail."""
+    customer = CUSTOMERS[next(_numbers) % len(CUSTOMERS)]
+    lead = {"customer": customer, "service": "Burst pipe", "city": "Leeds", "provider": "42"}
     await admin.post("/api/leads", lead)
 
 

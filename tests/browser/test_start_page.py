@@ -27,6 +27,7 @@ def test_bells_of_the_five_apps_ring_and_survive_outages_without_the_web(chromiu
         assert [response.url for response in opened if not response.ok] == []
         page.get_by_role("button", name="Ring all five").click()
         expect(page.get_by_text(re.compile(r"Server → bell \d+ ms|Arrived after"))).to_have_count(5, timeout=40_000)
+        expect(page.get_by_role("link", name="New lead for you")).to_be_visible(timeout=40_000)
         bells = page.get_by_role("button", name=re.compile(r"^Notifications, \d unread"))
         expect(bells).to_have_count(5, timeout=40_000)
         for pane in page.locator(".pane iframe").all():

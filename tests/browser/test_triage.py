@@ -404,6 +404,37 @@ def test_scrolling_shifts_nothing(app, person, shop, is_loaded):
     assert page.evaluate("shifts") == []
 
 
+def test_fast_scrolling_up_shifts_nothing_on_a_phone(app, person, open_shop, bellcast_server):
+    """Rows that were jumped over are higher than estimated when they come into view from above."""
+    buttons = [{"key": "a", "label": "Accept", "url": "/x"}, {"key": "b", "label": "Suggest a time", "url": "/y"}]
+    app.bulk(
+        {
+            "to": person,
+            "title": f"Order {n}",
+            "body": "Two chairs. " * (n % 9),
+            "actions": buttons if n % 3 == 0 else [],
+        }
+        for n in range(600)
+    )
+    shop = open_shop(bellcast_server, person, viewport=PHONE)
+    shop.context.add_init_script(
+        """globalThis.shifts = []; new PerformanceObserver((list) => shifts.push(...list.getEntries()
+          .map(({ value }) => value))).observe({ type: 'layout-shift' })"""
+    )
+    page = shop.open(INBOX)
+    expect(title(page, 599)).to_be_visible()
+    in_page(page, "{ while (bell.session.state.next) await bell.session.view({}).loadMore() }", "bellcast-inbox")
+    wait_state(page, "state.notifications.length === 600", "bellcast-inbox")
+    page.locator(".scroll").hover()
+    page.evaluate("shifts.length = 0")
+    for step in [30_000] * 6 + [-900] * 30:
+        page.mouse.wheel(0, step)
+        page.evaluate("new Promise((done) => requestAnimationFrame(done))")
+    page.wait_for_timeout(300)  # entries are reported after their frame
+    assert in_page(page, f"{SCROLL}.scrollTop", "bellcast-inbox") > 5_000
+    assert page.evaluate("shifts") == []
+
+
 def test_names_stay_when_a_group_unfolds(app, person, shop):
     for name in ["Cleo Marsh", "Ben Lind"]:
         app.notify(person, title="commented on “Harbour”", group="harbour", actor={"name": name})

@@ -18,6 +18,17 @@ def test_explanation_of_a_sent_notification(project):
     assert [(one["outcome"], one["rule"]) for one in now["channels"]] == [("skip", "no_address")]
 
 
+def test_explanation_names_the_missing_provider_and_how_to_add_one(project):
+    bellcast("notify", "explain-fred", "Hi", **project)
+    ask = ("explain", "explain-fred", "--type", "news", "--channel")
+    missing = "No provider delivers text messages, so they are only stored: set BELLCAST_SMS, or add a provider with `bellcast provider put`."
+    shown = " ".join(bellcast(*ask, "sms", **project).out.split())
+    assert missing in shown
+    assert "Add a provider of text messages." in shown
+    assert "provider" not in bellcast(*ask, "inbox", **project).out
+    assert "Register a browser or an app." in bellcast(*ask, "push", **project).out
+
+
 def test_recipient_alone_is_explained_with_facts(project):
     bellcast("notify", "explain-carol", "Hi", **project)
     shown = bellcast("explain", "explain-carol", **project).out

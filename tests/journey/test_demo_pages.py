@@ -59,8 +59,10 @@ async def test_demo_page_loads_nothing_from_the_web(tmp_path: Path, name: str) -
 
 @pytest.mark.parametrize("name", DEMOS)
 async def test_demo_page_names_the_missing_library(tmp_path: Path, name: str) -> None:
-    async with client(DEMOS[name], tmp_path, libraries=tmp_path) as http:
+    async with client(DEMOS[name], tmp_path, libraries=tmp_path / "missing") as http:
         text = await first_page(http, DEMOS[name])
+        # The start page of the demo asks for the library.
+        assert (await http.get("/libraries/library.js")).status_code == 404
     assert f"needs {DEMOS[name].bundle}" in text
     assert "npm run build" in text
     assert "/libraries/" not in text

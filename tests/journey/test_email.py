@@ -70,6 +70,26 @@ async def test_email_without_a_setting_is_stored_and_can_be_read(tmp_path: Path)
         assert "Saturday, 14:00" in shown.text
 
 
+@pytest.mark.parametrize(
+    ("title", "subject"),
+    [
+        ("commented on “Harbour”", "Farid Ito commented on “Harbour”"),
+        ("New comment", "New comment"),
+    ],
+)
+async def test_subject_names_the_actor_of_a_phrase(tmp_path: Path, title: str, subject: str) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json={"email": "alice@example.com"})
+        actor = {"id": "u-17", "name": "Farid Ito"}
+        await client.post(
+            "/v1/notifications", json={"to": "alice", "title": title, "actor": actor, "channels": ["email"]}
+        )
+        (message,) = await ended(client)
+        shown = (await client.get(f"/v1/messages/{message['id']}")).json()["content"]
+        assert shown["subject"] == subject
+        assert "u-17" not in str(shown)
+
+
 async def test_message_without_html_is_not_shown_as_a_page(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         await client.put("/v1/recipients/alice", json={"phone": "+4930123456"})

@@ -66,6 +66,27 @@ async def test_unknown_template_of_a_workflow_is_refused(rest: Rest) -> None:
         assert (await rest.app.put("/v1/workflows/greeting", json={"steps": steps})).is_success
 
 
+async def test_unknown_template_is_refused_with_the_nearest_key(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/templates/booking", json={"inbox": {"title": "Booked"}})
+        notification = {"to": "alice", "template": "bookng"}
+        step = {"key": "mail", "type": "email", "template": "bookng"}
+        refused = [
+            await client.post("/v1/notifications", json=notification),
+            await client.post("/v1/notifications", json={**notification, "to": {"all": True}}),
+            await client.put("/v1/types/visit", json={"template": "bookng"}),
+            await client.put("/v1/schedules/late", json={"cron": "0 8 * * *", "notification": notification}),
+            await client.put("/v1/templates/hello", json={"email": {"text": "Hi", "layout": "bookng"}}),
+            await client.put("/v1/workflows/greeting", json={"steps": [step]}),
+            await client.post("/v1/templates/bookng/preview", json={}),
+        ]
+        assert [response.status_code for response in refused] == [422] * 6 + [404]
+        for response in refused:
+            assert "here is no template 'bookng'; did you mean 'booking'?" in response.json()["detail"], response.text
+        far = await client.post("/v1/notifications", json={"to": "alice", "template": "invoice"})
+        assert far.json()["errors"] == [{"field": "template", "message": "there is no template 'invoice'"}]
+
+
 async def put_types(rest: Rest, count: int, tenant: str = "") -> None:
     for number in range(count):
         await rest.store.documents.put("types", tenant, f"t{number:04}", b'{"template":"hello"}', 1)

@@ -4,6 +4,7 @@ Sends are frequent and objects change rarely, so they are read from the store ag
 takes effect on every node within that time.
 """
 
+import difflib
 from collections.abc import Callable
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -24,6 +25,9 @@ from bellcast.preferences.types import NO_PREFERENCES, Preferences, Switches, Ty
 from bellcast.templates.background import BackgroundCompiler
 from bellcast.templates.types import Template
 from bellcast.tenants.store import Tenants
+
+# Maximum keys of an owner that are compared with an unknown one: the rows contain the templates, up to 512 KiB each.
+MAX_COMPARED = 200
 
 TYPES, TEMPLATES, PREFERENCES = "types", "templates", "preference-defaults"
 
@@ -49,6 +53,16 @@ class NotificationType(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 NO_TYPE = NotificationType()
+
+
+async def no_template(db: Engine, tenant: str, key: str) -> str:
+    """Return the message for an unknown template, with the nearest key of those that apply to the tenant."""
+    shown, owners = key[:100], dict.fromkeys((tenant, PROJECT))
+    pages = [await Documents(db).page(TEMPLATES, owner, "", MAX_COMPARED) for owner in owners]
+    near = difflib.get_close_matches(shown, {document.key for page in pages for document in page}, n=1)
+    return f"there is no template {shown!r}" + "".join(f"; did you mean {name!r}?" for name in near)
+
+
 _decode_type = msgspec.json.Decoder(NotificationType).decode
 _decode_template = msgspec.json.Decoder(Template).decode
 _decode_preferences = msgspec.json.Decoder(Preferences).decode

@@ -217,7 +217,8 @@ class Contents:
         content, app_url = self._inbox_content, self._occasion.tenant.app_url
         body, is_markdown = content.body, content.body_format == "markdown"
         return Headline(
-            title=content.title,
+            # "commented on …" needs its actor; "New comment" is a subject without it.
+            title=title_with_actor(content.title, content.actor) if content.title[:1].islower() else content.title,
             body=markdown.to_text(body, app_url) if body and is_markdown else body,
             html=markdown.to_html(body, app_url) if body and is_markdown else None,
             url=email.absolute_url(content.action_url, app_url),

@@ -1,6 +1,6 @@
 """Explanations, in plain sentences, of why a recipient got or did not get a notification through a channel. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Literal
 from urllib.parse import quote
@@ -46,6 +46,8 @@ ADDRESSES = {
     "invalid_address": "the recipient's address cannot be used",
     "suppressed": "the recipient's address is suppressed, after a bounce, a complaint or by hand",
 }
+# The settings with the providers of channels that deliver nothing without one.
+PROVIDERS: dict[Channel, str] = {"email": "BELLCAST_EMAIL", "sms": "BELLCAST_SMS"}
 ENDINGS: dict[State, str] = {
     "held": "waits until {at}",
     "queued": "is due at {at}",
@@ -186,11 +188,23 @@ def _verdict(channels: Sequence[ChannelExplanation]) -> DeliveryVerdict:
     return "waiting" if results else "nothing_sent"
 
 
-def with_actions(explanation: Explanation, recipient: str, type: str | None = None) -> Explanation:
-    """Add the requests that may change the outcomes of the channels."""
-    key = quote(recipient, safe="")
-    actions = [action for channel in explanation.channels if (action := _action(channel, key, type)) is not None]
-    return replace(explanation, actions=list(dict.fromkeys(actions)))
+def with_actions(
+    explanation: Explanation, recipient: str, type: str | None = None, *, unprovided: Collection[Channel]
+) -> Explanation:
+    """Add the requests that may change the outcomes of the channels, and name those of `unprovided`, which have no
+    provider."""
+    key, channels, actions = quote(recipient, safe=""), [], []
+    for one in explanation.channels:
+        if (action := _action(one, key, type)) is not None:
+            actions.append(action)
+        is_wanted = one.outcome != "skip" or one.rule in ADDRESSES
+        if one.channel in unprovided and is_wanted and one.state in (None, "simulated", *OPEN_STATES):
+            name = f"{NAMES[one.channel]}s"
+            because = f"No provider delivers {name}, so they are only stored: set {PROVIDERS[one.channel]}"
+            one = replace(one, text=f"{one.text} {because}, or add a provider with `bellcast provider put`.")
+            actions.append(SuggestedAction(f"Add a provider of {name}.", "PUT", f"/v1/providers/{one.channel}"))
+        channels.append(one)
+    return replace(joined(channels), facts=explanation.facts, actions=list(dict.fromkeys(actions)))
 
 
 def _action(channel: ChannelExplanation, key: str, type: str | None) -> SuggestedAction | None:
@@ -204,6 +218,8 @@ def _action(channel: ChannelExplanation, key: str, type: str | None) -> Suggeste
     if channel.outcome == "send":
         return None
     if channel.rule in ("no_address", "invalid_address"):
+        if channel.channel == "push":
+            return SuggestedAction("Register a browser or an app.", "POST", f"/v1/recipients/{key}/push-endpoints")
         return SuggestedAction("Set the recipient's address.", "PATCH", f"/v1/recipients/{key}")
     if channel.by == "recipient" or channel.rule == "muted":
         return SuggestedAction("Change the recipient's preferences.", "PATCH", f"/v1/recipients/{key}/preferences")

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from bellcast.channels import audiences, contents, decision_inputs, links
-from bellcast.channels.catalog import Catalog, NotificationType
+from bellcast.channels.catalog import Catalog, NotificationType, no_template
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.decision_inputs import DecisionInputs, RecipientInputs
 from bellcast.channels.message_reports import MessageReports
@@ -194,9 +194,7 @@ class Router:
             if draft.title is UNSET:
                 raise Invalid.of("title", "is required, because neither the send nor its type has a template")
             return request.content
-        template = await self._catalog.template(tenant, key)
-        if template is None:
-            raise _unknown_template(key)
+        template = await self.template(tenant, key)
         if not request.has_row:
             return request.content
         context = contents.ContentContext(
@@ -319,9 +317,11 @@ class Router:
         """Return the tenant's settings."""
         return await self._catalog.tenant(key)
 
-    async def template(self, tenant: str, key: str) -> Template | None:
-        """Return the template that applies to a tenant."""
-        return await self._catalog.template(tenant, key)
+    async def template(self, tenant: str, key: str) -> Template:
+        """Return the template that applies to a tenant. Raises Invalid, with the nearest key, if none does."""
+        if (template := await self._catalog.template(tenant, key)) is None:
+            raise Invalid.of("template", await no_template(self._db, tenant, key))
+        return template
 
     async def _reaches_every_inbox(self, tenant: str) -> bool:
         """True if no preference switches the inbox off. An inbox-only send then reads nothing about its recipients."""
@@ -337,9 +337,7 @@ class Router:
         template_key: str | None,
     ) -> SendRoute:
         tenant = request.tenant
-        template = None if template_key is None else await self._catalog.template(tenant, template_key)
-        if template is None and template_key is not None:
-            raise _unknown_template(template_key)
+        template = None if template_key is None else await self.template(tenant, template_key)
         layouts = await self._catalog.layouts(tenant, template, draft.email)
         names = [entry.channel for entry in channels]
         inputs = await decision_inputs.read(self._db, self._catalog, tenant, draft.type, request.recipients, names)
@@ -459,10 +457,6 @@ def _uses_links(channels: Sequence[ChannelRequest], template: Template | None) -
     if any(entry.channel != "inbox" for entry in channels):
         return True
     return template is not None and links.VARIABLE_SUFFIX in msgspec.json.encode(template)
-
-
-def _unknown_template(key: str) -> Invalid:
-    return Invalid.of("template", f"there is no template {key[:100]!r}")
 
 
 def _record(

@@ -7,6 +7,7 @@ returns an awaitable.
 
 import functools
 from collections.abc import Callable, Coroutine
+from types import CoroutineType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from bellcast.client.http_senders import AsyncSender, SyncSender
@@ -44,6 +45,9 @@ class Method(Generic[P, T]):
 
         @functools.wraps(self.build)
         def method(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return instance.sender.send(self.build(*args, **kwargs))
+            sent = instance.sender.send(self.build(*args, **kwargs))
+            if isinstance(sent, CoroutineType):  # Python names it if it is never awaited
+                sent.__qualname__ = f"{type(instance).__name__}.{self.build.__name__}"
+            return sent
 
         return method

@@ -14,7 +14,7 @@ from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import local_times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.errors import MAX_REASON, BellcastError
+from bellcast.kernel.errors import MAX_REASON, BellcastError, Invalid
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS
 from bellcast.templates.rendering import Renderer, SharedResults, TemplateError
@@ -164,9 +164,10 @@ class RunSteps:
         if step.content is not None:
             return step.content
         key = step.fields["template"]
-        template = await self._router.template(tenant, key)
-        if template is None:
-            raise InvalidValue(f"template: there is no template {key[:100]!r}")
+        try:
+            template = await self._router.template(tenant, key)
+        except Invalid as error:
+            raise InvalidValue(error.detail) from None
         if template.part(step.type, ()) is None and template.part("inbox", ()) is None:  # type: ignore[arg-type]  # as above
             raise InvalidValue(f"template: {key[:100]!r} has no part for {step.type}")
         return template

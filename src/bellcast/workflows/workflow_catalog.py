@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.channels.catalog import TEMPLATES
+from bellcast.channels.catalog import TEMPLATES, no_template
 from bellcast.channels.types import BASE_LAYOUT
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, Document, is_cached
@@ -185,7 +185,7 @@ class WorkflowCatalog:
                 continue
             template = await self._template(tenant, name)
             if template is None:
-                return [FieldError(f"{path}.{field}", f"names an unknown template {name[:100]!r}")]
+                return [FieldError(f"{path}.{field}", await no_template(self._db, tenant, name))]
             if field == "layout" and (problem := layouts.problem_of(template, name)) is not None:
                 return [FieldError(f"{path}.{field}", problem)]
         workflow = step.get("workflow")

@@ -100,3 +100,9 @@ def test_every_method_calls_an_existing_operation(build):
     ]
     assert matching, f"the server has no {request.method} {request.path}"
     assert any(request.params.keys() <= operation.query_names for operation in matching)
+
+
+async def test_forgotten_await_names_the_method() -> None:
+    async with AsyncBellcast("http://127.0.0.1:1", SECRET) as bell:
+        with pytest.warns(RuntimeWarning, match=r"'AsyncBellcast\.notify' was never awaited"):
+            bell.notify("alice", title="Hello")  # type: ignore[unused-coroutine]  # the mistake under test

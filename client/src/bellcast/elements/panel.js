@@ -236,12 +236,16 @@ export class Panel {
     this.#renderPill(items);
   }
 
-  /** The first visible rows, and how far below the viewport's top each is. None at the top of the list: new rows may push the others down there. */
+  /**
+   * The visible rows, and how far below the viewport's top each is; first those that are rendered, because rows above them may have another height
+   * than estimated. None at the top of the list: new rows may push the others down there.
+   */
   #anchors() {
-    const { scrollTop } = this.#scroll;
+    const { scrollTop, clientHeight } = this.#scroll;
     if (scrollTop <= TOP) return [];
     const first = this.#list.indexAt(scrollTop);
-    return this.#list.items.slice(first, first + MAX_ANCHORS).map(({ notification: { id } }, at) => ({ id, below: this.#list.offset(first + at) - scrollTop }));
+    const anchors = this.#list.items.slice(first, first + MAX_ANCHORS).map(({ notification: { id } }, at) => ({ id, below: this.#list.offset(first + at) - scrollTop }));
+    return [...anchors.filter(({ id, below }) => below < clientHeight && this.#list.row(id)), ...anchors];
   }
 
   /** @param {readonly Notification[]} rows @param {State | null} inbox @param {number} now */

@@ -109,6 +109,7 @@ async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explana
         raise NotFound("This recipient has no run with this id.")
     definition = await ctx[WorkflowCatalog].definition(run.owner, run.workflow, run.version)
     inputs = await decision_inputs.read(db, ctx[Catalog], tenant, "", [recipient], ())
+    unprovided = await recipient_explanations.unprovided(ctx, tenant)
     zone, state = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant), runs.decode(run.body)
     explained = []
     for step in definition.ordered:
@@ -122,7 +123,7 @@ async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explana
         messages = await Messages(db).find(list(done.messages)) if done.messages else ()
         decisions = [one for one in stored if one.channel == step.type]
         explained += explanations.explain_sent(decisions, messages, zone).channels
-    return explanations.with_actions(explanations.joined(explained), recipient)
+    return explanations.with_actions(explanations.joined(explained), recipient, unprovided=unprovided)
 
 
 async def _now(ctx: ApiContext, tenant: str, query: ExplainQuery) -> Explanation:
@@ -139,7 +140,8 @@ async def _now(ctx: ApiContext, tenant: str, query: ExplainQuery) -> Explanation
     if query.since is not None:
         facts = await recipient_explanations.facts_of_type(ctx, tenant, query.recipient, type, query.since)
         explained = msgspec.structs.replace(explained, facts=facts)
-    return explanations.with_actions(explained, query.recipient, type)
+    unprovided = await recipient_explanations.unprovided(ctx, tenant)
+    return explanations.with_actions(explained, query.recipient, type, unprovided=unprovided)
 
 
 HANDLERS = [explain]

@@ -1,6 +1,6 @@
 """Notification types: the channels, the template and the switches of every notification of a type."""
 
-from bellcast.channels.catalog import NotificationType
+from bellcast.channels.catalog import NotificationType, no_template
 from bellcast.inbox.types import drafts as notification_drafts
 from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError, Invalid
@@ -31,7 +31,7 @@ def _required_errors(value: NotificationType) -> validation.FieldErrors:
 async def _reference_errors(value: NotificationType, ctx: ApiContext, tenant: str, key: str) -> list[FieldError]:
     if value.template is None or await templates.exists(ctx, tenant, value.template):
         return []
-    return [FieldError("template", f"there is no template {value.template[: objects.MAX_KEY]!r}")]
+    return [FieldError("template", await no_template(ctx.engines.db, tenant, value.template))]
 
 
 KIND = objects.Kind(

@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.catalog import Catalog
+from bellcast.channels.config import ChannelConfig
 from bellcast.channels.explanations import Explanation, Fact
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.timeline import timeline
-from bellcast.channels.types import MAX_DECISIONS, MAX_MESSAGES, NewDecision
+from bellcast.channels.types import MAX_DECISIONS, MAX_MESSAGES, ExternalChannel, NewDecision
 from bellcast.console.types.requests import RequestFilter
 from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types.sends import SentItem, SentQuery
@@ -20,6 +21,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.ids import NEWEST
 from bellcast.live.types.events import ConnectionFilter, ConnectionInfo, NotificationWrite
+from bellcast.preferences.types import Channel
 from bellcast.rest.context import ApiContext
 
 # Maximum notifications, connections and refused requests in an explanation, to keep it readable.
@@ -109,7 +111,14 @@ async def _explain(
     entries = timeline(item, decisions, messages[::-1], actions, writes, ctx.engines.clock.now())
     explained = explanations.explain_sent(decided, messages, zone)
     explained = replace(explained, facts=explanations.facts_of(item, entries))
-    return explanations.with_actions(explained, recipient, type)
+    return explanations.with_actions(explained, recipient, type, unprovided=await unprovided(ctx, tenant))
+
+
+async def unprovided(ctx: ApiContext, tenant: str) -> list[Channel]:
+    """Return the channels of a tenant that need a provider and have none."""
+    needing: tuple[ExternalChannel, ...] = ("email", "sms")
+    providers, simulated = ctx.providers, ctx[ChannelConfig].simulate
+    return [one for one in needing if one not in simulated and not await providers.can_deliver(tenant, one)]
 
 
 async def _connections(ctx: ApiContext, tenant: str, recipient: str) -> list[ConnectionInfo]:

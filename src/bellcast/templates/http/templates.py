@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from bellcast.channels.catalog import Catalog
+from bellcast.channels.catalog import Catalog, no_template
 from bellcast.channels.http.messages import HTML_HEADERS
 from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.store.messages import Messages
@@ -109,7 +109,7 @@ async def errors_of_send(ctx: ApiContext, tenant: str, send: Mapping[str, Any], 
     owner = send.get("tenant")
     tenants = {tenant, owner} if isinstance(owner, str) else {tenant}
     return [
-        FieldError(f"{path}.{field}", f"there is no template {name[: objects.MAX_KEY]!r}")
+        FieldError(f"{path}.{field}", await no_template(ctx.engines.db, tenant, name))
         for field, _, name in template_references.named_by_send(send)
         if "{" not in name and not any([await exists(ctx, one, name) for one in tenants])
     ]
@@ -132,7 +132,7 @@ async def _layout_problem(ctx: ApiContext, tenant: str, name: str, key: str) -> 
         return "must not be the template itself"
     found = await objects.find(KIND, ctx, tenant, name)
     if found is None:
-        return f"there is no template {name[: objects.MAX_KEY]!r}: expected {BASE_LAYOUT}, null or a template"
+        return f"{await no_template(ctx.engines.db, tenant, name)} (expected {BASE_LAYOUT}, null or a template)"
     await ctx[Catalog].compile(found[0].body)
     return layouts.problem_of(request_body.decoder(Template).decode(found[0].body), name)
 
@@ -337,7 +337,7 @@ async def _subject(
         await ctx[Catalog].compile(found[0].body)
         template = request_body.decoder(Template).decode(found[0].body)
     else:
-        raise NotFound("There is no template with this key.")
+        raise NotFound((await no_template(ctx.engines.db, tenant, key)).replace("there", "There", 1))
     return Subject(
         tenant=tenant, template=template, recipient=recipient, locale=locale, data=data, now=ctx.engines.clock.now()
     )
