@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.browser.shop import wait_page
-from tests.browser.test_accessibility import violations
+from tests.browser.test_accessibility import dark_violations, violations
 from tests.celebrity_booking_app import Agency
 from tests.example_apps import PASSWORD, Site
 from tests.lead_market_app import Market
@@ -58,7 +58,6 @@ LISTS: dict[type[Site], tuple[str, str, str]] = {
     Agency: ("iris", "/bookings", "Vera Marlowe"),
     Suite: ("omar", "/inventory/", "Hand grinder"),
 }
-COLOR_RULES = ["color-contrast", "link-in-text-block"]
 # What a finger cannot press although it is in view: another element is over its centre.
 COVERED = """() => [...document.querySelectorAll('a[href], button, input, select, textarea, summary')].filter((element) => {
   if (!element.checkVisibility({ visibilityProperty: true }) || element.disabled || element.closest('[inert], [class*=skip]')) return false;
@@ -106,14 +105,6 @@ def test_every_page_is_accessible_and_fits(chromium: Browser, site: Site, size: 
                 findings.append((person, path, *found, is_too_wide, covered))
         context.close()
     assert not findings, "\n".join(map(str, findings))
-
-
-def dark_violations(page: Page) -> list[tuple[str, list[str]]]:
-    """Return what axe finds in the dark scheme, which changes only colors."""
-    page.emulate_media(color_scheme="dark")
-    found = violations(page, COLOR_RULES)
-    page.emulate_media(color_scheme="light")
-    return found
 
 
 def test_page_loaded_in_an_outage_shows_its_list_and_gets_its_bell(chromium: Browser, site: Site) -> None:
