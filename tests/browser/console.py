@@ -148,8 +148,13 @@ def check_looks(page: Page, of: str) -> None:
     for look, rules in looks(page):
         found = violations(page, rules)
         assert not found, f"{of}, {look}: {found}"
-        excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert excess == 0, f"{of}, {look}"
+        assert excess_width(page) == 0, f"{of}, {look}"
+
+
+def excess_width(page: Page) -> int:
+    """Return the pixels of the page beyond the window."""
+    excess: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return excess
 
 
 def code_now(secret: str) -> str:

@@ -45,6 +45,14 @@ def violations(page, rules=()):
     return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in result["violations"]]
 
 
+def dark_violations(page):
+    """Return what axe-core finds in the dark scheme of a page without scripts of its own for it: only its colors differ."""
+    page.emulate_media(color_scheme="dark")
+    found = violations(page, ["color-contrast", "link-in-text-block"])
+    page.emulate_media(color_scheme="light")
+    return found
+
+
 def send_some(app, person):
     app.notify(person, title="Read already", body="Long ago", priority="low")
     app.notify(person, title="Comment 1", group="gallery", actor={"name": "Ann Lind"})

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 from playwright.sync_api import Page, Response, expect
-from tests.browser.console import HOSTILE, PAGES, PASSWORD, Console, check_looks, wait_loaded
+from tests.browser.console import HOSTILE, PAGES, PASSWORD, Console, check_looks, excess_width, wait_loaded
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 
@@ -14,10 +14,11 @@ from bellcast.console.pages import console
 
 # The pages are divided into this many tests.
 PARTS = 3
+WIDTHS = (320, 700)  # besides those of the looks
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_page_opens_by_its_link_and_is_accessible(
+def test_every_page_opens_by_its_link_is_accessible_and_fits(
     open_console: Callable[..., Page], owner: Console, part: int
 ) -> None:
     page = open_console()
@@ -43,17 +44,9 @@ def test_every_page_opens_by_its_link_and_is_accessible(
         expect(page.locator(".failure")).to_have_count(0)
         assert page.locator("img:not([src$='favicon.svg'])").count() == 0
         check_looks(page, path)
-
-
-@pytest.mark.parametrize("width", [320, 700])
-def test_pages_fit_windows_of_every_width(open_console: Callable[..., Page], owner: Console, width: int) -> None:
-    page = open_console(viewport={"width": width, "height": 800})
-    details = ("/recipients/evil", "/tenants/evil", f"/messages/{owner.message}", f"/runs/{owner.run}")
-    for path in (*PAGES, *details):
-        page.goto(f"/console{path}")
-        wait_loaded(page)
-        excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert excess == 0, path
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 800})
+            assert excess_width(page) == 0, f"{path}, {width} px"
 
 
 def test_link_survives_sign_in_and_sign_out_ends_the_session(open_console: Callable[..., Page]) -> None:

@@ -1,10 +1,15 @@
 """The cost of a statement does not grow with the store: no scans, and steps that are independent of other inboxes."""
 
+import asyncio
 import re
-from collections.abc import Awaitable, Callable
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.clock import FakeClock
 from tests.contract.app import App
 
 from bellcast.inbox.types.inboxes import Marking, Query, ResumeFrom
@@ -13,6 +18,7 @@ from bellcast.inbox.types.positions import Position
 from bellcast.inbox.types.sends import SentQuery
 from bellcast.kernel.db import statements
 from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.db.sqlite_connection import connect
 from bellcast.kernel.ids import NEWEST
 from bellcast.kernel.jobs.types import Job, JobShare
 from bellcast.live.sync.resume import NO_REVISION
@@ -27,16 +33,29 @@ OWN = re.compile(r"SCAN (CONSTANT ROW|\w+ VIRTUAL TABLE .*|p|lag|held|n|a|w|few|
 MESSAGES_OF_RUN = "m USING INDEX messages_run (tenant=? AND run=?)"
 
 
-def of_the_engine(engine: SqliteEngine, text: str) -> list[str]:
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+    """A new store, which plans do not change."""
+    path = tmp_path_factory.mktemp("plans") / "bellcast.db"
+    asyncio.run(_create(path))
+    with closing(connect(path)) as connection:
+        yield connection
+
+
+async def _create(path: Path) -> None:
+    engine = SqliteEngine(path, FakeClock())
+    await engine.open()
+    await engine.close()
+
+
+def of_the_engine(empty: sqlite3.Connection, text: str) -> list[str]:
     params = dict.fromkeys(re.findall(r":(\w+)", text))
-    reader = engine._reader
-    assert reader is not None
-    return [row[3] for row in reader.raw.execute(f"EXPLAIN QUERY PLAN {text}", params)]
+    return [row[3] for row in empty.execute(f"EXPLAIN QUERY PLAN {text}", params)]
 
 
 @pytest.mark.parametrize("name", sorted(set(statements.load("sqlite")) - WHOLE))
-async def test_no_statement_scans_a_table(engine: SqliteEngine, name: str) -> None:
-    plan = of_the_engine(engine, statements.load("sqlite")[name])
+def test_no_statement_scans_a_table(empty: sqlite3.Connection, name: str) -> None:
+    plan = of_the_engine(empty, statements.load("sqlite")[name])
     assert [step for step in plan if step.startswith("SCAN") and not OWN.match(step)] == []
 
 
@@ -50,10 +69,10 @@ async def test_no_statement_scans_a_table(engine: SqliteEngine, name: str) -> No
         ("sent_of_recipient_last", ["PRIMARY KEY"]),
     ],
 )
-async def test_views_and_their_counts_are_read_in_order_from_an_index(
-    engine: SqliteEngine, name: str, indexes: list[str]
+def test_views_and_their_counts_are_read_in_order_from_an_index(
+    empty: sqlite3.Connection, name: str, indexes: list[str]
 ) -> None:
-    plan = of_the_engine(engine, statements.load("sqlite")[name])
+    plan = of_the_engine(empty, statements.load("sqlite")[name])
     searched = [step for step in plan if step.startswith("SEARCH notifications")]
     assert [index in step for index, step in zip(indexes, searched, strict=True)] == [True] * len(indexes)
     assert not any("ORDER BY" in step for step in plan)
@@ -84,10 +103,10 @@ async def test_views_and_their_counts_are_read_in_order_from_an_index(
         ("audit_of_tenant_total", "COVERING INDEX audit_entries_tenant (tenant=? AND id>? AND id<?)"),
     ],
 )
-async def test_lists_of_all_tenants_and_totals_are_read_in_order_from_an_index(
-    engine: SqliteEngine, name: str, index: str
+def test_lists_of_all_tenants_and_totals_are_read_in_order_from_an_index(
+    empty: sqlite3.Connection, name: str, index: str
 ) -> None:
-    plan = of_the_engine(engine, statements.load("sqlite")[name])
+    plan = of_the_engine(empty, statements.load("sqlite")[name])
     assert any(index in step for step in plan), plan
     assert not any("ORDER BY" in step for step in plan)
 
@@ -103,8 +122,8 @@ async def test_lists_of_all_tenants_and_totals_are_read_in_order_from_an_index(
         ("job_causes_of_all", "INDEX jobs_dead_of_all (id<?)"),
     ],
 )
-async def test_causes_are_grouped_from_an_index_and_joined_by_id(engine: SqliteEngine, name: str, index: str) -> None:
-    plan = of_the_engine(engine, statements.load("sqlite")[name])
+def test_causes_are_grouped_from_an_index_and_joined_by_id(empty: sqlite3.Connection, name: str, index: str) -> None:
+    plan = of_the_engine(empty, statements.load("sqlite")[name])
     assert any(index in step for step in plan), plan
     assert any(re.match(r"SEARCH one USING .*\(id=\?\)", step) for step in plan), plan
     # Only the groups are sorted, at most :limit rows.
@@ -126,17 +145,17 @@ async def test_causes_are_grouped_from_an_index_and_joined_by_id(engine: SqliteE
         ("runs_of_trigger", "INDEX runs_trigger (tenant=? AND trigger=? AND id>? AND id<?)", MESSAGES_OF_RUN),
     ],
 )
-async def test_lists_of_messages_and_runs_compare_each_other_by_an_index(
-    engine: SqliteEngine, name: str, index: str, compared: str
+def test_lists_of_messages_and_runs_compare_each_other_by_an_index(
+    empty: sqlite3.Connection, name: str, index: str, compared: str
 ) -> None:
-    plan = of_the_engine(engine, statements.load("sqlite")[name])
+    plan = of_the_engine(empty, statements.load("sqlite")[name])
     assert index in plan[0]
     assert [step for step in plan if step.startswith("SEARCH")][1:] == [f"SEARCH {compared}"]
     assert not any("ORDER BY" in step for step in plan)
 
 
-async def test_counts_of_a_trigger_are_read_from_an_index_alone(engine: SqliteEngine) -> None:
-    plan = of_the_engine(engine, statements.load("sqlite")["runs_count"])
+def test_counts_of_a_trigger_are_read_from_an_index_alone(empty: sqlite3.Connection) -> None:
+    plan = of_the_engine(empty, statements.load("sqlite")["runs_count"])
     assert plan[0] == "SEARCH runs USING COVERING INDEX runs_trigger (tenant=? AND trigger=?)"
 
 
