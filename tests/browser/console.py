@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import httpx
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.servers import ServerProcess
@@ -150,6 +150,32 @@ def check_looks(page: Page, of: str) -> None:
         assert not found, f"{of}, {look}: {found}"
         excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert excess == 0, f"{of}, {look}"
+
+
+def open_own_menu(page: Page) -> None:
+    """Open the menu of the operator: account, time zone, theme, sign-out."""
+    page.locator("button.own").click()
+
+
+def add_filter(page: Page, label: str, value: str) -> None:
+    """Add a filter to the list, by keyboard."""
+    page.get_by_role("button", name="Add a filter").click()
+    page.get_by_label("Filter by").fill(label)
+    page.get_by_label("Filter by").press("Enter")
+    page.get_by_label(label, exact=True).fill(value)
+    page.get_by_label(label, exact=True).press("Enter")
+
+
+def change_filter(page: Page, label: str, value: str) -> None:
+    """Change the value of a filter that is used."""
+    page.get_by_role("button", name=f"{label} is").click()
+    page.get_by_label(label, exact=True).fill(value)
+    page.get_by_label(label, exact=True).press("Enter")
+
+
+def used_filter(page: Page, label: str, value: str) -> Locator:
+    """The chip of a filter that is used."""
+    return page.get_by_role("button", name=f"{label} is {value}", exact=True)
 
 
 def code_now(secret: str) -> str:
