@@ -3,7 +3,10 @@
  */
 import { originFix } from './allow-origin.js';
 import { clockTime, duration, fill, h, id, moment, prose } from './dom.js';
-import { RANGE, RECIPIENT, empty, facts, failure, filterBar, heading, json, listPage, load } from './list.js';
+import { RANGE } from './filters.js';
+import { html } from './html.js';
+import { RECIPIENT, empty, facts, failure, filterBar, heading, json, load } from './list.js';
+import { State } from './parts.js';
 import { follow, get, path, withQuery } from './server.js';
 
 const KINDS = ['', 'request', 'refused', 'send', 'publish', 'connect', 'disconnect', 'subscribe', 'call', 'run', 'attempt', 'webhook', 'settings', 'operator', 'warning'];
@@ -198,14 +201,18 @@ function links(page, event) {
   return targets.length > 0 && h('p', {}, targets.map(([name, target]) => [h('a', { href: withQuery(page.url(target), { tenant }) }, name), ' ']));
 }
 
-export const requests = (page) => listPage(page, {
-  title: 'Requests', path: '/v1/requests', rows: 'requests',
-  filters: [{ name: 'status', label: 'Status', options: ['', '2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
-  columns: [['Request', (one) => `${one.method} ${one.path}`], ['Status', (one) => statusOf(one)], ['Reason', (one) => one.code], ['Key', (one) => one.key ?? one.operator ?? one.recipient], ['Tenant', (one) => one.tenant], ['Duration', (one) => duration(one.ms), 'number'], ['Time', (one) => clockTime(one.at)]],
-  link: (one) => page.url(path`/requests/${one.id}`),
-  none: 'No request has been served since the server started.', command: 'bellcast notify alice "Hello"',
-  note: 'The last 2,000 requests and 500 refusals of this node, from memory.', anyTenant: true,
-});
+export const requests = {
+  path: '/v1/requests', rows: 'requests', link: (one) => path`/requests/${one.id}`, isNewestFirst: true,
+  filters: [{ name: 'status', label: 'Status', options: ['2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
+  views: [['Refused', { status: '4xx' }], ['Failed', { status: '5xx' }]],
+  columns: [
+    { name: 'Status', kind: 'state', of: (one) => html`<${State} of=${String(one.status)} kind=${one.status < 400 && !one.code ? 'ok' : one.status < 500 ? 'warn' : 'bad'} />`, show: (one) => one, width: '4.5rem' },
+    { name: 'Request', kind: 'title', of: (one) => `${one.method} ${one.path}`, text: (one) => one.code }, { name: 'By', of: (one) => one.key ?? one.operator ?? one.recipient, width: '10rem' },
+    { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Duration', kind: 'number', of: (one) => duration(one.ms), width: '5rem' }, { name: 'Time', kind: 'time', of: (one) => one.at },
+  ],
+  note: 'The last 2,000 requests and 500 refusals of this node, from memory.',
+  none: { text: 'No request has been served since the server started.', command: 'bellcast notify alice "Hello"' },
+};
 
 function statusOf(one) {
   const kind = one.status < 400 && !one.code ? 'ok' : one.status < 500 ? 'warn' : 'bad';

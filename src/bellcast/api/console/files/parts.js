@@ -93,7 +93,7 @@ export function Field({ label, hint, options, isLong, ...attributes }) {
   const id = useId();
   const described = { id, 'aria-describedby': hint && `${id}-hint`, ...attributes };
   const input = options
-    ? html`<select ...${described}>${options.map((one) => html`<option key=${one} value=${one}>${one || 'any'}</option>`)}</select>`
+    ? html`<select ...${described}>${options.map((one) => html`<option key=${one} value=${one} selected=${one === attributes.defaultValue}>${one || 'any'}</option>`)}</select>`
     : isLong ? html`<textarea spellcheck=${false} ...${described} />` : html`<input ...${described} />`;
   return html`<div class="field"><label for=${id}>${label}</label>${input}${hint && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}</div>`;
 }

@@ -56,8 +56,8 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
     return () => removeEventListener('scroll', note);
   }, [isOpen]);
   const kept = Object.fromEntries([...Object.entries(query), ...Object.entries(chosen ?? {})].filter(([, value]) => value));
-  const link = resource.link && page.me.role !== 'viewer' && ((one) => withQuery(page.url(resource.link(one)), { ...(hasPane && kept), ...objectTenant(one) }));
-  const pathOf = (one) => resource.link && page.url(resource.link(one));
+  const link = resource.link && page.me.role !== 'viewer' && ((one) => resource.link(one) && withQuery(page.url(resource.link(one)), { ...(hasPane && kept), ...objectTenant(one) }));
+  const pathOf = (one) => resource.link?.(one) && page.url(resource.link(one));
   const tools = resource.tools?.(page);
   return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}`}>
     <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>

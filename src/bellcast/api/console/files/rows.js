@@ -18,6 +18,7 @@ const KINDS = {
   number: { width: '6rem', show: (value) => value },
 };
 const widthOf = ({ kind, width }) => width ?? KINDS[kind]?.width ?? '7.5rem';
+const plain = (value) => html`<span class="value">${value}</span>`;
 const isEmpty = (value) => value === null || value === undefined || value === '' || value === false;
 
 /**
@@ -73,11 +74,11 @@ function Chunk({ rows, isNeeded, isOnly, children }) {
 
 function Row({ row, index, columns, href, actions, isOpen }) {
   const menu = actions?.(row);
-  return html`<div role="row" class="row" data-index=${index} data-open=${isOpen ? 'yes' : null}>${columns.map(({ name, kind, of, text }) => {
+  return html`<div role="row" class="row" data-index=${index} data-open=${isOpen ? 'yes' : null}>${columns.map(({ name, kind, of, text, show = KINDS[kind]?.show ?? plain }) => {
     const value = of(row);
     if (kind === 'title') {
       return html`<div key=${name} role="cell" class="cell title">${href ? html`<a class="row-link" href=${href} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${text?.(row) && html`<span class="preview" dir="auto">${text(row)}</span>`}</div>`;
     }
-    return html`<div key=${name} role="cell" class=${`cell ${kind ?? ''}${isEmpty(value) ? ' none' : ''}`} data-label=${name}>${isEmpty(value) ? '' : (KINDS[kind]?.show ?? ((one) => html`<span class="value">${one}</span>`))(value)}</div>`;
+    return html`<div key=${name} role="cell" class=${`cell ${kind ?? ''}${isEmpty(value) ? ' none' : ''}`} data-label=${name}>${isEmpty(value) ? '' : show(value)}</div>`;
   })}${actions && html`<div role="cell" class="cell acting">${menu && html`<${Popup} buttonClass="quiet" label=${`Actions of ${columns.find(({ kind }) => kind === 'title').of(row)}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options">${menu}</div>`}<//>`}</div>`}</div>`;
 }
