@@ -1,7 +1,7 @@
 /**
  * The console: the session, the pages by URL, and the keyboard. It uses the documented REST API only.
  */
-import { effect, html, render, signal, useEffect, useLayoutEffect, useRef } from './html.js';
+import { batch, effect, html, render, signal, useEffect, useLayoutEffect, useRef } from './html.js';
 import { BuiltPage } from './built-page.js';
 import { zone } from './format.js';
 import { Failure, Loaded, Outdated, SKELETON_MS, openLoads, outdated, refresh, useLoad } from './load.js';
@@ -35,7 +35,10 @@ async function start() {
 
 /** Show sign-in, or set-up if the console has no owner. The URL stays, so that links survive sign-in. */
 async function showSignIn() {
-  me.value = null;
+  batch(() => {
+    screen.value = { kind: 'start' };
+    me.value = null;
+  });
   try {
     const { needed, provider } = await get('/v1/setup');
     document.title = needed ? 'Set up · Bellcast' : 'Sign in · Bellcast';

@@ -56,7 +56,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
     return () => removeEventListener('scroll', note);
   }, [isOpen]);
   const kept = Object.fromEntries([...Object.entries(query), ...Object.entries(chosen ?? {})].filter(([, value]) => value));
-  const link = resource.link && page.me.role !== 'viewer' && ((one) => resource.link(one) && withQuery(page.url(resource.link(one)), { ...(hasPane && kept), ...objectTenant(one) }));
+  const link = resource.link && page.me.role !== 'viewer' ? ((one) => resource.link(one) && withQuery(page.url(resource.link(one)), { ...(hasPane && kept), ...objectTenant(one) })) : null;
   const pathOf = (one) => resource.link?.(one) && page.url(resource.link(one));
   const tools = resource.tools?.(page);
   return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}`}>
