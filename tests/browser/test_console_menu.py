@@ -121,7 +121,9 @@ def test_palette_finds_only_what_exists(open_console: Callable[..., Page], owner
     page.keyboard.type("evil")
     found = dialog.get_by_role("option")
     expect(found.first).to_have_attribute("aria-selected", "true")
-    expect(found).to_have_text([re.compile("^" + kind) for kind in ("Recipient", "Topic", "Tenant", "Workflow", "Template")])
+    expect(found).to_have_text(
+        [re.compile("^" + kind) for kind in ("Recipient", "Topic", "Tenant", "Workflow", "Template")]
+    )
     assert violations(page) == []
     page.get_by_label("Page, action, name or id").fill("no-such-object")
     expect(dialog.get_by_text("Nothing is called no-such-object.")).to_be_visible()

@@ -10,8 +10,8 @@ import { shownTenant } from './shell.js';
 
 const CHANNELS = ['inbox', 'email', 'sms', 'push', 'chat'];
 
-export function PreferenceDefaults() {
-  const tenant = shownTenant();
+export function PreferenceDefaults({ page }) {
+  const tenant = shownTenant() || page.me.tenants?.[0] || '';
   const defaults = useLoad((signal) => get(withQuery('/v1/preference-defaults', { tenant }), signal), [tenant]);
   return html`<${Heading} title="Preference defaults" /><p class="muted">What a recipient gets before it chooses${tenant ? `, in ${tenant}` : ''}. Types that are required cannot be turned off.</p>
     <${Loaded} of=${defaults}>${({ effective, updated_at: at, tenant: of, inherited, ...own }) => html`

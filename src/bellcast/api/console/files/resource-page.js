@@ -41,9 +41,12 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   const query = Object.fromEntries(filters.map(({ name }) => [name, page.query.get(name) ?? '']));
   const chosen = page.key === null || page.query.has('from') ? chosenRange(page.query) : null;
   const tenant = tenantOf(page, resource, query);
-  const parameters = { ...query, ...resource.fixed, range: '', from: startOf(query.range), ...chosen, tenant };
-  const isFiltered = Object.values(query).some(Boolean) || chosen !== null;
-  const list = useRows(page, resource, parameters, JSON.stringify([query, chosen, tenant]));
+  // The value can exist in each tenant of the operator.
+  const ambiguous = page.me.tenants?.length > 1 && !shownTenant(page.query) && resource.single?.find((name) => query[name]);
+  const parameters = ambiguous ? null : { ...query, ...resource.fixed, range: '', from: startOf(query.range), ...chosen, tenant };
+  // A hidden filter is another list, such as that of closed connections.
+  const isFiltered = filters.some(({ name, isHidden }) => query[name] && !isHidden) || chosen !== null;
+  const list = useRows(page, resource, parameters, JSON.stringify([query, chosen, tenant, ambiguous]));
   const isFull = page.query.has('full') || page.query.has('edit');
   const isNew = page.key === null && page.query.has('new') && resource.create !== undefined;
   const isOpen = page.key !== null || isNew;
@@ -65,7 +68,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
         <div class="tools"><${Fresh} of=${list} />${page.may(CONTENT) && list.count > 0 && html`<${Export} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
       <${Views} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} />
       ${(filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />`}
-      <div class="rows"><${Body} page=${page} resource=${resource} list=${list} isFiltered=${isFiltered} query=${query} link=${link}
+      <div class="rows"><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
         isOpen=${(one) => page.key !== null && pathOf(one) === page.path} follow=${page.key !== null && !isFull && link && ((one) => go(link(one), { isQuiet: true }))} /></div>
     </section>
     ${isOpen && html`<${Pane} page=${page} isFull=${isFull} kept=${kept}>${isNew ? html`<${resource.create} page=${page} />` : pane}<//>`}
@@ -92,7 +95,7 @@ function useRows(page, resource, parameters, key) {
   const latest = useRef(parameters);
   latest.current = parameters;
   const url = (more) => withQuery(resource.path, { ...latest.current, ...more });
-  const first = useLoad((signal) => get(url(), signal), [key, resource.path]);
+  const first = useLoad(async (signal) => (latest.current === null ? { [resource.rows]: [] } : get(url(), signal)), [key, resource.path]);
   const [state, setState] = useState({ of: null });
   const [more, setMore] = useState({ isLoading: false, problem: null });
   useLayoutEffect(() => { if (first.value) setState({ of: first.value, chunks: [first.value[resource.rows]], last: first.value, total: first.value.total, fresh: 0 }); }, [first.value]);
@@ -168,11 +171,13 @@ function Export({ resource, parameters }) {
     ${problem && html`<p class="error" role="alert">${problem.message}</p>`}</div>`}<//>`;
 }
 
-function Body({ page, resource, list, isFiltered, query, link, isOpen, follow }) {
+function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen, follow }) {
   const { first, chunks, last, more } = list;
   return html`<${Loaded} of=${first} skeleton=${html`<${Skeleton} rows="9" />`}>${() => {
     if (!list.isCurrent) return null;
-    if (list.count === 0 && !last.scanned_until) return isFiltered ? html`<${NoMatch} page=${page} resource=${resource} query=${query} />` : html`<${Empty} icon=${page.icon} text=${resource.none.text} command=${resource.none.command}>${resource.none.tools?.(page)}<//>`;
+    if (ambiguous) return html`<${Empty} icon="tenants" text=${`Choose the tenant of the ${resource.filters.find(({ name }) => name === ambiguous).label.toLowerCase()} in the menu: it can exist in each of yours.`} />`;
+    const none = typeof resource.none === 'function' ? resource.none(page) : resource.none;
+    if (list.count === 0 && !last.scanned_until) return isFiltered ? html`<${NoMatch} page=${page} resource=${resource} query=${query} />` : html`<${Empty} icon=${page.icon} text=${none.text} command=${none.command}>${none.tools?.(page)}<//>`;
     return html`${list.count > 0 && html`<${Rows} label=${page.title} columns=${columnsOf(resource, page)} chunks=${chunks} link=${link} actions=${resource.actions && ((one) => resource.actions(one, page))} isOpen=${isOpen} follow=${follow} />`}
       <p class="muted foot" role="status">${note(list)}</p>
       ${more.problem && html`<${Failure} problem=${more.problem} retry=${list.loadMore} />`}

@@ -120,7 +120,7 @@ function TenantSwitcher() {
     history.replaceState(history.state, '', url);
     setQuery({ tenant: key, scope: null });
   };
-  return html`<${Popup} isStart buttonClass="tenant" class="tenants" label=${`Tenant: ${label}`} button=${html`<span class="avatar tone-0" aria-hidden="true"><${Icon} name="tenants" /></span><span class="name">${label}</span><${Icon} name="chevron" />`}>
+  return html`<${Popup} isStart hasText buttonClass="tenant" class="tenants" label="Whose rows are shown" button=${html`<span class="avatar tone-0" aria-hidden="true"><${Icon} name="tenants" /></span><span class="name"><span class="hidden">Tenant: </span>${label}</span><${Icon} name="chevron" />`}>
     ${(close) => html`<${TenantList} known=${tenants} shown=${shown} choose=${(key) => choose(close, key)} />`}<//>`;
 }
 
@@ -146,7 +146,7 @@ function TenantList({ known, shown, choose }) {
   return html`<form onSubmit=${(event) => {
     event.preventDefault();
     if (typed) choose(keys[0] ?? typed);
-  }}><input aria-label="Tenant" placeholder="Find a tenant" autocomplete="off" value=${text.value} onInput=${(event) => { text.value = event.currentTarget.value; }} /></form>
+  }}><input aria-label="Find a tenant" placeholder="Find a tenant" autocomplete="off" value=${text.value} onInput=${(event) => { text.value = event.currentTarget.value; }} /></form>
     <div class="options">${!typed && html`<${Option} isChosen=${shown === ''} choose=${() => choose('')}>All tenants<//>`}
     ${keys.map((key) => html`<${Option} key=${key} isChosen=${key === shown} choose=${() => choose(key)}>${key}<//>`)}
     ${typed && keys.length === 0 && html`<p class="muted">No tenant begins with this.</p>`}</div>`;
