@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from tests.browser.console import sign_out
 from tests.browser.shop import PHONE, WIDE
 from tests.browser.test_accessibility import violations
 from tests.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider

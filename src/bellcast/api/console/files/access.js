@@ -8,8 +8,8 @@ import { facts, heading, readAll } from './list.js';
 import { Loaded, refresh, useLoad } from './load.js';
 import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Time } from './parts.js';
 import { ALL, OWNERS, card, count, number, remove } from './page.js';
+import { shownTenant } from './router.js';
 import { get, path, request, withQuery } from './server.js';
-import { shownTenant } from './shell.js';
 import { passkeys } from './passkeys.js';
 import { mfaSetup, recoveryCodes } from './sign-in.js';
 

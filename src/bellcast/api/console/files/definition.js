@@ -6,9 +6,8 @@ import { Loaded, useLoad } from './load.js';
 import { Card, Confirm, Copy, Facts, Heading } from './parts.js';
 import { yamlOf } from './edit.js';
 import { BUILDERS } from './roles.js';
-import { go, here, setQuery } from './router.js';
+import { go, here, setQuery, shownTenant } from './router.js';
 import { get, request, withQuery } from './server.js';
-import { shownTenant } from './shell.js';
 
 /** The path of an object in the API. */
 export const apiPath = (page, kind, more = '') => withQuery(`/v1${kind.path}/${encodeURIComponent(page.key)}${more}`, { tenant: page.query.get('tenant') });

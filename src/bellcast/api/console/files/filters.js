@@ -4,10 +4,10 @@
 import { html, useEffect, useSignal } from './html.js';
 import { dayTime } from './format.js';
 import { Field, Form, Icon, Popup } from './parts.js';
-import { setQuery } from './router.js';
+import { setQuery, shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
 import { remember, remembered } from './session.js';
-import { Option, shownTenant } from './shell.js';
+import { Option } from './shell.js';
 
 const MAX_SUGGESTED = 20;
 const TYPING_MS = 200;

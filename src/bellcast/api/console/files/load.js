@@ -90,6 +90,14 @@ export function Late({ children }) {
   return isLate ? children : html`<div aria-busy="true"></div>`;
 }
 
+/** Parts that load separately and appear together, at their final places. */
+export function Together({ children }) {
+  const [isSettled, setSettled] = useState(false);
+  const isDone = openLoads.value === 0;
+  useEffect(() => { if (isDone) setSettled(true); }, [isDone]);
+  return html`${!isSettled && html`<${Late}><${Skeleton} rows="9" /><//>`}<div class=${isSettled ? null : 'pending'}>${children}</div>`;
+}
+
 export const Skeleton = ({ rows = 4 }) => html`<div class="skeleton" role="status" aria-busy="true"><span class="hidden">Loading</span>${Array.from({ length: rows }, (_, index) => html`<div key=${index}></div>`)}</div>`;
 
 /** An error with the id of its request and a retry button. `since` is the time of old data that stays below. */

@@ -80,7 +80,7 @@ export function loadReadiness(page, place) {
 }
 
 /** The reason why the server is not ready, or null. */
-async function readiness(signal) {
+export async function readiness(signal) {
   try {
     await get('/readyz', signal);
     return null;

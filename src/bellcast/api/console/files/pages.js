@@ -16,7 +16,7 @@ const built = (module, name) => from(module, name, 'built');
  * refuses the requests of an `isOfServer` page to operators that are restricted to tenants.
  */
 export const PAGES = [
-  { path: '/', icon: 'overview', title: 'Overview', show: { load: async () => overview, name: 'overview', kind: 'built' }, roles: ALL, letter: 'o' },
+  { path: '/', icon: 'overview', title: 'Overview', show: { load: async () => overview, name: 'Overview', kind: 'view' }, roles: ALL, letter: 'o' },
   { path: '/live', icon: 'live', group: 'Now', title: 'Live', show: built('./live.js', 'live'), roles: CONTENT, letter: 'l' },
   { path: '/health', icon: 'health', group: 'Now', title: 'Health', show: built('./health.js', 'health'), roles: ALL, isOfServer: true, letter: 'h' },
   { path: '/requests', icon: 'requests', group: 'Now', title: 'Requests', show: list('./live.js', 'requests'), pane: built('./live.js', 'request'), roles: CONTENT, letter: 'q' },

@@ -3,10 +3,10 @@
  */
 import { Fragment, html, useEffect, useId, useRef, useSignal } from './html.js';
 import { Icon } from './parts.js';
-import { go } from './router.js';
+import { go, shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
 import { me, remember, remembered } from './session.js';
-import { ownPages, pageUrl, shownTenant } from './shell.js';
+import { ownPages, pageUrl } from './shell.js';
 
 /** Objects are searched once the operator has stopped typing for this long. */
 const TYPING_MS = 200;

@@ -5,8 +5,8 @@ import { html } from './html.js';
 import { Loaded, useLoad } from './load.js';
 import { Card, Heading, Moment, State } from './parts.js';
 import { toYaml } from './yaml.js';
+import { shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
-import { shownTenant } from './shell.js';
 
 const CHANNELS = ['inbox', 'email', 'sms', 'push', 'chat'];
 

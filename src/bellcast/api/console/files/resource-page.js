@@ -6,11 +6,11 @@ import { FilterBar, Views, chosenRange, startOf } from './filters.js';
 import { dayTime, number } from './format.js';
 import { Failure, Loaded, Skeleton, useLoad } from './load.js';
 import { Empty, Icon, Popup } from './parts.js';
-import { go, goBack, setQuery } from './router.js';
+import { go, goBack, setQuery, shownTenant } from './router.js';
 import { Rows } from './rows.js';
 import { CONTENT } from './roles.js';
 import { download, get, withQuery } from './server.js';
-import { Option, shownTenant } from './shell.js';
+import { Option } from './shell.js';
 
 /** Maximum requests per search: each examines at most 20,000 rows. */
 const SEARCHES = 10;
@@ -126,7 +126,7 @@ function useRows(page, resource, parameters, key) {
       try {
         const now = await get(url(), abort.signal);
         const fresh = now[resource.rows].filter((one) => !known.has(one.id)).length;
-        setState((old) => (old.of === first.value ? { ...old, total: now.total, fresh, isAll: fresh === now[resource.rows].length } : old));
+        setState((old) => (old.of === first.value ? { ...old, total: now.total, fresh, isAll: fresh === now[resource.rows].length && Boolean(now.next) } : old));
       } catch {
         // Counted again after a moment.
       }

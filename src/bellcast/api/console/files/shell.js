@@ -7,7 +7,7 @@ import { openLoads, refresh } from './load.js';
 import { Icon, Popup } from './parts.js';
 import { PAGES, pageOf } from './pages.js';
 import { refusalOf } from './roles.js';
-import { BASE, here, localPath, setQuery } from './router.js';
+import { BASE, here, localPath, setQuery, shownTenant } from './router.js';
 import { ROOT, get, withQuery } from './server.js';
 import { THEMES, me, setTheme, theme } from './session.js';
 
@@ -23,12 +23,6 @@ const counts = signal({});
 
 /** The pages that the operator may open. */
 export const ownPages = () => PAGES.filter((one) => refusalOf(one, me.value) === null);
-
-/** The tenant whose rows are shown, or an empty string for all. A list of all tenants keeps `scope=all` while one of its objects is open. */
-export function shownTenant(query = here.value.searchParams) {
-  const tenant = query.get('scope') === 'all' ? '' : query.get('tenant') ?? '';
-  return tenant === '*' ? '' : tenant;
-}
 
 /** The URL of a page for the tenant that is shown. */
 export const pageUrl = (path) => withQuery(`${BASE}${path}`, { tenant: shownTenant(), tz: zone.value && 'utc' });

@@ -2,12 +2,11 @@
  * Suppressions: addresses that get nothing more, because they bounced or someone asked, and how to free them.
  */
 import { html } from './html.js';
-import { go } from './router.js';
+import { go, shownTenant } from './router.js';
 import { refresh } from './load.js';
 import { Confirm, Field, Form, Heading, Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { path, request, withQuery } from './server.js';
-import { shownTenant } from './shell.js';
 
 const CHANNELS = ['email', 'sms', 'push', 'chat'];
 const newButton = (page) => page.may(BUILDERS) && html`<a class="button" href=${withQuery(page.url('/suppressions'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> Suppress an address</a>`;

@@ -2,13 +2,12 @@
  * Webhooks: which fail, and one with its events, its secret and its deliveries.
  */
 import { html, useState } from './html.js';
-import { go } from './router.js';
+import { go, shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
 import { Loaded, refresh, useLoad } from './load.js';
 import { Card, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Time } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { get, path, request, withQuery } from './server.js';
-import { shownTenant } from './shell.js';
 
 const KIND = { path: '/webhooks' };
 const HOUR_MS = 3_600_000;
@@ -46,7 +45,7 @@ export function Webhook({ page }) {
     go(listUrl(page));
   };
   return html`<${Loaded} of=${one}>${(value) => html`<${Heading} title=${value.url}>${page.may(BUILDERS) && html`<button type="button" onClick=${() => change({ active: !value.active })}>${value.active ? 'Pause' : 'Resume'}</button>
-      <${Confirm} label="Rotate the secret" word="Rotate secret" act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} /><${Confirm} isDanger label="Delete this webhook" word="Delete" act=${remove} />`}<//>
+      <${Confirm} label="Rotate secret" word="Rotate secret" act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} /><${Confirm} isDanger label="Delete this webhook" word="Delete" act=${remove} />`}<//>
     ${secret && html`<${Secret} of=${secret} />`}
     <${Facts} of=${[['Id', html`<${Id} of=${value.id} />`], ['State', html`<${State} of=${stateOf(value)} />`], ['Last error', value.last_error], ['Fails since', value.failing_since && html`<${Moment} at=${value.failing_since} />`], ['Events', value.events.join(', ')], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`]]} />
     <${Deliveries} page=${page} />`}<//>`;
