@@ -44,6 +44,12 @@ export function setQuery(changes, options) {
 /** The path within the console. */
 export const localPath = (url = here.value) => url.pathname.slice(BASE.length) || '/';
 
+/** The tenant whose rows are shown, or an empty string for all. A list of all tenants keeps `scope=all` while one of its objects is open. */
+export function shownTenant(query = here.value.searchParams) {
+  const tenant = query.get('scope') === 'all' ? '' : query.get('tenant') ?? '';
+  return tenant === '*' ? '' : tenant;
+}
+
 /** Go back to where an object was opened, or to the URL of its list. */
 export function goBack(list) {
   if (history.state?.isWithin) history.back();
