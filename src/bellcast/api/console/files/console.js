@@ -62,7 +62,7 @@ async function signOut() {
   try {
     await request('DELETE', '/v1/session');
   } catch (problem) {
-    outdated.value = { problem, since: new Date() };
+    outdated.value = { problem, since: new Date(), retry: signOut };
     scrollTo({ top: 0 });
     return;
   }
@@ -159,7 +159,8 @@ function useArrival(view, page) {
     return () => clearTimeout(late);
   }, [view]);
   useEffect(() => {
-    if (!isSettled) return;
+    // The parts of a new page begin to load after this page was drawn.
+    if (!isSettled || openLoads.peek() > 0) return;
     const main = document.getElementById('main');
     main.classList.remove('opening');
     const title = main.querySelector('h1')?.textContent;

@@ -11,7 +11,7 @@ export const SKELETON_MS = 150;
 export const openLoads = signal(0);
 /** Raised to read everything on the page again. */
 export const refreshes = signal(0);
-/** Why data on the page is outdated: the problem and the time of the data; null while it is current. */
+/** Why data on the page is outdated: the problem, the time of the data, and what to repeat if it is not a refresh; null while it is current. */
 export const outdated = signal(null);
 
 export function refresh() {
@@ -109,6 +109,6 @@ export const Failure = ({ problem, retry, since }) => html`<div class=${since ? 
 
 /** The mark of a page whose data is outdated. */
 export function Outdated() {
-  const { problem, since } = outdated.value ?? {};
-  return problem ? html`<${Failure} problem=${problem} since=${since} retry=${refresh} />` : null;
+  const { problem, since, retry = refresh } = outdated.value ?? {};
+  return problem ? html`<${Failure} problem=${problem} since=${since} retry=${retry} />` : null;
 }

@@ -17,7 +17,7 @@ const built = (module, name) => from(module, name, 'built');
  */
 export const PAGES = [
   { path: '/', icon: 'overview', title: 'Overview', show: { load: async () => overview, name: 'Overview', kind: 'view' }, roles: ALL, letter: 'o' },
-  { path: '/live', icon: 'live', group: 'Now', title: 'Live', show: built('./live.js', 'live'), roles: CONTENT, letter: 'l' },
+  { path: '/live', icon: 'live', group: 'Now', title: 'Live', show: view('./live.js', 'Live'), roles: CONTENT, letter: 'l' },
   { path: '/health', icon: 'health', group: 'Now', title: 'Health', show: built('./health.js', 'health'), roles: ALL, isOfServer: true, letter: 'h' },
   { path: '/requests', icon: 'requests', group: 'Now', title: 'Requests', show: list('./live.js', 'requests'), pane: built('./live.js', 'request'), roles: CONTENT, letter: 'q' },
   { path: '/connections', icon: 'connections', group: 'Now', title: 'Connections', show: list('./connections.js', 'connections'), roles: ALL, letter: 'c' },

@@ -124,8 +124,8 @@ export function Palette({ actions }) {
     <form method="dialog" onSubmit=${(event) => {
       event.preventDefault();
       choose(options[current]);
-    }}><${Icon} name="search" /><input ref=${input} role="combobox" aria-label="Page, action, name or id" aria-expanded="true" aria-controls=${`${id}-list`} aria-autocomplete="list" aria-activedescendant=${options.length > 0 ? `${id}-${current}` : null}
-      placeholder="Page, action, name or id" autocomplete="off" value=${text.value} onInput=${(event) => {
+    }}><${Icon} name="search" /><input ref=${input} role="combobox" aria-label="Page, action or id" aria-expanded="true" aria-controls=${`${id}-list`} aria-autocomplete="list" aria-activedescendant=${options.length > 0 ? `${id}-${current}` : null}
+      placeholder="Page, action or id" autocomplete="off" value=${text.value} onInput=${(event) => {
         text.value = event.currentTarget.value;
         active.value = 0;
       }} /></form>

@@ -2,6 +2,7 @@
  * The URL of the console as a signal, and navigation.
  */
 import { signal } from './html.js';
+import { refresh } from './load.js';
 import { ROOT } from './server.js';
 
 export const BASE = `${ROOT}/console`;
@@ -13,6 +14,8 @@ export let arrival = { focus: false, from: null };
 
 const show = (next) => {
   arrival = next;
+  // A link to the page that is shown reads it again.
+  if (location.href === here.value.href && next.focus) refresh();
   here.value = new URL(location.href);
 };
 

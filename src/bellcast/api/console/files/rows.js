@@ -33,19 +33,25 @@ const isEmpty = (value) => value === null || value === undefined || value === ''
  */
 export function Rows({ label, columns, chunks, link, actions, isOpen, follow }) {
   const place = useRef(null);
-  const active = useRef(-1);
+  // The row of the keys, and the one that has got the focus: several presses can come before the next drawing.
+  const active = useRef(-1), settled = useRef(-1);
   const [target, setTarget] = useState(null);
   const total = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
   const at = (index) => chunks.flat()[index];
   const move = ({ detail: step }) => {
     const focused = document.activeElement?.closest('.row');
-    if (place.current.contains(focused)) active.current = Number(focused.dataset.index);
-    else if (follow) active.current = chunks.flat().findIndex(isOpen);
+    if (place.current.contains(focused)) {
+      if (Number(focused.dataset.index) !== settled.current) active.current = Number(focused.dataset.index);
+    } else if (follow) active.current = chunks.flat().findIndex(isOpen);
     active.current = Math.min(Math.max(active.current + step, 0), total - 1);
     setTarget({ index: active.current });
     if (follow && total > 0) follow(at(active.current));
   };
-  useLayoutEffect(() => { if (target) place.current.querySelector(`.row[data-index="${target.index}"] .row-link`)?.focus(); }, [target]);
+  useLayoutEffect(() => {
+    if (!target) return;
+    settled.current = target.index;
+    place.current.querySelector(`.row[data-index="${target.index}"] .row-link`)?.focus();
+  }, [target]);
   const template = [...columns.map(widthOf), ...(actions ? ['28px'] : [])].join(' ');
   let start = 0;
   return html`<div class="table" role="table" aria-label=${label} ref=${place} data-keys onmove=${move} style=${{ '--columns': template }}>
