@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import httpx
 from playwright.sync_api import Browser, Page, expect
-from tests.browser.console import PASSWORD, Console, choose_tenant, code_now, sign_out, state_of_operator
+from tests.browser.console import DESKTOP, PASSWORD, Console, choose_tenant, code_now, sign_out, state_of_operator
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 
@@ -85,7 +85,7 @@ def test_support_replays_one_failure_at_a_time(
 def test_created_key_is_shown_once_and_revoked_after_a_second_click(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
-    page = open_console("/keys?new=yes")
+    page = open_console("/keys?new=yes", viewport=DESKTOP)
     page.get_by_label("Name").fill("shop")
     page.get_by_role("button", name="Create key").click()
     key = page.locator(".notice code").inner_text()
@@ -217,7 +217,7 @@ def test_sign_out_that_fails_shows_the_reason_and_can_be_repeated(
 
 def test_refused_change_of_a_role_shows_the_reason(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("POST", "/v1/operators", {"name": "rolf", "role": "viewer", "password": PASSWORD})
-    page = open_console("/operators")
+    page = open_console("/operators", viewport=DESKTOP)
     problem = {"title": "Unavailable", "detail": "The store is away.", "status": 503}
     page.route("**/v1/operators/*", lambda route: route.fulfill(status=503, json=problem))
     page.get_by_role("link", name="rolf").click()

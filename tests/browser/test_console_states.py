@@ -61,7 +61,7 @@ def test_every_page_shows_that_it_loads_and_why_it_failed_and_keeps_old_data(
     for path in [*sorted(PAGES.keys() - STATIC), *details][part::PARTS]:
         server.waits = True
         go(page, path)
-        expect(page.locator(".skeleton").first, path).to_be_visible()
+        expect(page.locator(".skeleton").filter(visible=True).first, path).to_be_visible()
         check_looks(page, f"{path} that loads")
         server.go_on()
         wait_loaded(page)
@@ -79,7 +79,7 @@ def test_every_page_shows_that_it_loads_and_why_it_failed_and_keeps_old_data(
         expect(mark, path).to_have_count(0)
         server.fails = True
         go(page, path)
-        failures = page.locator(".failure")
+        failures = page.locator(".failure").filter(visible=True)
         expect(failures.first, path).to_contain_text("req-7")
         wait_loaded(page)
         check_looks(page, f"{path} that failed")
