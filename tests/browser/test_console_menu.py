@@ -125,10 +125,10 @@ def test_palette_finds_only_what_exists(open_console: Callable[..., Page], owner
         [re.compile("^" + kind) for kind in ("Recipient", "Topic", "Tenant", "Workflow", "Template")]
     )
     assert violations(page) == []
-    page.get_by_label("Page, action, name or id").fill("no-such-object")
+    page.get_by_label("Page, action or id").fill("no-such-object")
     expect(dialog.get_by_text("Nothing is called no-such-object.")).to_be_visible()
     expect(found).to_have_count(0)
-    page.get_by_label("Page, action, name or id").fill(owner.run)
+    page.get_by_label("Page, action or id").fill(owner.run)
     expect(found).to_have_text([re.compile("^Run ")])
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(rf"/runs/{owner.run}"))

@@ -279,6 +279,7 @@ def test_session_that_ends_is_continued_and_nothing_is_lost(open_console: Callab
     dialog.get_by_label("Name").fill("olive@example.com")
     dialog.get_by_label("Password").fill(PASSWORD)
     dialog.get_by_role("button", name="Sign in", exact=True).click()
+    expect(dialog).to_have_count(0)
     expect(page.locator("h1")).to_have_text("Key created")
     (key,) = [one for one in owner.send("GET", "/v1/keys")["keys"] if one["name"] == "kept"]
     assert key["scopes"] == ["send", "read"]

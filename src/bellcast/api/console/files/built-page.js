@@ -1,7 +1,7 @@
 /**
  * A page that is still built of elements by `dom.js`, within the components of the console.
  */
-import { html, useEffect, useRef } from './html.js';
+import { html, useEffect, useLayoutEffect, useRef } from './html.js';
 import { fill } from './dom.js';
 import { isTemporary, refill, watchLoads } from './list.js';
 import { openLoads, outdated, refreshes } from './load.js';
@@ -11,7 +11,7 @@ export function BuiltPage({ build, page }) {
   const place = useRef(null);
   const shown = useRef({ abort: new AbortController(), since: new Date(), round: refreshes.peek() });
   const round = refreshes.value;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const isRefresh = shown.current.round !== round && shown.current.url === page.url(page.path);
     const abort = new AbortController();
     let isOpen = true;
@@ -36,7 +36,7 @@ export function BuiltPage({ build, page }) {
           return;
         }
         accept();
-        refill(place.current, nodes);
+        if (place.current) refill(place.current, nodes);
       });
       const nodes = build(context);
       built();
