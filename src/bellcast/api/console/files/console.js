@@ -158,7 +158,7 @@ function useArrival(view, page) {
     const late = setTimeout(() => main.classList.remove('opening'), SKELETON_MS);
     return () => clearTimeout(late);
   }, [view]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     // The parts of a new page begin to load after this page was drawn.
     if (!isSettled || openLoads.peek() > 0) return;
     const main = document.getElementById('main');
