@@ -135,4 +135,4 @@ engines:
 	-scripts/install_system.sh browsers
 
 clean: ## Remove installed and built files
-	rm -rf $(VENV) client/node_modules client/dist dist site examples/service_marketplace/static/today.js examples/*/libraries src/bellcast/console/pages/console/files/vendor src/bellcast/console/pages/reference/vendor
+	rm -rf $(VENV) client/node_modules client/dist dist site examples/service_marketplace/static/today.js examples/*/libraries src/bellcast/console/pages/console/files/vendor/{pusher-js,socket.io-client}.js src/bellcast/console/pages/reference/vendor

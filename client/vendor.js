@@ -16,6 +16,8 @@ const LICENSES = ['MIT', 'BSD-3-Clause', 'Apache-2.0'];
 /** The imports of each folder's page, by file name. */
 const LIBRARIES = {
   'console/files/vendor': {
+    // The components of the console. Committed, because without it an installation from a checkout without Node.js would have no console.
+    preact: "import htm from 'htm'; import { h } from 'preact'; export * from 'preact'; export * from 'preact/hooks'; export * from '@preact/signals'; export const html = htm.bind(h);",
     'pusher-js': "export { default } from 'pusher-js';",
     'socket.io-client': "export { io } from 'socket.io-client';",
   },

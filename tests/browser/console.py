@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import httpx
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.servers import ServerProcess
@@ -28,14 +28,21 @@ PAGES = {
     "/messages": "Messages",
     "/mail": "Mail",
     "/failures": "Failures",
+    "/suppressions": "Suppressions",
+    "/jobs": "Dead jobs",
     "/requests": "Requests",
     "/workflows": "Workflows",
     "/templates": "Templates",
+    "/types": "Types",
+    "/schedules": "Schedules",
+    "/sources": "Event sources",
+    "/preference-defaults": "Preference defaults",
     "/runs": "Workflow runs",
     "/playground": "Playground",
     "/setup": "Setup",
     "/settings": "Settings",
     "/providers": "Providers",
+    "/webhooks": "Webhooks",
     "/keys": "API keys",
     "/operators": "Operators",
     "/secrets": "Encryption keys",
@@ -155,6 +162,54 @@ def excess_width(page: Page) -> int:
     """Return the pixels of the page beyond the window."""
     excess: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     return excess
+
+
+def open_own_menu(page: Page) -> None:
+    """Open the menu of the operator: account, time zone, theme, sign-out."""
+    page.locator("button.own").click()
+
+
+def sign_out(page: Page) -> None:
+    menu = page.get_by_role("button", name="Menu")
+    if menu.is_visible():  # on a phone
+        menu.click()
+    open_own_menu(page)
+    page.get_by_role("button", name="Sign out").click()
+
+
+def choose_tenant(page: Page, tenant: str) -> None:
+    """Choose the tenant of all pages."""
+    page.locator("button.tenant").click()
+    page.get_by_label("Find a tenant").fill(tenant)
+    page.get_by_label("Find a tenant").press("Enter")
+
+
+def act_on_row(page: Page, name: str, action: str) -> None:
+    """Choose an action from the menu of a row, and confirm it."""
+    page.get_by_role("button", name=f"Actions of {name}", exact=True).click()
+    for _ in range(2):
+        page.get_by_role("button", name=action, exact=True).click()
+
+
+def add_filter(page: Page, label: str, value: str) -> None:
+    """Add a filter to the list, by keyboard."""
+    page.get_by_role("button", name="Add a filter").click()
+    page.get_by_label("Filter by").fill(label)
+    page.get_by_label("Filter by").press("Enter")
+    page.get_by_label(label, exact=True).fill(value)
+    page.get_by_label(label, exact=True).press("Enter")
+
+
+def change_filter(page: Page, label: str, value: str) -> None:
+    """Change the value of a filter that is used."""
+    page.get_by_role("button", name=f"{label} is").click()
+    page.get_by_label(label, exact=True).fill(value)
+    page.get_by_label(label, exact=True).press("Enter")
+
+
+def used_filter(page: Page, label: str, value: str) -> Locator:
+    """The chip of a filter that is used."""
+    return page.get_by_role("button", name=f"{label} is {value}", exact=True)
 
 
 def code_now(secret: str) -> str:

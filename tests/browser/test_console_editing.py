@@ -193,7 +193,7 @@ def test_template_is_created_for_a_tenant_on_a_phone(open_console: Callable[...,
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("link", name="Edit", exact=True)).to_be_visible()
     page.goto("/console/templates")
-    expect(page.locator("tr").filter(has_text="welcome").filter(has_text="acme")).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text="welcome").filter(has_text="acme")).to_be_visible()
     assert owner.send("GET", "/v1/templates/welcome")["sms"] == {"text": "Hello"}
     page.goto("/console/templates/welcome?tenant=acme")
     for _ in range(2):

@@ -11,6 +11,7 @@ from tests.browser.test_console_states import go
 LISTS = {
     *("/notifications", "/announcements", "/recipients", "/connections", "/topics", "/tenants", "/messages", "/mail"),
     *("/failures", "/workflows", "/templates", "/runs", "/providers", "/keys"),
+    *("/suppressions", "/jobs", "/types", "/schedules", "/sources", "/webhooks"),
 }
 TABLES_WITHOUT_ROWS = """
     () => [...document.querySelectorAll('#main table')]
@@ -37,7 +38,7 @@ def test_pages_of_a_new_server_describe_their_future_content(open_console: Calla
         if path in LISTS:
             notice = page.locator("#main .empty")
             expect(notice, path).to_have_count(1)
-            sentences = notice.locator("p").inner_text().split(". ")
+            sentences = notice.locator("p").first.inner_text().split(". ")
             assert len(sentences) > 1, sentences
             expect(notice.locator("pre"), path).to_contain_text("bell")
             assert page.locator("#main table").count() == 0, path

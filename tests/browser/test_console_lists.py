@@ -41,7 +41,7 @@ def load_all(page: Page) -> None:
     expect(page.locator(".row-link").first).to_have_text("Notification 0")
     for number in range(1, PAGES):
         page.get_by_role("button", name="Load more").click()
-        expect(page.locator("tbody")).to_have_count(number + 1)
+        expect(page.locator(".chunk")).to_have_count(number + 1)
     expect(page.get_by_role("button", name="Load more")).to_be_hidden()
 
 
@@ -56,16 +56,16 @@ def test_rows_far_from_the_screen_leave_the_document_and_return(
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     expect(link(page, PAGE_ROWS * PAGES - 1)).to_be_visible()
     expect(link(page, 0)).to_have_count(0)
-    assert page.locator("tbody tr").count() < 3 * PAGE_ROWS
+    assert page.locator(".chunk .row").count() < 3 * PAGE_ROWS
     height = page.evaluate("document.body.scrollHeight")
     page.evaluate("scrollTo(0, document.body.scrollHeight / 2)")
-    expect(page.locator("tbody").nth(PAGES // 2).locator(".row-link").first).to_be_attached()
+    expect(page.locator(".chunk").nth(PAGES // 2).locator(".row-link").first).to_be_attached()
     position = page.evaluate("new Promise((done) => setTimeout(() => done(scrollY), 300))")
     assert page.evaluate("scrollY") == position
     assert abs(page.evaluate("document.body.scrollHeight") - height) <= PAGES  # rows have fractions of pixels
     page.evaluate("scrollTo(0, 0)")
     expect(link(page, 0)).to_be_visible()
-    assert page.locator("tbody tr").count() < 3 * PAGE_ROWS
+    assert page.locator(".chunk .row").count() < 3 * PAGE_ROWS
 
 
 def test_rare_filter_is_searched_further_until_a_row_matches(open_console: Callable[..., Page]) -> None:
@@ -85,7 +85,7 @@ def test_rare_filter_is_searched_further_until_a_row_matches(open_console: Calla
     page.route(re.compile("/v1/notifications"), search)
     page.goto("/console/notifications?type=rare&tz=utc")
     expect(page.get_by_text("No row matches these filters so far: searched back to 7 Oct, 19:04.")).to_be_visible()
-    expect(page.locator("table")).to_be_hidden()
+    expect(page.locator(".table")).to_have_count(0)
     page.get_by_role("button", name="Search further").click()
     expect(page.locator(".row-link")).to_have_text("Rare")
     expect(page.get_by_role("button", name="Search further")).to_be_hidden()
@@ -122,17 +122,18 @@ def test_live_feed_is_bounded_and_does_not_move_while_it_is_read(
         for body in notify[:150]:
             client.post("/v1/notifications", json=body)
         expect(page.get_by_role("button", name="kind-149 to nell")).to_be_visible()
-        page.evaluate("scrollTo(0, 2000)")
+        page.locator(".feed").evaluate("(feed) => { feed.scrollTop = 500; }")
         expect(status).to_have_text("Paused, 0 new")
-        before = page.evaluate("[scrollY, document.querySelector('.feed').offsetHeight]")
+        shown = "[document.querySelector('.feed').scrollTop, document.querySelector('.feed .chunk').innerText]"
+        before = page.evaluate(shown)
         page.wait_for_timeout(1_000)  # a watcher receives at most 200 events a second
         for body in notify[150:]:
             client.post("/v1/notifications", json=body)
         expect(status).to_have_text("Paused, 150 new")
-        assert page.evaluate("[scrollY, document.querySelector('.feed').offsetHeight]") == before
+        assert page.evaluate(shown) == before
         page.get_by_role("button", name="Resume").click()
         expect(page.get_by_role("button", name="kind-299 to nell")).to_be_visible()
-    expect(page.locator(".feed tbody .row-link")).to_have_count(250)
+    expect(page.locator(".feed .row-link")).to_have_count(250)
 
 
 def test_live_feed_does_not_move_a_row_under_the_pointer(open_console: Callable[..., Page], owner: Console) -> None:
@@ -239,8 +240,6 @@ def test_pusher_apps_have_their_buttons_in_one_line_on_a_phone(
     more = page.get_by_role("button", name="More actions of Lead market")
     expect(more).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    sign_out = bounds(page.get_by_role("button", name="Sign out"))
-    assert sign_out["x"] + sign_out["width"] <= width
     for row in page.get_by_role("region", name="Pusher apps").locator("tbody tr").all():
         title = bounds(row.locator("td").first)
         for button in row.locator("button:not(.copy)").filter(visible=True).all():
@@ -331,9 +330,8 @@ def bounds(one: Locator) -> FloatRect:
 def test_rows_with_buttons_have_two_lines_on_a_phone(open_console: Callable[..., Page], owner: Console) -> None:
     url = "smtp://user:password@mail.example.com:587?from=bells@example.com"
     owner.send("PUT", "/v1/providers/mail", {"channel": "email", "url": url})
-    owner.send("POST", "/v1/keys", {"name": "booking service", "scopes": ["send", "read"], "tenants": ["acme"]})
     page = open_console("/account", viewport=PHONE)
-    for path, name, button in (("/keys", "booking service", "Revoke"), ("/providers", "mail", "Change")):
+    for path, name, button in (("/providers", "mail", "Change"),):
         page.goto(f"/console{path}")
         row = page.get_by_role("row").filter(has=page.get_by_role("cell", name=name, exact=True))
         title, action = row.get_by_role("cell", name=name, exact=True), row.get_by_role("button", name=button)

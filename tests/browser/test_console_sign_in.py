@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from tests.browser.console import sign_out
 from tests.browser.shop import PHONE, WIDE
 from tests.browser.test_accessibility import violations
 from tests.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
@@ -87,7 +88,7 @@ def test_sensitive_action_repeats_the_sign_in_at_the_provider(
 ) -> None:
     provider.user = {"sub": "u2", "preferred_username": "otto", "groups": ["admins"]}
     page = open_page()
-    page.goto("/console/operators")
+    page.goto("/console/operators?new=yes")
     sign_in(page)
     add_operator(page)
     dialog = page.get_by_role("dialog", name="Sign in again")
@@ -96,7 +97,7 @@ def test_sensitive_action_repeats_the_sign_in_at_the_provider(
     sign_in(page)
     expect(dialog).to_be_hidden()
     add_operator(page)
-    expect(page.get_by_role("cell", name="newcomer", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="newcomer", exact=True)).to_be_visible()
     expect(page.get_by_role("row", name="otto").get_by_text("identity provider")).to_be_visible()
 
 
@@ -155,7 +156,7 @@ def test_operator_adds_a_passkey_signs_in_with_it_and_deletes_it(on_localhost: P
     page.get_by_role("button", name="Add a passkey").click()
     expect(page.get_by_text("This device already has a passkey here.")).to_be_visible()
 
-    page.get_by_role("button", name="Sign out").click()
+    sign_out(page)
     password_sign_in(page)  # no longer sufficient
     expect(page.get_by_label("Code")).to_be_visible()
     assert violations(page) == []
@@ -167,7 +168,7 @@ def test_operator_adds_a_passkey_signs_in_with_it_and_deletes_it(on_localhost: P
     passkey.get_by_role("button", name="Delete").click()
     passkey.get_by_role("button", name="Delete").click()
     expect(passkey).to_have_count(0)
-    page.get_by_role("button", name="Sign out").click()
+    sign_out(page)
     page.get_by_role("button", name="Sign in with a passkey").click()
     expect(page.get_by_text("This passkey does not sign in here")).to_be_visible()
     password_sign_in(page)

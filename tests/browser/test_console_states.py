@@ -4,11 +4,10 @@ import json
 import re
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
-from tests.browser.console import PAGES, Console, check_looks, looks, wait_loaded
+from playwright.sync_api import Page, Route, expect
+from tests.browser.console import PAGES, PASSWORD, Console, check_looks, looks, open_own_menu, wait_loaded
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 
@@ -47,10 +46,6 @@ def go(page: Page, path: str) -> None:
     page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
 
 
-def active(page: Page) -> Locator:
-    return page.locator(":focus")
-
-
 # The pages are divided into this many tests.
 PARTS = 2
 
@@ -66,7 +61,7 @@ def test_every_page_shows_that_it_loads_and_why_it_failed_and_keeps_old_data(
     for path in [*sorted(PAGES.keys() - STATIC), *details][part::PARTS]:
         server.waits = True
         go(page, path)
-        expect(page.locator(".skeleton").first, path).to_be_visible()
+        expect(page.locator(".skeleton").filter(visible=True).first, path).to_be_visible()
         check_looks(page, f"{path} that loads")
         server.go_on()
         wait_loaded(page)
@@ -84,7 +79,7 @@ def test_every_page_shows_that_it_loads_and_why_it_failed_and_keeps_old_data(
         expect(mark, path).to_have_count(0)
         server.fails = True
         go(page, path)
-        failures = page.locator(".failure")
+        failures = page.locator(".failure").filter(visible=True)
         expect(failures.first, path).to_contain_text("req-7")
         wait_loaded(page)
         check_looks(page, f"{path} that failed")
@@ -152,7 +147,7 @@ def test_controls_of_every_page_have_a_visible_ring_in_the_order_of_the_page(
     for path in (*PAGES, f"/notifications/{owner.notification}", f"/runs/{owner.run}", "/recipients/evil"):
         go(page, path)
         wait_loaded(page)
-        expect(page.locator("#main")).to_be_focused()
+        expect(page.locator(":is(#main, .pane):focus")).to_have_count(1)
         page.keyboard.press("Tab")  # focus rings are shown for the keyboard only
         assert page.evaluate("document.getElementById('main').contains(document.activeElement)"), path
         for look, _ in looks(page):
@@ -169,14 +164,18 @@ def test_keys_open_filter_and_act_and_the_focus_returns(open_console: Callable[.
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     page.keyboard.press("/")
-    expect(page.locator(".filters input").first).to_be_focused()
+    expect(page.get_by_role("button", name="Add a filter")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Filter by")).to_be_focused()
+    assert violations(page) == []
     page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Add a filter")).to_be_focused()
     page.keyboard.press("j")
     row = page.locator(".row-link").first
     expect(row).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_have_text("evil for runner")
-    expect(page.locator("#main")).to_be_focused()
+    expect(page.locator(".pane")).to_be_focused()
     page.locator(".waterfall .row-link").first.focus()
     page.keyboard.press("Enter")
     expect(page.locator(".waterfall .details").first).to_be_visible()
@@ -192,7 +191,7 @@ def test_keys_open_filter_and_act_and_the_focus_returns(open_console: Callable[.
     page.keyboard.press("Control+k")
     dialog = page.get_by_role("dialog", name="Go to")
     page.keyboard.type("time")
-    expect(dialog.get_by_role("button", name="Show times in UTC")).to_be_visible()
+    expect(dialog.get_by_role("option", name="Show times in UTC")).to_be_visible()
     assert violations(page) == []
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
@@ -201,8 +200,11 @@ def test_keys_open_filter_and_act_and_the_focus_returns(open_console: Callable[.
     expect(row).to_be_focused()
     page.keyboard.press("Control+k")
     page.keyboard.type("evil")
+    options = dialog.get_by_role("option")
+    expect(options).to_have_count(5)
+    expect(options.first).to_have_attribute("aria-selected", "true")
     page.keyboard.press("ArrowUp")  # the last
-    expect(active(page)).to_have_text("Connections of evil")
+    expect(options.last).to_have_attribute("aria-selected", "true")
     page.keyboard.press("Escape")
     expect(row).to_be_focused()
     page.goto("/console/topics/evil")
@@ -229,7 +231,7 @@ def test_parts_of_a_page_appear_together_unless_they_are_slow(open_console: Call
     page.clock.run_for(200)
     expect(page.locator("h1")).to_be_visible()
     expect(page.locator(".skeleton")).to_be_visible()
-    page.get_by_role("link", name="Account").click()
+    go(page, "/account")
     expect(page.get_by_role("heading", name="Account")).to_be_visible()  # nothing to wait for
     assert len(held) == 1
 
@@ -245,16 +247,57 @@ def test_menu_of_a_phone_takes_and_returns_the_focus(open_console: Callable[...,
 
 
 def test_second_click_is_needed_while_the_focus_stays(open_console: Callable[..., Page], owner: Console) -> None:
-    made: dict[str, Any] = owner.send("POST", "/v1/keys", {"name": "spare", "scopes": ["send"]})
-    page = open_console("/keys")
-    revoke = page.get_by_role("button", name="Revoke spare")
-    revoke.press("Enter")
-    expect(revoke).to_have_text("Revoke: sure?")
-    revoke.press("Tab")
-    expect(revoke).to_have_text("Revoke")
-    revoke.click()
-    page.route("**/v1/keys/*", lambda route: route.fulfill(status=503, json=PROBLEM))
-    revoke.click()
+    owner.send("PUT", "/v1/types/spare", {"name": "Spare"})
+    page = open_console("/types/spare")
+    delete = page.get_by_role("button", name="Delete spare")
+    delete.press("Enter")
+    expect(delete).to_have_text("Delete: sure?")
+    delete.press("Tab")
+    expect(delete).to_have_text("Delete")
+    delete.click()
+    page.route("**/v1/types/*", lambda route: route.fulfill(status=503, json=PROBLEM))
+    delete.click()
     expect(page.get_by_role("alert").filter(has_text="The store is away.")).to_be_visible()
-    expect(revoke).to_have_text("Revoke")
-    owner.send("DELETE", f"/v1/keys/{made['id']}")
+    expect(delete).to_have_text("Delete")
+    page.unroute("**/v1/types/*")
+    delete.click()
+    delete.click()
+    expect(page.locator("h1")).to_have_text("Types")
+    assert "spare" not in str(owner.send("GET", "/v1/types"))
+
+
+def test_session_that_ends_is_continued_and_nothing_is_lost(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/keys?new=yes")
+    page.get_by_label("Name").fill("kept")
+    page.get_by_role("checkbox", name="read").check()
+    (cookie,) = [one for one in page.context.cookies() if not one["name"].endswith("device")]
+    page.context.clear_cookies(name=cookie["name"])
+    page.get_by_role("button", name="Create key").click()
+    dialog = page.get_by_role("dialog", name="Sign in again")
+    expect(dialog).to_contain_text("Your session has ended.")
+    assert violations(page) == []
+    dialog.get_by_label("Name").fill("olive@example.com")
+    dialog.get_by_label("Password").fill(PASSWORD)
+    dialog.get_by_role("button", name="Sign in", exact=True).click()
+    expect(dialog).to_have_count(0)
+    expect(page.locator("h1")).to_have_text("Key created")
+    (key,) = [one for one in owner.send("GET", "/v1/keys")["keys"] if one["name"] == "kept"]
+    assert key["scopes"] == ["send", "read"]
+
+
+def test_theme_follows_the_system_unless_one_is_chosen(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account", color_scheme="light")
+    wait_loaded(page)
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+    open_own_menu(page)
+    page.get_by_role("button", name="Dark").click()
+    dark = page.evaluate(background)
+    assert dark != light
+    page.reload()
+    wait_loaded(page)
+    assert page.evaluate(background) == dark
+    open_own_menu(page)
+    assert violations(page) == []
+    page.get_by_role("button", name="System").click()
+    assert page.evaluate(background) == light

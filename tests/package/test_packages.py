@@ -137,7 +137,7 @@ def test_packages_contain_the_libraries_of_pages_with_their_licences(packages: d
         package / "console" / "pages" / "reference" / "vendor",
     )
     built = {str(file.relative_to(package)) for folder in folders for file in folder.iterdir()}
-    libraries = {"pusher-js.js", "socket.io-client.js", "openapi-explorer.js"}
+    libraries = {"preact.js", "pusher-js.js", "socket.io-client.js", "openapi-explorer.js"}
     assert {file.rpartition("/")[2] for file in built} == {*libraries, "LICENSES.txt"}
     assert {f"bellcast/{file}" for file in built} <= set(zipfile.ZipFile(packages["wheel"]).namelist())
     with tarfile.open(packages["sdist"]) as sdist:

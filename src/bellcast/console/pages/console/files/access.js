@@ -1,10 +1,15 @@
 /**
  * Access: API keys, operators, the audit log and the operator's own account.
  */
-import { choices, field, fill, form, h, id, state, time } from './dom.js';
-import { CREATED, RANGE, facts, heading, listPage } from './list.js';
+import { field, fill, form, h, state } from './dom.js';
+import { CREATED, RANGE } from './filters.js';
+import { html, useState } from './html.js';
+import { facts, heading, readAll } from './list.js';
+import { Loaded, refresh, useLoad } from './load.js';
+import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Time } from './parts.js';
 import { ALL, OWNERS, card, count, number, remove } from './page.js';
-import { get, path, request } from './server.js';
+import { shownTenant } from './router.js';
+import { get, path, request, withQuery } from './server.js';
 import { passkeys } from './passkeys.js';
 import { mfaSetup, recoveryCodes } from './sign-in.js';
 
@@ -13,28 +18,31 @@ const SCOPES = {
   observe: 'requests, live feed and numbers', configure: 'settings', admin: 'operators and audit',
 };
 
-export const keys = (page) => {
-  const list = h('div');
-  const created = h('div', { 'aria-live': 'polite' });
-  const scopes = Object.keys(SCOPES).filter((one) => page.may(OWNERS) || !['manage', 'admin'].includes(one));
-  const show = () => fill(list, listPage(page, {
-    title: 'API keys', path: '/v1/keys', rows: 'keys', anyTenant: true,
-    columns: [['Name', (one) => one.name], ['Id', (one) => h('span', { class: 'wide' }, id(one.id))], ['Scopes', (one) => one.scopes.join(', ')], ['Tenants', (one) => one.tenants?.join(', ') ?? 'all tenants'], ['Created', (one) => time(one.created_at)], ['Last used', (one) => (one.used_at ? time(one.used_at) : 'never used')], ['State', (one) => state(one.revoked_at ? 'revoked' : 'active')],
-      ['', (one) => !one.revoked_at && remove(page, `Revoke ${one.name}`, 'Revoke', path`/v1/keys/${one.id}`)]],
-    none: 'No key exists. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send',
-  }));
-  show();
-  return [list, card('Create a key', form([
-    field('Name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }),
-    choices('Scopes', 'scopes', scopes, ['send'], SCOPES),
-    field('Tenants', { name: 'tenants', autocomplete: 'off', placeholder: page.me.tenants?.join(', ') ?? 'all' }, 'Restricts the key to these tenants, separated by commas.'),
-  ], 'Create key', async ({ name, tenants }, sent) => {
-    const key = await request('POST', '/v1/keys', { name, scopes: new FormData(sent).getAll('scopes'), tenants: listed(tenants) });
-    fill(created, h('p', {}, `Copy the key of ${name} now: it is not shown again.`), id(key.key));
-    sent.reset();
-    show(); // the list alone: a refresh of the page would remove the key
-  }), created)];
+const newButton = (target, text) => (page) => html`<a class="button primary" href=${withQuery(page.url(target), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> ${text}</a>`;
+
+export const keys = {
+  path: '/v1/keys', rows: 'keys', tools: newButton('/keys', 'New key'), create: NewKey,
+  columns: [
+    { name: 'State', kind: 'state', of: (one) => (one.revoked_at ? 'revoked' : 'active'), width: '5.5rem' }, { name: 'Name', kind: 'title', of: (one) => one.name, text: (one) => one.id }, { name: 'Scopes', of: (one) => one.scopes.join(', '), width: '11rem' },
+    { name: 'Tenants', of: (one) => one.tenants?.join(', ') ?? 'all tenants', width: '8rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) },
+  ],
+  actions: (one) => !one.revoked_at && html`<${Confirm} isDanger label=${`Revoke ${one.name}`} word="Revoke" act=${async () => {
+    await request('DELETE', path`/v1/keys/${one.id}`);
+    refresh();
+  }} />`,
+  none: { text: 'No key exists. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send', tools: newButton('/keys', 'New key') },
 };
+
+function NewKey({ page }) {
+  const [made, setMade] = useState(null);
+  if (made) return html`<${Heading} title="Key created" /><div class="notice" aria-live="polite"><p>Copy the key of ${made.name} now: it is not shown again.</p><${Id} of=${made.key} /></div>`;
+  const scopes = Object.keys(SCOPES).filter((one) => page.may(OWNERS) || !['manage', 'admin'].includes(one));
+  return html`<${Heading} title="New key" /><${Form} button="Create key" send=${async ({ name, tenants }, sent) => {
+    setMade({ name, ...await request('POST', '/v1/keys', { name, scopes: new FormData(sent).getAll('scopes'), tenants: listed(tenants) }) });
+    refresh();
+  }}><${Field} label="Name" name="name" required maxlength="100" autocomplete="off" /><${Choices} label="Scopes" name="scopes" options=${scopes} selected=${['send']} hints=${SCOPES} />
+    <${Field} label="Tenants" name="tenants" autocomplete="off" placeholder=${page.me.tenants?.join(', ') ?? 'all'} hint="Restricts the key to these tenants, separated by commas." /><//>`;
+}
 
 /** The tenants entered in a field; null for all. */
 function listed(text) {
@@ -42,84 +50,86 @@ function listed(text) {
   return names.length > 0 ? names : null;
 }
 
-export const operators = (page) => [listPage(page, {
-  title: 'Operators', path: '/v1/operators', rows: 'operators', tenant: false, filters: [CREATED],
-  columns: [['Name', (one) => one.name], ['Role', (one) => roleOf(page, one)], ['Tenants', (one) => tenantsOf(one)], ['Second factor', (one) => secondFactorOf(page, one)], ['Created', (one) => time(one.created_at)], ['Last sign-in', (one) => time(one.seen_at)], ['Sessions', (one) => sessionsOf(page, one)],
-    ['', (one) => one.name !== page.me.name && remove(page, `Delete ${one.name}`, 'Delete', path`/v1/operators/${one.id}`)]],
-  none: 'There is no operator.',
-}), card('Add an operator', form([
-  field('Name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }, 'Lower case, such as an e-mail address.'),
-  field('Role', { name: 'role', options: ALL, selected: 'viewer' }, 'Viewers see numbers and lists, support also content. Developers change everything except operators.'),
-  field('Tenants', { name: 'tenants', autocomplete: 'off', placeholder: 'all' }, 'Restricts the operator to these tenants, separated by commas. Owners see all.'),
-  field('First password', { name: 'password', type: 'password', required: true, minlength: 12, autocomplete: 'new-password' }, 'At least 12 characters. The operator changes it under Account.'),
-], 'Add operator', async (values) => {
-  await request('POST', '/v1/operators', { ...values, name: values.name.trim().toLowerCase(), tenants: listed(values.tenants) });
-  page.reload();
-}))];
+export const operators = {
+  path: '/v1/operators', rows: 'operators', link: (one) => path`/operators/${one.id}`, isOfServer: true, filters: [CREATED], tools: newButton('/operators', 'Add operator'), create: NewOperator,
+  columns: [
+    { name: 'Name', kind: 'title', of: (one) => one.name, text: (one) => (one.tenants ?? ['all tenants']).join(', ') }, { name: 'Role', kind: 'type', of: (one) => one.role, width: '6.5rem' }, { name: 'Second factor', of: secondFactorOf, width: '9rem' },
+    { name: 'Sessions', kind: 'number', of: (one) => one.sessions, width: '5rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at }, { name: 'Last sign-in', kind: 'time', of: (one) => one.seen_at },
+  ],
+  none: { text: 'There is no operator.' },
+};
 
-function secondFactorOf(page, operator) {
-  if (operator.is_external) return 'identity provider';
-  if (!operator.has_mfa) return 'no second factor';
-  if (operator.name === page.me.name) return state('active');
-  return h('span', { class: 'test' }, state('active'), remove(page, `Reset the second factor of ${operator.name}`, 'Reset', path`/v1/operators/${operator.id}/mfa`));
+const secondFactorWords = { external: 'identity provider', none: 'no second factor', active: 'active' };
+function secondFactorOf(one) {
+  return secondFactorWords[one.is_external ? 'external' : one.has_mfa ? 'active' : 'none'];
 }
 
-function sessionsOf(page, operator) {
-  if (operator.sessions === 0 || operator.name === page.me.name) return count(operator.sessions, 'session');
-  return h('span', { class: 'test' }, count(operator.sessions, 'session'), remove(page, `End the sessions of ${operator.name}`, 'End', path`/v1/operators/${operator.id}/sessions`));
+function NewOperator({ page }) {
+  return html`<${Heading} title="Add an operator" /><${Form} button="Add operator" send=${async (values) => {
+    await request('POST', '/v1/operators', { ...values, name: values.name.trim().toLowerCase(), tenants: listed(values.tenants) });
+    refresh();
+    page.go(page.url('/operators'));
+  }}><${Field} label="Name" name="name" required maxlength="100" autocomplete="off" hint="Lower case, such as an e-mail address." /><${RoleField} role="viewer" />
+    <${Field} label="Tenants" name="tenants" autocomplete="off" placeholder="all" hint="Restricts the operator to these tenants, separated by commas. Owners see all." />
+    <${Field} label="First password" name="password" type="password" required minlength="12" autocomplete="new-password" hint="At least 12 characters. The operator changes it under Account." /><//>`;
 }
 
-function tenantsOf(operator) {
-  if (operator.role === 'owner') return 'all tenants';
-  const input = h('input', { 'aria-label': `Tenants of ${operator.name}`, value: operator.tenants?.join(', ') ?? '', placeholder: 'all', autocomplete: 'off', onchange: async () => {
-    input.setCustomValidity('');
-    try {
-      await request('PATCH', path`/v1/operators/${operator.id}`, { tenants: listed(input.value) });
-    } catch (problem) {
-      input.setCustomValidity(problem.message);
-      input.reportValidity();
-    }
-  } });
-  return input;
-}
+const RoleField = ({ role }) => html`<${Field} label="Role" name="role" options=${ALL} defaultValue=${role} hint="Viewers see numbers and lists, support also content. Developers change everything except operators." />`;
 
-function roleOf(page, operator) {
-  if (operator.name === page.me.name) return operator.role;
-  // The operator's groups set the role again at each sign-in.
-  if (operator.is_external) return `${operator.role}, by group`;
-  const select = h('select', { 'aria-label': `Role of ${operator.name}`, onchange: async () => {
-    select.setCustomValidity('');
-    try {
-      await request('PATCH', path`/v1/operators/${operator.id}`, { role: select.value });
-      page.reload();
-    } catch (problem) {
-      select.value = operator.role;
-      select.setCustomValidity(problem.message);
-      select.reportValidity();
-    }
-  } }, ALL.map((role) => h('option', { value: role, selected: role === operator.role }, role)));
-  return select;
-}
-
-/** Values with at least this many characters are collapsed. */
-const LONG = 100;
-
-/** The changed fields, each with its old and new value. */
-function changesOf(entry) {
-  if (entry.changes.length === 0) return null;
-  const value = (one) => {
-    const text = one === null ? '–' : typeof one === 'string' ? one : JSON.stringify(one);
-    return text.length <= LONG ? h('code', {}, text) : h('details', {}, h('summary', {}, `${number(text.length)} characters`), h('code', {}, text));
+/** An operator: its role and tenants, and ways to end its sessions, reset its second factor, and delete it. */
+export function Operator({ page }) {
+  const all = useLoad((signal) => readAll((after) => withQuery('/v1/operators', { limit: 200, after }), 'operators', signal), [page.path]);
+  const act = (method, more, then = refresh) => async () => {
+    await request(method, path`/v1/operators/${page.key}` + more);
+    then();
   };
-  return entry.changes.map((one) => h('div', {}, `${one.field}: `, value(one.from), ' → ', value(one.to)));
+  return html`<${Loaded} of=${all}>${(operators) => {
+    const one = operators.find(({ id }) => id === page.key);
+    if (!one) return html`<${Heading} title=${page.key} /><p>There is no such operator.</p>`;
+    const isOwn = one.name === page.me.name;
+    return html`<${Heading} title=${one.name}>${!isOwn && html`<${Confirm} isDanger label=${`Delete ${one.name}`} word="Delete" act=${act('DELETE', '', () => {
+      refresh();
+      page.go(page.url('/operators'));
+    })} />`}<//>
+    <${Facts} of=${[['Role', one.is_external ? `${one.role}, by group` : one.role], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Second factor', secondFactorOf(one)], ['Sessions', count(one.sessions, 'session')], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last sign-in', html`<${Time} at=${one.seen_at} />`]]} />
+    ${isOwn ? html`<p class="muted">This is your account. Its settings are under <a href=${page.url('/account')}>Account</a>.</p>` : html`
+      <${Card} title="Access"><${Form} key=${one.role + one.tenants} button="Save access" send=${async ({ role, tenants }) => {
+        await request('PATCH', path`/v1/operators/${one.id}`, { ...(role && { role }), ...(tenants !== undefined && { tenants: listed(tenants) }) });
+        refresh();
+      }}>${!one.is_external && html`<${RoleField} role=${one.role} />`}${one.role !== 'owner' && html`<${Field} label="Tenants" name="tenants" defaultValue=${one.tenants?.join(', ') ?? ''} placeholder="all" autocomplete="off" hint="Separated by commas. Owners see all." />`}<//><//>
+      <${Card} title="Sign-in"><div class="choice">${one.sessions > 0 && html`<${Confirm} label=${`End sessions of ${one.name}`} word="End sessions" act=${act('DELETE', '/sessions')} />`}
+        ${one.has_mfa && !one.is_external && html`<${Confirm} label=${`Reset second factor of ${one.name}`} word="Reset second factor" act=${act('DELETE', '/mfa')} />`}</div><//>`}`;
+  }}<//>`;
 }
 
-export const audit = (page) => listPage(page, {
-  title: 'Audit', path: '/v1/audit', rows: 'entries',
-  filters: [RANGE],
-  columns: [['Action', (one) => h('code', {}, `${one.action.split(' ')[0]} ${one.target}`)], ['Outcome', (one) => state(one.outcome)], ['Actor', (one) => one.actor], ['Tenant', (one) => one.tenant], ['When', (one) => time(one.at)], ['Changes', (one) => changesOf(one)], ['Address', (one) => one.address && h('code', { class: 'fixed' }, one.address)], ['Request', (one) => h('span', { class: 'fixed' }, id(one.request_id))]],
-  none: 'Nothing has been recorded yet. Changes by operators and keys appear here, with the fields that changed.',
-});
+export const audit = {
+  path: '/v1/audit', rows: 'entries', link: (one) => path`/audit/${one.id}`, isOfTenant: true, isNewestFirst: true, filters: [RANGE],
+  columns: [
+    { name: 'Outcome', kind: 'state', of: (one) => one.outcome, width: '5.5rem' }, { name: 'Action', kind: 'title', of: (one) => `${one.action.split(' ')[0]} ${one.target}`, text: (one) => one.changes.map(({ field }) => field).join(', ') },
+    { name: 'Actor', kind: 'person', of: (one) => one.actor, width: '11rem' }, { name: 'Address', of: (one) => one.address }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'When', kind: 'time', of: (one) => one.at },
+  ],
+  none: { text: 'Nothing has been recorded yet. Changes by operators and keys appear here, with the fields that changed.' },
+};
+
+/** The entry of an id, which begins with the time of the entry: UUIDv7. */
+async function entryOf(id, tenant, signal) {
+  const at = parseInt(id.replace('-', '').slice(0, 12), 16);
+  const iso = (ms) => new Date(ms).toISOString();
+  const { entries } = await get(withQuery('/v1/audit', { tenant, from: iso(at - 1000), to: iso(at + 1000), limit: 200 }), signal);
+  const found = entries.find((one) => one.id === id);
+  if (!found) throw new Error('The audit log has no such entry.');
+  return found;
+}
+
+/** An entry with its fields before and after. */
+export function AuditEntry({ page }) {
+  const entry = useLoad((signal) => entryOf(page.key, page.query.get('tenant'), signal), [page.path]);
+  return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} title=${`${one.action.split(' ')[0]} ${one.target}`} />
+    <${Facts} of=${[['Outcome', html`<${State} of=${one.outcome} />`], ['Actor', one.actor], ['When', html`<${Moment} at=${one.at} />`], ['Tenant', one.tenant], ['Address', one.address], ['Request', html`<${Id} of=${one.request_id} />`], ['Number', number(one.number)]]} />
+    ${one.changes.length > 0 && html`<${Card} title="Changes"><dl class="changes">${one.changes.map(({ field, from, to }) => html`<div key=${field}><dt>${field}</dt><dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd></div>`)}</dl><//>`}`}<//>`;
+}
+
+const valueOf = (value) => (value === null ? '–' : typeof value === 'string' ? value : JSON.stringify(value, null, 2));
 
 export function account(page) {
   const result = h('p', { role: 'status' });

@@ -1,38 +1,37 @@
 /**
  * Activity: lists of notifications and announcements, and the page of one with its timeline.
  */
-import { area, field, form, h, id, moment, state, time } from './dom.js';
-import { RANGE, RECIPIENT, empty, facts, heading, json, listPage } from './list.js';
+import { area, field, form, h, id, moment, state } from './dom.js';
+import { RANGE, RECIPIENT, TYPE } from './filters.js';
+import { empty, facts, heading, json } from './list.js';
 import { attemptList } from './messages.js';
 import { BUILDERS, card, detail, inTenant, part, recipientLink, remove, tenantOf } from './page.js';
 import { path, request, withQuery } from './server.js';
 
-const TYPE = { name: 'type', label: 'Type' };
-const TAG = { name: 'tag', label: 'Tag' };
-const STATE = { name: 'state', label: 'State', options: ['', 'unread', 'read', 'archived'] };
+const TAG = { name: 'tag', label: 'Tag', of: (one) => one.tags ?? [] };
+const STATE = { name: 'state', label: 'State', options: ['unread', 'read', 'archived'] };
 
-export const notifications = (page) => listPage(page, {
-  title: 'Notifications', path: '/v1/notifications', rows: 'notifications', tools: activityLinks(page, '/notifications'),
+export const notifications = {
+  path: '/v1/notifications', rows: 'notifications', link: (one) => path`/notifications/${one.id}`, isNewestFirst: true, single: ['recipient'],
   filters: [RECIPIENT, TYPE, TAG, STATE, RANGE],
-  columns: [['Notification', (one) => one.title || one.id], ['Recipient', (one) => one.recipient], ['Type', (one) => h('span', { class: 'tag' }, one.type)], ['State', (one) => state(inboxState(one))], ['Tenant', (one) => one.tenant], ['Sent', (one) => time(one.created_at)]],
-  link: (one) => inTenant(page, path`/notifications/${one.id}`, one),
-  none: 'No notification has been sent yet. Notifications to recipients appear here, with their timelines.', anyTenant: true, single: ['recipient'], command: 'bellcast notify alice "Hello"',
-});
+  views: [['Unread', { state: 'unread' }], ['Last hour', { range: '1h' }]],
+  columns: [
+    { name: 'State', kind: 'state', of: inboxState }, { name: 'Notification', kind: 'title', of: (one) => one.title || one.id, text: (one) => one.body },
+    { name: 'Type', kind: 'type', of: (one) => one.type }, { name: 'Recipient', kind: 'person', of: (one) => one.recipient }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
+  ],
+  none: { text: 'No notification has been sent yet. Notifications to recipients appear here, with their timelines.', command: 'bellcast notify alice "Hello"' },
+};
 
-export const announcements = (page) => listPage(page, {
-  title: 'Announcements', path: '/v1/announcements', rows: 'announcements', tools: activityLinks(page, '/announcements'),
+export const announcements = {
+  path: '/v1/announcements', rows: 'announcements', link: (one) => path`/announcements/${one.id}`, isNewestFirst: true, single: ['recipient'],
   // An announcement has a state in each inbox.
-  filters: [RECIPIENT, TYPE, TAG, ...(page.query.get('recipient') ? [STATE] : []), RANGE],
-  columns: [['Announcement', (one) => one.title || one.id], ['Audience', (one) => audienceOf(one.audience)], ['Type', (one) => h('span', { class: 'tag' }, one.type)], ['Tenant', (one) => one.tenant], ['Sent', (one) => time(one.created_at)]],
-  link: (one) => withQuery(page.url(path`/notifications/${one.id}`), { tenant: one.tenant === '*' ? '' : one.tenant }),
-  none: 'No announcement has been sent yet. Notifications to a topic, a role or everyone appear here.', anyTenant: true, single: ['recipient'], command: 'bellcast notify --all "Maintenance at 22:00"',
-});
-
-/** The lists of notifications and announcements as tabs. */
-export function activityLinks(page, selected) {
-  const tabs = [['/notifications', 'To recipients'], ['/announcements', 'Announcements']];
-  return h('nav', { class: 'tabs', 'aria-label': 'Kinds' }, tabs.map(([target, name]) => h('a', { href: withQuery(page.url(target), tenantOf(page)), 'aria-current': target === selected && 'page' }, name)));
-}
+  filters: [RECIPIENT, TYPE, TAG, { ...STATE, needs: 'recipient' }, RANGE],
+  columns: [
+    { name: 'Announcement', kind: 'title', of: (one) => one.title || one.id, text: (one) => one.body }, { name: 'Type', kind: 'type', of: (one) => one.type },
+    { name: 'Audience', of: (one) => audienceOf(one.audience), width: '9rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all tenants' : one.tenant), width: '6rem' }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
+  ],
+  none: { text: 'No announcement has been sent yet. Notifications to a topic, a role or everyone appear here.', command: 'bellcast notify --all "Maintenance at 22:00"' },
+};
 
 export function inboxState(one) {
   if (!one.in_inbox) return 'not in the inbox';

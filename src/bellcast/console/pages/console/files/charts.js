@@ -17,10 +17,10 @@ const HEIGHT = 72;
 
 // Each range is compared with the one before it. `name` follows "Last".
 const RANGES = {
-  '1h': { name: 'hour', unit: 'in an hour', step: '1m', stepMs: MINUTE_MS, length: HOUR_MS, average: 'average of 1 min', before: 'the hour before', now: 'this hour' },
-  '24h': { name: '24 hours', unit: 'in 24 hours', step: '15m', stepMs: 15 * MINUTE_MS, length: DAY_MS, average: 'average of 15 min', before: 'the 24 hours before', now: 'these 24 hours' },
-  '7d': { name: '7 days', unit: 'in 7 days', step: '15m', stepMs: 15 * MINUTE_MS, length: 7 * DAY_MS, average: 'average of 15 min', before: 'the 7 days before', now: 'these 7 days' },
-  '30d': { name: '30 days', unit: 'in 30 days', step: '1d', stepMs: DAY_MS, length: 30 * DAY_MS, average: 'average of a day', before: 'the 30 days before', now: 'these 30 days' },
+  '1h': { name: 'hour', unit: 'in an hour', step: '1m', stepMs: MINUTE_MS, length: HOUR_MS, average: 'average of 1 min', before: 'the previous hour', now: 'this hour' },
+  '24h': { name: '24 hours', unit: 'in 24 hours', step: '15m', stepMs: 15 * MINUTE_MS, length: DAY_MS, average: 'average of 15 min', before: 'the previous 24 hours', now: 'these 24 hours' },
+  '7d': { name: '7 days', unit: 'in 7 days', step: '15m', stepMs: 15 * MINUTE_MS, length: 7 * DAY_MS, average: 'average of 15 min', before: 'the previous 7 days', now: 'these 7 days' },
+  '30d': { name: '30 days', unit: 'in 30 days', step: '1d', stepMs: DAY_MS, length: 30 * DAY_MS, average: 'average of a day', before: 'the previous 30 days', now: 'these 30 days' },
 };
 
 // The numbers of a tenant are stored per hour.
@@ -40,12 +40,12 @@ const most = () => 'at most';
 
 // `list` with `filter` shows what happened in a selected range, by default the notifications.
 const CHARTS = [
-  { metric: 'connections', title: 'Connections', headline: newest, about: averaged, show: whole, list: '/connections', filter: { state: 'closed' } },
   { metric: 'sends', title: 'Sends', headline: sum, about: summed, show: whole },
-  { metric: 'publishes', title: 'Live events', headline: sum, about: summed, show: whole, list: '/requests' },
   { metric: 'deliveries', title: 'Deliveries', headline: sum, about: summed, show: whole, list: '/messages' },
-  { metric: 'refusals', title: 'Refusals', headline: sum, about: summed, show: whole, list: '/requests', filter: { status: '4xx' } },
   { metric: 'failures', title: 'Failures', headline: sum, about: summed, show: whole, list: '/failures' },
+  { metric: 'connections', title: 'Connections', headline: newest, about: averaged, show: whole, list: '/connections', filter: { state: 'closed' } },
+  { metric: 'publishes', title: 'Live events', headline: sum, about: summed, show: whole, list: '/requests' },
+  { metric: 'refusals', title: 'Refusals', headline: sum, about: summed, show: whole, list: '/requests', filter: { status: '4xx' } },
   { metric: 'latency_p95', title: 'Latency, p95', headline: highest, about: most, show: duration, isOfAll: true, list: '/requests' },
   { metric: 'queue_age', title: 'Queue age', headline: highest, about: most, show: duration, isOfAll: true },
 ];

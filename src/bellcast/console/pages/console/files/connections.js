@@ -1,37 +1,34 @@
 /**
  * Connections, open and recently closed: close them, or trace one.
  */
-import { confirmed, h, time } from './dom.js';
-import { RANGE, RECIPIENT, listPage } from './list.js';
-import { CONTENT, dialect, recipientLink, tenantOf } from './page.js';
+import { html } from './html.js';
+import { RANGE, RECIPIENT } from './filters.js';
+import { refresh } from './load.js';
+import { Confirm } from './parts.js';
+import { dialectName } from './page.js';
+import { CONTENT } from './roles.js';
 import { path, request, withQuery } from './server.js';
 
-export const connections = (page) => {
-  const isClosed = page.query.get('state') === 'closed';
-  return listPage(page, {
-    title: 'Connections', path: '/v1/connections', rows: 'connections', fixed: isClosed ? { state: 'closed' } : {}, tools: stateTabs(page, isClosed),
-    filters: [RECIPIENT, { name: 'topic', label: 'Topic' }, { name: 'protocol', label: 'Protocol', options: ['', 'native', 'pusher', 'socketio'] }, ...(page.query.get('node') ? [{ name: 'node', label: 'Node' }] : []), ...(isClosed ? [{ name: 'state', label: 'State', options: ['closed', 'open'] }] : []), RANGE],
-    columns: [['Recipient', (one) => recipientLink(page, one.recipient, one) ?? 'anonymous'], ['Protocol', dialect], ['Topics', (one) => one.topics.join(', ')], ['Tenant', (one) => one.tenant], ['Address', (one) => one.address], ['Origin', (one) => one.origin],
-      ...(isClosed
-        ? [['Reason', (one) => `${one.reason ?? ''} (${one.code})`.trim()], ['Closed', (one) => time(one.closed_at)]]
-        : [['Since', (one) => time(one.connected_at)]]),
-      ['Connection', (one) => h('code', { class: 'wide' }, one.id)],
-      ...(isClosed ? [] : [['', (one) => h('span', { class: 'actions' }, page.may(CONTENT) && trace(page, one), page.may(CONTENT) && closing(page, one))]])],
-    none: isClosed ? 'No connection has been closed since the servers started. Closed connections appear here, with the reason.' : 'No page is connected. Browsers and apps appear here while they have a connection.',
-    command: isClosed ? undefined : '<bellcast-bell server="…" token="…"></bellcast-bell>',
-    note: isClosed ? 'The last 1,000 closed connections of each node, from memory.' : undefined, anyTenant: true,
-  });
+const isClosed = (page) => page.query.get('state') === 'closed';
+
+const close = async (one) => {
+  await request('DELETE', withQuery(path`/v1/connections/${one.id}`, { tenant: one.tenant ?? '' }));
+  refresh();
 };
 
-function stateTabs(page, isClosed) {
-  const tabs = [['Open', {}, !isClosed], ['Recently closed', { state: 'closed' }, isClosed]];
-  return h('nav', { class: 'tabs', 'aria-label': 'States' }, tabs.map(([name, query, isCurrent]) => h('a', { href: withQuery(page.url('/connections'), { ...query, ...tenantOf(page) }), 'aria-current': isCurrent && 'page' }, name)));
-}
+const Dialect = ({ of }) => html`<span class=${`dialect ${of.protocol === 'native' ? of.transport : of.protocol}`}>${dialectName(of)}</span>`;
 
-/** Events of this connection, live. */
-const trace = (page, one) => h('a', { href: withQuery(page.url('/live'), { connection: one.id, tenant: one.tenant ?? '' }) }, 'Trace');
-
-const closing = (page, one) => confirmed(`Close the connection ${one.id}`, 'Close', async () => {
-  await request('DELETE', withQuery(path`/v1/connections/${one.id}`, { tenant: one.tenant ?? '' }));
-  page.reload();
-});
+export const connections = {
+  path: '/v1/connections', rows: 'connections', link: (one) => one.recipient && path`/recipients/${one.recipient}`, isNewestFirst: true,
+  filters: [RECIPIENT, { name: 'topic', label: 'Topic', of: (one) => one.topics }, { name: 'protocol', label: 'Protocol', options: ['native', 'pusher', 'socketio'], words: { native: 'Native', pusher: 'Pusher', socketio: 'Socket.IO' } }, { name: 'node', label: 'Node' }, { name: 'state', label: 'State', options: ['closed'], words: { closed: 'recently closed' }, isHidden: true }, RANGE],
+  views: [['Recently closed', { state: 'closed' }]],
+  columns: (page) => [
+    { name: 'Recipient', kind: 'title', of: (one) => one.recipient ?? 'anonymous', text: (one) => (isClosed(page) ? `${one.reason ?? ''} (${one.code})`.trim() : one.origin) },
+    { name: 'Protocol', of: (one) => html`<${Dialect} of=${one} />`, width: '13rem' }, { name: 'Topics', of: (one) => one.topics.join(', '), width: '9rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Address', of: (one) => one.address },
+    isClosed(page) ? { name: 'Closed', kind: 'time', of: (one) => one.closed_at } : { name: 'Since', kind: 'time', of: (one) => one.connected_at },
+  ],
+  actions: (one, page) => !isClosed(page) && page.may(CONTENT) && html`<a class="option" href=${withQuery(page.url('/live'), { connection: one.id, tenant: one.tenant })}>Trace</a><${Confirm} label=${`Close the connection ${one.id}`} word="Close" act=${() => close(one)} />`,
+  note: 'Recently closed are the last 1,000 of each node, from memory.',
+  none: (page) => (isClosed(page) ? { text: 'No connection has been closed since the servers started. Closed connections appear here, with the reason.' }
+    : { text: 'No page is connected. Browsers and apps appear here while they have a connection.', command: '<bellcast-bell server="…" token="…"></bellcast-bell>' }),
+};

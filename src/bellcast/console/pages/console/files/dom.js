@@ -1,6 +1,9 @@
 /**
  * Builds elements. Texts become text nodes and attributes are set by name, so data never becomes markup.
  */
+import { dayOf, dayTime, duration, fullTime, hourOf, relativeTime, secondOf } from './format.js';
+
+export { dayOf as days, dayTime as exact, duration, hourOf as hours };
 
 const LINKS = /^(https?:|mailto:|otpauth:|\/|#|\?)/i;
 
@@ -32,53 +35,14 @@ export function fill(element, ...children) {
   return element;
 }
 
-let zone;
-
-/** Show times in UTC, or in the zone of the browser. */
-export function useZone(name) {
-  zone = name === 'utc' ? 'UTC' : undefined;
-}
-
-const clock = (options) => new Intl.DateTimeFormat('en-GB', { timeZone: zone, hourCycle: 'h23', ...options });
-const EXACT = { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit', timeZoneName: 'short' };
-const DAY = { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' };
-const CLOCK = { hour: '2-digit', minute: '2-digit', second: '2-digit' };
-
-const HOURS = { hour: '2-digit', minute: '2-digit' };
-/** A time of day as text. */
-export const hours = (at) => clock(HOURS).format(at);
-
-/** A day and a time of day as text. */
-export const exact = (at) => clock(DAY).format(at);
-
-const DATE = { day: 'numeric', month: 'short' };
-/** A day as text. */
-export const days = (at) => clock(DATE).format(at);
-
 /** A time of day as an element. */
-export const clockTime = (iso) => h('time', { datetime: iso, title: clock(EXACT).format(new Date(iso)) }, clock(CLOCK).format(new Date(iso)));
+export const clockTime = (iso) => h('time', { datetime: iso, title: fullTime(iso) }, secondOf(iso));
 
 /** An exact time with its zone; null without one. */
-export const moment = (iso) => (iso ? h('time', { datetime: iso, title: iso }, clock(EXACT).format(new Date(iso))) : null);
-
-const UNITS = [[86_400_000, 'd'], [3_600_000, 'h'], [60_000, 'min'], [1000, 's'], [0, 'ms']];
-/** A duration in its largest unit. */
-export function duration(ms) {
-  const [size, unit] = UNITS.find(([length]) => ms >= length);
-  return `${(ms / (size || 1)).toLocaleString('en', { maximumFractionDigits: 1 })} ${unit}`;
-}
-
-const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'short' });
-const STEPS = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]];
+export const moment = (iso) => (iso ? h('time', { datetime: iso, title: iso }, fullTime(iso)) : null);
 
 /** A time, relative if less than a day ago, with the exact time as its tooltip. */
-export function time(iso) {
-  if (!iso) return h('span', { class: 'muted' }, '–');
-  const seconds = (Date.parse(iso) - Date.now()) / 1000;
-  const [unit, size] = STEPS.find(([, length]) => Math.abs(seconds) >= length) ?? STEPS.at(-1);
-  const text = unit === 'day' ? clock(DAY).format(new Date(iso)) : RELATIVE.format(Math.round(seconds / size), unit);
-  return h('time', { datetime: iso, title: clock(EXACT).format(new Date(iso)) }, text);
-}
+export const time = (iso) => (iso ? h('time', { datetime: iso, title: fullTime(iso) }, relativeTime(iso)) : h('span', { class: 'muted' }, '–'));
 
 /** How long a copy button shows its confirmation. */
 const COPIED_MS = 2000;

@@ -3,6 +3,8 @@
  */
 import { difference } from './difference.js';
 import { confirmed, field, fill, form, h } from './dom.js';
+import { html } from './html.js';
+import { Icon } from './icons.js';
 import { heading, load } from './list.js';
 import { BUILDERS, tenantOf } from './page.js';
 import { getTagged, putYaml, withQuery } from './server.js';
@@ -30,6 +32,9 @@ export function editLink(page, kind, one) {
   const text = !one ? `New ${kind.name}` : (one.tenant ?? '') === tenant ? 'Edit' : `Override for ${tenant}`;
   return page.may(BUILDERS) && h('a', { class: 'button', href: withQuery(page.path, { edit: one ? 'yes' : 'new', tenant }) }, text);
 }
+
+/** The button of a list that opens the editor of a new object. */
+export const newLink = (page, kind) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url(kind.path), { edit: 'new', ...tenantOf(page) })}><${Icon} name="plus" /> New ${kind.name}</a>`;
 
 /** The page of the editor. @param {Kind} kind */
 export function edit(page, kind) {

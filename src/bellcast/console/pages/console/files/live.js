@@ -2,179 +2,197 @@
  * The live feed: the server's events as they happen, newest first, with their JSON and, for a refusal, a fix.
  */
 import { originFix } from './allow-origin.js';
-import { clockTime, duration, fill, h, id, moment, prose } from './dom.js';
-import { RANGE, RECIPIENT, empty, facts, failure, filterBar, heading, json, listPage, load } from './list.js';
+import { duration, h, id, moment, prose } from './dom.js';
+import { FilterBar, RANGE, RECIPIENT } from './filters.js';
+import { count, number, secondOf, toneOf } from './format.js';
+import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
+import { empty, facts, heading, json, load } from './list.js';
+import { Failure, refresh, refreshes } from './load.js';
+import { Empty, Heading, Icon, Json, Nodes, State } from './parts.js';
+import { shownTenant } from './router.js';
 import { follow, get, path, withQuery } from './server.js';
 
-const KINDS = ['', 'request', 'refused', 'send', 'publish', 'connect', 'disconnect', 'subscribe', 'call', 'run', 'attempt', 'webhook', 'settings', 'operator', 'warning'];
-const filtersOf = ({ me }) => [
-  { name: 'kind', label: 'Kind', options: KINDS }, { name: 'tenant', label: 'Tenant', ...(me.tenants && { options: ['', ...me.tenants] }) }, RECIPIENT,
-  { name: 'topic', label: 'Topic' }, { name: 'connection', label: 'Connection' }, { name: 'text', label: 'Text' },
-];
-/** More events than an operator can read would slow the page down. */
-const MAX_EVENTS = 250;
+const KINDS = ['request', 'refused', 'send', 'publish', 'connect', 'disconnect', 'subscribe', 'call', 'run', 'attempt', 'webhook', 'settings', 'operator', 'warning'];
+const ICONS = { request: 'requests', refused: 'bad', send: 'notifications', publish: 'live', connect: 'connections', disconnect: 'connections', subscribe: 'topics', call: 'sources', run: 'runs', attempt: 'messages', webhook: 'webhooks', settings: 'settings', operator: 'operators', warning: 'failures' };
+/** What a trace is about, the most telling kind first; its request comes last. */
+const TELLING = ['refused', 'warning', 'send', 'publish', 'run', 'webhook', 'attempt', 'settings', 'operator', 'call', 'subscribe', 'connect', 'disconnect', 'request'];
+const FILTERS = [{ name: 'kind', label: 'Kind', options: KINDS }, RECIPIENT, { name: 'topic', label: 'Topic' }, { name: 'connection', label: 'Connection' }, { name: 'text', label: 'Text', isSearch: true }];
+/** More rows than an operator can read would slow the page down. */
+const MAX_ROWS = 250;
 const RECENT = 100;
 /** Delay before the feed is opened again after it was lost. */
 const RETRY_MS = 2000;
 const BAD = new Set(['refused', 'warning']);
-const WIDE = matchMedia('(min-width: 1200px)');
 /** After a touch, no pointer is over the list. */
 const HAS_POINTER = matchMedia('(hover: hover)');
 
-export function live(page) {
-  const filters = filtersOf(page);
-  const query = Object.fromEntries(filters.map(({ name }) => [name, page.query.get(name) ?? '']));
-  const body = h('tbody');
-  const status = h('span', { class: 'muted', role: 'status' }, 'Connecting');
-  const skipped = h('p', { class: 'muted' });
-  const place = h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Events', hidden: true },
-    h('table', { class: 'feed' }, h('thead', {}, h('tr', {}, ['Event', 'Kind', 'Tenant, recipient, topic', 'Time'].map((name) => h('th', { scope: 'col' }, name)))), body));
-  const none = empty('No event matches yet. All events of this server appear here immediately.', 'bellcast notify alice "Hello"');
-  const error = h('div');
-  let waiting = [];
-  let isPaused = false;
-  let frame = 0;
-  let left = 0;
-  let isOpened = false;
-  const known = new Set();
-  let newestAt = '';
-  let lostAt = '';
+/** The rows of the feed, one for each trace, newest first, without those that wait until the list may move. */
+class Feed {
+  constructor(changed) {
+    this.changed = changed;
+    this.clear();
+    this.known = new Set();
+    this.newestAt = '';
+    this.lostAt = '';
+    this.left = 0;
+  }
 
-  const setPaused = (wanted) => {
-    if (isPaused === wanted) return;
-    isPaused = wanted;
-    pause.setAttribute('aria-pressed', String(isPaused));
-    pause.textContent = isPaused ? 'Resume' : 'Pause';
-    draw();
-  };
-  const opened = openedEvent(page, () => setPaused(true));
-  // Rows must not move while the pointer is about to click one.
-  const isPointedAt = () => HAS_POINTER.matches && place.matches(':hover');
-  place.addEventListener('pointerleave', () => draw());
-  const isScrolled = () => place.getBoundingClientRect().top < 0;
-  const pause = h('button', { type: 'button', 'aria-pressed': 'false', onclick: () => {
-    if (isPaused && isScrolled()) scrollTo({ top: 0 });
-    setPaused(!isPaused);
-  } }, 'Pause');
-  // New events would move or replace the ones being read.
-  addEventListener('scroll', () => isScrolled() && setPaused(true), { passive: true, signal: page.signal });
-  const clear = h('button', { type: 'button', onclick: () => {
-    opened.close();
-    body.replaceChildren();
-    waiting = [];
-    draw();
-  } }, 'Clear');
+  clear() {
+    this.rows = [];
+    this.waiting = [];
+    this.byTrace = new Map();
+  }
 
-  function draw() {
-    frame = 0;
-    const isHeld = isPaused || isPointedAt();
-    if (!isHeld) {
-      const rows = waiting.slice(-MAX_EVENTS).reverse().map((event) => row(event, opened));
-      waiting = [];
-      body.prepend(...rows);
-      while (body.rows.length > MAX_EVENTS) body.lastElementChild.remove();
-    }
-    place.hidden = body.children.length === 0;
-    none.hidden = !place.hidden;
-    const newer = `${waiting.length < MAX_EVENTS ? '' : 'more than '}${Math.min(waiting.length, MAX_EVENTS)} new`;
-    status.textContent = isPaused ? `Paused, ${newer}` : isHeld ? `Waits for the pointer to leave the list, ${newer}` : 'Live';
-    skipped.textContent = left === 0 ? '' : `${left.toLocaleString('en')} events were omitted, because there were more than 200 per second. Narrow the filters to see all.`;
+  receive(name, event) {
+    if (name === 'skipped') this.left += event.count;
+    else if (event.kind && this.isNew(event)) this.add(event);
+    this.changed();
   }
 
   /** False for an event that was already shown before the connection was lost. */
-  function isNew({ at, node, trace, text }) {
+  isNew({ at, node, trace, text }) {
     const key = [at, node, trace, text].join(' ');
-    const isRepeated = at <= lostAt && known.has(key);
-    known.add(key);
-    if (known.size > 2 * MAX_EVENTS) known.delete(known.values().next().value);
-    if (at > newestAt) newestAt = at;
+    const isRepeated = at <= this.lostAt && this.known.has(key);
+    this.known.add(key);
+    if (this.known.size > 2 * MAX_ROWS) this.known.delete(this.known.values().next().value);
+    if (at > this.newestAt) this.newestAt = at;
     return !isRepeated;
   }
 
-  function receive(name, event) {
-    if (name === 'skipped') left += event.count;
-    else if (event.kind && isNew(event)) waiting.push(event);
-    if (waiting.length > 2 * MAX_EVENTS) waiting = waiting.slice(-MAX_EVENTS);
-    // A hidden tab has no animation frames; its events wait within the bound above.
-    if (!frame) frame = requestAnimationFrame(draw);
-  }
-
-  async function watch() {
-    try {
-      // After an interruption, the recent events contain those that were missed.
-      await follow(withQuery('/v1/feed', { ...query, tenant: query.tenant || '*', last: RECENT }), page.signal, () => {
-        isOpened = true;
-        error.replaceChildren();
-        draw();
-      }, receive);
-    } catch (problem) {
-      if (page.signal.aborted) return;
-      // While a server restarts, its proxy responds with 502 or 503.
-      if (problem.status >= 400 && !(isOpened && problem.status >= 500)) {
-        fill(error, failure(problem, watch));
-        status.textContent = 'Stopped';
-        return;
-      }
+  add(event) {
+    const row = event.trace && this.byTrace.get(event.trace);
+    if (row) {
+      row.events.push(event);
+      return;
     }
-    if (page.signal.aborted) return;
-    lostAt = newestAt;
-    status.textContent = 'Connection lost, trying again';
-    setTimeout(() => page.signal.aborted || watch(), RETRY_MS);
+    const added = { events: [event] };
+    this.waiting.push(added);
+    if (event.trace) this.byTrace.set(event.trace, added);
+    if (this.waiting.length > 2 * MAX_ROWS) this.forget(this.waiting.splice(0, MAX_ROWS));
   }
 
-  place.hidden = true;
-  none.hidden = true;
-  watch();
-  return [
-    heading('Live', status, ' ', pause, ' ', clear),
-    filterBar(page, filters, query),
-    error, skipped, none, h('div', { class: 'log' }, place, opened.aside),
-  ];
+  /** Show the rows that wait. */
+  flush() {
+    if (this.waiting.length === 0) return;
+    const all = [...this.waiting.reverse(), ...this.rows];
+    this.waiting = [];
+    this.rows = all.slice(0, MAX_ROWS);
+    this.forget(all.slice(MAX_ROWS));
+  }
+
+  forget(rows) {
+    for (const { events } of rows) this.byTrace.delete(events[0].trace);
+  }
 }
 
-/** One opened event, beside the list on a wide screen and else below its row. `reads` is called when one is opened. */
-function openedEvent(page, reads) {
-  const content = h('div', {});
-  const aside = h('aside', { class: 'panel beside', 'aria-label': 'Opened event', hidden: true });
-  const below = h('tr', {}, h('td', { colspan: '4', class: 'details' }));
-  let opened = null;
-  const close = () => {
-    opened?.setAttribute('aria-expanded', 'false');
-    opened = null;
-    aside.hidden = true;
-    below.remove();
+const headOf = ({ events }) => events.toSorted((one, other) => TELLING.indexOf(one.kind) - TELLING.indexOf(other.kind))[0];
+
+export function Live({ page }) {
+  const query = Object.fromEntries(FILTERS.map(({ name }) => [name, page.query.get(name) ?? '']));
+  const target = withQuery('/v1/feed', { ...query, tenant: shownTenant() || '*', last: RECENT });
+  const [, draw] = useState(0);
+  const [isPaused, setPaused] = useState(false);
+  const [connection, setConnection] = useState({ text: 'Connecting', problem: null });
+  const [opened, setOpened] = useState(null);
+  const place = useRef(null);
+  const frame = useRef(0);
+  const feed = useRef(null);
+  // A hidden tab has no animation frames; its events wait within the bounds of the feed.
+  const changed = () => {
+    frame.current ||= requestAnimationFrame(() => {
+      frame.current = 0;
+      draw((last) => last + 1);
+    });
   };
-  const open = (button, event) => {
-    close();
-    opened = button;
-    button.setAttribute('aria-expanded', 'true');
-    fill(content, h('h2', {}, event.text), fixOf(page, event), links(page, event), json(event));
-    aside.hidden = !WIDE.matches;
-    if (WIDE.matches) aside.append(content);
-    else {
-      below.firstChild.append(content);
-      button.closest('tr').after(below);
-    }
-    reads();
+  useLayoutEffect(() => {
+    const abort = new AbortController();
+    const own = new Feed(changed);
+    feed.current = own;
+    setOpened(null);
+    watch(own, target, abort.signal, setConnection);
+    return () => abort.abort();
+  }, [target, refreshes.value]);
+  const current = feed.current ?? new Feed(changed);
+  // Rows must not move while they are read, or while the pointer is about to click one.
+  const isPointedAt = (HAS_POINTER.matches && place.current?.matches(':hover')) || place.current?.querySelector('.row-link:focus-visible') != null;
+  const isHeld = isPaused || isPointedAt;
+  if (!isHeld) current.flush();
+  const newer = `${current.waiting.length < MAX_ROWS ? '' : 'more than '}${number(Math.min(current.waiting.length, MAX_ROWS))} new`;
+  const status = connection.text !== 'Live' ? connection.text : isPaused ? `Paused, ${newer}` : isPointedAt && current.waiting.length > 0 ? `Waits for the pointer to leave the list, ${newer}` : 'Live';
+  const resume = () => {
+    if (isPaused) place.current?.scrollTo({ top: 0 });
+    setPaused(!isPaused);
+  };
+  const open = (row) => {
+    setOpened(opened === row ? null : row);
+    setPaused(true);
+  };
+  const move = ({ detail: step }) => {
+    const buttons = [...place.current.querySelectorAll('.row-link')];
+    const index = Math.min(Math.max(buttons.indexOf(document.activeElement) + step, 0), buttons.length - 1);
+    buttons[index]?.focus();
+    if (opened) setOpened(current.rows[index]);
   };
   const escape = (press) => {
     if (press.key !== 'Escape' || !opened) return;
     press.preventDefault();
-    opened.focus();
-    close();
+    place.current.querySelector('[aria-expanded=true]')?.focus();
+    setOpened(null);
   };
-  content.addEventListener('keydown', escape);
-  const button = (event) => h('button', { type: 'button', class: 'row-link', 'aria-expanded': 'false', onkeydown: escape,
-    onclick: ({ currentTarget }) => (opened === currentTarget ? close() : open(currentTarget, event)),
-    // The keys `j` and `k` move through the events beside the list.
-    onfocus: ({ currentTarget }) => opened && opened !== currentTarget && WIDE.matches && open(currentTarget, event) }, event.text);
-  return { aside, button, close };
+  const clear = () => {
+    current.clear();
+    setOpened(null);
+    changed();
+  };
+  return html`<${Heading} title="Live"><span class="muted" role="status">${status}</span><button type="button" aria-pressed=${String(isPaused)} onClick=${resume}>${isPaused ? 'Resume' : 'Pause'}</button><button type="button" onClick=${clear}>Clear</button><//>
+    <div class="resource"><${FilterBar} filters=${FILTERS} query=${query} chosen=${null} rows=${current.rows.map(headOf)} /></div>
+    ${connection.problem && html`<${Failure} problem=${connection.problem} retry=${refresh} />`}
+    ${current.left > 0 && html`<p class="muted">${number(current.left)} events were omitted, because there were more than 200 per second. Narrow the filters to see all.</p>`}
+    ${connection.text !== 'Connecting' && current.rows.length === 0 && !connection.problem && html`<${Empty} icon="live" text="No event matches yet. All events of this server appear here immediately." command='bellcast notify alice "Hello"' />`}
+    <div class=${opened ? 'log opened' : 'log'} onKeyDown=${escape}><div class="table feed" role="table" aria-label="Events" tabIndex="0" data-keys onmove=${move} ref=${place} hidden=${current.rows.length === 0} onScroll=${({ currentTarget }) => currentTarget.scrollTop > 0 && setPaused(true)} onPointerLeave=${changed} onFocusOut=${changed}>
+      <div class="hidden" role="rowgroup"><div role="row">${['Time', 'Kind', 'Event', 'Tenant, recipient, topic'].map((name) => html`<span key=${name} role="columnheader">${name}</span>`)}</div></div>
+      <div class="chunk" role="rowgroup">${current.rows.map((row, index) => html`<${EventRow} key=${index} row=${row} size=${row.events.length} isOpen=${opened === row} open=${open} />`)}</div></div>
+      ${opened && html`<${OpenedEvent} page=${page} row=${opened} />`}</div>`;
 }
 
-function row(event, opened) {
-  return h('tr', {}, h('td', {}, opened.button(event)), h('td', {}, h('span', { class: `tag${BAD.has(event.kind) ? ' bad' : ''}` }, event.kind)),
-    h('td', {}, [event.tenant, event.recipient, event.topic].filter(Boolean).join(' · ') || '–'),
-    h('td', { class: 'when' }, clockTime(event.at)));
+/** Follow the feed; after an interruption, the recent events contain those that were missed. */
+async function watch(feed, target, signal, setConnection, isOpened = false) {
+  let hasOpened = isOpened;
+  try {
+    await follow(target, signal, () => {
+      hasOpened = true;
+      setConnection({ text: 'Live', problem: null });
+    }, (name, event) => feed.receive(name, event));
+  } catch (problem) {
+    // While a server restarts, its proxy responds with 502 or 503.
+    if (!signal.aborted && problem.status >= 400 && !(hasOpened && problem.status >= 500)) {
+      setConnection({ text: 'Stopped', problem });
+      return;
+    }
+  }
+  if (signal.aborted) return;
+  feed.lostAt = feed.newestAt;
+  setConnection({ text: 'Connection lost, trying again', problem: null });
+  setTimeout(() => signal.aborted || watch(feed, target, signal, setConnection, hasOpened), RETRY_MS);
+}
+
+/** What happened in one trace, by its most telling event. Rows keep their places and change their texts, so that nothing moves. */
+function EventRow({ row, size, isOpen, open }) {
+  const event = headOf(row);
+  return html`<div role="row" class="row" data-open=${isOpen ? 'yes' : null}><time role="cell" class="cell at" dateTime=${event.at}>${secondOf(event.at)}<span class="muted">.${String(new Date(event.at).getMilliseconds()).padStart(3, '0')}</span></time>
+    <span role="cell" class=${`cell kind${BAD.has(event.kind) ? ' bad' : ''} tone-${toneOf(event.kind)}`}><${Icon} name=${ICONS[event.kind]} />${event.kind}</span>
+    <span role="cell" class="cell title"><button type="button" class="row-link" aria-expanded=${String(isOpen)} onClick=${() => open(row)}>${event.text}</button>${size > 1 && html`<span class="muted preview">${count(size - 1, 'effect')}</span>`}</span>
+    <span role="cell" class="cell who">${[event.tenant, event.recipient, event.topic].filter(Boolean).join(' · ')}</span></div>`;
+}
+
+function OpenedEvent({ page, row }) {
+  const event = headOf(row);
+  const abort = useRef(new AbortController());
+  useEffect(() => () => abort.current.abort(), []);
+  const context = { ...page, signal: abort.current.signal };
+  return html`<aside class="details" aria-label="Opened event"><h2 dir="auto">${event.text}</h2><${Nodes} key=${event.text + event.at} of=${[fixOf(context, event), links(context, event)]} />
+    ${row.events.length > 1 && html`<ol class="rows-of">${row.events.map((one, index) => html`<li key=${index}><b>${one.kind}</b> ${one.text}<time dateTime=${one.at}>${secondOf(one.at)}</time></li>`)}</ol>`}
+    <${Json} of=${event} /></aside>`;
 }
 
 /** The fix for the cause of a refusal. */
@@ -198,14 +216,18 @@ function links(page, event) {
   return targets.length > 0 && h('p', {}, targets.map(([name, target]) => [h('a', { href: withQuery(page.url(target), { tenant }) }, name), ' ']));
 }
 
-export const requests = (page) => listPage(page, {
-  title: 'Requests', path: '/v1/requests', rows: 'requests',
-  filters: [{ name: 'status', label: 'Status', options: ['', '2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
-  columns: [['Request', (one) => `${one.method} ${one.path}`], ['Status', (one) => statusOf(one)], ['Reason', (one) => one.code], ['Key', (one) => one.key ?? one.operator ?? one.recipient], ['Tenant', (one) => one.tenant], ['Duration', (one) => duration(one.ms), 'number'], ['Time', (one) => clockTime(one.at)]],
-  link: (one) => page.url(path`/requests/${one.id}`),
-  none: 'No request has been served since the server started.', command: 'bellcast notify alice "Hello"',
-  note: 'The last 2,000 requests and 500 refusals of this node, from memory.', anyTenant: true,
-});
+export const requests = {
+  path: '/v1/requests', rows: 'requests', link: (one) => path`/requests/${one.id}`, isNewestFirst: true,
+  filters: [{ name: 'status', label: 'Status', options: ['2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
+  views: [['Refused', { status: '4xx' }], ['Failed', { status: '5xx' }]],
+  columns: [
+    { name: 'Status', kind: 'state', of: (one) => html`<${State} of=${String(one.status)} kind=${one.status < 400 && !one.code ? 'ok' : one.status < 500 ? 'warn' : 'bad'} />`, show: (one) => one, width: '4.5rem' },
+    { name: 'Request', kind: 'title', of: (one) => `${one.method} ${one.path}`, text: (one) => one.code }, { name: 'By', of: (one) => one.key ?? one.operator ?? one.recipient, width: '10rem' },
+    { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Duration', kind: 'number', of: (one) => duration(one.ms), width: '5rem' }, { name: 'Time', kind: 'time', of: (one) => one.at },
+  ],
+  note: 'The last 2,000 requests and 500 refusals of this node, from memory.',
+  none: { text: 'No request has been served since the server started.', command: 'bellcast notify alice "Hello"' },
+};
 
 function statusOf(one) {
   const kind = one.status < 400 && !one.code ? 'ok' : one.status < 500 ? 'warn' : 'bad';

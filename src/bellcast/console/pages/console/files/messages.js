@@ -1,35 +1,32 @@
 /**
  * Messages of all channels, and one with its attempts and its content.
  */
-import { confirmed, fill, h, id, moment, state, time } from './dom.js';
-import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW, empty, facts, heading, json, listPage, load } from './list.js';
+import { confirmed, fill, h, id, moment, state } from './dom.js';
+import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
+import { empty, facts, heading, json, load } from './list.js';
 import { CONTENT, card, detail, inTenant, recipientLink, tenantOf } from './page.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 
-const MESSAGE_STATES = ['', 'queued', 'sending', 'sent', 'delivered', 'failed', 'bounced', 'suppressed', 'held', 'cancelled', 'expired', 'simulated'];
-
 const RETRYABLE = new Set(['failed', 'bounced']);
 const NOTIFICATION = { name: 'notification', label: 'Notification' };
-const STATE = { name: 'state', label: 'State', options: MESSAGE_STATES };
+const STATE = { name: 'state', label: 'State', options: ['queued', 'sending', 'sent', 'delivered', 'failed', 'bounced', 'suppressed', 'held', 'cancelled', 'expired', 'simulated'] };
+const FILTERS = [RECIPIENT, NOTIFICATION, WORKFLOW, { name: 'run', label: 'Run', isHidden: true }, PROVIDER, STATE, RANGE];
+const OF_ALL = { path: '/v1/messages', rows: 'messages', isNewestFirst: true, single: ['recipient', 'notification', 'run'], views: [['Failed today', { state: 'failed', range: '24h' }], ['Bounced', { state: 'bounced' }]] };
+const STATE_COLUMN = { name: 'State', kind: 'state', of: (one) => one.state };
+const LAST_COLUMNS = [{ name: 'Provider', of: (one) => one.provider, width: '7rem' }, { name: 'Recipient', kind: 'person', of: (one) => one.recipient }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at }];
 
-export const messages = (page) => listPage(page, {
-  title: 'Messages', path: '/v1/messages', rows: 'messages',
-  filters: [RECIPIENT, NOTIFICATION, WORKFLOW, ...(page.query.get('run') ? [{ name: 'run', label: 'Run' }] : []), CHANNEL, PROVIDER, STATE, RANGE],
-  columns: [['To', (one) => one.to || one.id], ['Channel', (one) => one.channel], ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Recipient', (one) => one.recipient], ['Provider', (one) => one.provider], ['Tenant', (one) => one.tenant], ['Created', (one) => time(one.created_at)]],
-  link: (one) => inTenant(page, path`/messages/${one.id}`, one),
-  anyTenant: true, single: ['recipient', 'notification', 'run'],
-  none: 'No e-mail, SMS, push or chat message has been sent yet. Each appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email',
-});
+export const messages = {
+  ...OF_ALL, link: (one) => path`/messages/${one.id}`, filters: [...FILTERS, CHANNEL],
+  columns: [STATE_COLUMN, { name: 'To', kind: 'title', of: (one) => one.to || one.id, text: (one) => one.reason ?? one.content?.subject }, { name: 'Channel', kind: 'type', of: (one) => one.channel, width: '4.5rem' }, ...LAST_COLUMNS],
+  none: { text: 'No e-mail, SMS, push or chat message has been sent yet. Each appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email' },
+};
 
 /** The e-mails, by their subject. */
-export const mails = (page) => listPage(page, {
-  title: 'Mail', path: '/v1/messages', rows: 'messages', fixed: { channel: 'email' },
-  filters: [RECIPIENT, NOTIFICATION, WORKFLOW, PROVIDER, STATE, RANGE],
-  columns: [['Subject', (one) => one.content.subject || '(no subject)'], ['To', (one) => one.to], ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Provider', (one) => one.provider], ['Tenant', (one) => one.tenant], ['Created', (one) => time(one.created_at)]],
-  link: (one) => inTenant(page, path`/mail/${one.id}`, one),
-  anyTenant: true, single: ['recipient', 'notification'],
-  none: 'No e-mail has been sent yet. Without a provider, e-mails are simulated and shown here.', command: 'bellcast notify alice "Hello" --channel email',
-});
+export const mails = {
+  ...OF_ALL, link: (one) => path`/mail/${one.id}`, filters: FILTERS, fixed: { channel: 'email' },
+  columns: [STATE_COLUMN, { name: 'Subject', kind: 'title', of: (one) => one.content.subject || '(no subject)', text: (one) => one.reason ?? one.to }, ...LAST_COLUMNS],
+  none: { text: 'No e-mail has been sent yet. Without a provider, e-mails are simulated and shown here.', command: 'bellcast notify alice "Hello" --channel email' },
+};
 
 export function message(page) {
   const tenant = tenantOf(page);

@@ -1,29 +1,71 @@
 /**
- * The Overview: health, charts and numbers.
+ * The Overview: what needs attention, the numbers against those before, and what is stored.
  */
 import { charts } from './charts.js';
-import { h } from './dom.js';
-import { empty, filterBar, heading, load } from './list.js';
-import { card, dialect, loadReadiness, number, storedRows } from './page.js';
+import { html, useCallback } from './html.js';
+import { BuiltPage } from './built-page.js';
+import { count, number, toneOf } from './format.js';
+import { Loaded, Together, useLoad } from './load.js';
+import { Card, Empty, Heading, Icon, Nodes, State, Time } from './parts.js';
+import { dialect, readiness, storedRows } from './page.js';
+import { CONTENT } from './roles.js';
+import { shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
 
-export function overview(page) {
-  const health = h('div');
-  const counts = h('div');
-  const { tenants } = page.me;
-  const tenant = page.query.get('tenant') || tenants?.[0];
-  loadReadiness(page, health);
-  load(counts, page.signal, (signal) => get(withQuery('/v1/stats', { tenant }), signal), (stats) => [
-    card('Connections', stats.connections.length === 0
-      ? empty('No page is connected. Connections appear here by protocol.', '<bellcast-bell server="…" token="…"></bellcast-bell>')
-      : h('ul', { class: 'numbers' }, stats.connections.map((one) => h('li', {}, h('b', {}, number(one.count)), dialect(one))))),
-    card('Stored', isEmpty(stats) && firstSteps(page), storedRows(stats)),
+const HOUR_MS = 3_600_000;
+const SHOWN = 5;
+const NOUNS = { email: ['e-mail', 'e-mails'], sms: ['SMS', 'SMS'], push: ['push message', 'push messages'], chat: ['chat message', 'chat messages'] };
+
+const ago = (hours) => new Date(Date.now() - hours * HOUR_MS).toISOString();
+
+/** What failed or was refused, the most frequent first. Each has a sentence, a time, and where it leads. */
+async function attentionOf(page, tenant, signal) {
+  const rows = tenant || page.me.tenants?.[0] || '*';
+  const failed = (await get(withQuery('/v1/failures/causes', { tenant: rows, from: ago(24) }), signal)).causes.map((one) => ({
+    kind: 'bad', weight: one.count, text: failureText(one), note: one.cause, at: one.newest.created_at, tenant: one.tenant,
+    link: withQuery(page.url('/failures'), { cause: one.cause, kind: one.kind, channel: one.channel, provider: one.provider, workflow: one.workflow, job: one.job, webhook: one.webhook, range: '24h', tenant: one.tenant ?? '' }), word: 'Open',
+  }));
+  if (!page.may(CONTENT)) return failed;
+  const [{ requests }, { webhooks }] = await Promise.all([
+    get(withQuery('/v1/requests', { tenant: rows, status: '4xx', from: ago(1), limit: 200 }), signal), get(withQuery('/v1/webhooks', { tenant: rows, limit: 200 }), signal),
   ]);
-  return [heading('Overview'), h('section', { class: 'panel' }, h('h2', {}, 'Health'), health),
-    filterBar(page, [{ name: 'tenant', label: 'Tenant', options: tenants }], { tenant: tenant ?? '' }), charts(page, tenant), counts];
+  const refused = Object.entries(Object.groupBy(requests.filter(({ code }) => code), ({ code }) => code)).map(([code, all]) => ({
+    kind: 'warn', weight: all.length, text: `${count(all.length, 'request')} refused in an hour`, note: `${code} · ${all[0].method} ${all[0].route ?? all[0].path}`, at: all[0].at, tenant: all[0].tenant,
+    link: withQuery(page.url('/requests'), { status: String(all[0].status), range: '1h', tenant }), word: 'Open',
+  }));
+  const broken = webhooks.filter((one) => one.failing_since).map((one) => ({
+    kind: 'bad', weight: 1, text: 'A webhook fails', note: one.url, at: one.failing_since, tenant: one.tenant, link: withQuery(page.url(`/webhooks/${one.id}`), { tenant: one.tenant ?? '' }), word: 'Open',
+  }));
+  return [...broken, ...failed, ...refused].sort((one, other) => (one.kind === 'warn') - (other.kind === 'warn') || other.weight - one.weight);
 }
 
-const isEmpty = ({ store }) => store.notifications === 0 && store.announcements === 0;
+function failureText({ kind, channel, provider, workflow, job, webhook, count: failed }) {
+  if (kind === 'run') return `${count(failed, 'run')} of ${workflow} failed`;
+  if (kind === 'message') return `${count(failed, ...(NOUNS[channel] ?? ['message']))} failed${provider ? ` through ${provider}` : ''}`;
+  return webhook ? `${count(failed, 'delivery', 'deliveries')} to a webhook failed` : `${count(failed, 'job')} of the kind ${job} failed`;
+}
 
-/** The first step on a new server. */
-const firstSteps = (page) => empty(['Nothing has been sent yet.', page.mayOpen('/setup') && [' ', h('a', { href: page.url('/setup') }, 'Setup'), ' leads to the first notification, step by step.']], 'bellcast notify alice "Hello"');
+export function Overview({ page }) {
+  const { tenants } = page.me;
+  const tenant = shownTenant() || tenants?.[0];
+  const ready = useLoad(readiness);
+  const attention = useLoad((signal) => attentionOf(page, shownTenant(), signal), [shownTenant()]);
+  const stats = useLoad((signal) => get(withQuery('/v1/stats', { tenant }), signal), [tenant]);
+  const build = useCallback((context) => charts(context, tenant), [tenant]);
+  return html`<${Heading} title="Overview" /><${Together}>
+    <section class="briefing" aria-label="Needs attention"><${Loaded} of=${ready}>${(reason) => html`<${Loaded} of=${attention}>${(rows) => html`<${Briefing} page=${page} reason=${reason} rows=${rows} />`}<//>`}<//></section>
+    <div class="overview-charts"><${BuiltPage} build=${build} page=${page} /></div>
+    <div class="overview-numbers"><${Loaded} of=${stats}>${(value) => html`<${Card} title="Connections">${value.connections.length === 0
+    ? html`<${Empty} text="No page is connected. Connections appear here by protocol." command=${'<bellcast-bell server="…" token="…"></bellcast-bell>'} />`
+    : html`<ul class="numbers">${value.connections.map((one) => html`<li key=${`${one.protocol}${one.transport}`}><b>${number(one.count)}</b><${Nodes} of=${dialect(one)} /></li>`)}</ul>`}<//>
+      <${Card} title="Stored">${value.store.notifications === 0 && value.store.announcements === 0 && html`<${Empty} text=${html`Nothing has been sent yet.${page.mayOpen('/setup') && html` <a href=${page.url('/setup')}>Setup</a> leads to the first notification, step by step.`}`} command='bellcast notify alice "Hello"' />`}<${Nodes} of=${storedRows(value)} /><//>`}<//></div><//>`;
+}
+
+/** The first line says whether all is well; each row below needs someone. */
+function Briefing({ reason, rows }) {
+  const urgent = rows.filter(({ kind }) => kind === 'bad').length;
+  return html`<p class="headline"><${State} of=${reason ? 'not ready' : 'ready'} /> <b>${reason ?? (rows.length === 0 ? 'All well: nothing failed in 24 hours.' : urgent > 0 ? `${count(urgent, 'thing needs', 'things need')} you.` : 'Nothing failed in 24 hours.')}</b></p>
+    ${rows.length > 0 && html`<ul>${rows.slice(0, SHOWN).map((one) => html`<li key=${one.text + one.note + one.tenant} class=${one.kind}><${Icon} name=${one.kind === 'bad' ? 'bad' : 'failures'} /><a class="row-link" href=${one.link}>${one.text}</a><span class="note" dir="auto">${one.note}</span>
+      ${one.tenant && html`<span class=${`chip tone-${toneOf(one.tenant)}`}>${one.tenant}</span>`}<${Time} at=${one.at} /></li>`)}</ul>`}
+    ${rows.length > SHOWN && html`<p class="muted">and ${count(rows.length - SHOWN, 'other cause')}</p>`}`;
+}

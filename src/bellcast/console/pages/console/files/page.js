@@ -2,20 +2,14 @@
  * Parts of all pages: roles, cards, links within a tenant, buttons that delete.
  */
 import { confirmed, h, state } from './dom.js';
+import { count, many, number } from './format.js';
 import { load } from './list.js';
+import { ALL, BUILDERS, CONTENT, OWNERS } from './roles.js';
 import { get, request, withQuery } from './server.js';
 
-export const ALL = ['owner', 'developer', 'support', 'viewer'];
-export const CONTENT = ['owner', 'developer', 'support'];
-export const BUILDERS = ['owner', 'developer'];
-export const OWNERS = ['owner'];
+export { ALL, BUILDERS, CONTENT, OWNERS, count, many, number };
 
 export const card = (title, ...children) => h('section', { class: 'panel' }, h('h2', {}, title), children);
-export const number = (value) => value.toLocaleString('en');
-/** A number with its noun. */
-export const count = (value, one, several = `${one}s`) => `${number(value)} ${value === 1 ? one : several}`;
-/** A count that stops at a maximum. */
-export const many = (count) => (count >= 10_000 ? '10,000 or more' : number(count));
 /** The tenant in the URL. Lists of all tenants have `*`, which single objects do not. */
 const tenantIn = (page) => page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
 export const tenantOf = (page) => ({ tenant: tenantIn(page) });
@@ -86,7 +80,7 @@ export function loadReadiness(page, place) {
 }
 
 /** The reason why the server is not ready, or null. */
-async function readiness(signal) {
+export async function readiness(signal) {
   try {
     await get('/readyz', signal);
     return null;

@@ -1,55 +1,55 @@
 /**
  * The pages, in the order of the menu. Each module is loaded when one of its pages opens.
  */
-import { h } from './dom.js';
-import { load } from './list.js';
-import { overview } from './overview.js';
-import { ALL, BUILDERS, CONTENT, OWNERS, count } from './page.js';
+import * as overview from './overview.js';
+import { ALL, BUILDERS, CONTENT, OWNERS } from './roles.js';
 
-/** A page whose module is loaded on demand. */
-function lazy(module, name) {
-  return (page) => {
-    const place = h('div');
-    load(place, page.signal, () => import(module), (loaded) => loaded[name](page), page.title);
-    return place;
-  };
-}
+/** A part of a module that is loaded on demand. */
+const from = (module, name, kind) => ({ load: () => import(module), name, kind });
+/** A component, the declaration of a list, or a page that `dom.js` builds. */
+const view = (module, name) => from(module, name, 'view');
+const list = (module, name) => from(module, name, 'list');
+const built = (module, name) => from(module, name, 'built');
 
 /**
- * Pages by path. `detail` shows an object, whose key follows the path. `roles` may open the page. The API refuses the
- * requests of an `isOfServer` page to operators that are restricted to tenants.
+ * Pages by path. `show` is the page itself, `detail` that of an object, whose key follows the path, `pane` an object beside its list, `edit` a new object. `roles` may open the page. The API
+ * refuses the requests of an `isOfServer` page to operators that are restricted to tenants.
  */
 export const PAGES = [
-  { path: '/', title: 'Overview', show: overview, roles: ALL, letter: 'o' },
-  { path: '/live', group: 'Now', title: 'Live', show: lazy('./live.js', 'live'), roles: CONTENT, letter: 'l' },
-  { path: '/health', group: 'Now', title: 'Health', show: lazy('./health.js', 'health'), roles: ALL, isOfServer: true, letter: 'h' },
-  { path: '/requests', group: 'Now', title: 'Requests', show: lazy('./live.js', 'requests'), detail: lazy('./live.js', 'request'), roles: CONTENT, letter: 'q' },
-  { path: '/connections', group: 'Now', title: 'Connections', show: lazy('./connections.js', 'connections'), roles: ALL, letter: 'c' },
-  { path: '/topics', group: 'Now', title: 'Topics', show: lazy('./topics.js', 'topics'), detail: lazy('./topics.js', 'topic'), roles: ALL, letter: 't' },
-  { path: '/notifications', group: 'Activity', title: 'Notifications', show: lazy('./activity.js', 'notifications'), detail: lazy('./activity.js', 'notification'), roles: ALL, letter: 'n' },
-  { path: '/announcements', group: 'Activity', title: 'Announcements', show: lazy('./activity.js', 'announcements'), roles: ALL, letter: 'b' },
-  { path: '/messages', group: 'Activity', title: 'Messages', show: lazy('./messages.js', 'messages'), detail: lazy('./messages.js', 'message'), roles: ALL, letter: 'm' },
-  { path: '/mail', group: 'Activity', title: 'Mail', show: lazy('./messages.js', 'mails'), detail: lazy('./messages.js', 'message'), roles: CONTENT, letter: 'v' },
-  { path: '/runs', group: 'Activity', title: 'Workflow runs', show: lazy('./runs.js', 'runs'), detail: lazy('./runs.js', 'run'), roles: ALL, letter: 'u' },
-  { path: '/failures', group: 'Activity', title: 'Failures', show: lazy('./failures.js', 'failures'), roles: ALL, letter: 'x' },
-  { path: '/recipients', group: 'People', title: 'Recipients', show: lazy('./recipients.js', 'recipients'), detail: lazy('./recipients.js', 'recipient'), roles: ALL, letter: 'r' },
-  { path: '/tenants', group: 'People', title: 'Tenants', show: lazy('./tenants.js', 'tenants'), detail: lazy('./tenants.js', 'tenant'), roles: ALL, letter: 'f' },
-  { path: '/workflows', group: 'Content', title: 'Workflows', show: lazy('./workflows.js', 'workflows'), detail: lazy('./workflows.js', 'workflow'), roles: ALL, letter: 'w' },
-  { path: '/templates', group: 'Content', title: 'Templates', show: lazy('./templates.js', 'templates'), detail: lazy('./templates.js', 'template'), roles: ALL, letter: 'd' },
-  { path: '/playground', group: 'Content', title: 'Playground', show: lazy('./playground.js', 'playground'), roles: OWNERS, letter: 'y' },
-  { path: '/setup', group: 'Set up', title: 'Setup', show: lazy('./setup.js', 'setup'), detail: lazy('./setup.js', 'troubleshooting'), roles: BUILDERS, isOfServer: true, letter: 'z' },
-  { path: '/settings', group: 'Set up', title: 'Settings', show: lazy('./settings.js', 'settings'), roles: BUILDERS, isOfServer: true, letter: 'i' },
-  { path: '/providers', group: 'Set up', title: 'Providers', show: lazy('./providers.js', 'providers'), roles: ALL, letter: 'p' },
-  { path: '/keys', group: 'Access', title: 'API keys', show: lazy('./access.js', 'keys'), roles: BUILDERS, letter: 'k' },
-  { path: '/operators', group: 'Access', title: 'Operators', show: lazy('./access.js', 'operators'), roles: OWNERS, letter: 'e' },
-  { path: '/secrets', group: 'Access', title: 'Encryption keys', show: lazy('./secrets.js', 'secrets'), roles: OWNERS, letter: 'j' },
-  { path: '/audit', group: 'Access', title: 'Audit', show: lazy('./access.js', 'audit'), roles: OWNERS, letter: 'a' },
-  { path: '/account', group: 'Access', title: 'Account', show: lazy('./access.js', 'account'), roles: ALL, letter: 's' },
+  { path: '/', icon: 'overview', title: 'Overview', show: { load: async () => overview, name: 'Overview', kind: 'view' }, roles: ALL, letter: 'o' },
+  { path: '/live', icon: 'live', group: 'Now', title: 'Live', show: view('./live.js', 'Live'), roles: CONTENT, letter: 'l' },
+  { path: '/health', icon: 'health', group: 'Now', title: 'Health', show: built('./health.js', 'health'), roles: ALL, isOfServer: true, letter: 'h' },
+  { path: '/requests', icon: 'requests', group: 'Now', title: 'Requests', show: list('./live.js', 'requests'), pane: built('./live.js', 'request'), roles: CONTENT, letter: 'q' },
+  { path: '/connections', icon: 'connections', group: 'Now', title: 'Connections', show: list('./connections.js', 'connections'), roles: ALL, letter: 'c' },
+  { path: '/topics', icon: 'topics', group: 'Now', title: 'Topics', show: list('./topics.js', 'topics'), detail: built('./topics.js', 'topic'), roles: ALL, letter: 't' },
+  { path: '/notifications', icon: 'notifications', group: 'Activity', title: 'Notifications', show: list('./activity.js', 'notifications'), pane: built('./activity.js', 'notification'), roles: ALL, letter: 'n' },
+  { path: '/announcements', icon: 'announcements', group: 'Activity', title: 'Announcements', show: list('./activity.js', 'announcements'), pane: built('./activity.js', 'notification'), roles: ALL, letter: 'b' },
+  { path: '/messages', icon: 'messages', group: 'Activity', title: 'Messages', show: list('./messages.js', 'messages'), pane: built('./messages.js', 'message'), roles: ALL, letter: 'm' },
+  { path: '/mail', icon: 'mail', group: 'Activity', title: 'Mail', show: list('./messages.js', 'mails'), pane: built('./messages.js', 'message'), roles: CONTENT, letter: 'v' },
+  { path: '/runs', icon: 'runs', group: 'Activity', title: 'Workflow runs', show: list('./runs.js', 'runs'), pane: built('./runs.js', 'run'), roles: ALL, letter: 'u' },
+  { path: '/failures', icon: 'failures', group: 'Activity', title: 'Failures', show: built('./failures.js', 'failures'), roles: ALL, letter: 'x' },
+  { path: '/suppressions', icon: 'suppressions', group: 'Activity', title: 'Suppressions', show: list('./suppressions.js', 'suppressions'), roles: CONTENT, letter: '0' },
+  { path: '/jobs', icon: 'jobs', group: 'Activity', title: 'Dead jobs', show: list('./jobs.js', 'jobs'), roles: CONTENT, letter: '1' },
+  { path: '/recipients', icon: 'recipients', group: 'People', title: 'Recipients', show: list('./recipients.js', 'recipients'), pane: built('./recipients.js', 'recipient'), roles: ALL, letter: 'r' },
+  { path: '/tenants', icon: 'tenants', group: 'People', title: 'Tenants', show: list('./tenants.js', 'tenants'), detail: built('./tenants.js', 'tenant'), roles: ALL, letter: 'f' },
+  { path: '/workflows', icon: 'workflows', group: 'Content', title: 'Workflows', show: list('./workflows.js', 'workflows'), detail: built('./workflows.js', 'workflow'), edit: built('./workflows.js', 'workflow'), roles: ALL, letter: 'w' },
+  { path: '/templates', icon: 'templates', group: 'Content', title: 'Templates', show: list('./templates.js', 'templates'), detail: built('./templates.js', 'template'), edit: built('./templates.js', 'template'), roles: ALL, letter: 'd' },
+  { path: '/types', icon: 'types', group: 'Content', title: 'Types', show: list('./types.js', 'types'), pane: view('./types.js', 'NotificationType'), edit: built('./types.js', 'editType'), roles: CONTENT, letter: '2' },
+  { path: '/schedules', icon: 'schedules', group: 'Content', title: 'Schedules', show: list('./schedules.js', 'schedules'), pane: view('./schedules.js', 'Schedule'), edit: built('./schedules.js', 'editSchedule'), roles: CONTENT, letter: '3' },
+  { path: '/sources', icon: 'sources', group: 'Content', title: 'Event sources', show: list('./sources.js', 'sources'), pane: view('./sources.js', 'Source'), edit: built('./sources.js', 'editSource'), roles: CONTENT, letter: '4' },
+  { path: '/preference-defaults', icon: 'preferences', group: 'Content', title: 'Preference defaults', show: view('./preference-defaults.js', 'PreferenceDefaults'), roles: CONTENT, letter: '5' },
+  { path: '/playground', icon: 'playground', group: 'Content', title: 'Playground', show: built('./playground.js', 'playground'), roles: OWNERS, letter: 'y' },
+  { path: '/setup', icon: 'setup', group: 'Set up', title: 'Setup', show: built('./setup.js', 'setup'), detail: built('./setup.js', 'troubleshooting'), roles: BUILDERS, isOfServer: true, letter: 'z' },
+  { path: '/settings', icon: 'settings', group: 'Set up', title: 'Settings', show: built('./settings.js', 'settings'), roles: BUILDERS, isOfServer: true, letter: 'i' },
+  { path: '/providers', icon: 'providers', group: 'Set up', title: 'Providers', show: built('./providers.js', 'providers'), roles: ALL, letter: 'p' },
+  { path: '/webhooks', icon: 'webhooks', group: 'Set up', title: 'Webhooks', show: list('./webhooks.js', 'webhooks'), pane: view('./webhooks.js', 'Webhook'), roles: CONTENT, letter: '6' },
+  { path: '/keys', icon: 'keys', group: 'Access', title: 'API keys', show: list('./access.js', 'keys'), roles: BUILDERS, letter: 'k' },
+  { path: '/operators', icon: 'operators', group: 'Access', title: 'Operators', show: list('./access.js', 'operators'), pane: view('./access.js', 'Operator'), roles: OWNERS, letter: 'e' },
+  { path: '/secrets', icon: 'secrets', group: 'Access', title: 'Encryption keys', show: built('./secrets.js', 'secrets'), roles: OWNERS, letter: 'j' },
+  { path: '/audit', icon: 'audit', group: 'Access', title: 'Audit', show: list('./access.js', 'audit'), pane: view('./access.js', 'AuditEntry'), roles: OWNERS, letter: 'a' },
+  // In the menu of the operator.
+  { path: '/account', icon: 'account', title: 'Account', show: built('./access.js', 'account'), roles: ALL, letter: 's', isPersonal: true },
 ];
 
-/** Why an operator may not open a page, or with `isObject` one of its objects, as a sentence; null if it may. */
-export function refusalOf({ roles, isOfServer }, me, isObject = false) {
-  if (!roles.includes(me.role) || (isObject && !CONTENT.includes(me.role))) return `Your role, ${me.role}, does not permit this page.`;
-  if (!isOfServer || !me.tenants) return null;
-  return `This page is about the server and all of its tenants. Your account is restricted to ${count(me.tenants.length, 'tenant')}: ${me.tenants.join(', ')}.`;
-}
+/** The page of a path within the console. */
+export const pageOf = (local) => PAGES.find((one) => one.path === local) ?? PAGES.find((one) => (one.detail || one.pane) && local.startsWith(`${one.path}/`));

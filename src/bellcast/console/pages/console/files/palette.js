@@ -1,109 +1,141 @@
 /**
  * Keyboard dialogs: the palette, which opens pages and objects and runs actions of the page, and the list of shortcuts.
  */
-import { fill, h } from './dom.js';
+import { Fragment, html, useEffect, useId, useRef, useSignal } from './html.js';
+import { Icon } from './parts.js';
+import { go, shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
+import { me, remember, remembered } from './session.js';
+import { ownPages, pageUrl } from './shell.js';
 
-/** Objects that can be opened by key or id, by the page of their list. */
-const NAMED = [['Recipient', '/recipients'], ['Topic', '/topics'], ['Tenant', '/tenants'], ['Workflow', '/workflows'], ['Template', '/templates']];
-const BY_ID = [['Notification', '/notifications'], ['Message', '/messages'], ['Run', '/runs'], ['Recipient', '/recipients']];
+/** Objects are searched once the operator has stopped typing for this long. */
+const TYPING_MS = 200;
+const SUGGESTED = 5;
+const RECENT = 5;
+/** Short lists of definitions are read once and searched here. */
+const MAX_DEFINITIONS = 200;
 const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-/;
 const REQUEST_ID = /^[0-9a-f]{16}$/;
-/** Recipients are searched once the operator has stopped typing for this long. */
-const TYPING_MS = 250;
-const SUGGESTED = 5;
 const KEYS = [
   ['Ctrl K', 'Go to a page or an object, or act'], ['/', 'Filter the list'], ['j k', 'Next and previous row'], ['Enter', 'Open the row'],
   ['Esc', 'Close, or go back'], ['r', 'Refresh the page'], ['g, then a letter', 'Open a page:'],
 ];
 
-/**
- * @param {{pages: {title: string, path: string, letter: string}[], mayOpenObjects: (page: any) => boolean, base: string, tenant: () => string, actions: () => [string, string, () => void][]}} shell
- *   `pages` are those that the operator may open; `tenant` is the query of the tenant that is shown; an action has a name, a key and what it does
- * @returns the dialog, and a function that opens it
- */
-export function palette({ pages, mayOpenObjects, base, tenant, actions }) {
-  const options = h('ul');
-  const input = h('input', { 'aria-label': 'Page, action or id', placeholder: 'Page, action, key or id', autocomplete: 'off', oninput: update });
-  let typing = 0;
-  const all = () => [...options.querySelectorAll('a, button')];
-  const dialog = h('dialog', { id: 'palette', 'aria-label': 'Go to', onclose: keepFocus, onkeydown: move, onclick: (event) => event.target === dialog && dialog.close() },
-    h('form', { method: 'dialog', onsubmit: (event) => {
-      event.preventDefault();
-      all()[0]?.click();
-    } }, input), options);
-  return [dialog, () => {
-    input.value = '';
-    update();
-    dialog.showModal();
-  }];
+const definitions = (list, rows) => ({ list, search: async (text, signal) => (await get(withQuery(`/v1${list}`, { tenant: '*', limit: MAX_DEFINITIONS }), signal))[rows].filter((one) => [one.key, one.name].some((name) => name?.toLowerCase().includes(text.toLowerCase()))) });
+const byPrefix = (list, rows, parameter) => ({ list, search: async (text, signal) => (await get(withQuery(`/v1${list}`, { tenant: '*', limit: SUGGESTED, [parameter]: text }), signal))[rows] });
+const byId = (list) => ({ list, only: ID, search: async (text, signal) => [await get(withQuery(`/v1${list}/${encodeURIComponent(text)}`, { tenant: shownTenant() }), signal)] });
 
-  function update() {
-    const text = input.value.trim();
-    const matches = (name) => name.toLowerCase().includes(text.toLowerCase());
-    const links = pages.filter((one) => matches(one.title)).map((one) => link(one.title, one.path, `g ${one.letter}`));
-    const acts = actions().filter(([name]) => matches(name)).map(([name, key, act]) => h('button', { type: 'button', onclick: () => {
-      dialog.close();
-      act();
-    } }, name, key && h('kbd', {}, key)));
-    const rest = text ? objects(text).map(item) : [];
-    fill(options, links.map(item), acts.map(item), rest);
-    clearTimeout(typing);
-    if (text && mayOpen('/recipients')) typing = setTimeout(() => search(text, rest[0]), TYPING_MS);
-  }
+/** Where objects are found. Each source asks the server, so that only what exists is offered. */
+const SOURCES = [
+  { ...byPrefix('/recipients', 'recipients', 'search'), noun: 'Recipient' },
+  { ...byPrefix('/topics', 'topics', 'prefix'), noun: 'Topic' },
+  { ...byPrefix('/tenants', 'tenants', 'prefix'), noun: 'Tenant', isOfAll: true },
+  { ...definitions('/workflows', 'workflows'), noun: 'Workflow' },
+  { ...definitions('/templates', 'templates'), noun: 'Template' },
+  { ...byId('/notifications'), noun: 'Notification' },
+  { ...byId('/messages'), noun: 'Message' },
+  { ...byId('/runs'), noun: 'Run' },
+  { list: '/requests', only: REQUEST_ID, noun: 'Request', search: async (text, signal) => (await get(withQuery('/v1/requests', { id: text, tenant: '*' }), signal)).requests },
+];
 
-  function item(one) {
-    return h('li', {}, one);
-  }
+const titleOf = (one) => one.title ?? one.key ?? one.topic ?? one.to ?? (one.method ? `${one.method} ${one.path}` : one.workflow ?? one.id);
+const idOf = (one) => one.key ?? one.topic ?? one.id;
 
-  function pageOf(path) {
-    return pages.find((one) => one.path === path);
-  }
+/** An object as an option; viewers cannot open objects. */
+function optionOf({ list, noun, isOfAll }, one) {
+  const target = `${list}/${encodeURIComponent(idOf(one))}`;
+  return { icon: list.slice(1), section: 'Objects', name: titleOf(one), kind: noun, note: [one.name, isOfAll ? null : one.tenant].filter(Boolean).join(' · '), url: withQuery(pageUrl(target).split('?')[0], { tenant: isOfAll ? '' : one.tenant ?? shownTenant() }) };
+}
 
-  function mayOpen(path) {
-    const page = pageOf(path);
-    return page !== undefined && mayOpenObjects(page);
-  }
-
-  /** Add the recipients of all tenants whose keys begin with the text, before the row `next`. */
-  async function search(text, next) {
-    let found;
+async function search(text, signal) {
+  const sources = SOURCES.filter((one) => ownPages().some(({ path: page }) => page === one.list) && me.value.role !== 'viewer' && (one.only ? one.only.test(text) : !ID.test(text)));
+  const found = await Promise.all(sources.map(async (source) => {
     try {
-      found = await get(withQuery('/v1/recipients', { search: text, tenant: '*', limit: SUGGESTED }));
+      return (await source.search(text, signal)).slice(0, SUGGESTED).map((one) => optionOf(source, one));
     } catch {
-      return; // the other rows remain
+      return []; // not found, or not permitted
     }
-    next.before(...found.recipients.map(({ key, name, tenant: of }) => item(link(h('span', {}, h('span', { class: 'muted' }, 'Recipient '), key, name && h('span', { class: 'muted' }, ` ${name}`)),
-      `/recipients/${encodeURIComponent(key)}?${new URLSearchParams({ tenant: of ?? '' })}`, null, of))));
-  }
+  }));
+  return [...found.flat(), ...await connectionsOf(text, signal)];
+}
 
-  function objects(text) {
-    const kinds = (ID.test(text) ? BY_ID : REQUEST_ID.test(text) ? [['Request', '/requests'], ...NAMED] : NAMED).filter(([, path]) => mayOpen(path));
-    const lists = [
-      ['/recipients', 'Recipients that begin with', { search: text }],
-      ['/live', 'Live events of the connection', { connection: text }],
-      ['/connections', 'Connections of', { recipient: text }],
-    ].filter(([path]) => pageOf(path));
-    const found = [
-      ...kinds.map(([name, path]) => [name, `${path}/${encodeURIComponent(text)}${tenant()}`]),
-      ...lists.map(([path, name, query]) => [name, `${path}?${new URLSearchParams(query)}`]),
-    ];
-    return found.map(([name, target]) => link(h('span', {}, h('span', { class: 'muted' }, `${name} `), text), target));
+async function connectionsOf(text, signal) {
+  const url = (query) => withQuery('/v1/connections', { tenant: '*', limit: 1, ...query });
+  try {
+    const { connections } = await get(url({ recipient: text }), signal);
+    return connections.length > 0 ? [{ icon: 'connections', section: 'Objects', name: `Connections of ${text}`, url: withQuery(pageUrl('/connections').split('?')[0], { recipient: text }) }] : [];
+  } catch {
+    return [];
   }
+}
 
-  function link(name, target, keys, note) {
-    return h('a', { href: `${base}${target}` }, name, keys && h('kbd', {}, keys), note && h('span', { class: 'muted' }, note));
-  }
-
-  /** The arrow keys move through the input and the rows. */
-  function move(event) {
+/** @param {{actions: () => [string, string, () => void][]}} of an action has a name, a key and what it does */
+export function Palette({ actions }) {
+  const id = useId();
+  const dialog = useRef(null), input = useRef(null);
+  const text = useSignal(''), found = useSignal([]), active = useSignal(0), opened = useSignal(0);
+  const typed = text.value.trim();
+  useEffect(() => {
+    found.value = [];
+    if (!typed) return undefined;
+    const abort = new AbortController();
+    const timer = setTimeout(async () => {
+      const options = await search(typed, abort.signal);
+      if (!abort.signal.aborted) found.value = options;
+    }, TYPING_MS);
+    return () => {
+      clearTimeout(timer);
+      abort.abort();
+    };
+  }, [typed]);
+  const matches = (name) => name.toLowerCase().includes(typed.toLowerCase());
+  const options = opened.value === 0 ? [] : [
+    ...(typed ? [] : remembered('recent', []).map((one) => ({ ...one, section: 'Recent' }))),
+    ...ownPages().filter((one) => matches(one.title)).map((one) => ({ icon: one.icon, section: 'Pages', name: one.title, keys: `g ${one.letter}`, url: pageUrl(one.path) })),
+    ...found.value,
+    ...actions().filter(([name]) => matches(name)).map(([name, keys, act]) => ({ icon: 'chevron', section: 'Actions', name, keys, act })),
+  ];
+  const current = Math.min(active.value, options.length - 1);
+  useEffect(() => document.getElementById(`${id}-${current}`)?.scrollIntoView({ block: 'nearest' }), [current]);
+  const choose = (one) => {
+    if (!one) return;
+    dialog.current.close();
+    if (one.act) {
+      one.act();
+      return;
+    }
+    if (one.section === 'Objects') remember('recent', [one, ...remembered('recent', []).filter(({ url }) => url !== one.url)].slice(0, RECENT));
+    go(one.url);
+  };
+  const move = (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!step) return;
     event.preventDefault();
-    const stops = [input, ...all()];
-    stops[(stops.indexOf(document.activeElement) + step + stops.length) % stops.length].focus();
-  }
+    active.value = (current + step + options.length) % options.length;
+  };
+  const open = () => {
+    text.value = '';
+    active.value = 0;
+    opened.value += 1;
+    dialog.current.showModal();
+    input.current.focus();
+  };
+  return html`<dialog id="palette" class="palette" aria-label="Go to" ref=${dialog} onopendialog=${open} onClose=${keepFocus} onKeyDown=${move} onClick=${(event) => event.target === dialog.current && dialog.current.close()}>
+    <form method="dialog" onSubmit=${(event) => {
+      event.preventDefault();
+      choose(options[current]);
+    }}><${Icon} name="search" /><input ref=${input} role="combobox" aria-label="Page, action or id" aria-expanded="true" aria-controls=${`${id}-list`} aria-autocomplete="list" aria-activedescendant=${options.length > 0 ? `${id}-${current}` : null}
+      placeholder="Page, action or id" autocomplete="off" value=${text.value} onInput=${(event) => {
+        text.value = event.currentTarget.value;
+        active.value = 0;
+      }} /></form>
+    <div role="listbox" id=${`${id}-list`} class="options" aria-label="Results">${options.map((one, index) => html`<${Fragment} key=${`${one.section} ${one.url ?? one.name}`}>${one.section !== options[index - 1]?.section && html`<div class="section" role="presentation">${one.section}</div>`}<div id=${`${id}-${index}`} role="option" tabIndex="-1" class="option" aria-selected=${String(index === current)}
+      onMouseMove=${() => { active.value = index; }} onClick=${() => choose(one)}><${Icon} name=${one.icon} /><span>${one.kind && html`<span class="muted">${one.kind} </span>`}${one.name}</span>${one.note && html`<span class="muted note">${one.note}</span>`}${one.keys && html`<kbd>${one.keys}</kbd>`}</div><//>`)}
+    ${typed && options.length === 0 && html`<p class="muted" role="status">Nothing is called ${typed}.</p>`}</div></dialog>`;
 }
+
+/** Open the dialog with this id. */
+export const openDialogById = (id) => document.getElementById(id).dispatchEvent(new Event('opendialog'));
 
 /** A refresh may have replaced the control to which the focus should return. */
 function keepFocus() {
@@ -111,10 +143,9 @@ function keepFocus() {
 }
 
 /** The list of keys. */
-export function keysDialog(pages) {
-  const close = h('button', { type: 'button', onclick: () => dialog.close() }, 'Close');
-  const row = ([keys, what]) => h('div', {}, h('dt', {}, h('kbd', {}, keys)), h('dd', {}, what));
-  const dialog = h('dialog', { id: 'keys', class: 'keys', 'aria-label': 'Shortcuts', onclose: keepFocus, onclick: (event) => event.target === dialog && dialog.close() },
-    h('h2', { tabindex: '-1', autofocus: true }, 'Keyboard shortcuts'), h('dl', {}, KEYS.map(row)), h('dl', { class: 'letters' }, pages.map((one) => row([one.letter, one.title]))), close);
-  return dialog;
+export function ShortcutList() {
+  const dialog = useRef(null);
+  const row = ([keys, what]) => html`<div key=${keys}><dt><kbd>${keys}</kbd></dt><dd>${what}</dd></div>`;
+  return html`<dialog id="keys" class="keys" aria-label="Shortcuts" ref=${dialog} onopendialog=${() => dialog.current.showModal()} onClose=${keepFocus} onClick=${(event) => event.target === dialog.current && dialog.current.close()}>
+    <h2 tabIndex="-1" autofocus>Keyboard shortcuts</h2><dl>${KEYS.map(row)}</dl><dl class="letters">${ownPages().map((one) => row([one.letter, one.title]))}</dl><button type="button" onClick=${() => dialog.current.close()}>Close</button></dialog>`;
 }

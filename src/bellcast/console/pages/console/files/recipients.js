@@ -3,8 +3,9 @@
  * delete its data.
  */
 import { inboxState } from './activity.js';
-import { field, fill, form, h, id, moment, quantity, time } from './dom.js';
-import { CREATED, empty, facts, heading, json, listPage, load, pagedList } from './list.js';
+import { field, fill, form, h, id, moment, time } from './dom.js';
+import { CREATED } from './filters.js';
+import { empty, facts, heading, json, load, pagedList } from './list.js';
 import { BUILDERS, CONTENT, OWNERS, card, detail, dialect, inTenant, inline, number, part, remove, tenantOf } from './page.js';
 import { preferences } from './preferences.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
@@ -12,13 +13,16 @@ import { ROOT, get, path, request, withQuery } from './server.js';
 /** Maximum rows of each list on the page; the linked lists contain all. */
 const FEW = 10;
 
-export const recipients = (page) => listPage(page, {
-  title: 'Recipients', path: '/v1/recipients', rows: 'recipients', filters: [{ name: 'search', label: 'Key begins with' }, CREATED],
-  columns: [['Recipient', (one) => one.key], ['Name', (one) => one.name], ['Tenant', (one) => one.tenant], ['Unread', (one) => quantity(number(one.unread), 'unread'), 'number'], ['E-mail', (one) => one.email], ['Created', (one) => time(one.created_at)]],
-  link: (one) => inTenant(page, path`/recipients/${one.key}`, one),
-  anyTenant: true,
-  none: 'There are no recipients yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"',
-});
+export const recipients = {
+  path: '/v1/recipients', rows: 'recipients', link: (one) => path`/recipients/${one.key}`,
+  filters: [{ name: 'search', label: 'Key begins with', isSearch: true }, CREATED],
+  views: [['New this week', { range: '7d' }]],
+  columns: [
+    { name: 'Recipient', kind: 'title', of: (one) => one.key, text: (one) => one.name }, { name: 'E-mail', of: (one) => one.email, width: '14rem' },
+    { name: 'Unread', kind: 'number', of: (one) => number(one.unread), width: '4.5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
+  ],
+  none: { text: 'There are no recipients yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"' },
+};
 
 export function recipient(page) {
   const tenant = tenantOf(page);

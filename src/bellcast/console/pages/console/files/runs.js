@@ -1,12 +1,12 @@
 /**
  * Runs of workflows, and one as a waterfall of its steps with their inputs and outputs.
  */
-import { confirmed, duration, fill, h, id, moment, state, time } from './dom.js';
-import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW, empty, facts, heading, json, listPage } from './list.js';
+import { confirmed, duration, fill, h, id, moment, state } from './dom.js';
+import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
+import { empty, facts, heading, json } from './list.js';
 import { BUILDERS, CONTENT, card, detail, inTenant, recipientLink, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
-const RUN_STATES = ['', 'running', 'waiting', 'throttled', 'paused', 'completed', 'failed', 'cancelled', 'merged'];
 const ENDED = new Set(['completed', 'cancelled', 'merged', 'throttled', 'failed']);
 /** An interval without events is collapsed if it is at least this long and takes the larger part of the run. */
 const FOLDED_MS = 1000;
@@ -14,15 +14,18 @@ const FOLDED_MS = 1000;
 const FOLD_WIDTH = 8;
 const MIN_WIDTH = 0.8;
 
-export const runs = (page) => listPage(page, {
-  title: 'Workflow runs', path: '/v1/runs', rows: 'runs',
-  filters: [WORKFLOW, RECIPIENT, ...(page.query.get('trigger') ? [{ name: 'trigger', label: 'Trigger' }] : []), CHANNEL, PROVIDER, { name: 'state', label: 'State', options: RUN_STATES }, RANGE],
-  columns: [['Workflow', (one) => `${one.workflow} for ${one.recipient}`], ['State', (one) => state(one.state)], ['Tenant', (one) => one.tenant], ['Took', (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at)), 'number'], ['Version', (one) => `v${one.version}`], ['Reason', (one) => one.reason], ['Started', (one) => time(one.created_at)]],
-  link: (one) => inTenant(page, path`/runs/${one.id}`, one),
-  anyTenant: true, single: ['recipient', 'trigger'],
-  note: 'Channel and Provider filter by the messages that a run sent.',
-  none: 'No workflow has run yet. A run for each recipient appears here, with its steps.', command: 'bellcast trigger welcome alice',
-});
+export const runs = {
+  path: '/v1/runs', rows: 'runs', link: (one) => path`/runs/${one.id}`, isNewestFirst: true, single: ['recipient', 'trigger'],
+  filters: [WORKFLOW, RECIPIENT, { name: 'trigger', label: 'Trigger', isHidden: true }, CHANNEL, PROVIDER, { name: 'state', label: 'State', options: ['running', 'waiting', 'throttled', 'paused', 'completed', 'failed', 'cancelled', 'merged'] }, RANGE],
+  views: [['Failed', { state: 'failed' }], ['Waiting', { state: 'waiting' }]],
+  columns: [
+    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', of: (one) => `${one.workflow} for ${one.recipient}`, text: (one) => one.reason },
+    { name: 'Version', of: (one) => `v${one.version}`, width: '4rem' }, { name: 'Duration', kind: 'number', of: (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at)), width: '5rem' },
+    { name: 'Recipient', kind: 'person', of: (one) => one.recipient }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Started', kind: 'time', of: (one) => one.created_at },
+  ],
+  note: 'Channel and provider filter by the messages that a run sent.',
+  none: { text: 'No workflow has run yet. A run for each recipient appears here, with its steps.', command: 'bellcast trigger welcome alice' },
+};
 
 export function run(page) {
   const tenant = tenantOf(page);

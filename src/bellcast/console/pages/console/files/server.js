@@ -17,12 +17,12 @@ export class Problem extends Error {
   }
 }
 
-let onSignedOut = () => {};
+let signInAgain = async () => false;
 let askPassword = async () => false;
 
-/** Call this when the session has ended. */
+/** Call this when the session has ended; it resolves to true if the operator signed in again, so that nothing of the page is lost. */
 export function whenSignedOut(callback) {
-  onSignedOut = callback;
+  signInAgain = callback;
 }
 
 /** Call this when the server needs the password again; it resolves to true if the operator entered it. */
@@ -59,7 +59,8 @@ async function exchange(method, path, { type, body, headers, signal }) {
   const isJson = /json/.test(response.headers.get('content-type') ?? '');
   const value = isJson ? await response.json() : await response.text();
   if (response.ok) return { value, response };
-  if (response.status === 401 && !path.startsWith('/v1/session') && path !== '/v1/me/password') onSignedOut();
+  const isEnded = response.status === 401 && !path.startsWith('/v1/session') && path !== '/v1/me/password';
+  if (isEnded && await signInAgain()) return exchange(method, path, { type, body, headers, signal });
   if (value.code === 'password_required' && await askPassword()) return exchange(method, path, { type, body, headers, signal });
   throw new Problem(response.status, isJson ? value : {}, response.headers.get('x-request-id'));
 }
@@ -85,11 +86,11 @@ async function open(path, options) {
   try {
     response = await fetch(`${ROOT}${path}`, options);
   } catch (failure) {
-    if (options.signal.aborted) throw failure;
+    if (options.signal?.aborted) throw failure;
     throw new Problem(0, { detail: 'The server cannot be reached.' }, null);
   }
   if (response.ok) return response;
-  if (response.status === 401) onSignedOut();
+  if (response.status === 401 && await signInAgain()) return open(path, options);
   throw new Problem(response.status, await response.json().catch(() => ({})), response.headers.get('x-request-id'));
 }
 
@@ -117,4 +118,15 @@ export function path(strings, ...values) {
 export function withQuery(base, parameters) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== '' && value !== null && value !== undefined));
   return query.size ? `${base}?${query}` : base;
+}
+
+/** Save a response as a file of this computer. Throws Problem. */
+export async function download(target, type, name) {
+  const response = await open(target, { headers: { accept: type } });
+  const url = URL.createObjectURL(await response.blob());
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(url);
 }

@@ -10,7 +10,11 @@ const NAME = { name: 'name', required: true, maxlength: 100, autocomplete: 'user
 const CODE = { name: 'code', required: true, maxlength: 100, autocomplete: 'one-time-code', inputmode: 'text', autocapitalize: 'none', spellcheck: 'false' };
 
 function card(title, ...children) {
-  return h('main', { class: 'card' }, h('p', { class: 'brand' }, h('img', { src: `${ROOT}/favicon.svg`, width: '24', height: '24', alt: '' }), 'Bellcast'), h('h1', { tabindex: '-1' }, title), children);
+  return framed('main', title, children);
+}
+
+function framed(tag, title, ...children) {
+  return h(tag, { class: 'card' }, h('p', { class: 'brand' }, h('img', { src: `${ROOT}/favicon.svg`, width: '24', height: '24', alt: '' }), 'Bellcast'), h('h1', { tabindex: '-1' }, title), children);
 }
 
 /** The first owner, with the code of the URL's fragment. */
@@ -52,14 +56,14 @@ function providerButton(provider, body = {}) {
 const byProvider = (provider) => provider && h('div', { class: 'provider' },
   providerButton(provider), h('p', { class: 'or muted' }, 'or with a password'));
 
-export function signIn(done, provider) {
+export function signIn(done, provider, tag = 'main') {
   const fields = [
     field('Name', NAME),
     field('Password', { name: 'password', type: 'password', required: true, autocomplete: 'current-password' }),
   ];
   const second = h('div', { class: 'field' });
   const note = h('p', { class: 'muted' }, 'An owner can set a new password for you.');
-  return card('Sign in', byProvider(provider),
+  return framed(tag, 'Sign in', byProvider(provider),
     form([fields, second], 'Sign in', async ({ name, password, code }) => {
       try {
         done(await request('POST', '/v1/session', { name: name.trim().toLowerCase(), password, ...(code && { code }) }));
@@ -139,4 +143,31 @@ function ask(title, reason, content) {
     document.body.append(dialog);
     dialog.showModal();
   });
+}
+
+let again = null;
+/** Ask for a new sign-in over the page, which stays as it is. Resolves to true if the same operator signed in; for another one, the console begins again. */
+export function signInAgain(operator) {
+  again ??= (async () => {
+    try {
+      const { provider } = await get('/v1/setup');
+      return await new Promise((resolve) => {
+        const dialog = h('dialog', { class: 'again', 'aria-label': 'Sign in again', oncancel: (event) => event.preventDefault() }, h('p', { class: 'notice' }, 'Your session has ended. Sign in to go on: this page stays as it is.'), signIn((signedIn) => {
+          if (signedIn.name !== operator.name || signedIn.must_enrol) {
+            location.reload();
+            return;
+          }
+          dialog.remove();
+          document.body.classList.remove('ended');
+          resolve(true);
+        }, provider, 'div'));
+        document.body.classList.add('ended');
+        document.body.append(dialog);
+        dialog.showModal();
+      });
+    } finally {
+      again = null;
+    }
+  })();
+  return again;
 }

@@ -2,8 +2,8 @@
  * Templates: their channels and languages, a preview by language or recipient, and a test message.
  */
 import { area, field, fill, form, h, id, state } from './dom.js';
-import { edit, editLink, yamlOf } from './edit.js';
-import { empty, facts, heading, listPage } from './list.js';
+import { edit, editLink, newLink, yamlOf } from './edit.js';
+import { empty, facts, heading } from './list.js';
 import { BUILDERS, CONTENT, card, detail, inTenant, parsed, remove, tenantOf } from './page.js';
 import { ROOT, path, request, withQuery } from './server.js';
 
@@ -23,13 +23,14 @@ const KIND = {
   preview,
 };
 
-export const templates = (page) => (page.query.has('edit') ? edit(page, KIND) : listPage(page, {
-  title: 'Templates', path: '/v1/templates', rows: 'templates', anyTenant: true,
-  columns: [['Template', (one) => one.key], ['Channels', (one) => PARTS.filter((part) => one[part]).join(', ')], page.may(CONTENT) && ['Languages', (one) => languages(one).join(', ')], ['Used by', (one) => one.uses.join(', ')], ['Tenant', (one) => one.tenant ?? 'all']].filter(Boolean),
-  link: (one) => inTenant(page, path`/templates/${one.key}`, one),
-  tools: editLink(page, KIND),
-  none: 'No template is stored. A template has the texts of a notification, by channel and language.', command: 'bellcast template put booking.json',
-}));
+export const templates = {
+  path: '/v1/templates', rows: 'templates', link: (one) => path`/templates/${one.key}`, tools: (page) => newLink(page, KIND),
+  columns: (page) => [
+    { name: 'Template', kind: 'title', of: (one) => one.key, text: (one) => one.inbox?.title ?? one.email?.subject }, { name: 'Channels', of: (one) => PARTS.filter((part) => one[part]).join(', '), width: '11rem' },
+    page.may(CONTENT) && { name: 'Languages', of: (one) => languages(one).join(', ') }, { name: 'Used by', of: (one) => one.uses.join(', '), width: '9rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' },
+  ],
+  none: { text: 'No template is stored. A template has the texts of a notification, by channel and language.', command: 'bellcast template put booking.json', tools: (page) => newLink(page, KIND) },
+};
 
 export function template(page) {
   if (page.query.has('edit')) return edit(page, KIND);

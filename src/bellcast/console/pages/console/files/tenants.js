@@ -2,8 +2,9 @@
  * Tenants, and one with its usage, limits, brand and retention.
  */
 import { charts } from './charts.js';
-import { field, form, h, id, moment, quantity, time } from './dom.js';
-import { CREATED, empty, facts, heading, json, listPage } from './list.js';
+import { field, form, h, id, moment, time } from './dom.js';
+import { CREATED } from './filters.js';
+import { empty, facts, heading, json } from './list.js';
 import { BUILDERS, OWNERS, card, detail, many, number, part, storedRows } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
@@ -25,13 +26,16 @@ function sentToday(one) {
   return one.sends_today ? `≥ ${number(one.sends_today)}` : null;
 }
 
-export const tenants = (page) => listPage(page, {
-  title: 'Tenants', path: '/v1/tenants', rows: 'tenants', tenant: false, filters: [{ name: 'prefix', label: 'Key begins with' }, CREATED],
-  columns: [['Tenant', (one) => one.key], ['Name', (one) => one.name], ['Recipients', (one) => quantity(many(one.recipients), one.recipients === 1 ? 'recipient' : 'recipients'), 'number'], ['Sent today', (one) => sentToday(one) && quantity(sentToday(one), 'sent today'), 'number'], ['Created', (one) => time(one.created_at)]],
-  link: (one) => page.url(path`/tenants/${one.key}`),
+export const tenants = {
+  path: '/v1/tenants', rows: 'tenants', link: (one) => path`/tenants/${one.key}`, isOfServer: true,
+  filters: [{ name: 'prefix', label: 'Key begins with', isSearch: true }, CREATED],
+  columns: [
+    { name: 'Tenant', kind: 'title', of: (one) => one.key, text: (one) => one.name }, { name: 'Recipients', kind: 'number', of: (one) => many(one.recipients), width: '8rem' },
+    { name: 'Sent today', kind: 'number', of: sentToday, width: '7rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
+  ],
   note: `Sends are counted since midnight UTC. With a daily limit, each recipient counts. ${UNLIMITED_SENDS}`,
-  none: 'No tenant exists. The first send with a tenant creates it.', command: 'bellcast notify alice "Hello" --tenant acme',
-});
+  none: { text: 'No tenant exists. The first send with a tenant creates it.', command: 'bellcast notify alice "Hello" --tenant acme' },
+};
 
 export function tenant(page) {
   return detail(page, path`/v1/tenants/${page.key}`, (one) => [

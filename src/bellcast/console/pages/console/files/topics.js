@@ -1,8 +1,8 @@
 /**
  * Topics, and one with its presence, followers, subscribers and stored events; publishing to it.
  */
-import { area, confirmed, field, form, h, quantity, time } from './dom.js';
-import { empty, heading, json, listPage, load, pagedList, readAll } from './list.js';
+import { area, confirmed, field, form, h, time } from './dom.js';
+import { empty, heading, json, load, pagedList, readAll } from './list.js';
 import { BUILDERS, card, count, dialect, inTenant, many, number, parsed, part, recipientLink, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
@@ -12,13 +12,15 @@ const MANY = 50;
 /** Events in a response. */
 const MAX_EVENTS = 1000;
 
-export const topics = (page) => listPage(page, {
-  title: 'Topics', path: '/v1/topics', rows: 'topics', filters: [{ name: 'prefix', label: 'Name begins with' }],
-  columns: [['Topic', (one) => one.topic], ['Tenant', (one) => one.tenant], ['Subscribers', (one) => quantity(many(one.subscribers), one.subscribers === 1 ? 'subscriber' : 'subscribers'), 'number'], ['Connected', (one) => quantity(number(one.followers), 'connected'), 'number'], ['Present', (one) => quantity(number(one.present), 'present'), 'number']],
-  link: (one) => inTenant(page, path`/topics/${one.topic}`, one),
-  anyTenant: true,
-  none: 'No topic has subscribers or connections. A topic appears here when a recipient subscribes to it, or a page follows it.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>',
-});
+export const topics = {
+  path: '/v1/topics', rows: 'topics', link: (one) => path`/topics/${one.topic}`,
+  filters: [{ name: 'prefix', label: 'Name begins with', isSearch: true }],
+  columns: [
+    { name: 'Topic', kind: 'title', of: (one) => one.topic }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Subscribers', kind: 'number', of: (one) => many(one.subscribers), width: '7rem' },
+    { name: 'Connected', kind: 'number', of: (one) => number(one.followers), width: '6rem' }, { name: 'Present', kind: 'number', of: (one) => number(one.present), width: '5rem' },
+  ],
+  none: { text: 'No topic has subscribers or connections. A topic appears here when a recipient subscribes to it, or a page follows it.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>' },
+};
 
 export function topic(page) {
   const tenant = tenantOf(page);

@@ -2,9 +2,9 @@
  * Workflows: the diagram, the versions with their differences, and a dry run.
  */
 import { difference } from './difference.js';
-import { area, confirmed, field, fill, form, h, id, moment, quantity, state } from './dom.js';
-import { edit, editLink, yamlOf } from './edit.js';
-import { empty, facts, heading, listPage, load } from './list.js';
+import { area, confirmed, field, fill, form, h, id, moment, state } from './dom.js';
+import { edit, editLink, newLink, yamlOf } from './edit.js';
+import { empty, facts, heading, load } from './list.js';
 import { BUILDERS, CONTENT, card, detail, inTenant, number, parsed, part, remove, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
@@ -21,13 +21,15 @@ const KIND = {
   note: 'Changed content becomes a new version, which later triggers use; existing runs keep their version. Comments are not stored.',
 };
 
-export const workflows = (page) => (page.query.has('edit') ? edit(page, KIND) : listPage(page, {
-  title: 'Workflows', path: '/v1/workflows', rows: 'workflows', anyTenant: true,
-  columns: [['Workflow', (one) => one.key], ['Tenant', (one) => one.tenant ?? 'all'], ['State', (one) => state(one.active ? 'active' : 'inactive')], ['Version', (one) => `v${one.version}`], page.may(CONTENT) && ['Steps', (one) => quantity(number(one.steps.length), one.steps.length === 1 ? 'step' : 'steps'), 'number'], ['Type', (one) => one.type]].filter(Boolean),
-  link: (one) => inTenant(page, path`/workflows/${one.key}`, one),
-  tools: editLink(page, KIND),
-  none: 'No workflow is defined. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml',
-}));
+export const workflows = {
+  path: '/v1/workflows', rows: 'workflows', link: (one) => path`/workflows/${one.key}`, tools: (page) => newLink(page, KIND),
+  columns: (page) => [
+    { name: 'State', kind: 'state', of: (one) => (one.active ? 'active' : 'inactive') }, { name: 'Workflow', kind: 'title', of: (one) => one.key, text: (one) => one.name },
+    { name: 'Type', kind: 'type', of: (one) => one.type }, page.may(CONTENT) && { name: 'Steps', kind: 'number', of: (one) => number(one.steps.length), width: '4rem' },
+    { name: 'Version', kind: 'number', of: (one) => `v${one.version}`, width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '7rem' },
+  ],
+  none: { text: 'No workflow is defined. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml', tools: (page) => newLink(page, KIND) },
+};
 
 export function workflow(page) {
   if (page.query.has('edit')) return edit(page, KIND);

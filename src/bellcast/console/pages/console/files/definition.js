@@ -1,0 +1,41 @@
+/**
+ * The object of a kind that is edited as YAML, such as a schedule, beside its list.
+ */
+import { html } from './html.js';
+import { Loaded, useLoad } from './load.js';
+import { Card, Confirm, Copy, Facts, Heading } from './parts.js';
+import { yamlOf } from './edit.js';
+import { BUILDERS } from './roles.js';
+import { go, here, setQuery, shownTenant } from './router.js';
+import { get, request, withQuery } from './server.js';
+
+/** The path of an object in the API. */
+export const apiPath = (page, kind, more = '') => withQuery(`/v1${kind.path}/${encodeURIComponent(page.key)}${more}`, { tenant: page.query.get('tenant') });
+
+/** The URL of the list that is beside an object. */
+export const listUrl = (page) => withQuery(page.url(page.list), { tenant: shownTenant() });
+
+/**
+ * @param {object} definition
+ * @param {{name: string, path: string}} definition.kind as in `edit.js`
+ * @param {(one: any) => any} [definition.note] below the heading
+ * @param {(one: any) => [string, any][]} definition.facts
+ * @param {(one: any) => any} [definition.actions] further buttons
+ * @param {(one: any) => any} [definition.children] further parts
+ */
+export function Definition({ page, kind, facts, actions, children }) {
+  const one = useLoad((signal) => get(apiPath(page, kind), signal), [page.path, page.query.get('tenant')]);
+  const mayEdit = page.may(BUILDERS);
+  const remove = async () => {
+    await request('DELETE', apiPath(page, kind));
+    go(listUrl(page));
+  };
+  return html`<${Loaded} of=${one}>${(value) => html`
+    <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${actions?.(value)}<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>${isOwn(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" act=${remove} />`}`}<//>
+    <${Facts} of=${[['Key', html`<code>${value.key}</code>`], ...facts(value), ['Tenant', value.tenant ?? 'all']]} />
+    ${children?.(value)}
+    <${Card} title="YAML"><pre tabIndex="0"><code>${yamlOf(value)}</code></pre><${Copy} what="the YAML" text=${yamlOf(value)} /><//>`}<//>`;
+}
+
+/** Whether this is the object of the tenant that is shown, not the project's. */
+const isOwn = (one) => (one.tenant ?? '') === (here.value.searchParams.get('tenant') ?? '');

@@ -1,0 +1,60 @@
+/**
+ * Numbers, times and durations as text.
+ */
+import { signal } from './html.js';
+
+/** The time zone of all times: UTC, or undefined for the zone of the browser. */
+export const zone = signal(undefined);
+
+const clock = (options) => new Intl.DateTimeFormat('en-GB', { timeZone: zone.value, hourCycle: 'h23', ...options });
+const EXACT = { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit', timeZoneName: 'short' };
+const DAY = { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' };
+const DATE = { day: 'numeric', month: 'short' };
+
+/** A day and a time of day with the year and the zone. */
+export const fullTime = (at) => clock(EXACT).format(new Date(at));
+/** A day and a time of day. */
+export const dayTime = (at) => clock(DAY).format(new Date(at));
+/** A day. */
+export const dayOf = (at) => clock(DATE).format(new Date(at));
+/** A time of day, without seconds. */
+export const hourOf = (at) => clock({ hour: '2-digit', minute: '2-digit' }).format(new Date(at));
+/** A time of day, with seconds. */
+export const secondOf = (at) => clock({ hour: '2-digit', minute: '2-digit', second: '2-digit' }).format(new Date(at));
+
+const UNITS = [[86_400_000, 'd'], [3_600_000, 'h'], [60_000, 'min'], [1000, 's'], [0, 'ms']];
+/** A duration in its largest unit. */
+export function duration(ms) {
+  const [size, unit] = UNITS.find(([length]) => ms >= length);
+  return `${(ms / (size || 1)).toLocaleString('en', { maximumFractionDigits: 1 })} ${unit}`;
+}
+
+const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'narrow' });
+const STEPS = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]];
+
+/** A time relative to now; a day and a time of day if it is more than a day away. */
+export function relativeTime(iso) {
+  const seconds = (Date.parse(iso) - Date.now()) / 1000;
+  const [unit, size] = STEPS.find(([, length]) => Math.abs(seconds) >= length) ?? STEPS.at(-1);
+  return unit === 'day' ? dayTime(iso) : RELATIVE.format(Math.round(seconds / size), unit);
+}
+
+export const number = (value) => value.toLocaleString('en');
+/** A number with its noun. */
+export const count = (value, one, several = `${one}s`) => `${number(value)} ${value === 1 ? one : several}`;
+/** A count that stops at a maximum. */
+export const many = (value) => (value >= 10_000 ? '10,000 or more' : number(value));
+
+const TONES = 8;
+/** One of eight colours, which a key always has. */
+export function toneOf(key) {
+  let hash = 0;
+  for (const letter of key) hash = (hash * 31 + letter.codePointAt(0)) >>> 0;
+  return hash % TONES;
+}
+
+/** One or two letters for a person. */
+export function initials(name) {
+  const words = name.split(/[\s@._-]+/).filter(Boolean);
+  return ((words[0]?.[0] ?? '?') + (words.length > 1 ? words.at(-1)[0] : '')).toUpperCase();
+}

@@ -1,0 +1,58 @@
+/**
+ * The icons of the console: strokes of 1.5 px on a grid of 16 px.
+ */
+import { html } from './html.js';
+
+const PATHS = {
+  overview: 'M2.5 8 8 3l5.5 5M4 7v6h8V7',
+  live: 'M1.5 8h3l2-5 3 10 2-5h3',
+  health: 'M8 13.5S2 10 2 6a3 3 0 0 1 6-1 3 3 0 0 1 6 1c0 4-6 7.5-6 7.5Z',
+  requests: 'M3 5.5h9.5L10 3M13 10.5H3.5L6 13',
+  connections: 'M6 3v3M10 3v3M4.5 6h7v2.5a3.5 3.5 0 0 1-7 0ZM8 12v2',
+  topics: 'M6 2.5 4.5 13.5M11.5 2.5 10 13.5M3 6h10.5M2.5 10H13',
+  notifications: 'M4 11V7a4 4 0 0 1 8 0v4l1 1H3ZM6.5 14h3',
+  announcements: 'M3 6.5v3h2l6 3v-9l-6 3ZM13.5 7v2M5 9.5 6 13',
+  messages: 'M2.5 4h11v8h-11ZM2.5 4.5 8 9l5.5-4.5',
+  mail: 'M2.5 6.5 8 3l5.5 3.5V13h-11ZM2.5 7 8 10l5.5-3',
+  runs: 'M4 3v10M4 8h5a3 3 0 0 0 3-3V3M2.5 3h3M2.5 13h3M10.5 3h3',
+  failures: 'M8 2.5 14.5 13.5h-13ZM8 6.5v3.5M8 11.5v.2',
+  recipients: 'M8 8a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5ZM3 13.5c.5-3 2.5-4 5-4s4.5 1 5 4',
+  tenants: 'M2.5 13.5V3h6v10.5M8.5 6.5h5v7M2 13.5h12M5 6h1M5 9h1M11 9.5h.5',
+  workflows: 'M3 2.5h4v3H3ZM9 10.5h4v3H9ZM5 5.5V12h4M5 8.5h6v2',
+  templates: 'M3 2.5h10v11H3ZM3 6h10M6.5 6v7.5',
+  schedules: 'M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12ZM8 5v3l2 1.5',
+  types: 'M2.5 2.5h5l6 6-5 5-6-6ZM5.5 5.5h.2',
+  preferences: 'M2.5 5h6M11.5 5h2M10 3.5v3M2.5 11h2M7.5 11h6M6 9.5v3',
+  sources: 'M2.5 8h7M7 5.5 9.5 8 7 10.5M6 3h7.5v10H6',
+  webhooks: 'M6.5 4.5a2 2 0 1 1 3 1.5L11 9M9.5 11.5H6a2 2 0 1 1-1-2.5M8 5l-2.5 5M11.5 13.5a2 2 0 1 0-.5-4',
+  suppressions: 'M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12ZM4 4l8 8',
+  playground: 'M5 3v10l8-5Z',
+  setup: 'M3 4.5 4 5.5 6 3.5M8 4.5h5.5M3 8.5l1 1 2-2M8 8.5h5.5M3 12.5l1 1 2-2M8 12.5h5.5',
+  settings: 'M8 10a2 2 0 1 0 0-4 2 2 0 0 0 0 4ZM8 2v2M8 12v2M2 8h2M12 8h2M3.8 3.8l1.4 1.4M10.8 10.8l1.4 1.4M12.2 3.8l-1.4 1.4M5.2 10.8l-1.4 1.4',
+  providers: 'M2.5 3h11v4h-11ZM2.5 9h11v4h-11ZM5 5h.2M5 11h.2',
+  keys: 'M10.5 8.5a3 3 0 1 0-2.5-1.5l-5.5 5.5v1.5H5l.5-2h2v-2l1-1.5',
+  operators: 'M6 8a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5ZM1.5 13.5c.3-3 2-4 4.5-4s4.2 1 4.5 4M10.5 3.2a2.5 2.5 0 0 1 0 4.6M12 9.8c1.5.5 2.3 1.7 2.5 3.7',
+  secrets: 'M3.5 7h9v6.5h-9ZM5.5 7V5a2.5 2.5 0 0 1 5 0v2',
+  audit: 'M4 2.5h6l2.5 2.5v8.5H4ZM6 7h4.5M6 10h4.5',
+  account: 'M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12ZM8 8.5a2 2 0 1 0 0-4 2 2 0 0 0 0 4ZM4.5 12c.7-1.7 2-2 3.5-2s2.8.3 3.5 2',
+  jobs: 'M3 5.5h10v7.5H3ZM6 5.5V3h4v2.5M3 9h10',
+  search: 'M7 12A5 5 0 1 0 7 2a5 5 0 0 0 0 10ZM10.7 10.7 14 14',
+  refresh: 'M13 8a5 5 0 1 1-1.5-3.5L13 6M13 2.5V6H9.5',
+  close: 'm4 4 8 8M12 4l-8 8',
+  plus: 'M8 3v10M3 8h10',
+  menu: 'M2.5 4.5h11M2.5 8h11M2.5 11.5h11',
+  more: 'M3.5 8h.2M8 8h.2M12.5 8h.2',
+  chevron: 'm5 6.5 3 3 3-3',
+  back: 'M9.5 4 5.5 8l4 4',
+  up: 'M8 13V3M4 7l4-4 4 4',
+  download: 'M8 2.5V10M5 7.5 8 10.5l3-3M3 13.5h10',
+  expand: 'M9.5 2.5h4v4M13.5 2.5 9 7M6.5 13.5h-4v-4M2.5 13.5 7 9',
+  ok: 'M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12ZM5.5 8l1.8 1.8L10.8 6.2',
+  bad: 'M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12ZM6 6l4 4M10 6l-4 4',
+  warn: 'M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12ZM8 5v3.5h2.5',
+  info: 'M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12ZM6 8h4',
+  check: 'm3.5 8.5 3 3 6-7',
+};
+
+/** An icon beside a text, which screen readers skip. */
+export const Icon = ({ name }) => html`<svg class="icon" viewBox="0 0 16 16" aria-hidden="true"><path d=${PATHS[name] ?? PATHS.info} /></svg>`;

@@ -1,0 +1,114 @@
+/**
+ * Loading: one hook for every request of a page, and its states as components: loading, failed, outdated.
+ */
+import { effect, html, signal, useEffect, useLayoutEffect, useRef, useState } from './html.js';
+import { secondOf } from './format.js';
+
+/** A skeleton appears after this time, so that quick responses do not flicker. */
+export const SKELETON_MS = 150;
+
+/** Requests of the page that have not ended. */
+export const openLoads = signal(0);
+/** Raised to read everything on the page again. */
+export const refreshes = signal(0);
+/** Why data on the page is outdated: the problem, the time of the data, and what to repeat if it is not a refresh; null while it is current. */
+export const outdated = signal(null);
+
+export function refresh() {
+  refreshes.value += 1;
+}
+
+/** The server was unreachable, busy or failed, so its previous response stays visible. */
+export const isTemporary = ({ status }) => !(status >= 400 && status < 500) || status === 429;
+
+/**
+ * Read something, again when a dependency changes or the page is refreshed.
+ * @param {(signal: AbortSignal) => Promise<any>} read
+ * @param {any[]} inputs a change discards the value
+ * @returns {{value: any, problem: any, isLoading: boolean, reload: () => void, set: (value: any) => void}} `value` stays while it is read again, and
+ *   after a temporary problem, which the page then shows as outdated
+ */
+export function useLoad(read, inputs = []) {
+  const [state, setState] = useState({ value: undefined, problem: null, isLoading: true });
+  const [attempt, setAttempt] = useState(0);
+  const latest = useRef({ read, since: null, inputs: null });
+  latest.current.read = read;
+  const round = refreshes.value;
+  const key = JSON.stringify(inputs);
+  // Before the page is drawn, so that its parts appear together.
+  useLayoutEffect(() => {
+    const { current } = latest;
+    const isSame = current.inputs === key;
+    current.inputs = key;
+    if (!isSame) current.since = null;
+    const abort = new AbortController();
+    let isOpen = true;
+    const close = () => {
+      if (isOpen) openLoads.value -= 1;
+      isOpen = false;
+    };
+    openLoads.value += 1;
+    setState((last) => ({ value: isSame ? last.value : undefined, problem: isSame ? last.problem : null, isLoading: true }));
+    current.read(abort.signal).then((value) => {
+      if (abort.signal.aborted) return;
+      current.since = new Date();
+      setState({ value, problem: null, isLoading: false });
+    }, (problem) => {
+      if (abort.signal.aborted) return;
+      const isKept = current.since !== null && isTemporary(problem);
+      if (isKept) outdated.value ??= { problem, since: current.since };
+      else current.since = null;
+      setState((last) => ({ value: isKept ? last.value : undefined, problem, isLoading: false }));
+    }).finally(close);
+    return () => {
+      abort.abort();
+      close();
+    };
+  }, [key, round, attempt]);
+  return { ...state, reload: () => setAttempt((last) => last + 1), set: (value) => setState((last) => ({ ...last, value })) };
+}
+
+// A refresh shows again what is outdated.
+effect(() => {
+  refreshes.value;
+  outdated.value = null;
+});
+
+/** The value of a load by `children`, or that it loads, or why it failed. */
+export function Loaded({ of, children, skeleton = html`<${Skeleton} />` }) {
+  if (of.value !== undefined) return children(of.value);
+  return of.problem && !of.isLoading ? html`<${Failure} problem=${of.problem} retry=${of.reload} />` : html`<${Late}>${skeleton}<//>`;
+}
+
+/** Content that appears only after a short time. */
+export function Late({ children }) {
+  const [isLate, setLate] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setLate(true), SKELETON_MS);
+    return () => clearTimeout(timer);
+  }, []);
+  return isLate ? children : html`<div aria-busy="true"></div>`;
+}
+
+/** Parts that load separately and appear together, at their final places. */
+export function Together({ children }) {
+  const [isSettled, setSettled] = useState(false);
+  const isDone = openLoads.value === 0;
+  useEffect(() => { if (isDone) setSettled(true); }, [isDone]);
+  return html`${!isSettled && html`<${Late}><${Skeleton} rows="9" /><//>`}<div class=${isSettled ? null : 'pending'}>${children}</div>`;
+}
+
+export const Skeleton = ({ rows = 4 }) => html`<div class="skeleton" role="status" aria-busy="true"><span class="hidden">Loading</span>${Array.from({ length: rows }, (_, index) => html`<div key=${index}></div>`)}</div>`;
+
+/** An error with the id of its request and a retry button. `since` is the time of old data that stays below. */
+export const Failure = ({ problem, retry, since }) => html`<div class=${since ? 'failure stale' : 'failure'} role="alert">
+  <p>${since && html`<b>Shown as of <time dateTime=${since.toISOString()}>${secondOf(since)}</time>: </b>`}${problem.message}</p>
+  ${problem.requestId && html`<p class="muted">Request <code>${problem.requestId}</code></p>`}
+  ${retry && html`<button type="button" onClick=${retry}>Retry</button>`}
+</div>`;
+
+/** The mark of a page whose data is outdated. */
+export function Outdated() {
+  const { problem, since, retry = refresh } = outdated.value ?? {};
+  return problem ? html`<${Failure} problem=${problem} since=${since} retry=${retry} />` : null;
+}

@@ -1,0 +1,169 @@
+/**
+ * Components of all pages: headings, states, times, types, people, buttons, fields and forms.
+ */
+import { html, useEffect, useId, useRef, useState } from './html.js';
+import { fullTime, initials, relativeTime, toneOf } from './format.js';
+import { Icon } from './icons.js';
+
+export { Icon };
+
+/** The heading of a page, with its buttons. */
+export const Heading = ({ title, note, children }) => html`<header class="heading"><div class="titles"><h1 tabIndex="-1" dir="auto">${title}</h1>${note}</div><div class="tools">${children}</div></header>`;
+
+export const Card = ({ title, children }) => html`<section class="panel">${title && html`<h2>${title}</h2>`}${children}</section>`;
+
+/** A definition list without empty values. */
+export const Facts = ({ of }) => html`<dl class="facts">${of.filter(([, value]) => value !== null && value !== undefined && value !== '' && value !== false)
+  .map(([term, value]) => html`<div key=${term}><dt>${term}</dt><dd dir="auto">${value}</dd></div>`)}</dl>`;
+
+export const Json = ({ of }) => html`<pre tabIndex="0"><code>${JSON.stringify(of, null, 2)}</code></pre>`;
+
+/** A time relative to now, with the exact time as its tooltip. */
+export const Time = ({ at }) => (at ? html`<time dateTime=${at} title=${fullTime(at)}>${relativeTime(at)}</time>` : html`<span class="muted">–</span>`);
+/** An exact time with its zone. */
+export const Moment = ({ at }) => at && html`<time dateTime=${at} title=${at}>${fullTime(at)}</time>`;
+
+const KINDS = {
+  ok: ['ok', 'connected', 'delivered', 'sent', 'completed', 'active', 'ready', 'accepted', 'done', 'send', 'read'],
+  bad: ['failed', 'unreadable', 'bounced', 'permanent', 'revoked', 'not ready', 'problem', 'error', 'forbidden', 'unauthenticated', 'internal', 'dead'],
+  warn: ['warning', 'temporary', 'held', 'queued', 'sending', 'waiting', 'running', 'paused', 'throttled', 'overridden', 'pending'],
+};
+const KIND_OF = Object.fromEntries(Object.entries(KINDS).flatMap(([kind, words]) => words.map((word) => [word, kind])));
+/** How a state is shown: ok, warn, bad or info. */
+export const kindOf = (word) => KIND_OF[word] ?? 'info';
+
+/** A state as an icon and a word, so that it is not shown by colour alone. */
+export const State = ({ of, kind = kindOf(of) }) => html`<span class=${`state ${kind}`}><${Icon} name=${kind} /><span class="state-word">${of}</span></span>`;
+
+/** A type of notification in its own colour. */
+export const Type = ({ of }) => of && html`<span class=${`chip tone-${toneOf(of)}`}>${of}</span>`;
+export const Tag = ({ children }) => html`<span class="tag">${children}</span>`;
+
+/** A person: initials and a name, or a key. */
+export const Person = ({ name, href }) => name && html`<span class="person"><span class=${`avatar tone-${toneOf(name)}`} aria-hidden="true">${initials(name)}</span>${href ? html`<a href=${href}>${name}</a>` : html`<span class="name">${name}</span>`}</span>`;
+
+/** How long a copy button shows its confirmation. */
+const COPIED_MS = 2000;
+/** A button that copies a text. */
+export function Copy({ what, text }) {
+  const [word, setWord] = useState('Copy');
+  const copy = async (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    await navigator.clipboard.writeText(text);
+    setWord('Copied');
+    setTimeout(() => setWord('Copy'), COPIED_MS);
+  };
+  return html`<button class="copy" type="button" aria-label=${`${word} ${what}`} onClick=${copy}>${word}</button>`;
+}
+
+/** An id in monospace with a button that copies it. */
+export const Id = ({ of }) => (of ? html`<span class="id"><code>${of}</code><${Copy} what=${of} text=${of} /></span>` : html`<span class="muted">–</span>`);
+
+/** What is missing, what it is for, and how to create one: a button, or by terminal. */
+export const Empty = ({ icon, text, command, children }) => html`<div class="empty">
+  ${icon && html`<span class="drawing"><${Icon} name=${icon} /></span>`}<p>${text}</p>${children}
+  ${command && html`<p class="terminal">${children ? 'Or by terminal' : 'By terminal'}</p><div><pre tabIndex="0"><code>${command}</code></pre><${Copy} what="the example" text=${command} /></div>`}
+</div>`;
+
+/** A button that acts on the second click, if it keeps the focus. It is red only for what cannot be undone. */
+export function Confirm({ label, word, act, isDanger = false }) {
+  const [isSure, setSure] = useState(false);
+  const [error, setError] = useState('');
+  const isActing = useRef(false);
+  const press = async () => {
+    if (isActing.current) return;
+    setError('');
+    setSure(!isSure);
+    if (!isSure) return;
+    isActing.current = true;
+    try {
+      await act();
+    } catch (problem) {
+      setError(problem.message);
+    }
+    isActing.current = false;
+  };
+  return html`<button type="button" class=${isDanger ? 'danger' : null} aria-label=${label} data-sure=${isSure ? 'yes' : null} aria-description=${isSure ? 'Press again to confirm.' : null}
+    onBlur=${() => setSure(false)} onClick=${press}>${isSure ? `${word}: sure?` : word}</button>${error && html`<span class="error" role="alert">${error}</span>`}`;
+}
+
+/** A labelled input, select (`options`) or text area (`isLong`). */
+export function Field({ label, hint, options, isLong, ...attributes }) {
+  const id = useId();
+  const described = { id, 'aria-describedby': hint && `${id}-hint`, ...attributes };
+  const input = options
+    ? html`<select ...${described}>${options.map((one) => html`<option key=${one} value=${one} selected=${one === attributes.defaultValue}>${one || 'any'}</option>`)}</select>`
+    : isLong ? html`<textarea spellcheck=${false} ...${described} />` : html`<input ...${described} />`;
+  return html`<div class="field"><label for=${id}>${label}</label>${input}${hint && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}</div>`;
+}
+
+/** Check boxes with the same name; `hints` describe the options. */
+export const Choices = ({ label, name, options, selected, hints = {} }) => html`<fieldset class="choices"><legend>${label}</legend>
+  ${options.map((one) => html`<label key=${one}><input type="checkbox" name=${name} value=${one} defaultChecked=${selected.includes(one)} />${one} <small>${hints[one]}</small></label>`)}</fieldset>`;
+
+/** A form that sends its fields, shows errors next to the button, and prevents a second click. */
+export function Form({ button, send, children, isInline = false }) {
+  const [problem, setProblem] = useState(null);
+  const [isSending, setSending] = useState(false);
+  const submit = useRef(null);
+  const send_ = async (event) => {
+    event.preventDefault();
+    const form = event.currentTarget;
+    const hadFocus = document.activeElement === submit.current;
+    setSending(true);
+    setProblem(null);
+    try {
+      await send(Object.fromEntries(new FormData(form)), form);
+    } catch (failed) {
+      setProblem(failed);
+    }
+    setSending(false);
+    // Disabling a button removes the focus.
+    if (hadFocus) setTimeout(() => document.activeElement === document.body && submit.current?.focus());
+  };
+  return html`<form class=${isInline ? 'inline' : null} onSubmit=${send_}>${children}
+    <p class="error" role="alert">${problem && [problem.message, problem.requestId && problem.status >= 500 && html` Request <code>${problem.requestId}</code>`]}</p>
+    <button class="primary" type="submit" ref=${submit} disabled=${isSending}>${button}</button></form>`;
+}
+
+/** Space between a button and what it opens, in px. */
+const GAP = 4;
+
+/**
+ * A button that opens a panel above the page. Escape and a click elsewhere close it, and the focus returns. `children` gets a
+ * function that closes it. `hasText`: the button needs no other name. */
+export function Popup({ button, label, hasText = false, class: name = '', buttonClass, isStart = false, children, ...attributes }) {
+  const [isOpen, setOpen] = useState(false);
+  const id = useId();
+  const opener = useRef(null);
+  const panel = useRef(null);
+  const place = ({ newState }) => {
+    if (newState !== 'open') return;
+    const { style } = panel.current, { top, left, right, bottom } = opener.current.getBoundingClientRect();
+    const { clientWidth, clientHeight } = document.documentElement;
+    const isLow = bottom > clientHeight * 0.6;
+    Object.assign(style, isStart ? { left: `${left}px`, right: 'auto' } : { right: `${clientWidth - right}px`, left: 'auto' });
+    Object.assign(style, isLow ? { top: 'auto', bottom: `${clientHeight - top + GAP}px` } : { top: `${bottom + GAP}px`, bottom: 'auto' });
+  };
+  useEffect(() => { if (isOpen) panel.current.querySelector('input, [aria-current], button, a')?.focus(); }, [isOpen]);
+  // A press of Escape closes the panel only, not the object below it.
+  const escape = (event) => {
+    if (event.key !== 'Escape' || !isOpen) return;
+    event.preventDefault();
+    event.stopPropagation();
+    panel.current.hidePopover();
+    opener.current.focus();
+  };
+  const leave = ({ relatedTarget }) => relatedTarget && !panel.current?.contains(relatedTarget) && relatedTarget !== opener.current && panel.current?.hidePopover();
+  return html`<span class="popup" onKeyDown=${escape}><button type="button" ref=${opener} class=${buttonClass} aria-label=${hasText ? null : label} aria-expanded=${String(isOpen)} popoverTarget=${id} ...${attributes}>${button}</button><div
+    id=${id} ref=${panel} popover="auto" class=${`popup-panel ${name}`} role="group" aria-label=${label} onBeforeToggle=${place} onToggle=${({ newState }) => setOpen(newState === 'open')} onFocusOut=${leave}>
+    ${isOpen && children(() => panel.current.hidePopover())}</div></span>`;
+}
+
+/** Nodes that were built without Preact. */
+export function Nodes({ of }) {
+  const place = useRef(null);
+  useEffect(() => { place.current.replaceChildren(...[of].flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false)); }, [of]);
+  return html`<div ref=${place}></div>`;
+}

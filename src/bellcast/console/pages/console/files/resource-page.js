@@ -1,0 +1,225 @@
+/**
+ * The page of a resource: its rows, and beside them the object that is open. A resource declares its path, columns, filters and actions.
+ */
+import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
+import { FilterBar, Views, chosenRange, startOf } from './filters.js';
+import { dayTime, number } from './format.js';
+import { Failure, Loaded, Skeleton, useLoad } from './load.js';
+import { Empty, Icon, Popup } from './parts.js';
+import { go, goBack, setQuery, shownTenant } from './router.js';
+import { Rows } from './rows.js';
+import { CONTENT } from './roles.js';
+import { download, get, withQuery } from './server.js';
+import { Option } from './shell.js';
+
+/** Maximum requests per search: each examines at most 20,000 rows. */
+const SEARCHES = 10;
+/** New rows are counted after this time. */
+const POLL_MS = 15_000;
+
+/**
+ * @typedef {object} Resource
+ * @property {string} path the list in the API
+ * @property {string} rows its field in the response
+ * @property {any[]} columns see `Rows`
+ * @property {(row: any) => string} [link] the path of a row's object in the console
+ * @property {any[]} [filters] fields of the query; `isSearch` is always visible
+ * @property {[string, Record<string, string>][]} [views] filters with names
+ * @property {string[]} [single] filters whose values are unique only within a tenant
+ * @property {boolean} [isOfTenant] the list is of one tenant, the default one if none is shown
+ * @property {boolean} [isOfOneTenant] an operator who is restricted to tenants reads one at a time
+ * @property {boolean} [isOfServer] the list does not depend on the tenant
+ * @property {boolean} [isNewestFirst] new rows come at the top, and are counted
+ * @property {(row: any, page: any) => any} [actions] the menu of a row
+ * @property {(page: any) => any} [tools] buttons of the page
+ * @property {any} [create] the component that creates an object, beside the list at `?new=yes`
+ * @property {{text: any, command?: string, tools?: (page: any) => any}} none what is shown without rows
+ */
+
+/** @param {{page: any, resource: Resource, pane: any, hasPane: boolean}} of `pane` is the object that is open; `hasPane`: objects open beside the list */
+export function ResourcePage({ page, resource, pane, hasPane }) {
+  const { filters = [] } = resource;
+  const query = Object.fromEntries(filters.map(({ name }) => [name, page.query.get(name) ?? '']));
+  const chosen = page.key === null || page.query.has('from') ? chosenRange(page.query) : null;
+  const tenant = tenantOf(page, resource, query);
+  // The value can exist in each tenant of the operator.
+  const ambiguous = page.me.tenants?.length > 1 && !shownTenant(page.query) && resource.single?.find((name) => query[name]);
+  const parameters = ambiguous ? null : { ...query, ...resource.fixed, range: '', from: startOf(query.range), ...chosen, tenant };
+  // A hidden filter is another list, such as that of closed connections.
+  const isFiltered = filters.some(({ name, isHidden }) => query[name] && !isHidden) || chosen !== null;
+  const list = useRows(page, resource, parameters, JSON.stringify([query, chosen, tenant, ambiguous]));
+  const isFull = page.query.has('full') || page.query.has('edit');
+  const isNew = page.key === null && page.query.has('new') && resource.create !== undefined;
+  const isOpen = page.key !== null || isNew;
+  const scrolled = useRef(0);
+  // On a small screen the object takes the place of the list, which returns where it was.
+  useLayoutEffect(() => {
+    if (isOpen) return () => scrollTo({ top: scrolled.current });
+    const note = () => { scrolled.current = scrollY; };
+    addEventListener('scroll', note, { passive: true });
+    return () => removeEventListener('scroll', note);
+  }, [isOpen]);
+  const kept = Object.fromEntries([...Object.entries(query), ...Object.entries(chosen ?? {})].filter(([, value]) => value));
+  const link = resource.link && page.me.role !== 'viewer' ? ((one) => resource.link(one) && withQuery(page.url(resource.link(one)), { ...(hasPane && kept), ...objectTenant(one) })) : null;
+  const pathOf = (one) => resource.link?.(one) && page.url(resource.link(one));
+  const tools = resource.tools?.(page);
+  return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}`}>
+    <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>
+      <header class="heading"><div class="titles">${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${Total} of=${list} /></div>
+        <div class="tools"><${Fresh} of=${list} />${page.may(CONTENT) && list.count > 0 && html`<${Export} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
+      <${Views} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} />
+      ${(filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />`}
+      <div class="rows"><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
+        isOpen=${(one) => page.key !== null && pathOf(one) === page.path} follow=${page.key !== null && !isFull && link && ((one) => go(link(one), { isQuiet: true }))} /></div>
+    </section>
+    ${isOpen && html`<${Pane} page=${page} isFull=${isFull} kept=${kept}>${isNew ? html`<${resource.create} page=${page} />` : pane}<//>`}
+  </div>`;
+}
+
+/** The tenant whose rows are listed. Without one, the server searches the default tenant, or the only one of the operator. */
+function tenantOf(page, { isOfTenant, isOfOneTenant, isOfServer, single }, query) {
+  if (isOfServer) return '';
+  const shown = shownTenant(page.query), own = page.me.tenants;
+  if (shown) return shown;
+  if (isOfTenant || (isOfOneTenant && own)) return own?.[0] ?? '';
+  return single?.some((name) => query[name]) ? own?.length === 1 ? own[0] : '' : '*';
+}
+
+/** The tenant of a row in its URL. A list of all tenants stays one. */
+function objectTenant(one) {
+  const shown = shownTenant();
+  return { tenant: one.tenant ?? shown, scope: !shown && one.tenant ? 'all' : '' };
+}
+
+/** The rows as they arrive: the first page, more on demand, and how many are new. */
+function useRows(page, resource, parameters, key) {
+  const latest = useRef(parameters);
+  latest.current = parameters;
+  const url = (more) => withQuery(resource.path, { ...latest.current, ...more });
+  const first = useLoad(async (signal) => (latest.current === null ? { [resource.rows]: [] } : get(url(), signal)), [key, resource.path]);
+  const [state, setState] = useState({ of: null });
+  const [more, setMore] = useState({ isLoading: false, problem: null });
+  useLayoutEffect(() => { if (first.value) setState({ of: first.value, chunks: [first.value[resource.rows]], last: first.value, total: first.value.total, fresh: 0 }); }, [first.value]);
+  const isCurrent = first.value !== undefined && state.of === first.value;
+  const chunks = isCurrent ? state.chunks : [];
+  const last = isCurrent ? state.last : {};
+
+  const loadMore = async () => {
+    setMore({ isLoading: true, problem: null });
+    try {
+      let next = last;
+      for (let request = 1; ; request += 1) {
+        next = await get(url({ after: next.next ?? next.scanned_until }));
+        if (next[resource.rows].length > 0 || !next.scanned_until || request === SEARCHES) break;
+      }
+      setState((old) => (old.of === first.value ? { ...old, chunks: next[resource.rows].length > 0 ? [...old.chunks, next[resource.rows]] : old.chunks, last: next } : old));
+      setMore({ isLoading: false, problem: null });
+    } catch (problem) {
+      setMore({ isLoading: false, problem });
+    }
+  };
+  useEffect(() => {
+    if (!isCurrent || !resource.isNewestFirst) return undefined;
+    const abort = new AbortController();
+    const known = new Set(state.chunks[0].map((one) => one.id));
+    const timer = setInterval(async () => {
+      if (document.hidden) return;
+      try {
+        const now = await get(url(), abort.signal);
+        const fresh = now[resource.rows].filter((one) => !known.has(one.id)).length;
+        setState((old) => (old.of === first.value ? { ...old, total: now.total, fresh, isAll: fresh === now[resource.rows].length && Boolean(now.next) } : old));
+      } catch {
+        // Counted again after a moment.
+      }
+    }, POLL_MS);
+    return () => {
+      clearInterval(timer);
+      abort.abort();
+    };
+  }, [first.value, isCurrent]);
+  return { first, chunks, count: chunks.reduce((sum, one) => sum + one.length, 0), last, total: state.total, fresh: isCurrent ? state.fresh : 0, isMany: state.isAll, isLoading: first.isLoading || more.isLoading, more, loadMore, isCurrent };
+}
+
+/** How many rows there are, as far as the server knows. */
+function Total({ of: { total, isCurrent } }) {
+  if (!isCurrent || !total || total.value === 0) return null;
+  return html`<span class="total" role="status">${total.exact ? number(total.value) : `${number(total.value)}+`}</span>`;
+}
+
+/** Shows the rows that arrived since. */
+function Fresh({ of: { fresh, isMany, first } }) {
+  if (!fresh) return null;
+  return html`<button type="button" class="fresh" onClick=${() => {
+    first.reload();
+    scrollTo({ top: 0 });
+  }}><${Icon} name="up" /> ${number(fresh)}${isMany ? '+' : ''} new</button>`;
+}
+
+function Export({ resource, parameters }) {
+  const [problem, setProblem] = useState(null);
+  const name = resource.path.split('/').at(-1);
+  const save = async (close, kind, type) => {
+    setProblem(null);
+    try {
+      await download(withQuery(resource.path, parameters), type, `${name}.${kind}`);
+      close();
+    } catch (failed) {
+      setProblem(failed);
+    }
+  };
+  return html`<${Popup} buttonClass="quiet" label="Export" title="Export these rows" button=${html`<${Icon} name="download" />`}>${(close) => html`<div class="options">
+    <${Option} choose=${() => save(close, 'csv', 'text/csv')}>As CSV<//><${Option} choose=${() => save(close, 'ndjson', 'application/x-ndjson')}>As NDJSON, a JSON object a line<//>
+    ${problem && html`<p class="error" role="alert">${problem.message}</p>`}</div>`}<//>`;
+}
+
+function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen, follow }) {
+  const { first, chunks, last, more } = list;
+  return html`<${Loaded} of=${first} skeleton=${html`<${Skeleton} rows="9" />`}>${() => {
+    if (!list.isCurrent) return null;
+    if (ambiguous) return html`<${Empty} icon="tenants" text=${`Choose the tenant of the ${resource.filters.find(({ name }) => name === ambiguous).label.toLowerCase()} in the menu: it can exist in each of yours.`} />`;
+    const none = typeof resource.none === 'function' ? resource.none(page) : resource.none;
+    if (list.count === 0 && !last.scanned_until) return isFiltered ? html`<${NoMatch} page=${page} resource=${resource} query=${query} />` : html`<${Empty} icon=${page.icon} text=${none.text} command=${none.command}>${none.tools?.(page)}<//>`;
+    return html`${list.count > 0 && html`<${Rows} label=${page.title} columns=${columnsOf(resource, page)} chunks=${chunks} link=${link} actions=${resource.actions && ((one) => resource.actions(one, page))} isOpen=${isOpen} follow=${follow} />`}
+      <p class="muted foot" role="status">${note(list)}</p>
+      ${more.problem && html`<${Failure} problem=${more.problem} retry=${list.loadMore} />`}
+      ${(last.next || last.scanned_until) && html`<button type="button" disabled=${more.isLoading} onClick=${list.loadMore}>${last.next ? 'Load more' : 'Search further'}</button>`}
+      ${resource.note && html`<p class="muted foot">${resource.note}</p>`}`;
+  }}<//>`;
+}
+
+/** The tenant is a column only while all tenants are listed. */
+const columnsOf = (resource, page) => (typeof resource.columns === 'function' ? resource.columns(page) : resource.columns).filter((one) => one && !(one.name === 'Tenant' && shownTenant(page.query)));
+
+function note({ count: shown, last, total }) {
+  if (last.scanned_until) return `${shown === 0 ? 'No row matches' : 'Few rows match'} these filters so far${searched(last.scanned_until)}.`;
+  if (!last.next || !total || (!total.exact && total.value <= shown + 1)) return '';
+  return `${number(shown)} of ${total.exact ? '' : 'more than '}${number(total.value)}`;
+}
+
+/** How far back a search has reached: UUIDv7 ids begin with a timestamp. */
+function searched(cursor) {
+  const [, high, low] = /^([0-9a-f]{8})-([0-9a-f]{4})-7/.exec(cursor) ?? [];
+  return high ? `: searched back to ${dayTime(parseInt(high + low, 16))}` : '';
+}
+
+function NoMatch({ page, resource, query }) {
+  const used = page.me.tenants === null && !shownTenant(page.query) && resource.single?.find((name) => query[name]);
+  const label = used && resource.filters.find(({ name }) => name === used).label.toLowerCase();
+  const clear = () => setQuery({ from: null, to: null, ...Object.fromEntries((resource.filters ?? []).map(({ name }) => [name, null])) });
+  return html`<${Empty} icon="search" text=${`Nothing matches these filters.${label ? ` The ${label} was searched without a tenant: if it has one, choose it in the menu.` : ''}`}><button type="button" onClick=${clear}>Clear the filters</button><//>`;
+}
+
+/** The object that is open, beside the list or alone. */
+function Pane({ page, isFull, kept, children }) {
+  const place = useRef(null);
+  const close = () => (page.query.has('new') ? go : goBack)(withQuery(page.url(page.list), { ...kept, tenant: shownTenant() }));
+  useEffect(() => {
+    place.current.scrollTop = 0;
+    // The keys go on in a list that is still beside it.
+    if (!document.activeElement?.closest('.row')?.checkVisibility()) place.current.focus();
+  }, [page.path, page.query.has('new')]);
+  return html`<section class="pane" data-path=${page.path} ref=${place} tabIndex="-1" aria-label="Opened"><div class="pane-bar">
+    <button type="button" class="quiet" aria-label=${`Close, back to ${page.title}`} title="Close (Esc)" onClick=${close}><${Icon} name="back" /> <span class="pane-back">${page.title}</span></button>
+    <button type="button" class="quiet expand" aria-pressed=${String(isFull)} aria-label="Use the whole page" title="Use the whole page" onClick=${() => setQuery({ full: isFull ? null : 'yes' }, { isQuiet: true })}><${Icon} name="expand" /></button></div>${children}</section>`;
+}
+

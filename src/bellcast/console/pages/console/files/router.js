@@ -1,0 +1,72 @@
+/**
+ * The URL of the console as a signal, and navigation.
+ */
+import { signal } from './html.js';
+import { refresh } from './load.js';
+import { ROOT } from './server.js';
+
+export const BASE = `${ROOT}/console`;
+
+/** The URL that is shown. */
+export const here = signal(new URL(location.href));
+/** How the URL was reached: `focus` is false for a change within the page. `from` is the path before a step in the history. */
+export let arrival = { focus: false, from: null };
+
+const show = (next) => {
+  arrival = next;
+  // A link to the page that is shown reads it again.
+  if (location.href === here.value.href && next.focus) refresh();
+  here.value = new URL(location.href);
+};
+
+/** A URL with the time zone of the current one. */
+function inZone(target) {
+  const url = new URL(target, location.href);
+  const tz = here.value.searchParams.get('tz');
+  if (tz) url.searchParams.set('tz', tz);
+  return url;
+}
+
+/** Show a URL of the console. `isQuiet` replaces the current one and leaves the focus where it is. */
+export function go(target, { isQuiet = false } = {}) {
+  if (isQuiet) history.replaceState(history.state, '', inZone(target));
+  else history.pushState({ isWithin: true }, '', inZone(target));
+  show({ focus: !isQuiet, from: null });
+}
+
+/** Show the current page with other query parameters; null removes one. */
+export function setQuery(changes, options) {
+  const url = new URL(here.value);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === null || value === '') url.searchParams.delete(name);
+    else url.searchParams.set(name, value);
+  }
+  go(url, options);
+}
+
+/** The path within the console. */
+export const localPath = (url = here.value) => url.pathname.slice(BASE.length) || '/';
+
+/** The tenant whose rows are shown, or an empty string for all. A list of all tenants keeps `scope=all` while one of its objects is open. */
+export function shownTenant(query = here.value.searchParams) {
+  const tenant = query.get('scope') === 'all' ? '' : query.get('tenant') ?? '';
+  return tenant === '*' ? '' : tenant;
+}
+
+/** Go back to where an object was opened, or to the URL of its list. */
+export function goBack(list) {
+  if (history.state?.isWithin) history.back();
+  else go(list);
+}
+
+addEventListener('popstate', () => show({ focus: true, from: here.value.pathname }));
+
+document.addEventListener('click', (event) => {
+  const link = event.target.closest?.('a[href]');
+  if (!link || event.defaultPrevented || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  const url = new URL(link.href);
+  if (url.origin !== location.origin || !url.pathname.startsWith(`${BASE}/`) || link.getAttribute('href').startsWith('#') || link.target || link.download) return;
+  event.preventDefault();
+  link.closest('dialog')?.close();
+  go(url);
+});

@@ -1,0 +1,34 @@
+/**
+ * The signed-in operator, and what the console remembers in this browser.
+ */
+import { signal } from './html.js';
+
+/** The operator, or null. */
+export const me = signal(null);
+
+const THEME = 'bellcast-theme';
+export const THEMES = ['system', 'light', 'dark'];
+export const theme = signal(localStorage.getItem(THEME) ?? 'system');
+
+export function setTheme(name) {
+  theme.value = name;
+  localStorage.setItem(THEME, name);
+  applyTheme();
+}
+
+/** Colours follow the system unless a theme was chosen. */
+export function applyTheme() {
+  if (theme.value === 'system') delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme.value;
+}
+
+/** Values that this operator stored in this browser, such as saved views. */
+export function remembered(name, initial) {
+  try {
+    return JSON.parse(localStorage.getItem(`bellcast-${me.value.name}-${name}`)) ?? initial;
+  } catch {
+    return initial;
+  }
+}
+
+export const remember = (name, value) => localStorage.setItem(`bellcast-${me.value.name}-${name}`, JSON.stringify(value));

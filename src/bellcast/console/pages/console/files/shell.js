@@ -1,0 +1,171 @@
+/**
+ * The frame of all pages: the menu with its counts, the tenant that is shown, and the operator's own menu.
+ */
+import { html, signal, useEffect, useRef } from './html.js';
+import { number, zone } from './format.js';
+import { openLoads, refresh } from './load.js';
+import { Icon, Popup } from './parts.js';
+import { PAGES, pageOf } from './pages.js';
+import { refusalOf } from './roles.js';
+import { BASE, here, localPath, setQuery, shownTenant } from './router.js';
+import { ROOT, get, withQuery } from './server.js';
+import { THEMES, me, setTheme, theme } from './session.js';
+
+/** The counts of the menu are read again after this time. */
+const COUNTS_MS = 30_000;
+const DAY_MS = 86_400_000;
+/** Tenants in the switcher: as many as one response can contain. */
+const MAX_TENANTS = 200;
+
+/** Whether the menu of a small screen is open. */
+export const isMenuOpen = signal(false);
+const counts = signal({});
+
+/** The pages that the operator may open. */
+export const ownPages = () => PAGES.filter((one) => refusalOf(one, me.value) === null);
+
+/** The URL of a page for the tenant that is shown. */
+export const pageUrl = (path) => withQuery(`${BASE}${path}`, { tenant: shownTenant(), tz: zone.value && 'utc' });
+
+export function Brand() {
+  return html`<a class="brand" href=${pageUrl('/')}><img src=${`${ROOT}/favicon.svg`} width="20" height="20" alt="" />Bellcast</a>`;
+}
+
+export function Shell({ openPalette, openKeys, signOut, children }) {
+  const menu = useRef(null);
+  const isOpen = isMenuOpen.value;
+  useCounts();
+  const toggle = () => {
+    isMenuOpen.value = !isOpen;
+    if (!isOpen) setTimeout(() => (menu.current.querySelector('[aria-current]') ?? menu.current.querySelector('a')).focus());
+  };
+  const skip = (event) => {
+    event.preventDefault();
+    document.getElementById('main').focus();
+  };
+  return html`<div class=${isOpen ? 'frame open' : 'frame'}>
+    <a class="skip" href="#main" onClick=${skip}>Skip to the page</a>
+    <header class="bar"><button type="button" class="menu" aria-label="Menu" aria-expanded=${String(isOpen)} aria-controls="side" onClick=${toggle}><${Icon} name=${isOpen ? 'close' : 'menu'} /></button><${Brand} />
+      <button type="button" class="search" aria-label="Go to…" onClick=${openPalette}><${Icon} name="search" /></button></header>
+    <aside id="side" class="side">
+      <div class="side-top"><${Brand} /><button type="button" class="quiet refresh" aria-label="Refresh" title="Refresh (r)" aria-keyshortcuts="r" onClick=${refresh}><${Icon} name="refresh" /></button></div>
+      <${TenantSwitcher} />
+      <button type="button" class="search" aria-keyshortcuts="Control+K" onClick=${openPalette}><${Icon} name="search" /><span>Go to…</span><kbd>Ctrl K</kbd></button>
+      <${Menu} place=${menu} />
+      <${OwnMenu} openKeys=${openKeys} signOut=${signOut} />
+    </aside>
+    <main id="main" tabIndex="-1" aria-busy=${openLoads.value > 0 ? 'true' : null}>${children}</main>
+  </div>`;
+}
+
+function Menu({ place }) {
+  const shown = pageOf(localPath());
+  useEffect(() => place.current.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest' }), [shown]);
+  const pages = ownPages().filter((one) => !one.isPersonal);
+  const groups = [...new Set(pages.map((one) => one.group))];
+  return html`<nav id="menu" ref=${place} aria-label="Pages">${groups.map((group) => html`<div key=${group ?? ''} role="group" aria-label=${group ?? 'Start'}>
+    ${group && html`<span class="group" aria-hidden="true">${group}</span>`}
+    ${pages.filter((one) => one.group === group).map((one) => html`<a key=${one.path} href=${pageUrl(one.path)} aria-current=${one === shown ? 'page' : null}><${Icon} name=${one.icon} /><span class="title">${one.title}</span>${counts.value[one.path] > 0
+    && html`<span class=${`count${one.path === '/failures' ? ' bad' : ''}`} aria-hidden="true">${short(counts.value[one.path])}</span>`}</a>`)}
+  </div>`)}</nav>`;
+}
+
+const short = (value) => (value < 1000 ? String(value) : `${number(Math.floor(value / 1000))}k`);
+
+/** Keep the counts of failures of a day and of open connections current while the page is visible. */
+function useCounts() {
+  const tenant = shownTenant() || me.value.tenants?.[0] || '*';
+  useEffect(() => {
+    const abort = new AbortController();
+    const total = async (path, query) => {
+      try {
+        return (await get(withQuery(path, { tenant, limit: 1, ...query }), abort.signal)).total?.value ?? 0;
+      } catch {
+        return 0;
+      }
+    };
+    const read = async () => {
+      if (document.hidden) return;
+      const [failures, connections] = await Promise.all([
+        total('/v1/failures', { from: new Date(Date.now() - DAY_MS).toISOString() }), total('/v1/connections'),
+      ]);
+      if (!abort.signal.aborted) counts.value = { '/failures': failures, '/connections': connections };
+    };
+    read();
+    const timer = setInterval(read, COUNTS_MS);
+    return () => {
+      clearInterval(timer);
+      abort.abort();
+    };
+  }, [tenant]);
+}
+
+/** Choose the tenant of all pages. */
+function TenantSwitcher() {
+  const tenants = useRef(null);
+  const shown = shownTenant();
+  const label = shown || (me.value.tenants?.length === 1 ? me.value.tenants[0] : 'All tenants');
+  const choose = (close, key) => {
+    close();
+    // An object belongs to one tenant, so its list is shown instead.
+    const page = pageOf(localPath());
+    const url = new URL(here.value);
+    if (page && localPath() !== page.path) url.pathname = `${BASE}${page.path}`;
+    history.replaceState(history.state, '', url);
+    setQuery({ tenant: key, scope: null });
+  };
+  return html`<${Popup} isStart hasText buttonClass="tenant" class="tenants" label="Whose rows are shown" button=${html`<span class="avatar tone-0" aria-hidden="true"><${Icon} name="tenants" /></span><span class="name"><span class="hidden">Tenant: </span>${label}</span><${Icon} name="chevron" />`}>
+    ${(close) => html`<${TenantList} known=${tenants} shown=${shown} choose=${(key) => choose(close, key)} />`}<//>`;
+}
+
+function TenantList({ known, shown, choose }) {
+  const found = useRef(signal(known.current ?? me.value.tenants ?? [])).current;
+  const text = useRef(signal('')).current;
+  useEffect(() => {
+    const abort = new AbortController();
+    const read = async () => {
+      try {
+        const { tenants } = await get(withQuery('/v1/tenants', { limit: MAX_TENANTS, prefix: text.value }), abort.signal);
+        found.value = tenants.map((one) => one.key);
+        if (!text.value) known.current = found.value;
+      } catch {
+        // The tenants that are known remain.
+      }
+    };
+    if (!me.value.tenants) read();
+    return () => abort.abort();
+  }, [text.value]);
+  const typed = text.value.trim();
+  const keys = found.value.filter((key) => key.startsWith(typed));
+  return html`<form onSubmit=${(event) => {
+    event.preventDefault();
+    if (typed) choose(keys[0] ?? typed);
+  }}><input aria-label="Find a tenant" placeholder="Find a tenant" autocomplete="off" value=${text.value} onInput=${(event) => { text.value = event.currentTarget.value; }} /></form>
+    <div class="options">${!typed && html`<${Option} isChosen=${shown === ''} choose=${() => choose('')}>All tenants<//>`}
+    ${keys.map((key) => html`<${Option} key=${key} isChosen=${key === shown} choose=${() => choose(key)}>${key}<//>`)}
+    ${typed && keys.length === 0 && html`<p class="muted">No tenant begins with this.</p>`}</div>`;
+}
+
+/** One of several values to choose from. */
+export const Option = ({ isChosen, choose, icon, children }) => html`<button type="button" class="option" aria-current=${isChosen ? 'true' : null} onClick=${choose}>${icon && html`<${Icon} name=${icon} />`}<span>${children}</span>${isChosen && html`<${Icon} name="check" />`}</button>`;
+
+function OwnMenu({ openKeys, signOut }) {
+  const isUtc = zone.value === 'UTC';
+  const isCurrent = localPath() === '/account';
+  return html`<${Popup} isStart hasText buttonClass="own" class="own-menu" label=${`${me.value.name}, ${me.value.role}`} button=${html`<span class="avatar tone-7" aria-hidden="true"><${Icon} name="account" /></span><span class="name">${me.value.name}</span><span class="muted">${me.value.role}</span>`}>
+    ${(close) => html`<div class="options">
+      <a class="option" href=${pageUrl('/account')} aria-current=${isCurrent ? 'page' : null} onClick=${close}><${Icon} name="account" /><span>Account</span></a>
+      <${Option} icon="schedules" choose=${() => {
+        close();
+        setQuery({ tz: isUtc ? null : 'utc' }, { isQuiet: true });
+      }}>${isUtc ? 'Show local times' : 'Show times in UTC'}<//>
+      <${Option} icon="keys" choose=${() => {
+        close();
+        openKeys();
+      }}>Keyboard shortcuts<//>
+      <div class="themes" role="group" aria-label="Theme">${THEMES.map((one) => html`<button key=${one} type="button" aria-pressed=${String(theme.value === one)} onClick=${() => setTheme(one)}>${one[0].toUpperCase() + one.slice(1)}</button>`)}</div>
+      <${Option} icon="back" choose=${() => {
+        close();
+        signOut();
+      }}>Sign out<//></div>`}<//>`;
+}

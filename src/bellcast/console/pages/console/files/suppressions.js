@@ -1,0 +1,34 @@
+/**
+ * Suppressions: addresses that get nothing more, because they bounced or someone asked, and how to free them.
+ */
+import { html } from './html.js';
+import { go, shownTenant } from './router.js';
+import { refresh } from './load.js';
+import { Confirm, Field, Form, Heading, Icon } from './parts.js';
+import { BUILDERS } from './roles.js';
+import { path, request, withQuery } from './server.js';
+
+const CHANNELS = ['email', 'sms', 'push', 'chat'];
+const newButton = (page) => page.may(BUILDERS) && html`<a class="button" href=${withQuery(page.url('/suppressions'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> Suppress an address</a>`;
+const free = async (one) => {
+  await request('DELETE', withQuery(path`/v1/suppressions/${one.channel}/${one.address}`, { tenant: one.tenant }));
+  refresh();
+};
+
+export const suppressions = {
+  path: '/v1/suppressions', rows: 'suppressions', tools: newButton, create: NewSuppression,
+  columns: [
+    { name: 'Channel', kind: 'type', of: (one) => one.channel, width: '5rem' }, { name: 'Address', kind: 'title', of: (one) => one.address }, { name: 'Reason', of: (one) => one.reason, width: '10rem' },
+    { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Since', kind: 'time', of: (one) => one.created_at },
+  ],
+  actions: (one, page) => page.may(BUILDERS) && html`<${Confirm} label=${`Free ${one.address}`} word="Free this address" act=${() => free(one)} />`,
+  none: { text: 'No address is suppressed. Addresses that bounce appear here: nothing more is sent to them until you free them.', command: 'bellcast suppression put email gone@example.com' },
+};
+
+function NewSuppression({ page }) {
+  return html`<${Heading} title="Suppress an address" /><p class="muted">Nothing more is sent to it, and waiting messages are suppressed.</p><${Form} button="Suppress" send=${async ({ channel, address, reason }) => {
+    await request('PUT', withQuery(path`/v1/suppressions/${channel}/${address.trim()}`, { tenant: shownTenant() }), { reason: reason.trim() || 'manual' });
+    refresh();
+    go(withQuery(page.url('/suppressions'), { tenant: shownTenant() }));
+  }}><${Field} label="Channel" name="channel" options=${CHANNELS} /><${Field} label="Address" name="address" required autocomplete="off" /><${Field} label="Reason" name="reason" maxlength="200" placeholder="manual" autocomplete="off" /><//>`;
+}

@@ -1,0 +1,63 @@
+/**
+ * Webhooks: which fail, and one with its events, its secret and its deliveries.
+ */
+import { html, useState } from './html.js';
+import { go, shownTenant } from './router.js';
+import { apiPath, listUrl } from './definition.js';
+import { Loaded, refresh, useLoad } from './load.js';
+import { Card, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Time } from './parts.js';
+import { BUILDERS } from './roles.js';
+import { get, path, request, withQuery } from './server.js';
+
+const KIND = { path: '/webhooks' };
+const HOUR_MS = 3_600_000;
+const stateOf = (one) => (!one.active ? 'paused' : one.failing_since ? 'failed' : 'active');
+const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/webhooks'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> New webhook</a>`;
+
+export const webhooks = {
+  path: '/v1/webhooks', rows: 'webhooks', link: (one) => path`/webhooks/${one.id}`, tools: newButton, create: NewWebhook, isOfOneTenant: true,
+  columns: [
+    { name: 'State', kind: 'state', of: stateOf }, { name: 'URL', kind: 'title', of: (one) => one.url, text: (one) => one.last_error }, { name: 'Events', of: (one) => one.events.join(', '), width: '14rem' },
+    { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all' : one.tenant), width: '6rem' }, { name: 'Fails since', kind: 'time', of: (one) => one.failing_since }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
+  ],
+  none: { text: 'No webhook exists. A webhook tells one of your servers what happened: messages that bounced, notifications that were read.', command: 'bellcast webhook create https://app.example.com/hooks', tools: newButton },
+};
+
+/** The secret of a webhook, which is shown once. */
+const Secret = ({ of }) => html`<div class="notice" aria-live="polite"><p>Copy the secret that signs its requests now: it is not shown again.</p><${Id} of=${of.secret} /></div>`;
+
+function NewWebhook({ page }) {
+  const [made, setMade] = useState(null);
+  if (made) return html`<${Heading} title="Webhook created" /><${Secret} of=${made} /><p><a href=${withQuery(page.url(path`/webhooks/${made.id}`), { tenant: made.tenant })}>Open the webhook</a></p>`;
+  return html`<${Heading} title="New webhook" /><${Form} button="Create webhook" send=${async ({ url, events }) => setMade(await request('POST', withQuery('/v1/webhooks', { tenant: shownTenant() }), { url: url.trim(), events: events.split(/[\s,]+/).filter(Boolean) }))}>
+    <${Field} label="URL" name="url" type="url" required placeholder="https://app.example.com/hooks" autocomplete="off" /><${Field} label="Events" name="events" required placeholder="message.failed, message.bounced" autocomplete="off" hint="Separated by commas. See Webhooks in the documentation." /><//>`;
+}
+
+export function Webhook({ page }) {
+  const [secret, setSecret] = useState(null);
+  const one = useLoad((signal) => get(apiPath(page, KIND), signal), [page.path]);
+  const change = async (values) => {
+    await request('PATCH', apiPath(page, KIND), values);
+    refresh();
+  };
+  const remove = async () => {
+    await request('DELETE', apiPath(page, KIND));
+    go(listUrl(page));
+  };
+  return html`<${Loaded} of=${one}>${(value) => html`<${Heading} title=${value.url}>${page.may(BUILDERS) && html`<button type="button" onClick=${() => change({ active: !value.active })}>${value.active ? 'Pause' : 'Resume'}</button>
+      <${Confirm} label="Rotate secret" word="Rotate secret" act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} /><${Confirm} isDanger label="Delete this webhook" word="Delete" act=${remove} />`}<//>
+    ${secret && html`<${Secret} of=${secret} />`}
+    <${Facts} of=${[['Id', html`<${Id} of=${value.id} />`], ['State', html`<${State} of=${stateOf(value)} />`], ['Last error', value.last_error], ['Fails since', value.failing_since && html`<${Moment} at=${value.failing_since} />`], ['Events', value.events.join(', ')], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`]]} />
+    <${Deliveries} page=${page} />`}<//>`;
+}
+
+/** Deliveries that failed for good, and a way to send the events of some hours again. */
+function Deliveries({ page }) {
+  const [result, setResult] = useState('');
+  const failed = useLoad((signal) => get(withQuery('/v1/failures', { webhook: page.key, tenant: page.query.get('tenant'), limit: 5 }), signal), [page.path]);
+  return html`<${Card} title="Failed deliveries"><${Loaded} of=${failed}>${({ failures }) => (failures.length === 0 ? html`<p class="muted">No delivery has failed for good.</p>` : html`<ol class="rows-of">${failures.map((one) => html`<li key=${one.id}>${one.reason}<${Time} at=${one.created_at} /></li>`)}</ol><a href=${withQuery(page.url('/failures'), { webhook: page.key, tenant: page.query.get('tenant') })}>All failures</a>`)}<//>
+    ${page.may(BUILDERS) && html`<${Form} isInline button="Send again" send=${async ({ hours }) => {
+    const { replayed } = await request('POST', apiPath(page, KIND, '/replay'), { since: new Date(Date.now() - hours * HOUR_MS).toISOString() });
+    setResult(`${replayed} events are sent again.`);
+  }}><${Field} label="Events of the last hours" name="hours" type="number" min="1" max="720" defaultValue="24" /><//><p role="status">${result}</p>`}<//>`;
+}
