@@ -6,7 +6,16 @@ from collections.abc import Callable
 import httpx
 import pytest
 from playwright.sync_api import Page, Response, expect
-from tests.browser.console import HOSTILE, PAGES, PASSWORD, Console, check_looks, excess_width, open_own_menu, wait_loaded
+from tests.browser.console import (
+    HOSTILE,
+    PAGES,
+    PASSWORD,
+    Console,
+    check_looks,
+    excess_width,
+    open_own_menu,
+    wait_loaded,
+)
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 
