@@ -126,7 +126,7 @@ class SlowRead:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, documents: Any, method: str) -> None:
         self._read, self.has_begun, self.may_end = getattr(documents, method), asyncio.Event(), asyncio.Event()
-        monkeypatch.setattr(documents, method, self._wait)
+        monkeypatch.setattr(type(documents), method, staticmethod(self._wait))
 
     async def _wait(self, *args: Any) -> Any:
         found = await self._read(*args)
