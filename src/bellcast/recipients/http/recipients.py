@@ -2,37 +2,30 @@
 
 import functools
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, to_builtins
+from msgspec import UNSET, Struct, to_builtins
 
-from bellcast.kernel import times, validation
+from bellcast.kernel import validation
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
-from bellcast.kernel.errors import FieldError, Invalid, NotFound
+from bellcast.kernel.errors import Invalid, NotFound
 from bellcast.kernel.http import list_positions, list_total, request_body, responses, time_range
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
-from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import Moment
 from bellcast.operators import types as operators
 from bellcast.recipients import recipients
 from bellcast.recipients.store.recipients import Recipients
-from bellcast.recipients.types import ChatAddresses, Recipient, RecipientFields
+from bellcast.recipients.types import Recipient, RecipientFields
 from bellcast.rest import audit, context, objects, tenant_pages, tenants, viewers
-from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
 
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
-EMAIL = 320  # RFC 5321: 64 before the @, 255 after it
-PHONE = 50
-ROLES = 100
 # Fields in the audit log. Values that identify a person are omitted.
 AUDITED = ("name", "email", "phone", "chat", "locale", "timezone", "roles", "data", "member_since")
 PERSONAL = frozenset({"name", "email", "phone", "chat", "data"})
@@ -253,44 +246,4 @@ async def revoke(request: ApiRequest) -> ASGIApp:
     return responses.empty()
 
 
-def check_fields(fields: RecipientFields, ctx: ApiContext) -> None:
-    """Raise Invalid with all errors of a recipient's fields."""
-    limits = ctx.limits
-    validation.check(
-        validation.text("name", fields.name, limits.title),
-        validation.text("email", fields.email, EMAIL),
-        validation.text("phone", fields.phone, PHONE),
-        _chat(fields.chat, limits),
-        validation.locale("locale", fields.locale),
-        validation.timezone("timezone", fields.timezone),
-        _member_since(fields.member_since),
-        _roles(fields.roles, limits),
-        validation.data("data", fields.data, limits.data) if fields.data is not UNSET else iter(()),
-        validation.tenant("tenant", fields.tenant, limits) if isinstance(fields.tenant, str) else iter(()),
-    )
-
-
-def _member_since(since: Any) -> validation.FieldErrors:
-    if isinstance(since, datetime) and not times.is_storable(since):
-        yield FieldError("member_since", validation.OUT_OF_CALENDAR)
-
-
-def _chat(chat: ChatAddresses | UnsetType | None, limits: Limits) -> validation.FieldErrors:
-    """Return the errors of chat addresses. Unusable addresses are accepted, too long ones are not."""
-    for name in ChatAddresses.__struct_fields__ if isinstance(chat, ChatAddresses) else ():
-        address = getattr(chat, name)
-        if isinstance(address, str):
-            yield from validation.text(f"chat.{name}", address, limits.url)
-
-
-def _roles(roles: Any, limits: Limits) -> validation.FieldErrors:
-    if roles is UNSET:
-        return
-    if len(roles) > ROLES:
-        yield FieldError("roles", f"must have at most {ROLES} roles, got {len(roles)}")
-        return
-    for number, role in enumerate(roles):
-        yield from validation.role(f"roles.{number}", role, limits)
-
-
-FIELDS = request_body.Shape(RecipientFields, check_fields)
+FIELDS = request_body.Shape(RecipientFields)
