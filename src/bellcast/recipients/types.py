@@ -92,8 +92,8 @@ class RecipientFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     tenant: Annotated[str | UnsetType | None, TENANT] = UNSET
 
 
-# Fields of a record that a write sets; roles are separate.
-RECORD_FIELDS = ("name", "email", "phone", "chat", "locale", "timezone", "data", "member_since")
+# Fields of a record, which are columns of its table; roles are subscriptions too.
+RECORD_FIELDS = tuple(name for name in RecipientFields.__struct_fields__ if name not in ("roles", "tenant"))
 
 
 def merge(before: Recipient, fields: RecipientFields, *, replace: bool) -> Recipient:

@@ -19,16 +19,16 @@ from bellcast.kernel.times import Moment
 from bellcast.operators import types as operators
 from bellcast.recipients import recipients
 from bellcast.recipients.store.recipients import Recipients
-from bellcast.recipients.types import Recipient, RecipientFields
+from bellcast.recipients.types import RECORD_FIELDS, Recipient, RecipientFields
 from bellcast.rest import audit, context, objects, tenant_pages, tenants, viewers
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
 
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
-# Fields in the audit log. Values that identify a person are omitted.
-AUDITED = ("name", "email", "phone", "chat", "locale", "timezone", "roles", "data", "member_since")
-PERSONAL = frozenset({"name", "email", "phone", "chat", "data"})
+# Fields in the audit log. Values that may identify a person are omitted.
+AUDITED = ("roles", *RECORD_FIELDS)
+IMPERSONAL = frozenset({"locale", "timezone", "roles", "member_since"})
 
 
 class PageQuery(TenantQuery, frozen=True, kw_only=True):
@@ -199,7 +199,7 @@ async def _put(request: ApiRequest, *, replace: bool) -> tuple[Recipient, bool]:
         # An empty value counts as none.
         old = to_builtins(getattr(before, field, None)) or None
         new = to_builtins(getattr(after, field)) or None
-        if field not in PERSONAL:
+        if field in IMPERSONAL:
             audit.note_change(request, field, old, new)
         elif old != new:
             audit.note_change(request, field, None, "changed")

@@ -1,6 +1,6 @@
 """Recipients: their fields, roles and sessions, and their erasure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -55,7 +55,10 @@ class Recipients(StoreTable):
         inbox, is_new = yield from ensure.ensure_recipient(tenant, key, now)
         ((*row,),) = yield Statement("recipient_find", {"tenant": tenant, "key": key})
         before = recipient(tuple(row))
-        yield Statement("recipient_write", {**merged_fields(before, fields, replace=replace), "inbox": inbox})
+        after = merge(before, fields, replace=replace)
+        record = {name: getattr(after, name) for name in RECORD_FIELDS}
+        encoded = {name: encode(record[name]) for name, encode in ENCODED.items()}
+        yield Statement("recipient_write", record | encoded | {"inbox": inbox})
         events: list[Event] = []
         roles = () if replace and fields.roles is UNSET else fields.roles
         if roles is not UNSET:
@@ -198,36 +201,29 @@ def _profile(row: Row) -> Profile:
 
 
 def recipient(row: Row) -> Recipient:
-    """Create a recipient from tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread,
-    unseen, member_since."""
-    tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread, unseen, member_since = row
+    """Create a recipient from the columns `recipient_columns`."""
+    tenant, key, roles, created_at, unread, unseen, *record = row
+    fields = dict(zip(RECORD_FIELDS, record, strict=True))
     return Recipient(
         key=key,
         tenant=tenant or None,
-        name=name,
-        email=email,
-        phone=phone,
-        chat=chat_addresses(chat),
-        locale=locale,
-        timezone=timezone,
         roles=columns.texts(roles),
-        data=columns.json_object(data),
-        member_since=times.to_rfc3339_or_null(member_since),
         created_at=times.to_rfc3339(created_at),
         unread=unread,
         unseen=unseen,
+        **fields | {name: decode(fields[name]) for name, decode in DECODED.items()},
     )
-
-
-def merged_fields(before: Recipient, fields: RecipientFields, *, replace: bool) -> dict[str, Any]:
-    """Return the columns of a record after an update; roles are separate."""
-    after = merge(before, fields, replace=replace)
-    record = {name: getattr(after, name) for name in RECORD_FIELDS}
-    since = record["member_since"]
-    record["member_since"] = None if since is None else times.milliseconds(since)
-    return {**record, "chat": columns.to_json_or_null(record["chat"]), "data": columns.to_json(record["data"])}
 
 
 def chat_addresses(column: str | None) -> ChatAddresses:
     """Decode the column `chat`."""
     return NO_CHAT if column is None else _chat.decode(column)
+
+
+# Fields of a record that are not stored as they are.
+DECODED = {"chat": chat_addresses, "data": columns.json_object, "member_since": times.to_rfc3339_or_null}
+ENCODED: dict[str, Callable[[Any], Any]] = {
+    "chat": columns.to_json_or_null,
+    "data": columns.to_json,
+    "member_since": lambda since: None if since is None else times.milliseconds(since),
+}

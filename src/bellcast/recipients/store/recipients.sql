@@ -21,9 +21,13 @@ ON CONFLICT (tenant, key) DO NOTHING
 -- The number of a recipient's inbox, and the time before which its sessions are refused.
 SELECT id, revoked_before FROM recipients WHERE tenant = :tenant AND key = :key
 
+-- columns: recipient_record
+-- The fields of a record that its writes set.
+bellcast.recipients.types:RECORD_FIELDS
+
 -- fragment: recipient_columns
--- The columns of a recipient's record.
-tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread, unseen, member_since
+-- The columns of a recipient.
+tenant, key, roles, created_at, unread, unseen, {{recipient_record}}
 
 -- name: recipient_find
 -- A recipient's record.
@@ -64,9 +68,7 @@ SELECT count(*) FROM (
 
 -- name: recipient_write
 -- Write a recipient's record.
-UPDATE recipients SET name = :name, email = :email, phone = :phone, chat = :chat, locale = :locale,
-  timezone = :timezone, data = :data, member_since = :member_since
-WHERE id = :inbox
+UPDATE recipients SET {{recipient_record_values}} WHERE id = :inbox
 
 -- name: recipient_named
 -- Set the name from a session.
