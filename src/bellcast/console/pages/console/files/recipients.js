@@ -18,8 +18,11 @@ export const recipients = {
   filters: [{ name: 'search', label: 'Key begins with', isSearch: true }, CREATED],
   views: [['New this week', { range: '7d' }]],
   columns: [
-    { name: 'Recipient', kind: 'title', of: (one) => one.key, text: (one) => one.name }, { name: 'E-mail', of: (one) => one.email, width: '14rem' },
-    { name: 'Unread', kind: 'number', of: (one) => number(one.unread), width: '4.5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
+    { name: 'Recipient', kind: 'title', of: (one) => one.key, text: (one) => one.name },
+    { name: 'E-mail', of: (one) => one.email, width: '14rem' },
+    { name: 'Unread', kind: 'number', of: (one) => number(one.unread), width: '4.5rem' },
+    { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
+    { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'There are no recipients yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"' },
 };
