@@ -110,6 +110,17 @@ def test_fragment_is_included_in_statements_of_every_file(tmp_path: Path, monkey
     }
 
 
+def test_columns_are_the_fields_that_a_module_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = "-- columns: word\n-- Fields.\nkeyword:softkwlist\n\n"
+    monkeypatch.setattr("keyword.softkwlist", ["case", "match"])
+    write(
+        tmp_path,
+        monkeypatch,
+        one=f"{columns}-- name: a\n-- A.\nUPDATE a SET {{{{word_values}}}} RETURNING {{{{word}}}}\n",
+    )
+    assert statements.load("sqlite")["a"] == "-- A.\nUPDATE a SET case = :case, match = :match RETURNING case, match"
+
+
 def test_fragment_of_a_dialect_replaces_the_common_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fragments = "-- fragment: f\n-- Common.\n1\n\n-- fragment: f @sqlite\n-- Own.\n2\n"
     write(tmp_path, monkeypatch, one=f"{fragments}\n-- name: a\n-- A.\nSELECT {{{{f}}}}\n")
