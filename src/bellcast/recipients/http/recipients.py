@@ -1,28 +1,26 @@
 """Recipients: their fields, their stored data, and revocation of their sessions."""
 
-import functools
-from collections.abc import Sequence
-
 import msgspec
 from msgspec import UNSET, Struct, to_builtins
+from msgspec.structs import force_setattr, replace
 
 from bellcast.kernel import validation
-from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import Invalid, NotFound
-from bellcast.kernel.http import list_positions, list_total, request_body, responses, time_range
+from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.times import Moment
 from bellcast.operators import types as operators
 from bellcast.recipients import recipients
+from bellcast.recipients.store import recipients as store
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import RECORD_FIELDS, Recipient, RecipientFields
-from bellcast.rest import audit, context, objects, tenant_pages, tenants, viewers
+from bellcast.rest import audit, context, objects, tenants
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.resource import DryRunQuery, Listing, Resource
 from bellcast.rest.tenants import TenantQuery
 
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
@@ -38,12 +36,12 @@ class PageQuery(TenantQuery, frozen=True, kw_only=True):
     after: str | None = None
     before: str | None = None  # alias of the cursor, as in the inbox
 
-    @property
-    def cursor(self) -> str | None:
-        """Start of the page: the `next` of the previous page. Raises Invalid if both names are used."""
-        if self.after is not None and self.before is not None:
-            raise Invalid.of("before", "is another name of `after`: use one of them")
-        return self.after if self.before is None else self.before
+    def __post_init__(self) -> None:
+        """Raises Invalid if both names of the cursor are used."""
+        if self.before is not None:
+            if self.after is not None:
+                raise Invalid.of("before", "is another name of `after`: use one of them")
+            force_setattr(self, "after", self.before)
 
 
 class SearchQuery(PageQuery, frozen=True, kw_only=True):
@@ -73,55 +71,14 @@ def key(request: ApiRequest, name: str = "key") -> str:
     return result
 
 
-@operation(
-    "GET",
-    "/v1/recipients",
-    tag="Recipients",
-    required_scope="read",
-    roles=operators.ROLES,
-    bound_by="list",
-    query=SearchQuery,
-    is_exported=True,
-    response_types={200: RecipientPage},
-)
-async def page(request: ApiRequest) -> ASGIApp:
+RECIPIENTS = Resource("recipients", tag="Recipients")
+
+
+@RECIPIENTS.page(store.LIST, RecipientPage, query=SearchQuery, roles=operators.ROLES)
+async def page(listing: Listing[SearchQuery]) -> ListPage[Recipient]:
     """List recipients by key."""
-    params = request_body.query(request, SearchQuery)
-    db, created = context.of(request).engines.db, time_range.created(params.start, params.end)
-    prefix, limit = params.prefix or params.search or "", params.limit + 1
-    tenant, named = tenant_pages.tenant_of(request, params.tenant), tenant_pages.tenants_of(request, params.tenant)
-    after = list_positions.key(tenant, params.cursor or "")
-    if EVERY_TENANT in named:
-        found = await Recipients(db).page_of_all(after, limit, prefix, created)
-    else:
-        found = await tenant_pages.by_key(named, after, limit, functools.partial(_read, db, prefix, created))
-    shown, has_next = found.rows[: params.limit], len(found.rows) > params.limit
-    # Across all tenants, no index finds keys by prefix: every key would be compared.
-    is_counted = created == ANY_TIME and not (prefix and EVERY_TENANT in named)
-    count = functools.partial(_count, db, named, prefix) if is_counted else None
-    has_more = has_next or found.scanned_until is not None
-    total = await list_total.of_first_page(len(shown), params.cursor, has_next=has_more, count=count)
-    position = functools.partial(list_positions.of_key, is_in_every=tenant == EVERY_TENANT)
-    following = position(shown[-1].tenant or DEFAULT_TENANT, shown[-1].key) if has_next else None
-    scanned = None if found.scanned_until is None else position(*found.scanned_until)
-    return responses.json(viewers.page_for(request, RecipientPage(shown, following, scanned, total)))
-
-
-async def _read(
-    db: Engine, prefix: str, created: CreatedRange, tenant: str, after: str, limit: int
-) -> ListScan[Recipient]:
-    if created == ANY_TIME:
-        return ListScan(await Recipients(db).page(tenant, after, limit, prefix), None)
-    return await Recipients(db).created_page(tenant, after, limit, prefix, created)
-
-
-async def _count(db: Engine, named: Sequence[str], prefix: str, limit: int) -> ListTotal:
-    async def count(tenant: str, limit: int) -> ListTotal:
-        return list_total.up_to(limit, await Recipients(db).count(tenant, prefix, limit + 1))
-
-    if EVERY_TENANT in named:
-        return list_total.up_to(limit, await Recipients(db).count_of_all(limit + 1))
-    return await tenant_pages.sum_of(named, count, limit)
+    prefix = listing.query.prefix or listing.query.search or ""
+    return await Recipients(listing.ctx.engines.db).page(replace(listing.wanted, prefix=prefix))
 
 
 @operation(

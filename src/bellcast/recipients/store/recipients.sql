@@ -33,38 +33,12 @@ tenant, key, roles, created_at, unread, unseen, {{recipient_record}}
 -- A recipient's record.
 SELECT {{recipient_columns}} FROM recipients WHERE tenant = :tenant AND key = :key
 
--- name: recipient_page
--- Records by key, those from :first up to :last that were created in a time range.
-SELECT {{recipient_columns}} FROM recipients
-WHERE tenant = :tenant AND key > :after AND key >= :first AND key < :last AND created_at >= :since AND created_at < :until
-ORDER BY key LIMIT :limit
-
--- name: recipient_scan_end
--- The key after :skipped others, and the next one.
-SELECT key FROM recipients WHERE tenant = :tenant AND key > :after AND key >= :first AND key < :last
-ORDER BY key LIMIT 2 OFFSET :skipped
-
--- name: recipients_of_all
--- Records of all tenants by tenant and key up to one of them, of the keys from :first up to :last, created in a time range.
-SELECT {{recipient_columns}} FROM recipients
-WHERE (tenant, key) > (:after_tenant, :after) AND (tenant, key) <= (:until_tenant, :until)
-  AND key >= :first AND key < :last AND created_at >= :since AND created_at < :until_ms
-ORDER BY tenant, key LIMIT :limit
-
--- name: recipients_of_all_end
--- The tenant and the key after :skipped others.
-SELECT tenant, key FROM recipients WHERE (tenant, key) > (:after_tenant, :after)
-ORDER BY tenant, key LIMIT 1 OFFSET :skipped
-
--- name: recipients_of_all_total
--- Number of records of all tenants, up to :limit.
-SELECT count(*) FROM (SELECT 1 FROM recipients WHERE tenant >= '' LIMIT :limit) AS few
-
--- name: recipient_count
--- Number of records from :first up to :last, up to :limit.
-SELECT count(*) FROM (
-  SELECT 1 FROM recipients WHERE tenant = :tenant AND key >= :first AND key < :last LIMIT :limit
-) AS few
+-- list: recipients
+-- Recipients by key.
+SELECT {{recipient_columns}}
+FROM recipients
+FILTER key >= :first AND key < :last AND created_at >= :since AND created_at < :until
+ORDER BY tenant, key
 
 -- name: recipient_write
 -- Write a recipient's record.
