@@ -81,7 +81,8 @@ class Recipients(StoreTable):
 
     @read
     def get(self, tenant: str, key: str) -> Script[Recipient | None]:
-        return find(tenant, key)
+        found = yield Statement("recipient_find", {"tenant": tenant, "key": key})
+        return recipient(found[0]) if found else None
 
     @write_to_recipient
     def put(
@@ -147,11 +148,6 @@ class Recipients(StoreTable):
             yield Statement(name, params, heavy=True)
         yield Statement("erased_keep", {"digest": ensure.digest(tenant, key), "before": max(now, revoked_before)})
         return (SessionsRevoked(tenant, key, now),)
-
-
-def find(tenant: str, key: str) -> Script[Recipient | None]:
-    found = yield Statement("recipient_find", {"tenant": tenant, "key": key})
-    return recipient(found[0]) if found else None
 
 
 def set_roles(
