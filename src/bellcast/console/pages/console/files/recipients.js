@@ -32,7 +32,12 @@ export function recipient(page) {
   const url = (more = '') => withQuery(path`/v1/recipients/${page.key}` + more, tenant);
   return detail(page, url(), (one) => [
     heading(one.key, actions(page, one, url)),
-    facts([['Tenant', one.tenant], ['Name', one.name], ['E-mail', one.email], ['Phone', one.phone], ['Locale', one.locale], ['Time zone', one.timezone], ['Roles', one.roles.join(', ')], ['Unread', number(one.unread)], ['Unseen', number(one.unseen)], ['Created', moment(one.created_at)]]),
+    facts([
+      ['Tenant', one.tenant], ['Name', one.name],
+      ['E-mail', one.email], ['Phone', one.phone],
+      ['Locale', one.locale], ['Time zone', one.timezone], ['Roles', one.roles.join(', ')],
+      ['Unread', number(one.unread)], ['Unseen', number(one.unseen)], ['Created', moment(one.created_at)],
+    ]),
     h('nav', { class: 'links', 'aria-label': 'About this recipient' },
       [['Live', '/live'], ['Notifications', '/notifications'], ['Messages', '/messages'], ['Workflow runs', '/runs'], ['Connections', '/connections']]
         .map(([name, target]) => h('a', { href: withQuery(page.url(target), { recipient: one.key, ...tenant }) }, name))),
