@@ -100,7 +100,7 @@ async def test_reads_return_own_rows_only(cast: Cast) -> None:
 
 async def test_tenant_lists_contain_own_rows_only(cast: Cast) -> None:
     recipients = cast.app.store.recipients
-    assert [row.key for row in await recipients.page("acme", None, 10)] == ["alice", "bob"]
+    assert [row.key for row in await recipients.after("acme", None, 10)] == ["alice", "bob"]
     assert [row.recipient for row in await cast.app.store.subscriptions.page("acme", "room", None, 10)] == [
         "alice",
         "bob",

@@ -4,9 +4,11 @@ from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bellcast.kernel import times
-from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange
+from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListTotal
+from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.kernel.errors import Forbidden
 from bellcast.live.types.events import SessionsRevoked, SubscriptionEnded
 from bellcast.recipients.types import Recipient, RecipientFields, RecipientOfLink, Subscription
@@ -64,12 +66,18 @@ async def test_records_are_listed_by_key_and_prefix(app: App) -> None:
     for key in ("bob", "alice", "alan", "al%", "älice"):
         await app.open(key)
     await app.open("alien", "acme")
-    page = app.store.recipients.page
-    assert [recipient.key for recipient in await page("", None, 10)] == ["al%", "alan", "alice", "bob", "älice"]
-    assert [recipient.key for recipient in await page("", "alan", 2)] == ["alice", "bob"]
-    assert [recipient.key for recipient in await page("", None, 10, "al")] == ["al%", "alan", "alice"]
-    assert [recipient.key for recipient in await page("", None, 10, "al%")] == ["al%"]
-    assert [recipient.key for recipient in await page("", "alan", 10, "al")] == ["alice"]
+
+    async def keys(after: str = "", limit: int = 10, prefix: str = "") -> list[str]:
+        query = ListQuery(tenants=[""], after=("", after), limit=limit, prefix=prefix)
+        return [recipient.key for recipient in (await app.store.recipients.page(query)).items]
+
+    assert await keys() == ["al%", "alan", "alice", "bob", "älice"]
+    assert await keys("alan", 2) == ["alice", "bob"]
+    assert await keys(prefix="al") == ["al%", "alan", "alice"]
+    assert await keys(prefix="al%") == await keys(prefix="al%", limit=1) == ["al%"]
+    assert await keys("alan", prefix="al") == ["alice"]
+    assert await keys("alice", prefix="al") == await keys("b", prefix="al") == await keys(prefix="\ue000") == []
+    assert [recipient.key for recipient in await app.store.recipients.after("", "alan", 2)] == ["alice", "bob"]
 
 
 async def test_subscription_is_created_once(app: App) -> None:
@@ -289,7 +297,8 @@ async def test_api_keys_are_stored_by_digest_and_revoked_once(app: App) -> None:
 async def test_recipient_keys_may_contain_any_character(app: App, key: str) -> None:
     id = await app.send(key)
     assert [row.id for row in await app.page(key)] == [id]
-    assert [row.key for row in await app.store.recipients.page("", None, 10, key)] == [key]
+    found = await app.store.recipients.page(ListQuery(tenants=[""], prefix=key))
+    assert [row.key for row in found.items] == [key]
 
 
 async def test_topics_and_tenants_are_listed_in_order_with_their_counts(app: App) -> None:
@@ -301,15 +310,16 @@ async def test_topics_and_tenants_are_listed_in_order_with_their_counts(app: App
     assert await app.store.subscriptions.topics("absent", "", "", 2) == []
     found = await app.store.tenants.page("liste", "", 9)
     assert [(one.tenant.key, one.recipients) for one in found] == [("listed", 2)]
-    assert [await app.store.recipients.count("listed", prefix, 9) for prefix in ("", "r1", "x")] == [2, 1, 0]
-    assert await app.store.recipients.count("listed", "", 1) == 1
+    first = ListQuery(tenants=["listed"], limit=1, is_counted=True)
+    totals = [(await app.store.recipients.page(replace(first, prefix=prefix))).total for prefix in ("", "r1", "x")]
+    assert totals == [ListTotal(2, exact=True), ListTotal(1, exact=True), ListTotal(0, exact=True)]
     assert [await app.store.tenants.count(prefix, 9) for prefix in ("liste", "listed.", "x")] == [1, 0, 0]
 
 
 async def test_recipients_and_topics_of_all_tenants_are_listed_in_order(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipients, anytime = app.store.recipients, ANY_TIME
+    recipients = app.store.recipients
     for number, (tenant, key, topic) in enumerate(
         [("", "ann", "news"), ("acme", "ann", "news"), ("acme", "ben", "room.1"), ("zoo", "ann", "room.2")]
     ):
@@ -317,25 +327,29 @@ async def test_recipients_and_topics_of_all_tenants_are_listed_in_order(
         await app.store.subscriptions.subscribe(tenant, topic, key, number)
 
     async def people(after: tuple[str, str] = ("", ""), limit: int = 9, prefix: str = "", since: int = 0) -> Any:
-        found = await recipients.page_of_all(after, limit, prefix, anytime._replace(since=since))
-        return [(one.tenant or "", one.key) for one in found.rows], found.scanned_until
+        created = ANY_TIME._replace(since=since)
+        found = await recipients.page(ListQuery(after=after, limit=limit, prefix=prefix, created=created))
+        return [(one.tenant or "", one.key) for one in found.items], found.scanned_until
 
     assert await people() == ([("", "ann"), ("acme", "ann"), ("acme", "ben"), ("zoo", "ann")], None)
     assert await people(("acme", "ann"), 1) == ([("acme", "ben")], None)
     assert await people(prefix="b") == ([("acme", "ben")], None)
     assert await people(since=3) == ([("zoo", "ann")], None)
-    assert [await recipients.count_of_all(limit) for limit in (9, 2)] == [4, 2]
+    counted = ListQuery(limit=1, is_counted=True)
+    assert (await recipients.page(counted)).total == ListTotal(4, exact=True)
+    assert (await recipients.page(replace(counted, prefix="ann"))).total == ListTotal(2, exact=False)
     topics = [("", "news", 1), ("acme", "news", 1), ("acme", "room.1", 1), ("zoo", "room.2", 1)]
-    assert await app.store.subscriptions.topics_of_all("", ("", ""), 9) == (topics, None)
-    assert await app.store.subscriptions.topics_of_all("", ("acme", "news"), 1) == (topics[2:3], None)
-    assert await app.store.subscriptions.topics_of_all("room.", ("", ""), 9) == (topics[2:], None)
+    assert await app.store.subscriptions.topics_of_all("", ("", ""), 9) == ListPage(topics)
+    assert await app.store.subscriptions.topics_of_all("", ("acme", "news"), 1) == ListPage(topics[2:3])
+    assert await app.store.subscriptions.topics_of_all("room.", ("", ""), 9) == ListPage(topics[2:])
     monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
     monkeypatch.setattr("bellcast.recipients.store.subscriptions.TOPIC_BATCH_ROWS", 2)
     assert await people(prefix="b") == ([], ("acme", "ann"))
     assert await people(("acme", "ann"), prefix="b") == ([("acme", "ben")], ("zoo", "ann"))
     assert await people(("zoo", "ann"), prefix="b") == ([], None)
-    assert await app.store.subscriptions.topics_of_all("room.", ("", ""), 2) == ([], ("acme", "news"))
-    assert await app.store.subscriptions.topics_of_all("room.", ("acme", "news"), 2) == (topics[2:], None)
+    found = await app.store.subscriptions.topics_of_all("room.", ("", ""), 2)
+    assert found == ListPage([], scanned_until=("acme", "news"))
+    assert await app.store.subscriptions.topics_of_all("room.", ("acme", "news"), 2) == ListPage(topics[2:])
 
 
 async def test_recipients_and_tenants_are_listed_by_their_creation(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,12 +360,15 @@ async def test_recipients_and_tenants_are_listed_by_their_creation(app: App, mon
     middle = CreatedRange(noon + 2, noon + 5)
 
     async def pages(after: str = "", limit: int = 9) -> list[tuple[list[str | None], str | None]]:
-        listed = await recipients.created_page("dated", after, limit, "d", middle)
+        start = ("dated", after) if after else None
+        listed = await recipients.page(
+            ListQuery(tenants=["dated"], after=start, limit=limit, prefix="d", created=middle)
+        )
         of_tenants = await app.store.tenants.created_page(
             "dated-", f"dated-{after[1:]}" if after else "", limit, middle
         )
         return [
-            ([one.key for one in listed.rows], listed.scanned_until),
+            ([one.key for one in listed.items], listed.scanned_until and listed.scanned_until[1]),
             ([one.tenant.key for one in of_tenants.rows], of_tenants.scanned_until),
         ]
 
@@ -360,4 +377,5 @@ async def test_recipients_and_tenants_are_listed_by_their_creation(app: App, mon
     monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
     assert await pages() == [([], "d1"), ([], "dated-1")]
     assert await pages("d1") == [(["d2", "d3"], "d3"), (["dated-2", "dated-3"], "dated-3")]
-    assert await pages("d3") == [(["d4"], None), (["dated-4"], None)]
+    assert await pages("d3") == [(["d4"], "d5"), (["dated-4"], None)]
+    assert (await pages("d5"))[0] == ([], None)

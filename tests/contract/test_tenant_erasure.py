@@ -42,7 +42,7 @@ async def test_interrupted_erasure_is_completed_by_its_job(app: App, context: Co
     assert job.kind == erasure.ERASURE_JOB_KIND
     await erasure.continue_erasure(context, app.clock, job)
     assert await app.store.tenants.get("acme") is None
-    assert await app.store.recipients.count("acme", "", RECIPIENTS) == 0
+    assert await app.store.recipients.after("acme", None, 1) == []
     assert await app.titles("other", tenant="globex") == ["Hello"]
     await app.send("alice", "New", tenant="acme")
     await erasure.continue_erasure(context, app.clock, job)  # as after a crash before its outcome was saved

@@ -96,6 +96,7 @@ PARSERS: dict[str, Callable[[str], str]] = {
     "ruby": lambda text: run("ruby", "-c", source=FIELD.sub("", text)),
     "go": lambda text: run("gofmt", "-e", source=text),
     "caddyfile": lambda text: run("caddy", "adapt", "--adapter", "caddyfile", "--config", "/dev/stdin", source=text),
+    "diff": lambda text: run("git", "apply", "--numstat", source=text),
     "text": lambda _: "",
     "java": lambda _: "",  # the compiler would need the app's libraries
 }

@@ -98,12 +98,12 @@ async def test_erasure_removes_live_events_that_are_published_during_it(
     async with app(tmp_path) as (server, client):
         await client.put("/v1/recipients/alice?tenant=acme", json={})
         store, history = Store(server.context.db), server.context.history
-        table = store.recipients if erase == "delete" else store.tenants
+        table = type(store.recipients if erase == "delete" else store.tenants)
         erased = getattr(table, erase)
 
-        async def publish_and_erase(*args: Any) -> Any:
+        async def publish_and_erase(self: Any, *args: Any) -> Any:
             await publish()
-            return await erased(*args)
+            return await erased(self, *args)
 
         async def publish() -> None:
             for target in ({"recipient": "alice"}, {"topic": "hall"}):

@@ -6,6 +6,7 @@ from datetime import datetime
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel import patterns, times
 from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.lists import ListQuery
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
 
@@ -20,8 +21,8 @@ MAX_COUNTED_MEMBERS = 10_000
 async def first(db: Engine, tenant: str, audience: Audience, limit: int) -> tuple[int | None, Sequence[str]]:
     """Return the number of members, None above MAX_COUNTED_MEMBERS, and the first keys."""
     if _is_everyone(audience):
-        number = await Recipients(db).count(tenant, "", MAX_COUNTED_MEMBERS + 1)
-        keys = [key for key, _ in await _page(db, tenant, audience, None, limit)]
+        found = await Recipients(db).page(ListQuery(tenants=[tenant], limit=limit, is_counted=True))
+        number, keys = found.total.value if found.total else 0, [one.key for one in found.items]
     else:
         keys = [key for key, _ in await _page(db, tenant, audience, None, MAX_COUNTED_MEMBERS + 1)]
         number = len(keys)
@@ -51,7 +52,7 @@ async def _page(
 ) -> list[tuple[str, datetime]]:
     """Return keys with the times at which they joined."""
     if _is_everyone(audience):
-        return [(one.key, one.created_at) for one in await Recipients(db).page(tenant, after, limit)]
+        return [(one.key, one.created_at) for one in await Recipients(db).after(tenant, after, limit)]
     topic = audience.topic if audience.role is None else patterns.role_topic(audience.role)
     subscribed = await StoredSubscriptions(db).page(tenant, topic or "", after, limit, seq)
     return [(one.recipient, one.created_at) for one in subscribed]

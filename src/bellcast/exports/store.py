@@ -203,7 +203,7 @@ class Exports(StoreTable):
     async def _each_recipient(self, tenant: str) -> AsyncIterator[tuple[object, AsyncIterator[tuple[str, Any]]]]:
         """Yield the record and the items of each recipient; of those that only other data names, the key as the record."""
         after = None
-        while page := await self._recipients.page(tenant, after, EXPORT_BATCH_ROWS):
+        while page := await self._recipients.after(tenant, after, EXPORT_BATCH_ROWS):
             for recipient in page:
                 yield recipient, self._items(tenant, recipient.key, recipient)
             after = page[-1].key

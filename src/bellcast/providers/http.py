@@ -143,7 +143,7 @@ async def _configured(
     async def read(one: str, key: str, limit: int) -> ListScan[ConfiguredProvider]:
         return ListScan(list(await providers.page(one, key, limit)), None)
 
-    return (await tenant_pages.by_key(bound, after, limit, read)).rows
+    return (await tenant_pages.by_key(bound, after, limit, read)).items
 
 
 @operation(

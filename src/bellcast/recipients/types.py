@@ -6,16 +6,24 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from bellcast.kernel import field_limits, validation
+from bellcast.kernel.errors import FieldError
+from bellcast.kernel.field_limits import DATA, INNER, LOCALE, STORABLE_TIME, TENANT, TIME_ZONE, Limit, Rule
+from bellcast.kernel.limits import Limits
 from bellcast.tenants.types import Tenant
+
+MAX_EMAIL = 320  # RFC 5321: 64 before the @, 255 after it
+MAX_PHONE = 50
+MAX_ROLES = 100
 
 
 class ChatAddresses(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Chat addresses of a recipient: webhook URLs of Slack, Discord and Microsoft Teams, and a Telegram chat id."""
 
-    slack: str | None = None
-    discord: str | None = None
-    teams: str | None = None
-    telegram: str | int | None = None
+    slack: Annotated[str | None, Limit("url")] = None
+    discord: Annotated[str | None, Limit("url")] = None
+    teams: Annotated[str | None, Limit("url")] = None
+    telegram: Annotated[str | int | None, Limit("url")] = None
 
 
 class Recipient(Struct, frozen=True, kw_only=True):
@@ -54,23 +62,38 @@ class Profile(Struct, frozen=True, kw_only=True):
     preferences: bytes | None = None
 
 
+def _roles(field: str, roles: Any, limits: Limits) -> validation.FieldErrors:
+    if roles is UNSET:
+        return
+    if len(roles) > MAX_ROLES:
+        yield FieldError(field, f"must have at most {MAX_ROLES} roles, got {len(roles)}")
+        return
+    for number, role in enumerate(roles):
+        yield from validation.role(f"{field}.{number}", role, limits)
+
+
+def _roles_schema(limits: Limits) -> field_limits.Schema:
+    role = field_limits.text(limits.topic - len("role."), field_limits.TOPIC_PATTERN)
+    return field_limits.list_of(MAX_ROLES, role)
+
+
 class RecipientFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fields of a recipient that the app can set. Absent fields do not change (PATCH) or are cleared (PUT)."""
 
-    name: str | UnsetType | None = UNSET
-    email: str | UnsetType | None = UNSET
-    phone: str | UnsetType | None = UNSET
-    chat: ChatAddresses | UnsetType | None = UNSET
-    locale: str | UnsetType | None = UNSET
-    timezone: str | UnsetType | None = UNSET
-    roles: list[str] | UnsetType = UNSET
-    data: dict[str, Any] | UnsetType = UNSET
-    member_since: Annotated[datetime, Meta(tz=True)] | UnsetType | None = UNSET
-    tenant: str | UnsetType | None = UNSET
+    name: Annotated[str | UnsetType | None, Limit("title")] = UNSET
+    email: Annotated[str | UnsetType | None, Limit(MAX_EMAIL)] = UNSET
+    phone: Annotated[str | UnsetType | None, Limit(MAX_PHONE)] = UNSET
+    chat: Annotated[ChatAddresses | UnsetType | None, INNER] = UNSET
+    locale: Annotated[str | UnsetType | None, LOCALE] = UNSET
+    timezone: Annotated[str | UnsetType | None, TIME_ZONE] = UNSET
+    roles: Annotated[list[str] | UnsetType, Rule(_roles, _roles_schema)] = UNSET
+    data: Annotated[dict[str, Any] | UnsetType, DATA] = UNSET
+    member_since: Annotated[Annotated[datetime, Meta(tz=True)] | UnsetType | None, STORABLE_TIME] = UNSET
+    tenant: Annotated[str | UnsetType | None, TENANT] = UNSET
 
 
-# Fields of a record that a write sets; roles are separate.
-RECORD_FIELDS = ("name", "email", "phone", "chat", "locale", "timezone", "data", "member_since")
+# Fields of a record, which are columns of its table; roles are subscriptions too.
+RECORD_FIELDS = tuple(name for name in RecipientFields.__struct_fields__ if name not in ("roles", "tenant"))
 
 
 def merge(before: Recipient, fields: RecipientFields, *, replace: bool) -> Recipient:

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from bellcast.kernel.db import list_scan
-from bellcast.kernel.db.list_scan import KeyScan, ListScan, ListTotal
+from bellcast.kernel.db.list_scan import ListScan, ListTotal
+from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.http import list_total
 from bellcast.kernel.http.request_body import ApiRequest
@@ -35,7 +36,7 @@ def tenants_of(request: ApiRequest, named: str | None) -> Sequence[str]:
 
 async def by_key(
     named: Iterable[str], after: tuple[str, str], limit: int, read: Callable[[str, str, int], Awaitable[ListScan[T]]]
-) -> KeyScan[T]:
+) -> ListPage[T]:
     """Read pages of several tenants in sequence, by tenant and key, starting after `after`. `read` takes the tenant,
     the key to start after, and a limit."""
     rows: list[T] = []
@@ -43,10 +44,10 @@ async def by_key(
         found = await read(tenant, after[1] if tenant == after[0] else "", limit - len(rows))
         rows += found.rows
         if found.scanned_until is not None:
-            return KeyScan(rows, (tenant, found.scanned_until))
+            return ListPage(rows, scanned_until=(tenant, found.scanned_until))
         if len(rows) >= limit:
             break
-    return KeyScan(rows, None)
+    return ListPage(rows)
 
 
 async def total(

@@ -221,7 +221,7 @@ class _Schemas:
         for one in {one for type in types for one in _structs(type)}:
             properties = self.components.get(one.__name__, {}).get("properties", {})
             for field, limit in field_limits.of(one).items():
-                properties[field] = schema_limits.restrict(properties[field], schema_limits.text(limit.within(limits)))
+                properties[field] = schema_limits.restrict(properties[field], limit.schema(limits))
         for name, fields in schema_limits.fields(limits).items():
             properties = self.components[name]["properties"]
             for field, bound in fields.items():
@@ -308,7 +308,7 @@ def _always_complete(served: Sequence[Route]) -> set[str]:
 
 def _structs(type: Any) -> Iterator[Any]:
     """Yield the struct types within a type."""
-    if hasattr(type, "__struct_config__") and not isinstance(type, field_limits.Limit):
+    if hasattr(type, "__struct_config__"):
         yield type
         for field in msgspec.structs.fields(type):
             yield from _structs(field.type)

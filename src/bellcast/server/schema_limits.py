@@ -1,16 +1,18 @@
 """Constraints of fields beyond their types, for the OpenAPI document. The rules themselves are in
 `model.validation`."""
 
-from typing import Any
-
 from bellcast.auth.http import PATTERNS
 from bellcast.auth.tokens import MAX_TTL_SECONDS
 from bellcast.channels.provider_rate import MIN_RATE
 from bellcast.channels.types import EXTERNAL_CHANNELS
 from bellcast.inbox.types.drafts import ACTION_KEY, MAX_ACTIONS, MAX_TEMPLATE_KEY
 from bellcast.inbox.types.notifications import GENERAL
-from bellcast.kernel import local_times, times, validation
+from bellcast.kernel import local_times, times
 from bellcast.kernel.brokers.history_rules import EVENT_ID
+from bellcast.kernel.field_limits import KEY_PATTERN as KEY
+from bellcast.kernel.field_limits import PLAIN, Schema, list_of, text
+from bellcast.kernel.field_limits import TENANT_PATTERN as TENANT
+from bellcast.kernel.field_limits import TOPIC_PATTERN as TOPIC
 from bellcast.kernel.http import list_positions
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import DURATION
@@ -22,25 +24,17 @@ from bellcast.operators.passwords import MAX_LENGTH, MIN_LENGTH
 from bellcast.preferences.http import preferences
 from bellcast.preferences.types import CHANNELS
 from bellcast.providers import http as providers
-from bellcast.recipients.http.recipients import EMAIL, PHONE, ROLES
-from bellcast.recipients.types import ChatAddresses
 from bellcast.rest import tenants
 from bellcast.rest.objects import MAX_KEY
 from bellcast.templates.http import templates
 from bellcast.webhooks import http as webhooks
 
-Schema = dict[str, Any]
-
-KEY = r"^[^\x00-\x1f\x7f-\x9f]+$"
 OBJECT_KEY = r"^[A-Za-z0-9_.-]+$"
-TENANT = r"^(?!\*$)[^\x00-\x1f\x7f-\x9f]+$"
 # In a query an empty value is the default tenant. Lists accept `*`, which is every tenant.
 TENANT_OR_DEFAULT = r"^(?!\*$)[^\x00-\x1f\x7f-\x9f]*$"
 ANY_TENANT = r"^[^\x00-\x1f\x7f-\x9f]*$"
 ID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-TOPIC = r"^[A-Za-z0-9_=@,.;-]+$"
 PATTERN = r"^[A-Za-z0-9_=@,.;*-]+$"
-PLAIN = r"^[^\x00]*$"
 # Filters compare any text, or each text of a list.
 ANY_TEXT = {"pattern": PLAIN, "items": {"pattern": PLAIN}}
 NOT_BLANK = r"^[^\x00]*[^\x00\s][^\x00]*$"
@@ -121,20 +115,8 @@ def _sends(limits: Limits) -> dict[str, dict[str, Schema]]:
 
 
 def _recipients(limits: Limits) -> dict[str, dict[str, Schema]]:
-    key, tenant, link = _key(limits), text(limits.key, TENANT), text(limits.url)
-    recipient = {
-        "name": text(limits.title),
-        "email": text(EMAIL),
-        "phone": text(PHONE),
-        "locale": text(validation.MAX_LABEL, f"^({validation.LOCALE.pattern})?$"),
-        "timezone": {"format": "time-zone"},
-        "roles": list_of(ROLES, text(limits.topic - len("role."), TOPIC)),
-        "tenant": tenant,
-    }
+    tenant = text(limits.key, TENANT)
     return {
-        "RecipientFields": recipient,
-        "BulkRecipient": recipient | {"key": key},
-        "ChatAddresses": dict.fromkeys(ChatAddresses.__struct_fields__, link),
         "TenantFields": {"name": text(limits.title)},
         "Selection": {"ids": list_of(limits.ids, {"type": "string"})},
         "SelectionFilter": {"type": text(limits.type), "tag": text(limits.tag)},
@@ -344,16 +326,6 @@ def _one_of(first: Schema, *others: Schema) -> Schema:
         return first | {"else": _one_of(*others)}
     schema: Schema = first["if"]
     return schema | {"properties": schema["properties"] | first["then"]["properties"]}
-
-
-def text(most: int, pattern: str = PLAIN) -> Schema:
-    """Schema of a text with at most `most` characters (0: no limit)."""
-    return {"pattern": pattern} | ({"maxLength": most} if most else {})
-
-
-def list_of(most: int, each: Schema, least: int = 0) -> Schema:
-    """Schema of a list with at most `most` elements (0: no limit)."""
-    return {"items": each, "minItems": least} | ({"maxItems": most} if most else {})
 
 
 def duration(least: float, most: float) -> Schema:

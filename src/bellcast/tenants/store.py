@@ -131,7 +131,7 @@ class Tenants(StoreTable):
         """Erase at most `limit` recipients of a tenant; return their number and the events that close their connections.
         The step that finds no recipients erases the tenant."""
         recipients = Recipients(self._engine)
-        found = await recipients.page(key, None, limit)
+        found = await recipients.after(key, None, limit)
         erased = await asyncio.gather(*(recipients.delete(key, one.key, now) for one in found))
         if not found:
             await self._erase_record(key, now)

@@ -81,8 +81,9 @@ def test_views_and_their_counts_are_read_in_order_from_an_index(
 @pytest.mark.parametrize(
     ("name", "index"),
     [
-        ("recipients_of_all", "INDEX sqlite_autoindex_recipients_1 ((tenant,key)>(?,?)"),
-        ("recipients_of_all_end", "COVERING INDEX sqlite_autoindex_recipients_1 ((tenant,key)>(?,?))"),
+        ("recipients", "INDEX sqlite_autoindex_recipients_1 ((tenant,key)>(?,?) AND (tenant,key)<(?,?))"),
+        ("recipients_last", "COVERING INDEX sqlite_autoindex_recipients_1 ((tenant,key)>(?,?) AND (tenant,key)<(?,?))"),
+        ("recipients_of_tenant", "INDEX sqlite_autoindex_recipients_1 (tenant=? AND key>? AND key<?)"),
         ("topics_of_all", "COVERING INDEX subscriptions_topic ((tenant,topic)>(?,?))"),
         ("failed_messages_of_all", "INDEX messages_failed (state=? AND id>? AND id<?)"),
         ("failed_messages_of_all_total", "INDEX messages_failed (state=? AND id>? AND id<?)"),

@@ -82,19 +82,6 @@ def test_list_stands_for_the_statements_of_its_pages(tmp_path: Path, monkeypatch
     assert len(loaded) == 3 * len(("of all", "of a tenant", "of a lead"))
 
 
-def test_list_by_tenant_compares_a_range_of_keys_only_within_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = "-- list: a\n-- A.\nSELECT tenant, key\nFROM a\nWITHIN key < :last\nORDER BY tenant, key\n"
-    write(tmp_path, monkeypatch, one=text)
-    loaded = statements.load("sqlite")
-    of_all = "(tenant, key) > (:after_tenant, :after_key) AND (tenant, key) <= (:until_tenant, :until_key)"
-    assert f"WHERE {of_all} AND key < :last ORDER BY tenant, key" in loaded["a"]
-    assert f"WHERE {of_all} ORDER BY tenant, key" in loaded["a_last"]
-    of_one = "tenant = :tenant AND key > :after_key AND key <= :until_key AND key < :last"
-    assert f"WHERE {of_one} ORDER BY key LIMIT 1" in loaded["a_of_tenant_last"]
-
-
 def test_duplicate_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, monkeypatch, one="-- name: a\n-- One.\nSELECT 1\n", two="-- name: a\n-- Two.\nSELECT 2\n")
     with pytest.raises(ValueError, match="twice"):
@@ -108,6 +95,17 @@ def test_fragment_is_included_in_statements_of_every_file(tmp_path: Path, monkey
     assert statements.load("sqlite") == {
         "a": "-- A.\nSELECT id FROM a WHERE id <\n  :few AND tenant = :tenant OR id <\n  :few"
     }
+
+
+def test_columns_are_the_fields_that_a_module_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = "-- columns: word\n-- Fields.\nkeyword:softkwlist\n\n"
+    monkeypatch.setattr("keyword.softkwlist", ["case", "match"])
+    write(
+        tmp_path,
+        monkeypatch,
+        one=f"{columns}-- name: a\n-- A.\nUPDATE a SET {{{{word_values}}}} RETURNING {{{{word}}}}\n",
+    )
+    assert statements.load("sqlite")["a"] == "-- A.\nUPDATE a SET case = :case, match = :match RETURNING case, match"
 
 
 def test_fragment_of_a_dialect_replaces_the_common_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,8 +104,7 @@ FROM unnest(
 WHERE m.id = u.id
 
 -- name: digest_members
--- Messages that wait for a recipient's digest which is due, the oldest first, and those that were created while the clock was
--- ahead.
+-- Messages that wait for a digest which is due, the oldest first, and those that were created while the clock was ahead.
 SELECT id FROM messages
 WHERE tenant = :tenant AND recipient = :recipient AND state = 'held' AND reason = 'digest'
 AND (due_at <= :now OR created_at > :now)

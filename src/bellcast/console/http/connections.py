@@ -120,7 +120,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     params = request_body.query(request, ConnectionsQuery)
     wanted, connections, limit = params.wanted, context.of(request).connections, params.limit + 1
     named = _tenants(request, params)
-    before = list_positions.moment(params.cursor) if params.cursor else None
+    before = list_positions.moment(params.after) if params.after else None
     listed = [one for tenant in named for one in await connections.page(tenant, before, limit, wanted)]
     result = listed if len(named) == 1 else sorted(listed, key=lambda one: one.position, reverse=True)[:limit]
     shown = [_item(one) for one in result[: params.limit]]
@@ -131,7 +131,7 @@ async def page(request: ApiRequest) -> ASGIApp:
         return ListTotal(sum(kind.count for kind in kinds), exact=True)
 
     count = count_open if wanted == EVERY_CONNECTION else None
-    total = await list_total.of_first_page(len(shown), params.cursor, has_next=has_next, count=count)
+    total = await list_total.of_first_page(len(shown), params.after, has_next=has_next, count=count)
     following = list_positions.of_moment(*result[params.limit - 1].position) if has_next else None
     listed_page = ConnectionPage(shown, following, total)
     # The reasons are the server's own words.

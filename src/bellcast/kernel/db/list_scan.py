@@ -22,14 +22,6 @@ class CreatedRange(NamedTuple):
 ANY_TIME = CreatedRange(0, 2**62)
 
 
-class KeyScan(NamedTuple, Generic[T]):
-    """A page of rows of several tenants, by tenant and key. If the bound was reached before the page was full,
-    `scanned_until` is the tenant and key of the last examined row."""
-
-    rows: list[T]
-    scanned_until: tuple[str, str] | None
-
-
 class ListTotal(Struct, frozen=True):
     """The total number of items of all pages. Without `exact`, `value` is a lower bound."""
 

@@ -10,14 +10,13 @@ ORDER BY id DESC
 
 Each clause begins a line. ORDER BY names the key, with which the selected columns begin, and its first column says the
 direction of all. LEADS are the columns that indexes of a tenant's rows begin with. WHERE is a condition of every statement,
-and FILTER one of pages, which compare it row by row. WITHIN is a range of keys: in a list of several tenants by tenant, it
-is compared like FILTER.
+and FILTER one of pages, which compare it row by row.
 """
 
 import re
 from collections.abc import Iterator
 
-CLAUSE = re.compile(r"^(SELECT|FROM|WHERE|WITHIN|LEADS|FILTER|ORDER BY) ", re.MULTILINE)
+CLAUSE = re.compile(r"^(SELECT|FROM|WHERE|LEADS|FILTER|ORDER BY) ", re.MULTILINE)
 TENANT = "tenant"
 
 
@@ -41,10 +40,8 @@ def compose(name: str, text: str) -> Iterator[tuple[str, str]]:
             _bound(columns, "<" if direction else ">", "after"),
             _bound(columns, ">=" if direction else "<=", "until"),
         ]
-        is_compared = not scope and TENANT in key
-        within, filters = clauses.get("WITHIN", ""), clauses.get("FILTER", "")
-        examined = _all([clauses.get("WHERE", ""), *owned, *bounds, "" if is_compared else within])
-        shown = _all([examined, within if is_compared else "", filters])
+        examined = _all([clauses.get("WHERE", ""), *owned, *bounds])
+        shown = _all([examined, clauses.get("FILTER", "")])
         order = ", ".join(f"{column}{direction}" for column in columns)
         place = "_of_".join([name, *scope[-1:]])
         source = f"FROM {clauses['FROM']} WHERE"

@@ -24,13 +24,15 @@ MAX_COUNTED_ITEMS = 20_000
 class ListQuery(Struct, frozen=True, kw_only=True):
     """A page of a list: at most `limit` items after the key `after`, created in a time range.
 
-    `tenants` are the owners of its items; None means all tenants. `filters` has values by the names of the list's filters, and
+    `tenants` are the owners of its items; None means all tenants. Only keys that begin with `prefix` are listed: in one tenant
+    they are a range, among all they are compared. `filters` has values by the names of the list's filters, and
     of the parameters of its WHERE.
     With `is_counted`, the first page has a total."""
 
     tenants: Sequence[str] | None = None
     after: RowKey | None = None
     limit: int = 100
+    prefix: str = ""
     created: CreatedRange = ANY_TIME
     filters: Mapping[str, Any] = {}
     is_counted: bool = False
@@ -70,7 +72,7 @@ class KeysetList(Struct, Generic[T], frozen=True):
         shown, has_next, total = found[: query.limit], len(found) > query.limit, None
         if query.is_counted and query.after is None:
             total = ListTotal(len(shown) + has_next, exact=not has_next and end is None)
-            if has_next and not self._set_filters(query):
+            if has_next and not self._set_filters(query, of_all=query.tenants is None):
                 total = yield from self._total(query)
         following = self._key_of(shown[-1]) if has_next else None
         return ListPage([self.convert(row) for row in shown], following, end, total)
@@ -112,7 +114,7 @@ class KeysetList(Struct, Generic[T], frozen=True):
         examined key too."""
         name, params = self._statement(query, tenant, after)
         params["limit"] = limit
-        if not self._set_filters(query) - {self._lead(query, tenant)}:
+        if not self._set_filters(query, of_all=tenant is None) - {self._lead(query, tenant)}:
             return (yield Statement(name, params)), None
         found, last = [], []
         for examined in (FIRST_SCANNED_ROWS, list_scan.MAX_SCANNED_ROWS):
@@ -144,6 +146,11 @@ class KeysetList(Struct, Generic[T], frozen=True):
         """Return the name of a tenant's statement, or of the one of all, and its parameters but the limit."""
         columns, created = self._columns(tenant), query.created
         bounds: dict[str, Any] = {"after": after or ("",) * len(self.key), "until": (AFTER_ALL_KEYS,) * len(self.key)}
+        if query.prefix and tenant is not None:
+            bounds = {
+                "after": (max(bounds["after"][-1], _below(query.prefix)),),
+                "until": (query.prefix + AFTER_ALL_KEYS,),
+            }
         if self.is_newest_first:
             until = None if created.until == ANY_TIME.until else created.until
             range = ids.id_range(after[0] if after else NEWEST, created.since, until)
@@ -154,12 +161,14 @@ class KeysetList(Struct, Generic[T], frozen=True):
             for column, one in zip(columns, key[-len(columns) :], strict=True)
         }
         scope = "" if tenant is None else f"_of_{self._lead(query, tenant) or 'tenant'}"
-        unfiltered = dict.fromkeys((*self.leads, *self.filters))
-        return f"{self.name}{scope}", {**unfiltered, **query.filters, **created._asdict(), **keys, "tenant": tenant}
+        prefixed = {"first": query.prefix, "last": query.prefix + AFTER_ALL_KEYS}
+        filters = {**dict.fromkeys((*self.leads, *self.filters)), **query.filters, **prefixed, **created._asdict()}
+        return f"{self.name}{scope}", {**filters, **keys, "tenant": tenant}
 
-    def _set_filters(self, query: ListQuery) -> set[str | None]:
+    def _set_filters(self, query: ListQuery, *, of_all: bool) -> set[str | None]:
         """Return the names of the filters that have a value; the creation time is one, unless it is part of the key."""
         named = {name for name in (*self.leads, *self.filters) if query.filters.get(name) is not None}
+        named |= {"prefix"} if of_all and query.prefix else set()
         return {*named} if self.is_newest_first or query.created == ANY_TIME else {*named, "created"}
 
     def _lead(self, query: ListQuery, tenant: str | None) -> str | None:
@@ -170,3 +179,9 @@ class KeysetList(Struct, Generic[T], frozen=True):
 
     def _key_of(self, row: Row) -> RowKey:
         return row[: len(self.key)]
+
+
+def _below(prefix: str) -> str:
+    """Return a key below those that begin with the prefix, and above practically all other keys below them."""
+    last = ord(prefix[-1]) - 1
+    return prefix[:-1] + ("\ud7ff" if 0xD800 <= last <= 0xDFFF else chr(last)) + AFTER_ALL_KEYS

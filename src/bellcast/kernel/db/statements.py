@@ -16,15 +16,22 @@ id, tenant, …
 -- One run.
 SELECT {{run_columns}} FROM runs WHERE id = :id
 
+The fields of a type are columns, whose names are in a module: `{{run_fields}}` lists them, `{{run_fields_values}}` sets them.
+
+-- columns: run_fields
+-- The columns that a definition sets.
+bellcast.workflows.types:FIELDS
+
 A list stands for several statements: see `list_statements`.
 """
 
+import importlib
 import re
 from importlib import resources
 
 from bellcast.kernel.db import list_statements
 
-HEAD = re.compile(r"^-- (name|fragment|list): (\w+)(?: @(\w+))?$", re.MULTILINE)
+HEAD = re.compile(r"^-- (name|fragment|columns|list): (\w+)(?: @(\w+))?$", re.MULTILINE)
 # Folders with statements, below the package.
 FOLDERS = (
     "audit",
@@ -67,7 +74,13 @@ def load(dialect: str) -> dict[str, str]:
                 target[kind, name] = text
     texts = found | own
     fragments = {name: body(text) for (kind, name), text in texts.items() if kind == "fragment"}
-    named = _include(fragments, {name: text for (kind, name), text in texts.items() if kind != "fragment"})
+    for name, text in ((name, body(text)) for (kind, name), text in texts.items() if kind == "columns"):
+        module, _, constant = text.partition(":")
+        columns = getattr(importlib.import_module(module), constant)
+        fragments |= {name: ", ".join(columns), f"{name}_values": ", ".join(f"{one} = :{one}" for one in columns)}
+    named = _include(
+        fragments, {name: text for (kind, name), text in texts.items() if kind not in ("fragment", "columns")}
+    )
     lists = [(name, named.pop(name)) for kind, name in texts if kind == "list"]
     return named | {each: one for name, text in lists for each, one in list_statements.compose(name, text)}
 

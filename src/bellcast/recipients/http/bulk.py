@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.inbox.http.bulk import NDJSON
-from bellcast.kernel import validation
 from bellcast.kernel.errors import BellcastError, UnsupportedMediaType
+from bellcast.kernel.field_limits import KEY
 from bellcast.kernel.http import bulk_items, problems, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
@@ -28,7 +28,7 @@ MAX_RECIPIENTS = 10_000
 class BulkRecipient(RecipientFields, frozen=True, kw_only=True):
     """A recipient with its key. Absent fields of a known recipient do not change."""
 
-    key: str
+    key: Annotated[str, KEY]
 
 
 class WrittenRecipient(Struct, frozen=True, omit_defaults=True):
@@ -117,11 +117,6 @@ async def _write(
     return WrittenRecipient(fields.key)
 
 
-def _check(fields: BulkRecipient, ctx: ApiContext) -> None:
-    validation.check(validation.key("key", fields.key, ctx.limits))
-    recipients.check_fields(fields, ctx)
-
-
 def _of_recipient(endpoint: ApiEndpoint) -> ApiEndpoint:
     """Return the operation for a recipient with the key `bulk`, whose path this one hides."""
 
@@ -132,5 +127,5 @@ def _of_recipient(endpoint: ApiEndpoint) -> ApiEndpoint:
     return ApiEndpoint(endpoint.method, PATH, respond, endpoint.operation, is_documented=False)
 
 
-RECIPIENT = request_body.Shape(BulkRecipient, _check, {"key": "x"})
+RECIPIENT = request_body.Shape(BulkRecipient, stand_ins={"key": "x"})
 SAME_PATH = [_of_recipient(one) for one in (recipients.read, recipients.write, recipients.change, recipients.erase)]

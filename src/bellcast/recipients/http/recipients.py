@@ -1,41 +1,32 @@
 """Recipients: their fields, their stored data, and revocation of their sessions."""
 
-import functools
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
-
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, to_builtins
+from msgspec import UNSET, Struct, to_builtins
+from msgspec.structs import force_setattr, replace
 
-from bellcast.kernel import times, validation
-from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
-from bellcast.kernel.errors import FieldError, Invalid, NotFound
-from bellcast.kernel.http import list_positions, list_total, request_body, responses, time_range
+from bellcast.kernel import validation
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.db.lists import ListPage
+from bellcast.kernel.errors import Invalid, NotFound
+from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
-from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import Moment
 from bellcast.operators import types as operators
 from bellcast.recipients import recipients
+from bellcast.recipients.store import recipients as store
 from bellcast.recipients.store.recipients import Recipients
-from bellcast.recipients.types import ChatAddresses, Recipient, RecipientFields
-from bellcast.rest import audit, context, objects, tenant_pages, tenants, viewers
-from bellcast.rest.context import ApiContext
+from bellcast.recipients.types import RECORD_FIELDS, Recipient, RecipientFields
+from bellcast.rest import audit, context, objects, tenants
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.resource import DryRunQuery, Listing, Resource
 from bellcast.rest.tenants import TenantQuery
 
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
-EMAIL = 320  # RFC 5321: 64 before the @, 255 after it
-PHONE = 50
-ROLES = 100
-# Fields in the audit log. Values that identify a person are omitted.
-AUDITED = ("name", "email", "phone", "chat", "locale", "timezone", "roles", "data", "member_since")
-PERSONAL = frozenset({"name", "email", "phone", "chat", "data"})
+# Fields in the audit log. Values that may identify a person are omitted.
+AUDITED = ("roles", *RECORD_FIELDS)
+IMPERSONAL = frozenset({"locale", "timezone", "roles", "member_since"})
 
 
 class PageQuery(TenantQuery, frozen=True, kw_only=True):
@@ -45,12 +36,12 @@ class PageQuery(TenantQuery, frozen=True, kw_only=True):
     after: str | None = None
     before: str | None = None  # alias of the cursor, as in the inbox
 
-    @property
-    def cursor(self) -> str | None:
-        """Start of the page: the `next` of the previous page. Raises Invalid if both names are used."""
-        if self.after is not None and self.before is not None:
-            raise Invalid.of("before", "is another name of `after`: use one of them")
-        return self.after if self.before is None else self.before
+    def __post_init__(self) -> None:
+        """Raises Invalid if both names of the cursor are used."""
+        if self.before is not None:
+            if self.after is not None:
+                raise Invalid.of("before", "is another name of `after`: use one of them")
+            force_setattr(self, "after", self.before)
 
 
 class SearchQuery(PageQuery, frozen=True, kw_only=True):
@@ -80,55 +71,14 @@ def key(request: ApiRequest, name: str = "key") -> str:
     return result
 
 
-@operation(
-    "GET",
-    "/v1/recipients",
-    tag="Recipients",
-    required_scope="read",
-    roles=operators.ROLES,
-    bound_by="list",
-    query=SearchQuery,
-    is_exported=True,
-    response_types={200: RecipientPage},
-)
-async def page(request: ApiRequest) -> ASGIApp:
+RECIPIENTS = Resource("recipients", tag="Recipients")
+
+
+@RECIPIENTS.page(store.LIST, RecipientPage, query=SearchQuery, roles=operators.ROLES)
+async def page(listing: Listing[SearchQuery]) -> ListPage[Recipient]:
     """List recipients by key."""
-    params = request_body.query(request, SearchQuery)
-    db, created = context.of(request).engines.db, time_range.created(params.start, params.end)
-    prefix, limit = params.prefix or params.search or "", params.limit + 1
-    tenant, named = tenant_pages.tenant_of(request, params.tenant), tenant_pages.tenants_of(request, params.tenant)
-    after = list_positions.key(tenant, params.cursor or "")
-    if EVERY_TENANT in named:
-        found = await Recipients(db).page_of_all(after, limit, prefix, created)
-    else:
-        found = await tenant_pages.by_key(named, after, limit, functools.partial(_read, db, prefix, created))
-    shown, has_next = found.rows[: params.limit], len(found.rows) > params.limit
-    # Across all tenants, no index finds keys by prefix: every key would be compared.
-    is_counted = created == ANY_TIME and not (prefix and EVERY_TENANT in named)
-    count = functools.partial(_count, db, named, prefix) if is_counted else None
-    has_more = has_next or found.scanned_until is not None
-    total = await list_total.of_first_page(len(shown), params.cursor, has_next=has_more, count=count)
-    position = functools.partial(list_positions.of_key, is_in_every=tenant == EVERY_TENANT)
-    following = position(shown[-1].tenant or DEFAULT_TENANT, shown[-1].key) if has_next else None
-    scanned = None if found.scanned_until is None else position(*found.scanned_until)
-    return responses.json(viewers.page_for(request, RecipientPage(shown, following, scanned, total)))
-
-
-async def _read(
-    db: Engine, prefix: str, created: CreatedRange, tenant: str, after: str, limit: int
-) -> ListScan[Recipient]:
-    if created == ANY_TIME:
-        return ListScan(await Recipients(db).page(tenant, after, limit, prefix), None)
-    return await Recipients(db).created_page(tenant, after, limit, prefix, created)
-
-
-async def _count(db: Engine, named: Sequence[str], prefix: str, limit: int) -> ListTotal:
-    async def count(tenant: str, limit: int) -> ListTotal:
-        return list_total.up_to(limit, await Recipients(db).count(tenant, prefix, limit + 1))
-
-    if EVERY_TENANT in named:
-        return list_total.up_to(limit, await Recipients(db).count_of_all(limit + 1))
-    return await tenant_pages.sum_of(named, count, limit)
+    prefix = listing.query.prefix or listing.query.search or ""
+    return await Recipients(listing.ctx.engines.db).page(replace(listing.wanted, prefix=prefix))
 
 
 @operation(
@@ -206,7 +156,7 @@ async def _put(request: ApiRequest, *, replace: bool) -> tuple[Recipient, bool]:
         # An empty value counts as none.
         old = to_builtins(getattr(before, field, None)) or None
         new = to_builtins(getattr(after, field)) or None
-        if field not in PERSONAL:
+        if field in IMPERSONAL:
             audit.note_change(request, field, old, new)
         elif old != new:
             audit.note_change(request, field, None, "changed")
@@ -253,44 +203,4 @@ async def revoke(request: ApiRequest) -> ASGIApp:
     return responses.empty()
 
 
-def check_fields(fields: RecipientFields, ctx: ApiContext) -> None:
-    """Raise Invalid with all errors of a recipient's fields."""
-    limits = ctx.limits
-    validation.check(
-        validation.text("name", fields.name, limits.title),
-        validation.text("email", fields.email, EMAIL),
-        validation.text("phone", fields.phone, PHONE),
-        _chat(fields.chat, limits),
-        validation.locale("locale", fields.locale),
-        validation.timezone("timezone", fields.timezone),
-        _member_since(fields.member_since),
-        _roles(fields.roles, limits),
-        validation.data("data", fields.data, limits.data) if fields.data is not UNSET else iter(()),
-        validation.tenant("tenant", fields.tenant, limits) if isinstance(fields.tenant, str) else iter(()),
-    )
-
-
-def _member_since(since: Any) -> validation.FieldErrors:
-    if isinstance(since, datetime) and not times.is_storable(since):
-        yield FieldError("member_since", validation.OUT_OF_CALENDAR)
-
-
-def _chat(chat: ChatAddresses | UnsetType | None, limits: Limits) -> validation.FieldErrors:
-    """Return the errors of chat addresses. Unusable addresses are accepted, too long ones are not."""
-    for name in ChatAddresses.__struct_fields__ if isinstance(chat, ChatAddresses) else ():
-        address = getattr(chat, name)
-        if isinstance(address, str):
-            yield from validation.text(f"chat.{name}", address, limits.url)
-
-
-def _roles(roles: Any, limits: Limits) -> validation.FieldErrors:
-    if roles is UNSET:
-        return
-    if len(roles) > ROLES:
-        yield FieldError("roles", f"must have at most {ROLES} roles, got {len(roles)}")
-        return
-    for number, role in enumerate(roles):
-        yield from validation.role(f"roles.{number}", role, limits)
-
-
-FIELDS = request_body.Shape(RecipientFields, check_fields)
+FIELDS = request_body.Shape(RecipientFields)

@@ -1,16 +1,16 @@
 """Recipients: their fields, roles and sessions, and their erasure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
 from bellcast.kernel import patterns, times
-from bellcast.kernel.db import columns, list_scan, scans
-from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, KeyScan, ListScan
-from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement
-from bellcast.kernel.db.table import StoreTable, read, read_in_background, write_to_recipient
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.lists import KeysetList, ListQuery
+from bellcast.kernel.db.script import Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write_to_recipient
 from bellcast.kernel.events import Event
 from bellcast.live.types.events import SessionsRevoked
 from bellcast.recipients.store import ensure, subscriptions
@@ -19,6 +19,41 @@ from bellcast.recipients.types import RECORD_FIELDS, ChatAddresses, Profile, Rec
 _chat = msgspec.json.Decoder(ChatAddresses)
 NO_CHAT = ChatAddresses()
 
+
+def chat_addresses(column: str | None) -> ChatAddresses:
+    """Decode the column `chat`."""
+    return NO_CHAT if column is None else _chat.decode(column)
+
+
+# Fields of a record that are not stored as they are.
+DECODED: dict[str, Callable[[Any], Any]] = {
+    "chat": chat_addresses,
+    "data": columns.json_object,
+    "member_since": times.to_rfc3339_or_null,
+}
+ENCODED: dict[str, Callable[[Any], Any]] = {
+    "chat": columns.to_json_or_null,
+    "data": columns.to_json,
+    "member_since": lambda since: None if since is None else times.milliseconds(since),
+}
+
+
+def recipient(row: Row) -> Recipient:
+    """Create a recipient from the columns `recipient_columns`."""
+    tenant, key, roles, created_at, unread, unseen, *record = row
+    fields = dict(zip(RECORD_FIELDS, record, strict=True))
+    return Recipient(
+        key=key,
+        tenant=tenant or None,
+        roles=columns.texts(roles),
+        created_at=times.to_rfc3339(created_at),
+        unread=unread,
+        unseen=unseen,
+        **fields | {name: decode(fields[name]) for name, decode in DECODED.items()},
+    )
+
+
+LIST = KeysetList("recipients", ("tenant", "key"), recipient)
 
 ERASED = (
     "erase_notifications",
@@ -42,9 +77,12 @@ ERASED = (
 class Recipients(StoreTable):
     """The records of recipients, which are created on first use."""
 
+    page = pages(LIST)
+
     @read
     def get(self, tenant: str, key: str) -> Script[Recipient | None]:
-        return find(tenant, key)
+        found = yield Statement("recipient_find", {"tenant": tenant, "key": key})
+        return recipient(found[0]) if found else None
 
     @write_to_recipient
     def put(
@@ -55,7 +93,10 @@ class Recipients(StoreTable):
         inbox, is_new = yield from ensure.ensure_recipient(tenant, key, now)
         ((*row,),) = yield Statement("recipient_find", {"tenant": tenant, "key": key})
         before = recipient(tuple(row))
-        yield Statement("recipient_write", {**merged_fields(before, fields, replace=replace), "inbox": inbox})
+        after = merge(before, fields, replace=replace)
+        record = {name: getattr(after, name) for name in RECORD_FIELDS}
+        encoded = {name: encode(record[name]) for name, encode in ENCODED.items()}
+        yield Statement("recipient_write", record | encoded | {"inbox": inbox})
         events: list[Event] = []
         roles = () if replace and fields.roles is UNSET else fields.roles
         if roles is not UNSET:
@@ -64,50 +105,10 @@ class Recipients(StoreTable):
         return recipient(tuple(row)), is_new, tuple(events)
 
     @read
-    def page(self, tenant: str, after: str | None, limit: int, search: str | None = None) -> Script[list[Recipient]]:
-        """Return recipients in the order of keys, after the key `after`; `search` is a prefix of the key."""
-        return page(tenant, after, limit, search)
-
-    @read_in_background
-    def created_page(
-        self, tenant: str, after: str, limit: int, prefix: str, created: CreatedRange
-    ) -> Script[ListScan[Recipient]]:
-        """Like `page`, for recipients created in a time range. Examines at most 20,000 of them."""
-        params = {"tenant": tenant, "after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
-        found, until = yield from scans.by_key("recipient_scan_end", "recipient_page", params, created)
-        return ListScan([recipient(row) for row in found], until)
-
-    @read_in_background
-    def page_of_all(
-        self, after: tuple[str, str], limit: int, prefix: str, created: CreatedRange
-    ) -> Script[KeyScan[Recipient]]:
-        """Return recipients of all tenants by tenant and key, after a tenant and key. Examines at most 20,000 of
-        them."""
-        start = {"after_tenant": after[0], "after": after[1]}
-        end: Sequence[Row] = ()
-        if prefix or created != ANY_TIME:
-            end = yield Statement(
-                "recipients_of_all_end", {**start, "skipped": list_scan.MAX_SCANNED_ROWS - 1}, heavy=True
-            )
-        until = end[0] if end else (AFTER_ALL_KEYS, "")
-        bounds = {"until_tenant": until[0], "until": until[1], "since": created.since, "until_ms": created.until}
-        keys = {"first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
-        found = yield Statement("recipients_of_all", start | bounds | keys, heavy=True)
-        is_cut = bool(end) and len(found) < limit
-        return KeyScan([recipient(row) for row in found], (until[0], until[1]) if is_cut else None)
-
-    @read_in_background
-    def count_of_all(self, limit: int) -> Script[int]:
-        """Count the recipients of all tenants, up to the limit."""
-        ((number,),) = yield Statement("recipients_of_all_total", {"limit": limit}, heavy=True)
-        return int(number)
-
-    @read_in_background
-    def count(self, tenant: str, search: str, limit: int) -> Script[int]:
-        """Return the number of recipients whose keys begin with `search`, at most `limit`."""
-        params = {"tenant": tenant, "first": search, "last": search + AFTER_ALL_KEYS, "limit": limit}
-        ((number,),) = yield Statement("recipient_count", params)
-        return int(number)
+    def after(self, tenant: str, key: str | None, limit: int) -> Script[list[Recipient]]:
+        """Return the recipients of a tenant after a key, by key."""
+        query = ListQuery(tenants=[tenant], after=None if key is None else (tenant, key), limit=limit)
+        return (yield from LIST.page(query)).items
 
     @read
     def profiles(self, tenant: str, keys: Sequence[str]) -> Script[dict[str, Profile]]:
@@ -149,18 +150,6 @@ class Recipients(StoreTable):
         return (SessionsRevoked(tenant, key, now),)
 
 
-def find(tenant: str, key: str) -> Script[Recipient | None]:
-    found = yield Statement("recipient_find", {"tenant": tenant, "key": key})
-    return recipient(found[0]) if found else None
-
-
-def page(tenant: str, after: str | None, limit: int, search: str | None) -> Script[list[Recipient]]:
-    prefix = search or ""
-    params = {"tenant": tenant, "after": after or "", "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
-    found = yield Statement("recipient_page", params | ANY_TIME._asdict())
-    return [recipient(row) for row in found]
-
-
 def set_roles(
     tenant: str, inbox: int, key: str, before: Sequence[str], roles: Sequence[str], now: int
 ) -> Script[list[Event]]:
@@ -195,39 +184,3 @@ def _profile(row: Row) -> Profile:
         data=msgspec.json.decode(data),
         preferences=None if document is None else document.encode(),
     )
-
-
-def recipient(row: Row) -> Recipient:
-    """Create a recipient from tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread,
-    unseen, member_since."""
-    tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread, unseen, member_since = row
-    return Recipient(
-        key=key,
-        tenant=tenant or None,
-        name=name,
-        email=email,
-        phone=phone,
-        chat=chat_addresses(chat),
-        locale=locale,
-        timezone=timezone,
-        roles=columns.texts(roles),
-        data=columns.json_object(data),
-        member_since=times.to_rfc3339_or_null(member_since),
-        created_at=times.to_rfc3339(created_at),
-        unread=unread,
-        unseen=unseen,
-    )
-
-
-def merged_fields(before: Recipient, fields: RecipientFields, *, replace: bool) -> dict[str, Any]:
-    """Return the columns of a record after an update; roles are separate."""
-    after = merge(before, fields, replace=replace)
-    record = {name: getattr(after, name) for name in RECORD_FIELDS}
-    since = record["member_since"]
-    record["member_since"] = None if since is None else times.milliseconds(since)
-    return {**record, "chat": columns.to_json_or_null(record["chat"]), "data": columns.to_json(record["data"])}
-
-
-def chat_addresses(column: str | None) -> ChatAddresses:
-    """Decode the column `chat`."""
-    return NO_CHAT if column is None else _chat.decode(column)

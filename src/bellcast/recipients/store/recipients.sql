@@ -21,52 +21,28 @@ ON CONFLICT (tenant, key) DO NOTHING
 -- The number of a recipient's inbox, and the time before which its sessions are refused.
 SELECT id, revoked_before FROM recipients WHERE tenant = :tenant AND key = :key
 
+-- columns: recipient_record
+-- The fields of a record that its writes set.
+bellcast.recipients.types:RECORD_FIELDS
+
 -- fragment: recipient_columns
--- The columns of a recipient's record.
-tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread, unseen, member_since
+-- The columns of a recipient.
+tenant, key, roles, created_at, unread, unseen, {{recipient_record}}
 
 -- name: recipient_find
 -- A recipient's record.
 SELECT {{recipient_columns}} FROM recipients WHERE tenant = :tenant AND key = :key
 
--- name: recipient_page
--- Records by key, those from :first up to :last that were created in a time range.
-SELECT {{recipient_columns}} FROM recipients
-WHERE tenant = :tenant AND key > :after AND key >= :first AND key < :last AND created_at >= :since AND created_at < :until
-ORDER BY key LIMIT :limit
-
--- name: recipient_scan_end
--- The key after :skipped others, and the next one.
-SELECT key FROM recipients WHERE tenant = :tenant AND key > :after AND key >= :first AND key < :last
-ORDER BY key LIMIT 2 OFFSET :skipped
-
--- name: recipients_of_all
--- Records of all tenants by tenant and key up to one of them, of the keys from :first up to :last, created in a time range.
-SELECT {{recipient_columns}} FROM recipients
-WHERE (tenant, key) > (:after_tenant, :after) AND (tenant, key) <= (:until_tenant, :until)
-  AND key >= :first AND key < :last AND created_at >= :since AND created_at < :until_ms
-ORDER BY tenant, key LIMIT :limit
-
--- name: recipients_of_all_end
--- The tenant and the key after :skipped others.
-SELECT tenant, key FROM recipients WHERE (tenant, key) > (:after_tenant, :after)
-ORDER BY tenant, key LIMIT 1 OFFSET :skipped
-
--- name: recipients_of_all_total
--- Number of records of all tenants, up to :limit.
-SELECT count(*) FROM (SELECT 1 FROM recipients WHERE tenant >= '' LIMIT :limit) AS few
-
--- name: recipient_count
--- Number of records from :first up to :last, up to :limit.
-SELECT count(*) FROM (
-  SELECT 1 FROM recipients WHERE tenant = :tenant AND key >= :first AND key < :last LIMIT :limit
-) AS few
+-- list: recipients
+-- Recipients by key.
+SELECT {{recipient_columns}}
+FROM recipients
+FILTER key >= :first AND key < :last AND created_at >= :since AND created_at < :until
+ORDER BY tenant, key
 
 -- name: recipient_write
 -- Write a recipient's record.
-UPDATE recipients SET name = :name, email = :email, phone = :phone, chat = :chat, locale = :locale,
-  timezone = :timezone, data = :data, member_since = :member_since
-WHERE id = :inbox
+UPDATE recipients SET {{recipient_record_values}} WHERE id = :inbox
 
 -- name: recipient_named
 -- Set the name from a session.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bellcast.inbox.store import announcements
 from bellcast.kernel import times
 from bellcast.kernel.db import columns, list_scan
-from bellcast.kernel.db.list_scan import KeyScan
+from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, read, read_in_background, write
 from bellcast.kernel.events import Event
@@ -75,7 +75,7 @@ class StoredSubscriptions(StoreTable):
         return [(topic, subscribers) for topic, subscribers in (yield Statement("topics_page", params))]
 
     @read_in_background
-    def topics_of_all(self, prefix: str, after: tuple[str, str], limit: int) -> Script[KeyScan[tuple[str, str, int]]]:
+    def topics_of_all(self, prefix: str, after: tuple[str, str], limit: int) -> Script[ListPage[tuple[str, str, int]]]:
         """Return topics of all tenants with subscribers by tenant and name, after a tenant and name, and their numbers
         of subscribers up to 10,000. Examines at most 20,000 topics with the prefix."""
         found: list[tuple[str, str, int]] = []
@@ -86,10 +86,10 @@ class StoredSubscriptions(StoreTable):
             found += [(tenant, topic, count) for tenant, topic, count in batch if count is not None]
             compared += len(batch)
             if len(batch) < size or len(found) >= limit:
-                return KeyScan(found[:limit], None)
+                return ListPage(found[:limit])
             after = (batch[-1][0], batch[-1][1])
             if compared >= list_scan.MAX_SCANNED_ROWS:
-                return KeyScan(found, after)
+                return ListPage(found, scanned_until=after)
 
 
 def _among(tenant: str, key: str, topics: Sequence[str]) -> Script[frozenset[str]]:

@@ -10,7 +10,8 @@ from msgspec import Meta, Struct
 from bellcast.kernel import patterns, times, validation
 from bellcast.kernel.brokers import history_rules as history
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.list_scan import KeyScan, ListScan, ListTotal
+from bellcast.kernel.db.list_scan import ListScan, ListTotal
+from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BadRequest, Invalid, NotFound
 from bellcast.kernel.events import topic_stream
 from bellcast.kernel.http import list_positions, list_total, request_body, responses
@@ -125,8 +126,9 @@ async def all_topics(request: ApiRequest) -> ASGIApp:
     query, ctx = request_body.query(request, TopicsQuery), context.of(request)
     tenant, named = tenant_pages.tenant_of(request, query.tenant), tenant_pages.tenants_of(request, query.tenant)
     after = list_positions.key(tenant, query.after or "")
-    stored, scanned_until = await _stored_topics(ctx.engines.db, named, query, after)
-    subscribers = {(owner, name): count for owner, name, count in stored}
+    stored = await _stored_topics(ctx.engines.db, named, query, after)
+    scanned_until = stored.scanned_until
+    subscribers = {(owner, name): count for owner, name, count in stored.items}
     followed = _followed_topics(ctx.connections, named)
     last = scanned_until or AFTER_ALL
     live = {place for place in followed if after < place <= last and place[1].startswith(query.prefix)}
@@ -152,7 +154,7 @@ async def all_topics(request: ApiRequest) -> ASGIApp:
 
 async def _stored_topics(
     db: Engine, named: Sequence[str], query: TopicsQuery, after: tuple[str, str]
-) -> KeyScan[tuple[str, str, int]]:
+) -> ListPage[tuple[str, str, int]]:
     """Return the topics with subscribers, by tenant and name."""
     limit = query.limit + 1
     if EVERY_TENANT in named:
@@ -231,7 +233,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     params = request_body.query(request, PageQuery)
     db = context.of(request).engines.db
     result = await StoredSubscriptions(db).page(
-        tenants.single_tenant(request), topic(request), params.cursor, params.limit + 1
+        tenants.single_tenant(request), topic(request), params.after, params.limit + 1
     )
     shown = result[: params.limit]
     return responses.json(SubscriptionPage(shown, shown[-1].recipient if len(result) > params.limit else None))

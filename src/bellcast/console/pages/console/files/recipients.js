@@ -18,8 +18,11 @@ export const recipients = {
   filters: [{ name: 'search', label: 'Key begins with', isSearch: true }, CREATED],
   views: [['New this week', { range: '7d' }]],
   columns: [
-    { name: 'Recipient', kind: 'title', of: (one) => one.key, text: (one) => one.name }, { name: 'E-mail', of: (one) => one.email, width: '14rem' },
-    { name: 'Unread', kind: 'number', of: (one) => number(one.unread), width: '4.5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
+    { name: 'Recipient', kind: 'title', of: (one) => one.key, text: (one) => one.name },
+    { name: 'E-mail', of: (one) => one.email, width: '14rem' },
+    { name: 'Unread', kind: 'number', of: (one) => number(one.unread), width: '4.5rem' },
+    { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
+    { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'There are no recipients yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"' },
 };
@@ -29,7 +32,12 @@ export function recipient(page) {
   const url = (more = '') => withQuery(path`/v1/recipients/${page.key}` + more, tenant);
   return detail(page, url(), (one) => [
     heading(one.key, actions(page, one, url)),
-    facts([['Tenant', one.tenant], ['Name', one.name], ['E-mail', one.email], ['Phone', one.phone], ['Locale', one.locale], ['Time zone', one.timezone], ['Roles', one.roles.join(', ')], ['Unread', number(one.unread)], ['Unseen', number(one.unseen)], ['Created', moment(one.created_at)]]),
+    facts([
+      ['Tenant', one.tenant], ['Name', one.name],
+      ['E-mail', one.email], ['Phone', one.phone],
+      ['Locale', one.locale], ['Time zone', one.timezone], ['Roles', one.roles.join(', ')],
+      ['Unread', number(one.unread)], ['Unseen', number(one.unseen)], ['Created', moment(one.created_at)],
+    ]),
     h('nav', { class: 'links', 'aria-label': 'About this recipient' },
       [['Live', '/live'], ['Notifications', '/notifications'], ['Messages', '/messages'], ['Workflow runs', '/runs'], ['Connections', '/connections']]
         .map(([name, target]) => h('a', { href: withQuery(page.url(target), { recipient: one.key, ...tenant }) }, name))),

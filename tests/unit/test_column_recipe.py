@@ -1,0 +1,80 @@
+"""The recipe for a column of recipients in CONTRIBUTING.md, applied to a copy of the package."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from tests import engines
+from tests.servers import ServerProcess
+
+import bellcast
+from bellcast.kernel.db.migrations import load
+
+PACKAGE = Path(bellcast.__file__).parent
+MOST_FILES = 4
+
+
+def recipe() -> str:
+    """Return the changes of the recipe, with the numbers of the next migrations."""
+    page = (PACKAGE.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    found = re.search(r"^\*\*A column of recipients:\*\*.*?^```diff\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    changes = found[1]
+    for engine in ("sqlite", "postgres"):
+        number = max(load(f"bellcast.kernel.db.migrations.{engine}")) + 1
+        changes = changes.replace(f"{engine}/NNNN_", f"{engine}/{number:04}_")
+    return changes
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Path:
+    """Return the folder of a copy of the package to which the recipe was applied."""
+    folder = tmp_path / "changed"
+    shutil.copytree(
+        PACKAGE, folder / "bellcast", ignore=shutil.ignore_patterns("__pycache__"), ignore_dangling_symlinks=True
+    )
+    subprocess.run(
+        ["git", "apply", "--verbose"], input=recipe(), text=True, check=True, cwd=folder / "bellcast",
+        env={**os.environ, "GIT_CEILING_DIRECTORIES": str(folder)},
+    )  # fmt: skip
+    return folder
+
+
+def test_column_of_recipients_is_added_in_four_files(changed: Path) -> None:
+    files = re.findall(r"^\+\+\+ b/(\S+)$", recipe(), re.MULTILINE)
+    assert len(set(files)) == len(files) <= MOST_FILES
+    for name in files:
+        before, after = PACKAGE / name, changed / "bellcast" / name
+        assert not before.exists() or before.read_bytes() != after.read_bytes()
+
+
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgres", marks=pytest.mark.thorough)])
+def test_column_of_recipients_is_written_and_read_by_every_operation(
+    changed: Path, tmp_path: Path, engine: str
+) -> None:
+    environ = {"PYTHONPATH": str(changed), "PYTHONDONTWRITEBYTECODE": "1"}
+    if engine == "postgres":
+        environ["BELLCAST_STORE"] = engines.postgres().create("column_recipe")
+    server = ServerProcess(tmp_path / "data", environ)
+    server.program = [sys.executable, "-m", "bellcast"]
+    with server, httpx.Client(base_url=server.url, headers=server.as_app()) as client:
+        path = "/v1/recipients/alice"
+        assert client.put(path, json={"name": "Alice", "title": "Dr."}).json()["title"] == "Dr."
+        assert client.patch(path, json={"locale": "de"}).json()["title"] == client.get(path).json()["title"] == "Dr."
+        refused = client.patch(path, json={"title": "x" * 101}).json()
+        assert refused["errors"] == [{"field": "title", "message": "must be at most 100 characters, got 101"}]
+        assert client.post("/v1/recipients/bulk", json=[{"key": "bob", "title": "Prof."}]).status_code == 200
+        listed = client.get("/v1/recipients").json()["recipients"]
+        assert [one["title"] for one in listed] == ["Dr.", "Prof."]
+        columns, row, *_ = client.get("/v1/recipients", headers={"accept": "text/csv"}).text.splitlines()
+        assert row.split(",")[columns.split(",").index("title")] == "Dr."
+        assert client.get(f"{path}/export").json()["recipient"]["title"] == "Dr."
+        schemas = client.get("/openapi.json").json()["components"]["schemas"]
+        assert schemas["RecipientFields"]["properties"]["title"]["anyOf"][0]["maxLength"] == 100
+        assert client.put(path, json={}).json()["title"] is None
+        assert "one.title" in client.get("/console/recipients.js").text
