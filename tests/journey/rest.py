@@ -22,7 +22,6 @@ from bellcast.channels.routing import Router
 from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.console.live_feed import LiveFeed
 from bellcast.console.stats import StatsRecorder
-from bellcast.console.types.server_settings import PusherTestRequest
 from bellcast.console.types.stats import StatsPoint
 from bellcast.context import Context
 from bellcast.kernel.brokers.memory import MemoryBroker
@@ -35,7 +34,6 @@ from bellcast.kernel.jobs.destinations import Destinations
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.clients import HttpClients
-from bellcast.kernel.outbound.connection_tests import TestReport
 from bellcast.kernel.outbound.http import HttpxClient
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live.hub.callbacks import HubCallbacks
@@ -43,6 +41,8 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.pusher.apps import PusherAppDirectory
+from bellcast.live.pusher.connection_test import ConnectionTests
+from bellcast.live.pusher.types import PusherConfig
 from bellcast.operators.console_sessions import ConsoleConfig, ConsoleSessions
 from bellcast.operators.oidc import OidcProvider
 from bellcast.operators.oidc_config import OidcConfig
@@ -72,11 +72,6 @@ from tests.store import Store
 
 PROJECT = Project("42", "public-key", "the secret of the project, forty characters")
 HOUR = 3_600_000
-
-
-async def no_test(wanted: PusherTestRequest) -> TestReport:
-    """The API in this process has no public URL."""
-    return TestReport("failed", [])
 
 
 async def no_differences() -> dict[str, str]:
@@ -218,8 +213,36 @@ async def opened(
     providers = ProviderDirectory(
         store, clock, clock, clients, ChannelConfig(), Encryption(b"key"), TokenBuckets(), Destinations(clock)
     )
+    services: dict[type[Any], Any] = {
+        Catalog: catalog,
+        Previews: Previews(store, catalog, ChannelConfig(), PROJECT),
+        Receipts: Receipts(store, providers, clock, webhooks, jobs),
+        Webhooks: webhooks,
+        Failures: Failures(store),
+        ReplayRunner: ReplayRunner(store, clock, ids.new, jobs),
+        StoredSecrets: StoredSecrets(store.documents, clock, Encryption(b"key"), ["key"], ENCRYPTED_FIELDS),
+        WorkflowCatalog: workflow_catalog,
+        Schedules: schedules,
+        ScheduleFiring: ScheduleFiring(lambda: engines, schedules, triggers, catalog.tenant, limits),
+        Sources: sources,
+        CallBackend: handlers or NoBackend(),
+        ChannelConfig: ChannelConfig(),
+        ConsoleSessions: sessions,
+        Passkeys: Passkeys(sessions, store.operators, cipher, clock, ids.new),
+    }
+    if oidc is not None:
+        provider = OidcProvider(oidc, own_network.guarded(), clock)
+        services[OidcSignIn] = OidcSignIn(oidc, provider, sessions, store.operators, cipher, clock)
+    pusher = PusherConfig()
+    services |= {
+        PusherConfig: pusher,
+        PusherAppDirectory: pusher_apps,
+        # the API in this process has no public URL
+        ConnectionTests: ConnectionTests(pusher_apps, pusher, http, clients, clock, lambda: ""),
+    }
     context = ApiContext(
         engines=engines,
+        services=services,
         limits=limits,
         project=PROJECT,
         authenticator=Authenticator(PROJECT, access, limits, keys=store.keys, http=http, clock=clock),
@@ -236,33 +259,13 @@ async def opened(
             no_differences,
             no_objects,
         ),
-        catalog=catalog,
-        previews=Previews(store, catalog, ChannelConfig(), PROJECT),
         url_problem=clients.guard.problem,
         providers=providers,
-        receipts=Receipts(store, providers, clock, webhooks, jobs),
-        webhooks=webhooks,
         queue_age=jobs.queue_age,
-        failures=Failures(store),
-        replays=ReplayRunner(store, clock, ids.new, jobs),
         push_key=lambda: "",
-        secrets=StoredSecrets(store.documents, clock, Encryption(b"key"), ["key"], ENCRYPTED_FIELDS),
-        workflow_catalog=workflow_catalog,
-        schedules=schedules,
-        schedule_firing=ScheduleFiring(lambda: engines, schedules, triggers, catalog.tenant, limits),
-        sources=sources,
-        app=handlers or NoBackend(),
         observed=ClusterFeed(feed, broker, clock, hub.cluster, Tasks().spawn),
-        console=sessions,
-        passkeys=Passkeys(sessions, store.operators, cipher, clock, ids.new),
-        oidc=None
-        if oidc is None
-        else OidcSignIn(
-            oidc, OidcProvider(oidc, own_network.guarded(), clock), sessions, store.operators, cipher, clock
-        ),
         settings=settings,
-        pusher_apps=pusher_apps,
-        test_pusher=no_test,
+        refresh_dialects=pusher_apps.reload,
         stats=StatsRecorder(store.stats, clock, "node", no_numbers, feed.tenants),
     )
     await store.open()

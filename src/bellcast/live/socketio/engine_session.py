@@ -81,6 +81,8 @@ class EngineListener(Protocol):
 class EngineSession:
     """One session. `app_state` belongs to the listener."""
 
+    protocol, dialect = "engineio", "socketio"
+
     __slots__ = (
         "_pong_due",
         "_sessions",
