@@ -206,7 +206,7 @@ async def opened(
     cipher = Encryption(PROJECT.secret.encode())
     sessions = ConsoleSessions(store.operators, clock, ids.new, cipher, console or ConsoleConfig())
     own_network = HttpClients(["127.0.0.1"])
-    targets: dict[str, list[object]] = {name: [getattr(Settings(), name)] for name in GROUPS}
+    targets: dict[str, list[object]] = {name: [Settings().group(name)] for name in GROUPS}
     targets |= {"access": [access], "limits": [limits]}
     settings = DatabaseSettings(store, clock, feed, Settings(), targets, lambda revision: broker.publish())
     pusher_apps = PusherAppDirectory(store, clock, Encryption(b"key"), PROJECT, broker.publish)

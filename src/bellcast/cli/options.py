@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from bellcast.live.dialects import DIALECTS
+
 if TYPE_CHECKING:  # imported late, see the module's docstring
     from bellcast.settings import Settings
     from bellcast.settings.table import Setting
@@ -28,12 +30,11 @@ PANELS = {
     "oidc": "Identity provider of operators",
     "native": "Native dialect",
     "channels": "E-mail and text messages",
-    "pusher": "Pusher Channels",
-    "socketio": "Socket.IO",
+    **{one.name: one.title for one in DIALECTS if one.config},
     "limits": "Limits",
 }
 # Groups whose options are accepted but not listed in the help: `bellcast config` and the reference list them.
-HIDDEN_GROUPS = {"limits", "oidc", "pusher", "socketio"}
+HIDDEN_GROUPS = {"limits", "oidc", *(one.name for one in DIALECTS if one.config)}
 METAVARS = {
     "non_negative_int": "NUMBER",
     "positive_int": "NUMBER",

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
+from bellcast.kernel.setting_values import Parser
+
 if TYPE_CHECKING:  # settings and commands read the plugins without the live edge
     from bellcast.auth.authenticator import Authenticator
     from bellcast.calls import CallBackend
@@ -111,6 +113,11 @@ class DialectPlugin(Struct, frozen=True, kw_only=True):
     name: str  # also of its protocol and of its settings
     wiring: str  # the module of its `wire`
     http: str | None = None  # the module of its `API`
+    title: str = ""  # of its settings in the help
+    config: type[Any] | None = None  # its settings with their defaults
+    settings: Mapping[str, tuple[Parser, str]] = {}  # parser and description by name
+    is_editable: bool = False  # operators change the settings while the server runs
+    owner_only: tuple[str, ...] = ()  # of these, the settings that only owners change
     encrypted_fields: dict[str, tuple[str, ...]] = {}  # of its documents, by their kind
 
     def wire(self, live: LiveContext) -> WiredDialect:

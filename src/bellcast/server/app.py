@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import itertools
+import resource
 from collections.abc import AsyncIterator, Mapping
-from copy import copy
+from copy import deepcopy
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ from bellcast.operators.passkeys import Passkeys
 from bellcast.replays.failures import Failures
 from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
-from bellcast.server import adapters, connection_limit, database_polling, health, mounted
+from bellcast.server import adapters, database_polling, health, mounted
 from bellcast.server import api_app as api
 from bellcast.server.clock import TestClock
 from bellcast.server.database_settings import GROUPS, DatabaseSettings
@@ -91,6 +92,9 @@ FEED_PATH = "/v1/feed"
 # Docker Compose kills, also if the store or the broker does not respond.
 STOP_SECONDS = 7.0
 
+# Open files reserved for the store, the broker, requests of the app, and new connections until they are rejected.
+RESERVED_FILES = 256
+
 # Events that servers exchange. All others are for connections.
 SERVER_EVENTS: frozenset[type] = frozenset(
     {RateUsage, SettingsChanged, SurveyRequest, SurveyReply, CloseRequest, FeedWatches, FeedBatch}
@@ -112,7 +116,7 @@ class App:
         workflows: Workflows | None = None,
     ) -> None:
         # Copies, because settings in the database change them; the defaults and other apps must not change.
-        settings = replace(settings, **{name: copy(getattr(settings, name)) for name in GROUPS})
+        settings = deepcopy(settings)
         self.settings = settings
         self._defined = workflows = workflows or Workflows()
         self.project = project
@@ -182,7 +186,7 @@ class App:
     def _wire_changes(self, unchanged: Settings) -> None:
         """Create what operators change while the server runs: the settings in the database."""
         settings, engines = self.settings, self._engines
-        targets: dict[str, list[object]] = {name: [getattr(settings, name)] for name in GROUPS}
+        targets: dict[str, list[object]] = {name: [settings.group(name)] for name in GROUPS}
         targets["channels"].append(engines.channel_config)
         self._database_settings = DatabaseSettings(
             self.db,
@@ -201,7 +205,7 @@ class App:
             self.project,
             LiveConfig(
                 limits=settings.limits,
-                default_connections=connection_limit.default_connections(),
+                default_connections=default_connections(),
                 heartbeat=settings.native.heartbeat,
                 access=settings.access,
             ),
@@ -528,6 +532,13 @@ class App:
         await self.hub.cluster.announce_shutdown()
 
 
+def default_connections() -> int:
+    """Return the connection limit if none is configured; 0 if the number of open files is unlimited. Without a limit, a
+    server without free descriptors would close new connections without an error, and then lose its database."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 if files == resource.RLIM_INFINITY else max(files - RESERVED_FILES, files // 2)
+
+
 def _unchanged(settings: Settings, handlers: calls.Handlers | None) -> Settings:
     """Return a copy of the settings that changes in the database do not affect. Handlers in Python lock the handler
     URL, and each of the two names of the access log setting locks the other."""
@@ -537,7 +548,7 @@ def _unchanged(settings: Settings, handlers: calls.Handlers | None) -> Settings:
     for name, other in itertools.permutations(("BELLCAST_ACCESS_LOG", "BELLCAST_LOG_REQUESTS")):
         if name in settings.sources:
             sources.setdefault(other, settings.sources[name])
-    return replace(settings, sources=sources, **{name: copy(getattr(settings, name)) for name in GROUPS})
+    return replace(deepcopy(settings), sources=sources)
 
 
 def create_app(

@@ -93,7 +93,7 @@ class LiveEdge:
             hub=self.hub,
             survey=self.survey,
             config=config,
-            settings={"pusher": settings.pusher, "socketio": settings.socketio},
+            settings=settings.dialects,
             project=project,
             authenticator=authenticator,
             admission=Admission(context, self.hub, config, authenticator),

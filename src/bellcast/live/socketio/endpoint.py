@@ -14,7 +14,7 @@ from bellcast.calls import CONNECT, CallBackend
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.live.admission import Admission
-from bellcast.live.config import LiveConfig, SocketIOConfig
+from bellcast.live.config import LiveConfig
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request, responses, socket_handoff
 from bellcast.live.http.asgi import AsgiTransport
@@ -28,6 +28,7 @@ from bellcast.live.socketio.engineio_websocket import EngineWebSocket
 from bellcast.live.socketio.long_polling import PollingTransport
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.engineio import EngineError
+from bellcast.live.socketio.types import SocketIOConfig
 
 log = structlog.get_logger(__name__)
 
