@@ -15,7 +15,6 @@ from bellcast import __version__
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 from bellcast.kernel import errors
-from bellcast.live.dialects import DIALECTS
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.kernel.identities import Project
@@ -49,8 +48,7 @@ TestClockOption = Annotated[
 ]
 # Passed by the supervisor to its workers.
 AsWorker = Annotated[str | None, typer.Option("--as-worker", hidden=True)]
-DIALECT_GROUPS = [one.name for one in DIALECTS if one.config]
-GROUPS = ("server", "store", "access", "oidc", "native", "channels", *DIALECT_GROUPS, "limits")
+GROUPS = ("server", "store", "access", "oidc", "native", "channels", options.DIALECT_GROUPS, "limits")
 
 app = typer.Typer()
 
