@@ -214,25 +214,25 @@ async def opened(
         store, clock, clock, clients, ChannelConfig(), Encryption(b"key"), TokenBuckets(), Destinations(clock)
     )
     services: dict[type[Any], Any] = {
-        Catalog: catalog,
-        Previews: Previews(store, catalog, ChannelConfig(), PROJECT),
-        Receipts: Receipts(store, providers, clock, webhooks, jobs),
-        Webhooks: webhooks,
-        Failures: Failures(store),
-        ReplayRunner: ReplayRunner(store, clock, ids.new, jobs),
-        StoredSecrets: StoredSecrets(store.documents, clock, Encryption(b"key"), ["key"], ENCRYPTED_FIELDS),
-        WorkflowCatalog: workflow_catalog,
-        Schedules: schedules,
-        ScheduleFiring: ScheduleFiring(lambda: engines, schedules, triggers, catalog.tenant, limits),
-        Sources: sources,
         CallBackend: handlers or NoBackend(),
+        Catalog: catalog,
         ChannelConfig: ChannelConfig(),
         ConsoleSessions: sessions,
+        Failures: Failures(store),
         Passkeys: Passkeys(sessions, store.operators, cipher, clock, ids.new),
+        Previews: Previews(store, catalog, ChannelConfig(), PROJECT),
+        Receipts: Receipts(store, providers, clock, webhooks, jobs),
+        ReplayRunner: ReplayRunner(store, clock, ids.new, jobs),
+        ScheduleFiring: ScheduleFiring(lambda: engines, schedules, triggers, catalog.tenant, limits),
+        Schedules: schedules,
+        Sources: sources,
+        StoredSecrets: StoredSecrets(store.documents, clock, Encryption(b"key"), ["key"], ENCRYPTED_FIELDS),
+        Webhooks: webhooks,
+        WorkflowCatalog: workflow_catalog,
     }
     if oidc is not None:
-        provider = OidcProvider(oidc, own_network.guarded(), clock)
-        services[OidcSignIn] = OidcSignIn(oidc, provider, sessions, store.operators, cipher, clock)
+        own = OidcProvider(oidc, own_network.guarded(), clock)
+        services[OidcSignIn] = OidcSignIn(oidc, own, sessions, store.operators, cipher, clock)
     pusher = PusherConfig()
     services |= {
         PusherConfig: pusher,

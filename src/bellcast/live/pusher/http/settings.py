@@ -13,7 +13,7 @@ from bellcast.kernel.identities import DEFAULT_TENANT, Project
 from bellcast.kernel.outbound.connection_tests import TestReport
 from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.connection_test import ConnectionTests
-from bellcast.live.pusher.http.apps import AppId, AppKey, AppSecret
+from bellcast.live.pusher.http.pusher_apps import AppId, AppKey, AppSecret
 from bellcast.live.pusher.types import PusherApp
 from bellcast.rest import audit, connection_tests, context, guards
 from bellcast.rest.context import ApiContext
