@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_300),
+    "lines": (0, 90_500),
     "modules": (0, 741),
     "classes": (0, 1_309),
     "functions": (0, 6_555),

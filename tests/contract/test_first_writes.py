@@ -31,7 +31,7 @@ async def test_one_of_two_first_changes_of_the_settings_is_refused(store: Store,
         pass
 
     def node() -> DatabaseSettings:
-        targets = {name: [getattr(Settings(), name)] for name in GROUPS}
+        targets = {name: [Settings().group(name)] for name in GROUPS}
         return DatabaseSettings(store, clock, NO_FEED, Settings(), targets, announce)
 
     nodes, ids = [node(), node()], Ids()

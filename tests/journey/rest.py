@@ -22,7 +22,6 @@ from bellcast.channels.routing import Router
 from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.console.live_feed import LiveFeed
 from bellcast.console.stats import StatsRecorder
-from bellcast.console.types.server_settings import PusherTestRequest
 from bellcast.console.types.stats import StatsPoint
 from bellcast.context import Context
 from bellcast.kernel.brokers.memory import MemoryBroker
@@ -35,7 +34,6 @@ from bellcast.kernel.jobs.destinations import Destinations
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.clients import HttpClients
-from bellcast.kernel.outbound.connection_tests import TestReport
 from bellcast.kernel.outbound.http import HttpxClient
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live.hub.callbacks import HubCallbacks
@@ -43,6 +41,8 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.pusher.apps import PusherAppDirectory
+from bellcast.live.pusher.connection_test import ConnectionTests
+from bellcast.live.pusher.types import PusherConfig
 from bellcast.operators.console_sessions import ConsoleConfig, ConsoleSessions
 from bellcast.operators.oidc import OidcProvider
 from bellcast.operators.oidc_config import OidcConfig
@@ -72,11 +72,6 @@ from tests.store import Store
 
 PROJECT = Project("42", "public-key", "the secret of the project, forty characters")
 HOUR = 3_600_000
-
-
-async def no_test(wanted: PusherTestRequest) -> TestReport:
-    """The API in this process has no public URL."""
-    return TestReport("failed", [])
 
 
 async def no_differences() -> dict[str, str]:
@@ -211,7 +206,7 @@ async def opened(
     cipher = Encryption(PROJECT.secret.encode())
     sessions = ConsoleSessions(store.operators, clock, ids.new, cipher, console or ConsoleConfig())
     own_network = HttpClients(["127.0.0.1"])
-    targets: dict[str, list[object]] = {name: [getattr(Settings(), name)] for name in GROUPS}
+    targets: dict[str, list[object]] = {name: [Settings().group(name)] for name in GROUPS}
     targets |= {"access": [access], "limits": [limits]}
     settings = DatabaseSettings(store, clock, feed, Settings(), targets, lambda revision: broker.publish())
     pusher_apps = PusherAppDirectory(store, clock, Encryption(b"key"), PROJECT, broker.publish)
@@ -238,6 +233,13 @@ async def opened(
     if oidc is not None:
         own = OidcProvider(oidc, own_network.guarded(), clock)
         services[OidcSignIn] = OidcSignIn(oidc, own, sessions, store.operators, cipher, clock)
+    pusher = PusherConfig()
+    services |= {
+        PusherConfig: pusher,
+        PusherAppDirectory: pusher_apps,
+        # the API in this process has no public URL
+        ConnectionTests: ConnectionTests(pusher_apps, pusher, http, clients, clock, lambda: ""),
+    }
     context = ApiContext(
         engines=engines,
         services=services,
@@ -263,8 +265,7 @@ async def opened(
         push_key=lambda: "",
         observed=ClusterFeed(feed, broker, clock, hub.cluster, Tasks().spawn),
         settings=settings,
-        pusher_apps=pusher_apps,
-        test_pusher=no_test,
+        refresh_dialects=pusher_apps.reload,
         stats=StatsRecorder(store.stats, clock, "node", no_numbers, feed.tenants),
     )
     await store.open()

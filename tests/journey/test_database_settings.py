@@ -257,7 +257,7 @@ def test_limit_of_connections_applies_to_the_next_one(server: ServerProcess) -> 
 
 async def test_other_node_applies_a_change_when_it_reads_the_settings(rest: Rest) -> None:
     access = AccessConfig()
-    targets = {name: [getattr(Settings(), name)] for name in GROUPS} | {"access": [access]}
+    targets = {name: [Settings().group(name)] for name in GROUPS} | {"access": [access]}
     other = DatabaseSettings(rest.store, rest.clock, NO_FEED, Settings(), targets, lambda revision: None)
     await rest.app.patch("/v1/settings", json={"revision": 0, "set": {"origins": ORIGIN}})
     await other.reload()
@@ -278,7 +278,7 @@ async def test_revision_read_before_a_newer_one_was_applied_is_ignored() -> None
         body = msgspec.json.encode(StoredValues(number, {"origins": origin}))
         return Document(key="current", body=body, created_at=1, updated_at=1)
 
-    targets = {name: [getattr(Settings(), name)] for name in GROUPS} | {"access": [access]}
+    targets = {name: [Settings().group(name)] for name in GROUPS} | {"access": [access]}
     store = fake_stores.db(SimpleNamespace(documents=SimpleNamespace(get=get)))
     node = DatabaseSettings(store, FakeClock(), NO_FEED, Settings(), targets, lambda revision: None)
     slow = asyncio.create_task(node.reload())

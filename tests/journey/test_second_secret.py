@@ -20,6 +20,7 @@ from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.live.pusher import signatures as pusher_signatures
+from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.socketio import recovery_ids
 from bellcast.live.socketio.recovery_ids import Pid
 from bellcast.server.app import App
@@ -72,7 +73,7 @@ async def test_both_secrets_are_accepted_everywhere(tmp_path: Path, settings: di
             assert await statuses(server, client, secret) == {2}
             pid = recovery_ids.sign(of(secret), Pid("", "alice", "/", "sid", "1-1"))
             assert recovery_ids.read(server.project, pid, None) is not None
-            found = server._pusher_apps.by_key("key")
+            found = server._live.services[PusherAppDirectory].by_key("key")
             assert found is not None
             auth = pusher_signatures.sign(of(secret), "1.1:private-a")
             assert pusher_signatures.is_valid_for_any(found.valid_credentials(0), auth, "1.1:private-a")

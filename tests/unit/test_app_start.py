@@ -10,7 +10,7 @@ from tests.store import Store
 from bellcast import settings
 from bellcast.kernel.jobs.types import Job, JobShare
 from bellcast.kernel.times import DAY_MS
-from bellcast.live.socketio.socket_handoff import SocketHandoff
+from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.server.app import App, create_app
 
 

@@ -11,12 +11,12 @@ from tests import fake_stores
 from tests.clock import FakeClock
 
 from bellcast import settings
-from bellcast.console.types.server_settings import PusherTestRequest
 from bellcast.documents.types import Document
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.identities import Project
 from bellcast.live.pusher.apps import KIND, PusherAppDirectory, StoredApp
 from bellcast.live.pusher.connected_apps import ConnectedApps
+from bellcast.live.pusher.connection_test import ConnectionTests
 from bellcast.live.pusher.protocol import close_codes
 from bellcast.live.pusher.types import PusherApp
 from bellcast.server.app import create_app
@@ -94,7 +94,7 @@ async def test_tested_values_are_accepted_on_the_own_url_only_and_for_one_channe
     accepted: list[PusherApp | None] = []
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        accepted.append(app._pusher_apps.by_key(TESTED.credentials.key))
+        accepted.append(app._live.services[PusherAppDirectory].by_key(TESTED.credentials.key))
         writer.close()
 
     async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
@@ -103,14 +103,14 @@ async def test_tested_values_are_accepted_on_the_own_url_only_and_for_one_channe
         app = create_app(settings.load({"data": str(tmp_path / "data"), "public_url": own}, {}))
         await app.start()
         try:
-            report = await app._test_pusher(PusherTestRequest(app=TESTED, url=url, is_trusted=True))
+            report = await app._live.services[ConnectionTests].run(TESTED, url, is_trusted=True)
         finally:
             await app.stop()
     assert report.state == "failed"
     assert {None if one is None else one.only_channel for one in accepted} == {
         "private-bellcast-test" if is_own else None
     }
-    assert app._pusher_apps.by_key(TESTED.credentials.key) is None
+    assert app._live.services[PusherAppDirectory].by_key(TESTED.credentials.key) is None
 
 
 async def test_stored_app_replaces_a_test_of_its_credentials(

@@ -9,9 +9,9 @@ from tests.clock import FakeClock
 from bellcast.console.live_feed import LiveFeed
 from bellcast.console.types.live_feed import FeedEvent, FeedFilter
 from bellcast.kernel.identities import Principal
-from bellcast.live.config import SocketIOConfig
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.layer import MAX_NAMESPACES, MAX_REFUSED_EVENTS, SocketIOLayer, SocketIOState
+from bellcast.live.socketio.types import SocketIOConfig
 from bellcast.server.request_log import RequestLog
 
 

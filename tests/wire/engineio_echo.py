@@ -12,10 +12,11 @@ from bellcast.auth.access_config import AccessConfig
 from bellcast.calls import NoBackend
 from bellcast.kernel.limits import Limits
 from bellcast.live.admission import Admission
-from bellcast.live.config import LiveConfig, SocketIOConfig
+from bellcast.live.config import LiveConfig
 from bellcast.live.http.takeover import TakeoverProtocol
 from bellcast.live.socketio.endpoint import SocketIOEndpoint
 from bellcast.live.socketio.engine_session import EngineSession, EngineSessions
+from bellcast.live.socketio.types import SocketIOConfig
 from bellcast.server.clock import SystemClock
 
 

@@ -57,7 +57,7 @@ def _show(rows: dict[str, tuple[str, str]], only_changed: bool) -> None:
     for group, settings in table.GROUPS.items():
         shown = [setting for setting in settings if not only_changed or rows[setting.variable][1] != "default"]
         if shown:
-            console.out().print(f"\n[bold]{options.PANELS.get(group, group.capitalize())}[/]")
+            console.out().print(f"\n[bold]{options.panels(group)[group]}[/]")
         values = max((len(rows[setting.variable][0]) for setting in shown), default=0)
         for setting in shown:
             value, source = rows[setting.variable]

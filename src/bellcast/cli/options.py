@@ -28,12 +28,11 @@ PANELS = {
     "oidc": "Identity provider of operators",
     "native": "Native dialect",
     "channels": "E-mail and text messages",
-    "pusher": "Pusher Channels",
-    "socketio": "Socket.IO",
     "limits": "Limits",
 }
+DIALECT_GROUPS = "dialects"  # the groups of all dialects
 # Groups whose options are accepted but not listed in the help: `bellcast config` and the reference list them.
-HIDDEN_GROUPS = {"limits", "oidc", "pusher", "socketio"}
+HIDDEN_GROUPS = {"limits", "oidc", DIALECT_GROUPS}
 METAVARS = {
     "non_negative_int": "NUMBER",
     "positive_int": "NUMBER",
@@ -156,15 +155,27 @@ def settings(ctx: typer.Context) -> "Settings":
     return load(flags(ctx))
 
 
+def panels(*groups: str) -> dict[str, str]:
+    """Return the titles of groups by their names; `DIALECT_GROUPS` stands for several."""
+    from bellcast.live.dialects import DIALECTS
+
+    titles = {one.name: one.title for one in DIALECTS if one.config}
+    names = [name for group in groups for name in (titles if group == DIALECT_GROUPS else (group,))]
+    return {name: titles.get(name) or PANELS[name] for name in names}
+
+
 def _build(names: tuple[str, ...], groups: tuple[str, ...]) -> list[Any]:
     """Build the options of settings through typer, from a function's parameters."""
     from bellcast.settings import Settings, as_displayed, table
 
     defaults = as_displayed(Settings())
     few = [(setting, "Settings") for setting in table.TABLE if setting.name in names]
-    many = [(setting, PANELS[group]) for group in groups for setting in table.GROUPS[group]]
+    many = [(setting, panel) for group, panel in panels(*groups).items() for setting in table.GROUPS[group]]
+    hidden = panels(*HIDDEN_GROUPS).values()
     chosen = [
-        _parameter(setting, defaults[setting.variable], panel) for setting, panel in few + many if not setting.is_secret
+        _parameter(setting, defaults[setting.variable], panel, hidden=panel in hidden)
+        for setting, panel in few + many
+        if not setting.is_secret
     ]
     return _options_of(chosen)
 
@@ -185,14 +196,14 @@ def _help_all() -> Any:
     return _options_of([parameter])[0]
 
 
-def _parameter(setting: "Setting", default: str, panel: str) -> inspect.Parameter:
+def _parameter(setting: "Setting", default: str, panel: str, *, hidden: bool) -> inspect.Parameter:
     is_flag = setting.parse.__name__ == "boolean" and default == "off"
     option = typer.Option(
         setting.flag,
         help=_help(setting, "" if is_flag else default),
         metavar="" if is_flag else METAVARS.get(setting.parse.__name__, setting.parse.__name__.upper()),
         rich_help_panel=panel,
-        hidden=panel in {PANELS[group] for group in HIDDEN_GROUPS},
+        hidden=hidden,
         show_default=False,
     )
     kind = bool if is_flag else str

@@ -48,7 +48,7 @@ TestClockOption = Annotated[
 ]
 # Passed by the supervisor to its workers.
 AsWorker = Annotated[str | None, typer.Option("--as-worker", hidden=True)]
-GROUPS = ("server", "store", "access", "oidc", "native", "channels", "pusher", "socketio", "limits")
+GROUPS = ("server", "store", "access", "oidc", "native", "channels", options.DIALECT_GROUPS, "limits")
 
 app = typer.Typer()
 
@@ -158,7 +158,7 @@ def _run_worker(settings: "Settings", worker_args: str) -> None:
 
     from bellcast import server
     from bellcast.cli import supervisor
-    from bellcast.live.socketio.socket_handoff import SocketHandoff
+    from bellcast.live.http.socket_handoff import SocketHandoff
 
     args = supervisor.parse_worker_args(worker_args)
     supervisor.exit_with_parent(args)

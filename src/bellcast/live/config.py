@@ -1,7 +1,6 @@
 """Configuration of the live edge."""
 
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -29,16 +28,3 @@ class LiveConfig(Struct, frozen=True, kw_only=True):
     def max_connections(self) -> int:
         """Live connections of this process; 0: unlimited."""
         return self.limits.connections or self.default_connections
-
-
-class SocketIOConfig(Struct, frozen=True, kw_only=True):
-    """Socket.IO settings. Durations in seconds."""
-
-    ping_interval: float = 25.0
-    ping_timeout: float = 20.0
-    upgrade_timeout: float = 10.0
-    connect_timeout: float = 45.0
-    max_payload: int = 1_000_000
-    recovery: bool = True
-    path: str = "/socket.io/"
-    client_file: Path | None = None

@@ -1,66 +1,82 @@
-"""The interface between the server and a dialect: one `wire` function per dialect, listed in `server/dialects.py`."""
+"""The interface between the server and its dialects: one `DialectPlugin` each, listed in `live/dialects.py`."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+import importlib
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
-from bellcast.auth.authenticator import Authenticator
-from bellcast.calls import CallBackend
-from bellcast.context import Context
-from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.identities import Principal, Project
-from bellcast.kernel.jobs.runner import JobRunner
-from bellcast.kernel.outbound.port import Http
-from bellcast.live.admission import Admission
-from bellcast.live.config import LiveConfig, SocketIOConfig, Spawn
-from bellcast.live.connection.connection import Connection
-from bellcast.live.hub.hub import Hub
-from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.live.pusher.types import PusherApps, PusherConfig
+from bellcast.kernel.setting_values import Parser
+
+if TYPE_CHECKING:  # settings and commands read the plugins without the live edge
+    from bellcast.auth.authenticator import Authenticator
+    from bellcast.calls import CallBackend
+    from bellcast.context import Context
+    from bellcast.kernel.clock import Clock
+    from bellcast.kernel.encryption import Encryption
+    from bellcast.kernel.http.asgi import ASGIApp
+    from bellcast.kernel.identities import Principal, Project
+    from bellcast.kernel.jobs.runner import JobRunner
+    from bellcast.kernel.outbound.clients import HttpClients
+    from bellcast.kernel.outbound.port import Http
+    from bellcast.live.admission import Admission
+    from bellcast.live.config import LiveConfig, Spawn
+    from bellcast.live.connection.close_reasons import CloseReason
+    from bellcast.live.connection.connection import Connection
+    from bellcast.live.http.handshake_request import HandshakeRequest
+    from bellcast.live.http.socket_handoff import SocketHandoff
+    from bellcast.live.hub.hub import Hub
+    from bellcast.live.hub.survey import ConnectionSurvey
+
+
+class LiveSession(Protocol):
+    """A session that carries several connections. `protocol` is its own, `dialect` that of the connections."""
+
+    protocol: str
+    dialect: str
+    sid: str
+    request: "HandshakeRequest"
+    close_reason: "CloseReason | None"
+
+    @property
+    def transport_name(self) -> str: ...
 
 
 class SessionLog(Protocol):
-    """Logs sessions with several connections. The session type belongs to the dialect."""
+    """Logs sessions with several connections."""
 
-    def session_opened(self, session: Any) -> None: ...
-    def session_closed(self, session: Any) -> None: ...
+    def session_opened(self, session: LiveSession) -> None: ...
+    def session_closed(self, session: LiveSession) -> None: ...
 
     def namespace_refused(
-        self, session: Any, namespace: str, reason: str, principal: Principal, *, is_fed: bool
+        self, session: LiveSession, namespace: str, reason: str, principal: "Principal", *, is_fed: bool
     ) -> None:
         """Log a rejected connection to a namespace. With `is_fed`, it is an event of the live feed too."""
-        ...
-
-
-class SiblingProcesses(Protocol):
-    """The other processes that serve the same port."""
-
-    def peer_path(self, sid: str) -> Path | None:
-        """Return the socket path of the sibling that owns a session; None without an owner."""
         ...
 
 
 class LiveContext(Struct, frozen=True, kw_only=True):
     """Dependencies that the server provides to every dialect."""
 
-    engines: Context
-    hub: Hub
-    survey: ConnectionSurvey
-    config: LiveConfig
-    pusher: PusherConfig
-    pusher_apps: PusherApps
-    socketio: SocketIOConfig
-    project: Project
-    authenticator: Authenticator
-    admission: Admission
-    app: CallBackend
-    http: Http
-    jobs: JobRunner
-    spawn: Spawn
+    engines: "Context"
+    hub: "Hub"
+    survey: "ConnectionSurvey"
+    config: "LiveConfig"
+    settings: Mapping[str, Any]  # by the name of their dialect
+    project: "Project"
+    authenticator: "Authenticator"
+    admission: "Admission"
+    app: "CallBackend"
+    http: "Http"
+    clients: "HttpClients"
+    jobs: "JobRunner"
+    real_clock: "Clock"  # the system time, even with a test clock
+    encryption: "Encryption"
+    public_url: Callable[[], str]
+    announce: Callable[[], Awaitable[None]]  # makes the other nodes `reload` their dialects
+    spawn: "Spawn"
     session_log: SessionLog | None
-    siblings: SiblingProcesses | None
+    siblings: "SocketHandoff | None"
 
 
 class WiredDialect(Struct, frozen=True, kw_only=True):
@@ -69,12 +85,47 @@ class WiredDialect(Struct, frozen=True, kw_only=True):
     A plain GET of the `stream_paths` always yields a live connection or an error; other paths need an upgrade for that.
     """
 
-    paths: Mapping[str, ASGIApp]
+    paths: "Mapping[str, ASGIApp]"
     stream_paths: frozenset[str] = frozenset()
+    services: Mapping[type[Any], Any] = {}  # for the dialect's operations, by their types
     loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}  # background loops by their names in the log
-    disconnected: Callable[[Connection], None] | None = None  # called for the connections of every dialect
+    # Seconds of silence before a ping, and to wait for the pong. None: a heartbeat's interval each.
+    silence_limit: Callable[[], tuple[float, float]] | None = None
+    disconnected: "Callable[[Connection], None] | None" = None  # called for the connections of every dialect
+    reload: Callable[[], Awaitable[None]] | None = None  # reads what it keeps of the store, at start and after changes
+    numbers: Callable[[], Mapping[str, float]] = dict  # for the metrics, by name
     close_sessions: Callable[[], None] | None = None  # closes sessions without a connection, which drain does not close
     close: Callable[[], Awaitable[None]] | None = None  # called last, once the loops have ended
 
 
-Wire: TypeAlias = Callable[[LiveContext], WiredDialect]
+class DialectApi(Struct, frozen=True, kw_only=True):
+    """HTTP paths of a dialect besides those of its connections."""
+
+    operations: Sequence[Any] = ()  # of Bellcast's own API
+    prefixes: tuple[str, ...] = ()  # of the dialect's own API, which `serve` handles
+    serve: "ASGIApp | None" = None
+
+
+class DialectPlugin(Struct, frozen=True, kw_only=True):
+    """What a dialect brings. It stands in the package of its folder, and names modules that are imported when they are
+    used."""
+
+    name: str  # also of its protocol and of its settings
+    wiring: str  # the module of its `wire`
+    http: str | None = None  # the module of its `API`
+    title: str = ""  # of its settings in the help
+    config: type[Any] | None = None  # its settings with their defaults
+    settings: Mapping[str, tuple[Parser, str]] = {}  # parser and description by name
+    is_editable: bool = False  # operators change the settings while the server runs
+    owner_only: tuple[str, ...] = ()  # of these, the settings that only owners change
+    encrypted_fields: dict[str, tuple[str, ...]] = {}  # of its documents, by their kind
+
+    def wire(self, live: LiveContext) -> WiredDialect:
+        """Wire the dialect."""
+        wired: WiredDialect = importlib.import_module(self.wiring).wire(live)
+        return wired
+
+    def api(self) -> DialectApi:
+        """Return the dialect's API."""
+        api: DialectApi = DialectApi() if self.http is None else importlib.import_module(self.http).API
+        return api

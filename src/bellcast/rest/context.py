@@ -10,15 +10,13 @@ from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
 from bellcast.console.types.findings import Doctor
 from bellcast.console.types.live_feed import ObservedServer
-from bellcast.console.types.server_settings import PusherTestRequest, ServerSettingsStore
+from bellcast.console.types.server_settings import ServerSettingsStore
 from bellcast.console.types.stats import StatsReader
 from bellcast.context import Context
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.outbound.connection_tests import TestReport
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.live.pusher.types import PusherAppDirectory, PusherConfig
 from bellcast.live.types.events import (
     EVERY_CONNECTION,
     ConnectionCount,
@@ -122,15 +120,14 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     url_problem: Callable[[str], str | None]  # reason why a URL from the API or of a recipient must not be used
     providers: ProviderDirectory
     push_key: Callable[[], str]  # the public key that browsers bind their push subscriptions to
-    pusher_apps: PusherAppDirectory
-    pusher: PusherConfig = msgspec.field(default_factory=PusherConfig)
+    refresh_dialects: Callable[[], Awaitable[None]]  # after a change of what they keep of the store, on all nodes
+    dialect_numbers: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
     process_counts: Callable[[], Mapping[str, Mapping[Any, float]]] = dict  # counts of `metrics.COUNTERS` by name
     queue_age: Callable[[], Awaitable[int]]  # how long the oldest due job has waited, in milliseconds
     workers: Workers | None = None
     observed: ObservedServer
     settings: ServerSettingsStore
-    test_pusher: Callable[[PusherTestRequest], Awaitable[TestReport]]
     connection_tests: TokenBuckets = msgspec.field(default_factory=TokenBuckets)  # their authentication
     stats: StatsReader | None = None  # numbers over time; None with BELLCAST_STATS=off
     test_clock: TestClockControl | None = None

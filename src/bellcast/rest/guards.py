@@ -139,3 +139,9 @@ def session(request: ApiRequest) -> Principal:
     """Return the authenticated session of the recipient."""
     result: Principal = request.scope["state"]["principal"]
     return result
+
+
+def is_owner(request: ApiRequest) -> bool:
+    """Return whether the caller is an owner, or has the project secret."""
+    who = caller(request)
+    return who.role == "owner" or (who.role is None and who.key is None)

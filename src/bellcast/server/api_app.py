@@ -13,8 +13,7 @@ from bellcast.inbox.http import activity, bulk, imports, inbox, notifications
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.limits import Limits
-from bellcast.live.pusher.http import apps as pusher_apps
-from bellcast.live.pusher.http import endpoint as pusher
+from bellcast.live.dialects import DIALECTS
 from bellcast.operators.http import account as console_session
 from bellcast.operators.http import oidc, operators, passkeys
 from bellcast.preferences.http import preferences, preferences_page
@@ -34,6 +33,7 @@ from bellcast.topics.http import events, topics
 from bellcast.webhooks import http as webhooks
 from bellcast.workflows.http import runs, schedules, sources, workflows
 
+DIALECT_APIS = [one.api() for one in DIALECTS]
 HANDLERS = [
     *(notifications.send, notifications.read, notifications.correct, notifications.recall, bulk.send, events.publish),
     *(recipients.page, recipients.read, recipients.write, recipients.change, recipients.erase, recipients.revoke),
@@ -91,7 +91,7 @@ HANDLERS = [
     *doctor.HANDLERS,
     *stored_secrets.HANDLERS,
     *settings.HANDLERS,
-    *pusher_apps.HANDLERS,
+    *(handler for api in DIALECT_APIS for handler in api.operations),
     *console.HANDLERS,
     *check.HANDLERS,
     *(health.alive, health.ready, health.metrics, *reference.HANDLERS, *error_pages.HANDLERS),
@@ -124,8 +124,10 @@ def build(context: ApiContext) -> ApiMiddleware:
 
 
 def _other_path(request: ApiRequest) -> ASGIApp:
-    """Return the response for a path that is not the native API's: Pusher's HTTP API, or an error."""
-    return pusher.serve if request.scope["path"].startswith(pusher.PREFIXES) else error_pages.unknown_path(request)
+    """Return the response for a path that is not the native API's: the HTTP API of a dialect, or an error."""
+    path: str = request.scope["path"]
+    served = next((api.serve for api in DIALECT_APIS if path.startswith(api.prefixes)), None)
+    return served or error_pages.unknown_path(request)
 
 
 def described(limits: Limits) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import itertools
+import resource
 from collections.abc import AsyncIterator, Mapping
-from copy import copy
+from copy import deepcopy
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,6 @@ from bellcast.channels.reencryption import StoredSecrets
 from bellcast.console.stats import StatsRecorder
 from bellcast.console.store import StatsPoints
 from bellcast.console.tenant_counts import ACCEPTED, FAILED
-from bellcast.console.types.server_settings import PusherTestRequest
 from bellcast.console.types.stats import StatsPoint
 from bellcast.inbox import maintenance
 from bellcast.kernel.errors import BellcastError, SettingsError
@@ -31,13 +31,10 @@ from bellcast.kernel.events import Event, Stream
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.identities import DEFAULT_TENANT, Project
 from bellcast.kernel.jobs.store import Jobs
-from bellcast.kernel.outbound.connection_tests import TestReport
 from bellcast.live.config import LiveConfig
 from bellcast.live.http import websocket_response
 from bellcast.live.http.responses import can_take_over
-from bellcast.live.pusher import connection_test as pusher_test
-from bellcast.live.pusher.apps import PusherAppDirectory
-from bellcast.live.socketio.socket_handoff import SocketHandoff
+from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.types.events import (
     CloseRequest,
     FeedBatch,
@@ -53,7 +50,7 @@ from bellcast.operators.passkeys import Passkeys
 from bellcast.replays.failures import Failures
 from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
-from bellcast.server import adapters, connection_limit, database_polling, health, mounted
+from bellcast.server import adapters, database_polling, health, mounted
 from bellcast.server import api_app as api
 from bellcast.server.clock import TestClock
 from bellcast.server.database_settings import GROUPS, DatabaseSettings
@@ -95,6 +92,9 @@ FEED_PATH = "/v1/feed"
 # Docker Compose kills, also if the store or the broker does not respond.
 STOP_SECONDS = 7.0
 
+# Open files reserved for the store, the broker, requests of the app, and new connections until they are rejected.
+RESERVED_FILES = 256
+
 # Events that servers exchange. All others are for connections.
 SERVER_EVENTS: frozenset[type] = frozenset(
     {RateUsage, SettingsChanged, SurveyRequest, SurveyReply, CloseRequest, FeedWatches, FeedBatch}
@@ -116,7 +116,7 @@ class App:
         workflows: Workflows | None = None,
     ) -> None:
         # Copies, because settings in the database change them; the defaults and other apps must not change.
-        settings = replace(settings, **{name: copy(getattr(settings, name)) for name in GROUPS})
+        settings = deepcopy(settings)
         self.settings = settings
         self._defined = workflows = workflows or Workflows()
         self.project = project
@@ -184,9 +184,9 @@ class App:
         self._serve_api = self._api if engines.tracing is None else partial(engines.tracing.serve, self._api)
 
     def _wire_changes(self, unchanged: Settings) -> None:
-        """Create what operators change while the server runs: the settings in the database, and the Pusher apps."""
+        """Create what operators change while the server runs: the settings in the database."""
         settings, engines = self.settings, self._engines
-        targets: dict[str, list[object]] = {name: [getattr(settings, name)] for name in GROUPS}
+        targets: dict[str, list[object]] = {name: [settings.group(name)] for name in GROUPS}
         targets["channels"].append(engines.channel_config)
         self._database_settings = DatabaseSettings(
             self.db,
@@ -195,13 +195,6 @@ class App:
             unchanged,
             targets,
             lambda revision: self.broker.publish(SettingsChanged(revision)),
-        )
-        self._pusher_apps = PusherAppDirectory(
-            self.db,
-            engines.real_clock,
-            engines.channels.encryption,
-            self.project,
-            lambda: self.broker.publish(SettingsChanged(self._database_settings.revision)),
         )
 
     def _live_edge(self, authenticator: Authenticator, app: ObservedCalls) -> LiveEdge:
@@ -212,13 +205,13 @@ class App:
             self.project,
             LiveConfig(
                 limits=settings.limits,
-                default_connections=connection_limit.default_connections(),
+                default_connections=default_connections(),
                 heartbeat=settings.native.heartbeat,
                 access=settings.access,
             ),
             authenticator,
-            self._pusher_apps,
             app,
+            lambda: self.broker.publish(SettingsChanged(self._database_settings.revision)),
             self._log,
             self.node_reporter.report,
             self.tasks.spawn,
@@ -229,7 +222,7 @@ class App:
         settings, engines = self.settings, self._engines
         return ApiContext(
             engines=self.context,
-            services=self._services(app),
+            services={**self._services(app), **self._live.services},
             limits=settings.limits,
             project=self.project,
             authenticator=authenticator,
@@ -249,8 +242,8 @@ class App:
             url_problem=engines.clients.guard.problem,
             providers=engines.channels.providers,
             push_key=lambda: engines.channels.vapid_key.public,
-            pusher=settings.pusher,
-            pusher_apps=self._pusher_apps,
+            refresh_dialects=self._live.refresh,
+            dialect_numbers=self._live.numbers,
             process_counts=self._counts,
             queue_age=engines.jobs.queue_age,
             workers=self._worker_metrics,
@@ -258,7 +251,6 @@ class App:
             real_clock=engines.real_clock,
             observed=self._live.feed,
             settings=self._database_settings,
-            test_pusher=self._test_pusher,
             stats=self._stats,
             is_ready_strict=settings.server.ready_strict,
             has_landing=settings.server.landing is not False,
@@ -370,7 +362,7 @@ class App:
                     self._engines.rates.receive(event)
                 case SettingsChanged():
                     self.tasks.spawn(self._database_settings.reload())
-                    self.tasks.spawn(self._pusher_apps.reload())
+                    self.tasks.spawn(self._live.reload())
                 case SurveyRequest() | SurveyReply() | CloseRequest():
                     self._live.survey.receive(event)
                 case FeedWatches() | FeedBatch():
@@ -450,7 +442,7 @@ class App:
         self.context.history.listen(self._live.on_events_lost)
         await self.broker.open()
         await self._database_settings.reload()
-        await self._pusher_apps.reload()
+        await self._live.reload()
         await self._engines.channels.open()
         await maintenance.expire(self.context)
         await self._engines.workflows.define(self._defined.definitions)
@@ -479,7 +471,7 @@ class App:
                 self._engines.real_clock,
                 {
                     "settings": self._database_settings.reload,
-                    "pusher apps": self._pusher_apps.reload,
+                    "dialects": self._live.reload,
                     "node settings": self._node_settings.refresh,
                 },
             ),
@@ -498,24 +490,6 @@ class App:
         store = self.settings.store
         messages = int(self.settings.channels.run_retention * 1000)
         return maintenance.Retention(int(store.retention * 1000), int(store.tombstones * 1000), messages)
-
-    async def _test_pusher(self, wanted: PusherTestRequest) -> TestReport:
-        own = self._engines.channel_config.public_url or ""
-        url = wanted.url or own
-        is_own = url.rstrip("/") == own.rstrip("/")
-        is_trusted = wanted.is_trusted or is_own
-        http = self._engines.http if is_trusted else self._engines.clients.guarded()
-        test = pusher_test.PusherTest(
-            wanted.app,
-            self.settings.pusher,
-            url,
-            http,
-            self._engines.real_clock,
-            None if is_trusted else self._engines.clients.guard,
-        )
-        # The app already runs in another server.
-        with self._pusher_apps.trial(wanted.app, pusher_test.CHANNEL) if is_own else contextlib.nullcontext():
-            return await test.run()
 
     async def offer_setup(self) -> None:
         """Create a code for the first set-up of the console, unless it has an owner."""
@@ -558,6 +532,13 @@ class App:
         await self.hub.cluster.announce_shutdown()
 
 
+def default_connections() -> int:
+    """Return the connection limit if none is configured; 0 if the number of open files is unlimited. Without a limit, a
+    server without free descriptors would close new connections without an error, and then lose its database."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 if files == resource.RLIM_INFINITY else max(files - RESERVED_FILES, files // 2)
+
+
 def _unchanged(settings: Settings, handlers: calls.Handlers | None) -> Settings:
     """Return a copy of the settings that changes in the database do not affect. Handlers in Python lock the handler
     URL, and each of the two names of the access log setting locks the other."""
@@ -567,7 +548,7 @@ def _unchanged(settings: Settings, handlers: calls.Handlers | None) -> Settings:
     for name, other in itertools.permutations(("BELLCAST_ACCESS_LOG", "BELLCAST_LOG_REQUESTS")):
         if name in settings.sources:
             sources.setdefault(other, settings.sources[name])
-    return replace(settings, sources=sources, **{name: copy(getattr(settings, name)) for name in GROUPS})
+    return replace(deepcopy(settings), sources=sources)
 
 
 def create_app(

@@ -21,11 +21,13 @@ from bellcast.console.types.server_settings import (
 )
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
+from bellcast.kernel import setting_values
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
-from bellcast.settings import Settings, as_text, parsers, table
+from bellcast.live.dialects import DIALECTS
+from bellcast.settings import Settings, as_text, table
 from bellcast.settings.table import Setting
 
 log = structlog.get_logger(__name__)
@@ -47,12 +49,8 @@ OWNER_ONLY = (
     "ANONYMOUS",
     "PUBLIC_TOPICS",
     "PRESENCE_TOPICS",
-    "PUSHER_ALIASES",
-    "PUSHER_CLIENT_EVENTS",
-    "PUSHER_WATCHLISTS",
     # where data and recipients of all tenants are sent
     "HANDLER_URL",
-    "PUSHER_WEBHOOK_URL",
     "APP_URL",
     # when data of all tenants is deleted
     "RETENTION",
@@ -60,6 +58,7 @@ OWNER_ONLY = (
     "TOMBSTONES",
     "TOPIC_HISTORY",
     "LIMIT_HISTORY",
+    *(name for one in DIALECTS for name in one.owner_only),
 )
 # Settings that are read for each request, connection, message or frame, so that a change takes effect immediately.
 EDITABLE = (
@@ -71,20 +70,11 @@ EDITABLE = (
     "RETRIES",
     "LOCALE",
     "TIMEZONE",
-    "PUSHER_ENABLED",
-    "PUSHER_ACTIVITY_TIMEOUT",
-    "PUSHER_CLIENT_EVENTS_PER_SECOND",
-    "PUSHER_SUBSCRIPTION_COUNT",
-    "PUSHER_WATCHLIST",
-    "PUSHER_AUTHORIZED_WITHIN",
-    "PUSHER_PRESENCE_MEMBERS",
-    "PUSHER_CHANNELS_PER_EVENT",
-    "PUSHER_BATCH",
-    "PUSHER_CACHE_TTL",
+    *(name for one in DIALECTS if one.is_editable for name in one.settings),
     *(one.name for one in table.GROUPS["limits"] if one.name not in OWNER_ONLY),
 )
 # The groups of these settings.
-GROUPS = ("server", "store", "access", "limits", "pusher", "channels")
+GROUPS = ("server", "store", "access", "limits", "channels", *(one.name for one in DIALECTS if one.is_editable))
 SETTINGS: dict[str, Setting] = {one.key: one for one in table.TABLE if one.name in EDITABLE}
 # Minimum values. With smaller limits, the request that reverts them could be refused. With shorter times, a typing error
 # deletes the data of all tenants within minutes; the sweeps run every 10 minutes.
@@ -145,7 +135,7 @@ class DatabaseSettings:
             description=setting.description,
             expects=setting.expects,
             value=as_text(setting, _attribute(self._targets[group][0], setting)),
-            default=as_text(setting, _attribute(getattr(Settings(), group), setting)),
+            default=as_text(setting, setting.value_in(Settings())),
             source=source,
             locked_by=None if source in ("database", "default") else self._settings.sources[setting.variable],
             is_owner_only=setting.name in OWNER_ONLY,
@@ -273,7 +263,7 @@ class DatabaseSettings:
         for setting in SETTINGS.values():
             group, _, field = setting.place.partition(".")
             text = stored.values.get(setting.key)
-            value = _attribute(getattr(self._settings, group), setting)
+            value = setting.value_in(self._settings)
             if text is not None and setting.variable not in self._settings.sources:
                 if not _is_valid(setting, text):  # written by a newer version
                     log.warning("setting_not_applied", setting=setting.variable, expects=setting.expects)
@@ -301,7 +291,7 @@ def _value_problems(values: Mapping[str, str]) -> dict[str, str]:
 def _value_problem(setting: Setting, text: str) -> str | None:
     if not _is_valid(setting, text):
         return f"must be {setting.expects}"
-    if setting.parse is parsers.url and "@" in urlsplit(text).netloc:
+    if setting.parse is setting_values.url and "@" in urlsplit(text).netloc:
         return f"must have no password: the history would show it. Set {setting.variable} in the environment instead"
     minimum = MINIMUMS.get(setting.key)
     # 0 means unlimited.

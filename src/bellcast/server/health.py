@@ -110,6 +110,7 @@ async def metrics(request: ApiRequest) -> ASGIApp:
     )
     is_up = {"store_up": not isinstance(db, BellcastError), "broker_up": not isinstance(broker, BellcastError)}
     age = {} if isinstance(queue_age, BellcastError) else {"queue_age_seconds": queue_age / 1000}
-    unreadable = {"unreadable_pusher_apps": sum(one.state == "unreadable" for one in ctx.pusher_apps.all())}
-    text = exporter.text(reports, {} if isinstance(jobs, BellcastError) else jobs, {**is_up, **age, **unreadable})
+    text = exporter.text(
+        reports, {} if isinstance(jobs, BellcastError) else jobs, {**is_up, **age, **ctx.dialect_numbers()}
+    )
     return responses.complete(200, text, CONTENT_TYPE_PLAIN_0_0_4)

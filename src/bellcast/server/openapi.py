@@ -150,7 +150,6 @@ class Problem(Struct, frozen=True):
 OPERATION_GROUPS = {
     "bellcast.auth.http": "tokens",
     "bellcast.exports.http": "export",
-    "bellcast.live.pusher.http.apps": "pusher_apps",
     "bellcast.operators.http.account": "console_session",
     "bellcast.recipients.http.bulk": "recipients_bulk",
     "bellcast.replays.http.dead_jobs": "jobs",

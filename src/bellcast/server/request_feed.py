@@ -96,7 +96,7 @@ class RequestFeed:
         self._feed.emit(_connection_event("refused", self._context_of(connection), connection.dialect, text, fields))
 
     def namespace_refused(self, principal: Principal, fields: Mapping[str, str], origin: str | None) -> None:
-        """Emit the refusal of a connection to a namespace of Socket.IO, which has no id."""
+        """Emit the refusal of a connection to a namespace, which has no id."""
         at = self._clock.now()
         reason = cut(fields["reason"], MAX_LISTED)
         shown = _from({**fields, "reason": reason}, None if origin is None else cut(origin, MAX_LISTED))

@@ -19,9 +19,8 @@ from bellcast.kernel.http.asgi import Receive, Scope, Send
 from bellcast.kernel.identities import Principal
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
-from bellcast.live.socketio.engine_session import EngineSession
-from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.topic_access import TopicRefused
+from bellcast.live.wiring import LiveSession
 from bellcast.server.logged_request import (
     MAX_PATH,
     SWITCHING_PROTOCOLS,
@@ -91,9 +90,9 @@ class RequestLog:
 
     def opened(self, connection: Connection) -> None:
         """Log the start of a connection."""
-        if isinstance(connection, NamespaceConnection):
+        if (session := connection.session) is not None:
             # Opened by a packet, so independent of the request that transported it.
-            session, path = connection.session, connection.session.request.path
+            path = session.request.path
             self._feed.opened(connection, path, None)
             self._write(
                 "connection_opened", lambda: {"path": path, "session": _session(session)} | _client_fields(connection)
@@ -115,7 +114,7 @@ class RequestLog:
         self._feed.closed(connection, end)
 
         def fields() -> dict[str, Any]:
-            session = {"session": _session(connection.session)} if isinstance(connection, NamespaceConnection) else {}
+            session = {"session": _session(connection.session)} if connection.session is not None else {}
             return session | _client_fields(connection) | why(end) | lasted
 
         self._write("connection_closed", fields)
@@ -138,23 +137,23 @@ class RequestLog:
 
         self._write("connection_refused", fields, is_error=True)
 
-    # --- Engine.IO sessions, in which Socket.IO's namespaces are connections
+    # --- sessions that carry several connections
 
-    def session_opened(self, session: EngineSession) -> None:
+    def session_opened(self, session: LiveSession) -> None:
         """Log the start of a session."""
         request = _becoming_connection()
         self._write("session_opened", lambda: _fields(request, session.transport_name) | _session_of(session))
 
-    def session_closed(self, session: EngineSession) -> None:
+    def session_closed(self, session: LiveSession) -> None:
         """Log the end of a session."""
         self._write("session_closed", lambda: _session_of(session) | why(session.close_reason or CONNECTION_LOST))
 
     def namespace_refused(
-        self, session: EngineSession, namespace: str, reason: str, principal: Principal, *, is_fed: bool
+        self, session: LiveSession, namespace: str, reason: str, principal: Principal, *, is_fed: bool
     ) -> None:
         """Log a rejected connection to a namespace, and with `is_fed` feed it."""
         fields = {
-            "protocol": "socketio",
+            "protocol": session.dialect,
             "transport": session.transport_name,
             # without a query, which may have a token: no namespace of an app has one
             "namespace": namespace.partition("?")[0],
@@ -200,16 +199,16 @@ def _client_fields(connection: Connection) -> dict[str, Any]:
         "tenant": principal.tenant or None,
         "protocol": dialect.protocol,
         "transport": dialect.transport,
-        "namespace": connection.namespace if isinstance(connection, NamespaceConnection) else None,
+        "namespace": connection.namespace if connection.session is not None else None,
         "connection": connection.id,
     }
 
 
-def _session_of(session: EngineSession) -> dict[str, Any]:
-    return {"protocol": "engineio", "transport": session.transport_name, "session": _session(session)}
+def _session_of(session: LiveSession) -> dict[str, Any]:
+    return {"protocol": session.protocol, "transport": session.transport_name, "session": _session(session)}
 
 
-def _session(session: EngineSession) -> str:
+def _session(session: LiveSession) -> str:
     return hashlib.sha256(session.sid.encode()).hexdigest()[:SESSION_DIGEST_CHARACTERS]
 
 

@@ -28,7 +28,7 @@ from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.outbound.clients import HttpClients
-from bellcast.live.pusher import apps as pusher_apps
+from bellcast.live.dialects import DIALECTS
 from bellcast.preferences.types import Channel
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.types import Provider
@@ -47,7 +47,7 @@ BUILT_IN_SLOTS = 64
 ENCRYPTED_FIELDS = {
     provider_directory.KIND: ("url",),
     webhooks.KIND: ("secret", "previous"),
-    pusher_apps.KIND: ("secret", "previous"),
+    **{kind: fields for one in DIALECTS for kind, fields in one.encrypted_fields.items()},
     push_identity.KIND: ("key",),
 }
 

@@ -1,34 +1,52 @@
 """Wires the live edge: the hub, the dialects, and the reconciliation of connections with the store."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from bellcast.auth.authenticator import Authenticator
 from bellcast.calls import CallBackend
 from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.kernel.events import Stream
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.identities import Project
+from bellcast.live import dialects
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection.connection import Connection
+from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.drain import drain
-from bellcast.live.hub.heartbeats import HeartbeatWheel
+from bellcast.live.hub.heartbeats import HeartbeatWheel, SilenceLimit
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.live.pusher.apps import PusherAppDirectory
-from bellcast.live.socketio.socket_handoff import SocketHandoff
 from bellcast.live.sync.inbox_sync import InboxSync
 from bellcast.live.sync.reconciler import Reconciler
 from bellcast.live.types.nodes import NodeReport
-from bellcast.live.wiring import LiveContext
-from bellcast.server import dialects
-from bellcast.server.live_paths import LivePaths
+from bellcast.live.wiring import LiveContext, WiredDialect
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop
 from bellcast.server.wire_engines import ServerEngines
 from bellcast.settings import Settings
+
+
+class LivePaths:
+    """The endpoints of the dialects by path. As in REST, a trailing slash makes no difference."""
+
+    def __init__(self, wired: Sequence[WiredDialect]) -> None:
+        paths = {path: endpoint for dialect in wired for path, endpoint in dialect.paths.items()}
+        self._exact = {path.rstrip("/"): endpoint for path, endpoint in paths.items()}
+        self._prefixes = {path[:-1]: endpoint for path, endpoint in paths.items() if path.endswith("*")}
+        self._starts = tuple(self._prefixes)
+        self.stream_paths = frozenset(path for dialect in wired for path in dialect.stream_paths)
+
+    def find(self, path: str) -> ASGIApp | None:
+        """Return the endpoint of a live path, else None."""
+        endpoint = self._exact.get(path.rstrip("/"))
+        if endpoint is None and path.startswith(self._starts):
+            return next(end for prefix, end in self._prefixes.items() if path.startswith(prefix))
+        return endpoint
 
 
 class LiveEdge:
@@ -41,8 +59,8 @@ class LiveEdge:
         project: Project,
         config: LiveConfig,
         authenticator: Authenticator,
-        pusher_apps: PusherAppDirectory,
         app: CallBackend,
+        announce: Callable[[], Awaitable[None]],
         log: RequestLog,
         report: Callable[[], NodeReport | None],
         spawn: Spawn,
@@ -53,7 +71,8 @@ class LiveEdge:
         self._spawn = spawn
         self._drain_window = settings.server.drain
         inbox_sync = InboxSync(context, config, spawn)
-        self._heartbeats = HeartbeatWheel(clock, settings.native.heartbeat, settings.pusher)
+        silence_limits: dict[str, SilenceLimit] = {}
+        self._heartbeats = HeartbeatWheel(clock, settings.native.heartbeat, silence_limits)
         callbacks = HubCallbacks(
             added=self._heartbeats.schedule,
             disconnected=self._on_disconnected,
@@ -74,22 +93,48 @@ class LiveEdge:
             hub=self.hub,
             survey=self.survey,
             config=config,
-            pusher=settings.pusher,
-            pusher_apps=pusher_apps,
-            socketio=settings.socketio,
+            settings=settings.dialects,
             project=project,
             authenticator=authenticator,
             admission=Admission(context, self.hub, config, authenticator),
             app=app,
             http=engines.http,
+            clients=engines.clients,
             jobs=engines.jobs,
+            real_clock=clock,
+            encryption=engines.channels.encryption,
+            public_url=lambda: engines.channel_config.public_url or "",
+            announce=announce,
             spawn=spawn,
             session_log=log,
             siblings=siblings,
         )
-        self._dialects = [wire(live) for wire in dialects.DIALECTS]
+        self._announce = announce
+        wired = {one.name: one.wire(live) for one in dialects.DIALECTS}
+        silence_limits |= {name: one.silence_limit for name, one in wired.items() if one.silence_limit is not None}
+        self._dialects = list(wired.values())
         self.paths = LivePaths(self._dialects)
         self._disconnect_handlers = [one.disconnected for one in self._dialects if one.disconnected is not None]
+
+    @property
+    def services(self) -> Mapping[type[Any], Any]:
+        """The services of the dialects' operations by their types."""
+        return {key: service for dialect in self._dialects for key, service in dialect.services.items()}
+
+    def numbers(self) -> Mapping[str, float]:
+        """Return the dialects' numbers for the metrics."""
+        return {name: number for dialect in self._dialects for name, number in dialect.numbers().items()}
+
+    async def reload(self) -> None:
+        """Reload what the dialects keep of the store."""
+        for dialect in self._dialects:
+            if dialect.reload is not None:
+                await dialect.reload()
+
+    async def refresh(self) -> None:
+        """Reload it on all nodes."""
+        await self.reload()
+        await self._announce()
 
     def _on_disconnected(self, connection: Connection) -> None:
         self.survey.record_closed(connection, self._clock.now())

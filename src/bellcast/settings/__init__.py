@@ -7,18 +7,17 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from bellcast.auth.access_config import AccessConfig
 from bellcast.channels.config import ChannelConfig
+from bellcast.kernel import setting_values
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
-from bellcast.live.config import SocketIOConfig
-from bellcast.live.pusher.types import PusherConfig
+from bellcast.live.dialects import DIALECTS
 from bellcast.operators.oidc_config import OidcConfig
 from bellcast.settings import parsers
 from bellcast.settings.address import url
@@ -61,8 +60,7 @@ def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.env
         limits=Limits(**_group("limits", values)),
         channels=ChannelConfig(**_group("channels", values)),
         native=NativeSettings(**_group("native", values)),
-        pusher=PusherConfig(**_group("pusher", values)),
-        socketio=SocketIOConfig(**_group("socketio", values)),
+        dialects={one.name: one.config(**_group(one.name, values)) for one in DIALECTS if one.config},
         sources=_sources_in_use(flags, environ),
     )
     _check(settings)
@@ -71,7 +69,7 @@ def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.env
 
 def as_displayed(settings: Settings) -> dict[str, str]:
     """Return all settings in effect by variable, in the syntax that `load` accepts, with secrets masked."""
-    return {setting.variable: as_text(setting, attrgetter(setting.place)(settings)) for setting in TABLE}
+    return {setting.variable: as_text(setting, setting.value_in(settings)) for setting in TABLE}
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
@@ -171,7 +169,7 @@ def as_text(setting: Setting, value: Any) -> str:
         return yes if value else no
     if isinstance(value, float):
         return _duration(value)
-    if setting.parse in (parsers.url, parsers.landing, parsers.store, parsers.broker, parsers.database):
+    if setting.parse in (setting_values.url, parsers.landing, parsers.store, parsers.broker, parsers.database):
         # Mask the passwords of a URL: of its user, and in its query.
         address, mark, query = USER_PASSWORD.sub(rf"\1{MASK}", value, count=1).partition("?")
         return address + mark + "&".join(map(_without_value, query.split("&")))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -14,8 +14,7 @@ from bellcast.kernel.brokers.history_rules import DEFAULT_HISTORY
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
-from bellcast.live.config import SocketIOConfig
-from bellcast.live.pusher.types import PusherConfig
+from bellcast.live.dialects import DIALECTS
 from bellcast.operators.oidc_config import OidcConfig
 
 MASK = "…"
@@ -124,7 +123,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     limits: Limits = msgspec.field(default_factory=Limits)
     channels: ChannelConfig = msgspec.field(default_factory=ChannelConfig)
     native: NativeSettings = NativeSettings()
-    pusher: PusherConfig = msgspec.field(default_factory=PusherConfig)
-    socketio: SocketIOConfig = SocketIOConfig()
+    dialects: Mapping[str, Any] = msgspec.field(
+        default_factory=lambda: {one.name: one.config() for one in DIALECTS if one.config}
+    )
     # The option, variable or file variable of each setting that has one, by variable.
     sources: Mapping[str, str] = {}
+
+    def group(self, name: str) -> Any:
+        """Return a group of settings by its name."""
+        return self.dialects[name] if name in self.dialects else getattr(self, name)

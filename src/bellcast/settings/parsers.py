@@ -7,20 +7,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bellcast.auth import app_tokens, origins
-from bellcast.kernel import times
+from bellcast.kernel import setting_values
 from bellcast.kernel.brokers import history_rules as history
 from bellcast.kernel.identities import Project
 from bellcast.kernel.local_times import find_zone
-from bellcast.live.pusher.types import RECIPIENT
+from bellcast.kernel.setting_values import NameList
 from bellcast.operators import oidc_config
 from bellcast.preferences.types import CHANNELS
 from bellcast.settings.groups import MEMORY, POSTGRES, REDIS, SQLITE, Secret
-from bellcast.topics.types import is_private
 
-# A hundred years in seconds: longer durations are typing errors, and times after the year 9999 cannot be stored.
-MAX_DURATION = 36_525 * 86_400
-# Larger whole numbers are typing errors: they do not fit the types of databases, system calls and JSON's readers.
-MAX_WHOLE = 2**53 - 1
 # The id and the key are parts of URLs.
 CREDENTIALS = re.compile(r"([A-Za-z0-9_-]+):([A-Za-z0-9_-]+):(.+)")
 # The last label of a name has a letter: others are wrong addresses.
@@ -29,110 +24,44 @@ HOST_NAME = re.compile(r"([\w-]{1,63}\.)*(?!\d+\.?$)[\w-]{1,63}\.?")
 KEY_WITH_ID = re.compile(r"([A-Za-z0-9_-]{1,32}):(.+)")
 
 
-def text(value: str) -> str:
-    """a text"""
-    return value
-
-
-def non_negative_int(value: str) -> int:
-    """a whole number, 0 or more"""
-    if not value.isascii() or not value.isdigit() or int(value) > MAX_WHOLE:
-        raise ValueError(value)
-    return int(value)
-
-
 def port(value: str) -> int:
     """a port, 0 to 65535 (0: any free one)"""
-    if non_negative_int(value) > 65_535:
+    if setting_values.non_negative_int(value) > 65_535:
         raise ValueError(value)
     return int(value)
-
-
-def positive_int(value: str) -> int:
-    """a whole number, 1 or more"""
-    if non_negative_int(value) < 1:
-        raise ValueError(value)
-    return int(value)
-
-
-def boolean(value: str) -> bool:
-    """on, off, true, false, 1 or 0"""
-    return {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}[value.lower()]
 
 
 def landing(value: str) -> bool | str:
     """on, off, or an http or https URL"""
-    return url(value) if "://" in value else boolean(value)
+    return setting_values.url(value) if "://" in value else setting_values.boolean(value)
 
 
 def allow_deny(value: str) -> bool:
     """allow or deny"""
-    return boolean({"allow": "on", "deny": "off"}.get(value.lower(), value))
+    return setting_values.boolean({"allow": "on", "deny": "off"}.get(value.lower(), value))
 
 
-def duration(value: str) -> float:
-    """a duration such as 25, 300ms, 2m, 1h or 7d"""
-    seconds = times.seconds(value)
-    if seconds > MAX_DURATION:
-        raise ValueError(value)
-    return seconds
-
-
-def positive_duration(value: str) -> float:
-    """a duration above 0, such as 25, 300ms or 2m"""
-    if duration(value) == 0:
-        raise ValueError(value)
-    return duration(value)
-
-
-def path(value: str) -> str:
-    """a path that begins and ends with a slash, such as /socket.io/"""
-    if not re.fullmatch(r"/([\w.~-]+/)+", value, re.ASCII):
-        raise ValueError(value)
-    return value
-
-
-def file(value: str) -> Path:
-    """a file that can be read"""
-    if not Path(value).is_file():
-        raise ValueError(value)
-    return Path(value)
-
-
-def names(value: str) -> tuple[str, ...]:
-    """a comma-separated list"""
-    return tuple(name for name in map(str.strip, value.split(",")) if name)
-
-
-def aliases(value: str) -> tuple[str, ...]:
-    """a comma-separated list of private channels with {recipient} in each, such as private-user.{recipient}"""
-    for pattern in names(value):
-        if not is_private(pattern) or pattern.count(RECIPIENT) != 1:
-            raise ValueError(pattern)
-    return names(value)
-
-
-def topic_history(value: str) -> tuple[str, ...]:
+def topic_history(value: str) -> NameList:
     """a comma-separated list such as room-*=1h,presence-*=off,*=2m/1000"""
-    history.parse_rules(names(value))
-    return names(value)
+    history.parse_rules(setting_values.names(value))
+    return setting_values.names(value)
 
 
 def claims(value: str) -> tuple[str, ...]:
     """a list such as recipient=userId,roles=role; also tenant, name, topics and publish"""
-    app_tokens.mapping(names(value))
-    return names(value)
+    app_tokens.mapping(setting_values.names(value))
+    return setting_values.names(value)
 
 
-def role_map(value: str) -> tuple[str, ...]:
+def role_map(value: str) -> NameList:
     """a list such as bellcast-admins=owner,staff=viewer; * is every user"""
-    oidc_config.roles_by_group(names(value))
-    return names(value)
+    oidc_config.roles_by_group(setting_values.names(value))
+    return setting_values.names(value)
 
 
 def scopes(value: str) -> tuple[str, ...]:
     """a list of scopes with openid, such as openid,profile,email"""
-    found = names(value.replace(" ", ","))
+    found = setting_values.names(value.replace(" ", ","))
     if "openid" not in found:
         raise ValueError(value)
     return found
@@ -142,33 +71,25 @@ def issuer(value: str) -> str:
     """an http or https URL without query and fragment"""
     if "?" in value or "#" in value:
         raise ValueError(value)
-    return url(value)
+    return setting_values.url(value)
 
 
-def origin_list(value: str) -> tuple[str, ...]:
+def origin_list(value: str) -> NameList:
     """a comma-separated list of origins such as https://app.example.com"""
-    return tuple(origin(text) for text in names(value))
+    return tuple(origin(text) for text in setting_values.names(value))
 
 
-def networks(value: str) -> tuple[str, ...]:
+def networks(value: str) -> NameList:
     """a comma-separated list of addresses and networks such as 10.0.0.0/8"""
-    return tuple(str(ipaddress.ip_network(network, strict=False)) for network in names(value))
+    return tuple(str(ipaddress.ip_network(network, strict=False)) for network in setting_values.names(value))
 
 
 def hosts(value: str) -> tuple[str, ...]:
     """a comma-separated list of host names, addresses and networks such as crm.internal, 10.0.0.5 or 10.0.0.0/8"""
-    for name in names(value):
+    for name in setting_values.names(value):
         if not HOST_NAME.fullmatch(name):
             networks(name)
-    return names(value)
-
-
-def url(value: str) -> str:
-    """an http or https URL"""
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-        raise ValueError(value)
-    return value
+    return setting_values.names(value)
 
 
 def folder(value: str) -> Path:
@@ -289,22 +210,22 @@ def header_secret(value: str) -> Secret:
 
 def secrets(value: str) -> tuple[Secret, ...]:
     """a list of provider URLs such as smtp://user:password@host:587, separated by commas"""
-    urls = tuple(Secret(url) for url in names(value))
+    urls = tuple(Secret(url) for url in setting_values.names(value))
     if not all("://" in url for url in urls):
         raise ValueError(value)
     return urls
 
 
-def channels(value: str) -> tuple[str, ...]:
+def channels(value: str) -> NameList:
     """a list of channels: inbox, email, sms, push, chat"""
-    if not set(names(value)) <= set(CHANNELS):
+    if not set(setting_values.names(value)) <= set(CHANNELS):
         raise ValueError(value)
-    return names(value)
+    return setting_values.names(value)
 
 
 def durations(value: str) -> tuple[float, ...]:
     """a list of durations such as 10s,2m,1h"""
-    return tuple(duration(one) for one in names(value))
+    return tuple(setting_values.duration(one) for one in setting_values.names(value))
 
 
 def timezone(value: str) -> str:

@@ -1,14 +1,18 @@
 """All settings with their parsers and descriptions. The reference page is generated from this table."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 from msgspec import Struct
 
+from bellcast.kernel import setting_values
+from bellcast.kernel.setting_values import NameList, Parser
+from bellcast.live.dialects import DIALECTS
 from bellcast.settings import parsers
+from bellcast.settings.groups import Settings
 
 PREFIX = "BELLCAST_"
-Parser = Callable[[str], Any]
 
 
 class Setting(Struct, frozen=True):
@@ -34,6 +38,11 @@ class Setting(Struct, frozen=True):
         """Environment variable."""
         return PREFIX + self.name
 
+    def value_in(self, settings: Settings) -> Any:
+        """Return its value."""
+        group, *fields = self.place.split(".")
+        return reduce(getattr, fields, settings.group(group))
+
     @property
     def expects(self) -> str:
         """Description of valid values."""
@@ -42,15 +51,7 @@ class Setting(Struct, frozen=True):
     @property
     def is_list(self) -> bool:
         """True if an empty text is a value (the empty list) instead of absent."""
-        return self.parse in (
-            parsers.names,
-            parsers.origin_list,
-            parsers.networks,
-            parsers.aliases,
-            parsers.channels,
-            parsers.topic_history,
-            parsers.role_map,
-        )
+        return self.parse.__annotations__.get("return") is NameList
 
     @property
     def is_secret(self) -> bool:
@@ -65,15 +66,15 @@ class Setting(Struct, frozen=True):
 
 
 SERVER: dict[str, tuple[Parser, str]] = {
-    "HOST": (parsers.text, "Address to listen on. By default, only this machine can connect."),
+    "HOST": (setting_values.text, "Address to listen on. By default, only this machine can connect."),
     "PORT": (parsers.port, "Port to listen on."),
     "WORKERS": (
-        parsers.positive_int,
+        setting_values.positive_int,
         "Server processes. More than one needs PostgreSQL, and Redis or PostgreSQL as broker.",
     ),
-    "DRAIN": (parsers.duration, "Drain time after SIGTERM. Clients reconnect at times spread over it."),
+    "DRAIN": (setting_values.duration, "Drain time after SIGTERM. Clients reconnect at times spread over it."),
     "KEEP_ALIVE": (
-        parsers.positive_duration,
+        setting_values.positive_duration,
         "Idle time after which an HTTP connection is closed. It must exceed that of a load balancer (AWS: 60).",
     ),
     "TRUSTED_PROXIES": (
@@ -81,10 +82,10 @@ SERVER: dict[str, tuple[Parser, str]] = {
         "Proxies that are trusted to set X-Forwarded-For and X-Forwarded-Proto. Other clients could forge these headers.",
     ),
     "HANDLERS": (parsers.import_path, "Python handlers of client calls."),
-    "HANDLER_URL": (parsers.url, "A URL that handles client calls, sent as signed POST requests."),
+    "HANDLER_URL": (setting_values.url, "A URL that handles client calls, sent as signed POST requests."),
     "WORKFLOWS": (parsers.module, "Python workflows, and functions of their steps."),
     "NO_JOBS": (
-        parsers.boolean,
+        setting_values.boolean,
         "Do not run durable jobs, expiry and retention in this server. Another server on the same store must run them.",
     ),
     "LOG_LEVEL": (parsers.log_level, "Minimum level of log lines."),
@@ -95,7 +96,7 @@ SERVER: dict[str, tuple[Parser, str]] = {
         "live connection, or `errors`, only refused and failed requests. Always `all` at level debug.",
     ),
     "LOG_REQUESTS": (
-        parsers.boolean,
+        setting_values.boolean,
         "An older name: `on` means `BELLCAST_ACCESS_LOG=all`, and overrides that setting.",
     ),
     "LANDING": (
@@ -104,21 +105,21 @@ SERVER: dict[str, tuple[Parser, str]] = {
         "`/` to a URL.",
     ),
     "STATS": (
-        parsers.boolean,
+        setting_values.boolean,
         "Store statistics for the console and `/v1/stats/series`: one write per minute, at most 9 MB per server.",
     ),
     "READY_STRICT": (
-        parsers.boolean,
+        setting_values.boolean,
         "`/readyz` is a 503 while the broker is unavailable or refuses writes. By default, it reports the broker as `degraded`, "
         "because notifications are still accepted and delivered.",
     ),
     "TRACING": (
-        parsers.boolean,
+        setting_values.boolean,
         "Send OpenTelemetry traces of requests, writes, published events and deliveries (needs `bellcast[otel]`). "
         "`OTEL_EXPORTER_OTLP_ENDPOINT` and the other variables of OpenTelemetry apply.",
     ),
     "CONSOLE": (
-        parsers.boolean,
+        setting_values.boolean,
         "Serve the console at `/console`, and accept the sessions of its operators.",
     ),
     "CONSOLE_NETWORKS": (
@@ -126,7 +127,7 @@ SERVER: dict[str, tuple[Parser, str]] = {
         "Addresses that may use the console. Default: all. API keys are accepted from everywhere.",
     ),
     "REQUIRE_MFA": (
-        parsers.boolean,
+        setting_values.boolean,
         "Operators without an authenticator app or a passkey may only set one up. An identity provider must confirm a second factor.",
     ),
 }
@@ -137,13 +138,13 @@ OIDC: dict[str, tuple[Parser, str]] = {
         "The OpenID Connect provider that signs in operators: the issuer in its discovery document. A private address needs "
         "`BELLCAST_HTTP_ALLOW`.",
     ),
-    "OIDC_CLIENT_ID": (parsers.text, "This server's client id at the provider."),
+    "OIDC_CLIENT_ID": (setting_values.text, "This server's client id at the provider."),
     "OIDC_CLIENT_SECRET": (parsers.secret, "The client's secret. Without one, the client is public, with PKCE only."),
-    "OIDC_NAME": (parsers.text, "Name of the provider on the sign-in page. Default: the host of the issuer."),
+    "OIDC_NAME": (setting_values.text, "Name of the provider on the sign-in page. Default: the host of the issuer."),
     "OIDC_SCOPES": (parsers.scopes, "Requested scopes. Some providers only include groups with a certain scope."),
-    "OIDC_GROUPS_CLAIM": (parsers.text, "Claim of the ID token with the groups of the user."),
+    "OIDC_GROUPS_CLAIM": (setting_values.text, "Claim of the ID token with the groups of the user."),
     "OIDC_SESSION": (
-        parsers.positive_duration,
+        setting_values.positive_duration,
         "How long a sign-in with the provider lasts. The operator must then sign "
         "in again, without a password as long as the session at the provider lasts.",
     ),
@@ -161,9 +162,9 @@ STORE: dict[str, tuple[Parser, str]] = {
         parsers.database,
         "Your app's PostgreSQL with the outbox. Default: the store, if that is PostgreSQL.",
     ),
-    "RETENTION": (parsers.duration, "Retention of notifications. 0 means unlimited."),
+    "RETENTION": (setting_values.duration, "Retention of notifications. 0 means unlimited."),
     "TOMBSTONES": (
-        parsers.positive_duration,
+        setting_values.positive_duration,
         "Retention of deletion markers. A client that was offline for longer refetches its inbox.",
     ),
     "TOPIC_HISTORY": (
@@ -172,7 +173,7 @@ STORE: dict[str, tuple[Parser, str]] = {
         "and how many per topic. The first matching pattern applies. Events to a recipient match as `recipient:<key>`.",
     ),
     "NEWCOMERS": (
-        parsers.duration,
+        setting_values.duration,
         "Age of the oldest announcement that a new recipient receives when it first opens its inbox. 0 means none.",
     ),
 }
@@ -187,7 +188,7 @@ PROJECT: dict[str, tuple[Parser, str]] = {
 
 CLIENT: dict[str, tuple[Parser, str]] = {
     "URL": (
-        parsers.url,
+        setting_values.url,
         "The server that commands and the Python client connect to. Default: the one that `bellcast serve` last started "
         "with this data folder, else http://127.0.0.1:8787.",
     ),
@@ -198,10 +199,13 @@ CLIENT: dict[str, tuple[Parser, str]] = {
 }
 
 ACCESS: dict[str, tuple[Parser, str]] = {
-    "JWKS_URL": (parsers.url, "JWKS of another issuer. Its RS256 and ES256 session tokens are accepted."),
-    "JWKS_ISSUER": (parsers.text, "Required `iss` of these tokens. Set it if the keys sign for several issuers."),
+    "JWKS_URL": (setting_values.url, "JWKS of another issuer. Its RS256 and ES256 session tokens are accepted."),
+    "JWKS_ISSUER": (
+        setting_values.text,
+        "Required `iss` of these tokens. Set it if the keys sign for several issuers.",
+    ),
     "JWKS_AUDIENCE": (
-        parsers.text,
+        setting_values.text,
         "Required `aud` of these tokens. Set it if the issuer signs for other servers too.",
     ),
     "JWT_SECRET": (
@@ -209,167 +213,97 @@ ACCESS: dict[str, tuple[Parser, str]] = {
         "The secret that signs your app's own tokens (HS256). They are accepted like session tokens.",
     ),
     "JWT_CLAIMS": (parsers.claims, "Maps your JWT claim names to Bellcast's."),
-    "SESSION_URL": (parsers.url, "Your app's URL that returns the recipient of a session cookie."),
+    "SESSION_URL": (setting_values.url, "Your app's URL that returns the recipient of a session cookie."),
     "ORIGINS": (
         parsers.origin_list,
         "Origins of pages that may authenticate with cookies. Once set, tokens are also accepted only "
         "from these and the server's own origin.",
     ),
     "PUBLIC_TOPICS": (
-        parsers.names,
+        setting_values.names,
         "Patterns of topics that every client may follow. A `role.` topic is never public.",
     ),
-    "PRESENCE_TOPICS": (parsers.names, "Patterns of topics with presence."),
+    "PRESENCE_TOPICS": (setting_values.names, "Patterns of topics with presence."),
     "ANONYMOUS": (parsers.allow_deny, "Allow live clients without a token to follow public topics."),
 }
 
 NATIVE: dict[str, tuple[Parser, str]] = {
     "HEARTBEAT": (
-        parsers.positive_duration,
+        setting_values.positive_duration,
         "Idle time after which a heartbeat is sent. Many proxies close idle connections after 60 s.",
-    ),
-}
-
-PUSHER: dict[str, tuple[Parser, str]] = {
-    "PUSHER_ACTIVITY_TIMEOUT": (
-        parsers.positive_duration,
-        "Idle time after which a Pusher client, and the server, sends a ping.",
-    ),
-    "PUSHER_ENABLED": (parsers.boolean, "Serve Pusher clients at `/app/{key}` and server SDKs at `/apps/{id}/`."),
-    "PUSHER_CLIENT_EVENTS": (parsers.boolean, "Allow client events on private channels."),
-    "PUSHER_CLIENT_EVENTS_PER_SECOND": (
-        parsers.non_negative_int,
-        "Client events per second from one connection. The default is Pusher's.",
-    ),
-    "PUSHER_SUBSCRIPTION_COUNT": (
-        parsers.boolean,
-        "Send the subscription count to a channel's subscribers; beyond 100 subscribers, at most every 5 s.",
-    ),
-    "PUSHER_WATCHLISTS": (parsers.boolean, "Allow signed-in users to watch the online state of other users."),
-    "PUSHER_WATCHLIST": (parsers.non_negative_int, "Users in one watchlist. The rest of a longer list is ignored."),
-    "PUSHER_AUTHORIZED_WITHIN": (
-        parsers.duration,
-        "Close connections that have neither signed in nor subscribed to a private channel within this time. 0 disables this.",
-    ),
-    "PUSHER_PRESENCE_MEMBERS": (parsers.non_negative_int, "Members of one presence channel. Pusher's limit is 100."),
-    "PUSHER_CHANNELS_PER_EVENT": (
-        parsers.non_negative_int,
-        "Channels of one event. The default is Pusher's.",
-    ),
-    "PUSHER_BATCH": (parsers.non_negative_int, "Events in one batch. The default is Pusher's."),
-    "PUSHER_CACHE_TTL": (
-        parsers.positive_duration,
-        "Lifetime of a cache channel's last event. The default is Pusher's.",
-    ),
-    "PUSHER_WEBHOOK_URL": (
-        parsers.url,
-        "Your app's URL for signed webhooks about channels, members and client events.",
-    ),
-    "PUSHER_ALIASES": (
-        parsers.aliases,
-        "Channels that also carry a recipient's inbox changes. The default is Laravel's.",
-    ),
-}
-
-SOCKETIO: dict[str, tuple[Parser, str]] = {
-    "SOCKETIO_PING_INTERVAL": (
-        parsers.positive_duration,
-        "Interval of pings to Socket.IO clients, announced in the handshake.",
-    ),
-    "SOCKETIO_PING_TIMEOUT": (parsers.positive_duration, "Timeout of a Socket.IO client's pong."),
-    "SOCKETIO_UPGRADE_TIMEOUT": (
-        parsers.positive_duration,
-        "Timeout of the upgrade from polling to WebSocket. Some proxies drop frames, so that it never completes.",
-    ),
-    "SOCKETIO_CONNECT_TIMEOUT": (
-        parsers.positive_duration,
-        "Timeout for a Socket.IO connection to join a namespace, also after it has left all.",
-    ),
-    "SOCKETIO_MAX_PAYLOAD": (
-        parsers.non_negative_int,
-        "Bytes of one Socket.IO packet or polling body, and of all binary values of one event.",
-    ),
-    "SOCKETIO_RECOVERY": (
-        parsers.boolean,
-        "Allow Socket.IO connection state recovery. It adds an offset as the last argument of events.",
-    ),
-    "SOCKETIO_PATH": (parsers.path, "Path of Socket.IO connections."),
-    "SOCKETIO_CLIENT_FILE": (
-        parsers.file,
-        "A copy of the Socket.IO client, served to pages that load `socket.io.js` from the server.",
     ),
 }
 
 LIMITS: dict[str, tuple[Parser, str]] = {
     "LIMIT_KEY": (
-        parsers.non_negative_int,
+        setting_values.non_negative_int,
         "Characters of a recipient's, tenant's or idempotency key. E-mail addresses and UUIDs fit.",
     ),
     "LIMIT_TOPIC": (
-        parsers.non_negative_int,
+        setting_values.non_negative_int,
         "Characters of a topic's name. The default is Pusher's, prefix included.",
     ),
-    "LIMIT_TITLE": (parsers.non_negative_int, "Characters of a title, an action's text or a name."),
-    "LIMIT_BODY": (parsers.non_negative_int, "Characters of a body. Link to longer texts with the action."),
-    "LIMIT_TYPE": (parsers.non_negative_int, "Characters of a type."),
-    "LIMIT_GROUP": (parsers.non_negative_int, "Characters of a group."),
-    "LIMIT_URL": (parsers.non_negative_int, "Characters of a link. Browsers and proxies support this length."),
-    "LIMIT_TAGS": (parsers.non_negative_int, "Tags of one notification."),
-    "LIMIT_TAG": (parsers.non_negative_int, "Characters of one tag."),
-    "LIMIT_DATA": (parsers.non_negative_int, "Bytes of a notification's data as compact JSON."),
-    "LIMIT_EVENT_NAME": (parsers.non_negative_int, "Characters of a live event's name."),
+    "LIMIT_TITLE": (setting_values.non_negative_int, "Characters of a title, an action's text or a name."),
+    "LIMIT_BODY": (setting_values.non_negative_int, "Characters of a body. Link to longer texts with the action."),
+    "LIMIT_TYPE": (setting_values.non_negative_int, "Characters of a type."),
+    "LIMIT_GROUP": (setting_values.non_negative_int, "Characters of a group."),
+    "LIMIT_URL": (setting_values.non_negative_int, "Characters of a link. Browsers and proxies support this length."),
+    "LIMIT_TAGS": (setting_values.non_negative_int, "Tags of one notification."),
+    "LIMIT_TAG": (setting_values.non_negative_int, "Characters of one tag."),
+    "LIMIT_DATA": (setting_values.non_negative_int, "Bytes of a notification's data as compact JSON."),
+    "LIMIT_EVENT_NAME": (setting_values.non_negative_int, "Characters of a live event's name."),
     "LIMIT_EVENT_DATA": (
-        parsers.non_negative_int,
+        setting_values.non_negative_int,
         "Bytes of a live event's data as compact JSON. Live events are signals, not file transfers.",
     ),
     "LIMIT_TO": (
-        parsers.non_negative_int,
+        setting_values.non_negative_int,
         "Recipients named in one send. For more, use topics, tenants or bulk requests.",
     ),
-    "LIMIT_REQUEST": (parsers.non_negative_int, "Bytes of a request's body."),
-    "LIMIT_BULK": (parsers.non_negative_int, "Bytes of a bulk request's body."),
-    "LIMIT_BULK_ITEMS": (parsers.non_negative_int, "Notifications in one bulk request."),
-    "LIMIT_FRAME": (parsers.non_negative_int, "Bytes of one message from a live client."),
+    "LIMIT_REQUEST": (setting_values.non_negative_int, "Bytes of a request's body."),
+    "LIMIT_BULK": (setting_values.non_negative_int, "Bytes of a bulk request's body."),
+    "LIMIT_BULK_ITEMS": (setting_values.non_negative_int, "Notifications in one bulk request."),
+    "LIMIT_FRAME": (setting_values.non_negative_int, "Bytes of one message from a live client."),
     "LIMIT_FRAMES_PER_SECOND": (
-        parsers.non_negative_int,
+        setting_values.non_negative_int,
         "Messages per second from one live connection. WebSocket control frames and small fragments count too.",
     ),
-    "LIMIT_TOPICS_PER_CONNECTION": (parsers.non_negative_int, "Topics followed by one connection."),
+    "LIMIT_TOPICS_PER_CONNECTION": (setting_values.non_negative_int, "Topics followed by one connection."),
     "LIMIT_UNSENT": (
-        parsers.non_negative_int,
+        setting_values.non_negative_int,
         "Unsent bytes of a slow reader, after which its connection is closed. The client resumes at its position.",
     ),
     "LIMIT_CONNECTIONS_PER_RECIPIENT": (
-        parsers.non_negative_int,
+        setting_values.non_negative_int,
         "Live connections of one recipient. Further ones are rejected with a retry after one minute.",
     ),
     "LIMIT_CONNECTIONS_PER_ADDRESS": (
-        parsers.non_negative_int,
+        setting_values.non_negative_int,
         "Live connections of one IP address. 0 means unlimited, since offices and proxies share an address.",
     ),
     "LIMIT_CONNECTIONS": (
-        parsers.non_negative_int,
+        setting_values.non_negative_int,
         "Live connections of one process. 0 derives it from the system's limit on open files.",
     ),
     "LIMIT_HISTORY": (
-        parsers.non_negative_int,
+        setting_values.non_negative_int,
         "Bytes of a tenant's stored live events; the oldest are dropped first. 0 keeps none.",
     ),
     "LIMIT_REPLAY": (
-        parsers.non_negative_int,
+        setting_values.non_negative_int,
         "Changes replayed to a resuming client. Beyond them, the client refetches its inbox.",
     ),
-    "LIMIT_IDS": (parsers.non_negative_int, "Notifications named in one action."),
+    "LIMIT_IDS": (setting_values.non_negative_int, "Notifications named in one action."),
     "LIMIT_SENDS_PER_SECOND": (
-        parsers.non_negative_int,
+        setting_values.non_negative_int,
         "Notifications per second of one tenant, on all nodes. The tenant's own settings take precedence.",
     ),
     "LIMIT_SENDS_PER_DAY": (
-        parsers.non_negative_int,
+        setting_values.non_negative_int,
         "Notifications per day (UTC) of one tenant, on all nodes. The tenant's own settings take precedence.",
     ),
     "LIMIT_REQUESTS_PER_SECOND": (
-        parsers.non_negative_int,
+        setting_values.non_negative_int,
         "REST requests per second from one IP address, on all nodes; `BELLCAST_LIMIT_CONNECTIONS_PER_ADDRESS` limits live connections. "
         "0 means unlimited; a reverse proxy can limit them too.",
     ),
@@ -415,14 +349,14 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
         parsers.durations,
         "Delays before further attempts after temporary failures of every provider; a longer Retry-After is respected.",
     ),
-    "APP_URL": (parsers.url, "Your app's URL, the base of relative links in messages."),
+    "APP_URL": (setting_values.url, "Your app's URL, the base of relative links in messages."),
     "PUBLIC_URL": (
-        parsers.url,
+        setting_values.url,
         "This server's public URL, used in unsubscribe links and for providers' receipts. Default: the "
         "address it listens on.",
     ),
-    "RUN_RETENTION": (parsers.duration, "Retention of messages and runs that have ended. 0 means unlimited."),
-    "LOCALE": (parsers.text, "Language of messages to recipients and tenants without one."),
+    "RUN_RETENTION": (setting_values.duration, "Retention of messages and runs that have ended. 0 means unlimited."),
+    "LOCALE": (setting_values.text, "Language of messages to recipients and tenants without one."),
     "TIMEZONE": (parsers.timezone, "Time zone of recipients and tenants without one."),
 }
 
@@ -430,7 +364,7 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
 PLACES = {"STORE": "store.url", "PROJECT": "project", "SECOND_SECRET": "second_secret", "CHANNELS": "channels.default"}
 
 
-def _rows(group: str, lines: dict[str, tuple[Parser, str]], prefix: str = "") -> list[Setting]:
+def _rows(group: str, lines: Mapping[str, tuple[Parser, str]], prefix: str = "") -> list[Setting]:
     return [
         Setting(name, PLACES.get(name, f"{group}.{name.removeprefix(prefix).lower()}"), parse, description)
         for name, (parse, description) in lines.items()
@@ -445,8 +379,7 @@ GROUPS: dict[str, list[Setting]] = {
     "access": _rows("access", ACCESS),
     "oidc": _rows("oidc", OIDC, "OIDC_"),
     "native": _rows("native", NATIVE),
-    "pusher": _rows("pusher", PUSHER, "PUSHER_"),
-    "socketio": _rows("socketio", SOCKETIO, "SOCKETIO_"),
+    **{one.name: _rows(one.name, one.settings, f"{one.name.upper()}_") for one in DIALECTS if one.config},
     "channels": _rows("channels", CHANNELS),
     "limits": _rows("limits", LIMITS, "LIMIT_"),
 }

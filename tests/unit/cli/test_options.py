@@ -19,16 +19,16 @@ def params(*path: str):
 
 
 def test_serve_accepts_every_server_setting():
-    settings = [setting for group in serve.GROUPS for setting in table.GROUPS[group]]
+    settings = [setting for group in options.panels(*serve.GROUPS) for setting in table.GROUPS[group]]
     expected = {setting.flag for setting in settings if not setting.is_secret}
     # A supervised server starts its workers with `--as-worker`; the option is internal and hidden.
     assert params("serve").keys() == expected | {"--help", "--help-all", "--as-worker", "--test-clock"}
     assert params("serve")["--as-worker"].hidden
-    assert set(serve.GROUPS) == table.GROUPS.keys() - {"project", "client"}
+    assert options.panels(*serve.GROUPS).keys() == table.GROUPS.keys() - {"project", "client"}
 
 
 def test_every_group_of_settings_has_a_title():
-    assert options.PANELS.keys() == table.GROUPS.keys()
+    assert options.panels(*table.GROUPS).keys() == table.GROUPS.keys()
 
 
 def test_secrets_are_not_command_line_options():

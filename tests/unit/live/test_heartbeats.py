@@ -14,11 +14,11 @@ from bellcast.live.config import LiveConfig
 from bellcast.live.connection.close_reasons import EXPIRED, NO_PONG
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.heartbeats import PUSHER_PONG_TIMEOUT, TICKS_PER_INTERVAL, HeartbeatWheel
+from bellcast.live.hub.heartbeats import TICKS_PER_INTERVAL, HeartbeatWheel
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.pusher import protocol as pusher
-from bellcast.live.pusher.types import PusherConfig
+from bellcast.live.pusher.wiring import PONG_TIMEOUT
 
 INTERVAL = 25.0  # seconds, so a tick is one second
 ACTIVITY_TIMEOUT = 120.0
@@ -44,7 +44,7 @@ class Wheel:
 @pytest.fixture
 def wheel() -> Wheel:
     clock = FakeClock()
-    heartbeats = HeartbeatWheel(clock, INTERVAL, PusherConfig(activity_timeout=ACTIVITY_TIMEOUT))
+    heartbeats = HeartbeatWheel(clock, INTERVAL, {"pusher": lambda: (ACTIVITY_TIMEOUT, PONG_TIMEOUT)})
     callbacks = HubCallbacks(added=heartbeats.schedule, renewed=heartbeats.renewed)
     return Wheel(clock, heartbeats, new_hub(callbacks))
 
@@ -125,7 +125,7 @@ async def test_pusher_peer_has_its_own_pong_timeout(wheel: Wheel) -> None:
     connection = connect(wheel.hub, dialect=pusher.MESSAGE)
     while not connection.pings:
         wheel.tick()
-    wheel.tick(int(PUSHER_PONG_TIMEOUT) - 1)
+    wheel.tick(int(PONG_TIMEOUT) - 1)
     assert connection.close_reason is None
     wheel.tick(TICKS_PER_INTERVAL)
     assert connection.close_reason is not None

@@ -8,12 +8,12 @@ from typing import Any, cast
 import pytest
 from tests.unit.live.fakes import ALICE, FakeConnection, FakeTransport, connect, new_hub
 
-from bellcast.live.config import SocketIOConfig
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.connection.pending_messages import MAX_PENDING, PendingMessages
 from bellcast.live.native import protocol
 from bellcast.live.socketio.layer import MAX_NAMESPACES, SocketIOLayer, SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
+from bellcast.live.socketio.types import SocketIOConfig
 
 
 class SlowHandler:

@@ -1,6 +1,6 @@
 """The rate of a connection's messages."""
 
-from bellcast.live.connection.message_rate import MessageRateLimiter
+from bellcast.live.connection.inbound_queue import MessageRateLimiter
 
 
 def test_burst_at_the_boundary_of_a_second_is_not_twice_the_limit() -> None:

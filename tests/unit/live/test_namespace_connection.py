@@ -8,7 +8,6 @@ import pytest
 from tests.clock import FakeClock
 from tests.unit.live.fakes import ALICE, FakeTransport, new_hub
 
-from bellcast.live.config import SocketIOConfig
 from bellcast.live.connection.close_reasons import TOO_SLOW
 from bellcast.live.connection.connection import Phase
 from bellcast.live.http import handshake_request
@@ -17,6 +16,7 @@ from bellcast.live.socketio.layer import SocketIOLayer
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.dialect import dialect_for
+from bellcast.live.socketio.types import SocketIOConfig
 
 UNSENT = 1_000
 

@@ -9,7 +9,6 @@ from structlog.testing import capture_logs
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeTransport
 
-from bellcast.live.config import SocketIOConfig
 from bellcast.live.connection import close_reasons
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request
@@ -19,6 +18,7 @@ from bellcast.live.socketio.engine_session import CLOSED_TRANSPORT, EngineSessio
 from bellcast.live.socketio.engineio_websocket import EngineWebSocket
 from bellcast.live.socketio.long_polling import ClientDisconnected, PollingTransport
 from bellcast.live.socketio.protocol import engineio
+from bellcast.live.socketio.types import SocketIOConfig
 
 REQUEST = handshake_request.read({"scheme": "http", "path": "/", "headers": [], "client": ("10.0.0.1", 1)})
 PROBED = websocket.text_frame(engineio.PROBED)

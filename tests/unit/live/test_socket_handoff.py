@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from bellcast.live.http import socket_handoff
+from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.http.takeover import EXTENSION
-from bellcast.live.socketio import socket_handoff
-from bellcast.live.socketio.socket_handoff import SocketHandoff
 
 REQUEST = {"method": "POST", "raw_path": b"/socket.io/", "query_string": b"", "http_version": "1.1", "headers": []}
 BODY = b"4" * 4_000_000  # more than the buffer of a Unix socket

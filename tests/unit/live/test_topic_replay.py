@@ -23,7 +23,7 @@ from bellcast.kernel.errors import Invalid
 from bellcast.kernel.events import LiveEvent, Stream, topic_stream
 from bellcast.kernel.identities import Principal, Project
 from bellcast.kernel.limits import Limits
-from bellcast.live.config import LiveConfig, SocketIOConfig
+from bellcast.live.config import LiveConfig
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
@@ -40,6 +40,7 @@ from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.namespace_handshake import EVERYONE, NamespaceHandshake
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.dialect import dialect_for
+from bellcast.live.socketio.types import SocketIOConfig
 from bellcast.live.sync import resume
 
 RULES = parse_rules(["*=2m/1000"])

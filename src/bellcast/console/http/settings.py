@@ -1,37 +1,29 @@
-"""Settings in the database: read, change, roll back and test them."""
+"""Settings in the database: read, change and roll back."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from bellcast.console.types.server_settings import (
     EditableSetting,
-    PusherTestRequest,
     SettingChange,
     SettingOrigin,
     SettingsRevision,
 )
 from bellcast.documents.types import AuditRecord
 from bellcast.kernel import times
-from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, PasswordRequired
+from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.time_range import TimeRangeQuery
-from bellcast.kernel.identities import DEFAULT_TENANT, Project
-from bellcast.kernel.outbound.connection_tests import TestReport
-from bellcast.live.pusher.http.apps import AppId, AppKey, AppSecret
-from bellcast.live.pusher.types import PusherApp
-from bellcast.rest import audit, connection_tests, context, guards
-from bellcast.rest.context import ApiContext
+from bellcast.rest import audit, context, guards
 from bellcast.rest.operations import operation
 
-MAX_URL = 2_000
 Text = Annotated[str, Meta(max_length=10_000)]
 Revision = Annotated[int, Meta(ge=0, le=audit.MAX_NUMBER)]
 
@@ -107,24 +99,6 @@ class Rollback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     revision: Revision
     to: Revision
-
-
-class PusherTestValues(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Values of a Pusher app that need not be stored. `url` is the server's public URL by default."""
-
-    id: AppId
-    key: AppKey
-    secret: AppSecret
-    url: Annotated[str, Meta(max_length=MAX_URL, pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?\Z")] | None = None
-
-
-class SettingsTest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The connection to test: of the project's Pusher app, of another one by its id, or with values that are not saved; or, as
-    `smtp`, of the e-mail provider that is tried first."""
-
-    target: Literal["pusher", "smtp"] = "pusher"
-    app: AppId | None = None
-    values: PusherTestValues | None = None
 
 
 @operation("GET", "/v1/settings", tag="Console", required_scope="configure", response_types={200: SettingsDocument})
@@ -209,70 +183,6 @@ async def roll_back(request: ApiRequest) -> ASGIApp:
     return responses.json(_revision(restored))
 
 
-@operation(
-    "POST",
-    "/v1/settings/test",
-    tag="Console",
-    required_scope="configure",
-    body=SettingsTest,
-    example={"target": "pusher"},
-    response_types={200: TestReport},
-    refusals=(NotFound, PasswordRequired),
-)
-async def test(request: ApiRequest) -> ASGIApp:
-    """Test a Pusher app or the mail server.
-
-    A Pusher app with saved or unsaved values, on the server's public URL: a signed call, a WebSocket, a private
-    subscription, and an event back to it. The mail server as `POST /v1/providers/{key}/test` does, which tests other
-    providers and unsaved values. Each step has a state, a duration, and a suggested fix if it failed. Takes at most 15
-    seconds; at most 10 tests a minute for each caller. With `values`, API keys also need the scope `manage`, and
-    operators the role owner: if the test uses the server's own URL, the node accepts the values during the test, for
-    the test's channel only."""
-    body, ctx = await request_body.body(request, TEST), context.of(request)
-    if body.target == "smtp":
-        connection_tests.count(request)
-        return responses.json(await ctx.providers.test_first(DEFAULT_TENANT, "email"))
-    wanted = _wanted_test(request, body)
-    connection_tests.count(request)
-    return responses.json(await ctx.test_pusher(wanted))
-
-
-def _check_test(body: SettingsTest, ctx: ApiContext) -> None:
-    for name in ("app", "values"):
-        if body.target == "smtp" and getattr(body, name) is not None:
-            raise Invalid.of(
-                name, "is for Pusher only: test other values of an e-mail provider with POST /v1/providers/{key}/test"
-            )
-    if body.values is not None and body.values.url is not None and not _is_url(body.values.url):
-        raise Invalid.of("values.url", "must be an HTTP URL with a valid host and port")
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return bool(parts.hostname) and parts.port != 0  # `port` raises ValueError too
-    except ValueError:
-        return False
-
-
-def _wanted_test(request: ApiRequest, body: SettingsTest) -> PusherTestRequest:
-    ctx, values = context.of(request), body.values
-    if values is not None:
-        guards.require_manager(request, is_sensitive=True)
-        audit.note_changes(request, {}, {"values.id": values.id, "values.key": values.key})
-        # Only owners and the project secret may test a private address.
-        is_trusted = _is_owner(request)
-        problem = None if values.url is None or is_trusted else ctx.url_problem(values.url)
-        if problem is not None:
-            raise Invalid.of("values.url", problem)
-        app = PusherApp(credentials=Project(values.id, values.key, values.secret))
-        return PusherTestRequest(app=app, url=values.url, is_trusted=is_trusted)
-    stored = ctx.pusher_apps.all()[0].app if body.app is None else ctx.pusher_apps.by_id(body.app)
-    if stored is None:
-        raise NotFound("No Pusher app has this id.")
-    return PusherTestRequest(app=stored)
-
-
 def _text_of(name: str, value: str | float | list[str]) -> str:
     """Return a value in the form used in the environment."""
     if isinstance(value, bool):
@@ -307,14 +217,8 @@ def _record(request: ApiRequest, changes: Sequence[SettingChange]) -> AuditRecor
 
 def _check_owner(request: ApiRequest, names: Sequence[str]) -> None:
     """Raise Forbidden unless the caller may change owner-only settings."""
-    if not _is_owner(request):
+    if not guards.is_owner(request):
         raise Forbidden(f"Only owners and the project secret may change {', '.join(names)}.")
-
-
-def _is_owner(request: ApiRequest) -> bool:
-    """Return whether the caller is an owner, or has the project secret."""
-    caller = guards.caller(request)
-    return caller.role == "owner" or (caller.role is None and caller.key is None)
 
 
 def _author(request: ApiRequest) -> str:
@@ -324,5 +228,4 @@ def _author(request: ApiRequest) -> str:
 
 PATCH = request_body.Shape(SettingsPatch)
 ROLLBACK = request_body.Shape(Rollback)
-TEST = request_body.Shape(SettingsTest, _check_test)
-HANDLERS = (read, change, history, roll_back, test)
+HANDLERS = (read, change, history, roll_back)

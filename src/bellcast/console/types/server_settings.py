@@ -6,7 +6,6 @@ from typing import Literal, Protocol, TypeAlias
 from msgspec import Struct
 
 from bellcast.documents.types import AuditRecord
-from bellcast.live.pusher.types import PusherApp
 
 SettingOrigin = Literal["option", "environment", "file", "database", "default"]
 
@@ -93,12 +92,3 @@ class ServerSettingsStore(Protocol):
         """Make the values of an earlier revision current, on top of `revision`. Raises Conflict, NotFound, and any
         error of `check_owner`."""
         ...
-
-
-class PusherTestRequest(Struct, frozen=True, kw_only=True):
-    """A test's target: an app, stored or not, on a URL, by default the server's public one. An untrusted URL must not
-    lead to a private address."""
-
-    app: PusherApp
-    url: str | None = None
-    is_trusted: bool = False

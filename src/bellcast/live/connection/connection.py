@@ -96,7 +96,8 @@ class Listener(Protocol):
 class Connection(asyncio.Protocol):
     """Owner of one socket. `write` is a bound method of the transport, or limits the output during a replay."""
 
-    namespace = "/"  # only Socket.IO has others
+    namespace = "/"  # others in dialects whose sessions carry several connections
+    session: Any = None  # that carries this connection, in these dialects
     __slots__ = (
         "address",
         "bytes_during_replay",

@@ -35,6 +35,11 @@ class Dialect(Protocol):
     @property
     def transport(self) -> str: ...
     @property
+    def can_resume(self) -> bool:
+        """Whether its clients detect events that they have missed, and resume after a disconnect."""
+        ...
+
+    @property
     def encode_frame(self) -> Callable[[Any], bytes]:
         """Encoder of the dialect's own frames."""
         ...

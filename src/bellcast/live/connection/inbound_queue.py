@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.config import Spawn
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.pending_messages import PendingMessages
@@ -48,3 +49,16 @@ class InboundQueue:
         finally:
             connection.pending = None  # also after an exception, so that later messages are processed
             connection.resume_reading()  # even after a close, to receive the client's close frame
+
+
+class MessageRateLimiter:
+    """Limits one connection's frames per second; 0 is unlimited."""
+
+    __slots__ = ("_bucket",)
+
+    def __init__(self, limit: int) -> None:
+        self._bucket = TokenBucket(limit, 0)
+
+    def hit(self, now: float) -> bool:
+        """Count a frame; True if it exceeds the limit."""
+        return self._bucket.take(int(now * 1000)) > 0

@@ -6,7 +6,7 @@ from typing import Any
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Listener, Phase
-from bellcast.live.connection.message_rate import MessageRateLimiter
+from bellcast.live.connection.inbound_queue import MessageRateLimiter
 from bellcast.live.framing import websocket
 
 # Bytes buffered during authentication; then reading is paused.

@@ -8,7 +8,7 @@ from typing import Any
 from bellcast.console.types.requests import IS_WEBSOCKET, STATE
 from bellcast.kernel.errors import BadRequest, UpgradeRequired
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
-from bellcast.live.connection.message_rate import MessageRateLimiter
+from bellcast.live.connection.inbound_queue import MessageRateLimiter
 from bellcast.live.framing import websocket
 from bellcast.live.http import handshake_request, responses
 from bellcast.live.http.closing import ReadTimeout

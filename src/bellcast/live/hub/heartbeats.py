@@ -1,31 +1,30 @@
 """Heartbeats, dead peers and session expiry: a timer wheel of connections with one timer."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
 from bellcast.kernel.clock import Clock
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, ConnectionOwner, Phase
-from bellcast.live.pusher.types import PusherConfig
 
 log = structlog.get_logger(__name__)
 
 # Ticks per heartbeat interval. Each tick checks the connections in its slot.
 TICKS_PER_INTERVAL = 25
-# Pong timeout of the Pusher protocol, in seconds.
-PUSHER_PONG_TIMEOUT = 30.0
+# Seconds of silence before a ping, and to wait for the pong.
+SilenceLimit = Callable[[], tuple[float, float]]
 
 
 class HeartbeatWheel:
     """A timer wheel. Each connection is in one slot and is checked about once per heartbeat interval."""
 
-    def __init__(self, clock: Clock, heartbeat: float, pusher: PusherConfig) -> None:
+    def __init__(self, clock: Clock, heartbeat: float, silence_limits: Mapping[str, SilenceLimit]) -> None:
         self._clock = clock
         self._tick = heartbeat / TICKS_PER_INTERVAL
         self._tick_ms = self._tick * 1000
-        self._pusher = pusher
+        self._silence_limits = silence_limits  # by protocol; without one, a heartbeat's interval each
         self._wheel: list[list[Connection]] = [[] for _ in range(TICKS_PER_INTERVAL + 1)]
         self._expiries: dict[int, list[Connection]] = {}  # by tick: renewed sessions that end before their next check
 
@@ -63,7 +62,7 @@ class HeartbeatWheel:
         """Schedule the next check: a full interval after the last write, or at the session's expiry."""
         tick = connection.owner.tick
         ticks = connection.last_sent_tick + TICKS_PER_INTERVAL - tick
-        if connection.dialect.protocol == "pusher":
+        if connection.dialect.protocol in self._silence_limits:
             ticks = min(ticks, *self._silence_limit(connection))
         ends = connection.principal.expires_at
         if ends is not None:
@@ -81,9 +80,11 @@ class HeartbeatWheel:
 
     def _silence_limit(self, connection: Connection) -> tuple[int, int]:
         """Return the ticks of silence before a ping, and the ticks to wait for the pong."""
-        if connection.dialect.protocol == "pusher":
-            return self._ticks(self._pusher.activity_timeout), self._ticks(PUSHER_PONG_TIMEOUT)
-        return TICKS_PER_INTERVAL, TICKS_PER_INTERVAL
+        limit = self._silence_limits.get(connection.dialect.protocol)
+        if limit is None:
+            return TICKS_PER_INTERVAL, TICKS_PER_INTERVAL
+        silence, timeout = limit()
+        return self._ticks(silence), self._ticks(timeout)
 
     def _check(self, connection: Connection, now: int) -> None:
         if self._end_if_expired(connection, now):

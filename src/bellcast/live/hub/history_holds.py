@@ -25,17 +25,17 @@ class HistoryHolds:
 
     def hold_unread(self, connection: Connection) -> None:
         """Send no stored events and no event ids to a connection for which the history could not be read, until
-        `hold_followers` returns it. Pusher clients, which cannot resume, are excluded."""
-        if _can_resume(connection) and connection.phase is not Phase.CLOSED:
+        `hold_followers` returns it. Connections whose dialect cannot resume are excluded."""
+        if connection.dialect.can_resume and connection.phase is not Phase.CLOSED:
             self.connections.add(connection)
             self._incomplete.add(connection)
 
     def hold_followers(self, streams: Iterable[Stream]) -> list[Connection]:
         """Stop sending stored events and event ids to the followers of streams until they are closed. Return these followers
-        and those of `hold_unread`. Pusher clients, which cannot resume, are excluded."""
+        and those of `hold_unread`. Connections whose dialect cannot resume are excluded."""
         found = {one: None for stream in streams for one in self._streams.get(stream, ())}
         found |= dict.fromkeys(self._incomplete)
-        followers = [one for one in found if _can_resume(one)]
+        followers = [one for one in found if one.dialect.can_resume]
         self.connections.update(followers)
         self._incomplete.update(followers)
         return followers
@@ -44,7 +44,3 @@ class HistoryHolds:
         """Forget a disconnected connection."""
         self.connections.discard(connection)
         self._incomplete.discard(connection)
-
-
-def _can_resume(connection: Connection) -> bool:
-    return connection.dialect.protocol != "pusher"

@@ -67,6 +67,7 @@ class NativeDialect(Struct, frozen=True, eq=False):
     transport: Literal["sse", "websocket"]
     encode_frame: Callable[[Frame], bytes]
     protocol: str = "native"
+    can_resume: bool = True
     mark: PositionMark | None = None
 
     def encode(self, event: Event) -> bytes | None:

@@ -46,7 +46,8 @@ class StoredApp(Struct, frozen=True, kw_only=True):
 
 
 class PusherAppDirectory:
-    """ports.PusherAppDirectory. `announce` makes the other nodes reload the apps."""
+    """The apps of the store and the project's app, which is part of the server's configuration and takes precedence. Searches
+    read memory only; changes of other nodes arrive within seconds, because `announce` makes them reload the apps."""
 
     def __init__(
         self, db: Engine, clock: Clock, encryption: Encryption, project: Project, announce: Callable[[], Any]
@@ -67,8 +68,6 @@ class PusherAppDirectory:
         self._reading = asyncio.Lock()
         self._index()
 
-    # --- ports.PusherApps
-
     def by_id(self, id: str) -> PusherApp | None:
         return self._by_id.get(id)
 
@@ -76,18 +75,21 @@ class PusherAppDirectory:
         return self._by_key.get(key)
 
     def of_tenant(self, tenant: str) -> PusherApp | None:
+        """Return the app for signing in a tenant: the project's for the default tenant, else the oldest enabled one whose
+        id and key no older app has."""
         apps = (one.app for one in self._all if one.state != "overridden")
         return next((app for app in apps if app.tenant == tenant and app.enabled), None)
 
     def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed` after each change of the apps."""
         self._watchers.append(changed)
 
-    # --- ports.PusherAppDirectory
-
     def all(self) -> Sequence[StoredPusherApp]:
+        """Return the apps, the project's first, then the oldest first."""
         return self._all
 
     async def create(self, app: PusherApp) -> PusherApp:
+        """Create an app. Raises Conflict if another app has its id or its key."""
         await self.reload()
         self._check_free(app.credentials)
         if len(self._all) > MAX_APPS:
@@ -103,14 +105,16 @@ class PusherAppDirectory:
         )
         if not await self._documents.change(KIND, app.tenant, id, None, msgspec.json.encode(stored), app.created_at):
             raise Conflict("An app with this id was created in the meantime.")
-        await self.refresh()
+        await self._refresh()
         return app
 
     async def change(self, id: str, changes: PusherAppChanges) -> PusherApp:
+        """Raises NotFound, and Conflict for the project's app."""
         fields = {name: value for name, value in msgspec.structs.asdict(changes).items() if value is not None}
         return await self._change(id, lambda tenant, stored: replace(stored, **fields))
 
     async def rotate(self, id: str) -> PusherApp:
+        """Replace the secret; the previous one stays valid for a day. Raises NotFound, and Conflict for the project's app."""
         secret = secrets.token_urlsafe(SECRET_BYTES)
         until = self._clock.now() + ROTATION_MS
 
@@ -121,12 +125,13 @@ class PusherAppDirectory:
         return await self._change(id, rotated)
 
     async def delete(self, id: str) -> None:
+        """Raises NotFound, and Conflict for the project's app."""
         tenant, _ = await self._find(id)
         if not await self._documents.delete(KIND, tenant, id):
             raise NotFound("No Pusher app has this id.")
-        await self.refresh()
+        await self._refresh()
 
-    async def refresh(self) -> None:
+    async def _refresh(self) -> None:
         await self.reload()
         await self._announce()
 
@@ -137,7 +142,7 @@ class PusherAppDirectory:
             tenant, before = await self._find(id)
             after = msgspec.json.encode(change(tenant, msgspec.json.decode(before.body, type=StoredApp)))
             if await self._documents.change(KIND, tenant, id, before.body, after, self._clock.now()):
-                await self.refresh()
+                await self._refresh()
                 return self._read(tenant, replace(before, body=after)).app
         raise Unavailable("The app is being changed by too many requests.")
 

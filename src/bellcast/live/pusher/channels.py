@@ -16,7 +16,7 @@ from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.live import topic_access as following
 from bellcast.live.connection.connection import Connection, Phase
-from bellcast.live.connection.message_rate import MessageRateLimiter
+from bellcast.live.connection.inbound_queue import MessageRateLimiter
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.call_context import PusherCallContext

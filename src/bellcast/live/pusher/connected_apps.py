@@ -6,8 +6,9 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.identities import Project
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
+from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.protocol import close_codes
-from bellcast.live.pusher.types import PusherApp, PusherApps
+from bellcast.live.pusher.types import PusherApp
 
 
 class ConnectedApps:
@@ -15,7 +16,7 @@ class ConnectedApps:
     nothing here. A connection ends when its app is deleted or disabled."""
 
     def __init__(
-        self, project: Project, apps: PusherApps, clock: Clock, end: Callable[[Connection, CloseReason], None]
+        self, project: Project, apps: PusherAppDirectory, clock: Clock, end: Callable[[Connection, CloseReason], None]
     ) -> None:
         self._project_key = project.key
         self._apps = apps

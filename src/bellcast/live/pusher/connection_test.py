@@ -3,24 +3,28 @@ browser."""
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import os
 import secrets
 import ssl
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
+from msgspec import Struct
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.outbound import connection_steps
+from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.kernel.outbound.connection_steps import TIMEOUT_SECONDS, ConnectionStep, StepFailed
 from bellcast.kernel.outbound.connection_tests import TestReport
 from bellcast.kernel.outbound.guard import AddressGuard
 from bellcast.kernel.outbound.port import Http
 from bellcast.live.pusher import signatures as pusher_signatures
+from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.types import PusherApp, PusherConfig
 
 CHANNEL = "private-bellcast-test"
@@ -39,6 +43,29 @@ FIXES = {
     "subscription": "Check that every node behind the URL has the same credentials (BELLCAST_PROJECT, or the same store).",
     "event": "Check that every node behind the URL uses the same broker (BELLCAST_BROKER).",
 }
+
+
+class ConnectionTests(Struct, frozen=True):
+    """Tests apps with the dependencies of this server."""
+
+    apps: PusherAppDirectory
+    config: PusherConfig
+    http: Http
+    clients: HttpClients
+    clock: Clock
+    public_url: Callable[[], str]
+
+    async def run(self, app: PusherApp, url: str | None = None, *, is_trusted: bool = False) -> TestReport:
+        """Test an app, stored or not, on a URL, by default the server's public one. An untrusted URL must not lead to a
+        private address."""
+        own = self.public_url()
+        url = url or own
+        is_own = url.rstrip("/") == own.rstrip("/")
+        http, guard = (self.http, None) if is_trusted or is_own else (self.clients.guarded(), self.clients.guard)
+        test = PusherTest(app, self.config, url, http, self.clock, guard)
+        # Elsewhere, the app already runs in another server.
+        with self.apps.trial(app, CHANNEL) if is_own else contextlib.nullcontext():
+            return await test.run()
 
 
 class PusherTest:

@@ -1,7 +1,6 @@
 """The Pusher dialect: its configuration from the settings `BELLCAST_PUSHER_…`, and the apps that use it."""
 
-from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 from msgspec import Struct
 
@@ -89,48 +88,3 @@ class StoredPusherApp(Struct, frozen=True, kw_only=True):
     app: PusherApp
     state: Literal["active", "disabled", "overridden", "unreadable"]
     is_project: bool = False
-
-
-class PusherApps(Protocol):
-    """Finds apps for requests and connections. Reads memory only; changes of other nodes arrive within seconds."""
-
-    def by_id(self, id: str) -> PusherApp | None: ...
-
-    def by_key(self, key: str) -> PusherApp | None: ...
-
-    def of_tenant(self, tenant: str) -> PusherApp | None:
-        """Return the app for signing in a tenant: the project's for the default tenant, else the oldest enabled one whose
-        id and key no older app has."""
-        ...
-
-    def watch(self, changed: Callable[[], None]) -> None:
-        """Call `changed` after each change of the apps."""
-        ...
-
-
-class PusherAppDirectory(PusherApps, Protocol):
-    """Manages the apps in the store. The project's app is part of the server's configuration, and takes precedence."""
-
-    def all(self) -> Sequence[StoredPusherApp]:
-        """Return the apps, the project's first, then the oldest first."""
-        ...
-
-    async def create(self, app: PusherApp) -> PusherApp:
-        """Create an app. Raises Conflict if another app has its id or its key."""
-        ...
-
-    async def change(self, id: str, changes: PusherAppChanges) -> PusherApp:
-        """Raises NotFound, and Conflict for the project's app."""
-        ...
-
-    async def rotate(self, id: str) -> PusherApp:
-        """Replace the secret; the previous one stays valid for a day. Raises NotFound, and Conflict for the project's app."""
-        ...
-
-    async def delete(self, id: str) -> None:
-        """Raises NotFound, and Conflict for the project's app."""
-        ...
-
-    async def refresh(self) -> None:
-        """Reload the apps on all nodes, after the store deleted some with their tenant."""
-        ...

@@ -1,28 +1,36 @@
 """Wires the Pusher dialect."""
 
 from bellcast.live.http.websocket_endpoint import WebSocketEndpoint
+from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.connected_apps import ConnectedApps
+from bellcast.live.pusher.connection_test import ConnectionTests
 from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.handshake import PATH, PusherHandshake
 from bellcast.live.pusher.hub_observer import PusherObserver
 from bellcast.live.pusher.presence_cache import PresenceCache
 from bellcast.live.pusher.signed_in_users import PusherUsers
+from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.pusher.webhooks import PusherWebhooks
 from bellcast.live.wiring import LiveContext, WiredDialect
 
+# Pong timeout of the protocol, in seconds.
+PONG_TIMEOUT = 30.0
+
 
 def wire(live: LiveContext) -> WiredDialect:
-    """Wire the WebSocket endpoint, the webhooks and the observer of the hub."""
-    engines, hub = live.engines, live.hub
-    webhooks = PusherWebhooks(live.pusher, live.project, live.jobs, hub, live.http, engines.clock, live.spawn)
-    apps = ConnectedApps(live.project, live.pusher_apps, engines.clock, hub.end)
+    """Wire the apps, the WebSocket endpoint, the webhooks and the observer of the hub."""
+    engines, hub, clock = live.engines, live.hub, live.real_clock
+    config: PusherConfig = live.settings["pusher"]
+    directory = PusherAppDirectory(engines.db, clock, live.encryption, live.project, live.announce)
+    webhooks = PusherWebhooks(config, live.project, live.jobs, hub, live.http, engines.clock, live.spawn)
+    apps = ConnectedApps(live.project, directory, engines.clock, hub.end)
     context = PusherContext(
         engines=engines,
         hub=hub,
         survey=live.survey,
         config=live.config,
-        pusher=live.pusher,
+        pusher=config,
         apps=apps,
         app=live.app,
         webhooks=webhooks,
@@ -34,7 +42,7 @@ def wire(live: LiveContext) -> WiredDialect:
         apps,
         live.config.access,
         live.config.limits,
-        live.pusher,
+        config,
         hub,
         live.admission,
         channels,
@@ -44,7 +52,15 @@ def wire(live: LiveContext) -> WiredDialect:
     hub.add_observer(PusherObserver(context, users, presence_cache))
     return WiredDialect(
         paths={PATH + "*": WebSocketEndpoint(live.config, live.admission, handshake, live.spawn)},
+        services={
+            PusherConfig: config,
+            PusherAppDirectory: directory,
+            ConnectionTests: ConnectionTests(directory, config, live.http, live.clients, clock, live.public_url),
+        },
         loops={"pusher users": users.run},
+        silence_limit=lambda: (config.activity_timeout, PONG_TIMEOUT),
         disconnected=handshake.disconnected,
+        reload=directory.reload,
+        numbers=lambda: {"unreadable_pusher_apps": sum(one.state == "unreadable" for one in directory.all())},
         close=webhooks.close,
     )

@@ -14,20 +14,21 @@ from bellcast.calls import CONNECT, CallBackend
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.live.admission import Admission
-from bellcast.live.config import LiveConfig, SocketIOConfig
+from bellcast.live.config import LiveConfig
 from bellcast.live.framing import websocket
-from bellcast.live.http import asgi, handshake_request, responses
+from bellcast.live.http import asgi, handshake_request, responses, socket_handoff
 from bellcast.live.http.asgi import AsgiTransport
 from bellcast.live.http.coalescing import CoalescingTransport
 from bellcast.live.http.handshake_request import HandshakeRequest, Headers
+from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.http.takeover import EXTENSION
-from bellcast.live.socketio import long_polling, session_ids, socket_handoff
+from bellcast.live.socketio import long_polling, session_ids
 from bellcast.live.socketio.engine_session import POLLING, WEBSOCKET, EngineSession, EngineSessions
 from bellcast.live.socketio.engineio_websocket import EngineWebSocket
 from bellcast.live.socketio.long_polling import PollingTransport
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.engineio import EngineError
-from bellcast.live.wiring import SiblingProcesses
+from bellcast.live.socketio.types import SocketIOConfig
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +71,7 @@ class SocketIOEndpoint:
         sessions: EngineSessions,
         admission: Admission,
         config: LiveConfig,
-        siblings: SiblingProcesses | None,
+        siblings: SocketHandoff | None,
         app: CallBackend,
     ) -> None:
         self._sessions = sessions
@@ -104,10 +105,13 @@ class SocketIOEndpoint:
     # --- sessions of other processes
 
     async def _hand_off(
-        self, siblings: SiblingProcesses, scope: Scope, query: Mapping[str, str], receive: Receive, send: Send
+        self, siblings: SocketHandoff, scope: Scope, query: Mapping[str, str], receive: Receive, send: Send
     ) -> bool:
         """Pass the request to the process that owns its session. Return True if it needs no response here."""
-        socket_path = siblings.peer_path(_session_id(query))
+        owner = session_ids.owner_of(_session_id(query))
+        if owner is None or owner.host != session_ids.HOST:
+            return False
+        socket_path = siblings.peer_path(owner.process)
         if socket_path is None or scope["method"] not in ("GET", "POST") or not responses.can_take_over(scope):
             return False
         body: bytes | None = b""

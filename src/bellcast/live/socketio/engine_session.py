@@ -12,7 +12,6 @@ import structlog
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.identities import Principal
-from bellcast.live.config import SocketIOConfig
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import CLOSE_TIMEOUT
@@ -21,6 +20,7 @@ from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.socketio import session_ids
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.engineio import Encoding, EnginePacket, OpenPayload
+from bellcast.live.socketio.types import SocketIOConfig
 from bellcast.live.wiring import SessionLog
 
 log = structlog.get_logger(__name__)
@@ -80,6 +80,8 @@ class EngineListener(Protocol):
 
 class EngineSession:
     """One session. `app_state` belongs to the listener."""
+
+    protocol, dialect = "engineio", "socketio"
 
     __slots__ = (
         "_pong_due",

@@ -7,7 +7,7 @@ from typing import Any
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import CLOSE_TIMEOUT
-from bellcast.live.connection.message_rate import MessageRateLimiter
+from bellcast.live.connection.inbound_queue import MessageRateLimiter
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport, raw_socket
 from bellcast.live.framing import websocket
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession

@@ -7,7 +7,7 @@ from typing import Any
 from bellcast.kernel.errors import BellcastError, HandlerFailed
 from bellcast.kernel.identities import Principal
 from bellcast.live.admission import guarded_start
-from bellcast.live.config import SocketIOConfig, Spawn
+from bellcast.live.config import Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import RejectedByApp
 from bellcast.live.connection.connection import Phase
@@ -18,6 +18,7 @@ from bellcast.live.socketio.namespace_handshake import NamespaceHandshake
 from bellcast.live.socketio.protocol import packets
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
 from bellcast.live.socketio.protocol.packets import Packet, PacketReader
+from bellcast.live.socketio.types import SocketIOConfig
 
 # Maximum namespaces per session; apps have a handful. A session that has not joined any may be refused as many times.
 MAX_NAMESPACES = 100

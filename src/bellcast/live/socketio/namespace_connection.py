@@ -28,7 +28,7 @@ class NamespaceConnection(Connection):
 
     def __init__(self, *args: Any, session: EngineSession, namespace: str) -> None:
         super().__init__(*args)
-        self.session = session
+        self.session: EngineSession = session
         self.namespace = namespace
         self.resumable = False
         self.joined_topics: dict[str, bool] | None = None  # topic -> True if the app joined it

@@ -16,7 +16,7 @@ from bellcast.kernel.errors import BellcastError, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Principal, Project
 from bellcast.live import topic_access
 from bellcast.live.admission import Admission
-from bellcast.live.config import LiveConfig, SocketIOConfig
+from bellcast.live.config import LiveConfig
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.hub import Hub
@@ -28,6 +28,7 @@ from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.protocol import dialect, engineio
 from bellcast.live.socketio.protocol.packets import CONNECT, Packet
 from bellcast.live.socketio.recovery_ids import Pid, RecoveryPoint
+from bellcast.live.socketio.types import SocketIOConfig
 from bellcast.live.sync import resume, topic_replay
 
 # The author of a page cannot set the header that the general error names.

@@ -12,7 +12,7 @@ from bellcast.live.wiring import LiveContext, WiredDialect
 
 def wire(live: LiveContext) -> WiredDialect:
     """Wire the Engine.IO endpoint, the Socket.IO layer above it, and the client files."""
-    engines, hub, settings = live.engines, live.hub, live.socketio
+    engines, hub, settings = live.engines, live.hub, live.settings["socketio"]
     _, commands = create_commands(live)
     joined_topics = ConnectionTopics(engines, hub, live.config, live.spawn)
     dispatcher = EventDispatcher(live.app, commands, engines, hub, joined_topics, live.spawn, settings.max_payload)

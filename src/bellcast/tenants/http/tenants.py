@@ -209,7 +209,7 @@ async def erase(request: ApiRequest) -> ASGIApp:
     `erasing_since` and refuses sends and new recipients with 409. Then the tenant is not found."""
     ctx = context.of(request)
     left = await erasure.delete_tenant(ctx.engines, ctx.token_clock, key(request))
-    await ctx.pusher_apps.refresh()
+    await ctx.refresh_dialects()
     return responses.empty() if left is None else responses.json(left, 202)
 
 

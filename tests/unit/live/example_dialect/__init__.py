@@ -18,13 +18,14 @@ from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.sync import resume
 from bellcast.live.types.events import InboxEvent
-from bellcast.live.wiring import LiveContext, WiredDialect
+from bellcast.live.wiring import DialectPlugin, LiveContext, WiredDialect
 
 HEAD = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/x-ndjson")]}
 
 
 class LinesDialect(msgspec.Struct, frozen=True, eq=False):
     protocol: str = "lines"
+    can_resume: bool = True
     transport: str = "http"
     mark: None = None  # clients read the position from each frame
 
@@ -86,3 +87,6 @@ class LinesEndpoint:
 
 def wire(live: LiveContext) -> WiredDialect:
     return WiredDialect(paths={"/v1/lines": LinesEndpoint(live)})
+
+
+LINES_DIALECT = DialectPlugin(name="lines", wiring=__name__)

@@ -3,7 +3,7 @@
 from tests.unit.live import example_dialect
 
 import bellcast
-from bellcast.server import dialects
+from bellcast.live import dialects
 
-dialects.DIALECTS += (example_dialect.wire,)
+dialects.DIALECTS += (example_dialect.LINES_DIALECT,)
 handlers = bellcast.Handlers()

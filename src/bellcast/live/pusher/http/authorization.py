@@ -15,8 +15,9 @@ from bellcast.kernel.errors import BadRequest, Forbidden, Invalid
 from bellcast.kernel.http.decode_errors import sentence
 from bellcast.kernel.identities import Principal, Project
 from bellcast.live.pusher import signatures
+from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.http.request import PusherRequest
-from bellcast.live.pusher.types import MAX_DEVICE, aliased
+from bellcast.live.pusher.types import MAX_DEVICE, PusherConfig, aliased
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.rest import guards
 from bellcast.topics.types import is_encrypted, is_presence
@@ -94,7 +95,7 @@ async def _recipient(request: PusherRequest, socket_id: str) -> tuple[Principal,
 
 def _credentials(request: PusherRequest, principal: Principal) -> Project:
     """Return the credentials of the Pusher app in the session's tenant."""
-    app = request.context.pusher_apps.of_tenant(principal.tenant)
+    app = request.context[PusherAppDirectory].of_tenant(principal.tenant)
     if app is None:
         raise Forbidden("This session belongs to a tenant without a Pusher app.")
     return app.credentials
@@ -102,7 +103,7 @@ def _credentials(request: PusherRequest, principal: Principal) -> Project:
 
 async def _check_right(request: PusherRequest, principal: Principal, channel: str) -> None:
     ctx, recipient = request.context, principal.recipient or ""
-    owners = {aliased(pattern, channel) for pattern in ctx.pusher.aliases} - {None}
+    owners = {aliased(pattern, channel) for pattern in ctx[PusherConfig].aliases} - {None}
     if recipient in owners:
         return
     subscribed = await StoredSubscriptions(ctx.engines.db).among(principal.tenant, recipient, [channel])

@@ -5,6 +5,7 @@ from typing import Any
 from bellcast.kernel import validation
 from bellcast.kernel.errors import Invalid
 from bellcast.live.pusher.http.request import COUNTS, PusherRequest, check_channel
+from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.types.events import SessionsRevoked
 from bellcast.topics.store.last_events import LastEvents
 from bellcast.topics.types import PRESENCE, is_presence
@@ -67,7 +68,7 @@ def attributes(request: PusherRequest, channel: str, requested: frozenset[str]) 
 
 
 async def _cache(request: PusherRequest, channel: str) -> dict[str, Any]:
-    engines, ttl = request.context.engines, int(request.context.pusher.cache_ttl * 1000)
+    engines, ttl = request.context.engines, int(request.context[PusherConfig].cache_ttl * 1000)
     now = engines.clock.now()
     last = await LastEvents(engines.db).get(request.app.tenant, channel, now - ttl)
     return {"cache": None if last is None else {"data": last.data, "ttl": max(0, last.at + ttl - now) // 1000}}

@@ -16,11 +16,12 @@ from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, MethodN
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.live.pusher import signatures
+from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.http import authorization as pusher_auth
 from bellcast.live.pusher.http import channels as pusher_channels
 from bellcast.live.pusher.http import events as pusher_events
 from bellcast.live.pusher.http.request import PusherRequest
-from bellcast.live.pusher.types import PusherApp
+from bellcast.live.pusher.types import PusherApp, PusherConfig
 from bellcast.rest.context import ApiContext
 
 log = structlog.get_logger(__name__)
@@ -81,7 +82,7 @@ async def _call(scope: Any, receive: Any) -> object:
     ctx: ApiContext = scope["state"]["api_context"]
     route, parts = _route(scope["method"], scope["path"])
     scope["path_template"] = route.template
-    if not ctx.pusher.enabled:
+    if not ctx[PusherConfig].enabled:
         raise Forbidden("Pusher is switched off on this server: the setting pusher_enabled.")
     pairs = _pairs(scope["query_string"])
     parameters = signatures.parameters(pairs)
@@ -101,14 +102,14 @@ def _app(ctx: ApiContext, parts: dict[str, str], parameters: dict[str, str], rou
     """Return the app in the path, else the app of the signing key. Raises NotFound, Forbidden for a disabled app, and Unavailable
     for one whose secret cannot be decrypted."""
     app = (
-        ctx.pusher_apps.by_id(parts["app"])
+        ctx[PusherAppDirectory].by_id(parts["app"])
         if "app" in parts
-        else ctx.pusher_apps.by_key(parameters.get("auth_key", ""))
+        else ctx[PusherAppDirectory].by_key(parameters.get("auth_key", ""))
     )
     if app is None and "app" in parts:
         raise NotFound("No app has this id.")
     if app is None or not route.signed:  # with an unknown key, the check of the signature fails
-        return ctx.pusher_apps.all()[0].app
+        return ctx[PusherAppDirectory].all()[0].app
     if not app.is_readable:
         raise errors.Unavailable("This node lacks the BELLCAST_ENCRYPTION_KEY of the app's secret.")
     if not app.enabled:

@@ -11,6 +11,7 @@ from bellcast.kernel.events import LiveEvent
 from bellcast.live.pusher import signatures
 from bellcast.live.pusher.http import channels as pusher_channels
 from bellcast.live.pusher.http.request import COUNTS, PusherRequest, check_channel, infos
+from bellcast.live.pusher.types import PusherConfig
 from bellcast.topics import publishing as events
 from bellcast.topics import types as topics
 from bellcast.topics.types import PUSHER_PREFIXES
@@ -41,7 +42,7 @@ async def trigger(request: PusherRequest) -> object:
         if requested.channels is None and requested.channel is not None
         else requested.channels or []
     )
-    limit = request.context.pusher.channels_per_event
+    limit = request.context[PusherConfig].channels_per_event
     if not given:
         raise Invalid.of("channels", "must name at least one channel")
     if limit and len(given) > limit:
@@ -57,7 +58,7 @@ async def trigger(request: PusherRequest) -> object:
 async def batch(request: PusherRequest) -> object:
     """`POST /apps/{id}/batch_events`."""
     requested = request.json(Batch).batch
-    limit = request.context.pusher.batch
+    limit = request.context[PusherConfig].batch
     if limit and len(requested) > limit:
         raise Invalid.of("batch", f"must have at most {limit} events, got {len(requested)}")
     attributes = []

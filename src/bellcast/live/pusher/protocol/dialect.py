@@ -36,6 +36,7 @@ class PusherDialect(Struct, frozen=True, eq=False):
     numbers_pings: bool  # a pong repeats the revision of its ping
     transport: Literal["websocket"] = "websocket"
     protocol: str = "pusher"
+    can_resume: bool = False
     mark: None = None
 
     def encode(self, event: Event) -> bytes | None:

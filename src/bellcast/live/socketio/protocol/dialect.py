@@ -76,6 +76,7 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
     resumable: bool
     offset_prefix: str = ""
     protocol: str = "socketio"
+    can_resume: bool = True
 
     @property
     def transport(self) -> str:

@@ -16,7 +16,8 @@ from bellcast.kernel.http.list_limit import ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.kernel.identities import Project
-from bellcast.live.pusher.types import SECRET_BYTES, PusherApp, PusherAppChanges, StoredPusherApp
+from bellcast.live.pusher.apps import PusherAppDirectory
+from bellcast.live.pusher.types import SECRET_BYTES, PusherApp, PusherAppChanges, PusherConfig, StoredPusherApp
 from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
@@ -106,7 +107,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     ctx, query = context.of(request), request_body.query(request, PusherAppsQuery)
     found = [
         one
-        for one in ctx.pusher_apps.all()
+        for one in ctx[PusherAppDirectory].all()
         if query.one_tenant in (None, one.app.tenant) and query.includes(one.app.created_at)
     ]
     if query.after:
@@ -150,7 +151,7 @@ async def create(request: ApiRequest) -> ASGIApp:
         enabled=wanted.enabled,
         origins=_canonical(wanted.origins),
     )
-    created = await ctx.pusher_apps.create(app)
+    created = await ctx[PusherAppDirectory].create(app)
     fields = {"id": credentials.id, "key": credentials.key, "name": wanted.name, "enabled": wanted.enabled}
     audit.note_changes(request, {}, fields | {"tenant": app.tenant or None})
     return responses.json(_with_secret(created, ctx), 201)
@@ -193,7 +194,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     changes = PusherAppChanges(
         name=patch.name, enabled=patch.enabled, origins=None if patch.origins is None else _canonical(patch.origins)
     )
-    await ctx.pusher_apps.change(before.id, changes)
+    await ctx[PusherAppDirectory].change(before.id, changes)
     after = _shown(_find(request), ctx)
     audit.note_changes(request, _audited(before), _audited(after))
     return responses.json(after)
@@ -216,7 +217,7 @@ async def rotate(request: ApiRequest) -> ASGIApp:
     `manage`, and operators the role owner."""
     guards.require_manager(request)
     ctx = context.of(request)
-    rotated = await ctx.pusher_apps.rotate(_id(request))
+    rotated = await ctx[PusherAppDirectory].rotate(_id(request))
     audit.note_change(request, "secret", None, "rotated")
     return responses.json(_with_secret(rotated, ctx))
 
@@ -234,7 +235,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
     """Delete a Pusher app.
 
     Its connections are closed."""
-    await context.of(request).pusher_apps.delete(_id(request))
+    await context.of(request)[PusherAppDirectory].delete(_id(request))
     audit.note_change(request, "id", _id(request), None)
     return responses.empty()
 
@@ -250,7 +251,7 @@ def _id(request: ApiRequest) -> str:
 
 def _find(request: ApiRequest) -> StoredPusherApp:
     id = _id(request)
-    found = next((one for one in context.of(request).pusher_apps.all() if one.app.credentials.id == id), None)
+    found = next((one for one in context.of(request)[PusherAppDirectory].all() if one.app.credentials.id == id), None)
     if found is None:
         raise NotFound("No Pusher app has this id.")
     return found
@@ -259,7 +260,7 @@ def _find(request: ApiRequest) -> StoredPusherApp:
 def _shown(one: StoredPusherApp, ctx: ApiContext) -> PusherAppItem:
     app = one.app
     is_rotating = app.previous_until > ctx.engines.clock.now()
-    is_enabled = ctx.pusher.enabled if one.is_project else app.enabled
+    is_enabled = ctx[PusherConfig].enabled if one.is_project else app.enabled
     return PusherAppItem(
         id=app.credentials.id,
         key=app.credentials.key,

@@ -14,7 +14,6 @@ import structlog
 
 from bellcast.kernel.http.asgi import Scope
 from bellcast.live.http.takeover import EXTENSION
-from bellcast.live.socketio import session_ids
 
 log = structlog.get_logger(__name__)
 
@@ -39,12 +38,9 @@ class SocketHandoff:
         self._own_path = folder / str(os.getpid())
         self._listener: socket.socket | None = None
 
-    def peer_path(self, sid: str) -> Path | None:
-        """Return the Unix socket of a session's owner; None if it is this process or does not exist."""
-        owner = session_ids.owner_of(sid)
-        if owner is None or owner.host != session_ids.HOST:
-            return None
-        socket_path = self.folder / str(owner.process)
+    def peer_path(self, process: int) -> Path | None:
+        """Return the Unix socket of a process; None if it is this one or does not exist."""
+        socket_path = self.folder / str(process)
         return socket_path if socket_path != self._own_path and socket_path.is_socket() else None
 
     def open(self, adopt: Adopt, spawn: Callable[[Any], object]) -> None:
