@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_300),
-    "modules": (0, 741),
+    "lines": (0, 90_200),
+    "modules": (0, 718),
     "classes": (0, 1_309),
-    "functions": (0, 6_555),
+    "functions": (0, 6_553),
     "private functions used once": (0, 1_313),
     "functions that only pass their parameters on": (0, 91),
     "median lines of a function": (5, 6),

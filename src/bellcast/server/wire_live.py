@@ -1,20 +1,20 @@
 """Wires the live edge: the hub, the dialects, and the reconciliation of connections with the store."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from bellcast.auth.authenticator import Authenticator
 from bellcast.calls import CallBackend
 from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.kernel.events import Stream
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.identities import Project
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection.connection import Connection
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.drain import drain
 from bellcast.live.hub.heartbeats import HeartbeatWheel
-from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.hub import Hub, drain
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.pusher.apps import PusherAppDirectory
@@ -22,9 +22,8 @@ from bellcast.live.socketio.socket_handoff import SocketHandoff
 from bellcast.live.sync.inbox_sync import InboxSync
 from bellcast.live.sync.reconciler import Reconciler
 from bellcast.live.types.nodes import NodeReport
-from bellcast.live.wiring import LiveContext
+from bellcast.live.wiring import LiveContext, WiredDialect
 from bellcast.server import dialects
-from bellcast.server.live_paths import LivePaths
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop
 from bellcast.server.wire_engines import ServerEngines
@@ -131,3 +130,21 @@ class LiveEdge:
         for dialect in self._dialects:
             if dialect.close is not None:
                 await dialect.close()
+
+
+class LivePaths:
+    """The endpoints of the dialects by path. As in REST, a trailing slash makes no difference."""
+
+    def __init__(self, wired: Sequence[WiredDialect]) -> None:
+        paths = {path: endpoint for dialect in wired for path, endpoint in dialect.paths.items()}
+        self._exact = {path.rstrip("/"): endpoint for path, endpoint in paths.items()}
+        self._prefixes = {path[:-1]: endpoint for path, endpoint in paths.items() if path.endswith("*")}
+        self._starts = tuple(self._prefixes)
+        self.stream_paths = frozenset(path for dialect in wired for path in dialect.stream_paths)
+
+    def find(self, path: str) -> ASGIApp | None:
+        """Return the endpoint of a live path, else None."""
+        endpoint = self._exact.get(path.rstrip("/"))
+        if endpoint is None and path.startswith(self._starts):
+            return next(end for prefix, end in self._prefixes.items() if path.startswith(prefix))
+        return endpoint

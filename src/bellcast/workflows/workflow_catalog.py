@@ -19,7 +19,7 @@ from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, Documen
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
-from bellcast.templates import layouts
+from bellcast.templates import rendering
 from bellcast.templates.background import BackgroundCompiler
 from bellcast.templates.types import Template
 from bellcast.workflows import definitions
@@ -186,7 +186,7 @@ class WorkflowCatalog:
             template = await self._template(tenant, name)
             if template is None:
                 return [FieldError(f"{path}.{field}", await no_template(self._db, tenant, name))]
-            if field == "layout" and (problem := layouts.problem_of(template, name)) is not None:
+            if field == "layout" and (problem := rendering.layout_problem(template, name)) is not None:
                 return [FieldError(f"{path}.{field}", problem)]
         workflow = step.get("workflow")
         is_trigger = step["type"] == "trigger" and isinstance(workflow, str) and workflow not in (key, *self.expected)

@@ -3,7 +3,11 @@
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+import structlog
+
 from bellcast.kernel.events import Event, Stream
+
+log = structlog.get_logger(__name__)
 
 
 class Broker(Protocol):
@@ -44,3 +48,12 @@ class Broker(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+def deliver(listener: Callable[[Event], None], event: Event) -> None:
+    """Call the listener. Its exceptions are logged, not raised: the event's change is committed, so its publisher must not
+    fail, and later events must still be delivered."""
+    try:
+        listener(event)
+    except Exception:
+        log.exception("event_listener_failed", kind=type(event).__name__)

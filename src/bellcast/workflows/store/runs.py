@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bellcast.channels.store import event_waits, fanouts, messages
+from bellcast.channels.store import fanouts, messages
 from bellcast.channels.store.fanouts import Fanouts
 from bellcast.inbox.store import claims
 from bellcast.kernel.db import columns
@@ -196,7 +196,7 @@ class Runs(StoreTable):
         for wait in waits:
             ended = yield Statement("event_wait_end", {"run": wait.run, "step": wait.step, "event": event.decode()})
             if ended:
-                yield from event_waits.wake([wait.run])
+                yield from messages.wake([wait.run])
 
     async def add_page(self, page: BegunPage) -> run_commits.CommitResult:
         """Add the runs of a page with their effects, and move the fan-out. Return the events of their inbox rows.
