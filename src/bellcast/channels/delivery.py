@@ -210,7 +210,12 @@ class MessageDelivery:
                 self._reports.attempted(message.channel, named.key, failed.outcome)
                 message = with_outcome(message, failed, provider=named.key)
                 if not error.is_temporary:
-                    return self._ended(message, error)
+                    state = "bounced" if error.is_bounce else "failed"
+                    # A push endpoint is deleted instead.
+                    suppress = "bounce" if error.is_bounce and message.channel != "push" else None
+                    return MessageUpdate(
+                        message=with_outcome(message, state=state, reason=error.response), suppress=suppress
+                    )
                 last, retry_after = error, max(retry_after or 0.0, error.retry_after or 0.0)
             else:
                 self._reports.attempted(message.channel, named.key, "accepted")
@@ -245,12 +250,6 @@ class MessageDelivery:
             code=error.code,
             response=error.response,
         )
-
-    def _ended(self, message: StoredMessage, error: DeliveryError) -> MessageUpdate:
-        state = "bounced" if error.is_bounce else "failed"
-        # A push endpoint is deleted instead.
-        suppress = "bounce" if error.is_bounce and message.channel != "push" else None
-        return MessageUpdate(message=with_outcome(message, state=state, reason=error.response), suppress=suppress)
 
     def _postponed(
         self, message: StoredMessage, error: DeliveryError | None, retry_after: float | None, usable_at: int

@@ -142,7 +142,12 @@ class OidcSignIn:
             claims = await self._provider.claims(code, pending.request)
         finally:
             self._waiting -= 1
-        verified_at = self._verified_at(claims, pending)
+        # When the operator last authenticated at the provider; 0 if unknown. Raises Unauthenticated if a new
+        # authentication was requested but not confirmed.
+        verified_at = 0 if claims.auth_time is None else int(claims.auth_time * 1000)
+        begun_at = pending.expires_at - PENDING_MS - oidc.LEEWAY_SECONDS * 1000
+        if pending.reauthenticates and verified_at < max(begun_at, self._clock.now() - VERIFIED_MS):
+            raise Unauthenticated(NOT_AGAIN)
         operator, role_before = await self._operator(claims)
         result = await self._sessions.start(request, operator, verified_at)
         await self._operators.clear_failures(attempt)
@@ -186,15 +191,6 @@ class OidcSignIn:
             # Do not use the existing operator: an equal name does not prove that it is the same person.
             raise Conflict(f"Another operator has the name {name}: an owner must delete that one first.")
         return operator
-
-    def _verified_at(self, claims: IdClaims, pending: PendingSignIn) -> int:
-        """Return when the operator last authenticated at the provider; 0 if unknown. Raises Unauthenticated if a new
-        authentication was requested but not confirmed."""
-        at = 0 if claims.auth_time is None else int(claims.auth_time * 1000)
-        begun_at = pending.expires_at - PENDING_MS - oidc.LEEWAY_SECONDS * 1000
-        if pending.reauthenticates and at < max(begun_at, self._clock.now() - VERIFIED_MS):
-            raise Unauthenticated(NOT_AGAIN)
-        return at
 
     def _cookie(self, request: BrowserRequest, value: str, max_age: int) -> str:
         return browser_request.make_cookie(request, browser_request.cookie_name(request, PENDING), value, max_age)

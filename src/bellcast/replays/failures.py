@@ -203,14 +203,14 @@ def report_of(grouped: GroupedFailures, wanted: FailureFilter) -> CauseReport:
         if wanted.matches(group.newest):
             key = key_of(group.newest)
             known = groups.get(key)
-            groups[key] = _of_cause(key, group) if known is None else _combined(known, group)
+            groups[key] = (
+                CauseGroup(key=key, count=group.number, oldest_at=group.oldest_at, newest=group.newest)
+                if known is None
+                else _combined(known, group)
+            )
     by_count = sorted(groups.values(), key=lambda one: one.count, reverse=True)
     total = sum(one.count for one in by_count)
     return CauseReport(groups=by_count[:MAX_CAUSES], total=total, is_exact=grouped.is_exact)
-
-
-def _of_cause(key: CauseKey, group: FailureGroup) -> CauseGroup:
-    return CauseGroup(key=key, count=group.number, oldest_at=group.oldest_at, newest=group.newest)
 
 
 def _combined(known: CauseGroup, group: FailureGroup) -> CauseGroup:

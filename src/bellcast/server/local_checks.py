@@ -161,15 +161,15 @@ def _clock(settings: Settings) -> Iterator[Finding]:
 
 def _public_topics(settings: Settings) -> Iterator[Finding]:
     public = settings.access.public_topics
-    personal = [pattern for pattern in public if _is_personal(pattern)]
+    personal = [
+        pattern
+        for pattern in public
+        if (any(word in pattern.lower() for word in PERSONAL) or patterns.matches(pattern, "user.1"))
+    ]
     if personal:
         yield diagnoses.finding("personal_topics", topics=", ".join(personal))
     else:
         yield Finding("public topics", "ok", (", ".join(public) or "none"))
-
-
-def _is_personal(pattern: str) -> bool:
-    return any(word in pattern.lower() for word in PERSONAL) or patterns.matches(pattern, "user.1")
 
 
 def _origins(settings: Settings) -> Iterator[Finding]:

@@ -298,12 +298,16 @@ class ProviderDirectory:
             return Entry(configured, named, [named], document.body)
         except ValueError as error:
             log.error("provider_unusable", provider=document.key, tenant=tenant, reason=str(error))  # noqa: TRY400  the message is enough
-            return Entry(configured, None, self._unusable(configured, str(error)), document.body, str(error))
-
-    def _unusable(self, configured: ConfiguredProvider, problem: str) -> list[NamedProvider]:
-        key, channel = configured.key, configured.fields.channel
-        destination = Destination(f"provider {key}", 1, self._destinations, configured.tenant)
-        return [NamedProvider(key, UnusableProvider(channel, kind, problem), destination) for kind in KINDS[channel]]
+            problem = str(error)
+            key, channel = configured.key, configured.fields.channel
+            destination = Destination(f"provider {key}", 1, self._destinations, configured.tenant)
+            return Entry(
+                configured,
+                None,
+                [NamedProvider(key, UnusableProvider(channel, kind, problem), destination) for kind in KINDS[channel]],
+                document.body,
+                str(error),
+            )
 
     def _of_setting(self, channel: ExternalChannel, number: int, text: str) -> Entry:
         key, fields = f"{SETTING_PREFIX}{channel}-{number}", ProviderFields(channel=channel, url=text)

@@ -183,7 +183,12 @@ class WorkflowCatalog:
             name = step.get(field)
             if not isinstance(name, str) or (field, name) == ("layout", BASE_LAYOUT):
                 continue
-            template = await self._template(tenant, name)
+            # The project's template with the parts that the tenant overrides
+            stored = await self._stored(TEMPLATES, tenant, name)
+            for one in stored:
+                await self._compiler.compile(one.body)
+            parts = [msgspec.json.decode(one.body, type=Template) for one in stored]
+            template = functools.reduce(Template.overridden_by, parts) if parts else None
             if template is None:
                 return [FieldError(f"{path}.{field}", await no_template(self._db, tenant, name))]
             if field == "layout" and (problem := rendering.layout_problem(template, name)) is not None:
@@ -193,14 +198,6 @@ class WorkflowCatalog:
         if is_trigger and not await self._stored(WORKFLOWS, tenant, str(workflow)):
             return [FieldError(f"{path}.workflow", f"names an unknown workflow {str(workflow)[:100]!r}")]
         return []
-
-    async def _template(self, tenant: str, key: str) -> Template | None:
-        """Return the project's template with the parts that the tenant overrides."""
-        stored = await self._stored(TEMPLATES, tenant, key)
-        for one in stored:
-            await self._compiler.compile(one.body)
-        parts = [msgspec.json.decode(one.body, type=Template) for one in stored]
-        return functools.reduce(Template.overridden_by, parts) if parts else None
 
     async def _stored(self, kind: str, tenant: str, key: str) -> list[Document]:
         """Return the objects with this key: the project's, then the tenant's."""

@@ -66,7 +66,13 @@ async def explain(request: ApiRequest) -> ASGIApp:
     if query.run is not None:
         return _response(query, await _run(ctx, tenant, query.recipient, query.run))
     if query.notification is not None:
-        return _response(query, await _sent(ctx, tenant, query.recipient, query.notification))
+        db = ctx.engines.db
+        if not ids.is_id(query.notification):
+            raise NotFound("There is no notification with this id.")
+        item = await SentItems(db).find(tenant, query.notification)
+        if item is None or item.announcement or item.recipient != query.recipient:
+            item = await _without_row(ctx, tenant, query.recipient, query.notification, item)
+        return _response(query, await recipient_explanations.of_notification(ctx, tenant, query.recipient, item))
     if query.type is None:
         return responses.json(await recipient_explanations.explain(ctx, tenant, query.recipient, query.since))
     return responses.json(await _now(ctx, tenant, query))
@@ -77,16 +83,6 @@ def _response(query: ExplainQuery, explained: Explanation) -> ASGIApp:
         facts = recipient_explanations.ordered(explained.facts, query.since)
         explained = msgspec.structs.replace(explained, facts=facts)
     return responses.json(explained)
-
-
-async def _sent(ctx: ApiContext, tenant: str, recipient: str, notification: str) -> Explanation:
-    db = ctx.engines.db
-    if not ids.is_id(notification):
-        raise NotFound("There is no notification with this id.")
-    item = await SentItems(db).find(tenant, notification)
-    if item is None or item.announcement or item.recipient != recipient:
-        item = await _without_row(ctx, tenant, recipient, notification, item)
-    return await recipient_explanations.of_notification(ctx, tenant, recipient, item)
 
 
 async def _without_row(

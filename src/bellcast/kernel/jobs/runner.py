@@ -214,7 +214,11 @@ class JobRunner:
                 try:
                     await self._replan()
                     await self._save_outcomes()
-                    await self._renew()
+                    now = self._clock.now()
+                    is_due = not 0 <= now - self._renewed_at < RENEW_MS  # also after the clock was set back
+                    if self._running and is_due:
+                        await self._db.renew([running.job for running in self._running.values()], now + LEASE_MS)
+                        self._renewed_at = now
                     has_started = await self._start_due() > 0
                 except BellcastError as failure:
                     log.warning("jobs_delayed", reason=failure.detail)
@@ -224,7 +228,11 @@ class JobRunner:
                         self._settled_turn = self._turns
                     ended, self._turn_ended = self._turn_ended, asyncio.Event()
                     ended.set()
-                    await self._poll()
+                    waiting = asyncio.ensure_future(self._changed.wait())
+                    try:
+                        await asyncio.wait((waiting,), timeout=POLL_INTERVAL_SECONDS)
+                    finally:
+                        waiting.cancel()
         except asyncio.CancelledError:
             await self._close()
             raise
@@ -329,13 +337,6 @@ class JobRunner:
             else:
                 found[group] = of_destinations.setdefault(destination, Room(_room(destination, group.priority)))
         return found
-
-    async def _renew(self) -> None:
-        now = self._clock.now()
-        is_due = not 0 <= now - self._renewed_at < RENEW_MS  # also after the clock was set back
-        if self._running and is_due:
-            await self._db.renew([running.job for running in self._running.values()], now + LEASE_MS)
-            self._renewed_at = now
 
     async def _replan(self) -> None:
         """At the start, and when the clock goes back: let jobs that were planned in a time that has not come wait as long as they
@@ -495,13 +496,6 @@ class JobRunner:
 
     def _tasks(self) -> set[asyncio.Task[None]]:
         return {running.task for running in self._running.values()}
-
-    async def _poll(self) -> None:
-        waiting = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait((waiting,), timeout=POLL_INTERVAL_SECONDS)
-        finally:
-            waiting.cancel()
 
 
 def _error_text(text: str) -> str:

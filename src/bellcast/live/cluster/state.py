@@ -170,7 +170,15 @@ class ClusterState:
         while True:
             await self._clock.sleep(HEARTBEAT_SECONDS)
             await self._broker.publish(PeerUpdate(self.node, self._sequence, len(self._local), report=self._report()))
-            await self._expire_dead_nodes()
+            # Discard nodes past their timeout. If the broker is unreachable or this node was suspended, restart the
+            # timeouts.
+            now = self._clock.now()
+            was_suspended, self._last_heartbeat_at = now - self._last_heartbeat_at > NODE_TIMEOUT_MS // 2, now
+            if was_suspended or not await self._is_reachable():
+                self._rejoin()
+            for node in [node for node, peer in self._peers.items() if now - peer.last_received_at > NODE_TIMEOUT_MS]:
+                log.warning("node_expired", node=node)
+                self._drop(node)
 
     async def announce_shutdown(self) -> None:
         await self._broker.publish(NodeLeft(self.node))
@@ -236,16 +244,6 @@ class ClusterState:
             self._snapshot_requests.add(None)
             self._snapshot_wanted = bool(self._peers)  # the peers may have missed messages too
             self._has_work.set()
-
-    async def _expire_dead_nodes(self) -> None:
-        """Discard nodes past their timeout. If the broker is unreachable or this node was suspended, restart the timeouts."""
-        now = self._clock.now()
-        was_suspended, self._last_heartbeat_at = now - self._last_heartbeat_at > NODE_TIMEOUT_MS // 2, now
-        if was_suspended or not await self._is_reachable():
-            self._rejoin()
-        for node in [node for node, peer in self._peers.items() if now - peer.last_received_at > NODE_TIMEOUT_MS]:
-            log.warning("node_expired", node=node)
-            self._drop(node)
 
     async def _is_reachable(self) -> bool:
         try:

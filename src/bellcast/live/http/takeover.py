@@ -164,7 +164,11 @@ class TakeoverProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             behind = data[upgrade.args[0] :]
             if self._should_upgrade():
-                self._parse_again(behind)
+                # Parse the request without its upgrade; the parser would treat its body as the other protocol
+                method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+                lines = [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
+                self.parser = httptools.HttpRequestParser(self)
+                self._parse(b"\r\n".join((b"%b %b HTTP/%b" % (method, self.url, version), *lines, b"", behind)))
             else:
                 self._stage, self._early = Stage.NOTHING, bytearray(behind)
         except httptools.HttpParserError:
@@ -180,13 +184,6 @@ class TakeoverProtocol(HttpToolsProtocol):
                 b"websocket",
             )
         return self._ignores_upgrade
-
-    def _parse_again(self, behind: bytes) -> None:
-        """Parse the request without its upgrade; the parser would treat its body as the other protocol."""
-        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
-        lines = [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
-        self.parser = httptools.HttpRequestParser(self)
-        self._parse(b"\r\n".join((b"%b %b HTTP/%b" % (method, self.url, version), *lines, b"", behind)))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -302,7 +299,9 @@ class TakeoverProtocol(HttpToolsProtocol):
         client would read the error as part of that response."""
         if self._stage is Stage.REFUSED:
             return
-        self._report_refusal(int(response[len(b"HTTP/1.1 ") :][:3]))
+        status = int(response[len(b"HTTP/1.1 ") :][:3])
+        if self._log_refusal is not None:
+            self._log_refusal(status, self.client[0] if self.client else None)
         self._cancel_timeout()
         running, is_running = self._current, self._stage is Stage.BODY and self._current is self.cycle
         self._stage = Stage.REFUSED
@@ -342,10 +341,6 @@ class TakeoverProtocol(HttpToolsProtocol):
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-
-    def _report_refusal(self, status: int) -> None:
-        if self._log_refusal is not None:
-            self._log_refusal(status, self.client[0] if self.client else None)
 
     def _cancel_timeout(self) -> None:
         if self._timeout is not None:

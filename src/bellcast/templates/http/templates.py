@@ -253,7 +253,12 @@ async def html(request: ApiRequest) -> ASGIApp:
     loads no images from other servers."""
     query = request_body.query(request, HtmlQuery)
     validation.check(_locale_errors(query.locale))
-    return await _html(request, await _subject(request, "", _object(query.data), query.locale))
+    # The JSON object in a query. Raises Invalid.
+    try:
+        value = msgspec.json.decode(query.data, type=dict[str, Any])
+    except msgspec.DecodeError:
+        raise Invalid.of("data", "must be a JSON object") from None
+    return await _html(request, await _subject(request, "", value, query.locale))
 
 
 @operation(
@@ -371,15 +376,6 @@ def _check_preview(body: PreviewRequest, ctx: ApiContext) -> None:
 def _values_errors(values: Template, limits: Limits) -> validation.FieldErrors:
     for one in _errors(values, limits):
         yield FieldError(f"values.{one.field}".rstrip("."), one.message, one.line)
-
-
-def _object(text: str) -> dict[str, Any]:
-    """Return the JSON object in a query. Raises Invalid."""
-    try:
-        value = msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError:
-        raise Invalid.of("data", "must be a JSON object") from None
-    return value
 
 
 def _check_test(body: TestRequest, ctx: ApiContext) -> None:

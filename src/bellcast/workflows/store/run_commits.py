@@ -30,7 +30,6 @@ from bellcast.workflows.types.runs import (
     BegunRun,
     CounterKey,
     CounterUpdate,
-    NewSchedule,
     NewWait,
     RunCommit,
     RunState,
@@ -105,23 +104,19 @@ def _add(request: TriggerRequest) -> Script[None]:
     if request.fanout is not None:
         yield from fanouts.add(request.fanout, FANOUT_JOB_KIND)
     for schedule in request.schedules:
-        yield from _put_schedule(request.tenant, schedule, request.created_at)
+        for kind, body in ((SCHEDULES, schedule.body), (PROGRESS, schedule.progress)):
+            name = {"kind": kind, "tenant": request.tenant, "key": schedule.key}
+            yield Statement("document_write", {**name, "body": body.decode(), "now": request.created_at})
+        if schedule.cancel_name is not None:
+            name = {"kind": CANCEL_NAMES, "tenant": request.tenant, "key": schedule.cancel_name}
+            yield Statement("document_write", {**name, "body": schedule.key, "now": request.created_at})
+        if schedule.job is not None:
+            yield Statement("job_add", many=[new_job_params(schedule.job)])
 
 
 def _begun(run: StoredRun) -> BegunRun:
     """Return a new run whose job is due."""
     return BegunRun(run=run, due_at=run.created_at)
-
-
-def _put_schedule(tenant: str, schedule: NewSchedule, now: int) -> Script[None]:
-    for kind, body in ((SCHEDULES, schedule.body), (PROGRESS, schedule.progress)):
-        name = {"kind": kind, "tenant": tenant, "key": schedule.key}
-        yield Statement("document_write", {**name, "body": body.decode(), "now": now})
-    if schedule.cancel_name is not None:
-        name = {"kind": CANCEL_NAMES, "tenant": tenant, "key": schedule.cancel_name}
-        yield Statement("document_write", {**name, "body": schedule.key, "now": now})
-    if schedule.job is not None:
-        yield Statement("job_add", many=[new_job_params(schedule.job)])
 
 
 def _rows_of(sends: Sequence[SendRequest]) -> int:
