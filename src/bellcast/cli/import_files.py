@@ -205,7 +205,15 @@ def _field(name: str, value: Any, mapped: Mapped) -> Any:
     if not isinstance(value, str):
         return str(value) if name in ("to", "idempotency_key") and isinstance(value, int) else value
     if name in TIMES:
-        return _time(name, value, mapped.zone)
+        try:
+            moment = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise InvalidRow(f"{name}: expected a time such as 2025-03-01T09:30:00Z, got {value!r}") from None
+        if moment.tzinfo is None:
+            if mapped.zone is None:
+                raise InvalidRow(f"{name}: {value!r} has no UTC offset; pass --timezone")
+            moment = moment.replace(tzinfo=mapped.zone)
+        return moment.isoformat()
     if name in ("data", "actions") or (name in ("to", "actor", "tags") and value[:1] in "[{"):
         try:
             return _decoded(value)
@@ -214,18 +222,6 @@ def _field(name: str, value: Any, mapped: Mapped) -> Any:
     if name == "tags":
         return [tag.strip() for tag in value.split(",") if tag.strip()]
     return value
-
-
-def _time(name: str, value: str, zone: tzinfo | None) -> str:
-    try:
-        moment = datetime.fromisoformat(value.strip())
-    except ValueError:
-        raise InvalidRow(f"{name}: expected a time such as 2025-03-01T09:30:00Z, got {value!r}") from None
-    if moment.tzinfo is None:
-        if zone is None:
-            raise InvalidRow(f"{name}: {value!r} has no UTC offset; pass --timezone")
-        moment = moment.replace(tzinfo=zone)
-    return moment.isoformat()
 
 
 def _key(item: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -180,7 +179,9 @@ class OidcSignIn:
         return msgspec.structs.replace(found, role=role), found.role
 
     async def _create(self, claims: IdClaims, subject: str, role: Role) -> Operator:
-        name = _name_of((claims.preferred_username, claims.email, claims.sub))
+        candidates = (claims.preferred_username, claims.email, claims.sub)
+        names = (one.strip().lower() for one in candidates if isinstance(one, str))
+        name = next((name for name in names if console_sessions.NAME.fullmatch(name)), None)
         if name is None:
             raise Forbidden("Your account has no valid operator name: set a user name or an e-mail address.")
         operator = self._sessions.new_operator(name, role, subject=subject)
@@ -194,8 +195,3 @@ class OidcSignIn:
 
     def _cookie(self, request: BrowserRequest, value: str, max_age: int) -> str:
         return browser_request.make_cookie(request, browser_request.cookie_name(request, PENDING), value, max_age)
-
-
-def _name_of(candidates: Iterable[object]) -> str | None:
-    names = (one.strip().lower() for one in candidates if isinstance(one, str))
-    return next((name for name in names if console_sessions.NAME.fullmatch(name)), None)

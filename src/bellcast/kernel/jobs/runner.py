@@ -286,8 +286,12 @@ class JobRunner:
         started = 0
         while groups:
             free = self._free_slots(priority)
+            # Count the slots that tenants use. For urgent jobs, slots of other jobs do not count.
             shares = self._shares[priority].allocate(
-                groups, free, self._slots_of_tenants(priority), self._rooms(groups)
+                groups,
+                free,
+                Counter(job.tenant for job in self._in_slots() if priority != URGENT or job.priority == URGENT),
+                self._rooms(groups),
             )
             if not shares:
                 break
@@ -312,10 +316,6 @@ class JobRunner:
             with contextlib.suppress(BellcastError):  # in its place, the cancellation would be lost
                 self._outcomes.retry += [replace(job, run_at=now) for job in await leasing]
             raise
-
-    def _slots_of_tenants(self, priority: int) -> Counter[str]:
-        """Count the slots that tenants use. For urgent jobs, slots of other jobs do not count."""
-        return Counter(job.tenant for job in self._in_slots() if priority != URGENT or job.priority == URGENT)
 
     def _free_slots(self, priority: int) -> int:
         slots = SLOTS if priority == URGENT else SLOTS - URGENT_SLOTS

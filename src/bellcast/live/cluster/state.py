@@ -162,7 +162,12 @@ class ClusterState:
             if self._snapshot_wanted:
                 await self._send_snapshot()
             elif self._counts or self._changed_presence:
-                await self._send_deltas()
+                keys, self._counts = self._counts, set()
+                presence_keys, self._changed_presence = self._changed_presence, set()
+                counts = {key: self._local.count_here(key) for key in keys}
+                members = tuple(self._local.present_here(key) for key in presence_keys)
+                self._sequence += 1
+                await self._broker.publish(PeerUpdate(self.node, self._sequence, len(self._local), counts, members))
             await self._clock.sleep(DELTA_INTERVAL_SECONDS)
 
     async def heartbeat(self) -> None:
@@ -182,14 +187,6 @@ class ClusterState:
 
     async def announce_shutdown(self) -> None:
         await self._broker.publish(NodeLeft(self.node))
-
-    async def _send_deltas(self) -> None:
-        keys, self._counts = self._counts, set()
-        presence_keys, self._changed_presence = self._changed_presence, set()
-        counts = {key: self._local.count_here(key) for key in keys}
-        members = tuple(self._local.present_here(key) for key in presence_keys)
-        self._sequence += 1
-        await self._broker.publish(PeerUpdate(self.node, self._sequence, len(self._local), counts, members))
 
     async def _send_snapshot(self) -> None:
         """Publish the current state. Later changes follow as deltas."""

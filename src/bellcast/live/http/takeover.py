@@ -194,7 +194,16 @@ class TakeoverProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._cancel_timeout()
-        self._check_head()
+        # Raise ValueError, which stops the parser, once a head was refused
+        if len(self.headers) > MAX_HEADER_LINES or (
+            self._head_bytes + self._chunk_size > MAX_HEAD_BYTES and self._head_size() > MAX_HEAD_BYTES
+        ):
+            self._refuse(TOO_LARGE)
+            raise ValueError("request head too large")
+        hosts = [name for name, _ in self.headers].count(b"host")
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            self.send_400_response("Send exactly one Host header.")  # RFC 9112, 3.2
+            raise ValueError("expected exactly one Host header")
         self._stage = Stage.BODY
         self._head_bytes, self._body_size, self._discarded = -self._chunk_size, 0, 0
         self._body_start = self.loop.time()
@@ -209,18 +218,6 @@ class TakeoverProtocol(HttpToolsProtocol):
         if len(self.pipeline) > MAX_PIPELINED:
             self._time_out()
             raise ValueError("too many pipelined requests")  # stops the parser
-
-    def _check_head(self) -> None:
-        """Raise ValueError, which stops the parser, once a head was refused."""
-        if len(self.headers) > MAX_HEADER_LINES or (
-            self._head_bytes + self._chunk_size > MAX_HEAD_BYTES and self._head_size() > MAX_HEAD_BYTES
-        ):
-            self._refuse(TOO_LARGE)
-            raise ValueError("request head too large")
-        hosts = [name for name, _ in self.headers].count(b"host")
-        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
-            self.send_400_response("Send exactly one Host header.")  # RFC 9112, 3.2
-            raise ValueError("expected exactly one Host header")
 
     def on_body(self, body: bytes) -> None:
         self._head_bytes = -self._chunk_size  # the rest of this chunk is counted with it

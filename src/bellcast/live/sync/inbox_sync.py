@@ -66,18 +66,17 @@ class InboxSync:
                     send(event)
                 except Exception:  # the other recipients must receive theirs
                     log.exception("announcement_dispatch_failed")
-            await self._compare(tenant, batch.caught_up, inboxes)
-
-    async def _compare(self, tenant: str, recipients: Sequence[str], inboxes: FollowedInboxes) -> None:
-        """Send changes that another process added to these inboxes without publishing them."""
-        for start in range(0, len(recipients), CHECK_BATCH_ROWS):
-            streams = [inbox_stream(tenant, recipient) for recipient in recipients[start : start + CHECK_BATCH_ROWS]]
-            connections = [one for stream in streams for one in inboxes.connections_on(stream)]
-            numbers = {one.inbox for one in connections if one.inbox}
-            statuses = {one.number: one for one in await Inboxes(self._engines.db).statuses(list(numbers))}
-            for connection in connections:
-                status = statuses.get(connection.inbox)
-                if connection.phase is not Phase.LIVE:
-                    connection.is_stale = True
-                elif status is not None and has_missed_changes(connection, status):
-                    self.fill_gap(connection)
+            # Send changes that another process added to these inboxes without publishing them
+            for start in range(0, len(batch.caught_up), CHECK_BATCH_ROWS):
+                streams = [
+                    inbox_stream(tenant, recipient) for recipient in batch.caught_up[start : start + CHECK_BATCH_ROWS]
+                ]
+                connections = [one for stream in streams for one in inboxes.connections_on(stream)]
+                numbers = {one.inbox for one in connections if one.inbox}
+                statuses = {one.number: one for one in await Inboxes(self._engines.db).statuses(list(numbers))}
+                for connection in connections:
+                    status = statuses.get(connection.inbox)
+                    if connection.phase is not Phase.LIVE:
+                        connection.is_stale = True
+                    elif status is not None and has_missed_changes(connection, status):
+                        self.fill_gap(connection)
