@@ -17,10 +17,3 @@ def add(tenant: str, claim: Claim | None, recipients: Sequence[str]) -> Script[N
     claimed = yield Statement("claims_add", {**params, "expires_at": claim.expires_at})
     if len(claimed) != len(wanted):
         raise ClaimTaken
-
-
-def unclaimed(tenant: str, claim: str, recipients: Sequence[str]) -> Script[list[str]]:
-    """Return the recipients that are not claimed, in order."""
-    params = {"tenant": tenant, "claim": claim, "recipients": columns.to_json(list(recipients))}
-    claimed = {key for (key,) in (yield Statement("claims_find", params))}
-    return [key for key in recipients if key not in claimed]

@@ -6,7 +6,6 @@ import msgspec
 
 from bellcast.channels.store import fanouts, messages
 from bellcast.channels.store.fanouts import Fanouts
-from bellcast.inbox.store import claims
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import ScriptCommand
 from bellcast.kernel.db.lists import KeysetList, ListQuery
@@ -56,7 +55,9 @@ class Runs(StoreTable):
     @read
     def unclaimed(self, tenant: str, claim: str, recipients: Sequence[str]) -> Script[list[str]]:
         """Return the recipients that no request has claimed, in order."""
-        return claims.unclaimed(tenant, claim, recipients)
+        params = {"tenant": tenant, "claim": claim, "recipients": columns.to_json(list(recipients))}
+        claimed = {key for (key,) in (yield Statement("claims_find", params))}
+        return [key for key in recipients if key not in claimed]
 
     @read
     def get(self, id: str) -> Script[StoredRun | None]:
