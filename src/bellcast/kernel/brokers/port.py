@@ -57,3 +57,36 @@ def deliver(listener: Callable[[Event], None], event: Event) -> None:
         listener(event)
     except Exception:
         log.exception("event_listener_failed", kind=type(event).__name__)
+
+
+class ForwardingBroker:
+    """Forwards every call to another broker: the base class of brokers that observe published events."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def publish(self, *events: Event) -> None:
+        await self._broker.publish(*events)
+
+    def deliver(self, event: Event) -> None:
+        self._broker.deliver(event)
+
+    async def open(self) -> None:
+        await self._broker.open()
+
+    async def ping(self, *, writes: bool = False) -> None:
+        await self._broker.ping(writes=writes)
+
+    def listen(
+        self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
+    ) -> None:
+        self._broker.listen(listener, on_gap)
+
+    def follow(self, stream: Stream) -> None:
+        self._broker.follow(stream)
+
+    def unfollow(self, stream: Stream) -> None:
+        self._broker.unfollow(stream)
+
+    async def close(self) -> None:
+        await self._broker.close()

@@ -26,7 +26,7 @@ from bellcast.kernel.brokers.postgres import (
     PostgresTransport,
 )
 from bellcast.kernel.brokers.topic_log import KEPT_PREFIX, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry
-from bellcast.kernel.db.database_identity import identity_of
+from bellcast.kernel.db.postgres_identity import identity_of
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Stream
 

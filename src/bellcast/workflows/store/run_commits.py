@@ -9,7 +9,7 @@ import msgspec
 
 from bellcast.channels.store import fanouts, messages
 from bellcast.documents import store as documents
-from bellcast.inbox.store import claims, insert, outside, sends
+from bellcast.inbox.store import insert, outside, sends
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.batch import chunks
@@ -97,7 +97,7 @@ def _start(request: TriggerRequest) -> Script[bytes]:
 
 def _add(request: TriggerRequest) -> Script[None]:
     """Add the runs, the fan-out or the schedules of a trigger, with their jobs."""
-    yield from claims.add(request.tenant, request.claim, [run.recipient for run in request.runs])
+    yield from sends.add_claim(request.tenant, request.claim, [run.recipient for run in request.runs])
     yield from _insert([_begun(run) for run in request.runs], NORMAL)
     yield from _put_waits(request.waits)
     yield from webhook_events.add(request.events, request.created_at)
