@@ -5,9 +5,7 @@ from collections.abc import Callable
 from msgspec import Struct, field
 
 from bellcast.console.types.live_feed import NO_FEED, Feed
-from bellcast.inbox.types.quotas import Quotas, Rates, Unlimited
-from bellcast.inbox.types.routing import InboxOnly, Router
-from bellcast.inbox.types.scheduling import NoScheduler, SendScheduler
+from bellcast.inbox.types.sending import InboxOnly, NoScheduler, Quotas, Rates, Router, SendScheduler, Unlimited
 from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bellcast.auth import tokens
 from bellcast.auth.access_config import AccessConfig
-from bellcast.auth.jwks import Jwks
+from bellcast.auth.authenticator import Jwks
 from bellcast.auth.tokens import Jwt
 from bellcast.kernel.errors import Unauthenticated, Unavailable
 from bellcast.kernel.limits import Limits

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bellcast.templates import budget, filters
 from bellcast.templates.rendering import Renderer, TemplateError
-from bellcast.templates.variables import Variables
+from bellcast.templates.types import Variables
 from tests.fuzz.runner import fuzz
 
 VALUES: dict[str, Any] = {

@@ -3,15 +3,15 @@
 from hypothesis import strategies as st
 
 from bellcast.auth import link_tokens
-from bellcast.channels import unsubscribe
-from bellcast.channels.unsubscribe import Unsubscription
+from bellcast.channels import links
+from bellcast.channels.links import Unsubscription
 from bellcast.kernel import base64url
 from bellcast.kernel.identities import Project
 from tests.fuzz.runner import fuzz
 
 PROJECT = Project("7", "public-key", "a secret of enough length for an HMAC")
 SIGNED = Unsubscription("", "alice", 1_800_000_000_000, "booking", ("news",))
-TOKEN = unsubscribe.token(PROJECT, SIGNED)
+TOKEN = links.unsubscribe_token(PROJECT, SIGNED)
 PAYLOADS = st.binary(max_size=40) | st.sampled_from(
     [b"[]", b"null", b'["","a",1,""]', b"[" * 2_000, b'["","a",' + b"9" * 5_000 + b',""]']
 )
@@ -19,7 +19,7 @@ SEEDS = ["", "=", "a", "\ud800", "\u00e9", TOKEN + "=", TOKEN.swapcase(), TOKEN 
 
 
 def with_signature(payload: bytes) -> str:
-    return base64url.encode(link_tokens._signature(PROJECT, unsubscribe.PURPOSE, payload) + payload)
+    return base64url.encode(link_tokens._signature(PROJECT, links.UNSUBSCRIBE_PURPOSE, payload) + payload)
 
 
 def changed(position: int, character: str) -> str:
@@ -28,8 +28,8 @@ def changed(position: int, character: str) -> str:
 
 def check(token: str) -> None:
     """A token is refused or yields the signed content."""
-    found = unsubscribe.read(PROJECT, token)
-    assert found is None or unsubscribe.read(PROJECT, unsubscribe.token(PROJECT, found)) == found
+    found = links.read_unsubscribe_token(PROJECT, token)
+    assert found is None or links.read_unsubscribe_token(PROJECT, links.unsubscribe_token(PROJECT, found)) == found
 
 
 def test_signed_payload_is_refused_or_read() -> None:
@@ -44,4 +44,4 @@ def test_signed_payload_is_refused_or_read() -> None:
 def test_changed_token_has_no_other_meaning() -> None:
     for position in range(len(TOKEN)):
         for character in "Aaz09-_=. ":
-            assert unsubscribe.read(PROJECT, changed(position, character)) in (None, SIGNED)
+            assert links.read_unsubscribe_token(PROJECT, changed(position, character)) in (None, SIGNED)

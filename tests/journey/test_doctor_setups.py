@@ -243,7 +243,7 @@ async def test_mail_server_that_is_down_is_found(folder: Path) -> None:
 
 
 async def test_mail_server_that_hangs_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bellcast.server.mail_checks.MAIL_SECONDS", 0.2)
+    monkeypatch.setattr("bellcast.server.local_checks.MAIL_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"smtp://127.0.0.1:{silent.getsockname()[1]}?from=bells@example.com"
         assert (await found(folder, EMAIL=url))["mail server"].state == "problem"

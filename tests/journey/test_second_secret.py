@@ -13,8 +13,8 @@ from bellcast.auth import tokens
 from bellcast.calls import Call
 from bellcast.calls.callbacks import CallbackContext
 from bellcast.calls.http_callback import HttpCallback
-from bellcast.channels import unsubscribe
-from bellcast.channels.unsubscribe import Unsubscription
+from bellcast.channels import links
+from bellcast.channels.links import Unsubscription
 from bellcast.kernel.errors import Unauthenticated
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
@@ -61,7 +61,7 @@ async def statuses(server: App, client: httpx.AsyncClient, secret: str) -> set[i
         await client.put("/v1/recipients/alice", json={}, headers=bearer(secret)),
         await client.get("/v1/inbox", headers=bearer(token(secret))),
         await client.get(pusher_path(secret), headers={}),
-        await client.get(f"/u/{unsubscribe.token(of(secret), link)}"),
+        await client.get(f"/u/{links.unsubscribe_token(of(secret), link)}"),
     ]
     return {one.status_code // 100 for one in responses}
 

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from bellcast.kernel.db.migration import StoreSchema
+from bellcast.kernel.db.engine import StoreSchema
 from bellcast.kernel.errors import Conflict
 from bellcast.server.tracing import TracedEngine, Tracing
 from tests import engines

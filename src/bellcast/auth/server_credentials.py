@@ -9,7 +9,6 @@ from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import DiskFull, Forbidden, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Caller, KeyScope, Project
-from bellcast.tenants.types import ApiKey
 
 # Minimum interval between writes of a key's last use. The list of keys shows whether a key is still in use, not each
 # use.
@@ -29,14 +28,12 @@ async def authenticate(project: Project, api_keys: Keys, credential: str, clock:
         raise Unauthenticated("This API key does not exist.")
     if stored[0].revoked_at is not None:
         raise Unauthenticated("This API key was revoked.")
-    await _record_use(api_keys, stored[0], clock.now())
-    return Caller(scopes=stored[0].scopes, key=id, tenants=stored[0].tenants)
-
-
-async def _record_use(api_keys: Keys, key: ApiKey, now: int) -> None:
+    key = stored[0]
+    now = clock.now()
     if key.used_at is None or now - times.milliseconds(key.used_at) >= USE_MS:
         with contextlib.suppress(DiskFull, Unavailable):  # requests still succeed while the store cannot be written
             await api_keys.record_use(key.id, now)
+    return Caller(scopes=stored[0].scopes, key=id, tenants=stored[0].tenants)
 
 
 def is_secret(project: Project, credential: str) -> bool:

@@ -6,6 +6,11 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
+from bellcast.kernel.errors import Unavailable
+
+# Clients of this dialect connect without a recipient and sign in later with a separate proof.
+LATE_SIGN_IN_DIALECTS = "pusher"
+
 CONNECT, DISCONNECT = "connect", "disconnect"
 ROOT = "/"
 
@@ -146,3 +151,17 @@ class Call:
 
 async def _wait_for(operation: Awaitable[T]) -> T:
     return await operation
+
+
+def admit_by_session(call: Call) -> None:
+    """Decide a failed `connect` or `disconnect` by the session alone. A connection with a session is accepted with
+    the session's permissions, so that inboxes keep working while the app is down. A connection without a session must
+    retry, as must one for a namespace of the app."""
+    call.accepted = None  # a failed handler may have accepted before it failed
+    if call.name != CONNECT:
+        return
+    is_anonymous = call.recipient is None and call.dialect != LATE_SIGN_IN_DIALECTS
+    if is_anonymous or call.namespace != ROOT:
+        raise Unavailable(
+            "The app did not respond, so this connection cannot be accepted without a session.", retry_after=1
+        )

@@ -7,8 +7,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, ConnectAccepted, Refused
-from bellcast.calls.connect_fallback import admit_by_session
+from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, ConnectAccepted, Refused, admit_by_session
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, HandlerFailed, NoHandler
 from bellcast.kernel.http.decode_errors import sentence

@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
-from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, Refused
-from bellcast.calls.connect_fallback import admit_by_session
+from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, Refused, admit_by_session
 from bellcast.kernel import daemon_threads, import_string
 from bellcast.kernel.errors import HandlerFailed, NoHandler
 

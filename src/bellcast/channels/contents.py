@@ -19,10 +19,9 @@ from bellcast.kernel.errors import Invalid, TemplateFailed
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import Channel
 from bellcast.recipients.types import Profile
-from bellcast.templates import layouts
+from bellcast.templates import rendering
 from bellcast.templates.rendering import Renderer, SharedResults, TemplateError
-from bellcast.templates.types import InboxContent, Template, locales_of
-from bellcast.templates.variables import Variables
+from bellcast.templates.types import InboxContent, Template, Variables, locales_of
 
 T = TypeVar("T")
 
@@ -148,7 +147,7 @@ class Contents:
         if name is UNSET or name == BASE_LAYOUT:
             return email.base_layout(occasion.tenant.brand, language=self._locale, links=shown)
         template = occasion.layouts.get(name)
-        html = None if template is None else layouts.html_of(template, self._locales)
+        html = None if template is None else rendering.layout_html(template, self._locales)
         if html is None:
             raise Invalid.of("email.layout", f"there is no template {name[:100]!r} whose HTML has {{{{ content }}}}")
         return lambda inner, subject: self._text(html, "email", "layout", content=inner)

@@ -10,12 +10,12 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.channels import address_kinds
-from bellcast.channels.address_kinds import Target
+from bellcast.channels.addresses import chat_vendor
 from bellcast.channels.contents import StoredEmail
 from bellcast.channels.email import Email
 from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.provider_rate import ProviderRate
+from bellcast.channels.push import PushTarget
 from bellcast.channels.release import Release, is_held, suppression_update
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import (
@@ -35,9 +35,17 @@ from bellcast.kernel.jobs.destinations import Destination
 from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.port import DeliveryError
-from bellcast.providers.types import AcceptedMessage, OutgoingMessage, Provider
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider
 from bellcast.recipients.store.push_endpoints import PushEndpoints
 from bellcast.webhooks.types import WebhookSink
+
+
+class Target(Struct, frozen=True):
+    """The kind of an address, and its form for the provider."""
+
+    kind: AddressKind
+    to: str
+
 
 log = structlog.get_logger(__name__)
 
@@ -172,7 +180,7 @@ class MessageDelivery:
             suppressed = await suppression_update(self._db, message, self._clock.now())
             if suppressed is not None:
                 return suppressed
-        target = await address_kinds.find(self._db, message)
+        target = await find(self._db, message)
         if target is None:
             return MessageUpdate(message=with_outcome(message, state="cancelled", reason="no_address"))
         found = await self._find_providers(message.tenant, message.channel)
@@ -202,7 +210,12 @@ class MessageDelivery:
                 self._reports.attempted(message.channel, named.key, failed.outcome)
                 message = with_outcome(message, failed, provider=named.key)
                 if not error.is_temporary:
-                    return self._ended(message, error)
+                    state = "bounced" if error.is_bounce else "failed"
+                    # A push endpoint is deleted instead.
+                    suppress = "bounce" if error.is_bounce and message.channel != "push" else None
+                    return MessageUpdate(
+                        message=with_outcome(message, state=state, reason=error.response), suppress=suppress
+                    )
                 last, retry_after = error, max(retry_after or 0.0, error.retry_after or 0.0)
             else:
                 self._reports.attempted(message.channel, named.key, "accepted")
@@ -237,12 +250,6 @@ class MessageDelivery:
             code=error.code,
             response=error.response,
         )
-
-    def _ended(self, message: StoredMessage, error: DeliveryError) -> MessageUpdate:
-        state = "bounced" if error.is_bounce else "failed"
-        # A push endpoint is deleted instead.
-        suppress = "bounce" if error.is_bounce and message.channel != "push" else None
-        return MessageUpdate(message=with_outcome(message, state=state, reason=error.response), suppress=suppress)
 
     def _postponed(
         self, message: StoredMessage, error: DeliveryError | None, retry_after: float | None, usable_at: int
@@ -306,3 +313,19 @@ def _email(message: StoredMessage) -> Email:
         at=times.to_rfc3339(message.created_at),
         unsubscribe_url=content.unsubscribe_url,
     )
+
+
+async def find(db: Engine, message: StoredMessage) -> Target | None:
+    """Return the target of a message; None if its push endpoint was deleted or moved to another recipient."""
+    if message.channel == "email" or message.channel == "sms":
+        return Target(message.channel, message.address)
+    if message.channel == "chat":
+        return Target("telegram" if chat_vendor(message.address) is None else "webhook", message.address)
+    for endpoint in await PushEndpoints(db).page(message.tenant, message.recipient):
+        if endpoint.address != message.address:
+            continue
+        if endpoint.kind != "web":
+            return Target(endpoint.kind, endpoint.address)
+        keys = PushTarget(endpoint.address, endpoint.p256dh or "", endpoint.auth or "")
+        return Target("web", msgspec.json.encode(keys).decode())
+    return None

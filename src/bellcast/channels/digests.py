@@ -15,7 +15,7 @@ from bellcast.channels.delivery import outdated
 from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.release import Release
 from bellcast.channels.store.messages import Messages
-from bellcast.channels.types import Brand, EmailContent, MessageUpdate, NewMessage, StoredMessage
+from bellcast.channels.types import EmailContent, MessageUpdate, NewMessage, StoredMessage
 from bellcast.inbox.types.notifications import GENERAL
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
@@ -121,7 +121,15 @@ class Digests:
         brand = inputs.tenant.brand
         shown = links.footer(urls, locales_of(profile.locale, inputs.tenant.locale))
         layout = email.base_layout(brand, language=profile.locale or inputs.tenant.locale, links=shown)
-        complete = _complete([_item(member) for member in members], brand)
+        # Subject, text and HTML without the layout
+        items = [_item(member) for member in members]
+        count = f"{len(items)} new notifications"
+        subject = items[0].title if len(items) == 1 else f"{count} from {brand.name}" if brand.name else count
+        complete = EmailContent(
+            subject=email.one_line(subject),
+            text="\n\n\n".join("\n\n".join(part for part in (item.title, item.text) if part) for item in items),
+            html=f'\n<hr style="{RULE}">\n'.join(_rich(item) for item in items),
+        )
         return StoredEmail(
             subject=complete.subject,
             text=(complete.text or "") + email.text_footer(shown),
@@ -136,17 +144,6 @@ def _item(message: StoredMessage) -> DigestItem:
     title, text = content.subject or "", content.own_text()
     # An e-mail without its own content begins with the title.
     return DigestItem(title, text.removeprefix(title).strip())
-
-
-def _complete(items: Sequence[DigestItem], brand: Brand) -> EmailContent:
-    """Return subject, text and HTML without the layout."""
-    count = f"{len(items)} new notifications"
-    subject = items[0].title if len(items) == 1 else f"{count} from {brand.name}" if brand.name else count
-    return EmailContent(
-        subject=email.one_line(subject),
-        text="\n\n\n".join("\n\n".join(part for part in (item.title, item.text) if part) for item in items),
-        html=f'\n<hr style="{RULE}">\n'.join(_rich(item) for item in items),
-    )
 
 
 def _rich(item: DigestItem) -> str:

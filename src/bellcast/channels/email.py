@@ -61,7 +61,13 @@ def complete(content: EmailContent, headline: Headline, brand: Brand) -> EmailCo
     text, inner = content.text, content.html
     if text is None and inner is None:
         text = "\n\n".join(part for part in (headline.title, headline.body, headline.url) if part)
-        inner = _rich(headline, brand)
+        title = escape(headline.title)
+        parts = [f'<h1 style="margin:0 0 16px;font-size:22px;line-height:1.3">{title}</h1>']
+        if headline.body:
+            parts.append(headline.html or html.from_text(headline.body))
+        if headline.url:
+            parts.append(html.button(headline.url, headline.url_label or "Open", brand))
+        inner = "\n".join(parts)
     elif inner is None:
         inner = html.from_text(text or "")
     elif text is None:
@@ -72,16 +78,6 @@ def complete(content: EmailContent, headline: Headline, brand: Brand) -> EmailCo
 def base_layout(brand: Brand, *, language: str, links: dict[str, str]) -> Layout:
     """Bellcast's own layout."""
     return lambda inner, subject: html.page(inner, subject=subject, language=language, brand=brand, links=links)
-
-
-def _rich(headline: Headline, brand: Brand) -> str:
-    title = escape(headline.title)
-    parts = [f'<h1 style="margin:0 0 16px;font-size:22px;line-height:1.3">{title}</h1>']
-    if headline.body:
-        parts.append(headline.html or html.from_text(headline.body))
-    if headline.url:
-        parts.append(html.button(headline.url, headline.url_label or "Open", brand))
-    return "\n".join(parts)
 
 
 def text_footer(links: dict[str, str]) -> str:

@@ -4,10 +4,39 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
-from bellcast.channels import preferences_link, unsubscribe
+from bellcast.auth import link_tokens
 from bellcast.channels.config import ChannelConfig
 from bellcast.kernel.identities import Project
+
+UNSUBSCRIBE_PURPOSE = b"bellcast unsubscribe\x00"
+
+
+class Unsubscription(Struct, frozen=True, array_like=True):
+    """The recipient and the type of e-mail that a link turns off, and when the link was issued (UTC milliseconds). The
+    link of a digest turns off `others` too."""
+
+    tenant: str
+    recipient: str
+    issued_at: int
+    type: str
+    others: tuple[str, ...] = ()
+
+
+PREFERENCES_PURPOSE = b"bellcast preferences\x00"
+PREFERENCES_PATH = "/preferences"
+PREFERENCES_TTL_MS = 30 * 86_400_000
+
+
+class PreferencesGrant(Struct, frozen=True, array_like=True):
+    """The recipient whose preferences a link shows, from `issued_at` until `expires_at` (UTC milliseconds)."""
+
+    tenant: str
+    recipient: str
+    issued_at: int
+    expires_at: int
+
 
 # Suffix of the names of all variables with links.
 VARIABLE_SUFFIX = b"_url"
@@ -19,12 +48,12 @@ def links(
 ) -> dict[str, str]:
     """Return the URLs by the names of their variables. Without `types`, there is no unsubscribe link."""
     base = (config.public_url or "").rstrip("/")
-    grant = preferences_link.PreferencesGrant(tenant, recipient, now, now + preferences_link.DEFAULT_TTL_MS)
+    grant = PreferencesGrant(tenant, recipient, now, now + PREFERENCES_TTL_MS)
     unsubscribe_url = ""
     if types:
-        unsubscription = unsubscribe.Unsubscription(tenant, recipient, now, types[0], tuple(types[1:]))
-        unsubscribe_url = f"{base}/u/{unsubscribe.token(project, unsubscription)}"
-    return {"unsubscribe_url": unsubscribe_url, "preferences_url": preferences_link.url(base, project, grant)}
+        unsubscription = Unsubscription(tenant, recipient, now, types[0], tuple(types[1:]))
+        unsubscribe_url = f"{base}/u/{unsubscribe_token(project, unsubscription)}"
+    return {"unsubscribe_url": unsubscribe_url, "preferences_url": preferences_url(base, project, grant)}
 
 
 def language(locales: Sequence[str]) -> str:
@@ -36,3 +65,24 @@ def footer(links: Mapping[str, str], locales: Sequence[str]) -> dict[str, str]:
     """Return the links that the base layout shows, by label in the recipient's language."""
     texts = TEXTS[language(locales)]
     return {texts[name]: url for name in ("unsubscribe", "preferences") if (url := links.get(f"{name}_url"))}
+
+
+def preferences_url(base: str, project: Project, grant: PreferencesGrant) -> str:
+    """Return a link to the page of the server at `base`."""
+    return f"{base}{PREFERENCES_PATH}/{link_tokens.sign(project, PREFERENCES_PURPOSE, grant)}"
+
+
+def read_preferences_token(project: Project, text: str, now: int) -> PreferencesGrant | None:
+    """Read a token; None if it was not signed here or has expired."""
+    grant = link_tokens.read(project, PREFERENCES_PURPOSE, text, PreferencesGrant)
+    return grant if grant is not None and grant.expires_at > now else None
+
+
+def unsubscribe_token(project: Project, unsubscription: Unsubscription) -> str:
+    """Sign a token."""
+    return link_tokens.sign(project, UNSUBSCRIBE_PURPOSE, unsubscription)
+
+
+def read_unsubscribe_token(project: Project, text: str) -> Unsubscription | None:
+    """Read a token; None if it was not signed here."""
+    return link_tokens.read(project, UNSUBSCRIBE_PURPOSE, text, Unsubscription)

@@ -56,19 +56,17 @@ class MessageReports:
         """Report the committed states of messages."""
         now = self._clock.now()
         for message in messages:
-            self._feed.emit(_event(message, now))
+            provider = message.provider if isinstance(message, StoredMessage) else None
+            fields = {"id": message.id, "channel": message.channel, "state": message.state, "reason": message.reason}
+            self._feed.emit(
+                FeedEvent(
+                    kind="attempt",
+                    at=now,
+                    text=f"{message.channel} to {message.recipient}: {message.state}",
+                    tenant=message.tenant,
+                    recipient=message.recipient,
+                    fields=fields | {"provider": provider, "notification": message.notification},
+                )
+            )
             if message.state not in OPEN_STATES:
                 self.ended[message.channel, message.state] += 1
-
-
-def _event(message: NewMessage, now: int) -> FeedEvent:
-    provider = message.provider if isinstance(message, StoredMessage) else None
-    fields = {"id": message.id, "channel": message.channel, "state": message.state, "reason": message.reason}
-    return FeedEvent(
-        kind="attempt",
-        at=now,
-        text=f"{message.channel} to {message.recipient}: {message.state}",
-        tenant=message.tenant,
-        recipient=message.recipient,
-        fields=fields | {"provider": provider, "notification": message.notification},
-    )

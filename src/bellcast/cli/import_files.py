@@ -101,12 +101,8 @@ def _records(text: TextIO) -> Iterator[FileRow]:
         if None in record or None in record.values():
             yield FileRow(line, None, f"expected {len(columns)} values, as in the first line")
         else:
-            yield FileRow(line, _from_csv(record))
-
-
-def _from_csv(record: Mapping[str, str]) -> dict[str, Any]:
-    """Return the non-empty fields. JSON values are decoded later, depending on their names."""
-    return {name.strip(): value for name, value in record.items() if value != ""}
+            # The non-empty fields. JSON values are decoded later, depending on their names.
+            yield FileRow(line, {name.strip(): value for name, value in record.items() if value != ""})
 
 
 def _elements(text: TextIO) -> Iterator[FileRow]:
@@ -202,11 +198,22 @@ def notification(value: Any, mapped: Mapped, tenant: str | None = None) -> dict[
 
 def _field(name: str, value: Any, mapped: Mapped) -> Any:
     if name == "read":
-        return _boolean(value)
+        text = str(value).strip().lower()
+        if text not in TRUE | FALSE:
+            raise InvalidRow(f"read: expected true or false, got {value!r}")
+        return text in TRUE
     if not isinstance(value, str):
         return str(value) if name in ("to", "idempotency_key") and isinstance(value, int) else value
     if name in TIMES:
-        return _time(name, value, mapped.zone)
+        try:
+            moment = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise InvalidRow(f"{name}: expected a time such as 2025-03-01T09:30:00Z, got {value!r}") from None
+        if moment.tzinfo is None:
+            if mapped.zone is None:
+                raise InvalidRow(f"{name}: {value!r} has no UTC offset; pass --timezone")
+            moment = moment.replace(tzinfo=mapped.zone)
+        return moment.isoformat()
     if name in ("data", "actions") or (name in ("to", "actor", "tags") and value[:1] in "[{"):
         try:
             return _decoded(value)
@@ -215,25 +222,6 @@ def _field(name: str, value: Any, mapped: Mapped) -> Any:
     if name == "tags":
         return [tag.strip() for tag in value.split(",") if tag.strip()]
     return value
-
-
-def _boolean(value: Any) -> bool:
-    text = str(value).strip().lower()
-    if text not in TRUE | FALSE:
-        raise InvalidRow(f"read: expected true or false, got {value!r}")
-    return text in TRUE
-
-
-def _time(name: str, value: str, zone: tzinfo | None) -> str:
-    try:
-        moment = datetime.fromisoformat(value.strip())
-    except ValueError:
-        raise InvalidRow(f"{name}: expected a time such as 2025-03-01T09:30:00Z, got {value!r}") from None
-    if moment.tzinfo is None:
-        if zone is None:
-            raise InvalidRow(f"{name}: {value!r} has no UTC offset; pass --timezone")
-        moment = moment.replace(tzinfo=zone)
-    return moment.isoformat()
 
 
 def _key(item: dict[str, Any]) -> str:

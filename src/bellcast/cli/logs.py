@@ -41,7 +41,11 @@ def configure(server: "ServerSettings") -> None:
         # Tracebacks without local variables, which may contain secrets.
         structlog.processors.StackInfoRenderer(),
     ]
-    renderers = _json() if server.log_format == "json" else _console()
+    renderers = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if server.log_format == "json"
+        else _console()
+    )
     structlog.configure(
         processors=[*processors, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -58,10 +62,6 @@ def configure(server: "ServerSettings") -> None:
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(level if level == logging.DEBUG else max(level, logging.WARNING))
     logging.getLogger(POOL_LOGGER).setLevel(level if level == logging.DEBUG else logging.ERROR)
-
-
-def _json() -> list[Processor]:
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
 
 
 def _console() -> list[Processor]:

@@ -54,7 +54,18 @@ def server(settings: Settings, file: Path | None = None) -> Iterator[Bellcast]:
 def _command_error(error: BellcastError, settings: Settings, url: str, file: Path | None) -> CommandError:
     match error:
         case Unavailable():
-            return _unavailable(error, settings, url)
+            if error.status is not None:
+                return CommandError(
+                    f"the server at {url} is unavailable: {error.reason}", "try again, or run `bellcast doctor`"
+                )
+            if settings.client.url is None and address.stored(settings) is not None:
+                return CommandError(
+                    f"no server responds at {url}, where the last `bellcast serve` for {settings.store.data} listened",
+                    "start it again, or pass another with --url",
+                )
+            return CommandError(
+                f"no server responds at {url}", "start one with `bellcast serve`, or pass another with --url"
+            )
         case WrongProject():
             return CommandError(
                 f"the server at {url} has another project ({error.project}) than the credentials {_origin(settings)}",
@@ -89,19 +100,6 @@ def _advice(settings: Settings, url: str) -> str:
     if settings.client.url is not None and last not in (None, url):
         return f"leave out --url and BELLCAST_URL: the last server of {settings.store.data} listened at {last}"
     return "pass your server with --url, or its data folder with --data"
-
-
-def _unavailable(error: Unavailable, settings: Settings, url: str) -> CommandError:
-    if error.status is not None:
-        return CommandError(
-            f"the server at {url} is unavailable: {error.reason}", "try again, or run `bellcast doctor`"
-        )
-    if settings.client.url is None and address.stored(settings) is not None:
-        return CommandError(
-            f"no server responds at {url}, where the last `bellcast serve` for {settings.store.data} listened",
-            "start it again, or pass another with --url",
-        )
-    return CommandError(f"no server responds at {url}", "start one with `bellcast serve`, or pass another with --url")
 
 
 def _origin(settings: Settings) -> str:

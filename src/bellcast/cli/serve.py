@@ -76,7 +76,11 @@ def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsW
     settings = options.settings(ctx)
     logs.configure(settings.server)
     data_folder.prepare(settings)
-    _raise_file_limit()
+    # Raise the soft limit on open files to the hard one, since each live connection is an open file
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # macOS reports an unlimited hard limit but rejects it as soft limit.
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if as_worker is not None:
         _run_worker(settings, as_worker)
         return
@@ -180,14 +184,6 @@ def print_credentials(project: "Project", settings: "Settings") -> None:
         table.add_row(f"[dim]{name}[/]", f"[bold]{value}[/]")
     table.add_row("[dim]stored in[/]", f"{escape(str(credentials_file(settings)))} [dim](readable by you only)[/]")
     console.err().print(Panel(table, title="Your project's new credentials", title_align="left", expand=False))
-
-
-def _raise_file_limit() -> None:
-    """Raise the soft limit on open files to the hard one, since each live connection is an open file."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # macOS reports an unlimited hard limit but rejects it as soft limit.
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def run(app: "App", ready: Callable[[str], None]) -> None:

@@ -36,7 +36,14 @@ def check(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -
     with httpx.Client(base_url=url, timeout=TIMEOUT) as http:
         try:
             response = http.get("/readyz")
-            yield from _health(response, url)
+            body = response.json() if response.headers.get("content-type", "").endswith("json") else {}
+            if response.status_code != 200 or "version" not in body:
+                yield diagnoses.finding("server_not_ready", url=url, reason=body.get("detail") or response.status_code)
+            elif body["version"] != build.version():
+                yield diagnoses.finding("other_version", url=url, version=body["version"], own=build.version())
+            else:
+                yield Finding("server", "ok", f"{url} is ready, version {body['version']}")
+            yield from _skew(response)
         except httpx.TransportError as error:
             yield diagnoses.finding("server_unreachable", url=url, error=error)
             return
@@ -46,17 +53,6 @@ def check(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -
                 yield from _live(client, http, settings, progress, waits_for_heartbeat=waits_for_heartbeat)
         except CommandError as error:
             yield diagnoses.finding("live_not_checked", problem=error.problem, hint=error.hint)
-
-
-def _health(response: httpx.Response, url: str) -> Iterator[Finding]:
-    body = response.json() if response.headers.get("content-type", "").endswith("json") else {}
-    if response.status_code != 200 or "version" not in body:
-        yield diagnoses.finding("server_not_ready", url=url, reason=body.get("detail") or response.status_code)
-    elif body["version"] != build.version():
-        yield diagnoses.finding("other_version", url=url, version=body["version"], own=build.version())
-    else:
-        yield Finding("server", "ok", f"{url} is ready, version {body['version']}")
-    yield from _skew(response)
 
 
 def _skew(response: httpx.Response) -> Iterator[Finding]:

@@ -182,10 +182,7 @@ class Supervisor:
         ):
             self._is_ready_reported = True
             self._ready(url)
-        self._replace_next()
-
-    def _replace_next(self) -> None:
-        """Stop an old worker that has been replaced, and start the next replacement."""
+        # Stop an old worker that has been replaced, and start the next replacement
         if self._to_replace:
             self._to_replace.popleft().terminate()
             if self._to_replace:

@@ -21,9 +21,8 @@ from bellcast.client import (
     webhooks,
     workflows,
 )
-from bellcast.client.connections import LoopConnections, ProcessConnections
 from bellcast.client.credentials import Credentials, find_credentials, find_url
-from bellcast.client.http_senders import AsyncSender, SyncSender, connection
+from bellcast.client.http_senders import AsyncSender, LoopConnections, ProcessConnections, SyncSender, connection
 from bellcast.client.method import Method, S, Surface
 from bellcast.client.retries import TIMEOUT, Peer, Retries
 

@@ -3,19 +3,54 @@
 import asyncio
 import inspect
 import logging
+import os
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, TypeVar
 
 import httpx
 
-from bellcast.client.connections import LoopConnections, ProcessConnections
 from bellcast.client.credentials import Credentials
 from bellcast.client.request import HttpRequest, HttpResponse, Plan
 from bellcast.client.retries import Exchange, LostConnection, Outcome, Peer, Retries, Step, Wait
+
+
+class ProcessConnections:
+    """The HTTP client of this process."""
+
+    def __init__(self, make: Callable[[], httpx.Client]) -> None:
+        self._make = make
+        self._http, self._pid = make(), os.getpid()
+
+    @property
+    def http(self) -> httpx.Client:
+        """Return the client; a new one after a fork."""
+        if self._pid != os.getpid():
+            # Not closed: a thread that the child does not have may hold a lock of the parent's client.
+            self._http, self._pid = self._make(), os.getpid()
+        return self._http
+
+
+class LoopConnections:
+    """The HTTP clients of running event loops."""
+
+    def __init__(self, make: Callable[[], httpx.AsyncClient]) -> None:
+        self._make = make
+        self._clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        """Return the client of the running event loop, and forget those of closed ones."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._clients:
+            self._clients = {one: http for one, http in self._clients.items() if not one.is_closed()}
+            self._clients[loop] = self._make()
+        return self._clients[loop]
+
 
 T = TypeVar("T")
 

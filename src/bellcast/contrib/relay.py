@@ -118,21 +118,18 @@ class Relay:
         rows: Sequence[Row] = ()
         while done.failure is None:
             rows = self._table.lease(BATCH_ROWS)
-            self._send(rows, done)
+            for kind, group in groupby(rows, key=lambda row: row.kind):
+                batch = self._valid(group, done)
+                if batch and done.failure is None:
+                    self._attempt(self._notify if kind == "notify" else self._publish, batch, done)
+                if batch and done.failure is not None:
+                    self._table.postpone([row.id for row in _open(batch, done)], done.wait or 0.0, str(done.failure))
             if len(rows) < BATCH_ROWS:
                 break
         if done.failure is None:
             # Another relay, woken by newer rows, found them behind the rows of this lease.
             done.wait = 0.0 if rows else self._table.next_due()
         return done
-
-    def _send(self, rows: Sequence[Row], done: Round) -> None:
-        for kind, group in groupby(rows, key=lambda row: row.kind):
-            batch = self._valid(group, done)
-            if batch and done.failure is None:
-                self._attempt(self._notify if kind == "notify" else self._publish, batch, done)
-            if batch and done.failure is not None:
-                self._table.postpone([row.id for row in _open(batch, done)], done.wait or 0.0, str(done.failure))
 
     def _attempt(self, send: Callable[[Sequence[Row], Round], None], batch: Sequence[Row], done: Round) -> None:
         """Send rows of one kind. After an unexpected error, send each row alone; one that fails again does not block

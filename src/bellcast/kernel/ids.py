@@ -39,16 +39,12 @@ class Ids:
         self._last, self._counter, self._prefix = millisecond, counter, f"{digits[:8]}-{digits[8:]}-"
 
 
-def _text(number: int) -> str:
-    digits = f"{number:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
 def derived(at: int, digest: bytes) -> str:
     """Return a deterministic id for a digest of at least 10 bytes and a time (UTC milliseconds)."""
     bits = int.from_bytes(digest[:10])
     number = at << 80 | 7 << 76 | (bits >> 62 & 0xFFF) << 64 | 2 << 62 | bits & (1 << 62) - 1
-    return _text(number)
+    digits = f"{number:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def place(id: str, at: int) -> str:

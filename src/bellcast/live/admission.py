@@ -141,14 +141,11 @@ class Admission:
     def _check_process(self) -> None:
         limit = self._config.max_connections
         if limit and len(self._hub) + self._waiting_for_app >= limit:
-            self._warn_once()
+            now = self._engines.clock.now()
+            if now >= self._next_warning_at:
+                self._next_warning_at = now + WARNING_INTERVAL_MS
+                log.warning("connection_limit_reached", limit=self._config.max_connections, remedy=REMEDY)
             raise Unavailable("This server has reached its connection limit.", retry_after=PROCESS_FULL_RETRY_SECONDS)
-
-    def _warn_once(self) -> None:
-        now = self._engines.clock.now()
-        if now >= self._next_warning_at:
-            self._next_warning_at = now + WARNING_INTERVAL_MS
-            log.warning("connection_limit_reached", limit=self._config.max_connections, remedy=REMEDY)
 
     def _check_recipient(self, principal: Principal) -> None:
         limit = self._limits.connections_per_recipient

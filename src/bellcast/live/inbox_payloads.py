@@ -33,19 +33,15 @@ def payload_of(event: InboxEvent, position: str) -> Payload:
         case NotificationDeleted():
             return Payload("notification-delete", {"id": event.id, **counters})
         case InboxBulkChanged():
-            return Payload("counts", counters | _bulk_payload(event))
+            fields: dict[str, Any] = {"changed": event.changed, "at": times.to_rfc3339(event.at)}
+            fields["ids"] = "all" if event.ids is None else event.ids
+            kept = (("type", event.type), ("view", event.view), ("tag", event.tag))
+            filter = {name: value for name, value in kept if value is not None}
+            if event.ids is None and filter:
+                fields["of"] = filter
+            return Payload("counts", counters | fields)
 
 
 def reset_payload(state: InboxState) -> Payload:
     """Return the payload after which a client fetches its inbox again."""
     return Payload("reset", {"unread": state.unread, "unseen": state.unseen, "position": state.position})
-
-
-def _bulk_payload(event: InboxBulkChanged) -> dict[str, Any]:
-    fields: dict[str, Any] = {"changed": event.changed, "at": times.to_rfc3339(event.at)}
-    fields["ids"] = "all" if event.ids is None else event.ids
-    kept = (("type", event.type), ("view", event.view), ("tag", event.tag))
-    filter = {name: value for name, value in kept if value is not None}
-    if event.ids is None and filter:
-        fields["of"] = filter
-    return fields

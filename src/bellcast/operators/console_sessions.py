@@ -329,7 +329,13 @@ class ConsoleSessions:
         """Check the password and, unless `second` is None, the second factor. Failures of both are counted together."""
         counted = [limits.delayed, *(subject for subject, _ in limits.maximums)]
         now = self._clock.now()
-        await self._check_failures(limits, now)
+        for subject, maximum in limits.maximums:
+            await self._check_maximum(subject, maximum, now)
+        failures, latest = await self._operators.failures(limits.delayed, now - WINDOW_MS)
+        if failures >= ACCOUNT_FAILURES:
+            delay = min(FIRST_DELAY_MS << (failures - ACCOUNT_FAILURES), WINDOW_MS)
+            if now < latest + delay:
+                raise _too_many(latest + delay - now)
         found = await self._operators.find(name)
         # Created for any name, so that the first unknown one after a start does not take twice as long.
         if self._decoy is None:
@@ -378,15 +384,6 @@ class ConsoleSessions:
         failures, latest = await self._operators.failures(subject, now - WINDOW_MS)
         if failures >= maximum:
             raise _too_many(latest + WINDOW_MS - now)
-
-    async def _check_failures(self, limits: FailureLimits, now: int) -> None:
-        for subject, maximum in limits.maximums:
-            await self._check_maximum(subject, maximum, now)
-        failures, latest = await self._operators.failures(limits.delayed, now - WINDOW_MS)
-        if failures >= ACCOUNT_FAILURES:
-            delay = min(FIRST_DELAY_MS << (failures - ACCOUNT_FAILURES), WINDOW_MS)
-            if now < latest + delay:
-                raise _too_many(latest + delay - now)
 
     async def hash(self, password: str) -> str:
         """Return the hash of a new password. It may wait for 16 others, so callers must repeat their checks afterwards.

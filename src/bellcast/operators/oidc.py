@@ -125,15 +125,6 @@ class OidcProvider:
     async def claims(self, code: str, request: AuthorizationRequest) -> IdClaims:
         """Exchange the code for an ID token, and return its verified claims. Raises Unauthenticated or Unavailable."""
         metadata = await self._discovered()
-        token = tokens.parse(await self._exchange(metadata, code, request), "ID token", MAX_ID_TOKEN)
-        if self._keys is None:
-            raise Unavailable("The keys of the identity provider are unknown.")
-        await self._keys.verify(token)
-        found = self._decoded(token.payload)
-        self._check(found, request.nonce)
-        return found
-
-    async def _exchange(self, metadata: ProviderMetadata, code: str, request: AuthorizationRequest) -> str:
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -153,7 +144,13 @@ class OidcProvider:
         )
         if response.status != 200:
             raise Unauthenticated(f"The identity provider refused the sign-in: {_error_of(response)}.")
-        return _parsed(response, TokenResponse, "token endpoint").id_token
+        token = tokens.parse(_parsed(response, TokenResponse, "token endpoint").id_token, "ID token", MAX_ID_TOKEN)
+        if self._keys is None:
+            raise Unavailable("The keys of the identity provider are unknown.")
+        await self._keys.verify(token)
+        found = self._decoded(token.payload)
+        self._check(found, request.nonce)
+        return found
 
     def _decoded(self, payload: bytes) -> IdClaims:
         try:

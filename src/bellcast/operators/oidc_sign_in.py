@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -142,7 +141,12 @@ class OidcSignIn:
             claims = await self._provider.claims(code, pending.request)
         finally:
             self._waiting -= 1
-        verified_at = self._verified_at(claims, pending)
+        # When the operator last authenticated at the provider; 0 if unknown. Raises Unauthenticated if a new
+        # authentication was requested but not confirmed.
+        verified_at = 0 if claims.auth_time is None else int(claims.auth_time * 1000)
+        begun_at = pending.expires_at - PENDING_MS - oidc.LEEWAY_SECONDS * 1000
+        if pending.reauthenticates and verified_at < max(begun_at, self._clock.now() - VERIFIED_MS):
+            raise Unauthenticated(NOT_AGAIN)
         operator, role_before = await self._operator(claims)
         result = await self._sessions.start(request, operator, verified_at)
         await self._operators.clear_failures(attempt)
@@ -175,7 +179,9 @@ class OidcSignIn:
         return msgspec.structs.replace(found, role=role), found.role
 
     async def _create(self, claims: IdClaims, subject: str, role: Role) -> Operator:
-        name = _name_of((claims.preferred_username, claims.email, claims.sub))
+        candidates = (claims.preferred_username, claims.email, claims.sub)
+        names = (one.strip().lower() for one in candidates if isinstance(one, str))
+        name = next((name for name in names if console_sessions.NAME.fullmatch(name)), None)
         if name is None:
             raise Forbidden("Your account has no valid operator name: set a user name or an e-mail address.")
         operator = self._sessions.new_operator(name, role, subject=subject)
@@ -187,19 +193,5 @@ class OidcSignIn:
             raise Conflict(f"Another operator has the name {name}: an owner must delete that one first.")
         return operator
 
-    def _verified_at(self, claims: IdClaims, pending: PendingSignIn) -> int:
-        """Return when the operator last authenticated at the provider; 0 if unknown. Raises Unauthenticated if a new
-        authentication was requested but not confirmed."""
-        at = 0 if claims.auth_time is None else int(claims.auth_time * 1000)
-        begun_at = pending.expires_at - PENDING_MS - oidc.LEEWAY_SECONDS * 1000
-        if pending.reauthenticates and at < max(begun_at, self._clock.now() - VERIFIED_MS):
-            raise Unauthenticated(NOT_AGAIN)
-        return at
-
     def _cookie(self, request: BrowserRequest, value: str, max_age: int) -> str:
         return browser_request.make_cookie(request, browser_request.cookie_name(request, PENDING), value, max_age)
-
-
-def _name_of(candidates: Iterable[object]) -> str | None:
-    names = (one.strip().lower() for one in candidates if isinstance(one, str))
-    return next((name for name in names if console_sessions.NAME.fullmatch(name)), None)

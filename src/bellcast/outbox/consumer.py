@@ -90,7 +90,14 @@ class OutboxConsumer:
                             await self._count(connection)
                         self._wait = FIRST_WAIT
                         self._gauges["outbox_flows"] = 1
-                        await self._poll()
+                        # Wait for a notification or the poll interval
+                        waiting = asyncio.ensure_future(self._written.wait())
+                        try:
+                            await asyncio.wait(
+                                (waiting,), timeout=random.uniform(POLL_INTERVAL_SECONDS / 2, POLL_INTERVAL_SECONDS)
+                            )
+                        finally:
+                            waiting.cancel()
             except Unavailable as failure:
                 log.warning("outbox_paused", reason=failure.detail, retry_in=self._wait)
             except asyncpg.PostgresError as failure:
@@ -113,14 +120,6 @@ class OutboxConsumer:
             "outbox_put_off": backlog.later,
             "outbox_refused": backlog.refused,
         }
-
-    async def _poll(self) -> None:
-        """Wait for a notification or the poll interval."""
-        waiting = asyncio.ensure_future(self._written.wait())
-        try:
-            await asyncio.wait((waiting,), timeout=random.uniform(POLL_INTERVAL_SECONDS / 2, POLL_INTERVAL_SECONDS))
-        finally:
-            waiting.cancel()
 
     async def _consume_batch(self, connection: asyncpg.Connection) -> bool:
         """Send one batch and return True if there may be more. Raises Unavailable if the store is unavailable."""

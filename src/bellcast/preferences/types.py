@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Any, Literal
 
-import msgspec
 from msgspec import Struct
 
 Priority = Literal["low", "normal", "high", "urgent"]
@@ -81,8 +80,3 @@ def merge_patch(document: Any, patch: Any) -> Any:
         else:
             merged[name] = merge_patch(merged.get(name), value)
     return merged
-
-
-def to_json(preferences: Preferences) -> bytes:
-    """Encode for the store, without absent fields."""
-    return msgspec.json.encode(preferences)

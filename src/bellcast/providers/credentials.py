@@ -1,15 +1,22 @@
-"""Vendor credentials that do not fit into a URL's user and password: a file of the operator, or Base64 in the URL."""
+"""Vendor credentials that do not fit into a URL's user and password: a file of the operator, or Base64 in the URL; and hints of the secrets in URLs."""
 
 import base64
 import binascii
 from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
 
+from bellcast.providers.types import SecretHint
 from bellcast.providers.url import ProviderURL
 
 # Private keys and service accounts have up to 4 KiB.
 MAX_BYTES = 65_536
 # An option `key=FILE` has the inline form `key_base64=…`.
 INLINE = "_base64"
+HIDDEN = SecretHint(set=True, hint="…")
+# The last characters of a password or token. Fewer than 20 could be guessed with them.
+SHOWN_CHARACTERS, MIN_CHARACTERS = 4, 20
+# Options that contain the credentials, or name the file that contains them.
+OPTIONS = frozenset(name + suffix for name in ("key", "credentials") for suffix in ("", INLINE))
 
 
 def read(url: ProviderURL, option: str, *, may_read_files: bool) -> bytes | None:
@@ -48,3 +55,16 @@ def _read_file(path: Path) -> bytes:
     if len(content) > MAX_BYTES:
         raise ValueError(path)
     return content
+
+
+def hint_of(url: str) -> SecretHint:
+    """Return the hint of the secret in a provider's URL."""
+    parts = urlsplit(url.strip())
+    if "+" in parts.scheme:  # a URL of Apprise, whose services have secrets in any place
+        return HIDDEN
+    if any(name in OPTIONS for name, _ in parse_qsl(parts.query)):
+        return HIDDEN
+    secret = unquote(parts.password or parts.username or "")
+    if len(secret) >= MIN_CHARACTERS:
+        return SecretHint(set=True, hint=f"…{secret[-SHOWN_CHARACTERS:]}")
+    return HIDDEN if secret else SecretHint(set=False, hint=None)

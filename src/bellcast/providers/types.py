@@ -9,7 +9,12 @@ from msgspec.structs import force_setattr
 
 from bellcast.channels.types import ExternalChannel, State
 from bellcast.kernel.outbound.connection_tests import TestReport
+from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.kernel.validation import storable
+
+# The keywords of the CTIA (Messaging Principles §5.1.3) that Twilio and Vonage recognize too.
+STOP = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT"})
+START = frozenset({"START", "UNSTOP", "YES"})
 
 # Key prefix of providers from the settings, which cannot be written.
 SETTING_PREFIX = "env-"
@@ -204,3 +209,38 @@ class ProviderDirectory(Protocol):
     def receipts_url(self, tenant: str, key: str) -> str:
         """Return the URL for the vendor's receipts, which is part of their signature."""
         ...
+
+
+def opt_out(number: str, text: str) -> OptOut | None:
+    """Return the meaning of a reply from a number; None for any other text."""
+    word = text.strip().upper()
+    return OptOut(number, word in START) if number and word in STOP | START else None
+
+
+# The kinds of addresses that configured providers of a channel serve: the vendor is part of the URL.
+KINDS: Mapping[ExternalChannel, Sequence[AddressKind]] = {
+    "email": ("email",),
+    "sms": ("sms",),
+    "push": ("fcm", "apns"),
+    "chat": ("telegram",),
+}
+
+
+class UnusableProvider(Struct, frozen=True):
+    """In place of a stored provider whose URL this node cannot use, such as one that was encrypted with another key. Its
+    messages fail temporarily: another provider, another node or a later attempt sends them."""
+
+    channel: ExternalChannel
+    kind: AddressKind
+    problem: str
+    server: None = None
+
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
+        """Refuse the message."""
+        raise DeliveryError(f"the provider's URL {self.problem}", is_temporary=True)
+
+    async def check(self) -> None:
+        """Do nothing: there are no credentials."""
+
+    async def close(self) -> None:
+        """Do nothing: there are no connections."""

@@ -1,7 +1,9 @@
 """Failures of tenants: failed and bounced messages, failed runs and dead jobs, by filter and by cause."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
+from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
@@ -9,7 +11,6 @@ from msgspec import Struct
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.list_scan import MAX_SCANNED_ROWS
 from bellcast.kernel.ids import NEWEST
-from bellcast.replays.causes import cause_of
 from bellcast.replays.store import Replays
 from bellcast.replays.types import (
     FAILURE_KINDS,
@@ -21,6 +22,22 @@ from bellcast.replays.types import (
 )
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import WebhookDelivery
+
+UNKNOWN = "unknown"
+# Maximum characters of a cause. Longer reports usually contain a page of the other server.
+MAX_CAUSE = 200
+# Maximum characters of a reason that are searched for addresses and ids.
+MAX_REASON = 500
+# Number of cached reasons: reasons of one cause are often equal.
+CACHED_CAUSES = 1_000
+# Applied in this order, because an address can be part of a URL. A status such as 550 or 5.1.1 is kept.
+VARIABLE_PARTS = (
+    (re.compile(r"https?://[^\s\"'<>]+"), "URL"),
+    (re.compile(r"<?[^\s<>\"'@:,;]+@[^\s<>\"'@:,;]+>?"), "ADDRESS"),
+    (re.compile(r"\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b"), "ID"),
+    (re.compile(r"\+?\b\d{5,}\b"), "NUMBER"),
+    (re.compile(r"\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{10,}\b"), "ID"),
+)
 
 SCAN_BATCH_ROWS = 1_000
 # Maximum failures per tenant that are grouped by cause if the caller has many tenants.
@@ -186,14 +203,14 @@ def report_of(grouped: GroupedFailures, wanted: FailureFilter) -> CauseReport:
         if wanted.matches(group.newest):
             key = key_of(group.newest)
             known = groups.get(key)
-            groups[key] = _of_cause(key, group) if known is None else _combined(known, group)
+            groups[key] = (
+                CauseGroup(key=key, count=group.number, oldest_at=group.oldest_at, newest=group.newest)
+                if known is None
+                else _combined(known, group)
+            )
     by_count = sorted(groups.values(), key=lambda one: one.count, reverse=True)
     total = sum(one.count for one in by_count)
     return CauseReport(groups=by_count[:MAX_CAUSES], total=total, is_exact=grouped.is_exact)
-
-
-def _of_cause(key: CauseKey, group: FailureGroup) -> CauseGroup:
-    return CauseGroup(key=key, count=group.number, oldest_at=group.oldest_at, newest=group.newest)
 
 
 def _combined(known: CauseGroup, group: FailureGroup) -> CauseGroup:
@@ -224,3 +241,13 @@ def webhook_of(failure: StoredFailure) -> str | None:
     if failure.job != webhooks.JOB_KIND:
         return None
     return msgspec.json.decode(failure.payload, type=WebhookDelivery).webhook
+
+
+@lru_cache(CACHED_CAUSES)
+def cause_of(reason: str | None) -> str:
+    """Return the common cause of similar reasons: addresses, ids and long numbers are replaced by their kind, so that
+    the cause names no recipient."""
+    text = " ".join((reason or "")[:MAX_REASON].split())
+    for pattern, name in VARIABLE_PARTS:
+        text = pattern.sub(name, text)
+    return text[:MAX_CAUSE].strip() or UNKNOWN

@@ -19,8 +19,8 @@ from bellcast.kernel.jobs.types import FANOUT, Job
 from bellcast.replays.failures import FailureFilter, Failures
 from bellcast.replays.store import Replays
 from bellcast.replays.types import REPLAYS, FailureKind, NewReplay, ReplayQuery, ReplayStep, StoredFailure
-from bellcast.workflows.restarts import restarted
 from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.types.runs import restarted
 
 log = structlog.get_logger(__name__)
 

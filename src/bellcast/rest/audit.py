@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.audit import chain as audit_chain
+from bellcast.audit import types
 from bellcast.audit.types import AuditEntry, FieldChange
 from bellcast.auth import origins
 from bellcast.documents.types import AuditRecord
@@ -157,14 +157,14 @@ async def record(request: ApiRequest, actor: str, outcome: str) -> None:
     if outcome == OK and request.scope["state"].get(IS_COMMITTED):
         return
     ctx = context.of(request)
-    await Operators(ctx.engines.db).record(_entry(request, actor, outcome), audit_chain.signer(ctx.project))
+    await Operators(ctx.engines.db).record(_entry(request, actor, outcome), types.entry_signer(ctx.project))
 
 
 def committed(request: ApiRequest) -> AuditRecord:
     """Return the entry of a successful request, to be committed with its change."""
     request.scope["state"][IS_COMMITTED] = True
     entry = _entry(request, _actor(request.scope["state"]["caller"]), OK)
-    return AuditRecord(entry, audit_chain.signer(context.of(request).project))
+    return AuditRecord(entry, types.entry_signer(context.of(request).project))
 
 
 def _entry(request: ApiRequest, actor: str, outcome: str) -> AuditEntry:
@@ -214,7 +214,7 @@ def verified(
 ) -> AuditVerification:
     """Verify at most `limit` of the entries."""
     checked = entries[:limit]
-    broken = audit_chain.first_broken(checked, project, before)
+    broken = types.first_broken_entry(checked, project, before)
     return AuditVerification(
         checked=len(checked),
         broken=None if broken is None else _shown(broken),

@@ -77,7 +77,7 @@ async def respond(request: ApiRequest, handler: ListHandler, page_type: Any, for
     is_one_page = "limit" in query
     read = _reader(request, handler, query if is_one_page else query | {"limit": [str(MAX_PAGE_ROWS)]})
     first = await read(None)
-    lines = _csv(fields) if format == "csv" else _ndjson
+    lines = _csv(fields) if format == "csv" else msgspec.json.Encoder().encode_lines
 
     async def chunks() -> AsyncIterator[bytes]:
         page, rows = first, len(first[name])
@@ -117,10 +117,6 @@ def _reader(
         return page
 
     return read
-
-
-def _ndjson(items: Sequence[dict[str, Any]]) -> bytes:
-    return msgspec.json.Encoder().encode_lines(items)
 
 
 def _header(fields: Sequence[str]) -> bytes:

@@ -162,7 +162,16 @@ class DatabaseSettings:
         check_owner: CheckOwner,
         record: RecordChanges = no_record,
     ) -> SettingsRevision:
-        self._check(set, reset)
+        errors = [
+            FieldError(f"{field}.{name}", problem)
+            for field, names in (("set", set), ("reset", reset))
+            for name in names
+            if (problem := self._problem(name)) is not None
+        ]
+        errors += [FieldError(f"set.{name}", problem) for name, problem in _value_problems(set).items()]
+        errors += [FieldError(f"reset.{name}", "is also in set: name it once") for name in set if name in reset]
+        if errors:
+            raise Invalid.fields(errors)
         current = await self._current()
         if current.revision != revision:
             raise Conflict(f"The settings are at revision {current.revision}: read them again.")
@@ -184,18 +193,6 @@ class DatabaseSettings:
         if problems := _value_problems(restored):
             raise Invalid.fields([FieldError("to", f"has a {name} that {text}") for name, text in problems.items()])
         return await self._write(current, values, by, record, check_owner=check_owner, dry_run=False)
-
-    def _check(self, set: Mapping[str, str], reset: Sequence[str]) -> None:
-        errors = [
-            FieldError(f"{field}.{name}", problem)
-            for field, names in (("set", set), ("reset", reset))
-            for name in names
-            if (problem := self._problem(name)) is not None
-        ]
-        errors += [FieldError(f"set.{name}", problem) for name, problem in _value_problems(set).items()]
-        errors += [FieldError(f"reset.{name}", "is also in set: name it once") for name in set if name in reset]
-        if errors:
-            raise Invalid.fields(errors)
 
     def _problem(self, name: str) -> str | None:
         setting = SETTINGS.get(name)

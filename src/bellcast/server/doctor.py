@@ -123,9 +123,9 @@ class Doctor:
         """Check the mail servers in the store. Those in the settings are checked with them."""
         servers = {one.key: one.provider for one in await self._mail_servers()}
         stored = {key: server for key, server in servers.items() if not key.startswith(SETTING_PREFIX)}
-        from bellcast.server import mail_checks
+        from bellcast.server import local_checks
 
-        return await mail_checks.check("stored mail server", stored)
+        return await local_checks.check_mail_servers("stored mail server", stored)
 
     async def _check_public_url(self, url: str) -> Finding:
         from bellcast.server import url_checks

@@ -8,7 +8,7 @@ from msgspec import UNSET, Struct, UnsetType
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from bellcast import build
-from bellcast.kernel.db.migration import StoreMigration
+from bellcast.kernel.db.engine import StoreMigration
 from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.http import responses
 from bellcast.kernel.http.asgi import ASGIApp

@@ -1,12 +1,13 @@
 """Doctor checks of this machine: data folder, store, disk, open files, clock and settings."""
 
+import asyncio
 import os
 import resource
 import shutil
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,9 +18,15 @@ from bellcast.kernel import patterns
 from bellcast.kernel.db import backup
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.errors import BellcastError
-from bellcast.server import database_checks, mail_checks
+from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.providers import smtp
+from bellcast.providers.types import SETTING_PREFIX, Provider
+from bellcast.server import database_checks
 from bellcast.settings import Settings
 from bellcast.settings.credentials import credentials_file
+
+# A mail server greets within a second, or within 5 s if it makes senders of spam wait.
+MAIL_SECONDS = 8.0
 
 # Bytes of free space. A full disk rejects every send.
 DISK_PROBLEM, DISK_WARNING = 200_000_000, 2_000_000_000
@@ -48,7 +55,7 @@ def check(settings: Settings, store_seconds: float | None = None) -> Iterator[Fi
     if settings.store.is_file:
         yield from _readable("store", _store(settings.store.path, store_seconds))
     yield from database_checks.check(settings)
-    yield from mail_checks.check_settings(settings)
+    yield from check_mail_settings(settings)
     yield from _readable("disk", _disk(settings))
     yield from _files()
     yield from _readable("clock", _clock(settings))
@@ -161,15 +168,15 @@ def _clock(settings: Settings) -> Iterator[Finding]:
 
 def _public_topics(settings: Settings) -> Iterator[Finding]:
     public = settings.access.public_topics
-    personal = [pattern for pattern in public if _is_personal(pattern)]
+    personal = [
+        pattern
+        for pattern in public
+        if (any(word in pattern.lower() for word in PERSONAL) or patterns.matches(pattern, "user.1"))
+    ]
     if personal:
         yield diagnoses.finding("personal_topics", topics=", ".join(personal))
     else:
         yield Finding("public topics", "ok", (", ".join(public) or "none"))
-
-
-def _is_personal(pattern: str) -> bool:
-    return any(word in pattern.lower() for word in PERSONAL) or patterns.matches(pattern, "user.1")
 
 
 def _origins(settings: Settings) -> Iterator[Finding]:
@@ -193,3 +200,34 @@ def _proxies(settings: Settings) -> Iterator[Finding]:
         yield diagnoses.finding("no_proxy", host=settings.server.host)
     else:
         yield Finding("proxies", "ok", (", ".join(trusted) or "none"))
+
+
+def check_mail_settings(settings: Settings) -> Iterator[Finding]:
+    """Check the mail servers in BELLCAST_EMAIL, concurrently."""
+    servers: dict[str, Provider] = {}
+    for number, url in enumerate(settings.channels.email, 1):
+        key = f"{SETTING_PREFIX}email-{number}"
+        try:
+            servers[key] = smtp.from_url(url, timeout=MAIL_SECONDS)
+        except ValueError as error:
+            yield diagnoses.finding("mail_unusable", check="mail server", server=key, error=f"the URL {error}")
+    yield from asyncio.run(check_mail_servers("mail server", servers))
+
+
+async def check_mail_servers(name: str, servers: Mapping[str, Provider]) -> list[Finding]:
+    """Return the finding of each server."""
+    return await asyncio.gather(*(_check_mail_server(name, key, server) for key, server in servers.items()))
+
+
+async def _check_mail_server(name: str, key: str, server: Provider) -> Finding:
+    label = key if server.server is None else f"{key} at {server.server.host}:{server.server.port}"
+    try:
+        async with asyncio.timeout(MAIL_SECONDS):
+            await server.check()
+    except TimeoutError:
+        return diagnoses.finding(
+            "mail_unusable", check=name, server=label, error=f"no response in {MAIL_SECONDS:.0f} s"
+        )
+    except DeliveryError as error:
+        return diagnoses.finding("mail_unusable", check=name, server=label, error=error)
+    return Finding(name, "ok", f"{label} can be used")

@@ -8,11 +8,10 @@ from msgspec import UNSET
 
 from bellcast.calls import Call, CallBackend, Refused
 from bellcast.console.types.live_feed import Feed, FeedEvent, redact, sampling_key
-from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.brokers.port import Broker, ForwardingBroker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import Event, LiveEvent, Stream
-from bellcast.server.forwarding_broker import ForwardingBroker
 
 
 class ObservedBroker(ForwardingBroker):

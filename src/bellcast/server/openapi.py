@@ -372,18 +372,18 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
         content = {"schema": {"$ref": REF.format(name=PREFERENCES_CHANGE)} if is_change else schemas.of(declared.body)}
         if declared.example is not None:
             content["example"] = declared.example
-        spec["requestBody"] = {"required": not declared.is_body_optional, "content": {JSON: content} | _lines(declared)}
+        # The content of a body in JSON lines or YAML, for which OpenAPI has no schema. Errors of a line are reported in
+        # its result.
+        spec["requestBody"] = {
+            "required": not declared.is_body_optional,
+            "content": {JSON: content}
+            | {
+                kind: {"schema": OTHER_TYPES.get(kind, {"description": "One object per line."})}
+                for kind in declared.body_types
+                if kind != JSON
+            },
+        }
     return spec
-
-
-def _lines(declared: Operation) -> Json:
-    """Return the content of a body in JSON lines or YAML, for which OpenAPI has no schema. Errors of a line are
-    reported in its result."""
-    return {
-        kind: {"schema": OTHER_TYPES.get(kind, {"description": "One object per line."})}
-        for kind in declared.body_types
-        if kind != JSON
-    }
 
 
 def _security(declared: Operation) -> list[Json]:

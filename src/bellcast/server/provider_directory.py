@@ -16,7 +16,7 @@ from bellcast.channels.provider_rate import ProviderRate
 from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, Document, is_cached
-from bellcast.inbox.types.quotas import Rates
+from bellcast.inbox.types.sending import Rates
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
@@ -26,9 +26,10 @@ from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.jobs.destinations import Destination, Destinations
 from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.kernel.outbound.connection_tests import TestReport
-from bellcast.providers import secret_hints, url
+from bellcast.providers import credentials, url
 from bellcast.providers.smtp import SMTPProvider
 from bellcast.providers.types import (
+    KINDS,
     SETTING_PREFIX,
     ConfiguredProvider,
     OptOut,
@@ -37,8 +38,8 @@ from bellcast.providers.types import (
     ProviderFields,
     Receipt,
     ReceiptRequest,
+    UnusableProvider,
 )
-from bellcast.providers.unusable import KINDS, UnusableProvider
 from bellcast.server import vendors
 from bellcast.server.provider_test import ProviderSteps
 
@@ -297,12 +298,16 @@ class ProviderDirectory:
             return Entry(configured, named, [named], document.body)
         except ValueError as error:
             log.error("provider_unusable", provider=document.key, tenant=tenant, reason=str(error))  # noqa: TRY400  the message is enough
-            return Entry(configured, None, self._unusable(configured, str(error)), document.body, str(error))
-
-    def _unusable(self, configured: ConfiguredProvider, problem: str) -> list[NamedProvider]:
-        key, channel = configured.key, configured.fields.channel
-        destination = Destination(f"provider {key}", 1, self._destinations, configured.tenant)
-        return [NamedProvider(key, UnusableProvider(channel, kind, problem), destination) for kind in KINDS[channel]]
+            problem = str(error)
+            key, channel = configured.key, configured.fields.channel
+            destination = Destination(f"provider {key}", 1, self._destinations, configured.tenant)
+            return Entry(
+                configured,
+                None,
+                [NamedProvider(key, UnusableProvider(channel, kind, problem), destination) for kind in KINDS[channel]],
+                document.body,
+                str(error),
+            )
 
     def _of_setting(self, channel: ExternalChannel, number: int, text: str) -> Entry:
         key, fields = f"{SETTING_PREFIX}{channel}-{number}", ProviderFields(channel=channel, url=text)
@@ -340,7 +345,7 @@ class ProviderDirectory:
             return _without_secret(tenant, document.key, self._secret_fields(tenant, document))
         except ValueError:
             fields = msgspec.structs.replace(msgspec.json.decode(document.body, type=ProviderFields), url="…")
-            return ConfiguredProvider(key=document.key, tenant=tenant, fields=fields, secret=secret_hints.HIDDEN)
+            return ConfiguredProvider(key=document.key, tenant=tenant, fields=fields, secret=credentials.HIDDEN)
 
     def _secret_fields(self, tenant: str, document: Document) -> ProviderFields:
         """Return the decrypted fields. Raises ValueError if the URL cannot be decrypted."""
@@ -374,7 +379,7 @@ def _active(entries: Sequence[Entry], channel: ExternalChannel) -> list[NamedPro
 
 def _without_secret(tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:
     masked = msgspec.structs.replace(fields, url=url.mask(fields.url))
-    return ConfiguredProvider(key=key, tenant=tenant, fields=masked, secret=secret_hints.hint_of(fields.url))
+    return ConfiguredProvider(key=key, tenant=tenant, fields=masked, secret=credentials.hint_of(fields.url))
 
 
 def _place(tenant: str, key: str) -> str:

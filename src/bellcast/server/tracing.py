@@ -20,14 +20,13 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 import bellcast
 from bellcast.console.types.requests import STATE
 from bellcast.kernel.brokers.history import HistoryPage, PastEvents, TopicHistory
-from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.brokers.port import Broker, ForwardingBroker
 from bellcast.kernel.db.commit.command import ListCommand, WriteCommand
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.script import Script
 from bellcast.kernel.events import Event, LiveEvent, Stream
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.live.types.events import NotificationAdded
-from bellcast.server.forwarding_broker import ForwardingBroker
 
 P = ParamSpec("P")
 T = TypeVar("T")

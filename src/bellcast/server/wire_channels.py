@@ -3,6 +3,9 @@
 from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlsplit
 
+import structlog
+from msgspec import Struct, json
+
 from bellcast.channels import push
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
@@ -18,9 +21,10 @@ from bellcast.channels.store.messages import DIGEST_JOB_KIND, JOB_KIND
 from bellcast.channels.types import ExternalChannel
 from bellcast.console.types.live_feed import Feed
 from bellcast.documents.store import Documents
+from bellcast.documents.types import PROJECT
 from bellcast.inbox.fanout import SendFanout
 from bellcast.inbox.store.sends import FANOUT_JOB_KIND
-from bellcast.inbox.types.quotas import Rates
+from bellcast.inbox.types.sending import Rates
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.db.engine import Engine
@@ -33,13 +37,17 @@ from bellcast.preferences.types import Channel
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.types import Provider
 from bellcast.providers.webpush import VapidKey, WebPushProvider
-from bellcast.server import provider_directory, push_identity
+from bellcast.server import provider_directory
 from bellcast.server.provider_directory import ProviderDirectory
 from bellcast.settings.encryption_keys import EncryptionKeys
 from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows.store.runs import Runs
+
+log = structlog.get_logger(__name__)
+KIND, KEY = "push-identity", "vapid"
+PLACE = f"{KIND}/{PROJECT}/{KEY}"
 
 # Calls of one tenant at a time to the push services of browsers, and to the incoming webhooks of chats.
 BUILT_IN_SLOTS = 64
@@ -48,7 +56,7 @@ ENCRYPTED_FIELDS = {
     provider_directory.KIND: ("url",),
     webhooks.KIND: ("secret", "previous"),
     **{kind: fields for one in DIALECTS for kind, fields in one.encrypted_fields.items()},
-    push_identity.KIND: ("key",),
+    KIND: ("key",),
 }
 
 
@@ -139,7 +147,7 @@ class Channels:
         """Load the key that identifies the server to push services. With a key ring, it is derived from the first key
         and stored, because the ring's keys are rotated."""
         if self._has_ring:
-            self.vapid_key = await push_identity.load(Documents(self._db), self._clock, self.encryption, self.vapid_key)
+            self.vapid_key = await load_push_identity(Documents(self._db), self._clock, self.encryption, self.vapid_key)
             self._built_in["push"] = "webpush", self._web_push()
 
     async def reencrypt(self) -> None:
@@ -156,3 +164,26 @@ class Channels:
         # Push services contact the operator here about problems (RFC 8292 §2.1); they refuse plain http.
         contact = url if url.startswith("https://") else f"mailto:postmaster@{urlsplit(url).hostname or 'localhost'}"
         return WebPushProvider(self._clients.guarded(), self._real_clock, self.vapid_key, contact)
+
+
+class StoredIdentity(Struct, frozen=True):
+    """The private key in PEM, encrypted."""
+
+    key: str
+
+
+async def load_push_identity(documents: Documents, clock: Clock, encryption: Encryption, first: VapidKey) -> VapidKey:
+    """Return the stored identity. If there is none, store `first` and return it; two nodes that start together both use
+    the one stored first. If no key decrypts the stored identity, return `first`."""
+    body = json.encode(StoredIdentity(encryption.encrypt(first.to_pem().decode(), PLACE)))
+    document = await documents.get(KIND, PROJECT, KEY)
+    if document is None and not await documents.change(KIND, PROJECT, KEY, None, body, clock.now()):
+        document = await documents.get(KIND, PROJECT, KEY)
+    if document is None:
+        return first
+    try:
+        pem = encryption.decrypt(json.decode(document.body, type=StoredIdentity).key, PLACE)
+    except ValueError as error:
+        log.warning("push_identity_unreadable", reason=str(error))
+        return first
+    return VapidKey.from_pem(pem.encode())

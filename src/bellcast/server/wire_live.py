@@ -16,9 +16,8 @@ from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection.connection import Connection
 from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.drain import drain
 from bellcast.live.hub.heartbeats import HeartbeatWheel, SilenceLimit
-from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.hub import Hub, drain
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.sync.inbox_sync import InboxSync

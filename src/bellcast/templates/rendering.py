@@ -1,6 +1,6 @@
 """Render texts. Syntax is checked when a template is stored, values when it is rendered."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from bellcast.templates import budget, formats, sandbox, tenant_budget
 from bellcast.templates.sandbox import Environment
-from bellcast.templates.variables import Variables
+from bellcast.templates.types import Template, Variables, locales_of
 
 T = TypeVar("T")
 
@@ -232,3 +232,30 @@ def _storable(text: str) -> str:
     if "\x00" in text:
         raise TemplateError("cannot be rendered: the result contains the NUL character")
     return text
+
+
+def layout_html(template: Template, locales: Sequence[str]) -> str | None:
+    """Return the HTML of a layout in the first of these languages; None if the template is no layout there."""
+    part = template.part("email", locales)
+    try:
+        return part.html if part is not None and part.html is not None and is_layout(part.html) else None
+    except TemplateError:  # stored by a version that accepted it
+        return None
+
+
+def is_usable_layout(template: Template, locale: str) -> bool:
+    """Return whether a template can be used as a layout in a language; an empty locale is the default language."""
+    return layout_html(template, locales_of(locale)) is not None
+
+
+def layout_problem(template: Template, key: str) -> str | None:
+    """Return why a template cannot be used as a layout in one of its languages, or None."""
+    for locale in ("", *template.translations):
+        if not is_usable_layout(template, locale):
+            return f"the HTML of template {key!r} has no {{{{ content }}}}{in_language(locale)}"
+    return None
+
+
+def in_language(locale: str) -> str:
+    """Return the end of a message about a language."""
+    return f" in {locale}" if locale else ""

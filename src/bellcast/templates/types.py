@@ -1,6 +1,6 @@
 """Templates: the content of a notification per channel and language, with variables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -9,6 +9,12 @@ from msgspec import Struct
 from bellcast.channels.types import BASE_LAYOUT, ChatContent, EmailContent, PushContent, SmsContent
 from bellcast.inbox.types.notifications import ActionButton, BodyFormat
 from bellcast.preferences.types import Channel
+
+# The variables available to content: those of sends and workflows, and the content in a layout.
+CONTENT_ROOTS = frozenset(
+    {"data", "recipient", "actor", "tenant", "brand", "notification", "digest", "unsubscribe_url", "preferences_url"}
+    | {"content", "event", "run", "steps"}
+)
 
 
 class InboxContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -81,3 +87,13 @@ def locales_of(*names: str | None) -> list[str]:
                 found.append(tag)
             tag = tag.rpartition("-")[0]
     return found
+
+
+class Variables(Struct, frozen=True, kw_only=True):
+    """`values` are the roots by name (`data`, `recipient`, …) as JSON values. Times, numbers and money are written for
+    `locale` (as `de-AT`) and `zone` (an IANA name). Renderings are charged to `tenant`."""
+
+    values: Mapping[str, Any]
+    locale: str = "en"
+    zone: str = "UTC"
+    tenant: str = ""

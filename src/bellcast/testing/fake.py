@@ -95,7 +95,9 @@ class RecordingTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                     if result.get("error") is None:
                         self._add(line, line.get("idempotency_key"))
             case "/v1/events":
-                self.events.append(_event(json.loads(request.content)))
+                body = json.loads(request.content)
+                to = body.get("topic") or body.get("topics") or {"recipient": body.get("recipient")}
+                self.events.append(PublishedEvent(to, body["name"], body.get("data"), body.get("tenant")))
 
     def _add(self, draft: dict[str, Any], key: str | None) -> None:
         if key is not None:
@@ -152,8 +154,3 @@ def _sent(to: Any, draft: dict[str, Any], key: str | None) -> SentDraft:
         idempotency_key=key,
         draft=draft,
     )
-
-
-def _event(body: Mapping[str, Any]) -> PublishedEvent:
-    to = body.get("topic") or body.get("topics") or {"recipient": body.get("recipient")}
-    return PublishedEvent(to, body["name"], body.get("data"), body.get("tenant"))

@@ -215,7 +215,12 @@ class Webhooks:
     ) -> tuple[str | None, bool]:
         """Return the error, and whether the endpoint is permanently gone (410)."""
         try:
-            headers = {"content-type": "application/json", **self._signatures(delivery, webhook, event)}
+            keys, signed_at = [webhook.secret], self._real_clock.now() // 1000
+            if webhook.previous is not None and self._clock.now() < webhook.previous_until:
+                keys.append(webhook.previous)
+            place = _place(delivery.tenant, delivery.webhook)
+            decrypted = [signing_key(self._encryption.decrypt(key, place)) for key in keys]
+            headers = {"content-type": "application/json", **signed(decrypted, event.id, signed_at, event.body)}
             async with destination.call():
                 response = await self._http().request(
                     "POST", webhook.url, headers=headers, body=event.body, timeout=TIMEOUT_SECONDS
@@ -228,14 +233,6 @@ class Webhooks:
         if 200 <= response.status < 300:
             return None, False
         return f"HTTP {response.status}", response.status == 410
-
-    def _signatures(self, delivery: WebhookDelivery, webhook: Webhook, event: WebhookEvent) -> dict[str, str]:
-        keys, signed_at = [webhook.secret], self._real_clock.now() // 1000
-        if webhook.previous is not None and self._clock.now() < webhook.previous_until:
-            keys.append(webhook.previous)
-        place = _place(delivery.tenant, delivery.webhook)
-        decrypted = [signing_key(self._encryption.decrypt(key, place)) for key in keys]
-        return signed(decrypted, event.id, signed_at, event.body)
 
     async def _add_deliveries(self, deliveries: Sequence[tuple[str, str, str]]) -> None:
         now = self._clock.now()

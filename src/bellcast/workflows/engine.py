@@ -14,7 +14,7 @@ from bellcast.channels.types import State
 from bellcast.kernel import local_times, times
 from bellcast.kernel.errors import MAX_REASON
 from bellcast.kernel.validation import storable
-from bellcast.templates.variables import Variables
+from bellcast.templates.types import Variables
 from bellcast.workflows import conditions, definitions
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.step_fields import (

@@ -24,7 +24,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.templates.background import BackgroundCompiler
 from bellcast.templates.rendering import Renderer, TemplateError
 from bellcast.templates.tenant_budget import budget_of
-from bellcast.templates.variables import Variables
+from bellcast.templates.types import Variables
 from bellcast.workflows import conditions, live_waits, triggers
 from bellcast.workflows.event_source import EventSource, values_of
 from bellcast.workflows.store.runs import Runs

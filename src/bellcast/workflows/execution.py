@@ -184,7 +184,9 @@ class RunExecutor:
         while True:
             await pauses.pause_if_due()
             await budget.wait()
-            if not await self._is_active(stored):
+            # False while the workflow is inactive. Runs of a deleted workflow finish.
+            current = await self._workflow_catalog.current(stored.owner, stored.workflow)
+            if not (current is None or current.active):
                 # Pause before the next step. A run that waits for a time or an event keeps waiting, and pauses
                 # afterwards.
                 state = execution.state
@@ -208,11 +210,6 @@ class RunExecutor:
                 execution.call = step
                 return
             execution.state = engine.record(execution.state, step, await self._steps.perform(execution, step))
-
-    async def _is_active(self, stored: StoredRun) -> bool:
-        """False while the workflow is inactive. Runs of a deleted workflow finish."""
-        current = await self._workflow_catalog.current(stored.owner, stored.workflow)
-        return current is None or current.active
 
     async def _resume_activated(self, committed: Iterable[StoredRun]) -> None:
         """Make runs due that were paused because of an outdated state of their workflows. Activating a workflow only

@@ -7,7 +7,7 @@ import msgspec
 
 from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
 from bellcast.templates.rendering import Renderer, TemplateError
-from bellcast.templates.variables import Variables
+from bellcast.templates.types import Variables
 from bellcast.workflows import conditions
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.types.runs import NewWait, RunState, StoredRun, StoredWait

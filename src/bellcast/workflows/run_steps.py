@@ -172,9 +172,6 @@ class RunSteps:
             raise InvalidValue(f"template: {key[:100]!r} has no part for {step.type}")
         return template
 
-    def _rendered(self, execution: Execution, source: str) -> str:
-        return Renderer(engine.variables_of(execution.state, execution.context)).render(source)
-
     async def _throttle(self, execution: Execution, step: Step) -> StepOutcome:
         window = engine.duration(step, "window", execution.state, execution.context)
         key, counter, revision = await self._counter(execution, step)
@@ -218,7 +215,11 @@ class RunSteps:
     async def _counter(self, execution: Execution, step: Step) -> tuple[CounterKey, StepCounter, int]:
         stored, by = execution.stored, execution.state.step(step.key).by
         if by is None:  # an open digest keeps its group even if the recipient changes
-            by = self._rendered(execution, step.fields["by"]) if "by" in step.fields else ""
+            by = (
+                Renderer(engine.variables_of(execution.state, execution.context)).render(step.fields["by"])
+                if "by" in step.fields
+                else ""
+            )
         key = CounterKey(stored.tenant, stored.workflow, step.key, stored.recipient, by[:MAX_BY])
         found = await Runs(self._db).counter(key)
         if found is None:

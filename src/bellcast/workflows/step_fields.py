@@ -15,8 +15,7 @@ from bellcast.kernel.errors import FieldError
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS
 from bellcast.templates.rendering import TemplateError, check_template
-from bellcast.templates.types import InboxContent
-from bellcast.templates.variables import CONTENT_ROOTS
+from bellcast.templates.types import CONTENT_ROOTS, InboxContent
 from bellcast.workflows import conditions, cron
 
 MAX_WAIT_SECONDS = 90 * 86_400

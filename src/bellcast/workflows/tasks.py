@@ -146,21 +146,19 @@ class ScheduledTasks:
         progress = await self._progress(name) or await self._save(name, task.schedule, now)
         due = schedule_times.due_times(task.schedule, schedule_times.zone_of(task.schedule), progress.until, now)
         if due:
-            await self._call(name, task, due[-1])
+            # Call the function. An error is logged; the task runs again at its next time.
+            moment = due[-1]
+            run = AsyncTaskRun(name, moment, self._engines(), self._limits, self._trigger)
+            try:
+                if inspect.iscoroutinefunction(task.function):
+                    await task.function(run)
+                else:
+                    await daemon_threads.call_function(task.function, TaskRun(run, asyncio.get_running_loop()))
+            except Exception:
+                log.exception("task_failed", task=name, fired_at=run.fired_at.isoformat())
         if due or progress.until > now:  # later than now if the clock was ahead
             await self._save(name, task.schedule, due[-1] if due else now)
         return next(iter(_after(task.schedule, now)))
-
-    async def _call(self, name: str, task: Task, moment: int) -> None:
-        """Call the function. An error is logged; the task runs again at its next time."""
-        run = AsyncTaskRun(name, moment, self._engines(), self._limits, self._trigger)
-        try:
-            if inspect.iscoroutinefunction(task.function):
-                await task.function(run)
-            else:
-                await daemon_threads.call_function(task.function, TaskRun(run, asyncio.get_running_loop()))
-        except Exception:
-            log.exception("task_failed", task=name, fired_at=run.fired_at.isoformat())
 
     async def _progress(self, name: str) -> TaskProgress | None:
         found = await Documents(self._engines().db).get(PROGRESS, PROJECT, name)

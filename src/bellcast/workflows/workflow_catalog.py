@@ -19,7 +19,7 @@ from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, Documen
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
-from bellcast.templates import layouts
+from bellcast.templates import rendering
 from bellcast.templates.background import BackgroundCompiler
 from bellcast.templates.types import Template
 from bellcast.workflows import definitions
@@ -183,24 +183,21 @@ class WorkflowCatalog:
             name = step.get(field)
             if not isinstance(name, str) or (field, name) == ("layout", BASE_LAYOUT):
                 continue
-            template = await self._template(tenant, name)
+            # The project's template with the parts that the tenant overrides
+            stored = await self._stored(TEMPLATES, tenant, name)
+            for one in stored:
+                await self._compiler.compile(one.body)
+            parts = [msgspec.json.decode(one.body, type=Template) for one in stored]
+            template = functools.reduce(Template.overridden_by, parts) if parts else None
             if template is None:
                 return [FieldError(f"{path}.{field}", await no_template(self._db, tenant, name))]
-            if field == "layout" and (problem := layouts.problem_of(template, name)) is not None:
+            if field == "layout" and (problem := rendering.layout_problem(template, name)) is not None:
                 return [FieldError(f"{path}.{field}", problem)]
         workflow = step.get("workflow")
         is_trigger = step["type"] == "trigger" and isinstance(workflow, str) and workflow not in (key, *self.expected)
         if is_trigger and not await self._stored(WORKFLOWS, tenant, str(workflow)):
             return [FieldError(f"{path}.workflow", f"names an unknown workflow {str(workflow)[:100]!r}")]
         return []
-
-    async def _template(self, tenant: str, key: str) -> Template | None:
-        """Return the project's template with the parts that the tenant overrides."""
-        stored = await self._stored(TEMPLATES, tenant, key)
-        for one in stored:
-            await self._compiler.compile(one.body)
-        parts = [msgspec.json.decode(one.body, type=Template) for one in stored]
-        return functools.reduce(Template.overridden_by, parts) if parts else None
 
     async def _stored(self, kind: str, tenant: str, key: str) -> list[Document]:
         """Return the objects with this key: the project's, then the tenant's."""

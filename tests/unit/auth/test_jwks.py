@@ -11,7 +11,7 @@ from tests.unit.auth.fakes import NOW, FakeHttp, clock, encoded, responding_with
 
 from bellcast.auth import tokens
 from bellcast.auth.access_config import AccessConfig
-from bellcast.auth.jwks import Jwks
+from bellcast.auth.authenticator import Jwks
 from bellcast.kernel.errors import Unauthenticated, Unavailable
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits

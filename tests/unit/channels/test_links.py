@@ -6,7 +6,7 @@ import random
 import pytest
 
 from bellcast.auth import link_tokens
-from bellcast.channels import links, unsubscribe
+from bellcast.channels import links
 from bellcast.channels.config import ChannelConfig
 from bellcast.kernel.identities import Project
 
@@ -28,7 +28,7 @@ def test_token_is_hidden_in_a_text_of_the_same_length(name: str, slash: str) -> 
 @pytest.mark.parametrize("tenant", ["", "a", "acme", "öäü" * 9, "☃" * 20, "x" * 100])
 def test_tokens_of_all_tenants_and_signatures_are_hidden(tenant: str) -> None:
     for at in range(500):
-        token = link_tokens.sign(PROJECT, b"purpose", unsubscribe.Unsubscription(tenant, "é", at, "x"))
+        token = link_tokens.sign(PROJECT, b"purpose", links.Unsubscription(tenant, "é", at, "x"))
         text = f"-{token}{token} {token}".encode()
         assert link_tokens.hide(text).count(b"hidden") >= 2
         assert token[:21].encode() not in link_tokens.hide(text)

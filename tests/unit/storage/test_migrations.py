@@ -14,7 +14,7 @@ from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.store import Store
 
-from bellcast.kernel.db.migration import StoreMigration, StoreSchema
+from bellcast.kernel.db.engine import StoreMigration, StoreSchema
 from bellcast.kernel.db.migrations import postgres as postgres_migrations
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine

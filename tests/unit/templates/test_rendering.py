@@ -11,7 +11,7 @@ import pytest
 from bellcast.templates import budget, rendering
 from bellcast.templates.background import BackgroundCompiler
 from bellcast.templates.rendering import Renderer, SharedResults, TemplateError, check_template
-from bellcast.templates.variables import Variables
+from bellcast.templates.types import Variables
 
 DATA = {
     "client": "Ann <b>",

@@ -3,7 +3,7 @@
 import pytest
 
 from bellcast.templates.rendering import Renderer, TemplateError
-from bellcast.templates.variables import Variables
+from bellcast.templates.types import Variables
 
 
 @pytest.mark.parametrize(

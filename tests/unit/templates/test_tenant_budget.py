@@ -7,7 +7,7 @@ import pytest
 from bellcast.templates import budget, tenant_budget
 from bellcast.templates.rendering import Renderer, TemplateError
 from bellcast.templates.tenant_budget import CPU_SHARE, MAX_SLOW, MAX_SLOW_TEXTS, STOPPED_SECONDS, budget_of
-from bellcast.templates.variables import Variables
+from bellcast.templates.types import Variables
 
 SLOW = "{% for i in range(data) %}{% for j in range(data) %}{% endfor %}{% endfor %}x"
 ENDLESS = 30_000

@@ -66,10 +66,30 @@ async def explain(request: ApiRequest) -> ASGIApp:
     if query.run is not None:
         return _response(query, await _run(ctx, tenant, query.recipient, query.run))
     if query.notification is not None:
-        return _response(query, await _sent(ctx, tenant, query.recipient, query.notification))
+        db = ctx.engines.db
+        if not ids.is_id(query.notification):
+            raise NotFound("There is no notification with this id.")
+        item = await SentItems(db).find(tenant, query.notification)
+        if item is None or item.announcement or item.recipient != query.recipient:
+            item = await _without_row(ctx, tenant, query.recipient, query.notification, item)
+        return _response(query, await recipient_explanations.of_notification(ctx, tenant, query.recipient, item))
     if query.type is None:
         return responses.json(await recipient_explanations.explain(ctx, tenant, query.recipient, query.since))
-    return responses.json(await _now(ctx, tenant, query))
+    type = query.type or ""
+    validation.check(validation.text("type", type, ctx.limits.type))
+    channels = CHANNELS if query.channel is None else (query.channel,)
+    engines = ctx.engines
+    inputs = await decision_inputs.read(engines.db, ctx[Catalog], tenant, type, [query.recipient], channels)
+    if query.recipient not in inputs.profiles:
+        raise NotFound("There is no recipient with this key.")
+    profile, now = inputs.profile(query.recipient), engines.clock.now()
+    decisions = [(channel, inputs.decide(profile, channel, "normal", now)) for channel in channels]
+    explained = explanations.explain_now(decisions, decision_inputs.zone_of(profile, inputs.tenant))
+    if query.since is not None:
+        facts = await recipient_explanations.facts_of_type(ctx, tenant, query.recipient, type, query.since)
+        explained = msgspec.structs.replace(explained, facts=facts)
+    unprovided = await recipient_explanations.unprovided(ctx, tenant)
+    return responses.json(explanations.with_actions(explained, query.recipient, type, unprovided=unprovided))
 
 
 def _response(query: ExplainQuery, explained: Explanation) -> ASGIApp:
@@ -77,16 +97,6 @@ def _response(query: ExplainQuery, explained: Explanation) -> ASGIApp:
         facts = recipient_explanations.ordered(explained.facts, query.since)
         explained = msgspec.structs.replace(explained, facts=facts)
     return responses.json(explained)
-
-
-async def _sent(ctx: ApiContext, tenant: str, recipient: str, notification: str) -> Explanation:
-    db = ctx.engines.db
-    if not ids.is_id(notification):
-        raise NotFound("There is no notification with this id.")
-    item = await SentItems(db).find(tenant, notification)
-    if item is None or item.announcement or item.recipient != recipient:
-        item = await _without_row(ctx, tenant, recipient, notification, item)
-    return await recipient_explanations.of_notification(ctx, tenant, recipient, item)
 
 
 async def _without_row(
@@ -124,24 +134,6 @@ async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explana
         decisions = [one for one in stored if one.channel == step.type]
         explained += explanations.explain_sent(decisions, messages, zone).channels
     return explanations.with_actions(explanations.joined(explained), recipient, unprovided=unprovided)
-
-
-async def _now(ctx: ApiContext, tenant: str, query: ExplainQuery) -> Explanation:
-    type = query.type or ""
-    validation.check(validation.text("type", type, ctx.limits.type))
-    channels = CHANNELS if query.channel is None else (query.channel,)
-    engines = ctx.engines
-    inputs = await decision_inputs.read(engines.db, ctx[Catalog], tenant, type, [query.recipient], channels)
-    if query.recipient not in inputs.profiles:
-        raise NotFound("There is no recipient with this key.")
-    profile, now = inputs.profile(query.recipient), engines.clock.now()
-    decisions = [(channel, inputs.decide(profile, channel, "normal", now)) for channel in channels]
-    explained = explanations.explain_now(decisions, decision_inputs.zone_of(profile, inputs.tenant))
-    if query.since is not None:
-        facts = await recipient_explanations.facts_of_type(ctx, tenant, query.recipient, type, query.since)
-        explained = msgspec.structs.replace(explained, facts=facts)
-    unprovided = await recipient_explanations.unprovided(ctx, tenant)
-    return explanations.with_actions(explained, query.recipient, type, unprovided=unprovided)
 
 
 HANDLERS = [explain]

@@ -71,7 +71,11 @@ async def _recent(
         tenant=tenant, recipient=recipient, type=type, before=NEWEST, created_since=start, limit=MAX_NOTIFICATIONS
     )
     items = (await SentItems(ctx.engines.db).notifications(query)).rows
-    connections = await _connections(ctx, tenant, recipient)
+    # The open and the recently closed connections
+    connections: list[ConnectionInfo] = []
+    for is_closed in (False, True):
+        wanted = ConnectionFilter(recipient=recipient, is_closed=is_closed)
+        connections += await ctx.connections.page(tenant, None, MAX_CONNECTIONS, wanted)
     # Concurrently, because each queries the other nodes.
     writes = await asyncio.gather(*(ctx.connections.writes(tenant, item.notification.id, recipient) for item in items))
     explained = [await _explain(ctx, tenant, recipient, item, one) for item, one in zip(items, writes, strict=True)]
@@ -119,15 +123,6 @@ async def unprovided(ctx: ApiContext, tenant: str) -> list[Channel]:
     needing: tuple[ExternalChannel, ...] = ("email", "sms")
     providers, simulated = ctx.providers, ctx[ChannelConfig].simulate
     return [one for one in needing if one not in simulated and not await providers.can_deliver(tenant, one)]
-
-
-async def _connections(ctx: ApiContext, tenant: str, recipient: str) -> list[ConnectionInfo]:
-    """Return the open and the recently closed connections."""
-    found: list[ConnectionInfo] = []
-    for is_closed in (False, True):
-        wanted = ConnectionFilter(recipient=recipient, is_closed=is_closed)
-        found += await ctx.connections.page(tenant, None, MAX_CONNECTIONS, wanted)
-    return found
 
 
 def _of_connections(connections: Sequence[ConnectionInfo]) -> Iterator[Fact]:

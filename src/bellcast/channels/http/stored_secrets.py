@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from bellcast.channels.reencryption import KeyUsage, RotationProgress, StoredSecrets
-from bellcast.kernel.http import responses, streamed_list
+from bellcast.kernel.http import responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import context
@@ -41,7 +41,7 @@ async def rotate(request: ApiRequest) -> ASGIApp:
 
     Streams the progress as NDJSON, or returns it as one JSON array with `Accept: application/json`. Safe to interrupt and to
     repeat."""
-    return await streamed_list.respond(request, context.of(request)[StoredSecrets].rotate())
+    return await responses.respond_list(request, context.of(request)[StoredSecrets].rotate())
 
 
 HANDLERS = (keys, rotate)

@@ -6,11 +6,11 @@ from html import escape
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels import links, unsubscribe
+from bellcast.channels import links
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.http import link_pages
+from bellcast.channels.links import Unsubscription
 from bellcast.channels.types import Brand
-from bellcast.channels.unsubscribe import Unsubscription
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
@@ -112,7 +112,7 @@ def _names(types: Mapping[str, str]) -> str:
 
 async def _read(request: ApiRequest) -> Unsubscription:
     ctx = context.of(request)
-    found = unsubscribe.read(ctx.project, request_body.path(request, "token"))
+    found = links.read_unsubscribe_token(ctx.project, request_body.path(request, "token"))
     if found is None or not await OwnPreferencesTable(ctx.engines.db).accepts_link(link_pages.recipient(found)):
         raise NotFound("This unsubscribe link is not valid.")
     return found

@@ -7,7 +7,6 @@ from itertools import compress
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels.store import event_waits
 from bellcast.channels.suppressions import store as suppressions
 from bellcast.channels.types import (
     MAX_OF_REFERENCE,
@@ -408,7 +407,7 @@ def _may_become(state: State | None, outcome: State) -> bool:
 
 def _wake_runs(messages: Sequence[StoredMessage]) -> Script[None]:
     ended = {message.run for message in messages if message.run is not None and message.state not in OPEN_STATES}
-    yield from event_waits.wake(list(ended))
+    yield from wake(list(ended))
 
 
 def _update_params(message: StoredMessage) -> dict[str, object]:
@@ -439,3 +438,12 @@ def _deliver_again(tenant: str, requeued: Sequence[Row], now: int) -> Script[lis
         yield Statement("digests_requeue", {"ids": columns.to_json(retried)})
         yield Statement("job_add", many=[_delivery(id, tenant, priority, now, now) for id, priority in requeued])
     return retried
+
+
+def wake(runs: Sequence[str]) -> Script[None]:
+    """Record an event for each of these runs, and make waiting ones due."""
+    if not runs:
+        return
+    for id, state in (yield Statement("runs_wake", {"ids": columns.to_json(runs)})):
+        if state == "waiting":
+            yield Statement("run_job_wake", {"run": id})

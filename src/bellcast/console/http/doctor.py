@@ -6,7 +6,7 @@ from contextlib import aclosing
 from msgspec import Struct
 
 from bellcast.console.types.findings import Finding, FindingState
-from bellcast.kernel.http import streamed_list
+from bellcast.kernel.http import responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.types import Role
@@ -44,7 +44,7 @@ async def run(request: ApiRequest) -> ASGIApp:
     NDJSON when each check ends, or returned as one JSON array with `Accept: application/json`. A run takes at most 20
     seconds, of which at most 5 are for reading a SQLite store. Each node allows one run at a time; a second one is
     refused (429). Callers that are restricted to tenants are refused."""
-    return await streamed_list.respond(request, _items(context.of(request).doctor.findings()))
+    return await responses.respond_list(request, _items(context.of(request).doctor.findings()))
 
 
 async def _items(findings: AsyncGenerator[Finding]) -> AsyncGenerator[FindingItem]:

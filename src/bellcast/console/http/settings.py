@@ -104,7 +104,8 @@ class Rollback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 @operation("GET", "/v1/settings", tag="Console", required_scope="configure", response_types={200: SettingsDocument})
 async def read(request: ApiRequest) -> ASGIApp:
     """Read the settings that can be changed while the servers run."""
-    return responses.json(_document(request))
+    store = context.of(request).settings
+    return responses.json(SettingsDocument(store.revision, [_item(one) for one in store.all()]))
 
 
 @operation(
@@ -192,11 +193,6 @@ def _text_of(name: str, value: str | float | list[str]) -> str:
     if any("," in part for part in value):
         raise Invalid.of(f"set.{name}", "must have no comma in an item of the list")
     return ",".join(value)
-
-
-def _document(request: ApiRequest) -> SettingsDocument:
-    store = context.of(request).settings
-    return SettingsDocument(store.revision, [_item(one) for one in store.all()])
 
 
 def _item(one: EditableSetting) -> SettingItem:

@@ -105,7 +105,12 @@ class _NotificationConnection:
                         break
                     async for event, data in self._frames(http):
                         wait = FIRST_WAIT
-                        await self._handle(event, data)
+                        if event == "notification":
+                            row = msgspec.convert(data["notification"], Notification)
+                            await self._emit({"type": "notification", "data": to_row(row)})
+                        if "unread" in data and data["unread"] != self._unread:
+                            self._unread = data["unread"]
+                            await self._emit({"type": "notification_count", "count": self._unread})
                 except (httpx.HTTPError, BellcastError, msgspec.DecodeError, DatabaseError) as error:
                     log.info("notification_stream_lost error=%s", error)
                 await asyncio.sleep(wait)
@@ -136,14 +141,6 @@ class _NotificationConnection:
                 elif name == "data":
                     yield event, json.loads(value)
                     self._position = position or self._position
-
-    async def _handle(self, event: str, data: Mapping[str, Any]) -> None:
-        if event == "notification":
-            row = msgspec.convert(data["notification"], Notification)
-            await self._emit({"type": "notification", "data": to_row(row)})
-        if "unread" in data and data["unread"] != self._unread:
-            self._unread = data["unread"]
-            await self._emit({"type": "notification_count", "count": self._unread})
 
     async def _emit(self, message: Mapping[str, Any]) -> None:
         await self._send({"type": "websocket.send", "text": json.dumps(message)})

@@ -127,22 +127,18 @@ async def send(request: ApiRequest) -> ASGIApp:
     async for drafts in parts(ctx, received, notifications.DRAFT):
         named.update(map(_tenant_of, drafts))
         if is_dry_run:
-            plans = await _plan(request, drafts, results.count, sending.PLANNED - planned)
+            # Plan items, of which the first has this number, for at most `limit` recipients
+            limit = sending.PLANNED - planned
+            plans: list[Result] = []
+            async for number, draft in context.of(request).engines.pace.each(enumerate(drafts, results.count)):
+                plans.append(await _plan_item(request, number, draft, limit))
+                limit -= _recipients_of(plans[-1])
             planned += sum(map(_recipients_of, plans))
             results.add(plans)
         else:
             results.add(await results_of(ctx, drafts, await bulk_send.send(drafts), results.count))
     tenants.log_tenant_of_items(request, named)  # last, when the tenants of all parts are known
     return results.response()
-
-
-async def _plan(request: ApiRequest, drafts: Sequence[Draft | BellcastError], first: int, limit: int) -> list[Result]:
-    """Plan items, of which the first has this number, for at most `limit` recipients."""
-    results: list[Result] = []
-    async for number, draft in context.of(request).engines.pace.each(enumerate(drafts, first)):
-        results.append(await _plan_item(request, number, draft, limit))
-        limit -= _recipients_of(results[-1])
-    return results
 
 
 def _recipients_of(result: Result) -> int:

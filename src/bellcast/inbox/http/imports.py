@@ -1,7 +1,5 @@
 """Import notifications from another system with their original times, as a bulk request."""
 
-from collections.abc import Sequence
-
 from bellcast.inbox import imports
 from bellcast.inbox.http import bulk
 from bellcast.inbox.types import drafts as notification_drafts
@@ -49,18 +47,16 @@ async def load(request: ApiRequest) -> ASGIApp:
     results, bulk_import = bulk.EncodedResults(), imports.BulkImport(ctx.engines, ctx.limits)
     async for drafts in bulk.parts(ctx, received, IMPORTED):
         if is_dry_run:
-            results.add(await _plan(ctx, drafts, results.count))
+            planned = await imports.plan_many(ctx.engines, ctx.limits, drafts)
+            results.add(
+                [
+                    bulk.refused(number, one) if isinstance(one, BellcastError) else bulk.Result(recipients=one)
+                    for number, one in enumerate(planned, results.count)
+                ]
+            )
         else:
             results.add(await bulk.results_of(ctx, drafts, await bulk_import.send(drafts), results.count))
     return results.response()
-
-
-async def _plan(ctx: ApiContext, drafts: Sequence[ImportedDraft | BellcastError], first: int) -> list[bulk.Result]:
-    planned = await imports.plan_many(ctx.engines, ctx.limits, drafts)
-    return [
-        bulk.refused(number, one) if isinstance(one, BellcastError) else bulk.Result(recipients=one)
-        for number, one in enumerate(planned, first)
-    ]
 
 
 def _check(draft: ImportedDraft, ctx: ApiContext) -> None:

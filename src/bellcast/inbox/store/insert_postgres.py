@@ -56,19 +56,16 @@ class StatementPlan:
         self._tags: list[tuple[int, str, str]] = []
         self._names: tuple[str, ...] = ()
         for request in requests:
-            self._add(request)
-
-    def _add(self, request: SendRequest) -> None:
-        columns = rows.content_params(request.content, request.created_at)
-        self._names = tuple(columns)
-        values = tuple(columns.values())
-        for id, key in zip(request.ids, request.recipients, strict=True):
-            place = self._ordinals.setdefault((request.tenant, key), len(self._counts))
-            if place == len(self._counts):
-                self._counts.append(0)
-            self._counts[place] += 1
-            self._rows.append((place + 1, self._counts[place], id, *values))
-            self._tags += [(place + 1, tag, id) for tag in request.content.tags]
+            columns = rows.content_params(request.content, request.created_at)
+            self._names = tuple(columns)
+            values = tuple(columns.values())
+            for id, key in zip(request.ids, request.recipients, strict=True):
+                place = self._ordinals.setdefault((request.tenant, key), len(self._counts))
+                if place == len(self._counts):
+                    self._counts.append(0)
+                self._counts[place] += 1
+                self._rows.append((place + 1, self._counts[place], id, *values))
+                self._tags += [(place + 1, tag, id) for tag in request.content.tags]
 
     def params(self) -> dict[str, Sequence[Any]]:
         """Return the parameters of the statement, one list per column."""

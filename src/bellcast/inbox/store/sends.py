@@ -6,26 +6,19 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from bellcast.channels.store import fanouts, messages
-from bellcast.inbox.store import (
-    announcements,
-    claims,
-    insert,
-    insert_imported,
-    insert_postgres,
-    newest_announcement,
-    outside,
-    rows,
-    sent,
-)
+from bellcast.inbox.store import announcements, insert, insert_imported, insert_postgres, outside, rows, sent
 from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import (
     IDEMPOTENCY_MS,
     AnnounceRequest,
+    Claim,
+    ClaimTaken,
     ImportRequest,
     Materialized,
     SendRequest,
     SendResult,
 )
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit import batch
 from bellcast.kernel.db.commit.batch_sizes import MATERIALIZE_INBOXES
 from bellcast.kernel.db.commit.command import ListCommand, LockKey, ScriptCommand, WriteCommand
@@ -126,7 +119,7 @@ class InsertNotifications(ListCommand[SendRequest, SendResult]):
         stored = yield from find_response(first.tenant, first)
         if stored is not None:
             return [SendResult(stored)]
-        yield from claims.add(
+        yield from add_claim(
             first.tenant, first.claim, [*first.recipients, *(one.recipient for one in first.decisions)]
         )
         sent = yield from insert.insert(self.items)
@@ -235,7 +228,7 @@ class MaterializeAnnouncements(ListCommand[ConnectedInboxes, Materialized]):
 
     def _add_newest(self) -> Script[list[Materialized] | None]:
         ((tenant, keys, now),) = self.items
-        return [(yield from newest_announcement.add(tenant, keys, now))]
+        return [(yield from announcements.add(tenant, keys, now))]
 
 
 def _materialize(tenant: str, keys: Sequence[str], now: int) -> WriteCommand[Materialized]:
@@ -303,3 +296,14 @@ def _add_page(request: SendRequest, fanout: str, after: str, position: str) -> S
     yield from messages.add(request.messages, request.decisions)
     yield from webhook_events.add(request.events, request.created_at)
     return True
+
+
+def add_claim(tenant: str, claim: Claim | None, recipients: Sequence[str]) -> Script[None]:
+    """Claim the recipients. Raises ClaimTaken if another request has claimed one of them."""
+    if claim is None:
+        return
+    wanted = set(recipients)
+    params = {"tenant": tenant, "claim": claim.name, "recipients": columns.to_json(sorted(wanted))}
+    claimed = yield Statement("claims_add", {**params, "expires_at": claim.expires_at})
+    if len(claimed) != len(wanted):
+        raise ClaimTaken

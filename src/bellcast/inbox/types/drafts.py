@@ -178,15 +178,11 @@ def _audience_errors(draft: Draft, limits: Limits) -> FieldErrors:
             errors.append(FieldError("to.tenant", "must be the same as tenant"))
     else:
         errors += recipients(draft.to, limits)
-    if draft.tenant and not (draft.tenant == EVERY_TENANT and _all(draft.to)):
+    if draft.tenant and not (draft.tenant == EVERY_TENANT and (isinstance(draft.to, Audience) and draft.to.all)):
         errors += tenant("tenant", draft.tenant, limits)
     if draft.idempotency_key is not None:
         errors += key("idempotency_key", draft.idempotency_key, limits)
     return errors
-
-
-def _all(to: str | list[str] | Audience) -> bool:
-    return isinstance(to, Audience) and to.all
 
 
 def _label_errors(draft: Draft, limits: Limits) -> FieldErrors:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 
-from bellcast.kernel.brokers.delivery import deliver
+from bellcast.kernel.brokers.port import deliver
 from bellcast.kernel.events import Event, Stream
 
 

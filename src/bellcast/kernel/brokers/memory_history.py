@@ -67,7 +67,8 @@ class TenantLog:
         while rule.events is not None and len(entries) > rule.events:
             self._remove_oldest(stream)
         self._sweep(stream, now)
-        self._enforce_limit()
+        while self._all and self._size > self._limit_bytes():
+            self._remove_oldest(next(iter(self._all.values())).event.stream)
         return kept
 
     def entries(self, stream: Stream, now: int) -> Sequence[LogEntry]:
@@ -90,10 +91,6 @@ class TenantLog:
     def _sweep(self, stream: Stream, now: int) -> None:
         while (entries := self._streams.get(stream)) and entries[0].expires_at <= now:
             self._remove_oldest(stream)
-
-    def _enforce_limit(self) -> None:
-        while self._all and self._size > self._limit_bytes():
-            self._remove_oldest(next(iter(self._all.values())).event.stream)
 
     def _remove_oldest(self, stream: Stream) -> None:
         """Remove the oldest event of a stream and raise the stream's floor."""

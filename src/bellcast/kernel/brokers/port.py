@@ -3,7 +3,11 @@
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+import structlog
+
 from bellcast.kernel.events import Event, Stream
+
+log = structlog.get_logger(__name__)
 
 
 class Broker(Protocol):
@@ -44,3 +48,45 @@ class Broker(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+def deliver(listener: Callable[[Event], None], event: Event) -> None:
+    """Call the listener. Its exceptions are logged, not raised: the event's change is committed, so its publisher must not
+    fail, and later events must still be delivered."""
+    try:
+        listener(event)
+    except Exception:
+        log.exception("event_listener_failed", kind=type(event).__name__)
+
+
+class ForwardingBroker:
+    """Forwards every call to another broker: the base class of brokers that observe published events."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def publish(self, *events: Event) -> None:
+        await self._broker.publish(*events)
+
+    def deliver(self, event: Event) -> None:
+        self._broker.deliver(event)
+
+    async def open(self) -> None:
+        await self._broker.open()
+
+    async def ping(self, *, writes: bool = False) -> None:
+        await self._broker.ping(writes=writes)
+
+    def listen(
+        self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
+    ) -> None:
+        self._broker.listen(listener, on_gap)
+
+    def follow(self, stream: Stream) -> None:
+        self._broker.follow(stream)
+
+    def unfollow(self, stream: Stream) -> None:
+        self._broker.unfollow(stream)
+
+    async def close(self) -> None:
+        await self._broker.close()

@@ -26,7 +26,7 @@ from bellcast.kernel.brokers.postgres import (
     PostgresTransport,
 )
 from bellcast.kernel.brokers.topic_log import KEPT_PREFIX, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry
-from bellcast.kernel.db.database_identity import identity_of
+from bellcast.kernel.db.postgres_identity import identity_of
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Stream
 
@@ -212,7 +212,14 @@ class PostgresLog:
             async with self._locked(tenant):
                 pass  # a new log
             return await self.append(tenant, entries, now)
-        surplus = _streams_to_trim(entries)
+        # The streams to trim after an append, with the number of events kept of each
+        added = Counter(one.stream for one in entries if one.max_events)
+        most = {one.stream: one.max_events for one in entries}
+        surplus = {
+            stream: most[stream]
+            for stream, number in added.items()
+            if random.random() * most[stream] < TRIM_READS * number
+        }
         if surplus or row["size"] > self._limit_bytes():
             with suppress(Unavailable):  # the entries are appended; a later append trims
                 await self._trim(tenant, surplus)
@@ -240,7 +247,12 @@ class PostgresLog:
             async with self._locked(tenant) as (connection, _):
                 await connection.execute(SWEEP, self._project, tenant, now, streams)
             return await self.read(kind, tenant, streams, after, limit, now)
-        return _log_read(streams, rows)
+        incomplete = {row["ordinal"]: None for row in rows if row["ordinal"] is not None and not row["is_complete"]}
+        entries = [StoredEntry(row["number"], row["at"], row["payload"]) for row in rows if row["number"] is not None]
+        entries.sort(key=lambda entry: entry.offset)
+        return LogRead(
+            EventId(rows[0]["epoch"], rows[0]["last"]), entries, [streams[ordinal - 1] for ordinal in incomplete]
+        )
 
     async def clear(self, tenant: str, stream: Stream | None, now: int) -> None:
         async with self._locked(tenant) as (connection, _):
@@ -323,21 +335,3 @@ async def _begin_session(connection: LogConnection) -> None:
 
 async def _keep_session(_: LogConnection) -> None:
     """Do nothing: no session state changes between uses, and asyncpg's reset query would undo `_begin_session`."""
-
-
-def _streams_to_trim(entries: Sequence[NewEntry]) -> dict[Stream, int]:
-    """Return the streams to trim after an append, with the number of events kept of each."""
-    added = Counter(one.stream for one in entries if one.max_events)
-    most = {one.stream: one.max_events for one in entries}
-    return {
-        stream: most[stream] for stream, number in added.items() if random.random() * most[stream] < TRIM_READS * number
-    }
-
-
-def _log_read(streams: Sequence[Stream], rows: Sequence[Any]) -> LogRead:
-    incomplete = {row["ordinal"]: None for row in rows if row["ordinal"] is not None and not row["is_complete"]}
-    entries = [StoredEntry(row["number"], row["at"], row["payload"]) for row in rows if row["number"] is not None]
-    entries.sort(key=lambda entry: entry.offset)
-    return LogRead(
-        EventId(rows[0]["epoch"], rows[0]["last"]), entries, [streams[ordinal - 1] for ordinal in incomplete]
-    )

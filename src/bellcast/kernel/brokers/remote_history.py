@@ -133,7 +133,10 @@ class RemoteHistory:
             await self._clock.sleep(SWEEP_INTERVAL_SECONDS)
             if self._is_supported:
                 await self._sweep()
-            self._forget_tenants()
+            # Drop the delivered positions of tenants whose streams this process no longer follows
+            followed = {_tenant(stream) for stream in self._broker.followed}
+            for tenant in self._delivered.keys() - followed:
+                del self._delivered[tenant]
             if self._held is None:
                 self._on_lost(())
 
@@ -150,12 +153,6 @@ class RemoteHistory:
             self._used |= used
         except LogUnsupported as failure:
             self._disable(failure)
-
-    def _forget_tenants(self) -> None:
-        """Drop the delivered positions of tenants whose streams this process no longer follows."""
-        followed = {_tenant(stream) for stream in self._broker.followed}
-        for tenant in self._delivered.keys() - followed:
-            del self._delivered[tenant]
 
     # --- append
 
@@ -314,7 +311,11 @@ class RemoteHistory:
         found: dict[str, dict[EventId, LiveEvent]] = defaultdict(dict)
         lost: list[Stream] = []
         try:
-            for tenant, followed in self._followed_by_tenant(streams).items():
+            by_tenant: dict[str, list[Stream]] = defaultdict(list)
+            for stream in streams:
+                if stream.startswith(("topic" + SEPARATOR, "inbox" + SEPARATOR)) and self._rules.for_stream(stream):
+                    by_tenant[_tenant(stream)].append(stream)
+            for tenant, followed in by_tenant.items():
                 for start in range(0, len(followed), STREAMS_PER_READ):
                     some = followed[start : start + STREAMS_PER_READ]
                     events, incomplete = await self._read_hole(tenant, some)
@@ -330,13 +331,6 @@ class RemoteHistory:
             self._broker.reconnect()
             return
         self._resume_delivery(found, lost)
-
-    def _followed_by_tenant(self, streams: Iterable[Stream]) -> dict[str, list[Stream]]:
-        by_tenant: dict[str, list[Stream]] = defaultdict(list)
-        for stream in streams:
-            if stream.startswith(("topic" + SEPARATOR, "inbox" + SEPARATOR)) and self._rules.for_stream(stream):
-                by_tenant[_tenant(stream)].append(stream)
-        return by_tenant
 
     async def _read_hole(self, tenant: str, streams: Sequence[Stream]) -> tuple[list[LiveEvent], Sequence[Stream]]:
         after = self._delivered.get(tenant)

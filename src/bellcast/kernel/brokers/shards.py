@@ -98,16 +98,13 @@ class Shard:
                 if not self._unconfirmed:
                     self._confirmed.set()
             elif kind == names.unfollowed:
-                self._confirm_unfollowed(channel)
-
-    def _confirm_unfollowed(self, channel: bytes) -> None:
-        """Redis also ends subscriptions itself if their slot has moved to another node. In that case, raise
-        Unavailable, which ends the connection: the next one reads the slots again."""
-        if not self._unfollowing[channel]:
-            raise Unavailable("a channel has moved to another node")
-        self._unfollowing[channel] -= 1
-        if not self._unfollowing[channel]:
-            del self._unfollowing[channel]
+                # Redis also ends subscriptions itself if their slot has moved to another node. In that case, raise Unavailable,
+                # which ends the connection: the next one reads the slots again.
+                if not self._unfollowing[channel]:
+                    raise Unavailable("a channel has moved to another node")
+                self._unfollowing[channel] -= 1
+                if not self._unfollowing[channel]:
+                    del self._unfollowing[channel]
 
     def _pass_fence(self, name: bytes) -> None:
         passed = self._fences.pop(name, None)
@@ -200,7 +197,10 @@ class Shard:
         try:
             async with self._slot():
                 if not (self._scripts and await self._send_by_script(messages)):
-                    await self._send_pipelined(messages)
+                    pipeline: Any = self._redis.pipeline(transaction=False)  # its commands wait for `execute`
+                    for channel, message in messages:
+                        pipeline.execute_command(self._names.publish, channel, message)
+                    await pipeline.execute()
         except COMMAND_ERRORS as failure:
             raise Unavailable(f"The connection to Redis was lost: {failure}.") from failure
         finally:
@@ -215,12 +215,6 @@ class Shard:
         except exceptions.ResponseError:
             self._scripts = False
         return self._scripts
-
-    async def _send_pipelined(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
-        pipeline: Any = self._redis.pipeline(transaction=False)  # its commands wait for `execute`
-        for channel, message in messages:
-            pipeline.execute_command(self._names.publish, channel, message)
-        await pipeline.execute()
 
     async def wait_lost(self) -> None:
         """Raise when the listening connection is lost or does not respond to a ping."""

@@ -3,11 +3,28 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from msgspec import Struct
+
 from bellcast.kernel.db.commit.command import PROBE, ListCommand, WriteCommand
 from bellcast.kernel.db.commit.writer import Writer
-from bellcast.kernel.db.migration import StoreSchema
 from bellcast.kernel.db.script import Script
 from bellcast.kernel.errors import Unavailable
+
+
+class StoreMigration(Struct, frozen=True, rename={"before": "from"}):
+    """The schema version before, the one after, and the one to which the current step leads."""
+
+    before: int
+    to: int
+    step: int
+
+
+class StoreSchema(Struct):
+    """The schema version that this release writes, and the migration to it that runs now, maybe in another process."""
+
+    version: int
+    migration: StoreMigration | None = None
+
 
 P = ParamSpec("P")
 T = TypeVar("T")

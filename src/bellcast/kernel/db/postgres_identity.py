@@ -9,9 +9,18 @@ import asyncpg
 import structlog
 
 from bellcast.kernel.db import statements
-from bellcast.kernel.db.database_identity import identity_of
 from bellcast.kernel.db.migrations.postgres import DETECT_LOST_CLIENT
 from bellcast.kernel.db.postgres_connection import Raw
+
+
+def identity_of(table: str) -> str:
+    """Return the SQL expression: the server's system identifier, its timeline, and the number of a table.
+
+    A dump that is loaded elsewhere has another system identifier or table, a promoted standby or a recovery to a point in
+    time has another timeline."""
+    return f"""(SELECT system_identifier || '.' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '.'
+  || '{table}'::regclass::oid FROM pg_control_system())"""  # noqa: S608  the name is a constant of the caller
+
 
 # "Bell", and 1: the migrations have the lock "Bell".
 LOCK = 0x42656C6C01

@@ -3,13 +3,19 @@
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
 
 import msgspec
 
 from bellcast.kernel.errors import BellcastError
-from bellcast.kernel.http import problems
+from bellcast.kernel.http import problems, request_body
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
+from bellcast.kernel.http.request_body import ApiRequest
+
+NDJSON = request_body.NDJSON_TYPES[0]
+_encode_item = msgspec.json.Encoder().encode
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
@@ -131,3 +137,21 @@ def _encoded(headers: Mapping[str, str] | None) -> list[tuple[bytes, bytes]]:
     if headers is None:
         return [NO_STORE]  # responses are private to the client unless an operation declares otherwise
     return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+
+
+async def respond_list(request: ApiRequest, items: AsyncGenerator[Any]) -> ASGIApp:
+    """Return the response. It starts after the first item, so that errors get an error status."""
+    accepted = request_body.header(request, b"accept") or ""
+    if JSON in accepted and NDJSON not in accepted:
+        async with aclosing(items):
+            return json([one async for one in items])
+    first = [one] if (one := await anext(items, None)) is not None else []
+    return stream([(b"content-type", NDJSON.encode()), NO_STORE], _item_lines(first, items))
+
+
+async def _item_lines(first: list[Any], items: AsyncGenerator[Any]) -> AsyncGenerator[bytes]:
+    async with aclosing(items):
+        for one in first:
+            yield _encode_item(one) + b"\n"
+        async for one in items:
+            yield _encode_item(one) + b"\n"

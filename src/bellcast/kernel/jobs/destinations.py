@@ -132,7 +132,11 @@ class Destination:
         """Call the destination, or one of its servers, in a slot. Raises Unavailable at once while the server is skipped."""
         await self._take_slot()
         try:
-            breaker = self._breaker(host)
+            breaker = self._breakers.get(host)
+            if breaker is None:
+                if len(self._breakers) >= MAX_SERVERS:
+                    self._breakers = {known: one for known, one in self._breakers.items() if one.is_needed}
+                breaker = self._breakers[host] = self._all.breaker(self._name, self._tenant, host)
             breaker.begin()
             has_responded: bool | None = None
             try:
@@ -146,14 +150,6 @@ class Destination:
         finally:
             self._calls -= 1
             self._start_waiting()
-
-    def _breaker(self, host: str) -> Breaker:
-        found = self._breakers.get(host)
-        if found is None:
-            if len(self._breakers) >= MAX_SERVERS:
-                self._breakers = {known: one for known, one in self._breakers.items() if one.is_needed}
-            found = self._breakers[host] = self._all.breaker(self._name, self._tenant, host)
-        return found
 
     async def _take_slot(self) -> None:
         if self._calls < self.slots and not self._waiting:

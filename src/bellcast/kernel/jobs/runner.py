@@ -214,7 +214,11 @@ class JobRunner:
                 try:
                     await self._replan()
                     await self._save_outcomes()
-                    await self._renew()
+                    now = self._clock.now()
+                    is_due = not 0 <= now - self._renewed_at < RENEW_MS  # also after the clock was set back
+                    if self._running and is_due:
+                        await self._db.renew([running.job for running in self._running.values()], now + LEASE_MS)
+                        self._renewed_at = now
                     has_started = await self._start_due() > 0
                 except BellcastError as failure:
                     log.warning("jobs_delayed", reason=failure.detail)
@@ -224,7 +228,11 @@ class JobRunner:
                         self._settled_turn = self._turns
                     ended, self._turn_ended = self._turn_ended, asyncio.Event()
                     ended.set()
-                    await self._poll()
+                    waiting = asyncio.ensure_future(self._changed.wait())
+                    try:
+                        await asyncio.wait((waiting,), timeout=POLL_INTERVAL_SECONDS)
+                    finally:
+                        waiting.cancel()
         except asyncio.CancelledError:
             await self._close()
             raise
@@ -278,8 +286,12 @@ class JobRunner:
         started = 0
         while groups:
             free = self._free_slots(priority)
+            # Count the slots that tenants use. For urgent jobs, slots of other jobs do not count.
             shares = self._shares[priority].allocate(
-                groups, free, self._slots_of_tenants(priority), self._rooms(groups)
+                groups,
+                free,
+                Counter(job.tenant for job in self._in_slots() if priority != URGENT or job.priority == URGENT),
+                self._rooms(groups),
             )
             if not shares:
                 break
@@ -305,10 +317,6 @@ class JobRunner:
                 self._outcomes.retry += [replace(job, run_at=now) for job in await leasing]
             raise
 
-    def _slots_of_tenants(self, priority: int) -> Counter[str]:
-        """Count the slots that tenants use. For urgent jobs, slots of other jobs do not count."""
-        return Counter(job.tenant for job in self._in_slots() if priority != URGENT or job.priority == URGENT)
-
     def _free_slots(self, priority: int) -> int:
         slots = SLOTS if priority == URGENT else SLOTS - URGENT_SLOTS
         return max(slots - len(self._in_slots()), 0)
@@ -329,13 +337,6 @@ class JobRunner:
             else:
                 found[group] = of_destinations.setdefault(destination, Room(_room(destination, group.priority)))
         return found
-
-    async def _renew(self) -> None:
-        now = self._clock.now()
-        is_due = not 0 <= now - self._renewed_at < RENEW_MS  # also after the clock was set back
-        if self._running and is_due:
-            await self._db.renew([running.job for running in self._running.values()], now + LEASE_MS)
-            self._renewed_at = now
 
     async def _replan(self) -> None:
         """At the start, and when the clock goes back: let jobs that were planned in a time that has not come wait as long as they
@@ -495,13 +496,6 @@ class JobRunner:
 
     def _tasks(self) -> set[asyncio.Task[None]]:
         return {running.task for running in self._running.values()}
-
-    async def _poll(self) -> None:
-        waiting = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait((waiting,), timeout=POLL_INTERVAL_SECONDS)
-        finally:
-            waiting.cancel()
 
 
 def _error_text(text: str) -> str:

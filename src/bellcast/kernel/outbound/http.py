@@ -91,7 +91,12 @@ class HttpxClient:
         ) as error:
             raise Unavailable(f"{_origin(url)} cannot be reached: {_reason(error)}.") from None
         finally:
-            await self._release(client)
+            # End a request; the last one of a replaced client closes its connections
+            self._in_progress[client] -= 1
+            if not self._in_progress[client]:
+                del self._in_progress[client]
+                if client is not self._current():
+                    await client.aclose()
 
     async def close(self) -> None:
         if (client := self._current()) is not None:
@@ -105,14 +110,6 @@ class HttpxClient:
 
     def _current(self) -> "httpx.AsyncClient | None":
         return self.__dict__.get("_client")  # where a cached property is stored
-
-    async def _release(self, client: "httpx.AsyncClient") -> None:
-        """End a request; the last one of a replaced client closes its connections."""
-        self._in_progress[client] -= 1
-        if not self._in_progress[client]:
-            del self._in_progress[client]
-            if client is not self._current():
-                await client.aclose()
 
     async def _exchange(self, client: "httpx.AsyncClient", request: "httpx.Request") -> Response:
         response = await client.send(request, stream=True)

@@ -94,7 +94,10 @@ class PeerState:
             change = count - self.counts.get(key, 0)
             if change:
                 changes[key] = change
-                _set_count(self.counts, key, count)
+                if count:
+                    self.counts[key] = count
+                else:
+                    del self.counts[key]
         changed = [present for present in members if self.members.get(presence_key(present)) != present]
         for present in changed:
             if present.member.connections:
@@ -102,13 +105,6 @@ class PeerState:
             else:
                 self.members.pop(presence_key(present), None)
         return StateDelta(changes, changed)
-
-
-def _set_count(counts: dict[str, int], key: str, count: int) -> None:
-    if count:
-        counts[key] = count
-    else:
-        del counts[key]
 
 
 def presence_key(present: PeerPresence) -> PresenceKey:

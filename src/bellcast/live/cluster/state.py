@@ -162,7 +162,12 @@ class ClusterState:
             if self._snapshot_wanted:
                 await self._send_snapshot()
             elif self._counts or self._changed_presence:
-                await self._send_deltas()
+                keys, self._counts = self._counts, set()
+                presence_keys, self._changed_presence = self._changed_presence, set()
+                counts = {key: self._local.count_here(key) for key in keys}
+                members = tuple(self._local.present_here(key) for key in presence_keys)
+                self._sequence += 1
+                await self._broker.publish(PeerUpdate(self.node, self._sequence, len(self._local), counts, members))
             await self._clock.sleep(DELTA_INTERVAL_SECONDS)
 
     async def heartbeat(self) -> None:
@@ -170,18 +175,18 @@ class ClusterState:
         while True:
             await self._clock.sleep(HEARTBEAT_SECONDS)
             await self._broker.publish(PeerUpdate(self.node, self._sequence, len(self._local), report=self._report()))
-            await self._expire_dead_nodes()
+            # Discard nodes past their timeout. If the broker is unreachable or this node was suspended, restart the
+            # timeouts.
+            now = self._clock.now()
+            was_suspended, self._last_heartbeat_at = now - self._last_heartbeat_at > NODE_TIMEOUT_MS // 2, now
+            if was_suspended or not await self._is_reachable():
+                self._rejoin()
+            for node in [node for node, peer in self._peers.items() if now - peer.last_received_at > NODE_TIMEOUT_MS]:
+                log.warning("node_expired", node=node)
+                self._drop(node)
 
     async def announce_shutdown(self) -> None:
         await self._broker.publish(NodeLeft(self.node))
-
-    async def _send_deltas(self) -> None:
-        keys, self._counts = self._counts, set()
-        presence_keys, self._changed_presence = self._changed_presence, set()
-        counts = {key: self._local.count_here(key) for key in keys}
-        members = tuple(self._local.present_here(key) for key in presence_keys)
-        self._sequence += 1
-        await self._broker.publish(PeerUpdate(self.node, self._sequence, len(self._local), counts, members))
 
     async def _send_snapshot(self) -> None:
         """Publish the current state. Later changes follow as deltas."""
@@ -236,16 +241,6 @@ class ClusterState:
             self._snapshot_requests.add(None)
             self._snapshot_wanted = bool(self._peers)  # the peers may have missed messages too
             self._has_work.set()
-
-    async def _expire_dead_nodes(self) -> None:
-        """Discard nodes past their timeout. If the broker is unreachable or this node was suspended, restart the timeouts."""
-        now = self._clock.now()
-        was_suspended, self._last_heartbeat_at = now - self._last_heartbeat_at > NODE_TIMEOUT_MS // 2, now
-        if was_suspended or not await self._is_reachable():
-            self._rejoin()
-        for node in [node for node, peer in self._peers.items() if now - peer.last_received_at > NODE_TIMEOUT_MS]:
-            log.warning("node_expired", node=node)
-            self._drop(node)
 
     async def _is_reachable(self) -> bool:
         try:

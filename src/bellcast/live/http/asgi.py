@@ -46,7 +46,11 @@ class AsgiTransport:
             while self._waiting:
                 data = self._waiting.popleft()
                 await send(self._to_message(data))
-                self._maybe_resume(len(data))
+                size = len(data)
+                self._size -= size
+                if self._full and self._size <= self._low:
+                    self._full = False
+                    self._connection.resume_writing()
             if not self._closing:
                 self._wakeup.clear()
                 await self._wakeup.wait()
@@ -64,12 +68,6 @@ class AsgiTransport:
         if self._size > self._high and not self._full:
             self._full = True
             self._connection.pause_writing()
-
-    def _maybe_resume(self, size: int) -> None:
-        self._size -= size
-        if self._full and self._size <= self._low:
-            self._full = False
-            self._connection.resume_writing()
 
     def write_eof(self) -> None:
         self.close()

@@ -164,7 +164,11 @@ class TakeoverProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             behind = data[upgrade.args[0] :]
             if self._should_upgrade():
-                self._parse_again(behind)
+                # Parse the request without its upgrade; the parser would treat its body as the other protocol
+                method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+                lines = [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
+                self.parser = httptools.HttpRequestParser(self)
+                self._parse(b"\r\n".join((b"%b %b HTTP/%b" % (method, self.url, version), *lines, b"", behind)))
             else:
                 self._stage, self._early = Stage.NOTHING, bytearray(behind)
         except httptools.HttpParserError:
@@ -181,13 +185,6 @@ class TakeoverProtocol(HttpToolsProtocol):
             )
         return self._ignores_upgrade
 
-    def _parse_again(self, behind: bytes) -> None:
-        """Parse the request without its upgrade; the parser would treat its body as the other protocol."""
-        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
-        lines = [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
-        self.parser = httptools.HttpRequestParser(self)
-        self._parse(b"\r\n".join((b"%b %b HTTP/%b" % (method, self.url, version), *lines, b"", behind)))
-
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._unset_keepalive_if_required()
@@ -197,7 +194,16 @@ class TakeoverProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._cancel_timeout()
-        self._check_head()
+        # Raise ValueError, which stops the parser, once a head was refused
+        if len(self.headers) > MAX_HEADER_LINES or (
+            self._head_bytes + self._chunk_size > MAX_HEAD_BYTES and self._head_size() > MAX_HEAD_BYTES
+        ):
+            self._refuse(TOO_LARGE)
+            raise ValueError("request head too large")
+        hosts = [name for name, _ in self.headers].count(b"host")
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            self.send_400_response("Send exactly one Host header.")  # RFC 9112, 3.2
+            raise ValueError("expected exactly one Host header")
         self._stage = Stage.BODY
         self._head_bytes, self._body_size, self._discarded = -self._chunk_size, 0, 0
         self._body_start = self.loop.time()
@@ -212,18 +218,6 @@ class TakeoverProtocol(HttpToolsProtocol):
         if len(self.pipeline) > MAX_PIPELINED:
             self._time_out()
             raise ValueError("too many pipelined requests")  # stops the parser
-
-    def _check_head(self) -> None:
-        """Raise ValueError, which stops the parser, once a head was refused."""
-        if len(self.headers) > MAX_HEADER_LINES or (
-            self._head_bytes + self._chunk_size > MAX_HEAD_BYTES and self._head_size() > MAX_HEAD_BYTES
-        ):
-            self._refuse(TOO_LARGE)
-            raise ValueError("request head too large")
-        hosts = [name for name, _ in self.headers].count(b"host")
-        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
-            self.send_400_response("Send exactly one Host header.")  # RFC 9112, 3.2
-            raise ValueError("expected exactly one Host header")
 
     def on_body(self, body: bytes) -> None:
         self._head_bytes = -self._chunk_size  # the rest of this chunk is counted with it
@@ -302,7 +296,9 @@ class TakeoverProtocol(HttpToolsProtocol):
         client would read the error as part of that response."""
         if self._stage is Stage.REFUSED:
             return
-        self._report_refusal(int(response[len(b"HTTP/1.1 ") :][:3]))
+        status = int(response[len(b"HTTP/1.1 ") :][:3])
+        if self._log_refusal is not None:
+            self._log_refusal(status, self.client[0] if self.client else None)
         self._cancel_timeout()
         running, is_running = self._current, self._stage is Stage.BODY and self._current is self.cycle
         self._stage = Stage.REFUSED
@@ -342,10 +338,6 @@ class TakeoverProtocol(HttpToolsProtocol):
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-
-    def _report_refusal(self, status: int) -> None:
-        if self._log_refusal is not None:
-            self._log_refusal(status, self.client[0] if self.client else None)
 
     def _cancel_timeout(self) -> None:
         if self._timeout is not None:

@@ -36,7 +36,9 @@ class WebSocketConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         if self._early is not None:
-            self._buffer_early(data)
+            self._early = (self._early or b"") + data
+            if len(self._early) > MAX_EARLY_BYTES:
+                self.transport.pause_reading()
             return
         self.last_received_tick = self.owner.tick
         reader = self._create_reader() if self._reader is None else self._reader
@@ -48,11 +50,6 @@ class WebSocketConnection(Connection):
         self._rate_limiter = MessageRateLimiter(limits.frames_per_second)
         self._reader = websocket.FrameReader(limits.frame, limits.frames_per_second)
         return self._reader
-
-    def _buffer_early(self, data: bytes) -> None:
-        self._early = (self._early or b"") + data
-        if len(self._early) > MAX_EARLY_BYTES:
-            self.transport.pause_reading()
 
     def _receive(self, event: websocket.ReaderEvent) -> None:
         match event:

@@ -78,7 +78,13 @@ class Dispatcher:
             case SessionsRevoked():
                 self._revoke(event)
             case SubscriptionEnded():
-                self._end_subscription(event)
+                # Unfollow the topic on connections that follow it by the ended subscription
+                for connection in self._subscriptions.connections_on(topic_stream(event.tenant, event.topic)):
+                    is_granted = (
+                        connection.grants is not None and connection.grants.get(event.topic) is Grant.SUBSCRIPTION
+                    )
+                    if is_granted and connection.principal.recipient == event.recipient:
+                        self._subscriptions.unfollow(connection, (event.topic,))
             case PeerUpdate() | SnapshotRequest() | NodeLeft():
                 self._cluster.receive(event)
 
@@ -241,13 +247,6 @@ class Dispatcher:
             self._writes.written["change"] += written
 
     # --- lost access
-
-    def _end_subscription(self, event: SubscriptionEnded) -> None:
-        """Unfollow the topic on connections that follow it by the ended subscription."""
-        for connection in self._subscriptions.connections_on(topic_stream(event.tenant, event.topic)):
-            is_granted = connection.grants is not None and connection.grants.get(event.topic) is Grant.SUBSCRIPTION
-            if is_granted and connection.principal.recipient == event.recipient:
-                self._subscriptions.unfollow(connection, (event.topic,))
 
     def _revoke(self, event: SessionsRevoked) -> None:
         for connection in tuple(self._streams.get(event.stream, ())):

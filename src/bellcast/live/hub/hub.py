@@ -1,6 +1,7 @@
 """The connections of this process: registered when they open, unregistered when they end."""
 
 import asyncio
+import random
 from collections.abc import Iterator, Sequence
 
 from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
@@ -10,6 +11,7 @@ from bellcast.kernel.events import Stream
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey, StateDelta
 from bellcast.live.cluster.presence_batching import PresenceBatcher
 from bellcast.live.cluster.state import ClusterState
+from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import ConnectionLog, HubCallbacks, HubObserver
@@ -20,6 +22,11 @@ from bellcast.live.hub.stream_index import ADDRESS, StreamIndex
 from bellcast.live.hub.subscriptions import Subscriptions
 from bellcast.live.hub.write_log import WriteLog
 from bellcast.live.types.events import NotificationAdded, PeerPresence, PresenceChanged
+
+# The window is divided into this many steps; each closes a slice of the connections.
+STEPS = 50
+# With fewer connections the window is proportionally shorter.
+MIN_BATCH_CONNECTIONS = 1_000
 
 
 class Hub:
@@ -168,3 +175,15 @@ class Hub:
                     if not key.startswith(ADDRESS):
                         here = self._index.count(key)
                         observer.subscription_count_changed(Stream(key), here, change, cause)
+
+
+async def drain(hub: Hub, clock: Clock, window: float, connections: Sequence[Connection] | None = None) -> None:
+    """Close connections, by default all, within `window` seconds, each with a random reconnect delay within the same
+    window."""
+    connections = list(hub) if connections is None else connections
+    span = window * min(1.0, len(connections) / MIN_BATCH_CONNECTIONS)
+    for step in range(STEPS):
+        for connection in connections[step::STEPS]:
+            hub.end(connection, close_reasons.RESTARTING.with_delay(random.randint(100, 100 + int(span * 1000))))
+        if span and step < STEPS - 1:
+            await clock.sleep(span / STEPS)

@@ -89,7 +89,12 @@ class PresenceTracker:
     def members(self, tenant: str, topic: str) -> list[Member]:
         """Return the present members with connection counts, sorted by key."""
         return [
-            Member(recipient=key, name=newest.name, connections=_total_count(sources), info=newest.info)
+            Member(
+                recipient=key,
+                name=newest.name,
+                connections=sum(1 if member.connections is None else member.connections for member in sources.values()),
+                info=newest.info,
+            )
             for key, sources in sorted(self._members.get((tenant, topic), {}).items())
             for newest in list(sources.values())[-1:]
         ]
@@ -133,7 +138,3 @@ def _plain(member: Member) -> Member:
 
 def _local_count(sources: dict[str, Member]) -> int:
     return sum(member.connections is None for member in sources.values())
-
-
-def _total_count(sources: dict[str, Member]) -> int:
-    return sum(1 if member.connections is None else member.connections for member in sources.values())

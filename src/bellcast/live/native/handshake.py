@@ -156,7 +156,12 @@ class NativeHandshake:
             await topic_replay.send(self._hub, connection, topics, protocol.encode_rewound)
         if resumed is not None:
             return opened_inbox.missed, resumed
-        _go_live(connection, inbox, lost=opened_inbox.came_back)
+        # Go live at the state sent in `ready` if nothing has changed since. Send `reset` if the client's position is
+        # lost.
+        if inbox is not None and opened_inbox.came_back:
+            connection.write_tracked(connection.marked(connection.dialect.reset(inbox.state)))
+        if not connection.is_stale:
+            connection.go_live()
         return None, Position(connection.epoch, connection.revision)
 
     async def _authorize(self, connection: Connection, requested: Sequence[str]) -> topic_access.Authorized:
@@ -192,12 +197,3 @@ def _send_pending(connection: Connection, context: NativeCallContext) -> None:
     for frame in context.pending_frames:
         connection.write_tracked(frame)
     context.pending_frames = None
-
-
-def _go_live(connection: Connection, inbox: Inbox | None, *, lost: bool) -> None:
-    """Go live at the state sent in `ready` if nothing has changed since. Send `reset` if the client's position is
-    lost."""
-    if inbox is not None and lost:
-        connection.write_tracked(connection.marked(connection.dialect.reset(inbox.state)))
-    if not connection.is_stale:
-        connection.go_live()

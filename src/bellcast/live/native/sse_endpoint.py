@@ -134,14 +134,10 @@ async def _respond_error(error: BellcastError, cors: Headers, send: Send) -> Non
     if isinstance(error, SessionRevoked):
         await responses.respond(send, 204, cors)  # EventSource does not reconnect after 204
     elif end.reconnect:
-        await _respond_retry(end, cors, send)
+        kind = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store, no-transform")]
+        await responses.respond(
+            send, 200, [*kind, *cors], sse.retry(end.after or RETRY_MS[1]) + protocol.SSE_PLAIN.close(end)
+        )
     else:
         allowed = [(b"allow", b"GET, OPTIONS")] if isinstance(error, MethodNotAllowed) else []
         await responses.respond_error(send, error, [*cors, *allowed])
-
-
-async def _respond_retry(end: CloseReason, cors: Headers, send: Send) -> None:
-    kind = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store, no-transform")]
-    await responses.respond(
-        send, 200, [*kind, *cors], sse.retry(end.after or RETRY_MS[1]) + protocol.SSE_PLAIN.close(end)
-    )

@@ -14,7 +14,7 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import FollowedInboxes, SendChange
 from bellcast.live.sync import resume
 from bellcast.live.sync.reconciler import CHECK_BATCH_ROWS, has_missed_changes
-from bellcast.live.types.events import AnnouncementChanged, InboxEvent
+from bellcast.live.types.events import AnnouncementChanged
 
 log = structlog.get_logger(__name__)
 
@@ -57,32 +57,26 @@ class InboxSync:
         adds the announcement, and the others compare their connections with the inbox. So an event is published only if
         another process follows the inbox."""
         async for batch in Sends(self._engines.db).materialize(tenant, recipients, self._engines.clock.now()):
-            await self._send(tenant, batch.events, inboxes, send)
-            await self._compare(tenant, batch.caught_up, inboxes)
-
-    async def _send(
-        self, tenant: str, events: Sequence[InboxEvent], inboxes: FollowedInboxes, send: SendChange
-    ) -> None:
-        elsewhere = inboxes.followed_elsewhere(tenant, [event.inbox.recipient for event in events])
-        for event in events:
-            if event.inbox.recipient in elsewhere:
-                await self._engines.broker.publish(event)
-                continue
-            try:
-                send(event)
-            except Exception:  # the other recipients must receive theirs
-                log.exception("announcement_dispatch_failed")
-
-    async def _compare(self, tenant: str, recipients: Sequence[str], inboxes: FollowedInboxes) -> None:
-        """Send changes that another process added to these inboxes without publishing them."""
-        for start in range(0, len(recipients), CHECK_BATCH_ROWS):
-            streams = [inbox_stream(tenant, recipient) for recipient in recipients[start : start + CHECK_BATCH_ROWS]]
-            connections = [one for stream in streams for one in inboxes.connections_on(stream)]
-            numbers = {one.inbox for one in connections if one.inbox}
-            statuses = {one.number: one for one in await Inboxes(self._engines.db).statuses(list(numbers))}
-            for connection in connections:
-                status = statuses.get(connection.inbox)
-                if connection.phase is not Phase.LIVE:
-                    connection.is_stale = True
-                elif status is not None and has_missed_changes(connection, status):
-                    self.fill_gap(connection)
+            elsewhere = inboxes.followed_elsewhere(tenant, [event.inbox.recipient for event in batch.events])
+            for event in batch.events:
+                if event.inbox.recipient in elsewhere:
+                    await self._engines.broker.publish(event)
+                    continue
+                try:
+                    send(event)
+                except Exception:  # the other recipients must receive theirs
+                    log.exception("announcement_dispatch_failed")
+            # Send changes that another process added to these inboxes without publishing them
+            for start in range(0, len(batch.caught_up), CHECK_BATCH_ROWS):
+                streams = [
+                    inbox_stream(tenant, recipient) for recipient in batch.caught_up[start : start + CHECK_BATCH_ROWS]
+                ]
+                connections = [one for stream in streams for one in inboxes.connections_on(stream)]
+                numbers = {one.inbox for one in connections if one.inbox}
+                statuses = {one.number: one for one in await Inboxes(self._engines.db).statuses(list(numbers))}
+                for connection in connections:
+                    status = statuses.get(connection.inbox)
+                    if connection.phase is not Phase.LIVE:
+                        connection.is_stale = True
+                    elif status is not None and has_missed_changes(connection, status):
+                        self.fill_gap(connection)

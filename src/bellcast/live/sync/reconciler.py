@@ -12,8 +12,8 @@ from typing import Any
 import structlog
 
 from bellcast.context import Context
-from bellcast.inbox import announcements
 from bellcast.inbox.store.inboxes import Inboxes
+from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types.inboxes import InboxStatus
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import ANNOUNCEMENTS, Stream, inbox_stream, topic_stream
@@ -90,7 +90,9 @@ class Reconciler:
                 for connection in connections:
                     self._compare(connection, statuses.get(number), behind)
             for tenant, recipients in behind.items():
-                await announcements.materialize(self._engines, tenant, sorted(recipients))
+                inboxes = Sends(self._engines.db).materialize(tenant, sorted(recipients), self._engines.clock.now())
+                async for materialized in inboxes:
+                    await self._engines.broker.publish(*materialized.events)
         except BellcastError as failure:
             log.warning("reconcile_postponed", reason=failure.detail)
         except Exception:  # later checks must still run

@@ -130,20 +130,16 @@ async def _replay(db: Engine, connection: Connection, first: Changes | None, sta
             connection.is_stale = False
             changes = await _since(db, connection.inbox, connection.revision, limits)
         if changes is None or changes.state.epoch != connection.epoch:
-            await _reset(db, connection)
+            state = (await Inboxes(db).changes(connection.inbox, NO_REVISION, 1)).state
+            connection.epoch, connection.revision, connection.place = state.epoch, state.revision, None
+            connection.mark_revision = NO_MARK
+            connection.write_replay(connection.marked(connection.dialect.reset(state)))
         else:
             await _encode_changes(connection, changes, start)
         await connection.wait_writable()  # once live, buffered output counts as unsent
         if not connection.is_stale:
             break
         changes, start = None, Position(connection.epoch, connection.revision)
-
-
-async def _reset(db: Engine, connection: Connection) -> None:
-    state = (await Inboxes(db).changes(connection.inbox, NO_REVISION, 1)).state
-    connection.epoch, connection.revision, connection.place = state.epoch, state.revision, None
-    connection.mark_revision = NO_MARK
-    connection.write_replay(connection.marked(connection.dialect.reset(state)))
 
 
 # Above every revision: the query returns only the state.

@@ -83,7 +83,13 @@ async def finish(request: ApiRequest) -> ASGIApp:
         pending = sign_in.pending(browser, params.get("state", ""))
         done = await _complete(request, sign_in, pending, params)
     except BellcastError as refusal:
-        return _refused(request, refusal, sign_in.end_cookie(browser))
+        cookie = sign_in.end_cookie(browser)
+        state: Any = request.scope["state"]
+        state["reason"] = refusal.code
+        page = _page().substitute(
+            root=escape(_root(request)), detail=escape(refusal.detail), request=escape(state["request_id"])
+        )
+        return responses.complete(refusal.status, page.encode(), responses.HTML, HEADERS | {"set-cookie": cookie})
     cookies = (*done.signed_in.cookies, sign_in.end_cookie(browser))
     return responses.see_other(f"{_root(request)}{pending.return_path}", cookies)
 
@@ -116,15 +122,6 @@ def _params(request: ApiRequest) -> dict[str, str]:
     query, scope["query_string"] = scope["query_string"], b""
     given = request_body.pairs(query)
     return {name: request_body.single(name, values) for name, values in given.items()}
-
-
-def _refused(request: ApiRequest, refusal: BellcastError, cookie: str) -> ASGIApp:
-    state: Any = request.scope["state"]
-    state["reason"] = refusal.code
-    page = _page().substitute(
-        root=escape(_root(request)), detail=escape(refusal.detail), request=escape(state["request_id"])
-    )
-    return responses.complete(refusal.status, page.encode(), responses.HTML, HEADERS | {"set-cookie": cookie})
 
 
 @cache

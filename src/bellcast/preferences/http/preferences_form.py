@@ -79,10 +79,6 @@ def _frequency(layers: Layers, type: str) -> str:
     return next((found for _, one in layers.documents() if (found := one.digest.get(type)) is not None), "instant")
 
 
-def _quiet_hours(layers: Layers) -> QuietHours | bool | None:
-    return next((one.quiet_hours for _, one in layers.documents() if one.quiet_hours is not None), None)
-
-
 def _is_time(text: str) -> bool:
     try:
         local_times.parse_time(text)
@@ -103,7 +99,7 @@ def html(
     recipient's, and `texts` are of the recipient's language (`channels/link_texts.json`)."""
     head = "".join(f"<span>{texts[channel]}</span>" for channel in CHANNELS)
     body = "\n".join(_row(row, names, layers, texts) for row in _rows(rules))
-    quiet = _quiet_hours(layers)
+    quiet = next((one.quiet_hours for _, one in layers.documents() if one.quiet_hours is not None), None)
     hours = quiet if isinstance(quiet, QuietHours) else QuietHours("22:00", "07:00")
     digest_at = next((one.digest_at for _, one in layers.documents() if one.digest_at is not None), "08:00")
     is_muted, until = _mute(layers.recipient, now, zone)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bellcast.channels import decision_inputs, links, preferences_link
+from bellcast.channels import decision_inputs, links
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.http import link_pages
-from bellcast.channels.preferences_link import PreferencesGrant
+from bellcast.channels.links import PreferencesGrant
 from bellcast.inbox.types.notifications import GENERAL
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import Invalid, NotFound
@@ -77,7 +77,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     now = ctx.engines.clock.now()
     grant = PreferencesGrant(tenant, key, now, now + int(times.seconds(body.ttl) * 1000))
     base = (ctx[ChannelConfig].public_url or "").rstrip("/")
-    url = preferences_link.url(base, ctx.project, grant)
+    url = links.preferences_url(base, ctx.project, grant)
     return responses.json(PreferencesLink(url), 201)
 
 
@@ -160,7 +160,7 @@ async def save(request: ApiRequest) -> ASGIApp:
 
 async def _read(request: ApiRequest) -> PreferencesGrant:
     ctx = context.of(request)
-    grant = preferences_link.read(ctx.project, request_body.path(request, "token"), ctx.engines.clock.now())
+    grant = links.read_preferences_token(ctx.project, request_body.path(request, "token"), ctx.engines.clock.now())
     if grant is None or not await OwnPreferencesTable(ctx.engines.db).accepts_link(link_pages.recipient(grant)):
         raise NotFound("This link is no longer valid.")
     return grant

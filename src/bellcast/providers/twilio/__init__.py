@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from bellcast.channels.types import ExternalChannel, State
 from bellcast.kernel.outbound.port import Http
 from bellcast.providers import vendor_api
-from bellcast.providers.opt_out import opt_out
 from bellcast.providers.types import (
     AcceptedMessage,
     AddressKind,
@@ -17,6 +16,7 @@ from bellcast.providers.types import (
     Receipt,
     ReceiptRequest,
     ServerAddress,
+    opt_out,
 )
 from bellcast.providers.url import parse
 

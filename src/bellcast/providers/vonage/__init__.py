@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from bellcast.channels.types import ExternalChannel, State
 from bellcast.kernel.outbound.port import MAX_RESPONSE, DeliveryError, Http
 from bellcast.providers import vendor_api
-from bellcast.providers.opt_out import opt_out
 from bellcast.providers.types import (
     AcceptedMessage,
     AddressKind,
@@ -16,6 +15,7 @@ from bellcast.providers.types import (
     Receipt,
     ReceiptRequest,
     ServerAddress,
+    opt_out,
 )
 from bellcast.providers.url import parse
 

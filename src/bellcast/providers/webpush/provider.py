@@ -43,7 +43,13 @@ class WebPushProvider:
         """Post the encrypted content. A deleted subscription is a bounce."""
         subscription = msgspec.json.decode(message.to, type=PushTarget)
         content: dict[str, Any] = message.content
-        payload = _payload(content)
+        # Encode the fields for the service worker. If they are too long, the body and then the title are shortened. If
+        # that is not enough, the buttons are omitted, and last the link: without it, a click opens the app.
+        shown = {name: content[name] for name in FIELDS if content.get(name)}
+        payload = _fitted(shown)
+        for name in ("actions", "url"):
+            if len(payload) > MAX_PAYLOAD and shown.pop(name, None):
+                payload = _fitted(shown)
         if len(payload) > MAX_PAYLOAD:
             raise DeliveryError(f"the content exceeds the {MAX_PAYLOAD} bytes of a push message", is_temporary=False)
         try:
@@ -68,17 +74,6 @@ class WebPushProvider:
 
     async def close(self) -> None:
         """Do nothing: the HTTP client belongs to the server."""
-
-
-def _payload(content: dict[str, Any]) -> bytes:
-    """Encode the fields for the service worker. If they are too long, the body and then the title are shortened. If that
-    is not enough, the buttons are omitted, and last the link: without it, a click opens the app."""
-    shown = {name: content[name] for name in FIELDS if content.get(name)}
-    encoded = _fitted(shown)
-    for name in ("actions", "url"):
-        if len(encoded) > MAX_PAYLOAD and shown.pop(name, None):
-            encoded = _fitted(shown)
-    return encoded
 
 
 def _fitted(shown: dict[str, Any]) -> bytes:

@@ -15,8 +15,7 @@ from bellcast.kernel.http.list_limit import ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.operators.types import ROLES
-from bellcast.replays.causes import cause_of
-from bellcast.replays.failures import CauseGroup, FailureFilter, Failures, webhook_of
+from bellcast.replays.failures import CauseGroup, FailureFilter, Failures, cause_of, webhook_of
 from bellcast.replays.types import FailureKind, StoredFailure
 from bellcast.rest import context, tenant_pages, tenants, viewers
 from bellcast.rest.operations import operation

@@ -28,11 +28,10 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
-from bellcast.templates import layouts
+from bellcast.templates import rendering
 from bellcast.templates.http import template_references
 from bellcast.templates.rendering import TemplateError, check_template
-from bellcast.templates.types import Parts, Template
-from bellcast.templates.variables import CONTENT_ROOTS
+from bellcast.templates.types import CONTENT_ROOTS, Parts, Template
 
 MAX_LOCALE = 35  # RFC 5646 §4.4.1
 # Recipients' `de_AT` is looked up as `de-AT`, so a key with an underscore would never be found.
@@ -134,7 +133,7 @@ async def _layout_problem(ctx: ApiContext, tenant: str, name: str, key: str) -> 
     if found is None:
         return f"{await no_template(ctx.engines.db, tenant, name)} (expected {BASE_LAYOUT}, null or a template)"
     await ctx[Catalog].compile(found[0].body)
-    return layouts.problem_of(request_body.decoder(Template).decode(found[0].body), name)
+    return rendering.layout_problem(request_body.decoder(Template).decode(found[0].body), name)
 
 
 async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.BrokenUses | None:
@@ -143,8 +142,8 @@ async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.
         await ctx[Catalog].compile(body)
     old, new = (request_body.decoder(Template).decode(body) for body in (before, after))
     for locale in ("", *old.translations, *new.translations):
-        if layouts.is_usable(old, locale) and not layouts.is_usable(new, locale):
-            reason = f" as a layout, and would have no HTML with {{{{ content }}}}{layouts.in_language(locale)}"
+        if rendering.is_usable_layout(old, locale) and not rendering.is_usable_layout(new, locale):
+            reason = f" as a layout, and would have no HTML with {{{{ content }}}}{rendering.in_language(locale)}"
             return objects.BrokenUses(template_references.of_layouts, reason)
     return None
 
@@ -254,7 +253,12 @@ async def html(request: ApiRequest) -> ASGIApp:
     loads no images from other servers."""
     query = request_body.query(request, HtmlQuery)
     validation.check(_locale_errors(query.locale))
-    return await _html(request, await _subject(request, "", _object(query.data), query.locale))
+    # The JSON object in a query. Raises Invalid.
+    try:
+        value = msgspec.json.decode(query.data, type=dict[str, Any])
+    except msgspec.DecodeError:
+        raise Invalid.of("data", "must be a JSON object") from None
+    return await _html(request, await _subject(request, "", value, query.locale))
 
 
 @operation(
@@ -372,15 +376,6 @@ def _check_preview(body: PreviewRequest, ctx: ApiContext) -> None:
 def _values_errors(values: Template, limits: Limits) -> validation.FieldErrors:
     for one in _errors(values, limits):
         yield FieldError(f"values.{one.field}".rstrip("."), one.message, one.line)
-
-
-def _object(text: str) -> dict[str, Any]:
-    """Return the JSON object in a query. Raises Invalid."""
-    try:
-        value = msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError:
-        raise Invalid.of("data", "must be a JSON object") from None
-    return value
 
 
 def _check_test(body: TestRequest, ctx: ApiContext) -> None:

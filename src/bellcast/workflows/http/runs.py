@@ -21,11 +21,10 @@ from bellcast.rest import context, objects, resource, tenants, viewers
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
-from bellcast.workflows.restarts import restarted
 from bellcast.workflows.store import runs as runs_store
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
-from bellcast.workflows.types.runs import RunStatus, StepStatus, StoredRun
+from bellcast.workflows.types.runs import RunStatus, StepStatus, StoredRun, restarted
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 UNKNOWN = "There is no run with this id."

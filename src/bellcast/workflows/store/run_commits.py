@@ -9,7 +9,7 @@ import msgspec
 
 from bellcast.channels.store import fanouts, messages
 from bellcast.documents import store as documents
-from bellcast.inbox.store import claims, insert, outside, sends
+from bellcast.inbox.store import insert, outside, sends
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.batch import chunks
@@ -30,7 +30,6 @@ from bellcast.workflows.types.runs import (
     BegunRun,
     CounterKey,
     CounterUpdate,
-    NewSchedule,
     NewWait,
     RunCommit,
     RunState,
@@ -98,30 +97,26 @@ def _start(request: TriggerRequest) -> Script[bytes]:
 
 def _add(request: TriggerRequest) -> Script[None]:
     """Add the runs, the fan-out or the schedules of a trigger, with their jobs."""
-    yield from claims.add(request.tenant, request.claim, [run.recipient for run in request.runs])
+    yield from sends.add_claim(request.tenant, request.claim, [run.recipient for run in request.runs])
     yield from _insert([_begun(run) for run in request.runs], NORMAL)
     yield from _put_waits(request.waits)
     yield from webhook_events.add(request.events, request.created_at)
     if request.fanout is not None:
         yield from fanouts.add(request.fanout, FANOUT_JOB_KIND)
     for schedule in request.schedules:
-        yield from _put_schedule(request.tenant, schedule, request.created_at)
+        for kind, body in ((SCHEDULES, schedule.body), (PROGRESS, schedule.progress)):
+            name = {"kind": kind, "tenant": request.tenant, "key": schedule.key}
+            yield Statement("document_write", {**name, "body": body.decode(), "now": request.created_at})
+        if schedule.cancel_name is not None:
+            name = {"kind": CANCEL_NAMES, "tenant": request.tenant, "key": schedule.cancel_name}
+            yield Statement("document_write", {**name, "body": schedule.key, "now": request.created_at})
+        if schedule.job is not None:
+            yield Statement("job_add", many=[new_job_params(schedule.job)])
 
 
 def _begun(run: StoredRun) -> BegunRun:
     """Return a new run whose job is due."""
     return BegunRun(run=run, due_at=run.created_at)
-
-
-def _put_schedule(tenant: str, schedule: NewSchedule, now: int) -> Script[None]:
-    for kind, body in ((SCHEDULES, schedule.body), (PROGRESS, schedule.progress)):
-        name = {"kind": kind, "tenant": tenant, "key": schedule.key}
-        yield Statement("document_write", {**name, "body": body.decode(), "now": now})
-    if schedule.cancel_name is not None:
-        name = {"kind": CANCEL_NAMES, "tenant": tenant, "key": schedule.cancel_name}
-        yield Statement("document_write", {**name, "body": schedule.key, "now": now})
-    if schedule.job is not None:
-        yield Statement("job_add", many=[new_job_params(schedule.job)])
 
 
 def _rows_of(sends: Sequence[SendRequest]) -> int:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bellcast.channels.store import event_waits, fanouts, messages
+from bellcast.channels.store import fanouts, messages
 from bellcast.channels.store.fanouts import Fanouts
-from bellcast.inbox.store import claims
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import ScriptCommand
 from bellcast.kernel.db.lists import KeysetList, ListQuery
@@ -56,7 +55,9 @@ class Runs(StoreTable):
     @read
     def unclaimed(self, tenant: str, claim: str, recipients: Sequence[str]) -> Script[list[str]]:
         """Return the recipients that no request has claimed, in order."""
-        return claims.unclaimed(tenant, claim, recipients)
+        params = {"tenant": tenant, "claim": claim, "recipients": columns.to_json(list(recipients))}
+        claimed = {key for (key,) in (yield Statement("claims_find", params))}
+        return [key for key in recipients if key not in claimed]
 
     @read
     def get(self, id: str) -> Script[StoredRun | None]:
@@ -196,7 +197,7 @@ class Runs(StoreTable):
         for wait in waits:
             ended = yield Statement("event_wait_end", {"run": wait.run, "step": wait.step, "event": event.decode()})
             if ended:
-                yield from event_waits.wake([wait.run])
+                yield from messages.wake([wait.run])
 
     async def add_page(self, page: BegunPage) -> run_commits.CommitResult:
         """Add the runs of a page with their effects, and move the fan-out. Return the events of their inbox rows.

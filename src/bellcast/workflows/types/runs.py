@@ -361,3 +361,11 @@ class WorkflowVersion(Struct, frozen=True):
     version: int
     body: bytes
     created_at: int
+
+
+def restarted(run: StoredRun) -> StoredRun:
+    """Return the failed run, ready to continue from the step that failed."""
+    state = decode(run.body).retried()
+    return msgspec.structs.replace(
+        run, state=state.status, reason=None, ended_at=None, wakes_at=None, body=encode(state)
+    )

@@ -6,9 +6,8 @@ from html import escape
 from pathlib import Path
 
 from bellcast.channels import html, links
-from bellcast.channels.preferences_link import PreferencesGrant
+from bellcast.channels.links import PreferencesGrant, Unsubscription
 from bellcast.channels.types import Brand
-from bellcast.channels.unsubscribe import Unsubscription
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp

@@ -132,7 +132,14 @@ async def send(request: ApiRequest) -> ASGIApp:
     ctx = _context(request)
     if ctx.landing_url is not None:
         raise NotFound("This server has no landing page: BELLCAST_LANDING redirects to another site.")
-    _check_page(request, ctx)
+    # Raise Forbidden unless a browser on this machine sends the request from the landing page. Another site's page
+    # has a different Origin, DNS rebinding a different Host, and a proxy adds headers.
+    scope: Any = request.scope
+    if not ctx.has_trial or not _is_local(scope):
+        raise Forbidden("The landing page can send only on the server's own machine: open it as http://127.0.0.1:….")
+    origin, host = request_body.header(request, b"origin"), request_body.header(request, b"host") or ""
+    if origin is None or not origins.is_same(origin, scope["scheme"], host):
+        raise Forbidden("Only the landing page itself may send this.")
     params = await request_body.body(request, BODY)
     engines = ctx.engines
     now = engines.clock.now()
@@ -177,17 +184,6 @@ async def _reason_not_ready(ctx: ApiContext) -> str | None:
     except BellcastError as failure:
         return failure.detail
     return None
-
-
-def _check_page(request: ApiRequest, ctx: ApiContext) -> None:
-    """Raise Forbidden unless a browser on this machine sends the request from the landing page. Another site's page
-    has a different Origin, DNS rebinding a different Host, and a proxy adds headers."""
-    scope: Any = request.scope
-    if not ctx.has_trial or not _is_local(scope):
-        raise Forbidden("The landing page can send only on the server's own machine: open it as http://127.0.0.1:….")
-    origin, host = request_body.header(request, b"origin"), request_body.header(request, b"host") or ""
-    if origin is None or not origins.is_same(origin, scope["scheme"], host):
-        raise Forbidden("Only the landing page itself may send this.")
 
 
 def _is_local(scope: Mapping[str, Any]) -> bool:

@@ -151,12 +151,9 @@ class FairQueue(Generic[W]):
             del self._waiting[work.tenant]
             self._idle_times[work.tenant] = queue.time
             if len(self._idle_times) > self._max_idle:
-                self._drop_idle_times()
-
-    def _drop_idle_times(self) -> None:
-        """Drop virtual times that have passed, since tenants without one start at the current time anyway."""
-        self._idle_times = {tenant: time for tenant, time in self._idle_times.items() if time > self._now}
-        self._max_idle = max(MAX_IDLE_TENANTS, 2 * len(self._idle_times))
+                # Drop virtual times that have passed, since tenants without one start at the current time anyway
+                self._idle_times = {tenant: time for tenant, time in self._idle_times.items() if time > self._now}
+                self._max_idle = max(MAX_IDLE_TENANTS, 2 * len(self._idle_times))
 
     def clear(self) -> list[W]:
         """Remove and return all work."""

@@ -93,7 +93,12 @@ class SqliteWriter(Writer):
     async def _work_off(self) -> None:
         try:
             while self._queue:
-                await self._back_off()
+                # While small commands arrive, pause after a bulk batch for its duration, unless small work is waiting. Live
+                # connections and other processes get the disk and the processor.
+                self._small_arrived.clear()
+                if self._is_backing_off and self._queue.next(bulk=False) is None:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._small_arrived.wait(), self._backoff_until - perf_counter())
                 began = perf_counter()
                 async with self._turn:
                     has_bulk = await self._commit_batch()
@@ -110,14 +115,6 @@ class SqliteWriter(Writer):
     @property
     def _is_backing_off(self) -> bool:
         return perf_counter() < self._backoff_until
-
-    async def _back_off(self) -> None:
-        """While small commands arrive, pause after a bulk batch for its duration, unless small work is waiting. Live
-        connections and other processes get the disk and the processor."""
-        self._small_arrived.clear()
-        if self._is_backing_off and self._queue.next(bulk=False) is None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._small_arrived.wait(), self._backoff_until - perf_counter())
 
     async def _commit_batch(self) -> bool:
         """Run and commit one batch; return whether it had bulk entries."""

@@ -205,25 +205,22 @@ class _Message:
         turn = len(masked) % 4
         self._key = self._key[turn:] + self._key[:turn]
         if self._is_text and not self.is_whole():
-            self._check_characters()
+            # Refuse input that cannot become valid UTF-8. Each byte is decoded once, except those of a split character.
+            unchecked = self._content[self._checked :]
+            try:
+                known = codecs.utf_8_decode(unchecked)[1]  # without a split last character
+            except UnicodeDecodeError:
+                raise _not_utf8() from None
+            # Python accepts two bytes of a surrogate and waits for the third; the second byte makes it invalid.
+            if unchecked[known : known + 1] == b"\xed" and unchecked[known + 1 :] >= b"\xa0":
+                raise _not_utf8()
+            self._checked += known
 
     def is_whole(self) -> bool:
         return self._is_final and not self.awaited
 
     def received(self) -> TextMessage | BinaryMessage:
         return TextMessage(_utf8(self._content)) if self._is_text else BinaryMessage(bytes(self._content))
-
-    def _check_characters(self) -> None:
-        """Refuse input that cannot become valid UTF-8. Each byte is decoded once, except those of a split character."""
-        unchecked = self._content[self._checked :]
-        try:
-            known = codecs.utf_8_decode(unchecked)[1]  # without a split last character
-        except UnicodeDecodeError:
-            raise _not_utf8() from None
-        # Python accepts two bytes of a surrogate and waits for the third; the second byte makes it invalid.
-        if unchecked[known : known + 1] == b"\xed" and unchecked[known + 1 :] >= b"\xa0":
-            raise _not_utf8()
-        self._checked += known
 
 
 class _ClientError(Exception):

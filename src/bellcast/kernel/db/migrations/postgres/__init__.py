@@ -13,7 +13,7 @@ import re
 import asyncpg
 import structlog
 
-from bellcast.kernel.db.migration import StoreMigration, StoreSchema
+from bellcast.kernel.db.engine import StoreMigration, StoreSchema
 from bellcast.kernel.db.migrations import begin_step, check_version, load
 
 log = structlog.get_logger(__name__)

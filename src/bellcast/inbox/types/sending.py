@@ -1,4 +1,4 @@
-"""Port: the router, which decides the channels of a send."""
+"""What a send needs: the router, which decides its channels, the schedule of later sends, and quotas."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -104,3 +104,63 @@ class InboxOnly:
 
     def forget(self) -> None:
         """Do nothing: no data is cached."""
+
+
+class SendScheduler(Protocol):
+    """Stores sends until they are due."""
+
+    async def send_later(self, draft: Draft, *, allows_past: bool) -> bytes:
+        """Commit a checked draft with `send_at` as a schedule; return the JSON response, for a repeated idempotency key
+        the first one. With `allows_past`, a time that has passed is due immediately, else it is refused. Raises Invalid and
+        IdempotencyMismatch."""
+        ...
+
+
+class NoScheduler:
+    """Refuses scheduled sends."""
+
+    async def send_later(self, draft: Draft, *, allows_past: bool) -> bytes:
+        """Raise Invalid."""
+        raise Invalid.of("send_at", "is not possible here")
+
+
+class Rates(Protocol):
+    """Rate limits by name."""
+
+    def take(self, name: str, rate: float, now: int, number: int = 1) -> float:
+        """Take `number` units at `rate` per second and return 0, or take none and return the seconds until they are
+        available. A rate of 0 means no limit."""
+        ...
+
+    def give_back(self, name: str, number: int) -> None:
+        """Return unused units."""
+        ...
+
+
+class Quotas(Protocol):
+    """Send quotas of tenants."""
+
+    def take(self, tenant: str, sends: int) -> None:
+        """Charge sends to a tenant. Raises TooMany if its quota is exhausted, Conflict if it is being erased."""
+        ...
+
+    def give_back(self, tenant: str, sends: int) -> None:
+        """Refund sends that failed."""
+        ...
+
+    async def load(self) -> None:
+        """Read the tenants' rules, as all nodes do after some seconds."""
+        ...
+
+
+class Unlimited:
+    """Quotas without limits."""
+
+    def take(self, tenant: str, sends: int) -> None:
+        """Allow all sends."""
+
+    def give_back(self, tenant: str, sends: int) -> None:
+        """Do nothing."""
+
+    async def load(self) -> None:
+        """Do nothing."""
