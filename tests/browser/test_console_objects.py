@@ -19,6 +19,8 @@ def test_owner_explains_a_notification_and_follows_it_to_its_message(
 ) -> None:
     page = open_console("/recipients")
     page.get_by_role("link", name="evil", exact=True).click()
+    expect(page.get_by_role("region", name="Outcome")).to_contain_text("was put into the inbox")
+    page.get_by_text("Ask about another notification").click()
     page.get_by_label("Notification").fill(owner.notification)
     page.get_by_role("button", name="Explain").click()
     expect(page.locator(".text")).not_to_be_empty()
@@ -77,7 +79,7 @@ def test_owner_reads_and_changes_all_about_a_recipient_and_erases_it(
     owner.send("PUT", "/v1/recipients/rita", {"name": "Rita"})
     owner.send("POST", "/v1/notifications", {"to": "rita", "title": "Hello Rita", "type": "greeting"})
     page = open_console("/recipients/rita")
-    expect(page.get_by_role("link", name="Hello Rita")).to_be_visible()
+    expect(page.get_by_role("link", name="Hello Rita", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name="Live").last).to_have_attribute("href", re.compile(r"live\?recipient=rita"))
     page.get_by_role("button", name="Mute everything").click()
     expect(page.get_by_role("button", name="Unmute")).to_be_visible()
