@@ -248,3 +248,19 @@ def test_run_with_the_most_steps_folds_its_wait(open_console: Callable[..., Page
     expect(page.locator(".waterfall .folded")).to_have_text("2 h")
     expect(page.locator(".waterfall .took").last).to_have_text("2 h")
     assert violations(page) == []
+
+
+def test_run_shows_how_long_a_step_waited(open_console: Callable[..., Page], owner: Console) -> None:
+    run = owner.send("GET", f"/v1/runs/{owner.run}")
+    at = "2026-06-01T10:00:00.{}Z".format
+    step = {**run["steps"][0], "started_at": at("350"), "ended_at": at("356")}
+    run |= {"created_at": at("000"), "ended_at": at("356"), "state": "completed", "steps": [step]}
+    page = open_console("/account")
+    page.route("**/v1/runs/waited", lambda route: route.fulfill(json=run))
+    page.evaluate("history.pushState(null, '', '/console/runs/waited')")
+    page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+    expect(page.locator(".waterfall .took").last).to_have_text("6 msafter 350 ms")
+    expect(page.locator(".track .queue")).to_be_visible()
+    bar = page.locator(".track .done").bounding_box()
+    assert bar is not None
+    assert bar["width"] >= 24
