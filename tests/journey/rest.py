@@ -218,8 +218,29 @@ async def opened(
     providers = ProviderDirectory(
         store, clock, clock, clients, ChannelConfig(), Encryption(b"key"), TokenBuckets(), Destinations(clock)
     )
+    services: dict[type[Any], Any] = {
+        CallBackend: handlers or NoBackend(),
+        Catalog: catalog,
+        ChannelConfig: ChannelConfig(),
+        ConsoleSessions: sessions,
+        Failures: Failures(store),
+        Passkeys: Passkeys(sessions, store.operators, cipher, clock, ids.new),
+        Previews: Previews(store, catalog, ChannelConfig(), PROJECT),
+        Receipts: Receipts(store, providers, clock, webhooks, jobs),
+        ReplayRunner: ReplayRunner(store, clock, ids.new, jobs),
+        ScheduleFiring: ScheduleFiring(lambda: engines, schedules, triggers, catalog.tenant, limits),
+        Schedules: schedules,
+        Sources: sources,
+        StoredSecrets: StoredSecrets(store.documents, clock, Encryption(b"key"), ["key"], ENCRYPTED_FIELDS),
+        Webhooks: webhooks,
+        WorkflowCatalog: workflow_catalog,
+    }
+    if oidc is not None:
+        own = OidcProvider(oidc, own_network.guarded(), clock)
+        services[OidcSignIn] = OidcSignIn(oidc, own, sessions, store.operators, cipher, clock)
     context = ApiContext(
         engines=engines,
+        services=services,
         limits=limits,
         project=PROJECT,
         authenticator=Authenticator(PROJECT, access, limits, keys=store.keys, http=http, clock=clock),
@@ -236,30 +257,11 @@ async def opened(
             no_differences,
             no_objects,
         ),
-        catalog=catalog,
-        previews=Previews(store, catalog, ChannelConfig(), PROJECT),
         url_problem=clients.guard.problem,
         providers=providers,
-        receipts=Receipts(store, providers, clock, webhooks, jobs),
-        webhooks=webhooks,
         queue_age=jobs.queue_age,
-        failures=Failures(store),
-        replays=ReplayRunner(store, clock, ids.new, jobs),
         push_key=lambda: "",
-        secrets=StoredSecrets(store.documents, clock, Encryption(b"key"), ["key"], ENCRYPTED_FIELDS),
-        workflow_catalog=workflow_catalog,
-        schedules=schedules,
-        schedule_firing=ScheduleFiring(lambda: engines, schedules, triggers, catalog.tenant, limits),
-        sources=sources,
-        app=handlers or NoBackend(),
         observed=ClusterFeed(feed, broker, clock, hub.cluster, Tasks().spawn),
-        console=sessions,
-        passkeys=Passkeys(sessions, store.operators, cipher, clock, ids.new),
-        oidc=None
-        if oidc is None
-        else OidcSignIn(
-            oidc, OidcProvider(oidc, own_network.guarded(), clock), sessions, store.operators, cipher, clock
-        ),
         settings=settings,
         pusher_apps=pusher_apps,
         test_pusher=no_test,

@@ -2,7 +2,7 @@
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import msgspec
@@ -14,6 +14,7 @@ from bellcast.documents.types import Document
 from bellcast.server.app import _unchanged
 from bellcast.server.database_settings import GROUPS, DatabaseSettings, StoredValues
 from bellcast.settings import Settings, load
+from tests import fake_stores
 from tests.clock import FakeClock
 from tests.faults.raw_sockets import eventually
 from tests.journey.rest import Rest
@@ -278,7 +279,7 @@ async def test_revision_read_before_a_newer_one_was_applied_is_ignored() -> None
         return Document(key="current", body=body, created_at=1, updated_at=1)
 
     targets = {name: [getattr(Settings(), name)] for name in GROUPS} | {"access": [access]}
-    store = cast(Any, SimpleNamespace(documents=SimpleNamespace(get=get)))
+    store = fake_stores.db(SimpleNamespace(documents=SimpleNamespace(get=get)))
     node = DatabaseSettings(store, FakeClock(), NO_FEED, Settings(), targets, lambda revision: None)
     slow = asyncio.create_task(node.reload())
     await asyncio.sleep(0)

@@ -132,8 +132,8 @@ async def test_page_of_revisions_is_one_read(rest: Rest, monkeypatch: pytest.Mon
     async def refused(*_: Any) -> Any:
         raise AssertionError("a read of one revision")
 
-    monkeypatch.setattr(documents, "newest", counted)
-    monkeypatch.setattr(documents, "get", refused)
+    monkeypatch.setattr(type(documents), "newest", staticmethod(counted))
+    monkeypatch.setattr(type(documents), "get", staticmethod(refused))
     assert await found(rest.app, "/v1/settings/history", "revision", to=moment) == [1]
     assert await found(rest.app, "/v1/settings/history", "revision", after="999999999", limit=10) == [5, 4, 3, 2, 1]
     assert [len(one) for one in results] == [1, 5]

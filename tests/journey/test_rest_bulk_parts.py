@@ -37,7 +37,7 @@ def committed(rest, monkeypatch):
             calls.append(sum(len(request.recipients) for request in requests))
             return add(requests)
 
-        monkeypatch.setattr(rest.store.sends, name, count)
+        monkeypatch.setattr(type(rest.store.sends), name, staticmethod(count))
     return calls
 
 
@@ -114,7 +114,7 @@ async def test_part_after_an_unavailable_store_is_not_written(rest, monkeypatch,
         calls += 1
         yield [Unavailable() if calls == 1 else SendResult(request.response) for request in requests]
 
-    monkeypatch.setattr(rest.store.sends, name, add)
+    monkeypatch.setattr(type(rest.store.sends), name, staticmethod(add))
     received = await results(rest, items(5, **(OLD if name == "add_imported" else {})), path)
     assert [result["error"]["code"] for result in received] == ["unavailable"] * 5
     assert calls == 1
@@ -132,7 +132,7 @@ async def test_store_that_closes_between_two_parts_leaves_the_results_of_the_fir
             raise Unavailable
         return add(requests)
 
-    monkeypatch.setattr(rest.store.sends, name, close)
+    monkeypatch.setattr(type(rest.store.sends), name, staticmethod(close))
     received = await results(rest, items(5, **(OLD if name == "add_imported" else {})), path)
     assert [len(result.get("ids", [])) for result in received] == [1_000, 1_000, 0, 0, 0]
     assert [result["error"]["code"] for result in received[2:]] == ["unavailable"] * 3

@@ -53,7 +53,7 @@ class TestConditions:
 
         def changed_after_the_check(*args: Any) -> None:
             check(*args)
-            monkeypatch.setattr(documents, "change", write_then_change)
+            monkeypatch.setattr(type(documents), "change", staticmethod(write_then_change))
 
         async def write_then_change(kind: str, tenant: str, key: str, *args: Any) -> bool:
             await documents.put(kind, tenant, key, other, 1)

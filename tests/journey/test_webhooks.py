@@ -384,7 +384,7 @@ async def test_change_of_a_webhook_is_repeated_on_its_newest_version(
             return await change_document(*args)
 
         before = await one.webhooks.get("", one.id)
-        monkeypatch.setattr(documents, "change", change)
+        monkeypatch.setattr(type(documents), "change", staticmethod(change))
         await one.webhooks.change("", one.id, active=False)
         found = await one.webhooks.get("", one.id)
         assert before is not None

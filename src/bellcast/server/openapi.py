@@ -146,6 +146,17 @@ class Problem(Struct, frozen=True):
     errors: list[FieldProblem] = []
 
 
+# The first part of an operation's id, where it is not the name of its module or room: ids are public.
+OPERATION_GROUPS = {
+    "bellcast.auth.http": "tokens",
+    "bellcast.exports.http": "export",
+    "bellcast.live.pusher.http.apps": "pusher_apps",
+    "bellcast.operators.http.account": "console_session",
+    "bellcast.recipients.http.bulk": "recipients_bulk",
+    "bellcast.replays.http.dead_jobs": "jobs",
+}
+
+
 class Route(Struct, frozen=True):
     """An operation with its method and path."""
 
@@ -165,11 +176,12 @@ def routes(endpoints: Iterable[ApiEndpoint]) -> list[Route]:
 def _route(endpoint: ApiEndpoint) -> Route:
     function = endpoint.respond
     summary, _, description = (function.__doc__ or "").strip().partition("\n\n")
-    module = function.__module__.removesuffix(".http").rpartition(".")[2]
+    module = function.__module__
+    group = OPERATION_GROUPS.get(module) or module.removesuffix(".http").rpartition(".")[2]
     return Route(
         method=endpoint.method.lower(),
         path=endpoint.template,
-        name=f"{module}.{function.__name__}",
+        name=f"{group}.{function.__name__}",
         summary=" ".join(summary.split()).removesuffix("."),
         description=" ".join(description.split()),
         operation=endpoint.operation,
