@@ -19,6 +19,8 @@ def test_owner_explains_a_notification_and_follows_it_to_its_message(
 ) -> None:
     page = open_console("/recipients")
     page.get_by_role("link", name="evil", exact=True).click()
+    expect(page.get_by_role("region", name="Outcome")).to_contain_text("was put into the inbox")
+    page.get_by_text("Ask about another notification").click()
     page.get_by_label("Notification").fill(owner.notification)
     page.get_by_role("button", name="Explain").click()
     expect(page.locator(".text")).not_to_be_empty()
@@ -77,7 +79,7 @@ def test_owner_reads_and_changes_all_about_a_recipient_and_erases_it(
     owner.send("PUT", "/v1/recipients/rita", {"name": "Rita"})
     owner.send("POST", "/v1/notifications", {"to": "rita", "title": "Hello Rita", "type": "greeting"})
     page = open_console("/recipients/rita")
-    expect(page.get_by_role("link", name="Hello Rita")).to_be_visible()
+    expect(page.get_by_role("link", name="Hello Rita", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name="Live").last).to_have_attribute("href", re.compile(r"live\?recipient=rita"))
     page.get_by_role("button", name="Mute everything").click()
     expect(page.get_by_role("button", name="Unmute")).to_be_visible()
@@ -246,3 +248,19 @@ def test_run_with_the_most_steps_folds_its_wait(open_console: Callable[..., Page
     expect(page.locator(".waterfall .folded")).to_have_text("2 h")
     expect(page.locator(".waterfall .took").last).to_have_text("2 h")
     assert violations(page) == []
+
+
+def test_run_shows_how_long_a_step_waited(open_console: Callable[..., Page], owner: Console) -> None:
+    run = owner.send("GET", f"/v1/runs/{owner.run}")
+    at = "2026-06-01T10:00:00.{}Z".format
+    step = {**run["steps"][0], "started_at": at("350"), "ended_at": at("356")}
+    run |= {"created_at": at("000"), "ended_at": at("356"), "state": "completed", "steps": [step]}
+    page = open_console("/account")
+    page.route("**/v1/runs/waited", lambda route: route.fulfill(json=run))
+    page.evaluate("history.pushState(null, '', '/console/runs/waited')")
+    page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+    expect(page.locator(".waterfall .took").last).to_have_text("6 msafter 350 ms")
+    expect(page.locator(".track .queue")).to_be_visible()
+    bar = page.locator(".track .done").bounding_box()
+    assert bar is not None
+    assert bar["width"] >= 24

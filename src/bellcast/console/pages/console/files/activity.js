@@ -1,12 +1,15 @@
 /**
  * Activity: lists of notifications and announcements, and the page of one with its timeline.
  */
-import { area, field, form, h, id, moment, state } from './dom.js';
+import { html } from './html.js';
+import { Verdict } from './explain.js';
 import { RANGE, RECIPIENT, TYPE } from './filters.js';
-import { empty, facts, heading, json } from './list.js';
-import { attemptList } from './messages.js';
-import { BUILDERS, card, detail, inTenant, part, recipientLink, remove, tenantOf } from './page.js';
-import { path, request, withQuery } from './server.js';
+import { Loaded, Skeleton, refresh, useLoad } from './load.js';
+import { BUILDERS, CONTENT, tenantOf } from './page.js';
+import { Confirm, Facts, Field, Form, Heading, Id, Json, Moment, Person, Type } from './parts.js';
+import { go } from './router.js';
+import { get, path, request, withQuery } from './server.js';
+import { Seen, Story } from './story.js';
 
 const TAG = { name: 'tag', label: 'Tag', of: (one) => one.tags ?? [] };
 const STATE = { name: 'state', label: 'State', options: ['unread', 'read', 'archived'] };
@@ -46,56 +49,48 @@ function audienceOf({ topic, role, tenant }) {
   return tenant ? `tenant ${tenant}` : 'everyone';
 }
 
-export function notification(page) {
+export function Notification({ page }) {
   const tenant = tenantOf(page);
   const url = withQuery(path`/v1/notifications/${page.key}`, tenant);
-  return detail(page, url, (one) => [
-    heading(one.title, one.recipient && h('a', { class: 'button', href: withQuery(page.url(path`/recipients/${one.recipient}`), { ...tenant, notification: one.id }) }, 'Explain'), page.may(BUILDERS) && remove(page, 'Recall this notification', 'Recall', url, inTenant(page, one.audience ? '/announcements' : '/notifications'))),
-    facts([
-      ['Id', id(one.id)], ['Audience', one.audience && audienceOf(one.audience)], ['Recipient', recipientLink(page, one.recipient)], ['Tenant', one.tenant],
-      ['Type', one.type], ['Inbox', one.in_inbox ? null : 'not in the inbox: sent to other channels only, or excluded by preferences'], ['Priority', one.priority], ['Created', moment(one.created_at)], ['Seen', moment(one.seen_at)], ['Read', moment(one.read_at)], ['Expires', moment(one.expires_at)],
-      ['Text', one.body],
-    ]),
-    card('Timeline', timeline(page, one.timeline), isUnwritten(one.timeline) && h('p', { class: 'muted' }, 'No node has a record of writing this to a live connection: the recipients were offline, or the record is gone. Each node keeps its last 10,000 writes until it restarts.')),
-    !one.audience && card('Messages', attempts(page, one, tenant)),
-    page.may(BUILDERS) && one.in_inbox && correction(page, one, url),
-    h('details', {}, h('summary', {}, 'JSON'), json(one)),
-  ]);
+  const found = useLoad((signal) => get(url, signal), [url]);
+  const title = html`<${Heading} title=${page.key} />`;
+  if (found.value === undefined) return html`${found.problem && !found.isLoading && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`} />`;
+  return html`<${Opened} page=${page} one=${found.value} tenant=${tenant} url=${url} />`;
 }
 
-/** The messages of the notification, each with its attempts and the provider's responses. */
-function attempts(page, one, tenant) {
-  return part(page, withQuery('/v1/messages', { notification: one.id, ...tenant }), ({ messages, next }) => messages.length === 0
-    ? h('p', { class: 'muted' }, 'The notification was for the inbox only, or its rules stopped the other channels.')
-    : [messages.map((message) => [
-      h('p', {}, h('span', { class: 'tag' }, message.channel), h('a', { href: inTenant(page, path`/messages/${message.id}`) }, message.to), ' ', state(message.state), message.reason && ` ${message.reason}`),
-      message.attempts.length > 0 && attemptList(message.attempts),
-    ]), next && h('a', { href: withQuery(page.url('/messages'), { notification: one.id, ...tenant }) }, 'All messages')]);
+/** Maximum messages of a notification that are shown. */
+const MAX_MESSAGES = 20;
+
+function Opened({ page, one, tenant, url }) {
+  // An announcement has too many recipients to explain one.
+  const explained = useLoad(async (signal) => (one.recipient ? get(withQuery('/v1/explain', { recipient: one.recipient, notification: one.id, ...tenant }), signal) : { channels: [], facts: one.timeline }), [one.id]);
+  const sent = useLoad(async (signal) => (one.audience ? { messages: [] } : get(withQuery('/v1/messages', { notification: one.id, limit: MAX_MESSAGES, ...tenant }), signal)), [one.id]);
+  const target = (name, more) => withQuery(page.url(name), { ...tenant, ...more });
+  const recall = async () => {
+    await request('DELETE', url);
+    go(target(one.audience ? '/announcements' : '/notifications'));
+  };
+  return html`<${Heading} title=${one.title}>${page.may(BUILDERS) && html`<${Confirm} isDanger label="Recall this notification" word="Recall" act=${recall} />`}<//>
+    <${Loaded} of=${explained}>${(why) => html`<${Loaded} of=${sent}>${({ messages, next }) => html`
+      ${why.verdict && html`<${Verdict} page=${page} of=${why} recipient=${one.recipient} type=${one.type} tenant=${tenant} messages=${messages} />`}
+      <div class="told"><div><${Story} one=${one} entries=${why.facts} channels=${why.channels} messages=${messages} messageUrl=${(id) => target(path`/messages/${id}`)} /><${Seen} one=${one} messages=${messages} tenant=${tenant} /></div></div>
+      ${isUnwritten(one.timeline) && html`<p class="muted">No node has a record of writing this to a live connection: the recipients were offline, or the record is gone. Each node keeps its last 10,000 writes until it restarts.</p>`}
+      ${next && html`<p><a href=${target('/messages', { notification: one.id })}>All messages</a></p>`}`}<//>`}<//>
+    <${Facts} of=${[
+    ['Id', html`<${Id} of=${one.id} />`], ['Audience', one.audience && audienceOf(one.audience)], ['Recipient', one.recipient && html`<${Person} name=${one.recipient} href=${page.may(CONTENT) ? target(path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
+    ['Type', html`<${Type} of=${one.type} />`], ['Inbox', one.in_inbox ? null : 'not in the inbox: sent to other channels only, or excluded by preferences'], ['Priority', one.priority], ['Created', html`<${Moment} at=${one.created_at} />`], ['Expires', one.expires_at && html`<${Moment} at=${one.expires_at} />`], ['Text', one.body],
+  ]} />
+    ${page.may(BUILDERS) && one.in_inbox && html`<${Correction} one=${one} url=${url} />`}
+    <details><summary>JSON</summary><${Json} of=${one} /></details>`;
 }
 
 /** A form with the current text. A change applies to every inbox that has the notification. */
-function correction(page, one, url) {
-  return h('details', { class: 'panel' }, h('summary', {}, 'Correct this notification'),
-    form([
-      field('Title', { name: 'title', value: one.title, required: true, maxlength: 500, autocomplete: 'off' }),
-      area('Body', { name: 'body', value: one.body ?? '' }),
-      field('Link', { name: 'action_url', value: one.action_url ?? '', maxlength: 2000, autocomplete: 'off' }),
-    ], 'Correct in every inbox', async (values) => {
-      const changed = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value || null]).filter(([name, value]) => value !== one[name]));
-      if (Object.keys(changed).length === 0) throw new Error('Nothing was changed.');
-      await request('PATCH', url, changed);
-      page.reload();
-    }));
-}
+const Correction = ({ one, url }) => html`<details class="panel"><summary>Correct this notification</summary><${Form} button="Correct in every inbox" send=${async (values) => {
+  const changed = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value || null]).filter(([name, value]) => value !== one[name]));
+  if (Object.keys(changed).length === 0) throw new Error('Nothing was changed.');
+  await request('PATCH', url, changed);
+  refresh();
+}}><${Field} label="Title" name="title" defaultValue=${one.title} required maxlength="500" autocomplete="off" /><${Field} isLong label="Body" name="body" defaultValue=${one.body ?? ''} /><${Field} label="Link" name="action_url" defaultValue=${one.action_url ?? ''} maxlength="2000" autocomplete="off" /><//></details>`;
 
 /** True if a notification is in an inbox, but no node reported writing it to a live connection. */
 const isUnwritten = (entries) => entries.some(({ what }) => what === 'created') && !entries.some(({ what }) => what === 'written');
-
-function timeline(page, entries) {
-  if (entries.length === 0) return empty('Nothing has been recorded yet.');
-  return h('ol', { class: 'timeline' }, entries.map((one) => h('li', {},
-    h('div', {}, h('b', {}, one.what.replaceAll('_', ' ')), one.channel && h('span', { class: 'tag' }, one.channel), ' ', moment(one.at)),
-    one.detail && h('p', {}, one.detail),
-    one.rule && h('p', { class: 'muted' }, `Rule: ${one.rule}`),
-    one.message && h('p', {}, h('a', { href: inTenant(page, path`/messages/${one.message}`) }, 'Message')))));
-}

@@ -3,10 +3,15 @@
  * delete its data.
  */
 import { inboxState } from './activity.js';
-import { field, fill, form, h, id, moment, time } from './dom.js';
+import { BuiltPage } from './built-page.js';
+import { field, form, h, id, time } from './dom.js';
+import { Explanation } from './explain.js';
 import { CREATED } from './filters.js';
-import { empty, facts, heading, json, load, pagedList } from './list.js';
-import { BUILDERS, CONTENT, OWNERS, card, detail, dialect, inTenant, inline, number, part, remove, tenantOf } from './page.js';
+import { html } from './html.js';
+import { empty, load, pagedList } from './list.js';
+import { Loaded, Skeleton, refresh, useLoad } from './load.js';
+import { BUILDERS, CONTENT, OWNERS, card, dialect, inTenant, inline, number, part, remove, tenantOf } from './page.js';
+import { Confirm, Facts, Heading, Json, Moment } from './parts.js';
 import { preferences } from './preferences.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 
@@ -27,34 +32,50 @@ export const recipients = {
   none: { text: 'There are no recipients yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"' },
 };
 
-export function recipient(page) {
+const ABOUT = [['Live', '/live'], ['Notifications', '/notifications'], ['Messages', '/messages'], ['Workflow runs', '/runs'], ['Connections', '/connections']];
+
+export function Recipient({ page }) {
   const tenant = tenantOf(page);
-  const url = (more = '') => withQuery(path`/v1/recipients/${page.key}` + more, tenant);
-  return detail(page, url(), (one) => [
-    heading(one.key, actions(page, one, url)),
-    facts([
-      ['Tenant', one.tenant], ['Name', one.name],
-      ['E-mail', one.email], ['Phone', one.phone],
-      ['Locale', one.locale], ['Time zone', one.timezone], ['Roles', one.roles.join(', ')],
-      ['Unread', number(one.unread)], ['Unseen', number(one.unseen)], ['Created', moment(one.created_at)],
-    ]),
-    h('nav', { class: 'links', 'aria-label': 'About this recipient' },
-      [['Live', '/live'], ['Notifications', '/notifications'], ['Messages', '/messages'], ['Workflow runs', '/runs'], ['Connections', '/connections']]
-        .map(([name, target]) => h('a', { href: withQuery(page.url(target), { recipient: one.key, ...tenant }) }, name))),
-    card('Last notifications', inbox(page, one.key, tenant)),
-    explain(page, one.key, tenant),
-    card('Preferences', preferences(page, url('/preferences'))),
-    card('Devices', devices(page, one.key, tenant, url)),
-    card('Topics', topics(page, one.key)),
-    h('details', {}, h('summary', {}, 'JSON'), json(one)),
-    page.may(OWNERS) && erasure(page, one, url),
-  ]);
+  const url = urlOf(page);
+  const found = useLoad((signal) => get(url(), signal), [url()]);
+  const title = html`<${Heading} title=${page.key} />`;
+  if (found.value === undefined) return html`${found.problem && !found.isLoading && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`} />`;
+  const one = found.value;
+  const endSessions = async () => {
+    await request('DELETE', url('/sessions'));
+    refresh();
+  };
+  return html`<${Heading} title=${one.key}>${page.may(CONTENT) && html`<a class="button" href=${`${ROOT}${url('/export')}`} download=${`${one.key}.json`}>Export</a>`}${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`End sessions of ${one.key}`} word="End sessions" act=${endSessions} />`}<//>
+    <${Facts} of=${facts(one)} />
+    <nav class="links" aria-label="About this recipient">${ABOUT.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { recipient: one.key, ...tenant })}>${name}</a>`)}</nav>
+    <${Explanation} key=${page.query.get('notification')} page=${page} recipient=${one.key} tenant=${tenant} />
+    <${BuiltPage} build=${parts} page=${page} />
+    <details><summary>JSON</summary><${Json} of=${one} /></details>`;
 }
 
-function actions(page, one, url) {
+const facts = (one) => [
+  ['Tenant', one.tenant],
+  ['Name', one.name],
+  ['E-mail', one.email],
+  ['Phone', one.phone],
+  ['Locale', one.locale],
+  ['Time zone', one.timezone],
+  ['Roles', one.roles.join(', ')],
+  ['Unread', number(one.unread)],
+  ['Unseen', number(one.unseen)],
+  ['Created', html`<${Moment} at=${one.created_at} />`],
+];
+
+const urlOf = (page) => (more = '') => withQuery(path`/v1/recipients/${page.key}` + more, tenantOf(page));
+
+function parts(page) {
+  const tenant = tenantOf(page), url = urlOf(page);
   return [
-    page.may(CONTENT) && h('a', { class: 'button', href: `${ROOT}${url('/export')}`, download: `${one.key}.json` }, 'Export'),
-    page.may(BUILDERS) && remove(page, `End sessions of ${one.key}`, 'End sessions', url('/sessions')),
+    card('Last notifications', inbox(page, page.key, tenant)),
+    card('Preferences', preferences(page, url('/preferences'))),
+    card('Devices', devices(page, page.key, tenant, url)),
+    card('Topics', topics(page, page.key)),
+    page.may(OWNERS) && erasure(page, { key: page.key }, url),
   ];
 }
 
@@ -63,34 +84,9 @@ function inbox(page, key, tenant) {
   return part(page, withQuery('/v1/notifications', { ...all, limit: FEW }), ({ notifications, next }) => notifications.length === 0
     ? empty('Nothing has been sent yet.', `bellcast notify ${key} "Hello"`)
     : [h('ul', { class: 'rows-of' }, notifications.map((one) => h('li', {},
-      h('a', { href: inTenant(page, path`/notifications/${one.id}`, one), dir: 'auto' }, one.title), h('span', { class: 'muted' }, inboxState(one)), time(one.created_at)))),
+      h('a', { href: inTenant(page, path`/notifications/${one.id}`, one), dir: 'auto' }, one.title), h('span', { class: 'muted' }, inboxState(one)), time(one.created_at),
+      h('a', { href: withQuery(page.path, { ...tenant, notification: one.id }), 'aria-label': `Why? ${one.title}` }, 'Why?')))),
     next && h('a', { href: withQuery(page.url('/notifications'), all) }, 'All notifications')]);
-}
-
-/** The facts of each notification, in order of its first fact; those about no notification come last. */
-function byNotification(facts) {
-  const groups = new Map();
-  for (const one of facts) groups.set(one.notification, [...groups.get(one.notification) ?? [], one]);
-  return [...groups].sort(([one], [other]) => (one === null) - (other === null));
-}
-
-function explain(page, recipient, tenant) {
-  const output = h('div', { 'aria-live': 'polite' });
-  const read = ({ notification, type }) => get(withQuery('/v1/explain', { recipient, notification: notification.trim(), type: notification ? '' : type.trim(), ...tenant }), page.signal);
-  const show = (result) => [h('p', { class: 'text' }, result.text), result.channels.map((one) => h('p', {}, h('span', { class: 'tag' }, one.channel), ` ${one.text}`)),
-    byNotification(result.facts).map(([id, facts]) => [
-      id ? h('h3', { dir: 'auto' }, h('a', { href: withQuery(page.url(path`/notifications/${id}`), tenant) }, facts[0].title || id), ' ', h('span', { class: 'tag' }, facts[0].type)) : h('h3', {}, 'Connections and refused requests'),
-      h('ol', { class: 'rows-of' }, facts.map((one) => h('li', {}, one.text, time(one.at)))),
-    ]),
-    result.actions.map((one) => h('p', {}, `${one.text} `, h('code', {}, `${one.method} ${one.path}`)))];
-  const notification = page.query.get('notification') ?? '';
-  const question = form([h('div', { class: 'columns' },
-    field('Notification', { name: 'notification', value: notification, autocomplete: 'off', spellcheck: 'false' }, 'The id of a notification. If both are empty: the last notification, and the events since yesterday.'),
-    field('Type', { name: 'type', autocomplete: 'off' }, 'What would happen now to a notification of this type.')),
-  ], 'Explain', async (values) => fill(output, show(await read(values))));
-  // A link from a notification already contains the query.
-  if (page.query.has('notification')) load(output, page.signal, () => read({ notification, type: '' }), show);
-  return card('Why did it arrive, or not?', question, output);
 }
 
 /** The open connections and the endpoints of push messages. */

@@ -187,8 +187,8 @@ function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen
   }}<//>`;
 }
 
-/** The tenant is a column only while all tenants are listed. */
-const columnsOf = (resource, page) => (typeof resource.columns === 'function' ? resource.columns(page) : resource.columns).filter((one) => one && !(one.name === 'Tenant' && shownTenant(page.query)));
+/** The tenant of an object is a column only while all tenants are listed. */
+const columnsOf = (resource, page) => (typeof resource.columns === 'function' ? resource.columns(page) : resource.columns).filter((one) => one && !(one.name === 'Tenant' && one.kind !== 'title' && shownTenant(page.query)));
 
 function note({ count: shown, last, total }) {
   if (last.scanned_until) return `${shown === 0 ? 'No row matches' : 'Few rows match'} these filters so far${searched(last.scanned_until)}.`;

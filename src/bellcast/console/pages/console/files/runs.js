@@ -1,7 +1,7 @@
 /**
  * Runs of workflows, and one as a waterfall of its steps with their inputs and outputs.
  */
-import { confirmed, duration, fill, h, id, moment, state } from './dom.js';
+import { confirmed, duration, fill, h, id, moment, state, time } from './dom.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
 import { empty, facts, heading, json } from './list.js';
 import { BUILDERS, CONTENT, card, detail, inTenant, recipientLink, tenantOf } from './page.js';
@@ -9,10 +9,10 @@ import { get, path, request, withQuery } from './server.js';
 
 const ENDED = new Set(['completed', 'cancelled', 'merged', 'throttled', 'failed']);
 /** An interval without events is collapsed if it is at least this long and takes the larger part of the run. */
-const FOLDED_MS = 1000;
-/** Width of a collapsed interval, and minimum width of a bar, in percent. */
+const FOLDED_MS = 100;
+/** Width of a collapsed interval in percent, and minimum width of a bar in px. */
 const FOLD_WIDTH = 8;
-const MIN_WIDTH = 0.8;
+const MIN_WIDTH = 24;
 
 export const runs = {
   path: '/v1/runs', rows: 'runs', link: (one) => path`/runs/${one.id}`, isNewestFirst: true, single: ['recipient', 'trigger'],
@@ -58,8 +58,11 @@ function waterfall(page, one, tenant) {
   const end = Date.parse(one.ended_at ?? '') || Date.now();
   const scale = scaleOf(one, end);
   const definition = once(() => get(withQuery(path`/v1/workflows/${one.workflow}`, { ...tenant, version: one.version }), page.signal));
-  return h('ol', { class: 'waterfall' }, axis(scale), one.steps.map((step) => stepRow(page, step, { end, scale, definition })));
+  return h('ol', { class: 'waterfall' }, axis(scale), one.steps.map((step, index) => stepRow(page, step, { end, scale, definition, ready: readyAt(one, index) })));
 }
+
+/** When a step could have begun: at the end of the last one before it. */
+const readyAt = (one, index) => Math.max(...[one.created_at, ...one.steps.slice(0, index).map((step) => step.ended_at)].filter(Boolean).map(Date.parse));
 
 function once(read) {
   let result;
@@ -102,8 +105,8 @@ function axis({ spans, total }) {
 
 /** The page's policy permits styles set by a script, but not in attributes. */
 function placed(element, x, width) {
-  element.style.left = `${Math.min(x, 100 - MIN_WIDTH)}%`;
-  element.style.width = `${Math.max(width, MIN_WIDTH)}%`;
+  element.style.left = `min(${x}%, 100% - ${MIN_WIDTH}px)`;
+  element.style.width = `max(${width}%, ${MIN_WIDTH}px)`;
   return element;
 }
 
@@ -126,15 +129,18 @@ function disclosure(text, part, build) {
   return button;
 }
 
-function stepRow(page, step, { end, scale, definition }) {
+function stepRow(page, step, { end, scale, definition, ready }) {
   const from = step.started_at && Date.parse(step.started_at);
   const to = step.ended_at ? Date.parse(step.ended_at) : end;
   const details = h('div', { class: 'details', hidden: true });
   const open = disclosure(step.key, details, () => details.hasChildNodes() || fill(details, stepDetails(page, step, definition)));
   const bar = from && placed(h('span', { class: `bar-of ${step.state}` }), scale.at(from), scale.at(to) - scale.at(from));
+  const waited = from && from - ready >= FOLDED_MS ? from - ready : 0;
+  const queue = waited > 0 && placed(h('span', { class: 'queue' }), scale.at(ready), scale.at(from) - scale.at(ready));
+  const took = step.state === 'waiting' && step.due_at ? time(step.due_at) : from ? duration(to - from) : '–';
   return h('li', {}, h('span', { class: 'step' }, open, h('span', { class: 'tag' }, step.type), state(step.state)),
-    h('span', { class: 'track', 'aria-hidden': 'true' }, bar),
-    h('span', { class: 'took' }, from ? duration(to - from) : '–'), details);
+    h('span', { class: 'track', 'aria-hidden': 'true' }, queue, bar),
+    h('span', { class: 'took' }, took, waited > 0 && h('small', {}, `after ${duration(waited)}`)), details);
 }
 
 function stepDetails(page, step, definition) {

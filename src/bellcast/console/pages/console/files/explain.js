@@ -1,0 +1,152 @@
+/**
+ * Why a recipient got something or not: the verdict, the outcome of each channel, and buttons that change it, with Undo.
+ */
+import { html, useState } from './html.js';
+import { Loaded, useLoad } from './load.js';
+import { Card, Confirm, Field, Form, Icon, Time } from './parts.js';
+import { BUILDERS, CONTENT } from './roles.js';
+import { setQuery } from './router.js';
+import { get, path, request, withQuery } from './server.js';
+
+export const CHANNEL_NAMES = { inbox: 'Inbox', email: 'E-mail', sms: 'SMS', push: 'Push', chat: 'Chat' };
+const VERDICTS = {
+  delivered: ['ok', 'Everything was delivered'], waiting: ['warn', 'Still on its way'], nothing_sent: ['info', 'Nothing was sent'],
+  not_delivered: ['bad', 'Nothing was delivered'], partly_delivered: ['bad', 'Delivered only in part'], unknown_recipient: ['bad', 'There is no such recipient'],
+};
+const ENDED = { failed: 'failed', bounced: 'bounced', suppressed: 'suppressed', cancelled: 'cancelled', expired: 'expired' };
+
+/** The kind and the word of a channel's outcome. */
+export function outcomeOf({ outcome, state, rule, channel }) {
+  if (outcome === 'skip') return ['info', rule === 'muted' ? 'muted' : 'not sent'];
+  if (state === 'simulated') return ['info', 'stored, not sent'];
+  if (ENDED[state]) return [['failed', 'bounced'].includes(state) ? 'bad' : 'info', ENDED[state]];
+  if (outcome === 'hold' && (state ?? 'held') === 'held') return ['warn', 'held'];
+  if (state === 'queued' || state === 'sending') return ['warn', 'waiting'];
+  return ['ok', state ?? (channel === 'inbox' ? 'in the inbox' : 'would be sent')];
+}
+
+/** A text in which parts between backticks are code. */
+const prose = (text) => text.split('`').map((part, index) => (index % 2 ? html`<code>${part}</code>` : part));
+
+/** The outcome as a headline, a sentence for each channel that needs one, and the buttons where it can be changed. */
+export function Verdict({ page, of, recipient, type, tenant, messages = [] }) {
+  const isOnly = of.channels.length === 1;
+  const stopped = of.channels.find((one) => outcomeOf(one)[0] === 'bad' || one.outcome === 'skip');
+  const [kind, general] = VERDICTS[of.verdict];
+  const isStored = of.verdict === 'delivered' && of.channels.some((one) => one.state === 'simulated');
+  const headline = stopped && (isOnly || of.verdict === 'partly_delivered') ? `${recipient} got no ${CHANNEL_NAMES[stopped.channel].replace(/^(E-mail|Inbox|Push|Chat)/, (word) => word.toLowerCase())}${stopped.channel === 'email' || stopped.channel === 'sms' ? '' : ' message'}` : isStored ? 'Stored, because a channel has no provider' : general;
+  return html`<section class=${`verdict ${isStored ? 'info' : kind}`} aria-label="Outcome"><${Icon} name=${isStored ? 'info' : kind} /><div>
+    <h2 dir="auto">${headline}</h2>
+    ${of.channels.length === 0 ? html`<p class="text">${of.text}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(one.text)}</span></li>`)}</ul>`}
+    ${of.actions.length > 0 && html`<div class="fixes">${of.actions.map((one) => html`<${Fix} key=${one.method + one.path} page=${page} action=${one} channels=${of.channels} recipient=${recipient} type=${type} tenant=${tenant} messages=${messages} />`)}</div>`}
+  </div></section>`;
+}
+
+export function Outcome({ of }) {
+  const [kind, word] = outcomeOf(of);
+  return html`<span class=${`state ${kind}`}><${Icon} name=${kind} />${CHANNEL_NAMES[of.channel]} <span class="hidden">${word}</span></span>`;
+}
+
+/** A preference that stops a channel, as a patch that removes it and one that restores it; null if another document decides. */
+function switchOf({ rule, by, channel }, type, { muted = {}, channels = {}, types = {} }) {
+  const all = muted['*'] === undefined ? type : '*';
+  if (rule === 'muted' && muted[all] !== undefined) return [{ muted: { [all]: null } }, { muted: { [all]: muted[all] } }];
+  if (by !== 'recipient') return null;
+  if (rule === 'channel') return [{ channels: { [channel]: true } }, { channels: { [channel]: channels[channel] ?? null } }];
+  return rule === 'type' && type ? [{ types: { [type]: { [channel]: true } } }, { types: { [type]: { [channel]: types[type]?.[channel] ?? null } } }] : null;
+}
+
+/** A suggested request as a button. What can be undone is done at once, with Undo; the rest is confirmed, or is a link to its page. */
+function Fix({ page, action, channels, recipient, type, tenant, messages }) {
+  const [undo, setUndo] = useState(null);
+  const [problem, setProblem] = useState('');
+  const attempt = async (act) => {
+    setProblem('');
+    try {
+      setUndo(await act());
+    } catch (failed) {
+      setProblem(failed.message);
+    }
+  };
+  const button = (word, act) => html`<button type="button" class="primary" onClick=${() => attempt(act)}>${word}</button>`;
+  const link = (word, target, query = tenant) => html`<a class="button" href=${withQuery(page.url(target), query)}>${word}</a>`;
+  const error = problem && html`<span class="error" role="alert">${problem}</span>`;
+  if (undo) return html`<span class="fixed" role="status"><${Icon} name="ok" /> ${undo.done} <button type="button" onClick=${() => attempt(undo.act)}>Undo</button>${error}</span>`;
+  const { method, path: target } = action;
+  if (target.endsWith('/retry') && page.may(CONTENT)) {
+    return html`<${Confirm} label="Retry the message" word="Retry" act=${async () => {
+      await request(method, withQuery(target, tenant));
+      page.reload();
+    }} />`;
+  }
+  const stopped = channels.find((one) => one.outcome === 'skip' && (one.rule === 'muted' || one.by === 'recipient'));
+  if (target.endsWith('/preferences') && stopped && ['muted', 'channel', 'type'].includes(stopped.rule) && page.may(BUILDERS)) {
+    const url = withQuery(target, tenant);
+    return html`${button(stopped.rule === 'muted' ? 'Unmute' : `Switch ${CHANNEL_NAMES[stopped.channel].toLowerCase()} on`, async () => {
+      const patches = switchOf(stopped, type, await get(url));
+      if (!patches) throw new Error('The preferences have changed in the meantime. Refresh the page.');
+      await request('PATCH', url, patches[0]);
+      return { done: 'Changed. It applies to the next notification.', act: async () => {
+        await request('PATCH', url, patches[1]);
+        return null;
+      } };
+    })}${error}`;
+  }
+  const bounced = messages.find((one) => ['bounced', 'suppressed'].includes(one.state));
+  if (target === '/v1/suppressions') {
+    if (!bounced || !page.may(BUILDERS)) return link('Find the suppressed address', '/suppressions');
+    const url = withQuery(path`/v1/suppressions/${bounced.channel}/${bounced.to}`, tenant);
+    return html`${button('Free this address', async () => {
+      await request('DELETE', url);
+      return { done: `${bounced.to} is free again.`, act: async () => {
+        await request('PUT', url, { reason: 'bounce' });
+        return null;
+      } };
+    })}${error}`;
+  }
+  const unaddressed = channels.find((one) => ['no_address', 'invalid_address'].includes(one.rule));
+  const own = { email: ['email', 'E-mail address', 'email'], sms: ['phone', 'Phone number', 'tel'] }[unaddressed?.channel];
+  if (method === 'PATCH' && target.startsWith('/v1/recipients/') && own && page.may(BUILDERS)) {
+    const [name, label, kind] = own;
+    return html`<${Form} isInline button="Set the address" send=${async (values) => {
+      const url = withQuery(path`/v1/recipients/${recipient}`, tenant), old = (await get(url))[name];
+      await request('PATCH', url, { [name]: values[name].trim() });
+      setUndo({ done: 'Set. It applies to the next notification.', act: async () => {
+        await request('PATCH', url, { [name]: old });
+        return null;
+      } });
+    }}><${Field} label=${label} name=${name} type=${kind} required autocomplete="off" /><//>`;
+  }
+  if (target.startsWith('/v1/providers/')) return link(method === 'PUT' ? `Add a provider of ${target.endsWith('/sms') ? 'SMS' : 'e-mail'}` : 'Test the provider', '/providers', {});
+  if (target.startsWith('/v1/types/')) return link('Change the type', target.slice('/v1'.length));
+  if (target.startsWith('/v1/preference-defaults')) return link('Change the defaults', '/preference-defaults');
+  return link(action.text.replace(/\.$/, ''), path`/recipients/${recipient}`);
+}
+
+/** The facts of each notification, in order of its first fact; those about no notification come last. */
+function byNotification(facts) {
+  const groups = new Map();
+  for (const one of facts) groups.set(one.notification, [...groups.get(one.notification) ?? [], one]);
+  return [...groups].sort(([one], [other]) => (one === null) - (other === null));
+}
+
+/** Explains the last notification to a recipient when the page opens, or the one in the URL, or what a type would do now. */
+export function Explanation({ page, recipient, tenant }) {
+  const [asked, setAsked] = useState({ notification: page.query.get('notification') ?? '', type: '' });
+  const type = asked.notification ? '' : asked.type;
+  const result = useLoad((signal) => get(withQuery('/v1/explain', { recipient, notification: asked.notification, type, ...tenant }), signal), [recipient, asked.notification, type]);
+  const ask = async (values) => {
+    const notification = values.notification.trim();
+    setAsked({ notification, type: values.type.trim() });
+    if (page.query.has('notification') || notification) setQuery({ notification }, { isQuiet: true });
+  };
+  return html`<${Card} title="Why did it arrive, or not?"><div aria-live="polite"><${Loaded} of=${result}>${(value) => html`
+    <${Verdict} page=${page} of=${value} recipient=${recipient} type=${type || value.facts.find((one) => one.type)?.type} tenant=${tenant} />
+    ${value.channels.length > 0 && !asked.notification && !type && html`<p class="muted">${value.text.split(value.channels[0].text)[0]}${value.text.split(value.channels.at(-1).text).at(-1)}</p>`}
+    ${byNotification(value.facts).map(([id, facts]) => html`<details key=${id}><summary dir="auto">${id ? facts[0].title || id : 'Connections and refused requests'}</summary>
+      ${id && html`<p><a href=${withQuery(page.url(path`/notifications/${id}`), tenant)}>Open the notification</a></p>`}
+      <ol class="rows-of">${facts.map((one, index) => html`<li key=${index}>${one.text}<${Time} at=${one.at} /></li>`)}</ol></details>`)}`}<//></div>
+    <details><summary>Ask about another notification or a type</summary><${Form} button="Explain" send=${ask}><div class="columns">
+      <${Field} label="Notification" name="notification" defaultValue=${asked.notification} autocomplete="off" spellcheck=${false} hint="The id of a notification. If both are empty: the last one." />
+      <${Field} label="Type" name="type" autocomplete="off" hint="What would happen now to a notification of this type." /></div><//></details><//>`;
+}

@@ -1,0 +1,73 @@
+/**
+ * The life of a notification as a story: its outcome, what each channel did, and how the recipient saw it.
+ */
+import { html, useState } from './html.js';
+import { CHANNEL_NAMES, Outcome, outcomeOf } from './explain.js';
+import { duration, fullTime } from './format.js';
+import { Copy, Icon, Time, Type } from './parts.js';
+import { ROOT, path, withQuery } from './server.js';
+
+/** A silence of this length is shown. */
+const GAP_MS = 1000;
+const ICONS = { inbox: 'notifications', email: 'mail', sms: 'messages', push: 'live', chat: 'announcements' };
+const ATTEMPTS = {
+  accepted: (provider) => ['ok', `${provider} accepted it`], temporary: (provider) => ['warn', `${provider} could not take it now`], permanent: (provider) => ['bad', `${provider} refused it for good`],
+};
+const SENTENCES = {
+  accepted: ['ok', 'Your app sent it'], created: ['ok', 'Put into the inbox'], edited: ['info', 'Corrected'], seen: ['ok', 'Seen'], read: ['ok', 'Read'], archived: ['info', 'Archived'],
+  expired: ['info', 'Expired'], expires: ['info', 'Expires'], acted: ['ok', 'Acted on'], written: ['ok', 'Written'], routed: ['info', 'Chosen'], queued: ['info', 'Queued'], scheduled: ['warn', 'Scheduled'],
+  held: ['warn', 'Held'], skipped: ['info', 'Not sent'], sent: ['ok', 'Accepted; no delivery receipt yet'], delivered: ['ok', 'Delivered'], simulated: ['info', 'Stored, not sent: the channel has no provider, or is simulated'],
+  failed: ['bad', 'Given up'], bounced: ['bad', 'Bounced'], suppressed: ['info', 'Not sent: the address is suppressed'], cancelled: ['info', 'Cancelled'], snoozed: ['info', 'Snoozed'],
+};
+
+/** An entry as a kind, a sentence, and the provider's own words. */
+function tell(entry, messages) {
+  const attempt = entry.what === 'attempt' && messages.find(({ id }) => id === entry.message)?.attempts.find(({ at }) => Date.parse(at) === Date.parse(entry.at));
+  if (attempt) {
+    const [kind, text] = ATTEMPTS[attempt.outcome](attempt.provider);
+    return { kind, text, quote: [attempt.code, attempt.response].filter(Boolean).join(' ') };
+  }
+  const [kind, words] = SENTENCES[entry.what] ?? ['info', entry.what.replaceAll('_', ' ')];
+  const because = { skipped: entry.text, held: entry.text }[entry.what]?.replace(/^[^:]*? (not sent|held)/, (_, word) => word);
+  const text = because ? because[0].toUpperCase() + because.slice(1) : [words, entry.detail].filter(Boolean).join(['written', 'scheduled', 'held'].includes(entry.what) ? ' ' : ': ');
+  return { kind, text: entry.rule === 'required' ? `${text}, because its type requires it` : text };
+}
+
+/** The entries of a channel with their times after the send, and the silences between them. */
+function chapters(entries, start, messages) {
+  let last = start;
+  // That a channel was chosen goes without saying, unless a rule did it or nothing followed.
+  return entries.filter(({ what, rule }) => what !== 'routed' || rule || entries.length === 1).map((entry) => {
+    const at = Date.parse(entry.at), gap = at - last;
+    last = Math.max(at, last);
+    return { ...tell(entry, messages), at: entry.at, isFuture: at > Date.now(), after: at - start, gap: gap >= GAP_MS ? gap : 0 };
+  // The end follows from the last attempt, so it needs no words of its own.
+  }).map((one, index, all) => ({ ...one, text: all[index - 1]?.quote && one.text.startsWith('Given up') ? 'Given up' : one.text }));
+}
+
+/** @param {{one: any, entries: any[], channels: any[], messages: any[], messageUrl: (id: string) => string}} of `entries` is the timeline, with texts if there is an explanation */
+export function Story({ one, entries, channels, messages, messageUrl }) {
+  const start = Date.parse(one.created_at);
+  const names = Object.keys(CHANNEL_NAMES).filter((name) => entries.some(({ channel }) => channel === name));
+  const lanes = [null, ...names].map((name) => ({ name, outcome: channels.findLast(({ channel }) => channel === name), steps: chapters(entries.filter(({ channel }) => (channel ?? null) === name), start, messages), sent: messages.filter(({ channel }) => channel === name) })).filter(({ steps }) => steps.length > 0);
+  const text = () => lanes.map(({ name, steps }) => [name && `${CHANNEL_NAMES[name]}:`, ...steps.map((step) => `  ${fullTime(step.at)}  ${step.text}${step.quote ? `: ${step.quote}` : ''}`)].filter(Boolean).join('\n')).join('\n');
+  return html`<section class="story panel"><header><h2>Timeline</h2><${Copy} what="the timeline as text" text=${`${one.title}\n${one.id}\n${text()}`} /></header>
+    <div class="lanes">${lanes.map(({ name, outcome, steps, sent }) => html`<section key=${name} class=${name ? 'lane' : 'lane first'} aria-label=${name ? CHANNEL_NAMES[name] : 'Start'}>
+      ${name && html`<h3><${Icon} name=${ICONS[name]} /> ${CHANNEL_NAMES[name]}${outcome && html`<span class=${`state ${outcomeOf(outcome)[0]}`}>${outcomeOf(outcome)[1]}</span>`}</h3>`}
+      <ol class="timeline">${steps.map((step, index) => html`<li key=${index} class=${step.kind}>${step.gap > 0 && html`<span class="gap">${duration(step.gap)} later</span>`}<div><span class="tell" dir="auto">${step.text}</span> <time dateTime=${step.at} title=${fullTime(step.at)}>${step.isFuture ? html`<${Time} at=${step.at} />` : `+${duration(step.after)}`}</time></div>${step.quote && html`<blockquote dir="auto">${step.quote}</blockquote>`}</li>`)}</ol>
+      ${sent.map((message) => html`<p key=${message.id} class="to"><a href=${messageUrl(message.id)} dir="auto">${message.to}</a></p>`)}
+    </section>`)}</div></section>`;
+}
+
+/** The notification as its recipient saw it, in each channel. */
+export function Seen({ one, messages, tenant }) {
+  const views = [...(one.in_inbox ? [['Inbox', html`<div class="bell-row"><span class="avatar tone-0"><${Icon} name="notifications" /></span><div><b dir="auto">${one.title}</b>${one.body && html`<p dir="auto">${one.body}</p>`}<small><${Type} of=${one.type} /> <${Time} at=${one.created_at} /></small></div></div>`]] : []),
+    ...messages.map((message) => [CHANNEL_NAMES[message.channel], message.channel === 'email' ? html`<${Mail} message=${message} tenant=${tenant} />` : html`<${Phone} content=${message.content} />`])];
+  const [shown, setShown] = useState(0);
+  if (views.length === 0) return null;
+  return html`<section class="seen panel"><h2>As the recipient sees it</h2>${views.length > 1 && html`<div class="choice" role="group" aria-label="Channel">${views.map(([name], index) => html`<button key=${index} type="button" aria-pressed=${String(index === shown)} onClick=${() => setShown(index)}>${name}</button>`)}</div>`}${views[shown][1]}</section>`;
+}
+
+const Mail = ({ message, tenant }) => html`<div class="mail"><p dir="auto"><b>${message.content.subject || '(no subject)'}</b><br /><small>to ${message.to}</small></p>${message.content.html
+  ? html`<iframe sandbox="" title="E-mail" src=${`${ROOT}${withQuery(path`/v1/messages/${message.id}/html`, tenant)}`}></iframe>` : html`<pre tabIndex="0">${message.content.text ?? ''}</pre>`}</div>`;
+const Phone = ({ content }) => html`<div class="phone">${content.title && html`<b dir="auto">${content.title}</b>`}<p dir="auto">${content.body ?? content.text ?? ''}</p></div>`;

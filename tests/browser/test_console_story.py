@@ -1,0 +1,87 @@
+"""The page of a notification whose e-mail a provider refused: the outcome, the provider's words, and the fix."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from playwright.sync_api import Page, expect
+from tests.browser.console import Console, check_looks, wait_loaded
+from tests.browser.shop import wait_until
+from tests.servers import ServerProcess, free_port
+
+REFUSALS = {"dave": "554 5.7.1 Message refused by policy", "gone": "550 5.1.1 No such mailbox here"}
+
+
+class RefusingMailbox:
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        envelope.rcpt_tos.append(address)
+        return REFUSALS.get(address.partition("@")[0], "250 OK")
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        return "250 OK"
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    mail = Controller(RefusingMailbox(), hostname="127.0.0.1", port=free_port())
+    mail.start()
+    environ = {
+        "BELLCAST_EMAIL": f"smtp://127.0.0.1:{mail.port}?from=bells@example.com",
+        "BELLCAST_HTTP_ALLOW": "127.0.0.1",
+    }
+    with ServerProcess(tmp_path_factory.mktemp("story") / "data", environ) as server:
+        code = re.search(r"/console/setup#code=(\S+)", server.log.read_text())
+        assert code
+        yield Console(server, code[1])
+    mail.stop()
+
+
+def send_mail(owner: Console, recipient: str, state: str) -> str:
+    """Send a notification with an e-mail to a recipient, and return its id when the e-mail has this state."""
+    owner.send("PUT", f"/v1/recipients/{recipient}", {"email": f"{recipient}@example.com"})
+    body = {"to": recipient, "title": "Your booking is confirmed", "body": "Saturday, 2 pm at Harbour Studio."}
+    sent = owner.send("POST", "/v1/notifications", body | {"type": "booking", "channels": ["inbox", "email"]})
+    notification: str = sent["notifications"][0]["id"]
+
+    def states() -> list[str]:
+        found = owner.send("GET", f"/v1/messages?notification={notification}")["messages"]
+        return [one["state"] for one in found]
+
+    wait_until(lambda: states() == [state], states)
+    return notification
+
+
+def test_notification_page_says_which_provider_refused_the_mail_in_its_words(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    notification = send_mail(owner, "dave", "failed")
+    page = open_console(f"/notifications/{notification}?full=yes")
+    outcome = page.get_by_role("region", name="Outcome")
+    expect(outcome.get_by_role("heading")).to_have_text("dave got no e-mail")
+    expect(outcome.get_by_role("button", name="Retry the message")).to_be_visible()
+    lane = page.get_by_role("region", name="E-mail")
+    expect(lane.locator("li.bad").first).to_contain_text("refused it for good")
+    expect(lane.locator("blockquote").first).to_contain_text("5.7.1 Message refused by policy")
+    expect(lane.locator("time").first).to_have_text(re.compile(r"^\+\d"))
+    seen = page.locator(".seen")
+    expect(seen.locator(".bell-row")).to_contain_text("Harbour Studio")
+    seen.get_by_role("button", name="E-mail").click()
+    expect(seen.frame_locator("iframe").get_by_role("heading", name="Your booking is confirmed")).to_be_visible()
+    wait_loaded(page)
+    check_looks(page, "a notification")
+
+
+def test_bounced_address_is_freed_and_suppressed_again(open_console: Callable[..., Page], owner: Console) -> None:
+    notification = send_mail(owner, "gone", "bounced")
+    page = open_console(f"/notifications/{notification}")
+    outcome = page.get_by_role("region", name="Outcome")
+    outcome.get_by_role("button", name="Free this address").click()
+    expect(outcome.get_by_role("status")).to_contain_text("gone@example.com is free again.")
+    assert owner.send("GET", "/v1/suppressions")["suppressions"] == []
+    outcome.get_by_role("button", name="Undo").click()
+    expect(outcome.get_by_role("button", name="Free this address")).to_be_visible()
+    assert [one["address"] for one in owner.send("GET", "/v1/suppressions")["suppressions"]] == ["gone@example.com"]
