@@ -42,6 +42,8 @@ def recipient(row: Row) -> Recipient:
     """Create a recipient from the columns `recipient_columns`."""
     tenant, key, roles, created_at, unread, unseen, *record = row
     fields = dict(zip(RECORD_FIELDS, record, strict=True))
+    for name, decode in DECODED.items():
+        fields[name] = decode(fields[name])
     return Recipient(
         key=key,
         tenant=tenant or None,
@@ -49,7 +51,7 @@ def recipient(row: Row) -> Recipient:
         created_at=times.to_rfc3339(created_at),
         unread=unread,
         unseen=unseen,
-        **fields | {name: decode(fields[name]) for name, decode in DECODED.items()},
+        **fields,
     )
 
 
