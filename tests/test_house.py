@@ -283,8 +283,8 @@ def test_type_names_are_unique() -> None:
 
 
 def is_port_with_adapters(paths: set[str]) -> bool:
-    """True for one module of `ports` and any number of modules of one package that implements the port."""
-    ports = {path for path in paths if path.startswith("ports/")}
+    """True for one module of types, which has the port, and any number of modules of one package that implements it."""
+    ports = {path for path in paths if "types" in (Path(path).stem, Path(path).parent.name)}
     return len(ports) == 1 and len({path.partition("/")[0] for path in paths - ports}) == 1
 
 
@@ -333,7 +333,7 @@ FORMER_MODULES = {
     "client": "answers senders surface notifier",
     "bench": "bell talks throng crowd everyone crossing callers stock trial samples resuming reactor trigger",
     "storage": "additions outright arrivals corrections intake touching lockstep lanes turns questions others people dump",
-    "live": "answering arrivals audit census nodes roll crowds changes following notices pace reactions reasons requests rules"
+    "live": "answering arrivals audit census roll crowds changes following notices pace reactions reasons requests rules"
     " sweep turns homes rosters asking talks entrance handover joining foreign polling",
 }
 

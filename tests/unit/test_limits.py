@@ -49,6 +49,7 @@ BOUNDED = re.compile(r"bellcast\.(kernel\.http|rest|(\w+\.)+http|channels|templa
 
 # Bounds of these modules that do not limit what a peer can hold.
 OTHER_BOUNDS = {
+    "channels.catalog.MAX_COMPARED",
     "channels.http.explanations.MAX_MESSAGES",
     "channels.store.messages.MAX_OF_REFERENCE",
     "channels.types.MAX_OF_REFERENCE",

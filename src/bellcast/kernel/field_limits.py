@@ -45,7 +45,7 @@ class Limit(NamedTuple):
         return self.most if isinstance(self.most, int) else int(getattr(limits, self.most))
 
 
-class Rule(NamedTuple):
+class ValueRule(NamedTuple):
     """Another rule of a field: its check, which accepts absent values, and the constraint in the OpenAPI document."""
 
     check: Callable[[str, Any, Limits], FieldErrors]
@@ -53,13 +53,13 @@ class Rule(NamedTuple):
 
 
 @functools.cache
-def of(type: Any) -> dict[str, Limit | Rule]:
+def of(type: Any) -> dict[str, Limit | ValueRule]:
     """Return the limits of a struct type, by the names of its fields; none of other types."""
     if not hasattr(type, "__struct_fields__"):
         return {}
     hints = get_type_hints(type, include_extras=True)
     found = {
-        name: [one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Limit | Rule)]
+        name: [one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Limit | ValueRule)]
         for name, hint in hints.items()
     }
     return {name: declared[0] for name, declared in found.items() if declared}
@@ -81,16 +81,16 @@ def _out_of_calendar(field: str, value: object, _: Limits) -> FieldErrors:
 
 
 # The fields of the value have limits.
-INNER = Rule(lambda field, value, limits: errors(value, limits, f"{field}."))
-KEY = Rule(validation.key, lambda limits: text(limits.key, KEY_PATTERN) | {"minLength": 1})
-TENANT = Rule(
+INNER = ValueRule(lambda field, value, limits: errors(value, limits, f"{field}."))
+KEY = ValueRule(validation.key, lambda limits: text(limits.key, KEY_PATTERN) | {"minLength": 1})
+TENANT = ValueRule(
     lambda field, value, limits: validation.tenant(field, value, limits) if isinstance(value, str) else (),
     lambda limits: text(limits.key, TENANT_PATTERN),
 )
-LOCALE = Rule(
+LOCALE = ValueRule(
     lambda field, value, _: validation.locale(field, value),
     lambda _: text(validation.MAX_LABEL, f"^({validation.LOCALE.pattern})?$"),
 )
-TIME_ZONE = Rule(lambda field, value, _: validation.timezone(field, value), lambda _: {"format": "time-zone"})
-DATA = Rule(lambda field, value, limits: () if value is UNSET else validation.data(field, value, limits.data))
-STORABLE_TIME = Rule(_out_of_calendar)
+TIME_ZONE = ValueRule(lambda field, value, _: validation.timezone(field, value), lambda _: {"format": "time-zone"})
+DATA = ValueRule(lambda field, value, limits: () if value is UNSET else validation.data(field, value, limits.data))
+STORABLE_TIME = ValueRule(_out_of_calendar)

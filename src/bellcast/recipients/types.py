@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import FieldError
-from bellcast.kernel.field_limits import DATA, INNER, LOCALE, STORABLE_TIME, TENANT, TIME_ZONE, Limit, Rule
+from bellcast.kernel.field_limits import DATA, INNER, LOCALE, STORABLE_TIME, TENANT, TIME_ZONE, ValueRule, Limit
 from bellcast.kernel.limits import Limits
 from bellcast.tenants.types import Tenant
 
@@ -86,7 +86,7 @@ class RecipientFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     chat: Annotated[ChatAddresses | UnsetType | None, INNER] = UNSET
     locale: Annotated[str | UnsetType | None, LOCALE] = UNSET
     timezone: Annotated[str | UnsetType | None, TIME_ZONE] = UNSET
-    roles: Annotated[list[str] | UnsetType, Rule(_roles, _roles_schema)] = UNSET
+    roles: Annotated[list[str] | UnsetType, ValueRule(_roles, _roles_schema)] = UNSET
     data: Annotated[dict[str, Any] | UnsetType, DATA] = UNSET
     member_since: Annotated[Annotated[datetime, Meta(tz=True)] | UnsetType | None, STORABLE_TIME] = UNSET
     tenant: Annotated[str | UnsetType | None, TENANT] = UNSET
