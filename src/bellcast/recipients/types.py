@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import FieldError
-from bellcast.kernel.field_limits import DATA, INNER, LOCALE, STORABLE_TIME, TENANT, TIME_ZONE, ValueRule, Limit
+from bellcast.kernel.field_limits import DATA, INNER, LOCALE, STORABLE_TIME, TENANT, TIME_ZONE, Limit, ValueRule
 from bellcast.kernel.limits import Limits
 from bellcast.tenants.types import Tenant
 
