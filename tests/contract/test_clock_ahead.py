@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from bellcast.storage.store import Store
 from msgspec.structs import replace
 
 from bellcast.channels.catalog import CACHE_SECONDS
@@ -15,6 +14,7 @@ from tests.contract.app import App
 from tests.contract.schedules import DAY, daily, put
 from tests.contract.test_digest_jobs import MAX_BYTES, held
 from tests.contract.test_store_jobs import job
+from tests.store import Store
 from tests.workflows import WorkflowWorld
 
 HOUR = 3_600
