@@ -266,6 +266,7 @@ async def opened(
         observed=ClusterFeed(feed, broker, clock, hub.cluster, Tasks().spawn),
         settings=settings,
         refresh_dialects=pusher_apps.reload,
+        dialect_numbers=lambda: {"unreadable_pusher_apps": sum(one.state == "unreadable" for one in pusher_apps.all())},
         stats=StatsRecorder(store.stats, clock, "node", no_numbers, feed.tenants),
     )
     await store.open()
