@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 from bellcast import build
 from bellcast.console.types.stats import HOUR_MS, MINUTE_MS, STORED_MS, StatsPoint
 from bellcast.kernel import ids, times
-from bellcast.kernel.http import list_total
+from bellcast.kernel.db import lists
 from bellcast.live.admission import MAX_ORIGIN
 from tests.contract.test_store_messages import message
 from tests.faults.raw_sockets import eventually
@@ -204,7 +204,7 @@ async def test_total_of_recipients_is_counted_up_to_a_limit(rest: Rest, monkeypa
     assert await total(prefix="b") == {"value": 3, "exact": True}
     assert await total(prefix="a") == {"value": 1, "exact": True}
     assert await total(after="ann") is None
-    monkeypatch.setattr(list_total, "MAX_COUNTED_ITEMS", 3)
+    monkeypatch.setattr(lists, "MAX_COUNTED_ITEMS", 3)
     assert await total() == {"value": 3, "exact": False}
     assert await total(prefix="b") == {"value": 3, "exact": True}
 
@@ -277,7 +277,7 @@ async def test_totals_are_on_the_first_page(rest: Rest, monkeypatch: pytest.Monk
             assert await total(rest.app, path, tenant="*") == {"value": 2, "exact": False}
     entries = (await rest.app.get("/v1/audit")).json()["entries"]
     assert await total(rest.app, "audit") == {"value": len(entries), "exact": True}
-    monkeypatch.setattr(list_total, "MAX_COUNTED_ITEMS", 0)
+    monkeypatch.setattr(lists, "MAX_COUNTED_ITEMS", 0)
     assert await total(rest.app, "audit", limit=200) == {"value": len(entries), "exact": True}
 
 

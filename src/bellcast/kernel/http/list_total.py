@@ -2,10 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
+from bellcast.kernel.db import lists
 from bellcast.kernel.db.list_scan import ListTotal
-
-# Maximum count: counting reads one index entry per item, which takes some milliseconds.
-MAX_COUNTED_ITEMS = 20_000
 
 
 async def of_first_page(
@@ -16,7 +14,7 @@ async def of_first_page(
         return None
     if not has_next or count is None:
         return ListTotal(shown + has_next, not has_next)
-    return await count(MAX_COUNTED_ITEMS)
+    return await count(lists.MAX_COUNTED_ITEMS)
 
 
 def up_to(limit: int, number: int) -> ListTotal:
