@@ -171,6 +171,7 @@ def test_push_switch_registers_the_browser_and_its_worker_shows_messages_of_gabl
         )
         assert push_to(page, site.url, {"id": "n1", "title": "Nora requested Friday", "url": "/bookings/301"})
         page.reload()
+        expect(switch).to_be_checked()  # the page knows the state of this device
         switch.uncheck()
         wait_until(lambda: endpoints(site.server, "gable", "ben") == [], lambda: "the endpoint is still there")
     finally:
