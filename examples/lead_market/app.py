@@ -146,7 +146,7 @@ async def broadcasting_auth(request: Request) -> Response:
     person, form = signed_in_person(request), await _form(request)
     channel, socket_id = form.get("channel_name", ""), form.get("socket_id", "")
     if channel != ("private-admin" if person.role == "admin" else f"private-provider.{person.key}"):
-        raise HTTPException(403, "This channel belongs to somebody else.")
+        raise HTTPException(403, "This channel belongs to another user.")
     with request.app.state.database.transaction() as connection:
         stored = settings.read(connection)
     try:

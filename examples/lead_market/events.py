@@ -36,7 +36,7 @@ def notify_change(connection: Connection, change: Change, by: str) -> None:
     notification."""
     lead = change.lead
     if change.is_assigned:
-        provider = CAST[lead.provider].name if lead.provider else "nobody"
+        provider = CAST[lead.provider].name if lead.provider else "no provider"
         _notify(connection, _admins(), lead, LEAD_ASSIGNED, f"{lead.customer}: assigned to {provider}", lead.city, by)
         if change.old_provider is not None:
             title = f"Lead withdrawn: {lead.customer}"

@@ -86,7 +86,7 @@ async def test_subscription_is_created_once(app: App) -> None:
     app.clock.advance(1)
     assert await app.store.subscriptions.subscribe("", "admins", "alice", app.now) == (subscription, False)
     assert await app.store.subscriptions.among("", "alice", ["admins", "others"]) == {"admins"}
-    assert await app.store.subscriptions.among("", "nobody", ["admins"]) == frozenset()
+    assert await app.store.subscriptions.among("", "unknown", ["admins"]) == frozenset()
     assert await app.store.subscriptions.among("", "alice", []) == frozenset()
 
 
@@ -113,8 +113,8 @@ async def test_unsubscribe_ends_a_subscription_once(app: App) -> None:
     events = await app.store.subscriptions.unsubscribe("", "admins", "alice", app.now)
     assert events == (SubscriptionEnded("", "alice", "admins"),)
     assert await app.store.subscriptions.unsubscribe("", "admins", "alice", app.now) is None
-    assert await app.store.subscriptions.unsubscribe("", "admins", "nobody", app.now) is None
-    assert await app.store.recipients.get("", "nobody") is None
+    assert await app.store.subscriptions.unsubscribe("", "admins", "unknown", app.now) is None
+    assert await app.store.recipients.get("", "unknown") is None
 
 
 async def test_revocation_reaches_known_and_unknown_recipients(app: App) -> None:
@@ -242,7 +242,7 @@ async def test_export_contains_everything_of_one_recipient(app: App) -> None:
     assert exported[0][1] == await app.store.recipients.get("", "alice")
     assert exported[1][1] == {"channels": {"sms": False}, "updated_at": times.to_rfc3339(app.now)}
     assert [notification.title for kind, notification in exported[3:]] == [f"{number}" for number in range(600)]
-    assert await app.store.exports.recipient("", "nobody") is None
+    assert await app.store.exports.recipient("", "unknown") is None
 
 
 async def test_tenant_stores_name_and_settings(app: App) -> None:

@@ -123,7 +123,7 @@ async def test_export_contains_everything_of_one_tenant(app: App, tmp_path: Path
 
 
 async def test_unknown_tenant_has_no_export(app: App) -> None:
-    assert await app.store.exports.tenant("nobody") is None
+    assert await app.store.exports.tenant("unknown") is None
 
 
 async def test_each_tenant_has_its_own_retention(app: App) -> None:

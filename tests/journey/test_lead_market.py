@@ -99,7 +99,7 @@ def test_provider_that_loses_a_lead_is_told(market: Market, ruth: httpx.Client):
     assert eventually(lambda: "Bob Ray: assigned to Oak Roofing" in market.titles("ruth"))
     ruth.patch(f"/api/admin/leads/{lead}", json={"provider": ""})
     assert eventually(lambda: "Lead withdrawn: Bob Ray" in market.titles("43"))
-    assert eventually(lambda: "Bob Ray: assigned to nobody" in market.titles("ruth"))
+    assert eventually(lambda: "Bob Ray: assigned to no provider" in market.titles("ruth"))
     assert market.titles("ruth").count("Lead from Bob Ray") == 1
 
 

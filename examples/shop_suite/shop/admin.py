@@ -19,7 +19,7 @@ class OwnShop(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stu
     def get_exclude(self, request: HttpRequest, obj: Any = None) -> Any:
         return () if request.user.is_superuser else ("tenant",)
 
-    def formfield_for_foreignkey(self, db_field: ForeignKey, request: HttpRequest, **options: Any) -> Any:  # type: ignore[type-arg]
+    def formfield_for_foreignkey(self, db_field: ForeignKey, request: HttpRequest, **options: Any) -> Any:  # type: ignore[type-arg]  # generic in the stubs only
         field = super().formfield_for_foreignkey(db_field, request, **options)
         if field is not None and db_field.name != "tenant":
             field.queryset = _of_shop(field.queryset, request)
@@ -32,7 +32,7 @@ class OwnShop(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stu
 
 
 @admin.register(models.User)
-class People(UserAdmin):  # type: ignore[type-arg]
+class People(UserAdmin):  # type: ignore[type-arg]  # generic in the stubs only
     """Managers see the people of their shop; only superusers change accounts. The admin of notifications follows this limit."""
 
     fieldsets = (*(UserAdmin.fieldsets or ()), ("Shop", {"fields": ("tenant", "phone")}))

@@ -1,4 +1,4 @@
-"""Inboxes: counters, revision, the range that can be replayed, and what is asked of them."""
+"""Inboxes: counters, revision, the range that can be replayed, queries and their results."""
 
 from typing import Literal
 
