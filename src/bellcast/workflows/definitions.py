@@ -8,8 +8,9 @@ from msgspec import Struct
 
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.preferences.types import CHANNELS, Channel
+from bellcast.templates import conditions
 from bellcast.templates.types import Template
-from bellcast.workflows import conditions, schemas
+from bellcast.workflows import schemas
 from bellcast.workflows.step_fields import (
     INBOX_EVENTS,
     MESSAGE_EVENTS,

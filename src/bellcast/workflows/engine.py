@@ -14,8 +14,9 @@ from bellcast.channels.types import State
 from bellcast.kernel import local_times, times
 from bellcast.kernel.errors import MAX_REASON
 from bellcast.kernel.validation import storable
+from bellcast.templates import conditions
 from bellcast.templates.types import Variables
-from bellcast.workflows import conditions, definitions
+from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.step_fields import (
     INBOX_EVENTS,

@@ -21,11 +21,12 @@ from bellcast.kernel.errors import BellcastError, TooMany
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.limits import Limits
+from bellcast.templates import conditions
 from bellcast.templates.background import BackgroundCompiler
 from bellcast.templates.rendering import Renderer, TemplateError
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import Variables
-from bellcast.workflows import conditions, live_waits, triggers
+from bellcast.workflows import live_waits, triggers
 from bellcast.workflows.event_source import EventSource, values_of
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import TriggerDraft, Triggers

@@ -13,8 +13,9 @@ from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.limits import Limits
+from bellcast.templates import conditions
 from bellcast.templates.rendering import TemplateError, check_template
-from bellcast.workflows import conditions, live_waits
+from bellcast.workflows import live_waits
 
 PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 ADJACENT = re.compile(r"\{[a-z_][a-z0-9_]*\}\{[a-z_][a-z0-9_]*\}")

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 
 from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
+from bellcast.templates import conditions
 from bellcast.templates.rendering import Renderer, TemplateError
 from bellcast.templates.types import Variables
-from bellcast.workflows import conditions
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.types.runs import NewWait, RunState, StoredRun, StoredWait
 

@@ -14,9 +14,10 @@ from bellcast.kernel import local_times, times, validation
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS
+from bellcast.templates import conditions
 from bellcast.templates.rendering import TemplateError, check_template
 from bellcast.templates.types import CONTENT_ROOTS, InboxContent
-from bellcast.workflows import conditions, cron
+from bellcast.workflows import cron
 
 MAX_WAIT_SECONDS = 90 * 86_400
 # Rolling windows are stored as a list of times.

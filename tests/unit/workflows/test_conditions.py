@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellcast.kernel.errors import Invalid
-from bellcast.workflows import conditions
+from bellcast.templates import conditions
 
 VALUES = {
     "data": {"total": 100, "vip": True, "tags": ["a", "b"], "client": {"name": "Ann"}, "empty": "", "one": 1},
