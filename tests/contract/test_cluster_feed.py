@@ -173,22 +173,22 @@ async def test_events_without_a_watcher_are_not_published(linked: tuple[Node, No
     assert published(one) == published(two) == []
 
 
-async def test_watches_are_renewed_and_end_with_their_lease(linked: tuple[Node, Node], clock: FakeClock) -> None:
+async def test_watches_are_announced_again_and_end_with_their_node(linked: tuple[Node, Node], clock: FakeClock) -> None:
     one, two = linked
     await watch(one, two, last=7)
     one.tasks.spawn_loop("feed", one.feed.run)
     two.tasks.spawn_loop("feed", two.feed.run)
     for _ in range(5):
-        await tick(clock, cluster_feed.RENEW_SECONDS)
+        await tick(clock, cluster_feed.ANNOUNCE_SECONDS)
     assert two.local.is_watched
-    renewals = [event for event in published(one) if isinstance(event, FeedWatches)]
-    assert [watch.last for event in renewals for watch in event.watches] == [7, 0, 0, 0, 0, 0]
+    announced = [event for event in published(one) if isinstance(event, FeedWatches)]
+    assert [watch.last for event in announced for watch in event.watches] == [7, 0, 0, 0, 0, 0]
     assert isinstance(two.broker, LinkedBroker)
     two.broker.brokers.clear()  # the network between the nodes is cut
-    for _ in range(3):
-        await tick(clock, cluster_feed.RENEW_SECONDS)
+    await tick(clock, cluster_feed.ANNOUNCE_SECONDS)
     assert two.local.is_watched
-    await tick(clock, cluster_feed.RENEW_SECONDS)
+    two.others = frozenset()
+    await tick(clock, cluster_feed.ANNOUNCE_SECONDS)
     assert not two.local.is_watched
 
 
@@ -253,17 +253,6 @@ async def test_watchers_beyond_the_limit_are_refused_until_one_leaves(linked: tu
         await one.feed.watch(EVERYTHING, 0)
     watches[0].close()
     await one.feed.watch(EVERYTHING, 0)
-
-
-async def test_node_with_too_many_watchers_of_others_says_that_its_events_are_missing(
-    linked: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, two = linked
-    monkeypatch.setattr(cluster_feed, "MAX_PEER_WATCHERS", 1)
-    await watch(one, two)
-    second = await one.feed.watch(EVERYTHING, 0)
-    (warning,) = await read(second, 1)
-    assert (warning.kind, warning.node) == ("warning", "two")
 
 
 async def test_watch_begins_without_a_node_that_does_not_reply(

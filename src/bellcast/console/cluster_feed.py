@@ -1,9 +1,10 @@
-"""The live feed of all nodes. A node announces its watchers to the others, which filter and sample their events and
-send the matching ones in batches. If no node has a watcher, nothing is sent."""
+"""The live feed of all nodes. A node announces its watchers to the others, which send it the events that match, in
+batches. If no node has a watcher, nothing is sent."""
 
 import asyncio
 import contextlib
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
@@ -26,11 +27,8 @@ log = structlog.get_logger(__name__)
 
 # Maximum watchers. Each costs a filter per event on each node; ten are enough for a team during an incident.
 MAX_WATCHERS = 10
-# Maximum watchers of other nodes that this one serves: those of ten nodes.
-MAX_PEER_WATCHERS = 100
-# Lease of a node's watchers: a node that died or lost its broker gets nothing afterwards. Three renewals may be lost.
-LEASE_MS = 10_000
-RENEW_SECONDS = 3.0
+# Nodes announce their watchers again, for nodes that joined and announcements that were lost.
+ANNOUNCE_SECONDS = 3.0
 # A healthy node replies in milliseconds; the events of a stuck one are missing.
 REPLY_TIMEOUT = 1.0
 WATCH_ID_BYTES = 8
@@ -68,7 +66,7 @@ class ClusterWatch:
 
     @property
     def request(self) -> FeedWatch:
-        """Return the request to the other nodes. A renewal requests no recent events."""
+        """Return the request to the other nodes. A repeated one asks for no recent events."""
         return structs.replace(self._request, last=0) if self.has_begun.is_set() else self._request
 
     def receive(self, batch: FeedBatch) -> None:
@@ -79,11 +77,8 @@ class ClusterWatch:
             self.awaited.discard(batch.node)
             if not self.awaited:
                 self.has_begun.set()
-        else:
-            for event in events:
-                self._watcher.add(event)
-        if batch.skipped:
-            self._watcher.add_skipped(batch.skipped)
+            events = []
+        self._watcher.receive(events, batch.skipped)
 
     async def batches(self) -> AsyncIterator[Sequence[FeedEvent | SkippedEvents]]:
         recent, self._recent = sorted(self._recent, key=lambda event: event.at), []
@@ -102,18 +97,6 @@ class ClusterWatch:
         self._cluster_feed.remove(self)
 
 
-class Lease:
-    """The watchers of another node by id, and the time by which it must renew them."""
-
-    def __init__(self) -> None:
-        self.expires_at = 0
-        self.watchers: dict[str, Watcher] = {}
-
-    def close(self) -> None:
-        for watcher in self.watchers.values():
-            watcher.close()
-
-
 class ClusterFeed:
     """ports.live_feed.ObservedServer: watches all nodes, and serves the watchers of the others."""
 
@@ -124,7 +107,7 @@ class ClusterFeed:
         self._cluster = cluster
         self._spawn = spawn
         self._watches: dict[str, ClusterWatch] = {}
-        self._leases: dict[str, Lease] = {}
+        self._peers: dict[str, dict[str, Watcher]] = {}  # the watchers of each other node, by id
         # All watchers of an event get the same object, so it is encoded once.
         self.of_node = IdentityCache(self._of_node, EVENTS_PER_SECOND).get
 
@@ -164,12 +147,11 @@ class ClusterFeed:
             self._spawn(self._announce())
 
     async def run(self) -> None:
-        """Renew the watches of this node, and end those of other nodes without a renewal, until cancelled."""
+        """Announce the watches of this node again, and end those of nodes that are gone, until cancelled."""
         while True:
-            await self._clock.sleep(RENEW_SECONDS)
-            now = self._clock.now()
-            for node in [node for node, lease in self._leases.items() if lease.expires_at <= now]:
-                self._leases.pop(node).close()
+            await self._clock.sleep(ANNOUNCE_SECONDS)
+            for node in self._peers.keys() - self._cluster.others:
+                self._serve(FeedWatches(node, ()))
             if self._watches and self._cluster.others:
                 await self._announce()
 
@@ -190,25 +172,16 @@ class ClusterFeed:
 
     def _serve(self, wanted: FeedWatches) -> None:
         """Serve the current watchers of a node, and stop serving its others."""
-        lease = self._leases.setdefault(wanted.node, Lease())
-        lease.expires_at = self._clock.now() + LEASE_MS
-        current = {watch.id for watch in wanted.watches}
-        for id in [id for id in lease.watchers if id not in current]:
-            lease.watchers.pop(id).close()
+        watchers = self._peers.setdefault(wanted.node, {})
+        for id in watchers.keys() - {watch.id for watch in wanted.watches}:
+            watchers.pop(id).close()
         for watch in wanted.watches:
-            if watch.id not in lease.watchers:
-                self._begin(wanted.node, watch, lease)
-        if not lease.watchers:
-            del self._leases[wanted.node]
-
-    def _begin(self, node: str, watch: FeedWatch, lease: Lease) -> None:
-        if sum(len(one.watchers) for one in self._leases.values()) >= MAX_PEER_WATCHERS:
-            text = f"The feed lacks the events of this node, which already serves {MAX_PEER_WATCHERS} watchers of other nodes."
-            refusal = FeedEvent(kind="warning", at=self._clock.now(), text=text)
-            self._spawn(self._publish(node, watch.id, [refusal], is_first=True))
-            return
-        watcher = lease.watchers[watch.id] = self._feed.watch(watch.wanted)
-        self._spawn(self._send(node, watch.id, watcher, self._feed.recent(watch.wanted, watch.last)))
+            if watch.id not in watchers:
+                watcher = watchers[watch.id] = self._feed.watch(watch.wanted)
+                recent = self._feed.recent(watch.wanted, watch.last)
+                self._spawn(self._send(wanted.node, watch.id, watcher, recent))
+        if not watchers:
+            del self._peers[wanted.node]
 
     async def _send(self, node: str, watch: str, watcher: Watcher, recent: Sequence[FeedEvent]) -> None:
         await self._publish(node, watch, recent, is_first=True)
@@ -220,10 +193,10 @@ class ClusterFeed:
         self, node: str, watch: str, batch: Sequence[FeedEvent | SkippedEvents], *, is_first: bool = False
     ) -> None:
         events = tuple(_encoded(one) for one in batch if isinstance(one, FeedEvent))
-        skipped: dict[str, int] = {}
+        skipped: Counter[str] = Counter()
         for one in batch:
             if isinstance(one, SkippedEvents):
-                skipped |= {kind: skipped.get(kind, 0) + count for kind, count in one.by.items()}
+                skipped.update(one.by)
         await self._broker.publish(FeedBatch(self.node, node, watch, events, skipped, is_first))
 
 

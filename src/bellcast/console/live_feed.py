@@ -1,10 +1,8 @@
 """The live feed of this process: ring buffers of recent events, and the watchers."""
 
 import asyncio
-import math
-import zlib
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from heapq import merge
 from itertools import islice
 from typing import TypeAlias
@@ -17,17 +15,15 @@ from bellcast.console.types.live_feed import (
     FeedFilter,
     SimpleFeedKind,
     SkippedEvents,
-    sampling_key,
 )
 from bellcast.console.types.requests import RequestFilter, ServedRequest
 from bellcast.kernel.clock import Clock
 
-# People cannot read more; further events would only use the browser's memory.
+# People cannot read more; further events would only use the browser's memory, and are counted.
 EVENTS_PER_SECOND = 200
 # Maximum events queued for a slow watcher: five seconds of events. Further events are only counted.
 MAX_PENDING_EVENTS = 1_000
 SECOND_MS = 1_000
-HASHES = 2**32  # results of CRC-32
 # Events are sent in batches: one write per tenth of a second.
 BATCH_SECONDS = 0.1
 # Proxies cut idle connections at 60 s.
@@ -41,111 +37,66 @@ Kept: TypeAlias = FeedEvent | Callable[[], FeedEvent]
 KeptRequest: TypeAlias = ServedRequest | Callable[[], ServedRequest]
 
 
-class Sampler:
-    """Passes at most EVENTS_PER_SECOND events per second, sampled by trace above that rate, and counts the omitted ones
-    by kind."""
+class Watcher:
+    """ports.live_feed.Watch: events of this process that one watcher has not read yet."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._second = clock.now() // SECOND_MS
-        self._seen = self._passed = 0
-        self._divisor = 1  # one of this many traces passes
+    def __init__(self, feed: "LiveFeed", wanted: FeedFilter) -> None:
+        self._feed = feed
+        self.wanted = wanted
+        self.needs_event = not wanted.is_of_kinds_and_tenants  # the filter reads more than kind and tenant
+        self._pending: list[FeedEvent | SkippedEvents] = []
+        self._passed = 0  # events of this second
         self._skipped: Counter[str] = Counter()
+        self._changed = asyncio.Event()
+        self._is_closed = False
 
     @property
-    def has_skipped(self) -> bool:
-        return bool(self._skipped)
+    def is_full(self) -> bool:
+        """True if no event of this second passes any more, and none needs to be matched."""
+        return self._passed >= EVENTS_PER_SECOND and not self.needs_event
 
-    def begin_second(self) -> Counter[str] | None:
-        """If a new second has begun, return the events skipped in the previous one."""
-        second = self._clock.now() // SECOND_MS
-        if second == self._second:
-            return None
-        is_next = second == self._second + 1
-        self._divisor = max(1, math.ceil(self._seen / EVENTS_PER_SECOND)) if is_next else 1
-        self._second, self._seen, self._passed = second, 0, 0
-        skipped, self._skipped = self._skipped, Counter()
-        return skipped
-
-    def passes(self, kind: str, trace: str) -> bool:
-        """True if an event of this second passes."""
-        self._seen += 1
-        # The events of one request pass together. Of two nodes, the one with more events passes a subset of the other's
-        # traces.
-        if self._passed < EVENTS_PER_SECOND and (
-            self._divisor == 1 or zlib.crc32(trace.encode()) * self._divisor < HASHES
-        ):
-            self._passed += 1
+    def has_room(self, kind: str) -> bool:
+        """True if the rate and the backlog permit an event; otherwise count it as skipped."""
+        if self._passed < EVENTS_PER_SECOND and len(self._pending) < MAX_PENDING_EVENTS:
             return True
         self._skipped[kind] += 1
         return False
 
-    def skip(self, skipped: Mapping[str, int]) -> None:
-        """Count events that were omitted elsewhere."""
-        self._skipped.update(skipped)
-
-    def skip_seen(self, skipped: Counter[str]) -> None:
-        """Count events that were omitted for the same rate limit. The next second's sampling takes them into
-        account."""
-        self._seen += skipped.total()
-        self._skipped.update(skipped)
-
-
-def _trace_of(event: FeedEvent) -> str:
-    return sampling_key(event.trace or event.fields.get("id"), event.at, event.topic, event.recipient)
-
-
-class Watcher:
-    """ports.live_feed.Watch: events of this process that one watcher has not read yet."""
-
-    def __init__(self, feed: "LiveFeed", clock: Clock, group: "WatcherGroup") -> None:
-        self._feed = feed
-        self._sampler = Sampler(clock)
-        self._pending: list[FeedEvent | SkippedEvents] = []
-        self._changed = asyncio.Event()
-        self._is_closed = False
-        self.group = group
-
     def add(self, event: FeedEvent) -> None:
-        """Add a matching event, unless the rate limit is reached or the watcher reads too slowly."""
-        self._begin_second()
-        if self._is_full:
-            self._sampler.skip({event.kind: 1})
-        elif self._sampler.passes(event.kind, _trace_of(event)):
-            self._pending.append(event)
+        """Add a matching event for which there is room."""
+        self._passed += 1
+        self._pending.append(event)
         self._changed.set()
 
-    def add_skipped(self, skipped: Mapping[str, int]) -> None:
-        """Count events that another node omitted."""
-        self._sampler.skip(skipped)
+    def receive(self, events: Iterable[FeedEvent], skipped: Mapping[str, int]) -> None:
+        """Add events of another node, which has skipped some."""
+        self._feed.begin_second()
+        self._skipped.update(skipped)
+        for event in events:
+            if self.has_room(event.kind):
+                self.add(event)
         self._changed.set()
 
-    def add_sampled(self, skipped: Counter[str]) -> None:
-        """Count events that the group omitted in the last second."""
-        self._sampler.skip_seen(skipped)
-        self._begin_second()
-        self._changed.set()
-
-    @property
-    def _is_full(self) -> bool:
-        return len(self._pending) >= MAX_PENDING_EVENTS
-
-    def _begin_second(self) -> None:
-        skipped = self._sampler.begin_second()
-        if skipped and self._is_full:
-            self._sampler.skip(skipped)
-        elif skipped:
-            self._pending.append(SkippedEvents(skipped.total(), dict(skipped)))
+    def begin_second(self, skipped: Mapping[tuple[str, str], int]) -> None:
+        """Report what was skipped in the last second, also the events by kind and tenant that match, unless the watcher
+        reads too slowly."""
+        self._passed = 0
+        for (kind, tenant), number in skipped.items():
+            if self.wanted.matches_kind_and_tenant(kind, tenant):
+                self._skipped[kind] += number
+        if self._skipped and len(self._pending) < MAX_PENDING_EVENTS:
+            self._pending.append(SkippedEvents(self._skipped.total(), dict(self._skipped)))
+            self._skipped.clear()
+            self._changed.set()
 
     async def batches(self) -> AsyncIterator[Sequence[FeedEvent | SkippedEvents]]:
         while not self._is_closed:
-            # The next second must report the omitted events of this one, even if no other event occurs.
-            has_skipped = self._sampler.has_skipped or self.group.has_skipped
+            # The next second must report the skipped events of this one, even if no other event occurs.
+            is_limited = self._skipped or self.is_full
             try:
-                await asyncio.wait_for(self._changed.wait(), SECOND_MS / 1000 if has_skipped else QUIET_SECONDS)
+                await asyncio.wait_for(self._changed.wait(), SECOND_MS / 1000 if is_limited else QUIET_SECONDS)
             except TimeoutError:
-                self.group.begin_second()
-                self._begin_second()
+                self._feed.begin_second()
             else:
                 await asyncio.sleep(BATCH_SECONDS)
             self._changed.clear()
@@ -159,49 +110,6 @@ class Watcher:
         self._feed.remove(self)
 
 
-class WatcherGroup:
-    """The watchers with the same filter. An event is matched and sampled once for all of them: at thousands of events
-    per second, each watcher would cost a tenth of the server's CPU time."""
-
-    def __init__(self, clock: Clock, wanted: FeedFilter) -> None:
-        self.wanted = wanted
-        self.watchers: tuple[Watcher, ...] = ()
-        self._sampler = Sampler(clock)
-        # Events that do not pass are never created.
-        self._needs_event = not wanted.is_of_kinds_and_tenants
-
-    @property
-    def has_skipped(self) -> bool:
-        return self._sampler.has_skipped
-
-    def begin_second(self) -> None:
-        """Report what was skipped in an earlier second."""
-        skipped = self._sampler.begin_second()
-        if skipped:
-            for watcher in self.watchers:
-                watcher.add_sampled(skipped)
-
-    def offer(self, event: FeedEvent) -> None:
-        """Pass an event to the watchers if it matches and the rate limit permits."""
-        if self.wanted.matches(event):
-            self.begin_second()
-            if self._sampler.passes(event.kind, _trace_of(event)):
-                self._add(event)
-
-    def offer_later(self, kind: str, tenant: str, trace: str, make: Callable[[], FeedEvent]) -> None:
-        """Like `offer`, but the event is created only if it is needed."""
-        if self._needs_event:
-            self.offer(make())
-        elif self.wanted.matches_kind_and_tenant(kind, tenant):
-            self.begin_second()
-            if self._sampler.passes(kind, trace):
-                self._add(make())
-
-    def _add(self, event: FeedEvent) -> None:
-        for watcher in self.watchers:
-            watcher.add(event)
-
-
 class LiveFeed:
     """ports.live_feed.Feed. Every method must be called on the event loop's thread."""
 
@@ -210,49 +118,66 @@ class LiveFeed:
         self._rings: dict[str, deque[Kept]] = {kind: deque(maxlen=KEPT_EVENTS) for kind in FEED_KINDS}
         self.emitted: Counter[str] = Counter()  # events since the start, by kind
         self.tenants = TenantCounts()
-        self._groups: dict[FeedFilter, WatcherGroup] = {}
+        self._watchers: list[Watcher] = []
+        self._second = 0
+        # In the rest of a second whose events all watchers have had, events are only counted, by kind and tenant: at
+        # thousands of them per second, each watcher would cost a tenth of the server's CPU time.
+        self._is_full = False
+        self._skipped: Counter[tuple[str, str]] = Counter()
         self._requests: deque[KeptRequest] = deque(maxlen=REQUESTS)
         self._refusals: deque[KeptRequest] = deque(maxlen=REFUSALS)
 
     @property
     def is_watched(self) -> bool:
-        return bool(self._groups)
+        return bool(self._watchers)
 
     def emit(self, event: FeedEvent) -> None:
         self._rings[event.kind].append(event)
         self.emitted[event.kind] += 1
         self.tenants.count(event.kind, event.tenant, event.fields)
-        for group in self._groups.values():
-            group.offer(event)
+        if self._watchers:
+            self._offer(event.kind, event.tenant, lambda: event)
 
     def count(self, kind: SimpleFeedKind, tenant: str, number: int) -> None:
         self.emitted[kind] += number
         self.tenants.count_simple(kind, tenant, number)
 
-    def emit_later(self, kind: SimpleFeedKind, tenant: str, trace: str, make: Callable[[], FeedEvent]) -> None:
+    def emit_later(self, kind: SimpleFeedKind, tenant: str, make: Callable[[], FeedEvent]) -> None:
         self._rings[kind].append(make)
-        self.emitted[kind] += 1
-        self.tenants.count_simple(kind, tenant, 1)
-        for group in self._groups.values():
-            group.offer_later(kind, tenant, trace, make)
+        self.count(kind, tenant, 1)
+        if self._watchers:
+            self._offer(kind, tenant, make)
 
-    def emit_each_later(
-        self, kind: SimpleFeedKind, tenant: str, events: Sequence[tuple[str, Callable[[], FeedEvent]]]
-    ) -> None:
-        """Like `emit_later`, for several events with their traces."""
-        self._rings[kind].extend([make for _, make in events])
-        self.count(kind, tenant, len(events))
-        for group in self._groups.values():
-            for trace, make in events:
-                group.offer_later(kind, tenant, trace, make)
+    def _offer(self, kind: str, tenant: str, make: Callable[[], FeedEvent]) -> None:
+        """Add an event to the watchers that it matches. It is created once, and only if one of them needs it."""
+        self.begin_second()
+        if self._is_full:
+            self._skipped[kind, tenant] += 1
+            return
+        event: FeedEvent | None = None
+        for watcher in self._watchers:
+            wanted = watcher.wanted
+            if wanted.matches_kind_and_tenant(kind, tenant):
+                if watcher.needs_event and not wanted.matches(event := event or make()):
+                    continue
+                if watcher.has_room(kind):
+                    watcher.add(event := event or make())
+        self._is_full = event is None and all(watcher.is_full for watcher in self._watchers)
+
+    def begin_second(self) -> None:
+        """If a new second has begun, let the watchers have events again, and report what they missed."""
+        second = self._clock.now() // SECOND_MS
+        if second != self._second:
+            self._second, self._is_full = second, False
+            skipped, self._skipped = self._skipped, Counter()
+            for watcher in self._watchers:
+                watcher.begin_second(skipped)
 
     def watch(self, wanted: FeedFilter) -> Watcher:
         """Start to watch this process."""
-        group = self._groups.get(wanted)
-        if group is None:
-            group = self._groups[wanted] = WatcherGroup(self._clock, wanted)
-        watcher = Watcher(self, self._clock, group)
-        group.watchers += (watcher,)
+        watcher = Watcher(self, wanted)
+        self._watchers.append(watcher)
+        self._is_full = False
         return watcher
 
     def recent(self, wanted: FeedFilter, last: int) -> list[FeedEvent]:
@@ -265,15 +190,12 @@ class LiveFeed:
         return list(islice((event for event in newest if wanted.matches(event)), last))[::-1]
 
     def remove(self, watcher: Watcher) -> None:
-        """Unregister a closed watcher."""
-        group = watcher.group
-        group.watchers = tuple(one for one in group.watchers if one is not watcher)
-        if not group.watchers and self._groups.get(group.wanted) is group:
-            del self._groups[group.wanted]
+        """Unregister a closed watcher. Safe to call twice."""
+        self._watchers = [one for one in self._watchers if one is not watcher]
 
     def close(self) -> None:
         """End all watches, so that their responses do not hold up a shutdown."""
-        for watcher in [watcher for group in self._groups.values() for watcher in group.watchers]:
+        for watcher in self._watchers:
             watcher.close()
 
     # --- requests

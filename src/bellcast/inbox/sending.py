@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.types import NewDecision
-from bellcast.console.types.live_feed import KEPT_EVENTS, FeedEvent, redact, sampling_key
+from bellcast.console.types.live_feed import KEPT_EVENTS, FeedEvent, redact
 from bellcast.context import Context
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types import drafts as notification_drafts
@@ -293,8 +293,7 @@ def _emit(engines: Context, request: SendOrAnnounce) -> None:
     sent = request.content
     content = (sent.title, sent.body, sent.data) if engines.feed.is_watched else None
     make = partial(_send_event, request.created_at, request.tenant, sent.type, recipient, id, count, topic, content)
-    trace = sampling_key(id, request.created_at, topic, recipient)
-    engines.feed.emit_later("send", request.tenant, trace, make)
+    engines.feed.emit_later("send", request.tenant, make)
 
 
 def _send_event(

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import UNSET
 
 from bellcast.calls import Call, CallBackend, Refused
-from bellcast.console.types.live_feed import Feed, FeedEvent, redact, sampling_key
+from bellcast.console.types.live_feed import Feed, FeedEvent, redact
 from bellcast.kernel.brokers.port import Broker, ForwardingBroker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError
@@ -45,8 +45,7 @@ class ObservedBroker(ForwardingBroker):
             delivered,
             data,
         )
-        trace = sampling_key(event.id, at, event.topic, event.recipient)
-        self._feed.emit_later("publish", event.tenant, trace, make)
+        self._feed.emit_later("publish", event.tenant, make)
 
 
 def _publish_event(

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bellcast.auth import origins
 from bellcast.console.live_feed import LiveFeed
-from bellcast.console.types.live_feed import FeedEvent, FeedKind, cut, network_of, sampling_key
+from bellcast.console.types.live_feed import FeedEvent, FeedKind, cut, network_of
 from bellcast.console.types.requests import ServedRequest, problem_fields
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import FieldError
@@ -57,7 +57,7 @@ class RequestFeed:
                 self._feed.emit(_request_event(served))
             else:
                 self._feed.add_request(partial(_served, ended), is_refused=False)
-                self._feed.emit_later("request", ended.tenant or "", ended.id, partial(_later_event, ended))
+                self._feed.emit_later("request", ended.tenant or "", partial(_later_event, ended))
         if by_operator and not is_safe:
             self._feed.emit(_operator_event(_served(ended)))
 
@@ -65,18 +65,14 @@ class RequestFeed:
         """Emit the start of a connection, with the path and the id of its request, if known."""
         principal, at = connection.principal, connection.connected_at
         context = _ConnectionContext(at, principal.tenant, principal.recipient, connection.id)
-        trace = request_id or sampling_key(None, at, None, principal.recipient)
         make = partial(_connect_event, context, connection.dialect, path, request_id, connection.origin)
-        self._feed.emit_later("connect", principal.tenant, trace, make)
+        self._feed.emit_later("connect", principal.tenant, make)
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
         context = self._context_of(connection)
-        at, recipient, dialect = context.at, context.recipient, connection.dialect
-        events = [
-            (sampling_key(None, at, topic, recipient), partial(_subscribe_event, context, dialect, topic))
-            for topic in topics
-        ]
-        self._feed.emit_each_later("subscribe", context.tenant, events)
+        for topic in topics:
+            make = partial(_subscribe_event, context, connection.dialect, topic)
+            self._feed.emit_later("subscribe", context.tenant, make)
 
     def topics_refused(self, connection: Connection, refused: Sequence[TopicRefused]) -> None:
         context = self._context_of(connection)
@@ -86,9 +82,8 @@ class RequestFeed:
 
     def closed(self, connection: Connection, end: CloseReason) -> None:
         context = self._context_of(connection)
-        trace = sampling_key(None, context.at, None, context.recipient)
         make = partial(_disconnect_event, context, connection.dialect, end, connection.connected_at)
-        self._feed.emit_later("disconnect", context.tenant, trace, make)
+        self._feed.emit_later("disconnect", context.tenant, make)
 
     def refused(self, connection: Connection, end: CloseReason, source: Mapping[str, str]) -> None:
         fields = why(end) | _from(source, connection.origin)

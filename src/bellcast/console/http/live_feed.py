@@ -145,9 +145,8 @@ async def watch(request: ApiRequest) -> ASGIApp:
     Server-sent events, or over a WebSocket messages with the kind as `event`, of these kinds: `request`, `send`,
     `publish`, `connect`, `disconnect`, `subscribe`, `refused`, `call`, `run`, `attempt`, `webhook`, `settings`,
     `operator` and `warning`. A publish is one event with `delivered`, the number of connections. Secrets are redacted,
-    and IP addresses shortened to their network. A node accepts at most 10 watchers and sends each at most 200 events
-    per second. Above that rate, events are sampled by trace, and `skipped` counts the omitted ones. With `last`, the
-    stream begins with recent events."""
+    and IP addresses shortened to their network. A node accepts at most 10 watchers and sends each the first 200
+    events of a second; `skipped` counts the others. With `last`, the stream begins with recent events."""
     _check_page(request)
     query = request_body.query(request, FeedQuery)
     wanted = structs.replace(_filter(query), tenants=_bound(request), searches_content=_shows_content(request))

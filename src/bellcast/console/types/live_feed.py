@@ -70,12 +70,6 @@ class FeedEvent(Struct, frozen=True, kw_only=True):
     node: str | None = None
 
 
-def sampling_key(id: str | None, at: int, topic: str | None, recipient: str | None) -> str:
-    """Return the key by which an event is sampled: the id of its request or its own id, else its time and origin. It is
-    equal on all nodes, and before and after the event is created."""
-    return id or f"{at}{topic}{recipient}"
-
-
 class FeedFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Conditions on events; None selects everything. `text` is searched in the content only with `searches_content`,
     since a match would reveal content to callers that may not see it."""
@@ -211,10 +205,9 @@ class Feed(Protocol):
         """Count events that are not emitted: without a watcher, only the last KEPT_EVENTS of a batch can be read later."""
         ...
 
-    def emit_later(self, kind: SimpleFeedKind, tenant: str, trace: str, make: Callable[[], FeedEvent]) -> None:
+    def emit_later(self, kind: SimpleFeedKind, tenant: str, make: Callable[[], FeedEvent]) -> None:
         """Emit the event that `make` returns. `make` is called only if the event is read, which takes a tenth of the
-        time. It must hold only small values, because the ring keeps it. Events with the same `trace` are sampled
-        together."""
+        time. It must hold only small values, because the ring keeps it."""
         ...
 
 
@@ -259,7 +252,7 @@ class NoFeed:
     def count(self, kind: SimpleFeedKind, tenant: str, number: int) -> None:
         """Do nothing."""
 
-    def emit_later(self, kind: SimpleFeedKind, tenant: str, trace: str, make: Callable[[], FeedEvent]) -> None:
+    def emit_later(self, kind: SimpleFeedKind, tenant: str, make: Callable[[], FeedEvent]) -> None:
         """Do nothing."""
 
 

@@ -314,7 +314,7 @@ class FeedWatch(Struct, frozen=True, array_like=True):
 
 
 class FeedWatches(Struct, frozen=True, tag_field="kind", tag="feed-watches"):
-    """All watchers of a node. Until the lease ends, the other nodes send it the events that these watchers select."""
+    """All watchers of a node, to which the other nodes send the events that these watchers select."""
 
     node: str
     watches: tuple[FeedWatch, ...]
