@@ -13,7 +13,7 @@ from bellcast.kernel.outbound.port import Response
 from bellcast.live.types.nodes import LiveNode
 from bellcast.server import doctor, local_checks, url_checks
 from bellcast.settings.groups import Settings
-from tests.contract.test_cluster_state import REPORT
+from tests.contract.live.test_cluster_state import REPORT
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import PROJECT, Rest, no_differences, no_objects, refused
 

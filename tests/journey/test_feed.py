@@ -22,7 +22,7 @@ from bellcast.console.types.requests import IS_WEBSOCKET, STATE
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.http.asgi import AsgiMessage
 from bellcast.server.request_feed import MAX_LISTED_KEY, MAX_REFUSED_TOPICS
-from tests.contract.test_broker import wait_until
+from tests.contract.kernel.test_broker import wait_until
 from tests.journey import rest as rests
 from tests.journey.operators import set_up, signed_in
 from tests.journey.shell import bellcast, end, lines, running

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bellcast.outbox import consumer
 from bellcast.server.metrics import COUNTERS, RequestMetrics
 from tests.journey.rest import Rest
-from tests.unit.api import test_metrics
+from tests.unit.server import test_metrics
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana.json").read_text())

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.contract.app import App
-from tests.contract.test_store_replays import set_dead
+from tests.contract.replays.test_store_replays import set_dead
 from tests.journey.rest import Caller, Rest, refused
 from tests.journey.test_operator_lists import bound_to, pages
 

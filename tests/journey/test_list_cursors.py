@@ -6,7 +6,7 @@ import pytest
 
 from bellcast.server.api_app import HANDLERS
 from tests.contract.app import App
-from tests.contract.test_store_replays import id_of, set_dead
+from tests.contract.replays.test_store_replays import id_of, set_dead
 from tests.journey.rest import Rest, fields, refused
 
 # Any text can be a key.

@@ -12,7 +12,7 @@ import pytest
 from bellcast.rest import list_export
 from bellcast.server.api_app import HANDLERS
 from tests.contract.app import App
-from tests.contract.test_store_replays import set_dead
+from tests.contract.replays.test_store_replays import set_dead
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import Rest, refused
 

@@ -15,7 +15,7 @@ from bellcast.console.types.stats import HOUR_MS, MINUTE_MS, STORED_MS, StatsPoi
 from bellcast.kernel import ids, times
 from bellcast.kernel.db import lists
 from bellcast.live.admission import MAX_ORIGIN
-from tests.contract.test_store_messages import message
+from tests.contract.channels.test_store_messages import message
 from tests.faults.raw_sockets import eventually
 from tests.journey.rest import Caller, Rest, fields, refused
 from tests.servers import ServerProcess

@@ -9,7 +9,7 @@ from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.replays.replays import MAX_RUNNING_REPLAYS, ReplayRunner
 from tests.contract.app import App
-from tests.contract.test_store_replays import add_failed, add_run, id_of, set_dead
+from tests.contract.replays.test_store_replays import add_failed, add_run, id_of, set_dead
 from tests.journey.operators import keyed, set_up, signed_in
 from tests.journey.rest import Caller, Rest, refused
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.contract.app import App
-from tests.contract.test_store_messages import message
-from tests.contract.test_store_replays import set_dead
+from tests.contract.channels.test_store_messages import message
+from tests.contract.replays.test_store_replays import set_dead
 from tests.journey import operators
 from tests.journey.rest import Rest, refused
 

@@ -29,7 +29,7 @@ from bellcast.live.sync import resume
 from bellcast.live.types.events import NotificationAdded
 from tests import fake_stores
 from tests.clock import FakeClock
-from tests.contract.test_broker import wait_until
+from tests.contract.kernel.test_broker import wait_until
 from tests.law.test_topic_law import ENGINES, TOPICS, LawNode, Offset, law_nodes, tenants, until_reachable
 from tests.law.test_topic_law import _offset as offset
 from tests.unit.live.fakes import FakeConnection, FakeTransport, connect, notification

@@ -35,8 +35,8 @@ from bellcast.live.sync import topic_replay
 from bellcast.live.types.events import NotificationAdded
 from bellcast.server.clock import SystemClock
 from tests.clock import FakeClock
-from tests.contract.test_broker import wait_until
-from tests.contract.test_topic_history import shared_history
+from tests.contract.kernel.test_broker import wait_until
+from tests.contract.kernel.test_topic_history import shared_history
 from tests.unit.live.fakes import FakeConnection, connect, notification
 
 ENGINES = ["memory", "redis", "postgres"]

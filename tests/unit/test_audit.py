@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+
 from tests.servers import free_port
 
 ROOT = Path(__file__).parents[2]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests import engines
-from tests.servers import ServerProcess
 
 import bellcast
 from bellcast.kernel.db.migrations import load
+from tests import engines
+from tests.servers import ServerProcess
 
 PACKAGE = Path(bellcast.__file__).parent
 MOST_FILES = 4

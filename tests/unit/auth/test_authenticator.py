@@ -4,8 +4,6 @@ from unittest.mock import AsyncMock
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
-from tests.unit.auth.fakes import NOW, PROJECT, RIVAL, FakeHttp, Keyring, clock, headers, responding_with, token
-from tests.unit.auth.test_jwks import jwk, signed_token
 
 from bellcast.auth import authenticator, keys
 from bellcast.auth.access_config import AccessConfig
@@ -14,6 +12,8 @@ from bellcast.auth.origins import HeaderPairs, WrongOrigin
 from bellcast.kernel.errors import DiskFull, Forbidden, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Caller, Principal
 from bellcast.kernel.limits import Limits
+from tests.unit.auth.fakes import NOW, PROJECT, RIVAL, FakeHttp, Keyring, clock, headers, responding_with, token
+from tests.unit.auth.test_jwks import jwk, signed_token
 
 EC = ec.generate_private_key(ec.SECP256R1())
 ALICE = token({})

@@ -1,10 +1,10 @@
 import pytest
-from tests.unit.auth.fakes import NOW, PROJECT, token
 
 from bellcast.auth import tokens
 from bellcast.kernel.errors import Unauthenticated
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
+from tests.unit.auth.fakes import NOW, PROJECT, token
 
 SECONDS = NOW // 1000
 LIMITS = Limits()

@@ -2,7 +2,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.unit.auth.fakes import NOW, FakeHttp, clock, responding_with
 
 from bellcast.auth import cookie_sessions
 from bellcast.auth.cookie_sessions import CookieSessions
@@ -10,6 +9,7 @@ from bellcast.kernel.errors import Unauthenticated, Unavailable
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.port import Response
+from tests.unit.auth.fakes import NOW, FakeHttp, clock, responding_with
 
 URL = "https://app.example/session"
 COOKIES = b"sessionid=abc; theme=d\xe4rk"

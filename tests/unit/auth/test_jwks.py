@@ -7,7 +7,6 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from tests.unit.auth.fakes import NOW, FakeHttp, clock, encoded, responding_with
 
 from bellcast.auth import tokens
 from bellcast.auth.access_config import AccessConfig
@@ -16,6 +15,7 @@ from bellcast.kernel.errors import Unauthenticated, Unavailable
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.port import Response
+from tests.unit.auth.fakes import NOW, FakeHttp, clock, encoded, responding_with
 
 URL = "https://id.example/keys"
 RSA = rsa.generate_private_key(65537, 2048)

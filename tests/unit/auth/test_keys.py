@@ -1,9 +1,9 @@
 import pytest
-from tests.unit.auth.fakes import NOW
 
 from bellcast.auth import keys
 from bellcast.kernel import times
 from bellcast.kernel.errors import Invalid
+from tests.unit.auth.fakes import NOW
 
 
 def test_new_key_is_returned_once_and_stored_as_a_digest() -> None:

@@ -1,8 +1,8 @@
 import pytest
-from tests.unit.auth.fakes import names
 
 from bellcast.auth import origins
 from bellcast.auth.origins import ResponseKind
+from tests.unit.auth.fakes import names
 
 SHOP = "https://shop.example"
 SERVER = {"scheme": "https", "host": "bell.example"}

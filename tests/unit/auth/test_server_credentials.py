@@ -1,12 +1,12 @@
 import msgspec
 import pytest
-from tests.unit.auth.fakes import NOW, PROJECT, RIVAL, Keyring
 
 from bellcast.auth import keys, server_credentials
 from bellcast.kernel import times
 from bellcast.kernel.errors import Forbidden, Unauthenticated
 from bellcast.kernel.identities import Caller
 from bellcast.server.clock import TestClock
+from tests.unit.auth.fakes import NOW, PROJECT, RIVAL, Keyring
 
 
 async def test_project_secret_has_every_scope() -> None:

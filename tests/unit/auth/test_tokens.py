@@ -10,12 +10,12 @@ import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.auth.fakes import NOW, PROJECT, RIVAL, encoded, token
 
 from bellcast.auth import tokens
 from bellcast.kernel.errors import Unauthenticated
 from bellcast.kernel.identities import Principal, Project
 from bellcast.kernel.limits import Limits
+from tests.unit.auth.fakes import NOW, PROJECT, RIVAL, encoded, token
 
 LIMITS = Limits()
 HOUR = 3_600_000

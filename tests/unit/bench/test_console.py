@@ -11,6 +11,7 @@ import pytest
 from benchmarks import console
 from benchmarks.epoll_loop import Deadline
 from benchmarks.handshakes import HandshakeRefused
+
 from tests.faults.raw_sockets import eventually
 
 

@@ -7,6 +7,7 @@ import pytest
 from benchmarks.epoll_loop import Deadline, OutOfTimeError
 from benchmarks.handshakes import HandshakeRefused
 from benchmarks.http_load import HttpCaller, drive, send_request
+
 from tests.unit.bench.fixed_server import epoll_loop, serving
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
-from tests import fake_stores
-from tests.clock import FakeClock
 
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
+from tests import fake_stores
+from tests.clock import FakeClock
 
 
 async def test_read_that_a_change_overtakes_is_not_kept() -> None:

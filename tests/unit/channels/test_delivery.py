@@ -2,13 +2,13 @@
 
 import pytest
 from structlog.testing import capture_logs
-from tests.clock import FakeClock
 
 from bellcast.channels.delivery import NamedProvider
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.jobs.destinations import Destination, Destinations
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
+from tests.clock import FakeClock
 
 SECRET = "token-of-the-vendor"
 

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.clock import FakeClock
-
 from bellcast.inbox.types.inboxes import Change, Changes
 from bellcast.inbox.types.notifications import Notification
 from bellcast.inbox.types.positions import InboxState
@@ -20,6 +18,7 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
 from bellcast.live.types.events import NotificationAdded
+from tests.clock import FakeClock
 
 ALICE = Principal(recipient="alice")
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from tests.clock import FakeClock
 
 from bellcast.auth.access_config import AccessConfig
 from bellcast.kernel.brokers.memory import MemoryBroker
@@ -15,6 +14,7 @@ from bellcast.live.config import LiveConfig
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
+from tests.clock import FakeClock
 
 
 class Engines:

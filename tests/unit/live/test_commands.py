@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tests.clock import FakeClock
-from tests.store import Store
 
 from bellcast.auth.permissions import Grant
 from bellcast.context import Context
@@ -21,6 +19,8 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
 from bellcast.live.native.commands import Commands
+from tests.clock import FakeClock
+from tests.store import Store
 
 
 class Renewed:

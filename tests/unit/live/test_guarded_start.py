@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from tests.unit.live.fakes import FakeConnection, connect, new_hub
 
 from bellcast.kernel.errors import BellcastError, Forbidden, TooMany, Unauthenticated, Unavailable
 from bellcast.live.admission import close_refused, guarded_start
 from bellcast.live.connection.close_reasons import RejectedByApp
 from bellcast.live.connection.connection import Phase
+from tests.unit.live.fakes import FakeConnection, connect, new_hub
 
 
 async def failing(error: BaseException) -> None:

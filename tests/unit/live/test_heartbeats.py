@@ -5,8 +5,6 @@ from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
-from tests.clock import FakeClock
-from tests.unit.live.fakes import FakeConnection, connect, new_hub
 
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
@@ -19,6 +17,8 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.pusher import protocol as pusher
 from bellcast.live.pusher.wiring import PONG_TIMEOUT
+from tests.clock import FakeClock
+from tests.unit.live.fakes import FakeConnection, connect, new_hub
 
 INTERVAL = 25.0  # seconds, so a tick is one second
 ACTIVITY_TIMEOUT = 120.0

@@ -4,8 +4,6 @@ import asyncio
 from typing import Any, cast
 
 import pytest
-from tests import fake_stores
-from tests.unit.live.fakes import ALICE, FakeConnection, added, connect, new_hub, state
 
 from bellcast.auth.permissions import Grant
 from bellcast.kernel.errors import Unavailable
@@ -29,6 +27,8 @@ from bellcast.live.types.events import (
     SubscriptionEnded,
     Typing,
 )
+from tests import fake_stores
+from tests.unit.live.fakes import ALICE, FakeConnection, added, connect, new_hub, state
 
 BOB = Principal(recipient="bob")
 ROOM = topic_stream("", "room")

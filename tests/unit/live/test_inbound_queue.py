@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from tests.unit.live.fakes import ALICE, FakeConnection, FakeTransport, connect, new_hub
 
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.connection.pending_messages import MAX_PENDING, PendingMessages
@@ -14,6 +13,7 @@ from bellcast.live.native import protocol
 from bellcast.live.socketio.layer import MAX_NAMESPACES, SocketIOLayer, SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.types import SocketIOConfig
+from tests.unit.live.fakes import ALICE, FakeConnection, FakeTransport, connect, new_hub
 
 
 class SlowHandler:

@@ -6,9 +6,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from tests import fake_stores
-from tests.clock import FakeClock
-from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, new_hub
 
 from bellcast.inbox.types.inboxes import Changes, InboxStatus
 from bellcast.inbox.types.sends import Materialized
@@ -20,6 +17,9 @@ from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.sync.inbox_sync import InboxSync
 from bellcast.live.types.events import AnnouncementChanged, InboxEvent, NodeLeft, PeerUpdate
+from tests import fake_stores
+from tests.clock import FakeClock
+from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, new_hub
 
 
 class RecordingBroker(MemoryBroker):

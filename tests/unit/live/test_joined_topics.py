@@ -6,9 +6,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from tests import fake_stores
-from tests.clock import FakeClock
-from tests.unit.live.fakes import ALICE, FakeTransport, added, new_hub
 
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.identities import Project
@@ -20,6 +17,9 @@ from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.dialect import dialect_for
 from bellcast.live.socketio.recovery_ids import Pid
 from bellcast.topics.store.joined_topics import JOINED_TOPICS_REFRESH_MS, JoinedBy, SavedTopics
+from tests import fake_stores
+from tests.clock import FakeClock
+from tests.unit.live.fakes import ALICE, FakeTransport, added, new_hub
 
 PROJECT = Project("1", "key", "the secret of the project, forty characters")
 

@@ -6,8 +6,6 @@ import itertools
 import random
 
 import pytest
-from tests.clock import FakeClock
-from tests.unit.live.fakes import FakeConnection, connect
 
 from bellcast.auth.permissions import Grant
 from bellcast.kernel.brokers.memory import MemoryBroker
@@ -17,6 +15,8 @@ from bellcast.kernel.identities import Principal
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
+from tests.clock import FakeClock
+from tests.unit.live.fakes import FakeConnection, connect
 
 RECIPIENTS = ("alice", "bob", "carol", "dave")
 STEPS = 200

@@ -6,8 +6,6 @@ from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
-from tests import fake_stores
-from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, new_hub, state
 
 from bellcast.inbox.types.inboxes import Changes, Inbox
 from bellcast.inbox.types.positions import Position, parse_position
@@ -17,6 +15,8 @@ from bellcast.live.connection.close_reasons import TOO_SLOW, UNAVAILABLE
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.sync import resume
 from bellcast.live.sync.resume import INLINE_CHANGES
+from tests import fake_stores
+from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, new_hub, state
 
 
 class FakeStore:

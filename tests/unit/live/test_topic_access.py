@@ -5,7 +5,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from tests import fake_stores
 
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.permissions import Grant
@@ -13,6 +12,7 @@ from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live import topic_access
 from bellcast.live.config import LiveConfig
+from tests import fake_stores
 
 ALICE = Principal(recipient="alice", topics=("room-1", "team-*"), roles=("admin",))
 

@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Any, cast
 
 import pytest
-from tests.clock import FakeClock
-from tests.unit.live.fakes import FakeConnection, connect
 
 from bellcast.kernel.brokers.history import NoHistory
 from bellcast.kernel.brokers.memory import MemoryBroker
@@ -21,6 +19,8 @@ from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.pusher.call_context import PusherCallContext
 from bellcast.live.pusher.protocol import dialect as pusher
 from bellcast.live.socketio.events import SocketIOCallContext
+from tests.clock import FakeClock
+from tests.unit.live.fakes import FakeConnection, connect
 
 ROOM = topic_stream("", "room")
 

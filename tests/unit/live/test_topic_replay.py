@@ -8,9 +8,6 @@ from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
-from tests import fake_stores
-from tests.clock import FakeClock
-from tests.unit.live.fakes import FakeConnection, FakeTransport, change, changes, connect, notification, state
 
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import Changes, Inbox
@@ -42,6 +39,9 @@ from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.dialect import dialect_for
 from bellcast.live.socketio.types import SocketIOConfig
 from bellcast.live.sync import resume
+from tests import fake_stores
+from tests.clock import FakeClock
+from tests.unit.live.fakes import FakeConnection, FakeTransport, change, changes, connect, notification, state
 
 RULES = parse_rules(["*=2m/1000"])
 LIMITS = Limits()

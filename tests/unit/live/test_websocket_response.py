@@ -4,13 +4,13 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.unit.live.framing.client import PING, TEXT, frame
 
 from bellcast.console.types.requests import STATE
 from bellcast.live.framing import websocket
 from bellcast.live.http import websocket_response
 from bellcast.live.http.takeover import EXTENSION
 from bellcast.live.http.websocket_response import TakenWebSocket
+from tests.unit.live.framing.client import PING, TEXT, frame
 
 ACCEPT = {"type": "websocket.accept"}
 

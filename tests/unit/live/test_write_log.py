@@ -3,8 +3,6 @@
 from typing import Any, cast
 
 import pytest
-from tests.clock import FakeClock
-from tests.unit.live.fakes import added, change, changes, connect, new_hub, notification, state
 
 from bellcast.channels.timeline import timeline
 from bellcast.inbox.types.positions import Position
@@ -25,6 +23,8 @@ from bellcast.live.types.events import (
     SurveyReply,
     SurveyRequest,
 )
+from tests.clock import FakeClock
+from tests.unit.live.fakes import added, change, changes, connect, new_hub, notification, state
 
 NOW = FakeClock().now()
 

@@ -1,9 +1,9 @@
 """Hosts of providers' URLs."""
 
 import pytest
-from tests.unit.auth.fakes import FakeHttp
 
 from bellcast.providers import url, vendor_api
+from tests.unit.auth.fakes import FakeHttp
 
 
 @pytest.mark.parametrize(

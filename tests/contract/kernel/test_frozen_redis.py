@@ -1,0 +1,105 @@
+"""A Redis that hangs, with its sockets open: the lost connection is detected, and restored once Redis responds again."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from redis.asyncio import ConnectionPool
+
+from bellcast.kernel.brokers.redis import RedisTransport
+from bellcast.kernel.brokers.remote import RemoteBroker
+from bellcast.kernel.brokers.shards import PLAIN, Shard
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import Event, LiveEvent, topic_stream
+from bellcast.live.types.events import AnyEvent
+from bellcast.server.clock import SystemClock
+from tests import engines
+from tests.contract.kernel.test_broker import wait_until
+
+LIMIT_SECONDS = 60
+SHORT = 0.5  # seconds
+# More than the buffers of a local socket: a write of this size waits until Redis reads.
+LARGE = 16_000_000
+STREAMS = [topic_stream("", f"{number:080}") for number in range(60_000)]
+
+
+@pytest.fixture
+def own_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[engines.RedisServer]:
+    for module in ("redis", "shards"):
+        monkeypatch.setattr(f"bellcast.kernel.brokers.{module}.COMMAND_TIMEOUT", SHORT)
+    server = engines.RedisServer()
+    server.start()
+    yield server
+    server.end()
+
+
+@contextlib.contextmanager
+def frozen(server: engines.RedisServer) -> Iterator[None]:
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+async def test_redis_that_hangs_during_many_subscriptions_is_noticed(own_redis: engines.RedisServer) -> None:
+    received: list[Event] = []
+    transport = RedisTransport(own_redis.url, "test")
+    broker = RemoteBroker(transport, SystemClock(), AnyEvent)
+    broker.listen(received.append)
+    await broker.open()
+    with frozen(own_redis):
+        for stream in STREAMS:
+            broker.follow(stream)
+        subscribing = listening_transport(transport)
+        with pytest.raises(Unavailable):
+            await asyncio.wait_for(broker.wait_followed(STREAMS[-1:]), LIMIT_SECONDS)
+    await wait_until(lambda: not unsent(subscribing))  # it is closed then
+    other = RemoteBroker(RedisTransport(own_redis.url, "test"), SystemClock(), AnyEvent)
+    await other.open()
+    event = LiveEvent("", "n", 1, topic=f"{59_999:080}")
+
+    async def publish_until_received() -> None:
+        while not received:
+            await other.publish(event)
+            await asyncio.sleep(0.05)
+
+    await asyncio.wait_for(publish_until_received(), LIMIT_SECONDS)
+    assert received[0] == event
+    await broker.close()
+    await other.close()
+
+
+async def test_connections_to_a_redis_that_hangs_are_closed_with_unsent_commands(
+    own_redis: engines.RedisServer,
+) -> None:
+    shard = Shard(ConnectionPool.from_url(own_redis.url, socket_connect_timeout=SHORT, socket_timeout=SHORT), PLAIN)
+    await shard.connect(lambda message: None)
+    await shard.run_script("return 1", [b"key"], [])  # its connection is in the pool
+    with frozen(own_redis):
+        appending = asyncio.ensure_future(shard.run_script("return 1", [b"key"], [b"x" * LARGE]))
+        await wait_until(lambda: any(map(unsent, transports(shard))))
+        closing = transports(shard)
+        await shard.close()
+        with pytest.raises(Unavailable):
+            await asyncio.wait_for(appending, LIMIT_SECONDS)
+    await wait_until(lambda: not any(map(unsent, closing)))  # they are closed then
+
+
+def listening_transport(transport: RedisTransport) -> asyncio.Transport:
+    (shard,) = transport._shards
+    writer: asyncio.StreamWriter = shard._listening._writer
+    return writer.transport
+
+
+def transports(shard: Shard) -> list[asyncio.Transport]:
+    pool: Any = shard._pool
+    return [one._writer.transport for one in pool._in_use_connections if one.is_connected]
+
+
+def unsent(transport: asyncio.Transport) -> int:
+    return transport.get_write_buffer_size()

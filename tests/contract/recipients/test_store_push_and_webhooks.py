@@ -1,0 +1,209 @@
+"""The PushEndpoints and WebhookEvents ports, chat addresses, and receipts of messages, on every engine."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from bellcast.channels.types import MessageUpdate, with_outcome
+from bellcast.inbox.types.inboxes import Marking
+from bellcast.inbox.types.notifications import ActionButton
+from bellcast.recipients.store.push_endpoints import PushEndpoint
+from bellcast.recipients.types import ChatAddresses, RecipientFields, RecipientOfLink
+from bellcast.webhooks.types import WebhookEvent
+from tests.contract.app import App
+from tests.contract.channels.test_store_messages import NOW, add, begin, message
+
+
+def endpoint(number: int, address: str | None = None, **fields: Any) -> PushEndpoint:
+    base = {
+        "id": f"00000000-0000-7000-8000-{number:012}",
+        "kind": "web",
+        "address": address or f"https://push.example/{number}",
+        "p256dh": "key",
+        "auth": "secret",
+        "registered_at": NOW + number,
+    }
+    return PushEndpoint(**{**base, **fields})
+
+
+def event(number: int, **fields: Any) -> WebhookEvent:
+    base = {"id": f"00000000-0000-7000-9000-{number:012}", "tenant": "", "type": "message.sent", "body": b"{}"}
+    return WebhookEvent(**{**base, **fields})
+
+
+async def test_known_endpoint_moves_with_its_id_and_the_oldest_leave(app: App) -> None:
+    endpoints = app.store.push_endpoints
+    first = endpoint(1)
+    assert await endpoints.put("", "alice", first, 2) == (first.id, True)
+    again = endpoint(2, first.address, kind="fcm", p256dh=None, auth=None)
+    assert await endpoints.put("", "alice", again, 2) == (first.id, False)
+    assert await endpoints.page("", "alice") == [replace(again, id=first.id)]
+    await endpoints.put("", "alice", endpoint(3), 2)
+    await endpoints.put("", "alice", endpoint(4), 2)
+    assert [one.id for one in await endpoints.page("", "alice")] == [endpoint(4).id, endpoint(3).id]
+    assert await endpoints.put("", "bob", endpoint(5, endpoint(3).address), 2) == (endpoint(3).id, False)
+    assert await endpoints.put("acme", "alice", endpoint(6, endpoint(4).address), 2) == (endpoint(4).id, False)
+    assert await endpoints.addresses("", ["alice", "bob", "carol"]) == {"bob": (endpoint(3).address,)}
+    assert not await endpoints.delete("", "alice", endpoint(3).id)
+    assert await endpoints.delete("", "bob", endpoint(3).id)
+    await endpoints.forget("", endpoint(4).address)
+    assert len(await endpoints.page("acme", "alice")) == 1
+    await endpoints.forget("acme", endpoint(4).address)
+    assert await endpoints.page("acme", "alice") == []
+
+
+async def test_chat_addresses_are_replaced_as_a_whole(app: App) -> None:
+    recipients = app.store.recipients
+    chat = ChatAddresses(slack="https://hooks.slack.com/x", telegram=-100)
+    await recipients.put("", "alice", RecipientFields(chat=chat), NOW, replace=True)
+    found = await recipients.get("", "alice")
+    assert found is not None
+    assert found.chat == chat
+    assert (await recipients.profiles("", ["alice"]))["alice"].chat == chat
+    await recipients.put("", "alice", RecipientFields(chat=ChatAddresses(telegram="@shop")), NOW, replace=False)
+    await recipients.put("", "alice", RecipientFields(name="Alice"), NOW, replace=False)
+    assert (await recipients.profiles("", ["alice"]))["alice"].chat == ChatAddresses(telegram="@shop")
+    await recipients.put("", "alice", RecipientFields(), NOW, replace=True)
+    assert (await recipients.profiles("", ["alice"]))["alice"].chat == ChatAddresses()
+
+
+async def test_events_are_added_with_their_jobs_and_read_in_order(app: App) -> None:
+    events = app.store.webhook_events
+    await events.add([event(1), event(2, tenant="acme", recipient="alice")], NOW)
+    jobs = await app.lease(NOW, NOW + 1000, 10)
+    assert sorted((job.kind, job.payload.decode()) for job in jobs) == [
+        ("webhook-event", event(1).id),
+        ("webhook-event", event(2).id),
+    ]
+    assert await events.find(event(2).id) == event(2, tenant="acme", recipient="alice")
+    assert await events.find(event(3).id) is None
+    assert [one.id for one in await events.page(None, "", 10)] == [event(1).id, event(2).id]
+    assert [one.id for one in await events.page(None, event(1).id, 10)] == [event(2).id]
+    assert [one.id for one in await events.page("acme", "", 10)] == [event(2).id]
+
+
+async def test_receipt_changes_a_sent_message_once_and_adds_its_event_then(app: App) -> None:
+    messages = app.store.messages
+    await add(app, message())
+    (sending,) = await begin(app)
+    changes: list[dict[str, Any]] = []
+
+    def report(type: str, change: dict[str, Any]) -> tuple[WebhookEvent, ...]:
+        changes.append(change)
+        return (event(len(changes), type=type),)
+
+    assert not await messages.settle(message().id, "delivered", None, report, NOW)
+    sent = with_outcome(sending, state="sent", provider="env-email-1", reference="R1")
+    await messages.finish([MessageUpdate(message=sent)], NOW)
+    assert [one.id for one in await messages.of_reference("env-email-1", "R1", "")] == [message().id]
+    assert await messages.of_reference("env-email-1", "R1", "acme") == []
+    assert await messages.of_reference("other", "R1", "") == []
+    assert await messages.settle(message().id, "delivered", None, report, NOW)
+    assert not await messages.settle(message().id, "failed", "late", report, NOW)
+    (stored,) = await messages.find([message().id])
+    assert (stored.state, stored.reason) == ("delivered", None)
+    assert await app.store.webhook_events.page(None, "", 10) == [event(1, type="message.delivered")]
+    assert [(change["id"], change["state"]) for change in changes] == [(message().id, "delivered")]
+    assert await messages.tenants_of("email", "env-email-1", "alice@example.com") == [""]
+
+
+class Report:
+    """An EventReport that numbers the events and records their subjects."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.changes: list[tuple[str, dict[str, Any]]] = []
+        self.failure = failure
+
+    def __call__(self, type: str, change: dict[str, Any]) -> tuple[WebhookEvent, ...]:
+        if self.failure is not None:
+            raise self.failure
+        self.changes.append((type, change))
+        return (event(len(self.changes), type=type, recipient=change["recipient"]),)
+
+
+async def test_actions_of_recipients_commit_with_the_events_of_their_rows(app: App) -> None:
+    report, inboxes = Report(), app.store.inboxes
+    first, second = await app.send("alice", title="1"), await app.send("alice", title="2")
+    inbox = (await app.open("alice")).inbox
+    ids = (first, second)
+    await inboxes.mark(inbox.number, Marking(actions=("read",), ids=ids[:1]), app.now, report)
+    await inboxes.mark(inbox.number, Marking(actions=("read",), ids=ids), app.now, report)
+    await inboxes.mark(inbox.number, Marking(actions=("unread", "archive"), ids=ids), app.now, report)
+    await inboxes.mark(inbox.number, Marking(actions=("unarchive",)), app.now, report)
+    await inboxes.mark(inbox.number, Marking(actions=("seen",)), app.now, report)
+    await inboxes.mark(inbox.number, Marking(actions=("read",)), app.now, report)
+    # Rows that were already read are in no event, and other actions have none. A row that is read for the first time counts as seen.
+    assert report.changes == [
+        ("notification.seen", {"recipient": "alice", "id": ids[0]}),
+        ("notification.read", {"recipient": "alice", "id": ids[0]}),
+        ("notification.seen", {"recipient": "alice", "id": ids[1]}),
+        ("notification.read", {"recipient": "alice", "id": ids[1]}),
+        ("notification.read", {"recipient": "alice", "id": None, "all": True, "changed": 2}),
+    ]
+    stored = await app.store.webhook_events.page(None, "", 10)
+    assert [(one.type, one.recipient) for one in stored] == [(type, "alice") for type, _ in report.changes]
+    assert len(await app.lease(app.now, app.now + 1000, 10)) == 5
+
+
+@pytest.mark.parametrize("is_bulk", [False, True])
+async def test_reading_all_reports_the_rows_that_are_seen_with_it(
+    app: App, is_bulk: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_bulk:
+        monkeypatch.setattr("bellcast.inbox.store.marking.MAX_ROW_EVENTS", 1)
+    report, inboxes = Report(), app.store.inboxes
+    seen = await app.send("alice", title="1")
+    await app.mark("alice", "seen", ids=(seen,))
+    await app.send("alice", title="2")
+    number = (await app.inbox("alice")).number
+    await inboxes.mark(number, Marking(actions=("read",)), app.now, report)
+    every = {"recipient": "alice", "id": None, "all": True}
+    assert report.changes == [
+        ("notification.seen", {**every, "changed": 1}),
+        ("notification.read", {**every, "changed": 2}),
+    ]
+
+
+async def test_button_commits_with_its_event_once(app: App) -> None:
+    report, buttons = Report(), (ActionButton(key="accept", label="Accept"),)
+    sent = await app.send("alice", actions=buttons)
+    number = (await app.open("alice")).inbox.number
+    for _ in range(2):
+        await app.store.inboxes.act(number, sent, "accept", app.now, report)
+    row = {"recipient": "alice", "id": sent}
+    read = [("notification.seen", row), ("notification.read", row)]
+    assert report.changes == [("notification.acted", {**row, "action": "accept"}), *read]
+    assert len(await app.store.webhook_events.page(None, "", 10)) == 3
+
+
+@pytest.mark.parametrize("is_bulk", [False, True])
+async def test_failing_event_leaves_the_rows_as_they_were(app: App, is_bulk: bool) -> None:
+    sent = await app.send("alice", actions=(ActionButton(key="accept", label="Accept"),))
+    inbox = (await app.open("alice")).inbox
+    ids = None if is_bulk else (sent,)
+    with pytest.raises(ValueError, match="no event"):
+        await app.store.inboxes.mark(
+            inbox.number, Marking(actions=("read",), ids=ids), app.now, Report(ValueError("no event"))
+        )
+    with pytest.raises(ValueError, match="no event"):
+        await app.store.inboxes.act(inbox.number, sent, "accept", app.now, Report(ValueError("no event")))
+    assert (await app.open("alice")).inbox.state == inbox.state
+    found = await app.store.inboxes.get(inbox.number, sent)
+    assert found is not None
+    assert (found.read_at, found.acted) == (None, None)
+    assert await app.store.webhook_events.page(None, "", 10) == []
+
+
+async def test_preferences_and_announcements_commit_with_their_events(app: App) -> None:
+    await app.store.preferences.put("", "alice", b"{}", NOW, switches_inbox=False, events=[event(1)])
+    link = RecipientOfLink("", "alice", NOW + 1)
+    assert await app.store.preferences.put_by_link(link, b"{}", NOW, switches_inbox=False, events=[event(2)])
+    stranger = RecipientOfLink("", "bob", NOW + 1)
+    assert not await app.store.preferences.put_by_link(stranger, b"{}", NOW, switches_inbox=False, events=[event(3)])
+    request = replace(app.announce_request(key="k"), events=(event(4),))
+    await app.store.sends.announce(request)
+    again = replace(request, events=(event(5),))
+    await app.store.sends.announce(again)  # the stored response to a repeated request
+    stored = await app.store.webhook_events.page(None, "", 10)
+    assert [one.id for one in stored] == [event(1).id, event(2).id, event(4).id]

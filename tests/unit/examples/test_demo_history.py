@@ -1,0 +1,89 @@
+"""The generated past of the busy demo: its rows are as a server would have written them."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bellcast.console.types.stats import MINUTE_MS, STORED_MS, total
+from bellcast.examples.demo import activity, history
+from bellcast.examples.demo.history import PERIOD_MS
+from bellcast.inbox.types.sends import SentQuery
+from bellcast.kernel.db.migrations import sqlite as migrations
+from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.ids import NEWEST
+from bellcast.replays.failures import FailureFilter, Failures
+from bellcast.server.clock import SystemClock
+from bellcast.workflows.types import runs
+from tests.clock import FakeClock
+from tests.contract.app import wanted
+from tests.store import Store
+
+NOTIFICATIONS, RECIPIENTS = 10_000, 100
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("past") / "bellcast.db"
+    shown: list[tuple[int, int]] = []
+    history.write(path, NOTIFICATIONS, lambda done, total: shown.append((done, total)), RECIPIENTS)
+    assert shown == sorted(shown)
+    assert shown[-1] == (NOTIFICATIONS, NOTIFICATIONS)
+    return path
+
+
+@pytest.fixture
+async def store(database: Path) -> AsyncIterator[Store]:
+    engine = SqliteEngine(database, FakeClock())
+    await engine.open()
+    yield Store(engine)
+    await engine.close()
+
+
+def test_database_has_the_schema_of_a_server_and_consistent_counters(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        migrations.check_schema(connection)
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        wrong = connection.execute(
+            "SELECT r.key FROM recipients r JOIN notifications n ON n.recipient = r.id GROUP BY r.id"
+            " HAVING r.revision <> count(*) OR r.revision <> max(n.revision) OR r.unread <> sum(n.part = 0)"
+            " OR r.unseen <> sum(n.seen_at IS NULL AND n.archived_at IS NULL)"
+        ).fetchall()
+        shares = connection.execute(
+            "SELECT r.tenant, count(*) FROM recipients r JOIN notifications n ON n.recipient = r.id GROUP BY r.tenant"
+        ).fetchall()
+    assert wrong == []
+    assert dict(shares) == {tenant: NOTIFICATIONS * share // 100 for tenant, share in activity.SHARES.items()}
+
+
+async def test_lists_show_notifications_messages_runs_and_failures(store: Store) -> None:
+    sent = (await store.sent.notifications(SentQuery(tenant=EVERY_TENANT, before=NEWEST, limit=200))).rows
+    assert [one.notification.id for one in sent] == sorted((one.notification.id for one in sent), reverse=True)
+    assert {one.notification.read_at is None for one in sent} == {True, False}
+    messages = (await store.messages.page(wanted("aurora", limit=200))).items
+    assert {"sent", "failed", "bounced"} >= {message.state for message in messages} >= {"sent"}
+    assert all(message.attempts and message.notification for message in messages)
+    decided = await store.messages.decisions("aurora", str(messages[0].notification), None, 10)
+    assert [decision.message for decision in decided] == [messages[0].id]
+    for one in (await store.runs.page(wanted("aurora", limit=200))).items:
+        assert runs.decode(one.body).status == one.state
+    causes = await Failures(store).causes(["aurora"], FailureFilter())
+    assert {group.key.kind for group in causes.groups} == {"message", "run"}
+
+
+async def test_charts_have_numbers_of_thirty_days(store: Store) -> None:
+    now = SystemClock().now()
+    for step, kept in STORED_MS.items():
+        points = await store.stats.page(step, now - min(kept, PERIOD_MS), now, None, 10_000)
+        assert len(points) >= min(kept, PERIOD_MS) // step - 3
+        assert all(point.connections > 0 for _, point in points)
+        if step > MINUTE_MS:  # of minutes, there are only two days
+            numbers = total(point for _, point in points)
+            assert NOTIFICATIONS / 400 * 0.5 < numbers.failures < NOTIFICATIONS / 400 * 2
+            assert NOTIFICATIONS / 25 < numbers.deliveries < NOTIFICATIONS / 15
+    hours = await store.stats.tenant_page("harbor", now - PERIOD_MS, now, None, 2_000)
+    assert hours is not None
+    assert len(hours) >= 700

@@ -1,0 +1,146 @@
+"""A broker between processes recovers from failed starts and unexpected exceptions."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from bellcast.kernel.brokers import remote
+from bellcast.kernel.brokers.remote import PubSubMessage, RemoteBroker
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import LiveEvent, Stream
+from bellcast.live.types.events import AnyEvent, FeedBatch
+from bellcast.server.clock import SystemClock
+from tests.clock import FakeClock
+
+LIMIT_SECONDS = 60
+
+
+class Transport:
+    """Connects when `gate` is set; raises `failures` first."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.sent = 0
+        self.failures = list(failures)
+        self.gate = asyncio.Event()
+
+    async def connect(self, hear: Callable[[bytes], None]) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        await self.gate.wait()
+
+    async def follow(self, streams: Sequence[Stream]) -> None: ...
+    async def unfollow(self, streams: Sequence[Stream]) -> None: ...
+    async def send(self, messages: Sequence[PubSubMessage]) -> None:
+        self.sent += len(messages)
+
+    async def ping(self, *, writes: bool = False) -> None: ...
+    async def close(self) -> None: ...
+
+    async def wait_lost(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_open_after_a_failed_start_waits_for_the_connection() -> None:
+    transport = Transport(OSError("away"))
+    broker = RemoteBroker(transport, SystemClock(), AnyEvent)
+    await broker.open()
+    await broker.close()
+    opening = asyncio.ensure_future(broker.open())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not opening.done()
+    transport.gate.set()
+    await asyncio.wait_for(opening, LIMIT_SECONDS)
+    await broker.ping()
+    await broker.close()
+
+
+async def test_closed_broker_is_not_connected() -> None:
+    transport = Transport()
+    transport.gate.set()
+    broker = RemoteBroker(transport, SystemClock(), AnyEvent)
+    await broker.open()
+    await broker.close()
+    with pytest.raises(Unavailable):
+        await broker.ping()
+
+
+async def test_broker_reconnects_after_an_unexpected_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "FIRST_WAIT", 0)
+    transport = Transport(RuntimeError("unforeseen"))
+    transport.gate.set()
+    connected = asyncio.Event()
+    broker = RemoteBroker(transport, SystemClock(), AnyEvent)
+    broker.listen(lambda event: None, lambda streams: connected.set())
+    await broker.open()
+    await asyncio.wait_for(connected.wait(), LIMIT_SECONDS)
+    await broker.close()
+
+
+async def test_broker_reconnects_after_a_transport_that_failed_to_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "FIRST_WAIT", 0)
+    transport = Transport(OSError("away"))
+    transport.gate.set()
+    failures = [TimeoutError("closing")]
+
+    async def close() -> None:
+        if failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(transport, "close", close)
+    connected = asyncio.Event()
+    broker = RemoteBroker(transport, SystemClock(), AnyEvent)
+    broker.listen(lambda event: None, lambda streams: connected.set())
+    await broker.open()
+    await asyncio.wait_for(connected.wait(), LIMIT_SECONDS)
+    await broker.close()
+
+
+async def test_feed_batches_of_an_outage_are_limited_and_displace_no_events() -> None:
+    transport = Transport(OSError("away"))
+    connected = asyncio.Event()
+    broker = RemoteBroker(transport, SystemClock(), AnyEvent, (FeedBatch,))
+    broker.listen(lambda event: None, lambda streams: connected.set())
+    await broker.open()
+    for _ in range(remote.MAX_OUTGOING):
+        await broker.publish(FeedBatch("here", "there", "w", (b"x",)))
+    await broker.publish(LiveEvent(tenant="", name="n", data=1, topic="t"))
+    transport.gate.set()
+    await asyncio.wait_for(connected.wait(), LIMIT_SECONDS)
+    await broker.close()
+    assert transport.sent == remote.MAX_OUTGOING_BEFORE_EXPENDABLE + 1
+
+
+class ImpatientClock(FakeClock):
+    """Records how long it sleeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+        self.has_slept_often = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        if len(self.waits) == 8:
+            self.has_slept_often.set()
+        self.advance(seconds)
+        await asyncio.sleep(0)
+
+
+async def test_pauses_between_useless_connections_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bellcast.kernel.brokers.remote.random.uniform", lambda _, longest: longest)
+    transport, clock = Transport(), ImpatientClock()
+    transport.gate.set()
+
+    async def lose() -> None:
+        if len(clock.waits) == 6:
+            clock.advance(60)  # this connection lasts
+        raise Unavailable("The log cannot be read.")
+
+    monkeypatch.setattr(transport, "wait_lost", lose)
+    broker = RemoteBroker(transport, clock, AnyEvent)
+    await broker.open()
+    await asyncio.wait_for(clock.has_slept_often.wait(), LIMIT_SECONDS)
+    await broker.close()
+    assert clock.waits[:8] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 0.05, 0.1]

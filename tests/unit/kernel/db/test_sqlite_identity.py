@@ -1,0 +1,127 @@
+"""Positions become unknown when an older copy replaces the file of a SQLite store, and stay valid at every other start."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bellcast.kernel.db import backup
+from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.errors import Conflict, NotFound
+from tests.clock import FakeClock
+from tests.contract.app import App
+
+
+async def epoch(app: App) -> int:
+    return (await app.inbox("alice")).state.epoch
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return tmp_path / "copy.db"
+
+
+async def test_positions_stay_valid_after_a_restart(app: App, engine: SqliteEngine) -> None:
+    await app.send("alice")
+    before = await epoch(app)
+    for _ in range(3):
+        await engine.close()
+        await engine.open()
+    assert await epoch(app) == before
+
+
+async def test_positions_stay_valid_after_a_kill(app: App, engine: SqliteEngine, database: Path) -> None:
+    await app.send("alice")
+    before = await epoch(app)
+    killed = database.parent.with_name(
+        "killed"
+    )  # what a kill leaves: a second server could not lock the first's folder
+    shutil.copytree(database.parent, killed)
+    after = SqliteEngine(killed / database.name, FakeClock())
+    await after.open()
+    app_after = App(type(app.store)(after), FakeClock())  # type: ignore[call-arg]  # Store
+    assert await epoch(app_after) == before
+    await after.close()
+
+
+async def test_positions_stay_valid_after_an_interrupted_renewal(
+    app: App, engine: SqliteEngine, database: Path, copy: Path
+) -> None:
+    await app.send("alice")
+    before = await epoch(app)
+    await engine.close()
+    lock = database.with_name(f"{database.name}.lock")
+    known = lock.read_text().split()
+    lock.write_text(f"{known[0]} {int(known[1]) + 1:019d}\n")  # the next identity was written, and not committed
+    await engine.open()
+    assert await epoch(app) == before
+
+
+async def test_positions_stay_valid_at_the_first_start_of_this_release(
+    app: App, engine: SqliteEngine, database: Path
+) -> None:
+    await app.send("alice")
+    before = await epoch(app)
+    await engine.close()
+    forget_identity(database)
+    database.with_name(f"{database.name}.lock").write_text("")
+    await engine.open()
+    assert await epoch(app) == before
+
+
+def forget_identity(database: Path) -> None:
+    """Make the file like one of a release without identities."""
+    with backup.closing(backup.connect(database)) as raw:
+        raw.execute("DELETE FROM counters WHERE name = 'identity'")
+
+
+@pytest.mark.parametrize("when", ["stopped", "running", "without identity"])
+async def test_positions_are_unknown_after_the_file_was_replaced_by_a_copy(
+    app: App, engine: SqliteEngine, database: Path, copy: Path, when: str
+) -> None:
+    await app.send("alice")
+    before = await epoch(app)
+    if when == "running":
+        backup.backup(database, copy, lambda *_: None)
+    await engine.close()
+    if when != "running":
+        shutil.copy(database, copy)
+    if when == "without identity":
+        forget_identity(copy)
+    await engine.open()
+    await app.send("alice")
+    await engine.close()
+    shutil.copy(copy, database)
+    await engine.open()
+    assert await epoch(app) != before
+    after = await epoch(app)
+    await engine.close()
+    await engine.open()
+    assert await epoch(app) == after
+
+
+async def test_positions_are_unknown_in_another_folder(app: App, engine: SqliteEngine, database: Path) -> None:
+    await app.send("alice")
+    before = await epoch(app)
+    await engine.close()
+    elsewhere = database.parent.with_name("elsewhere") / database.name
+    elsewhere.parent.mkdir()
+    shutil.copy(database, elsewhere)
+    other = SqliteEngine(elsewhere, FakeClock())
+    await other.open()
+    app_elsewhere = App(type(app.store)(other), FakeClock())  # type: ignore[call-arg]  # Store
+    assert await epoch(app_elsewhere) != before
+    await other.close()
+
+
+async def test_positions_are_unknown_on_request(app: App, engine: SqliteEngine, database: Path) -> None:
+    await app.send("alice")
+    before = await epoch(app)
+    with pytest.raises(Conflict, match="Another Bellcast server"):
+        backup.renew_positions(database)
+    await engine.close()
+    backup.renew_positions(database)
+    await engine.open()
+    assert await epoch(app) != before
+    with pytest.raises(NotFound):
+        backup.renew_positions(database.with_name("other.db"))

@@ -1,0 +1,180 @@
+"""Slots and breakers of destinations."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+from structlog.testing import capture_logs
+
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.jobs import destinations
+from bellcast.kernel.jobs.destinations import (
+    CALLS,
+    JOBS_PER_SLOT,
+    MAX_TIMEOUTS,
+    MIN_SLOTS,
+    SKIPPED_MS,
+    Destination,
+    Destinations,
+    SkippedServer,
+)
+from bellcast.kernel.outbound.port import DeliveryError
+from tests.clock import FakeClock
+
+TIMEOUTS = [Unavailable("slow", is_timeout=True), DeliveryError("slow", is_temporary=True, is_timeout=True)]
+OTHERS = [Unavailable("refused"), DeliveryError("550 no such user", is_temporary=False), ValueError("a defect")]
+
+
+@pytest.fixture
+def all_destinations() -> Destinations:
+    return Destinations(FakeClock(1_000_000))
+
+
+async def fail(destination: Destination, error: Exception, host: str = "") -> None:
+    with pytest.raises(type(error)):
+        async with destination.call(host):
+            raise error
+
+
+async def succeed(destination: Destination, host: str = "") -> None:
+    async with destination.call(host):
+        pass
+
+
+def clock_of(some: Destinations) -> FakeClock:
+    assert isinstance(some._clock, FakeClock)
+    return some._clock
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("error", TIMEOUTS)
+async def test_server_is_skipped_after_several_timeouts(all_destinations: Destinations, error: Exception) -> None:
+    one = all_destinations.of("provider mail", "acme", 10)
+    with capture_logs() as logs:
+        for _ in range(MAX_TIMEOUTS):
+            assert not one.is_skipped()
+            await fail(one, error)
+    assert one.is_skipped()
+    with pytest.raises(Unavailable, match="did not respond 3 times in a row"):
+        await succeed(one)
+    since = clock_of(all_destinations).now()
+    assert list(all_destinations.skipped()) == [SkippedServer("provider mail", "acme", "", since)]
+    (line,) = logs
+    assert (line["event"], line["log_level"], line["destination"]) == ("breaker_opened", "warning", "provider mail")
+
+
+@pytest.mark.parametrize("error", OTHERS)
+async def test_response_between_timeouts_starts_the_count_again(
+    all_destinations: Destinations, error: Exception
+) -> None:
+    """A refusal is a response too: the server does not hang."""
+    one = all_destinations.of("provider mail", "", 10)
+    for _ in range(MAX_TIMEOUTS):
+        await fail(one, TIMEOUTS[0])
+        await fail(one, error)
+    assert not one.is_skipped()
+
+
+async def test_probe_decides_whether_the_server_is_called_again(all_destinations: Destinations) -> None:
+    one, clock = all_destinations.of("webhook 1", "", 10), clock_of(all_destinations)
+    for _ in range(MAX_TIMEOUTS):
+        await fail(one, TIMEOUTS[0])
+    clock.advance(SKIPPED_MS / 1000)
+    await fail(one, TIMEOUTS[0])
+    assert one.is_skipped()
+    clock.advance(SKIPPED_MS / 1000)
+    with capture_logs() as logs:
+        async with one.call():
+            assert one.is_skipped()  # one probe at a time
+    assert not one.is_skipped()
+    assert list(all_destinations.skipped()) == []
+    assert [(line["event"], line["open_ms"]) for line in logs] == [("breaker_closed", 2 * SKIPPED_MS)]
+
+
+async def test_probe_that_is_cancelled_decides_nothing(all_destinations: Destinations) -> None:
+    one = all_destinations.of("webhook 1", "", 10)
+    for _ in range(MAX_TIMEOUTS):
+        await fail(one, TIMEOUTS[0])
+    clock_of(all_destinations).advance(SKIPPED_MS / 1000)
+    with pytest.raises(asyncio.CancelledError):
+        async with one.call():
+            raise asyncio.CancelledError
+    assert [one.destination for one in all_destinations.skipped()] == ["webhook 1"]
+    await succeed(one)
+    assert list(all_destinations.skipped()) == []
+
+
+async def test_clock_that_was_set_back_does_not_prolong_the_skip(all_destinations: Destinations) -> None:
+    one = all_destinations.of("webhook 1", "", 10)
+    for _ in range(MAX_TIMEOUTS):
+        await fail(one, TIMEOUTS[0])
+    clock_of(all_destinations).advance(-86_400)
+    assert not one.is_skipped()
+
+
+async def test_hosts_of_a_destination_have_their_own_breakers(
+    all_destinations: Destinations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(destinations, "MAX_SERVERS", 2)
+    one = all_destinations.of("http steps", "acme", 10)
+    for _ in range(MAX_TIMEOUTS):
+        await fail(one, TIMEOUTS[0], "slow.example")
+    for number in range(5):
+        await succeed(one, f"{number}.example")
+    assert len(one._breakers) <= 2
+    assert one.is_skipped("slow.example")
+    assert not one.is_skipped("1.example")
+
+
+async def test_calls_wait_for_a_slot_in_their_order(all_destinations: Destinations) -> None:
+    one, began = all_destinations.of("webhook 1", "", 2), list[int]()
+    ends = [asyncio.Event() for _ in range(5)]
+
+    async def call(number: int) -> None:
+        async with one.call():
+            began.append(number)
+            await ends[number].wait()
+
+    calls = [asyncio.ensure_future(call(number)) for number in range(5)]
+    await settle()
+    assert began == [0, 1]
+    calls[2].cancel()  # while it waits
+    ends[1].set()
+    await settle()
+    assert began == [0, 1, 3]
+    ends[0].set()
+    await settle()
+    assert began == [0, 1, 3, 4]
+    for end in ends:
+        end.set()
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert one.is_idle
+
+
+def test_busy_destinations_divide_the_calls(all_destinations: Destinations) -> None:
+    several = [all_destinations.of(f"webhook {number}", "", 64) for number in range(1000)]
+    assert (several[0].slots, several[0].room) == (64, 64 * JOBS_PER_SLOT)
+    for number, one in enumerate(several, 1):
+        one.count(1)
+        assert one.slots == max(MIN_SLOTS, min(64, CALLS // number))
+    assert several[0].room == MIN_SLOTS * JOBS_PER_SLOT - 1
+    for one in several[1:]:
+        one.count(-1)
+    assert several[0].slots == 64
+
+
+async def test_idle_destinations_are_dropped(all_destinations: Destinations, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(destinations, "MAX_DESTINATIONS", 3)
+    slow, busy = all_destinations.of("slow", "", 1), all_destinations.of("busy", "", 1)
+    await fail(slow, TIMEOUTS[0])
+    async with AsyncExitStack() as calls:
+        await calls.enter_async_context(busy.call())
+        for number in range(10):
+            all_destinations.of(f"webhook {number}", "", 1)
+    assert len(all_destinations._known) <= 3
+    assert all_destinations.of("slow", "", 1) is slow
+    assert all_destinations.of("busy", "", 1) is busy

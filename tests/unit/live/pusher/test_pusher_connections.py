@@ -1,0 +1,243 @@
+"""Which connections the Pusher dialect retains, and when a channel's subscription count is sent."""
+
+import asyncio
+import contextlib
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.permissions import Grant
+from bellcast.calls import ConnectAccepted, Refused
+from bellcast.kernel.errors import TooMany
+from bellcast.kernel.events import topic_stream
+from bellcast.kernel.identities import Principal, Project
+from bellcast.kernel.limits import Limits
+from bellcast.live.admission import close_refused, guarded_start
+from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.hub.callbacks import HubCallbacks
+from bellcast.live.hub.hub import Hub
+from bellcast.live.pusher import signatures
+from bellcast.live.pusher.channels import AppReply, PusherChannels
+from bellcast.live.pusher.connected_apps import ConnectedApps
+from bellcast.live.pusher.handshake import PusherHandshake
+from bellcast.live.pusher.hub_observer import PusherObserver
+from bellcast.live.pusher.presence_cache import PresenceCache
+from bellcast.live.pusher.protocol import PusherSubscribe, dialect
+from bellcast.live.pusher.types import PusherApp, PusherConfig
+from bellcast.live.types.events import SessionsRevoked
+from tests.unit.live import fakes
+
+PROJECT = Project("1", "project-key", "project-secret")
+APP = PusherApp(credentials=Project("7", "app-key", "app-secret"), tenant="acme")
+CHANNEL = "news"
+
+
+class Apps:
+    """A registry of one app."""
+
+    def by_key(self, key: str) -> PusherApp | None:
+        return APP if key == APP.credentials.key else None
+
+    def watch(self, changed: Any) -> None: ...
+
+
+class FullServer:
+    """An Admission that refuses every connection."""
+
+    def waiting_for_app(self, address: str | None) -> Any:
+        raise TooMany("full", retry_after=1)
+
+
+def connected_apps() -> ConnectedApps:
+    return ConnectedApps(PROJECT, cast(Any, Apps()), cast(Any, None), lambda *_: None)
+
+
+async def test_connection_that_is_refused_before_it_is_registered_is_not_kept() -> None:
+    apps, hub = connected_apps(), fakes.new_hub()
+    handshake = PusherHandshake(
+        apps,
+        AccessConfig(),
+        Limits(),
+        PusherConfig(),
+        hub,
+        cast(Any, FullServer()),
+        cast(Any, None),
+        cast(Any, None),
+        cast(Any, None),
+    )
+    connection = fakes.FakeConnection("1", dialect.MESSAGE, Principal(tenant="acme"), hub, 0, None)
+    connection.attach(fakes.FakeTransport(), 0)
+    request = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
+    with pytest.raises(TooMany):
+        await handshake.start(connection, cast(Any, request), None, lambda: None)
+    assert apps.key(connection) == PROJECT.key
+
+
+class RefusingApp:
+    """The channels of an app whose `connect` handler refuses every connection, and an Admission for them."""
+
+    waiting_for_app = contextlib.nullcontext
+
+    async def call_app(self, *_: Any) -> None:
+        raise Refused("You are banned.")
+
+
+async def test_connection_that_the_app_refuses_receives_its_message() -> None:
+    app: Any = RefusingApp()
+    hub, config = fakes.new_hub(), PusherConfig()
+    handshake = PusherHandshake(
+        connected_apps(), AccessConfig(), Limits(), config, hub, app, app, cast(Any, None), cast(Any, None)
+    )
+    connection = fakes.FakeConnection("1", dialect.MESSAGE, Principal(tenant="acme"), hub, 0, None)
+    transport = fakes.FakeTransport()
+    connection.attach(transport, 0)
+    request: Any = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
+    start = handshake.start(connection, request, None, lambda: None)
+    await guarded_start(connection, start, partial(close_refused, connection))
+    assert transport.frames == [{"event": "pusher:error", "data": {"code": 4009, "message": "You are banned."}}]
+
+
+class AcceptingApp:
+    """The channels of an app whose `connect` handler identifies every client as Alice, and an Admission for them. Her inbox
+    changes while it is opened."""
+
+    waiting_for_app = contextlib.nullcontext
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def call_app(self, *_: Any) -> AppReply:
+        context: Any = SimpleNamespace(flush=lambda: asyncio.sleep(0))
+        return AppReply(None, ConnectAccepted(recipient="alice", tenant=""), context)
+
+    async def admit(self, connection: Connection) -> Any:
+        self._hub.add(connection)
+        self._hub.dispatcher.dispatch(fakes.added(2))
+        return SimpleNamespace(inbox=SimpleNamespace(state=fakes.state(1)))
+
+
+async def test_inbox_change_while_an_accepted_client_connects_is_sent() -> None:
+    behind: list[Connection] = []
+    hub = fakes.new_hub(HubCallbacks(fill_gap=behind.append))
+    app: Any = AcceptingApp(hub)
+    users: Any = SimpleNamespace(remember_browser=lambda *_: None)
+    handshake = PusherHandshake(
+        connected_apps(), AccessConfig(), Limits(), PusherConfig(), hub, app, app, users, cast(Any, None)
+    )
+    connection = fakes.FakeConnection("1", dialect.MESSAGE, Principal(), hub, 0, None)
+    connection.attach(fakes.FakeTransport(), 0)
+    request: Any = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
+    await handshake.start(connection, request, None, lambda: None)
+    assert (connection.revision, behind) == (1, [connection])
+
+
+class Channel:
+    """A hub with an observer, and what it sends about CHANNEL."""
+
+    def __init__(self, *, webhooks: bool = False) -> None:
+        self.hub, self.apps = fakes.new_hub(), connected_apps()
+        self.counted: list[tuple[str, int]] = []
+        hooks = SimpleNamespace(
+            is_configured=webhooks,
+            occupied=lambda _: None,
+            vacated=lambda _: None,
+            counted=lambda *count: self.counted.append(count),
+        )
+        context = SimpleNamespace(hub=self.hub, pusher=PusherConfig(), apps=self.apps, webhooks=hooks)
+        users = SimpleNamespace(has_watchers=False)
+        self.hub.add_observer(PusherObserver(cast(Any, context), cast(Any, users), cast(Any, None)))
+
+    def join(self, id: str, frames: Any) -> fakes.FakeConnection:
+        connection = fakes.connect(self.hub, id, dialect=frames)
+        self.hub.subscriptions.follow(connection, {CHANNEL: Grant.CLAIM})
+        return connection
+
+    async def settle(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+def counts(connection: Connection) -> list[str]:
+    frames = cast(fakes.FakeConnection, connection).fake.frames
+    return [frame["data"] for frame in frames if frame.get("event") == "pusher_internal:subscription_count"]
+
+
+async def test_count_reaches_pusher_clients_when_another_client_follows_their_channel() -> None:
+    channel = Channel()
+    client = fakes.connect(channel.hub, "1.1", Principal(), dialect=dialect.MESSAGE)
+    channel.apps.add(client, PusherApp(credentials=PROJECT))
+    channel.hub.subscriptions.follow(client, {CHANNEL: Grant.CLAIM})
+    channel.join("2", fakes.protocol.MESSAGE)
+    await channel.settle()
+    assert counts(client) == ['{"subscription_count":2}']
+
+
+async def test_count_is_not_made_without_pusher_clients_and_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    channel, fan_outs = Channel(), []
+    monkeypatch.setattr(channel.hub.dispatcher, "send_to_stream", lambda *sent: fan_outs.append(sent))
+    channel.join("1", fakes.protocol.MESSAGE)
+    await channel.settle()
+    assert (fan_outs, channel.counted) == ([], [])
+
+
+async def test_counts_of_other_nodes_matter_once_a_pusher_client_has_connected() -> None:
+    channel = Channel()
+    observer = channel.hub._observers[0]
+    assert not observer.has_count_receivers
+    client = fakes.connect(channel.hub, "1.1", Principal(), dialect=dialect.MESSAGE)
+    channel.apps.add(client, PusherApp(credentials=PROJECT))
+    assert observer.has_count_receivers
+
+
+async def test_count_is_sent_to_webhooks_without_pusher_clients() -> None:
+    channel = Channel(webhooks=True)
+    channel.join("1", fakes.protocol.MESSAGE)
+    await channel.settle()
+    assert channel.counted == [(CHANNEL, 1)]
+
+
+async def test_inbox_changes_are_sent_to_an_alias_while_it_has_followers_here() -> None:
+    channel, alias = Channel(), "private-App.Models.User.alice"
+    observer = cast(PusherObserver, channel.hub._observers[0])
+    stream = topic_stream("", alias)
+    first, second = (fakes.connect(channel.hub, id, dialect=fakes.protocol.MESSAGE) for id in ("1", "2"))
+    for connection in (first, second):
+        channel.hub.subscriptions.follow(connection, {alias: Grant.CLAIM})
+    channel.hub.subscriptions.unfollow(first, [alias])
+    assert observer._followed_aliases == {stream}
+    channel.hub.subscriptions.unfollow(second, [alias])
+    assert observer._followed_aliases == set()
+
+
+async def test_revoked_recipient_loses_channels_that_the_app_authorized() -> None:
+    channel, alias = Channel(), "private-App.Models.User.alice"
+    names = [alias, "private-App.Models.User.alice2", "news"]
+    anonymous = Principal()
+    connections = [fakes.connect(channel.hub, name, anonymous, dialect=fakes.protocol.MESSAGE) for name in names]
+    for connection, name in zip(connections, names, strict=True):
+        channel.hub.subscriptions.follow(connection, {name: Grant.APP})
+    channel.hub.dispatcher.dispatch(SessionsRevoked("", "alice", 1))
+    assert [connection.phase is Phase.CLOSED for connection in connections] == [True, False, False]
+
+
+async def test_member_limit_counts_people_and_not_their_connections() -> None:
+    hub, cache, config = fakes.new_hub(), PresenceCache(), PusherConfig(presence_members=1)
+    webhooks = SimpleNamespace(is_configured=False, joined=lambda *_: None, occupied=lambda _: None)
+    apps = SimpleNamespace(
+        only_channel=lambda _: None, credentials=lambda _: (PROJECT,), key=lambda _: PROJECT.key, is_used=True
+    )
+    limits = SimpleNamespace(limits=Limits())
+    context = SimpleNamespace(hub=hub, config=limits, pusher=config, apps=apps, webhooks=webhooks)
+    hub.add_observer(PusherObserver(cast(Any, context), cast(Any, None), cache))
+    channels = PusherChannels(cast(Any, context), cast(Any, None), cache)
+    subscribed = []
+    for id, user in (("1.1", "alice"), ("2.2", "alice"), ("3.3", "bob")):
+        connection = fakes.connect(hub, id, Principal(), dialect=dialect.MESSAGE)
+        data = f'{{"user_id":"{user}"}}'
+        auth = signatures.sign(PROJECT, signatures.channel_string(id, "presence-room", data))
+        await channels.subscribe(connection, PusherSubscribe("presence-room", auth, data))
+        subscribed.append(hub.subscriptions.topics(connection) == ("presence-room",))
+    assert subscribed == [True, True, False]

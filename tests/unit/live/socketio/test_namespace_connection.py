@@ -1,0 +1,111 @@
+"""Output of Socket.IO connections while the replay of one of them waits for a slow reader."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from bellcast.live.connection.close_reasons import TOO_SLOW
+from bellcast.live.connection.connection import Phase
+from bellcast.live.http import handshake_request
+from bellcast.live.socketio.engine_session import EngineSession, EngineSessions
+from bellcast.live.socketio.layer import SocketIOLayer
+from bellcast.live.socketio.namespace_connection import NamespaceConnection
+from bellcast.live.socketio.protocol import engineio
+from bellcast.live.socketio.protocol.dialect import dialect_for
+from bellcast.live.socketio.types import SocketIOConfig
+from tests.clock import FakeClock
+from tests.unit.live.fakes import ALICE, FakeTransport, new_hub
+
+UNSENT = 1_000
+
+
+class Client:
+    """A WebSocket client with two namespaces that does not read; `/` is being replayed."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        handshake = SimpleNamespace(create_connection=self._create, join=self._start)
+        app = SimpleNamespace(has_namespace=lambda namespace: namespace != "/unknown")
+        layer = SocketIOLayer(
+            SocketIOConfig(), cast(Any, handshake), cast(Any, SimpleNamespace(app=app)), asyncio.ensure_future
+        )
+        request = handshake_request.read({"scheme": "http", "path": "/", "headers": []})
+        self.session = EngineSession(EngineSessions(layer, SocketIOConfig(), FakeClock(), None), request)
+        self.fake, self.hub = FakeTransport(), new_hub()
+        transport: Any = SimpleNamespace(
+            transport=self.fake, open_socket=lambda: None, encoding=engineio.FRAMES, close_with=lambda *_: None
+        )
+        self.session.begin(transport)
+        self.replaying, self.live = self._join("/"), self._join("/chat")
+        self.live.transition(Phase.LIVE)
+        self.replaying.transition(Phase.REPLAYING)
+        self.session.on_buffer_full()
+
+    def _create(self, session: EngineSession, namespace: str) -> NamespaceConnection:
+        dialect = dialect_for(namespace, engineio.FRAMES, resumable=False)
+        return NamespaceConnection(namespace, dialect, ALICE, self.hub, 0, None, session=session, namespace=namespace)
+
+    async def _start(self, connection: NamespaceConnection, auth: Any) -> None:
+        self.started.append(connection.namespace)
+
+    def _join(self, namespace: str) -> NamespaceConnection:
+        connection, session = self._create(self.session, namespace), self.session
+        session.app_state.add(connection)
+        connection.activate(UNSENT, resumable=False)
+        self.hub.add(connection)
+        return connection
+
+
+@pytest.mark.parametrize("namespace", ["/", "/chat"])
+async def test_replies_and_events_are_limited_during_a_paused_replay(namespace: str) -> None:
+    client = Client()
+    connection: NamespaceConnection = client.session.app_state.connections[namespace]
+    for _ in range(4):
+        connection.acknowledge(1, ["x" * (UNSENT // 5)])
+    assert not client.session.is_closed
+    connection.write(b"x" * (UNSENT // 5))
+    assert (client.session.is_closed, connection.close_reason) == (True, TOO_SLOW)
+
+
+async def test_output_is_unlimited_again_once_the_reader_has_caught_up() -> None:
+    client = Client()
+    client.session.on_buffer_drained()
+    for connection in (client.replaying, client.live):
+        connection.acknowledge(1, ["x" * UNSENT])
+    assert not client.session.is_closed
+    assert client.live.write == client.fake.write
+
+
+async def test_replay_that_begins_while_the_buffer_is_full_waits_for_the_reader() -> None:
+    client = Client()
+    client.live.transition(Phase.REPLAYING)
+    assert client.live.writable_waiter is not None
+    client.session.on_buffer_drained()
+    assert client.live.writable_waiter is None
+
+
+async def test_output_stays_limited_after_a_replay_that_ends_while_the_buffer_is_full() -> None:
+    client = Client()
+    client.replaying.transition(Phase.LIVE)
+    client.replaying.write(b"x" * (UNSENT + 1))
+    assert client.session.is_closed
+
+
+async def test_namespace_is_joined_when_the_client_has_read_the_full_buffer() -> None:
+    client = Client()
+    client.session.receive(engineio.read("40/new,"))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert client.started == []
+    client.session.on_buffer_drained()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert client.started == ["/new"]
+
+
+async def test_client_that_reads_nothing_and_is_refused_a_namespace_is_closed() -> None:
+    client = Client()
+    client.session.receive(engineio.read("40/unknown,"))
+    assert (client.session.is_closed, client.replaying.close_reason) == (True, TOO_SLOW)

@@ -1,0 +1,103 @@
+"""Checks of `bellcast doctor` on store, broker, their clocks and the outbox."""
+
+import asyncio
+import time
+
+import pytest
+
+from bellcast.outbox import schema
+from bellcast.server import database_checks
+from bellcast.settings.groups import Settings, StoreSettings
+from tests import engines
+from tests.servers import free_port
+
+
+@pytest.fixture
+def url():
+    server = engines.postgres()
+    yield asyncio.run(server.make("doctored"))
+    asyncio.run(server.drop("doctored"))
+
+
+def states_and_fixes(**settings) -> dict[str, tuple[str, str]]:
+    results = database_checks.check(Settings(store=StoreSettings(**settings)))
+    return {finding.check: (finding.state, finding.fix) for finding in results}
+
+
+async def run(url: str, *statements: str) -> None:
+    async with schema.connected(url) as connection:
+        for statement in statements:
+            await connection.execute(statement)
+
+
+async def install(url: str) -> None:
+    async with schema.connected(url) as connection:
+        await schema.install(connection, ())
+
+
+def test_single_process_on_sqlite_needs_no_database():
+    assert states_and_fixes() == {}
+
+
+def test_reachable_engines_with_matching_clocks_are_ok(url):
+    findings = states_and_fixes(url=url, broker=engines.redis().url)
+    # The store is not necessarily the database of the outbox.
+    assert set(findings) == {"store", "store's clock", "broker", "broker's clock"}
+    assert findings.pop("store")[0] == "warning"  # not migrated
+    assert {state for state, _ in findings.values()} == {"ok"}
+    assert states_and_fixes(broker=url) == {"broker": ("ok", ""), "broker's clock": ("ok", "")}
+
+
+@pytest.fixture
+def pooler(request):
+    pooler = engines.PgBouncer(engines.postgres(), request.param)
+    pooler.start()
+    yield pooler
+    pooler.end()
+
+
+@pytest.mark.parametrize(("pooler", "state"), [("session", "ok"), ("transaction", "problem")], indirect=["pooler"])
+def test_pooler_that_a_server_refuses_is_a_problem(url, pooler, state):
+    pooled = pooler.url(url.rpartition("/")[2])
+    findings = {
+        finding.check: finding for finding in database_checks.check(Settings(store=StoreSettings(broker=pooled)))
+    }
+    assert findings["broker"].state == state
+    findings |= {one.check: one for one in database_checks.check(Settings(store=StoreSettings(url=pooled)))}
+    assert findings["store"].state == ("problem" if state == "problem" else "warning")  # not migrated
+    if state == "problem":
+        assert all("pool_mode = session" in findings[part].what for part in ("store", "broker"))
+
+
+def test_unreachable_engines_are_problems():
+    unreachable = f"postgresql://postgres@127.0.0.1:{free_port()}/x"
+    findings = states_and_fixes(url=unreachable, broker=f"redis://127.0.0.1:{free_port()}", database_url=unreachable)
+    assert {check: state for check, (state, _) in findings.items()} == dict.fromkeys(
+        ("store", "broker", "outbox"), "problem"
+    )
+    assert "BELLCAST_BROKER" in findings["broker"][1]
+    assert "BELLCAST_DATABASE_URL" in findings["outbox"][1]
+    assert states_and_fixes(broker=unreachable)["broker"][0] == "problem"
+
+
+def test_clock_skew_is_a_problem(url, monkeypatch):
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 5)
+    findings = states_and_fixes(url=url, broker=engines.redis().url)
+    for check in ("store's clock", "broker's clock"):
+        assert findings[check][0] == "problem"
+        assert "NTP" in findings[check][1]
+
+
+def test_outbox_is_reported_as_missing_flowing_or_stalled(url):
+    assert states_and_fixes(database_url=url)["outbox"] == ("warning", "run `bellcast sql install`")
+    asyncio.run(install(url))
+    assert states_and_fixes(database_url=url)["outbox"] == ("ok", "")
+    asyncio.run(run(url, "SELECT bellcast.notify('alice', '{}')"))
+    assert states_and_fixes(database_url=url)["outbox"] == ("ok", "")  # just written
+    asyncio.run(run(url, "UPDATE bellcast.outbox SET written_at = now() - interval '1 minute'"))
+    assert states_and_fixes(database_url=url)["outbox"][0] == "problem"
+    move = "INSERT INTO bellcast.refused (id, key, kind, payload, written_at, error) SELECT id, key, kind, payload, written_at, 'x' FROM bellcast.outbox"
+    asyncio.run(run(url, move, "DELETE FROM bellcast.outbox"))
+    assert states_and_fixes(database_url=url)["outbox"][0] == "warning"
+    assert "bellcast sql status" in states_and_fixes(database_url=url)["outbox"][1]
