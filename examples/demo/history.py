@@ -30,7 +30,7 @@ from bellcast.workflows import definitions
 from bellcast.workflows.store import run_commits
 from bellcast.workflows.store import runs as stored_runs
 from bellcast.workflows.types import runs as run_states
-from bellcast.workflows.types.runs import RunState, StepState, StoredRun
+from bellcast.workflows.types.runs import RunState, StepState, StoredRun, WorkflowVersion
 
 from . import activity
 
@@ -130,7 +130,8 @@ async def _write(connection: SqliteConnection, notifications: int, progress: Sho
 def _inboxes(tenant: str, keys: Sequence[str], now: int) -> Script[list[PastInbox]]:
     yield from ensure.ensure_recipients(tenant, keys, now)
     # Lists of runs show their workflows.
-    yield from stored_runs.put_version(tenant, activity.WORKFLOW_KEY, definitions.encode(activity.WORKFLOW), now)
+    version = WorkflowVersion(0, definitions.encode(activity.WORKFLOW), now)
+    yield from stored_runs.put_version(tenant, activity.WORKFLOW_KEY, version)
     found = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": columns.to_json(keys)})
     return [PastInbox(tenant, key, number) for key, number, *_ in found]
 

@@ -31,3 +31,13 @@ WHERE kind = :kind AND tenant = :tenant AND key = :key AND body = :body RETURNIN
 -- Delete an object.
 DELETE FROM documents WHERE kind = :kind AND tenant = :tenant AND key = :key RETURNING key
 
+
+-- name: documents_keys
+-- The keys of objects of one kind, at most :limit.
+SELECT key FROM documents WHERE kind = :kind AND tenant = :tenant ORDER BY key LIMIT :limit
+
+-- name: documents_expire
+-- Delete objects of one kind that were last changed before a time.
+DELETE FROM documents WHERE (kind, tenant, key) IN (
+  SELECT kind, tenant, key FROM documents WHERE kind = :kind AND updated_at < :before LIMIT :limit
+) RETURNING key

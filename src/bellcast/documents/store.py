@@ -45,6 +45,11 @@ class Documents(StoreTable):
         """Return objects of the project and every tenant, each with its tenant, after the given tenant and key."""
         return (yield from LIST.page(ListQuery(after=after, limit=limit, filters={"kind": kind}))).items
 
+    @read
+    def count(self, kind: str, tenant: str, limit: int) -> Script[int]:
+        """Count objects of a tenant, at most `limit`."""
+        return len((yield Statement("documents_keys", {"kind": kind, "tenant": tenant, "limit": limit})))
+
     @write()
     def put(self, kind: str, tenant: str, key: str, body: bytes, now: int) -> Script[tuple[Document, bool]]:
         """Create or replace an object; return whether it is new."""
@@ -59,7 +64,7 @@ class Documents(StoreTable):
     ) -> Script[bool]:
         """Replace the body `before` by `after`. Without `before`, create the object; without `after`, delete it. Return
         False, and write nothing, if the stored object is not `before`."""
-        return _change({"kind": kind, "tenant": tenant, "key": key}, before, after, now)
+        return replace({"kind": kind, "tenant": tenant, "key": key}, before, after, now)
 
     @write(audit.LOCK)
     def revise(
@@ -78,12 +83,17 @@ class Documents(StoreTable):
         name = {"kind": kind, "tenant": tenant, "key": key}
         revision_kind, revision_key, body = revision
         written = {"kind": revision_kind, "tenant": tenant, "key": revision_key, "body": body.decode(), "now": now}
-        if not (yield from _change(name, before, after, now)):
+        if not (yield from replace(name, before, after, now)):
             return False
         yield Statement("document_write", written)
         if record is not None:
             yield from audit.append(record.entry, record.sign)
         return True
+
+    @write()
+    def expire(self, kind: str, before: int, limit: int) -> Script[int]:
+        """Delete objects of a kind that were last changed before a time, at most `limit`; return how many."""
+        return len((yield Statement("documents_expire", {"kind": kind, "before": before, "limit": limit})))
 
     @write()
     def delete(self, kind: str, tenant: str, key: str) -> Script[bool]:
@@ -97,7 +107,8 @@ def hold(kind: str, tenant: str, key: str, body: bytes) -> Script[bool]:
     return bool((yield Statement("document_lock", params)))
 
 
-def _change(name: Params, before: bytes | None, after: bytes | None, now: int) -> Script[bool]:
+def replace(name: Params, before: bytes | None, after: bytes | None, now: int) -> Script[bool]:
+    """Replace the body of an object (kind, tenant, key) as `change` does."""
     if before is None:
         body = "" if after is None else after.decode()
         return bool((yield Statement("document_create", {**name, "body": body, "now": now})))

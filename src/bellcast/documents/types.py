@@ -1,6 +1,7 @@
 """Objects that the app defines by key: types, templates, workflows, preference defaults and others."""
 
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Struct
 
@@ -23,6 +24,28 @@ class Document(Struct, frozen=True):
     body: bytes
     created_at: int
     updated_at: int
+
+
+# Drafts are deleted this long after their last change.
+DRAFT_MS = 90 * 86_400_000
+# Maximum drafts of a tenant, of one kind: more than anybody edits.
+MAX_DRAFTS = 1_000
+# Kinds of objects with drafts.
+DRAFTED = ("workflows",)
+
+
+def draft_kind(plural: str) -> str:
+    """Return the kind under which the drafts of a kind of objects are stored."""
+    return f"{plural}-drafts"
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """What an editor saved: the values of an object, the version that they change, and who saved them when."""
+
+    values: dict[str, Any]
+    base: int | None
+    by: str
+    saved_at: int
 
 
 class AuditRecord(Struct, frozen=True):

@@ -104,12 +104,18 @@ async def recorded(
     handler: Callable[..., Awaitable[ASGIApp]],
     *,
     is_audited: bool = False,
+    is_recorded: bool = True,
     is_export: bool = False,
 ) -> ASGIApp:
     """Call the handler, and record the outcome if the request needs an entry. Audited operations and exports of lists
-    are also recorded for API keys and the project secret."""
+    are also recorded for API keys and the project secret. Operations that are not recorded are those that a page sends while
+    its user types; their refusals are."""
     caller: Caller | None = request.scope["state"].get("caller")
-    if caller is None or not (is_export or _is_recorded(caller, request.scope, is_audited=is_audited)):
+    if (
+        caller is None
+        or not is_recorded
+        or not (is_export or _is_recorded(caller, request.scope, is_audited=is_audited))
+    ):
         return await handler(request)
     outcome = "internal"
     try:
@@ -139,6 +145,11 @@ def is_by_operator(request: ApiRequest) -> bool:
     return caller.operator is not None
 
 
+def actor(request: ApiRequest) -> str:
+    """Return who sends a request: the name of an operator, `key:<id>` or `project secret`."""
+    return _actor(request.scope["state"]["caller"])
+
+
 def note_change(request: ApiRequest, field: str, before: Any, after: Any) -> None:
     """Add a changed field to the request's entry. Values must contain no secret."""
     if before != after:
@@ -163,7 +174,7 @@ async def record(request: ApiRequest, actor: str, outcome: str) -> None:
 def committed(request: ApiRequest) -> AuditRecord:
     """Return the entry of a successful request, to be committed with its change."""
     request.scope["state"][IS_COMMITTED] = True
-    entry = _entry(request, _actor(request.scope["state"]["caller"]), OK)
+    entry = _entry(request, actor(request), OK)
     return AuditRecord(entry, types.entry_signer(context.of(request).project))
 
 
@@ -230,7 +241,8 @@ def _actor(caller: Caller) -> str:
 
 
 def _is_recorded(caller: Caller, scope: Any, *, is_audited: bool) -> bool:
-    is_change = scope["method"] not in origins.SAFE_METHODS
+    # Editors check what is typed with dry runs, twice a second.
+    is_change = scope["method"] not in origins.SAFE_METHODS and b"dry_run=true" not in scope["query_string"]
     if caller.operator is None:
         return is_audited and is_change
     return is_change or caller.role == "support" or scope["path"].endswith("/export")

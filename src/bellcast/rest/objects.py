@@ -59,6 +59,16 @@ class FindUses(Protocol):
     ) -> dict[tuple[str, str], list[str]]: ...
 
 
+class NamedKind(Protocol):
+    """A kind of object, by its plural in paths and the group of its operations."""
+
+    @property
+    def plural(self) -> str: ...
+
+    @property
+    def tag(self) -> Tag: ...
+
+
 class BrokenUses(Struct, frozen=True):
     """A search for the users of an object that a change would break, and the end of an error such as
     `This template is used by templates/booking`, which states how they use it and why the change breaks that use."""
@@ -172,19 +182,19 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
 
     override = f"the request is about a tenant's override of the {kind.name}."
     return [
-        _operation("GET", path, page, kind, f"List the {kind.plural}.\n\nBy key. With `?tenant=`, those that apply there; with `?tenant=*`, "
+        declare("GET", path, page, kind, f"List the {kind.plural}.\n\nBy key. With `?tenant=`, those that apply there; with `?tenant=*`, "
                    "those of the project and of all tenants, by tenant and key.", "read",
                    bound_by="list", query=ObjectsQuery, is_exported=True, response_types={200: listed},
                    roles=ROLES if kind.is_open_to_viewers else None),
-        _operation("GET", item, read, kind, f"Read a {kind.name}.\n\nWith `?tenant=`, the one that applies there.", "read",
+        declare("GET", item, read, kind, f"Read a {kind.name}.\n\nWith `?tenant=`, the one that applies there.", "read",
                    query=TenantQuery, response_types={200: shown}, response_headers=("ETag",), refusals=(NotFound,)),
-        _operation("PUT", item, write, kind,
+        declare("PUT", item, write, kind,
                    f"Write a {kind.name}.\n\nAs JSON or YAML. The request replaces it; 201 when it is new. "
                    f"With `?tenant=`, or `tenant` in the body, {override}", "manage",
                    query=DryRunQuery, body=kind.type, body_types=definition_body.MEDIA_TYPES, headers=CONDITIONS,
                    response_types={200: shown, 201: shown},
                    refusals=(Conflict, PreconditionFailed) if kind.find_broken else (PreconditionFailed,), example=kind.example),
-        _operation("DELETE", item, delete, kind, f"Delete a {kind.name}.\n\nWith `?tenant=`, {override}", "manage",
+        declare("DELETE", item, delete, kind, f"Delete a {kind.name}.\n\nWith `?tenant=`, {override}", "manage",
                    query=TenantQuery, headers=CONDITION_OF_DELETION, response_types={204: None},
                    refusals=(NotFound, *([Conflict] if kind.find_uses else []), PreconditionFailed)),
     ]  # fmt: skip
@@ -298,8 +308,8 @@ def _applied(kind: Kind[Any], base: Document | None, own: Document | None, tenan
     return msgspec.structs.replace(own, body=msgspec.json.encode(merged)), tenant
 
 
-def _operation(
-    method: Method, path: str, function: Handler, kind: Kind[Any], doc: str, scope: KeyScope, **promise: Any
+def declare(
+    method: Method, path: str, function: Handler, kind: NamedKind, doc: str, scope: KeyScope, **promise: Any
 ) -> ApiEndpoint:
     """Declare an operation. Its name in the OpenAPI document includes the kind."""
     function.__doc__ = doc

@@ -60,6 +60,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     # Also recorded in the audit log for API keys and the project secret. Operations of `configure` and `admin` always
     # are.
     is_audited: bool = False
+    # False: the requests of operators, which a page sends while its user types, are not recorded in the audit log.
+    is_recorded: bool = True
     # Operators must have typed their password in the last 10 minutes.
     is_sensitive: bool = False
     # How the operation limits callers that are restricted to tenants, if its query does not name the tenant.
@@ -141,7 +143,9 @@ def _guarded(handler: Handler, declared: Operation) -> Handler:
                 list_export.respond, handler=handler, page_type=declared.response_types[200], format=format
             )
             return viewers.response_for(request, await audit.recorded(request, export, is_export=True))
-        return viewers.response_for(request, await audit.recorded(request, handler, is_audited=is_audited))
+        return viewers.response_for(
+            request, await audit.recorded(request, handler, is_audited=is_audited, is_recorded=declared.is_recorded)
+        )
 
     return guarded
 

@@ -102,6 +102,7 @@ PARAMETERS = {
     "trigger": "Only of this trigger; adds `fanout` and `counts`.",
     "version": "A version of the workflow. Default: the current one.",
     "dry_run": "Validate only; change nothing.",
+    "drafts": "Also list drafts that were never published.",
     "token": "The token of the link.",
     "tag": "Only with this tag.",
     "from": "Only items sent at this time or later.",

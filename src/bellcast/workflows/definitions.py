@@ -24,6 +24,8 @@ from bellcast.workflows.step_fields import (
 MAX_STEPS = 50
 MAX_BRANCH_DEPTH = 5
 MAX_KEY = 100
+# Maximum characters of a note: a reason in a few sentences.
+MAX_NOTE = 500
 KEY_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
@@ -113,7 +115,7 @@ def _steps(values: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
     return tuple(_step(value) for value in values)
 
 
-STRUCTURE = ("key", "type", "if", "branches", "else")
+STRUCTURE = ("key", "type", "if", "note", "branches", "else")
 
 
 def _step(value: Mapping[str, Any]) -> Step:
@@ -144,7 +146,8 @@ def _definition_errors(value: Any) -> Errors:
     if not isinstance(value, Mapping):
         yield FieldError("", "must be an object with steps")
         return
-    yield from unknown_fields("", value, {"type", "data", "steps"})
+    yield from unknown_fields("", value, {"type", "data", "note", "steps"})
+    yield from _note_errors("note", value)
     if "type" in value and (not isinstance(value["type"], str) or not value["type"]):
         yield FieldError("type", "must be text")
     if value.get("data") is not None and not isinstance(value["data"], Mapping):
@@ -183,7 +186,8 @@ def _step_errors(path: str, step: Any, seen: SeenSteps, depth: int) -> Errors:
     if "if" in step:
         yield from conditions.errors_of(f"{path}.if", step["if"], seen.keys())
     rules, required = STEP_TYPES[kind]
-    yield from unknown_fields(path, step, {"key", "type", "if", *rules})
+    yield from unknown_fields(path, step, {"key", "type", "if", "note", *rules})
+    yield from _note_errors(f"{path}.note", step)
     for name in required:
         if name not in step:
             yield FieldError(f"{path}.{name}", "is missing")
@@ -195,6 +199,12 @@ def _step_errors(path: str, step: Any, seen: SeenSteps, depth: int) -> Errors:
         seen.types[step["key"]] = kind
     if kind == "branch":
         yield from _branch_errors(path, step, seen, depth)
+
+
+def _note_errors(path: str, value: Mapping[str, Any]) -> Errors:
+    note = value.get("note")
+    if note is not None and (not isinstance(note, str) or len(note) > MAX_NOTE):
+        yield FieldError(path, f"must be text of at most {MAX_NOTE} characters")
 
 
 def _key_errors(path: str, key: Any, seen: SeenSteps) -> Errors:

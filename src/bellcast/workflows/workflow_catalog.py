@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast.channels.catalog import TEMPLATES, no_template
 from bellcast.channels.types import BASE_LAYOUT
 from bellcast.documents.store import Documents
-from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, Document, is_cached
+from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, Document, draft_kind, is_cached
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
@@ -25,6 +25,7 @@ from bellcast.templates.types import Template
 from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition
 from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.types.runs import WorkflowVersion
 
 WORKFLOWS = "workflows"
 # The names of live events that a version of a workflow waits for. Publishing other events needs no search for waiting
@@ -212,15 +213,15 @@ class WorkflowCatalog:
         *,
         is_code: bool = False,
         replaces: Document | UnsetType | None = UNSET,
+        by: str | None = None,
     ) -> tuple[Workflow, bool]:
         """Write a validated definition as a new version, unless it equals the last one. Return the workflow, and
         whether it is new. Raises Conflict for a workflow that is defined in code, and PreconditionFailed if the stored
         workflow is not `replaces` (None: it must be new); the version is then stored, but not current."""
         await self.writable(owner, key, is_code=is_code)
         now = self._clock.now()
-        for step in definitions.of_valid(value).live_waits:
-            await Documents(self._db).put(AWAITED, owner, step.fields["event"], b"{}", now)
-        stored = await Runs(self._db).put_version(owner, key, definitions.encode(value), now)
+        await self._await_events(owner, value, now)
+        stored = await Runs(self._db).put_version(owner, key, definitions.encode(value), now, by)
         while True:
             found = await self.writable(owner, key, is_code=is_code)
             before = found if replaces is UNSET else replaces or None
@@ -230,6 +231,37 @@ class WorkflowCatalog:
                 return Workflow(key=key, owner=owner, current=current), before is None
             if replaces is not UNSET:
                 raise PreconditionFailed
+
+    async def _await_events(self, owner: str, value: dict[str, Any], now: int) -> None:
+        for step in definitions.of_valid(value).live_waits:
+            await Documents(self._db).put(AWAITED, owner, step.fields["event"], b"{}", now)
+
+    async def publish(
+        self, owner: str, key: str, draft: Document, value: dict[str, Any], *, by: str, note: str | None
+    ) -> Workflow | None:
+        """Make the validated definition of a draft the current version, and delete the draft. Return None, and write
+        nothing, if the draft or the workflow has changed."""
+        found, now = await self.writable(owner, key), self._clock.now()
+        before = None if found is None else _decode(found.body)
+        is_active = before is None or before.active
+
+        def current(version: int) -> CurrentVersion:
+            return CurrentVersion(version=version, active=is_active, definition=value)
+
+        await self._await_events(owner, value, now)
+        published = await Runs(self._db).publish(
+            {"kind": draft_kind(WORKFLOWS), "tenant": owner, "key": key},
+            {"kind": WORKFLOWS, "tenant": owner, "key": key},
+            WorkflowVersion(0, definitions.encode(value), now, by, note),
+            lambda version: msgspec.json.encode(current(version)),
+            (draft.body, None if found is None else found.body),
+        )
+        if published is None:
+            return None
+        self.forget()
+        if is_active:
+            await self._resume(owner, key)
+        return Workflow(key=key, owner=owner, current=current(published.version))
 
     async def plan(self, owner: str, key: str, value: dict[str, Any]) -> Workflow:
         """Return the workflow that `put` would write. Raises Conflict like `put`."""
@@ -269,6 +301,7 @@ class WorkflowCatalog:
             raise PreconditionFailed
         self.forget()
         if deleted:
+            await documents.delete(draft_kind(WORKFLOWS), owner, key)
             await self._resume(owner, key)
         return deleted
 

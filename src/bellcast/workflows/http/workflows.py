@@ -18,13 +18,14 @@ from bellcast.kernel.http import entity_tags, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.types import ROLES
-from bellcast.rest import audit, context, definition_body, objects, tenants, viewers
+from bellcast.rest import audit, context, definition_body, drafts, objects, tenants, viewers
 from bellcast.rest.context import ApiContext
+from bellcast.rest.drafts import DraftInfo, DraftKind, DraftsQuery, Effect, ToPublish
 from bellcast.rest.objects import ADDED
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery, ObjectsQuery
+from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
-from bellcast.workflows import triggers, workflow_catalog
+from bellcast.workflows import publishing, triggers, workflow_catalog
 from bellcast.workflows.http.runs import CANCELLED
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.store.runs import Runs
@@ -35,7 +36,9 @@ from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS, WorkflowCata
 MAX_VERSIONS = 1000
 # Above the version numbers of any workflow, and within the integer range of every store.
 Version = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
-READ_ADDS = {*ADDED, "version", "active"}
+READ_ADDS = {*ADDED, "version", "active", "draft"}
+# What a list has of a workflow that is a draft only.
+NEVER_PUBLISHED: dict[str, Any] = {"version": 0, "active": False, "steps": []}
 
 EXAMPLE = {
     "type": "booking",
@@ -49,20 +52,30 @@ EXAMPLE = {
 
 class WorkflowDefinition(Struct, frozen=True, kw_only=True):
     """A workflow. `steps` run in order; each has a `key`, a `type` and the fields of its type. `type` is the type of
-    its notifications. `data` is a JSON Schema for the data of its triggers."""
+    its notifications. `data` is a JSON Schema for the data of its triggers. `note` explains the workflow to its readers;
+    steps can have one too."""
 
     steps: list[dict[str, Any]]
     type: str | None = None
     data: dict[str, Any] | None = None
+    note: str | None = None
 
 
 class WorkflowObject(WorkflowDefinition, frozen=True, kw_only=True):
-    """A workflow with its key. `tenant` is null for the project's own."""
+    """A workflow with its key. `tenant` is null for the project's own. `version` is 0 for a draft that was never
+    published. Lists have who saved its `draft`, if there is one, and when."""
 
     key: str
     tenant: str | None
     version: int
     active: bool
+    draft: DraftInfo | UnsetType | None = UNSET
+
+
+class PublishedWorkflow(WorkflowObject, frozen=True, kw_only=True):
+    """A workflow that was published. Only a dry run has `effects`."""
+
+    effects: list[Effect] | UnsetType = UNSET
 
 
 class WorkflowPage(Struct, frozen=True):
@@ -79,10 +92,12 @@ class VersionQuery(TenantQuery, frozen=True, kw_only=True):
 
 
 class WorkflowVersionInfo(Struct, frozen=True):
-    """A version and when it was written."""
+    """A version, when and by whom it was written, and why."""
 
     version: int
     created_at: datetime
+    by: str | None
+    note: str | None
 
 
 class WorkflowVersions(Struct, frozen=True):
@@ -128,7 +143,7 @@ class Cancelled(Struct, frozen=True):
     required_scope="read",
     roles=ROLES,
     bound_by="list",
-    query=ObjectsQuery,
+    query=DraftsQuery,
     is_exported=True,
     response_types={200: WorkflowPage},
 )
@@ -136,10 +151,20 @@ async def page(request: ApiRequest) -> ASGIApp:
     """List the workflows.
 
     By key. With `?tenant=`, the tenant's own; with `?tenant=*`, those of the project and of all tenants, by tenant and
-    key."""
-    query = request_body.query(request, ObjectsQuery)
-    shown, following = await objects.own_page(request, WORKFLOWS, query)
-    listed = [workflow_catalog.stored(one, owner).outside for one, owner in shown]
+    key. With `drafts`, also drafts that were never published."""
+    query = request_body.query(request, DraftsQuery)
+    shown, following = await drafts.page(request, WORKFLOWS, query)
+    listed = [
+        {
+            **(
+                {**NEVER_PUBLISHED, "key": key, "tenant": owner or None}
+                if one is None
+                else workflow_catalog.stored(one, owner).outside
+            ),
+            "draft": draft,
+        }
+        for owner, key, one, draft in shown
+    ]
     return responses.json({"workflows": viewers.definitions_for(request, listed), "next": following})
 
 
@@ -187,7 +212,7 @@ async def versions(request: ApiRequest) -> ASGIApp:
     ctx = context.of(request)
     found = await ctx[WorkflowCatalog].get(tenants.single_tenant(request), objects.restricted_key(request))
     stored = await Runs(ctx.engines.db).versions(found.owner, found.key, MAX_VERSIONS)
-    infos = [WorkflowVersionInfo(one.version, times.to_rfc3339(one.created_at)) for one in stored]
+    infos = [WorkflowVersionInfo(one.version, times.to_rfc3339(one.created_at), one.by, one.note) for one in stored]
     return responses.json(WorkflowVersions(infos))
 
 
@@ -213,17 +238,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     ctx, key, plans = context.of(request), objects.restricted_key(request), objects.is_dry_run(request)
     tenant, value, yaml = await definition_body.read(request, READ_ADDS)
     try:
-        validation.check(validation.data("", value, definition_body.MAX_BYTES))
-        await ctx[WorkflowCatalog].check(tenant, key, value)
-        # Raise Invalid for URLs of steps that must not be used. Those of templates are checked when a step calls them.
-        urls = {
-            f"{path}.url": step["url"]
-            for path, step in workflow_catalog.steps_with_paths(value)
-            if step["type"] == "http" and isinstance(step["url"], str) and "{" not in step["url"]
-        }
-        problems = {path: ctx.url_problem(url) for path, url in urls.items()}
-        if errors := [FieldError(path, problem) for path, problem in problems.items() if problem is not None]:
-            raise Invalid.fields(errors)
+        await check(ctx, tenant, key, value)
     except Invalid as refusal:
         raise definition_body.with_lines(refusal, yaml) from None
     replaced: Document | UnsetType | None = UNSET
@@ -234,9 +249,24 @@ async def write(request: ApiRequest) -> ASGIApp:
     if plans:
         return responses.json((await ctx[WorkflowCatalog].plan(tenant, key, value)).outside)
     before = await _own(request, tenant, key)
-    workflow, is_new = await ctx[WorkflowCatalog].put(tenant, key, value, replaces=replaced)
+    workflow, is_new = await ctx[WorkflowCatalog].put(tenant, key, value, replaces=replaced, by=audit.actor(request))
     audit.note_changes(request, before, workflow.outside)
     return responses.json(workflow.outside, 201 if is_new else 200)
+
+
+async def check(ctx: ApiContext, tenant: str, key: str, value: Any) -> None:
+    """Raise Invalid with all errors of a definition."""
+    validation.check(validation.data("", value, definition_body.MAX_BYTES))
+    await ctx[WorkflowCatalog].check(tenant, key, value)
+    # URLs of steps that must not be used. Those of templates are checked when a step calls them.
+    urls = {
+        f"{path}.url": step["url"]
+        for path, step in workflow_catalog.steps_with_paths(value)
+        if step["type"] == "http" and isinstance(step["url"], str) and "{" not in step["url"]
+    }
+    problems = {path: ctx.url_problem(url) for path, url in urls.items()}
+    if errors := [FieldError(path, problem) for path, problem in problems.items() if problem is not None]:
+        raise Invalid.fields(errors)
 
 
 async def _own(request: ApiRequest, owner: str, key: str) -> dict[str, Any]:
@@ -378,6 +408,54 @@ async def cancel(request: ApiRequest) -> ASGIApp:
     return responses.json(Cancelled(cancelled))
 
 
+# --- drafts
+
+
+async def _draft_errors(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) -> list[FieldError]:
+    try:
+        await check(ctx, tenant, key, values)
+    except Invalid as refusal:
+        return list(refusal.errors)
+    return []
+
+
+async def _version(ctx: ApiContext, tenant: str, key: str) -> int | None:
+    stored = await ctx[WorkflowCatalog].writable(tenant, key)
+    return None if stored is None else workflow_catalog.stored(stored, tenant).current.version
+
+
+async def _plan(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) -> dict[str, Any]:
+    planned = await ctx[WorkflowCatalog].plan(tenant, key, values)
+    effects = await publishing.effects(ctx.engines.db, ctx[WorkflowCatalog], ctx.providers, tenant, key, values)
+    return planned.outside | {"effects": effects}
+
+
+async def _publish(request: ApiRequest, draft: ToPublish) -> dict[str, Any] | None:
+    before, catalog = await _own(request, draft.tenant, draft.key), context.of(request)[WorkflowCatalog]
+    published = await catalog.publish(
+        draft.tenant, draft.key, draft.document, draft.values, by=draft.by, note=draft.note
+    )
+    if published is None:
+        return None
+    audit.note_changes(request, before, published.outside)
+    context.of(request).engines.router.messages_added()  # its paused runs may be due now
+    return published.outside
+
+
+DRAFTS = DraftKind(
+    plural=WORKFLOWS,
+    name="workflow",
+    tag="Workflows",
+    added=frozenset(READ_ADDS),
+    published_type=PublishedWorkflow,
+    example=EXAMPLE,
+    check=_draft_errors,
+    version=_version,
+    plan=_plan,
+    publish=_publish,
+)
+
+
 def _check_trigger(draft: TriggerDraft, ctx: ApiContext) -> None:
     triggers.check(draft, ctx.limits)
 
@@ -393,4 +471,4 @@ def _check_cancel(body: CancelRequest, ctx: ApiContext) -> None:
 CHANGE = request_body.Shape(WorkflowChange)
 TRIGGER = request_body.Shape(TriggerDraft, _check_trigger, {"to": "x"})
 CANCEL = request_body.Shape(CancelRequest, _check_cancel, {"cancel_key": "x"})
-HANDLERS = [page, read, versions, write, change, delete, trigger, cancel]
+HANDLERS = [page, read, versions, write, change, delete, *drafts.operations(DRAFTS), trigger, cancel]

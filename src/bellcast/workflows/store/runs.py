@@ -1,11 +1,12 @@
 """Runs of workflows and the versions of their definitions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from bellcast.channels.store import fanouts, messages
 from bellcast.channels.store.fanouts import Fanouts
+from bellcast.documents import store as documents
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import ScriptCommand
 from bellcast.kernel.db.lists import KeysetList, ListQuery
@@ -211,9 +212,36 @@ class Runs(StoreTable):
         return dict((yield Statement("runs_count", {"tenant": tenant, "trigger": trigger})))
 
     @write()
-    def put_version(self, owner: str, workflow: str, body: bytes, now: int) -> Script[WorkflowVersion]:
+    def put_version(
+        self, owner: str, workflow: str, body: bytes, now: int, by: str | None = None
+    ) -> Script[WorkflowVersion]:
         """Add a version, unless the last one has the same body; return it."""
-        return put_version(owner, workflow, body, now)
+        return put_version(owner, workflow, WorkflowVersion(0, body, now, by))
+
+    @write()
+    def publish(
+        self,
+        draft: Params,
+        published: Params,
+        added: WorkflowVersion,
+        current: Callable[[int], bytes],
+        before: tuple[bytes, bytes | None],
+    ) -> Script[WorkflowVersion | None]:
+        """Add a version, make it current, and delete its draft, all in one transaction. `draft` and `published` name the
+        two objects, `before` has their bodies; `current` returns the new body of the published one. Return None, and
+        write nothing, if one of them has changed."""
+        drafted, replaced = before
+        if not (yield from documents.hold(**draft, body=drafted)):
+            return None
+        if replaced is not None and not (yield from documents.hold(**published, body=replaced)):
+            return None
+        if replaced is None and not (yield from documents.replace(published, None, b"{}", added.created_at)):
+            return None
+        version = yield from put_version(published["tenant"], published["key"], added)
+        written = b"{}" if replaced is None else replaced
+        yield from documents.replace(published, written, current(version.version), added.created_at)
+        yield from documents.replace(draft, drafted, None, added.created_at)
+        return version
 
     @read
     def version(self, owner: str, workflow: str, version: int) -> Script[WorkflowVersion | None]:
@@ -268,18 +296,19 @@ def _cancel_fanouts(params: Params, recipients: Sequence[str] | None) -> Script[
             yield from fanouts.exclude(id, {key for key in keys if key > position})
 
 
-def put_version(owner: str, workflow: str, body: bytes, now: int) -> Script[WorkflowVersion]:
-    """Add a version, unless it equals the last one."""
+def put_version(owner: str, workflow: str, added: WorkflowVersion) -> Script[WorkflowVersion]:
+    """Add a version with the next number, unless it equals the last one; return it."""
     name = {"owner": owner, "workflow": workflow}
     last = [_version(row) for row in (yield Statement("workflow_version_last", {**name, "limit": 1}))]
-    if last and last[0].body == body:
+    if last and last[0].body == added.body:
         return last[0]
     version = last[0].version + 1 if last else 1
-    if not (yield Statement("workflow_version_add", {**name, "version": version, "body": body.decode(), "now": now})):
+    about = {"body": added.body.decode(), "now": added.created_at, "by": added.by, "note": added.note}
+    if not (yield Statement("workflow_version_add", {**name, "version": version, **about})):
         raise WriteConflict
-    return WorkflowVersion(version, body, now)
+    return msgspec.structs.replace(added, version=version)
 
 
 def _version(row: Row) -> WorkflowVersion:
-    version, body, created_at = row
-    return WorkflowVersion(version, body.encode(), created_at)
+    version, body, created_at, by, note = row
+    return WorkflowVersion(version, body.encode(), created_at, by, note)

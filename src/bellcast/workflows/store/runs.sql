@@ -321,18 +321,18 @@ ORDER BY id FOR UPDATE
 
 -- name: workflow_version_last
 -- The last version of a workflow.
-SELECT version, body, created_at FROM workflow_versions
+SELECT version, body, created_at, "by", note FROM workflow_versions
 WHERE owner = :owner AND workflow = :workflow ORDER BY version DESC LIMIT :limit
 
 -- name: workflow_version_find
 -- One version of a workflow.
-SELECT version, body, created_at FROM workflow_versions
+SELECT version, body, created_at, "by", note FROM workflow_versions
 WHERE owner = :owner AND workflow = :workflow AND version = :version
 
 -- name: workflow_version_add
 -- A new version of a workflow.
-INSERT INTO workflow_versions (owner, workflow, version, body, created_at)
-VALUES (:owner, :workflow, :version, :body, :now)
+INSERT INTO workflow_versions (owner, workflow, version, body, created_at, "by", note)
+VALUES (:owner, :workflow, :version, :body, :now, :by, :note)
 ON CONFLICT DO NOTHING
 RETURNING version
 

@@ -356,11 +356,13 @@ class ItemTimes(Struct, frozen=True):
 
 
 class WorkflowVersion(Struct, frozen=True):
-    """A version of a workflow: its definition as JSON."""
+    """A version of a workflow: its definition as JSON, who wrote it, and why."""
 
     version: int
     body: bytes
     created_at: int
+    by: str | None = None
+    note: str | None = None
 
 
 def restarted(run: StoredRun) -> StoredRun:

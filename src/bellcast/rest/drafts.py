@@ -1,0 +1,294 @@
+"""Drafts of objects: what editors save while they change an object, and publishing it. One declaration creates the four
+operations of a kind.
+
+A draft belongs to all operators. It may be invalid; sends and runs never read it."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bellcast.documents.store import LIST, Documents
+from bellcast.documents.types import MAX_DRAFTS, Document, Draft, draft_kind
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
+from bellcast.kernel.http import entity_tags, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.rest import audit, context, definition_body, objects, resource, tenants
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import ApiEndpoint, Tag
+from bellcast.rest.resource import DryRunQuery, ObjectsQuery
+from bellcast.rest.tenants import TenantQuery
+
+# Maximum characters of a note: a reason in a few sentences.
+MAX_NOTE = 500
+
+
+class DraftsQuery(ObjectsQuery, frozen=True, kw_only=True):
+    """A page of a list, in the order of its keys. With `drafts`, it includes objects that are drafts only."""
+
+    drafts: bool = False
+
+
+class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A draft. `values` is the object without the fields that a read adds; `base` is the version that it changes, null
+    for a new object."""
+
+    values: dict[str, Any]
+    base: int | None = None
+
+
+class DraftError(Struct, frozen=True):
+    """Why a draft cannot be published yet."""
+
+    field: str
+    message: str
+
+
+class DraftObject(Struct, frozen=True, kw_only=True):
+    """A draft, who saved it last, and what must be corrected before it can be published."""
+
+    values: dict[str, Any]
+    base: int | None
+    by: str
+    updated_at: datetime
+    errors: list[DraftError]
+
+
+class DraftInfo(Struct, frozen=True, kw_only=True):
+    """Who saved a draft last, and when."""
+
+    by: str
+    updated_at: datetime
+
+
+class Publication(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a draft is published, for the list of versions."""
+
+    note: Annotated[str, Meta(max_length=MAX_NOTE)] | None = None
+
+
+class Effect(Struct, frozen=True, omit_defaults=True):
+    """What publishing changes for recipients and apps. `n` counts what is affected."""
+
+    code: str
+    text: str
+    n: int | None = None
+
+
+class ToPublish(Struct, frozen=True, kw_only=True):
+    """A draft that is published: what is stored, and who publishes it."""
+
+    tenant: str
+    key: str
+    document: Document
+    values: dict[str, Any]
+    by: str
+    note: str | None
+
+
+class DraftKind(Struct, frozen=True, kw_only=True):
+    """A kind of object with drafts. `check` returns the errors of values, `version` the current version of a tenant's own
+    object, and raises Conflict if the object cannot be written. `publish` writes the values and deletes the draft in one
+    transaction; it returns None if either has changed. `plan` returns what `publish` would, and its `effects`."""
+
+    plural: str
+    name: str
+    tag: Tag
+    added: frozenset[str]
+    published_type: Any
+    example: dict[str, Any]
+    check: Callable[[ApiContext, str, str, dict[str, Any]], Awaitable[list[FieldError]]]
+    version: Callable[[ApiContext, str, str], Awaitable[int | None]]
+    plan: Callable[[ApiContext, str, str, dict[str, Any]], Awaitable[dict[str, Any]]]
+    publish: Callable[[ApiRequest, ToPublish], Awaitable[dict[str, Any] | None]]
+
+
+SHAPE = request_body.Shape(DraftBody, None, {"values": {}})
+PUBLICATION = request_body.Shape(Publication)
+
+
+def operations(kind: DraftKind) -> list[ApiEndpoint]:
+    """Return the operations that read, save, discard and publish drafts."""
+    path = f"/v1/{kind.plural}/{{key:str}}/draft"
+
+    async def read_draft(request: ApiRequest) -> ASGIApp:
+        return await _read(request, kind)
+
+    async def save_draft(request: ApiRequest) -> ASGIApp:
+        return await _save(request, kind)
+
+    async def discard_draft(request: ApiRequest) -> ASGIApp:
+        return await _discard(request, kind)
+
+    async def publish(request: ApiRequest) -> ASGIApp:
+        return await _publish(request, kind)
+
+    own = "With `?tenant=`, that of the tenant's override."
+    return [
+        objects.declare(
+            "GET", path, read_draft, kind,
+            f"Read the draft of a {kind.name}.\n\nWith what must be corrected before it can be published. {own}", "read",
+            query=TenantQuery, response_types={200: DraftObject},
+            response_headers=("ETag",), refusals=(NotFound,)),
+        objects.declare(
+            "PUT", path, save_draft, kind,
+            f"Save the draft of a {kind.name}.\n\nAs JSON or YAML; it may be invalid. All operators share it, and nothing is sent "
+            f"from it. It is kept for 90 days after its last change. {own}", "manage",
+            query=TenantQuery, body=DraftBody, body_types=definition_body.MEDIA_TYPES, headers=objects.CONDITIONS,
+            response_types={200: DraftObject, 201: DraftObject}, response_headers=("ETag",),
+            refusals=(Conflict, PreconditionFailed), example={"values": kind.example}, is_recorded=False),
+        objects.declare(
+            "DELETE", path, discard_draft, kind, f"Discard the draft of a {kind.name}.\n\nThe {kind.name} does not change.", "manage",
+            query=TenantQuery, headers=objects.CONDITION_OF_DELETION, response_types={204: None},
+            refusals=(NotFound, PreconditionFailed)),
+        objects.declare(
+            "POST", f"/v1/{kind.plural}/{{key:str}}/publish", publish, kind,
+            f"Publish the draft of a {kind.name}.\n\nIt becomes the next version, and the draft is deleted. `If-Match` has the ETag "
+            f"of the draft. If the {kind.name} was written since the draft was begun, the response is 409. With `dry_run`, `effects` are "
+            "what would change for recipients and apps.", "manage",
+            query=DryRunQuery, body=Publication, is_body_optional=True, headers=("If-Match",),
+            response_types={200: kind.published_type}, refusals=(NotFound, Conflict, PreconditionFailed),
+            example={"note": "Shorter texts"}),
+    ]  # fmt: skip
+
+
+async def _find(request: ApiRequest, kind: DraftKind) -> tuple[ApiContext, str, str, Document | None]:
+    ctx, key, tenant = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
+    return ctx, key, tenant, await Documents(ctx.engines.db).get(draft_kind(kind.plural), tenant, key)
+
+
+async def _shown(
+    kind: DraftKind, ctx: ApiContext, tenant: str, key: str, document: Document, status: int = 200
+) -> ASGIApp:
+    draft = decode(document)
+    errors = await kind.check(ctx, tenant, key, draft.values)
+    found = DraftObject(
+        values=draft.values,
+        base=draft.base,
+        by=draft.by,
+        updated_at=times.to_rfc3339(document.updated_at),
+        errors=[DraftError(error.field, error.message) for error in errors],
+    )
+    return responses.json(found, status, headers={"etag": _tag(document), "cache-control": "no-store"})
+
+
+async def _read(request: ApiRequest, kind: DraftKind) -> ASGIApp:
+    ctx, key, tenant, document = await _find(request, kind)
+    if document is None:
+        raise NotFound(f"There is no draft of this {kind.name}.")
+    return await _shown(kind, ctx, tenant, key, document)
+
+
+async def _save(request: ApiRequest, kind: DraftKind) -> ASGIApp:
+    ctx, key, tenant, before = await _find(request, kind)
+    _, sent, yaml = await definition_body.read(request, ())
+    try:
+        validation.check(validation.data("", sent, definition_body.MAX_BYTES))
+        body = request_body.json(msgspec.json.encode(sent), SHAPE, ctx)
+    except Invalid as refusal:
+        raise definition_body.with_lines(refusal, yaml) from None
+    await kind.version(ctx, tenant, key)
+    entity_tags.check(request, None if before is None else _tag(before))
+    documents, now = Documents(ctx.engines.db), ctx.engines.clock.now()
+    if before is None and await documents.count(draft_kind(kind.plural), tenant, MAX_DRAFTS) >= MAX_DRAFTS:
+        raise Conflict(f"There are {MAX_DRAFTS} drafts: publish or discard some.")
+    values = {name: one for name, one in body.values.items() if name not in kind.added}
+    text = msgspec.json.encode(Draft(values=values, base=body.base, by=audit.actor(request), saved_at=now))
+    if not entity_tags.is_conditional(request):
+        await documents.put(draft_kind(kind.plural), tenant, key, text, now)
+    elif not await documents.change(
+        draft_kind(kind.plural), tenant, key, None if before is None else before.body, text, now
+    ):
+        raise PreconditionFailed
+    document = Document(key, text, now if before is None else before.created_at, now)
+    return await _shown(kind, ctx, tenant, key, document, 201 if before is None else 200)
+
+
+async def _discard(request: ApiRequest, kind: DraftKind) -> ASGIApp:
+    ctx, key, tenant, document = await _find(request, kind)
+    if document is None:
+        raise NotFound(f"There is no draft of this {kind.name}.")
+    entity_tags.check(request, _tag(document))
+    documents, now = Documents(ctx.engines.db), ctx.engines.clock.now()
+    if not await documents.change(draft_kind(kind.plural), tenant, key, document.body, None, now):
+        raise PreconditionFailed
+    audit.note_change(request, "draft", decode(document).by, None)
+    return responses.empty()
+
+
+async def _publish(request: ApiRequest, kind: DraftKind) -> ASGIApp:
+    ctx, key, tenant, document = await _find(request, kind)
+    body = await request_body.optional_body(request, PUBLICATION) or Publication()
+    if request_body.header(request, entity_tags.IF_MATCH) is None:
+        raise Invalid.of("If-Match", "is missing: send the ETag of the draft that you have reviewed")
+    if document is None:
+        raise NotFound(f"There is no draft of this {kind.name}.")
+    entity_tags.check(request, _tag(document))
+    draft = decode(document)
+    if await kind.version(ctx, tenant, key) != draft.base:
+        raise Conflict(
+            f"The {kind.name} has changed since this draft was begun: compare them, and save the draft again."
+        )
+    if errors := await kind.check(ctx, tenant, key, draft.values):
+        raise Invalid.fields(errors)
+    if request_body.is_dry_run(request):
+        return responses.json(await kind.plan(ctx, tenant, key, draft.values))
+    published = await kind.publish(
+        request,
+        ToPublish(
+            tenant=tenant,
+            key=key,
+            document=document,
+            values=draft.values,
+            by=audit.actor(request),
+            note=body.note,
+        ),
+    )
+    if published is None:
+        raise PreconditionFailed
+    return responses.json(published, headers=objects.tagged(published))
+
+
+def decode(document: Document) -> Draft:
+    """Return a stored draft."""
+    return msgspec.json.decode(document.body, type=Draft)
+
+
+def _tag(document: Document) -> str:
+    return entity_tags.tag_of([document.key, document.body.decode()])
+
+
+async def page(
+    request: ApiRequest, plural: str, query: DraftsQuery
+) -> tuple[list[tuple[str, str, Document | None, DraftInfo | None]], str | None]:
+    """Return a page of objects by tenant and key, each with its draft, and the position of the next page. With `drafts`,
+    it includes drafts of objects that were never published."""
+    documents, wanted = (
+        Documents(context.of(request).engines.db),
+        resource.wanted(request, LIST, query, is_counted=False),
+    )
+    found = await documents.owned(msgspec.structs.replace(wanted, filters={"kind": plural}))
+    objects_of = {(owner, one.key): one for owner, one in found.items}
+    until = max(objects_of, default=("", ""))
+    drafted: dict[tuple[str, str], DraftInfo] = {}
+    following, more = wanted.after, True
+    while more and (query.drafts or following is None or following < until):
+        of_drafts = msgspec.structs.replace(wanted, after=following, filters={"kind": draft_kind(plural)})
+        part = await documents.owned(of_drafts)
+        drafted |= {(owner, one.key): _info(one) for owner, one in part.items}
+        following, more = part.next, part.next is not None
+        if query.drafts:
+            break
+    every = sorted(objects_of.keys() | drafted.keys() if query.drafts else objects_of)
+    names = every[: wanted.limit]
+    is_last = len(names) == len(every) and found.next is None and not (query.drafts and more)
+    position = None if is_last else resource.cursor(LIST, names[-1], query.tenant)
+    return [(*name, objects_of.get(name), drafted.get(name)) for name in names], position
+
+
+def _info(document: Document) -> DraftInfo:
+    return DraftInfo(by=decode(document).by, updated_at=times.to_rfc3339(document.updated_at))

@@ -1,0 +1,140 @@
+"""Drafts of workflows: saving, conflicts, publishing and its effects."""
+
+import pytest
+
+from bellcast.documents.types import DRAFT_MS
+from bellcast.inbox import maintenance
+from tests.journey.rest import Rest, fields, refused
+
+BELL = {"key": "bell", "type": "inbox", "title": "New booking"}
+WAIT = {"key": "later", "type": "delay", "for": "30m"}
+MAIL = {"key": "mail", "type": "email", "subject": "New booking", "text": "Hello"}
+DRAFT = "/v1/workflows/booking/draft"
+PUBLISH = "/v1/workflows/booking/publish"
+
+
+def values(*steps, **others):
+    return {"steps": list(steps), **others}
+
+
+async def save(rest: Rest, body, base=None, **options):
+    return await rest.app.put(DRAFT, json={"values": body, "base": base}, **options)
+
+
+async def publish(rest: Rest, tag: str, body=None, **options):
+    return await rest.app.post(PUBLISH, json=body or {}, headers={"if-match": tag}, **options)
+
+
+async def test_draft_may_be_invalid_and_names_its_errors(rest):
+    saved = await save(rest, values(BELL, {**WAIT, "for": "soon"}))
+    assert saved.status_code == 201
+    assert [one["field"] for one in saved.json()["errors"]] == ["steps.1.for"]
+    read = await rest.app.get(DRAFT)
+    assert (read.json(), read.headers["etag"]) == (saved.json(), saved.headers["etag"])
+    assert (read.json()["by"], read.json()["base"]) == ("project secret", None)
+    assert fields(await publish(rest, saved.headers["etag"])).keys() == {"steps.1.for"}
+    assert refused(await rest.app.get("/v1/workflows/booking"), 404, "not_found")
+
+
+async def test_draft_is_published_as_the_next_version_with_its_author_and_note(rest):
+    saved = await save(rest, values(BELL))
+    first = await publish(rest, saved.headers["etag"])
+    assert (first.status_code, first.json()["version"]) == (200, 1)
+    assert first.headers["etag"] == (await rest.app.get("/v1/workflows/booking")).headers["etag"]
+    assert refused(await rest.app.get(DRAFT), 404, "not_found")
+    saved = await save(rest, values(BELL, WAIT), base=1)
+    await publish(rest, saved.headers["etag"], {"note": "Waits first"})
+    versions = (await rest.app.get("/v1/workflows/booking/versions")).json()["versions"]
+    assert [(one["version"], one["by"], one["note"]) for one in versions] == [
+        (2, "project secret", "Waits first"), (1, "project secret", None),
+    ]  # fmt: skip
+
+
+async def test_two_editors_do_not_overwrite_each_other(rest):
+    mine = (await save(rest, values(BELL), headers={"if-none-match": "*"})).headers["etag"]
+    assert refused(await save(rest, values(MAIL), headers={"if-none-match": "*"}), 412, "precondition_failed")
+    theirs = (await save(rest, values(BELL, WAIT), headers={"if-match": mine})).headers["etag"]
+    assert refused(await save(rest, values(MAIL), headers={"if-match": mine}), 412, "precondition_failed")
+    assert refused(await publish(rest, mine), 412, "precondition_failed")
+    assert refused(await rest.app.delete(DRAFT, headers={"if-match": mine}), 412, "precondition_failed")
+    assert (await rest.app.delete(DRAFT, headers={"if-match": theirs})).status_code == 204
+    assert refused(await publish(rest, theirs), 404, "not_found")
+
+
+async def test_publication_needs_the_reviewed_draft_and_a_current_base(rest):
+    await rest.app.put("/v1/workflows/booking", json=values(BELL))
+    saved = await save(rest, values(BELL, WAIT), base=1)
+    assert "If-Match" in fields(await rest.app.post(PUBLISH, json={}))
+    await rest.app.put("/v1/workflows/booking", json=values(MAIL))
+    assert refused(await publish(rest, saved.headers["etag"]), 409, "conflict")
+    again = await save(rest, values(BELL, WAIT), base=2)
+    assert (await publish(rest, again.headers["etag"])).json()["version"] == 3
+
+
+async def test_dry_run_states_the_effects_and_changes_nothing(rest):
+    await rest.app.put("/v1/workflows/booking", json=values(BELL, MAIL))
+    await rest.app.post("/v1/workflows/booking/trigger", json={"to": ["alice", "bob"]})
+    schema = {"type": "object", "required": ["total"], "properties": {"total": {"type": "integer"}}}
+    sms = {"key": "sms", "type": "sms", "text": "Hello"}
+    saved = await save(rest, values(BELL, sms, data=schema), base=1)
+    planned = (await publish(rest, saved.headers["etag"], params={"dry_run": "true"})).json()
+    assert {one["code"]: one.get("n") for one in planned["effects"]} == {
+        "runs_keep_version": 2, "data_refused": 1, "channel_removed": None, "credentials_missing": None,
+    }  # fmt: skip
+    assert (await rest.app.get("/v1/workflows/booking")).json()["version"] == 1
+    assert (await rest.app.get(DRAFT)).headers["etag"] == saved.headers["etag"]
+
+
+async def test_list_shows_drafts_and_with_a_parameter_those_never_published(rest):
+    for key in ("a", "c"):
+        await rest.app.put(f"/v1/workflows/{key}", json=values(BELL))
+    for key in ("b", "c", "d"):
+        await rest.app.put(f"/v1/workflows/{key}/draft", json={"values": {}})
+    listed = (await rest.app.get("/v1/workflows")).json()["workflows"]
+    assert [(one["key"], one["draft"] and one["draft"]["by"]) for one in listed] == [
+        ("a", None),
+        ("c", "project secret"),
+    ]
+    pages, after = [], None
+    while after is not None or not pages:
+        page = (await rest.app.get("/v1/workflows", params={"drafts": "true", "limit": 1, "after": after or ""})).json()
+        pages.append([(one["key"], one["version"]) for one in page["workflows"]])
+        after = page["next"]
+    assert pages == [[("a", 1)], [("b", 0)], [("c", 1)], [("d", 0)]]
+
+
+async def test_draft_goes_with_its_workflow_or_after_90_days(rest):
+    await rest.app.put("/v1/workflows/booking", json=values(BELL))
+    await save(rest, values(MAIL), base=1)
+    await rest.app.delete("/v1/workflows/booking")
+    assert refused(await rest.app.get(DRAFT), 404, "not_found")
+    await save(rest, values(MAIL))
+    rest.clock.advance(DRAFT_MS / 1000 + 1)
+    while await rest.store.documents.expire(
+        "workflows-drafts", rest.clock.now() - DRAFT_MS, maintenance.MAINTENANCE_BATCH_ROWS
+    ):
+        pass
+    assert refused(await rest.app.get(DRAFT), 404, "not_found")
+
+
+async def test_draft_of_a_tenant_is_its_override(rest):
+    await rest.app.put("/v1/workflows/booking", json=values(BELL))
+    saved = await save(rest, values(MAIL), params={"tenant": "acme"})
+    published = await rest.app.post(
+        PUBLISH, json={}, params={"tenant": "acme"}, headers={"if-match": saved.headers["etag"]}
+    )
+    assert (published.json()["tenant"], published.json()["version"]) == ("acme", 1)
+    assert (await rest.app.get("/v1/workflows/booking")).json()["steps"] == [BELL]
+
+
+@pytest.mark.parametrize("body", [{"values": []}, {"values": {}, "more": 1}, {"base": 1}])
+async def test_wrong_draft_is_refused(rest, body):
+    assert refused(await rest.app.put(DRAFT, json=body), 422, "invalid")
+
+
+async def test_notes_of_steps_and_workflow_are_stored_and_never_executed(rest):
+    noted = values({**BELL, "note": "Rings first."}, note="For hosts.")
+    written = (await rest.app.put("/v1/workflows/booking", json=noted)).json()
+    assert (written["note"], written["steps"][0]["note"]) == ("For hosts.", "Rings first.")
+    wrong = await rest.app.put("/v1/workflows/booking", json=values({**BELL, "note": "x" * 501}, note=1))
+    assert fields(wrong).keys() == {"note", "steps.0.note"}
