@@ -8,9 +8,6 @@ from msgspec import Struct
 
 from bellcast.kernel.errors import Unavailable
 
-# Clients of this dialect connect without a recipient and sign in later with a separate proof.
-LATE_SIGN_IN_DIALECTS = "pusher"
-
 CONNECT, DISCONNECT = "connect", "disconnect"
 ROOT = "/"
 
@@ -74,7 +71,8 @@ class ConnectRequest(Struct, frozen=True):
 
 
 class Call:
-    """A call from a client, and the operations available to its handler."""
+    """A call from a client, and the operations available to its handler. Dialects with namespaces name one; clients of
+    some dialects connect without a recipient and sign in later with a separate proof."""
 
     def __init__(
         self,
@@ -87,7 +85,8 @@ class Call:
         dialect: str,
         tenant: str | None = None,
         roles: Sequence[str] = (),
-        namespace: str = ROOT,
+        namespace: str | None = None,
+        signs_in_late: bool = False,
         handshake: ConnectRequest | None = None,
     ) -> None:
         self.name = name
@@ -97,7 +96,9 @@ class Call:
         self.tenant = tenant or None
         self.connection = connection
         self.dialect = dialect
-        self.namespace = namespace
+        self.namespace = namespace or ROOT
+        self.has_namespaces = namespace is not None
+        self.signs_in_late = signs_in_late
         self.handshake = handshake  # of `connect`
         self.accepted: ConnectAccepted | None = None
         self._context = context
@@ -160,7 +161,7 @@ def admit_by_session(call: Call) -> None:
     call.accepted = None  # a failed handler may have accepted before it failed
     if call.name != CONNECT:
         return
-    is_anonymous = call.recipient is None and call.dialect != LATE_SIGN_IN_DIALECTS
+    is_anonymous = call.recipient is None and not call.signs_in_late
     if is_anonymous or call.namespace != ROOT:
         raise Unavailable(
             "The app did not respond, so this connection cannot be accepted without a session.", retry_after=1

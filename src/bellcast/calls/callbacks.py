@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from bellcast.calls.call import ROOT, Call, ConnectRequest, Refused
+from bellcast.calls.call import Call, ConnectRequest, Refused
 from bellcast.calls.python_functions import Function, Handlers
 from bellcast.kernel.errors import HandlerFailed, NoHandler
 from bellcast.kernel.outbound.webhook_signature import STEP_SEPARATOR, signed, signing_key
@@ -93,7 +93,7 @@ class Callbacks:
             dialect=fields.get("dialect") or "",
             tenant=fields.get("tenant"),
             roles=fields.get("roles") or (),
-            namespace=fields.get("namespace") or ROOT,
+            namespace=fields.get("namespace"),
             handshake=ConnectRequest(**fields["handshake"]) if "handshake" in fields else None,
         )
         try:

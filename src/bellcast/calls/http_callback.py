@@ -19,10 +19,9 @@ log = structlog.get_logger(__name__)
 
 # Timeout of a call, in seconds. Clients wait for it, and a hanging app must not accumulate pending calls.
 TIMEOUT = 5.0
-# How long `connect` and `disconnect` calls are skipped after a 404, and after a failure of the URL (see
-# connect_fallback.py): connections must not wait for an app that is down.
+# How long `connect` and `disconnect` calls are skipped after a 404, and after a failure of the URL: connections must
+# not wait for an app that is down.
 UNHANDLED_PAUSE_MS, FAILED_PAUSE_MS = 60_000, 10_000
-NAMESPACED = "socketio"  # the one dialect with namespaces
 NO_NAMESPACE = "Invalid namespace"  # the reference server's message, which clients compare
 
 
@@ -121,7 +120,7 @@ class HttpCallback:
             "connection": call.connection,
             "dialect": call.dialect,
         }
-        if call.dialect == NAMESPACED:
+        if call.has_namespaces:
             payload["namespace"] = call.namespace
         if call.handshake is not None:
             payload["handshake"] = call.handshake

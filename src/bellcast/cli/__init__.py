@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -52,7 +53,6 @@ MODULES = {
     "key": "key",
     "operator": "operator",
     "settings": "settings",
-    "pusher-app": "pusher_app",
     "audit": "audit",
     "feed": "live_feed",
     "requests": "live_feed",
@@ -71,6 +71,10 @@ MODULES = {
 }
 
 
+# The commands of a dialect are in its folder.
+DIALECT_MODULES = sorted((Path(__file__).parents[1] / "live").glob("*/cli.py"))
+
+
 class CommandsByName(Mapping[str, Any]):
     """All commands by name. A command is imported when it is used: most starts need one."""
 
@@ -78,16 +82,25 @@ class CommandsByName(Mapping[str, Any]):
         self._imported: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._imported:
-            module = importlib.import_module(f"{__name__}.{MODULES[name]}")
-            self._imported[name] = typer.main.get_group(module.app).commands[name]
+        if name not in self._imported and name in MODULES:
+            self._import(f"{__name__}.{MODULES[name]}")
+        elif name not in self._imported:
+            self._import_dialects()
         return self._imported[name]
 
+    def _import(self, module: str) -> None:
+        self._imported.update(typer.main.get_group(importlib.import_module(module).app).commands)
+
+    def _import_dialects(self) -> None:
+        for file in DIALECT_MODULES:
+            self._import(f"bellcast.live.{file.parent.name}.cli")
+
     def __iter__(self) -> Iterator[str]:
-        return iter(MODULES)
+        self._import_dialects()
+        return iter({**MODULES, **self._imported})
 
     def __len__(self) -> int:
-        return len(MODULES)
+        return len(list(iter(self)))
 
 
 class AllCommands(options.CliGroup):

@@ -128,10 +128,10 @@ def _log_sticky_sessions() -> None:
     """Log that deployments on several machines need sticky sessions."""
     import structlog
 
-    structlog.get_logger(__name__).info(
-        "sticky_sessions_needed",
-        reason="with several machines, Socket.IO polling needs a load balancer with sticky sessions",
-    )
+    from bellcast.live.dialects import DIALECTS
+
+    for reason in filter(None, (one.sticky_sessions for one in DIALECTS)):
+        structlog.get_logger(__name__).info("sticky_sessions_needed", reason=reason)
 
 
 def _listening(settings: "Settings", url: str, setup_code: str | None = None) -> None:

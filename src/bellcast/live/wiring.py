@@ -118,6 +118,8 @@ class DialectPlugin(Struct, frozen=True, kw_only=True):
     settings: Mapping[str, tuple[Parser, str]] = {}  # parser and description by name
     is_editable: bool = False  # operators change the settings while the server runs
     owner_only: tuple[str, ...] = ()  # of these, the settings that only owners change
+    # Why a load balancer before several machines needs sticky sessions.
+    sticky_sessions: str | None = None
     encrypted_fields: dict[str, tuple[str, ...]] = {}  # of its documents, by their kind
 
     def wire(self, live: LiveContext) -> WiredDialect:

@@ -15,6 +15,7 @@ from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http import problems, request_body
 from bellcast.kernel.http.responses import JSON
 from bellcast.kernel.limits import Limits
+from bellcast.live.dialects import DIALECTS
 from bellcast.preferences.types import Preferences
 from bellcast.rest import list_export
 from bellcast.rest.operations import ApiEndpoint, Operation, refusals
@@ -75,6 +76,7 @@ RESPONSE_HEADERS = {
     "Set-Cookie": "The session of the operator: HttpOnly, SameSite=Lax, and Secure over HTTPS.",
     "ETag": "Changes with the content: for `If-Match` and `If-None-Match`.",
 }
+PROTOCOLS = " or ".join((", ".join(f"`{one.name}`" for one in DIALECTS[:-1]), f"`{DIALECTS[-1].name}`"))
 PARAMETERS = {
     "message": "The id of the message to show.",
     "key": "A key: the app's own id.",
@@ -110,7 +112,7 @@ PARAMETERS = {
     "priority": "Only of this priority.",
     "since": "Only items created at this time or later.",
     "prefix": "Beginning of the key or the name.",
-    "protocol": "Only connections of this protocol: `native`, `pusher` or `socketio`.",
+    "protocol": f"Only connections of this protocol: {PROTOCOLS}.",
     "node": "Only of this node.",
     "reconnect": "Whether the client may reconnect.",
     "connection": "Only of this connection.",
@@ -247,8 +249,9 @@ class _Schemas:
 
     def query(self, route: Route) -> Iterator[tuple[str, Json, bool]]:
         """Yield name, schema and `required` of each query parameter."""
-        name, is_list = route.operation.query.__name__, route.operation.tenant_rule == "list"
-        schema, tenant = self._queries[name], schema_limits.tenant_parameter(route.path, self.limits, is_list=is_list)
+        name, is_about_all = route.operation.query.__name__, route.operation.tenant_rule in ("list", "refused")
+        schema = self._queries[name]
+        tenant = schema_limits.tenant_parameter(route.path, self.limits, is_about_all=is_about_all)
         bounds = {"tenant": tenant} | self._bounds.get(name, {})
         for name, field in schema["properties"].items():
             bound = bounds.get(name, {} if "pattern" in str(field) else schema_limits.ANY_TEXT)

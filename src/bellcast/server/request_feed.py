@@ -17,15 +17,17 @@ from bellcast.kernel.identities import Principal
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.connection.dialect import Dialect
+from bellcast.live.dialects import DIALECTS
 from bellcast.live.topic_access import TopicRefused
 from bellcast.server.logged_request import EndedRequest, LoggedRequest, milliseconds
 
 # Larger bodies are not kept, unless they explain a refusal.
 MAX_BODY = 300
-# Paths whose bodies contain passwords or codes, or URLs with credentials of other services in path or query.
+# Paths whose bodies contain passwords, codes or secrets, or URLs with credentials of other services in path or query.
 SECRET_ROUTES = (
     *("/v1/session", "/v1/setup", "/v1/me", "/v1/operators"),
-    *("/v1/providers", "/v1/webhooks", "/v1/settings", "/v1/pusher-apps"),
+    *("/v1/providers", "/v1/webhooks", "/v1/settings"),
+    *(f"/v1/{kind}" for one in DIALECTS for kind in one.encrypted_fields),
 )
 # Not listed: static files, the lists themselves, and probes of load balancers.
 UNLISTED_ROUTES = ("/console", "/v1/feed", "/v1/requests", "/healthz", "/readyz", "/metrics")

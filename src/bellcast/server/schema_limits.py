@@ -13,7 +13,6 @@ from bellcast.kernel.field_limits import KEY_PATTERN as KEY
 from bellcast.kernel.field_limits import PLAIN, Schema, list_of, text
 from bellcast.kernel.field_limits import TENANT_PATTERN as TENANT
 from bellcast.kernel.field_limits import TOPIC_PATTERN as TOPIC
-from bellcast.kernel.http import list_positions
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import DURATION
 from bellcast.operators import passkeys
@@ -155,7 +154,6 @@ def _access(limits: Limits) -> dict[str, dict[str, Schema]]:
         "MfaCode": {"code": text(MAX_NAME)},
         "PasskeyCreation": {"name": text(passkeys.MAX_NAME)},
         "ProviderSignIn": {"return_path": text(MAX_RETURN_PATH, f"^{RETURN_PATH.pattern}$")},
-        "PusherAppRequest": {"tenant": tenant},
         "MailboxRequest": {"ttl": duration(1, times.MAX_AHEAD_SECONDS)},
     }
 
@@ -352,34 +350,21 @@ OBJECT_PATHS = ("/v1/providers/", "/v1/schedules/", "/v1/sources/", "/v1/templat
 
 def query_parameters(limits: Limits) -> dict[str, dict[str, Schema]]:
     """Constraints of query parameters beyond their types, by the type of the query."""
-    after_moment = {"after": {"pattern": f"^({list_positions.MOMENT.pattern})?$"}}
     return {
         "ExplainQuery": {"recipient": text(limits.key, KEY), "type": text(limits.type)},
         "InboxQuery": {"before": {"pattern": ID}},
         "EventQuery": {"after": {"pattern": f"^{EVENT_ID.pattern}$"}},
-        "RequestsQuery": after_moment,
-        "KeysQuery": after_moment,
-        "PusherAppsQuery": after_moment,
         "HtmlQuery": {"locale": text(templates.MAX_LOCALE)},
     }
 
 
-# Paths other than lists whose tenant may be `*`.
-EVERY_TENANT_PATHS = (
-    "/v1/audit",
-    "/v1/nodes",
-    "/v1/operators",
-    "/v1/pusher-apps",
-    "/v1/settings/history",
-    "/v1/stats",
-    "/v1/tenants",
-    "/v1/webhooks",
-)
+# Paths of operations that do not list objects by tenant, but whose tenant may be `*`.
+EVERY_TENANT_PATHS = ("/v1/audit", "/v1/stats", "/v1/tenants", "/v1/webhooks")
 
 
-def tenant_parameter(path: str, limits: Limits, *, is_list: bool) -> Schema:
-    """Constraints of the query parameter `tenant`."""
-    accepts_every = is_list or path.startswith(EVERY_TENANT_PATHS)
+def tenant_parameter(path: str, limits: Limits, *, is_about_all: bool) -> Schema:
+    """Constraints of the query parameter `tenant` of an operation, which may be about all tenants."""
+    accepts_every = is_about_all or path.startswith(EVERY_TENANT_PATHS)
     return text(limits.key, ANY_TENANT if accepts_every else TENANT_OR_DEFAULT)
 
 

@@ -51,7 +51,7 @@ class BodyRecordingHttp(FakeHttp):
 
 async def test_callback_url_receives_the_call_as_json() -> None:
     shop = Shop(body={"reply": {"ok": True}})
-    assert await shop.call_handler("move", {"x": 1}, "fast", tenant="acme", roles=["admin"], dialect="socketio") == {
+    assert await shop.call_handler("move", {"x": 1}, "fast", tenant="acme", roles=["admin"], namespace="/") == {
         "ok": True
     }
     assert json.loads(shop.bodies[0]) == {
@@ -61,7 +61,7 @@ async def test_callback_url_receives_the_call_as_json() -> None:
         "tenant": "acme",
         "roles": ["admin"],
         "connection": "c1",
-        "dialect": "socketio",
+        "dialect": "native",
         "namespace": "/",
     }
     request = shop.web.requests[0]
@@ -208,7 +208,7 @@ FAILING: dict[str, Callable[[], CallBackend]] = {
 async def test_failed_connect_callback_keeps_known_callers_and_rejects_the_rest(app: Callable[[], CallBackend]) -> None:
     for known in (
         call("connect"),
-        call("connect", dialect="pusher", recipient=None),
+        call("connect", signs_in_late=True, recipient=None),
         call("disconnect"),
     ):
         assert await app().dispatch(known) is None

@@ -28,6 +28,7 @@ from bellcast.kernel.errors import BadRequest, BellcastError, FieldError, Forbid
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.list_positions import AfterMoment
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.kernel.identities import EVERY_TENANT
@@ -88,7 +89,7 @@ class RequestsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     id: FilterText | None = None
     tenant: FilterText | None = None
     limit: ListLimit = 50
-    after: FilterText | None = None
+    after: Annotated[AfterMoment, Meta(max_length=200)] | None = None
 
 
 class WrongField(Struct, frozen=True):

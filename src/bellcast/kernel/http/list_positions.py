@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Annotated, TypeVar
 from urllib.parse import quote, unquote
+
+from msgspec import Meta
 
 from bellcast.kernel import ids
 from bellcast.kernel.errors import BadRequest
@@ -13,6 +15,8 @@ T = TypeVar("T")
 
 # UTC milliseconds and an id.
 MOMENT = re.compile(r"([0-9]{1,15})~(.+)")
+# The parameter `after` of a list by time and id.
+AfterMoment = Annotated[str, Meta(extra_json_schema={"pattern": f"^({MOMENT.pattern})?$"})]
 REVISION = re.compile(r"[0-9]{1,9}")
 # A job's id is the id of what it runs, or a kind or an event with a name.
 JOB = re.compile(r"[^ :]+[ :].+", re.DOTALL)

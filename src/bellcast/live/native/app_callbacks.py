@@ -164,7 +164,6 @@ class AppCallbacks:
             dialect=connection.dialect.protocol,
             tenant=principal.tenant,
             roles=principal.roles or (),
-            namespace=connection.namespace,
             handshake=handshake,
         )
 

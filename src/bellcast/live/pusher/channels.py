@@ -288,6 +288,7 @@ class PusherChannels:
             dialect="pusher",
             tenant=principal.tenant,
             roles=principal.roles or (),
+            signs_in_late=True,
             handshake=None if request is None else request.for_app(),
         )
         try:

@@ -10,6 +10,7 @@ from bellcast.kernel.errors import BadRequest, FieldError, Forbidden, NotFound
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.list_positions import AfterMoment
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope
 from bellcast.rest import audit, context, guards, tenants
@@ -38,7 +39,7 @@ class KeysQuery(TenantQuery, frozen=True, kw_only=True):
     """A page of keys, oldest first. With a tenant, the keys that may use it; without one, or with `*`, all keys."""
 
     limit: ListLimit = 200
-    after: str | None = None
+    after: AfterMoment | None = None
 
 
 class ApiKeys(Struct, frozen=True):

@@ -8,11 +8,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bellcast.auth import origins
-from bellcast.kernel import times, validation
+from bellcast.kernel import field_limits, times
 from bellcast.kernel.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.list_positions import AfterMoment
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.kernel.identities import Project
@@ -40,7 +41,7 @@ class PusherAppRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     id: AppId | None = None
     key: AppKey | None = None
     secret: AppSecret | None = None
-    tenant: str | None = None
+    tenant: Annotated[str | None, field_limits.TENANT] = None
     enabled: bool = True
     origins: Origins = []
 
@@ -81,7 +82,7 @@ class PusherAppsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     not have."""
 
     limit: ListLimit = 200
-    after: str | None = None
+    after: AfterMoment | None = None
 
 
 class PusherAppList(Struct, frozen=True):
@@ -297,11 +298,6 @@ def _canonical(texts: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(origin for origin in found if origin is not None))
 
 
-def _check(wanted: PusherAppRequest, ctx: ApiContext) -> None:
-    if wanted.tenant is not None:
-        validation.check(validation.tenant("tenant", wanted.tenant, ctx.limits))
-
-
-NEW = request_body.Shape(PusherAppRequest, _check, {"name": "x"})
+NEW = request_body.Shape(PusherAppRequest, stand_ins={"name": "x"})
 PATCH = request_body.Shape(PusherAppPatch)
 HANDLERS = (page, create, read, change, rotate, delete)
