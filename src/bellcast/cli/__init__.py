@@ -39,6 +39,7 @@ MODULES = {
     "source": "source",
     "template": "template",
     "type": "types",
+    "schema": "schema",
     "message": "message",
     "replay": "replay",
     "suppression": "suppression",

@@ -31,7 +31,7 @@ from bellcast.templates.http import templates
 from bellcast.tenants.http import keys, tenants
 from bellcast.topics.http import events, topics
 from bellcast.webhooks import http as webhooks
-from bellcast.workflows.http import runs, schedules, sources, workflows
+from bellcast.workflows.http import runs, schedules, schemas, sources, workflows
 
 DIALECT_APIS = [one.api() for one in DIALECTS]
 HANDLERS = [
@@ -77,6 +77,7 @@ HANDLERS = [
         *replays.HANDLERS,
         *schedules.HANDLERS,
         *sources.HANDLERS,
+        *schemas.HANDLERS,
     ),
     *(*messages.HANDLERS, *notification_types.HANDLERS, *templates.HANDLERS, *preferences.HANDLERS),
     *(*unsubscribe.HANDLERS, *push_endpoints.HANDLERS, *providers.HANDLERS, *webhooks.HANDLERS),

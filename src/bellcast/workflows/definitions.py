@@ -185,15 +185,15 @@ def _step_errors(path: str, step: Any, seen: SeenSteps, depth: int) -> Errors:
         return
     if "if" in step:
         yield from conditions.errors_of(f"{path}.if", step["if"], seen.keys())
-    rules, required = STEP_TYPES[kind]
-    yield from unknown_fields(path, step, {"key", "type", "if", "note", *rules})
+    known, required = STEP_TYPES[kind]
+    yield from unknown_fields(path, step, {"key", "type", "if", "note", *known})
     yield from _note_errors(f"{path}.note", step)
     for name in required:
         if name not in step:
             yield FieldError(f"{path}.{name}", "is missing")
-    for name, rule in rules.items():
+    for name, field in known.items():
         if name in step:
-            yield from rule(f"{path}.{name}", step[name], seen)
+            yield from field.rule(f"{path}.{name}", step[name], seen)
     yield from _combination_errors(path, kind, step, seen)
     if isinstance(step.get("key"), str):
         seen.types[step["key"]] = kind

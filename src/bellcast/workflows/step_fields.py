@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -64,6 +65,19 @@ def unknown_fields(path: str, value: Mapping[str, Any], names: set[str]) -> Erro
 
 
 FieldRule = Callable[[str, Any, SeenSteps], Errors]
+
+
+TEXT: Mapping[str, Any] = MappingProxyType({"type": "string"})
+
+
+class Field(Struct, frozen=True):
+    """A field of a step: its rule, the control that edits it, its label if that is not its name, and its JSON Schema."""
+
+    rule: FieldRule
+    widget: str
+    label: str = ""
+    schema: Mapping[str, Any] = TEXT
+    can_be_reference: bool = False
 
 
 def _is_reference(value: Any) -> bool:
@@ -257,73 +271,129 @@ def _actions(path: str, value: Any, seen: SeenSteps) -> Errors:
         yield from _template_text(f"{path}.{number}.url", action.url, seen)
 
 
-# Fields of a channel's part that are not templates.
-PART_RULES: dict[str, FieldRule] = {
-    "layout": _layout,
-    "body_format": _one_of("plain", "markdown"),
-    "actions": _actions,
+def _choice(*values: str, label: str = "") -> Field:
+    return Field(_one_of(*values), "select", label, {"enum": list(values)})
+
+
+def _span(most: float, label: str = "", *, can_be_negative: bool = False) -> Field:
+    """Return the field of a duration."""
+    rule = _duration(most, can_be_negative=can_be_negative)
+    return Field(rule, "duration", label, {"type": ["string", "number"]}, can_be_reference=True)
+
+
+# Fields of a channel's part that are not templates of one line.
+PART_FIELDS: dict[str, Field] = {
+    "layout": Field(_layout, "layout", schema={"type": ["string", "null"]}),
+    "body_format": _choice("plain", "markdown", label="Format"),
+    "actions": Field(_actions, "json", "Buttons", {"type": "array"}),
+    **{name: Field(_template_text, "long-template") for name in ("text", "body")},
+    "html": Field(_template_text, "long-template", "HTML"),
+    "action_url": Field(_template_text, "template", "Link"),
+    "action_text": Field(_template_text, "template", "Text of the link"),
 }
 
 
-def _channel_rules(channel: str) -> dict[str, FieldRule]:
+def _channel_fields(channel: str) -> dict[str, Field]:
     return {
-        "template": _text,
-        **{name: PART_RULES.get(name, _template_text) for name in PARTS[channel].__struct_fields__},
+        "template": Field(_text, "template-key"),
+        **{name: PART_FIELDS.get(name, Field(_template_text, "template")) for name in PARTS[channel].__struct_fields__},
     }
 
 
-ON_ERROR = _one_of("stop", "continue")
-# By type: the rules of its fields, and the required fields.
-STEP_TYPES: dict[str, tuple[dict[str, FieldRule], tuple[str, ...]]] = {
-    **{channel: (_channel_rules(channel), ()) for channel in CHANNELS},
+ANY: dict[str, Any] = {}
+OBJECT = {"type": "object"}
+GROUP = Field(_required_template, "template", "Group by")
+ON_ERROR = _choice("stop", "continue", label="If it fails")
+# What a type of step is called.
+LABELS = {
+    "inbox": "Bell",
+    "email": "E-mail",
+    "sms": "SMS",
+    "push": "Push",
+    "chat": "Chat",
+    "delay": "Wait",
+    "digest": "Digest",
+    "throttle": "Throttle",
+    "branch": "Branch",
+    "wait_for": "Wait for event",
+    "trigger": "Start workflow",
+    "http": "HTTP request",
+    "python": "Python function",
+    "stop": "Stop",
+}
+# By type: its fields, and the required ones.
+STEP_TYPES: dict[str, tuple[dict[str, Field], tuple[str, ...]]] = {
+    **{channel: (_channel_fields(channel), ()) for channel in CHANNELS},
     "delay": (
         {
-            "for": _duration(times.MAX_AHEAD_SECONDS),
-            "until": _or_reference(_moment),
-            "offset": _duration(times.MAX_AHEAD_SECONDS, can_be_negative=True),
+            "for": _span(times.MAX_AHEAD_SECONDS),
+            "until": Field(_or_reference(_moment), "moment", can_be_reference=True),
+            "offset": _span(times.MAX_AHEAD_SECONDS, "Before or after", can_be_negative=True),
         },
         (),
     ),
     "digest": (
         {
-            "window": _duration(times.MAX_AHEAD_SECONDS),
-            "cron": _cron,
-            "timezone": _timezone,
-            "by": _required_template,
-            "mode": _one_of("fixed", "sliding", "repeats"),
-            "max_window": _duration(times.MAX_AHEAD_SECONDS),
+            "window": _span(times.MAX_AHEAD_SECONDS, "Collect for"),
+            "cron": Field(_cron, "cron", "Until the times"),
+            "timezone": Field(_timezone, "timezone", "Time zone"),
+            "by": GROUP,
+            "mode": _choice("fixed", "sliding", "repeats"),
+            "max_window": _span(times.MAX_AHEAD_SECONDS, "At most"),
         },
         (),
     ),
     "throttle": (
-        {"limit": _whole(1, MAX_THROTTLE), "window": _duration(times.MAX_AHEAD_SECONDS), "by": _required_template},
+        {
+            "limit": Field(
+                _whole(1, MAX_THROTTLE), "integer", "Runs", {"type": "integer", "minimum": 1, "maximum": MAX_THROTTLE}
+            ),
+            "window": _span(times.MAX_AHEAD_SECONDS, "Per"),
+            "by": GROUP,
+        },
         ("window",),
     ),
-    "branch": ({"branches": _list_of_branches, "else": _nothing}, ("branches",)),
+    "branch": (
+        {
+            "branches": Field(_list_of_branches, "branches", schema={"type": "array"}),
+            "else": Field(_nothing, "branches", schema={"type": "array"}),
+        },
+        ("branches",),
+    ),
     "wait_for": (
         {
-            "event": _text,
-            "step": _text,
-            "topic": _template_text,
-            "match": _condition,
-            "timeout": _duration(MAX_WAIT_SECONDS),
-            "on_match": _one_of("stop", "continue"),
-            "on_timeout": _one_of("stop", "continue"),
+            "event": Field(_text, "event"),
+            "step": Field(_text, "sending-step", "Of the step"),
+            "topic": Field(_template_text, "template"),
+            "match": Field(_condition, "condition", "That matches", OBJECT),
+            "timeout": _span(MAX_WAIT_SECONDS, "At most"),
+            "on_match": _choice("stop", "continue", label="When it happens"),
+            "on_timeout": _choice("stop", "continue", label="When it does not"),
         },
         ("event",),
     ),
-    "trigger": ({"workflow": _text, "to": _to, "data": _object}, ("workflow", "to")),
+    "trigger": (
+        {
+            "workflow": Field(_text, "workflow-key"),
+            "to": Field(_to, "recipients", "Recipients", ANY, can_be_reference=True),
+            "data": Field(_object, "json", schema=OBJECT),
+        },
+        ("workflow", "to"),
+    ),
     "http": (
         {
-            "url": _required_template,
-            "method": _one_of(*METHODS),
-            "headers": _headers,
-            "body": _body,
-            "timeout": _duration(MAX_HTTP_SECONDS),
+            "url": Field(_required_template, "template", "URL"),
+            "method": _choice(*METHODS),
+            "headers": Field(_headers, "json", schema=OBJECT),
+            "body": Field(_body, "json", schema=ANY),
+            "timeout": _span(MAX_HTTP_SECONDS),
             "on_error": ON_ERROR,
         },
         ("url",),
     ),
-    "python": ({"function": _text, "timeout": _duration(MAX_FUNCTION_SECONDS), "on_error": ON_ERROR}, ("function",)),
+    "python": (
+        {"function": Field(_text, "text"), "timeout": _span(MAX_FUNCTION_SECONDS), "on_error": ON_ERROR},
+        ("function",),
+    ),
     "stop": ({}, ()),
 }

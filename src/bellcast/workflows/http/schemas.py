@@ -1,0 +1,132 @@
+"""JSON Schemas of the objects that the app defines, made from the code that checks them. Editors build forms from them."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from bellcast.channels.catalog import NotificationType
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.providers.types import ProviderFields
+from bellcast.rest.operations import operation
+from bellcast.templates.types import Template
+from bellcast.workflows.definitions import MAX_KEY, MAX_NOTE, MAX_STEPS
+from bellcast.workflows.event_source import EventSource
+from bellcast.workflows.step_fields import LABELS, STEP_TYPES, Field
+
+Json = dict[str, Any]
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+NOTE: Json = {"type": "string", "maxLength": MAX_NOTE, "x-widget": "note", "x-label": "Note"}
+CONDITION: Json = {"type": "object", "x-widget": "condition", "x-label": "Only if"}
+REFERENCE: Json = {
+    "type": "object",
+    "required": ["var"],
+    "properties": {"var": {"type": "string"}},
+    "additionalProperties": False,
+}
+STEPS: Json = {"type": "array", "minItems": 1, "maxItems": MAX_STEPS, "items": {"$ref": "#/$defs/step"}}
+
+
+def workflow() -> Json:
+    """Return the schema of workflows. Each type of step is a definition with its fields."""
+    return {
+        "$schema": DIALECT,
+        "title": "Workflow",
+        "type": "object",
+        "required": ["steps"],
+        "additionalProperties": False,
+        "properties": {
+            "type": {"type": "string", "x-widget": "type-key", "x-label": "Type of its notifications"},
+            "data": {"type": "object", "x-widget": "data-schema", "x-label": "Schema of the data"},
+            "note": NOTE,
+            "steps": STEPS,
+        },
+        "$defs": {
+            "step": {"oneOf": [{"$ref": f"#/$defs/{type}"} for type in STEP_TYPES]},
+            **{type: _step(type) for type in STEP_TYPES},
+        },
+    }
+
+
+def _step(type: str) -> Json:
+    fields, required = STEP_TYPES[type]
+    shown: Json = {
+        "key": {
+            "type": "string",
+            "maxLength": MAX_KEY,
+            "pattern": "^[A-Za-z0-9_-]+$",
+            "x-widget": "key",
+            "x-label": "Key",
+        },
+        "type": {"const": type},
+        **{name: _field(name, field) for name, field in fields.items()},
+        "if": CONDITION,
+        "note": NOTE,
+    }
+    if type == "branch":
+        branch = {"type": "object", "required": ["if", "steps"], "properties": {"if": CONDITION, "steps": STEPS}}
+        shown["branches"] |= {"minItems": 1, "items": branch | {"additionalProperties": False}}
+        shown["else"] |= STEPS
+    return {
+        "title": LABELS[type],
+        "type": "object",
+        "required": ["key", "type", *required],
+        "additionalProperties": False,
+        "properties": shown,
+    }
+
+
+def _field(name: str, field: Field) -> Json:
+    described: Json = {"x-widget": field.widget, "x-label": field.label or _label(name)}
+    if field.can_be_reference:
+        return described | {"anyOf": [dict(field.schema), REFERENCE]}
+    return described | dict(field.schema)
+
+
+def _label(name: str) -> str:
+    return name[0].upper() + name[1:].replace("_", " ")
+
+
+def _of_type(type: Any) -> Json:
+    """Return the schema of a struct, with a label on each field."""
+    schema = msgspec.json.schema(type)
+    for definition in schema.get("$defs", {}).values():
+        for name, field in definition.get("properties", {}).items():
+            field.setdefault("x-label", _label(name))
+    return {"$schema": DIALECT, **schema}
+
+
+SCHEMAS: dict[str, Callable[[], Json]] = {
+    "workflow": workflow,
+    "template": functools.partial(_of_type, Template),
+    "type": functools.partial(_of_type, NotificationType),
+    "source": functools.partial(_of_type, EventSource),
+    "provider": functools.partial(_of_type, ProviderFields),
+}
+
+
+@operation(
+    "GET",
+    "/v1/schemas/{name:str}",
+    tag="Objects",
+    required_scope="read",
+    bound_by="handler",
+    response_types={200: dict[str, Any]},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read the JSON Schema of an object.
+
+    Of a `workflow`, `template`, `type`, `source` or `provider`. `x-label` is the label of a field, and `x-widget` names
+    the control that edits it."""
+    schema = SCHEMAS.get(request_body.path(request, "name"))
+    if schema is None:
+        raise NotFound(f"There is no schema with this name: expected {', '.join(SCHEMAS)}.")
+    return responses.json(schema())
+
+
+HANDLERS = [read]
