@@ -163,6 +163,24 @@ def test_later_notification_waits_in_the_outbox(shop, relay):
     assert titles(shop.nadia) == []
 
 
+def test_row_that_a_clock_ahead_planned_is_sent(shop, relay):
+    from django.utils import timezone
+
+    from bellcast.contrib.django import relaying
+    from bellcast.contrib.django.models import OutboxEntry
+
+    tomorrow = timezone.now() + timedelta(days=1)
+    send(shop.nadia, "Written ahead")
+    OutboxEntry.objects.update(created_at=tomorrow, next_attempt_at=tomorrow)
+    send(shop.nadia, "Leased ahead")
+    OutboxEntry.objects.filter(created_at__lt=tomorrow).update(attempts=1, next_attempt_at=tomorrow)
+    send(shop.omar, "Later", send_at=tomorrow)
+    relaying._table.cache_clear()  # its next search is up to a minute later
+    relay()
+    assert titles(shop.nadia) == ["Leased ahead", "Written ahead"]
+    assert titles(shop.omar) == []
+
+
 def test_row_over_a_daily_budget_holds_no_other(shop, relay):
     from bellcast.contrib.django import relaying
 

@@ -58,6 +58,8 @@ async def test_repetition_imports_nothing_again_even_after_the_key_has_expired(r
     rest.clock.advance(25 * 3600)
     assert await load(rest, *items) == first
     assert (await inbox(rest))["unread"] == 2
+    mixed = await rest.app.post("/v1/import", json=[*items, {**OLD, "title": "New"}, {"to": "alice"}])
+    assert mixed.json()["existing"] == 2
     (other,) = await load(rest, {**items[0], "title": "Other"})
     assert other["error"]["code"] == "idempotency_mismatch"
 

@@ -145,6 +145,38 @@ def test_row_over_a_daily_budget_waits_alone_until_the_next_day(shop: Shop) -> N
     assert shop.sent == ["other", "later", "over"]
 
 
+def test_rows_that_a_clock_ahead_planned_are_sent_in_order(shop: Shop) -> None:
+    shop.write("leased ahead", "written ahead", "for later", "over", "over ahead")
+    shop.connection.executescript("""
+        UPDATE bellcast_outbox SET created_at = '2030-01-01', next_attempt_at = '2030-01-05';
+        UPDATE bellcast_outbox SET attempts = 1 WHERE id = 1;
+        UPDATE bellcast_outbox SET created_at = next_attempt_at WHERE id = 2;
+        UPDATE bellcast_outbox SET error = 'daily budget' WHERE id IN (4, 5);
+        UPDATE bellcast_outbox SET next_attempt_at = '2030-01-01 23:59:59' WHERE id = 4;
+    """)
+    shop.write("now")
+    shop.run()
+    assert shop.sent == ["leased ahead", "written ahead", "over ahead", "now"]
+    shop.run(86_400)
+    assert shop.sent[4:] == ["over"]
+    shop.run(4 * 86_400)
+    assert shop.sent[5:] == ["for later"]
+
+
+def test_relay_searches_for_rows_of_a_clock_ahead_once_a_minute(shop: Shop) -> None:
+    rows, relay = shop.relay()
+    waiting = []
+    for seconds in (0, 59, 1, -3600):
+        shop.time += timedelta(seconds=seconds)
+        shop.write("a")
+        shop.connection.execute("UPDATE bellcast_outbox SET next_attempt_at = '2030-01-05', created_at = '2030-01-05'")
+        shop.connection.commit()
+        relay.run()
+        waiting += shop.connection.execute("SELECT count(*) FROM bellcast_outbox").fetchone()
+    rows.close()
+    assert waiting == [0, 1, 0, 0]
+
+
 def test_rows_that_another_relay_sends_hold_later_rows(shop: Shop) -> None:
     shop.write("a")
     waits = []
@@ -237,6 +269,20 @@ def test_refused_row_is_replaced_by_a_send_with_its_key_on_postgresql(shop: Shop
     Relay(rows, shop.bell).run()
     rows.close()
     assert shop.sent == ["b"]
+
+
+def test_row_that_a_clock_ahead_planned_is_sent_on_postgresql(shop: Shop, empty_database: Database) -> None:
+    for statement in outbox.table_sql("postgresql").split(";\n")[:-1]:
+        empty_database.run(statement)
+    insert = outbox.insert_sql("postgresql", ["gen_random_uuid()", "'notify'", "%s"])
+    empty_database.run(insert, '{"to": "alice", "title": "a"}')
+    empty_database.run(
+        "UPDATE bellcast_outbox SET created_at = now() + interval '1 day', next_attempt_at = now() + interval '1 day'"
+    )
+    rows = outbox_rows.connect(empty_database.url)
+    Relay(rows, shop.bell).run()
+    rows.close()
+    assert shop.sent == ["a"]
 
 
 @pytest.mark.parametrize("record", ['{"emial": "a@example.com"}', '{"key": "a"}', '{"email": ["a"]}'])

@@ -65,10 +65,11 @@ def import_(
         run = FileImport(client, mapped, tenant, file)
         run.read(rows(stream, chosen), lambda: show(stream.tell(), size) if size else None)
     if json:
-        console.json({"imported": run.imported, "refused": run.refused, "errors": run.errors})
+        console.json({"imported": run.imported, "existing": run.existing, "refused": run.refused, "errors": run.errors})
     else:
         of_one = "1 notification is in its inbox"
-        console.done(of_one if run.imported == 1 else f"{run.imported} notifications are in their inboxes")
+        known = f"; {run.existing} of them were imported before" if run.existing else ""
+        console.done((of_one if run.imported == 1 else f"{run.imported} notifications are in their inboxes") + known)
     if run.refused:
         raise CommandError(f"{run.refused} rows were not imported", "correct them and import the file again")
 
@@ -78,6 +79,7 @@ class FileImport:
 
     def __init__(self, client: "Bellcast", mapped: "Mapped", tenant: str | None, file: str) -> None:
         self.imported = 0
+        self.existing = 0  # of the imported ones, those that changed nothing
         self.refused = 0
         self.errors: list[dict[str, Any]] = []
         self._client, self._mapped, self._tenant, self._file = client, mapped, tenant, file
@@ -127,6 +129,7 @@ class FileImport:
                 "run the same command again; existing rows do not change",
             ) from error
         self._batch, self._bytes = [], 0
+        self.existing += results.existing
         for line, result in zip(lines, results, strict=True):
             if result.error is None:
                 self.imported += 1

@@ -14,6 +14,7 @@ from bellcast.client.responses import (
     BulkResult,
     BulkResults,
     FieldError,
+    ImportResults,
     Notification,
     Priority,
     Problem,
@@ -203,10 +204,10 @@ def bulk(items: Iterable[Item]) -> Generator[HttpRequest[Any], Any, list[BulkRes
     return (yield from _post("/v1/notifications/bulk", items, _ITEM))
 
 
-def import_notifications(items: Iterable[ImportedItem]) -> Generator[HttpRequest[Any], Any, list[BulkResult]]:
+def import_notifications(items: Iterable[ImportedItem]) -> Generator[HttpRequest[Any], Any, ImportResults]:
     """Import notifications of another system with their times (scope `manage`). An import causes no messages and no
     toasts. Results and errors are those of `bulk`. Give items an `idempotency_key` and `created_at`, so that a repeated
-    import adds nothing twice."""
+    import adds nothing twice; `existing` of the results is the number of items that changed nothing."""
     return (yield from _post("/v1/import", items, _IMPORTED))
 
 
@@ -247,13 +248,15 @@ def once(
 
 def _post(
     where: str, items: Iterable[Mapping[str, Any]], converters: Mapping[str, arguments.Convert]
-) -> Generator[HttpRequest[Any], Any, list[BulkResult]]:
+) -> Generator[HttpRequest[Any], Any, ImportResults]:
     """Send items in slices. Raises BulkInterrupted with the results so far."""
-    results: list[BulkResult] = []
+    results = ImportResults()
     try:
         for entries in _slices(items, converters):
             lines = [entry for entry in entries if isinstance(entry, bytes)]
-            sent = iter((yield from _slice(where, lines)).results if lines else ())
+            response = (yield from _slice(where, lines)) if lines else BulkResults(results=[])
+            sent = iter(response.results)
+            results.existing += response.existing
             results += [next(sent) if isinstance(entry, bytes) else entry for entry in entries]
     except BellcastError as error:
         raise BulkInterrupted(results) from error

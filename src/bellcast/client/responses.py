@@ -244,9 +244,17 @@ class BulkResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BulkResults(msgspec.Struct, frozen=True, kw_only=True):
-    """The results of one slice, in the order of its items."""
+    """The results of one slice, in the order of its items. `existing`: items that an earlier import had added."""
 
     results: list[BulkResult]
+    existing: int = 0
+
+
+class ImportResults(list[BulkResult]):
+    """The results of an import, in the order of its items. `existing` is the number of items that an earlier import had
+    added: they changed nothing."""
+
+    existing = 0
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

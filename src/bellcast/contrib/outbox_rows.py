@@ -14,13 +14,17 @@ from uuid import UUID
 
 from bellcast.contrib import relay
 from bellcast.contrib.outbox import TABLE, Dialect, PayloadDecoder, uuid_of
-from bellcast.contrib.relay import HELD_POLL, HOLD_WINDOW, LEASE, Row
+from bellcast.contrib.relay import HELD_POLL, HOLD_WINDOW, LEASE, LONGEST_RESCHEDULE, Row
 
 # Time format in SQLite: text that sorts by time, as Django writes it.
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
 SQLITE_TIMEOUT = 20.0  # seconds to wait for another writer
 DUE = "refused_at IS NULL AND (next_attempt_at IS NULL OR next_attempt_at <= {mark})"
 HELD = "refused_at IS NULL AND attempts > 0 AND next_attempt_at > {mark} AND next_attempt_at <= {mark}"
+AHEAD = (
+    "refused_at IS NULL AND next_attempt_at > {mark} AND (attempts > 0 OR next_attempt_at = created_at OR "
+    "(error IS NOT NULL AND next_attempt_at > {mark}))"
+)
 
 
 class OutboxRows:
@@ -31,6 +35,7 @@ class OutboxRows:
         self._dialect = dialect
         self._mark = "?" if dialect == "sqlite" else "%s"
         self._key = "`key`" if dialect == "mysql" else "key"
+        self.searched_at: datetime | None = None
 
     def close(self) -> None:
         self._connection.close()
@@ -71,6 +76,13 @@ class OutboxRows:
         held = HELD.format(mark=self._mark)
         ((id,),) = self._run(f"SELECT min(id) FROM {TABLE} WHERE {held}", now, now + HOLD_WINDOW)
         return None if id is None else int(id)
+
+    def release_ahead(self) -> None:
+        now = self.now()
+        latest = now + HOLD_WINDOW
+        ahead = AHEAD.format(mark=self._mark)
+        statement = f"UPDATE {TABLE} SET next_attempt_at = {self._mark} WHERE {ahead}"
+        self._run(statement, now, latest, latest + LONGEST_RESCHEDULE)
 
     def delete(self, ids: Sequence[int]) -> None:
         if ids:

@@ -31,6 +31,10 @@ FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 60.0
 # A row that was attempted and is not due blocks the rows behind it. Its due time is within LEASE and LONGEST_BACKOFF of
 # now, plus a margin for relays whose clocks differ. The limit keeps rows scheduled for later out of the search.
 HOLD_WINDOW = 2 * LEASE
+# Interval between searches for rows that a clock ahead of this one planned. Each reads all rows that wait for later.
+AHEAD_POLL = timedelta(seconds=60)
+# Longest wait for a daily budget: until the next day (UTC).
+LONGEST_RESCHEDULE = timedelta(days=1)
 # Interval between checks of a row that blocks the others: the relay that leased it does not wake this one.
 HELD_POLL = 5.0
 # Maximum age of a live event; receivers have no use for older ones.
@@ -64,12 +68,20 @@ class Row(NamedTuple):
 class OutboxTable(Protocol):
     """The table, in any database. Each method is one or more committed transactions."""
 
+    searched_at: datetime | None  # the last `release_ahead`
+
     def now(self) -> datetime:
         """Return the current time of the rows' clock."""
         ...
 
     def lease(self, limit: int) -> Sequence[Row]:
         """Return due rows by id, up to the first row that waits after an attempt. No other relay gets them for LEASE."""
+        ...
+
+    def release_ahead(self) -> None:
+        """Make rows due that the clock of an app or a relay planned while it was more than HOLD_WINDOW ahead of this one: rows
+        for the time of their insertion, attempted rows, and rows that would wait for a daily budget for more than a
+        day."""
         ...
 
     def delete(self, ids: Sequence[int]) -> None: ...
@@ -115,6 +127,10 @@ class Relay:
     def run(self) -> Round:
         """Send all due rows in the order of their ids. Stops at the first failure that is not the fault of a row."""
         done = Round()
+        now, searched_at = self._table.now(), self._table.searched_at
+        if searched_at is None or not timedelta() <= now - searched_at < AHEAD_POLL:
+            self._table.release_ahead()
+            self._table.searched_at = now
         rows: Sequence[Row] = ()
         while done.failure is None:
             rows = self._table.lease(BATCH_ROWS)

@@ -11,7 +11,7 @@ from bellcast.inbox import sending
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types import drafts as notification_drafts
 from bellcast.inbox.types.notifications import CreatedNotification, ImportedDraft, Sent, content
-from bellcast.inbox.types.sends import ImportRequest
+from bellcast.inbox.types.sends import ImportRequest, SendResult
 from bellcast.kernel import ids, times
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import SEPARATOR
@@ -29,13 +29,20 @@ class BulkImport:
         self._engines = engines
         self._limits = limits
         self._failure: BellcastError | None = None
+        self.existing = 0  # items that an earlier import added
 
     async def send(self, drafts: Sequence[ImportedDraft | BellcastError]) -> list[bytes | BellcastError]:
         """Commit the next notifications; return responses and refusals in the same order."""
         prepared = await _prepare_many(self._engines, self._limits, drafts)
         requests = [one for one in prepared if isinstance(one, ImportRequest)]
-        results = [self._failure] * len(requests) if self._failure else await _commit(self._engines, requests)
-        self._failure = self._failure or sending.outage(results)
+        results: list[bytes | BellcastError]
+        if self._failure is None:
+            committed = await sending.published(self._engines, Sends(self._engines.db).add_imported, requests)
+            self.existing += sum(isinstance(one, SendResult) and not one.events for one in committed)
+            results = [sending.response_of(one) for one in committed]
+            self._failure = sending.outage(results)
+        else:
+            results = [self._failure] * len(requests)
         following = iter(results)
         return [next(following) if isinstance(one, ImportRequest) else one for one in prepared]
 
@@ -56,11 +63,6 @@ async def _prepare_many(
     async for draft in engines.pace.each(drafts):
         prepared.append(_prepare(engines, limits, draft, now))
     return prepared
-
-
-async def _commit(engines: Context, requests: Sequence[ImportRequest]) -> list[bytes | BellcastError]:
-    results = await sending.published(engines, Sends(engines.db).add_imported, requests)
-    return [sending.response_of(result) for result in results]
 
 
 def _prepare(

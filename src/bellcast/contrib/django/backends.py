@@ -46,7 +46,7 @@ class OutboxBackend:
                 kind=one.kind,
                 payload=one.payload,
                 created_at=now,
-                next_attempt_at=max(now, datetimes.of_project(one.send_at)) if one.send_at else now,
+                next_attempt_at=datetimes.of_project(one.send_at) if one.send_at else now,
             )
             for one in sends
         ]

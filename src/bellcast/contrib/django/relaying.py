@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,18 @@ from bellcast.client import BellcastError, arguments
 from bellcast.contrib import relay
 from bellcast.contrib.django import conf, datetimes, signals
 from bellcast.contrib.outbox import TABLE
-from bellcast.contrib.relay import HELD_POLL, HOLD_WINDOW, LEASE, LONGEST_BACKOFF, Relay, RelayThread, Round, Row
+from bellcast.contrib.relay import (
+    AHEAD_POLL,
+    HELD_POLL,
+    HOLD_WINDOW,
+    LEASE,
+    LONGEST_BACKOFF,
+    LONGEST_RESCHEDULE,
+    Relay,
+    RelayThread,
+    Round,
+    Row,
+)
 
 log = logging.getLogger("bellcast.relay")
 
@@ -34,6 +46,7 @@ class DjangoTable:
 
     def __init__(self, alias: str) -> None:
         self._rows = _model()._base_manager.using(alias)
+        self.searched_at: datetime | None = None
 
     def now(self) -> datetime:
         return arguments.now()
@@ -76,6 +89,13 @@ class DjangoTable:
         id: int | None = rows.aggregate(id=Min("id"))["id"]
         return id
 
+    def release_ahead(self) -> None:
+        now = timezone.now()
+        latest = now + HOLD_WINDOW
+        is_ahead = Q(attempts__gt=0) | Q(next_attempt_at=F("created_at"))
+        is_ahead |= Q(error__isnull=False, next_attempt_at__gt=latest + LONGEST_RESCHEDULE)
+        self._rows.filter(is_ahead, refused_at__isnull=True, next_attempt_at__gt=latest).update(next_attempt_at=now)
+
     def delete(self, ids: Sequence[int]) -> None:
         rows = self._rows.filter(id__in=ids)
         rows._raw_delete(rows.db)  # one statement: no row refers to these
@@ -108,6 +128,11 @@ def default_alias() -> str:
     return alias
 
 
+@cache
+def _table(alias: str) -> DjangoTable:
+    return DjangoTable(alias)
+
+
 def send_due(alias: str = DEFAULT_DB_ALIAS) -> Round:
     """Send the due rows of one database, in this thread."""
 
@@ -115,7 +140,7 @@ def send_due(alias: str = DEFAULT_DB_ALIAS) -> Round:
         entry = _model()._base_manager.using(alias).get(id=id)
         signals.notification_refused.send_robust(sender=_model(), entry=entry)
 
-    done = Relay(DjangoTable(alias), conf.relay_client(), notify_refused).run()
+    done = Relay(_table(alias), conf.relay_client(), notify_refused).run()
     for key, ids in done.sent.items():
         if (send := _unsent.pop(key, None)) is not None:
             send.assign_ids(ids)
@@ -163,7 +188,7 @@ class ProcessRelay:
             done = self._run_alias(alias)
             result.failure = result.failure or done.failure
             waits = [wait for wait in (result.wait, done.wait) if wait is not None]
-            result.wait = min(waits) if waits else None
+            result.wait = min(*waits, AHEAD_POLL.total_seconds()) if waits else None
         return result
 
     def _run_alias(self, alias: str) -> Round:

@@ -67,6 +67,13 @@ class BulkResults(Struct, frozen=True):
     results: list[Result]
 
 
+class ImportResults(BulkResults, frozen=True, omit_defaults=True):
+    """One result for each item, in order, and the number of items that an earlier import, or an earlier item of this one,
+    had added: they changed nothing."""
+
+    existing: int = 0
+
+
 class EncodedResults:
     """The results of the parts that are done, as JSON."""
 
@@ -80,9 +87,9 @@ class EncodedResults:
             self._pieces += [b"," if self.count else b"", _encode(results)[1:-1]]
             self.count += len(results)
 
-    def response(self) -> ASGIApp:
-        """Return the response, a BulkResults."""
-        return responses.in_pieces([*self._pieces, b"]}"])
+    def response(self, existing: int = 0) -> ASGIApp:
+        """Return the response, a BulkResults, or an ImportResults."""
+        return responses.in_pieces([*self._pieces, b'],"existing":%d}' % existing if existing else b"]}"])
 
 
 class CreatedItem(Struct, frozen=True):

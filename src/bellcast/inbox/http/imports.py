@@ -24,7 +24,7 @@ from bellcast.rest.resource import DryRunQuery
     body=list[ImportedDraft],
     body_types=("application/x-ndjson", *bulk.NDJSON[1:], "application/json"),
     headers=("Idempotency-Key",),
-    response_types={200: bulk.BulkResults},
+    response_types={200: bulk.ImportResults},
     example=[
         {
             "to": "alice",
@@ -41,8 +41,8 @@ async def load(request: ApiRequest) -> ASGIApp:
     Up to 10,000, each imported or refused separately: one JSON object per line (`application/x-ndjson`), or a JSON
     array of drafts with `created_at`, `seen_at`, `read_at` and `archived_at` for named recipients. An import causes no
     message, toast or webhook. A repeated `idempotency_key` imports nothing: within 24 hours as in a bulk send, and
-    later for as long as the inbox has the notification and `created_at` is the same. A dry run returns the number of
-    recipients of each item."""
+    later for as long as the inbox has the notification and `created_at` is the same. `existing` is the number of such
+    items. A dry run returns the number of recipients of each item."""
     ctx, received, is_dry_run = context.of(request), await bulk.read(request), objects.is_dry_run(request)
     results, bulk_import = bulk.EncodedResults(), imports.BulkImport(ctx.engines, ctx.limits)
     async for drafts in bulk.parts(ctx, received, IMPORTED):
@@ -56,7 +56,7 @@ async def load(request: ApiRequest) -> ASGIApp:
             )
         else:
             results.add(await bulk.results_of(ctx, drafts, await bulk_import.send(drafts), results.count))
-    return results.response()
+    return results.response(bulk_import.existing)
 
 
 def _check(draft: ImportedDraft, ctx: ApiContext) -> None:

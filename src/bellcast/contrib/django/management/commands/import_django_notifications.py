@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, models
 
-from bellcast.client import BellcastError
+from bellcast.client import BellcastError, ImportResults
 from bellcast.client.notifications import ImportedItem
 from bellcast.contrib.django import conf, datetimes, identity, verbs
 
@@ -30,33 +30,35 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         rows = table_model(options["table"])
-        count = skipped = refused = 0
+        count = skipped = refused = existing = 0
         try:
             for batch in batches(rows):
                 items, without_user = Converter(batch).items()
                 skipped += without_user
-                refused += 0 if options["dry_run"] else self._send(items)
                 count += len(items)
+                if not options["dry_run"]:
+                    results = self._send(items)
+                    refused += sum(one.error is not None for one in results)
+                    existing += results.existing
         except DatabaseError as error:
             raise CommandError(f"{options['table']} cannot be read: {error}") from error
         except BellcastError as error:
             raise CommandError(f"{error.__cause__ or error}; run it again to continue") from error
         if skipped:
             self.stderr.write(f"{skipped} rows have no user and were skipped.")
-        # The server does not say which of them it knew: their idempotency keys make a repetition harmless.
-        state = "would be imported" if options["dry_run"] else "are in Bellcast now; none was added twice"
-        self.stdout.write(f"{count - refused} notifications {state}.")
+        state = "would be imported" if options["dry_run"] else "imported"
+        known = f", {existing} were imported before" if existing else ""
+        self.stdout.write(f"{count - refused - existing} notifications {state}{known}.")
         if refused:
             raise CommandError(f"{refused} notifications were refused.")
 
-    def _send(self, items: list[ImportedItem]) -> int:
-        """Import a batch; return the number of refusals."""
-        refused = 0
-        for item, result in zip(items, conf.client().import_notifications(items), strict=True):
+    def _send(self, items: list[ImportedItem]) -> ImportResults:
+        """Import a batch, and print its refusals."""
+        results = conf.client().import_notifications(items)
+        for item, result in zip(items, results, strict=True):
             if result.error is not None:
-                refused += 1
                 self.stderr.write(f"{item['idempotency_key']}: {result.error.detail}")
-        return refused
+        return results
 
 
 def table_model(table: str) -> Any:
