@@ -32,6 +32,8 @@ HEALTHY = {
     'bellcast_webhook_attempts_total{outcome="accepted"}': "0+100",
     'bellcast_webhook_attempts_total{outcome="failed"}': "0+1",
     'bellcast_closed_connections_total{reason="too_slow"}': "0+1",
+    'bellcast_reconciled_total{kind="change"}': "0+1",
+    'bellcast_written_total{kind="notification"}': "0+1000",
     "bellcast_outbox_flows": "1",
     "bellcast_outbox_oldest_seconds": "0",
     "bellcast_outbox_refused": "0",
@@ -53,6 +55,7 @@ SITUATIONS = {
         'bellcast_request_seconds_bucket{method="POST",route="/v1/notifications",le="0.5"}': "0+10"
     },
     "BellcastDeliveryLate": {'bellcast_delivery_seconds_bucket{le="0.5"}': "0+10"},
+    "BellcastEventsLost": {'bellcast_reconciled_total{kind="change"}': "0+20"},
     "BellcastQueueLate": {"bellcast_queue_age_seconds": "90"},
     "BellcastPusherAppUnreadable": {"bellcast_unreadable_pusher_apps": "1"},
     "BellcastJobsDead": {'bellcast_jobs{kind="message",state="dead"}': "1"},

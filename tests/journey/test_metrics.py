@@ -43,9 +43,10 @@ class Server:
         return response.json()
 
     @asynccontextmanager
-    async def live(self, recipient: str, *topics: str) -> AsyncIterator[ClientConnection]:
-        """Open a live connection, and wait until it is ready."""
-        token = self.process.token(recipient, topics=list(topics))
+    async def live(self, recipient: str, *topics: str, is_allowed: bool = True) -> AsyncIterator[ClientConnection]:
+        """Open a live connection, and wait until it is ready. Its token allows the topics, or else the recipient is
+        subscribed to them."""
+        token = self.process.token(recipient, topics=list(topics) if is_allowed else [])
         url = f"{self.process.url.replace('http', 'ws')}/v1/ws?token={token}&topics={','.join(topics)}"
         async with connect(url) as socket:
             assert json.loads(await socket.recv())["type"] == "ready"
@@ -101,10 +102,34 @@ async def test_writes_and_delays_count_what_live_connections_received(tmp_path: 
             # One event was written, to two connections, within a minute of its acceptance.
             assert (found["delivery_seconds_count",], found["delivery_seconds_bucket", "60.0"]) == (1, 1)
             assert 0 <= found["delivery_seconds_sum",] < 60
+            assert (found["event_seconds_count",], found["event_seconds_bucket", "60.0"]) == (1, 1)
+            assert 0 <= found["event_seconds_sum",] < 60
             assert found["connections", "native", "websocket"] == 3
         closed = ("closed_connections_total", "closed by the client")
         found = await eventually(bell.metrics, lambda one: one.get(closed) == 2)
         assert found["connections", "native", "websocket"] == 1
+
+
+async def test_what_live_connections_missed_is_counted(tmp_path: Path) -> None:
+    async with server(tmp_path, HANDLERS="tests.faults.fast_reconciler:handlers") as bell:
+        for recipient in ("alice", "bob"):
+            await bell.send(to=recipient)
+        assert (await bell.app.put("/v1/topics/room/subscriptions/alice")).status_code in (200, 201)
+        async with bell.live("alice", "room", is_allowed=False), bell.live("bob"), bell.live("carol"):
+            # As if the events of these changes were lost
+            with sqlite3.connect(tmp_path / "bellcast.db", timeout=60) as store:
+                store.execute("DELETE FROM subscriptions")
+                store.execute("UPDATE recipients SET revision = revision + 1 WHERE key = 'alice'")
+                store.execute("UPDATE recipients SET revoked_before = 4102444800000 WHERE key = 'bob'")
+            expected = {
+                ("reconciled_total", "change"): 1,
+                ("reconciled_total", "revocation"): 1,
+                ("reconciled_total", "unsubscription"): 1,
+            }
+            found = await eventually(bell.metrics, lambda one: expected.items() <= one.items())
+            checks = found["reconciler_checks_total", "ok"]
+            found = await eventually(bell.metrics, lambda one: one["reconciler_checks_total", "ok"] > checks + 1)
+            assert {key: value for key, value in found.items() if key[0] == "reconciled_total"} == expected
 
 
 async def test_attempts_are_counted_by_provider_and_outcome(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ class TestEvents:
         app_client = {**to, "name": "lead.assigned", "data": {"lead": 7}, "except": "c1", "tenant": "acme"}
         assert (await rest.app.post("/v1/events", json=app_client)).status_code == 202
         assert rest.published == [
-            LiveEvent(tenant="acme", name="lead.assigned", data={"lead": 7}, sender="c1", **one) for one in expected
+            LiveEvent("acme", "lead.assigned", {"lead": 7}, sender="c1", accepted_at=rest.clock.now(), **one)
+            for one in expected
         ]
 
     @pytest.mark.parametrize("data", [None, 0, "text", [1, [2]], {"a": {"b": None}}, 1.5, True])

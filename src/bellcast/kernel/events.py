@@ -46,7 +46,7 @@ class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
     may keep the event; a stored event has an `id`.
 
     `text` is the data as serialized by the publisher, for dialects that transmit strings. `member` is the sending
-    member of a presence topic."""
+    member of a presence topic. `accepted_at` is in UTC milliseconds; the history does not store it."""
 
     tenant: str
     name: str
@@ -59,6 +59,7 @@ class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
     keep: bool = True
     id: str | None = None
     trace: str | None = None
+    accepted_at: int | None = None
 
     @property
     def stream(self) -> Stream:

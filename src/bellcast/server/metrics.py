@@ -31,6 +31,8 @@ METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 COUNTERS = (
     ("encoded", "Encoded events: once per dialect, not per connection.", ("protocol", "transport")),
     ("written", "Events that were written to live connections, once per connection.", ("kind",)),
+    ("reconciled", "What live connections had missed, as a comparison with the store found, by kind.", ("kind",)),
+    ("reconciler_checks", "Comparisons of a batch of inboxes or subscriptions with the store.", ("outcome",)),
     ("closed_connections", "Ended live connections.", ("reason",)),
     ("accepted", "Accepted notifications (one per recipient), announcements and live events.", ("kind",)),
     ("messages", "Messages outside the inbox that reached a final state.", ("channel", "state")),
@@ -85,11 +87,12 @@ class ProcessMetrics(Collector):
         yield _family(GaugeMetricFamily, "connections", "Live connections.", labels, values.get("connections", {}))
         for name, about, labels in COUNTERS:
             yield _family(CounterMetricFamily, name, about, labels, values.get(name, {}))
-        delays = values.get("delays", NO_DELAYS)
-        about = "Time from the acceptance of a notification to its first write to a live connection of this process."
-        yield HistogramMetricFamily(
-            "bellcast_delivery_seconds", about, buckets=delays.cumulative(), sum_value=delays.sum
-        )
+        for name, source, what in (("delivery", "delays", "notification"), ("event", "event_delays", "live event")):
+            delays = values.get(source, NO_DELAYS)
+            about = f"Time from the acceptance of a {what} to its first write to a live connection of this process."
+            yield HistogramMetricFamily(
+                f"bellcast_{name}_seconds", about, buckets=delays.cumulative(), sum_value=delays.sum
+            )
         yield _family(GaugeMetricFamily, "build_info", "The running version.", ("version",), {__version__: 1})
         yield from self._process.collect()
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from bellcast.context import Context
 from bellcast.kernel import validation
@@ -18,15 +19,16 @@ async def publish(engines: Context, *events: LiveEvent, key: str | None = None) 
     With a `key`, the reactions are committed once, however often the same events are published. They are committed
     first: nothing is published before. Without a key, a caller that repeats a failed publish must not send twice, so
     the commit comes last, and if the store is unavailable, the events are refused before they are published."""
+    now = engines.clock.now()
     if key is not None:
         await engines.reactions.react(events, key)
     elif await engines.reactions.matches(events):
         await engines.db.ping()
     for event in events:
         if event.topic is not None and is_cache(event.topic):
-            await LastEvents(engines.db).save(event.tenant, event.topic, _last_event(event, engines.clock.now()))
+            await LastEvents(engines.db).save(event.tenant, event.topic, _last_event(event, now))
     published = await engines.history.append(*events)
-    await engines.broker.publish(*published)
+    await engines.broker.publish(*[replace(one, accepted_at=now) for one in published])
     if key is None:
         await engines.reactions.react(events, None)
     return published

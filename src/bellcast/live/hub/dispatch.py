@@ -105,8 +105,8 @@ class Dispatcher:
             connections = [one for one in connections if one not in self._held_connections]
         if connections:
             written = self._fan_out(connections, partial(self._encode, event), event.sender, id)
-            if isinstance(event, LiveEvent):
-                self._writes.written["event"] += written
+            if written and isinstance(event, LiveEvent):
+                self._writes.record_event(event, written)
 
     def collecting(self, stream: Stream) -> AbstractContextManager[Sequence[LiveEvent]]:
         """Collect the live events of a stream that are dispatched inside the context. The yielded sequence grows with

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
@@ -48,6 +49,9 @@ class Hub:
         self.callbacks = callbacks
         self.history = history
         self.writes = WriteLog(clock)
+        # What the reconciler found, and its checks by outcome
+        self.reconciled: Counter[str] = Counter()
+        self.reconciler_checks: Counter[str] = Counter()
         self.cluster = ClusterState(broker, clock, self, callbacks.report)
         self._log = log
         self._index = index = StreamIndex()

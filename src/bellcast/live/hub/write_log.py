@@ -3,6 +3,7 @@
 from collections import Counter, deque
 
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.histogram import Histogram
 from bellcast.live.types.events import NotificationAdded, NotificationWrite
 
@@ -17,8 +18,8 @@ DELAY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 
 
 class WriteLog:
     """Writes of notifications to live connections. Not stored: a row for each would cost more than the delivery, whereas
-    `record` takes a microsecond. `written` counts the writes of all events by kind, `delays` has the times from
-    acceptance to write in seconds."""
+    `record` takes a microsecond. `written` counts the writes of all events by kind; `delays` of notifications and
+    `event_delays` of live events have the times from acceptance to write in seconds."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -26,6 +27,7 @@ class WriteLog:
         self._writes: deque[tuple[str, str, str, int, int]] = deque(maxlen=MAX_WRITES)
         self.written: Counter[str] = Counter()
         self.delays = Histogram(DELAY_BUCKETS)
+        self.event_delays = Histogram(DELAY_BUCKETS)
 
     def record(self, event: NotificationAdded, connections: int) -> None:
         """Record that a notification was written to this number of connections when it was added."""
@@ -35,6 +37,12 @@ class WriteLog:
         # A notification that returns from being snoozed was accepted long ago.
         if notification.woken_at is None:
             self.delays.observe(max(0.0, now / 1000 - notification.created_at.timestamp()))
+
+    def record_event(self, event: LiveEvent, connections: int) -> None:
+        """Record that a live event was written to this number of connections."""
+        self.written["event"] += connections
+        if event.accepted_at is not None:
+            self.event_delays.observe(max(0.0, (self._clock.now() - event.accepted_at) / 1000))
 
     def record_replayed(self, event: NotificationAdded) -> None:
         """Record that a notification was written to a connection that had missed it."""

@@ -90,17 +90,22 @@ class Reconciler:
                 for connection in connections:
                     self._compare(connection, statuses.get(number), behind)
             for tenant, recipients in behind.items():
+                self._hub.reconciled["announcement"] += len(recipients)
                 inboxes = Sends(self._engines.db).materialize(tenant, sorted(recipients), self._engines.clock.now())
                 async for materialized in inboxes:
                     await self._engines.broker.publish(*materialized.events)
+            self._hub.reconciler_checks["ok"] += 1
         except BellcastError as failure:
+            self._hub.reconciler_checks["failed"] += 1
             log.warning("reconcile_postponed", reason=failure.detail)
         except Exception:  # later checks must still run
+            self._hub.reconciler_checks["failed"] += 1
             log.exception("reconcile_failed")
 
     def _compare(self, connection: Connection, status: InboxStatus | None, behind: dict[str, set[str]]) -> None:
         principal = connection.principal
         if status is None or principal.issued_at < status.revoked_before:
+            self._hub.reconciled["revocation"] += 1
             self._hub.end(connection, close_reasons.REVOKED)
             return
         if status.behind and principal.recipient is not None:
@@ -108,6 +113,7 @@ class Reconciler:
         if connection.phase is Phase.REPLAYING:
             connection.is_stale = True
         elif connection.phase is Phase.LIVE and has_missed_changes(connection, status):
+            self._hub.reconciled["change"] += 1
             self._hub.callbacks.fill_gap(connection)
 
     async def _check_grants(self, grants: Sequence[SubscriptionGrant]) -> None:
@@ -120,10 +126,13 @@ class Reconciler:
                 else frozenset[SubscriptionGrant]()
             )
         except BellcastError as failure:
+            self._hub.reconciler_checks["failed"] += 1
             log.warning("reconcile_postponed", reason=failure.detail)
             return
+        self._hub.reconciler_checks["ok"] += 1
         for grant in used:
             if grant not in valid:
+                self._hub.reconciled["unsubscription"] += 1
                 self._hub.dispatcher.dispatch(SubscriptionEnded(*grant))
 
     def _is_followed(self, grant: SubscriptionGrant) -> bool:
