@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels import email, links, markdown
 from bellcast.channels.email import Headline
+from bellcast.channels.html import document, parted, style
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.channels.types import BASE_LAYOUT, EmailContent, ExternalChannel
 from bellcast.inbox.types import drafts as notification_drafts
@@ -128,7 +129,7 @@ class Contents:
             subject=subject,
             # Without a layout, the text is sent as it is written, like the HTML.
             text=(complete.text or "") + ("" if layout is None else email.text_footer(shown)),
-            html=inner if layout is None else layout(inner, subject),
+            html=self._bare(inner, subject) if layout is None else layout(inner, subject),
             to_name=occasion.profile.name,
             unsubscribe_url=occasion.links.get("unsubscribe_url") or None,
         )
@@ -150,7 +151,20 @@ class Contents:
         html = None if template is None else rendering.layout_html(template, self._locales)
         if html is None:
             raise Invalid.of("email.layout", f"there is no template {name[:100]!r} whose HTML has {{{{ content }}}}")
-        return lambda inner, subject: self._text(html, "email", "layout", content=inner)
+        source = html
+
+        def laid_out(inner: str, subject: str) -> str:
+            rules, inner = parted(inner)
+            return self._bare(self._text(source, "email", "layout", content=inner), subject, rules)
+
+        return laid_out
+
+    def _bare(self, inner: str, subject: str, rules: str = "") -> str:
+        """Return HTML as it is; sections of blocks become a document."""
+        own, sections = parted(inner)
+        if not own:
+            return rules + inner
+        return document(sections, subject=subject, language=self._locale, rules=own + rules)
 
     def _merged(self, channel: Channel) -> Any:
         """Return the send's fields, else the template's rendered ones."""
@@ -229,7 +243,7 @@ class Contents:
         occasion = self._occasion
         content = occasion.content
         values = {
-            "brand": msgspec.to_builtins(occasion.tenant.brand),
+            "brand": {**msgspec.to_builtins(occasion.tenant.brand), "style": style(occasion.tenant.brand)},
             "notification": {name: getattr(content, name) for name in NOTIFICATION_FIELDS},
             **occasion.links,
             **(own_roots(occasion) if occasion.roots is None else occasion.roots()),
@@ -296,7 +310,10 @@ def _fields(part: Any) -> dict[str, Any]:
 
 def _texts(part: Any) -> dict[str, str]:
     """Return the texts of a part that are rendered."""
-    return {name: value for name, value in _fields(part).items() if isinstance(value, str) and name != "layout"}
+    texts = {name: value for name, value in _fields(part).items() if isinstance(value, str) and name != "layout"}
+    if "compiled" in texts:
+        texts["html"] = texts.pop("compiled")
+    return texts
 
 
 def _action_texts(action: ActionButton) -> dict[str, str]:

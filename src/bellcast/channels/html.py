@@ -49,7 +49,16 @@ PUNCTUATION = ".,;:!?…”’»›“‘。、，！？；：）」』】"
 URL = re.compile(rf"https?://[^\s<>\"'){PUNCTUATION}][^\s<>\"']*")
 
 # Mail clients ignore style sheets, so every rule is on its element. Widths follow the 600 px convention of mail clients.
-FONT = "font-family:-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
+FONTS = {
+    "system": "-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif",
+    "arial": "Arial,Helvetica,sans-serif",
+    "verdana": "Verdana,Geneva,sans-serif",
+    "trebuchet": "'Trebuchet MS',Tahoma,sans-serif",
+    "georgia": "Georgia,'Times New Roman',serif",
+    "courier": "'Courier New',Courier,monospace",
+}
+FONT = f"font-family:{FONTS['system']}"
+MAX_RADIUS = 40  # pixels: the half of a button's height
 MUTED = f"{FONT};font-size:13px;line-height:1.5;color:#6b7280;margin:0 0 6px"
 
 
@@ -87,18 +96,15 @@ def button(url: str, label: str, brand: Brand) -> str:
 
 def page(content: str, *, subject: str, language: str, brand: Brand, links: dict[str, str]) -> str:
     """Wrap HTML content in the base layout. `links` are the texts and URLs of the footer."""
+    rules, content = parted(content)
+    look = style(brand)
     return f"""<!doctype html>
 <html lang="{escape(language)}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta name="color-scheme" content="light dark">
-<title>{escape(subject)}</title>
-</head>
-<body style="margin:0;padding:0;background:#f3f4f6">
-<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="background:#f3f4f6"><tr><td align="center" style="padding:32px 16px">
+{_head(subject, rules)}
+<body style="margin:0;padding:0;background:{look["background"]}">
+<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="background:{look["background"]}"><tr><td align="center" style="padding:32px 16px">
 <table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="max-width:600px">
-{_header(brand)}<tr><td style="background:#ffffff;border-radius:12px;padding:32px;{FONT};font-size:16px;line-height:1.55;color:#111827">
+{_header(brand)}<tr><td style="background:#ffffff;border-radius:12px;padding:32px;font-family:{look["font"]};font-size:16px;line-height:1.55;color:{look["text_color"]}">
 {content}
 </td></tr>
 {_footer(brand, links)}</table>
@@ -106,6 +112,39 @@ def page(content: str, *, subject: str, language: str, brand: Brand, links: dict
 </body>
 </html>
 """
+
+
+# The style rules of an e-mail made of blocks stand before its sections.
+BLOCKS_HEAD, BLOCKS_HEAD_END = "<style data-blocks>", "</style>"
+
+
+def parted(content: str) -> tuple[str, str]:
+    """Return the style rules of HTML that is made of blocks, which belong into the head of a document, and the rest."""
+    if not content.startswith(BLOCKS_HEAD):
+        return "", content
+    rules, end, rest = content.partition(BLOCKS_HEAD_END)
+    return rules + end, rest
+
+
+def document(content: str, *, subject: str, language: str, rules: str = "") -> str:
+    """Return the sections of an e-mail as a document without a layout."""
+    return f"""<!doctype html>
+<html lang="{escape(language)}">
+{_head(subject, rules)}
+<body style="margin:0;padding:0">
+{content}
+</body>
+</html>
+"""
+
+
+def _head(subject: str, rules: str) -> str:
+    return f"""<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>{escape(subject)}</title>
+{rules}</head>"""
 
 
 def _header(brand: Brand) -> str:
@@ -132,7 +171,28 @@ def _footer(brand: Brand, links: dict[str, str]) -> str:
 
 def color(brand: Brand) -> str:
     """Return the brand's color, or Bellcast's."""
-    return brand.color if brand.color is not None and COLOR.fullmatch(brand.color) else DEFAULT_COLOR
+    return _color(brand.color, DEFAULT_COLOR)
+
+
+def style(brand: Brand) -> dict[str, str]:
+    """Return the look of an e-mail: the variable `brand.style` of templates."""
+    main = color(brand)
+    digits = main[1:] if len(main) == 7 else "".join(2 * digit for digit in main[1:])
+    red, green, blue = (int(digits[at : at + 2], 16) for at in (0, 2, 4))
+    is_light = 0.299 * red + 0.587 * green + 0.114 * blue > 150
+    radius = brand.radius if brand.radius is not None and 0 <= brand.radius <= MAX_RADIUS else 8
+    return {
+        "color": main,
+        "button_text": "#111827" if is_light else "#ffffff",
+        "background": _color(brand.background, "#f3f4f6"),
+        "text_color": _color(brand.text_color, "#111827"),
+        "radius": f"{radius}px",
+        "font": FONTS.get(brand.font or "", FONTS["system"]),
+    }
+
+
+def _color(text: str | None, default: str) -> str:
+    return text if text is not None and COLOR.fullmatch(text) else default
 
 
 # Cached: a send has the same HTML for up to 1,000 recipients, and the largest takes 0.2 s.

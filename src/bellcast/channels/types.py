@@ -105,13 +105,18 @@ def title_of(content: bytes) -> str:
 
 
 class Brand(Struct, frozen=True, kw_only=True):
-    """The sender in the base layout of e-mails (tenant setting `brand`)."""
+    """The sender and the look of e-mails (tenant setting `brand`). Colors are written as `#4f56d9`, `radius` in pixels, and
+    `font` is one of six common stacks."""
 
     name: str | None = None
     logo_url: str | None = None
     color: str | None = None
     address: str | None = None
     footer: str | None = None
+    background: str | None = None
+    text_color: str | None = None
+    radius: int | None = None
+    font: str | None = None
 
 
 # Content of a message that failed because its template could not be rendered. It cannot be delivered or retried.

@@ -309,14 +309,16 @@ def _always_complete(served: Sequence[Route]) -> set[str]:
     return {one.__name__ for one in extra - read if not one.__struct_config__.omit_defaults}
 
 
-def _structs(type: Any) -> Iterator[Any]:
-    """Yield the struct types within a type."""
-    if hasattr(type, "__struct_config__"):
-        yield type
-        for field in msgspec.structs.fields(type):
-            yield from _structs(field.type)
-    for part in get_args(type):
-        yield from _structs(part)
+def _structs(type: Any) -> set[Any]:
+    """Return the struct types within a type, which can contain itself."""
+    found, waiting = set(), [type]
+    while waiting:
+        one = waiting.pop()
+        if hasattr(one, "__struct_config__") and one not in found:
+            found.add(one)
+            waiting += [field.type for field in msgspec.structs.fields(one)]
+        waiting += get_args(one)
+    return found
 
 
 def _describe_defaults(schema: Json, *, required: bool) -> None:

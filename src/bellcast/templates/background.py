@@ -20,7 +20,7 @@ class BackgroundCompiler:
         self._lock = asyncio.Lock()
 
     async def compile(self, body: bytes, *, has_html: bool = True) -> None:
-        """Compile the large texts of an object, given as JSON. With `has_html`, those named `html` are HTML. Texts that
+        """Compile the large texts of an object, given as JSON. With `has_html`, those named `html` or `compiled` are HTML. Texts that
         cannot be compiled raise their errors when they are rendered."""
         if len(body) <= MAX_INLINE_CHARACTERS or not _not_compiled(body, has_html=has_html):
             return
@@ -36,7 +36,7 @@ def _not_compiled(body: bytes, *, has_html: bool) -> list[TemplateText]:
 
 
 def _large(value: Any) -> Iterator[tuple[str, bool]]:
-    """Yield the large texts in a JSON value, and whether each is named `html`."""
+    """Yield the large texts in a JSON value, and whether each is HTML by its name."""
     waiting = [("", value)]
     while waiting:
         name, one = waiting.pop()
@@ -45,7 +45,7 @@ def _large(value: Any) -> Iterator[tuple[str, bool]]:
         elif isinstance(one, list):
             waiting += [(name, item) for item in one]
         elif isinstance(one, str) and len(one) > MAX_INLINE_CHARACTERS and "{" in one:
-            yield one, name == "html"
+            yield one, name in ("html", "compiled")
 
 
 def _compile(texts: list[TemplateText]) -> None:

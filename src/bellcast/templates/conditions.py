@@ -107,6 +107,18 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
+def roots_of(condition: Condition) -> set[str]:
+    """Return the roots of the variables in a valid condition."""
+    for group in ("all", "any"):
+        if group in condition:
+            return {root for part in condition[group] for root in roots_of(part)}
+    if "not" in condition:
+        return roots_of(condition["not"])
+    value: Any = condition.get("value")
+    paths = [condition["var"], *([value["var"]] if _is_reference(value) else [])]
+    return {path.partition(".")[0] for path in paths}
+
+
 def check(field: str, condition: Any, step_keys: frozenset[str] = frozenset()) -> None:
     """Raise Invalid with the path of each wrong part. `step_keys` are the steps to which the condition may refer."""
     errors = list(errors_of(field, condition, step_keys))

@@ -1,5 +1,5 @@
-"""The filters `date`, `time`, `datetime`, `number` and `money`: values written in the recipient's language and zone. And
-`link`: URLs."""
+"""The filters `date`, `time`, `datetime`, `number` and `money`: values written in the recipient's language and zone. `link`
+and `email_url`: URLs. `holds`: conditions of blocks."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -7,12 +7,15 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from datetime import time as clock_time
 from functools import lru_cache
+from html import unescape
 from typing import Any, Literal
 
+import msgspec
 import structlog
 
 from bellcast.kernel import local_times, validation
 from bellcast.kernel.limits import Limits
+from bellcast.templates import conditions
 from bellcast.templates.sandbox import Missing
 
 try:
@@ -31,6 +34,7 @@ Length = Literal["full", "long", "medium", "short"]
 LENGTHS = ("full", "long", "medium", "short")
 # The default length of each filter: "Jun 10, 2026, 2:00 PM".
 MEDIUM = "medium"
+EMAIL_SCHEMES = ("https://", "http://", "mailto:", "tel:")
 SHORT = "short"
 
 
@@ -155,6 +159,16 @@ def link(value: Any) -> str:
     return value
 
 
+def email_url(value: Any) -> Any:
+    """Return a URL that an e-mail may have: http, https, mailto or tel. Others are dropped."""
+    return value if unescape(str(value)).strip().lower().startswith(EMAIL_SCHEMES) else ""
+
+
+def holds(condition: str, **values: Any) -> bool:
+    """Evaluate a condition, given as JSON, with its variables by name."""
+    return conditions.evaluate(msgspec.json.decode(condition), values)
+
+
 def _unless_missing(filter: Callable[..., str]) -> Callable[..., Any]:
     def formatted(value: Any, *args: Any) -> Any:
         return value if isinstance(value, Missing) else filter(value, *args)
@@ -169,4 +183,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "number": _unless_missing(number),
     "money": _unless_missing(money),
     "link": _unless_missing(link),
+    "email_url": email_url,
+    "holds": holds,
 }

@@ -1,6 +1,6 @@
 """Render texts. Syntax is checked when a template is stored, values when it is rendered."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
@@ -113,6 +113,19 @@ def check_template(source: str, roots: AbstractSet[str], *, is_html: bool = Fals
         if one.name in unknown:
             message = f"unknown variable {one.name[:100]!r}: expected one of {', '.join(sorted(roots))}"
             raise TemplateError(message, line=one.lineno)
+
+
+def pieces(source: str) -> Iterator[tuple[bool, str]]:
+    """Yield the pieces of a valid template, and whether each is a tag."""
+    tag = ""
+    for _, kind, value in _plain.lex(source):
+        if kind == "data":
+            yield False, value
+            continue
+        tag += value
+        if kind.endswith("_end"):
+            yield True, tag
+            tag = ""
 
 
 def is_layout(html: str) -> bool:
@@ -238,7 +251,8 @@ def layout_html(template: Template, locales: Sequence[str]) -> str | None:
     """Return the HTML of a layout in the first of these languages; None if the template is no layout there."""
     part = template.part("email", locales)
     try:
-        return part.html if part is not None and part.html is not None and is_layout(part.html) else None
+        source = None if part is None else part.source
+        return source if source is not None and is_layout(source) else None
     except TemplateError:  # stored by a version that accepted it
         return None
 

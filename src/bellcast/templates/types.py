@@ -1,10 +1,10 @@
 """Templates: the content of a notification per channel and language, with variables."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal, TypeAlias, Union
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct, field
 
 from bellcast.channels.types import BASE_LAYOUT, ChatContent, EmailContent, PushContent, SmsContent
 from bellcast.inbox.types.notifications import ActionButton, BodyFormat
@@ -15,6 +15,9 @@ CONTENT_ROOTS = frozenset(
     {"data", "recipient", "actor", "tenant", "brand", "notification", "digest", "unsubscribe_url", "preferences_url"}
     | {"content", "event", "run", "steps"}
 )
+
+# Maximum blocks of an e-mail, nested ones included: a long newsletter has about 60.
+MAX_BLOCKS = 100
 
 
 class InboxContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -29,11 +32,108 @@ class InboxContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     actions: tuple[ActionButton, ...] | None = None
 
 
+Percent: TypeAlias = Annotated[int, Meta(ge=10, le=90)]
+Pixels: TypeAlias = Annotated[int, Meta(ge=1, le=600)]  # the width of an e-mail
+
+
+class _Block(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="type"):
+    """A part of an e-mail. Its texts are templates. With `if`, it is left out unless the condition holds, in the form of
+    a workflow step's."""
+
+    key: str | None = None
+    condition: dict[str, Any] | None = field(default=None, name="if")
+    align: Literal["left", "center", "right"] | None = None
+
+
+class HeadingBlock(_Block, frozen=True, kw_only=True, tag="heading"):
+    """A heading; level 1 is the largest."""
+
+    text: str
+    level: Annotated[int, Meta(ge=1, le=3)] = 1
+
+
+class TextBlock(_Block, frozen=True, kw_only=True, tag="text"):
+    """Paragraphs with bold and italic text, code, links and lists in the inbox's subset of Markdown."""
+
+    text: str
+
+
+class ButtonBlock(_Block, frozen=True, kw_only=True, tag="button"):
+    """A link in the form of a button."""
+
+    text: str
+    url: str
+    style: Literal["primary", "secondary"] = "primary"
+
+
+class ImageBlock(_Block, frozen=True, kw_only=True, tag="image"):
+    """An image, with its description for those who do not see it: empty for decoration. `width` is in pixels."""
+
+    src: str
+    alt: str
+    width: Pixels | None = None
+    url: str | None = None
+
+
+class DividerBlock(_Block, frozen=True, kw_only=True, tag="divider"):
+    """A line."""
+
+
+class HtmlBlock(_Block, frozen=True, kw_only=True, tag="html"):
+    """HTML that is inserted as it is."""
+
+    html: str
+
+
+class ContentBlock(_Block, frozen=True, kw_only=True, tag="content"):
+    """The place of an e-mail's content in a template that is a layout."""
+
+
+class ListBlock(_Block, frozen=True, kw_only=True, tag="list"):
+    """Blocks that are repeated for each item of the list at the path `each`, with the variable `item`."""
+
+    each: str
+    blocks: tuple["Block", ...]
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    empty: str | None = None
+
+
+class Column(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A column; `width` is in percent."""
+
+    blocks: tuple["Block", ...]
+    width: Percent | None = None
+
+
+class ColumnsBlock(_Block, frozen=True, kw_only=True, tag="columns"):
+    """Two or three columns, which are below each other on screens of up to 480 px."""
+
+    columns: Annotated[tuple[Column, ...], Meta(min_length=2, max_length=3)]
+
+
+Block = Union[  # noqa: UP007  a name in a string has no operator |
+    HeadingBlock, TextBlock, ButtonBlock, ImageBlock, DividerBlock, HtmlBlock, ContentBlock, ListBlock, ColumnsBlock
+]
+
+
+class TemplateEmail(EmailContent, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The content of an e-mail with `html`, or with `blocks`, from which the server makes `compiled`: its HTML before the
+    variables are inserted."""
+
+    blocks: Annotated[tuple[Block, ...], Meta(max_length=MAX_BLOCKS)] | None = None
+    compiled: str | None = None
+
+    @property
+    def source(self) -> str | None:
+        """The HTML template."""
+        return self.html if self.compiled is None else self.compiled
+
+
 class Parts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The content per channel in one language."""
 
     inbox: InboxContent | None = None
-    email: EmailContent | None = None
+    email: TemplateEmail | None = None
     sms: SmsContent | None = None
     push: PushContent | None = None
     chat: ChatContent | None = None

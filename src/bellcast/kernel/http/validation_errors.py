@@ -91,9 +91,9 @@ class _Search(NamedTuple):
     suggestions: Suggestions
 
     def in_struct(self, type: Any, value: dict[str, Any], prefix: str) -> Iterator[FieldError]:
-        known = names(type)
+        known, tag = names(type), type.__struct_config__.tag_field
         for name in value:
-            if name not in known:
+            if name not in known and name != tag:
                 yield FieldError(prefix + shortened(name), unknown(name, known, self.suggestions))
         for field in _fields(type):
             if field.encode_name in value:
@@ -111,8 +111,10 @@ class _Search(NamedTuple):
     def _inside(self, type: Any, value: Any, path: str) -> Iterator[FieldError]:
         for part in _parts(type):
             if isinstance(value, dict) and hasattr(part, "__struct_fields__"):
-                yield from self.in_struct(part, value, f"{path}.")
-            elif isinstance(value, list) and get_origin(part) is list:
+                config = part.__struct_config__
+                if config.tag is None or config.tag == value.get(config.tag_field):  # of a union, the wanted struct
+                    yield from self.in_struct(part, value, f"{path}.")
+            elif isinstance(value, list) and get_origin(part) in (list, tuple):
                 for number, one in enumerate(value[:MAX_CHECKED_ELEMENTS]):
                     yield from self._in_value(get_args(part)[0], one, f"{path}.{number}")
             elif isinstance(value, dict) and get_origin(part) is dict:

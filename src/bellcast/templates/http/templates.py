@@ -3,11 +3,12 @@
 import asyncio
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from bellcast.channels import email_blocks
 from bellcast.channels.catalog import Catalog, no_template
 from bellcast.channels.http.messages import HTML_HEADERS
 from bellcast.channels.previews import Previews, Subject
@@ -69,8 +70,12 @@ def _parts_errors(prefix: str, parts: Parts, limits: Limits) -> validation.Field
         part = getattr(parts, channel)
         for name in () if part is None else part.__struct_fields__:
             source = getattr(part, name)
-            if isinstance(source, str) and name != "layout":
+            if isinstance(source, str) and name not in ("layout", "compiled"):
                 yield from _syntax_errors(f"{prefix}{channel}.{name}", source, is_html=name == "html")
+    if parts.email is not None and parts.email.blocks is not None:
+        if parts.email.html is not None:
+            yield FieldError(f"{prefix}email.blocks", "must not be combined with html")
+        yield from email_blocks.errors_of(f"{prefix}email.blocks", parts.email.blocks)
     if parts.inbox is not None and parts.inbox.actions:
         yield from _actions_errors(f"{prefix}inbox.actions", parts.inbox.actions, limits)
 
@@ -95,6 +100,25 @@ def _warnings(template: Template) -> list[str]:
         for found in HREF.finditer(html)
         if CHECKED_URL.fullmatch(found[1]) is None
     ]
+
+
+def compiled(template: Template) -> Template:
+    """Return a valid template with the HTML of its blocks."""
+    own = msgspec.structs.replace(_compiled(template), translations={})
+    return msgspec.structs.replace(
+        own, translations={name: _compiled(one) for name, one in template.translations.items()}
+    )
+
+
+PartsType = TypeVar("PartsType", bound=Parts)
+
+
+def _compiled(parts: PartsType) -> PartsType:
+    mail = parts.email
+    if mail is None or (mail.blocks is None and mail.compiled is None):
+        return parts
+    made = None if mail.blocks is None else email_blocks.to_html(mail.blocks)
+    return msgspec.structs.replace(parts, email=msgspec.structs.replace(mail, compiled=made))
 
 
 async def exists(ctx: ApiContext, tenant: str, key: str) -> bool:
@@ -162,6 +186,7 @@ KIND = objects.Kind(
     tag="Objects",
     type=Template,
     rules=_check,
+    complete=compiled,
     check_references=_reference_errors,
     find_uses=template_references.of_templates,
     find_broken=_find_broken,
@@ -352,6 +377,7 @@ async def _with_values(ctx: ApiContext, tenant: str, key: str, values: Template)
     errors = await _reference_errors(values, ctx, tenant, key)
     if errors:
         raise Invalid.fields([FieldError(f"values.{one.field}", one.message) for one in errors])
+    values = compiled(values)
     base = None if tenant == PROJECT else await objects.find(KIND, ctx, PROJECT, key)
     if base is None:
         return values

@@ -1,0 +1,294 @@
+"""E-mails made of blocks: blocks become MJML, and MJML becomes the HTML of a template, once per write.
+
+The tags of templates and all texts stand in the MJML as placeholders, so its converter sees only the markup of this module. The
+result is a fragment: style rules for the columns, then sections. A layout moves the rules into the head of the document.
+"""
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Sequence
+from html import escape
+
+import mrml
+import msgspec
+
+from bellcast.channels import html, markdown
+from bellcast.kernel import validation
+from bellcast.kernel.errors import FieldError
+from bellcast.templates import conditions, rendering, types
+from bellcast.templates.formats import EMAIL_SCHEMES
+from bellcast.templates.rendering import TemplateError
+from bellcast.templates.types import (
+    CONTENT_ROOTS,
+    Block,
+    ButtonBlock,
+    Column,
+    ColumnsBlock,
+    ContentBlock,
+    DividerBlock,
+    HeadingBlock,
+    HtmlBlock,
+    ImageBlock,
+    ListBlock,
+    TextBlock,
+)
+
+# Maximum nesting of blocks: a list in a column of a list.
+MAX_BLOCK_DEPTH = 3
+MAX_KEY = 100  # characters, as of a workflow step
+ITEM = "item"  # the variable of a list
+# Pixels. The base layout of 600 px has a padding of 32 px on each side.
+WIDTH = "536px"
+SIZES = {1: "24px", 2: "20px", 3: "17px"}
+STYLE = "brand.style"  # the variable with the tenant's colors and font
+STYLE_RULES = re.compile(r'(?s)<style type="text/css">(@media.*?)</style>')
+SECTIONS = re.compile(r"(?s)<body[^>]*>\s*<div[^>]*>(.*)</div>\s*</body>")
+# Attributes of every text.
+TEXT_STYLE = ("font-family", "font"), ("color", "text_color")
+
+
+def errors_of(path: str, blocks: Sequence[Block]) -> validation.FieldErrors:
+    """Return the errors of an e-mail's blocks, with the path of each."""
+    found = list(_nested(path, blocks, 1, CONTENT_ROOTS))
+    if len(found) > types.MAX_BLOCKS:
+        yield FieldError(path, f"must be at most {types.MAX_BLOCKS} blocks, nested ones included, got {len(found)}")
+        return
+    keys: set[str] = set()
+    contents = 0
+    for where, block, depth, roots in found:
+        if depth > MAX_BLOCK_DEPTH:
+            yield FieldError(where, f"must be nested at most {MAX_BLOCK_DEPTH} levels deep")
+        if block.key is not None and block.key in keys:
+            yield FieldError(f"{where}.key", f"must be unique: {block.key[:100]!r} is used twice")
+        keys.add(block.key or "")
+        contents += isinstance(block, ContentBlock)
+        if isinstance(block, ContentBlock) and (depth > 1 or contents > 1):
+            yield FieldError(where, "must be content once, at the top level")
+        yield from _block_errors(where, block, roots)
+
+
+def _block_errors(where: str, block: Block, roots: frozenset[str]) -> validation.FieldErrors:
+    variables = roots - {"steps"}
+    if block.key is not None:
+        yield from validation.text(f"{where}.key", block.key, MAX_KEY)
+    if block.condition is not None:
+        yield from conditions.errors_of(f"{where}.if", block.condition, frozenset(), variables)
+    for name, source in _texts(block):
+        yield from validation.encodable(f"{where}.{name}", source)
+        try:
+            rendering.check_template(source, roots, is_html=True)
+        except TemplateError as error:
+            yield FieldError(f"{where}.{name}", f"line {error.line}: {error.message}", error.line)
+        if name in ("url", "src") and "{" not in source and not source.startswith(EMAIL_SCHEMES):
+            yield FieldError(f"{where}.{name}", "must begin with https://, http://, mailto: or tel:")
+    if isinstance(block, ListBlock):
+        yield from conditions.variable_errors(f"{where}.each", block.each, frozenset(), variables)
+        if not all(part.isidentifier() for part in block.each.split(".")):
+            yield FieldError(f"{where}.each", "must be a path such as data.items")
+    if isinstance(block, ColumnsBlock):
+        widths = [column.width or 0 for column in block.columns]
+        if any(widths) and (sum(widths) != 100 or 0 in widths):
+            yield FieldError(f"{where}.columns", "must all have a width, 100 percent together, or none")
+        if ".columns." in where:
+            yield FieldError(where, "must not be columns in a column")
+
+
+def _nested(
+    path: str, blocks: Sequence[Block], depth: int, roots: frozenset[str]
+) -> Iterator[tuple[str, Block, int, frozenset[str]]]:
+    """Yield all blocks with their path, their depth and the variables that they may read."""
+    for number, block in enumerate(blocks):
+        where = f"{path}.{number}"
+        yield where, block, depth, roots
+        if depth > MAX_BLOCK_DEPTH:
+            continue
+        if isinstance(block, ListBlock):
+            yield from _nested(f"{where}.blocks", block.blocks, depth + 1, roots | {ITEM})
+        elif isinstance(block, ColumnsBlock):
+            for column, one in enumerate(block.columns):
+                yield from _nested(f"{where}.columns.{column}.blocks", one.blocks, depth + 1, roots)
+
+
+def _texts(block: Block) -> Iterator[tuple[str, str]]:
+    """Yield the names and texts of a block that are templates."""
+    for name in ("text", "url", "src", "alt", "html", "empty"):
+        text = getattr(block, name, None)
+        if isinstance(text, str):
+            yield name, text
+
+
+def to_html(blocks: Sequence[Block]) -> str:
+    """Return valid blocks as the HTML of a template."""
+    texts = msgspec.json.encode(blocks).decode()
+    writer = _Writer(next(mark for number in itertools.count() if (mark := f"mark{number}x") not in texts))
+    body = "".join(writer.sections(blocks))
+    document = mrml.to_html(f'<mjml><mj-body width="{WIDTH}">{body}</mj-body></mjml>').content
+    sections = SECTIONS.search(document)
+    rules = "".join(STYLE_RULES.findall(document[: document.index("<body")]))
+    return (
+        html.BLOCKS_HEAD
+        + " ".join(rules.split())
+        + html.BLOCKS_HEAD_END
+        + writer.filled(sections[1] if sections else "")
+    )
+
+
+class _Writer:
+    """Writes blocks as MJML. Placeholders, such as `mark0x12x`, begin with a mark that no text of the blocks has."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+        self._pieces: list[str] = []
+
+    def filled(self, text: str) -> str:
+        """Return the text with its placeholders replaced, and those of the inserted texts."""
+        while self._mark in text:
+            text = re.sub(f"{self._mark}([0-9]+)x", lambda match: self._pieces[int(match[1])], text)
+        return text
+
+    def _put(self, piece: str) -> str:
+        self._pieces.append(piece)
+        return f"{self._mark}{len(self._pieces) - 1}x"
+
+    # --- structure
+
+    def sections(self, blocks: Sequence[Block]) -> Iterator[str]:
+        """Yield the children of the body. Neighbours that fit into one column share a section."""
+        column: list[str] = []
+        for block in blocks:
+            if _fits_into_column(block):
+                column.append(self._in_column(block))
+                continue
+            if column:
+                yield self._section([("", column)])
+                column = []
+            yield self._wrapped(block, "".join(self._sections_of(block)))
+        if column:
+            yield self._section([("", column)])
+
+    def _sections_of(self, block: Block) -> Iterator[str]:
+        match block:
+            case ContentBlock():
+                yield f"<mj-raw>{self._put('{{ content }}')}</mj-raw>"
+            case ColumnsBlock(columns=columns):
+                yield self._section(
+                    [(_width(one), [self._in_column(inner) for inner in one.blocks]) for one in columns]
+                )
+            case ListBlock():
+                empty = [] if block.empty is None else [self._section([("", [self._text(block.empty, block)])])]
+                yield self._repeated(block, list(self.sections(block.blocks)), empty)
+
+    def _section(self, columns: Sequence[tuple[str, Sequence[str]]]) -> str:
+        inner = "".join(f"<mj-column{width}>{''.join(blocks)}</mj-column>" for width, blocks in columns)
+        return f'<mj-section padding="0">{inner}</mj-section>'
+
+    def _repeated(self, block: ListBlock, blocks: Sequence[str], empty: Sequence[str]) -> str:
+        pieces = [self._tag(f"for {ITEM} in ({block.each} | default([], true))[:{block.limit}]"), *blocks]
+        pieces += [self._tag("else"), *empty] if empty else []
+        return "".join([*pieces, self._tag("endfor")])
+
+    def _wrapped(self, block: Block, inner: str) -> str:
+        """Return the block's MJML within its condition."""
+        if block.condition is None:
+            return inner
+        # ASCII in JSON: a text of the condition can end no tag of the template.
+        condition = json.dumps(json.dumps(block.condition))
+        roots = ", ".join(f"{one}={one} | default(none)" for one in sorted(conditions.roots_of(block.condition)))
+        return f"{self._tag(f'if {condition} | holds({roots})')}{inner}{self._tag('endif')}"
+
+    def _tag(self, inner: str) -> str:
+        return f"<mj-raw>{self._put('{% ' + inner + ' %}')}</mj-raw>"
+
+    # --- blocks
+
+    def _in_column(self, block: Block) -> str:
+        match block:
+            case HeadingBlock(text=text, level=level):
+                title = f'<h{level} style="margin:0;font:inherit">{self._plain(text)}</h{level}>'
+                inner = self._mj_text(block, title, f'font-size="{SIZES[level]}" font-weight="700" line-height="1.3"')
+            case TextBlock(text=text):
+                inner = self._text(text, block)
+            case ButtonBlock():
+                inner = self._button(block)
+            case ImageBlock():
+                inner = self._image(block)
+            case DividerBlock():
+                inner = '<mj-divider border-width="1px" border-color="#e5e7eb" padding="8px 0 24px" />'
+            case HtmlBlock(html=source):
+                inner = self._mj_text(block, source, "")
+            case ListBlock():
+                empty = [] if block.empty is None else [self._text(block.empty, block)]
+                inner = self._repeated(block, [self._in_column(one) for one in block.blocks], empty)
+            case _:
+                raise AssertionError(f"{type(block).__name__} stands in no column")
+        return self._wrapped(block, inner)
+
+    def _text(self, text: str, block: Block) -> str:
+        # A link whose URL begins with a variable is made absolute for the conversion only.
+        begun = re.compile(rf"\]\(({self._mark}[0-9]+x[^()\s]*)\)")
+        urls: list[str] = []
+
+        def checked(match: re.Match[str]) -> str:
+            urls.append(self._put(f"{{% filter email_url %}}{escape(match[1])}{{% endfilter %}}"))
+            return f"](https://{urls[-1]})"
+
+        paragraphs = markdown.to_html(begun.sub(checked, self._protected(text)), None)
+        for url in urls:
+            paragraphs = paragraphs.replace(f"https://{url}", url)
+        return self._mj_text(block, paragraphs, 'font-size="16px" line-height="1.55"')
+
+    def _mj_text(self, block: Block, inner: str, style: str) -> str:
+        shown = " ".join(f'{name}="{self._put(f"{{{{ {STYLE}.{field} }}}}")}"' for name, field in TEXT_STYLE)
+        padding = "0" if isinstance(block, TextBlock | ListBlock) else "0 0 12px"
+        return (
+            f'<mj-text {shown} {style} padding="{padding}" align="{block.align or "left"}">{self._put(inner)}</mj-text>'
+        )
+
+    def _button(self, block: ButtonBlock) -> str:
+        color, text_color = self._put(f"{{{{ {STYLE}.color }}}}"), self._put(f"{{{{ {STYLE}.button_text }}}}")
+        is_primary = block.style == "primary"
+        look = (
+            f'background-color="{color}" color="{text_color}"'
+            if is_primary
+            else f'background-color="transparent" color="{color}" border="1px solid {color}"'
+        )
+        font, radius = self._put(f"{{{{ {STYLE}.font }}}}"), self._put(f"{{{{ {STYLE}.radius }}}}")
+        return (
+            f'<mj-button href="{self._url(block.url)}" align="{block.align or "left"}" {look} border-radius="{radius}" '
+            f'font-family="{font}" font-size="15px" font-weight="600" inner-padding="12px 22px" padding="8px 0 24px">'
+            f"{self._put(self._plain(block.text))}</mj-button>"
+        )
+
+    def _image(self, block: ImageBlock) -> str:
+        width = "" if block.width is None else f' width="{block.width}px"'
+        link = "" if block.url is None else f' href="{self._url(block.url)}"'
+        return (
+            f'<mj-image src="{self._url(block.src)}" alt="{self._put(self._plain(block.alt))}"{width}{link} '
+            f'align="{block.align or "center"}" padding="0 0 16px" />'
+        )
+
+    # --- texts
+
+    def _protected(self, source: str) -> str:
+        """Return a text with placeholders for the tags of its template."""
+        return "".join(self._put(piece) if is_tag else piece for is_tag, piece in rendering.pieces(source))
+
+    def _plain(self, source: str) -> str:
+        """Return a text as HTML, with placeholders for its tags."""
+        return escape(self._protected(source))
+
+    def _url(self, source: str) -> str:
+        """Return the placeholder of a URL. If variables turn it into one that no e-mail may have, it is empty."""
+        url = escape(self._protected(source))
+        return self._put(f"{{% filter email_url %}}{url}{{% endfilter %}}" if self._mark in url else url)
+
+
+def _fits_into_column(block: Block) -> bool:
+    if isinstance(block, ListBlock):
+        return all(_fits_into_column(inner) for inner in block.blocks)
+    return not isinstance(block, ColumnsBlock | ContentBlock)
+
+
+def _width(column: Column) -> str:
+    return "" if column.width is None else f' width="{column.width}%"'
