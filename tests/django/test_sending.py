@@ -175,10 +175,23 @@ def test_row_that_a_clock_ahead_planned_is_sent(shop, relay):
     send(shop.nadia, "Leased ahead")
     OutboxEntry.objects.filter(created_at__lt=tomorrow).update(attempts=1, next_attempt_at=tomorrow)
     send(shop.omar, "Later", send_at=tomorrow)
-    relaying._table.cache_clear()  # its next search is up to a minute later
+    relaying._searched_at.clear()  # its next search is up to a minute later
     relay()
     assert titles(shop.nadia) == ["Leased ahead", "Written ahead"]
     assert titles(shop.omar) == []
+
+
+@pytest.mark.parametrize("uses_zone", [True, False])
+def test_outbox_keeps_times_in_the_zone_of_the_project(shop, relay, uses_zone):
+    from django.test import override_settings
+    from django.utils import timezone
+
+    with override_settings(USE_TZ=uses_zone, TIME_ZONE="Asia/Tokyo"):
+        send(shop.nadia, send_at=timezone.now() + timedelta(hours=1))
+        send(shop.omar)
+        relay()
+        assert 3500 < relay().wait < 3600
+    assert titles(shop.omar) == ["New sale"]
 
 
 def test_row_over_a_daily_budget_holds_no_other(shop, relay):

@@ -141,6 +141,42 @@ with override_settings(BELLCAST={"BACKEND": "bellcast.contrib.django.backends.Po
 """
 
 
+DJANGO_LEASE = """
+import uuid
+from datetime import timedelta
+from django.core.management import call_command
+from django.test import override_settings
+from django.utils import timezone
+from bellcast.client import arguments
+from bellcast.contrib.django.models import OutboxEntry
+from bellcast.contrib.django.relaying import DjangoTable
+
+with override_settings(USE_TZ={uses_zone}, TIME_ZONE="Asia/Tokyo"):
+    call_command("migrate", verbosity=0)
+    in_an_hour = timezone.now() + timedelta(hours=1)
+    for due in (timezone.now(), in_an_hour):
+        OutboxEntry.objects.create(key=uuid.uuid4(), kind="notify", payload={{"title": "a"}}, next_attempt_at=due)
+    table = DjangoTable("default")
+    (row,) = table.lease(10)
+    assert (row.payload, row.attempts) == ({{"title": "a"}}, 1)
+    assert abs(row.created_at - arguments.now()) < timedelta(minutes=1)
+    assert table.next_due() == 5  # another relay looks again for the leased row
+    table.delete([row.id])
+    assert 3500 < table.next_due() < 3600
+"""
+
+
+@pytest.mark.parametrize("uses_zone", [True, False])
+def test_django_relay_leases_rows_on_postgresql(empty_database, uses_zone):
+    run_django(
+        empty_database,
+        DJANGO_LEASE.format(uses_zone=uses_zone),
+        "django.contrib.contenttypes",
+        "django.contrib.auth",
+        "bellcast.contrib.django",
+    )
+
+
 def test_django_send_in_several_rows_reaches_all_recipients_once(deployment):
     app, server = deployment
     run_django(app, DJANGO_BULK, "django.contrib.contenttypes", "django.contrib.auth", "bellcast.contrib.django")

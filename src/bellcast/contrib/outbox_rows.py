@@ -1,4 +1,5 @@
-"""The outbox table for the relay, through a DB-API driver: SQLite, PostgreSQL (psycopg) or MySQL (PyMySQL)."""
+"""The outbox table for the relay, through a DB-API connection: SQLite, PostgreSQL (psycopg), MySQL (PyMySQL), or that of
+Django."""
 
 # ruff: noqa: S608  names of the table and of columns, and placeholders: values are parameters
 
@@ -6,13 +7,13 @@ import importlib
 import json
 import sqlite3
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
-from bellcast.contrib import relay
+from bellcast.client import arguments
 from bellcast.contrib.outbox import TABLE, Dialect, PayloadDecoder, uuid_of
 from bellcast.contrib.relay import HELD_POLL, HOLD_WINDOW, LEASE, LONGEST_RESCHEDULE, Row
 
@@ -28,12 +29,13 @@ AHEAD = (
 
 
 class OutboxRows:
-    """One connection, in autocommit mode: each statement is a transaction."""
+    """One connection, in autocommit mode: each statement is a transaction. `zone` is that of times without one."""
 
-    def __init__(self, connection: Any, dialect: Dialect) -> None:
+    def __init__(self, connection: Any, dialect: Dialect, mark: str | None = None, zone: tzinfo = UTC) -> None:
         self._connection = connection
         self._dialect = dialect
-        self._mark = "?" if dialect == "sqlite" else "%s"
+        self._mark = mark or ("?" if dialect == "sqlite" else "%s")
+        self._zone = zone
         self._key = "`key`" if dialect == "mysql" else "key"
         self.searched_at: datetime | None = None
 
@@ -41,14 +43,15 @@ class OutboxRows:
         self._connection.close()
 
     def now(self) -> datetime:
-        return datetime.now(UTC)  # noqa: TID251  beside the app, there is no Clock port
+        return arguments.now()
 
     def lease(self, limit: int) -> Sequence[Row]:
         now = self.now()
         due = DUE.format(mark=self._mark)
         ids = [id for (id,) in self._run(f"SELECT id FROM {TABLE} WHERE {due} ORDER BY id LIMIT {limit:d}", now)]
         # Read after the due rows: if another relay leases a row in between, that row blocks the rows behind it.
-        ids = relay.before(ids, self._held(now)) if ids else ids
+        held = self._held(now) if ids else None
+        ids = [id for id in ids if held is None or id < held]
         if not ids:
             return []
         # The end of the lease marks the rows of this call: another relay's update no longer finds them due.
@@ -65,10 +68,12 @@ class OutboxRows:
             f"SELECT {columns} FROM {TABLE} WHERE id IN ({self._marks(ids)}) AND next_attempt_at = {self._mark} ORDER BY id",
             *(*ids, until),
         )
-        leased, rest = relay.split_leased(ids, [_row(*row) for row in rows])
-        if rest:
-            ids_of_rest = self._marks(rest)
-            self._run(f"UPDATE {TABLE} SET next_attempt_at = {self._mark} WHERE id IN ({ids_of_rest})", now, *rest)
+        own = [self._row(*row) for row in rows]
+        # Another relay leased the first missing row in between: the rows behind it are given back.
+        leased = [row for id, row in zip(ids, own, strict=False) if row.id == id]
+        if rest := [row.id for row in own[len(leased) :]]:
+            marks = self._marks(rest)
+            self._run(f"UPDATE {TABLE} SET next_attempt_at = {self._mark} WHERE id IN ({marks})", now, *rest)
         return leased
 
     def _held(self, now: datetime) -> int | None:
@@ -109,7 +114,7 @@ class OutboxRows:
     def next_due(self) -> float | None:
         now = self.now()
         ((at,),) = self._run(f"SELECT min(next_attempt_at) FROM {TABLE} WHERE refused_at IS NULL")
-        wait = None if at is None else max(0.0, (_time(at) - now).total_seconds())
+        wait = None if at is None else max(0.0, (self._time(at) - now).total_seconds())
         return wait if self._held(now) is None else HELD_POLL
 
     def _marks(self, ids: Sequence[int]) -> str:
@@ -126,8 +131,17 @@ class OutboxRows:
     def _param(self, value: Any) -> Any:
         if not isinstance(value, datetime) or self._dialect == "postgresql":
             return value
-        naive = value.astimezone(UTC).replace(tzinfo=None)
+        naive = value.astimezone(self._zone).replace(tzinfo=None)
         return naive.strftime(TIME_FORMAT) if self._dialect == "sqlite" else naive
+
+    def _row(self, id: int, key: Any, kind: str, payload: Any, created_at: Any, attempts: int) -> Row:
+        uuid = key if isinstance(key, UUID) else uuid_of(str(key))
+        return Row(id, uuid, kind, json.loads(payload, cls=PayloadDecoder), self._time(created_at), attempts)
+
+    def _time(self, value: Any) -> datetime:
+        """Return an aware datetime."""
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return moment if moment.tzinfo else moment.replace(tzinfo=self._zone)
 
 
 def connect(url: str) -> OutboxRows:
@@ -151,14 +165,3 @@ def connect(url: str) -> OutboxRows:
         options |= {"password": unquote(parts.password or ""), "database": parts.path.removeprefix("/")}
         return OutboxRows(pymysql.connect(**options, autocommit=True), "mysql")
     raise ValueError(f"expected sqlite:///, postgresql:// or mysql://, got {parts.scheme or 'no scheme'}")
-
-
-def _row(id: int, key: Any, kind: str, payload: Any, created_at: Any, attempts: int) -> Row:
-    uuid = key if isinstance(key, UUID) else uuid_of(str(key))
-    return Row(id, uuid, kind, json.loads(payload, cls=PayloadDecoder), _time(created_at), attempts)
-
-
-def _time(value: Any) -> datetime:
-    """Return an aware datetime. A driver's value without a zone is in UTC."""
-    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

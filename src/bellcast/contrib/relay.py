@@ -347,18 +347,6 @@ def _is_late(row: Row, error: Problem, now: datetime) -> bool:
     return at.replace(tzinfo=at.tzinfo or UTC) < now + timedelta(days=1)
 
 
-def before(ids: Sequence[int], held: int | None) -> list[int]:
-    """Return the due ids before the first row that waits after an attempt."""
-    return [id for id in ids if held is None or id < held]
-
-
-def split_leased(ids: Sequence[int], rows: Sequence[Row]) -> tuple[list[Row], list[int]]:
-    """Return the leased rows, up to the first of the ids that another relay leased in between, and the ids of the rest,
-    which this relay must give back."""
-    leased = [row for id, row in zip(ids, rows, strict=False) if row.id == id]
-    return leased, [row.id for row in rows[len(leased) :]]
-
-
 def _open(batch: Sequence[Row], done: Round) -> list[Row]:
     """Return the rows that were neither sent nor refused nor rescheduled."""
     return [

@@ -5,35 +5,20 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from functools import cache
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router
-from django.db.models import F, Min, Q, QuerySet, Value
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from bellcast.client import BellcastError, arguments
-from bellcast.contrib import relay
-from bellcast.contrib.django import conf, datetimes, signals
+from bellcast.client import BellcastError
+from bellcast.contrib.django import conf, signals
 from bellcast.contrib.outbox import TABLE
-from bellcast.contrib.relay import (
-    AHEAD_POLL,
-    HELD_POLL,
-    HOLD_WINDOW,
-    LEASE,
-    LONGEST_BACKOFF,
-    LONGEST_RESCHEDULE,
-    Relay,
-    RelayThread,
-    Round,
-    Row,
-)
+from bellcast.contrib.outbox_rows import OutboxRows
+from bellcast.contrib.relay import AHEAD_POLL, LONGEST_BACKOFF, Relay, RelayThread, Round
 
 log = logging.getLogger("bellcast.relay")
 
@@ -41,80 +26,15 @@ log = logging.getLogger("bellcast.relay")
 EXIT_TIMEOUT = 5.0
 
 
-class DjangoTable:
-    """The outbox of one database, through the ORM."""
+class DjangoTable(OutboxRows):
+    """The outbox of one database, through Django's connection of this thread."""
 
     def __init__(self, alias: str) -> None:
-        self._rows = _model()._base_manager.using(alias)
-        self.searched_at: datetime | None = None
-
-    def now(self) -> datetime:
-        return arguments.now()
-
-    def _due(self, now: datetime) -> "QuerySet[Any]":
-        is_due = Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=now)
-        return self._rows.filter(is_due, refused_at__isnull=True)
-
-    def lease(self, limit: int) -> Sequence[Row]:
-        now = timezone.now()
-        ids = list(self._due(now).order_by("id").values_list("id", flat=True)[:limit])
-        # Read after the due rows: if another relay leases a row in between, that row blocks the rows behind it.
-        ids = relay.before(ids, self._held(now)) if ids else ids
-        if not ids:
-            return []
-        # The end of the lease marks the rows of this call: another relay's update no longer finds them due.
-        until = now + LEASE
-        self._due(now).filter(id__in=ids).update(
-            next_attempt_at=until,
-            attempts=Coalesce(F("attempts"), Value(0)) + 1,
-            created_at=Coalesce(F("created_at"), Value(now)),
-        )
-        rows = self._rows.filter(id__in=ids, next_attempt_at=until).order_by("id")
-        leased, rest = relay.split_leased(
-            ids,
-            [
-                Row(row.id, row.key, row.kind, row.payload, datetimes.with_zone(row.created_at), row.attempts)
-                for row in rows
-            ],
-        )
-        if rest:
-            self._rows.filter(id__in=rest).update(next_attempt_at=now)
-        return leased
-
-    def _held(self, now: datetime) -> int | None:
-        """Return the id of the first row that waits after an attempt."""
-        rows = self._rows.filter(
-            refused_at__isnull=True, attempts__gt=0, next_attempt_at__gt=now, next_attempt_at__lte=now + HOLD_WINDOW
-        )
-        id: int | None = rows.aggregate(id=Min("id"))["id"]
-        return id
-
-    def release_ahead(self) -> None:
-        now = timezone.now()
-        latest = now + HOLD_WINDOW
-        is_ahead = Q(attempts__gt=0) | Q(next_attempt_at=F("created_at"))
-        is_ahead |= Q(error__isnull=False, next_attempt_at__gt=latest + LONGEST_RESCHEDULE)
-        self._rows.filter(is_ahead, refused_at__isnull=True, next_attempt_at__gt=latest).update(next_attempt_at=now)
-
-    def delete(self, ids: Sequence[int]) -> None:
-        rows = self._rows.filter(id__in=ids)
-        rows._raw_delete(rows.db)  # one statement: no row refers to these
-
-    def refuse(self, id: int, error: str) -> None:
-        self._rows.filter(id=id).update(refused_at=timezone.now(), error=error)
-
-    def postpone(self, ids: Sequence[int], seconds: float, error: str) -> None:
-        at = timezone.now() + timedelta(seconds=seconds)
-        self._rows.filter(id__in=ids).update(next_attempt_at=at, error=error)
-
-    def reschedule(self, id: int, seconds: float, error: str) -> None:
-        at = timezone.now() + timedelta(seconds=seconds)
-        self._rows.filter(id=id).update(next_attempt_at=at, error=error, attempts=0)
-
-    def next_due(self) -> float | None:
-        at = self._rows.filter(refused_at__isnull=True).aggregate(at=Min("next_attempt_at"))["at"]
-        wait = None if at is None else max(0.0, (datetimes.with_zone(at) - self.now()).total_seconds())
-        return wait if self._held(timezone.now()) is None else HELD_POLL
+        connection = connections[alias]
+        # Without USE_TZ, the times in a database without time zones are those of the project.
+        zone = connection.timezone or timezone.get_default_timezone()
+        super().__init__(connection, connection.vendor, mark="%s", zone=zone)
+        self.searched_at = _searched_at.get(alias)
 
 
 def _model() -> Any:
@@ -128,9 +48,8 @@ def default_alias() -> str:
     return alias
 
 
-@cache
-def _table(alias: str) -> DjangoTable:
-    return DjangoTable(alias)
+# The last search for rows that a clock ahead planned, by database.
+_searched_at: dict[str, datetime | None] = {}
 
 
 def send_due(alias: str = DEFAULT_DB_ALIAS) -> Round:
@@ -140,7 +59,9 @@ def send_due(alias: str = DEFAULT_DB_ALIAS) -> Round:
         entry = _model()._base_manager.using(alias).get(id=id)
         signals.notification_refused.send_robust(sender=_model(), entry=entry)
 
-    done = Relay(_table(alias), conf.relay_client(), notify_refused).run()
+    table = DjangoTable(alias)
+    done = Relay(table, conf.relay_client(), notify_refused).run()
+    _searched_at[alias] = table.searched_at
     for key, ids in done.sent.items():
         if (send := _unsent.pop(key, None)) is not None:
             send.assign_ids(ids)
