@@ -8,7 +8,7 @@ import typer
 from bellcast.cli import console, options
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.console.types.findings import Finding
+    from bellcast.console.types.diagnoses import Finding
 
 EPILOG = """\
 [dim]Examples[/]
@@ -61,7 +61,7 @@ def doctor(
 def _run_checks(ctx: typer.Context, local: bool, quick: bool, progress: Callable[[str], None]) -> Iterator["Finding"]:
     from bellcast.cli import server_checks
     from bellcast.console.types import diagnoses
-    from bellcast.console.types.findings import Finding
+    from bellcast.console.types.diagnoses import Finding
     from bellcast.kernel.errors import SettingsError
     from bellcast.server import local_checks, url_checks
 

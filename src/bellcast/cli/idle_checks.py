@@ -10,7 +10,7 @@ import httpx
 
 from bellcast.cli import sse_follower
 from bellcast.console.types import diagnoses
-from bellcast.console.types.findings import Finding
+from bellcast.console.types.diagnoses import Finding
 
 # Tolerated delay of a heartbeat in seconds.
 LATE_S = 10.0

@@ -8,7 +8,7 @@ import httpx
 from bellcast import settings as effective
 from bellcast.auth.browser_request import FOREIGN
 from bellcast.console.types import diagnoses
-from bellcast.console.types.findings import Finding
+from bellcast.console.types.diagnoses import Finding
 from bellcast.settings import Settings
 
 # An origin that is never declared.

@@ -12,7 +12,7 @@ from bellcast.cli import idle_checks, proxy_checks, remote, sse_follower
 from bellcast.cli.console import CommandError
 from bellcast.client import Bellcast
 from bellcast.console.types import diagnoses
-from bellcast.console.types.findings import Finding
+from bellcast.console.types.diagnoses import Finding
 from bellcast.settings import Settings
 
 TIMEOUT = httpx.Timeout(3)

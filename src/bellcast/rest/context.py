@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
-from bellcast.console.types.findings import Doctor
+from bellcast.console.types.diagnoses import Doctor
 from bellcast.console.types.live_feed import ObservedServer
 from bellcast.console.types.server_settings import ServerSettingsStore
 from bellcast.console.types.stats import StatsReader

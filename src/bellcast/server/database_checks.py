@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from bellcast.console.types import diagnoses
-from bellcast.console.types.findings import Finding
+from bellcast.console.types.diagnoses import Finding
 from bellcast.kernel.errors import BellcastError, Conflict, NotFound, Unavailable
 from bellcast.kernel.events import node_stream
 from bellcast.kernel.identities import Project

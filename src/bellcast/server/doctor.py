@@ -12,7 +12,7 @@ import structlog
 from bellcast import build
 from bellcast.channels.delivery import NamedProvider
 from bellcast.console.types import diagnoses
-from bellcast.console.types.findings import Finding
+from bellcast.console.types.diagnoses import Finding
 from bellcast.kernel.errors import BellcastError, TooMany
 from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound.port import Http

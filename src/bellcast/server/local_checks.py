@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bellcast.console.types import diagnoses
-from bellcast.console.types.findings import Finding
+from bellcast.console.types.diagnoses import Finding
 from bellcast.kernel import patterns
 from bellcast.kernel.db import backup
 from bellcast.kernel.db.migrations import sqlite as migrations

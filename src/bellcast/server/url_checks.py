@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from bellcast.console.types import diagnoses
-from bellcast.console.types.findings import Finding
+from bellcast.console.types.diagnoses import Finding
 from bellcast.settings import Settings
 
 TIMEOUT = 3  # seconds; the server itself waits about as long

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from msgspec import Struct
 
-from bellcast.console.types.findings import Finding, FindingState
+from bellcast.console.types.diagnoses import Finding, FindingState
 from bellcast.kernel.http import responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest

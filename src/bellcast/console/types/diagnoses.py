@@ -2,13 +2,31 @@
 Pure."""
 
 import re
+from collections.abc import AsyncGenerator
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from bellcast.console.types.findings import Finding, FindingState
-
 # A value in a text, such as {url}.
 VALUE = re.compile(r"\{(\w+)\}")
+FindingState = Literal["ok", "warning", "problem"]
+
+
+class Finding(NamedTuple):
+    """Result of one check. `fix` is empty if the state is ok."""
+
+    check: str
+    state: FindingState
+    what: str
+    fix: str = ""
+
+
+class Doctor(Protocol):
+    """Checks the server from inside."""
+
+    def findings(self) -> AsyncGenerator[Finding]:
+        """Yield the finding of each check when it ends, within a bounded time. Raises TooMany while another run is in progress."""
+        ...
 
 
 class Diagnosis(Struct, frozen=True, kw_only=True):

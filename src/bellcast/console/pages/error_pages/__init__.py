@@ -8,9 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from bellcast.console.pages import reasons
-from bellcast.console.pages.error_advice import BY_CODE
-from bellcast.console.pages.reasons import Reason
+from bellcast.console.pages.error_texts import BY_CODE, REASONS, ErrorText
 from bellcast.kernel import errors
 from bellcast.kernel.errors import BellcastError, NotFound
 from bellcast.kernel.http import problems, request_body, responses
@@ -34,7 +32,7 @@ async def all_errors(request: ApiRequest) -> ASGIApp:
         (one.code, one.title, f"{one.status} {one.code}", _meaning(one))
         for one in sorted(errors.every(), key=lambda one: (one.status, one.code))
     ]
-    cards += [(one.code, one.title, _label(one), one.meaning) for one in reasons.REASONS]
+    cards += [(one.code, one.title, _label(one), one.meaning) for one in REASONS]
     shown = "".join(
         f'<article><a href="{_base(request)}errors/{code}"><h2>{escape(title)}</h2><code>{label}</code>'
         f"<p>{_prose(meaning)}</p></a></article>"
@@ -56,12 +54,26 @@ async def error(request: ApiRequest) -> ASGIApp:
 
     The `type` of a problem links to this page."""
     code = request_body.path(request, "code")
-    for one in errors.every():
-        if one.code == code:
-            return _error(request, one)
-    if code in reasons.BY_CODE:
-        return _reason(request, reasons.BY_CODE[code])
-    raise NotFound("No error has this code. All errors are listed at /errors")
+    text = BY_CODE.get(code)
+    if text is None:
+        raise NotFound("No error has this code. All errors are listed at /errors")
+    refusal = next((one for one in errors.every() if one.code == code), None)
+    if refusal is None:
+        label, title, meaning, rest = _label(text), text.title, text.meaning, ""
+        lead = f'<p class="soft">{_prose(text.origin)}</p>'
+    else:
+        label, title, meaning, lead = f"{refusal.status} {code}", refusal.title, _meaning(refusal), ""
+        example = msgspec.json.format(problems.body(refusal()), indent=2).decode()
+        rest = (
+            f'<h2>What the server sends</h2><pre tabindex="0">{escape(example)}</pre>'
+            '<p class="soft"><code>detail</code> describes the problem of the specific request. Log lines contain the id in '
+            "the response header <code>X-Request-Id</code>.</p>"
+        )
+    main = (
+        f'<p class="badge"><code>{label}</code></p><h1>{escape(title)}</h1><p class="lead">{_prose(meaning)}</p>{lead}'
+        f"<h2>What was wrong</h2>{_bullets(text.causes)}<h2>What to do</h2>{_bullets(text.remedies)}{rest}"
+    )
+    return _page(request, title, main)
 
 
 def unknown_path(request: ApiRequest) -> ASGIApp:
@@ -73,31 +85,6 @@ def unknown_path(request: ApiRequest) -> ASGIApp:
     listed = "".join(f'<li><a href="{base}{path}">{text}</a></li>' for path, text in links.items())
     main = '<p class="badge"><code>404 not_found</code></p><h1>Page not found</h1><p class="lead">This server has no page with this path.</p>'
     return _page(request, "Page not found", f"{main}<ul>{listed}</ul>", 404)
-
-
-def _error(request: ApiRequest, one: type[BellcastError]) -> ASGIApp:
-    """Show an error: meaning, usual causes and remedies, and a response body."""
-    advice = BY_CODE[one.code]
-    example = msgspec.json.format(problems.body(one()), indent=2).decode()
-    main = (
-        f'<p class="badge"><code>{one.status} {one.code}</code></p><h1>{escape(one.title)}</h1>'
-        f'<p class="lead">{_prose(_meaning(one))}</p>'
-        f"<h2>What was wrong</h2>{_bullets(advice.causes)}<h2>What to do</h2>{_bullets(advice.remedies)}"
-        f'<h2>What the server sends</h2><pre tabindex="0">{escape(example)}</pre>'
-        '<p class="soft"><code>detail</code> describes the problem of the specific request. Log lines contain the id in '
-        "the response header <code>X-Request-Id</code>.</p>"
-    )
-    return _page(request, one.title, main)
-
-
-def _reason(request: ApiRequest, one: Reason) -> ASGIApp:
-    """Show a code that is not an HTTP error."""
-    main = (
-        f'<p class="badge"><code>{_label(one)}</code></p><h1>{escape(one.title)}</h1>'
-        f'<p class="lead">{_prose(one.meaning)}</p><p class="soft">{_prose(one.origin)}</p>'
-        f"<h2>What was wrong</h2>{_bullets(one.causes)}<h2>What to do</h2>{_bullets(one.remedies)}"
-    )
-    return _page(request, one.title, main)
 
 
 def _page(request: ApiRequest, title: str, main: str, status: int = 200) -> ASGIApp:
@@ -118,7 +105,7 @@ def _base(request: ApiRequest) -> str:
     return escape(root) + "/"
 
 
-def _label(one: Reason) -> str:
+def _label(one: ErrorText) -> str:
     return one.code if one.close_code is None else f"{one.close_code} {one.code}"
 
 
