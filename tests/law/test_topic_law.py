@@ -30,6 +30,7 @@ from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
+from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native import protocol
 from bellcast.live.sync import topic_replay
 from bellcast.live.types.events import NotificationAdded
@@ -135,7 +136,7 @@ class LawClient:
             return
         node.hub.subscriptions.follow(connection, dict.fromkeys((*self.topics, *joined), Grant.APP))
         fields = {"id": replay.start, "recovered": replay.recovered}
-        ready = dialect.encode_frame(protocol.Frame("ready", fields))
+        ready = dialect.encode_frame(Payload("ready", fields))
         connection.write(ready if replay.recovered else connection.marked(ready))
         await topic_replay.send(node.hub, connection, replay)
         connection.go_live()

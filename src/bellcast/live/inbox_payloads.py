@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
+from bellcast.inbox.types.notifications import Notification
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel import times
 from bellcast.live.types.events import (
@@ -16,10 +18,29 @@ from bellcast.live.types.events import (
 
 
 class Payload(Struct, frozen=True):
-    """One inbox change: `notification`, `notification-update`, `notification-delete`, `counts` or `reset`."""
+    """The name and the fields of a frame. Those of an inbox change are `notification`, `notification-update`,
+    `notification-delete`, `counts` or `reset`."""
 
     name: str
     fields: dict[str, Any]
+
+
+class NotificationEncoder:
+    """Encodes a notification once for successive events that share it, such as an announcement for all its
+    recipients, and for all dialects."""
+
+    def __init__(self) -> None:
+        self._encode = msgspec.json.Encoder().encode
+        self._notification: Notification | None = None
+        self._encoded = msgspec.Raw()
+
+    def __call__(self, notification: Notification) -> msgspec.Raw:
+        if notification is not self._notification:
+            self._notification, self._encoded = notification, msgspec.Raw(self._encode(notification))
+        return self._encoded
+
+
+_encode_notification = NotificationEncoder()
 
 
 def payload_of(event: InboxEvent, position: str) -> Payload:
@@ -27,7 +48,7 @@ def payload_of(event: InboxEvent, position: str) -> Payload:
     counters = {"unread": event.inbox.unread, "unseen": event.inbox.unseen, "position": position}
     match event:
         case NotificationAdded():
-            return Payload("notification", {"notification": event.notification, **counters})
+            return Payload("notification", {"notification": _encode_notification(event.notification), **counters})
         case NotificationUpdated():
             return Payload("notification-update", {"notification": event.notification, **counters})
         case NotificationDeleted():

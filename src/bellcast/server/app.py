@@ -95,11 +95,6 @@ STOP_SECONDS = 7.0
 # Open files reserved for the store, the broker, requests of the app, and new connections until they are rejected.
 RESERVED_FILES = 256
 
-# Events that servers exchange. All others are for connections.
-SERVER_EVENTS: frozenset[type] = frozenset(
-    {RateUsage, SettingsChanged, SurveyRequest, SurveyReply, CloseRequest, FeedWatches, FeedBatch}
-)
-
 
 class App:
     """An ASGI 3 application. If the server sends lifespan events, the app starts and stops with it. Where none arrive,
@@ -214,6 +209,7 @@ class App:
             lambda: self.broker.publish(SettingsChanged(self._database_settings.revision)),
             self._log,
             self.node_reporter.report,
+            self._receive,
             self.tasks.spawn,
             self.handoff,
         )
@@ -356,21 +352,17 @@ class App:
         return Credentials(self.project.secret, self.project.key)
 
     def _receive(self, event: Event) -> None:
-        if type(event) in SERVER_EVENTS:
-            match event:
-                case RateUsage():
-                    self._engines.rates.receive(event)
-                case SettingsChanged():
-                    self.tasks.spawn(self._database_settings.reload())
-                    self.tasks.spawn(self._live.reload())
-                case SurveyRequest() | SurveyReply() | CloseRequest():
-                    self._live.survey.receive(event)
-                case FeedWatches() | FeedBatch():
-                    self._live.feed.receive(event)
-        elif self._engines.tracing is not None:
-            self._engines.tracing.deliver(event, self.hub.dispatcher.dispatch, self.hub.subscriptions.count)
-        else:
-            self.hub.dispatcher.dispatch(event)
+        """Handle an event that servers exchange."""
+        match event:
+            case RateUsage():
+                self._engines.rates.receive(event)
+            case SettingsChanged():
+                self.tasks.spawn(self._database_settings.reload())
+                self.tasks.spawn(self._live.reload())
+            case SurveyRequest() | SurveyReply() | CloseRequest():
+                self._live.survey.receive(event)
+            case FeedWatches() | FeedBatch():
+                self._live.feed.receive(event)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -438,7 +430,10 @@ class App:
     async def _open(self) -> None:
         """Perform the parts of a start that can fail. Safe to repeat after `_close`."""
         await self.db.open()
-        self.broker.listen(self._receive, self._live.on_gap)
+        dispatch, tracing = self.hub.dispatcher.dispatch, self._engines.tracing
+        if tracing is not None:
+            dispatch = partial(tracing.deliver, dispatch=dispatch, connections=self.hub.subscriptions.count)
+        self.broker.listen(dispatch, self._live.on_gap)
         self.context.history.listen(self._live.on_events_lost)
         await self.broker.open()
         await self._database_settings.reload()

@@ -7,7 +7,7 @@ from typing import Any
 from bellcast.auth.authenticator import Authenticator
 from bellcast.calls import CallBackend
 from bellcast.console.cluster_feed import ClusterFeed
-from bellcast.kernel.events import Stream
+from bellcast.kernel.events import Event, Stream
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.identities import Project
 from bellcast.live import dialects
@@ -62,6 +62,7 @@ class LiveEdge:
         announce: Callable[[], Awaitable[None]],
         log: RequestLog,
         report: Callable[[], NodeReport | None],
+        receive: Callable[[Event], None],
         spawn: Spawn,
         siblings: SocketHandoff | None,
     ) -> None:
@@ -81,6 +82,7 @@ class LiveEdge:
             fill_gap=inbox_sync.fill_gap,
             materialize=inbox_sync.materialize,
             report=report,
+            receive=receive,
         )
         presence = PresenceTracker(lambda: settings.access.presence_topics)
         self.hub = Hub(presence, engines.broker, clock, callbacks, log, context.history)

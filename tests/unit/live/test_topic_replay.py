@@ -26,6 +26,7 @@ from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
+from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.native.commands import Commands
@@ -116,7 +117,7 @@ class Server:
         replay = resume.replay(self.store, connection, changes(*ROWS), Position(1, 0), LIMITS)
         return asyncio.ensure_future(replay)
 
-    def subscribe(self, connection: FakeConnection, topic: str, **fields: Any) -> "asyncio.Future[protocol.Frame]":
+    def subscribe(self, connection: FakeConnection, topic: str, **fields: Any) -> "asyncio.Future[Payload]":
         return asyncio.ensure_future(
             self.commands.perform(connection, protocol.SubscribeCommand(topics=[topic], **fields))
         )

@@ -17,13 +17,11 @@ class MemoryBroker:
 
     async def publish(self, *events: Event) -> None:
         """Deliver to the listener. Without a listener there are no connections, and the event is only in the store."""
-        for event in events:
-            self.deliver(event)
+        deliver(self._listener, *events)
 
     def deliver(self, event: Event) -> None:
         """Deliver to the listener."""
-        if self._listener is not None:
-            deliver(self._listener, event)
+        deliver(self._listener, event)
 
     async def ping(self, *, writes: bool = False) -> None:
         """No-op: always available."""

@@ -50,13 +50,15 @@ class Broker(Protocol):
     async def close(self) -> None: ...
 
 
-def deliver(listener: Callable[[Event], None], event: Event) -> None:
-    """Call the listener. Its exceptions are logged, not raised: the event's change is committed, so its publisher must not
-    fail, and later events must still be delivered."""
-    try:
-        listener(event)
-    except Exception:
-        log.exception("event_listener_failed", kind=type(event).__name__)
+def deliver(listener: Callable[[Event], None] | None, *events: Event) -> None:
+    """Call the listener, if there is one, with each event. Its exceptions are logged, not raised: the event's change is
+    committed, so its publisher must not fail, and later events must still be delivered."""
+    if listener is not None:
+        for event in events:
+            try:
+                listener(event)
+            except Exception:
+                log.exception("event_listener_failed", kind=type(event).__name__)
 
 
 class ForwardingBroker:

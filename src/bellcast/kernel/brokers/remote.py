@@ -147,8 +147,7 @@ class RemoteBroker:
 
     def deliver(self, event: Event) -> None:
         """Deliver an event to this process."""
-        if self._listener is not None:
-            deliver(self._listener, event)
+        deliver(self._listener, event)
 
     @property
     def followed(self) -> Collection[Stream]:
@@ -202,8 +201,7 @@ class RemoteBroker:
         for event in events:
             if isinstance(event, LiveEvent) and event.id is not None:
                 continue  # the log has published it
-            if self._listener is not None:
-                deliver(self._listener, event)
+            deliver(self._listener, event)
             if len(self._outgoing) >= MAX_OUTGOING_BEFORE_EXPENDABLE and isinstance(event, self._expendable):
                 continue
             try:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence, Set
 from typing import NamedTuple, Protocol
 
-from bellcast.kernel.events import Stream
+from bellcast.kernel.events import Event, Stream
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
@@ -48,6 +48,7 @@ class HubCallbacks(NamedTuple):
     fill_gap: Callable[[Connection], None] = _ignore
     materialize: Callable[[AnnouncementChanged, FollowedInboxes, SendChange], None] = _ignore
     report: Callable[[], NodeReport | None] = _no_report
+    receive: Callable[[Event], None] = _ignore  # an event that is not for connections
 
 
 class HubObserver(Protocol):

@@ -5,7 +5,7 @@ An event is encoded once per dialect in use on its stream; the same bytes are wr
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from functools import partial
 
@@ -87,6 +87,8 @@ class Dispatcher:
                         self._subscriptions.unfollow(connection, (event.topic,))
             case PeerUpdate() | SnapshotRequest() | NodeLeft():
                 self._cluster.receive(event)
+            case _:
+                self._callbacks.receive(event)
 
     # --- live events
 
@@ -217,24 +219,19 @@ class Dispatcher:
     def dispatch_change(self, event: InboxEvent, *, is_single: bool = False) -> None:
         """Send an inbox change to the recipient's devices here. `is_single`: no other change of the inbox is expected at this
         time, so nothing is gained by coalescing."""
-        connections = self._streams.get(event.stream)
-        if connections:
-            self._send_change(connections, event, is_single=is_single)
-        for observer in self._observers:
-            observer.inbox_changed(event)
-
-    def _send_change(self, connections: Iterable[Connection], event: InboxEvent, *, is_single: bool) -> None:
         state, tick = event.inbox, self._owner.tick
         encoded: dict[object, bytes | None] = {}
         written = 0
-        for connection in tuple(connections):
+        for connection in tuple(self._streams.get(event.stream, ())):
             if connection.phase is not Phase.LIVE:
                 connection.is_stale = True
             elif connection.epoch == state.epoch and state.revision == connection.revision + 1:
-                if connection.dialect not in encoded:
-                    encoded[connection.dialect] = self._encode(event, connection.dialect)
+                dialect = connection.dialect
+                if dialect not in encoded:
+                    self.encoded_total[dialect.protocol, dialect.transport] += 1
+                    encoded[dialect] = dialect.encode(event)
                 connection.revision = state.revision
-                data = encoded[connection.dialect]
+                data = encoded[dialect]
                 if data is not None:
                     connection.last_sent_tick = tick
                     (connection.write_directly if is_single else connection.write)(connection.marked(data))
@@ -243,8 +240,10 @@ class Dispatcher:
                 self._callbacks.fill_gap(connection)  # a gap: the missed changes are in the store
         if written and isinstance(event, NotificationAdded):
             self._writes.record(event, written)
-        else:
+        elif written:
             self._writes.written["change"] += written
+        for observer in self._observers:
+            observer.inbox_changed(event)
 
     # --- lost access
 

@@ -17,7 +17,7 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
-from bellcast.live.native import protocol
+from bellcast.live.inbox_payloads import Payload
 from bellcast.live.sync import topic_replay
 from bellcast.topics import publishing as events
 
@@ -58,7 +58,7 @@ class NativeCallContext(ConnectionCallContext):
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
         """Send the caller an `event`. Its data is the first argument; if there are several, `args` has all of them."""
         several = {"args": args} if len(args) > 1 else {}
-        frame = protocol.Frame("event", {"name": name, "data": args[0] if args else None, **several})
+        frame = Payload("event", {"name": name, "data": args[0] if args else None, **several})
         encoded = self._connection.dialect.encode_frame(frame)  # an encoding error is raised in the handler
         if self.pending_frames is not None:
             self.pending_frames.append(encoded)

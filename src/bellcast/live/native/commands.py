@@ -21,6 +21,7 @@ from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.hub.hub import Hub
+from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native import protocol
 from bellcast.live.sync import resume, topic_replay
 from bellcast.live.types.events import Member, Typing
@@ -65,9 +66,7 @@ class Commands:
         self._config = config
         self._backend = backend
         self._queue = InboundQueue(self._execute, spawn, config.limits.frame, survives_disconnect=True)
-        self._command_table: dict[
-            type[protocol.ClientCommand], Callable[[Connection, Any], Awaitable[protocol.Frame]]
-        ] = {
+        self._command_table: dict[type[protocol.ClientCommand], Callable[[Connection, Any], Awaitable[Payload]]] = {
             protocol.SubscribeCommand: self._subscribe,
             protocol.UnsubscribeCommand: self._unsubscribe,
             protocol.PublishCommand: self._publish,
@@ -88,7 +87,7 @@ class Commands:
     async def _execute(self, connection: Connection, message: str) -> None:
         connection.send_frame(await self._respond(connection, message))
 
-    async def _respond(self, connection: Connection, message: str) -> protocol.Frame:
+    async def _respond(self, connection: Connection, message: str) -> Payload:
         command = protocol.receive(message)
         if isinstance(command, protocol.InvalidFrame):
             return protocol.error(command.ref, command.error)
@@ -100,13 +99,13 @@ class Commands:
             log.exception("command_failed", command=type(command).__name__)
             return protocol.error(command.ref, BellcastError())
 
-    async def perform(self, connection: Connection, command: protocol.AnyCommand) -> protocol.Frame:
+    async def perform(self, connection: Connection, command: protocol.AnyCommand) -> Payload:
         """Execute a command and return its ack; raises BellcastError if it is refused."""
         return await self._command_table[type(command)](connection, command)
 
     # --- one method per command
 
-    async def _subscribe(self, connection: Connection, command: protocol.SubscribeCommand) -> protocol.Frame:
+    async def _subscribe(self, connection: Connection, command: protocol.SubscribeCommand) -> Payload:
         while True:
             topics = await self._prepare_topics(connection, command)
             if not topics.past.events or connection.phase is not Phase.REPLAYING:
@@ -155,11 +154,11 @@ class Commands:
         presence = self._hub.presence
         return {topic: presence.members(principal.tenant, topic) for topic in topics if presence.tracks(topic)}
 
-    async def _unsubscribe(self, connection: Connection, command: protocol.UnsubscribeCommand) -> protocol.Frame:
+    async def _unsubscribe(self, connection: Connection, command: protocol.UnsubscribeCommand) -> Payload:
         self._hub.subscriptions.unfollow(connection, command.topics)
         return protocol.ack(command.ref, topics=command.topics, refused=[])
 
-    async def _publish(self, connection: Connection, command: protocol.PublishCommand) -> protocol.Frame:
+    async def _publish(self, connection: Connection, command: protocol.PublishCommand) -> Payload:
         principal = connection.principal
         validation.check(validation.topic("topic", command.topic, self.limits))
         if (error := permissions.may_publish(principal, command.topic)) is not None:
@@ -178,7 +177,7 @@ class Commands:
         await self._engines.broker.publish(published)
         return protocol.ack(command.ref, **({} if published.id is None else {"id": published.id}))
 
-    async def _typing(self, connection: Connection, command: protocol.TypingCommand) -> protocol.Frame:
+    async def _typing(self, connection: Connection, command: protocol.TypingCommand) -> Payload:
         principal = connection.principal
         if principal.recipient is None or command.topic not in self._hub.subscriptions.topics(connection):
             raise Forbidden("Typing is shown only on topics that this connection follows: subscribe first.")
@@ -192,7 +191,7 @@ class Commands:
         await self._engines.broker.publish(event)
         return protocol.ack(command.ref)
 
-    async def _mark(self, connection: Connection, command: protocol.MarkCommand) -> protocol.Frame:
+    async def _mark(self, connection: Connection, command: protocol.MarkCommand) -> Payload:
         if connection.principal.recipient is None:
             raise Forbidden("An anonymous connection has no inbox: connect with a session token.")
         if command.of is not None and not command.all:
@@ -211,11 +210,11 @@ class Commands:
         state = marked.state
         return protocol.ack(command.ref, changed=marked.changed, unread=state.unread, unseen=state.unseen)
 
-    async def _call(self, connection: Connection, command: protocol.CallCommand) -> protocol.Frame:
+    async def _call(self, connection: Connection, command: protocol.CallCommand) -> Payload:
         validation.check_event(command.name, None, self.limits)
         return protocol.ack(command.ref, data=await self._backend.call(connection, command.name, command.data))
 
-    async def _auth(self, connection: Connection, command: protocol.AuthCommand) -> protocol.Frame:
+    async def _auth(self, connection: Connection, command: protocol.AuthCommand) -> Payload:
         fresh = await self._backend.renew(command.token)
         before = connection.principal
         if (fresh.tenant, fresh.recipient) != (before.tenant, before.recipient):
@@ -226,7 +225,7 @@ class Commands:
         ends = None if fresh.expires_at is None else times.to_rfc3339(fresh.expires_at)
         return protocol.ack(command.ref, expires_at=ends)
 
-    async def _ping(self, connection: Connection, command: protocol.PingCommand) -> protocol.Frame:
+    async def _ping(self, connection: Connection, command: protocol.PingCommand) -> Payload:
         return protocol.pong(command.ref)
 
 

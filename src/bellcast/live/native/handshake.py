@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.origins import WrongOrigin
@@ -149,9 +148,9 @@ class NativeHandshake:
             presence=self.listener.members(connection.principal, granted) if granted else {},
         )
         # Sent before a replay without a position, so that a disconnect loses nothing.
-        if resumed is None and not topics.recovered and not topics.is_rewind:
-            ready = replace(ready, position=connection.resume_position())
-        connection.write_tracked(connection.dialect.encode_frame(ready))
+        has_position = resumed is None and not topics.recovered and not topics.is_rewind
+        frame = connection.dialect.encode_frame(ready)
+        connection.write_tracked(connection.marked(frame) if has_position else frame)
         if topics.events:
             await topic_replay.send(self._hub, connection, topics, protocol.encode_rewound)
         if resumed is not None:

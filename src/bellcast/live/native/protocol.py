@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.inbox.types.notifications import Notification, View
+from bellcast.inbox.types.notifications import View
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel import times
 from bellcast.kernel.errors import BadRequest, BellcastError, Invalid
@@ -20,6 +20,7 @@ from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.dialect import Dialect, PositionMark
 from bellcast.live.framing import sse, websocket
+from bellcast.live.inbox_payloads import Payload
 from bellcast.live.topic_access import TopicRefused
 from bellcast.live.types.events import (
     InboxBulkChanged,
@@ -36,49 +37,36 @@ from bellcast.live.types.events import (
 _encode = msgspec.json.Encoder().encode
 
 
-class NotificationEncoder:
-    """Encodes a notification once for successive events that share it, such as an announcement for all its
-    recipients."""
-
-    def __init__(self) -> None:
-        self._notification: Notification | None = None
-        self._encoded = msgspec.Raw()
-
-    def __call__(self, notification: Notification) -> msgspec.Raw:
-        if notification is not self._notification:
-            self._notification, self._encoded = notification, msgspec.Raw(_encode(notification))
-        return self._encoded
-
-
-_encode_notification = NotificationEncoder()
-
-
-class Frame(Struct, frozen=True):
-    """A frame sent to a client."""
-
-    name: str
-    fields: dict[str, Any]
-    position: str = ""  # the id of a server-sent event
-
-
 class NativeDialect(Struct, frozen=True, eq=False):
     """Frame encoding for one transport. Compared by identity: the four instances are module constants."""
 
     transport: Literal["sse", "websocket"]
-    encode_frame: Callable[[Frame], bytes]
+    encode_frame: Callable[[Payload], bytes]
     protocol: str = "native"
     can_resume: bool = True
     mark: PositionMark | None = None
 
     def encode(self, event: Event) -> bytes | None:
-        fields = frame(event)
-        return None if fields is None else self.encode_frame(fields)
+        match event:
+            case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
+                frame = inbox_payloads.payload_of(event, event.inbox.position)
+            case LiveEvent():
+                frame = live_event(event)
+            case PresenceChanged():
+                frame = Payload("presence", {"topic": event.topic, "joined": event.joined, "left": event.left})
+            case Typing():
+                frame = Payload("typing", {"topic": event.topic, "recipient": event.recipient, "on": event.on})
+            case PreferencesChanged():
+                frame = Payload("preferences", {"preferences": event.preferences})
+            case _:
+                return None  # exchanged only between servers
+        return self.encode_frame(frame)
 
     def replay(self, event: InboxEvent, position: str) -> bytes:
-        return self.encode_frame(inbox_frame(event, position))
+        return self.encode_frame(inbox_payloads.payload_of(event, position))
 
     def reset(self, state: InboxState) -> bytes:
-        return self.encode_frame(reset(state))
+        return self.encode_frame(inbox_payloads.reset_payload(state))
 
     def heartbeat(self, now: int) -> bytes:
         return self.encode_frame(heartbeat(now))
@@ -90,19 +78,19 @@ class NativeDialect(Struct, frozen=True, eq=False):
         return self.encode_frame(close(end))
 
 
-def _sse_event(frame: Frame) -> bytes:
-    return sse.event(frame.name, _encode(frame.fields), frame.position)
+def _sse_event(frame: Payload) -> bytes:
+    return sse.event(frame.name, _encode(frame.fields))
 
 
-def _sse_chunk(frame: Frame) -> bytes:
+def _sse_chunk(frame: Payload) -> bytes:
     return sse.chunk(_sse_event(frame))
 
 
-def _message(frame: Frame) -> bytes:
+def _message(frame: Payload) -> bytes:
     return _encode({"type": frame.name, **frame.fields})
 
 
-def _websocket_frame(frame: Frame) -> bytes:
+def _websocket_frame(frame: Payload) -> bytes:
     return websocket.text_frame(_message(frame))
 
 
@@ -127,28 +115,11 @@ WEBSOCKET = NativeDialect("websocket", _websocket_frame)  # written directly to 
 MESSAGE = NativeDialect("websocket", _message)  # through ASGI `send`
 
 
-def frame(event: Event) -> Frame | None:
-    """Return the frame of an event; None for events exchanged only between servers."""
-    match event:
-        case LiveEvent():
-            return live_event(event)
-        case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
-            return inbox_frame(event, event.inbox.position)
-        case PresenceChanged():
-            return Frame("presence", {"topic": event.topic, "joined": event.joined, "left": event.left})
-        case Typing():
-            return Frame("typing", {"topic": event.topic, "recipient": event.recipient, "on": event.on})
-        case PreferencesChanged():
-            return Frame("preferences", {"preferences": event.preferences})
-        case _:
-            return None
-
-
-def live_event(event: LiveEvent, *, is_rewound: bool = False) -> Frame:
+def live_event(event: LiveEvent, *, is_rewound: bool = False) -> Payload:
     fields = _named_topic(event.topic) | {"name": event.name, "data": event.data}
     if event.id is not None:
         fields["id"] = event.id
-    return Frame("event", fields | {"replayed": True} if is_rewound else fields)
+    return Payload("event", fields | {"replayed": True} if is_rewound else fields)
 
 
 def encode_rewound(dialect: Dialect) -> Callable[[LiveEvent], bytes | None]:
@@ -160,14 +131,6 @@ def encode_rewound(dialect: Dialect) -> Callable[[LiveEvent], bytes | None]:
 
 def _named_topic(topic: str | None) -> dict[str, Any]:
     return {} if topic is None else {"topic": topic}
-
-
-def inbox_frame(event: InboxEvent, position: str) -> Frame:
-    """Return the frame of an inbox change with the client's position after it."""
-    change = inbox_payloads.payload_of(event, position)
-    if isinstance(event, NotificationAdded):
-        change.fields["notification"] = _encode_notification(event.notification)
-    return Frame(change.name, change.fields)
 
 
 def ready(
@@ -183,7 +146,7 @@ def ready(
     topics: tuple[str, ...],
     refused: tuple[TopicRefused, ...],
     presence: dict[str, list[Member]],
-) -> Frame:
+) -> Payload:
     fields: dict[str, Any] = {
         "connection": connection,
         "recipient": recipient,
@@ -199,36 +162,31 @@ def ready(
     }
     if presence:
         fields["presence"] = presence
-    return Frame("ready", fields)
+    return Payload("ready", fields)
 
 
-def reset(state: InboxState) -> Frame:
-    change = inbox_payloads.reset_payload(state)
-    return Frame(change.name, change.fields)
+def heartbeat(now: int) -> Payload:
+    return Payload("heartbeat", {"time": times.to_rfc3339(now)})
 
 
-def heartbeat(now: int) -> Frame:
-    return Frame("heartbeat", {"time": times.to_rfc3339(now)})
-
-
-def close(end: CloseReason) -> Frame:
+def close(end: CloseReason) -> Payload:
     more = {"after": end.after, "message": end.message}
     fields = {name: value for name, value in more.items() if value is not None}
-    return Frame("close", {"code": end.code, "reason": end.reason, "reconnect": end.reconnect, **fields})
+    return Payload("close", {"code": end.code, "reason": end.reason, "reconnect": end.reconnect, **fields})
 
 
-def ack(ref: Any, **fields: Any) -> Frame:
-    return Frame("ack", _ref(ref) | fields)
+def ack(ref: Any, **fields: Any) -> Payload:
+    return Payload("ack", _ref(ref) | fields)
 
 
-def pong(ref: Any) -> Frame:
-    return Frame("pong", _ref(ref))
+def pong(ref: Any) -> Payload:
+    return Payload("pong", _ref(ref))
 
 
-def error(ref: Any, failure: BellcastError) -> Frame:
+def error(ref: Any, failure: BellcastError) -> Payload:
     """Return the error response to a client's frame. `code` is the REST error code."""
     data = {} if failure.data is None else {"data": failure.data}
-    return Frame("error", _ref(ref) | {"code": failure.code, "message": failure.detail} | data)
+    return Payload("error", _ref(ref) | {"code": failure.code, "message": failure.detail} | data)
 
 
 def _ref(ref: Any) -> dict[str, Any]:
