@@ -318,6 +318,14 @@ async def test_next_revision_is_written_and_advances_the_connection() -> None:
     assert (connection.fake.types, connection.revision) == (["notification", "counts"], 2)
 
 
+async def test_failed_dispatch_fails_neither_the_publisher_nor_later_events() -> None:
+    hub = new_hub(HubCallbacks(fill_gap=lambda connection: 1 / 0))
+    connection = connect(hub)
+    hub.dispatcher.dispatch(added(5))
+    hub.dispatcher.dispatch(added(1))
+    assert connection.fake.types == ["notification"]
+
+
 @pytest.mark.parametrize(
     ("event", "is_gap"),
     [(added(5), True), (added(1, epoch=2), True), (added(0), False)],

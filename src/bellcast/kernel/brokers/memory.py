@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection
 
-from bellcast.kernel.brokers.port import deliver
 from bellcast.kernel.events import Event, Stream
 
 
@@ -17,11 +16,14 @@ class MemoryBroker:
 
     async def publish(self, *events: Event) -> None:
         """Deliver to the listener. Without a listener there are no connections, and the event is only in the store."""
-        deliver(self._listener, *events)
+        if self._listener is not None:
+            for event in events:
+                self._listener(event)
 
     def deliver(self, event: Event) -> None:
         """Deliver to the listener."""
-        deliver(self._listener, event)
+        if self._listener is not None:
+            self._listener(event)
 
     async def ping(self, *, writes: bool = False) -> None:
         """No-op: always available."""

@@ -3,11 +3,7 @@
 from collections.abc import Callable, Collection
 from typing import Protocol
 
-import structlog
-
 from bellcast.kernel.events import Event, Stream
-
-log = structlog.get_logger(__name__)
 
 
 class Broker(Protocol):
@@ -34,8 +30,8 @@ class Broker(Protocol):
     def listen(
         self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
     ) -> None:
-        """Call `listener` with every event, on the event loop's thread. A process has one listener, its hub. `on_gap`
-        is called with streams that may have missed events of other processes, because they were newly followed or
+        """Call `listener` with every event, on the event loop's thread. A process has one listener, its hub, which never
+        raises: the event's change is committed, so its publisher must not fail. `on_gap` is called with streams that may have missed events of other processes, because they were newly followed or
         reconnected."""
         ...
 
@@ -48,17 +44,6 @@ class Broker(Protocol):
         ...
 
     async def close(self) -> None: ...
-
-
-def deliver(listener: Callable[[Event], None] | None, *events: Event) -> None:
-    """Call the listener, if there is one, with each event. Its exceptions are logged, not raised: the event's change is
-    committed, so its publisher must not fail, and later events must still be delivered."""
-    if listener is not None:
-        for event in events:
-            try:
-                listener(event)
-            except Exception:
-                log.exception("event_listener_failed", kind=type(event).__name__)
 
 
 class ForwardingBroker:

@@ -16,7 +16,6 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from bellcast.kernel.brokers.port import deliver
 from bellcast.kernel.brokers.topic_log import KEPT_PREFIX
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import SettingsError, Unavailable
@@ -147,7 +146,8 @@ class RemoteBroker:
 
     def deliver(self, event: Event) -> None:
         """Deliver an event to this process."""
-        deliver(self._listener, event)
+        if self._listener is not None:
+            self._listener(event)
 
     @property
     def followed(self) -> Collection[Stream]:
@@ -201,7 +201,8 @@ class RemoteBroker:
         for event in events:
             if isinstance(event, LiveEvent) and event.id is not None:
                 continue  # the log has published it
-            deliver(self._listener, event)
+            if self._listener is not None:
+                self._listener(event)
             if len(self._outgoing) >= MAX_OUTGOING_BEFORE_EXPENDABLE and isinstance(event, self._expendable):
                 continue
             try:
@@ -339,7 +340,7 @@ class RemoteBroker:
             if id and isinstance(event, LiveEvent) and self._log_reader is not None:
                 self._log_reader.receive(replace(event, id=id))
             else:
-                deliver(self._listener, event)
+                self._listener(event)
         except (msgspec.DecodeError, ValueError, RecursionError) as failure:
             # An event type of a newer version, during a rolling update, or a message of another program.
             log.warning("event_not_decodable", reason=str(failure))

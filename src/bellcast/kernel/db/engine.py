@@ -1,14 +1,16 @@
 """The port between the store's SQL and a database."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from msgspec import Struct
 
+from bellcast.kernel.db.commit import batch
+from bellcast.kernel.db.commit.batch import QueuedCommand, ScriptOutcome
 from bellcast.kernel.db.commit.command import PROBE, ListCommand, WriteCommand
 from bellcast.kernel.db.commit.writer import Writer
 from bellcast.kernel.db.script import Script
-from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.errors import BellcastError, Unavailable
 
 
 class StoreMigration(Struct, frozen=True, rename={"before": "from"}):
@@ -82,25 +84,53 @@ class Engine(Protocol):
 
 
 class WritingEngine:
-    """The part of an Engine that writes, for both databases."""
+    """The part of an Engine that writes, for both databases: commands enter the writer's queue, and callers wait for their
+    results."""
 
     def __init__(self, schema_version: int) -> None:
         self.schema = StoreSchema(schema_version)
         self._writer: Writer | None = None
 
     async def write(self, command: WriteCommand[T]) -> T:
-        return await self._open_writer().write(command)
+        (entry,) = self._enqueue([command], command.tenant)
+        result = await entry.result
+        if isinstance(result, Exception):
+            raise result
+        written: T = result
+        return written
 
     def write_without_waiting(self, command: WriteCommand[Any]) -> None:
-        self._open_writer().write_without_waiting(command)
+        self._enqueue([command], command.tenant)
 
-    def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
-        return self._open_writer().write_items(command)
+    async def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
+        if not command.items:
+            return
+        ready: list[T | Exception] = []
+        for entry in self._enqueue(list(batch.cut(command)), command.tenant):
+            if ready and not entry.result.done():
+                yield ready
+                ready = []
+            ready += await self._results_of(entry)
+        yield ready
 
-    def _open_writer(self) -> Writer:
+    async def _results_of(self, entry: QueuedCommand) -> list[ScriptOutcome]:
+        result, command = await entry.result, entry.command
+        if not isinstance(result, Exception):
+            return list(result)
+        if not isinstance(command, ListCommand):
+            return [result]
+        # A BellcastError means that the database is unavailable or full, for all items. Any other error is caused by
+        # one item.
+        if len(command.items) == 1 or isinstance(result, BellcastError):
+            return [result] * len(command.items)
+        alone = self._enqueue([command.with_items([item]) for item in command.items], entry.tenant)
+        return [one for each in alone for one in await self._results_of(each)]
+
+    @property
+    def _enqueue(self) -> Callable[[Sequence[WriteCommand[Any]], str], list[QueuedCommand]]:
         if self._writer is None:
             raise Unavailable("The store is closed.")
-        return self._writer
+        return self._writer.enqueue
 
     def set_weights(self, weights: Mapping[str, float]) -> None:
         if self._writer is not None:

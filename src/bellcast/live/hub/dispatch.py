@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from functools import partial
 
+import structlog
+
 from bellcast.auth.permissions import Grant
 from bellcast.kernel.brokers.collected_events import CollectedEvents
 from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
@@ -38,6 +40,8 @@ from bellcast.live.types.events import (
     Typing,
 )
 
+log = structlog.get_logger(__name__)
+
 
 class Dispatcher:
     """Sends events to connections. `held_connections` are those that receive no stored events at present."""
@@ -66,29 +70,36 @@ class Dispatcher:
         self._collected = CollectedEvents()
 
     def dispatch(self, event: Event) -> None:
-        match event:
-            case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
-                self.dispatch_change(event)
-            case LiveEvent() | Typing():
-                self._dispatch_live(event)
-            case PreferencesChanged():
-                self.send_to_stream(event.stream, partial(self._encode, event))
-            case AnnouncementChanged():
-                self._callbacks.materialize(event, self._subscriptions, partial(self.dispatch_change, is_single=True))
-            case SessionsRevoked():
-                self._revoke(event)
-            case SubscriptionEnded():
-                # Unfollow the topic on connections that follow it by the ended subscription
-                for connection in self._subscriptions.connections_on(topic_stream(event.tenant, event.topic)):
-                    is_granted = (
-                        connection.grants is not None and connection.grants.get(event.topic) is Grant.SUBSCRIPTION
+        """Send an event to the connections that follow its stream. Never raises: errors are logged, because the event's change
+        is committed, and later events must still be sent."""
+        try:
+            match event:
+                case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
+                    self.dispatch_change(event)
+                case LiveEvent() | Typing():
+                    self._dispatch_live(event)
+                case PreferencesChanged():
+                    self.send_to_stream(event.stream, partial(self._encode, event))
+                case AnnouncementChanged():
+                    self._callbacks.materialize(
+                        event, self._subscriptions, partial(self.dispatch_change, is_single=True)
                     )
-                    if is_granted and connection.principal.recipient == event.recipient:
-                        self._subscriptions.unfollow(connection, (event.topic,))
-            case PeerUpdate() | SnapshotRequest() | NodeLeft():
-                self._cluster.receive(event)
-            case _:
-                self._callbacks.receive(event)
+                case SessionsRevoked():
+                    self._revoke(event)
+                case SubscriptionEnded():
+                    # Unfollow the topic on connections that follow it by the ended subscription
+                    for connection in self._subscriptions.connections_on(topic_stream(event.tenant, event.topic)):
+                        is_granted = (
+                            connection.grants is not None and connection.grants.get(event.topic) is Grant.SUBSCRIPTION
+                        )
+                        if is_granted and connection.principal.recipient == event.recipient:
+                            self._subscriptions.unfollow(connection, (event.topic,))
+                case PeerUpdate() | SnapshotRequest() | NodeLeft():
+                    self._cluster.receive(event)
+                case _:
+                    self._callbacks.receive(event)
+        except Exception:
+            log.exception("event_dispatch_failed", kind=type(event).__name__)
 
     # --- live events
 

@@ -50,6 +50,6 @@ async def test_page_of_a_fanout_is_bulk_however_few_its_rows(command: WriteComma
     """Small commands go first, and count as contention, which makes the next pages small too."""
     writer = QueueingWriter()
     for _ in range(CONTENTION_SENDS):
-        writer.write_without_waiting(command)
+        writer.enqueue([command], command.tenant)
     assert writer.small == [is_small] * CONTENTION_SENDS
     assert writer.has_contention == is_small

@@ -119,9 +119,23 @@ class SqliteWriter(Writer):
     async def _commit_batch(self) -> bool:
         """Run and commit one batch; return whether it had bulk entries."""
         current = SqliteBatch(contended=bool(self._contention), small_only=self._is_backing_off)
+        results: list[ScriptOutcome] = []
+        alone: list[list[QueuedCommand]] = []  # entries of a merged script that failed
         try:
             await self._begin()
-            results = await self._run(current)
+            self._connection.yield_periodically()
+            while run := alone.pop(0) if alone else self._next_run(current):
+                commands, written = [entry.command for entry in run], self._connection.raw.total_changes
+                try:
+                    result = await self._connection.run(batch.merge(commands).script())
+                except Exception as error:
+                    result, is_over = translated(error), not self._connection.raw.in_transaction
+                    if is_over or self._connection.raw.total_changes != written or batch.is_unavailable(result):
+                        raise BatchFailed from error
+                    if len(run) > 1:
+                        alone = [[entry] for entry in run]
+                        continue
+                results += batch.split_results(commands, result)
             await self._connection.in_thread(self._connection.raw.execute, "COMMIT")
         except BatchFailed:
             self._connection.roll_back()
@@ -147,14 +161,6 @@ class SqliteWriter(Writer):
                 return
             await asyncio.sleep(RETRY_DELAY)
 
-    async def _run(self, current: SqliteBatch) -> list[ScriptOutcome]:
-        """Run queued commands until the batch is full."""
-        results: list[ScriptOutcome] = []
-        self._connection.yield_periodically()
-        while run := self._next_run(current):
-            results += await self._run_merged([entry.command for entry in run])
-        return results
-
     def _next_run(self, current: SqliteBatch) -> list[QueuedCommand]:
         """Dequeue the next entry and the following ones that can be merged with it. Cancelled entries are dropped."""
         run: list[QueuedCommand] = []
@@ -168,22 +174,6 @@ class SqliteWriter(Writer):
                 run.append(entry)
                 rows += entry.rows
         return run
-
-    async def _run_merged(self, run: Sequence[WriteCommand[Any]]) -> list[ScriptOutcome]:
-        result = await self._run_script(batch.merge(run))
-        if isinstance(result, Exception) and len(run) > 1:
-            return [await self._run_script(command) for command in run]
-        return batch.split_results(run, result)
-
-    async def _run_script(self, command: WriteCommand[Any]) -> ScriptOutcome:
-        written = self._connection.raw.total_changes
-        try:
-            return await self._connection.run(command.script())
-        except Exception as error:
-            failure, is_over = translated(error), not self._connection.raw.in_transaction
-            if is_over or self._connection.raw.total_changes != written or batch.is_unavailable(failure):
-                raise BatchFailed from error
-            return failure
 
     async def _run_alone(self, command: WriteCommand[Any]) -> ScriptOutcome:
         """Run one command in its own transaction."""
