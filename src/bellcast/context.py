@@ -11,6 +11,7 @@ from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.events import Stream
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.topics.types import EventReactions, NoReactions
 from bellcast.webhooks.types import NoWebhooks, WebhookSink
@@ -33,3 +34,4 @@ class Context(Struct, frozen=True):
     reactions: EventReactions = NoReactions()
     feed: Feed = NO_FEED
     pace: Scheduler = field(default_factory=Scheduler)
+    followers: Callable[[Stream], int] = lambda stream: 0  # the number of connections of this process on a stream

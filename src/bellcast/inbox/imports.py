@@ -37,7 +37,7 @@ class BulkImport:
         requests = [one for one in prepared if isinstance(one, ImportRequest)]
         results: list[bytes | BellcastError]
         if self._failure is None:
-            committed = await sending.published(self._engines, Sends(self._engines.db).add_imported, requests)
+            committed = await sending.commit(self._engines, requests, Sends(self._engines.db).add_imported)
             self.existing += sum(isinstance(one, SendResult) and not one.events for one in committed)
             results = [sending.response_of(one) for one in committed]
             self._failure = sending.outage(results)

@@ -15,7 +15,7 @@ from bellcast.context import Context
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types import drafts as notification_drafts
 from bellcast.inbox.types.notifications import AnnouncementMade, Audience, CreatedNotification, Draft, Sent, content
-from bellcast.inbox.types.sends import AnnounceRequest, Claim, SendRequest, SendResult
+from bellcast.inbox.types.sends import AnnounceRequest, Claim, ImportRequest, SendRequest, SendResult
 from bellcast.kernel import patterns, times
 from bellcast.kernel.errors import BellcastError, Conflict, DiskFull, Invalid, TooMany, Unavailable
 from bellcast.kernel.fingerprints import fingerprint
@@ -24,7 +24,7 @@ from bellcast.kernel.limits import Limits
 
 _encode = msgspec.json.Encoder().encode
 
-T = TypeVar("T")
+R = TypeVar("R", SendRequest, ImportRequest)
 SendOrAnnounce: TypeAlias = SendRequest | AnnounceRequest
 
 
@@ -68,7 +68,9 @@ async def send(
     if _needs_routing(prepared, engines, draft):
         prepared = await _routed(engines, draft, prepared)
     if isinstance(prepared, SendRequest):
-        (response,) = await _commit(engines, [msgspec.structs.replace(prepared, claim=claim)] if claim else [prepared])
+        request = msgspec.structs.replace(prepared, claim=claim) if claim else prepared
+        (result,) = await commit(engines, [request], Sends(engines.db).add)
+        response = response_of(result)
     else:
         response = await _send_one(engines, prepared, allows_past=allows_past)
     if isinstance(response, BellcastError):
@@ -151,13 +153,13 @@ class BulkSend:
             if isinstance(one, SendRequest):
                 waiting.append(one)
                 continue
-            responses += await _commit(engines, waiting)
+            responses += map(response_of, await commit(engines, waiting, Sends(engines.db).add))
             waiting = []
             if outage(responses) is None:
                 responses.append(await _send_one(engines, one, allows_past=self._allows_past))
             if outage(responses) is not None:
                 return responses
-        return responses + await _commit(engines, waiting)
+        return [*responses, *map(response_of, await commit(engines, waiting, Sends(engines.db).add))]
 
 
 def outage(responses: Sequence[bytes | BellcastError]) -> BellcastError | None:
@@ -231,15 +233,14 @@ async def _stored_response(engines: Context, refused: RefusedSend) -> bytes | Be
         return refusal
 
 
-async def published(
-    engines: Context,
-    commit: Callable[[Sequence[T]], AsyncIterator[list[SendResult | Exception]]],
-    requests: Sequence[T],
-) -> list[SendResult | Exception]:
-    """Commit requests in order, and publish the events of each as soon as it is committed. Return their results."""
+async def commit(
+    engines: Context, requests: Sequence[R], add: Callable[[Sequence[R]], AsyncIterator[list[SendResult | Exception]]]
+) -> list[SendResult | BellcastError]:
+    """Commit requests in order, and publish the events of each as soon as it is committed. Return results and refusals. Imports
+    are neither charged, reported nor delivered."""
     results: list[SendResult | Exception] = []
     try:
-        async for committed in commit(requests):
+        async for committed in add(requests):
             results += committed
             events = [event for sent in committed if isinstance(sent, SendResult) for event in sent.events]
             if len(requests) == 1:
@@ -249,21 +250,27 @@ async def published(
                     await engines.broker.publish(*some)
     except Unavailable as failure:  # the store is being closed; what is committed keeps its results
         results += [failure] * (len(requests) - len(results))
-    return results
-
-
-async def _commit(engines: Context, requests: Sequence[SendRequest]) -> list[bytes | BellcastError]:
-    """Commit requests in order, and publish each as soon as it is committed."""
-    results = await published(engines, Sends(engines.db).add, requests)
     written: list[SendRequest] = []
     for request, result in zip(requests, results, strict=True):
-        if not isinstance(result, SendResult) or result.response != request.response:
-            _give_back(engines, request)
-        else:
+        if not isinstance(request, SendRequest):
+            continue
+        if isinstance(result, SendResult) and result.response == request.response:
             written.append(request)
+        else:
+            engines.quotas.give_back(request.tenant, request.charge)
     _emit_batch(engines, written)
     engines.router.committed(written)
-    return [response_of(result) for result in results]
+    ended: list[SendResult | BellcastError] = []
+    for result in results:
+        if not isinstance(result, SendResult | BellcastError):
+            raise result
+        ended.append(result)
+    return ended
+
+
+def response_of(result: SendResult | BellcastError) -> bytes | BellcastError:
+    """Return the response of a committed send, or its refusal."""
+    return result.response if isinstance(result, SendResult) else result
 
 
 def _emit_batch(engines: Context, requests: Sequence[SendRequest]) -> None:
@@ -343,15 +350,6 @@ async def _announce(engines: Context, request: AnnounceRequest) -> bytes | Bellc
     if sent.response == request.response:
         engines.router.committed([request])
     return sent.response
-
-
-def response_of(result: SendResult | Exception) -> bytes | BellcastError:
-    """Return the response of a committed send, or its refusal. Raises other errors."""
-    if isinstance(result, SendResult):
-        return result.response
-    if isinstance(result, BellcastError):
-        return result
-    raise result
 
 
 def _prepare(

@@ -21,7 +21,6 @@ from bellcast.live.shared_rates import SharedRates
 from bellcast.replays.replays import ReplayRunner
 from bellcast.server import adapters
 from bellcast.server.clock import SystemClock, TestClock
-from bellcast.server.observed_ports import ObservedBroker
 from bellcast.server.wire_channels import Channels
 from bellcast.server.wire_workflows import WorkflowParts
 from bellcast.settings import Settings, address
@@ -97,7 +96,7 @@ class ServerEngines:
         self.replays = ReplayRunner(self.db, clock, new_id, self.jobs)
         self.context = Context(
             db=self.db,
-            broker=ObservedBroker(broker, self.feed, real_clock, followers),
+            broker=broker,
             clock=clock,
             history=history,
             new_id=new_id,
@@ -110,6 +109,7 @@ class ServerEngines:
             reactions=self.workflows.sources,
             feed=self.feed,
             pace=pace,
+            followers=followers,
         )
         self.jobs.register(ERASURE_JOB_KIND, partial(continue_erasure, self.context, real_clock))
 

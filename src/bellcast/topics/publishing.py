@@ -1,10 +1,13 @@
 """Live events are published to connected clients. Cache topics keep their last event for later subscribers."""
 
+from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
+from bellcast.console.types.live_feed import FeedEvent, redact
 from bellcast.context import Context
 from bellcast.kernel import validation
 from bellcast.kernel.events import LiveEvent
@@ -28,10 +31,36 @@ async def publish(engines: Context, *events: LiveEvent, key: str | None = None) 
         if event.topic is not None and is_cache(event.topic):
             await LastEvents(engines.db).save(event.tenant, event.topic, _last_event(event, now))
     published = await engines.history.append(*events)
-    await engines.broker.publish(*[replace(one, accepted_at=now) for one in published])
+    await deliver(engines, *[replace(one, accepted_at=now) for one in published])
     if key is None:
         await engines.reactions.react(events, None)
     return published
+
+
+async def deliver(engines: Context, *events: LiveEvent) -> None:
+    """Send live events to their followers, and list each in the live feed of this node, with its number of connections here."""
+    feed = engines.feed
+    for event in events:
+        # The feed keeps the data only for watchers, because it may be large.
+        kept = replace(event, data=event.data if feed.is_watched else UNSET, text=None)
+        make = partial(_feed_event, kept, engines.clock.now(), engines.followers(event.stream))
+        feed.emit_later("publish", event.tenant, make)
+    await engines.broker.publish(*events)
+
+
+def _feed_event(event: LiveEvent, at: int, delivered: int) -> FeedEvent:
+    to = event.recipient if event.topic is None else event.topic
+    fields: dict[str, Any] = {"name": event.name, "delivered": delivered, "id": event.id}
+    return FeedEvent(
+        kind="publish",
+        at=at,
+        text=f"{event.name} to {to}, {delivered} connections",
+        tenant=event.tenant,
+        recipient=event.recipient,
+        topic=event.topic,
+        connection=event.sender,
+        fields=fields if event.data is UNSET else {**fields, "data": redact(event.data)},
+    )
 
 
 async def publish_from_handler(engines: Context, tenant: str, topic: str, name: str, data: Any) -> None:

@@ -1,6 +1,7 @@
 """The live feed: filters, ring buffers, the rate limit, redaction, and bounded memory."""
 
 import sys
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
@@ -24,8 +25,9 @@ from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.events import LiveEvent
 from bellcast.server.logged_request import MAX_REFUSED_BODY
-from bellcast.server.observed_ports import ObservedBroker, ObservedCalls
+from bellcast.server.observed_ports import ObservedCalls
 from bellcast.server.request_feed import MAX_BODY, MAX_LISTED, MAX_LISTED_ERRORS, MAX_LISTED_KEY
+from bellcast.topics import publishing
 from tests.clock import FakeClock
 
 EVERYTHING = filter_of([], None)
@@ -170,14 +172,13 @@ async def test_closed_feed_ends_its_watches(feed: LiveFeed) -> None:
 
 
 async def test_publish_is_one_event_with_its_number_of_connections(feed: LiveFeed, clock: FakeClock) -> None:
-    broker = ObservedBroker(MemoryBroker(), feed, clock, lambda stream: 5000)
-    broker.listen(lambda event: None)
-    await broker.publish(LiveEvent(tenant="acme", name="moved", data={"token": "t"}, topic="map"))
+    engines: Any = SimpleNamespace(feed=feed, clock=clock, broker=MemoryBroker(), followers=lambda stream: 5000)
+    await publishing.deliver(engines, LiveEvent(tenant="acme", name="moved", data={"token": "t"}, topic="map"))
     (quiet,) = feed.recent(EVERYTHING, 10)
     watcher = feed.watch(EVERYTHING)
     assert (quiet.kind, quiet.topic, quiet.fields["delivered"]) == ("publish", "map", 5000)
     assert "data" not in quiet.fields
-    await broker.publish(LiveEvent(tenant="acme", name="moved", data={"token": "t", "x": 1}, topic="map"))
+    await publishing.deliver(engines, LiveEvent(tenant="acme", name="moved", data={"token": "t", "x": 1}, topic="map"))
     (watched,) = await pending(watcher)
     assert watched.fields["data"] == {"token": REDACTED, "x": 1}
 

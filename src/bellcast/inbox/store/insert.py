@@ -18,7 +18,7 @@ from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.batch import chunks
 from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.kernel.db.commit.command import RecipientKey
-from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db.script import Params, Script, Statement
 from bellcast.kernel.events import Event
 from bellcast.live.types.events import NotificationAdded
 from bellcast.recipients.store import ensure
@@ -31,14 +31,6 @@ class InboxHead(Struct, frozen=True):
     state: InboxState
 
 
-def insert(requests: Sequence[SendRequest]) -> Script[list[SendResult]]:
-    """Insert a row for each recipient of each request, in order; each row gets a revision."""
-    plan = InsertPlan((yield from read_heads(requests)))
-    sent = [plan.add(request) for request in requests]
-    yield from plan.write()
-    return sent
-
-
 def read_heads(requests: Sequence[SendRequest | ImportRequest]) -> Script[dict[RecipientKey, InboxHead]]:
     """Read the recipients' inboxes, creating missing ones."""
     wanted: dict[str, dict[str, int]] = {}
@@ -47,25 +39,15 @@ def read_heads(requests: Sequence[SendRequest | ImportRequest]) -> Script[dict[R
     heads: dict[RecipientKey, InboxHead] = {}
     for tenant, created_at in wanted.items():
         for keys in chunks(list(created_at), STATEMENT_ROWS):
-            heads |= yield from _heads_of_tenant(tenant, keys, created_at)
+            found = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": columns.to_json(keys)})
+            known = {key for key, *_ in found}
+            missing = [key for key in keys if key not in known]
+            if missing:
+                yield from ensure.ensure_recipients(tenant, missing, created_at[missing[0]])
+                found += yield Statement("inboxes_receiving", {"tenant": tenant, "keys": columns.to_json(missing)})
+            for key, inbox, *state in found:
+                heads[tenant, key] = InboxHead(inbox, InboxState(tenant, key, *state))
     return heads
-
-
-def _heads_of_tenant(
-    tenant: str, keys: Sequence[str], created_at: dict[str, int]
-) -> Script[dict[RecipientKey, InboxHead]]:
-    params = {"tenant": tenant, "keys": columns.to_json(keys)}
-    heads = _heads_by_name(tenant, (yield Statement("inboxes_receiving", params)))
-    missing = [key for key in keys if (tenant, key) not in heads]
-    if missing:
-        yield from ensure.ensure_recipients(tenant, missing, created_at[missing[0]])
-        created = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": columns.to_json(missing)})
-        heads |= _heads_by_name(tenant, created)
-    return heads
-
-
-def _heads_by_name(tenant: str, matches: list[Row]) -> dict[RecipientKey, InboxHead]:
-    return {(tenant, key): InboxHead(inbox, InboxState(tenant, key, *state)) for key, inbox, *state in matches}
 
 
 class InsertPlan:
@@ -116,14 +98,14 @@ class InsertPlan:
             self._tags += [{"inbox": inbox, "id": id, "tag": tag} for tag in tags]
 
     def write(self) -> Script[None]:
-        """Write the planned rows, sorted by inbox, because adjacent rows share a page of the file."""
+        """Write the planned rows, sorted by inbox, because adjacent rows share a page of the file. Each kind of statement runs
+        once for all."""
         self._rows.sort(key=itemgetter("inbox"))
-        heads = [_head_params(self._heads[name]) for name in self._changed]
+        heads: list[Params] = []
+        for head in map(self._heads.__getitem__, self._changed):
+            state = head.state
+            counts = {"revision": state.revision, "unread": state.unread, "unseen": state.unseen}
+            heads.append({"inbox": head.inbox, **counts})
         for name, sets in ((self.insertion, self._rows), ("tag_row", self._tags), ("inbox_write_state", heads)):
             for some in chunks(sets, STATEMENT_ROWS):
                 yield Statement(name, many=some)
-
-
-def _head_params(head: InboxHead) -> Params:
-    state = head.state
-    return {"inbox": head.inbox, "revision": state.revision, "unread": state.unread, "unseen": state.unseen}

@@ -1,12 +1,13 @@
 """Sends: one row per named recipient, or one row for an announcement to many."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Set
 from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from bellcast.channels.store import fanouts, messages
-from bellcast.inbox.store import announcements, insert, insert_imported, insert_postgres, outside, rows, sent
+from bellcast.inbox.store import announcements, insert_imported, insert_postgres, outside, rows, sent
+from bellcast.inbox.store.insert import InsertPlan, read_heads
 from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import (
     IDEMPOTENCY_MS,
@@ -116,17 +117,22 @@ class InsertNotifications(ListCommand[SendRequest, SendResult]):
 
     def script(self) -> Script[list[SendResult]]:
         first = self.items[0]
-        stored = yield from find_response(first.tenant, first)
-        if stored is not None:
-            return [SendResult(stored)]
-        yield from add_claim(
-            first.tenant, first.claim, [*first.recipients, *(one.recipient for one in first.decisions)]
-        )
-        sent = yield from insert.insert(self.items)
-        yield from outside.add(self.items)
-        yield from messages.add(first.messages, first.decisions)
-        yield from webhook_events.add(first.events, first.created_at)
-        yield from store_response(first.tenant, first)
+        is_separate = self.is_separate(first)
+        if is_separate:
+            stored = yield from find_response(first.tenant, first)
+            if stored is not None:
+                return [SendResult(stored)]
+            if first.claim is not None:
+                recipients = {*first.recipients, *(one.recipient for one in first.decisions)}
+                yield from add_claim(first.tenant, first.claim, recipients)
+        plan = InsertPlan((yield from read_heads(self.items)))
+        sent = [plan.add(request) for request in self.items]
+        yield from plan.write()
+        if is_separate:
+            yield from outside.add(self.items)
+            yield from messages.add(first.messages, first.decisions)
+            yield from webhook_events.add(first.events, first.created_at)
+            yield from store_response(first.tenant, first)
         return sent
 
     def single_statement(self) -> WriteCommand[list[SendResult] | None]:
@@ -298,12 +304,9 @@ def _add_page(request: SendRequest, fanout: str, after: str, position: str) -> S
     return True
 
 
-def add_claim(tenant: str, claim: Claim | None, recipients: Sequence[str]) -> Script[None]:
+def add_claim(tenant: str, claim: Claim, recipients: Set[str]) -> Script[None]:
     """Claim the recipients. Raises ClaimTaken if another request has claimed one of them."""
-    if claim is None:
-        return
-    wanted = set(recipients)
-    params = {"tenant": tenant, "claim": claim.name, "recipients": columns.to_json(sorted(wanted))}
+    params = {"tenant": tenant, "claim": claim.name, "recipients": columns.to_json(sorted(recipients))}
     claimed = yield Statement("claims_add", {**params, "expires_at": claim.expires_at})
-    if len(claimed) != len(wanted):
+    if len(claimed) != len(recipients):
         raise ClaimTaken

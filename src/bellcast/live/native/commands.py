@@ -25,6 +25,7 @@ from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native import protocol
 from bellcast.live.sync import resume, topic_replay
 from bellcast.live.types.events import Member, Typing
+from bellcast.topics import publishing
 from bellcast.topics.types import publishable
 
 log = structlog.get_logger(__name__)
@@ -174,7 +175,7 @@ class Commands:
             keep=command.keep,
         )
         (published,) = await self._engines.history.append(event)
-        await self._engines.broker.publish(published)
+        await publishing.deliver(self._engines, published)
         return protocol.ack(command.ref, **({} if published.id is None else {"id": published.id}))
 
     async def _typing(self, connection: Connection, command: protocol.TypingCommand) -> Payload:

@@ -26,6 +26,7 @@ from bellcast.live.pusher.protocol import frames
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.sync import topic_replay
 from bellcast.live.types.events import Member
+from bellcast.topics import publishing
 from bellcast.topics.store.last_events import LastEvent, LastEvents
 from bellcast.topics.types import TO_RECIPIENT, is_cache, is_presence, is_private, recipient
 
@@ -226,7 +227,7 @@ class PusherChannels:
             sender=connection.id,
             member=member,
         )
-        await context.engines.broker.publish(event)
+        await publishing.deliver(context.engines, event)
         if event.tenant == DEFAULT_TENANT:
             context.webhooks.client_event(event)
         await self._call(connection, command)

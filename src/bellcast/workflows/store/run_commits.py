@@ -9,7 +9,8 @@ import msgspec
 
 from bellcast.channels.store import fanouts, messages
 from bellcast.documents import store as documents
-from bellcast.inbox.store import insert, outside, sends
+from bellcast.inbox.store import outside, sends
+from bellcast.inbox.store.insert import InsertPlan, read_heads
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.batch import chunks
@@ -97,7 +98,8 @@ def _start(request: TriggerRequest) -> Script[bytes]:
 
 def _add(request: TriggerRequest) -> Script[None]:
     """Add the runs, the fan-out or the schedules of a trigger, with their jobs."""
-    yield from sends.add_claim(request.tenant, request.claim, [run.recipient for run in request.runs])
+    if request.claim is not None:
+        yield from sends.add_claim(request.tenant, request.claim, {run.recipient for run in request.runs})
     yield from _insert([_begun(run) for run in request.runs], NORMAL)
     yield from _put_waits(request.waits)
     yield from webhook_events.add(request.events, request.created_at)
@@ -301,9 +303,10 @@ def _send(requests: Sequence[tuple[str, SendRequest]]) -> Script[dict[str, list[
     events = defaultdict[str, list[Event]](list)
     with_rows = [(run, request) for run, request in requests if request.recipients]
     if with_rows:
-        sent = yield from insert.insert([request for _, request in with_rows])
-        for (run, _), one in zip(with_rows, sent, strict=True):
-            events[run] += one.events
+        plan = InsertPlan((yield from read_heads([request for _, request in with_rows])))
+        for run, request in with_rows:
+            events[run] += plan.add(request).events
+        yield from plan.write()
     yield from outside.add([request for _, request in requests])
     yield from messages.add(
         [message for _, request in requests for message in request.messages],

@@ -26,6 +26,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.served_file import ServedFile
 from bellcast.rest import context
 from bellcast.rest.operations import operation
+from bellcast.topics import publishing
 
 # Tokens are far smaller.
 MAX_TOKEN_BYTES = 16_384
@@ -181,9 +182,8 @@ async def ring(request: ApiRequest) -> ASGIApp:
         raise TooMany("Too many test events of this recipient.", retry_after=1)
     id = uuid4().hex
     # Published without the app's reactions to live events: a browser must not start any.
-    await engines.broker.publish(
-        LiveEvent(tenant=tenant, name=TEST_EVENT, data={"id": id}, recipient=recipient, keep=False)
-    )
+    event = LiveEvent(tenant=tenant, name=TEST_EVENT, data={"id": id}, recipient=recipient, keep=False)
+    await publishing.deliver(engines, event)
     return responses.json(SelfTest(id=id), 202, {"cache-control": "no-store"})
 
 
