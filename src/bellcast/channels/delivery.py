@@ -22,6 +22,7 @@ from bellcast.channels.types import (
     NO_CONTENT,
     OPEN_STATES,
     Attempt,
+    AttemptOutcome,
     ExternalChannel,
     MessageUpdate,
     StoredMessage,
@@ -85,20 +86,6 @@ class NamedProvider(Struct, frozen=True):
         return now if self.rate is None or self.destination.is_skipped() else self.rate.due_at(now)
 
 
-class WantedMessage(Struct, frozen=True):
-    """A message whose attempt has begun, with the providers that can deliver it."""
-
-    message: StoredMessage
-    target: Target
-    providers: Sequence[NamedProvider]
-
-    def first(self) -> NamedProvider:
-        """Return the provider that is tried first: those that are skipped fail at once."""
-        address = self.message.address
-        usable = (one for one in self.providers if not one.destination.is_skipped(one.host_of(address)))
-        return next(usable, self.providers[0])
-
-
 # The providers of a tenant's channel in failover order. If no provider serves the address, the message is simulated.
 FindProviders = Callable[[str, ExternalChannel], Awaitable[Sequence[NamedProvider]]]
 
@@ -132,30 +119,17 @@ class MessageDelivery:
         outcomes: dict[str, PageOutcome] = {}
         updates: list[MessageUpdate] = []
         for message in await Messages(self._db).begin(ids, self._clock.now()):
-            update = await self._examine(message)
-            if isinstance(update, MessageUpdate):
-                updates.append(update)
+            outcome = await self._examine(message)
+            if isinstance(outcome, MessageUpdate):
+                updates.append(outcome)
             else:
-                outcomes[message.id] = DestinationCall(
-                    update.first().destination, update.target.kind, partial(self._deliver, update)
-                )
+                outcomes[message.id] = outcome
         await self._finish(updates)
         ended = {update.message.id for update in updates if update.message.state not in OPEN_STATES}
         waiting = [id for id in ids if id not in outcomes and id not in ended]
         found = await Messages(self._db).find(waiting) if waiting else []
         outcomes |= {message.id: _next_run(message) for message in found}
         return [outcomes.get(id) for id in ids]
-
-    async def _deliver(self, wanted: WantedMessage) -> int | None:
-        """Try the providers, and record the outcome. Return when the next round is due, or None."""
-        update = await self._try_providers(wanted)
-        if wanted.message.channel == "push" and update.message.state == "bounced":
-            await PushEndpoints(self._db).forget(wanted.message.tenant, wanted.message.address)
-        await self._finish([update])
-        if update.message.state not in OPEN_STATES:
-            return None
-        found = await Messages(self._db).find([update.message.id])
-        return _next_run(found[0]) if found else None
 
     async def _finish(self, updates: Sequence[MessageUpdate]) -> None:
         if not updates:
@@ -164,8 +138,8 @@ class MessageDelivery:
         written = await Messages(self._db).finish(reported, self._clock.now())
         self._reports.report(update.message for update in written)
 
-    async def _examine(self, message: StoredMessage) -> MessageUpdate | WantedMessage:
-        """Return the update that ends or holds a message without an attempt, or what the attempt needs."""
+    async def _examine(self, message: StoredMessage) -> MessageUpdate | DestinationCall:
+        """Return the update that ends or holds a message without an attempt, or the call that makes the attempt."""
         if message.content == NO_CONTENT:
             return MessageUpdate(message=with_outcome(message, state="failed", reason=NOT_RENDERED))
         ended = outdated(message, self._clock.now())
@@ -187,16 +161,19 @@ class MessageDelivery:
         providers = [named for named in found if named.provider.kind == target.kind]
         if not providers:
             return MessageUpdate(message=with_outcome(message, state="simulated", reason=None))
-        return WantedMessage(message, target, providers)
+        # The provider that is tried first: those that are skipped fail at once.
+        usable = (one for one in providers if not one.destination.is_skipped(one.host_of(message.address)))
+        first = next(usable, providers[0])
+        return DestinationCall(first.destination, target.kind, partial(self._deliver, message, target.to, providers))
 
-    async def _try_providers(self, wanted: WantedMessage) -> MessageUpdate:
-        """Try each provider once, in order."""
-        message = wanted.message
-        outgoing = OutgoingMessage(id=message.id, to=wanted.target.to, content=content_of(message))
+    async def _deliver(self, message: StoredMessage, to: str, providers: Sequence[NamedProvider]) -> int | None:
+        """Try each provider once, in order, and record the outcome. Return when the next round is due, or None."""
+        outgoing = OutgoingMessage(id=message.id, to=to, content=content_of(message))
+        update: MessageUpdate | None = None
         last: DeliveryError | None = None
         retry_after: float | None = None
         over_rate: list[int] = []  # when other providers may be used
-        for named in wanted.providers:
+        for named in providers:
             due_at = named.due_at(self._clock.now())
             if due_at > self._clock.now():
                 over_rate.append(due_at)
@@ -206,33 +183,38 @@ class MessageDelivery:
             try:
                 accepted = await named.send(outgoing, named.host_of(message.address))
             except DeliveryError as error:
-                failed = self._failed(message, named, error)
-                self._reports.attempted(message.channel, named.key, failed.outcome)
-                message = with_outcome(message, failed, provider=named.key)
+                message = with_outcome(message, self._failed(message, named, error), provider=named.key)
                 if not error.is_temporary:
                     state = "bounced" if error.is_bounce else "failed"
                     # A push endpoint is deleted instead.
                     suppress = "bounce" if error.is_bounce and message.channel != "push" else None
-                    return MessageUpdate(
-                        message=with_outcome(message, state=state, reason=error.response), suppress=suppress
-                    )
+                    ended = with_outcome(message, state=state, reason=error.response)
+                    update = MessageUpdate(message=ended, suppress=suppress)
+                    break
                 last, retry_after = error, max(retry_after or 0.0, error.retry_after or 0.0)
             else:
-                self._reports.attempted(message.channel, named.key, "accepted")
-                attempt = Attempt(
-                    at=times.to_rfc3339(self._clock.now()),
-                    provider=named.key,
-                    outcome="accepted",
-                    code=accepted.code,
-                    response=accepted.response,
-                )
-                changes: dict[str, Any] = {"state": "sent", "reason": None, "provider": named.key}
-                return MessageUpdate(message=with_outcome(message, attempt, reference=accepted.reference, **changes))
-        # When one of the providers above their rate may be used.
-        usable_at = min(over_rate, default=0)
-        if last is None and over_rate:
-            return MessageUpdate(message=with_outcome(message, state="queued", reason="rate", due_at=usable_at))
-        return self._postponed(message, last, retry_after, usable_at)
+                update = MessageUpdate(message=self._accepted(message, named, accepted))
+                break
+        update = update or self._postponed(message, last, retry_after, over_rate)
+        if message.channel == "push" and update.message.state == "bounced":
+            await PushEndpoints(self._db).forget(message.tenant, message.address)
+        await self._finish([update])
+        if update.message.state not in OPEN_STATES:
+            return None
+        found = await Messages(self._db).find([update.message.id])
+        return _next_run(found[0]) if found else None
+
+    def _accepted(self, message: StoredMessage, named: NamedProvider, accepted: AcceptedMessage) -> StoredMessage:
+        self._reports.attempted(message.channel, named.key, "accepted")
+        attempt = Attempt(
+            at=times.to_rfc3339(self._clock.now()),
+            provider=named.key,
+            outcome="accepted",
+            code=accepted.code,
+            response=accepted.response,
+        )
+        changes: dict[str, Any] = {"state": "sent", "reason": None, "provider": named.key}
+        return with_outcome(message, attempt, reference=accepted.reference, **changes)
 
     def _failed(self, message: StoredMessage, named: NamedProvider, error: DeliveryError) -> Attempt:
         log.warning(
@@ -243,18 +225,24 @@ class MessageDelivery:
             response=error.response,
             temporary=error.is_temporary,
         )
+        outcome: AttemptOutcome = "temporary" if error.is_temporary else "permanent"
+        self._reports.attempted(message.channel, named.key, outcome)
         return Attempt(
             at=times.to_rfc3339(self._clock.now()),
             provider=named.key,
-            outcome="temporary" if error.is_temporary else "permanent",
+            outcome=outcome,
             code=error.code,
             response=error.response,
         )
 
     def _postponed(
-        self, message: StoredMessage, error: DeliveryError | None, retry_after: float | None, usable_at: int
+        self, message: StoredMessage, error: DeliveryError | None, retry_after: float | None, over_rate: Sequence[int]
     ) -> MessageUpdate:
-        """End a failed round: the next one is not due before `usable_at`."""
+        """End a round in which every provider failed or is over its rate. The next one is not due before one of the latter
+        may be used again, at one of these times."""
+        usable_at = min(over_rate, default=0)
+        if error is None and over_rate:
+            return MessageUpdate(message=with_outcome(message, state="queued", reason="rate", due_at=usable_at))
         reason = None if error is None else error.response
         delay = retries.next_delay(message.rounds + 1, self._retries(), retry_after)
         if delay is None:

@@ -132,10 +132,10 @@ class Router:
                     kept_in.clear()
                 kept_in[request.tenant, draft.type] = self._clock.now() + int(CACHE_SECONDS * 1000)
             return request
-        routed = await self._routed(await self._read(draft, request, channels, template_key), request)
-        return await self._with_events(routed)
+        routed = await self.decide(await self._read(draft, request, channels, template_key), request)
+        return await self.with_events(routed)
 
-    async def _with_events(self, request: SendRequest) -> SendRequest:
+    async def with_events(self, request: SendRequest) -> SendRequest:
         """Return the request with the webhook events of its commit."""
         events: list[WebhookEvent] = []
         if request.ids and await self.webhooks.is_wanted(request.tenant, CREATED):
@@ -153,7 +153,7 @@ class Router:
         """Return what `route` would decide. Raises Invalid like `route`."""
         channels, type = await self.channels_of(draft, request.tenant)
         route = await self._read(draft, request, channels, draft.template or type.template)
-        return (await self._routed(route, request)).decisions
+        return (await self.decide(route, request)).decisions
 
     async def plan_audience(
         self, draft: Draft, tenant: str, audience: Audience, limit: int
@@ -225,13 +225,13 @@ class Router:
             await pauses.pause_if_due()
             one = msgspec.structs.replace(empty, recipients=(key,), ids=(id,))
             try:
-                routed = await self._routed(route, one)
+                routed = await self.decide(route, one)
             except Invalid as error:
                 routed = self._failed(route, one, error)
             messages += routed.messages
             decisions += routed.decisions
         request = msgspec.structs.replace(empty, messages=tuple(messages), decisions=tuple(decisions))
-        return await self._with_events(request)
+        return await self.with_events(request)
 
     def _failed(self, route: SendRoute, request: SendRequest, error: Invalid) -> SendRequest:
         """Return failed messages in place of those that cannot be rendered."""
@@ -282,13 +282,6 @@ class Router:
         simulated = await self._find_simulated(tenant, (channel,))
         uses_links = _uses_links(channels, template)
         return SendRoute(draft, content(draft), channels, template, layouts, inputs, simulated, uses_links, shared)
-
-    async def route_step(
-        self, route: SendRoute, request: SendRequest, run: str, variables: Callable[[], Mapping[str, Any]]
-    ) -> SendRequest:
-        """Return the request of a run's step with its inbox row or message, and the decision. `variables` returns the
-        variables of its templates. Raises Invalid if its template cannot be rendered."""
-        return await self._with_events(await self._routed(route, request, run, variables))
 
     async def plan_steps(
         self, tenant: str, workflow: str, type: str | None, recipients: Sequence[str], channels: Sequence[Channel]
@@ -345,13 +338,15 @@ class Router:
         uses_links = _uses_links(channels, template)
         return SendRoute(draft, request.content, channels, template, layouts, inputs, simulated, uses_links)
 
-    async def _routed(
+    async def decide(
         self,
         route: SendRoute,
         request: SendRequest,
         run: str | None = None,
         variables: Callable[[], Mapping[str, Any]] | None = None,
     ) -> SendRequest:
+        """Return the request with the inbox rows, messages and decisions of its recipients. `variables` returns the variables
+        of the templates of a run's step. Raises Invalid if its template cannot be rendered."""
         rows: list[tuple[str, str, Content]] = []
         messages: list[NewMessage] = []
         decisions: list[NewDecision] = []

@@ -4,7 +4,7 @@ The runs of a page share their reads and one commit for all steps without calls 
 server begins after everything before it is committed, and ends with a separate commit. If the process dies in between,
 only the call is repeated."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import msgspec
@@ -102,7 +102,24 @@ class RunExecutor:
 
     async def run_page(self, jobs: Sequence[Job]) -> list[PageOutcome]:
         """Execute the due steps of a tenant's runs, up to their next calls. Safe to repeat."""
-        return await self._execute({job.payload.decode(): job for job in jobs})
+        jobs_by_run = {job.payload.decode(): job for job in jobs}
+        outcomes: dict[str, PageOutcome] = {}
+        remaining = list(jobs_by_run)
+        for _ in range(MAX_COMMITS):
+            executions, remaining = await self._open(remaining)
+            pauses = Pauses()
+            for execution in executions:
+                await self._advance(execution, pauses)
+            for execution, error in zip(executions, await self._commit(executions), strict=True):
+                id = execution.stored.id
+                if isinstance(error, StaleRun):
+                    remaining.append(id)
+                else:
+                    outcomes[id] = error or self._next(execution, jobs_by_run[id])
+            if not remaining:
+                break
+        outcomes |= dict.fromkeys(remaining, self._clock.now())
+        return [outcomes.get(id) for id in jobs_by_run]
 
     async def begin(self, page: FanoutPage) -> FanoutPage:
         """Execute the steps of new runs of a fan-out up to their first calls and waits. The steps must not count or
@@ -148,25 +165,6 @@ class RunExecutor:
         await self._resume_activated(one.run for one in page.runs)
         return True
 
-    async def _execute(self, jobs: Mapping[str, Job]) -> list[PageOutcome]:
-        """Execute the due steps of these runs."""
-        outcomes: dict[str, PageOutcome] = {}
-        remaining = list(jobs)
-        for _ in range(MAX_COMMITS):
-            executions, remaining = await self._open(remaining)
-            pauses = Pauses()
-            for execution in executions:
-                await self._advance(execution, pauses)
-            for execution, error in zip(executions, await self._commit(executions), strict=True):
-                if isinstance(error, StaleRun):
-                    remaining.append(execution.stored.id)
-                else:
-                    outcomes[execution.stored.id] = error or self._next(execution, jobs[execution.stored.id])
-            if not remaining:
-                break
-        outcomes |= dict.fromkeys(remaining, self._clock.now())
-        return [outcomes.get(id) for id in jobs]
-
     def _next(self, execution: Execution, job: Job) -> PageOutcome:
         """Return when a run is due again, or its call."""
         if execution.call is None:
@@ -209,7 +207,11 @@ class RunExecutor:
             if step.type in step_calls.TYPES:
                 execution.call = step
                 return
-            execution.state = engine.record(execution.state, step, await self._steps.perform(execution, step))
+            try:
+                outcome = await self._steps.performers[step.type](execution, step)
+            except Exception as error:  # noqa: BLE001  one run fails, not its page
+                outcome = run_steps.failed(execution, step, error)
+            execution.state = engine.record(execution.state, step, outcome)
 
     async def _resume_activated(self, committed: Iterable[StoredRun]) -> None:
         """Make runs due that were paused because of an outdated state of their workflows. Activating a workflow only
@@ -384,7 +386,7 @@ class RunExecutor:
         (error,) = await self._commit([execution], ignores_events=True)
         if error is not None and not isinstance(error, StaleRun):
             return error
-        (following,) = await self._execute({execution.stored.id: job})
+        (following,) = await self.run_page([job])
         return following
 
 

@@ -85,18 +85,13 @@ class RunSteps:
         self._triggers = triggers
         self._limits = limits
         self._new_id = new_id
-        self._perform: dict[str, Callable[[Execution, Step], Awaitable[StepOutcome]]] = {
+        # Perform a step of this type.
+        self.performers: Mapping[str, Callable[[Execution, Step], Awaitable[StepOutcome]]] = {
             **dict.fromkeys(CHANNELS, self._send),
             "throttle": self._throttle,
             "digest": self._digest,
             "trigger": self._trigger,
         }
-
-    async def perform(self, execution: Execution, step: Step) -> StepOutcome:
-        try:
-            return await self._perform[step.type](execution, step)
-        except Exception as error:  # noqa: BLE001  one run fails, not its page
-            return failed(execution, step, error)
 
     async def _send(self, execution: Execution, step: Step) -> StepOutcome:
         stored, now = execution.stored, self._clock.now()
@@ -109,7 +104,9 @@ class RunSteps:
             created_at=now,
         )
         try:
-            request = await self._router.route_step(route, request, stored.id, execution.values)
+            request = await self._router.with_events(
+                await self._router.decide(route, request, stored.id, execution.values)
+            )
         except BellcastError as error:
             if error.is_server_error:
                 raise

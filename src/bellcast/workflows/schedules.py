@@ -233,8 +233,9 @@ class Schedules:
         Invalid and IdempotencyMismatch."""
         if draft.send_at is not None or draft.timezone is not None:
             return await self.trigger_later(workflow, draft)
-        response = await self._triggers.trigger(workflow, draft)
-        self._engines().router.messages_added()
+        engines, origin = self._engines(), Origin(draft.tenant or DEFAULT_TENANT)
+        response = await Runs(engines.db).start(await self._triggers.prepare(workflow, draft, origin))
+        engines.router.messages_added()
         return response
 
     async def trigger_later(self, workflow: str, draft: TriggerDraft) -> bytes:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bellcast.inbox.types import drafts as notification_drafts
 from bellcast.inbox.types.notifications import Actor, Audience
@@ -126,7 +127,7 @@ class Triggers:
         """Commit a validated draft; return the JSON response. Raises NotFound, Conflict, Invalid, ClaimTaken and
         ScheduleChanged."""
         request = await self.prepare(key, draft, Origin(draft.tenant or DEFAULT_TENANT))
-        return await Runs(self._db).start(msgspec.structs.replace(request, claim=claim, schedule=schedule))
+        return await Runs(self._db).start(replace(request, claim=claim, schedule=schedule))
 
     async def prepare(self, key: str, draft: TriggerDraft, origin: Origin) -> TriggerRequest:
         """Return the request that starts a workflow. Raises NotFound, Conflict and Invalid."""
@@ -158,15 +159,26 @@ class Triggers:
                 cancel_key=draft.cancel_key,
                 created_at=now,
             )
-            return msgspec.structs.replace(common, fanout=fanout, response=_response(id, None))
+            return replace(common, fanout=fanout, response=_response(id, None))
         recipients = [draft.to] if isinstance(draft.to, str) else list(dict.fromkeys(draft.to))
         ids = [id] if len(recipients) == 1 else [self._new_id(now) for _ in recipients]
-        template = _NewRuns(id, tenant, workflow.owner, key, workflow.current.version, draft.cancel_key, now, body)
+        first = StoredRun(
+            id=id,
+            trigger=id,
+            tenant=tenant,
+            workflow=key,
+            owner=workflow.owner,
+            version=workflow.current.version,
+            recipient="",
+            cancel_key=draft.cancel_key,
+            created_at=now,
+            body=body,
+        )
         started = [StartedRun(*pair) for pair in zip(ids, recipients, strict=True)]
-        new = tuple(template.runs(started))
+        new = tuple([replace(first, id=one.id, recipient=one.recipient) for one in started])
         waits = tuple(await self._waits(new))
         events = await self._events(tenant, new)
-        return msgspec.structs.replace(common, runs=new, waits=waits, events=events, response=_response(id, started))
+        return replace(common, runs=new, waits=waits, events=events, response=_response(id, started))
 
     async def _events(self, tenant: str, new: Sequence[StoredRun]) -> tuple[WebhookEvent, ...]:
         """Return the webhook events of new runs."""
@@ -191,31 +203,25 @@ class Triggers:
     async def of_page(self, fanout: NewFanout, keys: Sequence[str]) -> TriggerRequest:
         """Return the runs of a page of a fan-out."""
         now = self._clock.now()
-        template = _NewRuns(
-            fanout.id, fanout.tenant, fanout.owner, fanout.workflow, fanout.version, fanout.cancel_key, now, fanout.body
+        runs = tuple(
+            StoredRun(
+                id=self._new_id(now),
+                trigger=fanout.id,
+                tenant=fanout.tenant,
+                workflow=fanout.workflow,
+                owner=fanout.owner,
+                version=fanout.version,
+                recipient=key,
+                cancel_key=fanout.cancel_key,
+                created_at=now,
+                body=fanout.body,
+            )
+            for key in keys
         )
-        runs = tuple(template.runs([StartedRun(self._new_id(now), key) for key in keys]))
         events = await self._events(fanout.tenant, runs)
         return TriggerRequest(
             tenant=fanout.tenant, created_at=now, runs=runs, waits=tuple(await self._waits(runs)), events=events
         )
-
-
-class _NewRuns(Struct, frozen=True):
-    """The data that is common to the runs of a trigger."""
-
-    trigger: str
-    tenant: str
-    owner: str
-    workflow: str
-    version: int
-    cancel_key: str | None
-    created_at: int
-    body: bytes
-
-    def runs(self, started: Sequence[StartedRun]) -> list[StoredRun]:
-        common = msgspec.structs.asdict(self)
-        return [StoredRun(**common, id=one.id, recipient=one.recipient) for one in started]
 
 
 def _response(id: str, started: Sequence[StartedRun] | None) -> bytes:

@@ -545,14 +545,14 @@ async def test_unforeseen_error_fails_its_run_only(
     world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.recipient("bob", name="Bob")
-    route = world.router.route_step
+    route = world.router.decide
 
     async def broken(shared: Any, request: SendRequest, *more: Any) -> SendRequest:
         if request.recipients == ("alice",):
             raise ZeroDivisionError
         return await route(shared, request, *more)
 
-    monkeypatch.setattr(world.router, "route_step", broken)
+    monkeypatch.setattr(world.router, "decide", broken)
     await world.put("booking", BELL)
     await world.trigger("booking", ["alice", "bob"], data={"client": "x"})
     await world.settle()

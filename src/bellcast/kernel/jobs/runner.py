@@ -362,7 +362,7 @@ class JobRunner:
             waiting = [job for job in jobs if not self._is_dead(job)]
             size = 1 if has_crashed else kind.page
             for first in range(0, len(waiting), size):
-                self._run(waiting[first : first + size], kind, kind.handler)
+                self._run(waiting[first : first + size], kind)
 
     def _is_dead(self, job: Job) -> bool:
         if job.crashes < MAX_CRASHES:
@@ -370,10 +370,9 @@ class JobRunner:
         self._set_dead(job, job.error or "The process ended while it ran this job.")
         return True
 
-    def _run(
-        self, jobs: Sequence[Job], kind: JobKind, handler: PageHandler, destination: Destination | None = None
-    ) -> None:
-        task = asyncio.ensure_future(self._execute(jobs, kind, handler))
+    def _run(self, jobs: Sequence[Job], kind: JobKind, call: DestinationCall | None = None) -> None:
+        destination = None if call is None else call.destination
+        task = asyncio.ensure_future(self._execute(jobs, kind, call))
         for job in jobs:
             self._running[job.id, job.lease] = RunningJob(job, task, destination)
         if destination is not None:
@@ -395,20 +394,20 @@ class JobRunner:
             self._lines.clear()
         self._lines[job.tenant, in_line(kind.name, call.line)] = call.destination
         if _room(call.destination, job.priority) > 0:
-            self._run([job], kind, _rest(call.work), call.destination)
+            self._run([job], kind, call)
         else:
             self._shares[job.priority].refund(job)
             unused = replace(job, attempts=job.attempts - 1)
             self._record(unused, kind, Again(self._clock.now(), line=call.line))
 
-    async def _execute(self, jobs: Sequence[Job], kind: JobKind, handler: PageHandler) -> None:
-        """Execute jobs together and record their outcomes."""
+    async def _execute(self, jobs: Sequence[Job], kind: JobKind, call: DestinationCall | None) -> None:
+        """Execute jobs together, or the call of one, and record their outcomes."""
         try:
-            outcomes = await handler(jobs)
+            outcomes = await kind.handler(jobs) if call is None else [await call.work()]
         except Exception as error:  # noqa: BLE001  each job gets the error, or runs again
             if len(jobs) > 1 and not isinstance(error, Unavailable | DiskFull):
                 for job in jobs:
-                    self._run([job], kind, kind.handler)
+                    self._run([job], kind)
                 return
             outcomes = [error] * len(jobs)
         for job, outcome in zip(jobs, outcomes, strict=True):
@@ -517,10 +516,3 @@ def _one_by_one(handler: JobHandler) -> PageHandler:
 
 def _room(destination: Destination, priority: int) -> int:
     return destination.room + (URGENT_SLOTS if priority == URGENT else 0)
-
-
-def _rest(work: Callable[[], Awaitable[PageOutcome]]) -> PageHandler:
-    async def execute(_: Sequence[Job]) -> list[PageOutcome]:
-        return [await work()]
-
-    return execute

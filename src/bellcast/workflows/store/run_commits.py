@@ -224,33 +224,30 @@ class CommitRuns(ListCommand[RunCommit, CommitResult]):
         return bool(item.counters or item.triggers)
 
     def script(self) -> Script[list[CommitResult]]:
-        return _commit(self.items)
-
-
-def _commit(commits: Sequence[RunCommit]) -> Script[list[CommitResult]]:
-    is_current = yield from _are_current(commits)
-    current = [commit for commit, one in zip(commits, is_current, strict=True) if one]
-    if not current:
-        return [None] * len(commits)
-    yield Statement("run_save", many=[state_params(commit.run) for commit in current])
-    for commit in current:
-        for update in commit.counters:
-            yield _counter_statement(update)
-    events = yield from _send([(commit.run.id, request) for commit in current for request in commit.sends])
-    yield from _watch([(commit.run, id) for commit in current for id in commit.watched])
-    yield from _put_waits([wait for commit in current for wait in commit.waits])
-    ended = [commit.run.id for commit in current if commit.has_waits and commit.run.ended_at is not None]
-    if ended:
-        yield Statement("event_waits_delete", many=[{"run": id} for id in ended])
-    ended = [commit.run.id for commit in current if commit.has_counters and commit.run.ended_at is not None]
-    if ended:
-        yield from leave_digests(ended)
-    for commit in current:
-        for request in commit.triggers:
-            yield from _add(request)
-    yield from webhook_events.add([event for commit in current for event in commit.events], commits[0].now)
-    results = zip(commits, is_current, strict=True)
-    return [tuple(events.get(commit.run.id, ())) if one else None for commit, one in results]
+        commits = self.items
+        is_current = yield from _are_current(commits)
+        current = [commit for commit, one in zip(commits, is_current, strict=True) if one]
+        if not current:
+            return [None] * len(commits)
+        yield Statement("run_save", many=[state_params(commit.run) for commit in current])
+        for commit in current:
+            for update in commit.counters:
+                yield _counter_statement(update)
+        events = yield from _send([(commit.run.id, request) for commit in current for request in commit.sends])
+        yield from _watch([(commit.run, id) for commit in current for id in commit.watched])
+        yield from _put_waits([wait for commit in current for wait in commit.waits])
+        ended = [commit.run.id for commit in current if commit.has_waits and commit.run.ended_at is not None]
+        if ended:
+            yield Statement("event_waits_delete", many=[{"run": id} for id in ended])
+        ended = [commit.run.id for commit in current if commit.has_counters and commit.run.ended_at is not None]
+        if ended:
+            yield from leave_digests(ended)
+        for commit in current:
+            for request in commit.triggers:
+                yield from _add(request)
+        yield from webhook_events.add([event for commit in current for event in commit.events], commits[0].now)
+        results = zip(commits, is_current, strict=True)
+        return [tuple(events.get(commit.run.id, ())) if one else None for commit, one in results]
 
 
 def _are_current(commits: Sequence[RunCommit]) -> Script[list[bool]]:
