@@ -61,22 +61,6 @@ class NamedProvider(Struct, frozen=True):
     destination: Destination
     rate: ProviderRate | None = None
 
-    async def send(self, message: OutgoingMessage, host: str = "") -> AcceptedMessage:
-        """Send in a slot. Raises DeliveryError, even for unexpected exceptions of the provider: otherwise the message would
-        stay in the state `sending`, and each attempt of its job would send it again."""
-        try:
-            async with self.destination.call(host):
-                return await self.provider.send(message)
-        except DeliveryError:
-            raise
-        except Unavailable as error:  # skipped
-            raise DeliveryError(error.detail, is_temporary=True) from None
-        except Exception as error:  # noqa: BLE001  it is logged, and becomes a failed attempt
-            # Without the exception's text, which can contain a response or a URL with credentials.
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            log.error("provider_failed", provider=self.key, error=type(error).__name__, traceback=frames)  # noqa: TRY400  without the text
-            raise DeliveryError(f"the provider failed: {type(error).__name__}", is_temporary=True) from None
-
     def host_of(self, address: str) -> str:
         """Return the host of an address that names its server; empty if the provider has one server."""
         return urlsplit(address).hostname or "" if self.provider.server is None else ""
@@ -181,8 +165,10 @@ class MessageDelivery:
                     break
                 continue
             try:
-                accepted = await named.send(outgoing, named.host_of(message.address))
-            except DeliveryError as error:
+                async with named.destination.call(named.host_of(message.address)):
+                    accepted = await named.provider.send(outgoing)
+            except Exception as failure:  # noqa: BLE001  else each attempt of the job would send the message again
+                error = delivery_error(named.key, failure)
                 message = with_outcome(message, self._failed(message, named, error), provider=named.key)
                 if not error.is_temporary:
                     state = "bounced" if error.is_bounce else "failed"
@@ -250,6 +236,18 @@ class MessageDelivery:
         due_at = max(self._clock.now() + int(delay * 1000), usable_at)
         changes: dict[str, Any] = {"state": "queued", "reason": reason, "due_at": due_at}
         return MessageUpdate(message=with_outcome(message, rounds=message.rounds + 1, **changes))
+
+
+def delivery_error(provider: str, error: Exception) -> DeliveryError:
+    """Return the error of an attempt that raised. An unexpected one is logged without its text, which can contain a response
+    or a URL with credentials."""
+    if isinstance(error, DeliveryError):
+        return error
+    if isinstance(error, Unavailable):  # skipped
+        return DeliveryError(error.detail, is_temporary=True)
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("provider_failed", provider=provider, error=type(error).__name__, traceback=frames)
+    return DeliveryError(f"the provider failed: {type(error).__name__}", is_temporary=True)
 
 
 def _next_run(message: StoredMessage) -> int | None:

@@ -366,7 +366,8 @@ class Router:
                     if not is_hidden:
                         rows.append((id, key, rendered.inbox()))
                 elif decision.outcome != "skip" and entry.channel in EXTERNAL_CHANNELS:
-                    message = self._message(route, request, profile, id, run, entry, decision, rendered)
+                    content = rendered.external(entry.channel)
+                    message = self._message(route, request, profile, id, run, entry, decision, content)
                     # A recipient has one e-mail address and number, but can have several devices and chats.
                     addresses = route.inputs.addresses(profile, entry.channel)
                     added = [
@@ -420,7 +421,7 @@ class Router:
         run: str | None,
         entry: ChannelRequest,
         decision: Decision,
-        rendered: contents.Contents,
+        content: bytes,
     ) -> NewMessage:
         channel: ExternalChannel = entry.channel  # type: ignore[assignment]  # the caller has checked it
         due_at = max(request.created_at + int(times.seconds(entry.after) * 1000), decision.at or 0)
@@ -442,7 +443,7 @@ class Router:
             due_at=due_at,
             created_at=request.created_at,
             expires_at=None if expires_at is None else times.milliseconds(expires_at),
-            content=rendered.external(channel),
+            content=content,
         )
 
 

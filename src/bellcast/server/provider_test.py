@@ -3,7 +3,7 @@ message."""
 
 import asyncio
 
-from bellcast.channels.delivery import NamedProvider
+from bellcast.channels.delivery import NamedProvider, delivery_error
 from bellcast.kernel.outbound import connection_steps
 from bellcast.kernel.outbound.connection_steps import StepFailed, StepSkipped
 from bellcast.kernel.outbound.connection_tests import TestReport
@@ -101,5 +101,10 @@ class ProviderSteps:
     async def _send(self) -> str:
         if self._message is None:
             raise StepSkipped("Only with an address in `to`.")
-        accepted = await self._usable().send(self._message)
+        named = self._usable()
+        try:
+            async with named.destination.call():
+                accepted = await named.provider.send(self._message)
+        except Exception as error:  # noqa: BLE001  a step reports what a message would
+            raise delivery_error(named.key, error) from None
         return f"Accepted: {accepted.code}."

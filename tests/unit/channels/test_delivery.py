@@ -3,9 +3,8 @@
 import pytest
 from structlog.testing import capture_logs
 
-from bellcast.channels.delivery import NamedProvider
+from bellcast.channels.delivery import delivery_error
 from bellcast.channels.types import ExternalChannel
-from bellcast.kernel.jobs.destinations import Destination, Destinations
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
 from tests.clock import FakeClock
@@ -27,10 +26,11 @@ class BrokenProvider:
 
 
 async def test_defect_of_a_provider_is_a_temporary_failure_logged_without_secrets() -> None:
-    named = NamedProvider("texts", BrokenProvider(), Destination("texts", 1, Destinations(FakeClock())))
-    with capture_logs() as logs, pytest.raises(DeliveryError) as caught:
-        await named.send(OutgoingMessage(id="1", to="+12025550123", content={}))
-    assert (caught.value.response, caught.value.is_temporary) == ("the provider failed: KeyError", True)
+    with pytest.raises(KeyError) as raised:
+        await BrokenProvider().send(OutgoingMessage(id="1", to="+12025550123", content={}))
+    with capture_logs() as logs:
+        error = delivery_error("texts", raised.value)
+    assert (error.response, error.is_temporary) == ("the provider failed: KeyError", True)
     (line,) = logs
     assert (line["event"], line["provider"], line["error"]) == ("provider_failed", "texts", "KeyError")
     assert "in send" in line["traceback"]
