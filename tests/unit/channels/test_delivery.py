@@ -7,7 +7,6 @@ from bellcast.channels.delivery import delivery_error
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
-from tests.clock import FakeClock
 
 SECRET = "token-of-the-vendor"
 
