@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bellcast.documents.store import Documents
+from bellcast.server import doctor
 from tests import engines
 from tests.journey.channels_app import app
 from tests.smtp_server import smtp_server
@@ -100,3 +101,28 @@ async def test_mail_server_in_the_store_is_checked_by_the_running_server(tmp_pat
         assert await state() == "ok"
         await client.put("/v1/providers/own", json={"channel": "email", "url": url.replace("//", "//user:wrong@")})
         assert await state() == "problem"
+
+
+async def test_mail_servers_of_tenants_are_checked_up_to_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "MAX_MAIL_SERVERS", 3)
+    async with smtp_server() as mailbox, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client):
+        url = f"smtp://127.0.0.1:{mailbox.port}?from=a@b.example"
+        wrong = url.replace("//", "//user:hidden-word@")
+        servers = {"": ("own", url), "acme": ("mail", wrong), "globex": ("mail", url), "initech": ("mail", url)}
+        for tenant, (key, address) in servers.items():
+            body = {"channel": "email", "url": address}
+            assert (await client.put(f"/v1/providers/{key}?tenant={tenant}", json=body)).status_code == 201
+        off = {"channel": "email", "url": url, "active": False}
+        assert (await client.put("/v1/providers/off?tenant=acme", json=off)).status_code == 201
+        response = await client.post("/v1/doctor", headers=JSON)
+        found = [one for one in response.json() if one["check"] == "stored mail server"]
+        at = f" at 127.0.0.1:{mailbox.port}"
+        assert [(one["state"], one["what"].partition(at)[0]) for one in found] == [
+            ("ok", "own"),
+            ("problem", "mail of tenant acme"),
+            ("ok", "mail of tenant globex"),
+            ("warning", "1 more mail servers of tenants were not tried: the doctor signs in to 3"),
+        ]
+        assert "hidden-word" not in response.text

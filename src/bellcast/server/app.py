@@ -29,7 +29,7 @@ from bellcast.inbox import maintenance
 from bellcast.kernel.errors import BellcastError, SettingsError
 from bellcast.kernel.events import Event, Stream
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
-from bellcast.kernel.identities import DEFAULT_TENANT, Project
+from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.live.config import LiveConfig
 from bellcast.live.http import websocket_response
@@ -231,7 +231,7 @@ class App:
                 engines.http,
                 (self.db.ping, partial(self.broker.ping, writes=True)),
                 self.hub.cluster.nodes,
-                partial(engines.channels.providers.providers, DEFAULT_TENANT, "email"),
+                engines.channels.providers.stored_mail_servers,
                 self._node_settings.differences,
                 engines.channels.secrets.unreadable,
             ),

@@ -10,14 +10,13 @@ import msgspec
 import structlog
 
 from bellcast import build
-from bellcast.channels.delivery import NamedProvider
 from bellcast.console.types import diagnoses
 from bellcast.console.types.diagnoses import Finding
 from bellcast.kernel.errors import BellcastError, TooMany
 from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound.port import Http
 from bellcast.live.types.nodes import LiveNode, NodeReport
-from bellcast.providers.types import SETTING_PREFIX
+from bellcast.providers.types import Provider
 from bellcast.settings import Settings
 
 # Connections to PostgreSQL time out after 5 s: store, broker and outbox take up to 15 s in total.
@@ -27,6 +26,8 @@ STORE_SECONDS = 5.0
 # A worker leases due jobs within a second, so a minute is a backlog.
 MAX_QUEUE_AGE_MS = 60_000
 URL_TIMEOUT = 3.0
+# Connected to at the same time, those of all tenants.
+MAX_MAIL_SERVERS = 50
 MAX_SHOWN = 5  # objects in a finding
 OK = 200
 log = structlog.get_logger(__name__)
@@ -48,7 +49,7 @@ class Doctor:
         http: Http,
         probes: Sequence[Callable[[], Awaitable[None]]],
         nodes: Callable[[], Sequence[LiveNode]],
-        mail_servers: Callable[[], Awaitable[Sequence[NamedProvider]]],
+        mail_servers: Callable[[int], Awaitable[tuple[Mapping[str, Provider], int]]],
         differences: Callable[[], Awaitable[Mapping[str, str]]],
         unreadable: Callable[[], Awaitable[Sequence[str]]],
     ) -> None:
@@ -121,11 +122,13 @@ class Doctor:
 
     async def _check_mail_servers(self) -> list[Finding]:
         """Check the mail servers in the store. Those in the settings are checked with them."""
-        servers = {one.key: one.provider for one in await self._mail_servers()}
-        stored = {key: server for key, server in servers.items() if not key.startswith(SETTING_PREFIX)}
         from bellcast.server import local_checks
 
-        return await local_checks.check_mail_servers("stored mail server", stored)
+        servers, rest = await self._mail_servers(MAX_MAIL_SERVERS)
+        findings = await local_checks.check_mail_servers("stored mail server", servers)
+        return (
+            [*findings, diagnoses.finding("mail_unchecked", number=rest, limit=MAX_MAIL_SERVERS)] if rest else findings
+        )
 
     async def _check_public_url(self, url: str) -> Finding:
         from bellcast.server import url_checks

@@ -46,6 +46,8 @@ from bellcast.server.provider_test import ProviderSteps
 log = structlog.get_logger(__name__)
 
 KIND = "providers"
+# Providers per read of those of all tenants.
+PAGE = 500
 # Maximum providers of one tenant; all of them fit on one page of a list.
 MAX_PROVIDERS = 1000
 # Attempts of a change, for concurrent writers of one provider.
@@ -117,6 +119,26 @@ class ProviderDirectory:
         active = [(one.key, one.provider) for one in await self.providers(tenant, "email")]
         senders = {name: provider.sender for name, provider in active if isinstance(provider, SMTPProvider)}
         return senders.get(key or "") or next(iter(senders.values()), SIMULATED_SENDER)
+
+    async def stored_mail_servers(self, limit: int) -> tuple[dict[str, Provider], int]:
+        """Return the active e-mail providers in the store by their names, at most `limit`, those of the project first, and
+        the number of the others."""
+        servers: dict[str, Provider] = {}
+        rest, after = 0, ("", "")
+        while page := await self._documents.of_all_tenants(KIND, after, PAGE):
+            for tenant, document in page:
+                fields = msgspec.json.decode(document.body, type=ProviderFields)
+                if not fields.active or fields.channel != "email":
+                    continue
+                if len(servers) == limit:
+                    rest += 1
+                    continue
+                name = document.key if tenant == DEFAULT_TENANT else f"{document.key} of tenant {tenant}"
+                entry = next((one for one in await self._entries(tenant) if one.configured.key == document.key), None)
+                if entry is not None:  # not deleted since
+                    servers[name] = entry.deliverers[0].provider
+            after = (page[-1][0], page[-1][1].key)
+        return servers, rest
 
     async def close(self) -> None:
         """Close the providers' connections."""

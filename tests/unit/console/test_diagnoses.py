@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import bellcast
+from bellcast.cli import server_checks
 from bellcast.console.pages import check
 from bellcast.console.types import diagnoses
 
@@ -33,6 +34,12 @@ def codes(call: ast.Call) -> set[str]:
 
 FOUND_BY_DOCTOR = set().union(*map(codes, calls("diagnoses.finding")))
 FOUND_BY_CHECK = set(re.findall(r"new Failed\('(\w+)'", CHECK))
+
+
+def test_command_shows_what_the_running_server_finds():
+    source = (PACKAGE / "server" / "doctor.py").read_text(encoding="utf-8")
+    checks = {diagnoses.BY_CODE[code].check for code in re.findall(r'diagnoses\.finding\(\s*"(\w+)"', source)}
+    assert checks - {"server"} <= set(server_checks.INSIDE)  # the command asks /readyz itself
 
 
 def test_findings_of_the_doctor_have_the_values_of_their_texts():

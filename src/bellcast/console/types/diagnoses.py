@@ -373,6 +373,13 @@ SETTINGS = (
         fix="check its host, port, user and password. A password needs TLS: STARTTLS, smtps://, or ?tls=off in a trusted network",
     ),
     Diagnosis(
+        code="mail_unchecked",
+        check="stored mail server",
+        state="warning",
+        what="{number} more mail servers of tenants were not tried: the doctor signs in to {limit}",
+        fix="test them with `bellcast provider test`, or in the console under Providers",
+    ),
+    Diagnosis(
         code="url_fails", check="session URL, handler URL", what="{url} returns {status}", fix="read your app's log"
     ),
     Diagnosis(
