@@ -79,6 +79,5 @@ def _error(error: type[errors.BellcastError]) -> str:
 def _end(name: str, end: CloseReason) -> str:
     again = "yes" if end.reconnect else "no"
     wait = "" if end.after is None else f"{end.after:,}"
-    other = BY_CODE.get(end.reason)
-    meaning = MEANINGS[name] if other is None else other.meaning
+    meaning = MEANINGS.get(name) or BY_CODE[end.reason].meaning
     return f"| {end.code} | `{end.reason}` | {again} | {wait} | {meaning} |\n"
