@@ -133,11 +133,36 @@ def test_failed_change_is_reverted(shop):
     expect(box).to_be_checked()
 
 
+def test_names_of_types_break_between_words_on_a_phone(open_shop, bellcast_server, person):
+    """With five channels, on a narrow one."""
+
+    def offer_all(route):
+        response = route.fetch()
+        channels = {key: {"on": True, "required": False} for key in ("inbox", "email", "sms", "push", "chat")}
+        names = ("Payments and invoices", "Other notifications")
+        effective = [{"type": name, "name": name, "channels": channels} for name in names]
+        route.fulfill(response=response, json=response.json() | {"effective": effective})
+
+    shop = open_shop(bellcast_server, person, {"width": 350, "height": 700}, has_touch=True, is_mobile=True)
+    shop.context.route("**/v1/preferences", offer_all)
+    page = shop.open(PAGE)
+    names = page.locator(".type-name")
+    expect(names).to_have_count(3)
+    lines = names.evaluate_all("""(names) => names.flatMap(({ firstChild: text }) => [...text.data.matchAll(/\\S+/g)].map(({ 0: word, index }) => {
+      const range = document.createRange();
+      range.setStart(text, index);
+      range.setEnd(text, index + word.length);
+      return [word, range.getClientRects().length];
+    }))""")
+    assert [word for word, count in lines if count > 1] == []
+
+
 def test_panel_shows_the_preferences_inside(app, person, open_shop, bellcast_server):
     page = open_shop(bellcast_server, person, PHONE, has_touch=True, is_mobile=True).open()
     bell(page).tap()
     page.get_by_role("button", name="Preferences").tap()
     dialog = page.get_by_role("dialog", name="Preferences")
+    assert dialog.locator(".preferences").bounding_box()["width"] == dialog.bounding_box()["width"]
     page.get_by_role("switch", name="Other notifications, Push").uncheck()
     wait_saved(page, {"types": {"general": {"push": False}}}, "bellcast-bell")
     page.get_by_role("switch", name="Other notifications, Push").press("Escape")

@@ -29,5 +29,7 @@ async def test_mailbox_shows_messages_in_isolated_frames(tmp_path: Path) -> None
         assert (await world.client.get(f"{path}?message={'0' * 36}")).status_code == 404
         assert (await world.client.get(path.replace("/mailbox/", "/preferences/"))).status_code == 404
         await world.advance("3601s")
-        assert (await world.client.get(path)).status_code == 404
+        assert (await world.client.get(path)).json()["code"] == "not_found"
+        expired = await world.client.get(path, headers={"accept": "text/html"})
+        assert (expired.status_code, "Link not valid" in expired.text) == (404, True)
         assert sms["channel"] == "sms"

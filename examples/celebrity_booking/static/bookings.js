@@ -29,7 +29,7 @@ export function follow(actions, show) {
     const status = element("em", booking.status);
     status.dataset.status = booking.status;
     const face = Object.assign(element("img"), { src: `${root}/portraits/${booking.celebrityId}.svg`, alt: "", width: 44, height: 48 });
-    made.append(face, what, element("span", booking.client), status, ...actions(booking).map((action) => button(booking, action)));
+    made.append(face, what, element("span", booking.client), status, element("p", "", ...actions(booking).map((action) => button(booking, action))));
     return made;
   };
 

@@ -1,11 +1,11 @@
 /** The style sheet of the preferences, loaded with them. */
 
 export const PREFERENCES_CSS = `
-.preferences { max-width: 760px; margin-inline: auto; padding: 0 18px 18px; font-size: 13px; }
+.preferences { container-type: inline-size; width: 100%; max-width: 760px; margin-inline: auto; padding: 0 18px 18px; font-size: 13px; }
 .help-head + .preferences > :first-child { padding-top: 4px; }
 .preferences .hint { margin-top: 4px; color: var(--muted); font-size: 12px; }
 .preferences .hint svg { display: inline-block; width: 12px; height: 12px; margin-inline-end: 4px; vertical-align: -1px; }
-.preference { display: grid; grid-template-columns: 1fr auto; align-items: center; gap: 2px 12px; padding: 14px 0; border-bottom: 1px solid var(--border); }
+.preference { display: grid; grid-template-columns: 1fr minmax(0, auto); align-items: center; gap: 2px 12px; padding: 14px 0; border-bottom: 1px solid var(--border); }
 .preference:last-child { border-bottom: 0; }
 .preference > :is(.hint, .preference-line, table) { grid-column: 1 / -1; }
 .preference-name { font-weight: 600; text-align: start; }
@@ -14,11 +14,11 @@ export const PREFERENCES_CSS = `
 .frequency { display: block; width: calc(100% + 20px); height: 20px; margin: 2px -10px 0; padding: 0; border: 0; border-radius: 4px; background: none; color: var(--muted); font: inherit; font-size: 11px; text-align: center; text-align-last: center; text-overflow: ellipsis; appearance: none; cursor: pointer; color-scheme: inherit; }
 .frequency:hover { color: var(--text); text-decoration: underline; text-underline-offset: 2px; }
 .frequency option { background: var(--background); color: var(--text); }
-.preference > .preference-select { max-width: 168px; }
+.preference > .preference-select { width: 168px; max-width: 100%; }
 .preference-table { width: 100%; border-collapse: collapse; }
 .preference-table caption { padding-bottom: 8px; }
 .channel { padding: 2px 0; color: var(--muted); font-size: 11px; font-weight: 500; }
-.type-name { padding-block: 6px; padding-inline-end: 4px; font-weight: 500; text-align: start; overflow-wrap: anywhere; }
+.type-name { padding-block: 6px; padding-inline-end: 4px; font-weight: 500; text-align: start; hyphens: auto; overflow-wrap: anywhere; }
 .preference-table tbody tr { border-top: 1px solid var(--border); }
 .preference-table .required { border-top: 0; }
 .required td { padding: 0 0 8px; }
@@ -44,6 +44,11 @@ export const PREFERENCES_CSS = `
   .switch:checked::after { inset-inline-start: 18.5px; }
   .frequency { height: 28px; }
   .preference-select, .time-input { min-height: 40px; font-size: 16px; }
+}
+@container (width < 340px) { /* five channels leave the names enough space for a word */
+  .cell { padding-inline: 1px; }
+  .cell .switch { width: 30px; margin-inline: 1px; }
+  .cell .switch:checked::after { inset-inline-start: 13.5px; }
 }
 @media (forced-colors: active) {
   .switch { border-color: ButtonText; }

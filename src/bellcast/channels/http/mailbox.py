@@ -11,9 +11,10 @@ from msgspec import Struct
 from bellcast.auth import link_tokens
 from bellcast.channels import email
 from bellcast.channels.config import ChannelConfig
+from bellcast.channels.http import link_pages
 from bellcast.channels.http.messages import rfc822
 from bellcast.channels.store.messages import Messages
-from bellcast.channels.types import StoredMessage
+from bellcast.channels.types import Brand, StoredMessage
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import BadRequest, NotFound
@@ -35,6 +36,7 @@ HEADERS = {
 }
 PURPOSE = b"bellcast mailbox\x00"
 PAGE_SIZE = 50
+EXPIRED = "<p>Links to a mailbox end after a while. <code>bellcast mailbox</code> prints a new one.</p>"
 CHANNELS = {"email": "E-mail", "sms": "SMS", "push": "Push", "chat": "Chat"}
 
 
@@ -106,7 +108,9 @@ async def show(request: ApiRequest) -> ASGIApp:
     now = ctx.engines.clock.now()
     grant = link_tokens.read(ctx.project, PURPOSE, token, MailboxGrant)
     if grant is None or grant.expires_at <= now:
-        raise NotFound("This link is no longer valid.")
+        if not request_body.accepts_html(request):
+            raise NotFound("This link is no longer valid.")
+        return link_pages.message("Link not valid", EXPIRED, "en", Brand(), 404)
     messages = Messages(ctx.engines.db)
     after = list_positions.item_id(query.after)
     found = await messages.page(

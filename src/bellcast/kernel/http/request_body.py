@@ -72,6 +72,11 @@ def header(request: ApiRequest, name: bytes) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
+def accepts_html(request: ApiRequest) -> bool:
+    """Return whether a browser opens the URL as a page."""
+    return "text/html" in (header(request, b"accept") or "")
+
+
 async def raw(request: ApiRequest, limit: int) -> bytes:
     """Read the body. Raises TooLarge as soon as the Content-Length or the data received exceed the limit, and
     Unauthenticated or Forbidden if the caller's authorization ends during the upload. A compressed body is rejected, since a small one may expand to

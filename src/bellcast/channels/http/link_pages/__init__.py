@@ -33,7 +33,7 @@ def with_error_page(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except NotFound:
-            if "text/html" not in (request_body.header(request, b"accept") or ""):
+            if not request_body.accepts_html(request):
                 raise
             language = links.language(_browser_locales(request))
             texts = links.TEXTS[language]

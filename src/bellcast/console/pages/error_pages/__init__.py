@@ -78,7 +78,7 @@ async def error(request: ApiRequest) -> ASGIApp:
 
 def unknown_path(request: ApiRequest) -> ASGIApp:
     """Respond to a path that does not exist: with a page to a browser, with a problem to others."""
-    if request.scope["method"] != "GET" or "text/html" not in (request_body.header(request, b"accept") or ""):
+    if request.scope["method"] != "GET" or not request_body.accepts_html(request):
         return responses.problem(NotFound(UNKNOWN_PATH))
     base = _base(request)
     links = {"": "Start page", "console": "Console", "docs": "API reference"}
