@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 import bellcast
 
 INSTALLED_MB = 110  # the environment without pip and setuptools
-PSS_MB = 75
+PSS_MB = 60
 
 
 def closure(name: str) -> set[str]:

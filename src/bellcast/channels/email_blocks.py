@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Sequence
 from html import escape
 
-import mrml
 import msgspec
 
 from bellcast.channels import html, markdown
@@ -120,6 +119,8 @@ def _texts(block: Block) -> Iterator[tuple[str, str]]:
 
 def to_html(blocks: Sequence[Block]) -> str:
     """Return valid blocks as the HTML of a template."""
+    import mrml  # 2 MiB, needed only when a template with blocks is saved or shown
+
     texts = msgspec.json.encode(blocks).decode()
     writer = _Writer(next(mark for number in itertools.count() if (mark := f"mark{number}x") not in texts))
     body = "".join(writer.sections(blocks))

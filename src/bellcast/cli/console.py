@@ -37,6 +37,19 @@ def err() -> "Console":
     return Console(stderr=True, highlight=False, emoji=False)
 
 
+def import_structlog() -> None:
+    """Import structlog without the packages that it uses if they are installed. Logs have plain tracebacks, and rich would take
+    4 MiB and a tenth of the start of a server."""
+    hidden = {name: sys.modules.pop(name, None) for name in ("rich", "greenlet")}
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: the import fails
+    import structlog  # noqa: F401  for the modules that import it later
+
+    for name, module in hidden.items():
+        del sys.modules[name]
+        if module is not None:
+            sys.modules[name] = module
+
+
 class CommandError(Exception):
     """A command failed. Its message has the problem and a suggested fix."""
 

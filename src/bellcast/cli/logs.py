@@ -65,6 +65,7 @@ def configure(server: "ServerSettings") -> None:
 
 
 def _console() -> list[Processor]:
-    colours = console.err().is_terminal and not console.err().no_color
+    # rich knows the variables for colours. Without a terminal, it is not imported.
+    colours = sys.stderr.isatty() and console.err().is_terminal and not console.err().no_color
     plain = structlog.dev.plain_traceback
     return [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain, sort_keys=False)]

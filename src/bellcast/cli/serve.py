@@ -64,6 +64,7 @@ class ServeCommand(options.with_settings(groups=GROUPS)):  # type: ignore[misc] 
 @app.command(cls=ServeCommand, rich_help_panel="Server", epilog=EPILOG)
 def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsWorker = None) -> None:
     """Run the server."""
+    console.import_structlog()
     from msgspec import structs
 
     from bellcast import server
@@ -172,17 +173,23 @@ def _run_worker(settings: "Settings", worker_args: str) -> None:
 
 
 def print_credentials(project: "Project", settings: "Settings") -> None:
-    """Print newly generated credentials."""
+    """Print newly generated credentials, in a box if a person reads them."""
+    from bellcast.settings.credentials import credentials_file
+
+    rows = {"id": project.id, "key": project.key, "secret": str(project.secret)}
+    rows["stored in"] = f"{credentials_file(settings)} (readable by you only)"
+    if not sys.stderr.isatty():
+        print("Your project's new credentials:", file=sys.stderr)
+        for name, value in rows.items():
+            print(f"  {name}: {value}", file=sys.stderr, flush=True)
+        return
     from rich.markup import escape
     from rich.panel import Panel
     from rich.table import Table
 
-    from bellcast.settings.credentials import credentials_file
-
     table = Table.grid(padding=(0, 2))
-    for name, value in (("id", project.id), ("key", project.key), ("secret", str(project.secret))):
-        table.add_row(f"[dim]{name}[/]", f"[bold]{value}[/]")
-    table.add_row("[dim]stored in[/]", f"{escape(str(credentials_file(settings)))} [dim](readable by you only)[/]")
+    for name, value in rows.items():
+        table.add_row(f"[dim]{name}[/]", f"[bold]{escape(value)}[/]")
     console.err().print(Panel(table, title="Your project's new credentials", title_align="left", expand=False))
 
 

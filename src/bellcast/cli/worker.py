@@ -2,7 +2,7 @@
 
 import typer
 
-from bellcast.cli import options
+from bellcast.cli import console, options
 
 EPILOG = """\
 [dim]Examples[/]
@@ -23,6 +23,7 @@ app = typer.Typer()
 @app.command(cls=options.with_settings(*SERVER, groups=GROUPS), rich_help_panel="Server", epilog=EPILOG)
 def worker(ctx: typer.Context) -> None:
     """Run durable jobs without serving requests."""
+    console.import_structlog()
     import structlog
 
     from bellcast import server

@@ -17,6 +17,8 @@ except SystemExit:
 """
 SERVER = """
 import asyncio, sys
+from bellcast.cli import console
+console.import_structlog()
 from bellcast import server
 from bellcast.server import run
 from bellcast.settings import load
@@ -58,8 +60,11 @@ def test_version_is_printed_without(name: str) -> None:
         "h2",
         "httpcore",
         "httpx",
+        "mrml",
         "opentelemetry",
         "pydantic",
+        "pygments",
+        "rich.console",
         "yaml",
     ],
 )
