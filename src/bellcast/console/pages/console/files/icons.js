@@ -51,6 +51,16 @@ const PATHS = {
   bad: 'M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12ZM6 6l4 4M10 6l-4 4',
   warn: 'M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12ZM8 5v3.5h2.5',
   info: 'M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12ZM6 8h4',
+  undo: 'M3 7h7a3.5 3.5 0 0 1 0 7H7M6 4 3 7l3 3',
+  redo: 'M13 7H6a3.5 3.5 0 0 0 0 7h3M10 4l3 3-3 3',
+  columns: 'M2.5 3h11v10h-11ZM8 3v10',
+  heading: 'M4 3v10M12 3v10M4 8h8',
+  text: 'M3 4h10M3 7h10M3 10h10M3 13h6',
+  button: 'M2.5 5h11v6h-11ZM6 8h4',
+  image: 'M2.5 3h11v10h-11ZM2.5 11 6 7.5 9 10.5l2-2 2.5 2.5M10.5 6h.2',
+  divider: 'M2 8h12M4 5h8M4 11h8',
+  list: 'M6 4h7.5M6 8h7.5M6 12h7.5M3 4h.2M3 8h.2M3 12h.2',
+  code: 'm6 4-4 4 4 4M10 4l4 4-4 4',
   check: 'm3.5 8.5 3 3 6-7',
 };
 

@@ -3,8 +3,12 @@
  */
 import { area, field, fill, form, h, id, state } from './dom.js';
 import { edit, editLink, newLink, yamlOf } from './edit.js';
+import { BuiltPage } from './built-page.js';
+import { html } from './html.js';
+import { TemplateEditor } from './template-editor.js';
 import { empty, facts, heading } from './list.js';
 import { BUILDERS, CONTENT, card, detail, inTenant, parsed, remove, tenantOf } from './page.js';
+import { sampleOf } from './sample-data.js';
 import { ROOT, path, request, withQuery } from './server.js';
 
 const PARTS = ['inbox', 'email', 'sms', 'push', 'chat'];
@@ -32,7 +36,10 @@ export const templates = {
   none: { text: 'No template is stored. A template has the texts of a notification, by channel and language.', command: 'bellcast template put booking.json', tools: (page) => newLink(page, KIND) },
 };
 
-export function template(page) {
+/** The editor in pages, or as YAML; a new template begins as YAML. */
+export const Template = ({ page }) => (page.query.has('edit') && page.query.get('view') !== 'yaml' && page.key !== null ? html`<${TemplateEditor} page=${page} />` : html`<${BuiltPage} build=${template} page=${page} />`);
+
+function template(page) {
   if (page.query.has('edit')) return edit(page, KIND);
   const tenant = tenantOf(page);
   const url = (more = '', query = {}) => withQuery(path`/v1/templates/${page.key}` + more, { ...tenant, ...query });
@@ -44,51 +51,8 @@ export function template(page) {
   ]);
 }
 
-/** The variables in the texts of a template, each with its filters. */
-const VARIABLES = /\bdata\.(\w+(?:\.\w+)*)((?:\s*\|\s*\w+(?:\([^()]*\))?)*)/g;
-/** Filters that reject a text such as `when`, and names that usually contain times: `when`, `starts_at`, `bookingDate`. */
-const TIME_FILTER = /\|\s*(?:date|time|datetime)\b/;
-const NUMBER_FILTER = /\|\s*(?:number|money|round|abs)\b/;
-const TIME_NAME = /(?:^|_)(?:at|date|time|datetime|when|until|deadline)$|[a-z](?:At|Date|Time)$/;
-const SAMPLE_NUMBER = 1234.5;
-const DAY_MS = 86_400_000;
-
-/** Tomorrow at 14:00 UTC, as RFC 3339 text. */
-const sampleTime = () => `${new Date(Date.now() + DAY_MS).toISOString().slice(0, 10)}T14:00:00Z`;
-
-/** A value that these filters accept; null if any text is valid. */
-function sampleFor(filters) {
-  if (TIME_FILTER.test(filters)) return sampleTime();
-  return NUMBER_FILTER.test(filters) ? SAMPLE_NUMBER : null;
-}
-
-/** All texts in a JSON value. */
-function textsOf(value) {
-  if (typeof value === 'string') return [value];
-  return Object.values(value ?? {}).flatMap(textsOf);
-}
-
-/**
- * An object with the variables of a template, to be filled in. A filter determines the type of its variable, even where
- * the variable is used without the filter.
- */
-function sample(one) {
-  const values = new Map();
-  for (const [, variable, filters] of textsOf(one).join('\n').matchAll(VARIABLES)) {
-    const name = variable.split('.').pop();
-    const needed = sampleFor(filters);
-    if (needed !== null || !values.has(variable)) values.set(variable, needed ?? (TIME_NAME.test(name) ? sampleTime() : name));
-  }
-  // Without a prototype, because `data.__proto__.name` would change it.
-  const data = Object.create(null);
-  for (const [variable, value] of values) {
-    const names = variable.split('.');
-    const last = names.pop();
-    const owner = names.reduce((object, name) => (object[name] = typeof object[name] === 'object' ? object[name] : Object.create(null)), data);
-    owner[last] ??= value;
-  }
-  return JSON.stringify(data, null, 2);
-}
+/** Data for the variables of a template, to be filled in. */
+const sample = (one) => JSON.stringify(sampleOf(one), null, 2);
 
 /** A preview of a template. `read` returns the URL and, if they are shown, the values that are not stored. */
 function preview(page, one, read) {
