@@ -16,6 +16,7 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect
 
 from bellcast.templates.tenant_budget import budget_of
+from tests import thoroughness
 from tests.servers import ServerProcess
 
 MEMORY_DISK = "/dev/shm"
@@ -48,9 +49,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--packages", type=Path, help="test the packages in this folder instead of building them")
 
 
-def pytest_configure() -> None:
-    """Set the limits of Hypothesis, the folder for temporary files, the certificates and timeouts of clients, and the
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the thoroughness, the limits of Hypothesis, the folder for temporary files, the certificates and timeouts of clients, and the
     signal that ends commands."""
+    thoroughness.is_thorough = config.getoption("--thorough")
     # The deadline of an example, 0.2 s, and the limit for its data are those of an idle machine.
     settings.register_profile("loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("loaded")

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import httpx
 from playwright.sync_api import Browser, Locator, Page, expect
+from tests import thoroughness
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.servers import ServerProcess
@@ -140,19 +141,22 @@ def wait_loaded(page: Page) -> None:
     expect(page.locator("[aria-busy], .skeleton")).to_have_count(0)
 
 
-def looks(page: Page) -> Iterator[tuple[str, list[str]]]:
-    """Show the page at both widths in both themes, without loading it again. Yields the name of the look, and the rules of
-    axe that it needs, none for all: the second theme of a width differs in its colours only."""
-    for viewport in (DESKTOP, PHONE):
-        page.set_viewport_size(viewport)
-        for number, theme in enumerate(THEMES):
-            page.emulate_media(color_scheme=theme)
-            yield f"{viewport['width']} px, {theme}", ["color-contrast"] if number else []
+def looks(page: Page, only: int | None = None) -> Iterator[tuple[str, list[str]]]:
+    """Show the page at both widths and in both themes, without loading it again: a light desktop and a dark phone, or only
+    one of the two, and in a thorough run every width in every theme. Yields the name of the look, and the rules of axe that
+    it needs, none for all: the second theme of a width differs in its colours only."""
+    for width, viewport in enumerate((DESKTOP, PHONE)):
+        is_skipped = only is not None and width != only % 2 and not thoroughness.is_thorough
+        for number, theme in enumerate((THEMES[width], THEMES[1 - width])[: 2 if thoroughness.is_thorough else 1]):
+            if not is_skipped:
+                page.set_viewport_size(viewport)
+                page.emulate_media(color_scheme=theme)
+                yield f"{viewport['width']} px, {theme}", ["color-contrast"] if number else []
 
 
-def check_looks(page: Page, of: str) -> None:
-    """Check that the page is accessible and has no part outside of the window, at both widths in both themes."""
-    for look, rules in looks(page):
+def check_looks(page: Page, of: str, only: int | None = None) -> None:
+    """Check in its looks that the page is accessible and has no part outside of the window."""
+    for look, rules in looks(page, only):
         found = violations(page, rules)
         assert not found, f"{of}, {look}: {found}"
         assert excess_width(page) == 0, f"{of}, {look}"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
+from tests.browser.looks import in_looks
 from tests.browser.shop import (
     PHONE,
     WIDE,
@@ -61,8 +62,7 @@ def send_some(app, person):
     app.notify(person, title="Card declined", body="It was declined.", priority="urgent", icon="💳", type="payment")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
+@in_looks(WIDE, PHONE)
 def test_axe_finds_nothing_in_a_full_inbox(app, person, open_shop, bellcast_server, viewport, scheme):
     page = open_shop(bellcast_server, person, viewport, color_scheme=scheme, reduced_motion="reduce").open(ALL)
     wait_live(page)

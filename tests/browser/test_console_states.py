@@ -58,11 +58,11 @@ def test_every_page_shows_that_it_loads_and_why_it_failed_and_keeps_old_data(
     wait_loaded(page)
     server = Server(page)
     details = (f"/notifications/{owner.notification}", f"/runs/{owner.run}", "/recipients/evil")
-    for path in [*sorted(PAGES.keys() - STATIC), *details][part::PARTS]:
+    for number, path in enumerate([*sorted(PAGES.keys() - STATIC), *details][part::PARTS]):
         server.waits = True
         go(page, path)
         expect(page.locator(".skeleton").filter(visible=True).first, path).to_be_visible()
-        check_looks(page, f"{path} that loads")
+        check_looks(page, f"{path} that loads", number)
         server.go_on()
         wait_loaded(page)
         page.evaluate("for (const one of document.querySelector('#main').children) one.isOld = true")
@@ -82,7 +82,7 @@ def test_every_page_shows_that_it_loads_and_why_it_failed_and_keeps_old_data(
         failures = page.locator(".failure").filter(visible=True)
         expect(failures.first, path).to_contain_text("req-7")
         wait_loaded(page)
-        check_looks(page, f"{path} that failed")
+        check_looks(page, f"{path} that failed", number + 1)
         count = failures.count()
         server.fails = False
         failures.first.get_by_role("button", name="Retry").click()

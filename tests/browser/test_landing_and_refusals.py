@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from tests.browser.looks import in_looks
 from tests.browser.shop import PHONE, WIDE
 from tests.servers import ServerProcess
 from tests.wire.app_server import running_app
@@ -121,8 +122,7 @@ def test_page_can_read_every_kind_of_error(
     assert not any("CORS" in text for text in messages)
 
 
-@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@in_looks(WIDE, PHONE)
 def test_landing_page_sends_a_first_notification(
     chromium: Browser, start_server: Callable[..., ServerProcess], viewport: dict[str, int], scheme: Any
 ) -> None:

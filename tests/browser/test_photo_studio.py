@@ -169,7 +169,7 @@ def test_client_cancels_a_booking_in_the_page(page):
     expect(page.get_by_role("button", name="Cancel this booking")).to_have_count(0)
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.thorough)])
 def test_axe_finds_nothing_on_the_pages_of_oriel(chromium, studio, width):
     context = chromium.new_context(base_url=studio, viewport={"width": width, "height": 800})
     page = context.new_page()

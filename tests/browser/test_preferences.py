@@ -5,6 +5,7 @@ import json
 import httpx
 import pytest
 from playwright.sync_api import expect
+from tests.browser.looks import in_looks
 from tests.browser.shop import PHONE, WIDE, bell, in_page, wait_live, wait_until
 from tests.browser.test_accessibility import violations
 from tests.push_browser import Browser as PushBrowser
@@ -228,8 +229,7 @@ def open_link(chromium, link):
         context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
+@in_looks(WIDE, PHONE)
 def test_page_of_a_link_shows_the_element_and_axe_finds_nothing(
     types, bellcast_server, person, open_link, viewport, scheme
 ):
@@ -262,8 +262,7 @@ def test_page_of_a_link_is_a_form_without_scripts(types, open_link):
     expect(page.get_by_role("checkbox", name="Other notifications: Push")).not_to_be_checked()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
+@in_looks(WIDE, PHONE)
 def test_form_is_shown_if_the_element_cannot_be_loaded_and_axe_finds_nothing(types, open_link, viewport, scheme):
     page = open_link(viewport=viewport, color_scheme=scheme)
     page.route("**/bellcast.js", lambda route: route.abort())

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.browser.console import DESKTOP, THEMES, Console
+from tests.browser.console import DESKTOP, Console
+from tests.browser.looks import in_looks
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 from tests.servers import ServerProcess
 
 
-@pytest.mark.parametrize("scheme", THEMES)
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@in_looks(DESKTOP, PHONE)
 def test_reference_shows_an_operation_of_a_link(
     chromium: Browser, bellcast_server: ServerProcess, viewport: dict[str, int], scheme: str
 ) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
-from tests.browser.console import DESKTOP, THEMES
+from tests.browser.console import DESKTOP
+from tests.browser.looks import looks_of
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.servers import ServerProcess
@@ -17,16 +18,12 @@ from bellcast.client import Bellcast
 PATHS = ["/", "/errors", "/errors/invalid", "/nowhere", "/check", "/theme", "/u/AAAA"]
 
 
-@pytest.fixture(params=THEMES)
-def scheme(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
-@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.fixture(params=looks_of(DESKTOP, PHONE))
 def context(
-    request: pytest.FixtureRequest, chromium: Browser, bellcast_server: ServerProcess, scheme: Any
+    request: pytest.FixtureRequest, chromium: Browser, bellcast_server: ServerProcess
 ) -> Iterator[BrowserContext]:
-    context = chromium.new_context(base_url=bellcast_server.url, viewport=request.param, color_scheme=scheme)
+    viewport, scheme = request.param
+    context = chromium.new_context(base_url=bellcast_server.url, viewport=viewport, color_scheme=scheme)
     yield context
     context.close()
 

@@ -129,7 +129,7 @@ def nora_and_ben(sign_in):
 # --- on a phone, and with no page open
 
 
-@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+@pytest.mark.parametrize("color_scheme", ["light", pytest.param("dark", marks=pytest.mark.thorough)])
 def test_urgent_toast_leaves_the_navigation_of_a_phone_free(sign_in, site, color_scheme):
     page = sign_in("ben", viewport=PHONE, color_scheme=color_scheme)
     with Bellcast(site.server.url, site.server.secret) as bell:
@@ -144,7 +144,7 @@ def test_urgent_toast_leaves_the_navigation_of_a_phone_free(sign_in, site, color
     expect(page.get_by_role("heading", name="Earnings")).to_be_visible()
 
 
-@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("viewport", [pytest.param(WIDE, marks=pytest.mark.thorough), PHONE], ids=["desktop", "phone"])
 def test_axe_finds_nothing_on_the_pages_of_gable(sign_in, viewport):
     page = sign_in("ben", viewport=viewport)
     for path in ("/bookings", "/account"):
@@ -533,7 +533,7 @@ def test_marketplace_is_usable_by_keyboard(sign_in):
     expect(nora.get_by_label("Nora Achterberg, client")).to_be_focused()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.thorough)])
 def test_pages_fit_a_phone(sign_in, scheme):
     page = sign_in("nora", viewport=PHONE, color_scheme=scheme, quiet=False)
     for path in ("/bookings", "/services", "/services/tap", "/payments", "/account", "/bookings/301", "/nowhere"):

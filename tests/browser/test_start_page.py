@@ -3,11 +3,13 @@
 import re
 
 import httpx
+import pytest
 from playwright.sync_api import expect
 from tests.journey.shell import lines, running
 from tests.servers import free_port
 
 
+@pytest.mark.thorough  # test_pages_of_apps.py and the files of the apps prove outages, test_cli_demo.py the start
 def test_bells_of_the_five_apps_ring_and_survive_outages_without_the_web(chromium):
     with running("demo", "--no-browser", "--port", free_port()) as process:
         start = next(found[1] for line in lines(process) if (found := re.search(r"Start page\s+(http://\S+)", line)))

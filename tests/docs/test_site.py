@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 from scripts import site
 
+from tests.browser.looks import in_looks
 from tests.browser.test_accessibility import violations
 
 IMAGE = re.compile(r"<img [^>]*src=\"?([^\"#> ]+)")
@@ -96,10 +97,9 @@ def test_examples_in_several_languages_have_the_same_tabs_in_the_same_order(fold
     assert [one for one in titles if one != ["Python", "Node", "curl"]] == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_axe_finds_nothing(folder: Path, browser: Browser, width: int, scheme: Any) -> None:
-    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+@in_looks({"width": 1280, "height": 800}, {"width": 390, "height": 800})
+def test_axe_finds_nothing(folder: Path, browser: Browser, viewport: Any, scheme: Any) -> None:
+    context = browser.new_context(viewport=viewport, color_scheme=scheme)
     page = context.new_page()
     for name in ("index", "howto/send", "comparison", "reference/errors"):
         page.goto((folder / "html" / f"{name}.html").as_uri())

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.servers import ServerProcess
 
 # Ten minutes before a release, seconds otherwise.
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "6"))
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "2"))
 TIMEOUT = SECONDS + 240
 WARM_UP = 300
 # KiB that the second half of a run may add, however long it is: allocators fluctuate. This finds growth;

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.servers import ServerProcess
 from tests.smtp_server import smtp_server
@@ -69,6 +70,7 @@ def running_calls(data: Path) -> int:
         return store.execute("SELECT count(*) FROM jobs WHERE kind = 'run' AND lease IS NOT NULL").fetchone()[0]
 
 
+@pytest.mark.thorough
 async def test_servers_that_hang_delay_only_their_own_calls(tmp_path: Path) -> None:
     """One mail server, one webhook and the `http` steps of two tenants hang at the same time."""
     async with (

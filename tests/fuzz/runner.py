@@ -8,8 +8,11 @@ from typing import TypeVar
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
-# 25 targets of 4 s are 100 s in CI. By hand: `FUZZ_TARGET_SECONDS=600 pytest tests/fuzz -s --timeout 0`.
-TARGET_SECONDS = float(os.environ.get("FUZZ_TARGET_SECONDS", "4"))
+from tests import thoroughness
+
+# 25 targets. By hand: `FUZZ_TARGET_SECONDS=600 pytest tests/fuzz -s --timeout 0`.
+TARGET_SECONDS = 1.0
+THOROUGH_TARGET_SECONDS = 4.0
 BATCH_EXAMPLES = 100
 
 T = TypeVar("T")
@@ -35,7 +38,9 @@ def fuzz(name: str, inputs: SearchStrategy[T], check: Callable[[T], None], seeds
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
+    default = THOROUGH_TARGET_SECONDS if thoroughness.is_thorough else TARGET_SECONDS
+    seconds = float(os.environ.get("FUZZ_TARGET_SECONDS", default))
     started = time.monotonic()
-    while time.monotonic() - started < TARGET_SECONDS:
+    while time.monotonic() - started < seconds:
         batch(given(inputs)(counted))()
     print(f"\nfuzz {name}: {count:,} inputs in {time.monotonic() - started:.0f} s")

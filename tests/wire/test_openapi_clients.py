@@ -11,6 +11,8 @@ import pytest
 
 from tests.servers import ServerProcess
 
+pytestmark = pytest.mark.thorough  # tools of others create, install and compile packages
+
 NODE = Path(__file__).parent / "openapi_node"
 TIMEOUT = 100  # seconds for one tool on a loaded machine
 USE = """
