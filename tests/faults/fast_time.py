@@ -10,8 +10,8 @@ from typing import Any
 
 from bellcast import server
 from bellcast.cli import main
+from bellcast.kernel.jobs.test_clock import TestClock
 from bellcast.server.app import App, create_app
-from bellcast.server.clock import TestClock
 
 # prctl(2): the signal that a process gets when its parent ends.
 PR_SET_PDEATHSIG = 1

@@ -23,7 +23,7 @@ from tests.wire.test_sessions import cookie
 MAX_SECONDS = 2.0
 OLDER_VERSION = """
 from bellcast.cli import main
-from bellcast.server import database_settings
+from bellcast.settings import database as database_settings
 
 def parse(text):
     if int(text) > 100:

@@ -53,13 +53,13 @@ from bellcast.replays.failures import Failures
 from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
 from bellcast.server import api_app as api
-from bellcast.server.database_settings import GROUPS, DatabaseSettings
 from bellcast.server.doctor import Doctor
 from bellcast.server.node_reporter import NodeReporter
 from bellcast.server.provider_directory import ProviderDirectory
 from bellcast.server.tasks import Tasks
 from bellcast.server.wire_channels import ENCRYPTED_FIELDS
 from bellcast.settings import Settings
+from bellcast.settings.database import GROUPS, DatabaseSettings
 from bellcast.settings.groups import StoreSettings
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows.event_reactions import Sources
@@ -235,6 +235,9 @@ async def opened(
         services[OidcSignIn] = OidcSignIn(oidc, own, sessions, store.operators, cipher, clock)
     pusher = PusherConfig()
     services |= {
+        ClusterFeed: ClusterFeed(feed, broker, clock, hub.cluster, Tasks().spawn),
+        ConnectionSurvey: ConnectionSurvey(hub, broker, Tasks().spawn),
+        DatabaseSettings: settings,
         PusherConfig: pusher,
         PusherAppDirectory: pusher_apps,
         # the API in this process has no public URL
@@ -247,7 +250,6 @@ async def opened(
         project=PROJECT,
         authenticator=Authenticator(PROJECT, access, limits, keys=store.keys, http=http, clock=clock),
         access=access,
-        connections=ConnectionSurvey(hub, broker, Tasks().spawn),
         nodes=hub.cluster.nodes,
         doctor=Doctor(
             Settings(store=StoreSettings(data=folder)),
@@ -263,8 +265,6 @@ async def opened(
         providers=providers,
         queue_age=jobs.queue_age,
         push_key=lambda: "",
-        observed=ClusterFeed(feed, broker, clock, hub.cluster, Tasks().spawn),
-        settings=settings,
         refresh_dialects=pusher_apps.reload,
         dialect_numbers=lambda: {"unreadable_pusher_apps": sum(one.state == "unreadable" for one in pusher_apps.all())},
         stats=StatsRecorder(store.stats, clock, "node", no_numbers, feed.tenants),

@@ -12,8 +12,8 @@ from bellcast.auth.access_config import AccessConfig
 from bellcast.console.types.live_feed import NO_FEED
 from bellcast.documents.types import Document
 from bellcast.server.app import _unchanged
-from bellcast.server.database_settings import GROUPS, DatabaseSettings, StoredValues
 from bellcast.settings import Settings, load
+from bellcast.settings.database import GROUPS, DatabaseSettings, StoredValues
 from tests import fake_stores
 from tests.clock import FakeClock
 from tests.faults.raw_sockets import eventually

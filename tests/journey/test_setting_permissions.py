@@ -9,7 +9,7 @@ import pytest
 
 from bellcast.auth.keys import SCOPES
 from bellcast.operators.types import VERIFIED_MS
-from bellcast.server import database_settings
+from bellcast.settings import database as database_settings
 from tests.journey.operators import PASSWORD, keyed, set_up, signed_in
 from tests.journey.rest import Caller, Rest, fields
 

@@ -18,8 +18,8 @@ from bellcast.kernel import errors
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.kernel.identities import Project
+    from bellcast.kernel.jobs.test_clock import TestClock
     from bellcast.server import App
-    from bellcast.server.clock import TestClock
     from bellcast.settings import Settings
 
 EPILOG = """\
@@ -109,7 +109,8 @@ def _test_clock(value: str | None) -> "TestClock | None":
     from datetime import datetime
 
     from bellcast.kernel import times
-    from bellcast.server.clock import SystemClock, TestClock
+    from bellcast.kernel.jobs.test_clock import TestClock
+    from bellcast.server.clock import SystemClock
 
     if value is None:
         return None

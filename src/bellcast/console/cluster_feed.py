@@ -48,7 +48,8 @@ class Cluster(Protocol):
 
 
 class ClusterWatch:
-    """ports.live_feed.Watch: the watcher of this process, with the events of the other nodes."""
+    """A watcher of this process, with the events of the other nodes. The caller must close it; until then, it counts towards the
+    limit."""
 
     def __init__(
         self, cluster_feed: "ClusterFeed", watcher: Watcher, request: FeedWatch, recent: Sequence[FeedEvent]
@@ -98,7 +99,7 @@ class ClusterWatch:
 
 
 class ClusterFeed:
-    """ports.live_feed.ObservedServer: watches all nodes, and serves the watchers of the others."""
+    """Watches all nodes, and serves the watchers of the others."""
 
     def __init__(self, feed: LiveFeed, broker: Broker, clock: Clock, cluster: Cluster, spawn: Spawn) -> None:
         self._feed = feed
@@ -124,6 +125,8 @@ class ClusterFeed:
     # --- watchers of this node
 
     async def watch(self, wanted: FeedFilter, last: int) -> ClusterWatch:
+        """Start to watch all nodes, with at most `last` earlier events. Returns once the other nodes send events, or
+        after a second. Raises TooMany if this node has too many watchers."""
         if len(self._watches) >= MAX_WATCHERS:
             raise TooMany(f"At most {MAX_WATCHERS} can watch the feed on a node at a time.", retry_after=10)
         request = FeedWatch(secrets.token_hex(WATCH_ID_BYTES), wanted, last)

@@ -38,7 +38,7 @@ KeptRequest: TypeAlias = ServedRequest | Callable[[], ServedRequest]
 
 
 class Watcher:
-    """ports.live_feed.Watch: events of this process that one watcher has not read yet."""
+    """Events of this process that one watcher has not read yet."""
 
     def __init__(self, feed: "LiveFeed", wanted: FeedFilter) -> None:
         self._feed = feed
@@ -90,6 +90,7 @@ class Watcher:
             self._changed.set()
 
     async def batches(self) -> AsyncIterator[Sequence[FeedEvent | SkippedEvents]]:
+        """Yield events, oldest first, and an empty batch after a period without events, until the watcher is closed."""
         while not self._is_closed:
             # The next second must report the skipped events of this one, even if no other event occurs.
             is_limited = self._skipped or self.is_full
@@ -111,7 +112,7 @@ class Watcher:
 
 
 class LiveFeed:
-    """ports.live_feed.Feed. Every method must be called on the event loop's thread."""
+    """Implements Feed. Every method must be called on the event loop's thread."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -205,6 +206,8 @@ class LiveFeed:
         (self._refusals if is_refused else self._requests).append(request)
 
     def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
+        """Return the recent requests of this node, newest first, older than the one with this time and id."""
+
         def position(request: ServedRequest) -> tuple[int, str]:
             return request.at, request.id
 

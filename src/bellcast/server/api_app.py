@@ -14,6 +14,7 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.limits import Limits
 from bellcast.live.dialects import DIALECTS
+from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.operators.http import account as console_session
 from bellcast.operators.http import oidc, operators, passkeys
 from bellcast.preferences.http import preferences, preferences_page
@@ -111,7 +112,7 @@ HANDLERS = [
 def build(context: ApiContext) -> ApiMiddleware:
     """Build the application that serves every REST path."""
     requests = metrics.RequestMetrics()
-    exporter = metrics.MetricsExporter(requests, context.connections, context.outbox, context.process_counts)
+    exporter = metrics.MetricsExporter(requests, context[ConnectionSurvey], context.outbox, context.process_counts)
     routes = openapi.routes(HANDLERS)
     state = {
         "api_context": context,

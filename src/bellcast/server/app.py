@@ -21,6 +21,7 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.reencryption import StoredSecrets
+from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.console.stats import StatsRecorder
 from bellcast.console.store import StatsPoints
 from bellcast.console.tenant_counts import ACCEPTED, FAILED
@@ -31,10 +32,12 @@ from bellcast.kernel.events import Event, Stream
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.store import Jobs
+from bellcast.kernel.jobs.test_clock import TestClock, TimeTravel
 from bellcast.live.config import LiveConfig
 from bellcast.live.http import websocket_response
 from bellcast.live.http.responses import can_take_over
 from bellcast.live.http.socket_handoff import SocketHandoff
+from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types.events import (
     CloseRequest,
     FeedBatch,
@@ -50,22 +53,20 @@ from bellcast.operators.passkeys import Passkeys
 from bellcast.replays.failures import Failures
 from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
-from bellcast.server import adapters, database_polling, health, mounted
+from bellcast.server import adapters, health, mounted, tasks
 from bellcast.server import api_app as api
-from bellcast.server.clock import TestClock
-from bellcast.server.database_settings import GROUPS, DatabaseSettings
 from bellcast.server.doctor import Doctor
 from bellcast.server.node_reporter import NodeReporter
 from bellcast.server.node_settings import NodeSettings
 from bellcast.server.observed_ports import ObservedCalls
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop, Tasks
-from bellcast.server.time_travel import TimeTravel
-from bellcast.server.wire_console import OperatorAccess
 from bellcast.server.wire_engines import ServerEngines
 from bellcast.server.wire_live import LiveEdge
+from bellcast.server.wire_operators import OperatorAccess
 from bellcast.server.worker_metrics import WorkerMetrics
 from bellcast.settings import Settings, load, project
+from bellcast.settings.database import GROUPS, DatabaseSettings
 from bellcast.settings.encryption_keys import EncryptionKeys, encryption_keys
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows import flows
@@ -223,7 +224,6 @@ class App:
             project=self.project,
             authenticator=authenticator,
             access=settings.access,
-            connections=self._live.survey,
             nodes=self.hub.cluster.nodes,
             doctor=Doctor(
                 settings,
@@ -243,10 +243,7 @@ class App:
             process_counts=self._counts,
             queue_age=engines.jobs.queue_age,
             workers=self._worker_metrics,
-            test_clock=self._time_travel,
             real_clock=engines.real_clock,
-            observed=self._live.feed,
-            settings=self._database_settings,
             stats=self._stats,
             is_ready_strict=settings.server.ready_strict,
             has_landing=settings.server.landing is not False,
@@ -262,6 +259,9 @@ class App:
             CallBackend: app,
             Catalog: channels.catalog,
             ChannelConfig: engines.channel_config,
+            ClusterFeed: self._live.feed,
+            ConnectionSurvey: self._live.survey,
+            DatabaseSettings: self._database_settings,
             Failures: Failures(self.db),
             Previews: channels.previews,
             Receipts: channels.receipts,
@@ -273,6 +273,8 @@ class App:
             Webhooks: channels.webhooks,
             WorkflowCatalog: workflows.workflow_catalog,
         }
+        if self._time_travel is not None:
+            services[TimeTravel] = self._time_travel
         if (operators := self._operators) is not None:
             services |= {ConsoleSessions: operators.sessions, Passkeys: operators.passkeys}
             if operators.oidc is not None:
@@ -462,7 +464,7 @@ class App:
             "quotas": self._engines.quotas.run,
             "topic_history": self.context.history.run,
             "database polling": partial(
-                database_polling.poll,
+                tasks.poll,
                 self._engines.real_clock,
                 {
                     "settings": self._database_settings.reload,

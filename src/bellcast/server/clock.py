@@ -1,4 +1,4 @@
-"""The system clock, and a clock that tests control."""
+"""The system clock."""
 
 import asyncio
 import time
@@ -55,23 +55,3 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-
-
-class TestClock:
-    """Implements ports.Clock with a time that only `set` changes. Sleeps last in real time, so that loops continue."""
-
-    __test__ = False  # pytest must not collect it as a test
-
-    def __init__(self, now: int) -> None:
-        self._now = now
-
-    def now(self) -> int:
-        """Return UTC milliseconds."""
-        return self._now
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    def set(self, now: int) -> None:
-        """Move to a later time."""
-        self._now = max(self._now, now)

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from bellcast import __version__
 from bellcast.console.types.stats import BUCKETS
 from bellcast.kernel.histogram import Histogram
-from bellcast.rest.context import Connections
+from bellcast.live.hub.survey import ConnectionSurvey
 
 REQUEST_LABELS = ("method", "route", "status")
 NO_DELAYS = Histogram(())
@@ -26,7 +26,7 @@ NO_DELAYS = Histogram(())
 # Known methods (RFC 9110, 9.1; RFC 5789). Others share one label, because clients choose them.
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
-# Counters of a process: name, description and labels. Their values come from `Connections.stats` and
+# Counters of a process: name, description and labels. Their values come from `ConnectionSurvey.stats` and
 # `ApiContext.process_counts`.
 COUNTERS = (
     ("encoded", "Encoded events: once per dialect, not per connection.", ("protocol", "transport")),
@@ -160,7 +160,7 @@ class MetricsExporter:
     def __init__(
         self,
         requests: RequestMetrics,
-        connections: Connections,
+        connections: ConnectionSurvey,
         outbox: Callable[[], Mapping[str, float]],
         counts: Callable[[], Mapping[str, Mapping[Any, float]]] = dict,
     ) -> None:

@@ -1,10 +1,14 @@
-"""Background tasks: failures are logged, and running tasks are cancelled at shutdown."""
+"""Background tasks: failures are logged, and running tasks are cancelled at shutdown. One polls the database for changes
+whose event was lost."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeAlias
 
 import structlog
+
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import BellcastError
 
 log = structlog.get_logger(__name__)
 
@@ -12,6 +16,8 @@ Loop: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 # Delay before a failed loop is restarted: long enough that a persistent failure does not fill the log.
 RESTART_DELAY_SECONDS = 5.0
+# Maximum delay until a node that missed the event applies a change.
+POLL_SECONDS = 10.0
 
 
 class Tasks:
@@ -55,3 +61,14 @@ async def _restarted(name: str, run: Loop) -> None:
         except Exception:
             log.exception("background_loop_failed", loop=name, restart_in=RESTART_DELAY_SECONDS)
         await asyncio.sleep(RESTART_DELAY_SECONDS)
+
+
+async def poll(clock: Clock, reload: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
+    """Reload all parts periodically. `parts` are named as in the log."""
+    while True:
+        await clock.sleep(POLL_SECONDS)
+        for name, read in reload.items():
+            try:
+                await read()
+            except BellcastError as error:
+                log.warning("database_not_read", part=name, reason=error.detail)

@@ -16,11 +16,12 @@ from bellcast.kernel.identities import Project
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.store import Jobs
+from bellcast.kernel.jobs.test_clock import TestClock
 from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.live.shared_rates import SharedRates
 from bellcast.replays.replays import ReplayRunner
 from bellcast.server import adapters
-from bellcast.server.clock import SystemClock, TestClock
+from bellcast.server.clock import SystemClock
 from bellcast.server.wire_channels import Channels
 from bellcast.server.wire_workflows import WorkflowParts
 from bellcast.settings import Settings, address

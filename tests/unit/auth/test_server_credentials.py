@@ -5,7 +5,7 @@ from bellcast.auth import keys, server_credentials
 from bellcast.kernel import times
 from bellcast.kernel.errors import Forbidden, Unauthenticated
 from bellcast.kernel.identities import Caller
-from bellcast.server.clock import TestClock
+from bellcast.kernel.jobs.test_clock import TestClock
 from tests.unit.auth.fakes import NOW, PROJECT, RIVAL, Keyring
 
 

@@ -14,12 +14,14 @@ from bellcast.channels.explanations import Explanation, Fact
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.timeline import timeline
 from bellcast.channels.types import MAX_DECISIONS, MAX_MESSAGES, ExternalChannel, NewDecision
+from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.console.types.requests import RequestFilter
 from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types.sends import SentItem, SentQuery
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.ids import NEWEST
+from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types.events import ConnectionFilter, ConnectionInfo, NotificationWrite
 from bellcast.preferences.types import Channel
 from bellcast.rest.context import ApiContext
@@ -75,9 +77,11 @@ async def _recent(
     connections: list[ConnectionInfo] = []
     for is_closed in (False, True):
         wanted = ConnectionFilter(recipient=recipient, is_closed=is_closed)
-        connections += await ctx.connections.page(tenant, None, MAX_CONNECTIONS, wanted)
+        connections += await ctx[ConnectionSurvey].page(tenant, None, MAX_CONNECTIONS, wanted)
     # Concurrently, because each queries the other nodes.
-    writes = await asyncio.gather(*(ctx.connections.writes(tenant, item.notification.id, recipient) for item in items))
+    writes = await asyncio.gather(
+        *(ctx[ConnectionSurvey].writes(tenant, item.notification.id, recipient) for item in items)
+    )
     explained = [await _explain(ctx, tenant, recipient, item, one) for item, one in zip(items, writes, strict=True)]
     facts = [fact for one in explained for fact in one.facts]
     facts += [*_of_connections(connections), *_refusals(ctx, tenant, recipient, start)]
@@ -86,7 +90,7 @@ async def _recent(
 
 async def of_notification(ctx: ApiContext, tenant: str, recipient: str, item: SentItem) -> Explanation:
     """Explain one notification of a recipient, with its timeline as the facts."""
-    writes = await ctx.connections.writes(tenant, item.notification.id, recipient)
+    writes = await ctx[ConnectionSurvey].writes(tenant, item.notification.id, recipient)
     return await _explain(ctx, tenant, recipient, item, writes)
 
 
@@ -137,7 +141,7 @@ def _of_connections(connections: Sequence[ConnectionInfo]) -> Iterator[Fact]:
 def _refusals(ctx: ApiContext, tenant: str, recipient: str, start: int) -> Iterator[Fact]:
     """Return refused requests of the recipient's pages on this node."""
     wanted = RequestFilter(tenant=tenant, recipient=recipient, is_refused=True, since=start)
-    for one in ctx.observed.requests(wanted, None)[:MAX_REFUSALS]:
+    for one in ctx[ClusterFeed].requests(wanted, None)[:MAX_REFUSALS]:
         detail = f"{one.method} {one.path}: {one.detail or one.status}"
         yield _fact(one.at, "refused", detail, one.code)
 

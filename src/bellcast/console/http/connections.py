@@ -17,6 +17,7 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.times import Moment
+from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types.events import EVERY_CONNECTION, ConnectionFilter, ConnectionInfo
 from bellcast.operators.types import ONE_BY_ONE, ROLES
 from bellcast.recipients.http.recipients import PageQuery
@@ -118,7 +119,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     Open connections, or with `state=closed` the last 1,000 closed ones of each node, with the reason. Open connections
     are ordered by their start and closed ones by their end, newest first."""
     params = request_body.query(request, ConnectionsQuery)
-    wanted, connections, limit = params.wanted, context.of(request).connections, params.limit + 1
+    wanted, connections, limit = params.wanted, context.of(request)[ConnectionSurvey], params.limit + 1
     named = _tenants(request, params)
     before = list_positions.moment(params.after) if params.after else None
     listed = [one for tenant in named for one in await connections.page(tenant, before, limit, wanted)]
@@ -155,7 +156,7 @@ async def close(request: ApiRequest) -> ASGIApp:
     Its client reconnects, unless `reconnect` is false. The recipient's session stays valid."""
     query, id = request_body.query(request, CloseQuery), request_body.path(request, "id")
     for tenant in _tenants(request, query):
-        if await context.of(request).connections.close(tenant, id, reconnect=query.reconnect):
+        if await context.of(request)[ConnectionSurvey].close(tenant, id, reconnect=query.reconnect):
             return responses.empty()
     raise NotFound("No open connection of this tenant has this id.")
 
@@ -209,7 +210,7 @@ async def stats(request: ApiRequest) -> ASGIApp:
     stored: Counter[str] = Counter()
     at_least: set[str] = set()
     for tenant in [None] if query.tenant is None else _tenants(request, query):
-        for one in await ctx.connections.counts_by_transport(tenant):
+        for one in await ctx[ConnectionSurvey].counts_by_transport(tenant):
             connections[one.protocol, one.transport] += one.count
         counted = await Maintenance(ctx.engines.db).stats(tenant)
         stored.update(counted.by_kind)

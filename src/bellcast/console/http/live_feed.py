@@ -11,13 +11,13 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from bellcast.auth.browser_request import FOREIGN
+from bellcast.console.cluster_feed import ClusterFeed, ClusterWatch
 from bellcast.console.types.live_feed import (
     CONTENT,
     FEED_KINDS,
     FeedEvent,
     FeedFilter,
     SkippedEvents,
-    Watch,
     filter_of,
     redact,
 )
@@ -157,7 +157,7 @@ async def watch(request: ApiRequest) -> ASGIApp:
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         # The watch begins here: if the audit entry cannot be written, this is not called, and an earlier watch would
         # never end.
-        watching = await context.of(request).observed.watch(wanted, query.last)
+        watching = await context.of(request)[ClusterFeed].watch(wanted, query.last)
         if state["is_head"]:
             watching.close()
         disconnected = asyncio.ensure_future(_disconnected(receive, watching))
@@ -228,13 +228,13 @@ async def _write_messages(batches: AsyncIterator[Sequence[NamedEvent]], send: Se
     await write({"type": "websocket.close", "code": NORMAL_CLOSURE})
 
 
-async def _disconnected(receive: Receive, watching: Watch) -> None:
+async def _disconnected(receive: Receive, watching: ClusterWatch) -> None:
     while not (await receive())["type"].endswith(".disconnect"):
         pass
     watching.close()
 
 
-async def _batches(request: ApiRequest, watching: Watch) -> AsyncIterator[Sequence[NamedEvent]]:
+async def _batches(request: ApiRequest, watching: ClusterWatch) -> AsyncIterator[Sequence[NamedEvent]]:
     """Yield events with their names. When the caller loses the right to watch, the last event is `end`."""
     clock = context.of(request).engines.clock
     checked, caller = clock.now(), guards.caller(request)
@@ -310,7 +310,9 @@ async def page(request: ApiRequest) -> ASGIApp:
         since=query.created_since,
         until=query.created_before,
     )
-    found = context.of(request).observed.requests(wanted, list_positions.moment(query.after) if query.after else None)
+    found = context.of(request)[ClusterFeed].requests(
+        wanted, list_positions.moment(query.after) if query.after else None
+    )
     shown, following = list_positions.split(found, query.limit, lambda one: list_positions.of_moment(one.at, one.id))
     total = None if query.after else ListTotal(len(found), exact=True)
     shows_content = _shows_content(request)

@@ -7,12 +7,6 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from bellcast.console.types.server_settings import (
-    EditableSetting,
-    SettingChange,
-    SettingOrigin,
-    SettingsRevision,
-)
 from bellcast.documents.types import AuditRecord
 from bellcast.kernel import times
 from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound
@@ -23,6 +17,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.rest import audit, context, guards
 from bellcast.rest.operations import operation
+from bellcast.settings.database import DatabaseSettings, EditableSetting, SettingChange, SettingOrigin, SettingsRevision
 
 Text = Annotated[str, Meta(max_length=10_000)]
 Revision = Annotated[int, Meta(ge=0, le=audit.MAX_NUMBER)]
@@ -104,7 +99,7 @@ class Rollback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 @operation("GET", "/v1/settings", tag="Console", required_scope="configure", response_types={200: SettingsDocument})
 async def read(request: ApiRequest) -> ASGIApp:
     """Read the settings that can be changed while the servers run."""
-    store = context.of(request).settings
+    store = context.of(request)[DatabaseSettings]
     return responses.json(SettingsDocument(store.revision, [_item(one) for one in store.all()]))
 
 
@@ -126,7 +121,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     its files take precedence: a setting that they set is locked. Settings that are `is_owner_only` (what clients may
     do, where data is sent, when it is deleted) can be changed only by owners and with the project secret."""
     patch = await request_body.body(request, PATCH)
-    store = context.of(request).settings
+    store = context.of(request)[DatabaseSettings]
     changed = await store.change(
         patch.revision,
         {name: _text_of(name, value) for name, value in patch.set.items()},
@@ -154,7 +149,7 @@ async def history(request: ApiRequest) -> ASGIApp:
     """List revisions of the settings, newest first."""
     query = request_body.query(request, HistoryQuery)
     before = list_positions.revision(query.after)
-    found = await context.of(request).settings.history(
+    found = await context.of(request)[DatabaseSettings].history(
         before, query.limit + 1, since=query.created_since, until=query.created_before
     )
     shown, following = list_positions.split(found, query.limit, lambda one: str(one.revision))
@@ -178,7 +173,7 @@ async def roll_back(request: ApiRequest) -> ASGIApp:
     As a new revision."""
     wanted = await request_body.body(request, ROLLBACK)
     record = partial(_record, request)
-    restored = await context.of(request).settings.restore(
+    restored = await context.of(request)[DatabaseSettings].restore(
         wanted.revision, wanted.to, _author(request), check_owner=partial(_check_owner, request), record=record
     )
     return responses.json(_revision(restored))

@@ -9,8 +9,9 @@ from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.jobs.test_clock import TimeTravel
 from bellcast.rest import context
-from bellcast.rest.context import ApiContext, TestClockControl
+from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 
 
@@ -62,8 +63,8 @@ async def advance(request: ApiRequest) -> ASGIApp:
     return responses.json(ClockTime(times.to_rfc3339(now)))
 
 
-def _clock(request: ApiRequest) -> TestClockControl:
-    clock = context.of(request).test_clock
+def _clock(request: ApiRequest) -> TimeTravel:
+    clock = context.of(request).find(TimeTravel)
     if clock is None:
         raise NotFound("This server runs with the system time: start it with --test-clock.")
     return clock

@@ -1,14 +1,13 @@
 """Events of the live feed, which shows operators the activity of a server, and the filter of one watcher."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, ip_network
 from typing import Any, Literal, Protocol, get_args
 
 from msgspec import Struct, structs
 
-from bellcast.console.types.requests import RequestFilter, ServedRequest
 from bellcast.kernel import ip_addresses
 
 FeedKind = Literal[
@@ -216,29 +215,6 @@ class SkippedEvents(Struct, frozen=True):
 
     count: int
     by: dict[str, int]
-
-
-class Watch(Protocol):
-    """One watcher. The caller must close it; until then, it counts towards the limit."""
-
-    def batches(self) -> AsyncIterator[Sequence[FeedEvent | SkippedEvents]]:
-        """Yield events, oldest first, and an empty batch after a period without events. Ends when the server stops."""
-        ...
-
-    def close(self) -> None: ...
-
-
-class ObservedServer(Protocol):
-    """Source of the operators' lists."""
-
-    async def watch(self, wanted: FeedFilter, last: int) -> Watch:
-        """Start to watch all nodes, with at most `last` earlier events. Returns once the other nodes send events, or
-        after a second. Raises TooMany if this node has too many watchers."""
-        ...
-
-    def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
-        """Return the recent requests of this node, newest first, older than the one with this time and id."""
-        ...
 
 
 class NoFeed:

@@ -30,6 +30,7 @@ from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.operators.types import ONE_BY_ONE
 from bellcast.preferences.types import Channel
 from bellcast.rest import context, guards, tenants
@@ -256,7 +257,7 @@ async def _sent_notification(ctx: ApiContext, item: SentItem) -> SentNotificatio
         query = ListQuery(tenants=[item.tenant], filters=filters, limit=MAX_MESSAGES)
         messages = (await Messages(engines.db).page(query)).items[::-1] if decisions else ()
         actions = await Messages(engines.db).actions(item.tenant, id, item.recipient, MAX_DECISIONS)
-    writes = await ctx.connections.writes(item.tenant, id, item.recipient) if item.has_row else ()
+    writes = await ctx[ConnectionSurvey].writes(item.tenant, id, item.recipient) if item.has_row else ()
     (shown,) = await listed(engines, [item])
     return SentNotification(
         **msgspec.structs.asdict(shown),

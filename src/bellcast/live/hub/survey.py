@@ -117,6 +117,7 @@ class ConnectionSurvey:
         return sorted([*here, *(write for reply in replies for write in reply.writes)], key=attrgetter("at"))
 
     async def counts_by_transport(self, tenant: str | None) -> Sequence[ConnectionCount]:
+        """Return the number of connections by dialect and transport; of all tenants if `tenant` is None."""
         _, here = self._local_page(tenant, None, 0)
         counts: Counter[tuple[str, str]] = Counter()
         for node_counts in (here, *(reply.kinds for reply in await self._query_peers(tenant, None, 0))):
@@ -187,15 +188,19 @@ class ConnectionSurvey:
     # --- local queries
 
     def presence(self, tenant: str, topic: str) -> Sequence[Member]:
+        """Return the members that are present on a topic."""
         return self._hub.presence.members(tenant, topic)
 
     def followed_topics(self, tenant: str) -> Mapping[str, int]:
+        """Return followed topics with their numbers of connections."""
         return self._hub.subscriptions.followed_topics(tenant)
 
     def followed_topics_of_all(self) -> Mapping[tuple[str, str], int]:
+        """Return followed topics of all tenants, by tenant and topic."""
         return self._hub.subscriptions.followed_topics_of_all()
 
     def followers(self, tenant: str, topic: str) -> int:
+        """Return how many connections follow a topic."""
         return self._hub.subscriptions.total(topic_stream(tenant, topic))
 
     def stats(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import AppListLimit, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types.events import Member
 from bellcast.operators.types import ROLES
 from bellcast.recipients import recipients as inbox_recipients
@@ -27,7 +28,6 @@ from bellcast.recipients.http.recipients import PageQuery
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.recipients.types import Subscription
 from bellcast.rest import context, objects, tenant_pages, tenants
-from bellcast.rest.context import Connections
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
@@ -129,7 +129,7 @@ async def all_topics(request: ApiRequest) -> ASGIApp:
     stored = await _stored_topics(ctx.engines.db, named, query, after)
     scanned_until = stored.scanned_until
     subscribers = {(owner, name): count for owner, name, count in stored.items}
-    followed = _followed_topics(ctx.connections, named)
+    followed = _followed_topics(ctx[ConnectionSurvey], named)
     last = scanned_until or AFTER_ALL
     live = {place for place in followed if after < place <= last and place[1].startswith(query.prefix)}
     places = sorted(live | subscribers.keys())
@@ -139,7 +139,7 @@ async def all_topics(request: ApiRequest) -> ASGIApp:
             tenant=tenants.outside(owner),
             subscribers=subscribers.get((owner, name), 0),
             followers=followed.get((owner, name), 0),
-            present=len(ctx.connections.presence(owner, name)),
+            present=len(ctx[ConnectionSurvey].presence(owner, name)),
         )
         for owner, name in places[: query.limit]
     ]
@@ -167,7 +167,7 @@ async def _stored_topics(
     return await tenant_pages.by_key(named, after, limit, read)
 
 
-def _followed_topics(connections: Connections, named: Sequence[str]) -> Mapping[tuple[str, str], int]:
+def _followed_topics(connections: ConnectionSurvey, named: Sequence[str]) -> Mapping[tuple[str, str], int]:
     if EVERY_TENANT in named:
         return connections.followed_topics_of_all()
     return {(tenant, name): count for tenant in named for name, count in connections.followed_topics(tenant).items()}
@@ -269,7 +269,7 @@ async def of_recipient(request: ApiRequest) -> ASGIApp:
 async def presence(request: ApiRequest) -> ASGIApp:
     """List the members that are present on a topic."""
     named = topic(request)
-    members = context.of(request).connections.presence(tenants.single_tenant(request), named)
+    members = context.of(request)[ConnectionSurvey].presence(tenants.single_tenant(request), named)
     return responses.json(Presence(named, list(members)))
 
 

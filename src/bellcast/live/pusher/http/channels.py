@@ -4,6 +4,7 @@ from typing import Any
 
 from bellcast.kernel import validation
 from bellcast.kernel.errors import Invalid
+from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.pusher.http.request import COUNTS, PusherRequest, check_channel
 from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.types.events import SessionsRevoked
@@ -19,7 +20,7 @@ async def channels(request: PusherRequest) -> object:
     prefix = request.parameters.get("filter_by_prefix", "")
     if "user_count" in requested and not is_presence(prefix):
         raise Invalid.of("info", f"user_count needs filter_by_prefix to begin with {PRESENCE}")
-    followed = request.context.connections.followed_topics(request.app.tenant)
+    followed = request.context[ConnectionSurvey].followed_topics(request.app.tenant)
     return {
         "channels": {name: attributes(request, name, requested) for name in sorted(followed) if name.startswith(prefix)}
     }
@@ -31,7 +32,7 @@ async def channel(request: PusherRequest) -> object:
     check_channel(request, "channel", name)
     if "user_count" in requested and not is_presence(name):
         raise Invalid.of("info", "user_count is available for presence channels only")
-    result = {"occupied": request.context.connections.followers(request.app.tenant, name) > 0}
+    result = {"occupied": request.context[ConnectionSurvey].followers(request.app.tenant, name) > 0}
     return {
         **result,
         **attributes(request, name, requested),
@@ -45,7 +46,7 @@ async def users(request: PusherRequest) -> object:
     check_channel(request, "channel", name)
     if not is_presence(name):
         raise Invalid.of("channel", "users are available for presence channels only")
-    present = request.context.connections.presence(request.app.tenant, name)
+    present = request.context[ConnectionSurvey].presence(request.app.tenant, name)
     return {"users": [{"id": member.recipient} for member in present]}
 
 
@@ -59,7 +60,7 @@ async def terminate(request: PusherRequest) -> object:
 
 def attributes(request: PusherRequest, channel: str, requested: frozenset[str]) -> dict[str, int]:
     """Return the requested attributes of a channel, as far as its type supports them."""
-    connections, result = request.context.connections, {}
+    connections, result = request.context[ConnectionSurvey], {}
     if "user_count" in requested and is_presence(channel):
         result["user_count"] = len(connections.presence(request.app.tenant, channel))
     if "subscription_count" in requested:

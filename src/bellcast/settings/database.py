@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
@@ -10,17 +10,8 @@ import structlog
 from msgspec import Struct
 
 from bellcast.console.types.live_feed import Feed, FeedEvent
-from bellcast.console.types.server_settings import (
-    CheckOwner,
-    EditableSetting,
-    RecordChanges,
-    SettingChange,
-    SettingOrigin,
-    SettingsRevision,
-    no_record,
-)
 from bellcast.documents.store import Documents
-from bellcast.documents.types import PROJECT
+from bellcast.documents.types import PROJECT, AuditRecord
 from bellcast.kernel import setting_values
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
@@ -87,6 +78,53 @@ MINIMUMS = {
 }
 
 
+SettingOrigin = Literal["option", "environment", "file", "database", "default"]
+
+
+class EditableSetting(Struct, frozen=True, kw_only=True):
+    """A setting with its effective value and its source. `locked_by` is the option or variable that overrides the
+    database. `is_owner_only`: only owners can change it."""
+
+    name: str
+    variable: str
+    group: str
+    description: str
+    expects: str
+    value: str
+    default: str
+    source: SettingOrigin
+    locked_by: str | None
+    is_owner_only: bool
+
+
+class SettingChange(Struct, frozen=True):
+    """A changed setting. None means absent from the database."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
+class SettingsRevision(Struct, frozen=True, kw_only=True):
+    """A revision of the settings in the database: all values, and the changes since the previous revision."""
+
+    revision: int
+    at: int
+    by: str
+    values: dict[str, str]
+    changes: list[SettingChange]
+
+
+# Called with the owner-only settings in a change. Raises Forbidden.
+CheckOwner: TypeAlias = Callable[[Sequence[str]], None]
+RecordChanges: TypeAlias = Callable[[Sequence[SettingChange]], AuditRecord | None]
+
+
+def no_record(changes: Sequence[SettingChange]) -> AuditRecord | None:
+    """Write no entry in the audit log."""
+    return None
+
+
 class StoredValues(Struct, frozen=True):
     """The current document."""
 
@@ -98,7 +136,7 @@ NOTHING = StoredValues(0, {})
 
 
 class DatabaseSettings:
-    """ports.ServerSettingsStore. `targets` are the objects by group from which the server reads its settings, and which
+    """The settings in the database. Options, the environment and its files take precedence. `targets` are the objects by group from which the server reads its settings, and which
     a change updates."""
 
     def __init__(
@@ -120,6 +158,7 @@ class DatabaseSettings:
 
     @property
     def revision(self) -> int:
+        """The revision that this node applies; 0 without any."""
         return self._applied.revision
 
     def all(self) -> Sequence[EditableSetting]:
@@ -162,6 +201,9 @@ class DatabaseSettings:
         check_owner: CheckOwner,
         record: RecordChanges = no_record,
     ) -> SettingsRevision:
+        """Set and reset settings on top of this revision, and commit the audit entry `record` with them. Raises
+        Conflict if the revision is not current, Invalid with every wrong value, and any error of `check_owner`. A dry
+        run only validates."""
         errors = [
             FieldError(f"{field}.{name}", problem)
             for field, names in (("set", set), ("reset", reset))
@@ -181,6 +223,8 @@ class DatabaseSettings:
     async def restore(
         self, revision: int, to: int, by: str, *, check_owner: CheckOwner, record: RecordChanges = no_record
     ) -> SettingsRevision:
+        """Make the values of an earlier revision current, on top of `revision`. Raises Conflict, NotFound, and any
+        error of `check_owner`."""
         wanted = await self._documents.get(HISTORY_KIND, PROJECT, _key(to)) if 0 < to <= MAX_REVISION else None
         if wanted is None and to != 0:
             raise NotFound("There is no revision with this number.")
@@ -237,6 +281,7 @@ class DatabaseSettings:
     async def history(
         self, before: int | None, limit: int, *, since: int = 0, until: int | None = None
     ) -> Sequence[SettingsRevision]:
+        """Return revisions before this one, newest first, created from `since` to before `until` (UTC milliseconds)."""
         beyond = _key(MAX_REVISION if before is None else min(before, MAX_REVISION))
         created = CreatedRange(since, ANY_TIME.until if until is None else until)
         found = await self._documents.newest(HISTORY_KIND, PROJECT, beyond, created, limit)
