@@ -95,7 +95,9 @@ def test_twenty_changes_are_undone_and_redone(
     page = open_console("/templates/designed?edit=yes")
     for _ in range(10):
         block(page, 1).get_by_role("textbox", name="Text").press("Alt+ArrowUp")
+        expect(block(page, 0).get_by_role("textbox", name="Text")).to_be_visible()
         block(page, 0).get_by_role("textbox", name="Text").press("Alt+ArrowDown")
+        expect(block(page, 0).get_by_role("textbox", name="Heading")).to_be_visible()
     for _ in range(20):
         page.keyboard.press("Control+z")
     expect(page.locator("[data-save]")).to_have_attribute("data-save", "saved")

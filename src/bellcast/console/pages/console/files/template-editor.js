@@ -105,6 +105,11 @@ function Editor({ page, path, found, read }) {
     else return;
     event.preventDefault();
   };
+  // On the document: a removed block takes the focus with it.
+  useEffect(() => {
+    document.addEventListener('keydown', keys);
+    return () => document.removeEventListener('keydown', keys);
+  });
   const insert = (text) => {
     const { input, set } = focused.current ?? {};
     if (!input?.isConnected) return;
@@ -117,7 +122,7 @@ function Editor({ page, path, found, read }) {
   const words = { saved: isChanged ? 'Not saved' : 'Saved', saving: 'Saving…', offline: 'Offline: your text is kept in this tab', conflict: 'Somebody else has saved this template', refused: 'Not saved: see the problems' };
   const shownState = save.state === 'saved' && isChanged ? 'changed' : save.state;
   const columns = [locale, ...(beside !== null ? [beside] : [])];
-  return html`<div class="template-editor" onKeyDown=${keys}>
+  return html`<div class="template-editor">
     <${Heading} title=${page.key} note=${html`<span class="save-state muted" role="status" data-save=${shownState}>${words[save.state]}</span>`}>
       <button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${history.past.length === 0} onClick=${history.undo}><${Icon} name="undo" /></button>
       <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${history.future.length === 0} onClick=${history.redo}><${Icon} name="redo" /></button>
