@@ -238,6 +238,7 @@ async def opened(
         ClusterFeed: ClusterFeed(feed, broker, clock, hub.cluster, Tasks().spawn),
         ConnectionSurvey: ConnectionSurvey(hub, broker, Tasks().spawn),
         DatabaseSettings: settings,
+        StatsRecorder: StatsRecorder(store.stats, clock, "node", no_numbers, feed.tenants),
         PusherConfig: pusher,
         PusherAppDirectory: pusher_apps,
         # the API in this process has no public URL
@@ -267,7 +268,6 @@ async def opened(
         push_key=lambda: "",
         refresh_dialects=pusher_apps.reload,
         dialect_numbers=lambda: {"unreadable_pusher_apps": sum(one.state == "unreadable" for one in pusher_apps.all())},
-        stats=StatsRecorder(store.stats, clock, "node", no_numbers, feed.tenants),
     )
     await store.open()
     transport = httpx.ASGITransport(api.build(context), raise_app_exceptions=False)

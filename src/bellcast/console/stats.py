@@ -21,7 +21,7 @@ MAX_SAMPLES = KEPT_MS[SAMPLE_MS] // SAMPLE_MS
 
 
 class StatsRecorder:
-    """ports.stats.StatsReader of one process. `measure` reads the counters since the start, and the current connections
+    """The statistics of this process, and those of the nodes. `measure` reads the counters since the start, and the current connections
     and queue age."""
 
     def __init__(
@@ -86,6 +86,7 @@ class StatsRecorder:
     async def series(
         self, step: int, since: int, until: int, node: str | None, limit: int
     ) -> list[tuple[int, StatsPoint]]:
+        """Return at most `limit` points by time. Points of 10 s cover only this node and the last hour."""
         if step == SAMPLE_MS:
             return [one for one in self._samples if since <= one[0] < until and node in (None, self._node)][:limit]
         return await self._points.page(step, since, until, node, limit)
@@ -93,9 +94,12 @@ class StatsRecorder:
     async def tenant_series(
         self, tenant: str, since: int, until: int, node: str | None, limit: int
     ) -> list[tuple[int, StatsPoint]] | None:
+        """Return the hours of a tenant by time; None if `limit` is too small for a day of all nodes."""
         return await self._points.tenant_page(tenant, since, until, node, limit)
 
     async def sends_today(self, tenants: Collection[str]) -> Mapping[str, int]:
+        """Count the sends of tenants since midnight UTC: a send counts once with all of its recipients. Those of this process are
+        up to date, those of others at most a minute old. Tenants of which nothing was counted are absent."""
         now = self._clock.now()
         day, hour = now - now % times.DAY_MS, now - now % HOUR_MS
         sends = await self._points.tenant_sends(tenants, day, day + times.DAY_MS, None, stats.MAX_DAY_ROWS)

@@ -9,7 +9,6 @@ from msgspec import Struct
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
 from bellcast.console.types.diagnoses import Doctor
-from bellcast.console.types.stats import StatsReader
 from bellcast.context import Context
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.identities import Project
@@ -19,16 +18,6 @@ from bellcast.live.types.nodes import LiveNode
 from bellcast.providers.types import ProviderDirectory
 
 T = TypeVar("T")
-
-
-class Workers(Protocol):
-    """The other processes that share this process's port."""
-
-    name: str
-
-    async def others(self) -> Mapping[str, bytes]:
-        """Metrics of the other workers, by worker name. Workers that do not respond in time are omitted."""
-        ...
 
 
 class ApiContext(Struct, frozen=True, kw_only=True):
@@ -51,9 +40,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
     process_counts: Callable[[], Mapping[str, Mapping[Any, float]]] = dict  # counts of `metrics.COUNTERS` by name
     queue_age: Callable[[], Awaitable[int]]  # how long the oldest due job has waited, in milliseconds
-    workers: Workers | None = None
     connection_tests: TokenBuckets = msgspec.field(default_factory=TokenBuckets)  # their authentication
-    stats: StatsReader | None = None  # numbers over time; None with BELLCAST_STATS=off
     real_clock: Clock | None = None  # the system time, with a test clock
     is_ready_strict: bool = False  # /readyz is a 503 without the broker
     has_landing: bool = True  # the page at /

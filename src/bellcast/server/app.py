@@ -242,9 +242,7 @@ class App:
             dialect_numbers=self._live.numbers,
             process_counts=self._counts,
             queue_age=engines.jobs.queue_age,
-            workers=self._worker_metrics,
             real_clock=engines.real_clock,
-            stats=self._stats,
             is_ready_strict=settings.server.ready_strict,
             has_landing=settings.server.landing is not False,
             landing_url=settings.server.landing if isinstance(settings.server.landing, str) else None,
@@ -273,8 +271,13 @@ class App:
             Webhooks: channels.webhooks,
             WorkflowCatalog: workflows.workflow_catalog,
         }
-        if self._time_travel is not None:
-            services[TimeTravel] = self._time_travel
+        # Absent: without several workers, with BELLCAST_STATS=off, without a test clock.
+        others = {
+            WorkerMetrics: self._worker_metrics,
+            StatsRecorder: self._stats,
+            TimeTravel: self._time_travel,
+        }
+        services |= {kind: service for kind, service in others.items() if service is not None}
         if (operators := self._operators) is not None:
             services |= {ConsoleSessions: operators.sessions, Passkeys: operators.passkeys}
             if operators.oidc is not None:

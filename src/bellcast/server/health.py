@@ -17,6 +17,7 @@ from bellcast.kernel.jobs.store import Jobs
 from bellcast.rest import context
 from bellcast.rest.operations import operation
 from bellcast.server.metrics import MetricsExporter
+from bellcast.server.worker_metrics import WorkerMetrics
 
 # Prometheus waits 10 s for a scrape, load balancers often 5 s for a check. The store and the broker respond within
 # milliseconds, unless they are down.
@@ -100,7 +101,7 @@ async def metrics(request: ApiRequest) -> ASGIApp:
     labelled with the process id as `worker`."""
     exporter: MetricsExporter = request.scope["state"]["exporter"]
     ctx = context.of(request)
-    workers = ctx.workers
+    workers = ctx.find(WorkerMetrics)
     reports = None if workers is None else {workers.name: exporter.own(), **await workers.others()}
     db, broker, jobs, queue_age = await asyncio.gather(
         _probe(ctx.engines.db.ping()),

@@ -8,8 +8,9 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
+from bellcast.console.stats import StatsRecorder
 from bellcast.console.types import stats
-from bellcast.console.types.stats import BUCKETS, StatsPoint, StatsReader
+from bellcast.console.types.stats import BUCKETS, StatsPoint
 from bellcast.kernel import times
 from bellcast.kernel.errors import Invalid, NotFound
 from bellcast.kernel.http import request_body, responses
@@ -82,7 +83,8 @@ async def series(request: ApiRequest) -> ASGIApp:
     node stores the 100 busiest tenants of each hour; other tenants have no row. `requests` and `refusals` exclude
     requests that read the console's lists. Callers that are restricted to tenants read the numbers of one of theirs."""
     query, ctx = request_body.query(request, SeriesQuery), context.of(request)
-    if ctx.stats is None:
+    recorder = ctx.find(StatsRecorder)
+    if recorder is None:
         raise NotFound("Statistics are turned off: BELLCAST_STATS=off.")
     tenant = None if query.tenant in (None, EVERY_TENANT) else tenants.single_tenant(request)
     now = ctx.token_clock.now()
@@ -99,7 +101,7 @@ async def series(request: ApiRequest) -> ASGIApp:
     wanted = WantedSeries(step, names, since, until, now)
     if (until - since) // wanted.step_ms > MAX_POINTS:
         raise Invalid.of("from", f"must be at most {MAX_POINTS} steps before to")
-    points = await _points(ctx.stats, tenant, wanted, query.node)
+    points = await _points(recorder, tenant, wanted, query.node)
     return responses.json(Series(wanted.step, wanted.metrics, await asyncio.to_thread(_rows, points, wanted)))
 
 
@@ -118,7 +120,7 @@ class WantedSeries(NamedTuple):
 
 
 async def _points(
-    reader: StatsReader, tenant: str | None, wanted: WantedSeries, node: str | None
+    reader: StatsRecorder, tenant: str | None, wanted: WantedSeries, node: str | None
 ) -> Sequence[tuple[int, StatsPoint]]:
     if tenant is not None:
         found = await reader.tenant_series(tenant, wanted.since, wanted.until, node, stats.MAX_DAY_ROWS)

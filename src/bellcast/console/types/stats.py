@@ -1,8 +1,7 @@
 """Statistics of a server per interval."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -106,24 +105,3 @@ def _quantile(durations: Sequence[int], bounds: Sequence[float], share: float) -
         if count and passed >= rank:
             return round(bounds[min(bucket, len(bounds) - 1)] * 1000, 1)
     return None
-
-
-class StatsReader(Protocol):
-    """Statistics of the nodes for the API."""
-
-    async def series(
-        self, step: int, since: int, until: int, node: str | None, limit: int
-    ) -> list[tuple[int, StatsPoint]]:
-        """Return at most `limit` points by time. Points of 10 s cover only this node and the last hour."""
-        ...
-
-    async def tenant_series(
-        self, tenant: str, since: int, until: int, node: str | None, limit: int
-    ) -> list[tuple[int, StatsPoint]] | None:
-        """Return the hours of a tenant by time; None if `limit` is too small for a day of all nodes."""
-        ...
-
-    async def sends_today(self, tenants: Collection[str]) -> Mapping[str, int]:
-        """Count the sends of tenants since midnight UTC: a send counts once with all of its recipients. Those of this process are
-        up to date, those of others at most a minute old. Tenants of which nothing was counted are absent."""
-        ...

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from bellcast.auth import tenant_bounds
+from bellcast.console.stats import StatsRecorder
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
@@ -88,7 +89,8 @@ async def page(request: ApiRequest) -> ASGIApp:
     summaries = found[: query.limit]
     # The sends of today are those of the daily budgets, else those of the statistics.
     keys = [one.tenant.key or "" for one in summaries]
-    counted = {} if ctx.stats is None else await ctx.stats.sends_today(keys)
+    recorder = ctx.find(StatsRecorder)
+    counted = {} if recorder is None else await recorder.sends_today(keys)
     sends = {**counted, **await Tenants(ctx.engines.db).usage(ctx.engines.clock.now() // times.DAY_MS)}
     shown = [
         ListedTenant(
