@@ -1,26 +1,30 @@
 """Session tokens for browsers, requested by the app's server."""
 
-from collections.abc import Callable
 from datetime import datetime
+from typing import Annotated
 
 from msgspec import Struct
 
 from bellcast.auth import tokens
 from bellcast.auth.claims import Seconds
 from bellcast.kernel import times, validation
-from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.kernel.errors import Invalid
+from bellcast.kernel.field_limits import KEY, ROLE, TENANT, Limit, ValueRule, each, lasting, text
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.limits import Limits
 from bellcast.rest import context, tenants
-from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.tenants import TenantQuery
 
 HOUR = 3_600
 # Maximum patterns of each kind, and roles.
 PATTERNS = 100
+# `*` matches any characters. The others are the characters of a topic.
+PATTERN = ValueRule(
+    lambda field, value, limits: validation.topic(field, value.replace("*", "-"), limits),
+    lambda limits: text(limits.topic, r"^[A-Za-z0-9_=@,.;*-]+$"),
+)
 
 
 class TokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,13 +32,13 @@ class TokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     inbox. `since` (epoch seconds) is when the recipient joined the app; earlier announcements do not appear in its
     inbox."""
 
-    recipient: str
-    tenant: str | None = None
-    ttl: int | float | str = HOUR
-    topics: list[str] = []
-    publish: list[str] = []
-    roles: list[str] | None = None
-    name: str | None = None
+    recipient: Annotated[str, KEY]
+    tenant: Annotated[str | None, TENANT] = None
+    ttl: Annotated[int | float | str, lasting(1, tokens.MAX_TTL_SECONDS, "must be between 1 second and 30 days")] = HOUR
+    topics: Annotated[list[str], each(PATTERNS, PATTERN, "items")] = []
+    publish: Annotated[list[str], each(PATTERNS, PATTERN, "items")] = []
+    roles: Annotated[list[str] | None, each(PATTERNS, ROLE, "items")] = None
+    name: Annotated[str | None, Limit("title")] = None
     since: Seconds | None = None
 
 
@@ -85,32 +89,4 @@ async def make(request: ApiRequest) -> ASGIApp:
     return responses.json(Token(token, times.to_rfc3339(expires_at)), 201)
 
 
-def _check(params: TokenRequest, ctx: ApiContext) -> None:
-    limits = ctx.limits
-    validation.check(
-        validation.key("recipient", params.recipient, limits),
-        validation.tenant("tenant", params.tenant, limits) if params.tenant is not None else iter(()),
-        validation.duration("ttl", params.ttl, 1, tokens.MAX_TTL_SECONDS, "must be between 1 second and 30 days"),
-        _each("topics", params.topics, _pattern, limits),
-        _each("publish", params.publish, _pattern, limits),
-        _each("roles", params.roles or [], validation.role, limits),
-        validation.text("name", params.name, limits.title),
-    )
-
-
-def _each(
-    field: str, names: list[str], check: Callable[[str, str, Limits], validation.FieldErrors], limits: Limits
-) -> validation.FieldErrors:
-    if len(names) > PATTERNS:
-        yield FieldError(field, f"must have at most {PATTERNS} items, got {len(names)}")
-        return
-    for number, name in enumerate(names):
-        yield from check(f"{field}.{number}", name, limits)
-
-
-def _pattern(field: str, pattern: str, limits: Limits) -> validation.FieldErrors:
-    # `*` matches any characters. The others are the characters of a topic.
-    return validation.topic(field, pattern.replace("*", "-"), limits)
-
-
-TOKEN = request_body.Shape(TokenRequest, _check, {"recipient": "x"})
+TOKEN = request_body.Shape(TokenRequest, None, {"recipient": "x"})

@@ -6,7 +6,7 @@ takes effect on every node within that time.
 
 import difflib
 from collections.abc import Callable
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -17,11 +17,12 @@ from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.channels.types import BASE_LAYOUT, EmailContent
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, is_cached
-from bellcast.inbox.types.notifications import ChannelRequest
+from bellcast.inbox.types.notifications import CHANNEL_LIST, ChannelRequest
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.field_limits import Limit, shown
 from bellcast.kernel.identities import DEFAULT_TENANT
-from bellcast.preferences.types import NO_PREFERENCES, Preferences, Switches, TypeRules
+from bellcast.preferences.types import CHANNEL_NAMES, CHANNELS, NO_PREFERENCES, Preferences, Switches, TypeRules
 from bellcast.templates.background import BackgroundCompiler
 from bellcast.templates.types import Template
 from bellcast.tenants.store import Tenants
@@ -40,11 +41,11 @@ CacheKey: TypeAlias = tuple[str, str, str]
 class NotificationType(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The defaults for all notifications of a type, unless a send overrides them."""
 
-    name: str | None = None
-    channels: list[str | ChannelRequest] | None = None
+    name: Annotated[str | None, Limit("title")] = None
+    channels: Annotated[list[str | ChannelRequest] | None, CHANNEL_LIST] = None
     template: str | None = None
-    required: bool | tuple[str, ...] = False
-    defaults: Switches = {}
+    required: Annotated[bool | tuple[str, ...], shown({"items": {"enum": [*CHANNELS]}})] = False
+    defaults: Annotated[Switches, CHANNEL_NAMES] = {}
 
     @property
     def rules(self) -> TypeRules:

@@ -13,7 +13,7 @@ from bellcast.channels.email import Headline
 from bellcast.channels.html import document, parted, style
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.channels.types import BASE_LAYOUT, EmailContent, ExternalChannel
-from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types import notifications
 from bellcast.inbox.types.notifications import ActionButton, Actor, Content, Draft
 from bellcast.kernel import validation
 from bellcast.kernel.errors import Invalid, TemplateFailed
@@ -84,7 +84,7 @@ class Contents:
         # Variables can turn a template's text into any URL.
         validation.check(
             validation.url("template", content.action_url, ANY_LENGTH),
-            notification_drafts.actions("template", content.actions, ANY_LENGTH),
+            notifications.actions("template", content.actions, ANY_LENGTH),
         )
         return content
 

@@ -13,6 +13,8 @@ CACHE_SECONDS = 1.0
 # Maximum cached objects; a project has a few hundred.
 MAX_CACHED = 10_000
 
+# Maximum characters of the keys of most kinds.
+MAX_OBJECT_KEY = 100
 # Objects of the project, which tenants can override.
 PROJECT = DEFAULT_TENANT
 

@@ -12,12 +12,11 @@ from msgspec import Struct
 
 from bellcast.auth import browser_request, keys
 from bellcast.auth.browser_request import DEVICE, BrowserRequest
-from bellcast.kernel import ip_addresses
+from bellcast.kernel import field_limits, ip_addresses
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import (
     BellcastError,
     Conflict,
-    FieldError,
     Forbidden,
     Invalid,
     MfaRequired,
@@ -25,7 +24,6 @@ from bellcast.kernel.errors import (
     Unauthenticated,
 )
 from bellcast.kernel.identities import Caller
-from bellcast.kernel.validation import FieldErrors
 from bellcast.operators import oidc_config, passwords, totp
 from bellcast.operators.store import Operators
 from bellcast.operators.types import (
@@ -63,6 +61,10 @@ DEVICE_PLACE = "device of an operator"
 # Hashing takes 0.1 s and 64 MiB and runs one at a time. More waiting requests would only time out.
 MAX_WAITING = 16
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,98}[a-z0-9])?")
+OPERATOR_NAME = field_limits.matching(
+    NAME,
+    "must be 1 to 100 characters of a-z 0-9 . _ @ + -, beginning and ending with a-z 0-9",
+)
 
 WRONG = "The name or the password is wrong."
 WRONG_SECOND = "The code is wrong, or was used before: wait for the next one."
@@ -428,12 +430,6 @@ class ConsoleSessions:
         token = browser_request.session_token(request)
         if token is not None:
             await self._operators.end_session(keys.digest(token))
-
-
-def check_name(field: str, name: str) -> FieldErrors:
-    """Yield an error unless the name can be one of an operator."""
-    if not NAME.fullmatch(name):
-        yield FieldError(field, "must be 1 to 100 characters of a-z 0-9 . _ @ + -, beginning and ending with a-z 0-9")
 
 
 def _is_in(address: str | None, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:

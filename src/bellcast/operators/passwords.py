@@ -4,6 +4,8 @@ import secrets
 import unicodedata
 
 from bellcast.kernel.errors import FieldError
+from bellcast.kernel.field_limits import ValueRule
+from bellcast.kernel.limits import Limits
 from bellcast.kernel.validation import FieldErrors
 
 SALT_BYTES = 16
@@ -16,10 +18,13 @@ MIN_LENGTH = 12
 MAX_LENGTH = 1024
 
 
-def check(field: str, password: str) -> FieldErrors:
+def check(field: str, password: str, _: Limits) -> FieldErrors:
     """Yield an error unless the password has 12 to 1024 characters."""
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         yield FieldError(field, f"must have {MIN_LENGTH} to {MAX_LENGTH} characters, got {len(password)}")
+
+
+NEW_PASSWORD = ValueRule(check, lambda _: {"minLength": MIN_LENGTH, "maxLength": MAX_LENGTH})
 
 
 def hash_password(password: str) -> str:

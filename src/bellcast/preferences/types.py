@@ -1,9 +1,16 @@
 """Preferences of a recipient, a tenant or the project: which types are delivered through which channel, and when."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Struct
+
+from bellcast.documents.types import MAX_OBJECT_KEY
+from bellcast.kernel.errors import FieldError
+from bellcast.kernel.field_limits import INNER, TIME_OF_DAY, Limit, Schema, ValueRule, shown
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.validation import FieldErrors
 
 Priority = Literal["low", "normal", "high", "urgent"]
 
@@ -16,24 +23,55 @@ SwitchValue = bool | Literal["urgent"]
 Switches = dict[Channel, SwitchValue]
 
 
+# Maximum types and workflows in one document; a project has some dozens.
+MAX_ENTRIES = 500
+# Preferences have a switch per channel.
+CHANNEL_SWITCHES: Schema = {"propertyNames": {"enum": [*CHANNELS]}}
+CHANNEL_NAMES = shown(CHANNEL_SWITCHES)
+
+
+def named(most: int | str, entry: Schema) -> ValueRule:
+    """Return the rule of entries by the names of types or workflows, which follow the rules of sends. `most` is as in Limit."""
+
+    def check(field: str, value: Mapping[str, Any], limits: Limits) -> FieldErrors:
+        for name in value:
+            yield from name_errors(f"{field}.{name[:100]}", name, most, limits)
+
+    return ValueRule(
+        check,
+        lambda limits: {
+            "propertyNames": Limit(most, 1).schema(limits),
+            "maxProperties": MAX_ENTRIES,
+            "additionalProperties": entry,
+        },
+    )
+
+
+def name_errors(field: str, name: str, most: int | str, limits: Limits) -> FieldErrors:
+    """Yield the errors of the name of a type or a workflow."""
+    if not name:
+        yield FieldError(field, "must not have an empty name")
+    yield from Limit(most).check(field, name, limits)
+
+
 class QuietHours(Struct, frozen=True, forbid_unknown_fields=True):
     """A time of day as `HH:MM` in the recipient's time zone: `start` is inclusive, `end` exclusive."""
 
-    start: str
-    end: str
+    start: Annotated[str, TIME_OF_DAY]
+    end: Annotated[str, TIME_OF_DAY]
 
 
 class Preferences(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One document of preferences. An absent switch leaves the decision to the next document, in the order
     recipient, tenant, project. `quiet_hours: false` turns off the quiet hours of the next document."""
 
-    channels: Switches = {}
-    types: dict[str, Switches] = {}
-    workflows: dict[str, Switches] = {}
-    digest: dict[str, Frequency] = {}
-    digest_at: str | None = None
-    quiet_hours: QuietHours | Literal[False] | None = None
-    muted: dict[str, datetime | Literal[True]] = {}
+    channels: Annotated[Switches, CHANNEL_NAMES] = {}
+    types: Annotated[dict[str, Switches], named("type", CHANNEL_SWITCHES)] = {}
+    workflows: Annotated[dict[str, Switches], named(MAX_OBJECT_KEY, CHANNEL_SWITCHES)] = {}
+    digest: Annotated[dict[str, Frequency], named("type", {})] = {}
+    digest_at: Annotated[str | None, TIME_OF_DAY] = None
+    quiet_hours: Annotated[QuietHours | Literal[False] | None, INNER] = None
+    muted: Annotated[dict[str, datetime | Literal[True]], named("type", {"format": "date-time"})] = {}
 
     @property
     def switches_inbox(self) -> bool:

@@ -2,19 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
 from bellcast.channels import addresses, delivery_status
-from bellcast.channels.provider_rate import MIN_RATE
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ListScan
-from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated, UnsupportedMediaType
+from bellcast.kernel.errors import Conflict, Invalid, NotFound, Unauthenticated, UnsupportedMediaType
+from bellcast.kernel.field_limits import INNER
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import AppListLimit
@@ -47,12 +47,6 @@ from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
 
-MAX_URL = 4096
-# A browser opens six connections to one server; vendors allow hundreds.
-MAX_CONCURRENCY = 1000
-MAX_RATE = 100_000.0
-# Half an hour. A longer timeout could delay a shutdown far too long.
-MAX_TIMEOUT = 1800.0
 MAIL = "message/rfc822"
 READ_ADDS = {*objects.ADDED, "secret"}
 
@@ -92,7 +86,7 @@ class ProviderTest(Struct, frozen=True, forbid_unknown_fields=True):
     replace the stored provider in the test."""
 
     to: str | None = None
-    values: ProviderFields | None = None
+    values: Annotated[ProviderFields | None, INNER] = None
 
 
 class ProviderTestResult(Struct, frozen=True):
@@ -371,34 +365,6 @@ def _outside(provider: ConfiguredProvider) -> ProviderObject:
     )
 
 
-def _seconds(duration: float | str) -> float:
-    """0 for a string that is not a duration."""
-    try:
-        return times.seconds(duration)
-    except ValueError:
-        return 0.0
-
-
-def _check(fields: ProviderFields, ctx: ApiContext) -> None:
-    errors: list[FieldError] = []
-    if len(fields.url) > MAX_URL or not fields.url.isprintable():
-        errors.append(FieldError("url", f"must have at most {MAX_URL} printable characters"))
-    if fields.rate is not None and not MIN_RATE <= fields.rate <= MAX_RATE:
-        text = f"must be at least {MIN_RATE:.3g} (one message per day) and at most {MAX_RATE:g} messages per second"
-        errors.append(FieldError("rate", text))
-    if not 1 <= fields.concurrency <= MAX_CONCURRENCY:
-        errors.append(FieldError("concurrency", f"must be 1 to {MAX_CONCURRENCY}"))
-    if not 0 < _seconds(fields.timeout) <= MAX_TIMEOUT:
-        errors.append(FieldError("timeout", f"must be a duration above 0 and at most {MAX_TIMEOUT:g} s"))
-    if errors:
-        raise Invalid.fields(errors)
-
-
-def _check_test(body: ProviderTest, ctx: ApiContext) -> None:
-    if body.values is not None:
-        _check(body.values, ctx)
-
-
-FIELDS = request_body.Shape(ProviderFields, _check, {"channel": "email", "url": "smtp://mail.example.com"})
-TEST = request_body.Shape(ProviderTest, _check_test)
+FIELDS = request_body.Shape(ProviderFields, None, {"channel": "email", "url": "smtp://mail.example.com"})
+TEST = request_body.Shape(ProviderTest)
 HANDLERS = [page, read, write, delete, test, receive]

@@ -2,15 +2,19 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from socket import socket
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from bellcast.channels.provider_rate import MIN_RATE
 from bellcast.channels.types import ExternalChannel, State
+from bellcast.kernel.errors import FieldError
+from bellcast.kernel.field_limits import ValueRule, between, lasting, text
+from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.connection_tests import TestReport
 from bellcast.kernel.outbound.port import DeliveryError
-from bellcast.kernel.validation import storable
+from bellcast.kernel.validation import FieldErrors, storable
 
 # The keywords of the CTIA (Messaging Principles §5.1.3) that Twilio and Vonage recognize too.
 STOP = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT"})
@@ -28,16 +32,31 @@ class SecretHint(Struct, frozen=True):
     hint: str | None
 
 
+MAX_URL = 4096
+# A browser opens six connections to one server; vendors allow hundreds.
+MAX_CONCURRENCY = 1000
+MAX_RATE = 100_000.0
+# Half an hour. A longer timeout could delay a shutdown far too long.
+MAX_TIMEOUT = 1800.0
+RATE = f"must be at least {MIN_RATE:.3g} (one message per day) and at most {MAX_RATE:g} messages per second"
+TIMEOUT = f"must be a duration above 0 and at most {MAX_TIMEOUT:g} s"
+
+
+def _url(field: str, value: str, _: Limits) -> FieldErrors:
+    if len(value) > MAX_URL or not value.isprintable():
+        yield FieldError(field, f"must have at most {MAX_URL} printable characters")
+
+
 class ProviderFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A provider of a channel. The provider with the lowest `priority` is tried first. `rate` limits messages per
     second on all nodes, `concurrency` concurrent messages in each process, and `timeout` the wait for a response."""
 
     channel: ExternalChannel
-    url: str
+    url: Annotated[str, ValueRule(_url, lambda _: text(MAX_URL))]
     priority: int = 0
-    rate: float | None = None
-    concurrency: int = 10
-    timeout: float | str = 30.0
+    rate: Annotated[float | None, between(MIN_RATE, MAX_RATE, RATE)] = None
+    concurrency: Annotated[int, between(1, MAX_CONCURRENCY, f"must be 1 to {MAX_CONCURRENCY}")] = 10
+    timeout: Annotated[float | str, lasting(0, MAX_TIMEOUT, TIMEOUT, is_above=True)] = 30.0
     active: bool = True
 
 

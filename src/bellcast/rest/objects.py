@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from bellcast.documents import store as documents
 from bellcast.documents.store import Documents
-from bellcast.documents.types import PROJECT, Document
+from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT, Document
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.http import entity_tags, list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
@@ -30,7 +30,6 @@ from bellcast.workflows.types.runs import GENERATED_PREFIX, SCHEDULES
 T = TypeVar("T", bound=Struct)
 
 KEY_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
-MAX_KEY = 100
 # Maximum uses listed in the error of a refused DELETE, and by a read.
 SHOWN_USES = 5
 MAX_USES = 100
@@ -110,7 +109,7 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True):
 def key_of(request: ApiRequest, kind: Kind[Any]) -> str:
     """Return the object's key in the path."""
     key = request_body.path(request, "key")
-    limit = context.of(request).limits.type if kind.any_key else MAX_KEY
+    limit = context.of(request).limits.type if kind.any_key else MAX_OBJECT_KEY
     if not key or (limit and len(key) > limit):
         raise Invalid.of("key", f"must have 1 to {limit} characters, got {len(key)}")
     if not kind.any_key and not KEY_CHARACTERS.issuperset(key):
@@ -120,8 +119,8 @@ def key_of(request: ApiRequest, kind: Kind[Any]) -> str:
 
 def checked_key(key: str) -> str:
     """Return the key if it has the restricted form. Raises Invalid."""
-    if not 1 <= len(key) <= MAX_KEY:
-        raise Invalid.of("key", f"must have 1 to {MAX_KEY} characters, got {len(key)}")
+    if not 1 <= len(key) <= MAX_OBJECT_KEY:
+        raise Invalid.of("key", f"must have 1 to {MAX_OBJECT_KEY} characters, got {len(key)}")
     if not KEY_CHARACTERS.issuperset(key):
         raise Invalid.of("key", "may only contain A-Z a-z 0-9 and _ . -")
     return key

@@ -1,15 +1,17 @@
 """The tenant of a request."""
 
-from msgspec import Struct, UnsetType
+from msgspec import Struct
 
 from bellcast.auth import tenant_bounds
 from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError, Forbidden, Invalid
+from bellcast.kernel.field_limits import TENANT, ValueRule, list_of
 from bellcast.kernel.http import request_body
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import DEFAULT_TENANT, Caller
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.validation import FieldErrors
 from bellcast.rest import context, guards
-from bellcast.rest.context import ApiContext
 
 # Maximum tenants of a bound caller. A list of all of them reads each one.
 MAX_BOUND = 20
@@ -67,15 +69,19 @@ def log_tenant_of_items(request: ApiRequest, items: set[str | None]) -> None:
     log_tenant(request, next(iter(items)) if len(items) == 1 else None)
 
 
-def errors_of(bound: list[str] | UnsetType | None, ctx: ApiContext) -> validation.FieldErrors:
-    """Yield the errors in the list of tenants that a key or an operator will be restricted to."""
-    if not isinstance(bound, list):
-        return
+def _bound_errors(field: str, bound: list[str], limits: Limits) -> FieldErrors:
     if not 1 <= len(bound) <= MAX_BOUND or len(set(bound)) != len(bound):
-        yield FieldError("tenants", f"must be 1 to {MAX_BOUND} different tenants, or null for all")
+        yield FieldError(field, f"must be 1 to {MAX_BOUND} different tenants, or null for all")
         return
     for number, tenant in enumerate(bound):
-        yield from validation.tenant(f"tenants.{number}", tenant, ctx.limits)
+        yield from validation.tenant(f"{field}.{number}", tenant, limits)
+
+
+# The tenants that a key or an operator is restricted to.
+BOUND = ValueRule(
+    _bound_errors,
+    lambda limits: list_of(MAX_BOUND, TENANT.schema(limits), least=1) | {"uniqueItems": True},
+)
 
 
 def check_grant(caller: Caller, bound: tuple[str, ...] | None) -> None:

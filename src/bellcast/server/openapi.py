@@ -10,8 +10,22 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast import __version__
 from bellcast.auth import browser_request, keys
+from bellcast.channels.types import EXTERNAL_CHANNELS
+from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.kernel import field_limits
 from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.field_limits import (
+    ANY_TENANT_PATTERN,
+    KEY,
+    KEY_PATTERN,
+    NO,
+    NULL,
+    PLAIN,
+    TENANT,
+    TOPIC,
+    Schema,
+    text,
+)
 from bellcast.kernel.http import problems, request_body
 from bellcast.kernel.http.responses import JSON
 from bellcast.kernel.limits import Limits
@@ -19,9 +33,22 @@ from bellcast.live.dialects import DIALECTS
 from bellcast.preferences.types import Preferences
 from bellcast.rest import list_export
 from bellcast.rest.operations import ApiEndpoint, Operation, refusals
-from bellcast.server import schema_limits
 
 Json = dict[str, Any]
+OBJECT_KEY = r"^[A-Za-z0-9_.-]+$"
+# In a query an empty value is the default tenant. Lists accept `*`, which is every tenant.
+TENANT_OR_DEFAULT = r"^(?!\*$)[^\x00-\x1f\x7f-\x9f]*$"
+# Filters compare any text, or each text of a list.
+ANY_TEXT: Schema = {"pattern": PLAIN, "items": {"pattern": PLAIN}}
+KEYWORDS = {
+    "string": ("pattern", "minLength", "maxLength", "format", "enum"),
+    "array": ("minItems", "maxItems", "uniqueItems"),
+    "object": ("propertyNames", "minProperties", "maxProperties"),
+    "integer": ("minimum", "maximum"),
+    "number": ("minimum", "maximum", "exclusiveMinimum"),
+}
+# Keywords that contain the schema of the elements of a list or the values of an object.
+PARTS = ("items", "additionalProperties")
 REF = "#/components/schemas/{name}"
 
 DESCRIPTION = """The REST surface of Bellcast: your server sends with the project secret or an API key, your pages read their
@@ -220,20 +247,17 @@ class _Schemas:
         _convert_patterns(self.components)
         self._by_type = dict(zip(map(repr, types), schema, strict=True))
         self.limits = limits
-        for one in {one for type in types for one in _structs(type)}:
-            properties = self.components.get(one.__name__, {}).get("properties", {})
+        # Responses that contain the fields of a request are not limited: the limits may have been higher.
+        for one in {one for route in served for type in _inputs(route.operation) for one in _structs(type)}:
+            component = self.components[one.__name__]
+            names = dict(zip(one.__struct_fields__, one.__struct_encode_fields__, strict=True))
             for field, limit in field_limits.of(one).items():
-                properties[field] = schema_limits.restrict(properties[field], limit.schema(limits))
-        for name, fields in schema_limits.fields(limits).items():
-            properties = self.components[name]["properties"]
-            for field, bound in fields.items():
-                properties[field] = schema_limits.restrict(properties[field], bound)
-        for name, group in schema_limits.alternatives().items():
-            self.components[name].update(group)
+                properties, name = component["properties"], names[field]
+                properties[name] = _restrict(properties[name], limit.schema(limits))
+            component.update(vars(one).get("SCHEMA", {}))
         for name in MERGE_PATCHES:
-            self.components[name] = schema_limits.merge_patch(self.components[name])
-        self.components[PREFERENCES_CHANGE] = schema_limits.preferences_change(self.components)
-        self._bounds = schema_limits.query_parameters(limits)
+            self.components[name] = _merge_patch(self.components[name])
+        self.components[PREFERENCES_CHANGE] = _preferences_change(self.components)
         queries = {route.operation.query.__name__ for route in served if route.operation.query is not None}
         self._queries = {name: self.components.pop(name) for name in queries}
         complete = _always_complete(served) - AS_WRITTEN
@@ -249,13 +273,11 @@ class _Schemas:
 
     def query(self, route: Route) -> Iterator[tuple[str, Json, bool]]:
         """Yield name, schema and `required` of each query parameter."""
-        name, is_about_all = route.operation.query.__name__, route.operation.tenant_rule in ("list", "refused")
-        schema = self._queries[name]
-        tenant = schema_limits.tenant_parameter(route.path, self.limits, is_about_all=is_about_all)
-        bounds = {"tenant": tenant} | self._bounds.get(name, {})
+        name, is_list = route.operation.query.__name__, route.operation.tenant_rule == "list"
+        schema, tenant = self._queries[name], _tenant_parameter(route.path, self.limits, is_list=is_list)
         for name, field in schema["properties"].items():
-            bound = bounds.get(name, {} if "pattern" in str(field) else schema_limits.ANY_TEXT)
-            yield name, schema_limits.restrict(field, bound), name in schema["required"]
+            bound = {} if "pattern" in str(field) else tenant if name == "tenant" else ANY_TEXT
+            yield name, _restrict(field, bound), name in schema["required"]
 
 
 def _convert_patterns(schema: Any) -> None:
@@ -273,8 +295,67 @@ def _convert_patterns(schema: Any) -> None:
 
 
 def _types(operation: Operation) -> Iterator[Any]:
-    candidates = [operation.query, operation.body, *operation.response_types.values()]
+    candidates = [*_inputs(operation), *operation.response_types.values()]
     return (one for one in candidates if one is not None and not isinstance(one, str))
+
+
+def _inputs(operation: Operation) -> list[Any]:
+    return [one for one in (operation.query, operation.body) if one is not None]
+
+
+def _merge_patch(schema: Schema) -> Schema:
+    """Schema of a change of a document (RFC 7396): a null removes a field, at any depth."""
+    fields = {name: _or_null(field) for name, field in schema["properties"].items()}
+    return schema | {"properties": fields}
+
+
+def _preferences_change(components: dict[str, Schema]) -> Schema:
+    """Schema of a change of preferences: each of the quiet hours alone suffices, if the other one is stored."""
+    hours, whole = components["QuietHours"], components["Preferences"]
+    change = {"anyOf": [NO, hours | {"required": []}, NULL]}
+    return whole | {"title": "PreferencesChange", "properties": whole["properties"] | {"quiet_hours": change}}
+
+
+def _or_null(schema: Schema) -> Schema:
+    inner = schema.get("additionalProperties")
+    if isinstance(inner, dict):
+        schema = schema | {"additionalProperties": _or_null(inner)}
+    parts = schema.get("anyOf", [schema])
+    return schema if NULL in parts else {"anyOf": [*parts, NULL]}
+
+
+def _path_parameter(path: str, name: str, limits: Limits) -> Schema:
+    """Constraints of a parameter of a path."""
+    if name == "key" and path.startswith(OBJECT_PATHS):
+        return text(MAX_OBJECT_KEY, OBJECT_KEY)
+    if name == "key" and path.startswith("/v1/types/"):
+        return text(limits.type)
+    if name == "key" and path.startswith("/v1/tenants/"):
+        return TENANT.schema(limits)
+    if name == "channel":
+        return {"enum": [*EXTERNAL_CHANNELS]}
+    if name == "topic":
+        return TOPIC.schema(limits)
+    return text(limits.key, KEY_PATTERN) if name in ("key", "recipient") else {}
+
+
+# The paths of objects whose keys have the restricted form of `objects.checked_key`.
+OBJECT_PATHS = ("/v1/providers/", "/v1/schedules/", "/v1/sources/", "/v1/templates/", "/v1/workflows/")
+
+
+def _tenant_parameter(path: str, limits: Limits, *, is_list: bool) -> Schema:
+    """Constraints of the query parameter `tenant`."""
+    accepts_every = is_list or path.startswith("/v1/webhooks")
+    return text(limits.key, ANY_TENANT_PATTERN if accepts_every else TENANT_OR_DEFAULT)
+
+
+def _restrict(schema: Schema, bound: Schema) -> Schema:
+    """Add a constraint to a field's schema: to the alternatives that have the same type, and to the parts of lists and objects."""
+    if "anyOf" in schema:
+        return schema | {"anyOf": [_restrict(one, bound) for one in schema["anyOf"]]}
+    names = KEYWORDS.get(schema.get("type", ""), ())
+    parts = {name: _restrict(schema[name], bound[name]) for name in PARTS if name in schema and name in bound}
+    return schema | {name: value for name, value in bound.items() if name in names} | parts
 
 
 # A time of day, and a time that may be in a time zone.
@@ -356,7 +437,7 @@ def _complete_types(schema: Json) -> None:
 def _format_times(schema: Json) -> None:
     for name, field in schema.get("properties", {}).items():
         if name.endswith("_at") and name not in LOCAL_TIMES:
-            schema["properties"][name] = schema_limits.restrict(field, schema_limits.TIME)
+            schema["properties"][name] = _restrict(field, {"format": "date-time"})
 
 
 def _operation(route: Route, schemas: _Schemas) -> Json:
@@ -401,7 +482,7 @@ def _security(declared: Operation) -> list[Json]:
 
 def _parameters(route: Route, schemas: _Schemas) -> Iterator[Json]:
     for name in (part[1:-1] for part in route.path.split("/") if part.startswith("{")):
-        bound = schema_limits.path_parameter(route.path, name, schemas.limits)
+        bound = _path_parameter(route.path, name, schemas.limits)
         schema = {"type": "string", "minLength": 1} | bound
         yield {"name": name, "in": "path", "required": True, "description": PARAMETERS[name], "schema": schema}
     if route.operation.query is not None:
@@ -409,7 +490,7 @@ def _parameters(route: Route, schemas: _Schemas) -> Iterator[Json]:
             extra = {"description": PARAMETERS[name], "schema": _without_null(schema)}
             yield {"name": name, "in": "query", "required": required, **extra}
     for name in route.operation.headers:
-        bound = schema_limits.header(name, schemas.limits)
+        bound = KEY.schema(schemas.limits) if name == "Idempotency-Key" else {}
         yield {"name": name, "in": "header", "description": REQUEST_HEADERS[name], "schema": {"type": "string"} | bound}
 
 

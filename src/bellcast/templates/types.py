@@ -1,14 +1,15 @@
 """Templates: the content of a notification per channel and language, with variables."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeAlias, Union
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, Union
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from bellcast.channels.types import BASE_LAYOUT, ChatContent, EmailContent, PushContent, SmsContent
-from bellcast.inbox.types.notifications import ActionButton, BodyFormat
-from bellcast.preferences.types import Channel
+from bellcast.inbox.types.notifications import MAX_ACTIONS, ActionButton, BodyFormat
+from bellcast.kernel.field_limits import NULL, Schema, shown, text
+from bellcast.preferences.types import CHANNELS, Channel
 
 # The variables available to content: those of sends and workflows, and the content in a layout.
 CONTENT_ROOTS = frozenset(
@@ -20,6 +21,9 @@ CONTENT_ROOTS = frozenset(
 MAX_BLOCKS = 100
 
 
+MAX_LOCALE = 35  # RFC 5646 §4.4.1
+
+
 class InboxContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The content of an inbox item."""
 
@@ -29,7 +33,7 @@ class InboxContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     action_text: str | None = None
     icon: str | None = None
     body_format: BodyFormat | None = None
-    actions: tuple[ActionButton, ...] | None = None
+    actions: Annotated[tuple[ActionButton, ...] | None, shown({"maxItems": MAX_ACTIONS})] = None
 
 
 Percent: TypeAlias = Annotated[int, Meta(ge=10, le=90)]
@@ -142,7 +146,11 @@ class Parts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
 class Template(Parts, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Content that sends use by key. `translations` are parts by locale (`de`, `de-AT`)."""
 
-    translations: dict[str, Parts] = {}
+    translations: Annotated[dict[str, Parts], shown({"propertyNames": text(MAX_LOCALE) | {"minLength": 1}})] = {}
+
+    SCHEMA: ClassVar[Schema] = {
+        "not": {"properties": dict.fromkeys(CHANNELS, NULL) | {"translations": {"maxProperties": 0}}}
+    }
 
     def part(self, channel: Channel, locales: Sequence[str]) -> Any:
         """Return the channel's part in the first of these locales that has one, else the base part, else None."""

@@ -2,13 +2,27 @@
 them."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 from msgspec import Struct, field
 
-from bellcast.kernel import validation
-from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.kernel import field_limits, validation
+from bellcast.kernel.errors import FieldError
 from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.field_limits import (
+    KEY,
+    LIST,
+    NULL,
+    TENANT,
+    TEXT,
+    TOPIC,
+    Limit,
+    Schema,
+    each,
+    json_data,
+    one_of,
+    only,
+)
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.validation import FieldErrors
 
@@ -76,52 +90,32 @@ def publishable(field: str, name: str) -> FieldErrors:
 class EventDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A live event to publish: to exactly one of topic, topics or recipient."""
 
-    name: str
-    data: Any = None
-    topic: str | None = None
-    topics: list[str] | None = None
-    recipient: str | None = None
-    sender: str | None = field(default=None, name="except")
-    tenant: str | None = None
+    name: Annotated[str, Limit("event_name", 1)]
+    data: Annotated[Any, json_data("event_data")] = None
+    topic: Annotated[str | None, TOPIC] = None
+    topics: Annotated[list[str] | None, each("to", TOPIC, "topics", least=1)] = None
+    recipient: Annotated[str | None, KEY] = None
+    # Each topic's event has a copy of it.
+    sender: Annotated[str | None, Limit("key")] = field(default=None, name="except")
+    tenant: Annotated[str | None, TENANT] = None
     keep: bool = True
+
+    SCHEMA: ClassVar[Schema] = one_of(
+        only("topic", TEXT, topics=NULL, recipient=NULL), only("topics", LIST, recipient=NULL), only("recipient", TEXT)
+    )
 
 
 def check(draft: EventDraft, limits: Limits) -> None:
     """Raise Invalid with every bad field."""
-    found = [*_address_errors(draft, limits)]
-    try:
-        validation.check_event(draft.name, draft.data, limits)
-    except Invalid as more:
-        found += more.errors
-    if found:
-        raise Invalid.fields(found)
+    validation.check(address_errors(draft), field_limits.errors(draft, limits))
 
 
-def _address_errors(draft: EventDraft, limits: Limits) -> validation.FieldErrors:
+def address_errors(draft: EventDraft) -> validation.FieldErrors:
+    """Yield the error of a draft that does not have one destination."""
     named = [name for name in ("topic", "topics", "recipient") if getattr(draft, name) is not None]
     if len(named) != 1:
         got = f"not {' and '.join(named)}" if named else "none was given"
         yield FieldError(named[-1] if named else "topic", f"name exactly one of topic, topics and recipient; {got}")
-    if draft.topic is not None:
-        yield from validation.topic("topic", draft.topic, limits)
-    if draft.topics is not None:
-        yield from _topics(draft.topics, limits)
-    if draft.recipient is not None:
-        yield from validation.key("recipient", draft.recipient, limits)
-    if draft.tenant is not None:
-        yield from validation.tenant("tenant", draft.tenant, limits)
-    # Each topic's event has a copy of it.
-    yield from validation.text("except", draft.sender, limits.key)
-
-
-def _topics(topics: list[str], limits: Limits) -> validation.FieldErrors:
-    if not topics:
-        yield FieldError("topics", "must name at least one topic")
-    if limits.to and len(topics) > limits.to:
-        yield FieldError("topics", f"must name at most {limits.to} topics, got {len(topics)}")
-        return
-    for number, topic in enumerate(topics):
-        yield from validation.topic(f"topics.{number}", topic, limits)
 
 
 def events(draft: EventDraft, tenant: str) -> list[LiveEvent]:

@@ -1,19 +1,22 @@
 """Webhooks: URLs of the app to which events are delivered."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.console.types.live_feed import redact_url
-from bellcast.kernel import times, validation
+from bellcast.kernel import times
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
+from bellcast.kernel.field_limits import Limit, ValueRule, list_of
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import Moment
+from bellcast.kernel.validation import FieldErrors
 from bellcast.rest import audit, context, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
@@ -27,6 +30,19 @@ FAMILIES = sorted({type.partition(".")[0] for type in webhooks.TYPES})
 PATTERNS = {"*", *webhooks.TYPES, *(f"{family}.*" for family in FAMILIES)}
 
 
+def _pattern_errors(field: str, patterns: list[str], _: Limits) -> FieldErrors:
+    if not 1 <= len(patterns) <= MAX_PATTERNS:
+        yield FieldError(field, f"must have 1 to {MAX_PATTERNS} types, got {len(patterns)}")
+        return
+    for number, pattern in enumerate(patterns):
+        if pattern not in PATTERNS:
+            expected = ", ".join(f"{family}.*" for family in FAMILIES)
+            yield FieldError(f"{field}.{number}", f"must be *, a type such as message.sent, or one of: {expected}")
+
+
+EVENTS = ValueRule(_pattern_errors, lambda _: list_of(MAX_PATTERNS, {"enum": sorted(PATTERNS)}, least=1))
+
+
 class WebhooksQuery(TenantQuery, frozen=True, kw_only=True):
     """A page of webhooks, by id."""
 
@@ -37,15 +53,15 @@ class WebhooksQuery(TenantQuery, frozen=True, kw_only=True):
 class WebhookRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A URL, and the types of the events that it receives: names, `message.*`, or `*`."""
 
-    url: str
-    events: list[str]
+    url: Annotated[str, Limit("url")]
+    events: Annotated[list[str], EVENTS]
 
 
 class WebhookPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The fields to change."""
 
-    url: str | UnsetType = UNSET
-    events: list[str] | UnsetType = UNSET
+    url: Annotated[str | UnsetType, Limit("url")] = UNSET
+    events: Annotated[list[str] | UnsetType, EVENTS] = UNSET
     active: bool | UnsetType = UNSET
 
 
@@ -291,25 +307,8 @@ def _fields(owner: str, id: str, webhook: Webhook) -> dict[str, Any]:
 
 
 def _check(body: WebhookRequest | WebhookPatch, ctx: ApiContext) -> None:
-    errors: list[FieldError] = []
-    if isinstance(body.url, str):
-        errors += validation.text("url", body.url, ctx.limits.url)
-        if (problem := ctx.url_problem(body.url)) is not None:
-            errors.append(FieldError("url", problem))
-    if isinstance(body.events, list):
-        errors += _pattern_errors(body.events)
-    if errors:
-        raise Invalid.fields(errors)
-
-
-def _pattern_errors(patterns: list[str]) -> validation.FieldErrors:
-    if not 1 <= len(patterns) <= MAX_PATTERNS:
-        yield FieldError("events", f"must have 1 to {MAX_PATTERNS} types, got {len(patterns)}")
-        return
-    for number, pattern in enumerate(patterns):
-        if pattern not in PATTERNS:
-            expected = ", ".join(f"{family}.*" for family in FAMILIES)
-            yield FieldError(f"events.{number}", f"must be *, a type such as message.sent, or one of: {expected}")
+    if isinstance(body.url, str) and (problem := ctx.url_problem(body.url)) is not None:
+        raise Invalid.of("url", problem)
 
 
 CREATE = request_body.Shape(WebhookRequest, _check, {"url": "https://example.com", "events": ["*"]})

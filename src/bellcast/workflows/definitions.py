@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.templates import conditions
@@ -23,7 +24,6 @@ from bellcast.workflows.step_fields import (
 
 MAX_STEPS = 50
 MAX_BRANCH_DEPTH = 5
-MAX_KEY = 100
 # Maximum characters of a note: a reason in a few sentences.
 MAX_NOTE = 500
 KEY_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
@@ -208,8 +208,8 @@ def _note_errors(path: str, value: Mapping[str, Any]) -> Errors:
 
 
 def _key_errors(path: str, key: Any, seen: SeenSteps) -> Errors:
-    if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY or not KEY_CHARACTERS.issuperset(key):
-        yield FieldError(path, f"must have 1 to {MAX_KEY} characters of A-Z a-z 0-9 _ -")
+    if not isinstance(key, str) or not 1 <= len(key) <= MAX_OBJECT_KEY or not KEY_CHARACTERS.issuperset(key):
+        yield FieldError(path, f"must have 1 to {MAX_OBJECT_KEY} characters of A-Z a-z 0-9 _ -")
     elif key in seen.types:
         yield FieldError(path, f"must be unique in the workflow: another step has the key {key!r}")
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Struct
@@ -12,10 +12,12 @@ from bellcast.inbox.types.notifications import Draft
 from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.field_limits import Limit, Schema
 from bellcast.kernel.limits import Limits
 from bellcast.templates import conditions
 from bellcast.templates.rendering import TemplateError, check_template
 from bellcast.workflows import live_waits
+from bellcast.workflows.schedule_times import CONTENT
 
 PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 ADJACENT = re.compile(r"\{[a-z_][a-z0-9_]*\}\{[a-z_][a-z0-9_]*\}")
@@ -30,13 +32,15 @@ class EventSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     trigger of a `workflow`. A placeholder such as `{provider}` in the topic is `topic.provider` in templates and in the
     condition `if`."""
 
-    event: str
+    event: Annotated[str, Limit("event_name", 1)]
     topic: str | None = None
     condition: dict[str, Any] | None = msgspec.field(default=None, name="if")
     notification: dict[str, Any] | None = None
     workflow: str | None = None
     to: Any = None
     data: dict[str, Any] = {}
+
+    SCHEMA: ClassVar[Schema] = {"not": {"anyOf": CONTENT}}
 
 
 def check(source: EventSource, limits: Limits) -> None:

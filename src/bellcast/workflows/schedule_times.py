@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
 
 from bellcast.inbox.types import drafts as notification_drafts
-from bellcast.inbox.types.notifications import Actor, Audience, Draft
+from bellcast.inbox.types.notifications import TO, Actor, Audience, Draft
 from bellcast.kernel import local_times, times, validation
 from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.kernel.field_limits import GIVEN, NULL, TEXT, Schema, ValueRule, one_of, only
 from bellcast.kernel.http.decode_errors import field_error
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.limits import Limits
@@ -30,6 +31,17 @@ RECIPIENT_ZONE = "recipient"
 FIRST_ZONE, LAST_ZONE = ZoneInfo("Etc/GMT-14"), ZoneInfo("Etc/GMT+12")
 
 
+# Invalid combinations in a schedule or an event source: both or neither of its two contents, a workflow without
+# recipients, or recipients and data beside a notification, which has its own.
+CONTENT: list[Schema] = [
+    {"properties": {"workflow": GIVEN, "notification": GIVEN}, "required": ["workflow", "notification"]},
+    {"properties": {"workflow": NULL, "notification": NULL}},
+    {"properties": {"workflow": GIVEN, "to": NULL}, "required": ["workflow"]},
+    {"properties": {"notification": GIVEN, "to": GIVEN}, "required": ["notification", "to"]},
+    {"properties": {"notification": GIVEN, "data": {"minProperties": 1}}, "required": ["notification", "data"]},
+]
+
+
 class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When to fire, by `cron` or `at`, and what: a `workflow` for `to`, or a `notification`. `timezone` is an IANA
     name, or "recipient" for each recipient's own time zone."""
@@ -38,11 +50,13 @@ class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     at: str | None = None
     timezone: str | None = None
     workflow: str | None = None
-    to: str | list[str] | Audience | None = None
+    to: Annotated[str | list[str] | Audience | None, ValueRule(schema=TO.schema)] = None
     data: dict[str, Any] = {}
     notification: dict[str, Any] | None = None
     missed: Literal["latest", "all", "skip"] = "latest"
     active: bool = True
+
+    SCHEMA: ClassVar[Schema] = one_of(only("cron", TEXT, at=NULL), only("at", TEXT)) | {"not": {"anyOf": CONTENT}}
 
     @property
     def is_by_zone(self) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.types import ChatContent, EmailContent, PushContent, SmsContent
-from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types import notifications
 from bellcast.inbox.types.notifications import ActionButton
 from bellcast.kernel import local_times, times, validation
 from bellcast.kernel.errors import FieldError
@@ -265,7 +265,7 @@ def _actions(path: str, value: Any, seen: SeenSteps) -> Errors:
         return
     # The URL is checked when it is rendered.
     shapes = [msgspec.structs.replace(action, url=None if action.url is None else "/") for action in actions]
-    yield from notification_drafts.actions(path, shapes, Limits())
+    yield from notifications.actions(path, shapes, Limits())
     for number, action in enumerate(actions):
         yield from _template_text(f"{path}.{number}.label", action.label, seen)
         yield from _template_text(f"{path}.{number}.url", action.url, seen)

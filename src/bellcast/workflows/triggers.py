@@ -1,19 +1,19 @@
 """Triggers: runs of a workflow for named recipients, or a fan-out to an audience."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast.inbox.types import drafts as notification_drafts
-from bellcast.inbox.types.notifications import Actor, Audience
+from bellcast.inbox.types.notifications import ACTOR, TO, Actor, Audience
 from bellcast.inbox.types.sends import Claim
-from bellcast.kernel import validation
+from bellcast.kernel import field_limits, validation
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid
+from bellcast.kernel.field_limits import KEY, TENANT, ValueRule, json_data
 from bellcast.kernel.fingerprints import fingerprint
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.limits import Limits
@@ -40,14 +40,14 @@ BEGUN = "run.running"
 class TriggerDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A trigger of a workflow (`POST /v1/workflows/{key}/trigger`)."""
 
-    to: str | list[str] | Audience
-    data: dict[str, Any] = {}
-    actor: Actor | str | None = None
-    cancel_key: str | None = None
+    to: Annotated[str | list[str] | Audience, TO]
+    data: Annotated[dict[str, Any], json_data(MAX_DATA)] = {}
+    actor: Annotated[Actor | str | None, ACTOR] = None
+    cancel_key: Annotated[str | None, KEY] = None
     send_at: str | None = None
     timezone: str | None = None
-    tenant: str | None = None
-    idempotency_key: str | None = None
+    tenant: Annotated[str | None, ValueRule(validation.key, TENANT.schema)] = None
+    idempotency_key: Annotated[str | None, KEY] = None
 
 
 # Accepts a validated trigger of a workflow, immediate or scheduled, and returns the response.
@@ -70,18 +70,9 @@ class Origin(Struct, frozen=True):
 
 def check(draft: TriggerDraft, limits: Limits) -> None:
     """Raise Invalid with all errors of a draft, except those of the workflow's own schema."""
-    errors: list[FieldError] = []
-    if isinstance(draft.to, Audience):
-        errors += notification_drafts.audience(draft.to, limits)
-        if draft.to.tenant == EVERY_TENANT:
-            errors.append(FieldError("to.tenant", 'must not be "*": a workflow runs in one tenant'))
-    else:
-        errors += notification_drafts.recipients(draft.to, limits)
-    errors += validation.data("data", draft.data, MAX_DATA)
-    errors += notification_drafts.actor("actor", draft.actor, limits)
-    for name in ("tenant", "cancel_key", "idempotency_key"):
-        if (value := getattr(draft, name)) is not None:
-            errors += validation.key(name, value, limits)
+    errors = field_limits.errors(draft, limits)
+    if isinstance(draft.to, Audience) and draft.to.tenant == EVERY_TENANT:
+        errors.append(FieldError("to.tenant", 'must not be "*": a workflow runs in one tenant'))
     if errors:
         raise Invalid.fields(errors)
 

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types import notifications
 from bellcast.inbox.types.notifications import Draft, Edit
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.limits import Limits
@@ -48,9 +49,9 @@ def test_too_long_list_is_refused_before_its_elements_are_checked(field: str, dr
 @pytest.mark.parametrize(
     ("field", "draft"),
     [
-        ("email.html", {"email": {"html": "x" * (notification_drafts.MAX_MESSAGE_TEXT + 1)}}),
-        ("email.text", {"email": {"text": "x" * (notification_drafts.MAX_MESSAGE_TEXT + 1)}}),
-        ("chat.text", {"chat": {"text": "x" * (notification_drafts.MAX_MESSAGE_TEXT + 1)}}),
+        ("email.html", {"email": {"html": "x" * (notifications.MAX_MESSAGE_TEXT + 1)}}),
+        ("email.text", {"email": {"text": "x" * (notifications.MAX_MESSAGE_TEXT + 1)}}),
+        ("chat.text", {"chat": {"text": "x" * (notifications.MAX_MESSAGE_TEXT + 1)}}),
         ("push.body", {"push": {"body": "x\x00"}}),
         ("email.layout", {"email": {"layout": "x" * 101}}),
         ("template", {"template": "x" * 101}),
@@ -64,5 +65,5 @@ def test_unusable_text_of_a_message_is_refused_by_its_field(field: str, draft: d
 
 
 def test_largest_text_of_a_message_is_accepted() -> None:
-    email = {"html": "x" * notification_drafts.MAX_MESSAGE_TEXT, "layout": "x" * notification_drafts.MAX_TEMPLATE_KEY}
+    email = {"html": "x" * notifications.MAX_MESSAGE_TEXT, "layout": "x" * notifications.MAX_TEMPLATE_KEY}
     notification_drafts.check_draft(msgspec.convert({"to": "alice", "title": "x", "email": email}, Draft), LIMITS, NOW)

@@ -3,6 +3,7 @@
 import pytest
 
 from bellcast.auth.browser_request import without_own_cookies
+from bellcast.kernel.limits import Limits
 from bellcast.operators import passwords
 
 
@@ -20,7 +21,7 @@ def test_composed_and_decomposed_accents_are_one_password() -> None:
 
 @pytest.mark.parametrize(("length", "is_valid"), [(11, False), (12, True), (1024, True), (1025, False)])
 def test_password_has_twelve_characters_or_more(length: int, is_valid: bool) -> None:
-    assert (list(passwords.check("password", "x" * length)) == []) is is_valid
+    assert (list(passwords.check("password", "x" * length, Limits())) == []) is is_valid
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ OTHER_BOUNDS = {
     "kernel.outbound.http.MAX_PORT",
     "kernel.http.request_body.MAX_LENGTH_DIGITS",
     "templates.http.templates.MAX_LOCALE",
+    "templates.types.MAX_LOCALE",
     "tenants.http.tenants.MAX_WEIGHT",
 }
 

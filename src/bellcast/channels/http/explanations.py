@@ -1,5 +1,7 @@
 """Explain why a recipient gets or does not get a notification through a channel."""
 
+from typing import Annotated
+
 import msgspec
 
 from bellcast.channels import decision_inputs, explanations
@@ -13,6 +15,7 @@ from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import ids, validation
 from bellcast.kernel.errors import Invalid, NotFound
+from bellcast.kernel.field_limits import KEY_PATTERN, Limit, ValueRule, text
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
@@ -31,10 +34,10 @@ class ExplainQuery(TenantQuery, frozen=True, kw_only=True):
     """A recipient, alone or with a sent notification, a run, or a type for a hypothetical send; and since when to return
     facts."""
 
-    recipient: str
+    recipient: Annotated[str, ValueRule(schema=lambda limits: text(limits.key, KEY_PATTERN))]
     notification: str | None = None
     run: str | None = None
-    type: str | None = None
+    type: Annotated[str | None, Limit("type")] = None
     channel: Channel | None = None
     since: Moment | None = None
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from html import escape
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
@@ -15,9 +15,10 @@ from bellcast.channels.http import link_pages
 from bellcast.channels.http.messages import rfc822
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import Brand, StoredMessage
-from bellcast.kernel import times, validation
+from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import BadRequest, NotFound
+from bellcast.kernel.field_limits import LINK_LIFETIME
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
@@ -50,7 +51,7 @@ class MailboxGrant(Struct, frozen=True, array_like=True):
 class MailboxRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long the link is valid: seconds, or a duration such as `1d`."""
 
-    ttl: str | float = "1d"
+    ttl: Annotated[str | float, LINK_LIFETIME] = "1d"
 
 
 class MailboxLink(Struct, frozen=True):
@@ -243,9 +244,5 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .5rem 0 .25rem; fo
 """
 
 
-def _check_link(body: MailboxRequest, ctx: ApiContext) -> None:
-    validation.check(validation.link_lifetime(body.ttl))
-
-
-LINK = request_body.Shape(MailboxRequest, _check_link)
+LINK = request_body.Shape(MailboxRequest)
 HANDLERS = [create, show]

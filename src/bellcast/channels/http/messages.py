@@ -1,6 +1,6 @@
 """Messages sent, or to be sent, through channels other than the inbox."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +22,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BadRequest, Conflict, NotFound
+from bellcast.kernel.field_limits import TENANT_NAME
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import AppListLimit
@@ -83,7 +84,7 @@ class RetryRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     channel: ExternalChannel | None = None
     since: Moment | None = None
-    tenant: str | None = None
+    tenant: Annotated[str | None, TENANT_NAME] = None
 
 
 class Retried(Struct, frozen=True):

@@ -1,9 +1,8 @@
 """Notification types: the channels, the template and the switches of every notification of a type."""
 
 from bellcast.channels.catalog import NotificationType, no_template
-from bellcast.inbox.types import drafts as notification_drafts
 from bellcast.kernel import validation
-from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.kernel.errors import FieldError
 from bellcast.preferences.types import CHANNELS
 from bellcast.rest import objects
 from bellcast.rest.context import ApiContext
@@ -11,13 +10,7 @@ from bellcast.templates.http import templates
 
 
 def _check(value: NotificationType, ctx: ApiContext) -> None:
-    errors = [
-        *validation.text("name", value.name, ctx.limits.title),
-        *notification_drafts.channels("channels", value.channels),
-        *_required_errors(value),
-    ]
-    if errors:
-        raise Invalid.fields(errors)
+    validation.check(_required_errors(value))
 
 
 def _required_errors(value: NotificationType) -> validation.FieldErrors:

@@ -13,6 +13,7 @@ from bellcast.console.types import stats
 from bellcast.console.types.stats import BUCKETS, StatsPoint
 from bellcast.kernel import times
 from bellcast.kernel.errors import Invalid, NotFound
+from bellcast.kernel.field_limits import ANY_TENANT
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
@@ -36,7 +37,7 @@ class SeriesQuery(Struct, frozen=True, kw_only=True):
     1h), and a time range: by default the last 24 hours, or with steps of 10 s the last hour. The tenant `*` means the
     total of all tenants."""
 
-    tenant: str | None = None
+    tenant: Annotated[str | None, ANY_TENANT] = None
     metrics: list[str] = []
     step: StepName | None = None
     start: Moment | None = msgspec.field(default=None, name="from")

@@ -1,6 +1,6 @@
 """The recipient's own inbox: read it, count it, and change its notifications."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -10,6 +10,23 @@ from bellcast.inbox.types.inboxes import Action, Marked, Marking, Query
 from bellcast.inbox.types.notifications import Notification, View
 from bellcast.kernel import ids, times, validation
 from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, HandlerFailed, Invalid, NotFound
+from bellcast.kernel.field_limits import (
+    GIVEN,
+    INNER,
+    LIST,
+    NO,
+    NULL,
+    TEXT,
+    YES,
+    Limit,
+    Schema,
+    ValueRule,
+    lasting,
+    list_of,
+    one_of,
+    only,
+    shown,
+)
 from bellcast.kernel.http import entity_tags, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
@@ -17,6 +34,8 @@ from bellcast.kernel.times import Moment
 from bellcast.preferences.types import Priority
 from bellcast.rest import context, guards, objects
 from bellcast.rest.operations import ApiEndpoint, operation
+
+ID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
 class InboxParameters(Struct, frozen=True, kw_only=True):
@@ -31,7 +50,7 @@ class InboxParameters(Struct, frozen=True, kw_only=True):
     priority: list[Priority] = []
     since: Moment | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
-    before: str | None = None
+    before: Annotated[str | None, shown({"pattern": ID})] = None
 
 
 class CountsQuery(Struct, frozen=True, kw_only=True):
@@ -49,6 +68,12 @@ class ViewQuery(Struct, frozen=True, kw_only=True):
     type: str | None = None
 
 
+TIME_OR_BACK = r"^(back|[0-9]{4}-[0-9]{2}-[0-9]{2}T.+)$"
+AHEAD = ValueRule(schema=lasting(0, times.MAX_AHEAD_SECONDS, "", is_above=True).schema)
+# Ids are counted and compared by `actions.parse_selection`, times by `validation.snooze_end`.
+IDS = ValueRule(schema=lambda limits: list_of(limits.ids, TEXT))
+
+
 class Patch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Changes to one notification. At least one of the three is required."""
 
@@ -56,29 +81,44 @@ class Patch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     read: bool | None = None
     archived: bool | None = None
 
+    SCHEMA: ClassVar[Schema] = {
+        "not": {
+            "anyOf": [
+                {"properties": {"seen": NO, "read": YES}, "required": ["seen", "read"]},
+                {"properties": {"seen": NULL, "read": NULL, "archived": NULL}},
+            ]
+        }
+    }
+
 
 class SelectionFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Limits `all` to notifications of a view, of a type, or with a tag."""
 
-    type: str | None = None
+    type: Annotated[str | None, Limit("type")] = None
     view: View | None = None
-    tag: str | None = None
+    tag: Annotated[str | None, Limit("tag")] = None
+
+    SCHEMA: ClassVar[Schema] = {"not": {"properties": {"type": NULL, "view": NULL, "tag": NULL}}}
 
 
 class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The notifications to act on: either ids, or all, optionally of a view, type or tag."""
 
-    ids: list[str] | None = None
+    ids: Annotated[list[str] | None, IDS] = None
     all: bool = False
-    of: SelectionFilter | None = None
+    of: Annotated[SelectionFilter | None, INNER] = None
+
+    SCHEMA: ClassVar[Schema] = one_of(only("all", YES, ids=NULL), only("ids", LIST, of=NULL))
 
 
 class SnoozeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The notifications to snooze, and until when: a time, `"back"` (until the recipient is back), or a duration from now."""
 
-    ids: list[str]
-    until: str | None = None
-    duration: str | float | None = field(default=None, name="for")
+    ids: Annotated[list[str], IDS]
+    until: Annotated[str | None, shown({"pattern": TIME_OR_BACK, "format": "time-or-back"})] = None
+    duration: Annotated[str | float | None, AHEAD] = field(default=None, name="for")
+
+    SCHEMA: ClassVar[Schema] = one_of(only("until", TEXT, **{"for": NULL}), only("for", GIVEN))
 
 
 class Outcome(Struct, frozen=True):
@@ -258,9 +298,6 @@ async def _act(request: ApiRequest, action: Action) -> ASGIApp:
     of = params.of or SelectionFilter()
     if params.of == SelectionFilter():
         raise Invalid.of("of", "must have type, view or tag")
-    validation.check(
-        validation.text("of.type", of.type, ctx.limits.type), validation.text("of.tag", of.tag, ctx.limits.tag)
-    )
     marked = await _mark(request, Marking(actions=(action,), ids=chosen, type=of.type, view=of.view, tag=of.tag))
     ids = marked.ids if marked.changed else ()
     return responses.json(ActionOutcome(marked.changed, marked.state.unread, marked.state.unseen, ids))

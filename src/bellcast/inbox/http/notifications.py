@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -26,6 +26,7 @@ from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import patterns, times
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import IdempotencyMismatch, Invalid, NotFound, TemplateFailed
+from bellcast.kernel.field_limits import TENANT_NAME
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
@@ -89,7 +90,7 @@ class SentNotification(ListedNotification, frozen=True, kw_only=True):
 class Correction(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fields that can be changed after sending. Absent fields do not change."""
 
-    tenant: str | None = None
+    tenant: Annotated[str | None, TENANT_NAME] = None
 
 
 @operation(

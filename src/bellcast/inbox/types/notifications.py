@@ -1,34 +1,83 @@
 """Notifications, the drafts they are created from, and edits."""
 
+import re
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from itertools import chain
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.types import ChatContent, EmailContent, PushContent, SmsContent
-from bellcast.kernel.errors import Conflict, NotFound
-from bellcast.preferences.types import Channel, Priority
+from bellcast.kernel import field_limits, times
+from bellcast.kernel.errors import Conflict, FieldError, NotFound
+from bellcast.kernel.field_limits import (
+    ANY_TENANT,
+    DATA,
+    INNER,
+    KEY,
+    KEY_PATTERN,
+    NULL,
+    TEXT,
+    TITLE,
+    TOPIC,
+    URL,
+    YES,
+    Limit,
+    Schema,
+    ValueRule,
+    lasting,
+    list_of,
+    one_of,
+    only,
+    text,
+)
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.validation import FieldErrors, key, tenant
+from bellcast.preferences.types import CHANNELS, Channel, Priority
 
 View = Literal["all", "unread", "read", "archived", "snoozed"]
 BodyFormat = Literal["plain", "markdown"]
+# Maximum buttons of one notification: more do not fit in a row of the bell.
+MAX_ACTIONS = 5
+# Maximum characters of one text of a message or of a stored template. Gmail clips e-mails at 102 KiB, and a send
+# stores its texts for each recipient.
+MAX_MESSAGE_TEXT = 256 * 1024
+# Maximum characters of a template's key.
+MAX_TEMPLATE_KEY = 100
+# Calls that are reserved for connections.
+RESERVED_CALLS = frozenset({"connect", "disconnect"})
+# An action's key is part of a path.
+ACTION_KEY = field_limits.matching(
+    re.compile(r"[A-Za-z0-9_.-]{1,100}"), "must be 1 to 100 characters of A-Z a-z 0-9 and _ . -"
+)
+
+
+def _call(field: str, value: str, limits: Limits) -> FieldErrors:
+    if not value or value in RESERVED_CALLS:
+        yield FieldError(field, "must not be empty, connect or disconnect")
+    yield from Limit("event_name").check(field, value, limits)
 
 
 class Actor(Struct, frozen=True, forbid_unknown_fields=True):
     """The originator of a notification."""
 
-    id: str | None = None
-    name: str | None = None
-    avatar: str | None = None
+    id: Annotated[str | None, Limit("key")] = None
+    name: Annotated[str | None, Limit("title")] = None
+    avatar: Annotated[str | None, URL] = None
 
 
 class ActionButton(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A button of a notification: a link (`url`), or a call of the app's handler (`call`)."""
 
-    key: str
-    label: str
-    url: str | None = None
-    call: str | None = None
+    key: Annotated[str, ACTION_KEY]
+    label: Annotated[str, TITLE]
+    url: Annotated[str | None, URL] = None
+    call: Annotated[str | None, ValueRule(_call, Limit("event_name", 1).schema)] = None
     style: Literal["primary", "default", "danger"] = "default"
+
+    SCHEMA: ClassVar[Schema] = one_of(only("url", TEXT, call=NULL), only("call", TEXT))
 
 
 class Acted(Struct, frozen=True):
@@ -100,20 +149,113 @@ def find_action(notification: Notification, key: str) -> ActionButton:
 class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A group of recipients: one of topic, role or all, optionally within a tenant; or a whole tenant."""
 
-    topic: str | None = None
-    role: str | None = None
-    tenant: str | None = None
+    topic: Annotated[str | None, TOPIC] = None
+    role: Annotated[str | None, TOPIC] = None
+    tenant: Annotated[str | None, ValueRule(schema=lambda limits: text(limits.key, KEY_PATTERN))] = None
     all: bool = False
+
+    SCHEMA: ClassVar[Schema] = one_of(
+        only("all", YES, topic=NULL, role=NULL),
+        only("topic", TEXT, role=NULL),
+        only("role", TEXT),
+        only("tenant", TEXT),
+    )
 
 
 class ChannelRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A channel with a delay. `unless` drops the message if the inbox item was seen or read during the delay."""
 
     channel: Channel
-    after: str | float = 0
+    after: Annotated[str | float, lasting(0, times.MAX_AHEAD_SECONDS, "must be between 0 and 366d")] = 0
     unless: Literal["seen", "read"] | None = None
 
 
+def actions(field: str, value: Sequence[ActionButton], limits: Limits) -> FieldErrors:
+    """Check action buttons: at most MAX_ACTIONS with different keys, each with either a link or a call."""
+    if len(value) > MAX_ACTIONS:
+        yield FieldError(field, f"must have at most {MAX_ACTIONS} actions, got {len(value)}")
+        return
+    for number, action in enumerate(value):
+        place = f"{field}.{number}"
+        if any(action.key == other.key for other in value[:number]):
+            yield FieldError(f"{place}.key", f"must not be {action.key} twice")
+        if (action.url is None) == (action.call is None):
+            yield FieldError(place, "must have either url or call")
+        yield from field_limits.errors(action, limits, f"{place}.")
+
+
+def audience(field: str, value: Audience, limits: Limits) -> FieldErrors:
+    """Check that there is exactly one audience. `tenant` may be combined with it, and means every tenant if it is `*`
+    with `all`."""
+    named = [name for name in ("topic", "role", "all") if getattr(value, name)]
+    if len(named) > 1:
+        yield FieldError(field, f"must name one audience, not {' and '.join(named)}")
+    elif not named and not value.tenant:
+        yield FieldError(field, 'must name a recipient, or one of "topic", "role", "tenant" or "all": true')
+    yield from field_limits.errors(value, limits, f"{field}.")
+    if value.tenant is not None and not (value.tenant == EVERY_TENANT and value.all):
+        yield from tenant(f"{field}.tenant", value.tenant, limits)
+
+
+def addressees(field: str, to: str | list[str] | Audience, limits: Limits) -> FieldErrors:
+    """Check recipients: one key, a list of 1 to TO keys, or an audience."""
+    if isinstance(to, Audience):
+        return audience(field, to, limits)
+    if isinstance(to, str):
+        return key(field, to, limits)
+    if not to:
+        return [FieldError(field, "must name at least one recipient")]
+    if limits.to and len(to) > limits.to:
+        return [FieldError(field, f"must name at most {limits.to} recipients, got {len(to)}: use a topic, or bulk")]
+    return chain.from_iterable(key(f"{field}.{number}", one, limits) for number, one in enumerate(to))
+
+
+def _addressees_schema(limits: Limits) -> Schema:
+    one = KEY.schema(limits)
+    return one | list_of(limits.to, one, least=1)
+
+
+def _actor(field: str, value: Actor | str, limits: Limits) -> FieldErrors:
+    return ACTOR_NAME.check(field, value, limits) if isinstance(value, str) else INNER.check(field, value, limits)
+
+
+def _channels(field: str, value: list[str | ChannelRequest], limits: Limits) -> FieldErrors:
+    """Check channels of a send or a type: each at most once, and `unless` only together with the inbox."""
+    if not 1 <= len(value) <= len(CHANNELS):
+        yield FieldError(field, f"must have 1 to {len(CHANNELS)} channels, got {len(value)}")
+        return
+    names = [entry if isinstance(entry, str) else entry.channel for entry in value]
+    for number, (name, entry) in enumerate(zip(names, value, strict=True)):
+        place = f"{field}.{number}"
+        if name not in CHANNELS:
+            yield FieldError(place, f"must be one of: {', '.join(CHANNELS)}")
+        elif name in names[:number]:
+            yield FieldError(place, f"must not name {name} twice")
+        if isinstance(entry, ChannelRequest):
+            wrong = field_limits.errors(entry, limits, f"{place}.")
+            if not wrong and name == "inbox" and (times.seconds(entry.after) or entry.unless is not None):
+                wrong.append(FieldError(place, "must not be delayed: the inbox is written with the send"))
+            yield from wrong
+            if entry.unless is not None and "inbox" not in names:
+                yield FieldError(f"{place}.unless", "needs the channel inbox")
+
+
+def _message_texts(field: str, value: Struct, limits: Limits) -> FieldErrors:
+    for name in value.__struct_fields__:
+        limit = MAX_TEMPLATE_KEY if name == "layout" else MAX_MESSAGE_TEXT
+        yield from Limit(limit).check(f"{field}.{name}", getattr(value, name), limits)
+
+
+# Rules of fields.
+TO = ValueRule(addressees, _addressees_schema)
+ACTOR_NAME = Limit("title")
+ACTOR = ValueRule(_actor, ACTOR_NAME.schema)
+ACTIONS = ValueRule(actions, lambda _: {"maxItems": MAX_ACTIONS})
+TAGS = field_limits.each("tags", Limit("tag", 1), "tags")
+CHANNEL_LIST = ValueRule(
+    _channels, lambda _: {"items": {"enum": [*CHANNELS]}, "minItems": 1, "maxItems": len(CHANNELS)}
+)
+MESSAGE = ValueRule(_message_texts)
 # The type of sends without one.
 GENERAL = "general"
 
@@ -122,31 +264,37 @@ class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A notification to send (`POST /v1/notifications`). Without a template it needs a title. `send_at` sends it later: a time
     with an offset, or one in `timezone` (an IANA name, or "recipient")."""
 
-    to: str | list[str] | Audience
-    title: str | UnsetType = UNSET
-    body: str | None = None
-    type: str = GENERAL
+    to: Annotated[str | list[str] | Audience, TO]
+    title: Annotated[str | UnsetType, TITLE] = UNSET
+    body: Annotated[str | None, Limit("body")] = None
+    type: Annotated[str, Limit("type", 1)] = GENERAL
     priority: Priority = "normal"
-    action_url: str | None = None
-    action_text: str | None = None
-    icon: str | None = None
-    actor: Actor | str | None = None
-    data: dict[str, Any] = {}
-    tags: list[str] = []
-    group: str | None = None
-    tenant: str | None = None
+    action_url: Annotated[str | None, URL] = None
+    action_text: Annotated[str | None, Limit("title")] = None
+    icon: Annotated[str | None, Limit("url")] = None
+    actor: Annotated[Actor | str | None, ACTOR] = None
+    data: Annotated[dict[str, Any], DATA] = {}
+    tags: Annotated[list[str], TAGS] = []
+    group: Annotated[str | None, Limit("group")] = None
+    tenant: Annotated[str | None, ANY_TENANT] = None
     expires_at: datetime | None = None
     body_format: BodyFormat = "plain"
-    actions: list[ActionButton] = []
-    channels: list[str | ChannelRequest] | None = None
-    template: str | None = None
-    email: EmailContent | None = None
-    sms: SmsContent | None = None
-    push: PushContent | None = None
-    chat: ChatContent | None = None
+    actions: Annotated[list[ActionButton], ACTIONS] = []
+    channels: Annotated[list[str | ChannelRequest] | None, CHANNEL_LIST] = None
+    template: Annotated[str | None, Limit(MAX_TEMPLATE_KEY)] = None
+    email: Annotated[EmailContent | None, MESSAGE] = None
+    sms: Annotated[SmsContent | None, MESSAGE] = None
+    push: Annotated[PushContent | None, MESSAGE] = None
+    chat: Annotated[ChatContent | None, MESSAGE] = None
     send_at: str | None = None
     timezone: str | None = None
-    idempotency_key: str | None = None
+    idempotency_key: Annotated[str | None, KEY] = None
+
+    # A title is needed without a template, and for the general type, whose template has none.
+    SCHEMA: ClassVar[Schema] = {
+        "if": {"properties": {"template": NULL, "type": {"const": GENERAL}}},
+        "then": {"required": ["title"]},
+    }
 
 
 class ImportedDraft(Draft, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -162,16 +310,16 @@ class ImportedDraft(Draft, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Edit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Changes to a sent notification. Absent fields do not change."""
 
-    title: str | UnsetType = UNSET
-    body: str | UnsetType | None = UNSET
-    action_url: str | UnsetType | None = UNSET
-    action_text: str | UnsetType | None = UNSET
-    icon: str | UnsetType | None = UNSET
+    title: Annotated[str | UnsetType, TITLE] = UNSET
+    body: Annotated[str | UnsetType | None, Limit("body")] = UNSET
+    action_url: Annotated[str | UnsetType | None, URL] = UNSET
+    action_text: Annotated[str | UnsetType | None, Limit("title")] = UNSET
+    icon: Annotated[str | UnsetType | None, Limit("url")] = UNSET
     priority: Priority | UnsetType = UNSET
-    data: dict[str, Any] | UnsetType = UNSET
+    data: Annotated[dict[str, Any] | UnsetType, DATA] = UNSET
     expires_at: datetime | UnsetType | None = UNSET
     body_format: BodyFormat | UnsetType = UNSET
-    actions: list[ActionButton] | UnsetType = UNSET
+    actions: Annotated[list[ActionButton] | UnsetType, ACTIONS] = UNSET
 
 
 class Content(Struct, frozen=True, kw_only=True):

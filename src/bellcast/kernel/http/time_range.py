@@ -1,10 +1,13 @@
 """The filters `from` and `to` of lists."""
 
+from typing import Annotated
+
 import msgspec
 from msgspec import Struct
 
 from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange
+from bellcast.kernel.field_limits import ANY_TENANT
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.times import Moment
 
@@ -12,7 +15,7 @@ from bellcast.kernel.times import Moment
 class TimeRangeQuery(Struct, frozen=True, kw_only=True):
     """Selects items of a tenant that were created at `from` or later, and before `to`."""
 
-    tenant: str | None = None
+    tenant: Annotated[str | None, ANY_TENANT] = None
     start: Moment | None = msgspec.field(default=None, name="from")
     end: Moment | None = msgspec.field(default=None, name="to")
 

@@ -2,23 +2,25 @@
 
 import functools
 from datetime import datetime
+from typing import Annotated
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from bellcast.kernel import times, validation
+from bellcast.kernel import times
 from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, MfaRequired, NotFound
+from bellcast.kernel.field_limits import Limit
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller
-from bellcast.operators import console_sessions, passwords, totp
-from bellcast.operators.console_sessions import ConsoleSessions, SignedIn
+from bellcast.operators import passwords, totp
+from bellcast.operators.console_sessions import OPERATOR_NAME, ConsoleSessions, SignedIn
 from bellcast.operators.oidc_sign_in import OidcSignIn
+from bellcast.operators.passwords import MAX_LENGTH, NEW_PASSWORD
 from bellcast.operators.store import Operators
 from bellcast.operators.types import SCOPES_OF_ROLE, Operator, Role
 from bellcast.rest import audit, context, guards
-from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 
 # Above the length of any operator's name or code.
@@ -43,9 +45,9 @@ class SetupState(Struct, frozen=True):
 class SetupRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The code that the server printed, and the first owner."""
 
-    code: str
-    name: str
-    password: str
+    code: Annotated[str, Limit(MAX_NAME)]
+    name: Annotated[str, OPERATOR_NAME]
+    password: Annotated[str, NEW_PASSWORD]
 
 
 class SetupCode(Struct, frozen=True):
@@ -57,15 +59,15 @@ class SetupCode(Struct, frozen=True):
 class SignInRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Name and password of an operator. `code` is a code of the authenticator app, or a recovery code."""
 
-    name: str
-    password: str
-    code: str | None = None
+    name: Annotated[str, Limit(MAX_NAME)]
+    password: Annotated[str, Limit(MAX_LENGTH)]
+    code: Annotated[str | None, Limit(MAX_NAME)] = None
 
 
 class PasswordCheck(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The password of the signed-in operator."""
 
-    password: str
+    password: Annotated[str, Limit(MAX_LENGTH)]
 
 
 class MfaSecret(Struct, frozen=True, kw_only=True):
@@ -80,7 +82,7 @@ class MfaSecret(Struct, frozen=True, kw_only=True):
 class MfaCode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A code of the authenticator app."""
 
-    code: str
+    code: Annotated[str, Limit(MAX_NAME)]
 
 
 class RecoveryCodes(Struct, frozen=True):
@@ -92,8 +94,8 @@ class RecoveryCodes(Struct, frozen=True):
 class PasswordChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The current password and the new one."""
 
-    current: str
-    password: str
+    current: Annotated[str, Limit(MAX_LENGTH)]
+    password: Annotated[str, NEW_PASSWORD]
 
 
 class OperatorItem(Struct, frozen=True, kw_only=True):
@@ -318,42 +320,12 @@ def check_grant(caller: Caller, role: Role) -> None:
         )
 
 
-def _check_setup(params: SetupRequest, ctx: ApiContext) -> None:
-    validation.check(
-        validation.text("code", params.code, MAX_NAME),
-        console_sessions.check_name("name", params.name),
-        passwords.check("password", params.password),
-    )
-
-
-def _check_sign_in(params: SignInRequest, ctx: ApiContext) -> None:
-    validation.check(
-        validation.text("name", params.name, MAX_NAME),
-        validation.text("password", params.password, passwords.MAX_LENGTH),
-        validation.text("code", params.code, MAX_NAME),
-    )
-
-
-def _check_again(params: PasswordCheck, ctx: ApiContext) -> None:
-    validation.check(validation.text("password", params.password, passwords.MAX_LENGTH))
-
-
-def _check_code(params: MfaCode, ctx: ApiContext) -> None:
-    validation.check(validation.text("code", params.code, MAX_NAME))
-
-
-def _check_password(params: PasswordChange, ctx: ApiContext) -> None:
-    validation.check(
-        validation.text("current", params.current, passwords.MAX_LENGTH), passwords.check("password", params.password)
-    )
-
-
 VALID = {"name": "x", "password": "x" * passwords.MIN_LENGTH}
-SETUP = request_body.Shape(SetupRequest, _check_setup, VALID | dict.fromkeys(["code"], "x"))
-SIGN_IN = request_body.Shape(SignInRequest, _check_sign_in, VALID)
-CHECK = request_body.Shape(PasswordCheck, _check_again, {"password": "x"})
-CODE = request_body.Shape(MfaCode, _check_code, {"code": "123456"})
-PASSWORD = request_body.Shape(PasswordChange, _check_password, {"password": VALID["password"], "current": "x"})
+SETUP = request_body.Shape(SetupRequest, None, VALID | dict.fromkeys(["code"], "x"))
+SIGN_IN = request_body.Shape(SignInRequest, None, VALID)
+CHECK = request_body.Shape(PasswordCheck, None, {"password": "x"})
+CODE = request_body.Shape(MfaCode, None, {"code": "123456"})
+PASSWORD = request_body.Shape(PasswordChange, None, {"password": VALID["password"], "current": "x"})
 MFA_HANDLERS = (begin_mfa, confirm_mfa, replace_recovery_codes, end_mfa)
 HANDLERS = (
     setup_state,

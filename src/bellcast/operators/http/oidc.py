@@ -4,18 +4,19 @@ from functools import cache
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Annotated, Any
 
 from msgspec import Struct
 
 from bellcast.console.pages import console
 from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
+from bellcast.kernel.field_limits import shown, text
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.http import account as console_session
 from bellcast.operators.http.account import NO_STORE, public_operation
-from bellcast.operators.oidc_sign_in import CompleteSignIn, OidcSignIn, PendingSignIn
+from bellcast.operators.oidc_sign_in import MAX_RETURN_PATH, RETURN_PATH, CompleteSignIn, OidcSignIn, PendingSignIn
 from bellcast.rest import audit, context, guards
 from bellcast.rest.operations import operation
 
@@ -33,7 +34,7 @@ HEADERS = NO_STORE | {
 class ProviderSignIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The page of the console to return to. `reauthenticate`: the provider must ask for the password again."""
 
-    return_path: str = "/console/"
+    return_path: Annotated[str, shown(text(MAX_RETURN_PATH, f"^{RETURN_PATH.pattern}$"))] = "/console/"
     reauthenticate: bool = False
 
 

@@ -1,25 +1,28 @@
 """Operators of the console: their management by owners, and the audit log of their actions."""
 
 import functools
+from typing import Annotated, ClassVar
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
-from bellcast.kernel import validation
-from bellcast.kernel.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
+from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
+from bellcast.kernel.field_limits import NULL, Schema
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.time_range import TimeRangeQuery
-from bellcast.operators import console_sessions, passwords
+from bellcast.operators.console_sessions import OPERATOR_NAME
 from bellcast.operators.http import account as console_session
 from bellcast.operators.http.account import VALID, OperatorItem
+from bellcast.operators.passwords import NEW_PASSWORD
 from bellcast.operators.store import Operators
 from bellcast.operators.types import IDLE_MS, Operator, Role
-from bellcast.rest import audit, context, guards, tenants
+from bellcast.rest import audit, context, guards
 from bellcast.rest.audit import AuditPage, AuditQuery, AuditVerification, AuditVerificationQuery
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
+from bellcast.rest.tenants import BOUND
 
 # The scope of owners, of the project secret, and of keys with it.
 admin_operation = functools.partial(operation, tag="Console", required_scope="admin")
@@ -30,10 +33,15 @@ class OperatorRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A new operator with an initial password, and the tenants that it is restricted to. An owner may use all
     tenants."""
 
-    name: str
+    name: Annotated[str, OPERATOR_NAME]
     role: Role
-    password: str
-    tenants: list[str] | None = None
+    password: Annotated[str, NEW_PASSWORD]
+    tenants: Annotated[list[str] | None, BOUND] = None
+
+    SCHEMA: ClassVar[Schema] = {
+        "if": {"properties": {"role": {"const": "owner"}}, "required": ["role"]},
+        "then": {"properties": {"tenants": NULL}},
+    }
 
 
 class OperatorChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,8 +49,12 @@ class OperatorChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     all tenants, as every owner may."""
 
     role: Role | None = None
-    password: str | None = None
-    tenants: list[str] | UnsetType | None = UNSET
+    password: Annotated[str | None, NEW_PASSWORD] = None
+    tenants: Annotated[list[str] | UnsetType | None, BOUND] = UNSET
+
+    SCHEMA: ClassVar[Schema] = {
+        "not": {"properties": {"role": NULL, "password": NULL}, "not": {"required": ["tenants"]}}
+    }
 
 
 class OperatorsQuery(TimeRangeQuery, frozen=True, kw_only=True):
@@ -238,22 +250,13 @@ def _check_changed(changed: bool | None) -> None:  # noqa: FBT001  the result of
 
 
 def _check_operator(params: OperatorRequest, ctx: ApiContext) -> None:
-    validation.check(
-        console_sessions.check_name("name", params.name),
-        passwords.check("password", params.password),
-        tenants.errors_of(params.tenants, ctx),
-        [FieldError("tenants", "must be null: an owner has all tenants")]
-        if params.role == "owner" and params.tenants
-        else [],
-    )
+    if params.role == "owner" and params.tenants:
+        raise Invalid.of("tenants", "must be null: an owner has all tenants")
 
 
 def _check_change(params: OperatorChange, ctx: ApiContext) -> None:
     if params.role is None and params.password is None and params.tenants is UNSET:
         raise Invalid.of("role", "or password or tenants must be given")
-    validation.check(tenants.errors_of(params.tenants, ctx))
-    if params.password is not None:
-        validation.check(passwords.check("password", params.password))
 
 
 OPERATOR = request_body.Shape(OperatorRequest, _check_operator, {**VALID, "role": "viewer"})

@@ -2,12 +2,13 @@
 
 import functools
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from msgspec import Struct
 
-from bellcast.kernel import times, validation
+from bellcast.kernel import times
 from bellcast.kernel.errors import Conflict, NotFound, Unauthenticated
+from bellcast.kernel.field_limits import Limit
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
@@ -18,7 +19,6 @@ from bellcast.operators.passkeys import Begun, Passkeys
 from bellcast.operators.store import Operators
 from bellcast.operators.types import Operator, Passkey
 from bellcast.rest import audit, context, guards
-from bellcast.rest.context import ApiContext
 
 # The actor of a refused sign-in. Operators' names have no space.
 UNKNOWN = "unknown passkey"
@@ -35,7 +35,7 @@ class PasskeyOptions(Struct, frozen=True):
 class PasskeyCreation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The credential that the browser created, in the JSON of WebAuthn, and a name for it."""
 
-    name: str
+    name: Annotated[str, Limit(passkeys.MAX_NAME)]
     ceremony: str
     credential: dict[str, Any]
 
@@ -147,11 +147,7 @@ def _item(passkey: Passkey) -> PasskeyItem:
     )
 
 
-def _check_creation(params: PasskeyCreation, ctx: ApiContext) -> None:
-    validation.check(validation.text("name", params.name, passkeys.MAX_NAME))
-
-
 VALID = {"ceremony": "x", "credential": {}}
 SIGN_IN = request_body.Shape(PasskeySignIn)
-CREATION = request_body.Shape(PasskeyCreation, _check_creation, {**VALID, "name": "x"})
+CREATION = request_body.Shape(PasskeyCreation, None, {**VALID, "name": "x"})
 HANDLERS = (begin_sign_in, sign_in, page, begin, create, delete)

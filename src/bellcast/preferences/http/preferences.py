@@ -8,27 +8,33 @@ import msgspec
 
 from bellcast.channels.catalog import PREFERENCES, TYPES, Catalog, NotificationType
 from bellcast.documents.store import Documents
-from bellcast.documents.types import PROJECT
+from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT
 from bellcast.inbox.http import session
 from bellcast.inbox.types.notifications import GENERAL
-from bellcast.kernel import local_times, times, validation
+from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError, Invalid, NotFound, Unavailable
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
-from bellcast.kernel.limits import Limits
 from bellcast.preferences import changes
 from bellcast.preferences.decision import Layers
 from bellcast.preferences.effective import EffectiveType, effective
 from bellcast.preferences.store import OwnPreferencesTable
-from bellcast.preferences.types import NO_PREFERENCES, NO_RULES, Preferences, QuietHours, TypeRules, merge_patch
+from bellcast.preferences.types import (
+    MAX_ENTRIES,
+    NO_PREFERENCES,
+    NO_RULES,
+    Preferences,
+    TypeRules,
+    merge_patch,
+    name_errors,
+)
 from bellcast.recipients.http import recipients
 from bellcast.rest import context, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
-from bellcast.workflows.definitions import MAX_KEY
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 EXAMPLE = {
@@ -36,8 +42,6 @@ EXAMPLE = {
     "types": {"booking": {"email": False}},
     "quiet_hours": {"start": "22:00", "end": "07:00"},
 }
-# Maximum types and workflows in one document; a project has some dozens.
-MAX_ENTRIES = 500
 # Unknown workflows in one error. Each is a query, and a recipient's own request may name any.
 SHOWN_UNKNOWN = 10
 # Maximum types in `effective`.
@@ -361,7 +365,7 @@ def apply_document(
     stored = decode(before)
 
     def check(value: Preferences, _: ApiContext) -> None:
-        validation.check(_errors(value, stored, ctx.limits), _required_errors(value, stored, types))
+        validation.check(_errors(value, stored), _required_errors(value, stored, types))
 
     return request_body.json(msgspec.json.encode(cleaned), request_body.Shape(Preferences, check), ctx)
 
@@ -374,7 +378,7 @@ async def check_workflows(ctx: ApiContext, tenant: str, switches: object, before
     known = decode(before).workflows
     errors: list[FieldError] = []
     for name, channels in switches.items():
-        if channels is None or name in known or any(_name_errors("workflows", name, MAX_KEY)):
+        if channels is None or name in known or any(name_errors("workflows", name, MAX_OBJECT_KEY, ctx.limits)):
             continue
         if await ctx[WorkflowCatalog].find(tenant, name) is None:
             errors.append(FieldError(f"workflows.{name}", "names an unknown workflow"))
@@ -384,37 +388,14 @@ async def check_workflows(ctx: ApiContext, tenant: str, switches: object, before
         raise Invalid.fields(errors)
 
 
-def _errors(value: Preferences, before: Preferences, limits: Limits) -> validation.FieldErrors:
-    type = limits.type
-    for field, max_name in (("types", type), ("workflows", MAX_KEY), ("digest", type), ("muted", type)):
-        entries = getattr(value, field)
+def _errors(value: Preferences, before: Preferences) -> validation.FieldErrors:
+    for field in ("types", "workflows", "digest", "muted"):
         # Links in e-mails may have added more: the other preferences must stay changeable.
-        if len(entries) > max(MAX_ENTRIES, len(getattr(before, field))):
+        if len(getattr(value, field)) > max(MAX_ENTRIES, len(getattr(before, field))):
             yield FieldError(field, f"must have at most {MAX_ENTRIES} entries")
-        for name in entries:
-            yield from _name_errors(f"{field}.{name[:100]}", name, max_name)
-    if value.digest_at is not None:
-        yield from _time_errors("digest_at", value.digest_at)
-    if isinstance(value.quiet_hours, QuietHours):
-        yield from _time_errors("quiet_hours.start", value.quiet_hours.start)
-        yield from _time_errors("quiet_hours.end", value.quiet_hours.end)
     for name, until in value.muted.items():
         if until is not True:
             yield from validation.moment(f"muted.{name[:100]}", until)
-
-
-def _name_errors(field: str, name: str, most: int) -> validation.FieldErrors:
-    """Return the errors of the names of types and workflows, which follow the rules of sends."""
-    if not name:
-        yield FieldError(field, "must not have an empty name")
-    yield from validation.text(field, name, most)
-
-
-def _time_errors(field: str, value: str) -> validation.FieldErrors:
-    try:
-        local_times.parse_time(value)
-    except ValueError:
-        yield FieldError(field, "must be a time of day such as 08:00")
 
 
 def _required_errors(value: Preferences, before: Preferences, types: Mapping[str, TypeRules]) -> validation.FieldErrors:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from typing import Annotated
 
 from msgspec import Struct
 
@@ -12,8 +13,9 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.http import link_pages
 from bellcast.channels.links import PreferencesGrant
 from bellcast.inbox.types.notifications import GENERAL
-from bellcast.kernel import times, validation
+from bellcast.kernel import times
 from bellcast.kernel.errors import Invalid, NotFound
+from bellcast.kernel.field_limits import LINK_LIFETIME
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
@@ -44,7 +46,7 @@ SCRIPT = (Path(link_pages.__file__).parent / "preferences.js").read_text(encodin
 class LinkRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long the link is valid: seconds, or a duration such as `30d`."""
 
-    ttl: str | float = "30d"
+    ttl: Annotated[str | float, LINK_LIFETIME] = "30d"
 
 
 class PreferencesLink(Struct, frozen=True):
@@ -194,9 +196,5 @@ async def _page(
     return link_pages.page(title, content, language, brand, script=SCRIPT)
 
 
-def _check_link(body: LinkRequest, ctx: ApiContext) -> None:
-    validation.check(validation.link_lifetime(body.ttl))
-
-
-LINK = request_body.Shape(LinkRequest, _check_link)
+LINK = request_body.Shape(LinkRequest)
 HANDLERS = [create, show, save, change]

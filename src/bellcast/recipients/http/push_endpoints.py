@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -10,6 +11,7 @@ from bellcast.channels.addresses import MAX_ADDRESS
 from bellcast.inbox.http import session
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError, Invalid, NotFound
+from bellcast.kernel.field_limits import NULL, TEXT, Schema
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
@@ -49,6 +51,15 @@ class PushRegistration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     expirationTime: float | None = None  # noqa: N815  the name in PushSubscription.toJSON()
     kind: PushKind = "web"
     token: str | None = None
+
+    SCHEMA: ClassVar[Schema] = {
+        "if": {"properties": {"kind": {"enum": ["apns", "fcm"]}}, "required": ["kind"]},
+        "then": {"properties": {"token": TEXT, "endpoint": NULL, "keys": NULL}, "required": ["token"]},
+        "else": {
+            "properties": {"token": NULL, "endpoint": TEXT, "keys": {"type": "object"}},
+            "required": ["endpoint", "keys"],
+        },
+    }
 
 
 class RegisteredEndpoint(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Replays, which retry failures."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -10,6 +10,7 @@ from bellcast.channels.types import ExternalChannel
 from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ListScan
 from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
+from bellcast.kernel.field_limits import LIST, NULL, TENANT_NAME, Schema, one_of, only
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import ListLimit
@@ -59,7 +60,9 @@ class StartReplayRequest(Struct, frozen=True, kw_only=True, forbid_unknown_field
     ids: Annotated[list[str], Meta(min_length=1, max_length=MAX_REPLAY_IDS)] | None = None
     filter: ReplayFilter | None = None
     dry_run: bool = False
-    tenant: str | None = None
+    tenant: Annotated[str | None, TENANT_NAME] = None
+
+    SCHEMA: ClassVar[Schema] = one_of(only("ids", LIST, filter=NULL), only("filter", {"type": "object"}))
 
 
 class ReplayEffect(Struct, frozen=True, kw_only=True):

@@ -15,10 +15,11 @@ from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import BASE_LAYOUT, ExternalChannel
 from bellcast.documents.types import PROJECT
-from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types import notifications
 from bellcast.inbox.types.notifications import ActionButton
 from bellcast.kernel import validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, TemplateFailed
+from bellcast.kernel.field_limits import KEY, Limit
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
@@ -32,9 +33,8 @@ from bellcast.rest.tenants import TenantQuery
 from bellcast.templates import rendering
 from bellcast.templates.http import template_references
 from bellcast.templates.rendering import TemplateError, check_template
-from bellcast.templates.types import CONTENT_ROOTS, Parts, Template
+from bellcast.templates.types import CONTENT_ROOTS, MAX_LOCALE, Parts, Template
 
-MAX_LOCALE = 35  # RFC 5646 §4.4.1
 # Recipients' `de_AT` is looked up as `de-AT`, so a key with an underscore would never be found.
 LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 # An attribute whose value begins with an expression, which determines its scheme. Blocks before it have no output of their own.
@@ -83,7 +83,7 @@ def _parts_errors(prefix: str, parts: Parts, limits: Limits) -> validation.Field
 def _actions_errors(field: str, actions: tuple[ActionButton, ...], limits: Limits) -> validation.FieldErrors:
     # The URL is checked when it is rendered.
     shapes = [msgspec.structs.replace(action, url=None if action.url is None else "/") for action in actions]
-    yield from notification_drafts.actions(field, shapes, limits)
+    yield from notifications.actions(field, shapes, limits)
     for number, action in enumerate(actions):
         for name, source in (("label", action.label), ("url", action.url)):
             yield from () if source is None else _syntax_errors(f"{field}.{number}.{name}", source, is_html=False)
@@ -205,8 +205,8 @@ class PreviewRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     values: Template | None = None
     data: dict[str, Any] = {}
-    recipient: str | None = None
-    locale: str | None = None
+    recipient: Annotated[str | None, KEY] = None
+    locale: Annotated[str | None, Limit(MAX_LOCALE)] = None
 
 
 class HtmlQuery(TenantQuery, frozen=True, kw_only=True):
@@ -214,7 +214,7 @@ class HtmlQuery(TenantQuery, frozen=True, kw_only=True):
     a recipient's links needs the scope manage."""
 
     data: Annotated[str, Meta(max_length=MAX_QUERY_DATA)] = "{}"
-    locale: str | None = None
+    locale: Annotated[str | None, Limit(MAX_LOCALE)] = None
 
 
 class TemplatePreview(Parts, frozen=True, kw_only=True):
@@ -229,7 +229,7 @@ class TestRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """A channel, a recipient and variables for a test message."""
 
     channel: ExternalChannel
-    to: str
+    to: Annotated[str, KEY]
     data: dict[str, Any] = {}
 
 
@@ -391,23 +391,10 @@ def _locale_errors(locale: str | None) -> validation.FieldErrors:
 
 
 def _check_preview(body: PreviewRequest, ctx: ApiContext) -> None:
-    if body.recipient is not None:
-        validation.check(validation.key("recipient", body.recipient, ctx.limits))
-    validation.check(
-        _locale_errors(body.locale),
-        _values_errors(body.values, ctx.limits) if isinstance(body.values, Template) else iter(()),
-    )
-
-
-def _values_errors(values: Template, limits: Limits) -> validation.FieldErrors:
-    for one in _errors(values, limits):
-        yield FieldError(f"values.{one.field}".rstrip("."), one.message, one.line)
-
-
-def _check_test(body: TestRequest, ctx: ApiContext) -> None:
-    validation.check(validation.key("to", body.to, ctx.limits))
+    wrong = _errors(body.values, ctx.limits) if isinstance(body.values, Template) else ()
+    validation.check([FieldError(f"values.{one.field}".rstrip("."), one.message, one.line) for one in wrong])
 
 
 PREVIEW = request_body.Shape(PreviewRequest, _check_preview)
-TEST = request_body.Shape(TestRequest, _check_test, {"channel": "email", "to": "x"})
+TEST = request_body.Shape(TestRequest, None, {"channel": "email", "to": "x"})
 HANDLERS = [*objects.operations(KIND), preview, html, draft_html, test]

@@ -1,32 +1,40 @@
 """API keys for servers: create, list and revoke. The secret part is shown once."""
 
+from typing import Annotated
+
 import msgspec
 from msgspec import Struct
 
 from bellcast.auth import keys, server_credentials, tenant_bounds
 from bellcast.auth.store import Keys
-from bellcast.kernel import times, validation
+from bellcast.kernel import times
 from bellcast.kernel.errors import BadRequest, FieldError, Forbidden, NotFound
+from bellcast.kernel.field_limits import KEY, ValueRule
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import ListLimit
 from bellcast.kernel.http.list_positions import AfterMoment
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.validation import FieldErrors
 from bellcast.rest import audit, context, guards, tenants
-from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.tenants import TenantQuery
+from bellcast.rest.tenants import BOUND, TenantQuery
 from bellcast.tenants.types import ApiKey
+
+
+def _scopes(field: str, scopes: list[KeyScope], _: Limits) -> FieldErrors:
+    return () if scopes else [FieldError(field, f"must be one or more of: {', '.join(keys.SCOPES)}")]
 
 
 class KeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Name and scopes of a new key, and the tenants that it is restricted to. Without `tenants`, it may use all tenants
     that its creator may use."""
 
-    name: str
-    scopes: list[KeyScope]
-    tenants: list[str] | None = None
+    name: Annotated[str, KEY]
+    scopes: Annotated[list[KeyScope], ValueRule(_scopes, lambda _: {"minItems": 1})]
+    tenants: Annotated[list[str] | None, BOUND] = None
 
 
 class NewKey(ApiKey, frozen=True, kw_only=True):
@@ -68,7 +76,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     `tenants` can use only these: its requests name one in the query (`?tenant=acme`), which may be omitted if the key
     has only one. Operations that do not belong to one tenant refuse such a key."""
     ctx = context.of(request)
-    params = await request_body.body(request, KEY)
+    params = await request_body.body(request, NEW_KEY)
     caller = guards.caller(request)
     for scope in params.scopes:  # otherwise a key could create keys with more scopes than its own
         server_credentials.require(caller, scope)
@@ -144,15 +152,4 @@ def _position(key: ApiKey) -> tuple[int, str]:
     return times.milliseconds(key.created_at), key.id
 
 
-def _check(params: KeyRequest, ctx: ApiContext) -> None:
-    validation.check(
-        validation.key("name", params.name, ctx.limits), _scopes(params.scopes), tenants.errors_of(params.tenants, ctx)
-    )
-
-
-def _scopes(scopes: list[KeyScope]) -> validation.FieldErrors:
-    if not scopes:
-        yield FieldError("scopes", f"must be one or more of: {', '.join(keys.SCOPES)}")
-
-
-KEY = request_body.Shape(KeyRequest, _check, {"name": "x", "scopes": ["read"]})
+NEW_KEY = request_body.Shape(KeyRequest, None, {"name": "x", "scopes": ["read"]})

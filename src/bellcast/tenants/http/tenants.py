@@ -12,6 +12,7 @@ from bellcast.kernel import times, validation
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
 from bellcast.kernel.errors import FieldError, Forbidden, NotFound, PasswordRequired
+from bellcast.kernel.field_limits import ANY_TENANT, DATA, Limit
 from bellcast.kernel.http import list_total, request_body, responses, time_range
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import ListLimit
@@ -32,15 +33,15 @@ from bellcast.tenants.types import Tenant
 class TenantFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fields of a tenant that the app can set."""
 
-    name: str | None = None
-    settings: dict[str, Any] = {}
+    name: Annotated[str | None, Limit("title")] = None
+    settings: Annotated[dict[str, Any], DATA] = {}
 
 
 class TenantsQuery(Struct, frozen=True, kw_only=True):
     """A page of tenants, ordered by key. `prefix` is the beginning of their keys. `from` and `to` filter by creation
     time. With `tenant`, only this one; `*` means all."""
 
-    tenant: str | None = None
+    tenant: Annotated[str | None, ANY_TENANT] = None
     prefix: Annotated[str, Meta(max_length=200)] = ""
     start: Moment | None = msgspec.field(default=None, name="from")
     end: Moment | None = msgspec.field(default=None, name="to")
@@ -216,10 +217,7 @@ async def erase(request: ApiRequest) -> ASGIApp:
 
 
 def _check(fields: TenantFields, ctx: ApiContext) -> None:
-    limits = ctx.limits
     validation.check(
-        validation.text("name", fields.name, limits.title),
-        validation.data("settings", fields.settings, limits.data),
         _rules(fields.settings),
         validation.locale("settings.locale", fields.settings.get("locale")),
         validation.timezone("settings.timezone", fields.settings.get("timezone")),

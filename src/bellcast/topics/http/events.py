@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from bellcast.kernel import validation
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
@@ -9,7 +10,7 @@ from bellcast.rest import context, objects, tenants
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.topics import publishing as live_events
-from bellcast.topics.types import EventDraft, check, events
+from bellcast.topics.types import EventDraft, address_errors, events
 
 
 class Accepted(Struct, frozen=True):
@@ -41,4 +42,4 @@ async def publish(request: ApiRequest) -> ASGIApp:
     return responses.json(Accepted(), 202)
 
 
-EVENT = request_body.Shape(EventDraft, lambda params, ctx: check(params, ctx.limits), {"name": "x"})
+EVENT = request_body.Shape(EventDraft, lambda draft, _: validation.check(address_errors(draft)), {"name": "x"})

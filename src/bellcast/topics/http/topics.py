@@ -14,6 +14,7 @@ from bellcast.kernel.db.list_scan import ListScan, ListTotal
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BadRequest, Invalid, NotFound
 from bellcast.kernel.events import topic_stream
+from bellcast.kernel.field_limits import TENANT_NAME, shown
 from bellcast.kernel.http import list_positions, list_total, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import AppListLimit, ListLimit
@@ -46,7 +47,7 @@ class SubscriptionPage(Struct, frozen=True):
 class SubscribeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Optional fields of a subscription."""
 
-    tenant: str | None = None
+    tenant: Annotated[str | None, TENANT_NAME] = None
 
 
 class Presence(Struct, frozen=True):
@@ -276,7 +277,7 @@ async def presence(request: ApiRequest) -> ASGIApp:
 class EventQuery(TenantQuery, frozen=True, kw_only=True):
     """A page of stored live events, after an event's id or the `next` of the previous page."""
 
-    after: str | None = None
+    after: Annotated[str | None, shown({"pattern": f"^{history.EVENT_ID.pattern}$"})] = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 

@@ -11,9 +11,10 @@ from bellcast.documents.store import Documents
 from bellcast.documents.types import Document
 from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import SendPlan
-from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types.notifications import TO
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound, PreconditionFailed
+from bellcast.kernel.field_limits import KEY, TENANT_NAME, shown
 from bellcast.kernel.http import entity_tags, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
@@ -55,7 +56,7 @@ class WorkflowDefinition(Struct, frozen=True, kw_only=True):
     its notifications. `data` is a JSON Schema for the data of its triggers. `note` explains the workflow to its readers;
     steps can have one too."""
 
-    steps: list[dict[str, Any]]
+    steps: Annotated[list[dict[str, Any]], shown({"minItems": 1})]
     type: str | None = None
     data: dict[str, Any] | None = None
     note: str | None = None
@@ -111,7 +112,7 @@ class WorkflowChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     active: bool | None = None
     version: Version | None = None
-    tenant: str | None = None
+    tenant: Annotated[str | None, TENANT_NAME] = None
 
 
 class Triggered(Struct, frozen=True, kw_only=True):
@@ -125,9 +126,9 @@ class Triggered(Struct, frozen=True, kw_only=True):
 class CancelRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which runs of the workflow to cancel: those with this key, of all or some recipients."""
 
-    cancel_key: str
-    to: str | list[str] | None = None
-    tenant: str | None = None
+    cancel_key: Annotated[str, KEY]
+    to: Annotated[str | list[str] | None, TO] = None
+    tenant: Annotated[str | None, TENANT_NAME] = None
 
 
 class Cancelled(Struct, frozen=True):
@@ -456,19 +457,7 @@ DRAFTS = DraftKind(
 )
 
 
-def _check_trigger(draft: TriggerDraft, ctx: ApiContext) -> None:
-    triggers.check(draft, ctx.limits)
-
-
-def _check_cancel(body: CancelRequest, ctx: ApiContext) -> None:
-    errors: list[FieldError] = list(validation.key("cancel_key", body.cancel_key, ctx.limits))
-    if body.to is not None:
-        errors += notification_drafts.recipients(body.to, ctx.limits)
-    if errors:
-        raise Invalid.fields(errors)
-
-
 CHANGE = request_body.Shape(WorkflowChange)
-TRIGGER = request_body.Shape(TriggerDraft, _check_trigger, {"to": "x"})
-CANCEL = request_body.Shape(CancelRequest, _check_cancel, {"cancel_key": "x"})
+TRIGGER = request_body.Shape(TriggerDraft, lambda draft, ctx: triggers.check(draft, ctx.limits), {"to": "x"})
+CANCEL = request_body.Shape(CancelRequest, None, {"cancel_key": "x"})
 HANDLERS = [page, read, versions, write, change, delete, *drafts.operations(DRAFTS), trigger, cancel]

@@ -8,8 +8,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bellcast.auth import origins
-from bellcast.kernel import field_limits, times
+from bellcast.kernel import times
 from bellcast.kernel.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
+from bellcast.kernel.field_limits import TENANT
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import ListLimit
@@ -41,7 +42,7 @@ class PusherAppRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     id: AppId | None = None
     key: AppKey | None = None
     secret: AppSecret | None = None
-    tenant: Annotated[str | None, field_limits.TENANT] = None
+    tenant: Annotated[str | None, TENANT] = None
     enabled: bool = True
     origins: Origins = []
 
