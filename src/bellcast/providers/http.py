@@ -1,7 +1,6 @@
 """Providers: which vendors deliver the messages of a channel, and the vendors' receipts."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -11,15 +10,14 @@ from msgspec.structs import asdict
 from bellcast.channels import addresses, delivery_status
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.types import ExternalChannel
+from bellcast.documents import store as documents
 from bellcast.kernel import times
-from bellcast.kernel.db.list_scan import ListScan
+from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import Conflict, Invalid, NotFound, Unauthenticated, UnsupportedMediaType
 from bellcast.kernel.field_limits import INNER
-from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.list_limit import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.outbound.connection_tests import TestStep
 from bellcast.operators.types import ROLES
 from bellcast.providers.types import (
@@ -32,30 +30,19 @@ from bellcast.providers.types import (
 )
 from bellcast.rest import (
     audit,
-    bound_callers,
     connection_tests,
     context,
     definition_body,
     guards,
     objects,
-    tenant_pages,
     tenants,
-    viewers,
 )
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery
-from bellcast.rest.tenants import TenantQuery
+from bellcast.rest.resource import Change, DryRunQuery, Listing, ObjectsQuery, Resource
 
 MAIL = "message/rfc822"
 READ_ADDS = {*objects.ADDED, "secret"}
-
-
-class ProvidersQuery(TenantQuery, frozen=True, kw_only=True):
-    """A page of providers, by key. The tenant `*` means all tenants."""
-
-    limit: AppListLimit = 100
-    after: str | None = None
 
 
 class ProviderObject(Struct, frozen=True, kw_only=True):
@@ -99,61 +86,32 @@ class ProviderTestResult(Struct, frozen=True):
     steps: list[TestStep]
 
 
-@operation(
-    "GET",
-    "/v1/providers",
+PROVIDERS = Resource(
+    "providers",
+    "/{key:str}",
+    lambda request: (_key(request),),
     tag="Objects",
-    required_scope="read",
-    roles=ROLES,
-    bound_by="list",
-    query=ProvidersQuery,
-    is_exported=True,
-    response_types={200: ProviderPage},
+    unknown="There is no provider with this key.",
 )
-async def page(request: ApiRequest) -> ASGIApp:
+
+
+@PROVIDERS.page(documents.LIST, ProviderPage, roles=ROLES)
+async def page(listing: Listing[ObjectsQuery]) -> ListPage[ProviderObject]:
     """List the providers.
 
     By key, with those of the settings. With `?tenant=`, the tenant's own; with `?tenant=*`, those of the project and of all
     tenants, by tenant and key."""
-    query = request_body.query(request, ProvidersQuery)
-    tenant = tenant_pages.tenant_of(request, query.tenant)
-    found = await _configured(request, tenant, list_positions.key(tenant, query.after or ""), query.limit + 1)
-    is_in_every = tenant == EVERY_TENANT
-    shown, following = list_positions.split(
-        found, query.limit, lambda one: list_positions.of_key(one.tenant, one.key, is_in_every=is_in_every)
-    )
-    return responses.json(viewers.page_for(request, ProviderPage([_outside(one) for one in shown], following)))
+    found = await listing.ctx.providers.page(listing.wanted)
+    return found.of([_outside(one) for one in found.items])
 
 
-async def _configured(
-    request: ApiRequest, tenant: str, after: tuple[str, str], limit: int
-) -> Sequence[ConfiguredProvider]:
-    """Return providers of a tenant, or with `*` of all tenants of the caller."""
-    providers = context.of(request).providers
-    bound = bound_callers.every(request) if tenant == EVERY_TENANT else [tenant]
-    if bound is None:
-        return await providers.page_of_all(after, limit)
-
-    async def read(one: str, key: str, limit: int) -> ListScan[ConfiguredProvider]:
-        return ListScan(list(await providers.page(one, key, limit)), None)
-
-    return (await tenant_pages.by_key(bound, after, limit, read)).items
-
-
-@operation(
-    "GET",
-    "/v1/providers/{key:str}",
-    tag="Objects",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: ProviderObject},
-    refusals=(NotFound,),
-)
-async def read(request: ApiRequest) -> ASGIApp:
+@PROVIDERS.get(ProviderObject)
+async def read(wanted: Change[None]) -> ProviderObject | None:
     """Read a provider.
 
     With `?tenant=`, the one that applies there."""
-    return responses.json(_outside(await _find(request, tenants.single_tenant(request))))
+    found = await wanted.ctx.providers.find(wanted.tenant, *wanted.key)
+    return None if found is None else _outside(found)
 
 
 @operation(
@@ -191,62 +149,48 @@ async def write(request: ApiRequest) -> ASGIApp:
     return responses.json(_outside(written), 201 if is_new else 200)
 
 
-@operation(
-    "DELETE",
-    "/v1/providers/{key:str}",
-    tag="Objects",
-    required_scope="manage",
-    is_sensitive=True,
-    query=TenantQuery,
-    response_types={204: None},
-    refusals=(NotFound, Conflict),
-)
-async def delete(request: ApiRequest) -> ASGIApp:
+@PROVIDERS.delete(is_sensitive=True, refusals=(NotFound, Conflict))
+async def delete(change: Change[None]) -> bool:
     """Delete a provider."""
-    tenant, key = tenants.single_tenant(request), _writable_key(request)
-    before = await _own(request, tenant, key)
-    if not await context.of(request).providers.delete(tenant, key):
-        raise NotFound("There is no provider with this key.")
-    audit.note_changes(request, {} if before is None else _audited(before), {})
-    return responses.empty()
+    key = _writable_key(change.request)
+    before = await _own(change.request, change.tenant, key)
+    if not await change.ctx.providers.delete(change.tenant, key):
+        return False
+    audit.note_changes(change.request, {} if before is None else _audited(before), {})
+    return True
 
 
-@operation(
-    "POST",
-    "/v1/providers/{key:str}/test",
-    tag="Objects",
-    required_scope="manage",
-    query=DryRunQuery,
+@PROVIDERS.act(
+    "/test",
+    ProviderTestResult,
     body=ProviderTest,
     is_body_optional=True,
     response_types={200: ProviderTestResult},
-    refusals=(NotFound,),
     example={"to": "+436601234567"},
 )
-async def test(request: ApiRequest) -> ASGIApp:
+async def test(wanted: Change[ProviderTest]) -> ProviderTestResult:
     """Test a provider.
 
     Resolves its host, connects, and checks the credentials or sends a message to an address, in at most 15 seconds; at
     most 10 tests a minute for each caller. Each step has a state, its time, and a fix if it failed. A dry run sends
     nothing. With `values`, it tests a provider that is not stored. In their URL, `…@` stands for the credentials of the
     stored provider with this key, provided that the URL names the same server."""
-    body = await request_body.optional_body(request, TEST) or ProviderTest()
-    ctx, tenant, key = context.of(request), tenants.single_tenant(request), _key(request)
+    request, body, providers, (key,) = wanted.request, wanted.body, wanted.ctx.providers, wanted.key
     if body.to is not None:
-        fields = body.values or (await _find(request, tenant)).fields
+        fields = body.values or (await _find(request, wanted.tenant)).fields
         wrong = addresses.format_problem(fields.channel, body.to)
         if wrong is not None:
             raise Invalid.of("to", wrong)
-    to = None if objects.is_dry_run(request) else body.to
+    to = None if wanted.is_dry_run else body.to
     connection_tests.count(request)
     if body.values is None:
-        report = await ctx.providers.test(tenant, key, to)
+        report = await providers.test(wanted.tenant, key, to)
     else:
-        planned = await ctx.providers.plan(tenant, key, body.values)
+        planned = await providers.plan(wanted.tenant, key, body.values)
         audit.note_changes(request, {}, {"values.url": planned.fields.url, "to": to})
-        report = await ctx.providers.test_values(tenant, key, body.values, to)
+        report = await providers.test_values(wanted.tenant, key, body.values, to)
     error = next((step.detail for step in report.steps if step.state == "failed"), None)
-    return responses.json(ProviderTestResult(error is None, error, report.state, report.steps))
+    return ProviderTestResult(error is None, error, report.state, report.steps)
 
 
 @operation(
@@ -331,7 +275,7 @@ async def _find(request: ApiRequest, tenant: str) -> ConfiguredProvider:
     """Return the provider in the path that applies in a tenant. Raises NotFound."""
     found = await context.of(request).providers.find(tenant, _key(request))
     if found is None:
-        raise NotFound("There is no provider with this key.")
+        raise NotFound(PROVIDERS.unknown)
     return found
 
 
@@ -366,5 +310,4 @@ def _outside(provider: ConfiguredProvider) -> ProviderObject:
 
 
 FIELDS = request_body.Shape(ProviderFields, None, {"channel": "email", "url": "smtp://mail.example.com"})
-TEST = request_body.Shape(ProviderTest)
 HANDLERS = [page, read, write, delete, test, receive]

@@ -9,6 +9,7 @@ from msgspec.structs import force_setattr
 
 from bellcast.channels.provider_rate import MIN_RATE
 from bellcast.channels.types import ExternalChannel, State
+from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.field_limits import ValueRule, between, lasting, text
 from bellcast.kernel.limits import Limits
@@ -174,12 +175,8 @@ class ProviderDirectory(Protocol):
         """Return the tenant's provider, else the project's."""
         ...
 
-    async def page(self, tenant: str, after: str, limit: int) -> Sequence[ConfiguredProvider]:
-        """Return the tenant's own providers by key. Providers from the settings belong to the project."""
-        ...
-
-    async def page_of_all(self, after: tuple[str, str], limit: int) -> Sequence[ConfiguredProvider]:
-        """Return providers of all tenants by tenant and key, after these; those of the settings belong to the project."""
+    async def page(self, query: ListQuery) -> ListPage[ConfiguredProvider]:
+        """Return the tenants' own providers by tenant and key. Providers from the settings belong to the project."""
         ...
 
     async def check_count(self, tenant: str, key: str) -> None:

@@ -5,6 +5,7 @@ and answer. What is special about an object is in the function; what is not that
 """
 
 import functools
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -20,7 +21,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.rest import bound_callers, context, tenants, viewers
 from bellcast.rest.context import ApiContext
-from bellcast.rest.operations import ApiEndpoint, Tag, operation
+from bellcast.rest.operations import ApiEndpoint, Method, Tag, operation
 from bellcast.rest.tenants import TenantQuery
 
 B = TypeVar("B")
@@ -28,6 +29,7 @@ Q = TypeVar("Q")
 T = TypeVar("T")
 
 
+KEY_PARTS = re.compile(r"\{(\w+):")
 # Filters by keys of which each tenant has its own.
 UNIQUE_IN_TENANT = ("recipient", "notification", "run", "trigger")
 
@@ -66,29 +68,44 @@ class Change(Struct, Generic[B], frozen=True):
 
 
 ReadPage: TypeAlias = Callable[[Listing[Q]], Awaitable[ListPage[Any]]]
-WriteOne: TypeAlias = Callable[[Change[B]], Awaitable[tuple[T, bool]]]
 KeyOf: TypeAlias = Callable[[ApiRequest], tuple[Any, ...]]
+# A function of one kind, which an operation calls.
+Call: TypeAlias = Callable[[Change[Any]], Awaitable[T]]
+Declared: TypeAlias = Callable[[Call[T]], ApiEndpoint]
 
 
 class Resource:
-    """A kind of object. `name` is its plural, in paths and pages; `key_of` returns the key in the path of one."""
+    """A kind of object. `name` is its plural, in paths and pages; `key_of` checks and returns the key in the path of one, `tenant_of`
+    the tenant of a request, and `unknown` is the error if there is no such object. The arguments of each verb beyond those that it
+    names are promises of its operation, and replace what the verb promises."""
 
-    def __init__(self, name: str, item: str = "", key_of: KeyOf = lambda _: (), *, tag: Tag) -> None:
+    def __init__(
+        self,
+        name: str,
+        item: str = "",
+        key_of: KeyOf | None = None,
+        *,
+        tag: Tag,
+        unknown: str = "",
+        tenant_of: Callable[[ApiRequest], str] = tenants.single_tenant,
+        **promise: Any,
+    ) -> None:
         self.name = name
         self.path = f"/v1/{name}"
         self.item_path = f"{self.path}{item}"
-        self.key_of = key_of
-        self._operation = functools.partial(operation, tag=tag)
+        names = KEY_PARTS.findall(item)
+        self.key_of = key_of or (lambda request: tuple(request_body.path(request, name) for name in names))
+        self.tenant_of = tenant_of
+        self.unknown = unknown
+        self._promise = {"tag": tag, **promise}
 
     def page(
-        self, listed: KeysetList[Any], page_type: Any, *, query: Any = ObjectsQuery, scope: str = "read", **promise: Any
+        self, listed: KeysetList[Any], page_type: Any, *, query: Any = ObjectsQuery, **promise: Any
     ) -> Callable[[ReadPage[Any]], ApiEndpoint]:
         """Make a function the operation that lists objects, and exports them. The filters of the list are parameters."""
         is_counted = "total" in request_body.attributes(page_type)
-        declare = self._operation(
-            "GET", self.path, required_scope=scope, query=query, bound_by="list", is_exported=True,
-            response_types={200: page_type}, **promise,
-        )  # fmt: skip
+        of_list = {"required_scope": "read", "bound_by": "list", "is_exported": True, **self._promise, **promise}
+        declare = operation("GET", self.path, response_types={200: page_type}, **{**of_list, "query": query})
 
         def declared(read: ReadPage[Any]) -> ApiEndpoint:
             @functools.wraps(read)
@@ -103,46 +120,92 @@ class Resource:
 
         return declared
 
-    def put(self, body: type[B], item_type: type[T], **promise: Any) -> Callable[[WriteOne[B, T]], ApiEndpoint]:
+    def get(self, item_type: type[T], suffix: str = "", **promise: Any) -> Declared[T | None]:
+        """Make a function the operation that reads an object; None is one that does not exist."""
+        of_read = {"required_scope": "read", "query": TenantQuery, "response_types": {200: item_type}}
+        return self._declare(
+            "GET", self.item_path + suffix, None, lambda _, found: self._found(found), of_read, promise
+        )
+
+    def put(self, body: Any, item_type: type[T], **promise: Any) -> Declared[tuple[T, bool]]:
         """Make a function the operation that writes an object, and returns it and whether it is new."""
-        shape, is_optional = request_body.Shape(body), promise.get("is_body_optional", False)
-        declare = self._operation(
-            "PUT", self.item_path, required_scope="manage", query=DryRunQuery, body=body,
-            response_types={200: item_type, 201: item_type}, **promise,
-        )  # fmt: skip
+        of_write = {"response_types": {200: item_type, 201: item_type}, "refusals": ()}
 
-        def declared(write: WriteOne[B, T]) -> ApiEndpoint:
-            @functools.wraps(write)
-            async def put(request: ApiRequest) -> ASGIApp:
-                ctx, tenant, key = context.of(request), tenants.single_tenant(request), self.key_of(request)
-                sent = await (request_body.optional_body if is_optional else request_body.body)(request, shape)
-                change = Change(request, ctx, tenant, key, sent or body(), request_body.is_dry_run(request))
-                written, is_new = await write(change)
-                return responses.json(written, 201 if is_new else 200)
+        def respond(_: Change[Any], written: tuple[T, bool]) -> ASGIApp:
+            return responses.json(written[0], 201 if written[1] else 200)
 
-            return declare(put)
+        return self._declare("PUT", self.item_path, body, respond, of_write, promise)
 
-        return declared
+    def patch(self, body: Any, item_type: type[T], **promise: Any) -> Declared[T | None]:
+        """Make a function the operation that changes an object; None is one that does not exist."""
+        of_change = {"response_types": {200: item_type}, "query": TenantQuery}
+        return self._declare("PATCH", self.item_path, body, lambda _, found: self._found(found), of_change, promise)
 
-    def delete(
-        self, unknown: str, **promise: Any
-    ) -> Callable[[Callable[[Change[None]], Awaitable[bool]]], ApiEndpoint]:
-        """Make a function the operation that deletes an object, and returns whether there was one; else the error is
-        `unknown`."""
-        declare = self._operation(
-            "DELETE", self.item_path, required_scope="manage", query=TenantQuery, response_types={204: None},
-            refusals=(NotFound,), **promise,
-        )  # fmt: skip
+    def create(self, body: Any, item_type: type[T], **promise: Any) -> Declared[T]:
+        """Make a function the operation that creates an object without a key, and returns it."""
+        return self._post(self.path, body, item_type, 201, {"refusals": (), **promise})
 
-        def declared(delete: Callable[[Change[None]], Awaitable[bool]]) -> ApiEndpoint:
-            @functools.wraps(delete)
-            async def remove(request: ApiRequest) -> ASGIApp:
-                ctx, tenant, key = context.of(request), tenants.single_tenant(request), self.key_of(request)
-                if not await delete(Change(request, ctx, tenant, key, None)):
-                    raise NotFound(unknown)
-                return responses.empty()
+    def act(
+        self, suffix: str, item_type: type[T], *, body: Any = None, status: int = 200, **promise: Any
+    ) -> Declared[T | None]:
+        """Make a function the operation that does something with an object; None is one that does not exist. A dry run is
+        answered with 200."""
+        return self._post(self.item_path + suffix, body, item_type, status, promise)
 
-            return declare(remove)
+    def delete(self, suffix: str = "", **promise: Any) -> Declared[bool]:
+        """Make a function the operation that deletes an object, and returns whether there was one."""
+        of_deletion = {"query": TenantQuery, "response_types": {204: None}}
+
+        def respond(_: Change[Any], was_deleted: bool) -> ASGIApp:  # noqa: FBT001  the result of the function
+            self._found(was_deleted or None)
+            return responses.empty()
+
+        return self._declare("DELETE", self.item_path + suffix, None, respond, of_deletion, promise)
+
+    def _post(self, path: str, body: Any, item_type: Any, status: int, promise: dict[str, Any]) -> Declared[Any]:
+        can_plan = {"query": DryRunQuery, **self._promise, **promise}["query"] is DryRunQuery
+        types = {200: item_type, status: item_type} if can_plan else {status: item_type}
+
+        def respond(change: Change[Any], found: Any) -> ASGIApp:
+            return self._found(found, 200 if change.is_dry_run else status)
+
+        return self._declare("POST", path, body, respond, {"response_types": types}, promise)
+
+    def _found(self, item: object, status: int = 200) -> ASGIApp:
+        if item is None:
+            raise NotFound(self.unknown)
+        return responses.json(item, status)
+
+    def _declare(
+        self,
+        method: Method,
+        path: str,
+        body: Any,
+        respond: Callable[[Change[Any], Any], ASGIApp],
+        of_verb: dict[str, Any],
+        promise: dict[str, Any],
+    ) -> Declared[Any]:
+        """Declare an operation, which calls the function with the tenant, the key and the body of the request. `body` is a
+        type, a Shape with rules, or None."""
+        promised: dict[str, Any] = {"required_scope": "manage", "query": DryRunQuery, "refusals": (NotFound,)}
+        promised |= {**of_verb, **self._promise, **promise}
+        query, is_optional = promised["query"], promised.get("is_body_optional", False)
+        shape = body if body is None or isinstance(body, request_body.Shape) else request_body.Shape(body)
+        declare = operation(method, path, body=None if shape is None else shape.type, **promised)
+        can_plan = query is not None and "dry_run" in request_body.attributes(query)
+
+        def declared(call: Call[Any]) -> ApiEndpoint:
+            @functools.wraps(call)
+            async def respond_to(request: ApiRequest) -> ASGIApp:
+                tenant, key, sent = "" if query is None else self.tenant_of(request), self.key_of(request), None
+                if shape is not None:
+                    sent = await (request_body.optional_body if is_optional else request_body.body)(request, shape)
+                    sent = shape.type() if sent is None else sent
+                is_dry_run = can_plan and request_body.is_dry_run(request)
+                change = Change(request, context.of(request), tenant, key, sent, is_dry_run)
+                return respond(change, await call(change))
+
+            return declare(respond_to)
 
         return declared
 

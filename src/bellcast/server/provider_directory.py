@@ -20,6 +20,7 @@ from bellcast.inbox.types.sending import Rates
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Conflict, Invalid, NotFound, SettingsError, Unavailable
 from bellcast.kernel.identities import DEFAULT_TENANT
@@ -168,20 +169,15 @@ class ProviderDirectory:
         entry = await self._find(tenant, key)
         return None if entry is None else entry.configured
 
-    async def page(self, tenant: str, after: str, limit: int) -> Sequence[ConfiguredProvider]:
-        """Return the tenant's own providers by key. Providers from the settings belong to the project."""
-        documents = await self._documents.page(KIND, tenant, after, limit)
-        found = [self._configured(tenant, document) for document in documents]
-        if tenant == DEFAULT_TENANT:
-            found += [one for one in self.of_settings() if one.key > after]
-        return sorted(found, key=lambda one: one.key)[:limit]
-
-    async def page_of_all(self, after: tuple[str, str], limit: int) -> Sequence[ConfiguredProvider]:
-        """Return providers of all tenants by tenant and key, after these; those of the settings belong to the project."""
-        documents = await self._documents.of_all_tenants(KIND, after, limit)
-        found = [self._configured(tenant, document) for tenant, document in documents]
-        found += [one for one in self.of_settings() if (one.tenant, one.key) > after]
-        return sorted(found, key=lambda one: (one.tenant, one.key))[:limit]
+    async def page(self, query: ListQuery) -> ListPage[ConfiguredProvider]:
+        """Return the tenants' own providers by tenant and key. Providers from the settings belong to the project."""
+        stored = await self._documents.owned(msgspec.structs.replace(query, filters={"kind": KIND}))
+        found = [self._configured(tenant, document) for tenant, document in stored.items]
+        if query.tenants is None or DEFAULT_TENANT in query.tenants:
+            found += [one for one in self.of_settings() if (one.tenant, one.key) > (query.after or ())]
+        shown = sorted(found, key=lambda one: (one.tenant, one.key))[: query.limit]
+        has_next = stored.next is not None or len(found) > query.limit
+        return ListPage(shown, (shown[-1].tenant, shown[-1].key) if has_next else None)
 
     async def check_count(self, tenant: str, key: str) -> None:
         """Raise Conflict if a tenant has MAX_PROVIDERS providers without this one: it would deliver nothing."""

@@ -7,20 +7,19 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.console.types.live_feed import redact_url
 from bellcast.kernel import times
-from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
+from bellcast.kernel.errors import Conflict, FieldError, Invalid
 from bellcast.kernel.field_limits import Limit, ValueRule, list_of
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.list_limit import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import Moment
 from bellcast.kernel.validation import FieldErrors
-from bellcast.rest import audit, context, objects, tenants
+from bellcast.rest import audit, context, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.resource import Change, ObjectsQuery, Resource
 from bellcast.rest.tenants import TenantQuery
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhook, Webhooks
@@ -41,13 +40,6 @@ def _pattern_errors(field: str, patterns: list[str], _: Limits) -> FieldErrors:
 
 
 EVENTS = ValueRule(_pattern_errors, lambda _: list_of(MAX_PATTERNS, {"enum": sorted(PATTERNS)}, least=1))
-
-
-class WebhooksQuery(TenantQuery, frozen=True, kw_only=True):
-    """A page of webhooks, by id."""
-
-    limit: AppListLimit = 100
-    after: str | None = None
 
 
 class WebhookRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,166 +101,9 @@ class Replayed(Struct, frozen=True):
     replayed: int
 
 
-@operation(
-    "POST",
-    "/v1/webhooks",
-    tag="Objects",
-    required_scope="manage",
-    is_sensitive=True,
-    query=DryRunQuery,
-    body=WebhookRequest,
-    response_types={200: WebhookObject, 201: CreatedWebhook},
-    refusals=(Conflict,),
-    example={"url": "https://app.example.com/hooks/bellcast", "events": ["message.*"]},
-)
-async def create(request: ApiRequest) -> ASGIApp:
-    """Create a webhook.
-
-    The response contains the secret that signs the webhook's requests. With `?tenant=*`, it receives the events of all
-    tenants."""
-    ctx, owner = context.of(request), _owner(request)
-    body = await request_body.body(request, CREATE)
-    await ctx[Webhooks].check_count(owner)
-    if objects.is_dry_run(request):
-        now = ctx.engines.clock.now()
-        planned = Webhook(url=body.url, events=tuple(body.events), secret="", created_at=now)
-        return responses.json(_outside(owner, "", planned))
-    id, webhook, secret = await ctx[Webhooks].create(owner, body.url, body.events)
-    ctx.engines.router.forget()
-    shown = _fields(owner, id, webhook)
-    audit.note_changes(request, {}, _audited(webhook))
-    return responses.json(CreatedWebhook(**shown, secret=secret), 201)
-
-
-@operation(
-    "GET",
-    "/v1/webhooks",
-    tag="Objects",
-    required_scope="read",
-    query=WebhooksQuery,
-    is_exported=True,
-    response_types={200: WebhookPage},
-)
-async def page(request: ApiRequest) -> ASGIApp:
-    """List the webhooks of a tenant."""
-    query, owner = request_body.query(request, WebhooksQuery), _owner(request)
-    found = await context.of(request)[Webhooks].page(owner, query.after or "", query.limit + 1)
-    shown, following = list_positions.split(found, query.limit, lambda one: one[0])
-    return responses.json(WebhookPage([_outside(owner, *one) for one in shown], following))
-
-
-@operation(
-    "GET",
-    "/v1/webhooks/{id:str}",
-    tag="Objects",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: WebhookObject},
-    refusals=(NotFound,),
-)
-async def read(request: ApiRequest) -> ASGIApp:
-    """Read a webhook."""
-    owner, id = _owner(request), request_body.path(request, "id")
-    return responses.json(_outside(owner, id, _known(await context.of(request)[Webhooks].get(owner, id))))
-
-
-@operation(
-    "PATCH",
-    "/v1/webhooks/{id:str}",
-    tag="Objects",
-    required_scope="manage",
-    is_sensitive=True,
-    query=TenantQuery,
-    body=WebhookPatch,
-    response_types={200: WebhookObject},
-    refusals=(NotFound,),
-    example={"active": True},
-)
-async def change(request: ApiRequest) -> ASGIApp:
-    """Change a webhook.
-
-    Absent fields do not change. Bellcast sets `active` to false after five days without a successful delivery, or after
-    a 410."""
-    owner, id = _owner(request), request_body.path(request, "id")
-    body = await request_body.body(request, PATCH)
-    changes: dict[str, Any] = {
-        name: value for name in body.__struct_fields__ if (value := getattr(body, name)) != UNSET
-    }
-    if "events" in changes:
-        changes["events"] = tuple(changes["events"])
-    before = await context.of(request)[Webhooks].get(owner, id)
-    changed = _known(await context.of(request)[Webhooks].change(owner, id, **changes))
-    context.of(request).engines.router.forget()
-    audit.note_changes(request, {} if before is None else _audited(before), _audited(changed))
-    return responses.json(_outside(owner, id, changed))
-
-
-@operation(
-    "DELETE",
-    "/v1/webhooks/{id:str}",
-    tag="Objects",
-    required_scope="manage",
-    is_sensitive=True,
-    query=TenantQuery,
-    response_types={204: None},
-    refusals=(NotFound,),
-)
-async def delete(request: ApiRequest) -> ASGIApp:
-    """Delete a webhook."""
-    owner, id = _owner(request), request_body.path(request, "id")
-    before = _known(await context.of(request)[Webhooks].get(owner, id))
-    if not await context.of(request)[Webhooks].delete(owner, id):
-        raise NotFound("There is no webhook with this id.")
-    audit.note_changes(request, _audited(before), {})
-    return responses.empty()
-
-
-@operation(
-    "POST",
-    "/v1/webhooks/{id:str}/rotate",
-    tag="Objects",
-    required_scope="manage",
-    is_sensitive=True,
-    query=DryRunQuery,
-    response_types={200: WebhookSecret},
-    refusals=(NotFound,),
-)
-async def rotate(request: ApiRequest) -> ASGIApp:
-    """Rotate a webhook's secret.
-
-    For 24 hours, requests are signed with both the old and the new secret."""
-    known, owner, id = context.of(request)[Webhooks], _owner(request), request_body.path(request, "id")
-    if objects.is_dry_run(request):
-        _known(await known.get(owner, id))
-        return responses.json(WebhookSecret(""))
-    secret = await known.rotate(owner, id)
-    if secret is None:
-        raise NotFound("There is no webhook with this id.")
-    audit.note_change(request, "secret", None, "changed")
-    return responses.json(WebhookSecret(secret))
-
-
-@operation(
-    "POST",
-    "/v1/webhooks/{id:str}/replay",
-    tag="Objects",
-    required_scope="manage",
-    query=DryRunQuery,
-    body=ReplayRequest,
-    response_types={200: Replayed, 202: Replayed},
-    refusals=(NotFound,),
-    example={"since": "2026-06-10T12:00:00Z"},
-)
-async def replay(request: ApiRequest) -> ASGIApp:
-    """Deliver past events again.
-
-    They have the same `webhook-id` as before, so that a receiver can ignore duplicates."""
-    ctx, owner, id = context.of(request), _owner(request), request_body.path(request, "id")
-    body = await request_body.body(request, REPLAY)
-    _known(await ctx[Webhooks].get(owner, id))
-    is_dry_run = objects.is_dry_run(request)
-    replayed = await ctx[Webhooks].replay(owner, id, times.milliseconds(body.since), is_dry_run=is_dry_run)
-    return responses.json(Replayed(replayed), 200 if is_dry_run else 202)
+def _check(body: WebhookRequest | WebhookPatch, ctx: ApiContext) -> None:
+    if isinstance(body.url, str) and (problem := ctx.url_problem(body.url)) is not None:
+        raise Invalid.of("url", problem)
 
 
 def _owner(request: ApiRequest) -> str:
@@ -278,15 +113,121 @@ def _owner(request: ApiRequest) -> str:
     return tenants.single_tenant(request)
 
 
+WEBHOOKS = Resource(
+    "webhooks", "/{id:str}", tag="Objects", unknown="There is no webhook with this id.", tenant_of=_owner
+)
+
+
+@WEBHOOKS.create(
+    request_body.Shape(WebhookRequest, _check, {"url": "https://example.com", "events": ["*"]}),
+    WebhookObject,
+    is_sensitive=True,
+    response_types={200: WebhookObject, 201: CreatedWebhook},
+    refusals=(Conflict,),
+    example={"url": "https://app.example.com/hooks/bellcast", "events": ["message.*"]},
+)
+async def create(wanted: Change[WebhookRequest]) -> WebhookObject:
+    """Create a webhook.
+
+    The response contains the secret that signs the webhook's requests. With `?tenant=*`, it receives the events of all
+    tenants."""
+    ctx, owner, body = wanted.ctx, wanted.tenant, wanted.body
+    await ctx[Webhooks].check_count(owner)
+    if wanted.is_dry_run:
+        now = ctx.engines.clock.now()
+        planned = Webhook(url=body.url, events=tuple(body.events), secret="", created_at=now)
+        return _outside(owner, "", planned)
+    id, webhook, secret = await ctx[Webhooks].create(owner, body.url, body.events)
+    ctx.engines.router.forget()
+    audit.note_changes(wanted.request, {}, _audited(webhook))
+    return CreatedWebhook(**_fields(owner, id, webhook), secret=secret)
+
+
+@operation(
+    "GET",
+    "/v1/webhooks",
+    tag="Objects",
+    required_scope="read",
+    query=ObjectsQuery,
+    is_exported=True,
+    response_types={200: WebhookPage},
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List the webhooks of a tenant."""
+    query, owner = request_body.query(request, ObjectsQuery), _owner(request)
+    found = await context.of(request)[Webhooks].page(owner, query.after or "", query.limit + 1)
+    shown, following = list_positions.split(found, query.limit, lambda one: one[0])
+    return responses.json(WebhookPage([_outside(owner, *one) for one in shown], following))
+
+
+@WEBHOOKS.get(WebhookObject)
+async def read(wanted: Change[None]) -> WebhookObject | None:
+    """Read a webhook."""
+    (id,) = wanted.key
+    found = await wanted.ctx[Webhooks].get(wanted.tenant, id)
+    return None if found is None else _outside(wanted.tenant, id, found)
+
+
+@WEBHOOKS.patch(request_body.Shape(WebhookPatch, _check), WebhookObject, is_sensitive=True, example={"active": True})
+async def change(wanted: Change[WebhookPatch]) -> WebhookObject | None:
+    """Change a webhook.
+
+    Absent fields do not change. Bellcast sets `active` to false after five days without a successful delivery, or after
+    a 410."""
+    webhooks, body, (id,) = wanted.ctx[Webhooks], wanted.body, wanted.key
+    changes: dict[str, Any] = {
+        name: value for name in body.__struct_fields__ if (value := getattr(body, name)) != UNSET
+    }
+    if "events" in changes:
+        changes["events"] = tuple(changes["events"])
+    before = await webhooks.get(wanted.tenant, id)
+    changed = await webhooks.change(wanted.tenant, id, **changes)
+    if changed is None:
+        return None
+    wanted.ctx.engines.router.forget()
+    audit.note_changes(wanted.request, {} if before is None else _audited(before), _audited(changed))
+    return _outside(wanted.tenant, id, changed)
+
+
+@WEBHOOKS.delete(is_sensitive=True)
+async def delete(wanted: Change[None]) -> bool:
+    """Delete a webhook."""
+    before = await wanted.ctx[Webhooks].get(wanted.tenant, *wanted.key)
+    if before is None or not await wanted.ctx[Webhooks].delete(wanted.tenant, *wanted.key):
+        return False
+    audit.note_changes(wanted.request, _audited(before), {})
+    return True
+
+
+@WEBHOOKS.act("/rotate", WebhookSecret, is_sensitive=True)
+async def rotate(wanted: Change[None]) -> WebhookSecret | None:
+    """Rotate a webhook's secret.
+
+    For 24 hours, requests are signed with both the old and the new secret."""
+    webhooks = wanted.ctx[Webhooks]
+    if wanted.is_dry_run:
+        return None if await webhooks.get(wanted.tenant, *wanted.key) is None else WebhookSecret("")
+    secret = await webhooks.rotate(wanted.tenant, *wanted.key)
+    if secret is None:
+        return None
+    audit.note_change(wanted.request, "secret", None, "changed")
+    return WebhookSecret(secret)
+
+
+@WEBHOOKS.act("/replay", Replayed, body=ReplayRequest, status=202, example={"since": "2026-06-10T12:00:00Z"})
+async def replay(wanted: Change[ReplayRequest]) -> Replayed | None:
+    """Deliver past events again.
+
+    They have the same `webhook-id` as before, so that a receiver can ignore duplicates."""
+    webhooks, (id,), since = wanted.ctx[Webhooks], wanted.key, times.milliseconds(wanted.body.since)
+    if await webhooks.get(wanted.tenant, id) is None:
+        return None
+    return Replayed(await webhooks.replay(wanted.tenant, id, since, is_dry_run=wanted.is_dry_run))
+
+
 def _audited(webhook: Webhook) -> dict[str, Any]:
     """Return the fields for the audit log, without parts of the URL that may be secret."""
     return {"url": redact_url(webhook.url), "events": webhook.events, "active": webhook.active}
-
-
-def _known(webhook: Webhook | None) -> Webhook:
-    if webhook is None:
-        raise NotFound("There is no webhook with this id.")
-    return webhook
 
 
 def _outside(owner: str, id: str, webhook: Webhook) -> WebhookObject:
@@ -306,12 +247,4 @@ def _fields(owner: str, id: str, webhook: Webhook) -> dict[str, Any]:
     }
 
 
-def _check(body: WebhookRequest | WebhookPatch, ctx: ApiContext) -> None:
-    if isinstance(body.url, str) and (problem := ctx.url_problem(body.url)) is not None:
-        raise Invalid.of("url", problem)
-
-
-CREATE = request_body.Shape(WebhookRequest, _check, {"url": "https://example.com", "events": ["*"]})
-PATCH = request_body.Shape(WebhookPatch, _check)
-REPLAY = request_body.Shape(ReplayRequest)
 HANDLERS = [create, page, read, change, delete, rotate, replay]

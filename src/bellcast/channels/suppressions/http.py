@@ -26,7 +26,9 @@ def _key(request: ApiRequest) -> tuple[ExternalChannel, str]:
     return channel, address
 
 
-SUPPRESSIONS = Resource("suppressions", "/{channel:str}/{address:str}", _key, tag="Messages")
+SUPPRESSIONS = Resource(
+    "suppressions", "/{channel:str}/{address:str}", _key, tag="Messages", unknown="This address is not suppressed."
+)
 
 
 @SUPPRESSIONS.page(store.LIST, SuppressionPage)
@@ -49,7 +51,7 @@ async def suppress(change: Change[SuppressionReason]) -> tuple[SuppressedAddress
     return await Suppressions(change.ctx.engines.db).put(change.tenant, channel, address, reason, now)
 
 
-@SUPPRESSIONS.delete("This address is not suppressed.")
+@SUPPRESSIONS.delete()
 async def allow(change: Change[None]) -> bool:
     """Allow an address again."""
     return await Suppressions(change.ctx.engines.db).delete(change.tenant, *change.key)

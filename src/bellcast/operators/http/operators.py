@@ -22,6 +22,7 @@ from bellcast.rest import audit, context, guards
 from bellcast.rest.audit import AuditPage, AuditQuery, AuditVerification, AuditVerificationQuery
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
+from bellcast.rest.resource import Change, Resource
 from bellcast.rest.tenants import BOUND
 
 # The scope of owners, of the project secret, and of keys with it.
@@ -42,6 +43,15 @@ class OperatorRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         "if": {"properties": {"role": {"const": "owner"}}, "required": ["role"]},
         "then": {"properties": {"tenants": NULL}},
     }
+
+
+def _check_operator(params: OperatorRequest, ctx: ApiContext) -> None:
+    if params.role == "owner" and params.tenants:
+        raise Invalid.of("tenants", "must be null: an owner has all tenants")
+
+
+OPERATOR = request_body.Shape(OperatorRequest, _check_operator, {**VALID, "role": "viewer"})
+OPERATORS = Resource("operators", "/{id:str}", tag="Console", required_scope="admin", query=None, is_sensitive=True)
 
 
 class OperatorChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,17 +114,10 @@ async def page(request: ApiRequest) -> ASGIApp:
     return responses.json(OperatorList(shown, shown[-1].name if len(found) > query.limit else None))
 
 
-@admin_operation(
-    "POST",
-    "/v1/operators",
-    is_sensitive=True,
-    body=OperatorRequest,
-    response_types={201: OperatorItem},
-    refusals=(NotFound, Conflict),
-)
-async def create(request: ApiRequest) -> ASGIApp:
+@OPERATORS.create(OPERATOR, OperatorItem, refusals=(NotFound, Conflict))
+async def create(wanted: Change[OperatorRequest]) -> OperatorItem:
     """Create an operator of the console."""
-    params = await request_body.body(request, OPERATOR)
+    request, params = wanted.request, wanted.body
     console = console_session.sessions(request)
     console_session.check_grant(guards.caller(request), params.role)
     hashed = await _hash(request, params.password)
@@ -122,7 +125,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     bound = None if params.tenants is None else tuple(params.tenants)
     operator = await console.create(params.name, params.role, hashed, bound)
     audit.note_changes(request, {}, {"name": params.name, "role": params.role, "tenants": bound})
-    return responses.json(console_session.item(operator), 201)
+    return console_session.item(operator)
 
 
 @admin_operation(
@@ -156,41 +159,35 @@ async def change(request: ApiRequest) -> ASGIApp:
     return responses.empty()
 
 
-@admin_operation(
-    "DELETE", "/v1/operators/{id:str}", is_sensitive=True, response_types={204: None}, refusals=(NotFound, Conflict)
-)
-async def delete(request: ApiRequest) -> ASGIApp:
+@OPERATORS.delete(refusals=(NotFound, Conflict))
+async def delete(wanted: Change[None]) -> bool:
     """Delete an operator and end its sessions.
 
     The last owner cannot be deleted."""
-    operator = await _manageable(request)
-    _check_changed(await Operators(context.of(request).engines.db).delete(operator.id))
-    audit.note_changes(request, {"name": operator.name, "role": operator.role}, {})
-    return responses.empty()
+    operator = await _manageable(wanted.request)
+    _check_changed(await Operators(wanted.ctx.engines.db).delete(operator.id))
+    audit.note_changes(wanted.request, {"name": operator.name, "role": operator.role}, {})
+    return True
 
 
-@admin_operation(
-    "DELETE", "/v1/operators/{id:str}/sessions", is_sensitive=True, response_types={204: None}, refusals=(NotFound,)
-)
-async def end_sessions(request: ApiRequest) -> ASGIApp:
+@OPERATORS.delete("/sessions")
+async def end_sessions(wanted: Change[None]) -> bool:
     """End all sessions of an operator.
 
     The operator can sign in again. After the loss of a device, change the password too."""
-    operator = await _manageable(request)
-    await Operators(context.of(request).engines.db).end_sessions(operator.id)
-    audit.note_change(request, "sessions", None, "ended")
-    return responses.empty()
+    operator = await _manageable(wanted.request)
+    await Operators(wanted.ctx.engines.db).end_sessions(operator.id)
+    audit.note_change(wanted.request, "sessions", None, "ended")
+    return True
 
 
-@admin_operation(
-    "DELETE", "/v1/operators/{id:str}/mfa", is_sensitive=True, response_types={204: None}, refusals=(NotFound,)
-)
-async def reset_mfa(request: ApiRequest) -> ASGIApp:
+@OPERATORS.delete("/mfa")
+async def reset_mfa(wanted: Change[None]) -> bool:
     """Remove the authenticator app, the recovery codes and the passkeys of an operator."""
-    operator = await _manageable(request)
-    await console_session.sessions(request).end_mfa(operator.id, with_passkeys=True)
-    audit.note_change(request, "has_mfa", operator.has_mfa, after=False)
-    return responses.empty()
+    operator = await _manageable(wanted.request)
+    await console_session.sessions(wanted.request).end_mfa(operator.id, with_passkeys=True)
+    audit.note_change(wanted.request, "has_mfa", operator.has_mfa, after=False)
+    return True
 
 
 @admin_operation(
@@ -249,16 +246,10 @@ def _check_changed(changed: bool | None) -> None:  # noqa: FBT001  the result of
         raise Conflict("This is the last owner: give another operator the role owner first.")
 
 
-def _check_operator(params: OperatorRequest, ctx: ApiContext) -> None:
-    if params.role == "owner" and params.tenants:
-        raise Invalid.of("tenants", "must be null: an owner has all tenants")
-
-
 def _check_change(params: OperatorChange, ctx: ApiContext) -> None:
     if params.role is None and params.password is None and params.tenants is UNSET:
         raise Invalid.of("role", "or password or tenants must be given")
 
 
-OPERATOR = request_body.Shape(OperatorRequest, _check_operator, {**VALID, "role": "viewer"})
 CHANGE = request_body.Shape(OperatorChange, _check_change)
 HANDLERS = (page, create, change, delete, end_sessions, reset_mfa, audit_page, verify_audit)

@@ -7,9 +7,8 @@ from msgspec.structs import force_setattr, replace
 from bellcast.kernel import validation
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.errors import Invalid, NotFound
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.errors import Invalid
+from bellcast.kernel.http import request_body
 from bellcast.kernel.http.list_limit import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.times import Moment
@@ -18,9 +17,8 @@ from bellcast.recipients import recipients
 from bellcast.recipients.store import recipients as store
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import RECORD_FIELDS, Recipient, RecipientFields
-from bellcast.rest import audit, context, objects, tenants
-from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery, Listing, Resource
+from bellcast.rest import audit, context, tenants
+from bellcast.rest.resource import Change, DryRunQuery, Listing, Resource
 from bellcast.rest.tenants import TenantQuery
 
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
@@ -71,7 +69,7 @@ def key(request: ApiRequest, name: str = "key") -> str:
     return result
 
 
-RECIPIENTS = Resource("recipients", tag="Recipients")
+RECIPIENTS = Resource("recipients", "/{key:str}", lambda request: (key(request),), tag="Recipients")
 
 
 @RECIPIENTS.page(store.LIST, RecipientPage, query=SearchQuery, roles=operators.ROLES)
@@ -81,70 +79,39 @@ async def page(listing: Listing[SearchQuery]) -> ListPage[Recipient]:
     return await Recipients(listing.ctx.engines.db).page(replace(listing.wanted, prefix=prefix))
 
 
-@operation(
-    "GET",
-    "/v1/recipients/{key:str}",
-    tag="Recipients",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: Recipient},
-    refusals=(NotFound,),
-)
-async def read(request: ApiRequest) -> ASGIApp:
+@RECIPIENTS.get(Recipient)
+async def read(wanted: Change[None]) -> Recipient:
     """Read a recipient.
 
     The response includes the counters of its inbox."""
-    ctx = context.of(request)
-    return responses.json(await recipients.get(ctx.engines, tenants.single_tenant(request), key(request)))
+    return await recipients.get(wanted.ctx.engines, wanted.tenant, *wanted.key)
 
 
-@operation(
-    "PUT",
-    "/v1/recipients/{key:str}",
-    tag="Recipients",
-    required_scope="manage",
-    query=DryRunQuery,
-    body=RecipientFields,
-    response_types={200: Recipient, 201: Recipient},
-    example=EXAMPLE,
-)
-async def write(request: ApiRequest) -> ASGIApp:
+@RECIPIENTS.put(RecipientFields, Recipient, example=EXAMPLE)
+async def write(change: Change[RecipientFields]) -> tuple[Recipient, bool]:
     """Write a recipient.
 
     The request replaces the recipient: absent fields are cleared. 201 when the recipient is new. `timezone` is an IANA
     name, and `locale` a language tag such as `de-AT`; other values are refused."""
-    recipient, created = await _put(request, replace=True)
-    return responses.json(recipient, 201 if created else 200)
+    return await _put(change, replace=True)
 
 
-@operation(
-    "PATCH",
-    "/v1/recipients/{key:str}",
-    tag="Recipients",
-    required_scope="manage",
-    query=DryRunQuery,
-    body=RecipientFields,
-    response_types={200: Recipient},
-    refusals=(NotFound,),
-    example={"locale": "de"},
-)
-async def change(request: ApiRequest) -> ASGIApp:
+@RECIPIENTS.patch(RecipientFields, Recipient, query=DryRunQuery, example={"locale": "de"})
+async def change(change: Change[RecipientFields]) -> Recipient:
     """Change a recipient.
 
     Absent fields do not change."""
-    recipient, _ = await _put(request, replace=False)
-    return responses.json(recipient)
+    recipient, _ = await _put(change, replace=False)
+    return recipient
 
 
-async def _put(request: ApiRequest, *, replace: bool) -> tuple[Recipient, bool]:
-    ctx = context.of(request)
-    known = key(request)
-    fields = await request_body.body(request, FIELDS)
+async def _put(change: Change[RecipientFields], *, replace: bool) -> tuple[Recipient, bool]:
+    request, ctx, fields, (known,) = change.request, change.ctx, change.body, change.key
     tenant = tenants.single_tenant(request, None if fields.tenant is UNSET else fields.tenant)
     before = None
     if not replace:
         before = await recipients.get(ctx.engines, tenant, known)
-    if objects.is_dry_run(request):
+    if change.is_dry_run:
         return await recipients.plan(ctx.engines, tenant, known, fields, replace=replace), False
     if replace and audit.is_by_operator(request):
         before = await Recipients(ctx.engines.db).get(tenant, known)
@@ -163,44 +130,22 @@ async def _put(request: ApiRequest, *, replace: bool) -> tuple[Recipient, bool]:
     return written
 
 
-@operation(
-    "DELETE",
-    "/v1/recipients/{key:str}",
-    tag="Recipients",
-    required_scope="manage",
-    roles=("owner",),
-    is_sensitive=True,
-    query=TenantQuery,
-    response_types={204: None},
-    refusals=(NotFound,),
-)
-async def erase(request: ApiRequest) -> ASGIApp:
+@RECIPIENTS.delete(roles=("owner",), is_sensitive=True)
+async def erase(change: Change[None]) -> bool:
     """Erase a recipient.
 
     All stored data of the recipient is deleted, and its live connections close. Responses under idempotency keys stay
     for their 24 hours, so that a late retry does not send again. Suppressed addresses stay suppressed, and the audit log
     keeps what operators did."""
-    ctx = context.of(request)
-    await recipients.delete(ctx.engines, ctx.token_clock, tenants.single_tenant(request), key(request))
-    return responses.empty()
+    await recipients.delete(change.ctx.engines, change.ctx.token_clock, change.tenant, *change.key)
+    return True
 
 
-@operation(
-    "DELETE",
-    "/v1/recipients/{key:str}/sessions",
-    tag="Access",
-    required_scope="manage",
-    query=TenantQuery,
-    response_types={204: None},
-)
-async def revoke(request: ApiRequest) -> ASGIApp:
+@RECIPIENTS.delete("/sessions", tag="Access", refusals=())
+async def revoke(change: Change[None]) -> bool:
     """End every session of a recipient.
 
     Its live connections close, and tokens and preferences links issued earlier are refused. Unsubscribe links stay
     valid."""
-    ctx = context.of(request)
-    await recipients.revoke(ctx.engines, ctx.token_clock, tenants.single_tenant(request), key(request))
-    return responses.empty()
-
-
-FIELDS = request_body.Shape(RecipientFields)
+    await recipients.revoke(change.ctx.engines, change.ctx.token_clock, change.tenant, *change.key)
+    return True

@@ -8,21 +8,14 @@ from msgspec import Struct
 
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.errors import NotFound
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import AppListLimit
-from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.jobs import store as jobs
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import Job, kind_of
 from bellcast.operators.types import ROLES
-from bellcast.rest import context, objects, tenants
-from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, DryRunQuery, Listing, Resource
+from bellcast.rest import tenants
+from bellcast.rest.resource import Change, Listing, Resource
 from bellcast.rest.tenants import TenantQuery
-
-UNKNOWN = "There is no dead job with this id."
 
 
 class JobsQuery(TenantQuery, frozen=True, kw_only=True):
@@ -58,7 +51,7 @@ class Revived(Struct, frozen=True):
     id: str
 
 
-JOBS = Resource("jobs", "/{id:str}", lambda request: (request_body.path(request, "id"),), tag="Server")
+JOBS = Resource("jobs", "/{id:str}", tag="Server", unknown="There is no dead job with this id.")
 
 
 @JOBS.page(jobs.DEAD, JobPage, query=JobsQuery, roles=ROLES)
@@ -71,32 +64,21 @@ async def page(listing: Listing[JobsQuery]) -> ListPage[DeadJob]:
     return found.of([_outside(job) for job in found.items])
 
 
-@operation(
-    "POST",
-    "/v1/jobs/{id:str}/retry",
-    tag="Server",
-    required_scope="manage",
-    query=DryRunQuery,
-    response_types={200: Revived, 202: Revived},
-    refusals=(NotFound,),
-)
-async def retry(request: ApiRequest) -> ASGIApp:
+@JOBS.act("/retry", Revived, status=202)
+async def retry(job: Change[None]) -> Revived | None:
     """Retry a dead job.
 
     It runs again soon, and its count of failures starts at zero."""
-    engines = context.of(request).engines
-    tenant, id = tenants.single_tenant(request), request_body.path(request, "id")
-    if objects.is_dry_run(request):
-        if not await Jobs(engines.db).is_dead(tenant, id):
-            raise NotFound(UNKNOWN)
-        return responses.json(Revived(id))
-    if not await Jobs(engines.db).revive(tenant, id, engines.clock.now()):
-        raise NotFound(UNKNOWN)
+    (id,), engines = job.key, job.ctx.engines
+    if job.is_dry_run:
+        return Revived(id) if await Jobs(engines.db).is_dead(job.tenant, id) else None
+    if not await Jobs(engines.db).revive(job.tenant, id, engines.clock.now()):
+        return None
     engines.router.messages_added()
-    return responses.json(Revived(id), 202)
+    return Revived(id)
 
 
-@JOBS.delete(UNKNOWN)
+@JOBS.delete()
 async def delete(change: Change[None]) -> bool:
     """Delete a dead job.
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 from bellcast.auth import keys, server_credentials, tenant_bounds
 from bellcast.auth.store import Keys
 from bellcast.kernel import times
-from bellcast.kernel.errors import BadRequest, FieldError, Forbidden, NotFound
+from bellcast.kernel.errors import BadRequest, FieldError, Forbidden
 from bellcast.kernel.field_limits import KEY, ValueRule
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
@@ -20,6 +20,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.kernel.validation import FieldErrors
 from bellcast.rest import audit, context, guards, tenants
 from bellcast.rest.operations import operation
+from bellcast.rest.resource import Change, Resource
 from bellcast.rest.tenants import BOUND, TenantQuery
 from bellcast.tenants.types import ApiKey
 
@@ -57,37 +58,40 @@ class ApiKeys(Struct, frozen=True):
     next: str | None = None
 
 
-@operation(
-    "POST",
-    "/v1/keys",
+KEYS = Resource(
+    "keys",
+    "/{id:str}",
     tag="Access",
-    required_scope="manage",
-    body=KeyRequest,
-    response_types={201: NewKey},
+    unknown="No API key has this id.",
+    query=None,
     is_audited=True,
     is_sensitive=True,
     bound_by="handler",
+)
+
+
+@KEYS.create(
+    request_body.Shape(KeyRequest, None, {"name": "x", "scopes": ["read"]}),
+    NewKey,
     example={"name": "booking service", "scopes": ["send"]},
 )
-async def create(request: ApiRequest) -> ASGIApp:
+async def create(change: Change[KeyRequest]) -> NewKey:
     """Create an API key.
 
     Only this response contains its text. A key can only have scopes and tenants that its creator has. A key with
     `tenants` can use only these: its requests name one in the query (`?tenant=acme`), which may be omitted if the key
     has only one. Operations that do not belong to one tenant refuse such a key."""
-    ctx = context.of(request)
-    params = await request_body.body(request, NEW_KEY)
-    caller = guards.caller(request)
+    params, caller = change.body, guards.caller(change.request)
     for scope in params.scopes:  # otherwise a key could create keys with more scopes than its own
         server_credentials.require(caller, scope)
     if "manage" in params.scopes and caller.role not in (None, "owner"):  # it could create tokens and erase recipients
         raise Forbidden("Only an owner may create keys with the scope manage.")
     bound = caller.tenants if params.tenants is None else tuple(params.tenants)
     tenants.check_grant(caller, bound)
-    made = keys.make(params.name, params.scopes, ctx.engines.clock.now(), bound)
-    await Keys(ctx.engines.db).create(made.key, made.digest)
-    audit.note_changes(request, {}, {"name": params.name, "scopes": made.key.scopes, "tenants": bound})
-    return responses.json(NewKey(**msgspec.structs.asdict(made.key), key=made.text), 201)
+    made = keys.make(params.name, params.scopes, change.ctx.engines.clock.now(), bound)
+    await Keys(change.ctx.engines.db).create(made.key, made.digest)
+    audit.note_changes(change.request, {}, {"name": params.name, "scopes": made.key.scopes, "tenants": bound})
+    return NewKey(**msgspec.structs.asdict(made.key), key=made.text)
 
 
 @operation(
@@ -124,32 +128,19 @@ async def page(request: ApiRequest) -> ASGIApp:
     return responses.json(ApiKeys(*page))
 
 
-@operation(
-    "DELETE",
-    "/v1/keys/{id:str}",
-    tag="Access",
-    required_scope="manage",
-    response_types={204: None},
-    is_audited=True,
-    is_sensitive=True,
-    bound_by="handler",
-    refusals=(NotFound,),
-)
-async def revoke(request: ApiRequest) -> ASGIApp:
+@KEYS.delete()
+async def revoke(change: Change[None]) -> bool:
     """Revoke an API key.
 
     It is rejected from now on."""
-    engines, id = context.of(request).engines, request_body.path(request, "id")
+    (id,), engines = change.key, change.ctx.engines
     found = await Keys(engines.db).find(id)
-    is_own = found is not None and tenant_bounds.is_within(guards.caller(request).tenants, found[0].tenants)
+    is_own = found is not None and tenant_bounds.is_within(guards.caller(change.request).tenants, found[0].tenants)
     if not is_own or not await Keys(engines.db).revoke(id, engines.clock.now()):
-        raise NotFound("No API key has this id.")
-    audit.note_change(request, "revoked", before=False, after=True)
-    return responses.empty()
+        return False
+    audit.note_change(change.request, "revoked", before=False, after=True)
+    return True
 
 
 def _position(key: ApiKey) -> tuple[int, str]:
     return times.milliseconds(key.created_at), key.id
-
-
-NEW_KEY = request_body.Shape(KeyRequest, None, {"name": "x", "scopes": ["read"]})

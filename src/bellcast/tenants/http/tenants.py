@@ -24,6 +24,7 @@ from bellcast.recipients.types import TenantSummary
 from bellcast.rest import audit, context, guards, viewers
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
+from bellcast.rest.resource import Change, Resource
 from bellcast.rest.tenants import key
 from bellcast.tenants import erasure
 from bellcast.tenants.store import Tenants
@@ -35,6 +36,48 @@ class TenantFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     name: Annotated[str | None, Limit("title")] = None
     settings: Annotated[dict[str, Any], DATA] = {}
+
+
+def _check(fields: TenantFields, ctx: ApiContext) -> None:
+    validation.check(
+        _rules(fields.settings),
+        validation.locale("settings.locale", fields.settings.get("locale")),
+        validation.timezone("settings.timezone", fields.settings.get("timezone")),
+    )
+
+
+# One unit of work advances a tenant's virtual time by 1 / weight. With weights that differ by more than a factor of a
+# million, adding small steps to a large time loses precision, and with it the fairness among all tenants.
+MIN_WEIGHT, MAX_WEIGHT = 0.001, 1000
+
+WHOLE = ("sends_per_second", "sends_per_day", "retention_days")
+# Fields of the variable `tenant`, next to the settings.
+RESERVED = ("key", "name")
+
+
+def _rules(settings: dict[str, Any]) -> validation.FieldErrors:
+    for name in RESERVED:
+        if name in settings:
+            yield FieldError(f"settings.{name}", f"must be absent: templates read the tenant's own {name} by this name")
+    for name in WHOLE:
+        value = settings.get(name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31):
+            yield FieldError(f"settings.{name}", "must be a whole number, 0 or more")
+    weight = settings.get("weight")
+    if weight is not None and (
+        isinstance(weight, bool) or not isinstance(weight, int | float) or not MIN_WEIGHT <= weight <= MAX_WEIGHT
+    ):
+        yield FieldError("settings.weight", f"must be a number from {MIN_WEIGHT} to {MAX_WEIGHT}")
+
+
+TENANTS = Resource(
+    "tenants",
+    "/{key:str}",
+    lambda request: (key(request),),
+    tag="Tenants",
+    unknown="There is no tenant with this key.",
+    query=None,
+)
 
 
 class TenantsQuery(Struct, frozen=True, kw_only=True):
@@ -136,36 +179,21 @@ async def _page(
     return ListScan([one for key, page in zip(keys, pages, strict=True) for one in page if one.tenant.key == key], None)
 
 
-@operation(
-    "GET",
-    "/v1/tenants/{key:str}",
-    tag="Tenants",
-    required_scope="read",
-    bound_by="path",
-    response_types={200: Tenant},
-    refusals=(NotFound,),
-)
-async def read(request: ApiRequest) -> ASGIApp:
+@TENANTS.get(Tenant, bound_by="path")
+async def read(wanted: Change[None]) -> Tenant | None:
     """Read a tenant."""
-    result = await Tenants(context.of(request).engines.db).get(key(request))
-    if result is None:
-        raise NotFound("There is no tenant with this key.")
-    return responses.json(result)
+    return await Tenants(wanted.ctx.engines.db).get(*wanted.key)
 
 
-@operation(
-    "PUT",
-    "/v1/tenants/{key:str}",
-    tag="Tenants",
-    required_scope="manage",
+@TENANTS.put(
+    request_body.Shape(TenantFields, _check),
+    Tenant,
     bound_by="path",
     query=request_body.DryRunFlag,
-    body=TenantFields,
-    response_types={200: Tenant, 201: Tenant},
     example={"name": "Acme Studios", "settings": {"plan": "team"}},
     refusals=(PasswordRequired,),
 )
-async def write(request: ApiRequest) -> ASGIApp:
+async def write(change: Change[TenantFields]) -> tuple[Tenant, bool]:
     """Set a tenant's name and settings.
 
     The request replaces the previous values. 201 when the tenant is new. You can use any names for settings except
@@ -175,23 +203,20 @@ async def write(request: ApiRequest) -> ASGIApp:
     setting applies. Every server applies them within seconds. Callers that are restricted to tenants cannot change these
     four; of the operators, only owners can change `retention_days`, because it deletes notifications. The texts
     `timezone` and `locale` must be an IANA name and a language tag."""
-    ctx = context.of(request)
-    named = key(request)
-    fields = await request_body.body(request, FIELDS)
-    engines = ctx.engines
+    request, engines, fields, (named,) = change.request, change.ctx.engines, change.body, change.key
     before = await Tenants(engines.db).get(named)
     check = functools.partial(_check_rules, guards.caller(request), fields.settings)
     check({} if before is None else before.settings)
-    if request_body.is_dry_run(request):
+    if change.is_dry_run:
         created_at = times.to_rfc3339(engines.clock.now()) if before is None else before.created_at
-        return responses.json(Tenant(key=named, name=fields.name, settings=fields.settings, created_at=created_at))
+        return Tenant(key=named, name=fields.name, settings=fields.settings, created_at=created_at), False
     tenant, created = await Tenants(engines.db).put(
         named, fields.name, fields.settings, engines.clock.now(), check=check
     )
     engines.router.forget()
     after = {"name": tenant.name, "settings": tenant.settings}
     audit.note_changes(request, {} if before is None else {"name": before.name, "settings": before.settings}, after)
-    return responses.json(tenant, 201 if created else 200)
+    return tenant, created
 
 
 @operation(
@@ -216,38 +241,6 @@ async def erase(request: ApiRequest) -> ASGIApp:
     return responses.empty() if left is None else responses.json(left, 202)
 
 
-def _check(fields: TenantFields, ctx: ApiContext) -> None:
-    validation.check(
-        _rules(fields.settings),
-        validation.locale("settings.locale", fields.settings.get("locale")),
-        validation.timezone("settings.timezone", fields.settings.get("timezone")),
-    )
-
-
-# One unit of work advances a tenant's virtual time by 1 / weight. With weights that differ by more than a factor of a
-# million, adding small steps to a large time loses precision, and with it the fairness among all tenants.
-MIN_WEIGHT, MAX_WEIGHT = 0.001, 1000
-
-WHOLE = ("sends_per_second", "sends_per_day", "retention_days")
-# Fields of the variable `tenant`, next to the settings.
-RESERVED = ("key", "name")
-
-
-def _rules(settings: dict[str, Any]) -> validation.FieldErrors:
-    for name in RESERVED:
-        if name in settings:
-            yield FieldError(f"settings.{name}", f"must be absent: templates read the tenant's own {name} by this name")
-    for name in WHOLE:
-        value = settings.get(name)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31):
-            yield FieldError(f"settings.{name}", "must be a whole number, 0 or more")
-    weight = settings.get("weight")
-    if weight is not None and (
-        isinstance(weight, bool) or not isinstance(weight, int | float) or not MIN_WEIGHT <= weight <= MAX_WEIGHT
-    ):
-        yield FieldError("settings.weight", f"must be a number from {MIN_WEIGHT} to {MAX_WEIGHT}")
-
-
 def _check_rules(by: Caller, after: dict[str, Any], before: dict[str, Any]) -> None:
     """Raise Forbidden if the caller may not change these settings: the limits protect the other tenants, and the
     retention deletes notifications. Raise PasswordRequired for an owner who has not typed the password recently."""
@@ -262,6 +255,3 @@ def _check_rules(by: Caller, after: dict[str, Any], before: dict[str, Any]) -> N
         )
     if not by.is_verified:
         raise PasswordRequired
-
-
-FIELDS = request_body.Shape(TenantFields, _check)

@@ -4,11 +4,14 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
+from bellcast.documents import store as documents
+from bellcast.documents.store import Documents
 from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import SendPlan
 from bellcast.kernel import times
+from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import Conflict, Invalid, NotFound
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
@@ -17,7 +20,7 @@ from bellcast.rest import context, definition_body, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.objects import ADDED
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery, ObjectsQuery
+from bellcast.rest.resource import Change, DryRunQuery, Listing, ObjectsQuery, Resource
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates.http import templates
 from bellcast.workflows import schedule_times, schedules
@@ -26,7 +29,6 @@ from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, Stored
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.types.runs import SCHEDULES
 
-UNKNOWN = "There is no schedule with this key."
 READ_ADDS = {*ADDED, "next_at", "last_at", "last_error"}
 EXAMPLE = {
     "cron": "0 8 * * 1",
@@ -64,46 +66,37 @@ class ScheduleTimes(Struct, frozen=True):
     times: list[datetime]
 
 
-@operation(
-    "GET",
-    "/v1/schedules",
+KIND = Resource(
+    "schedules",
+    "/{key:str}",
+    lambda request: (objects.restricted_key(request),),
     tag="Workflows",
-    required_scope="read",
-    bound_by="list",
-    query=ObjectsQuery,
-    is_exported=True,
-    response_types={200: SchedulePage},
+    unknown="There is no schedule with this key.",
 )
-async def page(request: ApiRequest) -> ASGIApp:
+
+
+@KIND.page(documents.LIST, SchedulePage)
+async def page(listing: Listing[ObjectsQuery]) -> ListPage[Any]:
     """List the schedules of a tenant.
 
     By key. With `?tenant=*`, those of all tenants, by tenant and key."""
-    ctx, query = context.of(request), request_body.query(request, ObjectsQuery)
-    found, following = await objects.own_page(request, SCHEDULES, query)
-    shown = [
-        await ctx[Schedules].shown(document.key, tenant, *schedule)
-        for document, tenant in found
-        if (schedule := await ctx[Schedules].find(tenant, document.key)) is not None
-    ]
-    return responses.json({"schedules": shown, "next": following})
+    schedules, of_kind = listing.ctx[Schedules], structs.replace(listing.wanted, filters={"kind": SCHEDULES})
+    found = await Documents(listing.ctx.engines.db).owned(of_kind)
+    return found.of(
+        [
+            await schedules.shown(document.key, tenant, *schedule)
+            for tenant, document in found.items
+            if (schedule := await schedules.find(tenant, document.key)) is not None
+        ]
+    )
 
 
-@operation(
-    "GET",
-    "/v1/schedules/{key:str}",
-    tag="Workflows",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: ScheduleObject},
-    refusals=(NotFound,),
-)
-async def read(request: ApiRequest) -> ASGIApp:
+@KIND.get(ScheduleObject)
+async def read(wanted: Change[None]) -> Any:
     """Read a schedule.
 
     With the next and the last time."""
-    return responses.json(
-        await _shown(context.of(request), tenants.single_tenant(request), objects.restricted_key(request))
-    )
+    return await _shown(wanted.ctx, wanted.tenant, *wanted.key)
 
 
 @operation(
@@ -135,22 +128,12 @@ async def write(request: ApiRequest) -> ASGIApp:
     return responses.json(await _shown(ctx, tenant, key), 201 if is_new else 200)
 
 
-@operation(
-    "DELETE",
-    "/v1/schedules/{key:str}",
-    tag="Workflows",
-    required_scope="manage",
-    query=TenantQuery,
-    response_types={204: None},
-    refusals=(NotFound,),
-)
-async def delete(request: ApiRequest) -> ASGIApp:
+@KIND.delete()
+async def delete(change: Change[None]) -> bool:
     """Delete a schedule.
 
     It no longer fires."""
-    if not await context.of(request)[Schedules].delete(tenants.single_tenant(request), objects.restricted_key(request)):
-        raise NotFound(UNKNOWN)
-    return responses.empty()
+    return await change.ctx[Schedules].delete(change.tenant, *change.key)
 
 
 @operation(
@@ -174,30 +157,21 @@ async def run(request: ApiRequest) -> ASGIApp:
     return responses.complete(202, await ctx[ScheduleFiring].fire(tenant, schedule, None))
 
 
-@operation(
-    "GET",
-    "/v1/schedules/{key:str}/next",
-    tag="Workflows",
-    required_scope="read",
-    query=CountQuery,
-    response_types={200: ScheduleTimes},
-    refusals=(NotFound,),
-)
-async def following(request: ApiRequest) -> ASGIApp:
+@KIND.get(ScheduleTimes, "/next", query=CountQuery)
+async def following(wanted: Change[None]) -> ScheduleTimes:
     """List the next times of a schedule.
 
     In UTC."""
-    ctx, tenant, key = context.of(request), tenants.single_tenant(request), objects.restricted_key(request)
-    schedule, _ = await _find(ctx, tenant, key)
-    count = request_body.query(request, CountQuery).count
-    found = await ctx[Schedules].times_after(tenant, schedule, ctx.engines.clock.now(), count)
-    return responses.json(ScheduleTimes([times.to_rfc3339(one) for one in found]))
+    schedule, _ = await _find(wanted.ctx, wanted.tenant, *wanted.key)
+    count = request_body.query(wanted.request, CountQuery).count
+    found = await wanted.ctx[Schedules].times_after(wanted.tenant, schedule, wanted.ctx.engines.clock.now(), count)
+    return ScheduleTimes([times.to_rfc3339(one) for one in found])
 
 
 async def _find(ctx: ApiContext, tenant: str, key: str) -> tuple[StoredSchedule, ScheduleProgress]:
     found = await ctx[Schedules].find(tenant, key)
     if found is None:
-        raise NotFound(UNKNOWN)
+        raise NotFound(KIND.unknown)
     return found
 
 

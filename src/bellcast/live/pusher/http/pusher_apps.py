@@ -23,6 +23,7 @@ from bellcast.live.pusher.types import SECRET_BYTES, PusherApp, PusherAppChanges
 from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
+from bellcast.rest.resource import Change, Resource
 
 KEY_BYTES = 10
 FIRST_ID, IDS = 1_000_000, 9_000_000
@@ -93,6 +94,9 @@ class PusherAppList(Struct, frozen=True):
     next: str | None = None
 
 
+APPS = Resource("pusher-apps", "/{id:str}", tag="Console", required_scope="configure", query=None)
+
+
 @operation(
     "GET",
     "/v1/pusher-apps",
@@ -121,26 +125,22 @@ async def page(request: ApiRequest) -> ASGIApp:
     return responses.json(PusherAppList([_shown(one, ctx) for one in shown], following))
 
 
-@operation(
-    "POST",
-    "/v1/pusher-apps",
-    tag="Console",
-    required_scope="configure",
+@APPS.create(
+    request_body.Shape(PusherAppRequest, None, {"name": "x"}),
+    NewPusherApp,
     roles=("owner",),
-    body=PusherAppRequest,
     example={"name": "Lead market"},
-    response_types={201: NewPusherApp},
     is_sensitive=True,
     refusals=(Conflict,),
 )
-async def create(request: ApiRequest) -> ASGIApp:
+async def create(change: Change[PusherAppRequest]) -> NewPusherApp:
     """Create a Pusher app.
 
     Only this response contains the secret, which is stored encrypted. All nodes accept the app within seconds. API keys
     also need the scope `manage`, and operators the role owner, because the secret can sign in any user of the app's
     tenant."""
-    guards.require_manager(request)
-    ctx, wanted = context.of(request), await request_body.body(request, NEW)
+    guards.require_manager(change.request)
+    ctx, wanted = change.ctx, change.body
     credentials = Project(
         wanted.id or str(FIRST_ID + secrets.randbelow(IDS)),
         wanted.key or secrets.token_hex(KEY_BYTES),
@@ -155,91 +155,55 @@ async def create(request: ApiRequest) -> ASGIApp:
     )
     created = await ctx[PusherAppDirectory].create(app)
     fields = {"id": credentials.id, "key": credentials.key, "name": wanted.name, "enabled": wanted.enabled}
-    audit.note_changes(request, {}, fields | {"tenant": app.tenant or None})
-    return responses.json(_with_secret(created, ctx), 201)
+    audit.note_changes(change.request, {}, fields | {"tenant": app.tenant or None})
+    return _with_secret(created, ctx)
 
 
-@operation(
-    "GET",
-    "/v1/pusher-apps/{id:str}",
-    tag="Console",
-    required_scope="configure",
-    response_types={200: PusherAppItem},
-    refusals=(NotFound,),
-)
-async def read(request: ApiRequest) -> ASGIApp:
+@APPS.get(PusherAppItem)
+async def read(wanted: Change[None]) -> PusherAppItem:
     """Read a Pusher app."""
-    ctx = context.of(request)
-    return responses.json(_shown(_find(request), ctx))
+    return _shown(_find(wanted), wanted.ctx)
 
 
-@operation(
-    "PATCH",
-    "/v1/pusher-apps/{id:str}",
-    tag="Console",
-    required_scope="configure",
-    body=PusherAppPatch,
-    example={"enabled": False},
-    response_types={200: PusherAppItem},
-    is_sensitive=True,
-    refusals=(NotFound, Conflict),
-)
-async def change(request: ApiRequest) -> ASGIApp:
+@APPS.patch(PusherAppPatch, PusherAppItem, example={"enabled": False}, is_sensitive=True, refusals=(NotFound, Conflict))
+async def change(wanted: Change[PusherAppPatch]) -> PusherAppItem:
     """Change a Pusher app.
 
     Disabling it closes its connections. The project's app is part of the server's configuration. To change `origins`
     or to enable the app, API keys also need the scope `manage`, and operators the role owner."""
-    ctx, patch = context.of(request), await request_body.body(request, PATCH)
+    ctx, patch = wanted.ctx, wanted.body
     if patch.origins is not None or patch.enabled:  # it may have been disabled because its secret is known
-        guards.require_manager(request)
-    before = _shown(_find(request), ctx)
+        guards.require_manager(wanted.request)
+    before = _shown(_find(wanted), ctx)
     changes = PusherAppChanges(
         name=patch.name, enabled=patch.enabled, origins=None if patch.origins is None else _canonical(patch.origins)
     )
     await ctx[PusherAppDirectory].change(before.id, changes)
-    after = _shown(_find(request), ctx)
-    audit.note_changes(request, _audited(before), _audited(after))
-    return responses.json(after)
+    after = _shown(_find(wanted), ctx)
+    audit.note_changes(wanted.request, _audited(before), _audited(after))
+    return after
 
 
-@operation(
-    "POST",
-    "/v1/pusher-apps/{id:str}/rotate",
-    tag="Console",
-    required_scope="configure",
-    roles=("owner",),
-    response_types={200: NewPusherApp},
-    is_sensitive=True,
-    refusals=(NotFound, Conflict),
-)
-async def rotate(request: ApiRequest) -> ASGIApp:
+@APPS.act("/rotate", NewPusherApp, roles=("owner",), is_sensitive=True, refusals=(NotFound, Conflict))
+async def rotate(change: Change[None]) -> NewPusherApp:
     """Replace the secret of a Pusher app.
 
     Only this response contains the new one. The previous secret stays valid for a day. API keys also need the scope
     `manage`, and operators the role owner."""
-    guards.require_manager(request)
-    ctx = context.of(request)
-    rotated = await ctx[PusherAppDirectory].rotate(_id(request))
-    audit.note_change(request, "secret", None, "rotated")
-    return responses.json(_with_secret(rotated, ctx))
+    guards.require_manager(change.request)
+    rotated = await change.ctx[PusherAppDirectory].rotate(*change.key)
+    audit.note_change(change.request, "secret", None, "rotated")
+    return _with_secret(rotated, change.ctx)
 
 
-@operation(
-    "DELETE",
-    "/v1/pusher-apps/{id:str}",
-    tag="Console",
-    required_scope="configure",
-    response_types={204: None},
-    is_sensitive=True,
-    refusals=(NotFound, Conflict),
-)
-async def delete(request: ApiRequest) -> ASGIApp:
+@APPS.delete(is_sensitive=True, refusals=(NotFound, Conflict))
+async def delete(change: Change[None]) -> bool:
     """Delete a Pusher app.
 
     Its connections are closed."""
-    await context.of(request)[PusherAppDirectory].delete(_id(request))
-    audit.note_change(request, "id", _id(request), None)
-    return responses.empty()
+    await change.ctx[PusherAppDirectory].delete(*change.key)
+    audit.note_change(change.request, "id", change.key[0], None)
+    return True
 
 
 def _position(app: PusherApp) -> tuple[int, str]:
@@ -247,13 +211,9 @@ def _position(app: PusherApp) -> tuple[int, str]:
     return app.created_at, app.credentials.id
 
 
-def _id(request: ApiRequest) -> str:
-    return request_body.path(request, "id")
-
-
-def _find(request: ApiRequest) -> StoredPusherApp:
-    id = _id(request)
-    found = next((one for one in context.of(request)[PusherAppDirectory].all() if one.app.credentials.id == id), None)
+def _find(wanted: Change[Any]) -> StoredPusherApp:
+    (id,) = wanted.key
+    found = next((one for one in wanted.ctx[PusherAppDirectory].all() if one.app.credentials.id == id), None)
     if found is None:
         raise NotFound("No Pusher app has this id.")
     return found
@@ -299,6 +259,4 @@ def _canonical(texts: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(origin for origin in found if origin is not None))
 
 
-NEW = request_body.Shape(PusherAppRequest, stand_ins={"name": "x"})
-PATCH = request_body.Shape(PusherAppPatch)
 HANDLERS = (page, create, read, change, rotate, delete)
