@@ -85,7 +85,7 @@ class Limit(NamedTuple):
     def is_doubtful(self) -> str:
         """An expression of `one` and `limits`: false for most texts that `check` accepts."""
         most = f"(limits.{self.most} or {sys.maxsize})" if isinstance(self.most, str) else self.most
-        return f"(not one.isascii() or len(one) > {most} or '\\0' in one or not one)"
+        return f"(one.__class__ is not str or not one.isascii() or len(one) > {most} or '\\0' in one or not one)"
 
     def schema(self, limits: Limits) -> Schema:
         return text(self._within(limits)) | ({"minLength": self.least} if self.least else {})

@@ -8,10 +8,11 @@ import msgspec
 from msgspec.structs import replace
 
 from bellcast.kernel import times
-from bellcast.kernel.db import columns, scans
-from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListScan
-from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement
-from bellcast.kernel.db.table import StoreTable, read, read_in_background, write
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery
+from bellcast.kernel.db.script import Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.events import Event
 from bellcast.kernel.jobs.types import Job, new_job_params
 from bellcast.recipients.store import ensure
@@ -21,6 +22,14 @@ from bellcast.tenants.types import Tenant, TenantRules
 
 _tenant_rules = msgspec.json.Decoder(TenantRules)
 
+
+def _summary(row: Row) -> TenantSummary:
+    *of_tenant, recipients = row
+    return TenantSummary(tenant=tenant(tuple(of_tenant)), recipients=recipients)
+
+
+# By key; never the default tenant.
+LIST = KeysetList("tenants", ("key",), _summary)
 
 ERASED = (
     "erase_budgets",
@@ -50,27 +59,22 @@ class Tenants(StoreTable):
         found = yield Statement("tenant_find", {"tenant": key})
         return tenant(found[0]) if found else None
 
-    @read_in_background
-    def page(self, prefix: str, after: str, limit: int) -> Script[list[TenantSummary]]:
-        """Return tenants whose keys begin with the prefix, by key, after the key `after`; never the default one."""
-        params = {"after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
-        return _summaries((yield Statement("tenants_page", params | ANY_TIME._asdict())))
+    page = pages(LIST)
 
     @read_in_background
-    def created_page(
-        self, prefix: str, after: str, limit: int, created: CreatedRange
-    ) -> Script[ListScan[TenantSummary]]:
-        """Like `page`, for tenants created in a time range. Examines at most 20,000 of them."""
-        params = {"after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
-        found, until = yield from scans.by_key("tenants_scan_end", "tenants_page", params, created)
-        return ListScan(_summaries(found), until)
-
-    @read_in_background
-    def count(self, prefix: str, limit: int) -> Script[int]:
-        """Return the number of tenants whose keys begin with the prefix, at most `limit`."""
-        params = {"first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
-        ((number,),) = yield Statement("tenant_count", params)
-        return int(number)
+    def named_page(self, keys: Sequence[str], query: ListQuery) -> Script[ListPage[TenantSummary]]:
+        """Return those of some tenants that the query means, by key."""
+        found: list[TenantSummary] = []
+        after = query.after[0] if query.after else ""
+        for key in sorted(key for key in keys if key.startswith(query.prefix) and key > after):
+            # For a complete key as prefix, the first match is the tenant with this key.
+            of_key = replace(query, prefix=key, after=None, limit=1, is_counted=False)
+            found += [one for one in (yield from LIST.page(of_key)).items if one.tenant.key == key]
+        return ListPage(
+            found[: query.limit],
+            (found[query.limit - 1].tenant.key or "",) if len(found) > query.limit else None,
+            total=ListTotal(min(len(found), query.limit + 1), exact=len(found) <= query.limit) if not after else None,
+        )
 
     @write()
     def put(
@@ -145,10 +149,6 @@ class Tenants(StoreTable):
         for name in ERASED:
             yield Statement(name, {"tenant": key}, heavy=True)
         yield Statement("erased_keep", {"digest": ensure.tenant_digest(key), "before": now})
-
-
-def _summaries(stored: Sequence[Row]) -> list[TenantSummary]:
-    return [TenantSummary(tenant=tenant(tuple(row)), recipients=recipients) for *row, recipients in stored]
 
 
 def tenant(row: Row) -> Tenant:

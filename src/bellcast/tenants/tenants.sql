@@ -28,20 +28,13 @@ SELECT key FROM tenants WHERE key = :tenant AND erasing_since IS NOT NULL
 UPDATE tenants SET erasing_since = coalesce(erasing_since, :now), ruled = 1 WHERE key = :tenant
 RETURNING key, name, settings, created_at, erasing_since
 
--- name: tenants_page
--- Tenants by key, from :first up to :last, created in a time range, with the numbers of their recipients up to 10,000.
+-- list: tenants
+-- Tenants by key, with the numbers of their recipients up to 10,000.
 SELECT key, name, settings, created_at, erasing_since,
-  (SELECT count(*) FROM (SELECT 1 FROM recipients r WHERE r.tenant = t.key LIMIT 10000) AS few)
-FROM tenants t WHERE key > :after AND key >= :first AND key < :last AND created_at >= :since AND created_at < :until
-ORDER BY key LIMIT :limit
-
--- name: tenants_scan_end
--- The key after :skipped others, and the next one.
-SELECT key FROM tenants WHERE key > :after AND key >= :first AND key < :last ORDER BY key LIMIT 2 OFFSET :skipped
-
--- name: tenant_count
--- Number of tenants from :first up to :last, up to :limit.
-SELECT count(*) FROM (SELECT 1 FROM tenants WHERE key >= :first AND key < :last LIMIT :limit) AS few
+  (SELECT count(*) FROM (SELECT 1 FROM recipients r WHERE r.tenant = tenants.key LIMIT 10000) AS few)
+FROM tenants
+FILTER created_at >= :since AND created_at < :until
+ORDER BY key
 
 -- name: tenant_settings
 -- The settings of tenants that have some of those Bellcast understands.

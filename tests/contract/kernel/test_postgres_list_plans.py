@@ -47,7 +47,7 @@ ORDERED = (
     "recipients",
     "recipients_of_tenant",
     "topics_of_all",
-    "tenants_page",
+    "tenants",
     "audit",
     "audit_of_tenant",
 )

@@ -305,15 +305,23 @@ async def test_topics_and_tenants_are_listed_in_order_with_their_counts(app: App
     for topic, subscribers in (("b", 2), ("a", 1), ("b.c", 1)):
         for number in range(subscribers):
             await app.store.subscriptions.subscribe("listed", topic, f"r{number}", 0)
-    assert await app.store.subscriptions.topics("listed", "", "", 2) == [("a", 1), ("b", 2)]
-    assert await app.store.subscriptions.topics("listed", "b", "b", 2) == [("b.c", 1)]
-    assert await app.store.subscriptions.topics("absent", "", "", 2) == []
-    found = await app.store.tenants.page("liste", "", 9)
-    assert [(one.tenant.key, one.recipients) for one in found] == [("listed", 2)]
+    topics, of_listed = app.store.subscriptions.topics, ListQuery(tenants=["listed"], limit=2)
+    a, b, c = ("listed", "a", 1), ("listed", "b", 2), ("listed", "b.c", 1)
+    assert await topics(of_listed) == ListPage([a, b], ("listed", "b"))
+    assert await topics(replace(of_listed, after=("listed", "b"), prefix="b")) == ListPage([c])
+    assert await topics(replace(of_listed, tenants=["absent", "listed"], limit=3)) == ListPage([a, b, c])
+    found = await app.store.tenants.page(ListQuery(prefix="liste"))
+    assert [(one.tenant.key, one.recipients) for one in found.items] == [("listed", 2)]
     first = ListQuery(tenants=["listed"], limit=1, is_counted=True)
     totals = [(await app.store.recipients.page(replace(first, prefix=prefix))).total for prefix in ("", "r1", "x")]
     assert totals == [ListTotal(2, exact=True), ListTotal(1, exact=True), ListTotal(0, exact=True)]
-    assert [await app.store.tenants.count(prefix, 9) for prefix in ("liste", "listed.", "x")] == [1, 0, 0]
+    await app.store.recipients.put("later", "r", RecipientFields(), 0, replace=False)
+    first = ListQuery(limit=1, is_counted=True)
+    totals = [(await app.store.tenants.page(replace(first, prefix=prefix))).total for prefix in ("l", "liste", "x")]
+    assert totals == [ListTotal(2, exact=True), ListTotal(1, exact=True), ListTotal(0, exact=True)]
+    named = await app.store.tenants.named_page(["listed", "later", "absent"], first)
+    assert ([one.tenant.key for one in named.items], named.next) == (["later"], ("later",))
+    assert named.total == ListTotal(2, exact=False)
 
 
 async def test_recipients_and_topics_of_all_tenants_are_listed_in_order(
@@ -339,17 +347,21 @@ async def test_recipients_and_topics_of_all_tenants_are_listed_in_order(
     assert (await recipients.page(counted)).total == ListTotal(4, exact=True)
     assert (await recipients.page(replace(counted, prefix="ann"))).total == ListTotal(2, exact=False)
     topics = [("", "news", 1), ("acme", "news", 1), ("acme", "room.1", 1), ("zoo", "room.2", 1)]
-    assert await app.store.subscriptions.topics_of_all("", ("", ""), 9) == ListPage(topics)
-    assert await app.store.subscriptions.topics_of_all("", ("acme", "news"), 1) == ListPage(topics[2:3])
-    assert await app.store.subscriptions.topics_of_all("room.", ("", ""), 9) == ListPage(topics[2:])
+    assert await app.store.subscriptions.topics(ListQuery(limit=9)) == ListPage(topics)
+    assert await app.store.subscriptions.topics(ListQuery(after=("acme", "news"), limit=1)) == ListPage(
+        topics[2:3], ("acme", "room.1")
+    )
+    assert await app.store.subscriptions.topics(ListQuery(prefix="room.")) == ListPage(topics[2:])
     monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
     monkeypatch.setattr("bellcast.recipients.store.subscriptions.TOPIC_BATCH_ROWS", 2)
     assert await people(prefix="b") == ([], ("acme", "ann"))
     assert await people(("acme", "ann"), prefix="b") == ([("acme", "ben")], ("zoo", "ann"))
     assert await people(("zoo", "ann"), prefix="b") == ([], None)
-    found = await app.store.subscriptions.topics_of_all("room.", ("", ""), 2)
+    found = await app.store.subscriptions.topics(ListQuery(prefix="room.", limit=1))
     assert found == ListPage([], scanned_until=("acme", "news"))
-    assert await app.store.subscriptions.topics_of_all("room.", ("acme", "news"), 2) == ListPage(topics[2:])
+    assert await app.store.subscriptions.topics(ListQuery(prefix="room.", after=("acme", "news"), limit=1)) == ListPage(
+        topics[2:3], ("acme", "room.1")
+    )
 
 
 async def test_recipients_and_tenants_are_listed_by_their_creation(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,12 +376,11 @@ async def test_recipients_and_tenants_are_listed_by_their_creation(app: App, mon
         listed = await recipients.page(
             ListQuery(tenants=["dated"], after=start, limit=limit, prefix="d", created=middle)
         )
-        of_tenants = await app.store.tenants.created_page(
-            "dated-", f"dated-{after[1:]}" if after else "", limit, middle
-        )
+        beyond = (f"dated-{after[1:]}",) if after else None
+        of_tenants = await app.store.tenants.page(ListQuery(after=beyond, limit=limit, prefix="dated-", created=middle))
         return [
             ([one.key for one in listed.items], listed.scanned_until and listed.scanned_until[1]),
-            ([one.tenant.key for one in of_tenants.rows], of_tenants.scanned_until),
+            ([one.tenant.key for one in of_tenants.items], of_tenants.scanned_until and of_tenants.scanned_until[0]),
         ]
 
     assert await pages() == [(["d2", "d3", "d4"], None), (["dated-2", "dated-3", "dated-4"], None)]
@@ -377,5 +388,5 @@ async def test_recipients_and_tenants_are_listed_by_their_creation(app: App, mon
     monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
     assert await pages() == [([], "d1"), ([], "dated-1")]
     assert await pages("d1") == [(["d2", "d3"], "d3"), (["dated-2", "dated-3"], "dated-3")]
-    assert await pages("d3") == [(["d4"], "d5"), (["dated-4"], None)]
+    assert await pages("d3") == [(["d4"], "d5"), (["dated-4"], "dated-5")]
     assert (await pages("d5"))[0] == ([], None)

@@ -5,6 +5,7 @@ import pytest
 from bellcast.context import Context
 from bellcast.inbox.quotas import Quotas
 from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import Conflict, NotFound
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
@@ -36,7 +37,7 @@ async def interrupted(app: App, context: Context) -> None:
 
 async def test_interrupted_erasure_is_completed_by_its_job(app: App, context: Context) -> None:
     await interrupted(app, context)
-    (shown,) = [one.tenant for one in await app.store.tenants.page("acme", "", 10)]
+    (shown,) = [one.tenant for one in (await app.store.tenants.page(ListQuery(prefix="acme"))).items]
     assert shown.erasing_since is not None
     (job,) = await app.lease(app.now, app.now + 1000, 10)
     assert job.kind == erasure.ERASURE_JOB_KIND

@@ -30,7 +30,7 @@ def compose(name: str, text: str) -> Iterator[tuple[str, str]]:
     key = [column.removesuffix(" DESC") for column in clauses["ORDER BY"].split(", ")]
     direction = " DESC" if clauses["ORDER BY"].endswith(" DESC") else ""
     scopes: list[tuple[str, ...]] = [()]
-    if re.search(rf"\b{TENANT}\b", clauses["SELECT"]):
+    if re.search(rf"(?<![\w.]){TENANT}\b", clauses["SELECT"]):
         leads = clauses["LEADS"].split(", ") if "LEADS" in clauses else []
         scopes += [(TENANT,), *((TENANT, lead) for lead in leads)]
     for scope in scopes:

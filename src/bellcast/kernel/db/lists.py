@@ -25,7 +25,7 @@ class ListQuery(Struct, frozen=True, kw_only=True):
     """A page of a list: at most `limit` items after the key `after`, created in a time range.
 
     `tenants` are the owners of its items; None means all tenants. Only keys that begin with `prefix` are listed: in one tenant
-    they are a range, among all they are compared. `filters` has values by the names of the list's filters, and
+    they are a range, among those of all they are compared. `filters` has values by the names of the list's filters, and
     of the parameters of its WHERE.
     With `is_counted`, the first page has a total."""
 
@@ -146,7 +146,7 @@ class KeysetList(Struct, Generic[T], frozen=True):
         """Return the name of a tenant's statement, or of the one of all, and its parameters but the limit."""
         columns, created = self._columns(tenant), query.created
         bounds: dict[str, Any] = {"after": after or ("",) * len(self.key), "until": (AFTER_ALL_KEYS,) * len(self.key)}
-        if query.prefix and tenant is not None:
+        if query.prefix and (tenant is not None or self.key[0] != "tenant"):
             bounds = {
                 "after": (max(bounds["after"][-1], _below(query.prefix)),),
                 "until": (query.prefix + AFTER_ALL_KEYS,),
@@ -168,7 +168,7 @@ class KeysetList(Struct, Generic[T], frozen=True):
     def _set_filters(self, query: ListQuery, *, of_all: bool) -> set[str | None]:
         """Return the names of the filters that have a value; the creation time is one, unless it is part of the key."""
         named = {name for name in (*self.leads, *self.filters) if query.filters.get(name) is not None}
-        named |= {"prefix"} if of_all and query.prefix else set()
+        named |= {"prefix"} if of_all and query.prefix and self.key[0] == "tenant" else set()
         return {*named} if self.is_newest_first or query.created == ANY_TIME else {*named, "created"}
 
     def _lead(self, query: ListQuery, tenant: str | None) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bellcast.inbox.store import announcements
 from bellcast.kernel import times
 from bellcast.kernel.db import columns, list_scan
-from bellcast.kernel.db.lists import ListPage
+from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, RowKey
 from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, read, read_in_background, write
 from bellcast.kernel.events import Event
@@ -15,6 +15,8 @@ from bellcast.recipients.types import Subscription, SubscriptionGrant
 
 # Topics per statement that compares their names with a prefix.
 TOPIC_BATCH_ROWS = 1_000
+# The key of the list of topics. A topic has many rows, so its statements are its own.
+TOPICS = KeysetList("topics", ("tenant", "topic"), tuple)
 
 
 class StoredSubscriptions(StoreTable):
@@ -69,27 +71,41 @@ class StoredSubscriptions(StoreTable):
         return frozenset(SubscriptionGrant(*row) for row in found)
 
     @read_in_background
-    def topics(self, tenant: str, prefix: str, after: str, limit: int) -> Script[list[tuple[str, int]]]:
-        """Return topics with subscribers by name, and their numbers of subscribers up to 10,000."""
-        params = {"tenant": tenant, "after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
-        return [(topic, subscribers) for topic, subscribers in (yield Statement("topics_page", params))]
-
-    @read_in_background
-    def topics_of_all(self, prefix: str, after: tuple[str, str], limit: int) -> Script[ListPage[tuple[str, str, int]]]:
-        """Return topics of all tenants with subscribers by tenant and name, after a tenant and name, and their numbers
-        of subscribers up to 10,000. Examines at most 20,000 topics with the prefix."""
+    def topics(self, query: ListQuery) -> Script[ListPage[tuple[str, str, int]]]:
+        """Return topics with subscribers, by tenant and name, and their numbers of subscribers up to 10,000. Of all tenants,
+        it examines at most 20,000 topics with the prefix."""
         found: list[tuple[str, str, int]] = []
-        size, compared = max(limit, TOPIC_BATCH_ROWS) if prefix else limit, 0
-        while True:
-            keys = {"after_tenant": after[0], "after": after[1], "first": prefix, "last": prefix + AFTER_ALL_KEYS}
-            batch = yield Statement("topics_of_all", {**keys, "limit": size}, heavy=True)
-            found += [(tenant, topic, count) for tenant, topic, count in batch if count is not None]
-            compared += len(batch)
-            if len(batch) < size or len(found) >= limit:
-                return ListPage(found[:limit])
-            after = (batch[-1][0], batch[-1][1])
-            if compared >= list_scan.MAX_SCANNED_ROWS:
-                return ListPage(found, scanned_until=after)
+        after, end = query.after or ("", ""), None
+        if query.tenants is None:
+            found, end = yield from _topics_of_all(query.prefix, after, query.limit + 1)
+        for tenant in sorted(one for one in query.tenants or () if one >= after[0]):
+            keys = {
+                "after": after[1] if tenant == after[0] else "",
+                "first": query.prefix,
+                "last": query.prefix + AFTER_ALL_KEYS,
+            }
+            rows = yield Statement("topics_page", {"tenant": tenant, **keys, "limit": query.limit + 1 - len(found)})
+            found += [(tenant, topic, count) for topic, count in rows]
+            if len(found) > query.limit:
+                break
+        shown = found[: query.limit]
+        return ListPage(shown, shown[-1][:2] if len(found) > query.limit else None, end)
+
+
+def _topics_of_all(prefix: str, after: RowKey, limit: int) -> Script[tuple[list[tuple[str, str, int]], RowKey | None]]:
+    """Return topics after a tenant and name, and the last examined one if there were too many."""
+    found: list[tuple[str, str, int]] = []
+    size, compared = max(limit, TOPIC_BATCH_ROWS) if prefix else limit, 0
+    while True:
+        keys = {"after_tenant": after[0], "after": after[1], "first": prefix, "last": prefix + AFTER_ALL_KEYS}
+        batch = yield Statement("topics_of_all", {**keys, "limit": size}, heavy=True)
+        found += [(tenant, topic, count) for tenant, topic, count in batch if count is not None]
+        compared += len(batch)
+        if len(batch) < size or len(found) >= limit:
+            return found[:limit], None
+        after = (batch[-1][0], batch[-1][1])
+        if compared >= list_scan.MAX_SCANNED_ROWS:
+            return found, after
 
 
 def _among(tenant: str, key: str, topics: Sequence[str]) -> Script[frozenset[str]]:

@@ -17,7 +17,7 @@ from bellcast.channels.types import BASE_LAYOUT, ExternalChannel
 from bellcast.documents.types import PROJECT
 from bellcast.inbox.types import notifications
 from bellcast.inbox.types.notifications import ActionButton
-from bellcast.kernel import validation
+from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, TemplateFailed
 from bellcast.kernel.field_limits import KEY, Limit
 from bellcast.kernel.http import request_body, responses
@@ -277,7 +277,7 @@ async def html(request: ApiRequest) -> ASGIApp:
     In one language, without a recipient. Pages of this server can show it in a frame. Its scripts do not run, and it
     loads no images from other servers."""
     query = request_body.query(request, HtmlQuery)
-    validation.check(_locale_errors(query.locale))
+    validation.check(field_limits.errors(query, context.of(request).limits))
     # The JSON object in a query. Raises Invalid.
     try:
         value = msgspec.json.decode(query.data, type=dict[str, Any])
@@ -383,11 +383,6 @@ async def _with_values(ctx: ApiContext, tenant: str, key: str, values: Template)
         return values
     await ctx[Catalog].compile(base[0].body)
     return request_body.decoder(Template).decode(base[0].body).overridden_by(values)
-
-
-def _locale_errors(locale: str | None) -> validation.FieldErrors:
-    if locale is not None:
-        yield from validation.text("locale", locale, MAX_LOCALE)
 
 
 def _check_preview(body: PreviewRequest, ctx: ApiContext) -> None:

@@ -9,24 +9,23 @@ from msgspec import Meta, Struct, structs
 from bellcast.auth import tenant_bounds
 from bellcast.console.stats import StatsRecorder
 from bellcast.kernel import times, validation
-from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import FieldError, Forbidden, NotFound, PasswordRequired
 from bellcast.kernel.field_limits import ANY_TENANT, DATA, Limit
-from bellcast.kernel.http import list_total, request_body, responses, time_range
+from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, Caller
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ROLES
-from bellcast.recipients.types import TenantSummary
-from bellcast.rest import audit, context, guards, viewers
+from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, Resource
+from bellcast.rest.resource import Change, Listing, Resource
 from bellcast.rest.tenants import key
-from bellcast.tenants import erasure
+from bellcast.tenants import erasure, store
 from bellcast.tenants.store import Tenants
 from bellcast.tenants.types import Tenant
 
@@ -110,73 +109,37 @@ class TenantPage(Struct, frozen=True):
     total: ListTotal | None = None
 
 
-@operation(
-    "GET",
-    "/v1/tenants",
-    tag="Tenants",
-    required_scope="read",
-    roles=ROLES,
-    bound_by="handler",
-    query=TenantsQuery,
-    is_exported=True,
-    response_types={200: TenantPage},
-)
-async def page(request: ApiRequest) -> ASGIApp:
+@TENANTS.page(store.LIST, TenantPage, query=TenantsQuery, roles=ROLES, bound_by="handler")
+async def page(listing: Listing[TenantsQuery]) -> ListPage[ListedTenant]:
     """List tenants by key.
 
     The default tenant is not listed."""
-    ctx, query = context.of(request), request_body.query(request, TenantsQuery)
-    engines = ctx.engines
-    named = _named(request, query)
-    created = time_range.created(query.start, query.end)
-    found, scanned_until = await _page(engines.db, query, created, named)
-    summaries = found[: query.limit]
+    ctx, tenants = listing.ctx, Tenants(listing.ctx.engines.db)
+    named, query = _named(listing), structs.replace(listing.wanted, tenants=None, prefix=listing.query.prefix)
+    found = await (tenants.page(query) if named is None else tenants.named_page(named, query))
     # The sends of today are those of the daily budgets, else those of the statistics.
-    keys = [one.tenant.key or "" for one in summaries]
+    keys = [one.tenant.key or "" for one in found.items]
     recorder = ctx.find(StatsRecorder)
     counted = {} if recorder is None else await recorder.sends_today(keys)
-    sends = {**counted, **await Tenants(ctx.engines.db).usage(ctx.engines.clock.now() // times.DAY_MS)}
-    shown = [
-        ListedTenant(
-            **structs.asdict(one.tenant), recipients=one.recipients, sends_today=sends.get(one.tenant.key or "")
-        )
-        for one in summaries
-    ]
-    has_next = len(found) > query.limit
-    is_counted = named is None and created == ANY_TIME
-    has_more = has_next or scanned_until is not None
-    count = functools.partial(_count, engines.db, query.prefix) if is_counted else None
-    total = await list_total.of_first_page(len(shown), query.after, has_next=has_more, count=count)
-    listed = TenantPage(shown, shown[-1].key if has_next else None, scanned_until, total)
-    return responses.json(viewers.page_for(request, listed))
+    sends = {**counted, **await tenants.usage(ctx.engines.clock.now() // times.DAY_MS)}
+    return found.of(
+        [
+            ListedTenant(
+                **structs.asdict(one.tenant), recipients=one.recipients, sends_today=sends.get(one.tenant.key or "")
+            )
+            for one in found.items
+        ]
+    )
 
 
-def _named(request: ApiRequest, query: TenantsQuery) -> tuple[str, ...] | None:
+def _named(listing: Listing[TenantsQuery]) -> tuple[str, ...] | None:
     """Return the tenants that may be listed; None for all."""
-    bound = guards.caller(request).tenants
-    if query.tenant in (None, EVERY_TENANT):
+    bound, tenant = guards.caller(listing.request).tenants, listing.query.tenant
+    if tenant in (None, EVERY_TENANT):
         return bound
     if bound is not None:
-        tenant_bounds.check(bound, query.tenant)
-    return (query.tenant,)
-
-
-async def _count(db: Engine, prefix: str, limit: int) -> ListTotal:
-    return list_total.up_to(limit, await Tenants(db).count(prefix, limit + 1))
-
-
-async def _page(
-    db: Engine, query: TenantsQuery, created: CreatedRange, named: tuple[str, ...] | None
-) -> ListScan[TenantSummary]:
-    after, limit = query.after or "", query.limit + 1
-    if named is None and created == ANY_TIME:
-        return ListScan(await Tenants(db).page(query.prefix, after, limit), None)
-    if named is None:
-        return await Tenants(db).created_page(query.prefix, after, limit, created)
-    keys = sorted(key for key in named if key.startswith(query.prefix) and key > after)[:limit]
-    # For a complete key as prefix, the first match is the tenant with this key.
-    pages = [(await Tenants(db).created_page(key, "", 1, created)).rows for key in keys]
-    return ListScan([one for key, page in zip(keys, pages, strict=True) for one in page if one.tenant.key == key], None)
+        tenant_bounds.check(bound, tenant)
+    return (tenant,)
 
 
 @TENANTS.get(Tenant, bound_by="path")

@@ -1,36 +1,35 @@
 """Topics: their subscriptions, present members, and stored live events."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from bellcast.kernel import patterns, times, validation
 from bellcast.kernel.brokers import history_rules as history
-from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.list_scan import ListScan, ListTotal
+from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BadRequest, Invalid, NotFound
 from bellcast.kernel.events import topic_stream
 from bellcast.kernel.field_limits import TENANT_NAME, shown
-from bellcast.kernel.http import list_positions, list_total, request_body, responses
+from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import AppListLimit, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types.events import Member
 from bellcast.operators.types import ROLES
 from bellcast.recipients import recipients as inbox_recipients
 from bellcast.recipients.http import recipients
 from bellcast.recipients.http.recipients import PageQuery
+from bellcast.recipients.store import subscriptions
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.recipients.types import Subscription
-from bellcast.rest import context, objects, tenant_pages, tenants
+from bellcast.rest import context, objects, tenants
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.resource import DryRunQuery, Listing, Resource
 from bellcast.rest.tenants import TenantQuery
 
 # A position after every tenant's topics: its last character is the highest possible one.
@@ -108,68 +107,41 @@ class TopicPage(Struct, frozen=True):
     total: ListTotal | None = None
 
 
-@operation(
-    "GET",
-    "/v1/topics",
-    tag="Topics",
-    required_scope="read",
-    roles=ROLES,
-    bound_by="list",
-    query=TopicsQuery,
-    is_exported=True,
-    response_types={200: TopicPage},
-)
-async def all_topics(request: ApiRequest) -> ASGIApp:
+TOPICS = Resource("topics", tag="Topics")
+
+
+@TOPICS.page(subscriptions.TOPICS, TopicPage, query=TopicsQuery, roles=ROLES)
+async def all_topics(listing: Listing[TopicsQuery]) -> ListPage[ListedTopic]:
     """List the topics that have subscribers or followers.
 
     A topic exists as long as it has a subscriber or follower. It has no creation time, so this list has no `from` and
     `to`."""
-    query, ctx = request_body.query(request, TopicsQuery), context.of(request)
-    tenant, named = tenant_pages.tenant_of(request, query.tenant), tenant_pages.tenants_of(request, query.tenant)
-    after = list_positions.key(tenant, query.after or "")
-    stored = await _stored_topics(ctx.engines.db, named, query, after)
-    scanned_until = stored.scanned_until
+    wanted, connections = replace(listing.wanted, prefix=listing.query.prefix), listing.ctx[ConnectionSurvey]
+    stored = await StoredSubscriptions(listing.ctx.engines.db).topics(wanted)
     subscribers = {(owner, name): count for owner, name, count in stored.items}
-    followed = _followed_topics(ctx[ConnectionSurvey], named)
-    last = scanned_until or AFTER_ALL
-    live = {place for place in followed if after < place <= last and place[1].startswith(query.prefix)}
+    followed = _followed_topics(connections, wanted.tenants)
+    after, last = wanted.after or (), stored.scanned_until or AFTER_ALL
+    live = {place for place in followed if after < place <= last and place[1].startswith(wanted.prefix)}
     places = sorted(live | subscribers.keys())
+    has_next = stored.next is not None or len(places) > wanted.limit
+    places = places[: wanted.limit]
     shown = [
         ListedTopic(
             topic=name,
             tenant=tenants.outside(owner),
             subscribers=subscribers.get((owner, name), 0),
             followers=followed.get((owner, name), 0),
-            present=len(ctx[ConnectionSurvey].presence(owner, name)),
+            present=len(connections.presence(owner, name)),
         )
-        for owner, name in places[: query.limit]
+        for owner, name in places
     ]
-    has_next = len(places) > query.limit
-    position = functools.partial(list_positions.of_key, is_in_every=tenant == EVERY_TENANT)
-    following = position(*places[query.limit - 1]) if has_next else None
-    scanned = None if scanned_until is None or has_next else position(*scanned_until)
-    has_more = has_next or scanned is not None
-    total = await list_total.of_first_page(len(shown), query.after, has_next=has_more, count=None)
-    return responses.json(TopicPage(shown, following, scanned, total))
+    scanned_until = None if has_next else stored.scanned_until
+    total = ListTotal(len(shown) + has_next, exact=not has_next and scanned_until is None)
+    return ListPage(shown, places[-1] if has_next else None, scanned_until, None if listing.query.after else total)
 
 
-async def _stored_topics(
-    db: Engine, named: Sequence[str], query: TopicsQuery, after: tuple[str, str]
-) -> ListPage[tuple[str, str, int]]:
-    """Return the topics with subscribers, by tenant and name."""
-    limit = query.limit + 1
-    if EVERY_TENANT in named:
-        return await StoredSubscriptions(db).topics_of_all(query.prefix, after, limit)
-
-    async def read(tenant: str, start: str, limit: int) -> ListScan[tuple[str, str, int]]:
-        found = await StoredSubscriptions(db).topics(tenant, query.prefix, start, limit)
-        return ListScan([(tenant, name, count) for name, count in found], None)
-
-    return await tenant_pages.by_key(named, after, limit, read)
-
-
-def _followed_topics(connections: ConnectionSurvey, named: Sequence[str]) -> Mapping[tuple[str, str], int]:
-    if EVERY_TENANT in named:
+def _followed_topics(connections: ConnectionSurvey, named: Sequence[str] | None) -> Mapping[tuple[str, str], int]:
+    if named is None:
         return connections.followed_topics_of_all()
     return {(tenant, name): count for tenant in named for name, count in connections.followed_topics(tenant).items()}
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from bellcast.channels.catalog import NotificationType
+from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
@@ -14,7 +15,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.providers.types import ProviderFields
 from bellcast.rest.operations import operation
 from bellcast.templates.types import Template
-from bellcast.workflows.definitions import MAX_KEY, MAX_NOTE, MAX_STEPS
+from bellcast.workflows.definitions import MAX_NOTE, MAX_STEPS
 from bellcast.workflows.event_source import EventSource
 from bellcast.workflows.step_fields import LABELS, STEP_TYPES, Field
 
@@ -57,7 +58,7 @@ def _step(type: str) -> Json:
     shown: Json = {
         "key": {
             "type": "string",
-            "maxLength": MAX_KEY,
+            "maxLength": MAX_OBJECT_KEY,
             "pattern": "^[A-Za-z0-9_-]+$",
             "x-widget": "key",
             "x-label": "Key",
