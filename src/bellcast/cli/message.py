@@ -51,17 +51,9 @@ def _line(one: dict[str, Any]) -> str:
     return f"{one['id']}  {one['created_at'][:16]}  {one['channel']}  {one['state']}  {one['to']}  {first_line}"
 
 
-@message.command(cls=options.RequestCommand)
-def show(
-    ctx: typer.Context,
-    id: Annotated[str, typer.Argument(metavar="ID", help="The message's id.")],
-    tenant: OwnerOption = None,
-) -> None:
-    """Show a message with its content and its attempts as JSON."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
-        console.json(client.messages.get(id, tenant=tenant))
+objects.Group(commands=message, plural="messages", key="The message's id.", key_name="ID").add_show(
+    "Show a message with its content and its attempts as JSON."
+)
 
 
 @message.command(cls=options.RequestCommand)

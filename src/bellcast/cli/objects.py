@@ -1,9 +1,10 @@
 """Subcommands of objects that the app defines by key: `list`, `show`, `put FILE` and `delete`."""
 
 import json as json_text
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import typer
 
@@ -12,30 +13,88 @@ from bellcast.cli.console import CommandError
 
 OwnerOption = Annotated[str | None, typer.Option(metavar="TENANT", help="The tenant. Default: the project's own.")]
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The object as JSON; - reads standard input.")]
+# Annotated with the help of each kind.
+Key: TypeAlias = str
+Owner: TypeAlias = str | None
 DataOption = Annotated[str | None, typer.Option(metavar="JSON", help="The variables.", show_default=False)]
 
 
+class Group(NamedTuple):
+    """The subcommands of a kind of object, whose methods of the client are those of its `plural`. `key` is the help of its key,
+    `key_name` the name of its argument, and `owner` the help of the option for its tenant."""
+
+    commands: typer.Typer
+    plural: str
+    key: str
+    key_name: str = "KEY"
+    owner: str = "The tenant. Default: the project's own."
+
+    def add_list(self, line: Callable[[dict[str, Any]], str], help: str) -> None:
+        """Add `list`, which prints a line for each object."""
+
+        @self.commands.command("list", cls=options.RequestCommand, help=help)
+        def list_(ctx: typer.Context, tenant: Owner = None, json: console.JsonFlag = False) -> None:
+            with _methods(ctx, self.plural) as methods:
+                show_list(every_page(methods.list, self.plural, tenant), line, json=json)
+
+        self._describe(list_)
+
+    def add_show(self, help: str) -> None:
+        """Add `show`, which prints an object as JSON."""
+
+        @self.commands.command("show", cls=options.RequestCommand, help=help)
+        def show(ctx: typer.Context, key: Key, tenant: Owner = None) -> None:
+            with _methods(ctx, self.plural) as methods:
+                console.json(methods.get(key, tenant=tenant))
+
+        self._describe(show)
+
+    def add_delete(self, help: str, done: str = "Deleted") -> None:
+        """Add `delete`; `done` is the report."""
+
+        @self.commands.command("delete", cls=options.RequestCommand, help=help)
+        def delete(ctx: typer.Context, key: Key, tenant: Owner = None) -> None:
+            with _methods(ctx, self.plural) as methods:
+                methods.delete(key, tenant=tenant)
+            console.done(f"{done} {key}")
+
+        self._describe(delete)
+
+    def add_retry(self, help: str) -> None:
+        """Add `retry` with `--dry-run`."""
+
+        @self.commands.command("retry", cls=options.RequestCommand, help=help)
+        def retry(ctx: typer.Context, key: Key, tenant: Owner = None, dry_run: console.DryRunOption = False) -> None:
+            with _methods(ctx, self.plural) as methods:
+                methods.retry(key, tenant=tenant, dry_run=dry_run)
+            console.done(f"{'Would retry' if dry_run else 'Retried'} {key}")
+
+        self._describe(retry)
+
+    def _describe(self, command: Callable[..., None]) -> None:
+        """Give a command the help of this kind's key and tenant."""
+        described = {
+            "key": Annotated[str, typer.Argument(metavar=self.key_name, help=self.key)],
+            "tenant": Annotated[str | None, typer.Option(metavar="TENANT", help=self.owner)],
+        }
+        command.__annotations__ |= {name: one for name, one in described.items() if name in command.__annotations__}
+
+
+@contextmanager
+def _methods(ctx: typer.Context, plural: str) -> Iterator[Any]:
+    """Connect to the server; return the client's methods of a kind of object."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        yield getattr(client, plural)
+
+
 def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
-    """Add the subcommands of a kind of object."""
+    """Add the subcommands of a kind of object that is written from a file."""
     article = "an" if name[0] in "aeiou" else "a"
-
-    @commands.command("list", cls=options.RequestCommand, help=f"List the {plural}.")
-    def list_(ctx: typer.Context, tenant: OwnerOption = None, json: console.JsonFlag = False) -> None:
-        from bellcast.cli import remote
-
-        with remote.server(options.settings(ctx)) as client:
-            show_list(every_page(getattr(client, plural).list, plural, tenant), lambda one: str(one["key"]), json=json)
-
-    @commands.command(cls=options.RequestCommand, help=f"Show {article} {name} as JSON.")
-    def show(
-        ctx: typer.Context,
-        key: Annotated[str, typer.Argument(metavar="KEY", help=f"The key of the {name}.")],
-        tenant: OwnerOption = None,
-    ) -> None:
-        from bellcast.cli import remote
-
-        with remote.server(options.settings(ctx)) as client:
-            console.json(getattr(client, plural).get(key, tenant=tenant))
+    group = Group(commands=commands, plural=plural, key=f"The key of the {name}.")
+    group.add_list(lambda one: str(one["key"]), f"List the {plural}.")
+    group.add_show(f"Show {article} {name} as JSON.")
 
     @commands.command(
         cls=options.RequestCommand, help=f"Write {article} {name}. Its key is the file's `key`, else the file's name."
@@ -49,17 +108,7 @@ def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
     ) -> None:
         write(ctx, file, plural, tenant, dry_run=dry_run, json=json)
 
-    @commands.command(cls=options.RequestCommand, help=f"Delete {article} {name}.")
-    def delete(
-        ctx: typer.Context,
-        key: Annotated[str, typer.Argument(metavar="KEY", help=f"The key of the {name}.")],
-        tenant: OwnerOption = None,
-    ) -> None:
-        from bellcast.cli import remote
-
-        with remote.server(options.settings(ctx)) as client:
-            getattr(client, plural).delete(key, tenant=tenant)
-        console.done(f"Deleted {key}")
+    group.add_delete(f"Delete {article} {name}.")
 
 
 def write(

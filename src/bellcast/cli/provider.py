@@ -16,28 +16,19 @@ ProviderTenantOption = Annotated[
 provider, app = options.group("provider", "List, show, write, test and delete providers.")
 
 
-@provider.command("list", cls=options.RequestCommand)
-def list_(ctx: typer.Context, tenant: ProviderTenantOption = None, json: console.JsonFlag = False) -> None:
-    """List the providers."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
-        found = objects.every_page(client.providers.list, "providers", tenant)
-    objects.show_list(found, _line, json=json)
-
-
 def _line(one: dict[str, Any]) -> str:
     state = "" if one["active"] else ", not active"
     return f"{one['key']}  {one['channel']}, {one['url']}, priority {one['priority']}{state}"
 
 
-@provider.command(cls=options.RequestCommand)
-def show(ctx: typer.Context, key: ProviderKey, tenant: ProviderTenantOption = None) -> None:
-    """Show a provider as JSON, with a masked URL."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
-        console.json(client.providers.get(key, tenant=tenant))
+group = objects.Group(
+    commands=provider,
+    plural="providers",
+    key="The provider's key.",
+    owner="The tenant's own provider. Default: the project's.",
+)
+group.add_list(_line, "List the providers.")
+group.add_show("Show a provider as JSON, with a masked URL.")
 
 
 @provider.command(cls=options.RequestCommand)
@@ -78,11 +69,4 @@ def test(
     console.done(f"{key} works")
 
 
-@provider.command(cls=options.RequestCommand)
-def delete(ctx: typer.Context, key: ProviderKey, tenant: ProviderTenantOption = None) -> None:
-    """Delete a provider."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
-        client.providers.delete(key, tenant=tenant)
-    console.done(f"Deleted {key}")
+group.add_delete("Delete a provider.")

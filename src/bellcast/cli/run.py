@@ -8,7 +8,6 @@ from bellcast.cli import console, objects, options
 from bellcast.cli.objects import OwnerOption
 
 RunFilter = Annotated[str | None, typer.Option(metavar="VALUE", help="Only runs with this value.", show_default=False)]
-RunId = Annotated[str, typer.Argument(metavar="ID", help="The run's id.")]
 
 EPILOG = """\
 [dim]Examples[/]
@@ -53,13 +52,8 @@ def list_(
     objects.show_list(found, _line, json=json)
 
 
-@run.command(cls=options.RequestCommand)
-def show(ctx: typer.Context, id: RunId, tenant: OwnerOption = None) -> None:
-    """Show a run with its steps as JSON."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
-        console.json(client.runs.get(id, tenant=tenant))
+group = objects.Group(commands=run, plural="runs", key="The run's id.", key_name="ID")
+group.add_show("Show a run with its steps as JSON.")
 
 
 @run.command(cls=options.RequestCommand)
@@ -76,14 +70,7 @@ def cancel(
     console.done(f"Cancelled {id}")
 
 
-@run.command(cls=options.RequestCommand)
-def retry(ctx: typer.Context, id: RunId, tenant: OwnerOption = None, dry_run: console.DryRunOption = False) -> None:
-    """Retry a failed run from the step that failed."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
-        client.runs.retry(id, tenant=tenant, dry_run=dry_run)
-    console.done(f"{'Would retry' if dry_run else 'Retried'} {id}")
+group.add_retry("Retry a failed run from the step that failed.")
 
 
 def _line(one: dict[str, Any]) -> str:

@@ -13,14 +13,9 @@ AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="The add
 suppression, app = options.group("suppression", "List, add and remove addresses to which nothing is sent.")
 
 
-@suppression.command("list", cls=options.RequestCommand)
-def list_(ctx: typer.Context, tenant: OwnerOption = None, json: console.JsonFlag = False) -> None:
-    """List suppressed addresses."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
-        found = objects.every_page(client.suppressions.list, "suppressions", tenant)
-    objects.show_list(found, lambda one: f"{one['channel']}  {one['address']}  {one['reason']}", json=json)
+objects.Group(commands=suppression, plural="suppressions", key="The address.").add_list(
+    lambda one: f"{one['channel']}  {one['address']}  {one['reason']}", "List suppressed addresses."
+)
 
 
 @suppression.command(cls=options.RequestCommand)

@@ -17,23 +17,20 @@ ListenerOption = Annotated[
 webhook, app = options.group("webhook", "List, add, change and remove webhooks: URLs that receive events.")
 
 
-@webhook.command("list", cls=options.RequestCommand)
-def list_(ctx: typer.Context, tenant: ListenerOption = None, json: console.JsonFlag = False) -> None:
-    """List the webhooks."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
-        found = objects.every_page(client.webhooks.list, "webhooks", tenant)
-    objects.show_list(found, _line, json=json)
+def _line(one: dict[str, Any]) -> str:
+    state = "" if one["active"] else f", not active: {one['last_error']}" if one["last_error"] else ", not active"
+    return f"{one['id']}  {one['url']}  {','.join(one['events'])}{state}"
 
 
-@webhook.command(cls=options.RequestCommand)
-def show(ctx: typer.Context, id: IdArgument, tenant: ListenerOption = None) -> None:
-    """Show a webhook as JSON, without its secret."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
-        console.json(client.webhooks.get(id, tenant=tenant))
+group = objects.Group(
+    commands=webhook,
+    plural="webhooks",
+    key="The id of the webhook.",
+    key_name="ID",
+    owner="The tenant; * receives all events. Default: the project's own.",
+)
+group.add_list(_line, "List the webhooks.")
+group.add_show("Show a webhook as JSON, without its secret.")
 
 
 @webhook.command(cls=options.RequestCommand)
@@ -115,14 +112,7 @@ def replay(
     console.json(result) if json else console.done(f"{verb} {result['replayed']} events")
 
 
-@webhook.command(cls=options.RequestCommand)
-def delete(ctx: typer.Context, id: IdArgument, tenant: ListenerOption = None) -> None:
-    """Remove a webhook."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
-        client.webhooks.delete(id, tenant=tenant)
-    console.done(f"Removed {id}")
+group.add_delete("Remove a webhook.", "Removed")
 
 
 def _print_secret(result: dict[str, Any], id: str, *, json: bool) -> None:
@@ -131,8 +121,3 @@ def _print_secret(result: dict[str, Any], id: str, *, json: bool) -> None:
         return
     print(result["secret"], flush=True)
     console.note(f"Webhook {id} signs with this secret. Store it now: it is not shown again.")
-
-
-def _line(one: dict[str, Any]) -> str:
-    state = "" if one["active"] else f", not active: {one['last_error']}" if one["last_error"] else ", not active"
-    return f"{one['id']}  {one['url']}  {','.join(one['events'])}{state}"

@@ -22,28 +22,19 @@ CANCEL_EPILOG = """\
 workflow, app = options.group("workflow", "List, show, write and delete workflows.")
 
 
-@workflow.command("list", cls=options.RequestCommand)
-def list_(ctx: typer.Context, tenant: TenantOption = None, json: console.JsonFlag = False) -> None:
-    """List the workflows."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
-        found = objects.every_page(client.workflows.list, "workflows", tenant)
-    objects.show_list(found, _line, json=json)
-
-
 def _line(one: dict[str, Any]) -> str:
     state = "active" if one["active"] else "not active"
     return f"{one['key']}  version {one['version']}, {state}, {len(one['steps'])} steps"
 
 
-@workflow.command(cls=options.RequestCommand)
-def show(ctx: typer.Context, key: Key, tenant: TenantOption = None) -> None:
-    """Show a workflow as JSON."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
-        console.json(client.workflows.get(key, tenant=tenant))
+group = objects.Group(
+    commands=workflow,
+    plural="workflows",
+    key="The workflow's key.",
+    owner="The tenant's override. Default: the project's own.",
+)
+group.add_list(_line, "List the workflows.")
+group.add_show("Show a workflow as JSON.")
 
 
 @workflow.command(cls=options.RequestCommand)
@@ -71,14 +62,7 @@ def put(
     console.json(written) if json else console.done(done, f"version {written['version']}")
 
 
-@workflow.command(cls=options.RequestCommand)
-def delete(ctx: typer.Context, key: Key, tenant: TenantOption = None) -> None:
-    """Delete a workflow. Its current runs finish."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
-        client.workflows.delete(key, tenant=tenant)
-    console.done(f"Deleted {key}")
+group.add_delete("Delete a workflow. Its current runs finish.")
 
 
 @workflow.command(cls=options.RequestCommand, epilog=CANCEL_EPILOG)
