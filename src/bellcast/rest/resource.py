@@ -197,7 +197,8 @@ class Resource:
         def declared(call: Call[Any]) -> ApiEndpoint:
             @functools.wraps(call)
             async def respond_to(request: ApiRequest) -> ASGIApp:
-                tenant, key, sent = "" if query is None else self.tenant_of(request), self.key_of(request), None
+                tenant, sent = "" if query is None else self.tenant_of(request), None
+                key = () if path == self.path else self.key_of(request)
                 if shape is not None:
                     sent = await (request_body.optional_body if is_optional else request_body.body)(request, shape)
                     sent = shape.type() if sent is None else sent
