@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.inbox.types.notifications import Edit
-from bellcast.inbox.types.sends import SendResult, SentQuery
+from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel import times
-from bellcast.kernel.db.list_scan import ListScan, ListTotal
+from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListTotal
+from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.kernel.errors import IdempotencyMismatch
-from bellcast.kernel.ids import NEWEST
 from bellcast.live.types.events import NotificationAdded, NotificationDeleted, NotificationUpdated
 from tests.contract.app import App
 
@@ -187,6 +187,25 @@ async def test_recall_removes_the_notification_and_emits_an_event(app: App) -> N
     assert await app.store.sent.find("", id) is None
 
 
+def sent_query(
+    tenant: str = "",
+    before: str | None = None,
+    limit: int = 10,
+    since: int = 0,
+    until: int = ANY_TIME.until,
+    **filters: Any,
+) -> ListQuery:
+    """Return the query of a page of sent items, with its total if it is the first; the tenant `*` means all."""
+    return ListQuery(
+        tenants=None if tenant == "*" else [tenant],
+        after=None if before is None else (before,),
+        limit=limit,
+        created=CreatedRange(since, until),
+        filters=filters,
+        is_counted=True,
+    )
+
+
 async def test_sent_notifications_are_found_by_every_filter(app: App) -> None:
     first = await app.send("alice", "first", type="booking", tags=("wedding",))
     await app.send("bob", "second", tenant="acme")
@@ -194,8 +213,8 @@ async def test_sent_notifications_are_found_by_every_filter(app: App) -> None:
     await app.announce()
 
     async def found(**filters: Any) -> list[str]:
-        query = SentQuery(**{"tenant": "", "before": NEWEST, "limit": 10} | filters)
-        return [item.notification.title for item in (await app.store.sent.notifications(query)).rows]
+        query = sent_query(**filters)
+        return [item.notification.title for item in (await app.store.sent.notifications(query)).items]
 
     assert await found() == ["third", "first"]
     assert await found(tenant="*") == ["third", "second", "first"]
@@ -204,19 +223,20 @@ async def test_sent_notifications_are_found_by_every_filter(app: App) -> None:
     assert await found(recipient="alice", tag="wedding", type="booking", part=0) == ["first"]
     assert await found(tag="wedding", type="booking", part=0) == ["first"]
     assert await found(part=1) == []
-    assert await found(created_since=app.now + 1) == []
-    assert await found(created_before=app.now) == []
+    assert await found(since=app.now + 1) == []
+    assert await found(until=app.now) == []
     assert await found(limit=1) == ["third"]
 
     async def number(**filters: Any) -> int:
-        query = SentQuery(**{"tenant": "", "before": NEWEST, "limit": 1} | filters)
-        return (await app.store.sent.count_notifications(query)).value
+        total = (await app.store.sent.notifications(sent_query(limit=1, **filters))).total
+        assert total is not None
+        return total.value
 
     assert [await number(tenant=tenant) for tenant in ("", "acme", "*", "absent")] == [2, 1, 3, 0]
     assert [await number(**one) for one in ({"type": "booking"}, {"part": 1}, {"tag": "wedding"})] == [1, 0, 1]
     assert await number(tenant="*", type="booking") == 1
     assert [await number(recipient=key) for key in ("alice", "bob")] == [2, 0]
-    assert await number(created_since=app.now + 1) == 0
+    assert await number(since=app.now + 1) == 0
     assert (await app.store.sent.find("", first)) is not None
 
 
@@ -227,10 +247,10 @@ async def test_announcements_are_found_by_tag_and_by_the_rows_of_an_inbox(app: A
     await app.announce("deploys", tenant="acme", topic="deploys")
 
     async def found(**filters: Any) -> list[str]:
-        query = SentQuery(**{"tenant": "acme", "before": NEWEST, "limit": 10} | filters)
+        query = sent_query(**{"tenant": "acme"} | filters)
         page = await app.store.sent.announcements(query)
-        assert await app.store.sent.count_announcements(query) == ListTotal(len(page.rows), exact=True)
-        return [item.notification.title for item in page.rows]
+        assert page.total == ListTotal(len(page.items), exact=True)
+        return [item.notification.title for item in page.items]
 
     assert await found() == ["deploys", "acme"]
     assert await found(tag='"news"') == ["acme"]
@@ -249,11 +269,10 @@ async def test_notifications_outside_the_inbox_are_listed_among_the_others(app: 
     await app.send("alice", "last")
 
     async def found(**filters: Any) -> list[tuple[str, str | None, bool]]:
-        query = SentQuery(**{"tenant": "", "before": NEWEST, "limit": 10} | filters)
-        rows = (await app.store.sent.notifications(query)).rows
-        counted = await app.store.sent.count_notifications(query)
-        assert counted == ListTotal(len(rows), exact=True) or query.limit < counted.value or query.before != NEWEST
-        return [(item.notification.title, item.recipient, item.has_row) for item in rows]
+        query = sent_query(**filters)
+        page = await app.store.sent.notifications(query)
+        assert page.total == ListTotal(3 if page.next else len(page.items), exact=True) or query.after
+        return [(item.notification.title, item.recipient, item.has_row) for item in page.items]
 
     of_alice = [("last", "alice", True), ("mailed", "alice", False), ("first", "alice", True)]
     assert await found() == await found(recipient="alice") == of_alice
@@ -274,7 +293,7 @@ async def test_recipients_of_sends_outside_the_inbox_are_created(app: App) -> No
 
 
 async def test_notifications_outside_the_inbox_end_with_recall_and_retention(app: App) -> None:
-    query = SentQuery(tenant="", before=NEWEST, limit=10)
+    query = sent_query()
     recalled, old = await app.send_outside("alice"), await app.send_outside("alice", "old", type="booking")
     found = await app.store.sent.find("", old)
     assert found is not None
@@ -282,9 +301,9 @@ async def test_notifications_outside_the_inbox_end_with_recall_and_retention(app
     assert await app.store.sent.find("acme", old) is None
     assert await app.store.sent.edit("", old, Edit(title="new"), app.now) is None
     await app.store.sent.recall("", recalled, app.now)
-    assert [item.notification.id for item in (await app.store.sent.notifications(query)).rows] == [old]
+    assert [item.notification.id for item in (await app.store.sent.notifications(query)).items] == [old]
     assert await app.store.maintenance.delete_messages(app.now + 1, 100) == (3, [])
-    assert (await app.store.sent.notifications(query)).rows == []
+    assert (await app.store.sent.notifications(query)).items == []
 
 
 async def test_search_among_notifications_outside_the_inbox_is_bounded(
@@ -292,12 +311,11 @@ async def test_search_among_notifications_outside_the_inbox_is_bounded(
 ) -> None:
     monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
     ids = [await app.send_outside("alice", type=type) for type in ("rare", "general", "general")]
-    query = SentQuery(tenant="", type="rare", before=NEWEST, limit=10)
-    for wanted in (query, replace(query, tenant="*"), replace(query, recipient="alice")):
-        assert await app.store.sent.notifications(wanted) == ListScan([], ids[1])
-        assert await app.store.sent.count_notifications(wanted) == ListTotal(0, exact=False)
-    further = await app.store.sent.notifications(replace(query, before=ids[1]))
-    assert ([item.notification.id for item in further.rows], further.scanned_until) == ([ids[0]], None)
+    for filters in ({}, {"tenant": "*"}, {"recipient": "alice"}):
+        found = await app.store.sent.notifications(sent_query(type="rare", **filters))
+        assert found == ListPage([], None, (ids[1],), ListTotal(0, exact=False))
+    further = await app.store.sent.notifications(sent_query(type="rare", before=ids[1]))
+    assert ([item.notification.id for item in further.items], further.scanned_until) == ([ids[0]], None)
 
 
 @pytest.mark.parametrize("first", [1, 1_000])
@@ -306,18 +324,18 @@ async def test_search_among_sent_items_is_bounded(app: App, monkeypatch: pytest.
     monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
     ids = [await app.send("alice", type=type) for type in ("rare", "general", "general")]
     announced = [await app.announce(type=type) for type in ("rare", "general", "general")]
-    query = SentQuery(tenant="", type="rare", before=NEWEST, limit=10)
-    assert await app.store.sent.notifications(query) == ListScan([], ids[1])
-    assert await app.store.sent.notifications(replace(query, recipient="alice")) == ListScan([], ids[1])
-    assert await app.store.sent.announcements(query) == ListScan([], announced[1])
-    for filters, value in (({"tenant": "*", "type": None}, 2), ({}, 0), ({"type": "general"}, 2)):
-        counted = ListTotal(value, exact=False)
-        wanted = replace(query, **filters)
-        assert await app.store.sent.count_notifications(wanted) == counted
-        assert await app.store.sent.count_announcements(wanted) == counted
-    assert await app.store.sent.count_announcements(replace(query, before=announced[1])) == ListTotal(1, exact=True)
-    further = await app.store.sent.notifications(replace(query, before=ids[1]))
-    assert ([item.notification.id for item in further.rows], further.scanned_until) == ([ids[0]], None)
+    sent, bounded = app.store.sent, ListTotal(0, exact=False)
+    assert await sent.notifications(sent_query(type="rare")) == ListPage([], None, (ids[1],), bounded)
+    of_alice = await sent.notifications(sent_query(type="rare", recipient="alice"))
+    assert of_alice == ListPage([], None, (ids[1],), bounded)
+    assert await sent.announcements(sent_query(type="rare")) == ListPage([], None, (announced[1],), bounded)
+    for filters, value in (({"tenant": "*"}, 2), ({"type": "general"}, 2)):
+        for limit in (1, 10):
+            wanted = sent_query(limit=limit, **filters)
+            assert (await sent.notifications(wanted)).total == ListTotal(value, exact=False)
+            assert (await sent.announcements(wanted)).total == ListTotal(value, exact=False)
+    further = await sent.notifications(sent_query(type="rare", before=ids[1]))
+    assert ([item.notification.id for item in further.items], further.scanned_until) == ([ids[0]], None)
 
 
 async def test_notifications_of_a_small_tenant_are_found_behind_those_of_a_large_one(
@@ -331,21 +349,21 @@ async def test_notifications_of_a_small_tenant_are_found_behind_those_of_a_large
     for _ in range(6):
         await app.send("alice", tenant="large", type="rare")
     sent = app.store.sent
-    query = SentQuery(tenant="small", before=NEWEST, limit=10)
 
     async def found(**filters: Any) -> list[tuple[str, str | None]]:
-        wanted = replace(query, **filters)
-        page = await sent.notifications(wanted)
+        page = await sent.notifications(sent_query(tenant="small", **filters))
         assert page.scanned_until is None
-        assert await sent.count_notifications(wanted) == ListTotal(len(page.rows), exact=True)
-        return [(item.notification.id, item.recipient) for item in page.rows]
+        assert page.total in (ListTotal(len(page.items), exact=True), None)
+        return [(item.notification.id, item.recipient) for item in page.items]
 
     assert await found() == [(small[1], "bob"), (small[0], "alice")]
     assert await found(type="rare") == await found(before=small[1]) == [(small[0], "alice")]
     assert await found(part=1) == []
-    assert [item.notification.id for item in (await sent.notifications(replace(query, limit=1))).rows] == small[1:]
+    (last,) = (await sent.notifications(sent_query(tenant="small", limit=1))).items
+    assert last.notification.id == small[1]
     # A tenant with more rows than a request may examine, and one with more recipients.
-    assert await sent.notifications(replace(query, tenant="large", type="general")) == ListScan([], ANY)
+    of_large = await sent.notifications(sent_query(tenant="large", type="general"))
+    assert (of_large.items, of_large.scanned_until) == ([], ANY)
     for number in range(4):
         await app.open(f"idle-{number}", tenant="small")
-    assert (await sent.notifications(query)).scanned_until is not None
+    assert (await sent.notifications(sent_query(tenant="small"))).scanned_until is not None

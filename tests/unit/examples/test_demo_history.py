@@ -10,11 +10,9 @@ import pytest
 from bellcast.console.types.stats import MINUTE_MS, STORED_MS, total
 from bellcast.examples.demo import activity, history
 from bellcast.examples.demo.history import PERIOD_MS
-from bellcast.inbox.types.sends import SentQuery
+from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
-from bellcast.kernel.identities import EVERY_TENANT
-from bellcast.kernel.ids import NEWEST
 from bellcast.replays.failures import FailureFilter, Failures
 from bellcast.server.clock import SystemClock
 from bellcast.workflows.types import runs
@@ -60,7 +58,7 @@ def test_database_has_the_schema_of_a_server_and_consistent_counters(database: P
 
 
 async def test_lists_show_notifications_messages_runs_and_failures(store: Store) -> None:
-    sent = (await store.sent.notifications(SentQuery(tenant=EVERY_TENANT, before=NEWEST, limit=200))).rows
+    sent = (await store.sent.notifications(ListQuery(limit=200))).items
     assert [one.notification.id for one in sent] == sorted((one.notification.id for one in sent), reverse=True)
     assert {one.notification.read_at is None for one in sent} == {True, False}
     messages = (await store.messages.page(wanted("aurora", limit=200))).items

@@ -17,10 +17,10 @@ from bellcast.channels.types import MAX_DECISIONS, MAX_MESSAGES, ExternalChannel
 from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.console.types.requests import RequestFilter
 from bellcast.inbox.store.sent import SentItems
-from bellcast.inbox.types.sends import SentItem, SentQuery
+from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ANY_TIME
 from bellcast.kernel.db.lists import ListQuery
-from bellcast.kernel.ids import NEWEST
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types.events import ConnectionFilter, ConnectionInfo, NotificationWrite
 from bellcast.preferences.types import Channel
@@ -69,10 +69,13 @@ async def facts_of_type(ctx: ApiContext, tenant: str, recipient: str, type: str,
 async def _recent(
     ctx: ApiContext, tenant: str, recipient: str, start: int, type: str | None = None
 ) -> RecentDeliveries:
-    query = SentQuery(
-        tenant=tenant, recipient=recipient, type=type, before=NEWEST, created_since=start, limit=MAX_NOTIFICATIONS
+    query = ListQuery(
+        tenants=[tenant],
+        limit=MAX_NOTIFICATIONS,
+        created=ANY_TIME._replace(since=start),
+        filters={"recipient": recipient, "type": type},
     )
-    items = (await SentItems(ctx.engines.db).notifications(query)).rows
+    items = (await SentItems(ctx.engines.db).notifications(query)).items
     # The open and the recently closed connections
     connections: list[ConnectionInfo] = []
     for is_closed in (False, True):

@@ -1,26 +1,21 @@
 """Lists of sent notifications and announcements, newest first."""
 
-from collections.abc import Awaitable, Callable
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import ListedNotification
+from bellcast.inbox.store import sent as store
 from bellcast.inbox.store.sent import SentItems
-from bellcast.inbox.types.sends import SentItem, SentQuery
-from bellcast.kernel.db.list_scan import ListScan, ListTotal
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.kernel.errors import BadRequest, Invalid
-from bellcast.kernel.http import list_positions, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import ListLimit
-from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.time_range import TimeRangeQuery
-from bellcast.kernel.ids import NEWEST
 from bellcast.operators.types import ROLES
-from bellcast.rest import context, tenant_pages, viewers
-from bellcast.rest.operations import operation
+from bellcast.rest.resource import Listing, Resource
 
 PartName = Literal["unread", "read", "archived"]
 PARTS: dict[PartName, int] = {"unread": 0, "read": 1, "archived": 2}
@@ -57,103 +52,35 @@ class AnnouncementPage(Struct, frozen=True):
     total: ListTotal | None = None
 
 
-@operation(
-    "GET",
-    "/v1/notifications",
-    tag="Sending",
-    required_scope="read",
-    roles=ROLES,
-    bound_by="list",
-    query=SentItemsQuery,
-    is_exported=True,
-    response_types={200: NotificationPage},
-    refusals=(BadRequest,),
+@Resource("notifications", tag="Sending").page(
+    store.LIST, NotificationPage, query=SentItemsQuery, roles=ROLES, refusals=(BadRequest,)
 )
-async def notification_page(request: ApiRequest) -> ASGIApp:
+async def notification_page(listing: Listing[SentItemsQuery]) -> ListPage[ListedNotification]:
     """List sent notifications.
 
     Notifications to named recipients, newest first. The filters can be combined. One request examines at most 20,000
     rows."""
-    query = request_body.query(request, SentItemsQuery)
-    engines = context.of(request).engines
-    wanted, sent = _sent_query(request, query), SentItems(engines.db)
-    found = await _pages(request, sent.notifications, wanted)
-    total = await _total(request, query, sent.count_notifications, wanted, found)
-    shown, following = list_positions.split(found.rows, query.limit, lambda one: one.notification.id)
-    listed = await notifications.listed(engines, shown)
-    return responses.json(viewers.page_for(request, NotificationPage(listed, following, found.scanned_until, total)))
+    found = await SentItems(listing.ctx.engines.db).notifications(_with_part(listing))
+    return found.of(await notifications.listed(listing.ctx.engines, found.items))
 
 
-@operation(
-    "GET",
-    "/v1/announcements",
-    tag="Sending",
-    required_scope="read",
-    roles=ROLES,
-    bound_by="list",
-    query=SentItemsQuery,
-    is_exported=True,
-    response_types={200: AnnouncementPage},
-    refusals=(BadRequest,),
+@Resource("announcements", tag="Sending").page(
+    store.LIST, AnnouncementPage, query=SentItemsQuery, roles=ROLES, refusals=(BadRequest,)
 )
-async def announcement_page(request: ApiRequest) -> ASGIApp:
+async def announcement_page(listing: Listing[SentItemsQuery]) -> ListPage[ListedNotification]:
     """List announcements.
 
     Newest first, without recalled ones. With `recipient`, only the announcements in that recipient's inbox; `state`
     filters by their state there."""
-    query = request_body.query(request, SentItemsQuery)
-    if query.state is not None and query.recipient is None:
+    if listing.query.state is not None and listing.query.recipient is None:
         raise Invalid.of("state", "needs `recipient`: each inbox has its own state of an announcement")
-    engines = context.of(request).engines
-    wanted, sent = _sent_query(request, query), SentItems(engines.db)
-    found = await _pages(request, sent.announcements, wanted)
-    total = await _total(request, query, sent.count_announcements, wanted, found)
-    shown, following = list_positions.split(found.rows, query.limit, lambda one: one.notification.id)
-    listed = await notifications.listed(engines, shown)
-    return responses.json(viewers.page_for(request, AnnouncementPage(listed, following, found.scanned_until, total)))
+    found = await SentItems(listing.ctx.engines.db).announcements(_with_part(listing))
+    return found.of(await notifications.listed(listing.ctx.engines, found.items))
 
 
-async def _pages(
-    request: ApiRequest, read: Callable[[SentQuery], Awaitable[ListScan[SentItem]]], wanted: SentQuery
-) -> ListScan[SentItem]:
-    return await tenant_pages.newest(
-        request,
-        wanted.tenant,
-        wanted.limit,
-        lambda tenant: read(msgspec.structs.replace(wanted, tenant=tenant)),
-        lambda item: item.notification.id,
-    )
-
-
-async def _total(
-    request: ApiRequest,
-    query: SentItemsQuery,
-    count: Callable[[SentQuery], Awaitable[ListTotal]],
-    wanted: SentQuery,
-    page: ListScan[SentItem],
-) -> ListTotal | None:
-    return await tenant_pages.total(
-        request,
-        wanted.tenant,
-        page,
-        query.after,
-        query.limit,
-        lambda tenant, _limit: count(msgspec.structs.replace(wanted, tenant=tenant)),
-    )
-
-
-def _sent_query(request: ApiRequest, query: SentItemsQuery) -> SentQuery:
-    return SentQuery(
-        tenant=tenant_pages.tenant_of(request, query.tenant, recipient=query.recipient),
-        recipient=query.recipient,
-        type=query.type,
-        part=None if query.state is None else PARTS[query.state],
-        tag=query.tag,
-        before=list_positions.item_id(query.after) or NEWEST,
-        created_since=query.created_since,
-        created_before=query.created_before,
-        limit=query.limit + 1,
-    )
+def _with_part(listing: Listing[SentItemsQuery]) -> ListQuery:
+    part = None if listing.query.state is None else PARTS[listing.query.state]
+    return replace(listing.wanted, filters={**listing.wanted.filters, "part": part})
 
 
 HANDLERS = (notification_page, announcement_page)

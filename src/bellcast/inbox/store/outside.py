@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from msgspec.structs import asdict
-
 from bellcast.channels.types import title_of
 from bellcast.inbox.types.notifications import Notification
-from bellcast.inbox.types.sends import SendRequest, SentItem, SentQuery
-from bellcast.kernel import ids, times
+from bellcast.inbox.types.sends import SendRequest, SentItem
+from bellcast.kernel import times
 from bellcast.kernel.db import scans
 from bellcast.kernel.db.commit.batch import chunks
 from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
-from bellcast.kernel.db.list_scan import ListScan, ListTotal
+from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.recipients.store import ensure
@@ -49,34 +47,27 @@ def find(tenant: str, id: str) -> Script[SentItem | None]:
     return _item(found[0]) if found else None
 
 
-def page(query: SentQuery) -> Script[ListScan[SentItem]]:
-    """Return notifications, newest first. None of them has a part or tags."""
-    if query.part is not None or query.tag is not None:
-        return ListScan([], None)
-    last_row, statement, _ = _statements(query)
-    found, until = yield from scans.by_id(last_row, statement, _params(query))
-    return ListScan([_item(row) for row in found], until)
+def page(params: Params) -> Script[tuple[list[SentItem], str | None]]:
+    """Return notifications, newest first, and the last examined id if more may follow. None of them has a part or tags."""
+    if params["part"] is not None or params["tag"] is not None:
+        return [], None
+    name = _statement(params)
+    found, end = yield from scans.by_id(f"{name}_last", f"{name}_page", params)
+    return [_item(row) for row in found], end
 
 
-def count(query: SentQuery) -> Script[ListTotal]:
+def count(params: Params) -> Script[ListTotal]:
     """Return the number of notifications."""
-    if query.part is not None or query.tag is not None:
+    if params["part"] is not None or params["tag"] is not None:
         return ListTotal(0, exact=True)
-    last_row, _, total = _statements(query)
-    return (yield from scans.count_by_id(last_row, total, _params(query)))
+    name = _statement(params)
+    return (yield from scans.count_by_id(f"{name}_last", f"{name}_total", params))
 
 
-def _statements(query: SentQuery) -> tuple[str, str, str]:
-    """Return the statements for the last row to examine, a page, and the total."""
-    if query.recipient is not None:
-        return "outside_of_recipient_last", "outside_of_recipient_page", "outside_of_recipient_total"
-    if query.tenant == EVERY_TENANT:
-        return "outside_of_all_last", "outside_of_all_page", "outside_of_all_total"
-    return "outside_of_tenant_last", "outside_of_tenant_page", "outside_of_tenant_total"
-
-
-def _params(query: SentQuery) -> Params:
-    return asdict(query) | ids.id_range(query.before, query.created_since, query.created_before)
+def _statement(params: Params) -> str:
+    if params["recipient"] is not None:
+        return "outside_of_recipient"
+    return "outside_of_all" if params["tenant"] == EVERY_TENANT else "outside_of_tenant"
 
 
 def _item(row: Row) -> SentItem:

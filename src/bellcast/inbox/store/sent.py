@@ -1,26 +1,35 @@
 """Sent items as the server API sees them: find, edit and recall."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeAlias, TypeVar
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from bellcast.channels.store import fanouts, messages
 from bellcast.inbox.store import marking, outside, rows
 from bellcast.inbox.types.notifications import Edit
-from bellcast.inbox.types.sends import SentItem, SentQuery
+from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import ids
-from bellcast.kernel.db import list_scan, scans
-from bellcast.kernel.db.list_scan import ListScan, ListTotal
-from bellcast.kernel.db.script import Row, Script, Statement
+from bellcast.kernel.db import list_scan, lists, scans
+from bellcast.kernel.db.list_scan import ANY_TIME, ListTotal
+from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, RowKey
+from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, read, read_in_background, write_to_inbox
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.ids import NEWEST
 from bellcast.live.types.events import AnnouncementChanged, NotificationUpdated
 from bellcast.webhooks.types import EventReport, no_report
 
 T = TypeVar("T")
+# Items of a search, newest first, and the id of the last examined one if more may follow.
+Found: TypeAlias = tuple[Sequence[SentItem], str | None]
+Search: TypeAlias = Callable[[Params], Script[Found]]
+Count: TypeAlias = Callable[[Params], Script[ListTotal]]
+# The key and the filters of both lists. Their items have several sources, which have statements of their own.
+LIST = KeysetList("sent", ("id",), tuple, is_newest_first=True, filters=("recipient", "type", "tag"))
+NO_FILTERS: Params = dict.fromkeys(("recipient", "type", "tag", "part"))
 # Lock key that is not an inbox. Edits of announcements lock it, so that two in one transaction run in order.
 ANNOUNCEMENT_INBOX = 0
 
@@ -34,28 +43,15 @@ class SentItems(StoreTable):
         return find(tenant, id)
 
     @read_in_background
-    def notifications(self, query: SentQuery) -> Script[ListScan[SentItem]]:
+    def notifications(self, query: ListQuery) -> Script[ListPage[SentItem]]:
         """Return notifications to named recipients, newest first. Examines a bounded number of rows."""
-        inside = yield from _in_inboxes(query)
-        outside_inboxes = yield from outside.page(query)
-        return list_scan.newest([inside, outside_inboxes], query.limit, lambda item: item.notification.id)
+        return _page(query, [(_in_inboxes, _count_in_inboxes), (outside.page, outside.count)])
 
     @read_in_background
-    def announcements(self, query: SentQuery) -> Script[ListScan[SentItem]]:
-        """Return announcements that were not recalled, newest first. Examines a bounded number of rows."""
-        return (yield from _search("announced_last", "announced_page", query, _announced_item))
-
-    @read_in_background
-    def count_notifications(self, query: SentQuery) -> Script[ListTotal]:
-        """Count the matching notifications among a bounded number of rows."""
-        inside = yield from _count_in_inboxes(query)
-        outside_inboxes = yield from outside.count(query)
-        return ListTotal(inside.value + outside_inboxes.value, exact=inside.exact and outside_inboxes.exact)
-
-    @read_in_background
-    def count_announcements(self, query: SentQuery) -> Script[ListTotal]:
-        """Count the matching announcements among a bounded number of rows."""
-        return (yield from scans.count_by_id("announced_last", "announced_total", _params(query)))
+    def announcements(self, query: ListQuery) -> Script[ListPage[SentItem]]:
+        """Return announcements that were not recalled, newest first; the `part` is that in the inbox of the `recipient`.
+        Examines a bounded number of rows."""
+        return _page(query, [(_announced, _count_announced)])
 
     async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[SentItem, tuple[Event, ...]] | None:
         """Edit an item in all inboxes; an announcement has one row for all. None if it does not exist, is not in an
@@ -120,33 +116,70 @@ def find(tenant: str, id: str) -> Script[SentItem | None]:
     return (yield from outside.find(tenant, id)) if announced is None else _announced_item(announced)
 
 
-def _in_inboxes(query: SentQuery) -> Script[ListScan[SentItem]]:
-    if query.recipient is not None:
-        return (yield from _search("sent_of_recipient_last", "sent_of_recipient_page", query, _listed_direct))
-    if query.tenant == EVERY_TENANT:
-        return (yield from _search("sent_last", "sent_page", query, _listed_direct))
-    found, until = yield from _of_tenant(_params(query))
-    return ListScan([_listed_direct(row) for row in found], until)
+def _page(query: ListQuery, sources: Sequence[tuple[Search, Count]]) -> Script[ListPage[SentItem]]:
+    """Return a page of the items of all sources and tenants. Its total has a bounded number of rows of each."""
+    named = [_params(query, tenant) for tenant in query.tenants or (EVERY_TENANT,)]
+    parts = []
+    for params in named:
+        for search, _ in sources:
+            items, end = yield from search(params)
+            parts.append((list(items), None if end is None else (end,)))
+    found, examined = lists.merge(parts, _key, query.limit, is_newest_first=True)
+    shown, has_next, total = found[: query.limit], len(found) > query.limit, None
+    if query.is_counted and query.after is None:
+        total = ListTotal(len(shown), exact=examined is None)
+        if has_next:
+            counts = []
+            for params in named:
+                for _, count in sources:
+                    counts.append((yield from count(params)))
+            total = ListTotal(sum(one.value for one in counts), exact=all(one.exact for one in counts))
+    return ListPage(shown, _key(shown[-1]) if has_next else None, examined, total)
 
 
-def _count_in_inboxes(query: SentQuery) -> Script[ListTotal]:
-    if query.recipient is not None:
-        return (yield from scans.count_by_id("sent_of_recipient_last", "sent_of_recipient_total", _params(query)))
-    params = _params(query)
-    if query.tenant == EVERY_TENANT:
+def _key(item: SentItem) -> RowKey:
+    return (item.notification.id,)
+
+
+def _params(query: ListQuery, tenant: str) -> Params:
+    """Return the parameters of the statements. Null filters match everything; the tenant `*` means all."""
+    until = None if query.created.until == ANY_TIME.until else query.created.until
+    range = ids.id_range(query.after[0] if query.after else NEWEST, query.created.since, until)
+    return {**NO_FILTERS, **query.filters, **range, "tenant": tenant, "limit": query.limit + 1}
+
+
+def _in_inboxes(params: Params) -> Script[Found]:
+    if params["recipient"] is not None:
+        rows, end = yield from scans.by_id("sent_of_recipient_last", "sent_of_recipient_page", params)
+    elif params["tenant"] == EVERY_TENANT:
+        rows, end = yield from scans.by_id("sent_last", "sent_page", params)
+    else:
+        rows, end = yield from _of_tenant(params)
+    return [_direct_item(tenant, tuple(columns)) for *columns, tenant in rows], end
+
+
+def _count_in_inboxes(params: Params) -> Script[ListTotal]:
+    if params["recipient"] is not None:
+        return (yield from scans.count_by_id("sent_of_recipient_last", "sent_of_recipient_total", params))
+    if params["tenant"] == EVERY_TENANT:
         return (yield from scans.count_by_id("sent_last", "sent_of_all_total", params))
     counted = yield from scans.count_by_id("sent_last", "sent_total", params)
-    if counted.exact or not (yield from _has_few_rows(query.tenant)):
+    if counted.exact or not (yield from _has_few_rows(params["tenant"])):
         return counted
     ((number,),) = yield Statement("sent_of_tenant_total", params, heavy=True)
     return ListTotal(int(number), exact=True)
 
 
-def _params(query: SentQuery) -> dict[str, Any]:
-    return asdict(query) | ids.id_range(query.before, query.created_since, query.created_before)
+def _announced(params: Params) -> Script[Found]:
+    rows, end = yield from scans.by_id("announced_last", "announced_page", params)
+    return [_announced_item(row) for row in rows], end
 
 
-def _of_tenant(params: dict[str, Any]) -> Script[tuple[Sequence[Row], str | None]]:
+def _count_announced(params: Params) -> Script[ListTotal]:
+    return scans.count_by_id("announced_last", "announced_total", params)
+
+
+def _of_tenant(params: Params) -> Script[tuple[Sequence[Row], str | None]]:
     """Return the newest notifications of one tenant, and the last examined id if more may follow.
 
     The index of notifications has no tenant. A tenant with a small share of them would need many pages of that index
@@ -164,17 +197,6 @@ def _has_few_rows(tenant: str) -> Script[bool]:
     params = {"tenant": tenant, "most": list_scan.MAX_SCANNED_ROWS + 1}
     ((size,),) = yield Statement("sent_of_tenant_size", params, heavy=True)
     return int(size) <= list_scan.MAX_SCANNED_ROWS
-
-
-def _search(last_row: str, page: str, query: SentQuery, item: Callable[[Row], SentItem]) -> Script[ListScan[SentItem]]:
-    """Run the statement `page`, limited by the row that the statement `last_row` finds."""
-    found, until = yield from scans.by_id(last_row, page, _params(query))
-    return ListScan([item(row) for row in found], until)
-
-
-def _listed_direct(row: Row) -> SentItem:
-    *columns, tenant = row
-    return _direct_item(tenant, tuple(columns))
 
 
 def recall_announcement(id: str, tenant: str, topic: str | None, now: int) -> Script[Event]:

@@ -100,21 +100,6 @@ class SentItem(Struct, frozen=True, kw_only=True):
     edited_at: int | None = None
 
 
-class SentQuery(Struct, frozen=True, kw_only=True):
-    """A page of sent items, newest first. Null filters match everything. The `part` of an announcement is its part in
-    the inbox of the `recipient`. Times are UTC milliseconds."""
-
-    tenant: str  # "*" for all tenants
-    recipient: str | None = None
-    type: str | None = None
-    part: int | None = None  # 0 unread, 1 read, 2 archived
-    tag: str | None = None
-    before: str  # an id
-    created_since: int = 0
-    created_before: int | None = None
-    limit: int
-
-
 class Materialized(Struct, frozen=True):
     """Events of the inboxes to which announcements were added, recipients with nothing pending (`caught_up`), and
     recipients that another call must handle (`remaining`, used only within the store)."""

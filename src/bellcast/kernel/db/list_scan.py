@@ -1,7 +1,6 @@
 """Pages of lists whose filters examine a bounded number of rows."""
 
-from collections.abc import Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from msgspec import Struct
 
@@ -27,19 +26,3 @@ class ListTotal(Struct, frozen=True):
 
     value: int
     exact: bool
-
-
-class ListScan(NamedTuple, Generic[T]):
-    """A page of rows. If the bound was reached before the page was full, `scanned_until` is the cursor of the last
-    examined row."""
-
-    rows: list[T]
-    scanned_until: str | None
-
-
-def newest(pages: Sequence[ListScan[T]], limit: int, id_of: Callable[[T], str]) -> ListScan[T]:
-    """Merge pages by descending id."""
-    # Below the end of one search, its rows may be missing.
-    end = max((one.scanned_until for one in pages if one.scanned_until is not None), default="")
-    rows = sorted((row for page in pages for row in page.rows if id_of(row) >= end), key=id_of, reverse=True)
-    return ListScan(rows[:limit], None if len(rows) >= limit else end or None)

@@ -92,20 +92,10 @@ class KeysetList(Struct, Generic[T], frozen=True):
                 if end is not None or len(found) > query.limit:
                     return found, end
             return found, None
-        ends: list[RowKey] = []
+        parts = []
         for tenant in query.tenants:
-            some, end = yield from self._scan(query, tenant, query.after, query.limit + 1)
-            found += some
-            ends += [] if end is None else [end]
-        # Beyond the end of one search, its rows may be missing.
-        if ends and self.is_newest_first:
-            found = [row for row in found if self._key_of(row) >= max(ends)]
-        elif ends:
-            found = [row for row in found if self._key_of(row) <= min(ends)]
-        found.sort(key=self._key_of, reverse=self.is_newest_first)
-        if not ends or len(found) > query.limit:
-            return found, None
-        return found, max(ends) if self.is_newest_first else min(ends)
+            parts.append((yield from self._scan(query, tenant, query.after, query.limit + 1)))
+        return merge(parts, self._key_of, query.limit, is_newest_first=self.is_newest_first)
 
     def _scan(
         self, query: ListQuery, tenant: str | None, after: RowKey | None, limit: int
@@ -179,6 +169,19 @@ class KeysetList(Struct, Generic[T], frozen=True):
 
     def _key_of(self, row: Row) -> RowKey:
         return row[: len(self.key)]
+
+
+def merge(
+    parts: Sequence[tuple[list[T], RowKey | None]], key_of: Callable[[T], RowKey], limit: int, *, is_newest_first: bool
+) -> tuple[list[T], RowKey | None]:
+    """Return the items of several searches in order, and the last key that all of them have examined if there are not more
+    items than `limit`; None if all have ended. A part is the items of a search and its last examined key."""
+    first = max if is_newest_first else min
+    end = first((key for _, key in parts if key is not None), default=None)
+    # Beyond the end of one search, its items may be missing.
+    found = [one for items, _ in parts for one in items if end is None or first(key_of(one), end) == key_of(one)]
+    found.sort(key=key_of, reverse=is_newest_first)
+    return found, None if len(found) > limit else end
 
 
 def _below(prefix: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bellcast.kernel.db import list_scan
-from bellcast.kernel.db.list_scan import CreatedRange, ListTotal
+from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 
 # Rows examined at first, which take 2 ms; for most filters, they contain a full page.
@@ -34,13 +34,3 @@ def count_by_id(last_row: str, total: str, params: Params) -> Script[ListTotal]:
     last = yield Statement(last_row, {**params, "skipped": list_scan.MAX_SCANNED_ROWS - 1}, heavy=True)
     ((number,),) = yield Statement(total, {**params, "since": last[0][0] if last else params["since"]}, heavy=True)
     return ListTotal(int(number), exact=not last)
-
-
-def by_key(end: str, page: str, params: Params, created: CreatedRange) -> Script[tuple[Sequence[Row], str | None]]:
-    """Run the statement `page`, bounded by the key that the statement `end` finds. Return its rows, and the last
-    examined key if more may follow."""
-    edge = yield Statement(end, {**params, "skipped": list_scan.MAX_SCANNED_ROWS - 1}, heavy=True)
-    is_cut = len(edge) == len(("compared", "next"))
-    bound = {"last": edge[1][0]} if is_cut else {}
-    found = yield Statement(page, {**params, **created._asdict(), **bound}, heavy=True)
-    return found, edge[0][0] if is_cut and len(found) < params["limit"] else None

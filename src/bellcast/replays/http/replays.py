@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel import times
-from bellcast.kernel.db.list_scan import ListScan
+from bellcast.kernel.db import lists
 from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
 from bellcast.kernel.field_limits import LIST, NULL, TENANT_NAME, Schema, one_of, only
 from bellcast.kernel.http import list_positions, request_body, responses
@@ -16,12 +16,13 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.time_range import TimeRangeQuery
+from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ids import NEWEST
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ONE_BY_ONE, ROLES
 from bellcast.replays.failures import FailureFilter
 from bellcast.replays.http.failures import FIELDS
-from bellcast.replays.replays import MAX_REPLAY_IDS, FoundReplay, Replay, ReplayRunner, ReplayState, RetryCount
+from bellcast.replays.replays import MAX_REPLAY_IDS, Replay, ReplayRunner, ReplayState, RetryCount
 from bellcast.replays.types import FailureKind, ReplayQuery
 from bellcast.rest import audit, context, guards, objects, tenant_pages, tenants
 from bellcast.rest.operations import operation
@@ -172,20 +173,18 @@ async def page(request: ApiRequest) -> ASGIApp:
 
     The last 100 of a tenant, newest first. With `?tenant=*`, those of all tenants."""
     query, replays = request_body.query(request, ReplaysQuery), context.of(request)[ReplayRunner]
-    tenant = tenant_pages.tenant_of(request, query.tenant)
+    named = tenant_pages.tenants_of(request, query.tenant)
     wanted = ReplayQuery(
-        tenant=tenant,
+        tenant=EVERY_TENANT,
         before=list_positions.item_id(query.after) or NEWEST,
         created_since=query.created_since,
         created_before=query.created_before,
         limit=query.limit + 1,
     )
 
-    async def read(one: str) -> ListScan[FoundReplay]:
-        return ListScan(await replays.newest(msgspec.structs.replace(wanted, tenant=one)), None)
-
-    found = await tenant_pages.newest(request, tenant, wanted.limit, read, lambda one: one.id)
-    shown, following = list_positions.split(found.rows, query.limit, lambda one: one.id)
+    parts = [(list(await replays.newest(msgspec.structs.replace(wanted, tenant=one))), None) for one in named]
+    found, _ = lists.merge(parts, lambda one: (one.id,), query.limit, is_newest_first=True)
+    shown, following = list_positions.split(found, query.limit, lambda one: one.id)
     return responses.json(ReplayPage([_replay(*one) for one in shown], following))
 
 

@@ -13,11 +13,10 @@ import pytest
 from bellcast.inbox.types.inboxes import Marking, Query, ResumeFrom
 from bellcast.inbox.types.notifications import Edit
 from bellcast.inbox.types.positions import Position
-from bellcast.inbox.types.sends import SentQuery
 from bellcast.kernel.db import statements
+from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.db.sqlite_connection import connect
-from bellcast.kernel.ids import NEWEST
 from bellcast.kernel.jobs.types import Job, JobShare
 from bellcast.live.sync.resume import NO_REVISION
 from tests.clock import FakeClock
@@ -262,7 +261,7 @@ async def test_long_reads_leave_the_connection_of_short_reads_to_the_event_loop(
     statements_run: list[str] = []
     assert engine._reader is not None
     engine._reader.raw.set_trace_callback(statements_run.append)
-    query = SentQuery(tenant="*", before=NEWEST, limit=1)
+    query = ListQuery(limit=1)
     await app.store.sent.notifications(query)
     await app.store.sent.announcements(query)
     assert statements_run == []
