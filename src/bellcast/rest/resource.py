@@ -174,7 +174,8 @@ class Resource:
     def _found(self, item: object, status: int = 200) -> ASGIApp:
         if item is None:
             raise NotFound(self.unknown)
-        return responses.json(item, status)
+        # A function may also return a response.
+        return item if callable(item) else responses.json(item, status)
 
     def _declare(
         self,

@@ -35,8 +35,7 @@ from bellcast.replays.replays import ReplayRunner
 from bellcast.rest import audit, context, objects, tenants, viewers
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery, Listing, Resource
-from bellcast.rest.tenants import TenantQuery
+from bellcast.rest.resource import Change, DryRunQuery, Listing, Resource
 
 # An e-mail runs no scripts and loads nothing. A loaded image would report to the sender that the e-mail was opened.
 HTML_HEADERS = {
@@ -93,9 +92,10 @@ class Retried(Struct, frozen=True):
     retried: int
 
 
-@Resource("messages", tag="Messages").page(
-    messages.LIST, MessagePage, query=MessagesQuery, roles=ROLES, refusals=(BadRequest,)
-)
+MESSAGES = Resource("messages", "/{id:str}", tag="Messages", unknown="There is no message with this id.")
+
+
+@MESSAGES.page(messages.LIST, MessagePage, query=MessagesQuery, roles=ROLES, refusals=(BadRequest,))
 async def page(listing: Listing[MessagesQuery]) -> ListPage[Message]:
     """List messages.
 
@@ -105,113 +105,66 @@ async def page(listing: Listing[MessagesQuery]) -> ListPage[Message]:
     return found.of([outside(message) async for message in engines.pace.each(found.items)])
 
 
-@operation(
-    "GET",
-    "/v1/messages/{id:str}",
-    tag="Messages",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: Message},
-    refusals=(NotFound,),
-)
-async def read(request: ApiRequest) -> ASGIApp:
+OF_EMAIL: dict[str, Any] = {"response_types": {200: "message/rfc822"}, "refusals": (NotFound, Conflict)}
+
+
+@MESSAGES.get(Message)
+async def read(wanted: Change[None]) -> Message:
     """Read a message.
 
     With its content and every attempt to deliver it."""
-    return responses.json(outside(await _find(request)))
+    return outside(await _find(wanted))
 
 
-@operation(
-    "GET",
-    "/v1/messages/{id:str}/raw",
-    tag="Messages",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: "message/rfc822"},
-    refusals=(NotFound, Conflict),
-)
-async def raw(request: ApiRequest) -> ASGIApp:
+@MESSAGES.get(Any, "/raw", **OF_EMAIL)
+async def raw(wanted: Change[None]) -> Any:
     """Read an e-mail as it is sent.
 
     In the format of RFC 5322, which mail programs can open."""
-    return responses.complete(200, await rfc822(context.of(request), await _find(request)), "message/rfc822")
+    return responses.complete(200, await rfc822(wanted.ctx, await _find(wanted)), "message/rfc822")
 
 
-@operation(
-    "GET",
-    "/v1/messages/{id:str}/eml",
-    tag="Messages",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: "message/rfc822"},
-    refusals=(NotFound, Conflict),
-)
-async def eml(request: ApiRequest) -> ASGIApp:
+@MESSAGES.get(Any, "/eml", **OF_EMAIL)
+async def eml(wanted: Change[None]) -> Any:
     """Download an e-mail.
 
     As a file `<id>.eml` in the format of RFC 5322, with the same content as `/raw`."""
-    message = await _find(request)
+    message = await _find(wanted)
     name = f'attachment; filename="{message.id}.eml"'
-    body = await rfc822(context.of(request), message)
+    body = await rfc822(wanted.ctx, message)
     return responses.complete(200, body, "message/rfc822", {"content-disposition": name})
 
 
-@operation(
-    "GET",
-    "/v1/messages/{id:str}/attempts",
-    tag="Messages",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: AttemptList},
-    refusals=(NotFound,),
-)
-async def attempts(request: ApiRequest) -> ASGIApp:
+@MESSAGES.get(AttemptList, "/attempts")
+async def attempts(wanted: Change[None]) -> AttemptList:
     """List the attempts to deliver a message.
 
     Oldest first, each with the provider's response. For a message of a digest, the attempts of the digest."""
-    message = await _find(request)
-    return responses.json(AttemptList(message.state, message.reason, message.attempts))
+    message = await _find(wanted)
+    return AttemptList(message.state, message.reason, message.attempts)
 
 
-@operation(
-    "GET",
-    "/v1/messages/{id:str}/html",
-    tag="Messages",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: responses.HTML},
-    refusals=(NotFound, Conflict),
-)
-async def html(request: ApiRequest) -> ASGIApp:
+@MESSAGES.get(Any, "/html", **{**OF_EMAIL, "response_types": {200: responses.HTML}})
+async def html(wanted: Change[None]) -> Any:
     """Read the HTML of an e-mail.
 
     Pages of this server can show it in a frame. Its scripts do not run, and it loads no images from other servers."""
-    message = await _find(request)
+    message = await _find(wanted)
     text = msgspec.json.decode(message.content).get("html") if message.channel == "email" else None
     if not text:
         raise Conflict("Only e-mails with HTML are available in this form.")
     return responses.complete(200, text.encode(), responses.HTML, HTML_HEADERS)
 
 
-@operation(
-    "POST",
-    "/v1/messages/{id:str}/retry",
-    tag="Messages",
-    required_scope="manage",
-    roles=ONE_BY_ONE,
-    query=DryRunQuery,
-    response_types={200: Retried, 202: Retried},
-    refusals=(NotFound, Conflict),
-)
-async def retry(request: ApiRequest) -> ASGIApp:
+@MESSAGES.act("/retry", Retried, status=202, roles=ONE_BY_ONE, refusals=(NotFound, Conflict))
+async def retry(change: Change[None]) -> Retried:
     """Retry a message that failed or bounced.
 
     The message gets a new series of attempts. A message whose template could not be rendered has no content and cannot
     be retried: correct the template or the data, then send the notification again. For a message of a digest, the digest
     is sent again. A message to a suppressed address becomes `suppressed` without an attempt: an address that bounced is
     suppressed until you allow it again."""
-    engines = context.of(request).engines
-    message = await _find(request)
+    engines, message = change.ctx.engines, await _find(change)
     id = message.digest or message.id
     conflict = Conflict(f"Only messages that failed or bounced can be retried; this one is {message.state}.")
     if message.state not in RETRYABLE_STATES:
@@ -221,31 +174,21 @@ async def retry(request: ApiRequest) -> ASGIApp:
             "This message has no content, because its template could not be rendered: correct the template or the data, "
             "then send the notification again."
         )
-    if objects.is_dry_run(request):
-        return responses.json(Retried(1))
+    if change.is_dry_run:
+        return Retried(1)
     if not await Messages(engines.db).retry(message.tenant, [id], engines.clock.now()):
         raise conflict
     engines.router.messages_added()
-    return responses.json(Retried(1), 202)
+    return Retried(1)
 
 
-@operation(
-    "POST",
-    "/v1/messages/{id:str}/release",
-    tag="Messages",
-    required_scope="manage",
-    roles=ONE_BY_ONE,
-    is_audited=True,
-    query=DryRunQuery,
-    response_types={200: Retried, 202: Retried},
-    refusals=(NotFound, Conflict),
-)
-async def release(request: ApiRequest) -> ASGIApp:
+@MESSAGES.act("/release", Retried, status=202, roles=ONE_BY_ONE, is_audited=True, refusals=(NotFound, Conflict))
+async def release(change: Change[None]) -> Retried:
     """Send a simulated message for real.
 
     The channel's providers send it to the recipient's current address, if preferences and suppressions still permit it.
     For a message of a digest, the digest is sent. Messages of recalled notifications are refused."""
-    ctx, message = context.of(request), await _find(request)
+    ctx, message = change.ctx, await _find(change)
     db, now = ctx.engines.db, ctx.engines.clock.now()
     if not await ctx.providers.can_deliver(message.tenant, message.channel):
         raise Conflict(
@@ -256,13 +199,13 @@ async def release(request: ApiRequest) -> ASGIApp:
         raise conflict
     if message.reason is not None:
         raise Conflict("The notification of this message was recalled.")
-    if objects.is_dry_run(request):
-        return responses.json(Retried(1))
+    if change.is_dry_run:
+        return Retried(1)
     if not await Messages(db).release(message.tenant, message.digest or message.id, now):
         raise conflict
-    audit.note_change(request, "state", "simulated", "queued")
+    audit.note_change(change.request, "state", "simulated", "queued")
     ctx.engines.router.messages_added()
-    return responses.json(Retried(1), 202)
+    return Retried(1)
 
 
 @operation(
@@ -302,12 +245,12 @@ async def rfc822(ctx: ApiContext, message: StoredMessage) -> bytes:
     return email.compose(delivery.content_of(message), sender, name)
 
 
-async def _find(request: ApiRequest) -> StoredMessage:
-    found = await Messages(context.of(request).engines.db).find([request_body.path(request, "id")])
-    if not found or found[0].tenant != tenants.single_tenant(request):
-        raise NotFound("There is no message with this id.")
+async def _find(wanted: Change[Any]) -> StoredMessage:
+    found = await Messages(wanted.ctx.engines.db).find(wanted.key)
+    if not found or found[0].tenant != wanted.tenant:
+        raise NotFound(MESSAGES.unknown)
     # An e-mail's transfer encoding would divide a link, so that `viewers.response_for` does not recognise it.
-    hidden = found[0].content if viewers.may_use_links(request) else link_tokens.hide(found[0].content)
+    hidden = found[0].content if viewers.may_use_links(wanted.request) else link_tokens.hide(found[0].content)
     return msgspec.structs.replace(found[0], content=hidden)
 
 

@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from msgspec import Struct
 
@@ -17,11 +17,10 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
 from bellcast.recipients.http import recipients
 from bellcast.recipients.store.push_endpoints import PushEndpoint, PushEndpoints, PushKind
-from bellcast.rest import context, objects, tenants
+from bellcast.rest import context, objects
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery
-from bellcast.rest.tenants import TenantQuery
+from bellcast.rest.resource import Change, Resource
 
 APNS_TOKEN = re.compile(r"[0-9A-Fa-f]{8,200}")
 # Tokens are sent in headers and paths of requests to the vendor.
@@ -60,6 +59,48 @@ class PushRegistration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "required": ["endpoint", "keys"],
         },
     }
+
+
+def _check(body: PushRegistration, ctx: ApiContext) -> None:
+    errors = list(_browser_errors(body, ctx) if body.kind == "web" else _device_errors(body))
+    if errors:
+        raise Invalid.fields(errors)
+
+
+def _browser_errors(body: PushRegistration, ctx: ApiContext) -> validation.FieldErrors:
+    if body.token is not None:
+        yield FieldError("kind", "must be fcm or apns if there is a token")
+        return
+    if body.endpoint is None:
+        yield FieldError("endpoint", "must be given, or kind and token")
+    elif (problem := ctx.url_problem(body.endpoint)) is not None:
+        yield FieldError("endpoint", problem)
+    elif not body.endpoint.isascii() or len(body.endpoint) > MAX_ADDRESS:
+        yield FieldError("endpoint", f"must have at most {MAX_ADDRESS} ASCII characters")
+    if body.keys is None:
+        yield FieldError("keys", "must be given: the p256dh and auth of the subscription")
+    elif (wrong := push.keys_problem(body.keys.p256dh, body.keys.auth)) is not None:
+        yield FieldError(f"keys.{wrong[0]}", wrong[1])
+
+
+def _device_errors(body: PushRegistration) -> validation.FieldErrors:
+    if body.endpoint is not None or body.keys is not None:
+        yield FieldError("endpoint", f"must not be given with the kind {body.kind}")
+    token = body.token or ""
+    if body.kind == "apns" and APNS_TOKEN.fullmatch(token) is None:
+        yield FieldError("token", "must be the device token in hexadecimal")
+    if body.kind == "fcm" and (len(token) > MAX_ADDRESS or FCM_TOKEN.fullmatch(token) is None):
+        yield FieldError("token", "must be a registration token")
+
+
+REGISTRATION = request_body.Shape(PushRegistration, _check)
+OF_RECIPIENT = Resource(
+    "recipients",
+    "/{key:str}/push-endpoints",
+    lambda request: (recipients.key(request),),
+    tag="Messages",
+    unknown="There is no push endpoint with this id.",
+)
 
 
 class RegisteredEndpoint(Struct, frozen=True):
@@ -119,7 +160,7 @@ async def register(request: ApiRequest) -> ASGIApp:
 )
 async def page(request: ApiRequest) -> ASGIApp:
     """List the recipient's push endpoints."""
-    return await _page(request, *await session.recipient(request))
+    return responses.json(await _page(context.of(request), *await session.recipient(request)))
 
 
 @operation(
@@ -145,67 +186,37 @@ async def public_key(request: ApiRequest) -> ASGIApp:
 )
 async def delete(request: ApiRequest) -> ASGIApp:
     """Delete a push endpoint."""
-    return await _delete(request, *await session.recipient(request))
+    if not await _delete(request, *await session.recipient(request)):
+        raise NotFound(OF_RECIPIENT.unknown)
+    return responses.empty()
 
 
-@operation(
-    "POST",
-    "/v1/recipients/{key:str}/push-endpoints",
-    tag="Messages",
-    required_scope="manage",
-    query=DryRunQuery,
-    body=PushRegistration,
-    response_types={200: RegisteredEndpoint, 201: RegisteredEndpoint},
-    example={"kind": "fcm", "token": "cVx3:APA91bH"},
+@OF_RECIPIENT.act(
+    "", RegisteredEndpoint, body=REGISTRATION, status=201, refusals=(), example={"kind": "fcm", "token": "cVx3:APA91bH"}
 )
-async def register_for(request: ApiRequest) -> ASGIApp:
+async def register_for(change: Change[PushRegistration]) -> Any:
     """Register a recipient's push endpoint.
 
     A known endpoint moves to this recipient; the status is then 200. Beyond 20 endpoints, the oldest is deleted."""
-    body = await request_body.body(request, REGISTRATION)
-    return await _register(request, body, tenants.single_tenant(request), recipients.key(request))
+    return await _register(change.request, change.body, change.tenant, *change.key)
 
 
-@operation(
-    "GET",
-    "/v1/recipients/{key:str}/push-endpoints",
-    tag="Messages",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: PushEndpointList},
-)
-async def page_of(request: ApiRequest) -> ASGIApp:
+@OF_RECIPIENT.get(PushEndpointList, refusals=())
+async def page_of(wanted: Change[None]) -> PushEndpointList:
     """List a recipient's push endpoints."""
-    return await _page(request, tenants.single_tenant(request), recipients.key(request))
+    return await _page(wanted.ctx, wanted.tenant, *wanted.key)
 
 
-@operation(
-    "GET",
-    "/v1/recipients/{key:str}/push-endpoints/key",
-    tag="Messages",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: PushPublicKey},
-)
-async def public_key_for(request: ApiRequest) -> ASGIApp:
+@OF_RECIPIENT.get(PushPublicKey, "/key", refusals=())
+async def public_key_for(wanted: Change[None]) -> PushPublicKey:
     """Read the key that a browser's subscription needs."""
-    tenants.single_tenant(request)
-    recipients.key(request)
-    return responses.json(PushPublicKey(context.of(request).push_key()))
+    return PushPublicKey(wanted.ctx.push_key())
 
 
-@operation(
-    "DELETE",
-    "/v1/recipients/{key:str}/push-endpoints/{id:str}",
-    tag="Messages",
-    required_scope="manage",
-    query=TenantQuery,
-    response_types={204: None},
-    refusals=(NotFound,),
-)
-async def delete_of(request: ApiRequest) -> ASGIApp:
+@OF_RECIPIENT.delete("/{id:str}")
+async def delete_of(change: Change[None]) -> bool:
     """Delete a recipient's push endpoint."""
-    return await _delete(request, tenants.single_tenant(request), recipients.key(request))
+    return await _delete(change.request, change.tenant, *change.key)
 
 
 async def _register(request: ApiRequest, body: PushRegistration, tenant: str, recipient: str) -> ASGIApp:
@@ -227,16 +238,14 @@ async def _register(request: ApiRequest, body: PushRegistration, tenant: str, re
     return responses.json(RegisteredEndpoint(id), 201 if is_new else 200)
 
 
-async def _page(request: ApiRequest, tenant: str, recipient: str) -> ASGIApp:
-    found = await PushEndpoints(context.of(request).engines.db).page(tenant, recipient)
-    return responses.json(PushEndpointList([_outside(endpoint) for endpoint in found]))
+async def _page(ctx: ApiContext, tenant: str, recipient: str) -> PushEndpointList:
+    found = await PushEndpoints(ctx.engines.db).page(tenant, recipient)
+    return PushEndpointList([_outside(endpoint) for endpoint in found])
 
 
-async def _delete(request: ApiRequest, tenant: str, recipient: str) -> ASGIApp:
-    id = request_body.path(request, "id")
-    if not await PushEndpoints(context.of(request).engines.db).delete(tenant, recipient, id):
-        raise NotFound("There is no push endpoint with this id.")
-    return responses.empty()
+async def _delete(request: ApiRequest, tenant: str, recipient: str) -> bool:
+    endpoints = PushEndpoints(context.of(request).engines.db)
+    return await endpoints.delete(tenant, recipient, request_body.path(request, "id"))
 
 
 def _outside(endpoint: PushEndpoint) -> PushEndpointItem:
@@ -250,37 +259,4 @@ def _outside(endpoint: PushEndpoint) -> PushEndpointItem:
     )
 
 
-def _check(body: PushRegistration, ctx: ApiContext) -> None:
-    errors = list(_browser_errors(body, ctx) if body.kind == "web" else _device_errors(body))
-    if errors:
-        raise Invalid.fields(errors)
-
-
-def _browser_errors(body: PushRegistration, ctx: ApiContext) -> validation.FieldErrors:
-    if body.token is not None:
-        yield FieldError("kind", "must be fcm or apns if there is a token")
-        return
-    if body.endpoint is None:
-        yield FieldError("endpoint", "must be given, or kind and token")
-    elif (problem := ctx.url_problem(body.endpoint)) is not None:
-        yield FieldError("endpoint", problem)
-    elif not body.endpoint.isascii() or len(body.endpoint) > MAX_ADDRESS:
-        yield FieldError("endpoint", f"must have at most {MAX_ADDRESS} ASCII characters")
-    if body.keys is None:
-        yield FieldError("keys", "must be given: the p256dh and auth of the subscription")
-    elif (wrong := push.keys_problem(body.keys.p256dh, body.keys.auth)) is not None:
-        yield FieldError(f"keys.{wrong[0]}", wrong[1])
-
-
-def _device_errors(body: PushRegistration) -> validation.FieldErrors:
-    if body.endpoint is not None or body.keys is not None:
-        yield FieldError("endpoint", f"must not be given with the kind {body.kind}")
-    token = body.token or ""
-    if body.kind == "apns" and APNS_TOKEN.fullmatch(token) is None:
-        yield FieldError("token", "must be the device token in hexadecimal")
-    if body.kind == "fcm" and (len(token) > MAX_ADDRESS or FCM_TOKEN.fullmatch(token) is None):
-        yield FieldError("token", "must be a registration token")
-
-
-REGISTRATION = request_body.Shape(PushRegistration, _check)
 HANDLERS = [register, page, public_key, delete, register_for, page_of, public_key_for, delete_of]

@@ -11,7 +11,7 @@ from bellcast.kernel import patterns, times, validation
 from bellcast.kernel.brokers import history_rules as history
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.errors import BadRequest, Invalid, NotFound
+from bellcast.kernel.errors import BadRequest, Invalid
 from bellcast.kernel.events import topic_stream
 from bellcast.kernel.field_limits import TENANT_NAME, shown
 from bellcast.kernel.http import list_positions, request_body, responses
@@ -27,9 +27,9 @@ from bellcast.recipients.http.recipients import PageQuery
 from bellcast.recipients.store import subscriptions
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.recipients.types import Subscription
-from bellcast.rest import context, objects, tenants
+from bellcast.rest import context, tenants
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery, Listing, Resource
+from bellcast.rest.resource import Change, Listing, Resource
 from bellcast.rest.tenants import TenantQuery
 
 # A position after every tenant's topics: its last character is the highest possible one.
@@ -107,7 +107,13 @@ class TopicPage(Struct, frozen=True):
     total: ListTotal | None = None
 
 
-TOPICS = Resource("topics", tag="Topics")
+TOPICS = Resource("topics", "/{topic:str}", lambda request: (topic(request),), tag="Topics")
+SUBSCRIPTIONS = Resource(
+    "topics",
+    "/{topic:str}/subscriptions/{recipient:str}",
+    lambda request: (_changeable(request), recipients.key(request, "recipient")),
+    tag="Topics",
+)
 
 
 @TOPICS.page(subscriptions.TOPICS, TopicPage, query=TopicsQuery, roles=ROLES)
@@ -146,51 +152,24 @@ def _followed_topics(connections: ConnectionSurvey, named: Sequence[str] | None)
     return {(tenant, name): count for tenant in named for name, count in connections.followed_topics(tenant).items()}
 
 
-@operation(
-    "PUT",
-    "/v1/topics/{topic:str}/subscriptions/{recipient:str}",
-    tag="Topics",
-    required_scope="manage",
-    query=DryRunQuery,
-    body=SubscribeBody,
-    is_body_optional=True,
-    example={},
-    response_types={200: Subscription, 201: Subscription},
-)
-async def subscribe(request: ApiRequest) -> ASGIApp:
+@SUBSCRIPTIONS.put(SubscribeBody, Subscription, is_body_optional=True, example={})
+async def subscribe(change: Change[SubscribeBody]) -> tuple[Subscription, bool]:
     """Subscribe a recipient to a topic.
 
     The recipient receives all later sends to the topic. 201 when the subscription is new. The body is optional."""
-    ctx = context.of(request)
-    body = await request_body.optional_body(request, JOINING)
-    params = (
-        tenants.single_tenant(request, None if body is None else body.tenant),
-        _changeable(request),
-        recipients.key(request, "recipient"),
-    )
-    if objects.is_dry_run(request):
-        return responses.json(await inbox_recipients.plan_subscription(ctx.engines, *params))
-    subscription, created = await inbox_recipients.subscribe(ctx.engines, *params)
-    return responses.json(subscription, 201 if created else 200)
+    tenant, engines = tenants.single_tenant(change.request, change.body.tenant), change.ctx.engines
+    if change.is_dry_run:
+        return await inbox_recipients.plan_subscription(engines, tenant, *change.key), False
+    return await inbox_recipients.subscribe(engines, tenant, *change.key)
 
 
-@operation(
-    "DELETE",
-    "/v1/topics/{topic:str}/subscriptions/{recipient:str}",
-    tag="Topics",
-    required_scope="manage",
-    query=TenantQuery,
-    response_types={204: None},
-    refusals=(NotFound,),
-)
-async def unsubscribe(request: ApiRequest) -> ASGIApp:
+@SUBSCRIPTIONS.delete()
+async def unsubscribe(change: Change[None]) -> bool:
     """Unsubscribe a recipient from a topic.
 
     Earlier notifications stay in the recipient's inbox."""
-    ctx = context.of(request)
-    params = tenants.single_tenant(request), _changeable(request), recipients.key(request, "recipient")
-    await inbox_recipients.unsubscribe(ctx.engines, *params)
-    return responses.empty()
+    await inbox_recipients.unsubscribe(change.ctx.engines, change.tenant, *change.key)
+    return True
 
 
 @operation(
@@ -231,19 +210,11 @@ async def of_recipient(request: ApiRequest) -> ASGIApp:
     return responses.json(SubscriptionPage(*list_positions.split(result, query.limit, lambda one: one.topic)))
 
 
-@operation(
-    "GET",
-    "/v1/topics/{topic:str}/presence",
-    tag="Topics",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: Presence},
-)
-async def presence(request: ApiRequest) -> ASGIApp:
+@TOPICS.get(Presence, "/presence", refusals=())
+async def presence(wanted: Change[None]) -> Presence:
     """List the members that are present on a topic."""
-    named = topic(request)
-    members = context.of(request)[ConnectionSurvey].presence(tenants.single_tenant(request), named)
-    return responses.json(Presence(named, list(members)))
+    (named,) = wanted.key
+    return Presence(named, list(wanted.ctx[ConnectionSurvey].presence(wanted.tenant, named)))
 
 
 class EventQuery(TenantQuery, frozen=True, kw_only=True):
@@ -298,21 +269,10 @@ async def events(request: ApiRequest) -> ASGIApp:
     return responses.json(EventPage(shown, shown[-1].id if found.has_more else None, found.epoch, found.recovered))
 
 
-@operation(
-    "DELETE",
-    "/v1/topics/{topic:str}/events",
-    tag="Topics",
-    required_scope="manage",
-    query=TenantQuery,
-    response_types={204: None},
-)
-async def clear(request: ApiRequest) -> ASGIApp:
+@TOPICS.delete("/events", refusals=())
+async def clear(change: Change[None]) -> bool:
     """Delete the stored live events of a topic.
 
     A client that has missed some of them is informed of the loss when it reconnects."""
-    tenant, named = tenants.single_tenant(request), topic(request)
-    await context.of(request).engines.history.clear(tenant, topic_stream(tenant, named))
-    return responses.empty()
-
-
-JOINING = request_body.Shape(SubscribeBody)
+    await change.ctx.engines.history.clear(change.tenant, topic_stream(change.tenant, *change.key))
+    return True

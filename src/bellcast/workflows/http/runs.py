@@ -17,17 +17,15 @@ from bellcast.kernel.http.list_limit import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.operators.types import ONE_BY_ONE, ROLES
-from bellcast.rest import context, objects, resource, tenants, viewers
+from bellcast.rest import context, resource, tenants, viewers
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery
-from bellcast.rest.tenants import TenantQuery
+from bellcast.rest.resource import Change, Resource
 from bellcast.workflows.store import runs as runs_store
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import RunStatus, StepStatus, StoredRun, restarted
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
-UNKNOWN = "There is no run with this id."
 # The event for webhooks when a run is cancelled.
 CANCELLED = ("run.cancelled", "message.cancelled")
 
@@ -101,6 +99,9 @@ class Restarted(Struct, frozen=True):
     id: str
 
 
+RUNS = Resource("runs", "/{id:str}", tag="Workflows", unknown="There is no run with this id.")
+
+
 @operation(
     "GET",
     "/v1/runs",
@@ -131,77 +132,49 @@ async def page(request: ApiRequest) -> ASGIApp:
     return responses.json(viewers.page_for(request, result))
 
 
-@operation(
-    "GET",
-    "/v1/runs/{id:str}",
-    tag="Workflows",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: RunDetails},
-    refusals=(NotFound,),
-)
-async def read(request: ApiRequest) -> ASGIApp:
+@RUNS.get(RunDetails)
+async def read(wanted: Change[None]) -> RunDetails:
     """Read a run.
 
     With the state of each step."""
-    return responses.json(await outside(request, await _find(request)))
+    return await outside(wanted.request, await _find(wanted))
 
 
-@operation(
-    "DELETE",
-    "/v1/runs/{id:str}",
-    tag="Workflows",
-    required_scope="send",
-    query=TenantQuery,
-    response_types={204: None},
-    refusals=(NotFound, Conflict),
-)
-async def cancel(request: ApiRequest) -> ASGIApp:
+@RUNS.delete(required_scope="send", refusals=(NotFound, Conflict))
+async def cancel(change: Change[None]) -> bool:
     """Cancel a run, or all runs of a trigger.
 
     After the response no step starts, and messages that were not yet attempted are cancelled."""
-    engines = context.of(request).engines
-    id = request_body.path(request, "id")
-    tenant = tenants.single_tenant(request)
-    report = await engines.webhooks.report(tenant, CANCELLED)
-    cancelled = await Runs(engines.db).cancel(tenant, id, engines.clock.now(), report)
+    (id,), engines = change.key, change.ctx.engines
+    report = await engines.webhooks.report(change.tenant, CANCELLED)
+    cancelled = await Runs(engines.db).cancel(change.tenant, id, engines.clock.now(), report)
     if cancelled is None:
         raise NotFound("There is no run or trigger with this id.")
     if not cancelled:
         raise Conflict("This run has ended.")
-    return responses.empty()
+    return True
 
 
-@operation(
-    "POST",
-    "/v1/runs/{id:str}/retry",
-    tag="Workflows",
-    required_scope="manage",
-    roles=ONE_BY_ONE,
-    query=DryRunQuery,
-    response_types={200: Restarted, 202: Restarted},
-    refusals=(NotFound, Conflict),
-)
-async def retry(request: ApiRequest) -> ASGIApp:
+@RUNS.act("/retry", Restarted, status=202, roles=ONE_BY_ONE, refusals=(NotFound, Conflict))
+async def retry(change: Change[None]) -> Restarted:
     """Retry a failed run.
 
     The run continues with the step that failed; earlier steps are not repeated."""
-    engines = context.of(request).engines
-    run = await _find(request)
+    engines, run = change.ctx.engines, await _find(change)
     if run.state != "failed":
         raise Conflict(f"Only failed runs can be retried; this one is {run.state}.")
-    if objects.is_dry_run(request):
-        return responses.json(Restarted(run.id))
+    if change.is_dry_run:
+        return Restarted(run.id)
     if not await Runs(engines.db).retry(restarted(run), engines.clock.now()):
         raise Conflict("This run has changed in the meantime.")
     engines.router.messages_added()
-    return responses.json(Restarted(run.id), 202)
+    return Restarted(run.id)
 
 
-async def _find(request: ApiRequest) -> StoredRun:
-    found = await Runs(context.of(request).engines.db).get(request_body.path(request, "id"))
-    if found is None or found.tenant != tenants.single_tenant(request):
-        raise NotFound(UNKNOWN)
+async def _find(wanted: Change[None]) -> StoredRun:
+    found = await Runs(wanted.ctx.engines.db).get(*wanted.key)
+    if found is None or found.tenant != wanted.tenant:
+        raise NotFound(RUNS.unknown)
     return found
 
 
