@@ -13,6 +13,7 @@ from html import escape
 import msgspec
 
 from bellcast.channels import html, markdown
+from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError
 from bellcast.templates import conditions, rendering, types
@@ -35,7 +36,6 @@ from bellcast.templates.types import (
 
 # Maximum nesting of blocks: a list in a column of a list.
 MAX_BLOCK_DEPTH = 3
-MAX_KEY = 100  # characters, as of a workflow step
 ITEM = "item"  # the variable of a list
 # Pixels. The base layout of 600 px has a padding of 32 px on each side.
 WIDTH = "536px"
@@ -70,7 +70,7 @@ def errors_of(path: str, blocks: Sequence[Block]) -> validation.FieldErrors:
 def _block_errors(where: str, block: Block, roots: frozenset[str]) -> validation.FieldErrors:
     variables = roots - {"steps"}
     if block.key is not None:
-        yield from validation.text(f"{where}.key", block.key, MAX_KEY)
+        yield from validation.text(f"{where}.key", block.key, MAX_OBJECT_KEY)
     if block.condition is not None:
         yield from conditions.errors_of(f"{where}.if", block.condition, frozenset(), variables)
     for name, source in _texts(block):
