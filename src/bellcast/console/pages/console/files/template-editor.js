@@ -105,11 +105,14 @@ function Editor({ page, path, found, read }) {
     else return;
     event.preventDefault();
   };
-  // On the document: a removed block takes the focus with it.
+  // On the document, because a removed block takes the focus with it; through a reference, so that it sees the last change.
+  const pressed = useRef(null);
+  pressed.current = keys;
   useEffect(() => {
-    document.addEventListener('keydown', keys);
-    return () => document.removeEventListener('keydown', keys);
-  });
+    const press = (event) => pressed.current(event);
+    document.addEventListener('keydown', press);
+    return () => document.removeEventListener('keydown', press);
+  }, []);
   const insert = (text) => {
     const { input, set } = focused.current ?? {};
     if (!input?.isConnected) return;
