@@ -18,8 +18,8 @@ from tests.wire.clients import websocket
 
 def test_health_shows_nodes_and_streams_the_findings_of_the_doctor(open_console: Callable[..., Page]) -> None:
     page = open_console("/health")
-    expect(page.locator(".big")).to_have_text("✓ ready")
-    expect(page.get_by_role("region", name="Nodes").locator("tbody tr")).to_have_count(1)
+    expect(page.locator(".big")).to_have_text("ready")
+    expect(page.get_by_role("table", name="Nodes").locator(".chunk .row")).to_have_count(1)
     page.get_by_role("button", name="Run the doctor").click()
     expect(page.get_by_role("status").filter(has_text="checks.")).to_be_visible()
     expect(page.locator(".findings b").filter(has_text="open files")).to_be_visible()
@@ -37,7 +37,7 @@ def test_connections_of_a_node_are_listed(open_console: Callable[..., Page], own
     page = open_console("/account")
     with websocket(owner.server, "norma") as client:
         client.until("ready")
-        count = page.get_by_role("region", name="Nodes").get_by_role("link", name=re.compile(r"^\d"))
+        count = page.get_by_role("table", name="Nodes").get_by_role("link", name=re.compile(r"^\d"))
 
         def is_counted() -> bool:  # nodes report every two seconds
             page.goto("/console/health")
@@ -228,7 +228,7 @@ def test_closed_connection_moves_to_the_recently_closed_with_its_reason(
     with websocket(owner.server, "evil", topics="presence-evil", claims=claims) as client:
         client.until("ready")
         page = open_console("/topics/presence-evil?tenant=evil")
-        expect(page.locator(".members")).to_have_text(HOSTILE)
+        expect(page.locator(".members")).to_contain_text(HOSTILE)
         page.get_by_role("link", name="Connections").last.click()
         expect(page.get_by_role("link", name="evil", exact=True)).to_be_visible()
         page.get_by_role("button", name="Actions of evil").click()

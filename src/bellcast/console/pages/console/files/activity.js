@@ -5,9 +5,9 @@ import { html } from './html.js';
 import { Verdict } from './explain.js';
 import { RANGE, RECIPIENT, TYPE } from './filters.js';
 import { Loaded, Skeleton, refresh, useLoad } from './load.js';
-import { BUILDERS, CONTENT, tenantOf } from './page.js';
+import { BUILDERS, CONTENT } from './roles.js';
 import { Confirm, Facts, Field, Form, Heading, Id, Json, Moment, Person, Type } from './parts.js';
-import { go } from './router.js';
+import { go, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { Seen, Story } from './story.js';
 

@@ -1,9 +1,10 @@
 /**
- * The fix for a refused origin: adds the origin to the setting once the operator confirms the new value.
+ * The fix for a refused origin: adds the origin to the setting once the operator confirms the new value, with Undo.
  */
-import { openDialog } from './dialog.js';
-import { fill, h } from './dom.js';
-import { OWNERS } from './page.js';
+import { html, useState } from './html.js';
+import { useLoad } from './load.js';
+import { Dialog, Icon } from './parts.js';
+import { OWNERS } from './roles.js';
 import { get, request } from './server.js';
 
 const FORBIDDEN = new Set([403, 4403]);
@@ -18,46 +19,33 @@ function isOrigin(text) {
   return /^https?:/.test(text ?? '') && URL.canParse(text) && new URL(text).origin === text;
 }
 
-/** A button that allows the origin, or the variable that sets the origins; null for operators who may not change it. */
-export function originFix(page, refusal) {
-  if (!isOfOrigin(refusal) || !page.may(OWNERS)) return null;
-  const place = h('p', { 'aria-live': 'polite' });
-  show(page, place, refusal.origin);
-  return place;
-}
+/** A button that allows the origin, or the variable that sets the origins; nothing for operators who may not change it. */
+export const OriginFix = ({ page, refusal }) => isOfOrigin(refusal) && page.may(OWNERS) && html`<${AllowOrigin} key=${refusal.origin} origin=${refusal.origin} />`;
 
-async function show(page, place, origin) {
-  let document;
-  try {
-    document = await get('/v1/settings', page.signal);
-  } catch {
-    return; // show the refusal without a fix
-  }
-  const setting = document.settings.find((one) => one.name === 'origins');
-  const allowed = setting.value.split(',').filter(Boolean);
-  if (allowed.includes(origin)) fill(place, 'This origin is allowed now.');
-  else if (setting.locked) fill(place, 'Add this origin to ', h('code', {}, setting.locked_by), ', which sets the origins and takes precedence over the console.');
-  else fill(place, h('button', { type: 'button', onclick: () => confirm(page, place, origin, { revision: document.revision, allowed }) }, 'Allow this origin'));
-}
-
-/** Show the new value, and save it on request. */
-function confirm(page, place, origin, { revision, allowed }) {
-  const value = [...allowed, origin];
-  const error = h('p', { class: 'error', role: 'alert' });
-  const save = h('button', { type: 'button', class: 'primary', onclick: async () => {
-    save.disabled = true;
+function AllowOrigin({ origin }) {
+  const settings = useLoad((signal) => get('/v1/settings', signal), [origin]);
+  const [isAsking, setAsking] = useState(false);
+  const [isAllowed, setAllowed] = useState(false);
+  const [error, setError] = useState('');
+  const setting = settings.value?.settings.find((one) => one.name === 'origins');
+  if (!setting) return null; // the refusal is shown without a fix
+  const allowed = setting.value.split(',').filter(Boolean), value = [...allowed, origin];
+  const change = async (origins, revision) => {
+    setError('');
     try {
-      await request('PATCH', '/v1/settings', { revision, set: { origins: value.join(',') } }, page.signal);
-      dialog.close();
-      fill(place, `Allowed. Pages of ${origin} can connect now.`);
+      await request('PATCH', '/v1/settings', { revision, set: { origins: origins.join(',') } });
+      setAsking(false);
+      setAllowed(origins.includes(origin));
     } catch (problem) {
-      error.textContent = problem.status === 409 ? 'The settings have changed in the meantime. Close this and try again.' : problem.message;
-      save.disabled = false;
+      setError(problem.status === 409 ? 'The settings have changed in the meantime. Close this and try again.' : problem.message);
     }
-  } }, 'Allow this origin');
-  const dialog = openDialog(page, 'Allow this origin',
-    h('p', {}, 'The setting ', h('code', {}, 'origins'), ' becomes:'),
-    h('pre', { tabindex: '0' }, h('code', {}, value.join('\n'))),
-    allowed.length === 0 && h('p', {}, 'No origin is set yet. From now on, pages of all other origins are refused.'),
-    error, h('div', { class: 'choice' }, save, h('button', { type: 'button', onclick: () => dialog.close() }, 'Cancel')));
+  };
+  const undo = async () => change(allowed, (await get('/v1/settings')).revision);
+  if (isAllowed) return html`<p class="fixed" aria-live="polite"><${Icon} name="ok" /> Allowed. Pages of ${origin} can connect now. <button type="button" onClick=${undo}>Undo</button><span class="error" role="alert">${error}</span></p>`;
+  if (allowed.includes(origin)) return html`<p>This origin is allowed now.</p>`;
+  if (setting.locked) return html`<p>Add this origin to <code>${setting.locked_by}</code>, which sets the origins and takes precedence over the console.</p>`;
+  return html`<p><button type="button" class="primary" onClick=${() => setAsking(true)}>Allow this origin</button></p>
+    ${isAsking && html`<${Dialog} label="Allow this origin" close=${() => setAsking(false)}><p>The setting <code>origins</code> becomes:</p><pre tabIndex="0"><code>${value.join('\n')}</code></pre>
+      ${allowed.length === 0 && html`<p>No origin is set yet. From now on, pages of all other origins are refused.</p>`}<p class="error" role="alert">${error}</p>
+      <div class="choice"><button type="button" class="primary" onClick=${() => change(value, settings.value.revision)}>Allow this origin</button><button type="button" onClick=${() => setAsking(false)}>Cancel</button></div><//>`}`;
 }

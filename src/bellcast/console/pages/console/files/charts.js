@@ -2,18 +2,20 @@
  * Charts of the Overview: a time range compared with the previous one, each with its numbers as a table. A selected range opens the list behind
  * the numbers.
  */
-import { days, duration, exact, fill, h, hours } from './dom.js';
-import { empty, load } from './list.js';
-import { CONTENT } from './page.js';
-import { selectRange } from './range-select.js';
+import { html, useState } from './html.js';
+import { dayOf, dayTime, duration, hourOf } from './format.js';
+import { Loaded, useLoad } from './load.js';
+import { Empty } from './parts.js';
+import { CONTENT } from './roles.js';
 import { get, withQuery } from './server.js';
 
-const SVG = 'http://www.w3.org/2000/svg';
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 const WIDTH = 320;
 const HEIGHT = 72;
+/** A shorter drag is a click. */
+const MIN_DRAG_PX = 4;
 
 // Each range is compared with the one before it. `name` follows "Last".
 const RANGES = {
@@ -51,99 +53,99 @@ const CHARTS = [
 ];
 
 /** The charts of a tenant, or of all tenants. The range is in the URL; a server of less than an hour begins with the last hour. */
-export function charts(page, tenant) {
-  const place = h('div', {});
-  const title = h('h2', { id: 'charts' });
-  const keys = h('p', { class: 'muted' });
+export function Charts({ page, tenant }) {
   const [ranges, shown] = tenant === undefined ? [RANGES, CHARTS] : [TENANT_RANGES, CHARTS.filter((one) => !one.isOfAll)];
   const chosen = page.query.get('range');
-  const draw = (name) => {
-    const range = ranges[name];
-    fill(title, `Last ${range.name}`);
-    fill(keys, h('span', { class: 'key today', 'aria-hidden': 'true' }), `${range.now} `, h('span', { class: 'key before', 'aria-hidden': 'true' }), range.before);
-    // The current interval is the last one; it began at most one step ago.
-    const end = Math.floor(Date.now() / range.stepMs) * range.stepMs + range.stepMs;
-    const parameters = { metrics: shown.map((one) => one.metric).join(','), step: range.step, from: new Date(end - 2 * range.length).toISOString() };
-    const path = withQuery('/v1/stats/series', parameters) + (tenant === undefined ? '' : `&${new URLSearchParams({ tenant })}`);
-    load(place, page.signal, async (signal) => {
-      try {
-        return await get(path, signal);
-      } catch (problem) {
-        if (problem.status === 404) return null;
-        throw problem;
-      }
-    }, (series) => {
-      if (series === null) return empty('Statistics are turned off.', 'BELLCAST_STATS=on bellcast serve');
-      if (series.points.length === 0 && tenant !== undefined) return empty('There are no numbers for this tenant. They appear a minute after its first event, if it is among the 100 busiest tenants of a node.');
-      if (series.points.length === 0) return empty('The first numbers appear a minute after the start.');
-      if (!chosen && '1h' in ranges && name !== '1h' && series.points[0][0] > Date.now() - HOUR_MS) {
-        draw('1h');
-        return null;
-      }
-      return h('div', { class: 'charts' }, shown.map((one) => chart(one, series, end, range, page.may(CONTENT) && ((from, to) => {
-        page.go(withQuery(page.url(one.list ?? '/notifications'), { ...one.filter, tenant, from: new Date(from).toISOString(), to: new Date(to).toISOString() }));
-      }))));
-    });
-    fill(links, Object.keys(ranges).map((one) => h('a', { href: withQuery(page.path, { ...Object.fromEntries(page.query), range: one }), 'aria-current': one === name && 'page' }, one)));
-  };
-  const links = h('nav', { class: 'tabs', 'aria-label': 'Range' });
-  draw(chosen in ranges ? chosen : '24h');
-  return h('section', { 'aria-labelledby': 'charts' }, h('header', { class: 'legend' }, title, links, keys),
-    h('p', { class: 'hidden', id: 'selection' }, 'Arrow keys select an interval, with Shift several; Enter opens what happened.'), place);
+  const series = useLoad(async (signal) => {
+    const read = async (name) => {
+      const { stepMs, step, length } = ranges[name];
+      // The current interval is the last one; it began at most one step ago.
+      const end = Math.floor(Date.now() / stepMs) * stepMs + stepMs;
+      const query = withQuery('/v1/stats/series', { metrics: shown.map((one) => one.metric).join(','), step, from: new Date(end - 2 * length).toISOString() });
+      const { metrics, points } = await get(tenant === undefined ? query : `${query}&${new URLSearchParams({ tenant })}`, signal);
+      const isYoung = !chosen && '1h' in ranges && name !== '1h' && points.length > 0 && points[0][0] > Date.now() - HOUR_MS;
+      return isYoung ? read('1h') : { name, metrics, points, end };
+    };
+    try {
+      return await read(chosen in ranges ? chosen : '24h');
+    } catch (problem) {
+      if (problem.status === 404) return null;
+      throw problem;
+    }
+  }, [chosen, tenant]);
+  const name = series.value?.name ?? (chosen in ranges ? chosen : '24h'), range = ranges[name];
+  const open = page.may(CONTENT) && ((one, from, to) => page.go(withQuery(page.url(one.list ?? '/notifications'), { ...one.filter, tenant, from: new Date(from).toISOString(), to: new Date(to).toISOString() })));
+  return html`<section aria-labelledby="charts"><header class="legend"><h2 id="charts">Last ${range.name}</h2>
+      <nav class="tabs" aria-label="Range">${Object.keys(ranges).map((one) => html`<a key=${one} href=${withQuery(page.path, { ...Object.fromEntries(page.query), range: one })} aria-current=${one === name ? 'page' : null}>${one}</a>`)}</nav>
+      <p class="muted"><span class="key today" aria-hidden="true"></span>${range.now} <span class="key before" aria-hidden="true"></span>${range.before}</p></header>
+    <p class="hidden" id="selection">Arrow keys select an interval, with Shift several; Enter opens what happened.</p>
+    <${Loaded} of=${series}>${(value) => {
+    if (value === null) return html`<${Empty} text="Statistics are turned off." command="BELLCAST_STATS=on bellcast serve" />`;
+    if (value.points.length === 0) return html`<${Empty} icon="live" text=${tenant === undefined ? 'The first numbers appear a minute after the start.' : 'There are no numbers for this tenant. They appear a minute after its first event, if it is among the 100 busiest tenants of a node.'} />`;
+    return html`<div class="charts">${shown.map((one) => html`<${Chart} key=${one.metric + name} one=${one} series=${value} range=${range} open=${open && ((from, to) => open(one, from, to))} />`)}</div>`;
+  }}<//></section>`;
 }
 
 /** `open` shows the events between two times; false without permission. */
-function chart(one, series, end, range, open) {
-  const { length, stepMs } = range;
-  const about = one.about(range);
-  const when = length > DAY_MS ? days : hours;
-  const column = series.metrics.indexOf(one.metric) + 1;
-  const points = series.points.map((row) => [row[0], row[column]]).filter(([, value]) => value !== null);
-  const today = points.filter(([at]) => at >= end - length);
-  const before = points.filter(([at]) => at < end - length).map(([at, value]) => [at + length, value]);
-  const [headline, other] = [today, before].map((day) => (day.length === 0 ? '–' : one.show(one.headline(day.map(([, value]) => value)))));
+function Chart({ one, series: { metrics, points: rows, end }, range, open }) {
+  const { length, stepMs } = range, count = Math.round(length / stepMs), last = count - 1, begin = end - length;
+  const about = one.about(range), when = length > DAY_MS ? dayOf : hourOf;
+  const column = metrics.indexOf(one.metric) + 1;
+  const points = rows.map((row) => [row[0], row[column]]).filter(([, value]) => value !== null);
+  const today = points.filter(([at]) => at >= begin);
+  const before = points.filter(([at]) => at < begin).map(([at, value]) => [at + length, value]);
+  const [headline, other] = [today, before].map((part) => (part.length === 0 ? '–' : one.show(one.headline(part.map(([, value]) => value)))));
   const top = highest([...today, ...before].map(([, value]) => value));
-  const label = `${one.title}: ${headline} ${about}${before.length === 0 ? '' : `, ${range.before} ${other}`}`;
   // A flat line at zero is at the bottom.
-  const place = ([at, value]) => [(at - end + length) / (length - stepMs) * WIDTH, HEIGHT - value / (top || 1) * (HEIGHT - 4) - 2];
-  const readout = h('p', { class: 'readout muted', 'aria-hidden': 'true' });
-  const rest = () => fill(readout, before.length === 0 ? about : `${about} · ${other} before`);
-  rest();
-  // The maximum is also the scale.
-  const peak = one.about !== most && top > 0 && h('span', { class: 'peak muted', 'aria-hidden': 'true' }, `max ${one.show(top)}`);
-  const cursor = svg('line', { class: 'cursor', y1: 0, y2: HEIGHT, visibility: 'hidden' });
-  const mark = svg('rect', { class: 'mark', y: 0, height: HEIGHT, visibility: 'hidden' });
-  const picture = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': label },
-    mark, svg('path', { class: 'before', d: line(before, place, stepMs) }), svg('path', { class: 'area', d: area(today, place, stepMs) }), svg('path', { class: 'today', d: line(today, place, stepMs) }), cursor);
-  picture.addEventListener('pointermove', (event) => {
-    const box = picture.getBoundingClientRect();
-    const at = end - length + (event.clientX - box.left) / box.width * (length - stepMs);
-    const nearest = today.reduce((best, point) => (Math.abs(point[0] - at) < Math.abs(best[0] - at) ? point : best), today[0]);
-    if (!nearest) return;
-    const [x] = place(nearest);
-    cursor.setAttribute('x1', String(x));
-    cursor.setAttribute('x2', String(x));
-    cursor.setAttribute('visibility', 'visible');
-    fill(readout, `${when(nearest[0])}: ${one.show(nearest[1])}`);
-  });
-  picture.addEventListener('pointerleave', () => {
-    cursor.setAttribute('visibility', 'hidden');
-    rest();
-  });
-  const announcement = h('p', { class: 'hidden', role: 'status' });
-  if (open) {
-    picture.setAttribute('tabindex', '0');
-    picture.setAttribute('aria-describedby', 'selection');
-    const scale = { begin: end - length, stepMs, count: Math.round(length / stepMs), width: WIDTH };
-    selectRange(picture, mark, scale, (from, to) => {
-      const text = `${exact(from)} to ${exact(to)}`;
-      fill(announcement, `${text}. Enter opens it.`);
-      fill(readout, text);
-    }, open);
-  }
-  return h('section', { class: 'panel chart' }, h('h3', {}, one.title), h('p', { class: 'value' }, headline), h('div', { class: 'scale' }, readout, peak), picture, announcement,
-    h('p', { class: 'axis muted', 'aria-hidden': 'true' }, [0, 0.5, 1].map((part) => h('span', {}, when(end - length + Math.round(part * (length / stepMs - 1)) * stepMs)))),
-    table(one, today, before, when));
+  const place = ([at, value]) => [(at - begin) / (length - stepMs) * WIDTH, HEIGHT - value / (top || 1) * (HEIGHT - 4) - 2];
+  const [pointed, setPointed] = useState(null);
+  // The selected intervals, from where the selection began; `pressedAt` while the pointer is down.
+  const [selection, select] = useState({ anchor: last, focus: last, isShown: false, pressedAt: null });
+  const between = ({ anchor, focus }) => [begin + Math.min(anchor, focus) * stepMs, begin + (Math.max(anchor, focus) + 1) * stepMs];
+  const intervalAt = ({ clientX, currentTarget }) => {
+    const box = currentTarget.getBoundingClientRect();
+    return Math.min(Math.max(Math.round((clientX - box.left) / box.width * last), 0), last);
+  };
+  const point = (event) => {
+    const at = begin + intervalAt(event) * stepMs;
+    if (today.length > 0) setPointed(today.reduce((best, other_) => (Math.abs(other_[0] - at) < Math.abs(best[0] - at) ? other_ : best)));
+    if (open && selection.pressedAt !== null && Math.abs(event.clientX - selection.pressedAt) >= MIN_DRAG_PX) select({ ...selection, focus: intervalAt(event), isShown: true });
+  };
+  const press = (event) => {
+    if (!open || event.button !== 0) return;
+    event.currentTarget.setPointerCapture(event.pointerId);
+    const at = intervalAt(event);
+    select({ anchor: at, focus: at, isShown: false, pressedAt: event.clientX });
+  };
+  const clear = () => select({ ...selection, isShown: false, pressedAt: null });
+  const release = () => {
+    clear();
+    if (selection.isShown && selection.pressedAt !== null) open(...between(selection));
+  };
+  const keys = (event) => {
+    const moved = { ArrowLeft: selection.focus - 1, ArrowRight: selection.focus + 1, Home: 0, End: last }[event.key];
+    if (event.key === 'Enter') open(...between(selection));
+    else if (event.key === 'Escape' && selection.isShown) clear();
+    else if (moved !== undefined) {
+      const focus = Math.min(Math.max(moved, 0), last);
+      select({ anchor: event.shiftKey ? selection.anchor : focus, focus, isShown: true, pressedAt: null });
+    } else return;
+    event.preventDefault();
+  };
+  const selected = selection.isShown && between(selection).map(dayTime).join(' to ');
+  const readout = selected || (pointed ? `${when(pointed[0])}: ${one.show(pointed[1])}` : before.length === 0 ? about : `${about} · ${other} before`);
+  const [cursor] = pointed ? place(pointed) : [];
+  const label = `${one.title}: ${headline} ${about}${before.length === 0 ? '' : `, ${range.before} ${other}`}`;
+  const selectable = open && { tabIndex: 0, 'aria-describedby': 'selection', onPointerDown: press, onPointerUp: release, onPointerCancel: clear, onBlur: clear, onKeyDown: keys };
+  return html`<section class="panel chart"><h3>${one.title}</h3><p class="value">${headline}</p>
+    <div class="scale"><p class="readout muted" aria-hidden="true">${readout}</p>${/* The maximum is also the scale. */ one.about !== most && top > 0 && html`<span class="peak muted" aria-hidden="true">max ${one.show(top)}</span>`}</div>
+    <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${label} onPointerMove=${point} onPointerLeave=${() => setPointed(null)} ...${selectable}>
+      ${selection.isShown && html`<rect class="mark" y="0" height=${HEIGHT} x=${Math.min(selection.anchor, selection.focus) / last * WIDTH} width=${Math.max(Math.abs(selection.focus - selection.anchor), 0.5) / last * WIDTH} />`}
+      <path class="before" d=${line(before, place, stepMs)} /><path class="area" d=${area(today, place, stepMs)} /><path class="today" d=${line(today, place, stepMs)} />
+      ${pointed && html`<line class="cursor" x1=${cursor} x2=${cursor} y1="0" y2=${HEIGHT} />`}</svg>
+    <p class="hidden" role="status">${selected && `${selected}. Enter opens it.`}</p>
+    <p class="axis muted" aria-hidden="true">${[0, 0.5, 1].map((part) => html`<span key=${part}>${when(begin + Math.round(part * last) * stepMs)}</span>`)}</p>
+    <${Table} one=${one} today=${today} before=${before} when=${when} /></section>`;
 }
 
 /** Consecutive points are connected; a gap in the samples is a gap in the line. */
@@ -169,21 +171,11 @@ function area(points, place, stepMs) {
 }
 
 /** The numbers as a table, built when it is opened. */
-function table(one, today, before, when) {
-  const place = h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': `${one.title} as a table` });
-  const details = h('details', { ontoggle: () => {
-    if (!details.open || place.firstChild) return;
-    const earlier = new Map(before);
-    const cell = (value) => (value === undefined ? '–' : one.show(value));
-    fill(place, h('table', {}, h('thead', {}, h('tr', {}, ['Time', 'Now', 'Before'].map((name) => h('th', { scope: 'col' }, name)))),
-      h('tbody', {}, today.toReversed().map(([at, value]) => h('tr', {}, h('td', {}, when(at)), h('td', { 'data-label': 'Now' }, cell(value)), h('td', { 'data-label': 'Before' }, cell(earlier.get(at))))))));
-  } }, h('summary', { 'aria-label': `Table of ${one.title}` }, 'Table'), place);
-  return details;
-}
-
-function svg(tag, attributes, ...children) {
-  const element = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
-  element.append(...children);
-  return element;
+function Table({ one, today, before, when }) {
+  const [isOpen, setOpen] = useState(false);
+  const earlier = new Map(before);
+  const cell = (value) => (value === undefined ? '–' : one.show(value));
+  return html`<details onToggle=${({ currentTarget }) => setOpen(currentTarget.open)}><summary aria-label=${`Table of ${one.title}`}>Table</summary>${isOpen && html`<div class="scroll" tabIndex="0" role="region" aria-label=${`${one.title} as a table`}><table>
+    <thead><tr>${['Time', 'Now', 'Before'].map((name) => html`<th key=${name} scope="col">${name}</th>`)}</tr></thead>
+    <tbody>${today.toReversed().map(([at, value]) => html`<tr key=${at}><td>${when(at)}</td><td data-label="Now">${cell(value)}</td><td data-label="Before">${cell(earlier.get(at))}</td></tr>`)}</tbody></table></div>`}</details>`;
 }

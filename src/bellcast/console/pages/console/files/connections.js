@@ -4,8 +4,7 @@
 import { html } from './html.js';
 import { RANGE, RECIPIENT } from './filters.js';
 import { refresh } from './load.js';
-import { Confirm } from './parts.js';
-import { dialectName } from './page.js';
+import { Confirm, Dialect } from './parts.js';
 import { CONTENT } from './roles.js';
 import { path, request, withQuery } from './server.js';
 
@@ -15,8 +14,6 @@ const close = async (one) => {
   await request('DELETE', withQuery(path`/v1/connections/${one.id}`, { tenant: one.tenant ?? '' }));
   refresh();
 };
-
-const Dialect = ({ of }) => html`<span class=${`dialect ${of.protocol === 'native' ? of.transport : of.protocol}`}>${dialectName(of)}</span>`;
 
 export const connections = {
   path: '/v1/connections', rows: 'connections', link: (one) => one.recipient && path`/recipients/${one.recipient}`, isNewestFirst: true,

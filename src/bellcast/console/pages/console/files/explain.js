@@ -3,7 +3,7 @@
  */
 import { html, useState } from './html.js';
 import { Loaded, useLoad } from './load.js';
-import { Card, Confirm, Field, Form, Icon, Time } from './parts.js';
+import { Card, Confirm, Field, Form, Icon, Time, Undoable, prose } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { setQuery } from './router.js';
 import { get, path, request, withQuery } from './server.js';
@@ -24,9 +24,6 @@ export function outcomeOf({ outcome, state, rule, channel }) {
   if (state === 'queued' || state === 'sending') return ['warn', 'waiting'];
   return ['ok', state ?? (channel === 'inbox' ? 'in the inbox' : 'would be sent')];
 }
-
-/** A text in which parts between backticks are code. */
-const prose = (text) => text.split('`').map((part, index) => (index % 2 ? html`<code>${part}</code>` : part));
 
 /** The outcome as a headline, a sentence for each channel that needs one, and the buttons where it can be changed. */
 export function Verdict({ page, of, recipient, type, tenant, messages = [] }) {
@@ -56,65 +53,51 @@ function switchOf({ rule, by, channel }, type, { muted = {}, channels = {}, type
   return rule === 'type' && type ? [{ types: { [type]: { [channel]: true } } }, { types: { [type]: { [channel]: types[type]?.[channel] ?? null } } }] : null;
 }
 
+/** A button that sends to a suppressed address again. */
+export function FreeAddress({ message, tenant }) {
+  const url = withQuery(path`/v1/suppressions/${message.channel}/${message.to}`, tenant);
+  return html`<${Undoable} word="Free this address" act=${async () => {
+    await request('DELETE', url);
+    return { done: `${message.to} is free again.`, undo: () => request('PUT', url, { reason: 'bounce' }).then(() => null) };
+  }} />`;
+}
+
+/** A button that sends a failed message again. */
+export const RetryMessage = ({ page, url }) => html`<${Confirm} label="Retry the message" word="Retry" act=${async () => {
+  await request('POST', url);
+  page.reload();
+}} />`;
+
 /** A suggested request as a button. What can be undone is done at once, with Undo; the rest is confirmed, or is a link to its page. */
 function Fix({ page, action, channels, recipient, type, tenant, messages }) {
   const [undo, setUndo] = useState(null);
-  const [problem, setProblem] = useState('');
-  const attempt = async (act) => {
-    setProblem('');
-    try {
-      setUndo(await act());
-    } catch (failed) {
-      setProblem(failed.message);
-    }
-  };
-  const button = (word, act) => html`<button type="button" class="primary" onClick=${() => attempt(act)}>${word}</button>`;
   const link = (word, target, query = tenant) => html`<a class="button" href=${withQuery(page.url(target), query)}>${word}</a>`;
-  const error = problem && html`<span class="error" role="alert">${problem}</span>`;
-  if (undo) return html`<span class="fixed" role="status"><${Icon} name="ok" /> ${undo.done} <button type="button" onClick=${() => attempt(undo.act)}>Undo</button>${error}</span>`;
   const { method, path: target } = action;
-  if (target.endsWith('/retry') && page.may(CONTENT)) {
-    return html`<${Confirm} label="Retry the message" word="Retry" act=${async () => {
-      await request(method, withQuery(target, tenant));
-      page.reload();
-    }} />`;
-  }
+  if (target.endsWith('/retry') && page.may(CONTENT)) return html`<${RetryMessage} page=${page} url=${withQuery(target, tenant)} />`;
   const stopped = channels.find((one) => one.outcome === 'skip' && (one.rule === 'muted' || one.by === 'recipient'));
   if (target.endsWith('/preferences') && stopped && ['muted', 'channel', 'type'].includes(stopped.rule) && page.may(BUILDERS)) {
     const url = withQuery(target, tenant);
-    return html`${button(stopped.rule === 'muted' ? 'Unmute' : `Switch ${CHANNEL_NAMES[stopped.channel].toLowerCase()} on`, async () => {
+    return html`<${Undoable} word=${stopped.rule === 'muted' ? 'Unmute' : `Switch ${CHANNEL_NAMES[stopped.channel].toLowerCase()} on`} act=${async () => {
       const patches = switchOf(stopped, type, await get(url));
       if (!patches) throw new Error('The preferences have changed in the meantime. Refresh the page.');
       await request('PATCH', url, patches[0]);
-      return { done: 'Changed. It applies to the next notification.', act: async () => {
-        await request('PATCH', url, patches[1]);
-        return null;
-      } };
-    })}${error}`;
+      return { done: 'Changed. It applies to the next notification.', undo: () => request('PATCH', url, patches[1]).then(() => null) };
+    }} />`;
   }
   const bounced = messages.find((one) => ['bounced', 'suppressed'].includes(one.state));
-  if (target === '/v1/suppressions') {
-    if (!bounced || !page.may(BUILDERS)) return link('Find the suppressed address', '/suppressions');
-    const url = withQuery(path`/v1/suppressions/${bounced.channel}/${bounced.to}`, tenant);
-    return html`${button('Free this address', async () => {
-      await request('DELETE', url);
-      return { done: `${bounced.to} is free again.`, act: async () => {
-        await request('PUT', url, { reason: 'bounce' });
-        return null;
-      } };
-    })}${error}`;
-  }
+  if (target === '/v1/suppressions') return bounced && page.may(BUILDERS) ? html`<${FreeAddress} message=${bounced} tenant=${tenant} />` : link('Find the suppressed address', '/suppressions');
   const unaddressed = channels.find((one) => ['no_address', 'invalid_address'].includes(one.rule));
   const own = { email: ['email', 'E-mail address', 'email'], sms: ['phone', 'Phone number', 'tel'] }[unaddressed?.channel];
   if (method === 'PATCH' && target.startsWith('/v1/recipients/') && own && page.may(BUILDERS)) {
-    const [name, label, kind] = own;
+    const [name, label, kind] = own, url = withQuery(path`/v1/recipients/${recipient}`, tenant);
+    if (undo) return html`<span class="fixed" role="status"><${Icon} name="ok" /> Set. It applies to the next notification. <button type="button" onClick=${undo}>Undo</button></span>`;
     return html`<${Form} isInline button="Set the address" send=${async (values) => {
-      const url = withQuery(path`/v1/recipients/${recipient}`, tenant), old = (await get(url))[name];
+      const old = (await get(url))[name];
       await request('PATCH', url, { [name]: values[name].trim() });
-      setUndo({ done: 'Set. It applies to the next notification.', act: async () => {
+      setUndo(() => async () => {
         await request('PATCH', url, { [name]: old });
-        return null;
-      } });
+        setUndo(null);
+      });
     }}><${Field} label=${label} name=${name} type=${kind} required autocomplete="off" /><//>`;
   }
   if (target.startsWith('/v1/providers/')) return link(method === 'PUT' ? `Add a provider of ${target.endsWith('/sms') ? 'SMS' : 'e-mail'}` : 'Test the provider', '/providers', {});

@@ -58,3 +58,13 @@ export function initials(name) {
   const words = name.split(/[\s@._-]+/).filter(Boolean);
   return ((words[0]?.[0] ?? '?') + (words.length > 1 ? words.at(-1)[0] : '')).toUpperCase();
 }
+
+/** The value of a text as JSON; null if it is empty. */
+export function parsed(text) {
+  if (!text.trim()) return null;
+  try {
+    return JSON.parse(text);
+  } catch (problem) {
+    throw new Error(`The data is not valid JSON: ${problem.message}.`);
+  }
+}

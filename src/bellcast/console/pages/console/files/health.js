@@ -1,83 +1,60 @@
 /**
  * Health: readiness with its reason, the live nodes with their load, and the doctor with its findings as they arrive.
  */
-import { fill, h, id, state, time } from './dom.js';
-import { empty, failure, heading, load, readAll } from './list.js';
-import { card, loadReadiness, number } from './page.js';
-import { lines, withQuery } from './server.js';
+import { html, useEffect, useRef, useState } from './html.js';
+import { count, number } from './format.js';
+import { Failure, Loaded, useEvery, useLoad } from './load.js';
+import { readiness } from './overview.js';
+import { Card, Copy, Heading, State, Tag } from './parts.js';
+import { CONTENT } from './roles.js';
+import { Rows } from './rows.js';
+import { lines, readAll, withQuery } from './server.js';
 
 /** Nodes report themselves every 2 s. */
 const REFRESH_MS = 5000;
-const READERS = ['owner', 'developer', 'support'];
 const ORDER = ['problem', 'warning', 'ok'];
 
-export function health(page) {
-  const ready = h('div');
-  const nodes = h('div');
-  const refresh = () => load(nodes, page.signal, (signal) => readAll((after) => withQuery('/v1/nodes', { after }), 'nodes', signal), (all) => table(page, all));
-  loadReadiness(page, ready);
-  refresh();
-  const timer = setInterval(() => document.hidden || refresh(), REFRESH_MS);
-  page.signal.addEventListener('abort', () => clearInterval(timer));
-  return [heading('Health'), card('Readiness', ready), card('Nodes', nodes), doctor(page)];
-}
-
-const COLUMNS = [
-  ['Node', (one) => [h('b', {}, `${one.host}:${one.pid}`), ' ', one.is_self && h('span', { class: 'tag' }, 'this one'), h('div', { class: 'nowrap' }, id(one.id))]],
-  ['Role', (one) => (one.role === 'worker' || one.runs_jobs ? one.role : `${one.role}, no jobs`)],
-  ['Version', (one) => one.version],
-  ['Started', (one) => time(one.started_at)],
-  ['Connections', (one, page) => (one.connections > 0 ? h('a', { href: withQuery(page.url('/connections'), { node: one.id }) }, number(one.connections)) : '0')],
-  ['CPU', (one) => `${Math.round(one.cpu * 100)} %`],
-  ['Memory', (one) => (one.memory === null ? '–' : `${number(Math.round(one.memory / 1e6))} MB`)],
-  ['Queue age', (one) => (one.queue_age === null ? '–' : `${number(one.queue_age / 1000)} s`)],
-  ['Settings', (one) => `revision ${one.settings_revision}`],
+const columns = (page) => [
+  { name: 'Node', kind: 'title', of: (one) => `${one.host}:${one.pid}`, text: (one) => html`${one.is_self && html`<${Tag}>this one<//>`}<code>${one.id}</code>` },
+  { name: 'Role', of: (one) => (one.role === 'worker' || one.runs_jobs ? one.role : `${one.role}, no jobs`) }, { name: 'Version', of: (one) => one.version, width: '6rem' },
+  { name: 'Connections', kind: 'number', of: (one) => (one.connections > 0 ? html`<a href=${withQuery(page.url('/connections'), { node: one.id })}>${number(one.connections)}</a>` : '0') },
+  { name: 'CPU', kind: 'number', of: (one) => `${Math.round(one.cpu * 100)} %`, width: '4rem' }, { name: 'Memory', kind: 'number', of: (one) => one.memory !== null && `${number(Math.round(one.memory / 1e6))} MB` },
+  { name: 'Queue age', kind: 'number', of: (one) => one.queue_age !== null && `${number(one.queue_age / 1000)} s` }, { name: 'Settings', of: (one) => `revision ${one.settings_revision}` }, { name: 'Started', kind: 'time', of: (one) => one.started_at },
 ];
 
-function table(page, nodes) {
-  return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Nodes' }, h('table', { class: 'labelled' },
-    h('thead', {}, h('tr', {}, COLUMNS.map(([name]) => h('th', { scope: 'col' }, name)))),
-    h('tbody', {}, nodes.map((one) => h('tr', {}, COLUMNS.map(([name, show]) => h('td', { 'data-label': name }, show(one, page))))))));
+export function Health({ page }) {
+  const ready = useLoad(readiness), nodes = useLoad((signal) => readAll((after) => withQuery('/v1/nodes', { after }), 'nodes', signal));
+  useEvery(REFRESH_MS, nodes.reload);
+  return html`<${Heading} title="Health" />
+    <${Card} title="Readiness"><${Loaded} of=${ready}>${(reason) => html`<div class="readiness"><p class="big"><${State} of=${reason ? 'not ready' : 'ready'} /></p><p class="muted">${reason ?? 'The store is readable and writable, and the broker is connected.'}</p></div>`}<//><//>
+    <section class="resource"><h2>Nodes</h2><div class="list"><${Loaded} of=${nodes}>${(all) => html`<${Rows} label="Nodes" columns=${columns(page)} chunks=${[all]} isOpen=${() => false} />`}<//></div></section>
+    ${page.may(CONTENT) && html`<${Doctor} />`}`;
 }
 
 /** The doctor: shows findings as they arrive, and sorts them by severity once all have arrived. */
-function doctor(page) {
-  if (!page.may(READERS)) return null;
-  const place = h('div', {}, empty('Checks the machine, the databases, the clocks, the other nodes and the URLs of this server, and suggests a fix for each problem. In a terminal:', 'bellcast doctor'));
-  const status = h('p', { class: 'muted', role: 'status' });
-  const button = h('button', { type: 'button', class: 'primary', onclick: () => run(page, button, status, place) }, 'Run the doctor');
-  return card('Doctor', h('div', { class: 'actions' }, button, status), place);
+function Doctor() {
+  const [state, setState] = useState({ findings: null, isRunning: false, problem: null });
+  const abort = useRef(null);
+  useEffect(() => () => abort.current?.abort(), []);
+  const run = async () => {
+    const findings = [];
+    abort.current = new AbortController();
+    setState({ findings, isRunning: true, problem: null });
+    try {
+      await lines('POST', '/v1/doctor', abort.current.signal, (one) => {
+        findings.push(one);
+        setState({ findings: [...findings], isRunning: true, problem: null });
+      });
+      setState({ findings: findings.toSorted((one, other) => ORDER.indexOf(one.state) - ORDER.indexOf(other.state)), isRunning: false, problem: null });
+    } catch (problem) {
+      if (!abort.current.signal.aborted) setState({ findings, isRunning: false, problem });
+    }
+  };
+  const { findings, isRunning, problem } = state;
+  const [problems, warnings] = ORDER.map((kind) => findings?.filter((one) => one.state === kind).length);
+  const status = isRunning ? 'Checking…' : findings && !problem ? `${problems === 0 ? 'No problems' : count(problems, 'problem')}, ${count(warnings, 'warning')}, ${count(findings.length, 'check')}.` : '';
+  return html`<${Card} title="Doctor"><div class="actions"><button type="button" class="primary" disabled=${isRunning} onClick=${run}>Run the doctor</button><p class="muted" role="status">${status}</p></div>
+    ${findings ? html`<ul class="findings">${findings.map((one, index) => html`<li key=${index}><${State} of=${one.state} /><b>${one.check}</b><div><p>${one.what}</p>${one.fix && html`<p class="fix"><span aria-hidden="true">→ </span>${one.fix}</p>`}</div></li>`)}</ul>`
+    : html`<p class="muted">Checks the machine, the databases, the clocks, the other nodes and the URLs of this server, and suggests a fix for each problem. By terminal: <code>bellcast doctor</code> <${Copy} what="the command" text="bellcast doctor" /></p>`}
+    ${problem && html`<${Failure} problem=${problem} retry=${run} />`}<//>`;
 }
-
-async function run(page, button, status, place) {
-  const findings = [];
-  const list = h('ul', { class: 'findings' });
-  button.disabled = true;
-  status.textContent = 'Checking…';
-  fill(place, list);
-  try {
-    await lines('POST', '/v1/doctor', page.signal, (one) => {
-      findings.push(one);
-      list.append(finding(one));
-    });
-    findings.sort((one, other) => ORDER.indexOf(one.state) - ORDER.indexOf(other.state));
-    fill(list, findings.map(finding));
-    status.textContent = summary(findings);
-  } catch (problem) {
-    if (page.signal.aborted) return;
-    status.textContent = '';
-    place.append(failure(problem, () => run(page, button, status, place)));
-  }
-  button.disabled = false;
-}
-
-function finding(one) {
-  return h('li', {}, state(one.state), h('b', {}, one.check), h('div', {}, h('p', {}, one.what), one.fix && h('p', { class: 'fix' }, h('span', { 'aria-hidden': 'true' }, '→ '), one.fix)));
-}
-
-function summary(findings) {
-  const [problems, warnings] = ORDER.map((kind) => findings.filter((one) => one.state === kind).length);
-  return `${problems === 0 ? 'No problems' : count(problems, 'problem')}, ${count(warnings, 'warning')}, ${count(findings.length, 'check')}.`;
-}
-
-const count = (value, word) => `${value} ${word}${value === 1 ? '' : 's'}`;

@@ -1,14 +1,12 @@
 /**
  * The live feed: the server's events as they happen, newest first, with their JSON and, for a refusal, a fix.
  */
-import { originFix } from './allow-origin.js';
-import { duration, h, id, moment, prose } from './dom.js';
+import { OriginFix } from './allow-origin.js';
 import { FilterBar, RANGE, RECIPIENT } from './filters.js';
-import { count, number, secondOf, toneOf } from './format.js';
-import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
-import { empty, facts, heading, json, load } from './list.js';
-import { Failure, refresh, refreshes } from './load.js';
-import { Empty, Heading, Icon, Json, Nodes, State } from './parts.js';
+import { count, duration, number, secondOf, toneOf } from './format.js';
+import { html, useLayoutEffect, useRef, useState } from './html.js';
+import { Failure, Loaded, refresh, refreshes, useLoad } from './load.js';
+import { Card, Empty, Facts, Heading, Icon, Id, Json, Moment, State, prose } from './parts.js';
 import { shownTenant } from './router.js';
 import { follow, get, path, withQuery } from './server.js';
 
@@ -187,33 +185,25 @@ function EventRow({ row, size, isOpen, open }) {
 
 function OpenedEvent({ page, row }) {
   const event = headOf(row);
-  const abort = useRef(new AbortController());
-  useEffect(() => () => abort.current.abort(), []);
-  const context = { ...page, signal: abort.current.signal };
-  return html`<aside class="details" aria-label="Opened event"><h2 dir="auto">${event.text}</h2><${Nodes} key=${event.text + event.at} of=${[fixOf(context, event), links(context, event)]} />
-    ${row.events.length > 1 && html`<ol class="rows-of">${row.events.map((one, index) => html`<li key=${index}><b>${one.kind}</b> ${one.text}<time dateTime=${one.at}>${secondOf(one.at)}</time></li>`)}</ol>`}
-    <${Json} of=${event} /></aside>`;
-}
-
-/** The fix for the cause of a refusal. */
-export function fixOf(page, { kind, detail }) {
-  if (kind !== 'refused' || !detail) return null;
-  const errors = detail.errors?.map((one) => `${one.field} ${one.message}`).join('; ');
-  const reason = errors || detail.detail || detail.reason || detail.code;
-  const code = detail.code ?? detail.reason;
-  return [h('p', {}, h('b', {}, prose(String(reason))), ' ',
-    typeof code === 'string' && /^[a-z_]+$/.test(code) && h('a', { href: `${page.root}/errors/${code}`, target: '_blank', rel: 'noopener' }, 'Causes and fixes')), originFix(page, detail)];
-}
-
-function links(page, event) {
-  const tenant = event.tenant ?? '';
   const targets = [
     event.recipient && ['Recipient', path`/recipients/${event.recipient}`],
     event.kind === 'send' && event.detail.id && ['Notification', path`/notifications/${event.detail.id}`],
     event.kind === 'attempt' && ['Message', path`/messages/${event.detail.id}`],
     event.kind === 'run' && ['Run', path`/runs/${event.detail.id}`],
   ].filter(Boolean);
-  return targets.length > 0 && h('p', {}, targets.map(([name, target]) => [h('a', { href: withQuery(page.url(target), { tenant }) }, name), ' ']));
+  return html`<aside class="details" aria-label="Opened event"><h2 dir="auto">${event.text}</h2><${Refusal} key=${event.text + event.at} page=${page} of=${event} />
+    ${targets.length > 0 && html`<p class="links">${targets.map(([name, target]) => html`<a key=${name} class="button" href=${withQuery(page.url(target), { tenant: event.tenant ?? '' })}>${name}</a>`)}</p>`}
+    ${row.events.length > 1 && html`<ol class="rows-of">${row.events.map((one, index) => html`<li key=${index}><b>${one.kind}</b> ${one.text}<time dateTime=${one.at}>${secondOf(one.at)}</time></li>`)}</ol>`}
+    <${Json} of=${event} /></aside>`;
+}
+
+/** The reason of a refusal, and the fix for its cause. */
+function Refusal({ page, of: { kind, detail } }) {
+  if (kind !== 'refused' || !detail) return null;
+  const errors = detail.errors?.map((one) => `${one.field} ${one.message}`).join('; ');
+  const code = detail.code ?? detail.reason;
+  return html`<section class="verdict bad" aria-label="Refusal"><${Icon} name="bad" /><div><p><b>${prose(String(errors || detail.detail || detail.reason || detail.code))}</b> ${typeof code === 'string' && /^[a-z_]+$/.test(code)
+    && html`<a href=${`${page.root}/errors/${code}`} target="_blank" rel="noopener">Causes and fixes</a>`}</p><${OriginFix} page=${page} refusal=${detail} /></div></section>`;
 }
 
 export const requests = {
@@ -221,7 +211,7 @@ export const requests = {
   filters: [{ name: 'status', label: 'Status', options: ['2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
   views: [['Refused', { status: '4xx' }], ['Failed', { status: '5xx' }]],
   columns: [
-    { name: 'Status', kind: 'state', of: (one) => html`<${State} of=${String(one.status)} kind=${one.status < 400 && !one.code ? 'ok' : one.status < 500 ? 'warn' : 'bad'} />`, show: (one) => one, width: '4.5rem' },
+    { name: 'Status', kind: 'state', of: (one) => html`<${State} of=${String(one.status)} kind=${kindOf(one)} />`, show: (one) => one, width: '4.5rem' },
     { name: 'Request', kind: 'title', of: (one) => `${one.method} ${one.path}`, text: (one) => one.code }, { name: 'By', of: (one) => one.key ?? one.operator ?? one.recipient, width: '10rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Duration', kind: 'number', of: (one) => duration(one.ms), width: '5rem' }, { name: 'Time', kind: 'time', of: (one) => one.at },
   ],
@@ -229,20 +219,13 @@ export const requests = {
   none: { text: 'No request has been served since the server started.', command: 'bellcast notify alice "Hello"' },
 };
 
-function statusOf(one) {
-  const kind = one.status < 400 && !one.code ? 'ok' : one.status < 500 ? 'warn' : 'bad';
-  return h('span', { class: `state ${kind}` }, String(one.status));
-}
+const kindOf = (one) => (one.status < 400 && !one.code ? 'ok' : one.status < 500 ? 'warn' : 'bad');
 
-export function request(page) {
-  const place = h('div');
-  load(place, page.signal, (signal) => get(withQuery('/v1/requests', { id: page.key, tenant: '*' }), signal), ({ requests: [one] }) => one === undefined
-    ? [heading('Request'), empty('This request is no longer in the memory of this node.')]
-    : [
-      heading(`${one.method} ${one.path}`),
-      fixOf(page, { kind: one.code ? 'refused' : '', detail: one }),
-      facts([['Id', id(one.id)], ['Status', statusOf(one)], ['Duration', duration(one.ms)], ['Time', moment(one.at)], ['Route', one.route], ['Key', one.key], ['Operator', one.operator], ['Recipient', one.recipient], ['Tenant', one.tenant], ['Origin', one.origin], ['Network', one.address]]),
-      h('section', { class: 'panel' }, h('h2', {}, 'Body'), one.body === null ? h('p', { class: 'muted' }, 'Not stored. The server keeps only small JSON bodies, of requests with a secret or an API key.') : json(one.body)),
-    ], 'Request');
-  return place;
+/** A request: why it was refused, and what was sent. */
+export function Request({ page }) {
+  const found = useLoad((signal) => get(withQuery('/v1/requests', { id: page.key, tenant: '*' }), signal), [page.key]);
+  return html`<${Loaded} of=${found}>${({ requests: [one] }) => (one === undefined ? html`<${Heading} title="Request" /><${Empty} icon="requests" text="This request is no longer in the memory of this node." />` : html`
+    <${Heading} title=${`${one.method} ${one.path}`} /><${Refusal} page=${page} of=${{ kind: one.code ? 'refused' : '', detail: one }} />
+    <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Status', html`<${State} of=${String(one.status)} kind=${kindOf(one)} />`], ['Duration', duration(one.ms)], ['Time', html`<${Moment} at=${one.at} />`], ['Route', one.route], ['Key', one.key], ['Operator', one.operator], ['Recipient', one.recipient], ['Tenant', one.tenant], ['Origin', one.origin], ['Network', one.address]]} />
+    <${Card} title="Body">${one.body === null ? html`<p class="muted">Not stored. The server keeps only small JSON bodies, of requests with a secret or an API key.</p>` : html`<${Json} of=${one.body} />`}<//>`)}<//>`;
 }

@@ -74,6 +74,43 @@ effect(() => {
   outdated.value = null;
 });
 
+/** Call `act` again and again while the page is visible. */
+export function useEvery(ms, act) {
+  const latest = useRef(act);
+  latest.current = act;
+  useEffect(() => {
+    const timer = setInterval(() => document.hidden || latest.current(), ms);
+    return () => clearInterval(timer);
+  }, [ms]);
+}
+
+/**
+ * The rows of a part of a page, by `children`, and a button that reads more.
+ * @param {object} list
+ * @param {any} list.of the first response
+ * @param {string} list.rows the field of the rows
+ * @param {(after: any) => Promise<any>} list.read requests the response after a cursor
+ */
+export function Paged({ of: first, rows, read, children }) {
+  const [state, setState] = useState({ first, all: first[rows], next: first.next });
+  const [problem, setProblem] = useState(null);
+  const [isLoading, setLoading] = useState(false);
+  useLayoutEffect(() => setState({ first, all: first[rows], next: first.next }), [first]);
+  const { all, next } = state.first === first ? state : { all: first[rows], next: first.next };
+  const more = async () => {
+    setLoading(true);
+    setProblem(null);
+    try {
+      const response = await read(next);
+      setState({ first, all: [...all, ...response[rows]], next: response.next });
+    } catch (failed) {
+      setProblem(failed);
+    }
+    setLoading(false);
+  };
+  return html`${children(all)}${problem && html`<${Failure} problem=${problem} retry=${more} />`}${next && html`<button type="button" disabled=${isLoading} onClick=${more}>Load more</button>`}`;
+}
+
 /** The value of a load by `children`, or that it loads, or why it failed. */
 export function Loaded({ of, children, skeleton = html`<${Skeleton} />` }) {
   if (of.value !== undefined) return children(of.value);

@@ -1,13 +1,16 @@
 /**
  * Messages of all channels, and one with its attempts and its content.
  */
-import { confirmed, fill, h, id, moment, state } from './dom.js';
+import { html, useState } from './html.js';
+import { CHANNEL_NAMES, FreeAddress, RetryMessage, outcomeOf } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
-import { empty, facts, heading, json, load } from './list.js';
-import { CONTENT, card, detail, inTenant, recipientLink, tenantOf } from './page.js';
+import { Loaded, Skeleton, useLoad } from './load.js';
+import { Card, Confirm, Facts, Heading, Icon, Id, Moment, Person, Time } from './parts.js';
+import { BUILDERS, CONTENT } from './roles.js';
+import { inTenant, tenantOf } from './router.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
+import { Phone, Steps, chapters } from './story.js';
 
-const RETRYABLE = new Set(['failed', 'bounced']);
 const NOTIFICATION = { name: 'notification', label: 'Notification' };
 const STATE = { name: 'state', label: 'State', options: ['queued', 'sending', 'sent', 'delivered', 'failed', 'bounced', 'suppressed', 'held', 'cancelled', 'expired', 'simulated'] };
 const FILTERS = [RECIPIENT, NOTIFICATION, WORKFLOW, { name: 'run', label: 'Run', isHidden: true }, PROVIDER, STATE, RANGE];
@@ -28,47 +31,58 @@ export const mails = {
   none: { text: 'No e-mail has been sent yet. Without a provider, e-mails are simulated and shown here.', command: 'bellcast notify alice "Hello" --channel email' },
 };
 
-export function message(page) {
-  const tenant = tenantOf(page);
-  return detail(page, withQuery(path`/v1/messages/${page.key}`, tenant), (one) => [
-    heading(one.content.subject ?? `${one.channel} to ${one.to}`, page.may(CONTENT) && RETRYABLE.has(one.state) && confirmed('Retry this message', 'Retry', async () => {
-      await request('POST', withQuery(path`/v1/messages/${one.id}/retry`, tenant));
+/** The outcome of a message as a sentence. */
+const HEADLINES = {
+  queued: ({ due_at: due, created_at: at }) => (due && Date.parse(due) > Math.max(Date.now(), Date.parse(at)) ? html`Waits until <${Moment} at=${due} />` : 'Waits for its turn'),
+  sending: ({ provider }) => `${provider ?? 'A provider'} is being called`, sent: ({ provider }) => `${provider} accepted it; no delivery receipt yet`, delivered: ({ to }) => `Delivered to ${to}`,
+  failed: ({ provider }) => (provider ? `${provider} refused it for good` : 'It could not be sent'), bounced: ({ to }) => `${to} does not exist`, suppressed: ({ to }) => `Not sent: ${to} is suppressed`,
+  held: ({ due_at: due }) => (due ? html`Held until <${Moment} at=${due} />` : 'Held'), cancelled: () => 'Cancelled before it was sent', expired: () => 'Expired before it was sent',
+  simulated: ({ channel }) => `Stored, not sent: ${CHANNEL_NAMES[channel]} has no provider`,
+};
+
+/** A message: its outcome and what changes it, its attempts, and how it was seen. */
+export function Message({ page }) {
+  const tenant = tenantOf(page), url = (more = '') => withQuery(path`/v1/messages/${page.key}` + more, tenant);
+  const found = useLoad((signal) => get(url(), signal), [url()]);
+  const title = html`<${Heading} title=${page.key} />`;
+  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
+    const [kind] = outcomeOf({ ...one, outcome: one.state === 'held' ? 'hold' : 'send' });
+    const mayRetry = page.may(CONTENT) && ['failed', 'bounced'].includes(one.state);
+    const mayRelease = page.may(CONTENT) && one.state === 'simulated' && !one.reason;
+    const mayFree = page.may(BUILDERS) && ['bounced', 'suppressed'].includes(one.state);
+    const start = Date.parse(one.created_at);
+    const steps = chapters([{ what: 'queued', at: one.created_at }, ...one.attempts.map(({ at }) => ({ what: 'attempt', message: one.id, at }))], start, [one]);
+    return html`<${Heading} title=${one.content.subject ?? `${CHANNEL_NAMES[one.channel]} to ${one.to}`} />
+      <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${HEADLINES[one.state](one)}</h2>${one.reason && html`<p class="text" dir="auto">${one.reason}</p>`}
+        ${(mayRetry || mayRelease || mayFree) && html`<div class="fixes">${mayFree && html`<${FreeAddress} message=${one} tenant=${tenant} />`}${mayRetry && html`<${RetryMessage} page=${page} url=${url('/retry')} />`}
+          ${mayRelease && html`<${Confirm} label="Release this message" word="Release" act=${async () => {
+      await request('POST', url('/release'));
       page.reload();
-    }), page.may(CONTENT) && one.state === 'simulated' && !one.reason && confirmed('Release this message', 'Release', async () => {
-      await request('POST', withQuery(path`/v1/messages/${one.id}/release`, tenant));
-      page.reload();
-    })),
-    facts([
-      ['Id', id(one.id)], ['To', one.to], ['State', state(one.state)], ['Reason', one.reason], ['Channel', one.channel], ['Provider', one.provider],
-      ['Recipient', recipientLink(page, one.recipient)], ['Tenant', one.tenant],
-      ['Notification', one.notification && h('a', { href: inTenant(page, path`/notifications/${one.notification}`) }, one.notification)],
-      ['Run', one.run && h('a', { href: inTenant(page, path`/runs/${one.run}`) }, one.run)],
-      ['Created', moment(one.created_at)], ['Due', moment(one.due_at)],
-    ]),
-    one.channel === 'email' ? email(page, one) : card('Content', json(one.content)),
-    card('Attempts', one.attempts.length === 0 ? empty(one.state === 'simulated' ? 'The message was simulated: no provider is configured for its channel.' : 'No provider has been called yet.') : attemptList(one.attempts)),
-  ]);
+    }} />`}</div>`}</div></section>
+      <div class="told"><div><${Card} title="Attempts"><${Steps} of=${steps} />${one.attempts.length === 0 && html`<p class="muted">${one.state === 'simulated' ? 'No provider is configured for its channel, so the message was only stored.' : 'No provider has been called yet.'}</p>`}<//>
+        ${one.channel === 'email' ? html`<${Mail} one=${one} page=${page} />` : html`<${Card} title="As the recipient sees it"><${Phone} content=${one.content} /><//>`}</div></div>
+      <${Facts} of=${[
+    ['Id', html`<${Id} of=${one.id} />`], ['To', one.to], ['Channel', CHANNEL_NAMES[one.channel]], ['Provider', one.provider], ['Recipient', html`<${Person} name=${one.recipient} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
+    ['Notification', one.notification && html`<a href=${inTenant(page, path`/notifications/${one.notification}`)}>${one.notification}</a>`], ['Run', one.run && html`<a href=${inTenant(page, path`/runs/${one.run}`)}>${one.run}</a>`],
+    ['Created', html`<${Moment} at=${one.created_at} />`], ['Due', one.due_at && html`<${Time} at=${one.due_at} />`],
+  ]} />`;
+  }}<//>`;
 }
 
-/** Attempts to deliver a message, with the provider's responses. */
-export const attemptList = (attempts) => h('ol', { class: 'timeline' }, attempts.map((one) => h('li', {},
-  h('div', {}, state(one.outcome), ` ${one.provider} `, moment(one.at)),
-  (one.code || one.response) && h('p', {}, h('code', {}, [one.code, one.response].filter(Boolean).join(' '))))));
-
 /** The HTML and text parts of an e-mail. The HTML is in a frame without scripts, and its policy blocks all loading. */
-function email(page, one) {
-  const place = h('div', {});
-  const url = (form) => `${ROOT}${withQuery(path`/v1/messages/${one.id}/${form}`, tenantOf(page))}`;
-  const forms = {
-    ...(one.content.html && { HTML: () => fill(place, h('iframe', { sandbox: true, src: url('html'), title: 'E-mail' }), h('p', { class: 'muted' }, 'Images of other servers are not loaded.')) }),
-    Text: () => fill(place, h('pre', { tabindex: '0' }, one.content.text ?? '')),
-    Source: () => load(place, page.signal, (signal) => get(withQuery(path`/v1/messages/${one.id}/raw`, tenantOf(page)), signal), (source) => h('pre', { tabindex: '0' }, h('code', {}, source))),
+function Mail({ one, page }) {
+  const [form, setForm] = useState(one.content.html ? 'HTML' : 'Text');
+  const url = (name) => withQuery(path`/v1/messages/${one.id}/${name}`, tenantOf(page));
+  const shown = {
+    HTML: () => html`<iframe sandbox="" title="E-mail" src=${`${ROOT}${url('html')}`}></iframe><p class="muted">Images of other servers are not loaded.</p>`,
+    Text: () => html`<pre tabIndex="0">${one.content.text ?? ''}</pre>`,
+    Source: () => html`<${Source} url=${url('raw')} />`,
   };
-  const buttons = Object.entries(forms).map(([name, show]) => h('button', { type: 'button', 'aria-pressed': 'false', onclick: (event) => {
-    for (const other of buttons) other.setAttribute('aria-pressed', String(other === event.currentTarget));
-    show();
-  } }, name));
-  const section = card('E-mail', h('div', { class: 'choice', role: 'group', 'aria-label': 'Form' }, buttons, h('a', { href: url('raw'), download: `${one.id}.eml` }, 'Download .eml')), place);
-  buttons[0].click();
-  return section;
+  return html`<${Card} title="E-mail"><div class="choice" role="group" aria-label="Form">${Object.keys(shown).filter((name) => name !== 'HTML' || one.content.html).map((name) => html`<button key=${name} type="button" aria-pressed=${String(name === form)} onClick=${() => setForm(name)}>${name}</button>`)}
+    <a class="button quiet" href=${`${ROOT}${url('raw')}`} download=${`${one.id}.eml`}><${Icon} name="download" /> Download .eml</a></div>${shown[form]()}<//>`;
+}
+
+function Source({ url }) {
+  const source = useLoad((signal) => get(url, signal), [url]);
+  return html`<${Loaded} of=${source}>${(text) => html`<pre tabIndex="0"><code>${text}</code></pre>`}<//>`;
 }

@@ -1,13 +1,11 @@
 /**
  * The Overview: what needs attention, the numbers against those before, and what is stored.
  */
-import { charts } from './charts.js';
-import { html, useCallback } from './html.js';
-import { BuiltPage } from './built-page.js';
+import { Charts } from './charts.js';
+import { html } from './html.js';
 import { count, number, toneOf } from './format.js';
 import { Loaded, Together, useLoad } from './load.js';
-import { Card, Empty, Heading, Icon, Nodes, State, Time } from './parts.js';
-import { dialect, readiness, storedRows } from './page.js';
+import { Card, Dialect, Empty, Heading, Icon, State, Time } from './parts.js';
 import { CONTENT } from './roles.js';
 import { shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
@@ -17,6 +15,21 @@ const SHOWN = 5;
 const NOUNS = { email: ['e-mail', 'e-mails'], sms: ['SMS', 'SMS'], push: ['push message', 'push messages'], chat: ['chat message', 'chat messages'] };
 
 const ago = (hours) => new Date(Date.now() - hours * HOUR_MS).toISOString();
+
+/** The reason why the server is not ready, or null. */
+export async function readiness(signal) {
+  try {
+    await get('/readyz', signal);
+    return null;
+  } catch (problem) {
+    if (problem.status === 503) return problem.message;
+    throw problem;
+  }
+}
+
+/** The numbers of stored rows, followed by others. */
+export const StoredRows = ({ of: { store, at_least: atLeast }, others = {} }) => html`<ul class="numbers">${Object.entries({ ...store, ...others })
+  .map(([kind, value]) => html`<li key=${kind}><b>${number(value)}${atLeast.includes(kind) && '+'}</b><span>${kind === 'tombstones' ? 'deletion markers' : kind.replaceAll('_', ' ')}</span></li>`)}</ul>`;
 
 /** What failed or was refused, the most frequent first. Each has a sentence, a time, and where it leads. */
 async function attentionOf(page, tenant, signal) {
@@ -51,14 +64,13 @@ export function Overview({ page }) {
   const ready = useLoad(readiness);
   const attention = useLoad((signal) => attentionOf(page, shownTenant(), signal), [shownTenant()]);
   const stats = useLoad((signal) => get(withQuery('/v1/stats', { tenant }), signal), [tenant]);
-  const build = useCallback((context) => charts(context, tenant), [tenant]);
   return html`<${Heading} title="Overview" /><${Together}>
     <section class="briefing" aria-label="Needs attention"><${Loaded} of=${ready}>${(reason) => html`<${Loaded} of=${attention}>${(rows) => html`<${Briefing} page=${page} reason=${reason} rows=${rows} />`}<//>`}<//></section>
-    <div class="overview-charts"><${BuiltPage} build=${build} page=${page} /></div>
+    <div class="overview-charts"><${Charts} page=${page} tenant=${tenant} /></div>
     <div class="overview-numbers"><${Loaded} of=${stats}>${(value) => html`<${Card} title="Connections">${value.connections.length === 0
     ? html`<${Empty} text="No page is connected. Connections appear here by protocol." command=${'<bellcast-bell server="…" token="…"></bellcast-bell>'} />`
-    : html`<ul class="numbers">${value.connections.map((one) => html`<li key=${`${one.protocol}${one.transport}`}><b>${number(one.count)}</b><${Nodes} of=${dialect(one)} /></li>`)}</ul>`}<//>
-      <${Card} title="Stored">${value.store.notifications === 0 && value.store.announcements === 0 && html`<${Empty} text=${html`Nothing has been sent yet.${page.mayOpen('/setup') && html` <a href=${page.url('/setup')}>Setup</a> leads to the first notification, step by step.`}`} command='bellcast notify alice "Hello"' />`}<${Nodes} of=${storedRows(value)} /><//>`}<//></div><//>`;
+    : html`<ul class="numbers">${value.connections.map((one) => html`<li key=${`${one.protocol}${one.transport}`}><b>${number(one.count)}</b><${Dialect} of=${one} /></li>`)}</ul>`}<//>
+      <${Card} title="Stored">${value.store.notifications === 0 && value.store.announcements === 0 && html`<${Empty} text=${html`Nothing has been sent yet.${page.mayOpen('/setup') && html` <a href=${page.url('/setup')}>Setup</a> leads to the first notification, step by step.`}`} command='bellcast notify alice "Hello"' />`}<${StoredRows} of=${value} /><//>`}<//></div><//>`;
 }
 
 /** The first line says whether all is well; each row below needs someone. */

@@ -1,7 +1,7 @@
 /**
  * Components of all pages: headings, states, times, types, people, buttons, fields and forms.
  */
-import { html, useEffect, useId, useRef, useState } from './html.js';
+import { html, useEffect, useId, useLayoutEffect, useRef, useState } from './html.js';
 import { fullTime, initials, relativeTime, toneOf } from './format.js';
 import { Icon } from './icons.js';
 
@@ -66,6 +66,46 @@ export const Empty = ({ icon, text, command, children }) => html`<div class="emp
   ${command && html`<p class="terminal">${children ? 'Or by terminal' : 'By terminal'}</p><div><pre tabIndex="0"><code>${command}</code></pre><${Copy} what="the example" text=${command} /></div>`}
 </div>`;
 
+/** A text in which parts between backticks are code. */
+export const prose = (text) => text.split('`').map((part, index) => (index % 2 ? html`<code>${part}</code>` : part));
+
+const PROTOCOLS = { native: 'Native', pusher: 'Pusher', socketio: 'Socket.IO' };
+const TRANSPORTS = { sse: 'SSE', websocket: 'WebSocket', polling: 'polling' };
+/** The protocol and the transport of a connection, by their usual names. */
+export const dialectName = ({ protocol, transport }) => `${PROTOCOLS[protocol] ?? protocol} over ${TRANSPORTS[transport] ?? transport}`;
+/** The same with the colour of the dialect. */
+export const Dialect = ({ of }) => html`<span class=${`dialect ${of.protocol === 'native' ? of.transport : of.protocol}`}>${dialectName(of)}</span>`;
+
+/** A button that acts at once. `act` resolves to what was done and how to undo it, `{done, undo}`, or to nothing. */
+export function Undoable({ word, act }) {
+  const [done, setDone] = useState(null);
+  const [problem, setProblem] = useState('');
+  const attempt = async (next) => {
+    setProblem('');
+    try {
+      setDone(await next() ?? null);
+    } catch (failed) {
+      setProblem(failed.message);
+    }
+  };
+  const error = problem && html`<span class="error" role="alert">${problem}</span>`;
+  if (!done) return html`<button type="button" class="primary" onClick=${() => attempt(act)}>${word}</button>${error}`;
+  return html`<span class="fixed" role="status"><${Icon} name="ok" /> ${done.done} <button type="button" onClick=${() => attempt(done.undo)}>Undo</button>${error}</span>`;
+}
+
+/** A modal dialog, which is open while it is rendered. `close` is called when it closes; the focus returns to where it was. */
+export function Dialog({ label, close, isFixed = false, class: name = 'ask', children }) {
+  const place = useRef(null);
+  useLayoutEffect(() => {
+    const { current } = place;
+    // A button in a closed menu cannot receive the focus, so the button that opens the menu does.
+    for (const menu of document.querySelectorAll(':popover-open')) menu.hidePopover();
+    current.showModal();
+    return () => current.close();
+  }, []);
+  return html`<dialog class=${name} aria-label=${label} ref=${place} onClose=${close} onCancel=${(event) => isFixed && event.preventDefault()}>${!isFixed && html`<h2>${label}</h2>`}${children}</dialog>`;
+}
+
 /** A button that acts on the second click, if it keeps the focus. It is red only for what cannot be undone. */
 export function Confirm({ label, word, act, isDanger = false }) {
   const [isSure, setSure] = useState(false);
@@ -88,12 +128,12 @@ export function Confirm({ label, word, act, isDanger = false }) {
     onBlur=${() => setSure(false)} onClick=${press}>${isSure ? `${word}: sure?` : word}</button>${error && html`<span class="error" role="alert">${error}</span>`}`;
 }
 
-/** A labelled input, select (`options`) or text area (`isLong`). */
-export function Field({ label, hint, options, isLong, ...attributes }) {
+/** A labelled input, select (`options`, with `words` for some of them) or text area (`isLong`). */
+export function Field({ label, hint, options, words = {}, isLong, ...attributes }) {
   const id = useId();
   const described = { id, 'aria-describedby': hint && `${id}-hint`, ...attributes };
   const input = options
-    ? html`<select ...${described}>${options.map((one) => html`<option key=${one} value=${one} selected=${one === attributes.defaultValue}>${one || 'any'}</option>`)}</select>`
+    ? html`<select ...${described}>${options.map((one) => html`<option key=${one} value=${one} selected=${one === attributes.defaultValue}>${words[one] ?? (one || 'any')}</option>`)}</select>`
     : isLong ? html`<textarea spellcheck=${false} ...${described} />` : html`<input ...${described} />`;
   return html`<div class="field"><label for=${id}>${label}</label>${input}${hint && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}</div>`;
 }
@@ -102,8 +142,8 @@ export function Field({ label, hint, options, isLong, ...attributes }) {
 export const Choices = ({ label, name, options, selected, hints = {} }) => html`<fieldset class="choices"><legend>${label}</legend>
   ${options.map((one) => html`<label key=${one}><input type="checkbox" name=${name} value=${one} defaultChecked=${selected.includes(one)} />${one} <small>${hints[one]}</small></label>`)}</fieldset>`;
 
-/** A form that sends its fields, shows errors next to the button, and prevents a second click. */
-export function Form({ button, send, children, isInline = false }) {
+/** A form that sends its fields, shows errors next to the button, and prevents a second click. `more` are further buttons. */
+export function Form({ button, send, children, more, isInline = false, ...attributes }) {
   const [problem, setProblem] = useState(null);
   const [isSending, setSending] = useState(false);
   const submit = useRef(null);
@@ -122,9 +162,10 @@ export function Form({ button, send, children, isInline = false }) {
     // Disabling a button removes the focus.
     if (hadFocus) setTimeout(() => document.activeElement === document.body && submit.current?.focus());
   };
-  return html`<form class=${isInline ? 'inline' : null} onSubmit=${send_}>${children}
+  const last = html`<button class="primary" type="submit" ref=${submit} disabled=${isSending}>${button}</button>`;
+  return html`<form class=${isInline ? 'inline' : null} onSubmit=${send_} ...${attributes}>${children}
     <p class="error" role="alert">${problem && [problem.message, problem.requestId && problem.status >= 500 && html` Request <code>${problem.requestId}</code>`]}</p>
-    <button class="primary" type="submit" ref=${submit} disabled=${isSending}>${button}</button></form>`;
+    ${more ? html`<div class="choice">${last}${more}</div>` : last}</form>`;
 }
 
 /** Space between a button and what it opens, in px. */

@@ -1,79 +1,49 @@
 /**
  * The preferences of a recipient: a switch for each type and channel, mute, and quiet hours.
  */
-import { field, form, h, moment, state } from './dom.js';
-import { json, load } from './list.js';
-import { BUILDERS, inline } from './page.js';
+import { html, useState } from './html.js';
+import { CHANNEL_NAMES } from './explain.js';
+import { Loaded, useLoad } from './load.js';
+import { Field, Form, Json, Moment, State } from './parts.js';
+import { BUILDERS } from './roles.js';
 import { get, request } from './server.js';
 
-const CHANNELS = ['inbox', 'email', 'sms', 'push', 'chat'];
 const BY = { recipient: 'the recipient', tenant: 'the tenant', project: 'the project', type: 'the type' };
 
-export function preferences(page, url) {
-  const place = h('div');
-  const show = (document) => view(page, document, change);
-  const change = async (patch) => {
-    const document = await request('PATCH', url, patch);
-    place.replaceChildren(...show(document).filter(Boolean));
-  };
-  load(place, page.signal, (signal) => get(url, signal), show);
-  return place;
-}
+/** The effective preferences as a table of types and channels. `cell` shows what a type has for a channel. */
+export const Matrix = ({ effective, cell }) => html`<div class="scroll" tabIndex="0" role="region" aria-label="Types and channels"><table class="matrix">
+  <thead><tr><th scope="col">Type</th>${Object.entries(CHANNEL_NAMES).map(([key, name]) => html`<th key=${key} scope="col">${name}</th>`)}</tr></thead>
+  <tbody>${effective.map((one) => html`<tr key=${one.type}><th scope="row" title=${one.type}>${one.name ?? one.type}</th>${Object.keys(CHANNEL_NAMES).map((channel) => html`<td key=${channel}>${one.channels[channel] ? cell(one, channel) : '–'}</td>`)}</tr>`)}</tbody></table></div>`;
 
-function view(page, document, change) {
+export function Preferences({ page, url }) {
+  const found = useLoad((signal) => get(url, signal), [url]);
+  const [problem, setProblem] = useState('');
   const mayChange = page.may(BUILDERS);
-  const { effective, inherited, updated_at: updatedAt, ...own } = document;
-  return [
-    mute(document.muted?.['*'], mayChange, change),
-    effective.length > 0 && h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Types and channels' },
-      h('table', { class: 'matrix' }, h('thead', {}, h('tr', {}, ['Type', ...CHANNELS].map((name) => h('th', { scope: 'col' }, name)))),
-        h('tbody', {}, effective.map((one) => h('tr', {}, h('th', { scope: 'row' }, one.type), CHANNELS.map((channel) => h('td', {}, toggle(one, channel, mayChange, change)))))))),
-    quietHours(document.quiet_hours, mayChange, change),
-    Object.values(own).some((value) => value && Object.keys(value).length > 0) && h('details', {}, h('summary', {}, 'Settings of the recipient'), json(own)),
-    updatedAt && h('p', {}, 'Last changed ', moment(updatedAt)),
-  ];
-}
-
-function mute(until, mayChange, change) {
-  const text = until === undefined ? [state('active'), ' Nothing is muted.'] : [state('muted'), until === true ? ' Everything is muted.' : [' Everything is muted until ', moment(until)]];
-  return h('div', { class: 'choice' }, h('span', {}, text), mayChange && acting(until === undefined ? 'Mute everything' : 'Unmute', () => change({ muted: { '*': until === undefined ? true : null } })));
-}
-
-/** A button that shows the error of its action. */
-function acting(text, act) {
-  const button = h('button', { type: 'button', onclick: async () => {
-    button.disabled = true;
+  const change = async (patch) => {
+    setProblem('');
+    found.set(await request('PATCH', url, patch));
+  };
+  const attempt = async (patch, box) => {
     try {
-      await act();
-    } catch (problem) {
-      button.textContent = problem.message;
+      await change(patch);
+    } catch (failed) {
+      if (box) box.checked = !box.checked;
+      setProblem(failed.message);
     }
-    button.disabled = false;
-  } }, text);
-  return button;
-}
-
-function toggle({ type, channels }, channel, mayChange, change) {
-  const status = channels[channel];
-  if (!status) return '–';
-  const box = h('input', { type: 'checkbox', checked: status.on, disabled: !mayChange || status.required, 'aria-label': `${type} by ${channel}`,
-    title: status.required ? 'Required: it cannot be switched off.' : status.by ? `Decided by ${BY[status.by] ?? status.by}` : 'Nothing decides: on', onchange: async () => {
-      box.setCustomValidity('');
-      try {
-        await change({ types: { [type]: { [channel]: box.checked } } });
-      } catch (problem) {
-        box.checked = !box.checked;
-        box.setCustomValidity(problem.message);
-        box.reportValidity();
-      }
-    } });
-  return box;
-}
-
-function quietHours(hours, mayChange, change) {
-  if (!mayChange) return h('p', {}, hours ? `Quiet hours from ${hours.start} to ${hours.end}` : 'No own quiet hours.');
-  return inline(form([
-    field('Quiet from', { name: 'start', type: 'time', value: hours ? hours.start : '' }),
-    field('Quiet until', { name: 'end', type: 'time', value: hours ? hours.end : '' }),
-  ], 'Save quiet hours', ({ start, end }) => change({ quiet_hours: start && end ? { start, end } : null })));
+  };
+  return html`<${Loaded} of=${found}>${({ effective, inherited, updated_at: updatedAt, ...own }) => {
+    const muted = own.muted?.['*'], hours = own.quiet_hours;
+    return html`<div class="choice"><span>${muted === undefined ? html`<${State} of="active" /> Nothing is muted.` : html`<${State} of="muted" kind="warn" /> Everything is muted${muted !== true && html` until <${Moment} at=${muted} />`}.`}</span>
+        ${mayChange && html`<button type="button" onClick=${() => attempt({ muted: { '*': muted === undefined ? true : null } })}>${muted === undefined ? 'Mute everything' : 'Unmute'}</button>`}</div>
+      <p class="error" role="alert">${problem}</p>
+      ${effective.length > 0 && html`<${Matrix} effective=${effective} cell=${({ type, name, channels }, channel) => {
+    const { on, required, by } = channels[channel];
+    return html`<input type="checkbox" class="switch" checked=${on} disabled=${!mayChange || required} aria-label=${`${name ?? type} by ${CHANNEL_NAMES[channel]}`} title=${required ? 'Required: it cannot be switched off.' : by ? `Decided by ${BY[by] ?? by}` : 'Nothing decides: on'}
+        onChange=${({ currentTarget: box }) => attempt({ types: { [type]: { [channel]: box.checked } } }, box)} />`;
+  }} />`}
+      ${mayChange ? html`<${Form} key=${`${hours?.start} ${hours?.end}`} isInline button="Save quiet hours" send=${({ start, end }) => change({ quiet_hours: start && end ? { start, end } : null })}>
+        <${Field} label="Quiet from" name="start" type="time" defaultValue=${hours?.start ?? ''} /><${Field} label="Quiet until" name="end" type="time" defaultValue=${hours?.end ?? ''} /><//>` : html`<p>${hours ? `Quiet hours from ${hours.start} to ${hours.end}` : 'No own quiet hours.'}</p>`}
+      ${Object.values(own).some((value) => value && Object.keys(value).length > 0) && html`<details><summary>Settings of the recipient</summary><${Json} of=${own} /></details>`}
+      ${updatedAt && html`<p class="muted">Last changed <${Moment} at=${updatedAt} /></p>`}`;
+  }}<//>`;
 }

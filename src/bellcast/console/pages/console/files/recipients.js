@@ -3,16 +3,15 @@
  * delete its data.
  */
 import { inboxState } from './activity.js';
-import { BuiltPage } from './built-page.js';
-import { field, form, h, id, time } from './dom.js';
 import { Explanation } from './explain.js';
 import { CREATED } from './filters.js';
+import { number } from './format.js';
 import { html } from './html.js';
-import { empty, load, pagedList } from './list.js';
-import { Loaded, Skeleton, refresh, useLoad } from './load.js';
-import { BUILDERS, CONTENT, OWNERS, card, dialect, inTenant, inline, number, part, remove, tenantOf } from './page.js';
-import { Confirm, Facts, Heading, Json, Moment } from './parts.js';
-import { preferences } from './preferences.js';
+import { Loaded, Paged, Skeleton, refresh, useLoad } from './load.js';
+import { Card, Confirm, Dialect, Empty, Facts, Field, Form, Heading, Id, Json, Moment, Time } from './parts.js';
+import { Preferences } from './preferences.js';
+import { BUILDERS, CONTENT, OWNERS } from './roles.js';
+import { go, inTenant, tenantOf } from './router.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 
 /** Maximum rows of each list on the page; the linked lists contain all. */
@@ -49,7 +48,11 @@ export function Recipient({ page }) {
     <${Facts} of=${facts(one)} />
     <nav class="links" aria-label="About this recipient">${ABOUT.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { recipient: one.key, ...tenant })}>${name}</a>`)}</nav>
     <${Explanation} key=${page.query.get('notification')} page=${page} recipient=${one.key} tenant=${tenant} />
-    <${BuiltPage} build=${parts} page=${page} />
+    <${Card} title="Last notifications"><${Inbox} page=${page} tenant=${tenant} /><//>
+    <${Card} title="Preferences"><${Preferences} page=${page} url=${url('/preferences')} /><//>
+    <${Card} title="Devices"><${Devices} page=${page} tenant=${tenant} url=${url} /><//>
+    <${Card} title="Topics"><${Topics} page=${page} tenant=${tenant} /><//>
+    ${page.may(OWNERS) && html`<${Erasure} page=${page} recipient=${one.key} url=${url()} />`}
     <details><summary>JSON</summary><${Json} of=${one} /></details>`;
 }
 
@@ -68,67 +71,48 @@ const facts = (one) => [
 
 const urlOf = (page) => (more = '') => withQuery(path`/v1/recipients/${page.key}` + more, tenantOf(page));
 
-function parts(page) {
-  const tenant = tenantOf(page), url = urlOf(page);
-  return [
-    card('Last notifications', inbox(page, page.key, tenant)),
-    card('Preferences', preferences(page, url('/preferences'))),
-    card('Devices', devices(page, page.key, tenant, url)),
-    card('Topics', topics(page, page.key)),
-    page.may(OWNERS) && erasure(page, { key: page.key }, url),
-  ];
-}
-
-function inbox(page, key, tenant) {
-  const all = { recipient: key, ...tenant };
-  return part(page, withQuery('/v1/notifications', { ...all, limit: FEW }), ({ notifications, next }) => notifications.length === 0
-    ? empty('Nothing has been sent yet.', `bellcast notify ${key} "Hello"`)
-    : [h('ul', { class: 'rows-of' }, notifications.map((one) => h('li', {},
-      h('a', { href: inTenant(page, path`/notifications/${one.id}`, one), dir: 'auto' }, one.title), h('span', { class: 'muted' }, inboxState(one)), time(one.created_at),
-      h('a', { href: withQuery(page.path, { ...tenant, notification: one.id }), 'aria-label': `Why? ${one.title}` }, 'Why?')))),
-    next && h('a', { href: withQuery(page.url('/notifications'), all) }, 'All notifications')]);
+function Inbox({ page, tenant }) {
+  const all = { recipient: page.key, ...tenant };
+  const last = useLoad((signal) => get(withQuery('/v1/notifications', { ...all, limit: FEW }), signal), [page.path, tenant]);
+  return html`<${Loaded} of=${last}>${({ notifications, next }) => (notifications.length === 0 ? html`<${Empty} text="Nothing has been sent yet." command=${`bellcast notify ${page.key} "Hello"`} />` : html`
+    <ul class="rows-of">${notifications.map((one) => html`<li key=${one.id}><a class="plain" href=${inTenant(page, path`/notifications/${one.id}`, one)} dir="auto">${one.title}</a><span class="muted">${inboxState(one)}</span><${Time} at=${one.created_at} />
+      <a class="button small" href=${withQuery(page.path, { ...tenant, notification: one.id })} aria-label=${`Why? ${one.title}`}>Why?</a></li>`)}</ul>
+    ${next && html`<a href=${withQuery(page.url('/notifications'), all)}>All notifications</a>`}`)}<//>`;
 }
 
 /** The open connections and the endpoints of push messages. */
-function devices(page, key, tenant, url) {
-  const all = { recipient: key, ...tenant };
-  const connected = part(page, withQuery('/v1/connections', { ...all, limit: FEW }), ({ connections, next }) => connections.length === 0
-    ? h('p', { class: 'muted' }, 'No page or app is connected.')
-    : [h('ul', { class: 'rows-of' }, connections.map((one) => h('li', {}, h('code', {}, one.id), dialect(one), one.address, time(one.connected_at)))),
-      next && h('a', { href: withQuery(page.url('/connections'), all) }, 'All connections')]);
-  const push = part(page, url('/push-endpoints'), ({ push_endpoints: endpoints }) => endpoints.length === 0
-    ? h('p', { class: 'muted' }, 'No device is registered for push messages.')
-    : h('ul', { class: 'rows-of' }, endpoints.map((one) => h('li', {}, h('b', {}, one.kind), id(one.id), time(one.created_at),
-      page.may(BUILDERS) && remove(page, `Delete the push endpoint ${one.id}`, 'Delete', url(path`/push-endpoints/${one.id}`))))));
-  return [connected, push];
+function Devices({ page, tenant, url }) {
+  const all = { recipient: page.key, ...tenant };
+  const connected = useLoad((signal) => get(withQuery('/v1/connections', { ...all, limit: FEW }), signal), [page.path, tenant]);
+  const push = useLoad((signal) => get(url('/push-endpoints'), signal), [url('')]);
+  const remove = (id) => async () => {
+    await request('DELETE', url(path`/push-endpoints/${id}`));
+    push.reload();
+  };
+  return html`<${Loaded} of=${connected}>${({ connections, next }) => (connections.length === 0 ? html`<p class="muted">No page or app is connected.</p>` : html`
+      <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}><${Dialect} of=${one} /><code>${one.id}</code><span class="muted">${one.address}</span><${Time} at=${one.connected_at} /></li>`)}</ul>${next && html`<a href=${withQuery(page.url('/connections'), all)}>All connections</a>`}`)}<//>
+    <${Loaded} of=${push}>${({ push_endpoints: endpoints }) => (endpoints.length === 0 ? html`<p class="muted">No device is registered for push messages.</p>` : html`
+      <ul class="rows-of">${endpoints.map((one) => html`<li key=${one.id}><b>${one.kind}</b><${Id} of=${one.id} /><${Time} at=${one.created_at} />${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`Delete the push endpoint ${one.id}`} word="Delete" act=${remove(one.id)} />`}</li>`)}</ul>`)}<//>`;
 }
 
-function topics(page, key) {
-  const place = h('div');
-  const topicUrl = (topic) => withQuery(path`/v1/topics/${topic}/subscriptions/${key}`, tenantOf(page));
-  const read = (after, signal) => get(withQuery(path`/v1/recipients/${key}/subscriptions`, { ...tenantOf(page), after }), signal);
-  const row = (one) => h('li', {}, h('a', { href: inTenant(page, path`/topics/${one.topic}`) }, one.topic), time(one.created_at),
-    page.may(BUILDERS) && !one.topic.startsWith('role.') && remove(page, `Unsubscribe from ${one.topic}`, 'Unsubscribe', topicUrl(one.topic), show));
-  const show = () => load(place, page.signal, (signal) => read('', signal), (response) => [
-    response.subscriptions.length === 0
-      ? h('p', { class: 'muted' }, 'The recipient subscribes to no topic.')
-      : pagedList(page, h('ul', { class: 'rows-of' }), response, (after) => read(after, page.signal), ({ subscriptions }) => subscriptions.map(row)),
-    page.may(BUILDERS) && inline(form([field('Subscribe to', { name: 'topic', required: true, maxlength: 164, autocomplete: 'off' })], 'Subscribe', async ({ topic }) => {
-      await request('PUT', topicUrl(topic.trim()), {});
-      await show();
-    })),
-  ]);
-  show();
-  return place;
+function Topics({ page, tenant }) {
+  const read = (after, signal) => get(withQuery(path`/v1/recipients/${page.key}/subscriptions`, { ...tenant, after }), signal);
+  const first = useLoad((signal) => read('', signal), [page.path, tenant]);
+  const change = (method, topic, body) => request(method, withQuery(path`/v1/topics/${topic}/subscriptions/${page.key}`, tenant), body).then(first.reload);
+  return html`<${Loaded} of=${first}>${(response) => (response.subscriptions.length === 0 ? html`<p class="muted">The recipient subscribes to no topic.</p>` : html`<${Paged} of=${response} rows="subscriptions" read=${read}>${(all) => html`
+      <ul class="rows-of">${all.map(({ topic, created_at: at }) => html`<li key=${topic}><a class="plain" href=${inTenant(page, path`/topics/${topic}`)}>${topic}</a><${Time} at=${at} />${page.may(BUILDERS) && !topic.startsWith('role.')
+    && html`<${Confirm} label=${`Unsubscribe from ${topic}`} word="Unsubscribe" act=${() => change('DELETE', topic)} />`}</li>`)}</ul>`}<//>`)}<//>
+    ${page.may(BUILDERS) && html`<${Form} isInline button="Subscribe" send=${async ({ topic }, form) => {
+    await change('PUT', topic.trim(), {});
+    form.reset();
+  }}><${Field} label="Subscribe to" name="topic" required maxlength="164" autocomplete="off" /><//>`}`;
 }
 
 /** Deletes all data. The operator must type the key, so that a click on the wrong button or page deletes nothing. */
-function erasure(page, one, url) {
-  return h('details', { class: 'panel' }, h('summary', { class: 'bad' }, 'Erase this recipient'),
-    h('p', {}, 'Deletes the recipient with its inbox, messages, preferences, devices and subscriptions, and ends its sessions. It cannot be undone; export the data first.'),
-    form([field(`Type ${one.key} to confirm`, { name: 'key', required: true, autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none' })], 'Erase', async ({ key }) => {
-      if (key !== one.key) throw new Error('This is not the key of the recipient.');
-      await request('DELETE', url());
-      page.go(inTenant(page, '/recipients'));
-    }));
-}
+const Erasure = ({ page, recipient, url }) => html`<details class="panel"><summary class="bad">Erase this recipient</summary>
+  <p>Deletes the recipient with its inbox, messages, preferences, devices and subscriptions, and ends its sessions. It cannot be undone; export the data first.</p>
+  <${Form} button="Erase" send=${async ({ key }) => {
+  if (key !== recipient) throw new Error('This is not the key of the recipient.');
+  await request('DELETE', url);
+  go(inTenant(page, '/recipients'));
+}}><${Field} label=${`Type ${recipient} to confirm`} name="key" required autocomplete="off" spellcheck=${false} autocapitalize="none" /><//></details>`;

@@ -3,7 +3,7 @@
  */
 import { signal } from './html.js';
 import { refresh } from './load.js';
-import { ROOT } from './server.js';
+import { ROOT, withQuery } from './server.js';
 
 export const BASE = `${ROOT}/console`;
 
@@ -52,6 +52,12 @@ export function shownTenant(query = here.value.searchParams) {
   const tenant = query.get('scope') === 'all' ? '' : query.get('tenant') ?? '';
   return tenant === '*' ? '' : tenant;
 }
+
+/** The tenant of the object in the URL, as a parameter. Lists of all tenants have `*`, which single objects do not. */
+export const tenantOf = ({ query }) => ({ tenant: query.get('tenant')?.replace(/^\*$/, '') ?? '' });
+
+/** The URL of a page with the tenant of `row` or, without a row, the tenant of this page. */
+export const inTenant = (page, target, row) => withQuery(page.url(target), row ? { tenant: row.tenant ?? '' } : tenantOf(page));
 
 /** Go back to where an object was opened, or to the URL of its list. */
 export function goBack(list) {

@@ -1,10 +1,13 @@
 /**
  * Runs of workflows, and one as a waterfall of its steps with their inputs and outputs.
  */
-import { confirmed, duration, fill, h, id, moment, state, time } from './dom.js';
+import { html, useRef, useState } from './html.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
-import { empty, facts, heading, json } from './list.js';
-import { BUILDERS, CONTENT, card, detail, inTenant, recipientLink, tenantOf } from './page.js';
+import { duration } from './format.js';
+import { Loaded, Skeleton, useLoad } from './load.js';
+import { Card, Confirm, Facts, Heading, Icon, Id, Json, Moment, Person, State, Tag, Time } from './parts.js';
+import { BUILDERS, CONTENT } from './roles.js';
+import { inTenant, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 
 const ENDED = new Set(['completed', 'cancelled', 'merged', 'throttled', 'failed']);
@@ -27,46 +30,77 @@ export const runs = {
   none: { text: 'No workflow has run yet. A run for each recipient appears here, with its steps.', command: 'bellcast trigger welcome alice' },
 };
 
-export function run(page) {
-  const tenant = tenantOf(page);
-  return detail(page, withQuery(path`/v1/runs/${page.key}`, tenant), (one) => [
-    heading(`${one.workflow} for ${one.recipient}`, actions(page, one, tenant)),
-    facts([['Id', id(one.id)], ['State', state(one.state)], ['Reason', one.reason], ['Recipient', recipientLink(page, one.recipient)], ['Tenant', one.tenant],
-      ['Workflow', h('a', { href: inTenant(page, path`/workflows/${one.workflow}`) }, `${one.workflow}, version ${one.version}`)],
-      ['Started', moment(one.created_at)], ['Ended', moment(one.ended_at)], one.wakes_at && ['Continues', moment(one.wakes_at)]].filter(Boolean)),
-    card('Steps', waterfall(page, one, tenant)),
-    card('Data', Object.keys(one.data).length === 0 ? empty('The trigger had no data.') : json(one.data)),
-  ]);
+/** The outcome of a run as a kind and a sentence. */
+function outcomeOf(one) {
+  const took = one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at));
+  const waiting = one.steps.find(({ state }) => state === 'waiting'), failed = one.steps.find(({ state }) => state === 'failed');
+  if (one.state === 'completed') return ['ok', `Completed in ${took}`];
+  if (one.state === 'failed') return ['bad', failed ? `Failed at ${failed.key}` : 'Failed'];
+  if (one.state === 'waiting') return ['warn', html`Waits${waiting ? ` at ${waiting.key}` : ''}${one.wakes_at && html` until <${Moment} at=${one.wakes_at} /> <small>${html`<${Time} at=${one.wakes_at} />`}</small>`}`];
+  if (one.state === 'running') return ['warn', 'Runs now'];
+  return ['info', `${one.state[0].toUpperCase()}${one.state.slice(1)}${took ? ` after ${took}` : ''}`];
 }
 
-function actions(page, one, tenant) {
-  const url = withQuery(path`/v1/runs/${one.id}`, tenant);
-  if (!ENDED.has(one.state)) {
-    return page.may(BUILDERS) && confirmed('Cancel this run', 'Cancel', async () => {
-      await request('DELETE', url);
-      page.reload();
-    });
-  }
-  return one.state === 'failed' && page.may(CONTENT) && confirmed('Retry this run from its failed step', 'Retry', async () => {
-    await request('POST', withQuery(path`/v1/runs/${one.id}/retry`, tenant));
+/** A run: its outcome and what changes it, its steps over time, and the data of its trigger. */
+export function Run({ page }) {
+  const tenant = tenantOf(page), url = (more = '') => withQuery(path`/v1/runs/${page.key}` + more, tenant);
+  const found = useLoad((signal) => get(url(), signal), [url()]);
+  const title = html`<${Heading} title=${page.key} />`;
+  const act = (method, more) => async () => {
+    await request(method, url(more));
     page.reload();
-  });
+  };
+  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
+    const [kind, headline] = outcomeOf(one);
+    const mayCancel = page.may(BUILDERS) && !ENDED.has(one.state), mayRetry = page.may(CONTENT) && one.state === 'failed';
+    return html`<${Heading} title=${`${one.workflow} for ${one.recipient}`} />
+      <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${headline}</h2>${one.reason && html`<p class="text" dir="auto">${one.reason}</p>`}
+        ${(mayCancel || mayRetry) && html`<div class="fixes">${mayRetry && html`<${Confirm} label="Retry this run from its failed step" word="Retry" act=${act('POST', '/retry')} />`}${mayCancel && html`<${Confirm} isDanger label="Cancel this run" word="Cancel" act=${act('DELETE', '')} />`}</div>`}</div></section>
+      <${Card} title="Steps"><${Waterfall} page=${page} one=${one} tenant=${tenant} /><//>
+      <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['State', html`<${State} of=${one.state} />`], ['Recipient', html`<${Person} name=${one.recipient} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
+    ['Workflow', html`<a href=${inTenant(page, path`/workflows/${one.workflow}`)}>${one.workflow}, version ${one.version}</a>`], ['Started', html`<${Moment} at=${one.created_at} />`], ['Ended', one.ended_at && html`<${Moment} at=${one.ended_at} />`]]} />
+      <${Card} title="Data">${Object.keys(one.data).length === 0 ? html`<p class="muted">The trigger had no data.</p>` : html`<${Json} of=${one.data} />`}<//>`;
+  }}<//>`;
 }
 
 /** The steps, at most 50, as bars over time. Their definitions, with the inputs, are requested when one is opened. */
-function waterfall(page, one, tenant) {
+function Waterfall({ page, one, tenant }) {
   const end = Date.parse(one.ended_at ?? '') || Date.now();
-  const scale = scaleOf(one, end);
-  const definition = once(() => get(withQuery(path`/v1/workflows/${one.workflow}`, { ...tenant, version: one.version }), page.signal));
-  return h('ol', { class: 'waterfall' }, axis(scale), one.steps.map((step, index) => stepRow(page, step, { end, scale, definition, ready: readyAt(one, index) })));
+  const { at, spans, total } = scaleOf(one, end);
+  const definition = useRef(null);
+  const read = () => (definition.current ??= get(withQuery(path`/v1/workflows/${one.workflow}`, { ...tenant, version: one.version })));
+  /** When a step could have begun: at the end of the last one before it. */
+  const readyAt = (index) => Math.max(...[one.created_at, ...one.steps.slice(0, index).map((step) => step.ended_at)].filter(Boolean).map(Date.parse));
+  return html`<ol class="waterfall"><li class="axis" aria-hidden="true"><span></span><span class="track">${spans.filter((span) => span.isFolded).map((span) => html`<span class="folded" style=${placed(span.x, span.width)}>${duration(span.length)}</span>`)}</span><span class="took">${duration(total)}</span></li>
+    ${one.steps.map((step, index) => html`<${Step} key=${step.key} page=${page} step=${step} end=${end} at=${at} ready=${readyAt(index)} read=${read} />`)}</ol>`;
 }
 
-/** When a step could have begun: at the end of the last one before it. */
-const readyAt = (one, index) => Math.max(...[one.created_at, ...one.steps.slice(0, index).map((step) => step.ended_at)].filter(Boolean).map(Date.parse));
+const placed = (x, width) => ({ left: `min(${x}%, 100% - ${MIN_WIDTH}px)`, width: `max(${width}%, ${MIN_WIDTH}px)` });
 
-function once(read) {
-  let result;
-  return () => (result ??= read());
+function Step({ page, step, end, at, ready, read }) {
+  const [isOpen, setOpen] = useState(false);
+  const button = useRef(null);
+  const from = step.started_at && Date.parse(step.started_at), to = step.ended_at ? Date.parse(step.ended_at) : end;
+  const waited = from && from - ready >= FOLDED_MS ? from - ready : 0;
+  const escape = (event) => {
+    if (event.key !== 'Escape' || !isOpen) return;
+    event.preventDefault();
+    setOpen(false);
+    button.current.focus();
+  };
+  return html`<li onKeyDown=${escape}><span class="step"><button type="button" class="row-link" ref=${button} aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>${step.key}</button><${Tag}>${step.type}<//><${State} of=${step.state} /></span>
+    <span class="track" aria-hidden="true">${waited > 0 && html`<span class="queue" style=${placed(at(ready), at(from) - at(ready))}></span>`}${from && html`<span class=${`bar-of ${step.state}`} style=${placed(at(from), at(to) - at(from))}></span>`}</span>
+    <span class="took">${step.state === 'waiting' && step.due_at ? html`waits until <${Time} at=${step.due_at} />` : from ? duration(to - from) : '–'}${waited > 0 && html`<small>after ${duration(waited)}</small>`}</span>
+    ${isOpen && html`<${StepDetails} page=${page} step=${step} read=${read} />`}</li>`;
+}
+
+function StepDetails({ page, step, read }) {
+  const definition = useLoad(read, []);
+  const link = (list, id) => html`<a href=${inTenant(page, `/${list}/${encodeURIComponent(id)}`)}>${id}</a>`;
+  return html`<div class="details"><${Facts} of=${[['Started', step.started_at && html`<${Moment} at=${step.started_at} />`], ['Ended', step.ended_at && html`<${Moment} at=${step.ended_at} />`], ['Continues', step.due_at && html`<${Moment} at=${step.due_at} />`], ['Calls', step.attempts > 0 && step.attempts], ['Reason', step.reason],
+    ['Notification', step.notification && link('notifications', step.notification)], ...step.messages.map((message) => ['Message', link('messages', message)])]} />
+    <h3>Input</h3>${definition.problem ? html`<p class="muted">${definition.problem.message}</p>` : definition.value && html`<${Json} of=${find(definition.value.steps, step.key)} />`}
+    <h3>Output</h3>${step.result === null ? html`<p class="muted">No output.</p>` : html`<${Json} of=${step.result} />`}</div>`;
 }
 
 /** Positions of times, in percent. Times without an event that are the larger part of the run are folded to a fixed width. */
@@ -96,62 +130,6 @@ export function scaleOf(one, end) {
     return span.x + (span.length ? Math.max(moment - span.from, 0) / span.length : 0) * span.width;
   };
   return { at, spans, total };
-}
-
-function axis({ spans, total }) {
-  const track = h('span', { class: 'track' }, spans.filter((span) => span.isFolded).map((span) => placed(h('span', { class: 'folded' }, duration(span.length)), span.x, span.width)));
-  return h('li', { class: 'axis', 'aria-hidden': 'true' }, h('span', {}), track, h('span', { class: 'took' }, duration(total)));
-}
-
-/** The page's policy permits styles set by a script, but not in attributes. */
-function placed(element, x, width) {
-  element.style.left = `min(${x}%, 100% - ${MIN_WIDTH}px)`;
-  element.style.width = `max(${width}%, ${MIN_WIDTH}px)`;
-  return element;
-}
-
-/** A button that expands a part; `build` is called each time. Escape folds it. */
-function disclosure(text, part, build) {
-  const toggle = () => {
-    part.hidden = !part.hidden;
-    button.setAttribute('aria-expanded', String(!part.hidden));
-    if (!part.hidden) build();
-  };
-  const button = h('button', { type: 'button', class: 'row-link', 'aria-expanded': 'false', onclick: toggle }, text);
-  for (const one of [button, part]) {
-    one.addEventListener('keydown', (event) => {
-      if (event.key !== 'Escape' || part.hidden) return;
-      event.preventDefault();
-      toggle();
-      button.focus();
-    });
-  }
-  return button;
-}
-
-function stepRow(page, step, { end, scale, definition, ready }) {
-  const from = step.started_at && Date.parse(step.started_at);
-  const to = step.ended_at ? Date.parse(step.ended_at) : end;
-  const details = h('div', { class: 'details', hidden: true });
-  const open = disclosure(step.key, details, () => details.hasChildNodes() || fill(details, stepDetails(page, step, definition)));
-  const bar = from && placed(h('span', { class: `bar-of ${step.state}` }), scale.at(from), scale.at(to) - scale.at(from));
-  const waited = from && from - ready >= FOLDED_MS ? from - ready : 0;
-  const queue = waited > 0 && placed(h('span', { class: 'queue' }), scale.at(ready), scale.at(from) - scale.at(ready));
-  const took = step.state === 'waiting' && step.due_at ? time(step.due_at) : from ? duration(to - from) : '–';
-  return h('li', {}, h('span', { class: 'step' }, open, h('span', { class: 'tag' }, step.type), state(step.state)),
-    h('span', { class: 'track', 'aria-hidden': 'true' }, queue, bar),
-    h('span', { class: 'took' }, took, waited > 0 && h('small', {}, `after ${duration(waited)}`)), details);
-}
-
-function stepDetails(page, step, definition) {
-  const input = h('div');
-  definition().then(({ steps }) => fill(input, json(find(steps, step.key) ?? null)), (problem) => fill(input, h('p', { class: 'muted' }, problem.message)));
-  return [
-    facts([['Started', moment(step.started_at)], ['Ended', moment(step.ended_at)], step.due_at && ['Continues', moment(step.due_at)], step.attempts > 0 && ['Calls', step.attempts], ['Reason', step.reason],
-      step.notification && ['Notification', h('a', { href: inTenant(page, path`/notifications/${step.notification}`) }, step.notification)],
-      ...step.messages.map((message) => ['Message', h('a', { href: inTenant(page, path`/messages/${message}`) }, message)])].filter(Boolean)),
-    h('h3', {}, 'Input'), input, h('h3', {}, 'Output'), step.result === null ? h('p', { class: 'muted' }, 'No output.') : json(step.result),
-  ];
 }
 
 /** The definition of a step, also within branches. */

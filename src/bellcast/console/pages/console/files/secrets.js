@@ -1,35 +1,32 @@
 /**
  * Encryption keys: how many stored secrets are encrypted with each, and their rotation.
  */
-import { confirmed, h, state } from './dom.js';
-import { heading, load } from './list.js';
-import { card, count } from './page.js';
+import { html, useState } from './html.js';
+import { count } from './format.js';
+import { Loaded, useLoad } from './load.js';
+import { Card, Confirm, Heading, State } from './parts.js';
+import { Rows } from './rows.js';
 import { get, lines } from './server.js';
 
-export function secrets(page) {
-  const place = h('div');
-  const status = h('p', { class: 'muted', role: 'status' });
-  const show = () => load(place, page.signal, (signal) => get('/v1/secrets', signal), ({ keys, unreadable }) => [
-    h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Keys' }, h('table', {},
-      h('thead', {}, h('tr', {}, ['Key', 'Secrets', 'State'].map((name) => h('th', { scope: 'col' }, name)))),
-      h('tbody', {}, keys.map((one) => h('tr', {},
-        h('td', {}, h('code', {}, one.id)), h('td', { 'data-label': 'Secrets' }, count(one.secrets, 'secret')),
-        h('td', { 'data-label': 'State' }, state(one.is_current ? 'active' : one.secrets > 0 ? 'in use' : 'not used'), one.is_current ? ' encrypts' : one.secrets > 0 ? ' only decrypts' : ' by any secret')))))),
-    unreadable > 0 && h('p', { class: 'error' }, `${count(unreadable, 'secret')} cannot be decrypted: the encryption key is missing.`),
-  ]);
-  show();
-  return [
-    heading('Encryption keys', confirmed('Rotate all secrets', 'Rotate', async () => {
-      let changed = 0;
-      await lines('POST', '/v1/secrets/rotation', page.signal, (progress) => {
-        changed += progress.changed;
-        status.textContent = `${count(changed, 'secret')} re-encrypted.`;
-      });
-      show();
-    })),
-    h('p', { class: 'muted' }, 'Secrets in the database are encrypted: URLs of providers, secrets of webhooks and Pusher apps, and the key used with browsers’ push services.'),
-    status, place,
-    card('Change the key', h('ol', {}, ['Append the new key on all servers, and restart them, so that each can decrypt the others’ secrets.', 'Put it first, and restart them.', 'Rotate here.', 'Remove the old key when no secret is encrypted with it any longer. Keep it for older backups.'].map((step) => h('li', {}, step))),
-      h('pre', { tabindex: '0' }, h('code', {}, 'BELLCAST_ENCRYPTION_KEY=old:…,new:…'))),
-  ];
+const STEPS = ['Append the new key on all servers, and restart them, so that each can decrypt the others’ secrets.', 'Put it first, and restart them.', 'Rotate here.', 'Remove the old key when no secret is encrypted with it any longer. Keep it for older backups.'];
+const COLUMNS = [
+  { name: 'State', kind: 'state', of: (one) => html`<${State} of=${one.is_current ? 'active' : one.secrets > 0 ? 'in use' : 'not used'} />`, show: (one) => one },
+  { name: 'Key', kind: 'title', of: (one) => html`<code>${one.id}</code>`, text: (one) => (one.is_current ? 'encrypts' : one.secrets > 0 ? 'only decrypts' : 'by any secret') }, { name: 'Secrets', kind: 'number', of: (one) => count(one.secrets, 'secret') },
+];
+
+export function EncryptionKeys() {
+  const found = useLoad((signal) => get('/v1/secrets', signal));
+  const [status, setStatus] = useState('');
+  const rotate = async () => {
+    let changed = 0;
+    await lines('POST', '/v1/secrets/rotation', undefined, (progress) => {
+      changed += progress.changed;
+      setStatus(`${count(changed, 'secret')} re-encrypted.`);
+    });
+    found.reload();
+  };
+  return html`<${Heading} title="Encryption keys"><${Confirm} label="Rotate all secrets" word="Rotate" act=${rotate} /><//>
+    <p class="muted">Secrets in the database are encrypted: URLs of providers, secrets of webhooks and Pusher apps, and the key used with browsers’ push services.</p><p class="muted" role="status">${status}</p>
+    <section class="resource"><div class="list"><${Loaded} of=${found}>${({ keys, unreadable }) => html`<${Rows} label="Keys" columns=${COLUMNS} chunks=${[keys]} isOpen=${() => false} />${unreadable > 0 && html`<p class="error">${count(unreadable, 'secret')} cannot be decrypted: the encryption key is missing.</p>`}`}<//></div></section>
+    <${Card} title="Change the key"><ol>${STEPS.map((step) => html`<li key=${step}>${step}</li>`)}</ol><pre tabIndex="0"><code>BELLCAST_ENCRYPTION_KEY=old:…,new:…</code></pre><//>`;
 }

@@ -109,6 +109,17 @@ async function split(response, separator, receive) {
 
 export const get = (path, signal) => request('GET', path, undefined, signal);
 
+/** The rows of all pages of a short list; `target` returns the path of the page after a cursor. */
+export async function readAll(target, rows, signal) {
+  const all = [];
+  for (let after = ''; after !== null;) {
+    const response = await get(target(after), signal);
+    all.push(...response[rows]);
+    after = response.next ?? null;
+  }
+  return all;
+}
+
 /** A path with encoded segments. */
 export function path(strings, ...values) {
   return String.raw({ raw: strings }, ...values.map(encodeURIComponent));

@@ -34,7 +34,7 @@ function tell(entry, messages) {
 }
 
 /** The entries of a channel with their times after the send, and the silences between them. */
-function chapters(entries, start, messages) {
+export function chapters(entries, start, messages) {
   let last = start;
   // That a channel was chosen goes without saying, unless a rule did it or nothing followed.
   return entries.filter(({ what, rule }) => what !== 'routed' || rule || entries.length === 1).map((entry) => {
@@ -45,6 +45,9 @@ function chapters(entries, start, messages) {
   }).map((one, index, all) => ({ ...one, text: all[index - 1]?.quote && one.text.startsWith('Given up') ? 'Given up' : one.text }));
 }
 
+/** What happened, with the time since the start, silences, and the words of providers. */
+export const Steps = ({ of }) => html`<ol class="timeline">${of.map((step, index) => html`<li key=${index} class=${step.kind}>${step.gap > 0 && html`<span class="gap">${duration(step.gap)} later</span>`}<div><span class="tell" dir="auto">${step.text}</span> <time dateTime=${step.at} title=${fullTime(step.at)}>${step.isFuture ? html`<${Time} at=${step.at} />` : `+${duration(step.after)}`}</time></div>${step.quote && html`<blockquote dir="auto">${step.quote}</blockquote>`}</li>`)}</ol>`;
+
 /** @param {{one: any, entries: any[], channels: any[], messages: any[], messageUrl: (id: string) => string}} of `entries` is the timeline, with texts if there is an explanation */
 export function Story({ one, entries, channels, messages, messageUrl }) {
   const start = Date.parse(one.created_at);
@@ -54,7 +57,7 @@ export function Story({ one, entries, channels, messages, messageUrl }) {
   return html`<section class="story panel"><header><h2>Timeline</h2><${Copy} what="the timeline as text" text=${`${one.title}\n${one.id}\n${text()}`} /></header>
     <div class="lanes">${lanes.map(({ name, outcome, steps, sent }) => html`<section key=${name} class=${name ? 'lane' : 'lane first'} aria-label=${name ? CHANNEL_NAMES[name] : 'Start'}>
       ${name && html`<h3><${Icon} name=${ICONS[name]} /> ${CHANNEL_NAMES[name]}${outcome && html`<span class=${`state ${outcomeOf(outcome)[0]}`}>${outcomeOf(outcome)[1]}</span>`}</h3>`}
-      <ol class="timeline">${steps.map((step, index) => html`<li key=${index} class=${step.kind}>${step.gap > 0 && html`<span class="gap">${duration(step.gap)} later</span>`}<div><span class="tell" dir="auto">${step.text}</span> <time dateTime=${step.at} title=${fullTime(step.at)}>${step.isFuture ? html`<${Time} at=${step.at} />` : `+${duration(step.after)}`}</time></div>${step.quote && html`<blockquote dir="auto">${step.quote}</blockquote>`}</li>`)}</ol>
+      <${Steps} of=${steps} />
       ${sent.map((message) => html`<p key=${message.id} class="to"><a href=${messageUrl(message.id)} dir="auto">${message.to}</a></p>`)}
     </section>`)}</div></section>`;
 }
@@ -70,4 +73,4 @@ export function Seen({ one, messages, tenant }) {
 
 const Mail = ({ message, tenant }) => html`<div class="mail"><p dir="auto"><b>${message.content.subject || '(no subject)'}</b><br /><small>to ${message.to}</small></p>${message.content.html
   ? html`<iframe sandbox="" title="E-mail" src=${`${ROOT}${withQuery(path`/v1/messages/${message.id}/html`, tenant)}`}></iframe>` : html`<pre tabIndex="0">${message.content.text ?? ''}</pre>`}</div>`;
-const Phone = ({ content }) => html`<div class="phone">${content.title && html`<b dir="auto">${content.title}</b>`}<p dir="auto">${content.body ?? content.text ?? ''}</p></div>`;
+export const Phone = ({ content }) => html`<div class="phone">${content.title && html`<b dir="auto">${content.title}</b>`}<p dir="auto">${content.body ?? content.text ?? ''}</p></div>`;

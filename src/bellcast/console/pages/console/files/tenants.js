@@ -1,11 +1,14 @@
 /**
  * Tenants, and one with its usage, limits, brand and retention.
  */
-import { charts } from './charts.js';
-import { field, form, h, id, moment, time } from './dom.js';
+import { Charts } from './charts.js';
 import { CREATED } from './filters.js';
-import { empty, facts, heading, json } from './list.js';
-import { BUILDERS, OWNERS, card, detail, many, number, part, storedRows } from './page.js';
+import { many, number } from './format.js';
+import { html } from './html.js';
+import { Loaded, Skeleton, Together, useLoad } from './load.js';
+import { StoredRows } from './overview.js';
+import { Card, Facts, Field, Form, Heading, Id, Json, Moment } from './parts.js';
+import { BUILDERS, OWNERS } from './roles.js';
 import { get, path, request, withQuery } from './server.js';
 
 const INHERITED = 'Empty: the setting of the server.';
@@ -37,49 +40,46 @@ export const tenants = {
   none: { text: 'No tenant exists. The first send with a tenant creates it.', command: 'bellcast notify alice "Hello" --tenant acme' },
 };
 
-export function tenant(page) {
-  return detail(page, path`/v1/tenants/${page.key}`, (one) => [
-    heading(one.name ?? one.key),
-    facts([['Key', id(one.key)], ['Name', one.name], ['Created', moment(one.created_at)]]),
-    h('nav', { class: 'links', 'aria-label': 'About this tenant' }, [['Notifications', '/notifications'], ['Recipients', '/recipients'], ['Messages', '/messages'], ['Workflow runs', '/runs'], ['Connections', '/connections'], ['Topics', '/topics'], ['Live', '/live']]
-      .map(([name, target]) => h('a', { href: withQuery(page.url(target), { tenant: one.key }) }, name))),
-    card('Usage', usage(page, one)),
-    charts(page, one.key),
-    page.may(BUILDERS) && [limits(page, one), brand(page, one)],
-    card('All settings', Object.keys(one.settings).length === 0 ? empty('No settings.') : json(one.settings)),
-  ]);
-}
+const ABOUT = [['Notifications', '/notifications'], ['Recipients', '/recipients'], ['Messages', '/messages'], ['Workflow runs', '/runs'], ['Connections', '/connections'], ['Topics', '/topics'], ['Live', '/live']];
 
-function usage(page, one) {
-  const today = part(page, withQuery('/v1/tenants', { tenant: one.key }), ({ tenants: [listed] }) => {
-    const sent = sentToday({ ...one, sends_today: listed?.sends_today });
-    return h('p', {}, 'Sent today, since midnight UTC: ', h('b', {}, sent ?? 'not counted'), hasBudget(one) ? ` of ${number(one.settings.sends_per_day)} recipients` : [' ', h('small', {}, UNLIMITED_SENDS)]);
-  });
-  return [today, part(page, withQuery('/v1/stats', { tenant: one.key }), (stats) => storedRows(stats, { connections: stats.connections.reduce((sum, group) => sum + group.count, 0) }))];
+export function Tenant({ page }) {
+  const found = useLoad((signal) => get(path`/v1/tenants/${page.key}`, signal), [page.key]);
+  const listed = useLoad((signal) => get(withQuery('/v1/tenants', { tenant: page.key }), signal), [page.key]);
+  const stats = useLoad((signal) => get(withQuery('/v1/stats', { tenant: page.key }), signal), [page.key]);
+  const title = html`<${Heading} title=${page.key} />`;
+  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => html`<${Heading} title=${one.name ?? one.key} /><${Together}>
+    <${Facts} of=${[['Key', html`<${Id} of=${one.key} />`], ['Name', one.name], ['Created', html`<${Moment} at=${one.created_at} />`]]} />
+    <nav class="links" aria-label="About this tenant">${ABOUT.map(([name, target]) => html`<a key=${name} class="button" href=${withQuery(page.url(target), { tenant: one.key })}>${name}</a>`)}</nav>
+    <${Card} title="Usage"><${Loaded} of=${listed}>${({ tenants: [row] }) => {
+    const sent = sentToday({ ...one, sends_today: row?.sends_today });
+    return html`<p>Sent today, since midnight UTC: <b>${sent ?? 'not counted'}</b>${hasBudget(one) ? ` of ${number(one.settings.sends_per_day)} recipients` : html` <small>${UNLIMITED_SENDS}</small>`}</p>`;
+  }}<//><${Loaded} of=${stats}>${(value) => html`<${StoredRows} of=${value} others=${{ connections: value.connections.reduce((sum, group) => sum + group.count, 0) }} />`}<//><//>
+    <${Charts} page=${page} tenant=${one.key} />
+    ${page.may(BUILDERS) && html`<div class="columns"><${Limits} key=${JSON.stringify(one.settings)} page=${page} one=${one} /><${Brand} key=${JSON.stringify(one.settings.brand)} page=${page} one=${one} /></div>`}
+    <${Card} title="All settings">${Object.keys(one.settings).length === 0 ? html`<p class="muted">No settings.</p>` : html`<${Json} of=${one.settings} />`}<//><//>`}<//>`;
 }
 
 /** Merge into the tenant's current settings, because the API replaces all settings. */
 async function change(page, one, changed) {
-  const { name, settings } = await get(path`/v1/tenants/${one.key}`, page.signal);
+  const { name, settings } = await get(path`/v1/tenants/${one.key}`);
   const merged = Object.fromEntries(Object.entries({ ...settings, ...changed }).filter(([, value]) => value !== null));
   await request('PUT', path`/v1/tenants/${one.key}`, { name, settings: merged });
   page.reload();
 }
 
-function limits(page, one) {
+function Limits({ page, one }) {
   if (page.me.tenants !== null) {
-    const values = LIMITS.map(([name, label]) => [label, typeof one.settings[name] === 'number' ? number(one.settings[name]) : 'not set']);
-    return card('Limits and retention', facts(values), h('p', { class: 'muted' }, 'Only operators that are not restricted to tenants can change them.'));
+    return html`<${Card} title="Limits and retention"><${Facts} of=${LIMITS.map(([name, label]) => [label, typeof one.settings[name] === 'number' ? number(one.settings[name]) : 'not set'])} /><p class="muted">Only operators that are not restricted to tenants can change them.</p><//>`;
   }
   const open = LIMITS.filter(([name]) => name !== 'retention_days' || page.may(OWNERS));
-  return card('Limits and retention', form(h('div', { class: 'columns' }, open.map(([name, label, hint]) => field(label, { name, type: 'number', min: 0, step: 'any', value: one.settings[name] ?? '' }, hint))), 'Save limits',
-    (values) => change(page, one, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])))));
+  return html`<${Card} title="Limits and retention"><${Form} button="Save limits" send=${(values) => change(page, one, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])))}>
+    ${open.map(([name, label, hint]) => html`<${Field} key=${name} label=${label} name=${name} type="number" min="0" step="any" defaultValue=${one.settings[name] ?? ''} hint=${hint} />`)}<//><//>`;
 }
 
-function brand(page, one) {
+function Brand({ page, one }) {
   const own = one.settings.brand ?? {};
-  return card('Brand', form(h('div', { class: 'columns' }, BRAND.map(([name, label, hint]) => field(label, { name, value: own[name] ?? '', autocomplete: 'off' }, hint))), 'Save brand', (values) => {
+  return html`<${Card} title="Brand"><${Form} button="Save brand" send=${(values) => {
     const filled = Object.fromEntries(Object.entries({ ...own, ...values }).filter(([, value]) => value !== ''));
     return change(page, one, { brand: Object.keys(filled).length > 0 ? filled : null });
-  }));
+  }}>${BRAND.map(([name, label, hint]) => html`<${Field} key=${name} label=${label} name=${name} defaultValue=${own[name] ?? ''} autocomplete="off" hint=${hint} />`)}<//><//>`;
 }

@@ -1,10 +1,13 @@
 /**
  * Topics, and one with its presence, followers, subscribers and stored events; publishing to it.
  */
-import { area, confirmed, field, form, h, time } from './dom.js';
-import { empty, heading, json, load, pagedList, readAll } from './list.js';
-import { BUILDERS, card, count, dialect, inTenant, many, number, parsed, part, recipientLink, tenantOf } from './page.js';
-import { get, path, request, withQuery } from './server.js';
+import { html, useState } from './html.js';
+import { count, many, number, parsed } from './format.js';
+import { Loaded, Paged, useLoad } from './load.js';
+import { Card, Confirm, Dialect, Empty, Field, Form, Heading, Icon, Json, Person, Time } from './parts.js';
+import { BUILDERS, CONTENT } from './roles.js';
+import { inTenant, tenantOf } from './router.js';
+import { get, path, readAll, request, withQuery } from './server.js';
 
 /** Maximum connections on the page of a topic. */
 const FEW = 20;
@@ -22,59 +25,39 @@ export const topics = {
   none: { text: 'No topic has subscribers or connections. A topic appears here when a recipient subscribes to it, or a page follows it.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>' },
 };
 
-export function topic(page) {
+export function Topic({ page }) {
   const tenant = tenantOf(page);
   const url = (more, query = {}) => withQuery(path`/v1/topics/${page.key}` + more, { ...tenant, ...query });
-  const events = h('div');
-  const showEvents = () => load(events, page.signal, (signal) => readAll((after) => url('/events', { after, limit: MAX_EVENTS }), 'events', signal), (stored) => history(page, stored.reverse(), url, showEvents));
-  showEvents();
-  return [
-    heading(page.key, h('a', { class: 'button', href: withQuery(page.url('/live'), { topic: page.key, ...tenant }) }, 'Trace in Live')),
-    card('Present now', part(page, url('/presence'), ({ members }) => members.length === 0
-      ? empty('No member is present. Topics have presence if BELLCAST_PRESENCE_TOPICS names them.')
-      : [h('p', { class: 'muted' }, count(members.length, 'member')), inPages(page, h('ul', { class: 'members' }), members, (one) => h('li', {}, h('a', { href: inTenant(page, path`/recipients/${one.recipient}`) }, one.name ?? one.recipient), one.connections > 1 && ` (${one.connections} connections)`))])),
-    card('Connected', followers(page, tenant)),
-    card('Subscribers', part(page, url('/subscriptions'), (response) => response.subscriptions.length === 0
-      ? empty('No recipient subscribes to this topic.', path`PUT /v1/topics/${page.key}/subscriptions/alice`)
-      : pagedList(page, h('ul', { class: 'members' }), response, (after) => get(url('/subscriptions', { after }), page.signal), ({ subscriptions }) => subscriptions.map((one) => h('li', {}, recipientLink(page, one.recipient)))))),
-    page.may(BUILDERS) && publishing(page, tenant, showEvents),
-    card('Event history', events),
-  ];
+  const here = [page.path, tenant];
+  const present = useLoad((signal) => get(url('/presence'), signal), here);
+  const connected = useLoad((signal) => get(withQuery('/v1/connections', { topic: page.key, ...tenant, limit: FEW }), signal), here);
+  const subscribed = useLoad((signal) => get(url('/subscriptions'), signal), here);
+  const stored = useLoad(async (signal) => (await readAll((after) => url('/events', { after, limit: MAX_EVENTS }), 'events', signal)).reverse(), here);
+  const person = (one, name = one.recipient) => html`<${Person} name=${name ?? 'anonymous'} href=${one.recipient && page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`;
+  return html`<${Heading} title=${page.key}><a class="button" href=${withQuery(page.url('/live'), { topic: page.key, ...tenant })}><${Icon} name="live" /> Trace in Live</a><//>
+    <div class="columns"><${Card} title="Present now"><${Loaded} of=${present}>${({ members }) => (members.length === 0 ? html`<p class="muted">No member is present. Topics have presence if BELLCAST_PRESENCE_TOPICS names them.</p>` : html`
+      <p class="muted">${count(members.length, 'member')}</p><${InPages} rows=${members}>${(some) => html`<ul class="members">${some.map((one) => html`<li key=${one.recipient}>${person(one, one.name ?? one.recipient)}${one.connections > 1 && ` (${one.connections} connections)`}</li>`)}</ul>`}<//>`)}<//><//>
+    <${Card} title="Connected"><${Loaded} of=${connected}>${({ connections, next, total }) => (connections.length === 0 ? html`<p class="muted">No connection follows this topic.</p>` : html`
+      <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}>${person(one)}<${Dialect} of=${one} /><${Time} at=${one.connected_at} /></li>`)}</ul><a href=${withQuery(page.url('/connections'), { topic: page.key, ...tenant })}>${next ? `All ${number(total.value)} connections` : 'Connections'}</a>`)}<//><//></div>
+    <${Card} title="Subscribers"><${Loaded} of=${subscribed}>${(response) => (response.subscriptions.length === 0 ? html`<${Empty} text="No recipient subscribes to this topic." command=${path`PUT /v1/topics/${page.key}/subscriptions/alice`} />` : html`
+      <${Paged} of=${response} rows="subscriptions" read=${(after) => get(url('/subscriptions', { after }))}>${(all) => html`<ul class="members">${all.map((one) => html`<li key=${one.recipient}>${person(one)}</li>`)}</ul>`}<//>`)}<//><//>
+    ${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}
+    <${Card} title="Event history"><${Loaded} of=${stored}>${(events) => (events.length === 0 ? html`<p class="muted">The history has no event. BELLCAST_TOPIC_HISTORY sets how long events are stored.</p>` : html`
+      <${InPages} rows=${events}>${(some) => html`<div>${some.map((one) => html`<details key=${one.id}><summary>${one.name} <${Time} at=${one.at} /></summary><${Json} of=${one.data} /></details>`)}</div>`}<//>
+      ${page.may(BUILDERS) && html`<${Confirm} isDanger label="Delete these events" word="Delete these events" act=${() => request('DELETE', url('/events')).then(stored.reload)} />`}`)}<//><//>`;
 }
 
 /** Rows that have already been read, a few at a time. */
-function inPages(page, list, rows, show) {
-  const at = (start) => ({ rows: rows.slice(start, start + MANY), next: start + MANY < rows.length ? start + MANY : null });
-  return pagedList(page, list, at(0), async (start) => at(Number(start)), (some) => some.rows.map(show));
+function InPages({ rows, children }) {
+  const [shown, setShown] = useState(MANY);
+  return html`${children(rows.slice(0, shown))}${shown < rows.length && html`<button type="button" onClick=${() => setShown(shown + MANY)}>Load more</button>`}`;
 }
 
-function followers(page, tenant) {
-  const all = { topic: page.key, ...tenant };
-  return part(page, withQuery('/v1/connections', { ...all, limit: FEW }), ({ connections, next, total }) => connections.length === 0
-    ? empty('No connection follows this topic.')
-    : [h('ul', { class: 'rows-of' }, connections.map((one) => h('li', {}, recipientLink(page, one.recipient, one) ?? 'anonymous', dialect(one), time(one.connected_at)))),
-      h('a', { href: withQuery(page.url('/connections'), all) }, next ? `All ${number(total.value)} connections` : 'Connections')]);
-}
-
-function publishing(page, tenant, done) {
-  const result = h('p', { role: 'status' });
-  return card('Publish', form([
-    field('Event', { name: 'name', required: true, maxlength: 200, autocomplete: 'off', placeholder: 'lead.assigned' }),
-    area('Data as JSON', { name: 'data', value: '{}' }),
-  ], 'Publish', async ({ name, data }) => {
-    await request('POST', withQuery('/v1/events', tenant), { topic: page.key, name: name.trim(), data: parsed(data) });
-    result.textContent = 'Published.';
-    await done();
-  }), result);
-}
-
-function history(page, stored, url, done) {
-  if (stored.length === 0) return empty('The history has no event. BELLCAST_TOPIC_HISTORY sets how long events are stored.');
-  return [
-    inPages(page, h('div'), stored, (one) => h('details', {}, h('summary', {}, one.name, ' ', time(one.at)), json(one.data))),
-    page.may(BUILDERS) && confirmed('Delete these events', 'Delete these events', async () => {
-      await request('DELETE', url('/events'));
-      await done();
-    }),
-  ];
+function Publishing({ topic, tenant, done }) {
+  const [result, setResult] = useState('');
+  return html`<${Card} title="Publish"><${Form} button="Publish" send=${async ({ name, data }) => {
+    await request('POST', withQuery('/v1/events', tenant), { topic, name: name.trim(), data: parsed(data) });
+    setResult('Published.');
+    done();
+  }}><${Field} label="Event" name="name" required maxlength="200" autocomplete="off" placeholder="lead.assigned" /><${Field} isLong label="Data as JSON" name="data" defaultValue="{}" /><//><p role="status">${result}</p><//>`;
 }
