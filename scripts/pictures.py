@@ -2,7 +2,8 @@
 
 `docs/pictures/states` has a picture of each state, `docs/pictures/states-*.webp` one sheet of all for each device and colour scheme;
 `docs/pictures/themes.webp` the presets of the theme page; `dist/pictures` has the pictures of the sheets in full size. Pictures of the mailbox and the
-console are in `docs/pictures`. `python scripts/pictures.py NAME…` takes only these states, the `themes`, or the `pages`."""
+console are in `docs/pictures`, and all pages of the console in `docs/pictures/console`. `python scripts/pictures.py NAME…` takes only these states, the
+`themes`, the `pages`, or the `console`."""
 
 import base64
 import sys
@@ -12,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import picture_console
 import picture_inbox as inbox
 import picture_pages
 import running
@@ -44,6 +46,7 @@ QUALITY = 75  # WebP quality: text stays sharp, at a sixth of the bytes of PNG
 COLUMNS = 6
 THEMES = "themes"
 PAGES = "pages"
+CONSOLE = "console"
 PRESETS = ("Neutral", "Material", "Bootstrap", "Tailwind, shadcn/ui")
 PAGE = """<!doctype html><html lang="{lang}" dir="{dir}"><title>Bookings</title><meta name="viewport" content="width=device-width">
 <style>
@@ -97,6 +100,8 @@ def main(names: Sequence[str]) -> None:
                     Bellcast(*pages_server) as pages_bell,
                 ):
                     picture_pages.take(browser, pages_bell, *pages_server, partial(shot, scale=1.4), FOLDER)
+            if not names or CONSOLE in names:
+                picture_console.take(browser, shot, FOLDER / CONSOLE, studio.sheet)
             if not names:
                 studio.readme_pictures()
                 write_gallery()

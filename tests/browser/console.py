@@ -43,6 +43,7 @@ PAGES = {
     "/setup": "Setup",
     "/settings": "Settings",
     "/providers": "Providers",
+    "/pusher-apps": "Pusher apps",
     "/webhooks": "Webhooks",
     "/keys": "API keys",
     "/operators": "Operators",

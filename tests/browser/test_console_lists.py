@@ -1,17 +1,15 @@
 """Long lists of the console: the document stays small, and rows do not move while the user reads them."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import FloatRect, Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 from tests.browser.console import Console
 from tests.browser.shop import PHONE, WIDE
-from tests.browser.test_accessibility import violations
-from tests.browser.test_console_states import PROBLEM
 
 PAGE_ROWS, PAGES = 200, 5
 
@@ -151,32 +149,6 @@ def test_live_feed_does_not_move_a_row_under_the_pointer(open_console: Callable[
     expect(status).to_have_text("Live")
 
 
-def test_pusher_apps_after_the_first_page_are_loaded_on_demand(open_console: Callable[..., Page]) -> None:
-    page = open_console("/account")
-
-    def fulfill_apps(route: Route) -> None:
-        start = int(parse_qs(urlsplit(route.request.url).query).get("after", ["0"])[0])
-        numbers = range(start, min(start + PAGE_ROWS, PAGE_ROWS + 10))
-        following = str(start + PAGE_ROWS) if start == 0 else None
-        route.fulfill(json={"apps": list(map(app_of, numbers)), "next": following})
-
-    page.route(re.compile(r"/v1/pusher-apps(\?|$)"), fulfill_apps)
-    page.goto("/console/settings")
-    apps = page.get_by_role("region", name="Pusher apps")
-    expect(apps.locator("tbody tr")).to_have_count(PAGE_ROWS)  # also below the settings, far from the screen
-    more = page.locator(".panel", has=apps).get_by_role("button", name="Load more")
-    more.click()
-    expect(apps.get_by_role("button", name=f"More actions of App {PAGE_ROWS + 9}", exact=True)).to_be_visible()
-    expect(more).to_be_hidden()
-
-
-def app_of(number: int) -> dict[str, Any]:
-    """A stored Pusher app, as the API returns it."""
-    credentials = {"id": f"{1_000_000 + number}", "key": f"key{number}", "name": f"App {number}", "tenant": None}
-    state = {"enabled": True, "source": "database", "state": "active", "previous_until": None}
-    return {**credentials, **state, "origins": [], "created_at": "2026-01-01T00:00:00Z"}
-
-
 def test_parts_of_a_page_load_their_next_rows_on_demand(open_console: Callable[..., Page]) -> None:
     """Subscribers come in pages of the server. Stored events come oldest first, so that all are read to show the newest."""
     page = open_console("/account")
@@ -223,123 +195,3 @@ def test_history_of_the_settings_continues_after_the_first_page(
     expect(past.get_by_role("listitem")).to_have_count(20)
     past.get_by_role("button", name="Load more").click()
     expect(past.get_by_text(f"Revision {first + 1} by")).to_be_visible()
-
-
-@pytest.fixture
-def pusher_app(owner: Console) -> Iterator[str]:
-    app = owner.send("POST", "/v1/pusher-apps", {"name": "Lead market", "tenant": "leads"})
-    yield app["id"]
-    httpx.delete(f"{owner.server.url}/v1/pusher-apps/{app['id']}", headers=owner.server.as_app())
-
-
-@pytest.mark.parametrize("width", [360, 390])
-def test_pusher_apps_have_their_buttons_in_one_line_on_a_phone(
-    open_console: Callable[..., Page], pusher_app: str, width: int
-) -> None:
-    page = open_console("/settings", viewport={"width": width, "height": 780})
-    more = page.get_by_role("button", name="More actions of Lead market")
-    expect(more).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    for row in page.get_by_role("region", name="Pusher apps").locator("tbody tr").all():
-        title = bounds(row.locator("td").first)
-        for button in row.locator("button:not(.copy)").filter(visible=True).all():
-            box = bounds(button)
-            assert min(box["width"], box["height"]) >= 44
-            # In the line of the name.
-            assert box["y"] < title["y"] + title["height"] < box["y"] + box["height"]
-    more.click()
-    actions = page.get_by_role("group", name="More actions of Lead market")
-    expect(actions.get_by_role("button")).to_have_text(["Change…", "Disable", "Rotate secret", "Delete"])
-    box, button = bounds(actions), bounds(more)
-    assert 0 <= box["x"] < box["x"] + box["width"] <= width
-    assert box["y"] == pytest.approx(button["y"] + button["height"], abs=6) or (
-        box["y"] + box["height"] == pytest.approx(button["y"], abs=6)
-    )
-    assert violations(page) == []
-    page.locator("h1").click()
-    expect(actions).to_be_hidden()
-
-
-def test_actions_of_a_pusher_app_are_used_by_keyboard(open_console: Callable[..., Page], pusher_app: str) -> None:
-    page = open_console("/settings")
-    more = page.get_by_role("button", name="More actions of Lead market")
-    actions = page.get_by_role("group", name="More actions of Lead market")
-    more.press("Enter")
-    expect(page.get_by_role("button", name="Change Lead market")).to_be_focused()
-    page.keyboard.press("Escape")
-    expect(actions).to_be_hidden()
-    expect(more).to_be_focused()
-    expect(page.locator("h1")).to_have_text("Settings")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("button", name="Change Lead market")).to_be_focused()
-    for _ in range(4):
-        page.keyboard.press("Tab")
-    expect(actions).to_be_hidden()
-    more.press("Enter")
-    expect(page.get_by_role("button", name="Change Lead market")).to_be_focused()
-    page.keyboard.press("Tab")
-    disable = page.get_by_role("button", name="Disable Lead market")
-    expect(disable).to_be_focused()
-    page.keyboard.press("Enter")
-    expect(disable).to_have_accessible_description("Press again to confirm.")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("row").filter(has_text="Lead market")).to_contain_text("disabled")
-    expect(actions).to_be_hidden()
-    expect(more).to_be_focused()
-    page.route("**/v1/pusher-apps/*", lambda route: route.fulfill(status=503, json=PROBLEM))
-    page.keyboard.press("Enter")
-    page.get_by_role("button", name="Enable Lead market").press("Enter")
-    expect(page.get_by_role("alert").filter(has_text="The store is away.")).to_be_visible()
-
-
-def test_name_and_origins_of_a_pusher_app_are_changed(
-    open_console: Callable[..., Page], owner: Console, pusher_app: str
-) -> None:
-    page = open_console("/settings")
-    row = page.get_by_role("row").filter(has_text="Lead market")
-    expect(row).to_contain_text("of the settings")
-    page.get_by_role("button", name="More actions of Lead market").click()
-    page.get_by_role("button", name="Change Lead market").click()
-    dialog = page.get_by_role("dialog", name="Change Lead market")
-    expect(dialog).to_contain_text(pusher_app)
-    assert violations(page) == []
-    page.keyboard.press("Escape")
-    expect(dialog).to_have_count(0)
-    expect(page.get_by_role("button", name="More actions of Lead market")).to_be_focused()
-    page.keyboard.press("Enter")
-    page.get_by_role("button", name="Change Lead market").press("Enter")
-    dialog.get_by_label("Origins of its pages").fill("not an origin")
-    dialog.get_by_role("button", name="Save").click()
-    expect(dialog.get_by_role("alert")).to_contain_text("origins")
-    dialog.get_by_label("Origins of its pages").fill("https://a.example, https://b.example")
-    dialog.get_by_label("Name of the app").fill("Leads of the south")
-    dialog.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("row").filter(has_text="Leads of the south")).to_contain_text(
-        "https://a.example, https://b.example"
-    )
-    stored = owner.send("GET", f"/v1/pusher-apps/{pusher_app}")
-    assert (stored["name"], stored["origins"]) == ("Leads of the south", ["https://a.example", "https://b.example"])
-
-
-def bounds(one: Locator) -> FloatRect:
-    box = one.bounding_box()
-    assert box is not None
-    return box
-
-
-def test_rows_with_buttons_have_two_lines_on_a_phone(open_console: Callable[..., Page], owner: Console) -> None:
-    url = "smtp://user:password@mail.example.com:587?from=bells@example.com"
-    owner.send("PUT", "/v1/providers/mail", {"channel": "email", "url": url})
-    page = open_console("/account", viewport=PHONE)
-    for path, name, button in (("/providers", "mail", "Change"),):
-        page.goto(f"/console{path}")
-        row = page.get_by_role("row").filter(has=page.get_by_role("cell", name=name, exact=True))
-        title, action = row.get_by_role("cell", name=name, exact=True), row.get_by_role("button", name=button)
-        expect(action).to_be_visible()
-        boxes = [one.bounding_box() for one in (row, title, action)]
-        (_, top, _, height), title_box, button_box = [tuple((box or {}).values()) for box in boxes]
-        assert button_box[3] >= 44, path
-        assert height < 90, path
-        # The button is next to the title, and the other values are below both.
-        assert button_box[1] < title_box[1] + title_box[3] < button_box[1] + button_box[3], path
-        assert top <= button_box[1], path

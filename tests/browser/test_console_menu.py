@@ -97,13 +97,11 @@ def test_viewer_reads_workflows_templates_and_providers_only(
     for letter, title, row in (("w", "Workflows", "evil"), ("d", "Templates", "evil"), ("p", "Providers", "viewed")):
         press(page, f"g{letter}")
         expect(page.locator("h1")).to_have_text(title)
-        expect(page.get_by_role("cell", name=row, exact=True).first).to_be_visible()
+        expect(page.locator(".row-title").get_by_text(row, exact=True).first).to_be_visible()
         expect(page.locator("#main :is([role=cell], td) :is(a, button)")).to_have_count(0)
         expect(page.locator("#main .heading :is(a, button)")).to_have_count(0)
         expect(page.get_by_role("columnheader", name=re.compile("Actions|Steps|Languages"))).to_have_count(0)
         assert violations(page) == []
-    expect(page.get_by_text("Owners and developers add, change and test providers.")).to_be_visible()
-    expect(page.get_by_role("button", name="Save provider")).to_have_count(0)
     page.keyboard.press("Control+k")
     page.keyboard.type("evil")
     dialog = page.get_by_role("dialog", name="Go to")

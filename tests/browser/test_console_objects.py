@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 from playwright.sync_api import Page, expect
-from tests.browser.console import HOSTILE, Console, add_filter, wait_loaded
+from tests.browser.console import HOSTILE, Console, add_filter
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 
@@ -21,7 +21,7 @@ def test_owner_explains_a_notification_and_follows_it_to_its_message(
     page.get_by_role("link", name="evil", exact=True).click()
     expect(page.get_by_role("region", name="Outcome")).to_contain_text("was put into the inbox")
     page.get_by_text("Ask about another notification").click()
-    page.get_by_label("Notification").fill(owner.notification)
+    page.get_by_role("textbox", name="Notification").fill(owner.notification)
     page.get_by_role("button", name="Explain").click()
     expect(page.locator(".text")).not_to_be_empty()
     page.get_by_role("link", name="Messages").last.click()
@@ -127,24 +127,24 @@ def test_run_is_a_waterfall_of_steps_with_inputs_and_is_cancelled(
     assert owner.send("GET", f"/v1/runs/{started['run']}")["state"] == "cancelled"
 
 
-def test_owner_replays_a_failed_run_by_its_cause(open_console: Callable[..., Page], owner: Console) -> None:
+def test_owner_retries_a_failed_run_by_its_cause(open_console: Callable[..., Page], owner: Console) -> None:
     step = {"key": "mail", "type": "email", "subject": "Hi {{ data.name }}", "text": "Hello"}
     owner.send("PUT", "/v1/workflows/greeting", {"type": "greeting", "steps": [step]})
     owner.send("POST", "/v1/workflows/greeting/trigger", {"to": "evil", "data": {}})
     wait_until(lambda: owner.send("GET", "/v1/failures?workflow=greeting")["failures"], lambda: "the run did not fail")
     page = open_console("/failures")
-    page.get_by_label("Kind").select_option("run")
-    page.get_by_role("row", name="Run of greeting").get_by_role("link").click()
-    wait_loaded(page)
+    page.get_by_role("button", name="Runs", exact=True).click()
+    page.get_by_role("row", name="1 run of greeting failed").get_by_role("link").click()
+    expect(page.get_by_role("region", name="Outcome")).to_contain_text("1 run of greeting failed")
     page.get_by_role("checkbox", name="Select evil").check()
-    page.get_by_role("button", name="Replay 1 selected…").click()
-    dialog = page.get_by_role("dialog", name="Replay the selected failures")
+    page.get_by_role("button", name="Retry 1 selected").click()
+    dialog = page.get_by_role("dialog", name="Retry the selected failures")
     expect(dialog.get_by_text("Continues 1 run of greeting at the step that failed")).to_be_visible()
     assert violations(page) == []
-    dialog.get_by_role("button", name="Replay 1", exact=True).click()
+    dialog.get_by_role("button", name="Retry 1", exact=True).click()
     expect(page.get_by_text("1 failure retried")).to_be_visible()
     page.goto(f"{owner.server.url}/console/failures?channel=push")
-    expect(page.get_by_text("No failures match these filters.")).to_be_visible()
+    expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
 
 
 def test_corrected_notification_has_the_new_title(open_console: Callable[..., Page], owner: Console) -> None:

@@ -241,9 +241,7 @@ def test_closed_connection_moves_to_the_recently_closed_with_its_reason(
     assert page.locator("img:not([src$='favicon.svg'])").count() == 0
 
 
-def test_owner_changes_a_setting_restores_it_and_tests_pusher(
-    open_console: Callable[..., Page], owner: Console
-) -> None:
+def test_owner_changes_a_setting_and_restores_it(open_console: Callable[..., Page], owner: Console) -> None:
     revision = owner.send("GET", "/v1/settings")["revision"]
     page = open_console("/settings")
     wait_loaded(page)
@@ -262,65 +260,85 @@ def test_owner_changes_a_setting_restores_it_and_tests_pusher(
     restore.click()
     expect(page.get_by_text(f"Revision {revision + 3}")).to_be_visible()
     expect(page.get_by_label("limit_tags")).to_have_value("9")
-    page.get_by_role("button", name="Test connection").click()
-    expect(page.get_by_text("Pusher connected").first).to_be_visible()
-    expect(page.get_by_text("This browser is connected.")).to_be_visible()
     assert violations(page) == []
 
 
-def test_settings_test_the_mail_server(open_console: Callable[..., Page], owner: Console) -> None:
-    page = open_console("/settings")
-    tested: list[Any] = []
+def test_settings_that_another_operator_saved_keep_what_was_entered(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/settings?find=tag")
+    expect(page.locator(".setting")).to_have_count(2)
+    page.get_by_label("limit_tags").fill("8")
+    revision = owner.send("GET", "/v1/settings")["revision"]
+    owner.send("PATCH", "/v1/settings", {"revision": revision, "set": {"limit_tag": "70"}})
+    page.get_by_role("button", name="Save 1 change").click()
+    expect(page.get_by_role("alert").filter(has_text="Your changes are kept")).to_be_visible()
+    expect(page.get_by_label("limit_tag", exact=False).last).to_have_value("70")
+    expect(page.get_by_label("limit_tags")).to_have_value("8")
+    page.get_by_role("button", name="Save 1 change").click()
+    expect(page.get_by_role("button", name="Save 1 change")).to_have_count(0)
+    page.get_by_role("button", name=re.compile("^Changed")).click()
+    expect(page.locator(".setting label code")).to_have_text(["limit_tags", "limit_tag"])
+    owner.send("PATCH", "/v1/settings", {"revision": revision + 2, "reset": ["limit_tags", "limit_tag"]})
 
-    def test(route: Route) -> None:
-        tested.append(route.request.post_data_json)
-        state = "failed" if len(tested) > 1 else "ok"
-        step = {"step": "auth", "state": state, "ms": 12, "detail": "Signed in.", "fix": None}
-        skipped = {"step": "send", "state": "skipped", "ms": 0, "detail": "", "fix": None}
-        route.fulfill(json={"state": state, "steps": [step, skipped]})
 
-    page.route("**/v1/settings/test", test)
-    button = page.get_by_role("button", name="Test the mail server")
-    button.click()
-    expect(page.get_by_text("The mail server is connected")).to_be_visible()
-    assert tested == [{"target": "smtp"}]
-    button.click()
-    expect(page.get_by_text("The mail server is not reachable")).to_be_visible()
+def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/providers?new=yes")
+    expect(page.get_by_role("link", name="Twilio")).to_be_visible()
     assert violations(page) == []
-
-
-def test_owner_tests_a_provider_before_it_is_saved(open_console: Callable[..., Page], owner: Console) -> None:
-    page = open_console("/providers")
+    page.get_by_role("link", name="Mail server").click()
     page.get_by_label("Key", exact=True).fill("mail")
-    page.get_by_label("URL").fill("smtp://bells:hunter2@mail.example.com:587?from=bells@example.com")
+    values = {
+        "Host": "mail.example.com",
+        "User": "bells@example",
+        "Password": "hunter2:/@",
+        "Sender": "bells@example.com",
+    }
+    for label, value in values.items():
+        page.get_by_label(label, exact=True).fill(value)
+    expect(page.get_by_label("Password")).to_have_attribute("type", "password")
     tested: list[Any] = []
 
     def test(route: Route) -> None:
         tested.append(route.request.post_data_json)
-        route.fulfill(json={"ok": True, "error": None, "state": "ok", "steps": []})
+        step = {"step": "auth", "state": "ok", "ms": 12, "detail": "Signed in.", "fix": None}
+        route.fulfill(json={"ok": True, "error": None, "state": "ok", "steps": [step]})
 
     page.route("**/v1/providers/mail/test", test)
     page.get_by_role("button", name="Test these values").click()
-    expect(page.get_by_role("status").filter(has_text="Connected")).to_be_visible()
-    assert tested[0]["values"]["url"].startswith("smtp://bells:hunter2@")
-    page.get_by_role("button", name="Save provider").click()
-    expect(page.get_by_role("cell", name="smtp://…@mail.example.com:587")).to_be_visible()
-    page.get_by_role("button", name="Change mail").click()
-    expect(page.get_by_label("URL")).to_have_value("smtp://…@mail.example.com:587")
+    expect(page.get_by_role("status").filter(has_text="Signed in.")).to_be_visible()
+    url = "smtp://bells%40example:hunter2%3A%2F%40@mail.example.com:587?from=bells%40example.com"
+    assert tested[0]["values"]["url"] == url
+    page.get_by_role("button", name="Add provider").click()
+    expect(page.locator(".facts code").first).to_have_text(re.compile("^smtp://…@mail.example.com:587"))
     page.unroute("**/v1/providers/mail/test")
-    page.get_by_label("URL").fill("smtp://…@other.example.com:587")
+    expect(page.get_by_label("Host")).to_have_value("mail.example.com")
+    page.get_by_label("Host").fill("other.example.com")
     page.get_by_role("button", name="Test these values").click()
     expect(page.get_by_role("status").filter(has_text="needs its credentials again")).to_be_visible()
+    page.get_by_label("Host").fill("mail.example.com")
+    page.get_by_label("Port").fill("2525")
+    page.get_by_label("Password").fill("hunter3")
+    page.get_by_label("User").fill("bells")
+    page.get_by_role("button", name="Save provider").click()
+    expect(page.locator(".facts code").first).to_have_text("smtp://…@mail.example.com:2525")
     assert violations(page) == []
-    assert "hunter2" not in page.content()
-    owner.send("DELETE", "/v1/providers/mail")
+    assert "hunter" not in page.content()
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    for _ in range(2):
+        page.get_by_role("button", name="Delete mail").click()
+    expect(page.locator("h1")).to_have_text("Providers")
+    assert "mail" not in [one["key"] for one in owner.send("GET", "/v1/providers")["providers"]]
 
 
 def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callable[..., Page], owner: Console) -> None:
-    page = open_console("/settings")
-    page.get_by_text("Add an app").click()
+    page = open_console("/pusher-apps?new=yes")
     page.get_by_label("App name").fill(HOSTILE[:90])
     page.get_by_label("Tenant").fill("leads")
+    page.get_by_text("Move an app from another server").click()
     page.get_by_role("button", name="Test these values").click()
     expect(page.get_by_label("App secret")).not_to_have_value("")
     expect(page.get_by_text("Pusher connected").first).to_be_visible()
@@ -328,20 +346,24 @@ def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callab
     expect(page.locator(".notice pre")).to_contain_text("PUSHER_APP_SECRET=")
     secret = page.locator(".notice .id code").inner_text()
     assert violations(page) == []
-    more = page.get_by_role("button", name="More actions of <img")
-    more.click()
+    page.goto("/console/pusher-apps")
+    page.get_by_role("link", name="<img").click()
     disable = page.get_by_role("button", name="Disable")
     disable.click()
     disable.click()
-    expect(page.get_by_text("disabled")).to_be_visible()
-    page.reload()
-    more.click()
     expect(page.get_by_role("button", name="Enable")).to_be_visible()
+    expect(page.locator(".facts")).to_contain_text("disabled")
+    page.get_by_label("Name of the app").fill("Leads of the south")
+    page.get_by_label("Origins of its pages").fill("https://a.example, https://b.example")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("h1")).to_have_text("Leads of the south")
     assert secret not in page.content()
     assert page.locator("img:not([src$='favicon.svg'])").count() == 0
-    for app in owner.send("GET", "/v1/pusher-apps")["apps"]:
-        if app["source"] != "project":
-            owner.send("DELETE", f"/v1/pusher-apps/{app['id']}")
+    (app,) = [one for one in owner.send("GET", "/v1/pusher-apps")["apps"] if one["source"] != "project"]
+    assert (app["name"], app["origins"]) == ("Leads of the south", ["https://a.example", "https://b.example"])
+    for _ in range(2):
+        page.get_by_role("button", name="Delete Leads of the south").click()
+    expect(page.locator("h1")).to_have_text("Pusher apps")
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,17 @@
 /**
  * Access: API keys, operators, the audit log and the operator's own account.
  */
-import { field, fill, form, h, state } from './dom.js';
 import { CREATED, RANGE } from './filters.js';
+import { count, number } from './format.js';
 import { html, useState } from './html.js';
-import { facts, heading, readAll } from './list.js';
 import { Loaded, refresh, useLoad } from './load.js';
 import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Time } from './parts.js';
-import { ALL, OWNERS, card, count, number, remove } from './page.js';
+import { Passkeys } from './passkeys.js';
+import { ALL, OWNERS } from './roles.js';
 import { shownTenant } from './router.js';
-import { get, path, request, withQuery } from './server.js';
-import { passkeys } from './passkeys.js';
-import { mfaSetup, recoveryCodes } from './sign-in.js';
+import { get, path, readAll, request, withQuery } from './server.js';
+import { me } from './session.js';
+import { MfaSetup, RecoveryCodes } from './sign-in.js';
 
 const SCOPES = {
   send: 'notifications, events and triggers', read: 'their lists and content', manage: 'correct, delete, replay, and define workflows',
@@ -131,41 +131,27 @@ export function AuditEntry({ page }) {
 
 const valueOf = (value) => (value === null ? '–' : typeof value === 'string' ? value : JSON.stringify(value, null, 2));
 
-export function account(page) {
-  const result = h('p', { role: 'status' });
-  const about = [heading('Account'), facts([['Name', page.me.name], ['Role', page.me.role], ['Tenants', page.me.tenants?.join(', ') ?? 'all']])];
-  if (page.me.is_external) return [about, h('p', {}, 'You sign in with your identity provider. It has your password and second factor, and your groups there determine your role here.')];
-  return [about, card('Change the password', form([
-    field('Current password', { name: 'current', type: 'password', required: true, autocomplete: 'current-password' }),
-    field('New password', { name: 'password', type: 'password', required: true, minlength: 12, autocomplete: 'new-password' }, 'At least 12 characters. Your other sessions end.'),
-  ], 'Change password', async (values, element) => {
-    await request('PUT', '/v1/me/password', values);
-    element.reset();
-    result.textContent = 'The password was changed.';
-  }), result), secondFactor(page)];
-}
-
-function secondFactor(page) {
-  const reload = async () => {
-    Object.assign(page.me, await get('/v1/me', page.signal));
-    page.reload();
+export function Account({ page }) {
+  const [result, setResult] = useState('');
+  // After a change of the second factor.
+  const changed = async () => {
+    me.value = await get('/v1/me');
+    refresh();
   };
-  return [passkeys(page, reload), authenticatorApp(page, reload), page.me.has_mfa && recovery()];
+  return html`<${Heading} title="Account" /><${Facts} of=${[['Name', page.me.name], ['Role', page.me.role], ['Tenants', page.me.tenants?.join(', ') ?? 'all']]} />
+    ${page.me.is_external ? html`<p>You sign in with your identity provider. It has your password and second factor, and your groups there determine your role here.</p>` : html`
+      <${Card} title="Change the password"><${Form} button="Change password" send=${async (values, form) => {
+    await request('PUT', '/v1/me/password', values);
+    form.reset();
+    setResult('The password was changed.');
+  }}><${Field} label="Current password" name="current" type="password" required autocomplete="current-password" /><${Field} label="New password" name="password" type="password" required minlength="12" autocomplete="new-password" hint="At least 12 characters. Your other sessions end." /><//><p role="status">${result}</p><//>
+      <${Passkeys} changed=${changed} />
+      <${Card} title="Authenticator app">${page.me.has_app ? html`<p><${State} of="active" /> Sign-in with a password needs a code of your app.</p><div class="choice"><${Confirm} isDanger label="Remove the authenticator app" word="Remove" act=${() => request('DELETE', '/v1/me/mfa').then(changed)} /></div>`
+    : html`<p>With an app on your phone, a stolen password alone is not enough to sign in.</p><${MfaSetup} done=${changed} />`}<//>
+      ${page.me.has_mfa && html`<${Recovery} />`}`}`;
 }
 
-function authenticatorApp(page, reload) {
-  if (!page.me.has_app) return card('Authenticator app', h('p', {}, 'With an app on your phone, a stolen password alone is not enough to sign in.'), mfaSetup(reload));
-  return card('Authenticator app', h('p', {}, state('active'), ' Sign-in with a password needs a code of your app.'),
-    h('div', { class: 'choice' }, remove(page, 'Remove the authenticator app', 'Remove', '/v1/me/mfa', reload)));
-}
-
-function recovery() {
-  const place = h('div', {});
-  return card('Recovery codes', h('p', {}, 'They replace a lost app or passkey. New codes invalidate your current ones.'), h('button', { type: 'button', onclick: async () => {
-    try {
-      fill(place, recoveryCodes((await request('POST', '/v1/me/mfa/recovery-codes')).codes, () => fill(place)));
-    } catch (problem) {
-      fill(place, h('p', { class: 'error', role: 'alert' }, problem.message));
-    }
-  } }, 'New recovery codes'), place);
+function Recovery() {
+  const [codes, setCodes] = useState(null);
+  return html`<${Card} title="Recovery codes"><p>They replace a lost app or passkey. New codes invalidate your current ones.</p>${codes ? html`<div class="steps"><${RecoveryCodes} codes=${codes} done=${() => setCodes(null)} /></div>` : html`<${Form} button="New recovery codes" send=${async () => setCodes((await request('POST', '/v1/me/mfa/recovery-codes')).codes)} />`}<//>`;
 }

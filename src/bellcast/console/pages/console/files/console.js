@@ -2,11 +2,10 @@
  * The console: the session, the pages by URL, and the keyboard. It uses the documented REST API only.
  */
 import { batch, effect, html, render, signal, useEffect, useLayoutEffect, useRef } from './html.js';
-import { BuiltPage } from './built-page.js';
 import { zone } from './format.js';
 import { Failure, Loaded, Outdated, SKELETON_MS, openLoads, outdated, refresh, useLoad } from './load.js';
 import { Palette, ShortcutList, openDialogById } from './palette.js';
-import { Heading, Nodes } from './parts.js';
+import { Heading } from './parts.js';
 import { pageOf } from './pages.js';
 import { refusalOf } from './roles.js';
 import { BASE, arrival, go, goBack, here, localPath } from './router.js';
@@ -14,12 +13,12 @@ import { ResourcePage } from './resource-page.js';
 import { ROOT, get, request, whenPasswordRequired, whenSignedOut } from './server.js';
 import { applyTheme, me } from './session.js';
 import { Shell, isMenuOpen, ownPages, pageUrl } from './shell.js';
-import { askPassword, enrol, setUp, signIn, signInAgain } from './sign-in.js';
+import { Asked, Enrolment, SetUp, SignIn, askPassword, signInAgain } from './sign-in.js';
 
 /** `g` followed by a letter within this time opens a page. */
 const CHORD_MS = 1000;
 
-/** What the window shows: nothing yet, nodes of set-up and sign-in, a problem, or the pages. */
+/** What the window shows: nothing yet, set-up, sign-in, the second factor, a problem, or the pages. */
 const screen = signal({ kind: 'start' });
 
 async function start() {
@@ -42,7 +41,7 @@ async function showSignIn() {
   try {
     const { needed, provider } = await get('/v1/setup');
     document.title = needed ? 'Set up · Bellcast' : 'Sign in · Bellcast';
-    screen.value = { kind: 'nodes', nodes: (needed ? setUp : signIn)(enter, provider) };
+    screen.value = { kind: needed ? 'set-up' : 'sign-in', provider };
   } catch (problem) {
     screen.value = { kind: 'failed', problem, retry: showSignIn };
   }
@@ -51,7 +50,7 @@ async function showSignIn() {
 function enter(operator) {
   if (operator.must_enrol) {
     document.title = 'Second factor · Bellcast';
-    screen.value = { kind: 'nodes', nodes: enrol(start, signOut) };
+    screen.value = { kind: 'enrolment' };
     return;
   }
   me.value = operator;
@@ -73,12 +72,13 @@ async function signOut() {
 }
 
 function App() {
-  const { kind, nodes, problem, retry } = screen.value;
-  useEffect(() => { if (kind === 'nodes') document.querySelector('main input')?.focus(); }, [nodes]);
+  const { kind, provider, problem, retry } = screen.value;
   if (kind === 'failed') return html`<main class="card"><${Failure} problem=${problem} retry=${retry} /></main>`;
-  if (kind === 'nodes') return html`<${Nodes} of=${nodes} />`;
+  if (kind === 'set-up') return html`<${SetUp} done=${enter} provider=${provider} />`;
+  if (kind === 'sign-in') return html`<${SignIn} done=${enter} provider=${provider} />`;
+  if (kind === 'enrolment') return html`<${Enrolment} done=${start} signOut=${signOut} />`;
   if (kind === 'start') return null;
-  return html`<${Shell} openPalette=${openPalette} openKeys=${openKeys} signOut=${signOut}><${Page} /><//><${Palette} actions=${actions} /><${ShortcutList} />`;
+  return html`<${Shell} openPalette=${openPalette} openKeys=${openKeys} signOut=${signOut}><${Page} /><//><${Palette} actions=${actions} /><${ShortcutList} /><${Asked} />`;
 }
 
 const openPalette = () => openDialogById('palette');
@@ -120,7 +120,7 @@ function Page() {
   useArrival(view, page);
   const refusal = page ? refusalOf(page, me.value, isObject) : 'There is no such page.';
   if (refusal) return html`<${Heading} title=${page?.title ?? 'Not found'} /><p>${refusal}</p><p><a href=${pageUrl('/')}>Go to the start page</a></p>`;
-  return html`<${Outdated} /><${Source} key=${source.kind === 'built' ? `${source.name} ${page.path}` : view} source=${source} page=${contextOf(page, isObject)} />`;
+  return html`<${Outdated} /><${Source} key=${view} source=${source} page=${contextOf(page, isObject)} />`;
 }
 
 /** What a page gets: the operator, the URL, and how to move. */
@@ -139,7 +139,6 @@ function Source({ source, page }) {
   const module = useLoad(source.load, []);
   return html`<${Loaded} of=${module}>${(loaded) => {
     const part = loaded[source.name];
-    if (source.kind === 'built') return html`<${BuiltPage} build=${part} page=${page} />`;
     if (source.kind === 'list') return html`<${ResourcePage} page=${page} resource=${part} hasPane=${page.pane !== undefined} pane=${page.key !== null && html`<${Source} key=${page.path} source=${page.pane} page=${page} />`} />`;
     return html`<${part} page=${page} />`;
   }}<//>`;
@@ -226,13 +225,8 @@ function moveInRows(step) {
     rows.dispatchEvent(new CustomEvent('move', { detail: step }));
     return;
   }
-  // Restore rows that were removed from the document before the focus reaches them.
-  const links = [...document.querySelectorAll('.row-link, .parked')];
-  const index = Math.min(Math.max(links.indexOf(document.activeElement) + step, 0), links.length - 1);
-  if (links[index]?.matches('.parked')) {
-    links[index].dispatchEvent(new Event('return'));
-    moveInRows(step);
-  } else links[index]?.focus();
+  const links = [...document.querySelectorAll('#main .row-link')];
+  links[Math.min(Math.max(links.indexOf(document.activeElement) + step, 0), links.length - 1)]?.focus();
 }
 
 applyTheme();

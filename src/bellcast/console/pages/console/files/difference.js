@@ -1,29 +1,28 @@
 /**
  * The difference of two texts by lines.
  */
-import { h } from './dom.js';
+import { html } from './html.js';
 
 /** Number of unchanged lines shown before and after a change. */
 const CONTEXT = 3;
 /** Maximum comparisons of lines: about 20 ms and 16 MB. Larger changes are shown as removed and added. */
 const MAX_COMPARED = 4_000_000;
 
+const KINDS = { '+': 'ok', '-': 'bad', ' ': '' };
+
 /** A view of the changed lines between two texts. */
-export function difference(before, after) {
+export function Difference({ before, after }) {
   const lines = compare(before, after);
   const shown = lines.map((_, index) => lines.slice(Math.max(0, index - CONTEXT), index + CONTEXT + 1).some(([sign]) => sign !== ' '));
   const rows = [];
   for (let index = 0; index < lines.length;) {
     const end = shown.indexOf(!shown[index], index);
     const next = end < 0 ? lines.length : end;
-    rows.push(...(shown[index] ? lines.slice(index, next).map(([sign, line]) => row(sign, line)) : [h('span', { class: 'muted' }, `… ${next - index} unchanged ${next - index === 1 ? 'line' : 'lines'}\n`)]));
+    rows.push(...(shown[index] ? lines.slice(index, next).map(([sign, line]) => [KINDS[sign], `${sign} ${line}\n`]) : [['muted', `… ${next - index} unchanged ${next - index === 1 ? 'line' : 'lines'}\n`]]));
     index = next;
   }
-  return h('pre', { class: 'diff', tabindex: '0', role: 'group', 'aria-label': 'Changed lines' }, rows);
+  return html`<pre class="diff" tabIndex="0" role="group" aria-label="Changed lines">${rows.map(([kind, line], index) => html`<span key=${index} class=${kind}>${line}</span>`)}</pre>`;
 }
-
-const KINDS = { '+': 'ok', '-': 'bad', ' ': '' };
-const row = (sign, line) => h('span', { class: KINDS[sign] }, `${sign} ${line}\n`);
 
 /** The lines of two texts as [sign, line]: removed, added or in both. */
 function compare(before, after) {

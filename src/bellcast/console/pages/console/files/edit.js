@@ -1,15 +1,15 @@
 /**
  * The page that edits or creates an object as YAML: the server checks the text, and the page shows the difference before it is saved.
  */
-import { difference } from './difference.js';
-import { confirmed, field, fill, form, h } from './dom.js';
-import { html } from './html.js';
-import { Icon } from './icons.js';
-import { heading, load } from './list.js';
-import { BUILDERS, tenantOf } from './page.js';
+import { Difference } from './difference.js';
+import { html, useLayoutEffect, useRef, useState } from './html.js';
+import { Loaded, Skeleton, useLoad } from './load.js';
+import { Confirm, Field, Form, Heading, Icon } from './parts.js';
+import { BUILDERS } from './roles.js';
+import { tenantOf } from './router.js';
 import { getTagged, putYaml, withQuery } from './server.js';
 import { toYaml } from './yaml.js';
-import { yamlEditor } from './yaml-editor.js';
+import { YamlEditor } from './yaml-editor.js';
 
 /** Fields that occur only in responses. */
 const ADDED = new Set(['key', 'tenant', 'version', 'active', 'uses', 'created_at', 'updated_at']);
@@ -23,166 +23,145 @@ const valuesOf = (one) => Object.fromEntries(Object.entries(one).filter(([name, 
 /** An object as YAML. */
 export const yamlOf = (one) => toYaml(valuesOf(one));
 
-/** @typedef {{name: string, path: string, starter: object, note: string, preview?: Function}} Kind `path` is that of the API and of the
- * page; `preview` returns a card that renders the text of the editor */
+/** @typedef {{name: string, path: string, starter: object, note: string, preview?: any}} Kind `path` is that of the API and of the
+ * page; `preview` is the component that renders the text of the editor */
 
-/** A link to the editor: of a new object, of an object, or of a tenant's override of it. */
-export function editLink(page, kind, one) {
+/** A link to the editor of an object, or of a tenant's override of it. */
+export function EditLink({ page, one }) {
   const { tenant } = tenantOf(page);
-  const text = !one ? `New ${kind.name}` : (one.tenant ?? '') === tenant ? 'Edit' : `Override for ${tenant}`;
-  return page.may(BUILDERS) && h('a', { class: 'button', href: withQuery(page.path, { edit: one ? 'yes' : 'new', tenant }) }, text);
+  return page.may(BUILDERS) && html`<a class="button" href=${withQuery(page.path, { edit: 'yes', tenant })}>${(one.tenant ?? '') === tenant ? 'Edit' : `Override for ${tenant}`}</a>`;
 }
 
 /** The button of a list that opens the editor of a new object. */
 export const newLink = (page, kind) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url(kind.path), { edit: 'new', ...tenantOf(page) })}><${Icon} name="plus" /> New ${kind.name}</a>`;
 
-/** The page of the editor. @param {Kind} kind */
-export function edit(page, kind) {
-  if (!page.may(BUILDERS)) return [heading(`Edit ${kind.name}`), h('p', {}, `Your role, ${page.me.role}, does not permit this page.`)];
-  if (page.key === null) return editor(page, kind, { text: toYaml(kind.starter), tag: null });
-  const place = h('div');
-  load(place, page.signal, (signal) => getTagged(target(kind, page.key, tenantOf(page)), signal), ({ value, tag }) => editor(page, kind, { text: yamlOf(value), tag, one: value }), page.key);
-  return place;
-}
-
 const target = (kind, key, query) => withQuery(`/v1${kind.path}/${encodeURIComponent(key)}`, query);
 
-/** `base` is the object as it was read: the difference is computed from it, and the write fails if it has changed. */
-function editor(page, kind, base) {
-  const isNew = page.key === null;
-  const draft = drafts(page);
-  const savedDraft = draft.read();
-  let condition = conditionOf(savedDraft?.tag ?? base.tag);
-  const text = yamlEditor('Definition as YAML', savedDraft?.text ?? base.text, () => {
-    draft.write({ text: text.value, tag: condition['if-match'] ?? null });
-    discard.hidden = false;
-    fill(review);
-  });
-  const review = h('section');
-  const notice = h('p', { role: 'status' }, savedDraft && 'Your changes in this tab are here again.');
-  const discard = confirmed('Discard the changes', 'Discard', async () => {
-    draft.clear();
-    page.go(back());
-  });
-  discard.hidden = !savedDraft;
-  const fields = isNew ? [keyField(), tenantField(page)] : [];
-  const edited = form([fields, text.element], 'Review changes', check);
-  edited.classList.add('editing');
-  edited.append(discard);
+/** The page of the editor. @param {{page: any, kind: Kind}} of */
+export function Edit({ page, kind }) {
+  if (!page.may(BUILDERS)) return html`<${Heading} title=${`Edit ${kind.name}`} /><p>Your role, ${page.me.role}, does not permit this page.</p>`;
+  return page.key === null ? html`<${Editor} page=${page} kind=${kind} read=${{ text: toYaml(kind.starter), tag: null }} />` : html`<${Stored} page=${page} kind=${kind} />`;
+}
 
-  const chosen = (entered) => (isNew ? { key: entered.key.trim(), tenant: entered.tenant.trim() } : { key: page.key, ...tenantOf(page) });
-  const back = (key = page.key, tenant = tenantOf(page).tenant) => withQuery(page.url(key === null ? kind.path : `${kind.path}/${encodeURIComponent(key)}`), { tenant });
-
-  /** The URL of the object, and the text as values that the server has checked. */
-  async function read() {
-    const { key, tenant } = chosen(Object.fromEntries(new FormData(edited)));
-    const name = key || UNNAMED;
-    text.show(null);
-    try {
-      const values = await putYaml(target(kind, name, { tenant, dry_run: true }), text.value, {}, page.signal);
-      return { url: (more) => withQuery(`/v1${kind.path}/${encodeURIComponent(name)}${more}`, { tenant }), values: valuesOf(values) };
-    } catch (problem) {
-      text.show(problem);
-      throw new Error('The definition has an error, shown above.');
-    }
-  }
-
-  /** Let the server check the text, and show what would change. */
-  async function check(entered) {
-    const { key, tenant } = chosen(entered);
-    fill(review);
-    text.show(null);
-    await attempt(entered, async () => {
-      const after = yamlOf(await putYaml(target(kind, key, { tenant, dry_run: true }), text.value, condition, page.signal));
-      const isSame = after === base.text && !isNew && !isCopy(page, base);
-      const title = h('h2', { tabindex: '-1' }, isSame ? 'Nothing changed' : isNew ? `New ${kind.name} ${key}` : 'Changes');
-      fill(review, h('div', { class: 'panel' }, title, !isSame && [difference(isNew ? '' : base.text, after), save(entered)]));
-      title.focus();
-    });
-  }
-
-  function save(entered) {
-    const { key, tenant } = chosen(entered);
-    const button = h('button', { type: 'button', class: 'primary', onclick: async () => {
-      button.disabled = true;
-      try {
-        await attempt(entered, async () => {
-          await putYaml(target(kind, key, { tenant }), text.value, condition, page.signal);
-          draft.clear();
-          page.go(back(key, tenant));
-        });
-      } catch (problem) {
-        text.show(problem);
-      }
-      button.disabled = false;
-    } }, 'Save');
-    return button;
-  }
-
-  /**
-   * Send a write request, and show the reason if it is refused. If the object has changed in the meantime, compare the
-   * text with the current version.
-   */
-  async function attempt(entered, write) {
-    try {
-      await write();
-    } catch (problem) {
-      if (page.signal.aborted) return;
-      if (problem.status !== 412) {
-        fill(review);
-        text.show(problem);
-      } else if (isNew) {
-        const { key, tenant } = chosen(entered);
-        fill(review);
-        text.show({ errors: [], message: `A ${kind.name} with the key ${key} exists.` });
-        fill(notice, h('a', { href: back(key, tenant) }, `Open ${key}`));
-      } else {
-        await readAgain();
-        await check(entered);
-      }
-    }
-  }
-
-  async function readAgain() {
-    try {
-      const { value, tag } = await getTagged(target(kind, page.key, tenantOf(page)), page.signal);
-      base = { text: yamlOf(value), tag, one: value };
-      fill(notice, `${page.key} has changed in the meantime${value.version ? `: now it is version ${value.version}` : ''}. Your text is kept, and the changes below are relative to the current version.`);
-    } catch (problem) {
-      if (problem.status !== 404) throw problem;
-      base = { text: '', tag: null };
-      fill(notice, `${page.key} has been deleted in the meantime. Your text is kept; saving creates it again.`);
-    }
-    condition = conditionOf(base.tag);
-    draft.write({ text: text.value, tag: base.tag });
-  }
-
-  return [heading(isNew ? `New ${kind.name}` : `Edit ${page.key}`, h('a', { class: 'button', href: back() }, 'Back')), h('p', { class: 'muted' }, noteOf(page, kind, base)), notice, edited, review,
-    kind.preview?.(page, base.one ?? kind.starter, read)];
+function Stored({ page, kind }) {
+  const found = useLoad((signal) => getTagged(target(kind, page.key, tenantOf(page)), signal));
+  const title = html`<${Heading} title=${page.key} />`;
+  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${({ value, tag }) => html`<${Editor} page=${page} kind=${kind} read=${{ text: yamlOf(value), tag, one: value }} />`}<//>`;
 }
 
 const conditionOf = (tag) => (tag === null ? { 'if-none-match': '*' } : { 'if-match': tag });
 
+/** `read` is the object as it was read: the difference is computed from it, and the write fails if it has changed. */
+function Editor({ page, kind, read }) {
+  const isNew = page.key === null, { tenant: own } = tenantOf(page);
+  const draft = useRef(draftOf(page)).current;
+  const [saved] = useState(draft.read);
+  const [base, setBase] = useState(read);
+  // The version of the object that the text is a change of.
+  const tag = useRef(saved ? saved.tag : read.tag);
+  const [text, setText] = useState(saved?.text ?? read.text);
+  const [problem, setProblem] = useState(null);
+  const [review, setReview] = useState(null);
+  const [notice, setNotice] = useState(saved ? 'Your changes in this tab are here again.' : null);
+  const [hasDraft, setHasDraft] = useState(saved !== null);
+  const place = useRef(null), title = useRef(null);
+  useLayoutEffect(() => title.current?.focus(), [review]);
+
+  const change = (value) => {
+    setText(value);
+    draft.write({ text: value, tag: tag.current });
+    setHasDraft(true);
+    setReview(null);
+  };
+  const chosen = () => {
+    if (!isNew) return { key: page.key, tenant: own };
+    const { key, tenant } = Object.fromEntries(new FormData(place.current.querySelector('form')));
+    return { key: key.trim(), tenant: tenant.trim() };
+  };
+  const back = (key = page.key, tenant = own) => withQuery(page.url(key === null ? kind.path : `${kind.path}/${encodeURIComponent(key)}`), { tenant });
+  const put = ({ key, tenant }, query, condition = conditionOf(tag.current)) => putYaml(target(kind, key, { tenant, ...query }), text, condition);
+
+  /** The URL of the object, and the text as values that the server has checked. */
+  const readValues = async () => {
+    const { key, tenant } = chosen(), name = key || UNNAMED;
+    setProblem(null);
+    try {
+      const values = await put({ key: name, tenant }, { dry_run: true }, {});
+      return { url: (more) => withQuery(`/v1${kind.path}/${encodeURIComponent(name)}${more}`, { tenant }), values: valuesOf(values) };
+    } catch (failed) {
+      setProblem(failed);
+      throw new Error('The definition has an error, shown above.');
+    }
+  };
+
+  /** Let the server check the text, and show what would change, from `now` on. */
+  const check = async (now = base) => {
+    setReview(null);
+    setProblem(null);
+    await attempt(async () => {
+      const { key, tenant } = chosen();
+      const after = yamlOf(await put({ key, tenant }, { dry_run: true }));
+      const isSame = after === now.text && !isNew && !isCopy(own, now);
+      setReview({ title: isSame ? 'Nothing changed' : isNew ? `New ${kind.name} ${key}` : 'Changes', before: isNew ? '' : now.text, after, isSame });
+    });
+  };
+  const save = () => attempt(async () => {
+    const { key, tenant } = chosen();
+    await put({ key, tenant });
+    draft.clear();
+    page.go(back(key, tenant));
+  });
+
+  /** Send a write request, and show the reason if it is refused. If the object has changed in the meantime, compare the text with the current version. */
+  const attempt = async (write) => {
+    try {
+      await write();
+    } catch (failed) {
+      if (failed.status !== 412) {
+        setReview(null);
+        setProblem(failed);
+      } else if (isNew) {
+        const { key, tenant } = chosen();
+        setReview(null);
+        setProblem({ errors: [], message: `A ${kind.name} with the key ${key} exists.` });
+        setNotice(html`<a href=${back(key, tenant)}>Open ${key}</a>`);
+      } else await check(await readAgain());
+    }
+  };
+  const readAgain = async () => {
+    let now = { text: '', tag: null };
+    try {
+      const { value, tag: current } = await getTagged(target(kind, page.key, { tenant: own }));
+      now = { text: yamlOf(value), tag: current, one: value };
+      setNotice(`${page.key} has changed in the meantime${value.version ? `: now it is version ${value.version}` : ''}. Your text is kept, and the changes below are relative to the current version.`);
+    } catch (failed) {
+      if (failed.status !== 404) throw failed;
+      setNotice(`${page.key} has been deleted in the meantime. Your text is kept; saving creates it again.`);
+    }
+    tag.current = now.tag;
+    setBase(now);
+    draft.write({ text, tag: now.tag });
+    return now;
+  };
+
+  const tenants = page.me.tenants;
+  return html`<${Heading} title=${isNew ? `New ${kind.name}` : `Edit ${page.key}`}><a class="button" href=${back()}>Back</a><//><p class="muted">${isCopy(own, base) && `${own} uses the version for all tenants. Saving creates a copy for ${own} that later changes for all tenants do not affect. `}${kind.note}</p><p role="status">${notice}</p>
+    <div ref=${place}><${Form} class="editing" button="Review changes" send=${() => check()} more=${hasDraft && html`<${Confirm} isDanger label="Discard the changes" word="Discard" act=${() => {
+    draft.clear();
+    page.go(back());
+  }} />`}>
+      ${isNew && html`<${Field} label="Key" name="key" required maxlength="100" pattern="[A-Za-z0-9_.\\-]+" autocomplete="off" spellcheck=${false} hint="Letters, digits and _ . -" />
+        <${Field} label="Tenant" name="tenant" defaultValue=${own || tenants?.[0] || ''} options=${tenants} autocomplete="off" placeholder="all" hint=${tenants ? null : 'Leave it empty for all tenants.'} />`}
+      <${YamlEditor} label="Definition as YAML" value=${text} problem=${problem} change=${change} /><//></div>
+    ${review && html`<section class="panel"><h2 tabIndex="-1" ref=${title}>${review.title}</h2>${!review.isSame && html`<${Difference} before=${review.before} after=${review.after} /><button type="button" class="primary" onClick=${save}>Save</button>`}</section>`}
+    ${kind.preview && html`<${kind.preview} page=${page} one=${base.one ?? kind.starter} read=${readValues} />`}`;
+}
+
 /** Whether saving creates a tenant's copy of a project object. */
-const isCopy = (page, { one }) => one !== undefined && (one.tenant ?? '') !== tenantOf(page).tenant;
-
-function noteOf(page, kind, base) {
-  if (!isCopy(page, base)) return kind.note;
-  const { tenant } = tenantOf(page);
-  return `${tenant} uses the version for all tenants. Saving creates a copy for ${tenant} that later changes for all tenants do not affect. ${kind.note}`;
-}
-
-const keyField = () => field('Key', { name: 'key', required: true, maxlength: 100, pattern: '[A-Za-z0-9_.\\-]+', autocomplete: 'off', spellcheck: 'false' }, 'Letters, digits and _ . -');
-
-/** The tenant of a new object. Operators that are restricted to tenants choose one of them. */
-function tenantField(page) {
-  const { tenant } = tenantOf(page);
-  const own = page.me.tenants;
-  return field('Tenant', { name: 'tenant', value: tenant, autocomplete: 'off', placeholder: 'all', ...(own && { options: own, selected: tenant || own[0] }) }, own ? '' : 'Leave it empty for all tenants.');
-}
+const isCopy = (tenant, { one }) => one !== undefined && (one.tenant ?? '') !== tenant;
 
 /** The unsaved text. It stays in the tab even if the session ends in the meantime, and other operators do not see it. */
-function drafts(page) {
+function draftOf(page) {
   const name = `draft ${page.me.id} ${page.path} ${tenantOf(page).tenant}`;
   return {
     read: () => JSON.parse(sessionStorage.getItem(name)),

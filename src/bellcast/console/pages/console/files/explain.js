@@ -63,7 +63,7 @@ export function FreeAddress({ message, tenant }) {
 }
 
 /** A button that sends a failed message again. */
-export const RetryMessage = ({ page, url }) => html`<${Confirm} label="Retry the message" word="Retry" act=${async () => {
+export const RetryMessage = ({ page, url }) => html`<${Confirm} isPrimary label="Retry the message" word="Retry" act=${async () => {
   await request('POST', url);
   page.reload();
 }} />`;

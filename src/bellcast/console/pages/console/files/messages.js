@@ -78,7 +78,7 @@ function Mail({ one, page }) {
     Text: () => html`<pre tabIndex="0">${one.content.text ?? ''}</pre>`,
     Source: () => html`<${Source} url=${url('raw')} />`,
   };
-  return html`<${Card} title="E-mail"><div class="choice" role="group" aria-label="Form">${Object.keys(shown).filter((name) => name !== 'HTML' || one.content.html).map((name) => html`<button key=${name} type="button" aria-pressed=${String(name === form)} onClick=${() => setForm(name)}>${name}</button>`)}
+  return html`<${Card} title="E-mail"><div class="choice"><div class="segments" role="group" aria-label="Form">${Object.keys(shown).filter((name) => name !== 'HTML' || one.content.html).map((name) => html`<button key=${name} type="button" aria-pressed=${String(name === form)} onClick=${() => setForm(name)}>${name}</button>`)}</div>
     <a class="button quiet" href=${`${ROOT}${url('raw')}`} download=${`${one.id}.eml`}><${Icon} name="download" /> Download .eml</a></div>${shown[form]()}<//>`;
 }
 

@@ -12,9 +12,22 @@ import { get, withQuery } from './server.js';
 
 const HOUR_MS = 3_600_000;
 const SHOWN = 5;
-const NOUNS = { email: ['e-mail', 'e-mails'], sms: ['SMS', 'SMS'], push: ['push message', 'push messages'], chat: ['chat message', 'chat messages'] };
 
 const ago = (hours) => new Date(Date.now() - hours * HOUR_MS).toISOString();
+
+/** Fields that are equal within a group of failures, and that a retry's filter supports. */
+export const FIELDS = ['kind', 'channel', 'provider', 'workflow', 'job', 'webhook', 'cause'];
+
+/** The path of a cause's page. */
+export const causePath = (group) => `/failures/${encodeURIComponent(new URLSearchParams(FIELDS.filter((name) => group[name]).map((name) => [name, group[name]])))}`;
+
+/** How many of what failed, and where. */
+export function failureText({ kind, channel, provider, workflow, job, webhook, count: failed }) {
+  const [one, several] = { email: ['e-mail', 'e-mails'], sms: ['SMS', 'SMS'], push: ['push message', 'push messages'], chat: ['chat message', 'chat messages'] }[channel] ?? ['message'];
+  if (kind === 'run') return `${count(failed, 'run')} of ${workflow} failed`;
+  if (kind === 'message') return `${count(failed, one, several)} failed${provider ? ` through ${provider}` : ''}`;
+  return webhook ? `${count(failed, 'delivery', 'deliveries')} to a webhook failed` : `${count(failed, 'job')} of the kind ${job} failed`;
+}
 
 /** The reason why the server is not ready, or null. */
 export async function readiness(signal) {
@@ -36,7 +49,7 @@ async function attentionOf(page, tenant, signal) {
   const rows = tenant || page.me.tenants?.[0] || '*';
   const failed = (await get(withQuery('/v1/failures/causes', { tenant: rows, from: ago(24) }), signal)).causes.map((one) => ({
     kind: 'bad', weight: one.count, text: failureText(one), note: one.cause, at: one.newest.created_at, tenant: one.tenant,
-    link: withQuery(page.url('/failures'), { cause: one.cause, kind: one.kind, channel: one.channel, provider: one.provider, workflow: one.workflow, job: one.job, webhook: one.webhook, range: '24h', tenant: one.tenant ?? '' }), word: 'Open',
+    link: withQuery(page.url(causePath(one)), { range: '24h', tenant: one.tenant ?? '', scope: tenant ? '' : 'all' }), word: 'Open',
   }));
   if (!page.may(CONTENT)) return failed;
   const [{ requests }, { webhooks }] = await Promise.all([
@@ -50,12 +63,6 @@ async function attentionOf(page, tenant, signal) {
     kind: 'bad', weight: 1, text: 'A webhook fails', note: one.url, at: one.failing_since, tenant: one.tenant, link: withQuery(page.url(`/webhooks/${one.id}`), { tenant: one.tenant ?? '' }), word: 'Open',
   }));
   return [...broken, ...failed, ...refused].sort((one, other) => (one.kind === 'warn') - (other.kind === 'warn') || other.weight - one.weight);
-}
-
-function failureText({ kind, channel, provider, workflow, job, webhook, count: failed }) {
-  if (kind === 'run') return `${count(failed, 'run')} of ${workflow} failed`;
-  if (kind === 'message') return `${count(failed, ...(NOUNS[channel] ?? ['message']))} failed${provider ? ` through ${provider}` : ''}`;
-  return webhook ? `${count(failed, 'delivery', 'deliveries')} to a webhook failed` : `${count(failed, 'job')} of the kind ${job} failed`;
 }
 
 export function Overview({ page }) {

@@ -6,10 +6,9 @@ import { ALL, BUILDERS, CONTENT, OWNERS } from './roles.js';
 
 /** A part of a module that is loaded on demand. */
 const from = (module, name, kind) => ({ load: () => import(module), name, kind });
-/** A component, the declaration of a list, or a page that `dom.js` builds. */
+/** A component, or the declaration of a list. */
 const view = (module, name) => from(module, name, 'view');
 const list = (module, name) => from(module, name, 'list');
-const built = (module, name) => from(module, name, 'built');
 
 /**
  * Pages by path. `show` is the page itself, `detail` that of an object, whose key follows the path, `pane` an object beside its list, `edit` a new object. `roles` may open the page. The API
@@ -27,28 +26,29 @@ export const PAGES = [
   { path: '/messages', icon: 'messages', group: 'Activity', title: 'Messages', show: list('./messages.js', 'messages'), pane: view('./messages.js', 'Message'), roles: ALL, letter: 'm' },
   { path: '/mail', icon: 'mail', group: 'Activity', title: 'Mail', show: list('./messages.js', 'mails'), pane: view('./messages.js', 'Message'), roles: CONTENT, letter: 'v' },
   { path: '/runs', icon: 'runs', group: 'Activity', title: 'Workflow runs', show: list('./runs.js', 'runs'), pane: view('./runs.js', 'Run'), roles: ALL, letter: 'u' },
-  { path: '/failures', icon: 'failures', group: 'Activity', title: 'Failures', show: built('./failures.js', 'failures'), roles: ALL, letter: 'x' },
+  { path: '/failures', icon: 'failures', group: 'Activity', title: 'Failures', show: list('./failures.js', 'failures'), pane: view('./failures.js', 'Cause'), roles: ALL, letter: 'x' },
   { path: '/suppressions', icon: 'suppressions', group: 'Activity', title: 'Suppressions', show: list('./suppressions.js', 'suppressions'), roles: CONTENT, letter: '0' },
   { path: '/jobs', icon: 'jobs', group: 'Activity', title: 'Dead jobs', show: list('./jobs.js', 'jobs'), roles: CONTENT, letter: '1' },
   { path: '/recipients', icon: 'recipients', group: 'People', title: 'Recipients', show: list('./recipients.js', 'recipients'), pane: view('./recipients.js', 'Recipient'), roles: ALL, letter: 'r' },
   { path: '/tenants', icon: 'tenants', group: 'People', title: 'Tenants', show: list('./tenants.js', 'tenants'), detail: view('./tenants.js', 'Tenant'), roles: ALL, letter: 'f' },
-  { path: '/workflows', icon: 'workflows', group: 'Content', title: 'Workflows', show: list('./workflows.js', 'workflows'), detail: built('./workflows.js', 'workflow'), edit: built('./workflows.js', 'workflow'), roles: ALL, letter: 'w' },
+  { path: '/workflows', icon: 'workflows', group: 'Content', title: 'Workflows', show: list('./workflows.js', 'workflows'), detail: view('./workflows.js', 'Workflow'), edit: view('./workflows.js', 'Workflow'), roles: ALL, letter: 'w' },
   { path: '/templates', icon: 'templates', group: 'Content', title: 'Templates', show: list('./templates.js', 'templates'), detail: view('./templates.js', 'Template'), edit: view('./templates.js', 'Template'), roles: ALL, letter: 'd' },
-  { path: '/types', icon: 'types', group: 'Content', title: 'Types', show: list('./types.js', 'types'), pane: view('./types.js', 'NotificationType'), edit: built('./types.js', 'editType'), roles: CONTENT, letter: '2' },
-  { path: '/schedules', icon: 'schedules', group: 'Content', title: 'Schedules', show: list('./schedules.js', 'schedules'), pane: view('./schedules.js', 'Schedule'), edit: built('./schedules.js', 'editSchedule'), roles: CONTENT, letter: '3' },
-  { path: '/sources', icon: 'sources', group: 'Content', title: 'Event sources', show: list('./sources.js', 'sources'), pane: view('./sources.js', 'Source'), edit: built('./sources.js', 'editSource'), roles: CONTENT, letter: '4' },
+  { path: '/types', icon: 'types', group: 'Content', title: 'Types', show: list('./types.js', 'types'), pane: view('./types.js', 'NotificationType'), edit: view('./types.js', 'EditType'), roles: CONTENT, letter: '2' },
+  { path: '/schedules', icon: 'schedules', group: 'Content', title: 'Schedules', show: list('./schedules.js', 'schedules'), pane: view('./schedules.js', 'Schedule'), edit: view('./schedules.js', 'EditSchedule'), roles: CONTENT, letter: '3' },
+  { path: '/sources', icon: 'sources', group: 'Content', title: 'Event sources', show: list('./sources.js', 'sources'), pane: view('./sources.js', 'Source'), edit: view('./sources.js', 'EditSource'), roles: CONTENT, letter: '4' },
   { path: '/preference-defaults', icon: 'preferences', group: 'Content', title: 'Preference defaults', show: view('./preference-defaults.js', 'PreferenceDefaults'), roles: CONTENT, letter: '5' },
-  { path: '/playground', icon: 'playground', group: 'Content', title: 'Playground', show: built('./playground.js', 'playground'), roles: OWNERS, letter: 'y' },
-  { path: '/setup', icon: 'setup', group: 'Set up', title: 'Setup', show: built('./setup.js', 'setup'), detail: built('./setup.js', 'troubleshooting'), roles: BUILDERS, isOfServer: true, letter: 'z' },
-  { path: '/settings', icon: 'settings', group: 'Set up', title: 'Settings', show: built('./settings.js', 'settings'), roles: BUILDERS, isOfServer: true, letter: 'i' },
-  { path: '/providers', icon: 'providers', group: 'Set up', title: 'Providers', show: built('./providers.js', 'providers'), roles: ALL, letter: 'p' },
+  { path: '/playground', icon: 'playground', group: 'Content', title: 'Playground', show: view('./playground.js', 'Playground'), roles: OWNERS, letter: 'y' },
+  { path: '/setup', icon: 'setup', group: 'Set up', title: 'Setup', show: view('./setup.js', 'Setup'), detail: view('./setup.js', 'Troubleshooting'), roles: BUILDERS, isOfServer: true, letter: 'z' },
+  { path: '/settings', icon: 'settings', group: 'Set up', title: 'Settings', show: view('./settings.js', 'Settings'), roles: BUILDERS, isOfServer: true, letter: 'i' },
+  { path: '/providers', icon: 'providers', group: 'Set up', title: 'Providers', show: list('./providers.js', 'providers'), pane: view('./providers.js', 'Provider'), roles: ALL, letter: 'p' },
+  { path: '/pusher-apps', icon: 'sources', group: 'Set up', title: 'Pusher apps', show: list('./pusher-apps.js', 'pusherApps'), pane: view('./pusher-apps.js', 'PusherApp'), roles: BUILDERS, isOfServer: true, letter: '7' },
   { path: '/webhooks', icon: 'webhooks', group: 'Set up', title: 'Webhooks', show: list('./webhooks.js', 'webhooks'), pane: view('./webhooks.js', 'Webhook'), roles: CONTENT, letter: '6' },
   { path: '/keys', icon: 'keys', group: 'Access', title: 'API keys', show: list('./access.js', 'keys'), roles: BUILDERS, letter: 'k' },
   { path: '/operators', icon: 'operators', group: 'Access', title: 'Operators', show: list('./access.js', 'operators'), pane: view('./access.js', 'Operator'), roles: OWNERS, letter: 'e' },
   { path: '/secrets', icon: 'secrets', group: 'Access', title: 'Encryption keys', show: view('./secrets.js', 'EncryptionKeys'), roles: OWNERS, letter: 'j' },
   { path: '/audit', icon: 'audit', group: 'Access', title: 'Audit', show: list('./access.js', 'audit'), pane: view('./access.js', 'AuditEntry'), roles: OWNERS, letter: 'a' },
   // In the menu of the operator.
-  { path: '/account', icon: 'account', title: 'Account', show: built('./access.js', 'account'), roles: ALL, letter: 's', isPersonal: true },
+  { path: '/account', icon: 'account', title: 'Account', show: view('./access.js', 'Account'), roles: ALL, letter: 's', isPersonal: true },
 ];
 
 /** The page of a path within the console. */

@@ -95,19 +95,22 @@ export function Undoable({ word, act }) {
 
 /** A modal dialog, which is open while it is rendered. `close` is called when it closes; the focus returns to where it was. */
 export function Dialog({ label, close, isFixed = false, class: name = 'ask', children }) {
-  const place = useRef(null);
+  const place = useRef(null), isGone = useRef(false);
   useLayoutEffect(() => {
     const { current } = place;
     // A button in a closed menu cannot receive the focus, so the button that opens the menu does.
     for (const menu of document.querySelectorAll(':popover-open')) menu.hidePopover();
     current.showModal();
-    return () => current.close();
+    return () => {
+      isGone.current = true;
+      current.close();
+    };
   }, []);
-  return html`<dialog class=${name} aria-label=${label} ref=${place} onClose=${close} onCancel=${(event) => isFixed && event.preventDefault()}>${!isFixed && html`<h2>${label}</h2>`}${children}</dialog>`;
+  return html`<dialog class=${name} aria-label=${label} ref=${place} onClose=${() => isGone.current || close?.()} onCancel=${(event) => isFixed && event.preventDefault()}>${!isFixed && html`<h2>${label}</h2>`}${children}</dialog>`;
 }
 
 /** A button that acts on the second click, if it keeps the focus. It is red only for what cannot be undone. */
-export function Confirm({ label, word, act, isDanger = false }) {
+export function Confirm({ label, word, act, isDanger = false, isPrimary = false }) {
   const [isSure, setSure] = useState(false);
   const [error, setError] = useState('');
   const isActing = useRef(false);
@@ -124,7 +127,7 @@ export function Confirm({ label, word, act, isDanger = false }) {
     }
     isActing.current = false;
   };
-  return html`<button type="button" class=${isDanger ? 'danger' : null} aria-label=${label} data-sure=${isSure ? 'yes' : null} aria-description=${isSure ? 'Press again to confirm.' : null}
+  return html`<button type="button" class=${isDanger ? 'danger' : isPrimary ? 'primary' : null} aria-label=${label} data-sure=${isSure ? 'yes' : null} aria-description=${isSure ? 'Press again to confirm.' : null}
     onBlur=${() => setSure(false)} onClick=${press}>${isSure ? `${word}: sure?` : word}</button>${error && html`<span class="error" role="alert">${error}</span>`}`;
 }
 
@@ -200,11 +203,4 @@ export function Popup({ button, label, hasText = false, class: name = '', button
   return html`<span class="popup" onKeyDown=${escape}><button type="button" ref=${opener} class=${buttonClass} aria-label=${hasText ? null : label} aria-expanded=${String(isOpen)} popoverTarget=${id} ...${attributes}>${button}</button><div
     id=${id} ref=${panel} popover="auto" class=${`popup-panel ${name}`} role="group" aria-label=${label} onBeforeToggle=${place} onToggle=${({ newState }) => setOpen(newState === 'open')} onFocusOut=${leave}>
     ${isOpen && children(() => panel.current.hidePopover())}</div></span>`;
-}
-
-/** Nodes that were built without Preact. */
-export function Nodes({ of }) {
-  const place = useRef(null);
-  useEffect(() => { place.current.replaceChildren(...[of].flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false)); }, [of]);
-  return html`<div ref=${place}></div>`;
 }

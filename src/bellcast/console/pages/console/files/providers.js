@@ -1,86 +1,160 @@
 /**
- * Providers, and tests of their connections, including values that have not been saved.
+ * Providers: who delivers the messages of a channel. A vendor is chosen by its tile, its fields make the URL, and a test signs in before it is saved.
  */
-import { field, fill, form, h, state } from './dom.js';
-import { CHANNELS, listPage, tenantField } from './list.js';
-import { BUILDERS, card, number } from './page.js';
-import { path, request, withQuery } from './server.js';
+import { html, useRef, useState } from './html.js';
+import { CHANNEL_NAMES } from './explain.js';
+import { toneOf } from './format.js';
+import { Loaded, refresh, useLoad } from './load.js';
+import { Card, Confirm, Facts, Field, Form, Heading, Icon, State } from './parts.js';
+import { TestSteps } from './pusher-apps.js';
+import { BUILDERS } from './roles.js';
+import { go, shownTenant, tenantOf } from './router.js';
+import { get, path, request, withQuery } from './server.js';
 
-export function providers(page) {
-  const editor = page.may(BUILDERS) && editing(page);
-  return [listPage(page, {
-    title: 'Providers', path: '/v1/providers', rows: 'providers', anyTenant: true,
-    columns: [['Provider', (one) => one.key], ['Channel', (one) => one.channel], ['Tenant', (one) => one.tenant ?? 'all'], ['URL', (one) => h('code', {}, one.url)], ['Priority', (one) => h('span', { class: 'wide' }, number(one.priority)), 'number'], ['State', (one) => state(one.active ? 'active' : 'inactive')],
-      ...(editor ? [['', (one) => actions(page, one, editor)]] : [])],
-    none: 'No provider is configured. Messages are simulated, and shown in the list of messages.', command: 'bellcast provider put mail.json',
-    note: `A tenant’s own providers of a channel replace those of all tenants. Secrets in URLs are masked. ${editor ? '“Test connection” signs in at the provider; it sends nothing.' : 'Owners and developers add, change and test providers.'}`,
-  }), editor && card('Add or change a provider', editor.element)];
-}
+const encode = encodeURIComponent;
+const base64 = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
+const TECHNICAL = { autocomplete: 'off', spellcheck: false, autocapitalize: 'none' };
 
-function actions(page, provider, editor) {
-  const result = h('span', { role: 'status' });
-  const button = h('button', { type: 'button', 'aria-label': `Test connection of ${provider.key}`, onclick: () => test(page, button, result, provider.key, provider.tenant, {}) }, 'Test connection');
-  const isOfSettings = provider.key.startsWith('env-');
-  return h('span', { class: 'test' }, button, !isOfSettings && h('button', { type: 'button', 'aria-label': `Change ${provider.key}`, onclick: () => editor.show(provider) }, 'Change'), result);
-}
+/** Fields by name: their label and attributes. Secrets are masked, and not shown again. */
+const FIELDS = {
+  host: { label: 'Host', placeholder: 'mail.example.com', required: true }, port: { label: 'Port', type: 'number', defaultValue: '587', hint: '465: TLS from the start. Others: STARTTLS if it is offered, and always with a password.' }, user: { label: 'User' }, password: { label: 'Password', type: 'password', isSecret: true },
+  token: { label: 'Token', type: 'password', isSecret: true, required: true }, from: { label: 'Sender', placeholder: 'Shop <bells@example.com>', required: true }, region: { label: 'Region', defaultValue: 'eu-central-1', required: true },
+  sid: { label: 'Account SID', required: true }, key: { label: 'API key', required: true }, secret: { label: 'API secret', type: 'password', isSecret: true, required: true }, number: { label: 'Sender', placeholder: '+12025550123', required: true, hint: 'A number, or a name where that is allowed.' },
+  account: { label: 'Service account', isLong: true, isSecret: true, required: true, hint: 'The JSON file of Firebase, as text.' }, team: { label: 'Team id', required: true }, keyId: { label: 'Key id', required: true }, pem: { label: 'Key', isLong: true, isSecret: true, required: true, hint: 'The .p8 file, as text.' }, topic: { label: 'Bundle id', placeholder: 'com.example.app', required: true },
+  url: { label: 'URL', type: 'password', isSecret: true, required: true },
+};
+const smtp = ({ host, port, user, password, from }) => `${port === '465' ? 'smtps' : 'smtp'}://${user || password ? `${encode(user)}:${encode(password)}@` : ''}${host}:${port || 587}${from ? `?from=${encode(from)}` : ''}`;
+/** A mail service that is used over SMTP, with a token as its password. */
+const relay = (host, user) => ({ channel: 'email', fields: ['token', 'from'], url: ({ token, from }) => smtp({ host, port: '587', user: user ?? token, password: token, from }) });
+const account = (scheme, user, password) => (values) => `${scheme}://${encode(values[user])}:${encode(values[password])}@default?from=${encode(values.number)}`;
 
-/** Test a provider, or unsaved values, and show the result. */
-async function test(page, button, result, key, tenant, body) {
-  button.disabled = true;
-  result.replaceChildren('…');
-  try {
-    const response = await request('POST', withQuery(path`/v1/providers/${key}/test`, { tenant: tenant ?? '' }), body, page.signal);
-    const failed = response.steps.find((one) => one.state === 'failed');
-    result.replaceChildren(state(failed ? 'error' : 'ok'), failed ? ` ${failed.detail} ${failed.fix}` : ' Connected');
-  } catch (problem) {
-    result.replaceChildren(state('error'), ` ${problem.message}`);
+/** The vendors: the channel, the fields, and the URL made of them. */
+const VENDORS = {
+  smtp: { name: 'Mail server', note: 'SMTP', channel: 'email', fields: ['host', 'port', 'user', 'password', 'from'], url: smtp },
+  ses: { name: 'Amazon SES', note: 'SMTP credentials', channel: 'email', fields: ['region', 'user', 'password', 'from'], url: (values) => smtp({ ...values, host: `email-smtp.${values.region}.amazonaws.com`, port: '587' }) },
+  postmark: { name: 'Postmark', note: 'server token', ...relay('smtp.postmarkapp.com') }, sendgrid: { name: 'SendGrid', note: 'API key', ...relay('smtp.sendgrid.net', 'apikey') }, resend: { name: 'Resend', note: 'API key', ...relay('smtp.resend.com', 'resend') },
+  twilio: { name: 'Twilio', note: 'text messages', channel: 'sms', fields: ['sid', 'token', 'number'], url: account('twilio', 'sid', 'token') }, vonage: { name: 'Vonage', note: 'text messages', channel: 'sms', fields: ['key', 'secret', 'number'], url: account('vonage', 'key', 'secret') },
+  fcm: { name: 'Firebase', note: 'Android, FCM', channel: 'push', fields: ['account'], url: (values) => `fcm://default?credentials_base64=${encode(base64(values.account))}` },
+  apns: { name: 'Apple', note: 'iOS, APNs', channel: 'push', fields: ['team', 'keyId', 'pem', 'topic'], url: (values) => `apns://${encode(values.team)}:${encode(values.keyId)}@default?topic=${encode(values.topic)}&key_base64=${encode(base64(values.pem))}` },
+  telegram: { name: 'Telegram', note: 'bot token', channel: 'chat', fields: ['token'], url: ({ token }) => `telegram://${token}@default` },
+  apprise: { name: 'Apprise', note: 'other chats', channel: 'chat', fields: ['url'], url: ({ url }) => (url.startsWith('apprise+') ? url : `apprise+${url}`) },
+};
+
+/** The vendor of a stored URL, by its scheme. */
+const vendorOf = ({ url }) => VENDORS[url.startsWith('apprise+') ? 'apprise' : url.split(':')[0].replace('smtps', 'smtp')];
+/** The server, the sender or the account in a masked URL. */
+const aboutOf = ({ url }) => url.replace(/^[\w+]+:\/\//, '').replace('…@', '').replace(/^default\?/, '').replace(/^default$/, '');
+const isOfSettings = (one) => one.key.startsWith('env-');
+
+const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/providers'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> Add a provider</a>`;
+
+export const providers = {
+  path: '/v1/providers', rows: 'providers', link: (one) => path`/providers/${one.key}`, tools: newButton, create: NewProvider,
+  columns: [
+    { name: 'State', kind: 'state', of: (one) => (one.active ? 'active' : 'inactive') }, { name: 'Provider', kind: 'title', of: (one) => one.key, text: aboutOf }, { name: 'Channel', kind: 'type', of: (one) => one.channel, width: '5.5rem' },
+    { name: 'Vendor', of: (one) => vendorOf(one)?.name, width: '8rem' }, { name: 'Priority', kind: 'number', of: (one) => String(one.priority), width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' },
+  ],
+  note: 'A tenant’s own providers of a channel replace those of all tenants.',
+  none: { text: 'No provider is configured. Messages are simulated: they are stored and shown under Messages, and nobody gets them.', command: 'bellcast provider put mail.json', tools: newButton },
+};
+
+/** Tiles of the vendors, and then the fields of the chosen one. */
+function NewProvider({ page }) {
+  const vendor = VENDORS[page.query.get('new')];
+  const tenant = shownTenant() || page.me.tenants?.[0] || '';
+  const target = (name) => withQuery(page.url('/providers'), { new: name, tenant: shownTenant() });
+  if (vendor) {
+    return html`<${Heading} title=${vendor.name}><a class="button" href=${target('yes')}>All vendors</a><//><p class="muted">Delivers ${CHANNEL_NAMES[vendor.channel]} messages ${tenant ? `of ${tenant}` : 'of all tenants without a provider of their own'}.</p>
+      <${Editor} page=${page} vendor=${vendor} tenant=${tenant} initial=${{ key: page.query.get('new') }} />`;
   }
-  button.disabled = false;
+  return html`<${Heading} title="Add a provider" />${['email', 'sms', 'push', 'chat'].map((channel) => html`<section key=${channel} class="vendors"><h2>${CHANNEL_NAMES[channel]}</h2>
+    <ul class="tiles">${Object.entries(VENDORS).filter(([, one]) => one.channel === channel).map(([key, one]) => html`<li key=${key}><a class="tile" href=${target(key)}><span class=${`avatar tone-${toneOf(one.name)}`} aria-hidden="true">${one.name[0]}</span><b>${one.name}</b><small>${one.note}</small></a></li>`)}</ul>
+    ${channel === 'chat' && html`<p class="muted">Slack, Discord and Microsoft Teams need no provider: the webhook of a channel is the address of its recipient.</p>`}</section>`)}`;
 }
 
-/** A form that tests and saves a provider; `show` fills in an existing one. */
-function editing(page) {
-  const technical = { required: true, autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none' };
-  const result = h('span', { role: 'status' });
-  let shown = {};
-  const valuesOf = (fields) => {
-    const { key, tenant, channel, url } = Object.fromEntries([...new FormData(fields)].map(([name, value]) => [name.replace('provider_', ''), value.trim()]));
-    const { priority, rate, concurrency, timeout, active } = shown.key === key && (shown.tenant ?? '') === tenant ? shown : {};
-    return { key, tenant, values: { priority, rate, concurrency, timeout, active, channel, url } };
-  };
-  const button = h('button', { type: 'button', onclick: () => {
-    if (!element.reportValidity()) return;
-    const { key, tenant, values } = valuesOf(element);
-    test(page, button, result, key, tenant, { values });
-  } }, 'Test these values');
-  const element = form([
-    field('Key', { name: 'key', ...technical, maxlength: 100, placeholder: 'mail' }, 'Names the provider in messages and in the API.'),
-    forTenant(page),
-    field('Channel', { name: 'channel', options: CHANNELS, selected: 'email' }),
-    field('URL', { name: 'url', ...technical, placeholder: 'smtp://user:password@mail.example.com:587?from=bells@example.com' }, 'The secret is not shown again. In a changed URL, …@ keeps it for the same server.'),
-    result,
-  ], 'Save provider', async (_, fields) => {
-    const { key, tenant, values } = valuesOf(fields);
-    await request('PUT', withQuery(path`/v1/providers/${key}`, { tenant }), values, page.signal);
-    page.reload();
-  });
-  element.classList.add('editing');
-  element.append(button);
-  const show = (provider) => {
-    shown = provider;
-    for (const name of ['key', 'channel', 'url']) element.elements[name].value = provider[name];
-    element.elements.provider_tenant.value = provider.tenant ?? '';
-    fill(result);
-    element.elements.url.focus();
-  };
-  return { element, show };
+/** A stored provider: its test, and its fields. */
+export function Provider({ page }) {
+  const tenant = tenantOf(page), url = withQuery(path`/v1/providers/${page.key}`, tenant);
+  const found = useLoad((signal) => get(url, signal), [url]);
+  return html`<${Loaded} of=${found}>${(one) => {
+    const vendor = vendorOf(one) ?? VENDORS.apprise, mayChange = page.may(BUILDERS) && !isOfSettings(one) && (one.tenant ?? '') === tenant.tenant;
+    const put = async (values) => {
+      await request('PUT', url, { ...deliveryOf(one), channel: one.channel, url: one.url, ...values });
+      refresh();
+    };
+    return html`<${Heading} title=${one.key}>${mayChange && html`<button type="button" onClick=${() => put({ active: !one.active })}>${one.active ? 'Pause' : 'Resume'}</button><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${async () => {
+      await request('DELETE', url);
+      go(withQuery(page.url('/providers'), { tenant: shownTenant() }));
+    }} />`}<//>
+      <${Facts} of=${[['State', html`<${State} of=${one.active ? 'active' : 'inactive'} />`], ['Vendor', vendor.name], ['Channel', CHANNEL_NAMES[one.channel]], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Set by', isOfSettings(one) && 'the settings of the server']]} />
+      ${page.may(BUILDERS) && html`<${Card} title="Connection"><p class="muted">Signs in at the provider, and sends nothing.</p><${Test} label=${`Test connection of ${one.key}`} url=${withQuery(path`/v1/providers/${one.key}/test`, tenant)} /><//>`}
+      ${mayChange && html`<${Card} title="Change"><${Editor} key=${one.url} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} /><//>`}`;
+  }}<//>`;
 }
 
-/** The tenant that a provider belongs to. The name differs from the filter's, as both are on the page. */
-function forTenant(page) {
-  const name = 'provider_tenant';
-  const value = page.query.get('tenant') ?? '';
-  const { tenants } = page.me;
-  if (tenants) return field('For tenant', { name, options: tenants, selected: value });
-  return tenantField(page, 'For tenant', { name, value, autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none', placeholder: 'all' }, 'Empty: for all tenants that have no provider of the channel themselves.');
+const deliveryOf = ({ priority, rate, concurrency, timeout, active }) => ({ priority, rate, concurrency, timeout, active });
+
+/** The fields in a masked URL of SMTP. */
+function storedFields(one) {
+  if (!/^smtps?:/.test(one.url ?? '')) return {};
+  const url = new URL(one.url.replace(/^\w+:\/\/(…@)?/, 'http://'));
+  return { host: url.hostname, port: url.port || '587' };
+}
+
+/** Fields that make a provider, tested before it is saved. A stored one keeps its secret unless another is entered. */
+function Editor({ page, vendor, tenant, initial }) {
+  const isNew = initial.url === undefined;
+  const form = useRef(null);
+  const isMail = vendor === VENDORS.smtp && (isNew || /^smtps?:/.test(initial.url));
+  const stored = isNew ? {} : storedFields(initial);
+  // A stored account of another vendor is replaced as a whole.
+  const [isByUrl, setByUrl] = useState(false);
+  const valuesOf = (entered) => {
+    const { key, raw, priority, rate, concurrency, timeout, ...fields } = Object.fromEntries(Object.entries(entered).map(([name, value]) => [name, value.trim()]));
+    const isKept = !isNew && !isByUrl && !vendor.fields.some((name) => FIELDS[name].isSecret && fields[name]) && !fields.user;
+    const kept = isMail ? initial.url?.replace(/^\w+:\/\/(…@)?.*$/, (_, secret) => smtp({ ...fields, user: '', password: '' }).replace('://', `://${secret ?? ''}`)) : initial.url;
+    const url = isByUrl ? raw : isKept ? kept : vendor.url(fields);
+    const numbers = Object.fromEntries(Object.entries({ priority, rate, concurrency, timeout }).filter(([, value]) => value).map(([name, value]) => [name, Number(value)]));
+    return { key: isNew ? key : initial.key, values: { channel: vendor.channel, url, active: initial.active ?? true, ...numbers } };
+  };
+  const target = (key, more = '') => withQuery(path`/v1/providers/${key}` + more, { tenant });
+  const read = () => {
+    if (!form.current.reportValidity()) return null;
+    const { key, values } = valuesOf(Object.fromEntries(new FormData(form.current)));
+    return { url: target(key, '/test'), body: { values } };
+  };
+  return html`<div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} button=${isNew ? 'Add provider' : 'Save provider'} send=${async (entered) => {
+    const { key, values } = valuesOf(entered);
+    await request('PUT', target(key), values);
+    refresh();
+    go(withQuery(page.url(path`/providers/${key}`), { tenant, scope: shownTenant() ? '' : 'all' }));
+  }} more=${html`<${Test} label="Test these values" read=${read} />`}>
+    ${isNew && html`<${Field} label="Key" name="key" defaultValue=${initial.key} required maxlength="100" ...${TECHNICAL} hint="Names the provider in messages and in the API." />`}
+    ${isByUrl ? html`<${Field} label="URL" name="raw" type="password" required ...${TECHNICAL} autocomplete="new-password" hint="The secret is not shown again. In a changed URL, …@ keeps it for the same server." />`
+    : vendor.fields.map((name) => {
+      const { isSecret, required, ...field } = FIELDS[name];
+      return html`<${Field} key=${name} name=${name} ...${TECHNICAL} ...${field} ...${isSecret && { autocomplete: 'new-password' }} required=${isNew ? required : name === 'host'} defaultValue=${stored[name] ?? field.defaultValue ?? ''} placeholder=${isNew ? field.placeholder : stored[name] ? field.placeholder : 'unchanged'} />`;
+    })}
+    <details><summary>Delivery</summary><div class="columns"><${Field} label="Priority" name="priority" type="number" step="1" defaultValue=${initial.priority ?? ''} placeholder="0" hint="The lowest is tried first." /><${Field} label="Messages per second" name="rate" type="number" step="any" min="0" defaultValue=${initial.rate ?? ''} placeholder="unlimited" />
+      <${Field} label="At the same time" name="concurrency" type="number" min="1" defaultValue=${initial.concurrency ?? ''} placeholder="10" /><${Field} label="Timeout in seconds" name="timeout" type="number" step="any" min="1" defaultValue=${initial.timeout ?? ''} placeholder="30" /></div></details>
+    <button type="button" class="quiet" onClick=${() => setByUrl(!isByUrl)}>${isByUrl ? 'Use the fields' : 'Enter a URL instead'}</button><//></div>`;
+}
+
+/** A button that tests a provider, or the values that `read` returns. */
+function Test({ label, url, read = () => ({ url, body: {} }) }) {
+  const [state, setState] = useState({ isRunning: false });
+  const test = async () => {
+    const tested = read();
+    if (!tested) return;
+    setState({ isRunning: true });
+    try {
+      setState({ isRunning: false, result: await request('POST', tested.url, tested.body) });
+    } catch (problem) {
+      setState({ isRunning: false, problem });
+    }
+  };
+  const { isRunning, result, problem } = state;
+  const failed = result && result.state !== 'ok';
+  return html`<button type="button" aria-label=${label} disabled=${isRunning} onClick=${test}>${label.startsWith('Test connection') ? 'Test connection' : label}</button><div class="tested" role="status">${isRunning && html`<span class="muted">Testing…</span>`}${problem && html`<${State} of="error" /> ${problem.message}`}
+    ${result && html`<p class="big"><${State} of=${failed ? 'Not connected' : 'Connected'} kind=${failed ? 'bad' : 'ok'} /></p><${TestSteps} steps=${result.steps.filter((one) => one.state !== 'skipped')} />`}</div>`;
 }

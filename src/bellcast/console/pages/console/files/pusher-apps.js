@@ -1,110 +1,81 @@
 /**
- * Pusher apps: the project's and those in the store; the test of their connection.
+ * Pusher apps: the project's and those in the store, their credentials, and the test of their connection.
  */
-import { openDialog } from './dialog.js';
-import { confirmed, field, fill, form, h, id, state } from './dom.js';
-import { load, pagedTable, tenantField } from './list.js';
-import { moreActions } from './more-actions.js';
-import { OWNERS, card } from './page.js';
-import { ROOT, get, path, request } from './server.js';
+import { html, useRef, useState } from './html.js';
+import { Loaded, refresh, useLoad } from './load.js';
+import { Card, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State } from './parts.js';
+import { BUILDERS, OWNERS } from './roles.js';
+import { go } from './router.js';
+import { ROOT, get, path, request, withQuery } from './server.js';
 
-const APPS = '/v1/pusher-apps';
 /** Timeout of the browser's own attempt. */
 const BROWSER_MS = 10_000;
 /** Bytes of generated credentials. */
 const KEY_BYTES = 10;
 const SECRET_BYTES = 24;
 
-const TECHNICAL = { autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none' };
+const TECHNICAL = { autocomplete: 'off', spellcheck: false, autocapitalize: 'none' };
 const ORIGINS_HINT = 'Origins whose pages may connect, separated by commas. Empty: those of the setting origins.';
-
-/** The list of apps and the form for a new one. */
-export function pusherApps(page) {
-  const list = h('div');
-  const shown = h('div', { 'aria-live': 'polite' });
-  const reload = () => load(list, page.signal, (signal) => get(APPS, signal), (response) => pagedTable(page, { title: 'Pusher apps', path: APPS, rows: 'apps', columns: columns(page, shown, reload) }, {}, response));
-  reload();
-  return card('Pusher apps',
-    h('p', { class: 'muted' }, 'Credentials for Pusher’s clients and SDKs. The project’s app always exists; add others for separate apps or tenants. Secrets are encrypted in the database.'),
-    list, shown, mayIssue(page) ? h('details', {}, h('summary', {}, 'Add an app'), creation(page, shown, reload)) : h('p', { class: 'muted' }, 'Only owners can add apps and rotate their secrets.'));
-}
-
-function columns(page, shown, reload) {
-  return [
-    ['App', (one) => h('b', {}, nameOf(one))], ['Id', (one) => h('span', { class: 'wide' }, id(one.id))], ['Key', (one) => id(one.key)], ['Tenant', (one) => one.tenant],
-    ['Origins', (one) => h('span', { class: 'wide' }, one.origins.join(', ') || 'of the settings')], ['State', (one) => state(one.state)],
-    ['', (one) => actions(page, one, shown, reload)],
-  ];
-}
 
 /** A secret can sign in any user, so only owners see secrets and decide where they are accepted. */
 const mayIssue = (page) => page.may(OWNERS);
 const nameOf = (one) => one.name || (one.source === 'project' ? 'This project' : one.id);
+const newButton = (page) => mayIssue(page) && html`<a class="button primary" href=${withQuery(page.url('/pusher-apps'), { new: 'yes' })}><${Icon} name="plus" /> Add an app</a>`;
 
-function actions(page, one, shown, reload) {
-  const name = nameOf(one);
-  const test = h('button', { type: 'button', 'aria-label': `Test ${name}`, onclick: () => runTest(page, test, shown, { app: one.id }) }, 'Test');
-  if (one.source === 'project') return h('div', { class: 'actions' }, test, h('small', { class: 'muted' }, 'Configured on the server'));
-  const change = (act) => async () => {
-    await act();
-    reload();
-  };
-  const toggle = one.enabled
-    ? confirmed(`Disable ${name}`, 'Disable', change(() => request('PATCH', path`/v1/pusher-apps/${one.id}`, { enabled: false })))
-    : mayIssue(page) && h('button', { type: 'button', 'aria-label': `Enable ${name}`, onclick: showingErrors(shown, change(() => request('PATCH', path`/v1/pusher-apps/${one.id}`, { enabled: true }))) }, 'Enable');
-  const rotate = mayIssue(page) && confirmed(`Rotate secret of ${name}`, 'Rotate secret', async () => {
-    showCredentials(shown, await request('POST', path`/v1/pusher-apps/${one.id}/rotate`), 'The previous secret stays valid for a day.');
-    reload();
-  });
-  const edit = h('button', { type: 'button', 'aria-label': `Change ${name}`, onclick: () => openChange(page, one, reload) }, 'Change…');
-  const remove = confirmed(`Delete ${name}`, 'Delete', change(() => request('DELETE', path`/v1/pusher-apps/${one.id}`)));
-  return h('div', { class: 'actions' }, test, moreActions(`More actions of ${name}`, [edit, toggle, rotate, remove]));
-}
-
-/** Change the name of an app and, as an owner, its origins. Its credentials stay. */
-function openChange(page, one, done) {
-  const dialog = openDialog(page, `Change ${nameOf(one)}`, h('p', { class: 'muted' }, 'App id ', id(one.id)), form([
-    field('Name of the app', { name: 'new_name', value: one.name, required: true, maxlength: 100, autocomplete: 'off' }),
-    mayIssue(page) && field('Origins of its pages', { name: 'new_origins', value: one.origins.join(', '), ...TECHNICAL }, ORIGINS_HINT),
-  ], 'Save', async ({ new_name: name, new_origins: origins }) => {
-    await request('PATCH', path`/v1/pusher-apps/${one.id}`, { name: name.trim(), ...(origins !== undefined && { origins: listed(origins) }) }, page.signal);
-    dialog.close();
-    done();
-  }), h('button', { type: 'button', onclick: () => dialog.close() }, 'Cancel'));
-}
-
-/** A listener that shows why `act` failed. */
-const showingErrors = (shown, act) => async () => {
-  try {
-    await act();
-  } catch (problem) {
-    fill(shown, h('p', { class: 'error', role: 'alert' }, problem.message));
-  }
+export const pusherApps = {
+  path: '/v1/pusher-apps', rows: 'apps', link: (one) => path`/pusher-apps/${one.id}`, isOfServer: true, tools: newButton, create: NewApp,
+  columns: [
+    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'App', kind: 'title', of: nameOf, text: (one) => (one.source === 'project' ? 'configured on the server' : one.tenant) }, { name: 'Key', of: (one) => html`<code>${one.key}</code>`, width: '13rem' },
+    { name: 'Origins', of: (one) => one.origins.join(', ') || 'of the settings', width: '14rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
+  ],
+  note: 'Credentials for Pusher’s clients and SDKs. The project’s app always exists; add others for separate apps or tenants. Secrets are encrypted in the database.',
+  none: { text: 'There is no app.' },
 };
 
-function creation(page, shown, reload) {
-  const test = h('button', { type: 'button', onclick: (event) => {
-    const fields = event.target.form;
-    fields.elements.id.value ||= String(1_000_000 + (crypto.getRandomValues(new Uint32Array(1))[0] % 9_000_000));
-    fields.elements.key.value ||= hex(KEY_BYTES);
-    fields.elements.secret.value ||= hex(SECRET_BYTES);
-    const values = Object.fromEntries(['id', 'key', 'secret'].map((name) => [name, fields.elements[name].value.trim()]));
-    runTest(page, test, shown, { values });
-  } }, 'Test these values');
-  return form([
-    field('App name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }),
-    tenantField(page, 'Tenant', { name: 'tenant', ...TECHNICAL }, 'Its connections and events belong to this tenant. Empty: the default tenant, shared with the project.'),
-    field('Origins', { name: 'origins', ...TECHNICAL, placeholder: 'https://app.example.com' }, ORIGINS_HINT),
-    field('App id', { name: 'id', ...TECHNICAL }, 'Fill in these three to move an app from another server. Empty fields are generated.'),
-    field('App key', { name: 'key', ...TECHNICAL }),
-    field('App secret', { name: 'secret', type: 'password', ...TECHNICAL, autocomplete: 'new-password' }),
-    h('div', { class: 'test' }, test),
-  ], 'Create app', async ({ name, origins, ...rest }, element) => {
+/** An app: the test of its connection, its name and origins, and its secret. */
+export function PusherApp({ page }) {
+  const url = path`/v1/pusher-apps/${page.key}`, found = useLoad((signal) => get(url, signal), [url]);
+  const [made, setMade] = useState(null);
+  return html`<${Loaded} of=${found}>${(one) => {
+    const name = nameOf(one), isStored = one.source !== 'project' && page.may(BUILDERS);
+    const change = async (values) => {
+      await request('PATCH', url, values);
+      refresh();
+    };
+    return html`<${Heading} title=${name}>${isStored && html`${(one.enabled || mayIssue(page)) && html`<${Confirm} key=${one.enabled} label=${`${one.enabled ? 'Disable' : 'Enable'} ${name}`} word=${one.enabled ? 'Disable' : 'Enable'} act=${() => change({ enabled: !one.enabled })} />`}
+        ${mayIssue(page) && html`<${Confirm} label=${`Rotate secret of ${name}`} word="Rotate secret" act=${async () => setMade(await request('POST', `${url}/rotate`))} />`}
+        <${Confirm} isDanger label=${`Delete ${name}`} word="Delete" act=${async () => {
+      await request('DELETE', url);
+      go(page.url('/pusher-apps'));
+    }} />`}<//>
+      ${made && html`<${Credentials} of=${made} note="The previous secret stays valid for a day." />`}
+      <${Facts} of=${[['State', html`<${State} of=${one.state} />`], ['Id', html`<${Id} of=${one.id} />`], ['Key', html`<${Id} of=${one.key} />`], ['Tenant', one.tenant], ['Origins', one.origins.join(', ') || 'those of the settings'], ['Old secret until', one.previous_until < '9000' && one.previous_until && html`<${Moment} at=${one.previous_until} />`], ['Created', one.created_at && html`<${Moment} at=${one.created_at} />`]]} />
+      <${Card} title="Connection"><p class="muted">A signed call, a WebSocket, a private subscription and an event back, on the public URL; then from this browser.</p><${PusherTest} tested=${() => ({ app: one.id })} /><//>
+      ${isStored && html`<${Card} title="Name and origins"><${Form} key=${one.name + one.origins} button="Save" send=${({ new_name: newName, origins }) => change({ name: newName.trim(), ...(origins !== undefined && { origins: listed(origins) }) })}>
+        <${Field} label="Name of the app" name="new_name" defaultValue=${one.name} required maxlength="100" autocomplete="off" />${mayIssue(page) && html`<${Field} label="Origins of its pages" name="origins" defaultValue=${one.origins.join(', ')} ...${TECHNICAL} hint=${ORIGINS_HINT} />`}<//><//>`}`;
+  }}<//>`;
+}
+
+function NewApp() {
+  const [made, setMade] = useState(null);
+  const form = useRef(null);
+  if (made) return html`<${Heading} title="App created" /><${Credentials} of=${made} />`;
+  /** The values of the form, of which those that are needed are generated. */
+  const values = () => {
+    const { elements } = form.current;
+    elements.id.value ||= String(1_000_000 + (crypto.getRandomValues(new Uint32Array(1))[0] % 9_000_000));
+    elements.key.value ||= hex(KEY_BYTES);
+    elements.secret.value ||= hex(SECRET_BYTES);
+    return { values: Object.fromEntries(['id', 'key', 'secret'].map((name) => [name, elements[name].value.trim()])) };
+  };
+  return html`<${Heading} title="New app" /><div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} button="Create app" send=${async ({ name, origins, ...rest }) => {
     const given = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, value.trim()]).filter(([, value]) => value));
-    showCredentials(shown, await request('POST', '/v1/pusher-apps', { name: name.trim(), origins: listed(origins), ...given }));
-    element.reset();
-    reload();
-  });
+    setMade(await request('POST', '/v1/pusher-apps', { name: name.trim(), origins: listed(origins), ...given }));
+    refresh();
+  }}><${Field} label="App name" name="name" required maxlength="100" autocomplete="off" /><${Field} label="Tenant" name="tenant" ...${TECHNICAL} hint="Its connections and events belong to this tenant. Empty: the default tenant, shared with the project." />
+    <${Field} label="Origins" name="origins" ...${TECHNICAL} placeholder="https://app.example.com" hint=${ORIGINS_HINT} />
+    <details><summary>Move an app from another server</summary><p class="muted">Empty fields are generated.</p><${Field} label="App id" name="id" ...${TECHNICAL} /><${Field} label="App key" name="key" ...${TECHNICAL} /><${Field} label="App secret" name="secret" type="password" ...${TECHNICAL} autocomplete="new-password" />
+    <${PusherTest} word="Test these values" tested=${values} /></details><//></div>`;
 }
 
 /** The origins in a field. */
@@ -113,52 +84,43 @@ const listed = (text) => text.split(',').map((one) => one.trim()).filter(Boolean
 const hex = (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 
 /** The environment variables that Laravel and other frameworks read. */
-function showCredentials(place, app, note) {
+function Credentials({ of: app, note }) {
   const isSecure = location.protocol === 'https:';
   const lines = [
     `PUSHER_APP_ID=${app.id}`, `PUSHER_APP_KEY=${app.key}`, `PUSHER_APP_SECRET=${app.secret}`,
     `PUSHER_HOST=${location.hostname}`, `PUSHER_PORT=${location.port || (isSecure ? 443 : 80)}`, `PUSHER_SCHEME=${isSecure ? 'https' : 'http'}`,
   ];
-  fill(place, h('div', { class: 'notice' }, h('p', {}, h('b', {}, `Copy the secret of ${nameOf(app)} now: it is not shown again.`), note && ` ${note}`), id(app.secret), h('pre', { tabindex: '0' }, h('code', {}, lines.join('\n')))));
+  return html`<div class="notice" aria-live="polite"><p><b>Copy the secret of ${nameOf(app)} now: it is not shown again.</b> ${note}</p><${Id} of=${app.secret} /><pre tabIndex="0"><code>${lines.join('\n')}</code></pre></div>`;
 }
 
-/** “Test connection” of the project's app: from the server, then from this browser. */
-export function pusherTest(page) {
-  const result = h('div', { 'aria-live': 'polite' });
-  const button = h('button', { type: 'button', onclick: () => runTest(page, button, result, {}) }, 'Test connection');
-  return card('Pusher connection', h('p', { class: 'muted' }, 'A signed call, a WebSocket, a private subscription and an event back, on the public URL; then from this browser.'), button, result);
+/** The steps of a test, with what failed and how to fix it. */
+export const TestSteps = ({ steps }) => html`<ol class="timeline">${steps.map((one) => html`<li key=${one.step} class=${one.state === 'ok' ? 'ok' : one.state === 'failed' ? 'bad' : 'info'}><div><span class="tell">${one.step.replaceAll('_', ' ')}</span>${one.state !== 'skipped' && html`<time>${one.ms} ms</time>`}</div>
+  ${one.detail && html`<p class="muted">${one.detail}</p>`}${one.fix && html`<p>${one.fix}</p>`}</li>`)}</ol>`;
+
+/**
+ * A button that tests the connection of the project's app, or of what `tested` returns: a stored app, or values that are not saved. Those are accepted
+ * during the server's test only. `done` is called after a success.
+ */
+export function PusherTest({ word = 'Test connection', tested = () => ({}), done }) {
+  const [state, setState] = useState({ steps: [], isRunning: false });
+  const test = async () => {
+    const what = tested();
+    setState({ steps: [], isRunning: true });
+    try {
+      const response = await request('POST', '/v1/settings/test', { target: 'pusher', ...what });
+      const steps = [...response.steps, ...(response.state === 'ok' && !what.values ? [await browserStep(response)] : [])];
+      const isOk = response.state === 'ok' && steps.every((one) => one.state !== 'failed');
+      setState({ steps, isOk, isRunning: false });
+      if (isOk) done?.();
+    } catch (problem) {
+      setState({ steps: [], isRunning: false, problem });
+    }
+  };
+  return html`<button type="button" disabled=${state.isRunning} onClick=${test}>${word}</button><div class="tested" aria-live="polite">${state.isRunning && html`<p class="muted">Testing…</p>`}${state.problem && html`<p class="error" role="alert">${state.problem.message}</p>`}
+    ${state.steps.length > 0 && html`<p class="big"><${State} of=${state.isOk ? 'Pusher connected' : 'Pusher is not reachable'} kind=${state.isOk ? 'ok' : 'bad'} /></p><${TestSteps} steps=${state.steps} />`}</div>`;
 }
 
-/** The test of the e-mail provider that is tried first. */
-export function mailTest(page) {
-  const result = h('div', { 'aria-live': 'polite' });
-  const button = h('button', { type: 'button', onclick: () => runTest(page, button, result, { target: 'smtp' }) }, 'Test the mail server');
-  return card('E-mail connection', h('p', { class: 'muted' }, 'Signs in at the e-mail provider that is tried first, and sends nothing. ', h('a', { href: page.url('/providers') }, 'Providers'), ' tests each one.'), button, result);
-}
-
-const OUTCOMES = { pusher: [' Pusher connected', ' Pusher is not reachable'], smtp: [' The mail server is connected', ' The mail server is not reachable'] };
-
-/** Show the test of `tested`, a target, a stored app or values that are not saved, and return whether it succeeded. Values are accepted
- * during the server's test only. */
-export async function runTest(page, button, place, { target = 'pusher', ...tested }) {
-  button.disabled = true;
-  fill(place, h('p', { class: 'muted' }, 'Testing…'));
-  let isOk = false;
-  try {
-    const response = await request('POST', '/v1/settings/test', { target, ...tested }, page.signal);
-    const own = target === 'pusher' && response.state === 'ok' && !tested.values ? [await browserStep(response)] : [];
-    const steps = [...response.steps, ...own];
-    isOk = response.state === 'ok' && own.every((one) => one.state === 'ok');
-    fill(place, h('p', { class: 'big' }, state(isOk ? 'ok' : 'error'), OUTCOMES[target][isOk ? 0 : 1]),
-      h('ol', { class: 'timeline' }, steps.map((one) => h('li', {}, h('div', {}, state(one.state), ` ${one.step.replaceAll('_', ' ')}`, one.state !== 'skipped' && h('span', { class: 'muted' }, ` ${one.ms} ms`)),
-        one.detail && h('p', { class: 'muted' }, one.detail), one.fix && h('p', {}, one.fix)))));
-  } catch (problem) {
-    fill(place, h('p', { class: 'error', role: 'alert' }, problem.message));
-  }
-  button.disabled = false;
-  return isOk;
-}
-
+/** The last step: a connection from this browser. */
 async function browserStep({ steps }) {
   const started = performance.now();
   const key = /key (\S+)\.$/.exec(steps.find((one) => one.step === 'enabled')?.detail ?? '')?.[1] ?? '';

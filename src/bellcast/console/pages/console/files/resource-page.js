@@ -32,6 +32,7 @@ const POLL_MS = 15_000;
  * @property {boolean} [isNewestFirst] new rows come at the top, and are counted
  * @property {(row: any, page: any) => any} [actions] the menu of a row
  * @property {(page: any) => any} [tools] buttons of the page
+ * @property {any} [above] a component above the rows
  * @property {any} [create] the component that creates an object, beside the list at `?new=yes`
  * @property {{text: any, command?: string, tools?: (page: any) => any}} none what is shown without rows
  */
@@ -69,6 +70,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
         <div class="tools"><${Fresh} of=${list} />${page.may(CONTENT) && list.count > 0 && html`<${Export} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
       <${Views} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} />
       ${(filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />`}
+      ${resource.above && html`<${resource.above} page=${page} />`}
       <div class="rows"><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
         isOpen=${(one) => page.key !== null && pathOf(one) === page.path} follow=${page.key !== null && !isFull && link && ((one) => go(link(one), { isQuiet: true }))} /></div>
     </section>

@@ -55,7 +55,7 @@ export function Run({ page }) {
     const mayCancel = page.may(BUILDERS) && !ENDED.has(one.state), mayRetry = page.may(CONTENT) && one.state === 'failed';
     return html`<${Heading} title=${`${one.workflow} for ${one.recipient}`} />
       <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${headline}</h2>${one.reason && html`<p class="text" dir="auto">${one.reason}</p>`}
-        ${(mayCancel || mayRetry) && html`<div class="fixes">${mayRetry && html`<${Confirm} label="Retry this run from its failed step" word="Retry" act=${act('POST', '/retry')} />`}${mayCancel && html`<${Confirm} isDanger label="Cancel this run" word="Cancel" act=${act('DELETE', '')} />`}</div>`}</div></section>
+        ${(mayCancel || mayRetry) && html`<div class="fixes">${mayRetry && html`<${Confirm} isPrimary label="Retry this run from its failed step" word="Retry" act=${act('POST', '/retry')} />`}${mayCancel && html`<${Confirm} isDanger label="Cancel this run" word="Cancel" act=${act('DELETE', '')} />`}</div>`}</div></section>
       <${Card} title="Steps"><${Waterfall} page=${page} one=${one} tenant=${tenant} /><//>
       <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['State', html`<${State} of=${one.state} />`], ['Recipient', html`<${Person} name=${one.recipient} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
     ['Workflow', html`<a href=${inTenant(page, path`/workflows/${one.workflow}`)}>${one.workflow}, version ${one.version}</a>`], ['Started', html`<${Moment} at=${one.created_at} />`], ['Ended', one.ended_at && html`<${Moment} at=${one.ended_at} />`]]} />

@@ -3,7 +3,7 @@
  */
 import { html } from './html.js';
 import { Definition, apiPath } from './definition.js';
-import { edit, newLink } from './edit.js';
+import { Edit, newLink } from './edit.js';
 import { refresh, useLoad } from './load.js';
 import { Card, Confirm, Moment, State, Time } from './parts.js';
 import { get, path, request, withQuery } from './server.js';
@@ -29,7 +29,7 @@ export const schedules = {
   none: { text: 'No schedule exists. A schedule sends at a time, or again and again by a cron expression: reminders, weekly reports.', command: 'bellcast schedule put weekly.yaml', tools: (page) => newLink(page, KIND) },
 };
 
-export const editSchedule = (page) => edit(page, KIND);
+export const EditSchedule = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
 export function Schedule({ page }) {
   const next = useLoad((signal) => get(withQuery(path`/v1/schedules/${page.key}/next`, { tenant: page.query.get('tenant'), count: 5 }), signal), [page.path]);

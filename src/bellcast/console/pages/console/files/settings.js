@@ -1,104 +1,101 @@
 /**
- * Settings: values with their source, the history, the Pusher apps, and the tests of the connections.
+ * Settings: values with their meaning, unit and source; changes are saved together, and the history restores earlier ones.
  */
-import { confirmed, field, h, prose, time } from './dom.js';
-import { empty, heading, load, pagedList } from './list.js';
-import { OWNERS, card, count } from './page.js';
-import { mailTest, pusherApps, pusherTest } from './pusher-apps.js';
+import { html, useState } from './html.js';
+import { count } from './format.js';
+import { Loaded, Paged, Skeleton, refresh, useLoad } from './load.js';
+import { Card, Confirm, Empty, Heading, Icon, Tag, Time, prose } from './parts.js';
+import { OWNERS } from './roles.js';
+import { setQuery } from './router.js';
 import { get, request, withQuery } from './server.js';
 
 const GROUPS = { access: 'Access', pusher: 'Pusher', server: 'Calls and log', store: 'Retention', channels: 'Messages', limits: 'Limits' };
-const SOURCES = { option: 'command line', environment: 'environment', file: 'file', database: 'set here', default: 'default' };
+const SOURCES = { option: 'command line', environment: 'environment', file: 'file', database: 'set here' };
+const SHOWN = { all: () => true, changed: (one) => one.source !== 'default', locked: (one) => one.locked };
+const ACRONYMS = { jwks: 'JWKS', jwt: 'JWT', url: 'URL', ttl: 'lifetime', p95: 'p95', ids: 'ids' };
 
-export function settings(page) {
-  const place = h('div');
-  const past = h('div');
-  load(place, page.signal, (signal) => get('/v1/settings', signal), (document) => {
-    load(past, page.signal, (signal) => readHistory('', signal), (response) => history(page, response));
-    // The cards below the settings appear together with them, so that the page does not jump.
-    return [form(page, document, () => {
-      page.reload();
-    }), pusherApps(page), pusherTest(page), mailTest(page), card('History', past)];
-  });
-  return [heading('Settings', h('span', { class: 'muted' }, 'Changes take effect on all servers within seconds.')), place];
+/** The name of a setting in words, without the prefix of its group. */
+function labelOf({ name, group }) {
+  const words = name.replace(group === 'limits' ? /^limit_/ : group === 'pusher' ? /^pusher_/ : '', '').split('_').map((word) => ACRONYMS[word] ?? word).join(' ');
+  return words[0].toUpperCase() + words.slice(1);
 }
 
-function form(page, { revision, settings: all }, done) {
-  const error = h('p', { class: 'error', role: 'alert' });
-  const save = h('button', { type: 'submit', class: 'primary' }, 'Save');
-  const discard = h('button', { type: 'button', onclick: done }, 'Discard');
-  const bar = h('div', { class: 'save', hidden: true }, save, discard, error);
-  const open = all.filter((one) => mayChange(page, one));
-  const cards = Object.entries(GROUPS).map(([group, title]) => card(title, all.filter((one) => one.group === group).map((one) => row(page, one))));
-  const find = field('Find a setting', { name: 'find', type: 'search', autocomplete: 'off', oninput: ({ target }) => {
-    const text = target.value.trim().toLowerCase();
-    for (const place of cards) {
-      const rows = [...place.querySelectorAll('.setting')];
-      for (const one of rows) one.hidden = !one.textContent.toLowerCase().includes(text);
-      place.hidden = rows.every((one) => one.hidden);
-    }
-  } });
-  return h('form', { class: 'settings', oninput: ({ currentTarget }) => {
-    const { set, reset } = changesOf(open, new FormData(currentTarget));
-    const changed = Object.keys(set).length + reset.length;
-    bar.hidden = changed === 0;
-    save.textContent = `Save ${count(changed, 'change')}`;
-  }, onsubmit: async (event) => {
+/** The choices of a setting with few values; null for others. */
+const choicesOf = (one) => (one.name === 'access_log' ? ['errors', 'all', 'off'] : [['on', 'off'], ['allow', 'deny']].find((both) => both.includes(one.default)) ?? null);
+
+/** The unit of a number: the first words of its description, such as characters; a duration without one is in seconds. */
+function unitOf({ expects, description }, value) {
+  if (/^a duration/.test(expects)) return /^\d+$/.test(value) ? 'seconds' : '';
+  return /^a whole number/.test(expects) ? /^((?:\w+ )?\w+)(?= (?:of|named|in|per|followed|from|replayed)\b)/.exec(description)?.[1].toLowerCase() ?? '' : '';
+}
+
+/** The expected form of a value, unless its control makes it clear. */
+const expected = (one) => (choicesOf(one) || /^a (text|whole number|duration)/.test(one.expects) ? '' : ` Expects ${one.expects}.`);
+
+export function Settings({ page }) {
+  const found = useLoad((signal) => get('/v1/settings', signal));
+  const past = useLoad((signal) => get('/v1/settings/history', signal));
+  // What the operator entered, by name. It stays when another operator has saved first.
+  const [entered, setEntered] = useState({});
+  return html`<${Heading} title="Settings" note=${html`<span class="muted">Changes take effect on all servers within seconds.</span>`} />
+    <${Loaded} of=${found} skeleton=${html`<${Skeleton} rows="9" />`}>${(document) => html`<${Editor} page=${page} document=${document} entered=${entered} setEntered=${setEntered} reload=${refresh} />
+      <${Card} title="History"><${Loaded} of=${past}>${(response) => html`<${History} response=${response} />`}<//><//>`}<//>`;
+}
+
+function Editor({ page, document: { revision, settings }, entered, setEntered, reload }) {
+  const [problem, setProblem] = useState('');
+  const [isSaving, setSaving] = useState(false);
+  const show = page.query.get('show') ?? 'all', text = (page.query.get('find') ?? '').toLowerCase();
+  const mayChange = (one) => !one.locked && (!one.is_owner_only || page.may(OWNERS));
+  const changed = settings.filter((one) => mayChange(one) && entered[one.name] !== undefined && entered[one.name].trim() !== one.value);
+  const isShown = (one) => (SHOWN[show] ?? SHOWN.all)(one) && [one.name, labelOf(one), one.description].some((part) => part.toLowerCase().includes(text));
+  const groups = Object.entries(GROUPS).map(([group, title]) => [group, title, settings.filter((one) => one.group === group && isShown(one))]).filter(([, , all]) => all.length > 0);
+  const save = async (event) => {
     event.preventDefault();
-    save.disabled = true;
-    error.textContent = '';
+    setSaving(true);
+    setProblem('');
+    const values = changed.map((one) => [one, entered[one.name].trim()]);
     try {
-      await request('PATCH', '/v1/settings', { revision, ...changesOf(open, new FormData(event.target)) });
-      done();
-    } catch (problem) {
-      error.textContent = problem.status === 409 ? 'The settings have changed in the meantime. Reload the page to see them.' : problem.message;
+      await request('PATCH', '/v1/settings', { revision, set: Object.fromEntries(values.filter(([one, value]) => value !== one.default).map(([one, value]) => [one.name, value])), reset: values.filter(([one, value]) => value === one.default).map(([one]) => one.name) });
+      setEntered({});
+      reload();
+    } catch (failed) {
+      setProblem(failed.status === 409 ? 'The settings have changed in the meantime. Your changes are kept: look at them, and save again.' : failed.message);
+      if (failed.status === 409) reload();
     }
-    save.disabled = false;
-  } }, find, cards, bar);
+    setSaving(false);
+  };
+  return html`<div class="filters" role="search" aria-label="Filters"><div class="find"><${Icon} name="search" /><input type="search" aria-label="Find a setting" placeholder="Find a setting" autocomplete="off" value=${page.query.get('find') ?? ''} onInput=${({ currentTarget }) => setQuery({ find: currentTarget.value }, { isQuiet: true })} /></div>
+      <div class="segments" role="group" aria-label="Show">${Object.keys(SHOWN).map((one) => html`<button key=${one} type="button" aria-pressed=${String(one === show)} onClick=${() => setQuery({ show: one === 'all' ? null : one }, { isQuiet: true })}>${one[0].toUpperCase() + one.slice(1)} <span class="muted">${settings.filter(SHOWN[one]).length}</span></button>`)}</div></div>
+    <div class="settings"><nav class="index" aria-label="Groups">${groups.map(([group, title, all]) => html`<a key=${group} href=${`#${group}`} onClick=${(event) => {
+    event.preventDefault();
+    document.getElementById(group).scrollIntoView();
+  }}>${title}<span class="muted">${all.length}</span></a>`)}</nav>
+    <form onSubmit=${save}>${groups.length === 0 && html`<${Empty} icon="settings" text="No setting matches." />`}${groups.map(([group, title, all]) => html`<section key=${group} id=${group} aria-label=${title}><h2>${title}</h2>
+      ${all.map((one) => html`<${Setting} key=${one.name} one=${one} value=${entered[one.name] ?? one.value} isLocked=${!mayChange(one)} change=${(value) => setEntered({ ...entered, [one.name]: value })} />`)}</section>`)}
+      ${(changed.length > 0 || problem) && html`<div class="save"><button type="submit" class="primary" disabled=${isSaving || changed.length === 0}>Save ${count(changed.length, 'change')}</button><button type="button" onClick=${() => {
+    setEntered({});
+    setProblem('');
+  }}>Discard</button><span class="muted">${changed.map((one) => `${labelOf(one)}: ${one.value || 'none'} → ${entered[one.name].trim() || 'none'}`).join(', ')}</span><p class="error" role="alert">${problem}</p></div>`}</form></div>`;
 }
 
-const mayChange = (page, one) => !one.locked && (!one.is_owner_only || page.may(OWNERS));
-
-/** The entered values that differ from the current ones. */
-function changesOf(open, entered) {
-  const set = {};
-  const reset = [];
-  for (const one of open) {
-    const value = entered.get(one.name).trim();
-    if (value === one.value) continue;
-    if (value === one.default) reset.push(one.name);
-    else set[one.name] = value;
-  }
-  return { set, reset };
+function Setting({ one, value, isLocked, change }) {
+  const id = `setting-${one.name}`, choices = choicesOf(one), unit = unitOf(one, value);
+  const attributes = { id, name: one.name, disabled: isLocked, value, 'aria-describedby': `${id}-hint`, onInput: ({ currentTarget }) => change(currentTarget.value) };
+  return html`<div class="setting" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><label for=${id}>${labelOf(one)} <code>${one.name}</code></label>
+      <small class="muted" id=${`${id}-hint`}>${prose(one.description)}${expected(one)}${one.locked && ` ${one.locked_by} sets this and takes precedence.`}</small></div>
+    <div><div class="unit">${choices ? html`<select ...${attributes}>${choices.map((choice) => html`<option key=${choice} value=${choice} selected=${choice === value}>${choice}</option>`)}</select>` : html`<input ...${attributes} title=${one.locked ? one.value : null} autocomplete="off" spellcheck=${false} placeholder=${one.default || 'none'} />`}${unit && html`<span class="muted">${unit}</span>`}</div>
+      <small class="muted">${SOURCES[one.source] ? html`<${Tag}>${SOURCES[one.source]}<//> default ${one.default || 'none'}` : 'the default'}${one.is_owner_only && ' · owners only'}</small></div></div>`;
 }
 
-function row(page, one) {
-  const id = `setting-${one.name}`;
-  const choices = one.name === 'access_log' ? ['errors', 'all', 'off'] : [['on', 'off'], ['allow', 'deny']].find((both) => both.includes(one.default));
-  const attributes = { id, name: one.name, disabled: !mayChange(page, one), 'aria-describedby': `${id}-hint` };
-  const input = choices
-    ? h('select', attributes, choices.map((value) => h('option', { value, selected: value === one.value }, value)))
-    : h('input', { ...attributes, value: one.value, title: one.locked && one.value, autocomplete: 'off', spellcheck: 'false', placeholder: one.default });
-  return h('div', { class: 'setting' }, h('label', { for: id }, h('code', {}, one.name), ' ', h('span', { class: 'tag' }, SOURCES[one.source]), one.is_owner_only && [' ', h('span', { class: 'tag' }, 'owners only')]), input,
-    h('small', { class: 'muted', id: `${id}-hint` }, one.locked ? `${one.locked_by} sets this and takes precedence. ` : '', prose(one.description), choices ? '' : expected(one), ' Default: ', one.default ? h('code', {}, one.default) : 'none', '.'));
-}
-
-/** The expected form of a value, unless its name makes it clear. */
-function expected({ expects }) {
-  if (/^a (text|whole number)/.test(expects)) return '';
-  return expects.includes('duration') ? ` Expects ${expects}; a number alone is in seconds.` : ` Expects ${expects}.`;
-}
-
-const readHistory = (after, signal) => get(withQuery('/v1/settings/history', { after }), signal);
-
-function history(page, response) {
-  if (response.revisions.length === 0) return empty('Nothing has been changed yet: the servers use their options, the environment and the defaults.');
+/** The changes, with the values before and after. */
+function History({ response }) {
+  if (response.revisions.length === 0) return html`<p class="muted">Nothing has been changed yet: the servers use their options, the environment and the defaults.</p>`;
   const newest = response.revisions[0].revision;
-  return pagedList(page, h('ol', { class: 'timeline' }), response, (after) => readHistory(after, page.signal), ({ revisions }) => revisions.map((one) => h('li', {},
-    h('div', {}, h('b', {}, `Revision ${one.revision}`), ` by ${one.by} `, time(one.at), ' ',
-      one.revision !== newest && confirmed(`Restore revision ${one.revision}`, 'Restore', async () => {
-        await request('POST', '/v1/settings/rollback', { revision: newest, to: one.revision });
-        page.reload();
-      })),
-    one.changes.map((change) => h('p', {}, h('code', {}, change.name), ': ', change.before ?? 'not set', ' → ', change.after ?? 'not set')))));
+  return html`<${Paged} of=${response} rows="revisions" read=${(after) => get(withQuery('/v1/settings/history', { after }))}>${(all) => html`<ol class="timeline">${all.map((one) => html`<li key=${one.revision} class="info">
+    <div><span class="tell"><b>Revision ${one.revision}</b> by ${one.by}</span> <${Time} at=${one.at} />${one.revision !== newest && html`<${Confirm} label=${`Restore revision ${one.revision}`} word="Restore" act=${async () => {
+    await request('POST', '/v1/settings/rollback', { revision: newest, to: one.revision });
+    refresh();
+  }} />`}</div>
+    ${one.changes.map((change) => html`<p key=${change.name}><code>${change.name}</code>: ${change.before ?? 'not set'} → ${change.after ?? 'not set'}</p>`)}</li>`)}</ol>`}<//>`;
 }

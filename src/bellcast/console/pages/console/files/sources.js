@@ -3,7 +3,7 @@
  */
 import { html } from './html.js';
 import { Definition } from './definition.js';
-import { edit, newLink } from './edit.js';
+import { Edit, newLink } from './edit.js';
 import { State } from './parts.js';
 import { path } from './server.js';
 
@@ -24,6 +24,6 @@ export const sources = {
   none: { text: 'No event source exists. A source turns an event that your app already publishes into a notification or a workflow.', command: 'bellcast source put order-paid.yaml', tools: (page) => newLink(page, KIND) },
 };
 
-export const editSource = (page) => edit(page, KIND);
+export const EditSource = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
 export const Source = ({ page }) => html`<${Definition} page=${page} kind=${KIND} facts=${(one) => [['State', html`<${State} of=${stateOf(one)} />`], ['Error', one.last_error], ['Event', html`<code>${one.event}</code>`], ['Topic', one.topic ?? 'any'], ['Sends', effectOf(one)]]} />`;

@@ -52,7 +52,7 @@ async function socketIO({ token }, { opened, closed, failed, receive }) {
 }
 
 async function pusher({ token, topic, key }, { opened, closed, failed, receive }) {
-  if (!key) throw new Error('This tenant has no Pusher app: add one under Settings.');
+  if (!key) throw new Error('This tenant has no Pusher app: add one under Pusher apps.');
   const { default: Pusher } = await library('pusher-js');
   const port = Number(location.port) || undefined;
   const headers = { authorization: `Bearer ${token}` };

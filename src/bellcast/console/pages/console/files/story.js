@@ -68,7 +68,7 @@ export function Seen({ one, messages, tenant }) {
     ...messages.map((message) => [CHANNEL_NAMES[message.channel], message.channel === 'email' ? html`<${Mail} message=${message} tenant=${tenant} />` : html`<${Phone} content=${message.content} />`])];
   const [shown, setShown] = useState(0);
   if (views.length === 0) return null;
-  return html`<section class="seen panel"><h2>As the recipient sees it</h2>${views.length > 1 && html`<div class="choice" role="group" aria-label="Channel">${views.map(([name], index) => html`<button key=${index} type="button" aria-pressed=${String(index === shown)} onClick=${() => setShown(index)}>${name}</button>`)}</div>`}${views[shown][1]}</section>`;
+  return html`<section class="seen panel"><h2>As the recipient sees it</h2>${views.length > 1 && html`<div class="segments" role="group" aria-label="Channel">${views.map(([name], index) => html`<button key=${index} type="button" aria-pressed=${String(index === shown)} onClick=${() => setShown(index)}>${name}</button>`)}</div>`}${views[shown][1]}</section>`;
 }
 
 const Mail = ({ message, tenant }) => html`<div class="mail"><p dir="auto"><b>${message.content.subject || '(no subject)'}</b><br /><small>to ${message.to}</small></p>${message.content.html

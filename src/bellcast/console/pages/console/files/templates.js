@@ -1,15 +1,17 @@
 /**
  * Templates: their channels and languages, a preview by language or recipient, and a test message.
  */
-import { area, field, fill, form, h, id, state } from './dom.js';
-import { edit, editLink, newLink, yamlOf } from './edit.js';
-import { BuiltPage } from './built-page.js';
-import { html } from './html.js';
-import { TemplateEditor } from './template-editor.js';
-import { empty, facts, heading } from './list.js';
-import { BUILDERS, CONTENT, card, detail, inTenant, parsed, remove, tenantOf } from './page.js';
+import { Edit, EditLink, newLink, yamlOf } from './edit.js';
+import { CHANNEL_NAMES } from './explain.js';
+import { parsed } from './format.js';
+import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
+import { Loaded, Skeleton, useLoad } from './load.js';
+import { Card, Confirm, Copy, Facts, Field, Form, Heading, Id, State } from './parts.js';
+import { BUILDERS, CONTENT } from './roles.js';
+import { go, tenantOf } from './router.js';
 import { sampleOf } from './sample-data.js';
-import { ROOT, path, request, withQuery } from './server.js';
+import { ROOT, get, path, request, withQuery } from './server.js';
+import { TemplateEditor } from './template-editor.js';
 
 const PARTS = ['inbox', 'email', 'sms', 'push', 'chat'];
 const TESTED = PARTS.slice(1);
@@ -24,7 +26,7 @@ const KIND = {
     translations: { de: { email: { subject: 'Neue Buchung', html: '<p>Hallo {{ recipient.name }},</p>\n<p>{{ data.client }} hat gebucht: {{ data.when | datetime }}.</p>\n' } } },
   },
   note: 'Later sends use it. Comments are not stored.',
-  preview,
+  preview: Preview,
 };
 
 export const templates = {
@@ -37,61 +39,57 @@ export const templates = {
 };
 
 /** The editor in pages, or as YAML; a new template begins as YAML. */
-export const Template = ({ page }) => (page.query.has('edit') && page.query.get('view') !== 'yaml' && page.key !== null ? html`<${TemplateEditor} page=${page} />` : html`<${BuiltPage} build=${template} page=${page} />`);
+export const Template = ({ page }) => {
+  if (!page.query.has('edit')) return html`<${Shown} page=${page} />`;
+  return page.query.get('view') !== 'yaml' && page.key !== null ? html`<${TemplateEditor} page=${page} />` : html`<${Edit} page=${page} kind=${KIND} />`;
+};
 
-function template(page) {
-  if (page.query.has('edit')) return edit(page, KIND);
+function Shown({ page }) {
   const tenant = tenantOf(page);
   const url = (more = '', query = {}) => withQuery(path`/v1/templates/${page.key}` + more, { ...tenant, ...query });
-  return detail(page, url(), (one) => [
-    heading(one.key, [editLink(page, KIND, one), page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && remove(page, `Delete ${one.key}`, 'Delete', url(), withQuery(page.url('/templates'), tenant))]),
-    facts([['Key', id(one.key)], ['Channels', PARTS.filter((name) => one[name]).join(', ')], ['Languages', languages(one).join(', ') || 'the default only'], ['Used by', one.uses.join(', ') || 'nothing'], ['Tenant', one.tenant ?? 'all']]),
-    page.may(BUILDERS) && [preview(page, one, () => ({ url })), test(page, one, url, tenant)],
-    card('YAML', h('pre', { tabindex: '0' }, h('code', {}, yamlOf(one)))),
-  ]);
+  const found = useLoad((signal) => get(url(), signal), [url()]);
+  const title = html`<${Heading} title=${page.key} />`;
+  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => html`
+    <${Heading} title=${one.key}><${EditLink} page=${page} one=${one} />${page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${async () => {
+    await request('DELETE', url());
+    go(withQuery(page.url('/templates'), tenant));
+  }} />`}<//>
+    <${Facts} of=${[['Key', html`<${Id} of=${one.key} />`], ['Channels', PARTS.filter((name) => one[name]).map((name) => CHANNEL_NAMES[name]).join(', ')], ['Languages', languages(one).join(', ') || 'the default only'], ['Used by', one.uses.join(', ') || 'nothing'], ['Tenant', one.tenant ?? 'all']]} />
+    ${page.may(BUILDERS) && html`<${Preview} one=${one} read=${async () => ({ url })} isStored /><${Test} page=${page} one=${one} url=${url('/test')} tenant=${tenant} />`}
+    <${Card} title="YAML"><pre tabIndex="0"><code>${yamlOf(one)}</code></pre><${Copy} what="the YAML" text=${yamlOf(one)} /><//>`}<//>`;
 }
 
 /** Data for the variables of a template, to be filled in. */
 const sample = (one) => JSON.stringify(sampleOf(one), null, 2);
 
 /** A preview of a template. `read` returns the URL and, if they are shown, the values that are not stored. */
-function preview(page, one, read) {
-  const output = h('div', { 'aria-live': 'polite' });
-  return card('Preview', form([
-    field('Language', { name: 'locale', autocomplete: 'off', list: 'languages' }, 'Such as de. Empty: the recipient’s, or the default.'),
-    h('datalist', { id: 'languages' }, languages(one).map((name) => h('option', { value: name }))),
-    field('Recipient', { name: 'recipient', autocomplete: 'off', spellcheck: 'false' }, 'Its language and values. Empty: without a recipient.'),
-    area('Data as JSON', { name: 'data', value: sample(one) }),
-  ], 'Preview', async ({ locale, recipient, data }) => {
+function Preview({ one, read, isStored = false }) {
+  const [shown, setShown] = useState(null);
+  const [data] = useState(() => sample(one));
+  const place = useRef(null);
+  useEffect(() => { if (isStored) place.current.previousElementSibling.requestSubmit(); }, []);
+  // A template is too long for a URL, so a form loads the frame.
+  useLayoutEffect(() => place.current.querySelector('form[target]')?.submit(), [shown]);
+  const preview = async (entered) => {
     const { url, values } = await read();
-    const wanted = { values, data: parsed(data) ?? {}, ...(locale.trim() && { locale: locale.trim() }), ...(recipient.trim() && { recipient: recipient.trim() }) };
-    const { missing, warnings = [], ...parts } = await request('POST', url('/preview'), wanted, page.signal);
-    fill(output,
-      missing.length > 0 && h('p', { class: 'error' }, `Without a value: ${missing.join(', ')}. A send would be refused.`),
-      warnings.map((text) => h('p', { class: 'error' }, text)),
-      PARTS.filter((name) => parts[name]).map((name) => [h('h3', {}, name), parts[name].html && frame(url('/html'), wanted), h('dl', { class: 'facts' },
-        Object.entries(parts[name]).filter(([field, value]) => field !== 'html' && value !== null && value !== undefined).map(([field, value]) => h('div', {}, h('dt', {}, field), h('dd', {}, typeof value === 'string' ? h('span', { class: 'text' }, value) : JSON.stringify(value)))))]));
-    for (const sent of output.querySelectorAll('form')) sent.submit();
-  }), output);
+    const wanted = { values, data: parsed(entered.data) ?? {}, ...(entered.locale.trim() && { locale: entered.locale.trim() }), ...(entered.recipient.trim() && { recipient: entered.recipient.trim() }) };
+    setShown({ ...await request('POST', url('/preview'), wanted), frame: { url: url('/html'), wanted } });
+  };
+  const { missing = [], warnings = [], frame } = shown ?? {};
+  return html`<${Card} title="Preview"><div class="columns preview"><${Form} button="Preview" send=${preview}><${Field} label="Language" name="locale" autocomplete="off" list="languages" hint="Such as de. Empty: the recipient’s, or the default." /><datalist id="languages">${languages(one).map((name) => html`<option key=${name} value=${name} />`)}</datalist>
+      <${Field} label="Recipient" name="recipient" autocomplete="off" spellcheck=${false} hint="Its language and values. Empty: without a recipient." /><${Field} isLong label="Data as JSON" name="data" defaultValue=${data} /><//>
+    <div aria-live="polite" ref=${place}>${missing.length > 0 && html`<p class="error">Without a value: ${missing.join(', ')}. A send would be refused.</p>`}${warnings.map((text) => html`<p key=${text} class="error">${text}</p>`)}
+      ${PARTS.filter((name) => shown?.[name]).map((name) => html`<section key=${name}><h3>${CHANNEL_NAMES[name]}</h3>
+        ${shown[name].html && html`<iframe sandbox="" title="Preview of the e-mail" name="preview"></iframe><form method="post" action=${`${ROOT}${frame.url}`} target="preview" hidden><input type="hidden" name="request" value=${JSON.stringify(frame.wanted)} /></form>`}
+        <${Facts} of=${Object.entries(shown[name]).filter(([field]) => field !== 'html').map(([field, value]) => [field, value && (typeof value === 'string' ? html`<span class="text">${value}</span>` : JSON.stringify(value))])} /></section>`)}</div></div><//>`;
 }
 
-/** The HTML of an e-mail in a frame without scripts, and the form that loads it: a template is too long for a URL. */
-const frame = (url, wanted) => [
-  h('iframe', { sandbox: true, title: 'Preview of the e-mail', name: 'preview' }),
-  h('form', { method: 'post', action: `${ROOT}${url}`, target: 'preview', hidden: true }, h('input', { type: 'hidden', name: 'request', value: JSON.stringify(wanted) })),
-];
-
 /** A message to a recipient's address. Without a provider it is simulated, and its page shows its HTML. */
-function test(page, one, url, tenant) {
-  const output = h('p', { role: 'status' });
+function Test({ page, one, url, tenant }) {
+  const [message, setMessage] = useState(null);
   const channels = TESTED.filter((name) => one[name]);
-  if (channels.length === 0) return card('Test message', empty('The template is for the inbox only.'));
-  return card('Test message', form([
-    field('Channel', { name: 'channel', options: channels }),
-    field('To recipient', { name: 'to', required: true, autocomplete: 'off', spellcheck: 'false' }, 'To the recipient’s address, regardless of preferences.'),
-    area('Data as JSON', { name: 'test', value: sample(one) }),
-  ], 'Send test', async ({ channel, to, test: data }) => {
-    const { message } = await request('POST', url('/test'), { channel, to: to.trim(), data: parsed(data) ?? {} }, page.signal);
-    fill(output, state('queued'), ' ', h('a', { href: withQuery(page.url(path`/messages/${message}`), tenant) }, 'Open the message'));
-  }), output);
+  if (channels.length === 0) return html`<${Card} title="Test message"><p class="muted">The template is for the inbox only.</p><//>`;
+  return html`<${Card} title="Test message"><${Form} button="Send test" send=${async ({ channel, to, test }) => setMessage((await request('POST', url, { channel, to: to.trim(), data: parsed(test) ?? {} })).message)}>
+      <${Field} label="Channel" name="channel" options=${channels} words=${CHANNEL_NAMES} defaultValue=${channels[0]} /><${Field} label="To recipient" name="to" required autocomplete="off" spellcheck=${false} hint="To the recipient’s address, regardless of preferences." /><${Field} isLong label="Data as JSON" name="test" defaultValue=${sample(one)} /><//>
+    <p role="status">${message && html`<${State} of="queued" /> <a href=${withQuery(page.url(path`/messages/${message}`), tenant)}>Open the message</a>`}</p><//>`;
 }

@@ -3,7 +3,7 @@
  */
 import { html } from './html.js';
 import { Definition } from './definition.js';
-import { edit, newLink } from './edit.js';
+import { Edit, newLink } from './edit.js';
 import { Type } from './parts.js';
 import { path } from './server.js';
 
@@ -23,7 +23,7 @@ export const types = {
   none: { text: 'No type is described. Each send has a type; a description gives it a name, channels and a template, and says what recipients may turn off.', command: 'bellcast type put booking.yaml', tools: (page) => newLink(page, KIND) },
 };
 
-export const editType = (page) => edit(page, KIND);
+export const EditType = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
 export const NotificationType = ({ page }) => html`<${Definition} page=${page} kind=${KIND} facts=${(one) => [['Type', html`<${Type} of=${one.key} />`], ['Channels', one.channels?.join(', ') ?? 'those of the send'], ['Required', requiredOf(one) || 'recipients may turn it off'],
   ['Template', one.template && html`<a href=${page.url(path`/templates/${one.template}`)}>${one.template}</a>`]]}>${(one) => html`<nav class="links" aria-label="Of this type"><a href=${`${page.url('/notifications')}?${new URLSearchParams({ type: one.key })}`}>Notifications of this type</a></nav>`}<//>`;

@@ -1,11 +1,14 @@
 /**
  * Workflows: the diagram, the versions with their differences, and a dry run.
  */
-import { difference } from './difference.js';
-import { area, confirmed, field, fill, form, h, id, moment, state } from './dom.js';
-import { edit, editLink, newLink, yamlOf } from './edit.js';
-import { empty, facts, heading, load } from './list.js';
-import { BUILDERS, CONTENT, card, detail, inTenant, number, parsed, part, remove, tenantOf } from './page.js';
+import { Difference } from './difference.js';
+import { Edit, EditLink, newLink, yamlOf } from './edit.js';
+import { number, parsed, toneOf } from './format.js';
+import { html, useState } from './html.js';
+import { Loaded, Skeleton, refresh, useLoad } from './load.js';
+import { Card, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag } from './parts.js';
+import { BUILDERS, CONTENT } from './roles.js';
+import { go, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 
 /** Fields that summarize a step, the most descriptive first. */
@@ -31,38 +34,41 @@ export const workflows = {
   none: { text: 'No workflow is defined. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml', tools: (page) => newLink(page, KIND) },
 };
 
-export function workflow(page) {
-  if (page.query.has('edit')) return edit(page, KIND);
+export const Workflow = ({ page }) => (page.query.has('edit') ? html`<${Edit} page=${page} kind=${KIND} />` : html`<${Shown} page=${page} />`);
+
+function Shown({ page }) {
   const tenant = tenantOf(page);
   const url = (more = '', query = {}) => withQuery(path`/v1/workflows/${page.key}` + more, { ...tenant, ...query });
-  return detail(page, url(), (one) => [
-    heading(one.key, [h('a', { class: 'button', href: withQuery(page.url('/runs'), { workflow: one.key, ...tenant }) }, 'Runs'), editLink(page, KIND, one), isOwn(page, one) && [activation(page, one, url), remove(page, `Delete ${one.key}`, 'Delete', url(), withQuery(page.url('/workflows'), tenant))]]),
-    facts([['Key', id(one.key)], ['Version', number(one.version)], ['State', state(one.active ? 'active' : 'inactive')], ['Type', one.type], ['Tenant', one.tenant ?? 'all']]),
-    card('Steps', h('ol', { class: 'diagram' }, one.steps.map(stepBox))),
-    card('YAML', h('pre', { tabindex: '0' }, h('code', {}, yamlOf(one)))),
-    card('Versions', versions(page, one, url)),
-    page.may(BUILDERS) && dryRun(page, url),
-  ]);
+  const found = useLoad((signal) => get(url(), signal), [url()]);
+  const title = html`<${Heading} title=${page.key} />`;
+  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
+    // The project's object on the page of a tenant is not the tenant's own.
+    const isOwn = page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant;
+    const word = one.active ? 'Switch off' : 'Switch on';
+    return html`<${Heading} title=${one.key}><a class="button" href=${withQuery(page.url('/runs'), { workflow: one.key, ...tenant })}>Runs</a><${EditLink} page=${page} one=${one} />${isOwn && html`
+        <${Confirm} label=${`${word} ${one.key}`} word=${word} act=${async () => {
+      await request('PATCH', url(), { active: !one.active });
+      refresh();
+    }} /><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${async () => {
+      await request('DELETE', url());
+      go(withQuery(page.url('/workflows'), tenant));
+    }} />`}<//>
+      <${Facts} of=${[['Key', html`<${Id} of=${one.key} />`], ['Version', number(one.version)], ['State', html`<${State} of=${one.active ? 'active' : 'inactive'} />`], ['Type', one.type], ['Tenant', one.tenant ?? 'all']]} />
+      <div class="columns wide"><${Card} title="Steps"><${Diagram} steps=${one.steps} /><//><div><${Card} title="Versions"><${Versions} one=${one} url=${url} isOwn=${isOwn} /><//>${page.may(BUILDERS) && html`<${DryRun} url=${url('/trigger', { dry_run: true })} />`}</div></div>
+      <${Card} title="YAML"><pre tabIndex="0"><code>${yamlOf(one)}</code></pre><${Copy} what="the YAML" text=${yamlOf(one)} /><//>`;
+  }}<//>`;
 }
 
-/** Whether the operator may change this object itself: not the project's object on the page of a tenant. */
-const isOwn = (page, one) => page.may(BUILDERS) && (one.tenant ?? '') === tenantOf(page).tenant;
+/** The icons of the steps' types. */
+const ICONS = { inbox: 'notifications', email: 'mail', sms: 'messages', push: 'live', chat: 'announcements', delay: 'schedules', wait_for: 'schedules', digest: 'jobs', branch: 'workflows', throttle: 'suppressions', http: 'webhooks' };
 
-function activation(page, one, url) {
-  const word = one.active ? 'Switch off' : 'Switch on';
-  return confirmed(`${word} ${one.key}`, word, async () => {
-    await request('PATCH', url(), { active: !one.active });
-    page.reload();
-  });
-}
-
-function stepBox(step) {
+/** The steps from top to bottom, with branches side by side. */
+const Diagram = ({ steps }) => html`<ol class="diagram">${steps.map((step) => {
   const summary = SUMMARY.filter((name) => step[name] !== undefined).map((name) => (typeof step[name] === 'string' ? step[name] : JSON.stringify(step[name])))[0];
   const branches = [...(step.branches ?? []).map((branch) => [condition(branch.if), branch.steps]), ...(step.else ? [['else', step.else]] : [])];
-  return h('li', {},
-    h('div', { class: 'box' }, h('b', {}, step.key), h('span', { class: 'tag' }, step.type), step.if && h('small', {}, `if ${condition(step.if)}`), summary && h('p', {}, summary)),
-    branches.length > 0 && h('div', { class: 'branches' }, branches.map(([text, steps]) => h('div', {}, h('small', {}, text), h('ol', { class: 'diagram' }, steps.map(stepBox))))));
-}
+  return html`<li key=${step.key}><div class="box"><span class=${`avatar tone-${toneOf(step.type)}`} aria-hidden="true"><${Icon} name=${ICONS[step.type] ?? 'settings'} /></span><div><b>${step.key}</b> <small>${step.type}</small>${step.if && html`<small>if ${condition(step.if)}</small>`}${summary && html`<p>${summary}</p>`}</div></div>
+    ${branches.length > 0 && html`<div class="branches">${branches.map(([text, inner]) => html`<div key=${text}><small>${text}</small><${Diagram} steps=${inner} /></div>`)}</div>`}</li>`;
+})}</ol>`;
 
 /** A condition as one line. */
 function condition(value) {
@@ -71,33 +77,26 @@ function condition(value) {
   return Array.isArray(parts) ? parts.map(condition).join(name === 'all' ? ' and ' : ' or ') : JSON.stringify(value);
 }
 
-function versions(page, one, url) {
-  const shown = h('div', { 'aria-live': 'polite' });
-  return [part(page, url('/versions'), ({ versions: all }) => h('ul', { class: 'rows-of' }, all.map(({ version, created_at: at }, index) => h('li', {},
-    h('b', {}, `Version ${version}`), version === one.version && state('current'), moment(at),
-    index < all.length - 1 && h('button', { type: 'button', 'aria-label': `Changes of version ${version}`, onclick: () => compare(page, shown, url, all[index + 1].version, version) }, 'Changes'),
-    isOwn(page, one) && version !== one.version && confirmed(`Make current: version ${version}`, 'Make current', async () => {
-      await request('PATCH', url(), { version });
-      page.reload();
-    }))))), shown];
+function Versions({ one, url, isOwn }) {
+  const found = useLoad((signal) => get(url('/versions'), signal), [url(), one.version]);
+  const [compared, setCompared] = useState(null);
+  return html`<${Loaded} of=${found}>${({ versions: all }) => html`<ul class="rows-of">${all.map(({ version, created_at: at }, index) => html`<li key=${version}><b>Version ${version}</b>${version === one.version && html`<${State} of="current" kind="ok" />`}<${Moment} at=${at} />
+      ${index < all.length - 1 && html`<button type="button" aria-label=${`Changes of version ${version}`} onClick=${() => setCompared([all[index + 1].version, version])}>Changes</button>`}
+      ${isOwn && version !== one.version && html`<${Confirm} label=${`Make current: version ${version}`} word="Make current" act=${async () => {
+    await request('PATCH', url(), { version });
+    refresh();
+  }} />`}</li>`)}</ul>`}<//><div aria-live="polite">${compared && html`<${Compared} versions=${compared} url=${url} />`}</div>`;
 }
 
-function compare(page, place, url, from, to) {
-  const read = (version, signal) => get(url('', { version }), signal);
-  load(place, page.signal, (signal) => Promise.all([read(from, signal), read(to, signal)]), ([before, after]) => [
-    h('h3', {}, `Version ${from} to ${to}`),
-    difference(yamlOf(before), yamlOf(after)),
-  ]);
+function Compared({ versions: [from, to], url }) {
+  const both = useLoad((signal) => Promise.all([from, to].map((version) => get(url('', { version }), signal))), [from, to]);
+  return html`<${Loaded} of=${both}>${([before, after]) => html`<h3>Version ${from} to ${to}</h3><${Difference} before=${yamlOf(before)} after=${yamlOf(after)} />`}<//>`;
 }
 
 /** The channels that a trigger would use now. The server sends nothing. */
-function dryRun(page, url) {
-  const output = h('div', { 'aria-live': 'polite' });
-  return card('Dry run', form([
-    field('Recipient', { name: 'to', required: true, autocomplete: 'off', spellcheck: 'false' }),
-    area('Data as JSON', { name: 'data', value: '{}' }),
-  ], 'Show what would be sent', async ({ to, data }) => {
-    const { plan } = await request('POST', url('/trigger', { dry_run: true }), { to: to.trim(), data: parsed(data) ?? {} }, page.signal);
-    fill(output, plan.length === 0 ? empty('The workflow sends nothing by itself.') : h('ul', { class: 'rows-of' }, plan.map((one) => h('li', {}, h('span', { class: 'tag' }, one.channel), state(one.outcome), one.rule && `Rule: ${one.rule}`, one.at && moment(one.at)))));
-  }), output);
+function DryRun({ url }) {
+  const [plan, setPlan] = useState(null);
+  return html`<${Card} title="Dry run"><${Form} button="Show what would be sent" send=${async ({ to, data }) => setPlan((await request('POST', url, { to: to.trim(), data: parsed(data) ?? {} })).plan)}>
+      <${Field} label="Recipient" name="to" required autocomplete="off" spellcheck=${false} /><${Field} isLong label="Data as JSON" name="data" defaultValue="{}" /><//>
+    <div aria-live="polite">${plan?.length === 0 && html`<p>The workflow sends nothing by itself.</p>`}${plan?.length > 0 && html`<ul class="rows-of">${plan.map((one, index) => html`<li key=${index}><${Tag}>${one.channel}<//><${State} of=${one.outcome} />${one.rule && `Rule: ${one.rule}`}<${Moment} at=${one.at} /></li>`)}</ul>`}</div><//>`;
 }

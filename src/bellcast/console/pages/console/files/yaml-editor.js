@@ -1,78 +1,48 @@
 /**
  * A YAML editor with line numbers and the server's errors by line.
  */
-import { fill, h } from './dom.js';
+import { html, useRef } from './html.js';
 
 const INDENT = '  ';
 const HINT = 'Tab and Shift+Tab indent. To leave the text with the keyboard, press Escape, then Tab. Ctrl+Enter reviews the changes.';
 
-/** @param {string} label @param {string} value @param {() => void} changed is called after each change of the text */
-export function yamlEditor(label, value, changed) {
-  const gutter = h('pre', { class: 'gutter', 'aria-hidden': 'true' });
-  const text = h('textarea', { id: 'yaml', name: 'yaml', value, wrap: 'off', spellcheck: 'false', autocapitalize: 'off', autocomplete: 'off', 'aria-describedby': 'yaml-hint yaml-errors', onkeydown: keyboard(), onscroll: follow, oninput: () => {
-    number();
-    changed();
-  } });
-  const errors = h('div', { id: 'yaml-errors', role: 'alert' });
-  let marked = new Set();
-
-  function follow() {
-    gutter.scrollTop = text.scrollTop;
-  }
-
-  function number() {
-    const count = text.value.split('\n').length;
-    const numbers = Array.from({ length: count }, (_, index) => (marked.has(index + 1) ? h('mark', {}, `${index + 1}\n`) : `${index + 1}\n`));
-    fill(gutter, numbers);
-    follow();
-  }
-
-  /** Show the errors of a Problem, those with a line as links to it. */
-  function show(problem) {
-    const all = problem?.errors.length ? problem.errors.toSorted((one, other) => one.line - other.line) : problem ? [{ field: '', message: problem.message }] : [];
-    marked = new Set(all.map((one) => one.line));
-    number();
-    if (all.length > 0) text.setAttribute('aria-invalid', 'true');
-    else text.removeAttribute('aria-invalid');
-    fill(errors, all.length > 0 && h('ul', { class: 'yaml-errors' }, all.map(({ field, message, line }) => h('li', {},
-      line && h('button', { type: 'button', onclick: () => select(line) }, `Line ${line}`), h('span', {}, field && h('code', {}, field), ' ', message)))));
-  }
-
-  function select(line) {
-    const lines = text.value.split('\n');
+/** @param {{label: string, value: string, problem: any, change: (value: string) => void}} of `problem` has the errors of the server, those with a line as links to it */
+export function YamlEditor({ label, value, problem, change }) {
+  const text = useRef(null), gutter = useRef(null), leaves = useRef(false);
+  const errors = problem?.errors?.length ? problem.errors.toSorted((one, other) => one.line - other.line) : problem ? [{ field: '', message: problem.message }] : [];
+  const marked = new Set(errors.map((one) => one.line));
+  const follow = () => { gutter.current.scrollTop = text.current.scrollTop; };
+  const select = (line) => {
+    const lines = value.split('\n'), { current } = text;
     const start = lines.slice(0, line - 1).join('\n').length + (line > 1 ? 1 : 0);
-    text.focus();
-    text.setSelectionRange(start, start + (lines[line - 1] ?? '').length);
-    text.scrollTop = Math.max(0, (line - 4) * (text.scrollHeight / lines.length));
+    current.focus();
+    current.setSelectionRange(start, start + (lines[line - 1] ?? '').length);
+    current.scrollTop = Math.max(0, (line - 4) * (current.scrollHeight / lines.length));
     follow();
-  }
-
-  number();
-  const element = h('div', { class: 'field' }, h('label', { for: 'yaml' }, label), h('div', { class: 'yaml' }, gutter, text), h('small', { class: 'muted', id: 'yaml-hint' }, HINT), errors);
-  return { element, show, get value() { return text.value; }, set value(other) { text.value = other; number(); } };
+  };
+  return html`<div class="field"><label for="yaml">${label}</label><div class="yaml"><pre class="gutter" aria-hidden="true" ref=${gutter}>${value.split('\n').map((_, index) => (marked.has(index + 1) ? html`<mark>${index + 1}${'\n'}</mark>` : `${index + 1}\n`))}</pre>
+      <textarea id="yaml" name="yaml" ref=${text} value=${value} wrap="off" spellcheck=${false} autocapitalize="off" autocomplete="off" aria-describedby="yaml-hint yaml-errors" aria-invalid=${errors.length > 0 ? 'true' : null} onKeyDown=${(event) => press(event, leaves)} onScroll=${follow} onInput=${({ currentTarget }) => change(currentTarget.value)} /></div>
+    <small class="muted" id="yaml-hint">${HINT}</small><div id="yaml-errors" role="alert">${errors.length > 0 && html`<ul class="yaml-errors">${errors.map(({ field, message, line }, index) => html`<li key=${index}>${line && html`<button type="button" onClick=${() => select(line)}>Line ${line}</button>`}<span>${field && html`<code>${field}</code>`} ${message}</span></li>`)}</ul>`}</div></div>`;
 }
 
 /** Keyboard shortcuts of the editor. After Escape, the browser handles the next Tab, so that the text does not trap the keyboard (WCAG 2.1.2). */
-function keyboard() {
-  let leaves = false;
-  return (event) => {
-    const { key, target, shiftKey } = event;
-    if (key === 'Shift') return;
-    const isLeaving = leaves;
-    leaves = key === 'Escape';
-    if (leaves) event.preventDefault(); // otherwise the console would move the focus to the top of the page
-    if (event.isComposing || event.altKey) return;
-    if (event.ctrlKey || event.metaKey) {
-      if (key === 'Enter') target.form.requestSubmit();
-    } else if (key === 'Tab' && !isLeaving) {
-      event.preventDefault();
-      indent(target, shiftKey);
-    } else if (key === 'Enter') {
-      event.preventDefault();
-      const [spaces] = /^ */.exec(target.value.slice(lineStart(target.value, target.selectionStart), target.selectionStart));
-      replace(`\n${spaces}`);
-    }
-  };
+function press(event, leaves) {
+  const { key, target, shiftKey } = event;
+  if (key === 'Shift') return;
+  const isLeaving = leaves.current;
+  leaves.current = key === 'Escape';
+  if (leaves.current) event.preventDefault(); // otherwise the console would move the focus to the top of the page
+  if (event.isComposing || event.altKey) return;
+  if (event.ctrlKey || event.metaKey) {
+    if (key === 'Enter') target.form.requestSubmit();
+  } else if (key === 'Tab' && !isLeaving) {
+    event.preventDefault();
+    indent(target, shiftKey);
+  } else if (key === 'Enter') {
+    event.preventDefault();
+    const [spaces] = /^ */.exec(target.value.slice(lineStart(target.value, target.selectionStart), target.selectionStart));
+    replace(`\n${spaces}`);
+  }
 }
 
 const lineStart = (value, position) => value.lastIndexOf('\n', position - 1) + 1;
