@@ -196,6 +196,18 @@ def test_last_repeats_events_from_before(bellcast_server: ServerProcess) -> None
     assert "title" not in seen["detail"]  # not watched when it was sent
 
 
+def test_send_and_publish_have_the_trace_of_their_request(bellcast_server: ServerProcess) -> None:
+    sent = send(bellcast_server, to=f"{KEY}-trace", title="Hello")
+    published = httpx.post(
+        f"{bellcast_server.url}/v1/events",
+        headers=bellcast_server.as_app(),
+        json={"topic": f"{KEY}-trace", "name": "a", "data": {}},
+    )
+    for kind, response, filtered in (("send", sent, "recipient"), ("publish", published, "topic")):
+        with watching(bellcast_server, kind=kind, last=200, **{filtered: f"{KEY}-trace"}) as found:
+            assert first(found, kind)["trace"] == response.headers["x-request-id"]
+
+
 def over_websocket(server: ServerProcess, headers: dict[str, str], **params: str) -> ClientConnection:
     url = f"{server.url.replace('http', 'ws', 1)}/v1/feed?{urlencode(params)}"
     # Without a queue limit the client always reads, so the close handshake cannot wait until its timeout.

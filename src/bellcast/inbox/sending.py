@@ -20,6 +20,7 @@ from bellcast.kernel import patterns, times
 from bellcast.kernel.errors import BellcastError, Conflict, DiskFull, Invalid, TooMany, Unavailable
 from bellcast.kernel.fingerprints import fingerprint
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
+from bellcast.kernel.ids import REQUEST_ID
 from bellcast.kernel.limits import Limits
 
 _encode = msgspec.json.Encoder().encode
@@ -299,7 +300,10 @@ def _emit(engines: Context, request: SendOrAnnounce) -> None:
         (recipient, id), count = next(iter(ids.items())), len(ids)
     sent = request.content
     content = (sent.title, sent.body, sent.data) if engines.feed.is_watched else None
-    make = partial(_send_event, request.created_at, request.tenant, sent.type, recipient, id, count, topic, content)
+    trace = REQUEST_ID.get()
+    make = partial(
+        _send_event, request.created_at, request.tenant, sent.type, recipient, id, count, topic, content, trace
+    )
     engines.feed.emit_later("send", request.tenant, make)
 
 
@@ -312,6 +316,7 @@ def _send_event(
     count: int | None,
     topic: str | None,
     content: tuple[object, ...] | None,
+    trace: str | None,
 ) -> FeedEvent:
     fields: dict[str, object] = {"type": type, "id": id}
     if count is None:
@@ -328,6 +333,7 @@ def _send_event(
         tenant=tenant,
         recipient=recipient,
         topic=topic,
+        trace=trace,
         fields=fields,
     )
 

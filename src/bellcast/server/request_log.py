@@ -17,6 +17,7 @@ from bellcast.console.types.requests import STATE, AccessLog, is_refusal
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.http.asgi import Receive, Scope, Send
 from bellcast.kernel.identities import Principal
+from bellcast.kernel.ids import REQUEST_ID
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.topic_access import TopicRefused
@@ -65,11 +66,12 @@ class RequestLog:
         X-Request-Id to the response, for applications that do not."""
         state = {"request_id": request_id(scope), "logged_path": self._hide(path_as_sent(scope) or "/")[:MAX_PATH]}
         request = LoggedRequest(scope, receive, send, adds_id, time.perf_counter(), state)
-        token = _current.set(request)
+        token, id_token = _current.set(request), REQUEST_ID.set(state["request_id"])
         try:
             await app({**scope, STATE: state}, request.receive_and_keep, request.read_and_send)
         finally:
             _current.reset(token)
+            REQUEST_ID.reset(id_token)
             if request.status is None and not request.has_connection and _is_upgrade(scope):
                 request.status = SWITCHING_PROTOCOLS  # the live edge writes to the socket directly
             if request.status is not None and not _is_connection(request):

@@ -11,6 +11,7 @@ from bellcast.console.types.live_feed import FeedEvent, redact
 from bellcast.context import Context
 from bellcast.kernel import validation
 from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.ids import REQUEST_ID
 from bellcast.topics.store.last_events import LastEvent, LastEvents
 from bellcast.topics.types import is_cache
 
@@ -43,12 +44,12 @@ async def deliver(engines: Context, *events: LiveEvent) -> None:
     for event in events:
         # The feed keeps the data only for watchers, because it may be large.
         kept = replace(event, data=event.data if feed.is_watched else UNSET, text=None)
-        make = partial(_feed_event, kept, engines.clock.now(), engines.followers(event.stream))
+        make = partial(_feed_event, kept, engines.clock.now(), engines.followers(event.stream), REQUEST_ID.get())
         feed.emit_later("publish", event.tenant, make)
     await engines.broker.publish(*events)
 
 
-def _feed_event(event: LiveEvent, at: int, delivered: int) -> FeedEvent:
+def _feed_event(event: LiveEvent, at: int, delivered: int, trace: str | None) -> FeedEvent:
     to = event.recipient if event.topic is None else event.topic
     fields: dict[str, Any] = {"name": event.name, "delivered": delivered, "id": event.id}
     return FeedEvent(
@@ -59,6 +60,7 @@ def _feed_event(event: LiveEvent, at: int, delivered: int) -> FeedEvent:
         recipient=event.recipient,
         topic=event.topic,
         connection=event.sender,
+        trace=trace,
         fields=fields if event.data is UNSET else {**fields, "data": redact(event.data)},
     )
 
