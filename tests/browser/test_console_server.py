@@ -319,7 +319,7 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
     page.get_by_role("button", name="Test these values").click()
     expect(page.get_by_role("status").filter(has_text="needs its credentials again")).to_be_visible()
     page.get_by_label("Host").fill("mail.example.com")
-    page.get_by_label("Port").fill("2525")
+    page.get_by_label("Port", exact=True).fill("2525")
     page.get_by_label("Password").fill("hunter3")
     page.get_by_label("User").fill("bells")
     page.get_by_role("button", name="Save provider").click()

@@ -249,6 +249,7 @@ class TestMessage(Struct, frozen=True):
     response_types={200: TemplatePreview},
     refusals=(NotFound, TemplateFailed),
     example={"data": {"client": "Ann"}, "locale": "de"},
+    is_recorded=False,
 )
 async def preview(request: ApiRequest) -> ASGIApp:
     """Preview a template.
@@ -300,6 +301,7 @@ async def html(request: ApiRequest) -> ASGIApp:
         "values": {"email": {"subject": "New booking", "html": "<p>Hello {{ data.client }}</p>"}},
         "data": {"client": "Ann"},
     },
+    is_recorded=False,
 )
 async def draft_html(request: ApiRequest) -> ASGIApp:
     """Preview the HTML of an e-mail that is not stored.

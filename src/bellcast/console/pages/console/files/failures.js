@@ -51,7 +51,7 @@ export function Cause({ page }) {
     <${Loaded} of=${found} skeleton=${html`<${Skeleton} />`}>${(response) => response.failures.length > 0 && html`<${Card} title="Failures">${page.may(CONTENT) && html`<div class="choice">${selected.size === 0 ? html`<span class="muted">Select some to retry only them.</span>`
     : selected.size > 1 && !mayRetry ? html`<span class="muted">Select one to retry.</span>` : html`<${Retry} word=${`Retry ${number(selected.size)} selected`} title="Retry the selected failures" tenant=${tenant.tenant} body=${{ ids: [...selected] }} />`}</div>`}
       <${Paged} of=${response} rows="failures" read=${read}>${(all) => html`<ul class="rows-of">${all.map((one) => html`<li key=${one.id}>${page.may(CONTENT) && html`<input type="checkbox" class="check" aria-label=${`Select ${one.recipient ?? one.id}`} checked=${selected.has(one.id)} onChange=${select(one.id)} />`}
-        ${linkOf(one) && page.may(CONTENT) ? html`<a class="plain" href=${inTenant(page, linkOf(one), one)}>${one.recipient ?? one.id}</a>` : html`<code>${one.recipient ?? one.id}</code>`}<span class="muted grow">${one.reason}</span><${Time} at=${one.created_at} /></li>`)}</ul>`}<//><//>`}<//>`;
+        ${linkOf(one) && page.may(CONTENT) ? html`<a class="plain" href=${inTenant(page, linkOf(one), one)}>${one.recipient ?? one.id}</a>` : html`<code>${one.recipient ?? one.id}</code>`}<span class="muted grow">${one.reason !== fields.cause && one.reason}</span><${Time} at=${one.created_at} /></li>`)}</ul>`}<//><//>`}<//>`;
 }
 
 /** A button that shows how many failures would be retried, and the side effects, and starts on request. */
@@ -71,6 +71,7 @@ function Plan({ tenant, body, close }) {
       await request('POST', url, body);
       close();
       go(withQuery(`${BASE}/failures`, { range: here.value.searchParams.get('range'), tenant: shownTenant() })); // shows the progress
+      refresh();
     } catch (failed) {
       setProblem(failed.message);
     }
