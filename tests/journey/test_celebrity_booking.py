@@ -69,6 +69,12 @@ def test_starlight_sign_in_needs_the_password_and_sign_out_ends_the_session(agen
     assert "bellcast" not in stored.replace("bellcast_outbox", "")
 
 
+def test_name_of_a_page_leads_to_it(dana: Visitor, iris: Visitor):
+    for person, page in ((dana, "/client"), (iris, "/admin")):
+        response = person.http.get(page)
+        assert (response.status_code, response.headers["location"]) == (307, "bookings")
+
+
 def test_token_is_the_site_s_own_jwt_and_works_in_bellcast(agency: Agency, iris: Visitor):
     claims = jwt.decode(iris.bearer["authorization"].split()[1], options={"verify_signature": False})
     assert (claims["userId"], claims["role"], claims["tenant"]) == ("iris", "client", "starlight")

@@ -51,6 +51,12 @@ def test_leadwell_sign_in_needs_the_password_and_sign_out_ends_the_session(marke
     assert "scrypt$" in sqlite_dump(market.data / "leadwell.db")
 
 
+def test_name_of_a_page_leads_to_it(market: Market, ruth: httpx.Client, plumber: httpx.Client):
+    for person, page in ((ruth, "/admin"), (plumber, "/provider")):
+        response = person.get(page)
+        assert (response.status_code, response.headers["location"]) == (307, "desk")
+
+
 def test_provider_cannot_use_another_provider_s_channel_or_leads(ruth: httpx.Client, plumber: httpx.Client):
     form = {"socket_id": "1.2", "channel_name": "private-provider.43"}
     assert plumber.post("/broadcasting/auth", data=form).status_code == 403

@@ -148,6 +148,19 @@ async def test_attempts_are_counted_by_provider_and_outcome(tmp_path: Path) -> N
         assert found.get(("accepted_total", "notification"), 0) == 0
 
 
+async def test_keys_of_tenants_providers_are_not_in_the_public_metrics(tmp_path: Path) -> None:
+    async with server(tmp_path, HTTP_ALLOW="127.0.0.1") as bell:
+        url = f"smtp://127.0.0.1:{bell.mailbox.port}?from=a@b.example"
+        for tenant, key in (("acme", "acme-mail"), ("globex", "acme-two")):
+            body = {"channel": "email", "url": url}
+            assert (await bell.app.put(f"/v1/providers/{key}?tenant={tenant}", json=body)).status_code == 201
+            await bell.app.put(f"/v1/recipients/alice?tenant={tenant}", json={"email": "alice@example.com"})
+            await bell.send(to="alice", tenant=tenant, channels=["email"])
+        sent = ("attempts_total", "email", "of tenants", "accepted")
+        found = await eventually(bell.metrics, lambda one: set(sent) <= {part for key in one for part in key})
+        assert "acme" not in str(found)
+
+
 async def test_webhook_attempts_are_counted_by_outcome(tmp_path: Path) -> None:
     async with vendor_server() as good, vendor_server() as bad, server(tmp_path, HTTP_ALLOW="127.0.0.1") as bell:
         bad.default = raw_response(500, {})

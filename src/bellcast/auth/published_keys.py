@@ -59,7 +59,9 @@ class PublishedKeys:
 
     async def verify(self, token: Jwt) -> None:
         """Verify that a key of the issuer signed the token. Raises Unauthenticated or Unavailable."""
-        if self._is_old() or self._find(token) is None:
+        is_cached = self._find(token) is not None and self._clock.now() < self._fetched_at + MAX_STALE_MS
+        # While an issuer hangs, only one of the requests with a cached key waits for it.
+        if not is_cached or (self._is_old() and not self._refreshing.locked()):
             async with self._refreshing:
                 # Tasks that waited for the lock find the response cached.
                 if (self._is_old() or self._find(token) is None) and self._clock.now() >= self._next_refresh_at:

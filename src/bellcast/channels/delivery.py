@@ -54,12 +54,14 @@ NOT_RENDERED = "has no content, because its template could not be rendered: send
 
 
 class NamedProvider(Struct, frozen=True):
-    """A provider with its key, which attempts record, and the slots of its calls."""
+    """A provider with its key, which attempts record, and the slots of its calls. Metrics are public, so those of tenants
+    share one `metric_label`."""
 
     key: str
     provider: Provider
     destination: Destination
     rate: ProviderRate | None = None
+    metric_label: str | None = None  # None: the key
 
     def host_of(self, address: str) -> str:
         """Return the host of an address that names its server; empty if the provider has one server."""
@@ -191,7 +193,7 @@ class MessageDelivery:
         return _next_run(found[0]) if found else None
 
     def _accepted(self, message: StoredMessage, named: NamedProvider, accepted: AcceptedMessage) -> StoredMessage:
-        self._reports.attempted(message.channel, named.key, "accepted")
+        self._reports.attempted(message.channel, named.metric_label or named.key, "accepted")
         attempt = Attempt(
             at=times.to_rfc3339(self._clock.now()),
             provider=named.key,
@@ -212,7 +214,7 @@ class MessageDelivery:
             temporary=error.is_temporary,
         )
         outcome: AttemptOutcome = "temporary" if error.is_temporary else "permanent"
-        self._reports.attempted(message.channel, named.key, outcome)
+        self._reports.attempted(message.channel, named.metric_label or named.key, outcome)
         return Attempt(
             at=times.to_rfc3339(self._clock.now()),
             provider=named.key,

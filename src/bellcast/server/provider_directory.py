@@ -53,6 +53,8 @@ PAGE = 500
 MAX_PROVIDERS = 1000
 # Attempts of a change, for concurrent writers of one provider.
 MAX_CHANGE_ROUNDS = 5
+# Label in metrics of the providers of all tenants. No key is equal, because keys have no space.
+TENANTS_LABEL = "of tenants"
 # Sender of simulated e-mails, if no provider has one.
 SIMULATED_SENDER = ("bellcast@localhost", None)
 TEST_TITLE = "Test message from Bellcast"
@@ -322,7 +324,12 @@ class ProviderDirectory:
             return Entry(
                 configured,
                 None,
-                [NamedProvider(key, UnusableProvider(channel, kind, problem), destination) for kind in KINDS[channel]],
+                [
+                    NamedProvider(
+                        key, UnusableProvider(channel, kind, problem), destination, metric_label=_metric_label(tenant)
+                    )
+                    for kind in KINDS[channel]
+                ],
                 document.body,
                 str(error),
             )
@@ -356,7 +363,7 @@ class ProviderDirectory:
         rate = ProviderRate(f"provider\x1f{tenant}\x1f{key}", fields.rate, self._rates)
         # A changed provider may have another server: it begins without timeouts.
         destination = Destination(f"provider {key}", fields.concurrency, self._destinations, tenant)
-        return NamedProvider(key, vendors.create(fields.channel, setup), destination, rate)
+        return NamedProvider(key, vendors.create(fields.channel, setup), destination, rate, _metric_label(tenant))
 
     def _configured(self, tenant: str, document: Document) -> ConfiguredProvider:
         try:
@@ -398,6 +405,10 @@ def _active(entries: Sequence[Entry], channel: ExternalChannel) -> list[NamedPro
 def _without_secret(tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:
     masked = msgspec.structs.replace(fields, url=url.mask(fields.url))
     return ConfiguredProvider(key=key, tenant=tenant, fields=masked, secret=credentials.hint_of(fields.url))
+
+
+def _metric_label(tenant: str) -> str | None:
+    return None if tenant == DEFAULT_TENANT else TENANTS_LABEL
 
 
 def _place(tenant: str, key: str) -> str:

@@ -175,6 +175,28 @@ async def test_unreachable_issuer_is_unavailable_and_retried_after_five_seconds(
     assert "not among" in await issuer.refusal(signed_token(RSA, "RS256", "forged"))
 
 
+@pytest.mark.parametrize(("minutes", "waits"), [(6, False), (61, True)])
+async def test_hanging_issuer_delays_one_request_with_a_cached_key(minutes: int, *, waits: bool) -> None:
+    issuer = Issuer(jwk(RSA, "one"))
+    await issuer.verify(RSA_TOKEN)
+    issuer.clock.advance(minutes * 60)
+    hanging = asyncio.Event()
+
+    async def hang(*args: Any, **options: Any) -> Response:
+        await hanging.wait()
+        return Response(503, {}, b"")
+
+    issuer.web.request = hang  # type: ignore[method-assign]  # it does not respond
+    first = asyncio.ensure_future(issuer.verify(RSA_TOKEN))
+    await asyncio.sleep(0)
+    second = asyncio.ensure_future(issuer.verify(RSA_TOKEN))
+    await asyncio.sleep(0)
+    assert (first.done(), second.done()) == (False, not waits)
+    hanging.set()
+    results = await asyncio.gather(first, second, return_exceptions=True)
+    assert [isinstance(one, Unavailable) for one in results] == [waits, waits]
+
+
 async def test_cached_keys_outlive_an_outage_of_the_issuer_by_an_hour() -> None:
     issuer = Issuer(jwk(RSA, "one"))
     long_lived = signed_token(RSA, "RS256", "one", exp=NOW // 1000 + 90_000)

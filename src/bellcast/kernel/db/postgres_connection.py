@@ -13,7 +13,7 @@ from msgspec import Struct
 from bellcast.kernel.db import statements
 from bellcast.kernel.db.migrations.postgres import SCHEMA
 from bellcast.kernel.db.script import Params, Row, Script, Statement
-from bellcast.kernel.errors import DiskFull, Invalid, Unavailable
+from bellcast.kernel.errors import DiskFull, Invalid, SettingsError, Unavailable
 
 T = TypeVar("T")
 Raw: TypeAlias = asyncpg.Connection | PoolConnectionProxy
@@ -131,6 +131,8 @@ def translated(error: Exception) -> Exception:
         return Unavailable("Too many are writing to the same inboxes.")
     if isinstance(error, exceptions.CharacterNotInRepertoireError | exceptions.UntranslatableCharacterError):
         return Invalid("A text must not contain U+0000.")
+    if isinstance(error, exceptions.ClientConfigurationError):  # of a parameter such as `sslmode`
+        return SettingsError(f"The URL of PostgreSQL cannot be used: {error}.")
     # asyncpg's pool reports a lost connection as released.
     if isinstance(error, exceptions.InterfaceError) and ("closed" in str(error) or "released" in str(error)):
         return Unavailable("The connection to PostgreSQL was lost.")
