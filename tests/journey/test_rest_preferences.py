@@ -199,6 +199,9 @@ async def test_unsubscribe_page_shows_the_names_of_types(rest: Rest) -> None:
         page = (await rest.anonymous.request(method, f"/u/{token}", headers=FORM)).text
         assert text in page
         assert "E-mails of type “Bills” are required" in page
+    await rest.app.patch("/v1/recipients/alice", json={"locale": "de"})
+    page = (await rest.anonymous.get(f"/u/{token}")).text
+    assert "E-Mails der Art „News &amp; offers“, „Tips“ erhältst" in page
     assert (await rest.app.get(OWN)).json()["types"] == {"news": OFF, "tips": OFF}
 
 

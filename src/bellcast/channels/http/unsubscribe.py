@@ -37,7 +37,7 @@ class LinkPage(Struct):
         """Return the page with a text about the optional types, and one about the required types if there are any."""
         texts = links.TEXTS[self.language]
         lines = [
-            texts[name].format(types=_names(types))
+            texts[name].format(types=_names(types, texts["quoted"]))
             for name, types in ((text, self.optional), ("needed_types", self.required))
             if types
         ]
@@ -106,8 +106,8 @@ async def _page(request: ApiRequest, link: Unsubscription) -> LinkPage:
     return page
 
 
-def _names(types: Mapping[str, str]) -> str:
-    return ", ".join(f"“{escape(name)}”" for name in types.values())
+def _names(types: Mapping[str, str], quoted: str) -> str:
+    return ", ".join(quoted.format(name=escape(name)) for name in types.values())
 
 
 async def _read(request: ApiRequest) -> Unsubscription:
