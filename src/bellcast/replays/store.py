@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from bellcast.channels.store import messages
 from bellcast.channels.types import RETRYABLE_STATES
@@ -32,14 +31,6 @@ from bellcast.workflows.store import runs
 MAX_INLINE_ROWS = 200
 
 
-class _Names(NamedTuple):
-    """The statements that read, count and group the failures of a kind."""
-
-    page: str
-    total: str
-    causes: str
-
-
 class Replays(StoreTable):
     """Failures, and the progress of replays as documents of the kind REPLAYS."""
 
@@ -54,8 +45,8 @@ class Replays(StoreTable):
         """Group the newest failures of a query, in any order: at most `limit` of each tenant, kind and state."""
         groups: list[FailureGroup] = []
         is_exact = True
-        for kind, names, params in _statements(query):
-            found = yield Statement(names.causes, params, heavy=True)
+        for kind, scope, params in _statements(query):
+            found = yield Statement(f"{kind}_causes{scope}", params, heavy=True)
             groups += (FailureGroup(number, oldest_at, READERS[kind](tuple(row))) for *row, number, oldest_at in found)
             is_exact &= sum(row[-2] for row in found) < query.limit
         return GroupedFailures(groups, is_exact)
@@ -64,8 +55,8 @@ class Replays(StoreTable):
     def count_failures(self, query: FailureQuery) -> Script[int]:
         """Count the failures of a query, up to its limit."""
         number = 0
-        for _, names, params in _statements(query):
-            ((counted,),) = yield Statement(names.total, params, heavy=True)
+        for kind, scope, params in _statements(query):
+            ((counted,),) = yield Statement(f"{LISTS[kind]}{scope}_total", params, heavy=True)
             number = min(number + counted, query.limit)
         return number
 
@@ -74,8 +65,8 @@ class Replays(StoreTable):
         """Return the failures with these ids, the newest first. The id of a digest's message finds the digest."""
         params = {"tenant": tenant, "ids": columns.to_json(ids)}
         found: list[StoredFailure] = []
-        for kind, name in FINDERS.items():
-            found += map(READERS[kind], (yield Statement(name, params)))
+        for kind, name in LISTS.items():
+            found += map(READERS[kind], (yield Statement(f"{name}_find", params)))
         return sorted(found, key=lambda failure: failure.id, reverse=True)
 
     @read
@@ -113,28 +104,29 @@ class Replays(StoreTable):
 
 def _failures(query: FailureQuery) -> Script[list[StoredFailure]]:
     found: list[StoredFailure] = []
-    for kind, names, params in _statements(query):
-        found += map(READERS[kind], (yield Statement(names.page, params)))
+    for kind, scope, params in _statements(query):
+        found += map(READERS[kind], (yield Statement(f"{LISTS[kind]}{scope}", params)))
     found.sort(key=lambda failure: failure.id, reverse=True)
     # A dead job may have the id of its run: a page that ended between the two would omit one.
     ends_at = found[query.limit - 1].id if len(found) > query.limit else ""
     return [failure for failure in found if failure.id >= ends_at]
 
 
-def _statements(query: FailureQuery) -> Iterator[tuple[FailureKind, _Names, Params]]:
-    """Return the statements that find the failures, each up to the limit."""
-    until = jobs.NEVER if query.created_before is None else query.created_before
-    times = {"since_ms": query.created_since, "before_ms": until, "before": query.before}
+def _statements(query: FailureQuery) -> Iterator[tuple[FailureKind, str, Params]]:
+    """Return the kinds, ends of names and parameters of the statements that find the failures, each up to the limit."""
+    created_before = jobs.NEVER if query.created_before is None else query.created_before
+    times = {"since_ms": query.created_since, "before_ms": created_before, "after_id": query.before, "until_id": ""}
     of_ids = ids.id_range(query.before, query.created_since, query.created_before)
+    of_times = {"after_id": of_ids["before"], "until_id": of_ids["since"]}
     for kind, tenant in itertools.product(query.kinds, query.tenants):
-        names = (OF_ALL if tenant == EVERY_TENANT else OF_TENANT)[kind]
-        params: Params = {"tenant": tenant, "limit": query.limit, **(times if kind == "job" else of_ids)}
+        scope = "" if tenant == EVERY_TENANT else "_of_tenant"
+        params: Params = {"tenant": tenant, "limit": query.limit, **(times if kind == "job" else of_times)}
         for state in RETRYABLE_STATES if kind == "message" else ("",):
-            yield kind, names, {**params, "state": state}
+            yield kind, scope, {**params, "state": state}
 
 
 def _message(row: Row) -> StoredFailure:
-    tenant, id, state, reason, created_at, recipient, channel, provider = row
+    id, tenant, state, reason, created_at, recipient, channel, provider = row
     return StoredFailure(
         kind="message",
         tenant=tenant,
@@ -149,7 +141,7 @@ def _message(row: Row) -> StoredFailure:
 
 
 def _run(row: Row) -> StoredFailure:
-    tenant, id, state, reason, created_at, recipient, workflow = row
+    id, tenant, state, reason, created_at, recipient, workflow = row
     return StoredFailure(
         kind="run",
         tenant=tenant,
@@ -163,7 +155,7 @@ def _run(row: Row) -> StoredFailure:
 
 
 def _job(row: Row) -> StoredFailure:
-    tenant, id, state, error, created_at, job, payload = row
+    id, tenant, state, error, created_at, job, payload = row
     return StoredFailure(
         kind="job",
         tenant=tenant,
@@ -177,18 +169,4 @@ def _job(row: Row) -> StoredFailure:
 
 
 READERS: dict[FailureKind, Callable[[Row], StoredFailure]] = {"message": _message, "run": _run, "job": _job}
-OF_TENANT: dict[FailureKind, _Names] = {
-    "message": _Names("failed_messages", "failed_messages_total", "message_causes"),
-    "run": _Names("failed_runs", "failed_runs_total", "run_causes"),
-    "job": _Names("dead_jobs", "dead_jobs_total", "job_causes"),
-}
-OF_ALL: dict[FailureKind, _Names] = {
-    "message": _Names("failed_messages_of_all", "failed_messages_of_all_total", "message_causes_of_all"),
-    "run": _Names("failed_runs_of_all", "failed_runs_of_all_total", "run_causes_of_all"),
-    "job": _Names("dead_jobs_of_all", "dead_jobs_of_all_total", "job_causes_of_all"),
-}
-FINDERS: dict[FailureKind, str] = {
-    "message": "failed_messages_find",
-    "run": "failed_runs_find",
-    "job": "dead_jobs_find",
-}
+LISTS: dict[FailureKind, str] = {"message": "failed_messages", "run": "failed_runs", "job": "dead_jobs"}

@@ -37,11 +37,11 @@ ORDERED = (
     "suppressions",
     "suppressions_of_tenant",
     "failed_messages",
-    "failed_messages_of_all",
+    "failed_messages_of_tenant",
     "failed_runs",
-    "failed_runs_of_all",
+    "failed_runs_of_tenant",
     "dead_jobs",
-    "dead_jobs_of_all",
+    "dead_jobs_of_tenant",
     "replays_of_tenant",
     "replays_of_all",
     "recipients",
@@ -60,11 +60,11 @@ COMPARED = {
 # At most :limit rows are sorted by their group.
 GROUPED = (
     "message_causes",
-    "message_causes_of_all",
+    "message_causes_of_tenant",
     "run_causes",
-    "run_causes_of_all",
+    "run_causes_of_tenant",
     "job_causes",
-    "job_causes_of_all",
+    "job_causes_of_tenant",
 )
 # Without rows, every plan costs the same: with the alternatives disabled, a statement uses its index if it has one.
 PLANNER = (
