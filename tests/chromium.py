@@ -1,7 +1,10 @@
 """Chromium for the tests."""
 
+import asyncio
+import atexit
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
@@ -28,10 +31,27 @@ def prolong(context: BrowserContext, duration: int) -> None:
       globalThis.setTimeout = (task, ms, ...more) => start(task, ms === {duration} ? 60_000 : ms, ...more) }}""")
 
 
+@cache
+def _started() -> Browser:
+    playwright = sync_playwright().start()
+
+    def stop() -> None:
+        asyncio._set_running_loop(playwright._loop)
+        playwright.stop()
+
+    atexit.register(stop)
+    return playwright.chromium.launch(executable_path=HEADLESS_SHELL, args=FLAGS)
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Run Chromium, and the event loop of Playwright, which would conflict with async tests of the same thread."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=HEADLESS_SHELL, args=FLAGS)
+    """The Chromium of this process, started at its first use. Playwright's event loop counts as the one that the thread runs
+    while the browser is used; afterwards async tests have theirs."""
+    browser = _started()
+    asyncio._set_running_loop(browser._loop)  # as each call of Playwright does
+    try:
         yield browser
-        browser.close()
+        for context in browser.contexts:
+            context.close()
+    finally:
+        asyncio._set_running_loop(None)

@@ -29,12 +29,12 @@ def owner(console: Console, chromium: Browser) -> Console:
 def test_pages_of_a_new_server_describe_their_future_content(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     wait_loaded(page)
-    for path, title in PAGES.items():
+    for number, (path, title) in enumerate(PAGES.items()):
         go(page, path)
         expect(page.locator("h1"), path).to_have_text(title)
         wait_loaded(page)
         assert page.evaluate(TABLES_WITHOUT_ROWS) == 0, path
-        check_looks(page, f"{path} of a new server")
+        check_looks(page, f"{path} of a new server", number)
         if path in LISTS:
             notice = page.locator("#main .empty")
             expect(notice, path).to_have_count(1)
