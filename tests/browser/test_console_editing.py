@@ -1,4 +1,4 @@
-"""Workflows and templates are edited as YAML in the console."""
+"""Templates and other objects are edited as YAML in the console."""
 
 import re
 from collections.abc import Callable
@@ -60,8 +60,8 @@ VALUE: Any = {
 }
 
 
-def steps(title: str) -> dict[str, Any]:
-    return {"steps": [{"key": "bell", "type": "inbox", "title": title}]}
+def sms(text: str) -> dict[str, Any]:
+    return {"sms": {"text": text}}
 
 
 def edit(page: Page, before: str, after: str) -> None:
@@ -73,67 +73,66 @@ def review(page: Page) -> None:
     page.get_by_role("button", name="Review changes").click()
 
 
-def test_workflow_is_checked_compared_and_saved(open_console: Callable[..., Page], owner: Console) -> None:
-    owner.send("PUT", "/v1/workflows/edited", steps("Before"))
-    page = open_console("/workflows/edited")
-    page.get_by_role("link", name="Edit", exact=True).click()
-    expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("title: Before"))
-    edit(page, "title: Before", "titel: After {{ data.a")
+def test_template_is_checked_compared_and_saved(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/templates/edited", sms("Before"))
+    page = open_console("/templates/edited?edit=yes&view=yaml")
+    expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("text: Before"))
+    edit(page, "text: Before", "txt: After {{ data.a")
     review(page)
     errors = page.get_by_role("alert").filter(has=page.get_by_role("button"))
-    expect(errors).to_contain_text("steps.0.titel")
-    expect(page.locator(".gutter mark").last).to_have_text("4")
+    expect(errors).to_contain_text("sms.txt")
+    expect(page.locator(".gutter mark").last).to_have_text("2")
     assert violations(page) == []
-    page.get_by_role("button", name="Line 4").click()
+    page.get_by_role("button", name="Line 2").click()
     assert page.evaluate(
         "String(document.activeElement.value).slice(document.activeElement.selectionStart)"
-    ).startswith("    titel")
-    edit(page, "titel: After {{ data.a", "title: After\n    data: [")
+    ).startswith("  txt")
+    edit(page, "txt: After {{ data.a", "text: After\n  data: [")
     review(page)
     expect(errors).to_contain_text("The body is not YAML")
-    edit(page, "After\n    data: [", "After")
+    edit(page, "After\n  data: [", "After")
     review(page)
-    expect(page.locator(".diff .ok")).to_contain_text("title: After")
-    expect(page.locator(".diff .bad")).to_contain_text("title: Before")
+    expect(page.locator(".diff .ok")).to_contain_text("text: After")
+    expect(page.locator(".diff .bad")).to_contain_text("text: Before")
     assert violations(page) == []
-    assert owner.send("GET", "/v1/workflows/edited")["version"] == 1
+    assert owner.send("GET", "/v1/templates/edited")["sms"] == {"text": "Before"}
     page.get_by_role("button", name="Save").click()
-    expect(page.locator(".diagram")).to_contain_text("After")
-    assert owner.send("GET", "/v1/workflows/edited")["version"] == 2
+    expect(page.locator("#main")).to_contain_text("text: After")
+    assert owner.send("GET", "/v1/templates/edited")["sms"] == {"text": "After"}
     entry = owner.send("GET", "/v1/audit")["entries"][0]
-    assert (entry["actor"], entry["target"]) == ("olive@example.com", "/v1/workflows/edited")
-    page.get_by_role("link", name="Edit", exact=True).click()
+    assert (entry["actor"], entry["target"]) == ("olive@example.com", "/v1/templates/edited")
+    page.goto("/console/templates/edited?edit=yes&view=yaml")
     review(page)
     expect(page.get_by_role("heading", name="Nothing changed")).to_be_visible()
 
 
-def test_workflow_that_another_operator_saved_is_not_overwritten(
+def test_template_that_another_operator_saved_is_not_overwritten(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
-    owner.send("PUT", "/v1/workflows/shared", steps("Before"))
-    page = open_console("/workflows/shared?edit=yes")
+    owner.send("PUT", "/v1/templates/shared", sms("Before"))
+    page = open_console("/templates/shared?edit=yes&view=yaml")
     edit(page, "Before", "Mine")
     review(page)
     expect(page.get_by_role("button", name="Save")).to_be_visible()
-    owner.send("PUT", "/v1/workflows/shared", steps("Theirs"))
+    owner.send("PUT", "/v1/templates/shared", sms("Theirs"))
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status")).to_contain_text("shared has changed in the meantime: now it is version 2")
-    expect(page.locator(".diff .bad")).to_contain_text("title: Theirs")
-    expect(page.locator(".diff .ok")).to_contain_text("title: Mine")
+    expect(page.get_by_role("status")).to_contain_text("shared has changed in the meantime")
+    expect(page.locator(".diff .bad")).to_contain_text("text: Theirs")
+    expect(page.locator(".diff .ok")).to_contain_text("text: Mine")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator(".diagram")).to_contain_text("Mine")
-    page.goto("/console/workflows/shared?edit=yes")
+    expect(page.locator("#main pre")).to_contain_text("Mine")
+    page.goto("/console/templates/shared?edit=yes&view=yaml")
     edit(page, "Mine", "Again")
-    owner.send("DELETE", "/v1/workflows/shared")
+    owner.send("DELETE", "/v1/templates/shared")
     review(page)
     expect(page.get_by_role("status")).to_contain_text("shared has been deleted in the meantime")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator(".diagram")).to_contain_text("Again")
+    expect(page.locator("#main pre")).to_contain_text("Again")
 
 
 def test_text_is_written_with_the_keyboard(open_console: Callable[..., Page], owner: Console) -> None:
-    owner.send("PUT", "/v1/workflows/typed", steps("Before"))
-    page = open_console("/workflows/typed?edit=yes")
+    owner.send("PUT", "/v1/templates/typed", sms("Before"))
+    page = open_console("/templates/typed?edit=yes&view=yaml")
     text = page.get_by_label("Definition as YAML")
     written = text.input_value()
     text.focus()
@@ -143,7 +142,7 @@ def test_text_is_written_with_the_keyboard(open_console: Callable[..., Page], ow
     expect(text).to_have_value(f"{written}    b\n    c")
     page.keyboard.press("Control+a")
     page.keyboard.press("Tab")
-    expect(text).to_have_value(re.compile("^  steps:\n    - key"))
+    expect(text).to_have_value(re.compile("^  sms:\n    text"))
     page.keyboard.press("Control+a")
     page.keyboard.press("Shift+Tab")
     expect(text).to_have_value(f"{written}    b\n    c")
@@ -159,15 +158,15 @@ def test_text_is_written_with_the_keyboard(open_console: Callable[..., Page], ow
 
 
 def test_unsaved_text_stays_in_its_tab_until_it_is_discarded(open_console: Callable[..., Page], owner: Console) -> None:
-    owner.send("PUT", "/v1/workflows/kept", steps("Before"))
-    page = open_console("/workflows/kept?edit=yes")
+    owner.send("PUT", "/v1/templates/kept", sms("Before"))
+    page = open_console("/templates/kept?edit=yes&view=yaml")
     edit(page, "Before", "Unsaved")
     page.get_by_role("link", name="Back").click()
-    page.get_by_role("link", name="Edit", exact=True).click()
+    page.goto("/console/templates/kept?edit=yes&view=yaml")
     expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("Unsaved"))
     for _ in range(2):
         page.get_by_role("button", name="Discard the changes").click()
-    page.get_by_role("link", name="Edit", exact=True).click()
+    page.goto("/console/templates/kept?edit=yes&view=yaml")
     expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("Before"))
 
 
@@ -207,8 +206,11 @@ def test_support_reads_definitions_and_edits_none(
     page = open_console("/workflows/evil", state=state_of_operator(owner, chromium, "sam", "support"))
     expect(page.locator(".diagram")).to_be_visible()
     expect(page.get_by_role("link", name="Edit", exact=True)).to_have_count(0)
-    page.goto("/console/workflows/evil?edit=yes")
+    page.goto("/console/templates/evil?edit=yes")
     expect(page.get_by_text("Your role, support, does not permit this page.")).to_be_visible()
+    page.goto("/console/workflows/evil?edit=yes")
+    expect(page.get_by_role("tree", name="Steps")).to_be_visible()
+    expect(page.get_by_role("button", name="Review and publish")).to_have_count(0)
 
 
 @pytest.mark.parametrize("name", list(VALUE))

@@ -113,7 +113,7 @@ function Page() {
   const local = localPath();
   const page = pageOf(local);
   const isObject = page !== undefined && local !== page.path;
-  const source = page && (isObject && page.detail ? page.detail : here.value.searchParams.has('edit') && page.edit ? page.edit : page.show);
+  const source = page && (isObject && page.editor && here.value.searchParams.has('edit') ? page.editor : isObject && page.detail ? page.detail : here.value.searchParams.has('edit') && page.edit ? page.edit : page.show);
   // A list stays while its objects open and close beside it.
   // An editor keeps its text while the query has another view of it.
   const view = source?.kind === 'list' ? page.path : here.value.pathname + (here.value.searchParams.has('edit') ? '' : here.value.search);

@@ -11,7 +11,7 @@ const view = (module, name) => from(module, name, 'view');
 const list = (module, name) => from(module, name, 'list');
 
 /**
- * Pages by path. `show` is the page itself, `detail` that of an object, whose key follows the path, `pane` an object beside its list, `edit` a new object. `roles` may open the page. The API
+ * Pages by path. `show` is the page itself, `detail` that of an object, whose key follows the path, `pane` an object beside its list, `edit` a new object, `editor` the page that changes one and keeps its own place in the URL. `roles` may open the page. The API
  * refuses the requests of an `isOfServer` page to operators that are restricted to tenants.
  */
 export const PAGES = [
@@ -31,7 +31,7 @@ export const PAGES = [
   { path: '/jobs', icon: 'jobs', group: 'Activity', title: 'Dead jobs', show: list('./jobs.js', 'jobs'), roles: CONTENT, letter: '1' },
   { path: '/recipients', icon: 'recipients', group: 'People', title: 'Recipients', show: list('./recipients.js', 'recipients'), pane: view('./recipients.js', 'Recipient'), roles: ALL, letter: 'r' },
   { path: '/tenants', icon: 'tenants', group: 'People', title: 'Tenants', show: list('./tenants.js', 'tenants'), detail: view('./tenants.js', 'Tenant'), roles: ALL, letter: 'f' },
-  { path: '/workflows', icon: 'workflows', group: 'Content', title: 'Workflows', show: list('./workflows.js', 'workflows'), detail: view('./workflows.js', 'Workflow'), edit: view('./workflows.js', 'Workflow'), roles: ALL, letter: 'w' },
+  { path: '/workflows', icon: 'workflows', group: 'Content', title: 'Workflows', show: list('./workflows.js', 'workflows'), detail: view('./workflows.js', 'Workflow'), edit: view('./workflow-editor.js', 'NewWorkflow'), editor: view('./workflow-editor.js', 'WorkflowEditor'), roles: ALL, letter: 'w' },
   { path: '/templates', icon: 'templates', group: 'Content', title: 'Templates', show: list('./templates.js', 'templates'), detail: view('./templates.js', 'Template'), edit: view('./templates.js', 'Template'), roles: ALL, letter: 'd' },
   { path: '/types', icon: 'types', group: 'Content', title: 'Types', show: list('./types.js', 'types'), pane: view('./types.js', 'NotificationType'), edit: view('./types.js', 'EditType'), roles: CONTENT, letter: '2' },
   { path: '/schedules', icon: 'schedules', group: 'Content', title: 'Schedules', show: list('./schedules.js', 'schedules'), pane: view('./schedules.js', 'Schedule'), edit: view('./schedules.js', 'EditSchedule'), roles: CONTENT, letter: '3' },

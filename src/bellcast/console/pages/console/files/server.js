@@ -47,7 +47,8 @@ export async function getTagged(path, signal) {
   return { value, tag: response.headers.get('etag') };
 }
 
-async function exchange(method, path, { type, body, headers, signal }) {
+/** Send a request; return the decoded body and the response. Throws Problem. */
+export async function exchange(method, path, { type, body, headers, signal }) {
   const options = { method, signal, body, headers: { accept: 'application/json', ...(type && { 'content-type': type }), ...headers } };
   let response;
   try {

@@ -2,7 +2,7 @@
  * Workflows: the diagram, the versions with their differences, and a dry run.
  */
 import { Difference } from './difference.js';
-import { Edit, EditLink, newLink, yamlOf } from './edit.js';
+import { EditLink, newLink, yamlOf } from './edit.js';
 import { number, parsed, toneOf } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Skeleton, refresh, useLoad } from './load.js';
@@ -14,15 +14,7 @@ import { get, path, request, withQuery } from './server.js';
 /** Fields that summarize a step, the most descriptive first. */
 const SUMMARY = ['title', 'subject', 'template', 'text', 'for', 'until', 'event', 'window', 'cron', 'url', 'function', 'workflow', 'limit'];
 
-const KIND = {
-  name: 'workflow', path: '/workflows',
-  starter: { type: 'booking', steps: [
-    { key: 'bell', type: 'inbox', title: 'New booking by {{ data.client }}' },
-    { key: 'later', type: 'delay', for: '30m' },
-    { key: 'mail', type: 'email', subject: 'New booking', text: 'Hello {{ recipient.name }},\n\n{{ data.client }} booked.\n' },
-  ] },
-  note: 'Changed content becomes a new version, which later triggers use; existing runs keep their version. Comments are not stored.',
-};
+const KIND = { name: 'workflow', path: '/workflows' };
 
 export const workflows = {
   path: '/v1/workflows', rows: 'workflows', link: (one) => path`/workflows/${one.key}`, tools: (page) => newLink(page, KIND),
@@ -34,9 +26,7 @@ export const workflows = {
   none: { text: 'No workflow is defined. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml', tools: (page) => newLink(page, KIND) },
 };
 
-export const Workflow = ({ page }) => (page.query.has('edit') ? html`<${Edit} page=${page} kind=${KIND} />` : html`<${Shown} page=${page} />`);
-
-function Shown({ page }) {
+export function Workflow({ page }) {
   const tenant = tenantOf(page);
   const url = (more = '', query = {}) => withQuery(path`/v1/workflows/${page.key}` + more, { ...tenant, ...query });
   const found = useLoad((signal) => get(url(), signal), [url()]);

@@ -26,7 +26,7 @@ export function YamlEditor({ label, value, problem, change }) {
 }
 
 /** Keyboard shortcuts of the editor. After Escape, the browser handles the next Tab, so that the text does not trap the keyboard (WCAG 2.1.2). */
-function press(event, leaves) {
+export function press(event, leaves) {
   const { key, target, shiftKey } = event;
   if (key === 'Shift') return;
   const isLeaving = leaves.current;

@@ -1,0 +1,263 @@
+/**
+ * The draft of a workflow while it is edited: undo, checks, and saving in the background, also while the server cannot be reached.
+ */
+import { batch, computed, signal } from './html.js';
+import { Problem, exchange, get, path, withQuery } from './server.js';
+import { differencesOf } from './workflow-model.js';
+
+const CHECK_MS = 500;
+const SAVE_MS = 1000;
+const POLL_MS = 10_000;
+/** Repeated after a failure, with doubling pauses. */
+const RETRY_MS = [2000, 30_000];
+const MAX_UNDO = 200;
+/** Changes of one field within this time are one step of undo. */
+const TYPING_MS = 1000;
+/** Fields that occur only in responses. */
+const ADDED = new Set(['key', 'tenant', 'version', 'active', 'draft', 'effects']);
+/** An object without the fields that a read adds. */
+export const valuesOf = (one) => Object.fromEntries(Object.entries(one).filter(([name, value]) => !ADDED.has(name) && value !== null));
+const isTemporary = ({ status }) => status === 0 || status === 429 || status >= 500;
+
+/** @param {{key: string, tenant: string, me: any, published: any, draft: any, tag: string | null}} of `published` is the current version, or null; `draft` that of the server, or null */
+export function createDraft({ key, tenant, me, published, draft, tag }) {
+  const url = (more, query = {}) => withQuery(path`/v1/workflows/${key}` + more, { tenant, ...query });
+  const stored = `draft ${me.id} ${key} ${tenant}`;
+  const base = signal(draft ? draft.base : published?.version ?? null);
+  const current = signal(published);
+  const values = signal(draft?.values ?? (published ? valuesOf(published) : {}));
+  const saved = signal(draft?.values ?? null);
+  const save = signal({ state: 'saved', text: '' });
+  const saver = signal(draft && { by: draft.by, at: draft.updated_at });
+  const theirs = signal(null);
+  const problems = signal(draft?.errors ?? []);
+  /** Why nothing can be edited. */
+  const refusal = signal(null);
+  const history = signal({ past: [], future: [] });
+  const isNew = computed(() => current.value === null);
+  const changes = computed(() => differencesOf(current.value === null ? {} : valuesOf(current.value), values.value));
+  const isChanged = computed(() => JSON.stringify(values.value) !== JSON.stringify(current.value === null ? {} : valuesOf(current.value)));
+  const timers = {};
+  const abort = new AbortController();
+  let lastTyping = null;
+  let retry = RETRY_MS[0];
+  let isSaving = null;
+  let etag = tag;
+
+  const later = (name, ms, act) => {
+    clearTimeout(timers[name]);
+    timers[name] = setTimeout(act, ms);
+  };
+  const isDirty = () => saved.value !== values.value && !(saved.value === null && history.value.past.length === 0);
+
+  /** Change the values. Changes of the same `field` in quick succession are undone together. */
+  function change(next, field = null) {
+    if (refusal.value) return;
+    const now = performance.now();
+    const isTyping = field !== null && lastTyping?.field === field && now - lastTyping.at < TYPING_MS;
+    lastTyping = { field, at: now };
+    batch(() => {
+      const { past } = history.value;
+      history.value = { past: isTyping ? past : [...past, values.value].slice(-MAX_UNDO), future: [] };
+      set(next);
+    });
+  }
+
+  function set(next) {
+    values.value = next;
+    sessionStorage.setItem(stored, JSON.stringify({ values: next, base: base.value }));
+    if (save.value.state !== 'conflict') save.value = { state: save.value.state === 'offline' ? 'offline' : 'saving', text: save.value.state === 'offline' ? save.value.text : 'Saving…' };
+    later('check', CHECK_MS, check);
+    later('save', SAVE_MS, write);
+  }
+
+  const step = (from, to) => () => {
+    const one = history.value[from].at(-1);
+    if (one === undefined || refusal.value) return false;
+    lastTyping = null;
+    batch(() => {
+      history.value = { [from]: history.value[from].slice(0, -1), [to]: [...history.value[to], values.value] };
+      set(one);
+    });
+    return true;
+  };
+
+  /** Let the server check the values. */
+  async function check() {
+    const checked = values.value;
+    try {
+      await exchange('PUT', url('', { dry_run: true }), { type: 'application/json', body: JSON.stringify(checked), signal: abort.signal });
+      if (checked === values.value) problems.value = [];
+    } catch (problem) {
+      if (abort.signal.aborted || checked !== values.value) return;
+      if (problem.status === 422) problems.value = problem.errors;
+      else if (problem.status === 409) refusal.value = problem.message;
+      else if (isTemporary(problem)) later('check', RETRY_MS[0], check);
+    }
+  }
+
+  /** Save the values, if they are not saved; at most one request at a time. */
+  function write() {
+    clearTimeout(timers.save);
+    isSaving ??= attempt().finally(() => { isSaving = null; });
+    return isSaving;
+  }
+
+  async function attempt() {
+    while (isDirty() && save.value.state !== 'conflict') {
+      const sent = values.value;
+      try {
+        const headers = etag === null ? { 'if-none-match': '*' } : { 'if-match': etag };
+        const { value, response } = await exchange('PUT', url('/draft'), { type: 'application/json', body: JSON.stringify({ values: sent, base: base.value }), headers, signal: abort.signal });
+        etag = response.headers.get('etag');
+        retry = RETRY_MS[0];
+        batch(() => {
+          saved.value = sent;
+          saver.value = { by: value.by, at: value.updated_at };
+          if (sent === values.value) {
+            problems.value = value.errors;
+            save.value = { state: 'saved', text: 'Saved' };
+          }
+        });
+        if (sent === values.value) sessionStorage.removeItem(stored);
+      } catch (problem) {
+        if (abort.signal.aborted) return;
+        if (problem.status === 412) await conflict();
+        else if (isTemporary(problem)) {
+          save.value = { state: 'offline', text: `Not saved: ${problem.message}` };
+          later('save', retry, write);
+          retry = Math.min(retry * 2, RETRY_MS[1]);
+        } else save.value = { state: 'refused', text: `Not saved: ${problem.message}` };
+        return;
+      }
+    }
+    if (!isDirty() && save.value.state === 'saving') save.value = { state: 'saved', text: 'Saved' };
+  }
+
+  const readDraft = async () => {
+    try {
+      const { value, response } = await exchange('GET', url('/draft'), { signal: abort.signal });
+      return { draft: value, tag: response.headers.get('etag') };
+    } catch (problem) {
+      if (problem.status === 404) return { draft: null, tag: null };
+      throw problem;
+    }
+  };
+
+  /** Somebody else has saved or published the draft. */
+  async function conflict() {
+    try {
+      const found = await readDraft();
+      theirs.value = found.draft ? found : { ...found, draft: { values: valuesOf(await get(url(''))), by: null } };
+      save.value = { state: 'conflict', text: `Changed by ${found.draft?.by ?? 'a publication'} in the meantime` };
+    } catch (problem) {
+      save.value = { state: 'offline', text: `Not saved: ${problem.message}` };
+      later('save', retry, write);
+    }
+  }
+
+  function adopt({ draft: found, tag: foundTag }) {
+    etag = foundTag;
+    batch(() => {
+      values.value = found.values;
+      saved.value = found.values;
+      history.value = { past: [], future: [] };
+      saver.value = found.by && { by: found.by, at: found.updated_at };
+      if (found.base !== undefined) base.value = found.base;
+      save.value = { state: 'saved', text: 'Saved' };
+      theirs.value = null;
+    });
+    sessionStorage.removeItem(stored);
+    check();
+  }
+
+  async function poll() {
+    try {
+      if (!document.hidden && save.value.state === 'saved' && !isDirty()) {
+        const found = await readDraft();
+        if (found.tag !== etag && save.value.state === 'saved' && !isDirty()) {
+          if (found.draft) adopt(found);
+          else await reopen();
+        }
+      }
+    } catch { /* the next poll tries again */ }
+    later('poll', POLL_MS, poll);
+  }
+
+  /** Read the published version again, without a draft. */
+  async function reopen() {
+    const one = await get(url(''), abort.signal).catch((problem) => {
+      if (problem.status === 404) return null;
+      throw problem;
+    });
+    batch(() => {
+      current.value = one;
+      base.value = one?.version ?? null;
+      etag = null;
+      values.value = one ? valuesOf(one) : {};
+      saved.value = values.value;
+      saver.value = null;
+      problems.value = [];
+      theirs.value = null;
+      history.value = { past: [], future: [] };
+      save.value = { state: 'saved', text: '' };
+    });
+    sessionStorage.removeItem(stored);
+  }
+
+  /** Publish the saved draft; with `isPlan`, only return what would change. Throws Problem. */
+  async function publish(note, isPlan) {
+    await write();
+    if (save.value.state !== 'saved') throw new Problem(0, { detail: save.value.text }, null);
+    const body = JSON.stringify(note ? { note } : {});
+    const { value } = await exchange('POST', url('/publish', { dry_run: isPlan || null }), { type: 'application/json', body, headers: { 'if-match': etag } });
+    if (!isPlan) await reopen();
+    return value;
+  }
+
+  const kept = JSON.parse(sessionStorage.getItem(stored) ?? 'null');
+  if (kept && JSON.stringify(kept.values) !== JSON.stringify(values.value)) change(kept.values);
+  else if (draft === null) saved.value = values.value;
+  const warn = (event) => { if (isDirty()) event.preventDefault(); };
+  addEventListener('beforeunload', warn);
+  later('poll', POLL_MS, poll);
+
+  return {
+    key, tenant, url, values, save, saver, theirs, problems, refusal, history, current, base, isNew, isChanged, changes,
+    change, undo: step('past', 'future'), redo: step('future', 'past'), write, publish, reopen,
+    /** A text that is no definition yet stays in this tab. */
+    keepText: (text) => (text === null ? sessionStorage.removeItem(`${stored} text`) : sessionStorage.setItem(`${stored} text`, text)),
+    unreadText: () => sessionStorage.getItem(`${stored} text`),
+    /** Whether a draft is stored, or will be. */
+    hasDraft: () => etag !== null || isDirty(),
+    keepMine: () => {
+      etag = theirs.value.tag;
+      theirs.value = null;
+      save.value = { state: 'saving', text: 'Saving…' };
+      write();
+    },
+    takeTheirs: () => (theirs.value.tag ? adopt(theirs.value) : reopen()),
+    /** Base the draft on the current version, after somebody has written it. */
+    rebase: async () => {
+      const one = await get(url(''), abort.signal);
+      batch(() => {
+        current.value = one;
+        base.value = one.version;
+        saved.value = null;
+        save.value = { state: 'saving', text: 'Saving…' };
+      });
+      history.value = { ...history.value, past: [...history.value.past, values.value].slice(-MAX_UNDO) };
+      await write();
+    },
+    discard: async () => {
+      if (etag !== null) await exchange('DELETE', url('/draft'), { headers: { 'if-match': etag } });
+      await reopen();
+    },
+    close: () => {
+      Object.values(timers).forEach(clearTimeout);
+      if (isDirty()) write().finally(() => abort.abort());
+      else abort.abort();
+      removeEventListener('beforeunload', warn);
+    },
+  };
+}

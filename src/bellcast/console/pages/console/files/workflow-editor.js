@@ -1,0 +1,415 @@
+/**
+ * The editor of a workflow: the canvas, a step's form, the same definition as YAML, checks, drafts, and publishing.
+ */
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
+import { relativeTime } from './format.js';
+import { Failure, Loaded, Skeleton, useLoad } from './load.js';
+import { Field, Form, Heading, Icon } from './parts.js';
+import { BUILDERS } from './roles.js';
+import { go, setQuery } from './router.js';
+import { exchange, get, path as urlPath, withQuery } from './server.js';
+import { me } from './session.js';
+import { toYaml } from './yaml.js';
+import { press } from './yaml-editor.js';
+import { Flow } from './workflow-canvas.js';
+import { ActionMenu, ConflictDialog, Dialog, Review, Starters, TypeMenu } from './workflow-dialogs.js';
+import { createDraft, valuesOf } from './workflow-draft.js';
+import { Inspector, Variables } from './workflow-inspector.js';
+import { copyOf, freeKey, inserted, laneOf, moved, movedBy, newStep, pathOfKey, placeOf, removed, renamed, stepPathOf, stepsOf, usersOf, valueAt } from './workflow-model.js';
+
+/** Widths in px below which nothing can be edited: the canvas and the forms have no room. */
+const READ_ONLY_PX = 640;
+const ZOOMS = [50, 75, 100, 125, 150];
+const COPIED = 'application/x-bellcast-step';
+
+// The style of the editor is loaded with it.
+const sheet = Object.assign(document.createElement('link'), { rel: 'stylesheet', href: new URL('workflow-editor.css', import.meta.url).href });
+await new Promise((resolve) => {
+  sheet.onload = resolve;
+  sheet.onerror = resolve;
+  document.head.append(sheet);
+});
+
+const withoutNotFound = (reading) => reading.catch((problem) => {
+  if (problem.status === 404) return null;
+  throw problem;
+});
+
+/** The page of a workflow's editor. */
+export function WorkflowEditor({ page }) {
+  const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
+  const url = urlPath`/v1/workflows/${page.key}`;
+  const loaded = useLoad(async (signal) => {
+    const [schema, published, draft] = await Promise.all([
+      get('/v1/schemas/workflow', signal),
+      withoutNotFound(get(withQuery(url, { tenant }), signal)),
+      withoutNotFound(exchange('GET', withQuery(`${url}/draft`, { tenant }), { signal })),
+    ]);
+    // A tenant without its own workflow begins with the project's.
+    const isOwn = published !== null && (published.tenant ?? '') === tenant;
+    return { schema, published: isOwn ? published : null, inherited: isOwn ? null : published, draft: draft?.value ?? null, tag: draft?.response.headers.get('etag') ?? null };
+  }, [page.key, tenant]);
+  return html`<${Loaded} of=${loaded} skeleton=${html`<${Skeleton} rows="9" />`}>${(found) => html`<${Editor} key=${`${page.key} ${tenant}`} page=${page} tenant=${tenant} found=${found} />`}<//>`;
+}
+
+/** The page that names a new workflow. */
+export function NewWorkflow({ page }) {
+  const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
+  const own = page.me.tenants;
+  if (!page.may(BUILDERS)) return html`<${Heading} title="New workflow" /><p>Your role, ${page.me.role}, does not permit this page.</p>`;
+  const create = ({ key, tenant: of = '' }) => go(withQuery(page.url(`/workflows/${encodeURIComponent(key.trim())}`), { edit: 'yes', tenant: of.trim() }));
+  return html`<${Heading} title="New workflow"><a class="button" href=${page.url('/workflows')}>Back</a><//>
+    <${Form} button="Continue" send=${create}><${Field} label="Key" name="key" required maxLength="100" pattern="[A-Za-z0-9_.\\-]+" autoComplete="off" spellcheck=${false} hint="Letters, digits and _ . -  Your app triggers the workflow by it." />
+    <${Field} label="Tenant" name="tenant" autoComplete="off" placeholder="all" ...${own ? { options: own, defaultValue: tenant || own[0] } : { defaultValue: tenant, hint: 'Leave it empty for all tenants.' }} /><//>`;
+}
+
+const useWidth = () => {
+  const [width, setWidth] = useState(innerWidth);
+  useEffect(() => {
+    const change = () => setWidth(innerWidth);
+    addEventListener('resize', change);
+    return () => removeEventListener('resize', change);
+  }, []);
+  return width;
+};
+
+function Editor({ page, tenant, found }) {
+  const { schema } = found;
+  const draft = useMemo(() => {
+    const one = createDraft({ key: page.key, tenant, me: page.me, published: found.published, draft: found.draft, tag: found.tag });
+    one.freeKey = (key) => freeKey(one.values.value, key);
+    if (found.inherited && !found.draft && one.isNew.value && !one.values.value.steps) one.change(valuesOf(found.inherited));
+    return one;
+  }, []);
+  useEffect(() => () => draft.close(), []);
+  const width = useWidth();
+  const isNarrow = width < READ_ONLY_PX;
+  const mayEdit = page.may(BUILDERS) && !isNarrow && !draft.refusal.value;
+  const values = draft.values.value;
+  const view = page.query.get('view') === 'yaml' ? 'yaml' : 'canvas';
+  const [selected, setSelected] = useState(() => (page.query.get('step') === null ? null : pathOfKey(values, page.query.get('step'))));
+  const [isInspecting, setInspecting] = useState(selected !== null);
+  const [menu, setMenu] = useState(null);
+  const [dialog, setDialog] = useState(null);
+  const [announced, setAnnounced] = useState('');
+  const [zoom, setZoom] = useState(100);
+  const [closed, setClosed] = useState(new Set());
+  const root = useRef(null);
+  const focusNext = useRef(null);
+  const isEntering = useRef(false);
+  const [, redraw] = useState(0);
+
+  // A change can move the card that has the focus.
+  useLayoutEffect(() => {
+    if (isEntering.current) {
+      isEntering.current = false;
+      root.current?.querySelector('.inspector-fields :is([data-field], [data-field] input)')?.focus();
+    }
+    if (focusNext.current === null) return;
+    const item = root.current?.querySelector(`[role=treeitem][data-path="${CSS.escape(focusNext.current)}"]`);
+    focusNext.current = null;
+    item?.focus();
+    item?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  });
+  const keyOfPath = (path) => (path ? valueAt(values, path)?.key ?? (path === 'trigger' ? null : valueAt(values, stepPathOf(path) ?? '')?.key) : null);
+  useEffect(() => {
+    const key = isInspecting ? keyOfPath(selected) ?? null : null;
+    const url = new URL(location.href);
+    if (url.searchParams.get('step') === key) return;
+    if (key === null) url.searchParams.delete('step');
+    else url.searchParams.set('step', key);
+    history.replaceState(history.state, '', url);
+  }, [selected, isInspecting]);
+
+  const say = (text) => setAnnounced(`${text}${announced.endsWith(' ') ? '' : ' '}`);
+  const focus = (path) => {
+    focusNext.current = path;
+    setSelected(path);
+  };
+  const keyAt = (path) => valueAt(draft.values.value, path)?.key;
+  const where = (all, path) => {
+    const place = placeOf(path);
+    const lane = laneOf(all, place);
+    return `${place.index + 1} of ${valueAt(all, place.list).length}${lane ? `, ${lane}` : ''}`;
+  };
+  const apply = (result, words) => {
+    if (result === null) return;
+    const key = valueAt(result.values, result.path).key;
+    draft.change(result.values);
+    focus(result.path);
+    say(words(key, where(result.values, result.path)));
+  };
+  const add = (list, index, step) => {
+    const all = draft.values.value;
+    apply({ values: inserted(all, list, index, step), path: `${list}.${index}` }, (key, place) => `${key} added at ${place}`);
+  };
+  const act = {
+    select: (path) => {
+      setSelected(path);
+      if (path === 'trigger' || (path !== null && matchMedia('(min-width: 1100px)').matches && isInspecting)) setInspecting(true);
+      if (path === null) setInspecting(false);
+    },
+    edit: (path) => {
+      setSelected(path);
+      setInspecting(true);
+      redraw((last) => last + 1);
+      isEntering.current = true;
+    },
+    close: () => closeInspector(),
+    fold: (path, isOpen) => {
+      const next = new Set(closed);
+      if (isOpen) next.add(path);
+      else next.delete(path);
+      setClosed(next);
+      focus(path);
+    },
+    openMenu: (place) => setMenu({ kind: 'types', ...place }),
+    openActions: (path, anchor) => {
+      setSelected(path);
+      setMenu({ kind: 'actions', path, anchor });
+    },
+    moveBy: (path, step) => apply(movedBy(draft.values.value, path, step), (key, place) => `${key} moved to ${place}`),
+    move: (path, list, index) => apply(moved(draft.values.value, path, list, index), (key, place) => `${key} moved to ${place}`),
+    duplicate: (path) => {
+      const all = draft.values.value;
+      const { list, index } = placeOf(path);
+      add(list, index + 1, copyOf(all, valueAt(all, path)));
+    },
+    remove: (path) => {
+      const users = usersOf(draft.values.value, keyAt(path));
+      if (users.length > 0) setDialog({ kind: 'remove', path, users });
+      else act.removeNow(path);
+    },
+    removeNow: (path) => {
+      const all = draft.values.value;
+      const { list, index } = placeOf(path);
+      const key = keyAt(path);
+      const count = valueAt(all, list).length;
+      draft.change(removed(all, path));
+      const next = count > 1 ? `${list}.${Math.min(index, count - 2)}` : stepPathOf(list) ?? null;
+      setSelected(next);
+      focusNext.current = next;
+      say(`${key} deleted`);
+    },
+    copy: (path) => {
+      const step = valueAt(draft.values.value, path);
+      const text = JSON.stringify(step);
+      sessionStorage.setItem(COPIED, text);
+      navigator.clipboard?.writeText(text).catch(() => {});
+      say(`${step.key} copied`);
+    },
+    cut: (path) => { act.copy(path); act.remove(path); },
+    paste: (text, target = selected) => {
+      let step = null;
+      try { step = JSON.parse(text); } catch { /* another text */ }
+      if (typeof step?.type !== 'string' || typeof step.key !== 'string') return;
+      const all = draft.values.value;
+      const place = target && valueAt(all, target)?.type ? placeOf(target) : { list: 'steps', index: (all.steps?.length ?? 0) - 1 };
+      add(place.list, place.index + 1, copyOf(all, step));
+    },
+    rename: (path) => setDialog({ kind: 'rename', path }),
+    nextProblem: (step) => {
+      const paths = [...new Set(draft.problems.value.map(({ field }) => stepPathOf(field)).filter(Boolean))];
+      if (paths.length === 0) return;
+      const order = stepsOf(draft.values.value).map(({ path }) => path).filter((path) => paths.includes(path));
+      focus(order[(order.indexOf(selected) + step + order.length) % order.length]);
+    },
+    undo: () => { if (draft.undo()) say('Undone'); },
+    redo: () => { if (draft.redo()) say('Redone'); },
+  };
+  const review = () => {
+    if (mayEdit && draft.problems.value.length === 0 && draft.isChanged.value) setDialog({ kind: 'review' });
+  };
+  const chooseType = (type) => {
+    const { list, index } = menu;
+    setMenu(null);
+    const step = newStep(draft.values.value, type);
+    add(list, index, step);
+  };
+  const actionsOf = (path) => [
+    ['Edit', 'Enter', () => act.edit(path)], ['Add a step before', 'Shift+A', () => act.openMenu({ ...placeOf(path), anchor: menu.anchor })],
+    ['Add a step after', 'A', () => act.openMenu({ list: placeOf(path).list, index: placeOf(path).index + 1, anchor: menu.anchor })],
+    ['Move up', 'Alt+↑', () => act.moveBy(path, -1)], ['Move down', 'Alt+↓', () => act.moveBy(path, 1)], ['Rename', 'F2', () => act.rename(path)],
+    ['Duplicate', 'D', () => act.duplicate(path)], ['Copy', 'Ctrl+C', () => act.copy(path)], ['Cut', 'Ctrl+X', () => act.cut(path)],
+    ['Paste after', 'Ctrl+V', () => act.paste(sessionStorage.getItem(COPIED), path)], ['Delete', 'Del', () => act.remove(path), 'danger'],
+  ];
+
+  useEffect(() => {
+    const isText = ({ target }) => target.closest?.('input, textarea, select, [contenteditable]');
+    const keydown = (event) => {
+      if (event.defaultPrevented || document.querySelector('dialog[open]')) return;
+      const isControl = event.ctrlKey || event.metaKey;
+      const key = event.key.toLowerCase();
+      const isUndo = isControl && key === 'z' && !event.shiftKey;
+      const isRedo = isControl && (key === 'y' || (key === 'z' && event.shiftKey));
+      if ((isUndo || isRedo) && !event.target.closest?.('.yaml') && mayEdit) {
+        event.preventDefault();
+        if (isUndo) act.undo();
+        else act.redo();
+      } else if (isControl && event.key === 'Enter') {
+        event.preventDefault();
+        review();
+      } else if (event.key === 'F8' && !isText(event)) {
+        event.preventDefault();
+        act.nextProblem(event.shiftKey ? -1 : 1);
+      }
+    };
+    const paste = (event) => {
+      if (isText(event) || !mayEdit || document.querySelector('dialog[open]')) return;
+      const text = event.clipboardData?.getData('text/plain') || sessionStorage.getItem(COPIED);
+      if (text) act.paste(text);
+    };
+    document.addEventListener('keydown', keydown);
+    document.addEventListener('paste', paste);
+    return () => {
+      document.removeEventListener('keydown', keydown);
+      document.removeEventListener('paste', paste);
+    };
+  });
+  const closeInspector = () => {
+    setInspecting(false);
+    focusNext.current = selected;
+    redraw((last) => last + 1);
+  };
+  const closeMenu = (isBack) => {
+    if (isBack && menu?.kind === 'actions') focusNext.current = menu.path;
+    else if (isBack) focusNext.current = selected;
+    setMenu(null);
+  };
+  const problems = draft.problems.value;
+  const canvas = { values, schema, selected, isReadOnly: !mayEdit, problems, states: null, zoom, closed };
+  const hasSteps = Array.isArray(values.steps) && values.steps.length > 0;
+  const back = withQuery(page.url(draft.isNew.value ? '/workflows' : `/workflows/${encodeURIComponent(page.key)}`), { tenant });
+  return html`<div class=${`workflow-editor ${isInspecting && selected && view === 'canvas' ? 'inspecting' : ''}`} ref=${root}>
+    <header class="editor-bar">
+      <a class="quiet button" href=${back} aria-label="Back to the workflow"><${Icon} name="back" /></a>
+      <h1 tabIndex="-1">${page.key}</h1>${tenant && html`<span class="tag">${tenant}</span>`}
+      <${SaveState} draft=${draft} isReadOnly=${!mayEdit} />
+      <div class="editor-tabs" role="group" aria-label="View"><button type="button" aria-pressed=${String(view === 'canvas')} onClick=${() => setQuery({ view: null }, { isQuiet: true })}>Canvas</button><button type="button" aria-pressed=${String(view === 'yaml')} onClick=${() => setQuery({ view: 'yaml' }, { isQuiet: true })}>YAML</button></div>
+      <div class="editor-tools">${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" disabled=${draft.history.value.past.length === 0} onClick=${act.undo}><${Icon} name="undo" /></button>
+        <button type="button" class="quiet" aria-label="Redo" disabled=${draft.history.value.future.length === 0} onClick=${act.redo}><${Icon} name="redo" /></button>
+        ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog({ kind: 'discard' })}>Discard</button>`}
+        ${problems.length > 0 && html`<button type="button" class="problem-count" onClick=${() => act.nextProblem(1)}><${Icon} name="bad" /> ${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}</button>`}
+        <button type="button" class="primary" disabled=${problems.length > 0 || !draft.isChanged.value} onClick=${review}>Review and publish</button>`}</div>
+    </header>
+    ${isNarrow && html`<p class="editor-note" role="note">On a small screen a workflow can be read. Open it on a wider one to edit it.</p>`}
+    ${draft.refusal.value && html`<p class="editor-note" role="note">${/code/.test(draft.refusal.value) ? 'Defined in code: change it there.' : draft.refusal.value}</p>`}
+    <div class="editor-main">
+      ${view === 'yaml' ? html`<${Yaml} draft=${draft} isReadOnly=${!mayEdit} review=${review} />`
+        : !hasSteps && mayEdit ? html`<div class="flow-scroll"><${Starters} start=${(steps) => { draft.change({ ...draft.values.value, steps }); focus('steps.0'); }} add=${(event) => act.openMenu({ list: 'steps', index: 0, anchor: event.currentTarget })} /></div>`
+          : html`<${Flow} canvas=${canvas} act=${act} />`}
+      ${view === 'canvas' && isInspecting && selected && html`<${Inspector} key=${selected} draft=${draft} path=${selected} schema=${schema} page=${page} isReadOnly=${!mayEdit} close=${closeInspector} select=${act.edit} openActions=${act.openActions} />`}
+      ${view === 'canvas' && hasSteps && html`<div class="zoom" role="group" aria-label="Zoom"><button type="button" aria-label="Zoom out" disabled=${zoom === ZOOMS[0]} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) - 1])}>−</button><button type="button" aria-label="Zoom 100 %" onClick=${() => setZoom(100)}>${zoom} %</button><button type="button" aria-label="Zoom in" disabled=${zoom === ZOOMS.at(-1)} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) + 1])}>+</button></div>`}
+    </div>
+    ${problems.length > 0 && html`<section class="problem-list" aria-label="Problems"><h2>Problems</h2><ul>${problems.map(({ field, message }) => html`<li key=${field + message}><button type="button" onClick=${() => { const path = stepPathOf(field); if (path) { setSelected(path); setInspecting(true); } }}><code>${keyAt(stepPathOf(field) ?? '') ?? field}</code> ${field.replace(`${stepPathOf(field) ?? ''}.`, '')} ${message}</button></li>`)}</ul></section>`}
+    <p class="hidden" role="status">${announced}</p>
+    <${Variables} values=${values} />
+    ${menu?.kind === 'types' && html`<${TypeMenu} anchor=${menu.anchor} schema=${schema} choose=${chooseType} close=${closeMenu} paste=${sessionStorage.getItem(COPIED) && (() => { const { list, index } = menu; setMenu(null); add(list, index, copyOf(draft.values.value, JSON.parse(sessionStorage.getItem(COPIED)))); })} />`}
+    ${menu?.kind === 'actions' && html`<${ActionMenu} anchor=${menu.anchor} label=${`Actions for ${keyAt(menu.path)}`} actions=${actionsOf(menu.path)} close=${closeMenu} />`}
+    ${dialog?.kind === 'review' && html`<${Review} draft=${draft} close=${() => setDialog(null)} done=${say} />`}
+    ${dialog?.kind === 'remove' && html`<${Dialog} label=${`Delete ${keyAt(dialog.path)}?`} close=${() => setDialog(null)}><p>${dialog.users.length === 1 ? 'This step names it' : 'These steps name it'}: ${dialog.users.join(', ')}. They must be changed before the workflow can be published.</p><div class="dialog-tools"><button type="button" onClick=${() => setDialog(null)}>Cancel</button><button type="button" class="danger" onClick=${() => { setDialog(null); act.removeNow(dialog.path); }}>Delete</button></div><//>`}
+    ${dialog?.kind === 'rename' && html`<${Rename} draft=${draft} path=${dialog.path} close=${() => { focusNext.current = dialog.path; setDialog(null); }} done=${(key) => { say(`Renamed to ${key}`); }} />`}
+    ${dialog?.kind === 'discard' && html`<${Dialog} label="Discard the draft?" close=${() => setDialog(null)}><p>The changes since the last publication are lost, also for other operators.</p><div class="dialog-tools"><button type="button" onClick=${() => setDialog(null)}>Cancel</button><button type="button" class="danger" onClick=${() => draft.discard().then(() => { setDialog(null); setSelected(null); }, (problem) => setDialog({ kind: 'failed', problem }))}>Discard</button></div><//>`}
+    ${dialog?.kind === 'failed' && html`<${Dialog} label="Not done" close=${() => setDialog(null)}><${Failure} problem=${dialog.problem} /><//>`}
+    ${draft.theirs.value && html`<${ConflictDialog} draft=${draft} />`}
+  </div>`;
+}
+
+/** Whether the draft is saved, as a word. */
+function SaveState({ draft, isReadOnly }) {
+  const { state, text } = draft.save.value;
+  const saver = draft.saver.value;
+  const words = isReadOnly ? '' : state === 'saved' && saver ? `Draft saved${saver.by && saver.by !== me.value.name ? ` by ${saver.by}` : ''}, ${relativeTime(saver.at)}` : state === 'saved' ? (draft.isNew.value ? 'New' : `Version ${draft.current.value.version}`) : text;
+  return html`<span class="save-state" data-save=${state} role="status">${words}</span>`;
+}
+
+function Rename({ draft, path, close, done }) {
+  const step = valueAt(draft.values.value, path);
+  const rename = async ({ key }) => {
+    const wanted = key.trim();
+    if (!/^[A-Za-z0-9_-]{1,100}$/.test(wanted)) throw new Error('A key has 1 to 100 characters of A-Z a-z 0-9 _ -');
+    if (wanted !== step.key && pathOfKey(draft.values.value, wanted)) throw new Error(`Another step has the key ${wanted}.`);
+    draft.change(renamed(draft.values.value, path, wanted));
+    done(wanted);
+    close();
+  };
+  const users = usersOf(draft.values.value, step.key);
+  return html`<${Dialog} label=${`Rename ${step.key}`} close=${close}><${Form} button="Rename" send=${rename}><${Field} label="Key" name="key" defaultValue=${step.key} required maxLength="100" autoComplete="off" spellcheck=${false} hint=${users.length > 0 ? `References in ${users.join(', ')} change too.` : null} /><//><//>`;
+}
+
+/** The definition as YAML. While it cannot be read, the canvas keeps the last definition. */
+function Yaml({ draft, isReadOnly, review }) {
+  const shown = toYaml(draft.values.value);
+  const [text, setText] = useState(() => draft.unreadText() ?? shown);
+  const [problem, setProblem] = useState(null);
+  const known = useRef(shown);
+  const area = useRef(null);
+  const gutter = useRef(null);
+  const timer = useRef(0);
+  const leaves = useRef(false);
+  const latest = useRef(text);
+  // The definition has changed elsewhere: by undo, or by another operator.
+  if (known.current !== shown) {
+    known.current = shown;
+    latest.current = shown;
+    if (text !== shown) setText(shown);
+    if (problem) setProblem(null);
+  }
+  const check = async () => {
+    const sent = latest.current;
+    let values = null;
+    let failed = null;
+    try {
+      values = valuesOf((await exchange('PUT', draft.url('', { dry_run: true }), { type: 'application/yaml', body: sent })).value);
+    } catch (refused) {
+      failed = refused;
+    }
+    if (sent !== latest.current) return;
+    setProblem(failed);
+    draft.keepText(failed ? sent : null);
+    if (values && JSON.stringify(values) !== JSON.stringify(draft.values.value)) {
+      draft.change(values, 'yaml');
+      known.current = toYaml(values);
+    }
+  };
+  const input = ({ currentTarget: { value } }) => {
+    setText(value);
+    latest.current = value;
+    draft.keepText(value);
+    clearTimeout(timer.current);
+    timer.current = setTimeout(check, 500);
+  };
+  useEffect(() => { if (text !== shown) check(); }, []);
+  const lines = text.split('\n').length;
+  const errors = problem?.errors?.length ? problem.errors : problem ? [{ field: '', message: problem.message }] : draft.problems.value.map((one) => ({ ...one, line: lineOf(text, draft.values.value, one.field) }));
+  const marked = new Set(errors.map(({ line }) => line));
+  const goTo = (line) => {
+    const start = text.split('\n').slice(0, line - 1).join('\n').length + (line > 1 ? 1 : 0);
+    area.current.focus();
+    area.current.setSelectionRange(start, start + (text.split('\n')[line - 1] ?? '').length);
+  };
+  return html`<div class="editor-yaml"><label for="workflow-yaml" class="hidden">Definition as YAML</label>
+    <div class="yaml"><pre class="gutter" aria-hidden="true" ref=${gutter}>${Array.from({ length: lines }, (_, index) => (marked.has(index + 1) ? html`<mark key=${index}>${index + 1}${'\n'}</mark>` : `${index + 1}\n`))}</pre>
+      <textarea id="workflow-yaml" ref=${area} wrap="off" spellcheck=${false} autoCapitalize="off" autoComplete="off" readOnly=${isReadOnly} aria-invalid=${errors.length > 0 ? 'true' : null} aria-describedby="workflow-yaml-errors" value=${text} onInput=${input}
+        onScroll=${() => { gutter.current.scrollTop = area.current.scrollTop; }} onKeyDown=${(event) => { if (!((event.ctrlKey || event.metaKey) && event.key === 'Enter')) press(event, leaves); }}></textarea></div>
+    <div id="workflow-yaml-errors" role="alert">${problem && html`<p class="muted">The canvas shows the last definition without errors.</p>`}
+      ${errors.length > 0 && html`<ul class="yaml-errors">${errors.map(({ field, message, line }) => html`<li key=${field + message}>${line && html`<button type="button" onClick=${() => goTo(line)}>Line ${line}</button>`}<span>${field && html`<code>${field}</code>`} ${message}</span></li>`)}</ul>`}</div></div>`;
+}
+
+/** The line of a field in the YAML of the values: a mark in its place shows it. */
+function lineOf(text, values, field) {
+  if (text !== toYaml(values)) return undefined;
+  const mark = '\u0001mark';
+  const parts = field.split('.');
+  const at = (value, rest) => {
+    if (rest.length === 0) return mark;
+    const [name, ...inner] = rest;
+    if (value === null || typeof value !== 'object' || !(name in value)) return mark;
+    const copy = Array.isArray(value) ? [...value] : { ...value };
+    copy[name] = at(value[name], inner);
+    return copy;
+  };
+  const line = toYaml(at(values, parts)).split('\n').findIndex((one) => one.includes('mark') && one.includes('\\u0001'));
+  return line < 0 ? undefined : line + 1;
+}
+

@@ -1,0 +1,330 @@
+/**
+ * The form of a step, made from the JSON Schema of workflows. Fields that it does not know stay as they are.
+ */
+import { html, useEffect, useId, useRef, useState } from './html.js';
+import { useLoad } from './load.js';
+import { Icon } from './parts.js';
+import { get, withQuery } from './server.js';
+import { SENDING, conditionText, durationText, lanesOf, pathOfKey, renamed, stepsOf, summaryOf, typeOf, usersOf, valueAt, withValue } from './workflow-model.js';
+
+const EVENTS = { inbox: ['seen', 'read', 'archived', 'acted'], message: ['delivered', 'bounced', 'failed'] };
+const OPERATORS = [['eq', 'is'], ['ne', 'is not'], ['gt', 'is more than'], ['gte', 'is at least'], ['lt', 'is less than'], ['lte', 'is at most'], ['contains', 'contains'], ['in', 'is one of'], ['exists', 'exists'], ['empty', 'is empty']];
+const WITHOUT_VALUE = new Set(['exists', 'empty']);
+/** Conditions nested deeper are edited as JSON. */
+const MAX_FORM_DEPTH = 3;
+const ROOTS = ['data.', 'recipient.name', 'recipient.email', 'recipient.locale', 'recipient.data.', 'actor.name', 'tenant.name', 'digest.count', 'event.', 'run.id'];
+
+/** @param {{draft: any, path: string, schema: any, page: any, isReadOnly: boolean, run: any, close: () => void, rename: (path: string, key: string) => void}} of */
+export function Inspector({ draft, path, schema, page, isReadOnly, state, close, select, openActions }) {
+  const values = draft.values.value;
+  const form = useRef(null);
+  const lane = /\.(branches\.\d+|else)$/.test(path);
+  const shared = { draft, page, isReadOnly, values };
+  if (path === 'trigger') return html`<${Panel} title="Workflow" icon="playground" tone="6" close=${close} form=${form}><${Fields} path="" properties=${pick(schema.properties, ['type', 'note', 'data'])} ...${shared} /><//>`;
+  if (lane) {
+    const branch = path.endsWith('.else') ? path.slice(0, -5) : path.replace(/\.branches\.\d+$/, '');
+    const one = lanesOf(valueAt(values, branch), branch).find((other) => other.path === path);
+    if (!one) return null;
+    return html`<${Panel} title=${one.isElse ? 'Else' : `Branch ${one.number} of ${one.count}`} icon="branch" tone="4" close=${close} form=${form}>
+      ${one.isElse ? html`<p class="muted">These steps run if no branch above was chosen.</p>` : html`<${Fields} path=${path} properties=${{ if: schema.$defs.branch.properties.if }} label=${{ if: 'Take this branch if' }} ...${shared} />`}
+      ${!isReadOnly && html`<div class="panel-tools"><button type="button" class="danger" onClick=${() => {
+        if (!one.isElse && one.count === 1) draft.change(withValue(values, branch, undefined));
+        else draft.change(withValue(values, path, undefined));
+        select(branch);
+      }}>Delete this branch</button></div>`}<//>`;
+  }
+  const step = valueAt(values, path);
+  if (!step) return null;
+  const own = schema.$defs[step.type];
+  const type = typeOf(step);
+  return html`<${Panel} title=${own?.title ?? step.type} note=${state} icon=${type.icon} tone=${type.tone} close=${close} form=${form} actions=${!isReadOnly && [`Actions for ${step.key}`, (anchor) => openActions(path, anchor)]}>
+    <${Fields} key=${path + step.type} path=${path} properties=${fieldsOf(own, step)} ...${shared} />
+    ${step.type === 'branch' && html`<${Branches} step=${step} path=${path} select=${select} ...${shared} />`}<//>`;
+}
+
+const pick = (all, names) => Object.fromEntries(names.map((name) => [name, all[name]]));
+
+/** The fields of a step, those of its content before the rare ones. */
+function fieldsOf(own, step) {
+  if (!own) return {};
+  const { type, branches, else: otherwise, key, template, if: condition, note, ...content } = own.properties;
+  const fields = { ...content, ...(template && { template }), if: condition, note, key };
+  const hasTemplate = step.template !== undefined;
+  const isContent = SENDING.includes(step.type);
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => {
+    if (name in step || ['key', 'if', 'note', 'template'].includes(name)) return true;
+    if (isContent && hasTemplate) return false;
+    if (step.type === 'delay') return name === 'for' ? step.until === undefined : name === 'until' ? step.for === undefined : step.until !== undefined;
+    if (step.type === 'digest') return name === 'window' ? step.cron === undefined : name === 'cron' ? step.window === undefined : name === 'timezone' ? step.cron !== undefined : name === 'max_window' ? step.mode === 'sliding' : true;
+    if (step.type === 'wait_for') return !['topic', 'match'].includes(name) || step.step === undefined;
+    return true;
+  }));
+}
+
+function Panel({ title, note, icon, tone, close, form, actions, children }) {
+  return html`<section class="inspector" aria-label=${title} onKeyDown=${(event) => {
+    if (event.key !== 'Escape' || event.defaultPrevented) return;
+    event.preventDefault();
+    event.stopPropagation();
+    close();
+  }}><header><span class=${`step-icon tone-${tone}`}><${Icon} name=${icon} /></span><h2>${title}</h2>${note}${actions && html`<button type="button" class="quiet" aria-haspopup="menu" aria-label=${actions[0]} onClick=${(event) => actions[1](event.currentTarget)}><${Icon} name="more" /></button>`}<button type="button" class="quiet" aria-label="Close" onClick=${close}><${Icon} name="close" /></button></header>
+    <div class="inspector-fields" ref=${form}>${children}</div></section>`;
+}
+
+function Fields({ draft, page, path, properties, label = {}, isReadOnly, values }) {
+  return Object.entries(properties).map(([name, schema]) => {
+    const field = path ? `${path}.${name}` : name;
+    const shared = { key: name, name, field, schema, draft, page, values, isReadOnly, label: label[name] ?? schema['x-label'] ?? name, value: valueAt(values, field), isRequired: false };
+    return html`<${FormField} ...${shared} change=${(value) => draft.change(withValue(draft.values.value, field, value), field)} />`;
+  });
+}
+
+/** A field with its label, its errors, and a switch between a value and a variable. */
+function FormField({ label, name, field, schema, value, change, isReadOnly, draft, ...more }) {
+  const id = useId();
+  const errors = draft.problems.value.filter((one) => one.field === field || (one.field.startsWith(`${field}.`) && !['branches', 'else'].includes(name)));
+  const canRefer = schema.anyOf !== undefined;
+  const isReference = canRefer && value?.var !== undefined;
+  const Widget = isReference ? Variable : WIDGETS[schema['x-widget']] ?? Text;
+  const attributes = { id, 'data-field': field, 'aria-invalid': errors.length > 0 ? 'true' : null, 'aria-describedby': errors.length > 0 ? `${id}-errors` : null, disabled: isReadOnly };
+  const isGroup = Widget === Condition || Widget === Branches;
+  return html`<div class="form-field" data-widget=${schema['x-widget']}>
+    <div class="form-label">${isGroup ? html`<span id=${`${id}-label`}>${label}</span>` : html`<label for=${id}>${label}</label>`}
+      ${canRefer && !isReadOnly && html`<button type="button" class="quiet form-switch" aria-pressed=${String(isReference)} title="Use a variable" onClick=${() => change(isReference ? '' : { var: 'data.' })}>{x}<span class="hidden"> Use a variable for ${label}</span></button>`}</div>
+    <${Widget} attributes=${attributes} label=${label} id=${id} name=${name} schema=${schema} value=${value} change=${change} field=${field} draft=${draft} isReadOnly=${isReadOnly} ...${more} />
+    ${errors.length > 0 && html`<p class="error" id=${`${id}-errors`}>${errors.map((one) => `${one.field === field ? '' : `${one.field.slice(field.length + 1)} `}${one.message}`).join('; ')}</p>`}</div>`;
+}
+
+const orNothing = (text) => (text === '' ? undefined : text);
+
+const Text = ({ attributes, value, change, list }) => html`<input ...${attributes} list=${list} autoComplete="off" spellcheck=${false} value=${typeof value === 'string' || typeof value === 'number' ? value : value === undefined || value === null ? '' : JSON.stringify(value)} onInput=${(event) => change(orNothing(event.currentTarget.value))} />`;
+
+/** The key of a step changes when the field is left, with all references. */
+function Key({ attributes, value, draft, field }) {
+  const path = field.replace(/\.key$/, '');
+  const rename = ({ currentTarget: { value: key } }) => { if (key !== value) draft.change(renamed(draft.values.value, path, key)); };
+  const users = usersOf(draft.values.value, value);
+  return html`<input ...${attributes} autoComplete="off" spellcheck=${false} maxLength="100" defaultValue=${value} key=${value} onBlur=${rename} onKeyDown=${(event) => { if (event.key === 'Enter') rename(event); }} />${users.length > 0 && html`<small class="muted">Also changed in ${users.join(', ')}</small>`}`;
+}
+
+function Area({ attributes, value, change, rows = 3 }) {
+  const area = useRef(null);
+  useEffect(() => {
+    area.current.style.height = 'auto';
+    area.current.style.height = `${Math.min(area.current.scrollHeight + 2, 420)}px`;
+  }, [value]);
+  return html`<textarea ...${attributes} ref=${area} rows=${rows} spellcheck=${false} value=${value ?? ''} onInput=${(event) => change(orNothing(event.currentTarget.value))} />`;
+}
+
+const Variable = ({ attributes, value, change }) => html`<input ...${attributes} class="code" list="workflow-variables" autoComplete="off" spellcheck=${false} value=${value.var} placeholder="data.starts_at" onInput=${(event) => change({ var: event.currentTarget.value })} />`;
+
+function Span({ attributes, value, change, name }) {
+  const words = value === undefined ? null : durationText(value);
+  const examples = name === 'offset' ? ['-2h', '-1d', '30m'] : ['5m', '30m', '1h', '2h', '1d', '1w'].filter((one) => one !== '1w');
+  return html`<input ...${attributes} autoComplete="off" spellcheck=${false} placeholder="30m" value=${value ?? ''} onInput=${(event) => change(orNothing(event.currentTarget.value))} />
+    <div class="form-hints"><small class="muted">${words ?? 'Such as 25s, 30m, 2h or 1d'}</small>${!attributes.disabled && examples.map((one) => html`<button type="button" key=${one} class="chip-button" aria-label=${`Set to ${durationText(one)}`} onClick=${() => change(one)}>${one}</button>`)}</div>`;
+}
+
+const Select = ({ attributes, schema, value, change }) => html`<select ...${attributes} value=${value ?? ''} onChange=${(event) => change(orNothing(event.currentTarget.value))}>
+  <option value="">Default</option>${schema.enum.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select>`;
+
+const Whole = ({ attributes, schema, value, change }) => html`<input ...${attributes} type="number" min=${schema.minimum} max=${schema.maximum} value=${value ?? ''} onInput=${({ currentTarget: { value: text } }) => change(text === '' ? undefined : Number(text))} />`;
+
+function Cron({ attributes, value, change }) {
+  const times = typeof value === 'string' ? nextTimes(value, 3) : [];
+  return html`<input ...${attributes} class="code" autoComplete="off" spellcheck=${false} placeholder="0 8 * * 1-5" value=${value ?? ''} onInput=${(event) => change(orNothing(event.currentTarget.value))} />
+    ${times.length > 0 && html`<small class="muted">Next: ${times.map((one) => one.toLocaleString([], { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })).join(' · ')}</small>`}`;
+}
+
+/** The next local times of a cron expression of five fields. The server decides; this is an aid. */
+export function nextTimes(text, count, from = new Date()) {
+  const fields = text.trim().split(/\s+/);
+  if (fields.length !== 5) return [];
+  const ranges = [[0, 59], [0, 23], [1, 31], [1, 12], [0, 7]];
+  const sets = fields.map((field, index) => allowed(field, ...ranges[index]));
+  if (sets.some((one) => one === null)) return [];
+  const [minutes, hours, days, months, weekdays] = sets;
+  if (weekdays.has(7)) weekdays.add(0);
+  const isDay = (day) => {
+    const ofMonth = days.has(day.getDate());
+    const ofWeek = weekdays.has(day.getDay());
+    return months.has(day.getMonth() + 1) && (fields[2] !== '*' && fields[4] !== '*' ? ofMonth || ofWeek : ofMonth && ofWeek);
+  };
+  const found = [];
+  const day = new Date(from.getFullYear(), from.getMonth(), from.getDate());
+  for (let tries = 0; tries < 1500 && found.length < count; tries++, day.setDate(day.getDate() + 1)) {
+    if (!isDay(day)) continue;
+    for (const hour of hours) for (const minute of minutes) {
+      const one = new Date(day.getFullYear(), day.getMonth(), day.getDate(), hour, minute);
+      if (one > from && found.length < count) found.push(one);
+    }
+  }
+  return found;
+}
+
+function allowed(field, least, most) {
+  const found = new Set();
+  for (const part of field.split(',')) {
+    const [, range, step = '1'] = /^([^/]+)(?:\/(\d+))?$/.exec(part) ?? [];
+    const [, first, last] = range === '*' ? [null, least, most] : /^(\d+)(?:-(\d+))?$/.exec(range ?? '') ?? [];
+    if (first === undefined || Number(step) === 0) return null;
+    const end = last ?? (part.includes('/') ? most : first);
+    for (let value = Number(first); value <= Number(end); value += Number(step)) found.add(value);
+  }
+  return new Set([...found].filter((one) => one >= least && one <= most).sort((one, other) => one - other));
+}
+
+function Zone({ attributes, value, change }) {
+  return html`<input ...${attributes} list="workflow-zones" autoComplete="off" spellcheck=${false} placeholder="recipient" value=${value ?? ''} onInput=${(event) => change(orNothing(event.currentTarget.value))} />
+    <datalist id="workflow-zones"><option value="recipient" />${Intl.supportedValuesOf('timeZone').map((one) => html`<option key=${one} value=${one} />`)}</datalist>`;
+}
+
+/** The key of another object, with the keys that exist. */
+const keyOf = (plural) => function KeyOf({ attributes, value, change, page, draft }) {
+  const list = useLoad((signal) => get(withQuery(`/v1/${plural}`, { tenant: draft.tenant, limit: 100 }), signal), [plural]);
+  const found = list.value?.[plural] ?? [];
+  return html`<${Text} attributes=${attributes} value=${value} change=${change} list=${`keys-of-${plural}`} /><datalist id=${`keys-of-${plural}`}>${found.map((one) => html`<option key=${one.key} value=${one.key} />`)}</datalist>`;
+};
+
+function SendingStep({ attributes, value, change, values, field, draft }) {
+  const path = field.replace(/\.step$/, '');
+  const all = stepsOf(values);
+  const before = all.slice(0, all.findIndex((one) => one.path === path)).filter(({ step }) => SENDING.includes(step?.type));
+  const choose = (key) => {
+    const step = { ...valueAt(draft.values.value, path) };
+    if (key) Object.assign(step, { step: key });
+    else delete step.step;
+    const type = all.find((one) => one.step?.key === key)?.step.type;
+    const events = type && EVENTS[type === 'inbox' ? 'inbox' : 'message'];
+    if (events && !events.includes(step.event)) step.event = type === 'inbox' ? 'read' : 'delivered';
+    if (key) { delete step.topic; delete step.match; }
+    draft.change(withValue(draft.values.value, path, step));
+  };
+  return html`<select ...${attributes} value=${value ?? ''} onChange=${(event) => choose(event.currentTarget.value)}><option value="">An event of your app</option>
+    ${before.map(({ step }) => html`<option key=${step.key} value=${step.key}>${step.key}</option>`)}${value && !before.some(({ step }) => step.key === value) && html`<option value=${value}>${value}</option>`}</select>`;
+}
+
+function Event({ attributes, value, change, values, field }) {
+  const step = valueAt(values, field.replace(/\.event$/, ''));
+  const target = step.step && stepsOf(values).find((one) => one.step?.key === step.step)?.step;
+  if (!target) return html`<${Text} attributes=${attributes} value=${value} change=${change} />`;
+  const events = EVENTS[target.type === 'inbox' ? 'inbox' : 'message'];
+  return html`<select ...${attributes} value=${value ?? ''} onChange=${(event) => change(event.currentTarget.value)}>${[...new Set([...events, value])].filter(Boolean).map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select>`;
+}
+
+/** JSON that is applied while it is valid. */
+function Json({ attributes, value, change }) {
+  const written = value === undefined ? '' : JSON.stringify(value, null, 2);
+  const [text, setText] = useState(written);
+  const [problem, setProblem] = useState('');
+  const last = useRef(written);
+  if (last.current !== written) {
+    last.current = written;
+    if (parse(text)?.value === undefined || JSON.stringify(parse(text).value, null, 2) !== written) setText(written);
+  }
+  const input = ({ currentTarget: { value: next } }) => {
+    setText(next);
+    const found = parse(next);
+    setProblem(found ? '' : 'Not valid JSON yet: the last valid value is kept.');
+    if (!found) return;
+    last.current = found.value === undefined ? '' : JSON.stringify(found.value, null, 2);
+    change(found.value);
+  };
+  return html`<textarea ...${attributes} class="code" rows=${Math.min(12, Math.max(3, text.split('\n').length))} spellcheck=${false} value=${text} onInput=${input} />${problem && html`<p class="error" role="status">${problem}</p>`}`;
+}
+
+function parse(text) {
+  if (!text.trim()) return { value: undefined };
+  try {
+    return { value: JSON.parse(text) };
+  } catch {
+    return null;
+  }
+}
+
+/** Recipients: keys separated by commas, or an audience as JSON. */
+function Recipients({ attributes, value, change }) {
+  const isText = value === undefined || typeof value === 'string' || (Array.isArray(value) && value.every((one) => typeof one === 'string'));
+  if (!isText) return html`<${Json} attributes=${attributes} value=${value} change=${change} />`;
+  const apply = (text) => {
+    const keys = text.split(',').map((one) => one.trim());
+    change(keys.length > 1 ? keys.filter(Boolean) : keys[0]);
+  };
+  return html`<input ...${attributes} autoComplete="off" spellcheck=${false} placeholder="alice, bob" defaultValue=${[value ?? ''].flat().join(', ')} onInput=${(event) => apply(event.currentTarget.value)} />`;
+}
+
+// --- conditions
+
+const depthOf = (value) => (value?.all ?? value?.any ? 1 + Math.max(0, ...(value.all ?? value.any).map(depthOf)) : value?.not ? 1 + depthOf(value.not) : 0);
+
+function Condition({ attributes, value, change, isReadOnly, id, label }) {
+  if (value === undefined) return isReadOnly ? html`<p class="muted">Always</p>` : html`<button type="button" class="add-condition" ...${attributes} onClick=${() => change({ var: 'data.', op: 'eq', value: '' })}><${Icon} name="plus" /> Add a condition</button>`;
+  if (depthOf(value) > MAX_FORM_DEPTH || value.not) return html`<${Json} attributes=${attributes} value=${value} change=${change} />`;
+  return html`<div class="condition" role="group" aria-labelledby=${`${id}-label`} data-field=${attributes['data-field']} aria-invalid=${attributes['aria-invalid']}><${ConditionPart} value=${value} change=${change} isReadOnly=${isReadOnly} depth=${0} /></div>`;
+}
+
+function ConditionPart({ value, change, isReadOnly, depth }) {
+  const group = value.all ? 'all' : value.any ? 'any' : null;
+  if (value.not) return html`<div class="condition-row"><code>${conditionText(value)}</code><button type="button" class="quiet" aria-label="Delete this condition" onClick=${() => change(undefined)}><${Icon} name="close" /></button></div>`;
+  if (group === null) return html`<${ConditionRow} value=${value} change=${change} isReadOnly=${isReadOnly} and=${depth === 0 ? (kind) => change({ [kind]: [value, { var: 'data.', op: 'eq', value: '' }] }) : null} />`;
+  const parts = value[group];
+  const set = (index, one) => {
+    const next = one === undefined ? parts.filter((_, place) => place !== index) : parts.map((part, place) => (place === index ? one : part));
+    change(next.length === 0 ? undefined : next.length === 1 ? next[0] : { [group]: next });
+  };
+  return html`<div class="condition-group">${parts.map((part, index) => html`<div key=${index}>
+      ${index > 0 && html`<select class="condition-word" aria-label="How conditions are combined" disabled=${isReadOnly} value=${group} onChange=${(event) => change({ [event.currentTarget.value]: parts })}><option value="all">and</option><option value="any">or</option></select>`}
+      <${ConditionPart} value=${part} depth=${depth + 1} isReadOnly=${isReadOnly} change=${(one) => set(index, one)} /></div>`)}
+    ${!isReadOnly && html`<button type="button" class="quiet" onClick=${() => change({ [group]: [...parts, { var: 'data.', op: 'eq', value: '' }] })}><${Icon} name="plus" /> Add</button>`}</div>`;
+}
+
+/** The text of a value, and back: numbers, true, false, null, lists and references keep their types. */
+const shownValue = (value) => (value?.var ? `{{ ${value.var} }}` : typeof value === 'string' && parse(value)?.value === undefined ? value : value === undefined ? '' : JSON.stringify(value));
+function typedValue(text) {
+  const [, reference] = /^\{\{\s*([\w.-]+)\s*\}\}$/.exec(text) ?? [];
+  if (reference) return { var: reference };
+  const found = parse(text);
+  return found && found.value !== undefined ? found.value : text;
+}
+
+function ConditionRow({ value, change, isReadOnly, and }) {
+  const { op = 'eq' } = value;
+  const setOperator = (next) => {
+    const { value: right, ...rest } = value;
+    change(WITHOUT_VALUE.has(next) ? { ...rest, op: next } : { ...rest, op: next, value: right ?? '' });
+  };
+  return html`<div class="condition-row">
+      <input class="code" aria-label="Variable" list="workflow-variables" autoComplete="off" spellcheck=${false} disabled=${isReadOnly} value=${value.var} onInput=${(event) => change({ ...value, var: event.currentTarget.value })} />
+      <select aria-label="Comparison" disabled=${isReadOnly} value=${op} onChange=${(event) => setOperator(event.currentTarget.value)}>${OPERATORS.map(([name, word]) => html`<option key=${name} value=${name}>${word}</option>`)}</select>
+      ${!WITHOUT_VALUE.has(op) && html`<input class="code" aria-label="Value" autoComplete="off" spellcheck=${false} disabled=${isReadOnly} value=${shownValue(value.value)} onInput=${(event) => change({ ...value, op, value: typedValue(event.currentTarget.value) })} />`}
+      ${!isReadOnly && html`<button type="button" class="quiet" aria-label="Delete this condition" onClick=${() => change(undefined)}><${Icon} name="close" /></button>`}</div>
+    ${and && !isReadOnly && html`<div class="condition-more"><button type="button" class="quiet" onClick=${() => and('all')}>and …</button><button type="button" class="quiet" onClick=${() => and('any')}>or …</button></div>`}`;
+}
+
+/** The branches of a step, in the order in which they are tried. */
+function Branches({ step, path, draft, isReadOnly, select }) {
+  const lanes = lanesOf(step, path);
+  const add = (name) => {
+    const values = draft.values.value;
+    const stop = { key: draft.freeKey('stop'), type: 'stop' };
+    const next = name === 'else' ? { ...step, else: [stop] } : { ...step, branches: [...(step.branches ?? []), { if: { var: 'data.total', op: 'gte', value: 100 }, steps: [stop] }] };
+    draft.change(withValue(values, path, next));
+    select(name === 'else' ? `${path}.else` : `${path}.branches.${(step.branches ?? []).length}`);
+  };
+  return html`<div class="form-field"><div class="form-label"><span>Branches</span></div><p class="muted">The first one whose condition is true runs.</p>
+    <ul class="branch-list">${lanes.map((lane) => html`<li key=${lane.path}><button type="button" class="branch-link" onClick=${() => select(lane.path)}><span>${lane.isElse ? 'Else' : html`<b>If</b> ${conditionText(lane.condition, false)}`}</span><${Icon} name="chevron" /></button></li>`)}</ul>
+    ${!isReadOnly && html`<div class="panel-tools"><button type="button" onClick=${() => add('branches')}><${Icon} name="plus" /> Add a branch</button>${step.else === undefined && html`<button type="button" onClick=${() => add('else')}><${Icon} name="plus" /> Add else</button>`}</div>`}</div>`;
+}
+
+const WIDGETS = {
+  key: Key, text: Text, template: Text, 'long-template': Area, note: Area, duration: Span, moment: Text, cron: Cron, timezone: Zone, select: Select, integer: Whole,
+  condition: Condition, json: Json, 'data-schema': Json, 'template-key': keyOf('templates'), layout: Text, 'type-key': keyOf('types'), 'workflow-key': keyOf('workflows'), 'sending-step': SendingStep, event: Event, recipients: Recipients,
+};
+
+/** Variables that conditions and fields can name, as suggestions. */
+export function Variables({ values }) {
+  const properties = Object.keys(values.data?.properties ?? {}).map((name) => `data.${name}`);
+  const steps = stepsOf(values).map(({ step }) => `steps.${step?.key}.${SENDING.includes(step?.type) ? 'read_at' : 'result'}`);
+  return html`<datalist id="workflow-variables">${[...properties, ...steps, ...ROOTS].map((one) => html`<option key=${one} value=${one} />`)}</datalist>`;
+}
+

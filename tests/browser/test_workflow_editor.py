@@ -1,0 +1,401 @@
+"""The editor of workflows: the canvas by keyboard and by pointer, checks, drafts, conflicts and publishing."""
+
+import gzip
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+from tests.browser.console import DESKTOP, THEMES, Console
+from tests.browser.shop import PHONE
+from tests.browser.test_accessibility import violations
+
+import bellcast
+from bellcast.workflows.definitions import MAX_BRANCH_DEPTH, MAX_STEPS
+
+FILES = Path(bellcast.__file__).parent / "console/pages/console/files"
+BELL = {"key": "bell", "type": "inbox", "title": "New booking"}
+WAIT = {"key": "wait", "type": "delay", "for": "30m"}
+MAIL = {"key": "mail", "type": "email", "subject": "New booking", "text": "Hello"}
+BUILT = [BELL, WAIT, MAIL]
+
+
+class Editor:
+    """The editor of one workflow."""
+
+    def __init__(self, page: Page, key: str) -> None:
+        self.page, self.key = page, key
+        self.tree = page.get_by_role("tree", name="Steps")
+        self.save = page.locator("[data-save]")
+
+    def step(self, key: str) -> Locator:
+        return self.tree.locator(f"[data-step={key}]")
+
+    def card(self, key: str) -> Locator:
+        return self.tree.locator(".step-box").filter(has=self.page.locator(f"[data-step={key}]"))
+
+    def yaml(self) -> str:
+        self.page.get_by_role("button", name="YAML").click()
+        text = self.page.get_by_label("Definition as YAML").input_value()
+        self.page.get_by_role("button", name="Canvas").click()
+        return text
+
+    def type(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def expect_saved(self) -> None:
+        expect(self.save).to_have_attribute("data-save", "saved")
+        expect(self.save).to_contain_text("Draft saved")
+
+    def publish(self) -> None:
+        self.page.get_by_role("button", name="Review and publish").click()
+        self.page.get_by_role("button", name="Publish", exact=True).click()
+        expect(self.page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.fixture
+def edit(open_console: Callable[..., Page], owner: Console) -> Callable[..., Editor]:
+    """Opens the editor of a workflow, after writing it with these steps."""
+
+    def open_editor(key: str, steps: list[dict[str, Any]] | None = None, **options: Any) -> Editor:
+        if steps is not None:
+            owner.send("PUT", f"/v1/workflows/{key}", {"steps": steps})
+        options = {"viewport": DESKTOP, **options}
+        page = open_console(f"/workflows/{key}?edit=yes", **options)
+        editor = Editor(page, key)
+        expect(page.get_by_role("heading", level=1, name=key)).to_be_visible()
+        return editor
+
+    return open_editor
+
+
+def test_workflow_is_built_by_keyboard_and_by_pointer_to_the_same_bytes(
+    edit: Callable[..., Editor], owner: Console
+) -> None:
+    typed = edit("typed-flow")
+    typed.page.get_by_role("button", name="Or add a first step").focus()
+    for name, fields in (("bell", ["New booking"]), ("wait", ["30m"]), ("e-mail", ["New booking", "Hello"])):
+        typed.type("Enter") if name == "bell" else typed.type("a")
+        typed.page.keyboard.type(name)
+        typed.type("Enter", "Enter")
+        for number, text in enumerate(fields):
+            if number:
+                typed.type("Tab")
+            typed.type("Control+a")
+            typed.page.keyboard.type(text)
+        typed.type("Escape")
+        expect(typed.tree.locator("[role=treeitem]:focus")).to_have_count(1)
+    typed.expect_saved()
+    typed.type("Control+Enter")
+    expect(typed.page.get_by_role("dialog")).to_contain_text("added")
+    typed.page.get_by_role("button", name="Publish", exact=True).focus()
+    typed.type("Enter")
+    expect(typed.save).to_have_text("Version 1")
+    assert owner.send("GET", "/v1/workflows/typed-flow")["steps"] == BUILT
+
+    pointed = edit("pointed-flow")
+    pointed.page.get_by_role("button", name="Or add a first step").click()
+    pointed.page.locator("[data-type=inbox][role=option]").click()
+    for type, at in (("email", "steps.1"), ("delay", "steps.1")):
+        place = pointed.page.locator(f"[data-place='{at}']")
+        place.hover()
+        place.locator(".place-add").click()
+        pointed.page.locator(f"[data-type={type}][role=option]").click()
+    for key, fields_of in (
+        ("bell", {"Title": "New booking"}),
+        ("wait", {"For": "30m"}),
+        ("mail", {"Subject": "New booking", "Text": "Hello"}),
+    ):
+        pointed.step(key).dblclick()
+        for label, text in fields_of.items():
+            pointed.page.locator(".inspector").get_by_label(label, exact=True).fill(text)
+    assert pointed.yaml() == typed.yaml()
+
+
+def test_tree_has_names_levels_and_announces_moves(edit: Callable[..., Editor]) -> None:
+    branch = {
+        "key": "size",
+        "type": "branch",
+        "branches": [{"if": {"var": "data.total", "op": "gte", "value": 100}, "steps": [MAIL]}],
+        "else": [WAIT],
+    }
+    editor = edit("named-flow", [BELL, branch])
+    items = editor.tree.get_by_role("treeitem")
+    assert items.evaluate_all("all => all.map((one) => [one.getAttribute('aria-label'), one.ariaLevel])") == [
+        ["bell, Bell, New booking, 1 of 2", "1"],
+        ["size, Branch, 2 ways, 2 of 2", "1"],
+        ["branch 1 of 1, if data.total gte 100", "2"],
+        ["mail, E-mail, New booking, 1 of 1", "3"],
+        ["else", "2"],
+        ["wait, Wait, 30 minutes, 1 of 1", "3"],
+    ]
+    editor.step("bell").focus()
+    editor.type("Alt+ArrowDown")
+    expect(editor.page.get_by_role("status").filter(has_text="bell moved to 1 of 2, branch 1 of size")).to_have_count(1)
+    expect(editor.step("bell")).to_be_focused()
+    editor.type("Control+z")
+    editor.step("size").focus()
+    editor.type("ArrowLeft")
+    expect(editor.step("size")).to_have_attribute("aria-expanded", "false")
+    expect(editor.step("mail")).to_have_count(0)
+    editor.type("ArrowRight", "ArrowDown", "ArrowDown", "Enter")
+    expect(editor.page.locator(".inspector").get_by_label("Subject", exact=True)).to_be_focused()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_editor_is_accessible(edit: Callable[..., Editor], theme: str) -> None:
+    steps = [
+        BELL,
+        {**MAIL, "if": {"var": "data.total", "op": "gt", "value": 5}},
+        {"key": "b", "type": "branch", "branches": [{"if": {"all": [{"var": "data.a"}]}, "steps": [WAIT]}]},
+    ]
+    steps[2]["branches"][0]["if"] = {"var": "data.a", "op": "exists"}
+    editor = edit("accessible-flow", steps, color_scheme=theme)
+    editor.step("mail").focus()
+    editor.type("Enter")
+    assert violations(editor.page) == []
+    editor.type("Escape", "a")
+    assert violations(editor.page) == []
+    editor.page.set_viewport_size(PHONE)
+    expect(editor.page.get_by_role("note")).to_be_visible()
+    assert violations(editor.page) == []
+
+
+def deep_definition() -> list[dict[str, Any]]:
+    """Return MAX_STEPS steps of all types, nested as deep as allowed, with fields that no form shows."""
+    condition = {
+        "any": [
+            {"not": {"var": "data.a", "op": "empty"}},
+            {"all": [{"var": "data.b", "op": "in", "value": [1, "x", None]}]},
+        ]
+    }
+    steps: list[dict[str, Any]] = [
+        {"note": "First", **BELL, "body_format": "markdown", "actions": [{"key": "open", "label": "Open", "url": "/x"}]},
+        {**MAIL, "layout": None, "html": "<p>{{ data.a }}</p>\n"},
+        {"key": "sms", "type": "sms", "text": "a: b #c\n\n d"},
+        {"key": "push", "type": "push", "title": "{{ steps.bell.state }}"},
+        {"key": "chat", "type": "chat", "text": "x", "if": condition},
+        {"key": "until", "type": "delay", "until": {"var": "data.at"}, "offset": "-1d"},
+        {"key": "digest", "type": "digest", "cron": "0 8 * * 1-5", "timezone": "Europe/Vienna", "by": "{{ data.a }}"},
+        {"key": "throttle", "type": "throttle", "limit": 3, "window": {"var": "data.window"}},
+        {"key": "waits", "type": "wait_for", "step": "bell", "event": "read", "timeout": 90},
+        {"key": "listens", "type": "wait_for", "event": "paid", "topic": "order.{{ data.id }}", "match": condition},
+        {"key": "start", "type": "trigger", "workflow": "deep-flow", "to": {"role": "host"}, "data": {"a": [{"var": "data.a"}, 1.5]}},
+        {"key": "call", "type": "http", "url": "https://x.example/{{ data.a }}", "headers": {"x-a": "b"}, "body": {"a": [1, None, True]}},
+        {"key": "function", "type": "python", "function": "f", "on_error": "continue"},
+    ]  # fmt: skip
+    inner: list[dict[str, Any]] = [{"key": "stop", "type": "stop"}]
+    for depth in range(MAX_BRANCH_DEPTH):
+        inner = [
+            {
+                "key": f"branch{depth}",
+                "type": "branch",
+                "branches": [{"if": condition, "steps": inner}],
+                "else": [{"key": f"else{depth}", "type": "delay", "for": 1}],
+            }
+        ]
+    rest = MAX_STEPS - len(steps) - 2 * MAX_BRANCH_DEPTH - 1
+    return [*steps, *inner, *({"key": f"n{number}", "type": "delay", "for": "1h"} for number in range(rest))]
+
+
+def test_changes_and_undo_keep_a_definition_of_every_type(edit: Callable[..., Editor], owner: Console) -> None:
+    editor = edit("deep-flow", deep_definition())
+    expect(editor.tree.locator("[data-step]")).to_have_count(MAX_STEPS)
+    before = editor.yaml()
+    editor.step("chat").focus()
+    editor.type("Alt+ArrowUp")
+    expect(editor.page.get_by_role("status").filter(has_text="chat moved to 4 of")).to_have_count(1)
+    editor.type("Alt+ArrowDown")
+    editor.expect_saved()
+    assert owner.send("GET", "/v1/workflows/deep-flow/draft")["values"] == {"steps": deep_definition()}
+    assert editor.yaml() == before
+
+
+def test_step_moves_through_branches_and_twenty_undos_restore_the_text(edit: Callable[..., Editor]) -> None:
+    branch = {
+        "key": "size",
+        "type": "branch",
+        "branches": [{"if": {"var": "data.a", "op": "exists"}, "steps": [MAIL]}],
+        "else": [WAIT],
+    }
+    editor = edit("moved-flow", [BELL, branch, {"key": "end", "type": "stop"}])
+    before = editor.yaml()
+    editor.step("bell").focus()
+    seen = set()
+    for number in range(20):
+        editor.type("Alt+ArrowDown" if number < 10 else "Alt+ArrowUp")
+        expect(editor.step("bell")).to_be_focused()
+        seen.add(editor.step("bell").get_attribute("data-path"))
+    assert {
+        "steps.0.branches.0.steps.0",
+        "steps.0.branches.0.steps.1",
+        "steps.0.else.0",
+        "steps.0.else.1",
+        "steps.2",
+    } <= seen
+    for _ in range(20):
+        editor.type("Control+z")
+    assert editor.yaml() == before
+
+
+def test_step_is_dragged_into_a_branch(edit: Callable[..., Editor]) -> None:
+    branch = {"key": "size", "type": "branch", "branches": [{"if": {"var": "data.a", "op": "exists"}, "steps": [MAIL]}]}
+    editor = edit("dragged-flow", [BELL, WAIT, branch])
+    card = editor.step("wait")
+    target = editor.page.locator("[data-place='steps.2.branches.0.steps.1']")
+    box = target.bounding_box()
+    assert box
+    card.hover()
+    editor.page.mouse.down()
+    editor.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=5)
+    expect(editor.page.locator(".place.target")).to_have_count(1)
+    editor.type("Escape")
+    expect(editor.page.locator(".place.target")).to_have_count(0)
+    editor.page.mouse.up()
+    expect(editor.step("wait")).to_have_attribute("data-path", "steps.1")
+    card.hover()
+    editor.page.mouse.down()
+    editor.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=5)
+    editor.page.mouse.up()
+    expect(editor.step("wait")).to_have_attribute("data-path", "steps.1.branches.0.steps.1")
+
+
+def test_wrong_value_marks_step_field_problem_and_line(edit: Callable[..., Editor]) -> None:
+    editor = edit("wrong-flow", BUILT)
+    editor.step("wait").focus()
+    editor.type("Enter")
+    field = editor.page.locator(".inspector").get_by_label("For", exact=True)
+    field.fill("soon")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(editor.step("wait")).to_have_attribute("data-problems", "1")
+    expect(editor.page.get_by_role("region", name="Problems")).to_contain_text("expected a duration")
+    expect(editor.page.get_by_role("button", name="Review and publish")).to_be_disabled()
+    editor.page.get_by_role("button", name="YAML").click()
+    expect(editor.page.locator(".gutter mark")).to_have_text("7")
+    text = editor.page.get_by_label("Definition as YAML")
+    text.fill(text.input_value().replace("for: soon", "for: 5m"))
+    expect(editor.page.locator(".gutter mark")).to_have_count(0)
+    editor.page.get_by_role("button", name="Canvas").click()
+    expect(editor.card("wait")).to_contain_text("5 minutes")
+
+
+def test_renaming_and_deleting_a_step_consider_references(edit: Callable[..., Editor]) -> None:
+    waits = {"key": "unread", "type": "wait_for", "step": "bell", "event": "read"}
+    editor = edit(
+        "referring-flow",
+        [BELL, waits, {**MAIL, "if": {"var": "steps.bell.read_at", "op": "empty"}, "text": "{{ steps.bell.state }}"}],
+    )
+    editor.step("bell").focus()
+    editor.type("Delete")
+    expect(editor.page.get_by_role("dialog", name="Delete bell?")).to_contain_text("unread, mail")
+    editor.page.get_by_role("button", name="Cancel").click()
+    editor.step("bell").focus()
+    editor.type("F2")
+    editor.page.get_by_label("Key", exact=True).fill("ring")
+    editor.page.get_by_role("button", name="Rename").click()
+    text = editor.yaml()
+    assert "bell" not in text.replace("deferring", "")
+    assert all(one in text for one in ("step: ring", "steps.ring.read_at", "{{ steps.ring.state }}"))
+
+
+def test_steps_are_copied_between_workflows(edit: Callable[..., Editor]) -> None:
+    editor = edit("copied-flow", BUILT)
+    editor.step("mail").focus()
+    editor.type("Control+c")
+    editor.step("bell").hover()
+    editor.card("bell").locator(".step-more").click()
+    editor.page.get_by_role("menuitem", name="Paste after").click()
+    expect(editor.step("mail-2")).to_be_focused()
+    expect(editor.step("mail-2")).to_have_attribute("data-path", "steps.1")
+    editor.type("d", "Delete")
+    expect(editor.step("mail-3")).to_have_count(0)
+
+
+def test_two_editors_choose_between_their_changes(edit: Callable[..., Editor], owner: Console) -> None:
+    mine = edit("contested", BUILT)
+    for choice, expected in (("Keep mine", "5m"), ("Take theirs", "9m")):
+        theirs = {"steps": [{**BELL, "title": "Theirs"}, {**WAIT, "for": "9m"}]}
+        owner.send("PUT", "/v1/workflows/contested/draft", {"values": theirs, "base": 1})
+        mine.step("wait").focus()
+        mine.type("Enter")
+        field = mine.page.locator(".inspector").get_by_label("For", exact=True)
+        field.fill("5m" if choice == "Keep mine" else "6m")
+        dialog = mine.page.get_by_role("dialog", name="Changed in the meantime")
+        expect(dialog).to_contain_text("project secret saved this draft")
+        dialog.get_by_role("button", name="Compare").click()
+        expect(dialog.locator(".diff")).to_contain_text("for: 9m")
+        dialog.get_by_role("button", name=choice).click()
+        expect(dialog).to_have_count(0)
+        mine.expect_saved()
+        draft = owner.send("GET", "/v1/workflows/contested/draft")["values"]
+        assert draft["steps"][1]["for"] == expected
+        assert f"for: {expected}" in mine.yaml()
+
+
+def test_nothing_is_lost_while_the_server_is_stopped(chromium: Browser, owner: Console) -> None:
+    owner.send("PUT", "/v1/workflows/offline-flow", {"steps": BUILT})
+    context = chromium.new_context(base_url=owner.server.url, storage_state=owner.state, viewport=DESKTOP)
+    editor = Editor(context.new_page(), "offline-flow")
+    # The page asks before it is left. Here the operator leaves anyway.
+    editor.page.on("dialog", lambda dialog: dialog.accept())
+    editor.page.goto("/console/workflows/offline-flow?edit=yes")
+    editor.step("wait").focus()
+    editor.type("Enter")
+    field = editor.page.locator(".inspector").get_by_label("For", exact=True)
+    with owner.server.killed():
+        field.fill("45m")
+        expect(editor.save).to_have_attribute("data-save", "offline")
+    editor.page.reload()
+    expect(editor.card("wait")).to_contain_text("45 minutes")
+    editor.expect_saved()
+    assert owner.send("GET", "/v1/workflows/offline-flow/draft")["values"]["steps"][1]["for"] == "45m"
+    context.close()
+
+
+def test_draft_is_published_with_its_changes_and_rolled_back(edit: Callable[..., Editor], owner: Console) -> None:
+    editor = edit("published-flow", BUILT)
+    first = owner.send("POST", "/v1/workflows/published-flow/trigger", {"to": "alice"})["run"]
+    editor.step("mail").focus()
+    editor.type("Alt+ArrowUp")
+    editor.expect_saved()
+    editor.page.get_by_role("button", name="Review and publish").click()
+    dialog = editor.page.get_by_role("dialog")
+    expect(dialog.locator("[data-change=moved]")).to_have_count(1)
+    expect(dialog.locator("[data-effect=runs_keep_version]")).to_contain_text("1 current run keeps its version")
+    dialog.get_by_label("Note").fill("E-mail first")
+    assert violations(editor.page) == []
+    dialog.get_by_role("button", name="Publish", exact=True).click()
+    expect(editor.save).to_have_text("Version 2")
+    second = owner.send("POST", "/v1/workflows/published-flow/trigger", {"to": "alice"})["run"]
+    assert [owner.send("GET", f"/v1/runs/{run}")["version"] for run in (first, second)] == [1, 2]
+    versions = owner.send("GET", "/v1/workflows/published-flow/versions")["versions"]
+    assert (versions[0]["by"], versions[0]["note"]) == ("olive@example.com", "E-mail first")
+    owner.send("PATCH", "/v1/workflows/published-flow", {"version": 1})
+    editor.page.reload()
+    expect(editor.save).to_have_text("Version 1")
+    expect(editor.step("mail")).to_have_attribute("data-path", "steps.2")
+
+
+def test_small_screen_reads_and_edits_nothing(edit: Callable[..., Editor], owner: Console) -> None:
+    editor = edit("small-flow", BUILT, viewport=PHONE)
+    expect(editor.page.get_by_role("note")).to_contain_text("On a small screen a workflow can be read")
+    editor.step("wait").click()
+    editor.type("d", "Delete", "Alt+ArrowUp", "a", "Enter")
+    expect(editor.page.locator(".inspector").get_by_label("For", exact=True)).to_be_disabled()
+    expect(editor.page.get_by_role("button", name="Review and publish")).to_have_count(0)
+    assert [
+        one["draft"]
+        for one in owner.send("GET", "/v1/workflows?drafts=true")["workflows"]
+        if one["key"] == "small-flow"
+    ] == [None]
+
+
+def test_editor_is_loaded_on_demand_within_its_budget() -> None:
+    files = [*FILES.glob("workflow-*.js"), *FILES.glob("workflow-*.css")]
+    assert sum(len(gzip.compress(file.read_bytes())) for file in files) <= 60_000
+    from bellcast.console.pages import console
+
+    assert not [name for name in console.first_modules() if re.match("workflow-", name)]
