@@ -214,10 +214,6 @@ def duration(field: str, value: str | float, shortest: float, longest: float, ex
         yield FieldError(field, expected)
 
 
-def link_lifetime(value: str | float) -> FieldErrors:
-    return duration("ttl", value, 1, times.MAX_AHEAD_SECONDS, "must be from 1 second to 366 days")
-
-
 def snooze_end(until: str | None, duration: str | float | None, now: datetime) -> datetime:
     """Return the end of a snooze, given as a time, as "back" (then the latest end) or as a duration from now. Raises
     Invalid."""

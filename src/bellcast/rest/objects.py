@@ -203,7 +203,10 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
 async def _list(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     query, ctx = request_body.query(request, ObjectsQuery), context.of(request)
     if query.tenant == EVERY_TENANT:
-        found, following = await own_page(request, kind.plural, query)
+        wanted = resource.wanted(request, documents.LIST, query, is_counted=False)
+        own = await Documents(ctx.engines.db).owned(msgspec.structs.replace(wanted, filters={"kind": kind.plural}))
+        following = resource.cursor(documents.LIST, own.next, query.tenant)
+        found = [(document, owner) for owner, document in own.items]
         named = [(owner, document.key) for document, owner in found]
     else:
         tenant = tenants.single_tenant(request)
@@ -280,18 +283,6 @@ async def _page(kind: Kind[Any], ctx: ApiContext, tenant: str, after: str, limit
     own = {one.key: one for one in await documents.page(kind.plural, tenant, after, limit)}
     keys = sorted(base | own)[:limit]
     return [one for key in keys if (one := _applied(kind, base.get(key), own.get(key), tenant)) is not None]
-
-
-async def own_page(
-    request: ApiRequest, plural: str, query: ObjectsQuery
-) -> tuple[list[tuple[Document, str]], str | None]:
-    """Return a page of the objects of a tenant, or with `*` of all tenants of the caller, with their owners, and the position of
-    the next page."""
-    wanted = resource.wanted(request, documents.LIST, query, is_counted=False)
-    of_kind = msgspec.structs.replace(wanted, filters={"kind": plural})
-    found = await Documents(context.of(request).engines.db).owned(of_kind)
-    following = resource.cursor(documents.LIST, found.next, query.tenant)
-    return [(document, owner) for owner, document in found.items], following
 
 
 def tagged(shown: object) -> dict[str, str]:

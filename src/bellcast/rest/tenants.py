@@ -1,5 +1,7 @@
 """The tenant of a request."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from bellcast.auth import tenant_bounds
@@ -8,10 +10,10 @@ from bellcast.kernel.errors import FieldError, Forbidden, Invalid
 from bellcast.kernel.field_limits import TENANT, ValueRule, list_of
 from bellcast.kernel.http import request_body
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.identities import DEFAULT_TENANT, Caller
+from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT, Caller
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.validation import FieldErrors
-from bellcast.rest import context, guards
+from bellcast.rest import bound_callers, context, guards
 
 # Maximum tenants of a bound caller. A list of all of them reads each one.
 MAX_BOUND = 20
@@ -36,6 +38,15 @@ def single_tenant(request: ApiRequest, body: str | None = None) -> str:
     if tenant != DEFAULT_TENANT:
         log_tenant(request, tenant)
     return tenant
+
+
+def tenants_of(request: ApiRequest, named: str | None) -> Sequence[str]:
+    """Return the tenants of a list: the named one, or for `*` all that the caller is bound to; `*` itself for an
+    unbound caller."""
+    bound = bound_callers.every(request) if named == EVERY_TENANT else None
+    if bound is not None:
+        return bound
+    return [EVERY_TENANT if named == EVERY_TENANT else single_tenant(request)]
 
 
 def tenant_of_item(request: ApiRequest, body: str | None) -> str:

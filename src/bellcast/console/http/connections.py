@@ -12,7 +12,7 @@ from bellcast.inbox.store.maintenance import Maintenance
 from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.errors import BadRequest, NotFound
-from bellcast.kernel.http import list_positions, list_total, request_body, responses
+from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
@@ -127,12 +127,10 @@ async def page(request: ApiRequest) -> ASGIApp:
     shown = [_item(one) for one in result[: params.limit]]
     has_next = len(result) > params.limit
 
-    async def count_open(_limit: int) -> ListTotal:
+    total = None if params.after else ListTotal(len(shown) + has_next, exact=not has_next)
+    if total is not None and has_next and wanted == EVERY_CONNECTION:
         kinds = [kind for tenant in named for kind in await connections.counts_by_transport(tenant)]
-        return ListTotal(sum(kind.count for kind in kinds), exact=True)
-
-    count = count_open if wanted == EVERY_CONNECTION else None
-    total = await list_total.of_first_page(len(shown), params.after, has_next=has_next, count=count)
+        total = ListTotal(sum(kind.count for kind in kinds), exact=True)
     following = list_positions.of_moment(*result[params.limit - 1].position) if has_next else None
     listed_page = ConnectionPage(shown, following, total)
     # The reasons are the server's own words.

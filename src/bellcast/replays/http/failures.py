@@ -8,8 +8,9 @@ from msgspec import Struct
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.db.lists import MAX_COUNTED_ITEMS
 from bellcast.kernel.errors import BadRequest
-from bellcast.kernel.http import list_positions, list_total, request_body, responses
+from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
@@ -17,7 +18,7 @@ from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.operators.types import ROLES
 from bellcast.replays.failures import CauseGroup, FailureFilter, Failures, cause_of, webhook_of
 from bellcast.replays.types import FailureKind, StoredFailure
-from bellcast.rest import context, tenant_pages, tenants, viewers
+from bellcast.rest import context, tenants, viewers
 from bellcast.rest.operations import operation
 
 FIELDS = ("kind", "channel", "provider", "workflow", "job", "webhook", "cause")
@@ -120,15 +121,15 @@ async def failure_page(request: ApiRequest) -> ASGIApp:
     Messages that failed or bounced, failed runs and dead jobs, by descending id: the newest first. The filters can be
     combined."""
     query = request_body.query(request, FailuresQuery)
-    named, failures = tenant_pages.tenants_of(request, query.tenant), context.of(request)[Failures]
+    named, failures = tenants.tenants_of(request, query.tenant), context.of(request)[Failures]
     found = await failures.page(named, query.wanted, list_positions.failure_id(query.after), query.limit)
 
-    async def count(limit: int) -> ListTotal:
-        return list_total.up_to(limit, await failures.count(named, query.wanted, limit + 1))
-
-    counts = None if query.wanted.compares_fields else count
-    has_next = found.before is not None
-    total = await list_total.of_first_page(len(found.failures), query.after, has_next=has_next, count=counts)
+    has_next, total = found.before is not None, None
+    if not query.after:
+        total = ListTotal(len(found.failures) + has_next, exact=not has_next)
+        if has_next and not query.wanted.compares_fields:
+            number = await failures.count(named, query.wanted, MAX_COUNTED_ITEMS + 1)
+            total = ListTotal(min(number, MAX_COUNTED_ITEMS), exact=number <= MAX_COUNTED_ITEMS)
     listed = FailurePage(
         failures=[_failure(one) async for one in context.of(request).engines.pace.each(found.failures)],
         next=None if found.is_cut else found.before,
@@ -154,7 +155,7 @@ async def causes(request: ApiRequest) -> ASGIApp:
     The most frequent cause comes first. Causes are counted per tenant. A cause is the error text of the provider, the
     step or the job, without addresses, ids and long numbers."""
     query = request_body.query(request, CausesQuery)
-    named = tenant_pages.tenants_of(request, query.tenant)
+    named = tenants.tenants_of(request, query.tenant)
     report = await context.of(request)[Failures].causes(named, query.wanted)
     total = ListTotal(report.total, report.is_exact)
     listed = CausePage(causes=[_cause(group) for group in report.groups], total=total)

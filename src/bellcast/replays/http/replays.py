@@ -24,7 +24,7 @@ from bellcast.replays.failures import FailureFilter
 from bellcast.replays.http.failures import FIELDS
 from bellcast.replays.replays import MAX_REPLAY_IDS, Replay, ReplayRunner, ReplayState, RetryCount
 from bellcast.replays.types import FailureKind, ReplayQuery
-from bellcast.rest import audit, context, guards, objects, tenant_pages, tenants
+from bellcast.rest import audit, context, guards, objects, tenants
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
@@ -173,7 +173,7 @@ async def page(request: ApiRequest) -> ASGIApp:
 
     The last 100 of a tenant, newest first. With `?tenant=*`, those of all tenants."""
     query, replays = request_body.query(request, ReplaysQuery), context.of(request)[ReplayRunner]
-    named = tenant_pages.tenants_of(request, query.tenant)
+    named = tenants.tenants_of(request, query.tenant)
     wanted = ReplayQuery(
         tenant=EVERY_TENANT,
         before=list_positions.item_id(query.after) or NEWEST,
