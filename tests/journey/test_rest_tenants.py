@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from bellcast.documents.types import DRAFTED
 from bellcast.operators.types import VERIFIED_MS
 from tests.journey.channels import opened
 from tests.journey.operators import keyed, set_up, signed_in
@@ -117,6 +118,19 @@ async def test_export_that_is_not_read_stops(rest: Rest, monkeypatch: pytest.Mon
     await app({**scope, "raw_path": path.encode(), "headers": headers, "client": ("127.0.0.1", 1)}, receive, send)
     assert sent[0]["status"] == 200
     assert len(read) < 200
+
+
+@pytest.mark.parametrize("has_record", [True, False])
+async def test_erasure_deletes_objects_and_drafts(rest: Rest, *, has_record: bool) -> None:
+    if has_record:
+        await rest.send("alice", tenant="acme")
+    flow = {"steps": [{"key": "bell", "type": "inbox", "title": "Private"}]}
+    bodies = {"workflows/flow": flow, **{f"{kind}/flow/draft": {"values": flow} for kind in DRAFTED}}
+    for path, body in bodies.items():
+        assert (await rest.app.put(f"/v1/{path}?tenant=acme", json=body)).status_code == 201
+    assert (await rest.app.delete("/v1/tenants/acme")).status_code == 204
+    assert [(await rest.app.get(f"/v1/{path}?tenant=acme")).status_code for path in bodies] == [404] * len(bodies)
+    assert (await rest.app.delete("/v1/tenants/acme")).status_code == 404
 
 
 async def test_erased_tenant_is_not_found(rest: Rest) -> None:

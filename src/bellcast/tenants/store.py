@@ -124,7 +124,9 @@ class Tenants(StoreTable):
     @write()
     def begin_erasure(self, key: str, now: int, job: Job) -> Script[Tenant | None]:
         """Mark a tenant as being erased, so that it gets no recipients and sends, and add the job that completes the
-        erasure. Return the tenant; None if there is none with this key."""
+        erasure. Return the tenant; None if there is none with this key, and no object of one."""
+        if (yield Statement("tenant_has_documents", {"tenant": key})):
+            yield from ensure.ensure_tenant(key, now)  # it got objects, and no recipient yet
         found = yield Statement("tenant_erase_begin", {"tenant": key, "now": now})
         if not found:
             return None

@@ -244,13 +244,20 @@ DELETE FROM messages WHERE tenant = :tenant
 -- The decisions of a tenant, including those about recipients without a record.
 DELETE FROM decisions WHERE tenant = :tenant
 
+-- fragment: documents_of_tenant
+-- The objects and overrides of a tenant, in each kind that tenants have.
+WHERE tenant = :tenant AND kind IN (
+  'types', 'templates', 'preference-defaults', 'providers', 'webhooks', 'workflows', 'workflows-drafts', 'schedules',
+  'schedule-progress', 'schedule-cancel', 'sources', 'source-errors', 'awaited-events', 'pusher-apps', 'replays'
+)
+
 -- name: erase_documents
 -- A tenant's objects and overrides.
-DELETE FROM documents
-WHERE tenant = :tenant AND kind IN (
-  'types', 'templates', 'preference-defaults', 'providers', 'webhooks', 'workflows', 'schedules', 'schedule-progress',
-  'schedule-cancel', 'sources', 'source-errors', 'awaited-events', 'pusher-apps', 'replays'
-)
+DELETE FROM documents {{documents_of_tenant}}
+
+-- name: tenant_has_documents
+-- Whether a tenant, which may have no record, has objects.
+SELECT 1 FROM documents {{documents_of_tenant}} LIMIT 1
 
 -- name: messages_forget
 -- Messages that ended before :older_than, at most :limit.
