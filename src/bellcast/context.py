@@ -7,7 +7,7 @@ from msgspec import Struct, field
 from bellcast.console.types.live_feed import NO_FEED, Feed
 from bellcast.inbox.types.sending import InboxOnly, NoScheduler, Quotas, Rates, Router, SendScheduler, Unlimited
 from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
-from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.brokers.port import Publisher
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.db.engine import Engine
@@ -21,7 +21,7 @@ class Context(Struct, frozen=True):
     """Dependencies shared by the application services."""
 
     db: Engine
-    broker: Broker
+    broker: Publisher
     clock: Clock
     new_id: Callable[[int], str]
     newcomers_ms: Callable[[], int] = lambda: 0  # the age of the oldest announcement that a new recipient receives

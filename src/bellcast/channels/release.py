@@ -1,7 +1,7 @@
 """Decide again about a held message when it is due, because preferences, addresses and suppressions may have
 changed."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
 
@@ -50,7 +50,13 @@ class Release:
         is_in_time = is_digest_due or message.digest is not None
         decision = inputs.decide(profile, message.channel, message.priority, now, is_digest_due=is_in_time)
         if decision.outcome == "send":
-            return _to_current_address(message, inputs.addresses(profile, message.channel))
+            # A new e-mail address or number replaces the old one; a removed device or chat is not replaced.
+            current = inputs.addresses(profile, message.channel)
+            if message.address in current:
+                return message
+            if message.channel in SINGLE_ADDRESS and current:
+                return replace(message, address=current[0])
+            return MessageUpdate(message=with_outcome(message, state="cancelled", reason="no_address"))
         if decision.outcome == "hold":
             # Quiet hours can follow the time of a digest, but a digest is due only once.
             reason = "digest" if is_digest_due else decision.rule
@@ -68,16 +74,6 @@ async def suppression_update(db: Engine, message: StoredMessage, now: int) -> Me
     decision = Decision("skip", "suppressed", None, None)
     ended = with_outcome(message, state="suppressed", reason="suppressed")
     return MessageUpdate(message=ended, decision=_record(message, decision, now))
-
-
-def _to_current_address(message: StoredMessage, current: Sequence[str]) -> StoredMessage | MessageUpdate:
-    """Return the message with a current address, else the update that cancels it. A new e-mail address or number
-    replaces the old one; a removed device or chat is not replaced."""
-    if message.address in current:
-        return message
-    if message.channel in SINGLE_ADDRESS and current:
-        return replace(message, address=current[0])
-    return MessageUpdate(message=with_outcome(message, state="cancelled", reason="no_address"))
 
 
 def is_held(message: StoredMessage) -> bool:

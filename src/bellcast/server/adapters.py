@@ -11,7 +11,7 @@ from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
 from bellcast.kernel.brokers.history_rules import HistoryRule
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.brokers.memory_history import MemoryHistory
-from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.brokers.port import Broker, Publisher
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.sqlite import SqliteEngine
@@ -52,13 +52,13 @@ def tracing(server: ServerSettings) -> "Tracing | None":
     return Tracing()
 
 
-def traced(broker: Broker, history: TopicHistory, tracing: "Tracing | None") -> tuple[Broker, TopicHistory]:
-    """Return the broker and the history, with spans for published events if traces are turned on."""
+def traced(publisher: Publisher, history: TopicHistory, tracing: "Tracing | None") -> tuple[Publisher, TopicHistory]:
+    """Return the publisher and the history, with spans for published events if traces are turned on."""
     if tracing is None:
-        return broker, history
-    from bellcast.server.tracing import TracedBroker, TracedHistory
+        return publisher, history
+    from bellcast.server.tracing import TracedHistory, TracedPublisher
 
-    return TracedBroker(broker, tracing), TracedHistory(history, tracing)
+    return TracedPublisher(publisher, tracing), TracedHistory(history, tracing)
 
 
 def is_shared(config: StoreSettings) -> bool:

@@ -20,7 +20,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 import bellcast
 from bellcast.console.types.requests import STATE
 from bellcast.kernel.brokers.history import HistoryPage, PastEvents, TopicHistory
-from bellcast.kernel.brokers.port import Broker, ForwardingBroker
+from bellcast.kernel.brokers.port import Publisher
 from bellcast.kernel.db.commit.command import ListCommand, WriteCommand
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.script import Script
@@ -124,17 +124,18 @@ def _event_attributes(event: NotificationAdded | LiveEvent) -> Attributes:
     return attributes | {"bellcast.tenant": tenant} if tenant else attributes
 
 
-class TracedBroker(ForwardingBroker):
-    """A broker that adds the publishing span to events."""
+class TracedPublisher:
+    """A publisher that adds the publishing span to events."""
 
-    def __init__(self, broker: Broker, tracing: Tracing) -> None:
-        super().__init__(broker)
+    def __init__(self, publisher: Publisher, tracing: Tracing) -> None:
+        self._publisher = publisher
         self._tracer = tracing.tracer
+        self.ping = publisher.ping
 
     async def publish(self, *events: Event) -> None:
         attributes: Attributes = {"bellcast.events": len(events)}
         with _current_span(self._tracer, "publish", kind=SpanKind.PRODUCER, attributes=attributes) as span:
-            await self._broker.publish(*(map(_traced, events) if span.is_recording() else events))
+            await self._publisher.publish(*(map(_traced, events) if span.is_recording() else events))
 
 
 def _traced(event: E) -> E:

@@ -56,7 +56,7 @@ class ServerEngines:
         self.clients = HttpClients(settings.channels.http_allow)
         self.http = self.clients.trusted()
         self.feed = LiveFeed(real_clock)
-        broker, history = adapters.traced(self.broker, history, self.tracing)
+        publisher, history = adapters.traced(self.broker, history, self.tracing)
         self.jobs = JobRunner(Jobs(self.db), clock, new_id, self.quotas.weight_of)
         self.channel_config = with_public_url(settings)
         pace = Scheduler()
@@ -97,7 +97,7 @@ class ServerEngines:
         self.replays = ReplayRunner(self.db, clock, new_id, self.jobs)
         self.context = Context(
             db=self.db,
-            broker=broker,
+            broker=publisher,
             clock=clock,
             history=history,
             new_id=new_id,

@@ -6,33 +6,37 @@ from typing import Protocol
 from bellcast.kernel.events import Event, Stream
 
 
-class Broker(Protocol):
+class Publisher(Protocol):
     """Publishes events to all processes that follow their streams: at most once, in order per publishing process and
     stream. A lost event is safe: readers resume from the store."""
-
-    async def open(self) -> None:
-        """Start connecting. Never raises for an unreachable broker, which is retried until `close`."""
-        ...
 
     async def publish(self, *events: Event) -> None:
         """Deliver to this process before returning, and to others soon after. Never raises: readers find lost events in
         the store."""
         ...
 
-    def deliver(self, event: Event) -> None:
-        """Deliver an event only to this process, because no other follows its stream."""
-        ...
-
     async def ping(self, *, writes: bool = False) -> None:
         """Raise Unavailable unless events can be published and, with `writes`, live events can be stored."""
+        ...
+
+
+class Broker(Publisher, Protocol):
+    """A publisher whose events this process receives."""
+
+    async def open(self) -> None:
+        """Start connecting. Never raises for an unreachable broker, which is retried until `close`."""
+        ...
+
+    def deliver(self, event: Event) -> None:
+        """Deliver an event only to this process, because no other follows its stream."""
         ...
 
     def listen(
         self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
     ) -> None:
         """Call `listener` with every event, on the event loop's thread. A process has one listener, its hub, which never
-        raises: the event's change is committed, so its publisher must not fail. `on_gap` is called with streams that may have missed events of other processes, because they were newly followed or
-        reconnected."""
+        raises: the event's change is committed, so its publisher must not fail. `on_gap` is called with streams that may
+        have missed events of other processes, because they were newly followed or reconnected."""
         ...
 
     def follow(self, stream: Stream) -> None:
@@ -44,36 +48,3 @@ class Broker(Protocol):
         ...
 
     async def close(self) -> None: ...
-
-
-class ForwardingBroker:
-    """Forwards every call to another broker: the base class of brokers that observe published events."""
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-
-    async def publish(self, *events: Event) -> None:
-        await self._broker.publish(*events)
-
-    def deliver(self, event: Event) -> None:
-        self._broker.deliver(event)
-
-    async def open(self) -> None:
-        await self._broker.open()
-
-    async def ping(self, *, writes: bool = False) -> None:
-        await self._broker.ping(writes=writes)
-
-    def listen(
-        self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
-    ) -> None:
-        self._broker.listen(listener, on_gap)
-
-    def follow(self, stream: Stream) -> None:
-        self._broker.follow(stream)
-
-    def unfollow(self, stream: Stream) -> None:
-        self._broker.unfollow(stream)
-
-    async def close(self) -> None:
-        await self._broker.close()

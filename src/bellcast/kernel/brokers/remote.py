@@ -242,7 +242,15 @@ class RemoteBroker:
         wait = FIRST_WAIT
         while True:
             try:
-                await self._connect()
+                await self.transport.connect(self._receive)
+                self._changed.clear()
+                streams = list(self._interest)
+                await self.transport.follow(streams)
+                self._connected = True
+                self._tried.set()
+                self._on_gap(streams)
+                if self._log_reader is not None:
+                    self._log_reader.reconnected(streams)
                 connected_at = self._clock.now()
                 try:
                     await self._serve()
@@ -277,17 +285,6 @@ class RemoteBroker:
         if subscribed is not None:
             subscribed.set()
 
-    async def _connect(self) -> None:
-        await self.transport.connect(self._receive)
-        self._changed.clear()
-        streams = list(self._interest)
-        await self.transport.follow(streams)
-        self._connected = True
-        self._tried.set()
-        self._on_gap(streams)
-        if self._log_reader is not None:
-            self._log_reader.reconnected(streams)
-
     async def _serve(self) -> None:
         """Send and subscribe until the connection is lost."""
         lost = asyncio.ensure_future(self.transport.wait_lost())
@@ -301,24 +298,21 @@ class RemoteBroker:
                 self._work.clear()
                 if self._must_reconnect:
                     raise Unavailable("The log of live events cannot be read.")
-                await self._follow()
+                changed, self._changed = self._changed, set()
+                self._subscribing = changed
+                ended = [stream for stream in changed if stream not in self._interest]
+                begun = [stream for stream in changed if stream in self._interest]
+                if ended:
+                    await self.transport.unfollow(ended)
+                if begun:
+                    await self.transport.follow(begun)
+                    self._on_gap(begun)
+                self._subscribing = set()
+                self._end_round()
                 await self._send()
             await lost
         finally:
             lost.cancel()
-
-    async def _follow(self) -> None:
-        changed, self._changed = self._changed, set()
-        self._subscribing = changed
-        ended = [stream for stream in changed if stream not in self._interest]
-        begun = [stream for stream in changed if stream in self._interest]
-        if ended:
-            await self.transport.unfollow(ended)
-        if begun:
-            await self.transport.follow(begun)
-            self._on_gap(begun)
-        self._subscribing = set()
-        self._end_round()
 
     async def _send(self) -> None:
         while self._outgoing:

@@ -388,18 +388,6 @@ class JobRunner:
             destination.count(-1)
         self._changed.set()
 
-    def _call(self, job: Job, kind: JobKind, call: DestinationCall) -> None:
-        """Continue a job at its destination, or let it wait in the line."""
-        if len(self._lines) >= MAX_LINES:
-            self._lines.clear()
-        self._lines[job.tenant, in_line(kind.name, call.line)] = call.destination
-        if _room(call.destination, job.priority) > 0:
-            self._run([job], kind, call)
-        else:
-            self._shares[job.priority].refund(job)
-            unused = replace(job, attempts=job.attempts - 1)
-            self._record(unused, kind, Again(self._clock.now(), line=call.line))
-
     async def _execute(self, jobs: Sequence[Job], kind: JobKind, call: DestinationCall | None) -> None:
         """Execute jobs together, or the call of one, and record their outcomes."""
         try:
@@ -412,7 +400,16 @@ class JobRunner:
             outcomes = [error] * len(jobs)
         for job, outcome in zip(jobs, outcomes, strict=True):
             if isinstance(outcome, DestinationCall):
-                self._call(job, kind, outcome)
+                # Continue a job at its destination, or let it wait in the line
+                if len(self._lines) >= MAX_LINES:
+                    self._lines.clear()
+                self._lines[job.tenant, in_line(kind.name, outcome.line)] = outcome.destination
+                if _room(outcome.destination, job.priority) > 0:
+                    self._run([job], kind, outcome)
+                else:
+                    self._shares[job.priority].refund(job)
+                    unused = replace(job, attempts=job.attempts - 1)
+                    self._record(unused, kind, Again(self._clock.now(), line=outcome.line))
             else:
                 self._record(job, kind, outcome)
 

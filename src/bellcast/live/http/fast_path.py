@@ -148,7 +148,12 @@ class FastPathProtocol(asyncio.Protocol):
         self._unregister()
         scope = self._live_scope(data)
         if scope is None:
-            self._fall_back(data)
+            protocol = TakeoverProtocol(
+                self._config, self._server, self._app_state, log_refusal=self._factory.log_refusal
+            )
+            protocol.connection_made(self._transport)
+            self._transport.set_protocol(protocol)
+            protocol.data_received(data)
             return
         task = asyncio.get_running_loop().create_task(self._serve(scope))
         self._server.tasks.add(task)
@@ -157,12 +162,6 @@ class FastPathProtocol(asyncio.Protocol):
     def _unregister(self) -> None:
         self._server.connections.discard(self)
         self._factory.idle.discard(self)
-
-    def _fall_back(self, data: bytes) -> None:
-        protocol = TakeoverProtocol(self._config, self._server, self._app_state, log_refusal=self._factory.log_refusal)
-        protocol.connection_made(self._transport)
-        self._transport.set_protocol(protocol)
-        protocol.data_received(data)
 
     def _live_scope(self, data: bytes) -> Scope | None:
         """Return the scope if these bytes are a complete, valid request for a live connection. Otherwise return None: the

@@ -327,14 +327,11 @@ class TakeoverProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         transport, early = self.transport, bytes(self._early or b"")
         transport.set_protocol(owner)
-        self._release()
-        return transport, early
-
-    def _release(self) -> None:
-        """Break the request's reference cycles. Otherwise thousands of objects would wait for the garbage collector."""
+        # Break the request's reference cycles. Otherwise thousands of objects would wait for the garbage collector.
         self.scope["extensions"] = {}
         self._current = None
         self.cycle = self.scope = self.flow = self.transport = self.parser = None  # type: ignore[assignment]  # as uvicorn does
+        return transport, early
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)

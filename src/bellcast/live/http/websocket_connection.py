@@ -54,7 +54,11 @@ class WebSocketConnection(Connection):
     def _receive(self, event: websocket.ReaderEvent) -> None:
         match event:
             case websocket.CloseReceived(code):
-                self._respond_close(code)
+                if self.phase is not Phase.CLOSED:
+                    self.close_reason = close_reasons.by_client(code)
+                    self.begin_close()
+                    self.write(websocket.close_frame(code))
+                self.transport.close()
             case websocket.TooManyFrames():
                 self._end_flood()
             case _ if self._rate_limiter.hit(asyncio.get_running_loop().time()):
@@ -90,10 +94,3 @@ class WebSocketConnection(Connection):
 
     def send_close(self, end: CloseReason) -> None:
         self.write(self.dialect.close(end) + websocket.close_frame(end.code, end.reason))
-
-    def _respond_close(self, code: int) -> None:
-        if self.phase is not Phase.CLOSED:
-            self.close_reason = close_reasons.by_client(code)
-            self.begin_close()
-            self.write(websocket.close_frame(code))
-        self.transport.close()

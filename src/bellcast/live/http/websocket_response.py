@@ -3,7 +3,6 @@ HTTP response, and otherwise treats it like any other request. Such a WebSocket 
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from bellcast.console.types.requests import IS_WEBSOCKET, STATE
 from bellcast.kernel.errors import BadRequest, UpgradeRequired
@@ -110,7 +109,18 @@ class TakenWebSocket(asyncio.Protocol):
     async def send(self, message: AsgiMessage) -> None:
         match message["type"]:
             case "websocket.accept":
-                self._accept(message.get("headers", ()))
+                headers = message.get("headers", ())
+                try:
+                    self._transport, early = self._scope["extensions"][EXTENSION](self)
+                except ConnectionResetError:
+                    self._is_closing = True
+                    self._has_ended.set()
+                else:
+                    self._write(websocket.response(self._upgrade, extra=[*headers]))
+                    self._ping_timer = asyncio.get_running_loop().call_later(PING_SECONDS, self._ping)
+                    if early:
+                        self.data_received(early)
+                self._is_accepted.set()
             case "websocket.send":
                 await self._is_writable.wait()
                 self._write(websocket.text_frame(message["text"].encode()))
@@ -118,19 +128,6 @@ class TakenWebSocket(asyncio.Protocol):
                 self.close(message.get("code", NORMAL), message.get("reason", ""))
             case _:
                 await self._send_http(message)
-
-    def _accept(self, headers: Any) -> None:
-        try:
-            self._transport, early = self._scope["extensions"][EXTENSION](self)
-        except ConnectionResetError:
-            self._is_closing = True
-            self._has_ended.set()
-        else:
-            self._write(websocket.response(self._upgrade, extra=[*headers]))
-            self._ping_timer = asyncio.get_running_loop().call_later(PING_SECONDS, self._ping)
-            if early:
-                self.data_received(early)
-        self._is_accepted.set()
 
     def close(self, code: int, reason: str = "") -> None:
         """Send a close frame, unless one was sent, and close the socket."""

@@ -63,7 +63,16 @@ class StreamEndpoint:
             return
         is_direct = responses.can_take_over(scope)
         try:
-            connection = await self._authenticate(request, is_direct=is_direct)
+            if request.method != "GET":
+                raise MethodNotAllowed("Open an event stream with GET.")
+            self._admission.check_address(request.address)
+            principal = await self._authenticator.recipient(request, "stream")
+            is_chunked = is_direct and request.http_version != "1.0"
+            dialect = protocol.SSE_CHUNKED if is_chunked else protocol.SSE_PLAIN
+            kind = SseConnection if is_direct else AsgiConnection
+            connection = self._admission.create_connection(
+                kind, dialect, principal, request.address, request.header(b"origin")
+            )
         except BellcastError as error:
             await _respond_error(error, self._cors(request, error.status), send)
             return
@@ -84,16 +93,6 @@ class StreamEndpoint:
 
     def _cors(self, request: HandshakeRequest, status: int) -> Headers:
         return origins.cors_headers(request.header(b"origin"), self._config.access.origins, status)
-
-    async def _authenticate(self, request: HandshakeRequest, *, is_direct: bool) -> Connection:
-        if request.method != "GET":
-            raise MethodNotAllowed("Open an event stream with GET.")
-        self._admission.check_address(request.address)
-        principal = await self._authenticator.recipient(request, "stream")
-        is_chunked = is_direct and request.http_version != "1.0"
-        dialect = protocol.SSE_CHUNKED if is_chunked else protocol.SSE_PLAIN
-        kind = SseConnection if is_direct else AsgiConnection
-        return self._admission.create_connection(kind, dialect, principal, request.address, request.header(b"origin"))
 
     async def _serve_asgi(
         self,

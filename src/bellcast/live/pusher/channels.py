@@ -85,10 +85,14 @@ class PusherChannels:
                 "AuthError", f"This app is being tested: it may use only the channel {only}.", 403
             )
         if channel.startswith(TO_RECIPIENT):
-            self._check_own(connection, channel)
+            if connection.principal.recipient != recipient(channel):
+                raise SubscriptionRefused(
+                    "AuthError", f"{channel} is only for connections signed in as that user.", 401
+                )
             connection.send_frame(frames.subscribed(channel))
             return
-        self._check_name(channel)
+        for problem in validation.topic("channel", channel, self._limits):
+            raise SubscriptionRefused("InvalidName", f"A channel's name {problem.message}.", 400)
         followed = self._hub.subscriptions.topics(connection)
         if channel in followed:
             raise BadRequest(f"This connection already follows {channel}.")
@@ -124,14 +128,6 @@ class PusherChannels:
         if refused:
             raise SubscriptionRefused("AuthError", f"{command.channel}: {refused[0].message}", 403)
         return granted[command.channel], None
-
-    def _check_own(self, connection: Connection, channel: str) -> None:
-        if connection.principal.recipient != recipient(channel):
-            raise SubscriptionRefused("AuthError", f"{channel} is only for connections signed in as that user.", 401)
-
-    def _check_name(self, channel: str) -> None:
-        for problem in validation.topic("channel", channel, self._limits):
-            raise SubscriptionRefused("InvalidName", f"A channel's name {problem.message}.", 400)
 
     def _check_room(self, followed: int) -> None:
         limit = self._limits.topics_per_connection
@@ -230,7 +226,18 @@ class PusherChannels:
         await publishing.deliver(context.engines, event)
         if event.tenant == DEFAULT_TENANT:
             context.webhooks.client_event(event)
-        await self._call(connection, command)
+        # Call the handler named like the event without its prefix; a reply is sent as an event of that name
+        name = command.event.removeprefix("client-")
+        if name in (calls.CONNECT, calls.DISCONNECT):
+            return
+        try:
+            call = await self.call_app(connection, name, command.channel, command.data)
+        except NoHandler:
+            return
+        except calls.Refused as refused:
+            raise Forbidden(refused.message) from None
+        if call is not None and call.reply is not None:
+            connection.send_frame(frames.event(name, command.channel, frames.text(call.reply)))
 
     def _check_event(self, connection: Connection, command: protocol.ClientEvent) -> None:
         if not self._config.client_events:
@@ -251,20 +258,6 @@ class PusherChannels:
         return limiter.hit(asyncio.get_running_loop().time())
 
     # --- the app's handlers
-
-    async def _call(self, connection: Connection, command: protocol.ClientEvent) -> None:
-        """Call the handler named like the event without its prefix; a reply is sent as an event of that name."""
-        name = command.event.removeprefix("client-")
-        if name in (calls.CONNECT, calls.DISCONNECT):
-            return
-        try:
-            call = await self.call_app(connection, name, command.channel, command.data)
-        except NoHandler:
-            return
-        except calls.Refused as refused:
-            raise Forbidden(refused.message) from None
-        if call is not None and call.reply is not None:
-            connection.send_frame(frames.event(name, command.channel, frames.text(call.reply)))
 
     async def call_app(
         self,
@@ -295,15 +288,12 @@ class PusherChannels:
         try:
             return AppReply(await context.app.dispatch(call), call.accepted, call_context)
         finally:
-            self._close_if_requested(connection, call_context, at_once=is_connecting)
-
-    def _close_if_requested(self, connection: Connection, call_context: PusherCallContext, *, at_once: bool) -> None:
-        """Close the connection if the handler requested it: immediately during `connect`, else after the reply, which
-        is sent before the next event loop iteration."""
-        if call_context.close_reason is not None and at_once:
-            self._hub.end(connection, call_context.close_reason)
-        elif call_context.close_reason is not None:
-            asyncio.get_running_loop().call_soon(self._hub.end, connection, call_context.close_reason)
+            # The handler may request to close the connection: immediately during `connect`, else after the reply, which is
+            # sent before the next iteration of the event loop.
+            if call_context.close_reason is not None and is_connecting:
+                self._hub.end(connection, call_context.close_reason)
+            elif call_context.close_reason is not None:
+                asyncio.get_running_loop().call_soon(self._hub.end, connection, call_context.close_reason)
 
     def disconnected(self, connection: Connection) -> None:
         self._rate_limiters.pop(connection, None)

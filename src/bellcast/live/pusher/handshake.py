@@ -92,7 +92,22 @@ class PusherHandshake:
         if app is not None and close_reason is None:
             self._apps.add(connection, app)
             try:
-                await self._open(connection, request)
+                with self._admission.waiting_for_app(request.address):
+                    call = await self._call_connect(connection, request)
+                opened = await self._admission.admit(connection)
+                if opened is not None:
+                    connection.revision = opened.inbox.state.revision
+                # After every check: a client that was established and then refused would reconnect without a pause.
+                connection.send_frame(frames.established(connection.id, self._config.activity_timeout))
+                if call is not None:
+                    await call.context.flush()
+                connection.go_live()
+                if connection.is_stale:  # the inbox changed since it was read
+                    self._hub.callbacks.fill_gap(connection)
+                self._users.remember_browser(connection, request)
+                if self._config.authorized_within:
+                    loop, seconds = asyncio.get_running_loop(), self._config.authorized_within
+                    self._deadlines[connection] = loop.call_later(seconds, self._check_authorized, connection)
             except BaseException:  # refused, perhaps before the connection was registered
                 self._apps.discard(connection)
                 raise
@@ -113,24 +128,6 @@ class PusherHandshake:
         if not self._config.enabled:
             return close_codes.DISABLED
         return close_codes.unsupported_version(request.parameter_values.get("protocol"))
-
-    async def _open(self, connection: Connection, request: HandshakeRequest) -> None:
-        with self._admission.waiting_for_app(request.address):
-            call = await self._call_connect(connection, request)
-        opened = await self._admission.admit(connection)
-        if opened is not None:
-            connection.revision = opened.inbox.state.revision
-        # After every check: a client that was established and then refused would reconnect without a pause.
-        connection.send_frame(frames.established(connection.id, self._config.activity_timeout))
-        if call is not None:
-            await call.context.flush()
-        connection.go_live()
-        if connection.is_stale:  # the inbox changed since it was read
-            self._hub.callbacks.fill_gap(connection)
-        self._users.remember_browser(connection, request)
-        if self._config.authorized_within:
-            loop, seconds = asyncio.get_running_loop(), self._config.authorized_within
-            self._deadlines[connection] = loop.call_later(seconds, self._check_authorized, connection)
 
     async def _call_connect(self, connection: Connection, request: HandshakeRequest) -> AppReply | None:
         """Call the `connect` handler, which may refuse the connection or identify its user without a sign-in."""

@@ -55,7 +55,14 @@ class PusherObserver:
         _, tenant, name = stream.split(SEPARATOR, 2)
         # The project's webhooks only report the default tenant.
         if tenant == DEFAULT_TENANT:
-            self._notify_app(stream, name, count, change, cause)
+            # Send webhooks on the node where the change happened; for a dead node, on the leader
+            if cause is ChangeOrigin.HERE:
+                if count == change:
+                    self._context.webhooks.occupied(name)
+                elif self._hub.subscriptions.count(stream) == 0:
+                    self._context.webhooks.vacated(name)
+            elif cause is ChangeOrigin.DEATH and count == 0 and self._hub.cluster.is_leader:
+                self._context.webhooks.vacated(name)
         self._count_soon(stream, name, count, cause)
 
     def _notify_watchers(self, inbox: Stream, change: int) -> None:
@@ -64,16 +71,6 @@ class PusherObserver:
         if count in (0, change):
             _, tenant, recipient = inbox.split(SEPARATOR, 2)
             (self._users.on_online if count else self._users.on_offline)(tenant, recipient)
-
-    def _notify_app(self, stream: Stream, channel: str, count: int, change: int, cause: ChangeOrigin) -> None:
-        """Send webhooks on the node where the change happened; for a dead node, on the leader."""
-        if cause is ChangeOrigin.HERE:
-            if count == change:
-                self._context.webhooks.occupied(channel)
-            elif self._hub.subscriptions.count(stream) == 0:
-                self._context.webhooks.vacated(channel)
-        elif cause is ChangeOrigin.DEATH and count == 0 and self._hub.cluster.is_leader:
-            self._context.webhooks.vacated(channel)
 
     def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None:
         self._presence_cache.apply(change)
@@ -128,15 +125,12 @@ class PusherObserver:
                 payload = inbox_payloads.payload_of(event, event.inbox.position)
                 self._send(stream, partial(frames.inbox_change, channel, payload))
                 if isinstance(event, NotificationAdded):
-                    self._record(event, stream)
+                    followers = self._hub.subscriptions.connections_on(stream)
+                    written = sum(isinstance(one.dialect, protocol.PusherDialect) for one in followers)
+                    if written:
+                        self._hub.writes.record(event, written)
                     if LARAVEL in pattern:
                         self._send(stream, partial(frames.laravel, channel, event.notification))
-
-    def _record(self, event: NotificationAdded, channel: Stream) -> None:
-        followers = self._hub.subscriptions.connections_on(channel)
-        written = sum(isinstance(one.dialect, protocol.PusherDialect) for one in followers)
-        if written:
-            self._hub.writes.record(event, written)
 
     def recipient_of(self, topic: str) -> str | None:
         for pattern in self._context.pusher.aliases:

@@ -11,7 +11,6 @@ from typing import TypeAlias
 import structlog
 from msgspec import Struct
 
-from bellcast.inbox.types.inboxes import Inbox
 from bellcast.inbox.types.positions import Position
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BadRequest, BellcastError
@@ -106,16 +105,8 @@ class PusherUsers:
         tenant, now = connection.principal.tenant, self._context.engines.clock.now()
         principal = Principal(tenant=tenant, recipient=user.id, issued_at=now)
         inbox = await self._admission.sign_in(connection, principal)
-        device = self._device(connection, user)
+        device = self._browsers.get(connection, b"") if user.device is None else _digest(user.device)
         signed = self._signed_in[connection] = SignedInUser(user, device, inbox.number)
-        await self._catch_up(connection, signed, inbox, user_data)
-
-    def _device(self, connection: Connection, user: protocol.User) -> bytes:
-        return self._browsers.get(connection, b"") if user.device is None else _digest(user.device)
-
-    async def _catch_up(self, connection: Connection, signed: SignedInUser, inbox: Inbox, user_data: str) -> None:
-        """Confirm the sign-in, replay the changes since the device's position, or send a reset if it has none, then go
-        live."""
         engines, limits, state = self._context.engines, self._context.config.limits, inbox.state
         new = DevicePosition(inbox.number, signed.device, connection.id, state.epoch, UNKNOWN)
         connected = await self._context.survey.ids_of(state.tenant, state.recipient)
@@ -150,14 +141,11 @@ class PusherUsers:
             try:
                 await self.save_acknowledged()
                 if rounds % EXPIRE_EVERY_ROUNDS == 0:
-                    await self._expire_browsers()
+                    db, now = self._context.engines.db, self._context.engines.clock.now()
+                    await Devices(db).delete_older(now - BROWSER_MEMORY_MS)
+                    await LastEvents(db).delete_older(now - int(self._config.cache_ttl * 1000))
             except BellcastError as failure:
                 log.warning("device_positions_save_postponed", reason=failure.detail)
-
-    async def _expire_browsers(self) -> None:
-        db, now = self._context.engines.db, self._context.engines.clock.now()
-        await Devices(db).delete_older(now - BROWSER_MEMORY_MS)
-        await LastEvents(db).delete_older(now - int(self._config.cache_ttl * 1000))
 
     async def save_acknowledged(self) -> None:
         """Save the positions confirmed since the last round and ping clients with newer changes."""
@@ -169,20 +157,19 @@ class PusherUsers:
                 )
                 confirmed.append((signed, position))
             if connection.phase is Phase.LIVE and connection.revision != signed.pinged:
-                self._ping(connection, signed)
+                used = connection.dialect
+                # If pings have no number, the pong to the previous one must have arrived, because it would also confirm
+                # this one.
+                if isinstance(used, protocol.PusherDialect) and (
+                    used.numbers_pings or signed.acknowledged == signed.pinged
+                ):
+                    signed.pinged = connection.revision
+                    connection.write_tracked(used.ping_with_position(connection.revision))
         if confirmed:
             engines = self._context.engines
             await Devices(engines.db).acknowledge([position for _, position in confirmed], engines.clock.now())
             for signed, position in confirmed:
                 signed.saved = position.revision
-
-    def _ping(self, connection: Connection, signed: SignedInUser) -> None:
-        """Send a ping. If pings have no number, the pong to the previous one must have arrived, because it would also
-        confirm this one."""
-        used = connection.dialect
-        if isinstance(used, protocol.PusherDialect) and (used.numbers_pings or signed.acknowledged == signed.pinged):
-            signed.pinged = connection.revision
-            connection.write_tracked(used.ping_with_position(connection.revision))
 
     def on_pong(self, connection: Connection, data: bytes | None) -> None:
         """Handle a pong. `data` is the revision in the ping, None if pings carry no data."""

@@ -98,7 +98,14 @@ class SocketIOEndpoint:
         if scope["type"] == "websocket":
             await self._serve_asgi(request, query, receive, send)
         elif (request.header(b"upgrade") or "").lower() == "websocket":
-            await self._upgrade(scope, request, query, send)
+            error = self._refusal(request, query, upgrading=True)
+            upgrade = websocket.check_upgrade(request.method, request.http_version, request.headers)
+            if error is not None:
+                await long_polling.respond_engine_error(send, error, [])
+            elif isinstance(upgrade, websocket.HandshakeRejected) or not responses.can_take_over(scope):
+                await long_polling.respond_engine_error(send, engineio.BAD_REQUEST, [])
+            else:
+                self._serve_direct(scope, request, query, upgrade)
         else:
             await self._respond(request, query, receive, send)
 
@@ -141,19 +148,16 @@ class SocketIOEndpoint:
                 return
             await long_polling.respond_engine_error(send, error, self._cors(request, error.status))
         elif not sid:
-            await self._open_session(request, send, cors)
+            session = EngineSession(self._sessions, self._retained_request(request))
+            transport = PollingTransport(session)
+            transport.set_write_buffer_limits(high=self._config.limits.unsent)
+            session.begin(transport)
+            await responses.respond(send, 200, [*long_polling.TEXT, *cors], transport.take_pending())
         else:
             await self._respond_session(request, sid, receive, send, cors)
 
     def _cors(self, request: HandshakeRequest, status: int) -> Headers:
         return origins.cors_headers(request.header(b"origin"), self._config.access.origins, status)
-
-    async def _open_session(self, request: HandshakeRequest, send: Send, cors: Headers) -> None:
-        session = EngineSession(self._sessions, self._retained_request(request))
-        transport = PollingTransport(session)
-        transport.set_write_buffer_limits(high=self._config.limits.unsent)
-        session.begin(transport)
-        await responses.respond(send, 200, [*long_polling.TEXT, *cors], transport.take_pending())
 
     async def _respond_session(
         self, request: HandshakeRequest, sid: str, receive: Receive, send: Send, cors: Headers
@@ -177,16 +181,6 @@ class SocketIOEndpoint:
         return True
 
     # --- WebSocket
-
-    async def _upgrade(self, scope: Scope, request: HandshakeRequest, query: Mapping[str, str], send: Send) -> None:
-        error = self._refusal(request, query, upgrading=True)
-        upgrade = websocket.check_upgrade(request.method, request.http_version, request.headers)
-        if error is not None:
-            await long_polling.respond_engine_error(send, error, [])
-        elif isinstance(upgrade, websocket.HandshakeRejected) or not responses.can_take_over(scope):
-            await long_polling.respond_engine_error(send, engineio.BAD_REQUEST, [])
-        else:
-            self._serve_direct(scope, request, query, upgrade)
 
     def _serve_direct(
         self, scope: Scope, request: HandshakeRequest, query: Mapping[str, str], upgrade: websocket.Upgrade

@@ -148,7 +148,9 @@ class EngineSession:
             case "4":
                 self._sessions.listener.on_message(self, packet.data)
             case "3":
-                self._on_pong()
+                if self._pong_due:
+                    self._pong_due = False
+                    self.deadline = asyncio.get_running_loop().time() + self._sessions.config.ping_interval
             case "1":
                 self.close(CLIENT_CLOSED, engineio.NOOP)
             case "2":
@@ -215,11 +217,6 @@ class EngineSession:
         # Measured from the time when the ping was due, so that sweep delays do not extend the timeout.
         self.deadline += self._sessions.config.ping_timeout
         self.send_packet(engineio.PING)
-
-    def _on_pong(self) -> None:
-        if self._pong_due:
-            self._pong_due = False
-            self.deadline = asyncio.get_running_loop().time() + self._sessions.config.ping_interval
 
 
 class EngineSessions:

@@ -79,7 +79,11 @@ class EngineWebSocket(asyncio.Protocol):
     def _receive(self, event: websocket.ReaderEvent) -> None:
         match event:
             case websocket.CloseReceived(code):
-                self._respond_close(code)
+                if self._close_reason is None:
+                    self.closed_by_client(code)
+                    self._disconnected()
+                    self.transport.write(websocket.close_frame(code))
+                self.transport.close()
             case websocket.TooManyFrames():
                 self._end_flood()
             case _ if self._rate_limiter.hit(asyncio.get_running_loop().time()):
@@ -114,22 +118,19 @@ class EngineWebSocket(asyncio.Protocol):
             self._close_with_error(UNREADABLE)
             return
         if self._probing:
-            self._receive_probe(packet)
+            polling = self._session.transport
+            if self._session.is_closed or not isinstance(polling, PollingTransport):
+                self._abandon_upgrade()
+            elif packet == ("2", "probe"):
+                self.transport.write(self.encoding.text(engineio.PROBED))
+                polling.probe(begun=True)
+            elif packet.type == "5":
+                self._complete_upgrade()
+                self._session.change_transport(self, polling.hand_over_pending())
+            else:
+                self._abandon_upgrade()
         else:
             self._session.receive(packet)
-
-    def _receive_probe(self, packet: engineio.EnginePacket) -> None:
-        polling = self._session.transport
-        if self._session.is_closed or not isinstance(polling, PollingTransport):
-            self._abandon_upgrade()
-        elif packet == ("2", "probe"):
-            self.transport.write(self.encoding.text(engineio.PROBED))
-            polling.probe(begun=True)
-        elif packet.type == "5":
-            self._complete_upgrade()
-            self._session.change_transport(self, polling.hand_over_pending())
-        else:
-            self._abandon_upgrade()
 
     def _complete_upgrade(self) -> None:
         """Finish probing, so that another candidate may start."""
@@ -187,13 +188,6 @@ class EngineWebSocket(asyncio.Protocol):
     def closed_by_client(self, code: int) -> None:
         if not self._probing and not self._session.is_closed:
             self._session.close_reason = close_reasons.by_client(code)
-
-    def _respond_close(self, code: int) -> None:
-        if self._close_reason is None:
-            self.closed_by_client(code)
-            self._disconnected()
-            self.transport.write(websocket.close_frame(code))
-        self.transport.close()
 
     def pause_writing(self) -> None:
         if self._probing:

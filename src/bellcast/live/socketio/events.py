@@ -180,10 +180,7 @@ class EventDispatcher:
         except Exception:
             log.exception("event_failed", name=name)
             reply = [_error(BellcastError.code, BellcastError().detail)]
-        self._handle(connection, packet, reply)
-
-    def _handle(self, connection: NamespaceConnection, packet: Packet, reply: list[Any]) -> None:
-        """Acknowledge the event if the client requested it; otherwise send only errors, as an event."""
+        # Acknowledge the event if the client requested it; otherwise send only errors, as an event
         try:
             if packet.id is not None:
                 connection.acknowledge(packet.id, reply)

@@ -124,18 +124,15 @@ class ConnectionTopics:
         while True:
             await self._engines.clock.sleep(JOINED_TOPICS_REFRESH_MS / 1000)
             try:
-                await self._refresh_all()
+                now = self._engines.clock.now()
+                connections = [one for one in self._hub if isinstance(one, NamespaceConnection) and one.resumable]
+                unsaved = [one for one in connections if one.has_unsaved_topics]
+                saved = [JoinedBy(one.inbox, one.id) for one in connections if one.joined_topics]
+                for start in range(0, len(saved), REFRESH_BATCH_ROWS):
+                    await JoinedTopics(self._engines.db).refresh(saved[start : start + REFRESH_BATCH_ROWS], now)
+                for connection in unsaved:
+                    await self._store(connection)
             except BellcastError as failure:
                 log.warning("joined_topics_refresh_failed", reason=failure.detail)
             except Exception:  # without this task, no topics would be recovered after their lifetime
                 log.exception("joined_topics_refresh_failed")
-
-    async def _refresh_all(self) -> None:
-        now = self._engines.clock.now()
-        connections = [one for one in self._hub if isinstance(one, NamespaceConnection) and one.resumable]
-        unsaved = [one for one in connections if one.has_unsaved_topics]
-        saved = [JoinedBy(one.inbox, one.id) for one in connections if one.joined_topics]
-        for start in range(0, len(saved), REFRESH_BATCH_ROWS):
-            await JoinedTopics(self._engines.db).refresh(saved[start : start + REFRESH_BATCH_ROWS], now)
-        for connection in unsaved:
-            await self._store(connection)

@@ -131,22 +131,16 @@ class PollingTransport:
         self._waiting.append(data)
         self._size += len(data)
         if self._packets is None or self._packets.done():
-            self._maybe_pause()
+            if self._size > self._high and not self._full:
+                self._full = True
+                self._session.on_buffer_full()
         elif self._size > self._high:
             self._flush()  # later packets wait for the next poll
         else:
-            self._flush_soon()
-
-    def _maybe_pause(self) -> None:
-        if self._size > self._high and not self._full:
-            self._full = True
-            self._session.on_buffer_full()
-
-    def _flush_soon(self) -> None:
-        """Send the packets of one event loop iteration together."""
-        if not self._wakeup:
-            self._wakeup = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            # Send the packets of one event loop iteration together
+            if not self._wakeup:
+                self._wakeup = True
+                asyncio.get_running_loop().call_soon(self._flush)
 
     def write_eof(self) -> None:
         self.close()

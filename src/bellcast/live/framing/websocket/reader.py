@@ -136,25 +136,22 @@ class FrameReader:
             return None
         length, start = measured
         if opcode < frames.CLOSE_OPCODE:
-            return self._begin(first, length, data, start, received)
+            # Begin a data frame, which may be the first of a message, and read the available payload
+            message = self._message or _Message(is_text=first & 0x0F == frames.TEXT_OPCODE)
+            message.check_room(length, self._max_size)
+            if len(data) < start:
+                return None
+            is_final = first >= frames.FINAL
+            message.begin_frame(data[start - 4 : start], length, is_final=is_final)
+            self._message = message
+            if not is_final and length < SMALL_FRAGMENT and self._max_events != _LARGEST:
+                received.append(_FRAGMENT)
+            return self._payload(message, data, start, received)
         end = start + length
         if len(data) < end:
             return None
         received.append(self._control(opcode, _unmask(data[start - 4 : start], data[start:end])))
         return end
-
-    def _begin(self, first: int, length: int, data: bytes, start: int, received: list[ReaderEvent]) -> int | None:
-        """Begin a data frame, which may be the first of a message, and read the available payload."""
-        message = self._message or _Message(is_text=first & 0x0F == frames.TEXT_OPCODE)
-        message.check_room(length, self._max_size)
-        if len(data) < start:
-            return None
-        is_final = first >= frames.FINAL
-        message.begin_frame(data[start - 4 : start], length, is_final=is_final)
-        self._message = message
-        if not is_final and length < SMALL_FRAGMENT and self._max_events != _LARGEST:
-            received.append(_FRAGMENT)
-        return self._payload(message, data, start, received)
 
     def _control(self, opcode: int, payload: bytes) -> ReaderEvent:
         if opcode == frames.PING_OPCODE:

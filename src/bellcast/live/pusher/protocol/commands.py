@@ -81,7 +81,10 @@ def receive(text: str) -> PusherCommand | InvalidPusherFrame:
     if shape is not None:
         return _decoded(frame, shape)
     if frame.event.startswith(CLIENT_PREFIX):
-        return _client_event(frame)
+        if not isinstance(frame.channel, str):
+            return InvalidPusherFrame(f"{frame.event[:200]}: the channel must be a string.")
+        data = None if isinstance(frame.data, UnsetType) else frame.data
+        return ClientEvent(frame.event, frame.channel, data)
     return InvalidPusherFrame(f"{frame.event[:200]!r} is not an event that a client may send.")
 
 
@@ -97,10 +100,3 @@ def _decoded(
         return InvalidPusherFrame(sentence(wrong, frame.event))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return InvalidPusherFrame(f"{frame.event}: the data is not JSON.")
-
-
-def _client_event(frame: _Frame) -> ClientEvent | InvalidPusherFrame:
-    if not isinstance(frame.channel, str):
-        return InvalidPusherFrame(f"{frame.event[:200]}: the channel must be a string.")
-    data = None if isinstance(frame.data, UnsetType) else frame.data
-    return ClientEvent(frame.event, frame.channel, data)
