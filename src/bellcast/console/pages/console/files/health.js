@@ -3,7 +3,7 @@
  */
 import { html, useEffect, useRef, useState } from './html.js';
 import { count, number } from './format.js';
-import { Failure, Loaded, useEvery, useLoad } from './load.js';
+import { Failure, Loaded, Together, useEvery, useLoad } from './load.js';
 import { readiness } from './overview.js';
 import { Card, Copy, Heading, State, Tag } from './parts.js';
 import { CONTENT } from './roles.js';
@@ -25,10 +25,10 @@ const columns = (page) => [
 export function Health({ page }) {
   const ready = useLoad(readiness), nodes = useLoad((signal) => readAll((after) => withQuery('/v1/nodes', { after }), 'nodes', signal));
   useEvery(REFRESH_MS, nodes.reload);
-  return html`<${Heading} title="Health" />
+  return html`<${Heading} title="Health" /><${Together}>
     <${Card} title="Readiness"><${Loaded} of=${ready}>${(reason) => html`<div class="readiness"><p class="big"><${State} of=${reason ? 'not ready' : 'ready'} /></p><p class="muted">${reason ?? 'The store is readable and writable, and the broker is connected.'}</p></div>`}<//><//>
     <section class="resource"><h2>Nodes</h2><div class="list"><${Loaded} of=${nodes}>${(all) => html`<${Rows} label="Nodes" columns=${columns(page)} chunks=${[all]} isOpen=${() => false} />`}<//></div></section>
-    ${page.may(CONTENT) && html`<${Doctor} />`}`;
+    ${page.may(CONTENT) && html`<${Doctor} />`}<//>`;
 }
 
 /** The doctor: shows findings as they arrive, and sorts them by severity once all have arrived. */

@@ -131,7 +131,8 @@ export function Late({ children }) {
 export function Together({ children }) {
   const [isSettled, setSettled] = useState(false);
   const isDone = openLoads.value === 0;
-  useEffect(() => { if (isDone) setSettled(true); }, [isDone]);
+  // The parts begin to load after they were drawn.
+  useEffect(() => { if (isDone && openLoads.peek() === 0) setSettled(true); }, [isDone]);
   return html`${!isSettled && html`<${Late}><${Skeleton} rows="9" /><//>`}<div class=${isSettled ? null : 'pending'}>${children}</div>`;
 }
 

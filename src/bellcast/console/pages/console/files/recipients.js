@@ -7,7 +7,7 @@ import { Explanation } from './explain.js';
 import { CREATED } from './filters.js';
 import { number } from './format.js';
 import { html } from './html.js';
-import { Loaded, Paged, Skeleton, refresh, useLoad } from './load.js';
+import { Loaded, Paged, Skeleton, Together, refresh, useLoad } from './load.js';
 import { Card, Confirm, Dialect, Empty, Facts, Field, Form, Heading, Id, Json, Moment, Time } from './parts.js';
 import { Preferences } from './preferences.js';
 import { BUILDERS, CONTENT, OWNERS } from './roles.js';
@@ -44,7 +44,7 @@ export function Recipient({ page }) {
     await request('DELETE', url('/sessions'));
     refresh();
   };
-  return html`<${Heading} title=${one.key}>${page.may(CONTENT) && html`<a class="button" href=${`${ROOT}${url('/export')}`} download=${`${one.key}.json`}>Export</a>`}${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`End sessions of ${one.key}`} word="End sessions" act=${endSessions} />`}<//>
+  return html`<${Heading} title=${one.key}>${page.may(CONTENT) && html`<a class="button" href=${`${ROOT}${url('/export')}`} download=${`${one.key}.json`}>Export</a>`}${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`End sessions of ${one.key}`} word="End sessions" act=${endSessions} />`}<//><${Together}>
     <${Facts} of=${facts(one)} />
     <nav class="links" aria-label="About this recipient">${ABOUT.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { recipient: one.key, ...tenant })}>${name}</a>`)}</nav>
     <${Explanation} key=${page.query.get('notification')} page=${page} recipient=${one.key} tenant=${tenant} />
@@ -53,7 +53,7 @@ export function Recipient({ page }) {
     <${Card} title="Devices"><${Devices} page=${page} tenant=${tenant} url=${url} /><//>
     <${Card} title="Topics"><${Topics} page=${page} tenant=${tenant} /><//>
     ${page.may(OWNERS) && html`<${Erasure} page=${page} recipient=${one.key} url=${url()} />`}
-    <details><summary>JSON</summary><${Json} of=${one} /></details>`;
+    <details><summary>JSON</summary><${Json} of=${one} /></details><//>`;
 }
 
 const facts = (one) => [

@@ -3,7 +3,7 @@
  */
 import { html, useState } from './html.js';
 import { count } from './format.js';
-import { Loaded, useLoad } from './load.js';
+import { Loaded, Together, useLoad } from './load.js';
 import { Card, Confirm, Heading, State } from './parts.js';
 import { Rows } from './rows.js';
 import { get, lines } from './server.js';
@@ -25,8 +25,8 @@ export function EncryptionKeys() {
     });
     found.reload();
   };
-  return html`<${Heading} title="Encryption keys"><${Confirm} label="Rotate all secrets" word="Rotate" act=${rotate} /><//>
+  return html`<${Heading} title="Encryption keys"><${Confirm} label="Rotate all secrets" word="Rotate" act=${rotate} /><//><${Together}>
     <p class="muted">Secrets in the database are encrypted: URLs of providers, secrets of webhooks and Pusher apps, and the key used with browsers’ push services.</p><p class="muted" role="status">${status}</p>
     <section class="resource"><div class="list"><${Loaded} of=${found}>${({ keys, unreadable }) => html`<${Rows} label="Keys" columns=${COLUMNS} chunks=${[keys]} isOpen=${() => false} />${unreadable > 0 && html`<p class="error">${count(unreadable, 'secret')} cannot be decrypted: the encryption key is missing.</p>`}`}<//></div></section>
-    <${Card} title="Change the key"><ol>${STEPS.map((step) => html`<li key=${step}>${step}</li>`)}</ol><pre tabIndex="0"><code>BELLCAST_ENCRYPTION_KEY=old:…,new:…</code></pre><//>`;
+    <${Card} title="Change the key"><ol>${STEPS.map((step) => html`<li key=${step}>${step}</li>`)}</ol><pre tabIndex="0"><code>BELLCAST_ENCRYPTION_KEY=old:…,new:…</code></pre><//><//>`;
 }

@@ -5,7 +5,7 @@ import { Difference } from './difference.js';
 import { EditLink, newLink, yamlOf } from './edit.js';
 import { number, parsed, toneOf } from './format.js';
 import { html, useState } from './html.js';
-import { Loaded, Skeleton, refresh, useLoad } from './load.js';
+import { Loaded, Skeleton, Together, refresh, useLoad } from './load.js';
 import { Card, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, tenantOf } from './router.js';
@@ -42,10 +42,10 @@ export function Workflow({ page }) {
     }} /><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${async () => {
       await request('DELETE', url());
       go(withQuery(page.url('/workflows'), tenant));
-    }} />`}<//>
+    }} />`}<//><${Together}>
       <${Facts} of=${[['Key', html`<${Id} of=${one.key} />`], ['Version', number(one.version)], ['State', html`<${State} of=${one.active ? 'active' : 'inactive'} />`], ['Type', one.type], ['Tenant', one.tenant ?? 'all']]} />
       <div class="columns wide"><${Card} title="Steps"><${Diagram} steps=${one.steps} /><//><div><${Card} title="Versions"><${Versions} one=${one} url=${url} isOwn=${isOwn} /><//>${page.may(BUILDERS) && html`<${DryRun} url=${url('/trigger', { dry_run: true })} />`}</div></div>
-      <${Card} title="YAML"><pre tabIndex="0"><code>${yamlOf(one)}</code></pre><${Copy} what="the YAML" text=${yamlOf(one)} /><//>`;
+      <${Card} title="YAML"><pre tabIndex="0"><code>${yamlOf(one)}</code></pre><${Copy} what="the YAML" text=${yamlOf(one)} /><//><//>`;
   }}<//>`;
 }
 
