@@ -30,16 +30,16 @@ class TokenPaths:
         route: in upper case, escaped, escaped again, or below another path."""
         if path in self._without_parameters:
             return path
-        text = path
+        text, is_hidden = path, False
         for _ in range(MAX_DECODINGS):
-            found = self._with_token.match(text)
-            if found is not None:
-                return f"{found[1]}{HIDDEN}{text[found.end() :]}"
-            hidden = link_tokens.hide(text.encode(errors="surrogatepass")).decode(errors="surrogatepass")
-            if (hidden := self._credential.sub(HIDDEN, hidden)) != text:
-                return hidden
+            before = text
+            text = self._with_token.sub(rf"\g<1>{HIDDEN}", text)
+            # The rest of a path with a token may contain another, as in `/u/../preferences/{token}`.
+            text = link_tokens.hide(text.encode(errors="surrogatepass")).decode(errors="surrogatepass")
+            text = self._credential.sub(HIDDEN, text)
+            is_hidden |= text != before
             decoded = unquote(text)
             if decoded == text:
                 break
             text = decoded
-        return path
+        return text if is_hidden else path

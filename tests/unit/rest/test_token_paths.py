@@ -45,6 +45,9 @@ def test_token_is_hidden_and_everything_else_stays(path: str, logged: str) -> No
     [
         "/mount/u/TOKEN/x",
         "/x/../u/TOKEN",
+        "/u/../u/TOKEN",
+        "/u/secret/u/TOKEN",
+        f"/app/bc_{'a' * 12}_{'b' * 64}/TOKEN",
         "/v1/u/TOKEN",
         "/console/u/TOKEN",
         "/u%25252FTOKEN",
