@@ -373,10 +373,38 @@ def test_draft_is_published_with_its_changes_and_rolled_back(edit: Callable[...,
     assert [owner.send("GET", f"/v1/runs/{run}")["version"] for run in (first, second)] == [1, 2]
     versions = owner.send("GET", "/v1/workflows/published-flow/versions")["versions"]
     assert (versions[0]["by"], versions[0]["note"]) == ("olive@example.com", "E-mail first")
+    editor.page.get_by_role("link", name="Back to the workflow").click()
+    expect(editor.page.get_by_role("listitem").filter(has_text="Version 2")).to_contain_text("E-mail first")
+    editor.page.go_back()
     owner.send("PATCH", "/v1/workflows/published-flow", {"version": 1})
     editor.page.reload()
     expect(editor.save).to_have_text("Version 1")
     expect(editor.step("mail")).to_have_attribute("data-path", "steps.2")
+
+
+def test_run_is_shown_on_its_own_version(
+    edit: Callable[..., Editor], owner: Console, open_console: Callable[..., Page]
+) -> None:
+    condition = {"var": "data.a", "op": "exists"}
+    branch = {
+        "key": "way", "type": "branch", "branches": [{"if": condition, "steps": [BELL]}],
+        "else": [{"key": "end", "type": "stop"}],
+    }  # fmt: skip
+    owner.send("PUT", "/v1/workflows/run-flow", {"steps": [branch, WAIT]})
+    run = owner.send("POST", "/v1/workflows/run-flow/trigger", {"to": "alice", "data": {"a": 1}})["run"]
+    owner.send("PUT", "/v1/workflows/run-flow", {"steps": BUILT})
+    page = open_console(f"/workflows/run-flow?edit=yes&run={run}", viewport=DESKTOP)
+    tree = page.get_by_role("tree", name="Steps")
+    expect(tree.locator("[data-step=wait]")).to_have_attribute("data-state", "waiting")
+    expect(tree.locator(".step-box").filter(has=page.locator("[data-step=wait]"))).to_contain_text("Waits until")
+    shown = {one["key"]: one["state"] for one in owner.send("GET", f"/v1/runs/{run}")["steps"]}
+    assert shown == {key: tree.locator(f"[data-step={key}]").get_attribute("data-state") for key in shown}
+    lanes = tree.locator("[data-lane=way]").evaluate_all("all => all.map((one) => one.dataset.state)")
+    assert lanes == ["taken", "skipped"]
+    assert violations(page) == []
+    page.goto("/console/workflows/run-flow?edit=yes&version=1")
+    expect(tree.locator("[data-step=way]")).to_be_visible()
+    expect(page.get_by_role("button", name="Review and publish")).to_have_count(0)
 
 
 def test_small_screen_reads_and_edits_nothing(edit: Callable[..., Editor], owner: Console) -> None:

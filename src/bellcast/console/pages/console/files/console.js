@@ -116,7 +116,7 @@ function Page() {
   const source = page && (isObject && page.editor && here.value.searchParams.has('edit') ? page.editor : isObject && page.detail ? page.detail : here.value.searchParams.has('edit') && page.edit ? page.edit : page.show);
   // A list stays while its objects open and close beside it.
   // An editor keeps its text while the query has another view of it.
-  const view = source?.kind === 'list' ? page.path : here.value.pathname + (here.value.searchParams.has('edit') ? '' : here.value.search);
+  const view = source?.kind === 'list' ? page.path : here.value.pathname + (here.value.searchParams.has('edit') ? '?edit' : here.value.search);
   useArrival(view, page);
   const refusal = page ? refusalOf(page, me.value, isObject) : 'There is no such page.';
   if (refusal) return html`<${Heading} title=${page?.title ?? 'Not found'} /><p>${refusal}</p><p><a href=${pageUrl('/')}>Go to the start page</a></p>`;

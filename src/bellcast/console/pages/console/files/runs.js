@@ -53,7 +53,7 @@ export function Run({ page }) {
   return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
     const [kind, headline] = outcomeOf(one);
     const mayCancel = page.may(BUILDERS) && !ENDED.has(one.state), mayRetry = page.may(CONTENT) && one.state === 'failed';
-    return html`<${Heading} title=${`${one.workflow} for ${one.recipient}`} />
+    return html`<${Heading} title=${`${one.workflow} for ${one.recipient}`}>${page.may(CONTENT) && html`<a class="button" href=${withQuery(page.url(path`/workflows/${one.workflow}`), { ...tenant, edit: 'yes', run: one.id })}>On the canvas</a>`}<//>
       <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${headline}</h2>${one.reason && html`<p class="text" dir="auto">${one.reason}</p>`}
         ${(mayCancel || mayRetry) && html`<div class="fixes">${mayRetry && html`<${Confirm} isPrimary label="Retry this run from its failed step" word="Retry" act=${act('POST', '/retry')} />`}${mayCancel && html`<${Confirm} isDanger label="Cancel this run" word="Cancel" act=${act('DELETE', '')} />`}</div>`}</div></section>
       <${Card} title="Steps"><${Waterfall} page=${page} one=${one} tenant=${tenant} /><//>

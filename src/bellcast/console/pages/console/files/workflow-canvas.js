@@ -95,7 +95,7 @@ function Step({ path, step, index, count, level, canvas, act, active, drag }) {
       <span class="step-text"><span class="step-kind">${label}<code>${step?.key}</code></span><span class="step-summary">${summary || html`<span class="muted">Nothing yet</span>`}</span>
         ${step?.if && html`<span class="step-if">if ${conditionText(step.if, false)}</span>`}
         ${step?.note && html`<span class="step-note">${step.note}</span>`}
-        ${state && html`<span class=${`step-state ${state.kind}`}>${state.shown}</span>`}</span>
+        ${state?.shown && html`<span class=${`step-state ${state.kind}`}>${state.shown}</span>`}</span>
       ${own.length > 0 && html`<span class="step-problems">${own.length}</span>`}
       ${!isReadOnly && html`<span class="step-more" onClick=${(event) => act.openActions(path, event.currentTarget)}><${Icon} name="more" /></span>`}
       ${lanes.length > 0 && html`<span class=${`step-fold ${isOpen ? 'open' : ''}`} onClick=${() => act.fold(path, isOpen)}><${Icon} name="chevron" /></span>`}

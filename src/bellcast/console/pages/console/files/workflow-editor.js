@@ -2,9 +2,9 @@
  * The editor of a workflow: the canvas, a step's form, the same definition as YAML, checks, drafts, and publishing.
  */
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
-import { relativeTime } from './format.js';
+import { dayTime, duration, relativeTime } from './format.js';
 import { Failure, Loaded, Skeleton, useLoad } from './load.js';
-import { Field, Form, Heading, Icon } from './parts.js';
+import { Field, Form, Heading, Icon, State } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { go, setQuery } from './router.js';
 import { exchange, get, path as urlPath, withQuery } from './server.js';
@@ -39,6 +39,11 @@ const withoutNotFound = (reading) => reading.catch((problem) => {
 export function WorkflowEditor({ page }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
   const url = urlPath`/v1/workflows/${page.key}`;
+  if (page.query.get('run') || page.query.get('version')) return html`<${Recorded} page=${page} tenant=${tenant} />`;
+  return html`<${Drafted} page=${page} tenant=${tenant} url=${url} />`;
+}
+
+function Drafted({ page, tenant, url }) {
   const loaded = useLoad(async (signal) => {
     const [schema, published, draft] = await Promise.all([
       get('/v1/schemas/workflow', signal),
@@ -313,6 +318,58 @@ function Editor({ page, tenant, found }) {
     ${dialog?.kind === 'failed' && html`<${Dialog} label="Not done" close=${() => setDialog(null)}><${Failure} problem=${dialog.problem} /><//>`}
     ${draft.theirs.value && html`<${ConflictDialog} draft=${draft} />`}
   </div>`;
+}
+
+/** A run is read again after this time until it has ended. */
+const FOLLOW_MS = 2000;
+const ENDED = ['completed', 'cancelled', 'merged', 'throttled', 'failed'];
+const KIND_OF_STATE = { done: 'ok', failed: 'bad', waiting: 'warn', running: 'warn' };
+
+/** What a step of a run shows. */
+function stateOf({ state, reason, due_at: due, started_at: started, ended_at: ended, attempts }) {
+  const seconds = started && ended ? (new Date(ended) - new Date(started)) / 1000 : 0;
+  const words = { done: seconds >= 1 ? `Done after ${duration(seconds * 1000)}` : 'Done', waiting: due ? `Waits until ${dayTime(due)}` : 'Waits', skipped: `Skipped${reason ? `: ${reason}` : ''}`, failed: `Failed: ${reason}`, running: 'Runs now', pending: '' };
+  const shown = `${words[state] ?? state}${attempts > 1 ? `, ${attempts} attempts` : ''}`;
+  return { state, kind: KIND_OF_STATE[state] ?? 'info', shown, text: shown || 'not reached' };
+}
+
+/** A version as it was, or a run on its own version, with the state of each step. Nothing can be changed. */
+function Recorded({ page, tenant }) {
+  const id = page.query.get('run');
+  const [selected, setSelected] = useState(null);
+  const [closed, setClosed] = useState(new Set());
+  const loaded = useLoad(async (signal) => {
+    const run = id && await get(withQuery(urlPath`/v1/runs/${id}`, { tenant }), signal);
+    const version = run ? run.version : page.query.get('version');
+    const [schema, one] = await Promise.all([get('/v1/schemas/workflow', signal), get(withQuery(urlPath`/v1/workflows/${page.key}`, { tenant, version }), signal)]);
+    return { run, schema, version, values: valuesOf(one) };
+  }, [page.key, tenant, id, page.query.get('version')]);
+  const isOpen = loaded.value?.run && !ENDED.includes(loaded.value.run.state);
+  useEffect(() => {
+    if (!isOpen) return undefined;
+    const timer = setInterval(loaded.reload, FOLLOW_MS);
+    return () => clearInterval(timer);
+  }, [isOpen]);
+  return html`<${Loaded} of=${loaded} skeleton=${html`<${Skeleton} rows="9" />`}>${({ run, schema, version, values }) => {
+    const states = run && new Map(run.steps.map((one) => [one.key, stateOf(one)]));
+    const lane = (key, { isElse, number }) => {
+      const step = run?.steps.find((one) => one.key === key);
+      if (step?.state !== 'done') return step?.state;
+      return (isElse ? step.result === 'else' : step.result === number - 1) ? 'taken' : 'skipped';
+    };
+    const act = {
+      select: setSelected, edit: setSelected, close: () => setSelected(null), nextProblem: () => {}, openActions: () => {},
+      fold: (path, isFolding) => setClosed((last) => new Set(isFolding ? [...last, path] : [...last].filter((one) => one !== path))),
+      copy: (path) => sessionStorage.setItem(COPIED, JSON.stringify(valueAt(values, path))),
+    };
+    const canvas = { values, schema, selected, isReadOnly: true, problems: [], states, zoom: 100, closed, lane: run ? lane : undefined };
+    const recorded = { values: { value: values }, problems: { value: [] }, tenant };
+    return html`<div class=${`workflow-editor ${selected ? 'inspecting' : ''}`}>
+      <header class="editor-bar"><a class="quiet button" href=${run ? withQuery(page.url(`/runs/${id}`), { tenant }) : withQuery(page.url(`/workflows/${encodeURIComponent(page.key)}`), { tenant })} aria-label="Back"><${Icon} name="back" /></a><h1 tabIndex="-1">${page.key}</h1>
+        <span class="save-state">Version ${version}${run && `, for ${run.recipient}`}</span>${run && html`<${State} of=${run.state} />`}
+        <div class="editor-tools"><a class="button" href=${withQuery(page.path, { tenant, edit: 'yes' })}>Edit the workflow</a></div></header>
+      <div class="editor-main"><${Flow} canvas=${canvas} act=${act} />${selected && html`<${Inspector} key=${selected} draft=${recorded} path=${selected} schema=${schema} page=${page} isReadOnly=${true} close=${() => setSelected(null)} select=${setSelected} openActions=${act.openActions} />`}</div></div>`;
+  }}<//>`;
 }
 
 /** Whether the draft is saved, as a word. */
