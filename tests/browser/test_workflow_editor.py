@@ -407,6 +407,16 @@ def test_run_is_shown_on_its_own_version(
     expect(page.get_by_role("button", name="Review and publish")).to_have_count(0)
 
 
+def test_workflow_that_is_only_a_draft_is_in_the_list(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/workflows/unpublished/draft", {"values": {"steps": BUILT}})
+    page = open_console("/workflows", viewport=DESKTOP)
+    row = page.get_by_role("row").filter(has_text="unpublished")
+    expect(row).to_contain_text("draft")
+    row.get_by_role("link", name="unpublished").click()
+    page.get_by_role("link", name="Open its draft").click()
+    expect(page.get_by_role("tree", name="Steps").locator("[data-step=mail]")).to_be_visible()
+
+
 def test_small_screen_reads_and_edits_nothing(edit: Callable[..., Editor], owner: Console) -> None:
     editor = edit("small-flow", BUILT, viewport=PHONE)
     expect(editor.page.get_by_role("note")).to_contain_text("On a small screen a workflow can be read")

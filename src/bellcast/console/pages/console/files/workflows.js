@@ -17,11 +17,11 @@ const SUMMARY = ['title', 'subject', 'template', 'text', 'for', 'until', 'event'
 const KIND = { name: 'workflow', path: '/workflows' };
 
 export const workflows = {
-  path: '/v1/workflows', rows: 'workflows', link: (one) => path`/workflows/${one.key}`, tools: (page) => newLink(page, KIND),
+  path: '/v1/workflows', rows: 'workflows', fixed: { drafts: 'true' }, link: (one) => path`/workflows/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: (page) => [
-    { name: 'State', kind: 'state', of: (one) => (one.active ? 'active' : 'inactive') }, { name: 'Workflow', kind: 'title', of: (one) => one.key, text: (one) => one.name },
+    { name: 'State', kind: 'state', of: (one) => (one.version === 0 ? 'draft' : one.active ? 'active' : 'inactive') }, { name: 'Workflow', kind: 'title', of: (one) => one.key, text: (one) => one.name },
     { name: 'Type', kind: 'type', of: (one) => one.type }, page.may(CONTENT) && { name: 'Steps', kind: 'number', of: (one) => number(one.steps.length), width: '4rem' },
-    { name: 'Version', kind: 'number', of: (one) => `v${one.version}`, width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '7rem' },
+    { name: 'Version', kind: 'number', of: (one) => (one.version === 0 ? '–' : `v${one.version}${one.draft ? ' + draft' : ''}`), width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '7rem' },
   ],
   none: { text: 'No workflow is defined. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml', tools: (page) => newLink(page, KIND) },
 };
@@ -31,6 +31,9 @@ export function Workflow({ page }) {
   const url = (more = '', query = {}) => withQuery(path`/v1/workflows/${page.key}` + more, { ...tenant, ...query });
   const found = useLoad((signal) => get(url(), signal), [url()]);
   const title = html`<${Heading} title=${page.key} />`;
+  if (found.problem?.status === 404 && !found.isLoading && page.may(CONTENT)) {
+    return html`${title}<p>There is no published workflow with this key.</p><p><a class="button" href=${withQuery(page.path, { ...tenant, edit: 'yes' })}>Open its draft</a></p>`;
+  }
   return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
     // The project's object on the page of a tenant is not the tenant's own.
     const isOwn = page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant;
