@@ -1,4 +1,4 @@
-/** The style sheet of the preferences, loaded with them. */
+/** The style sheet of the preferences, loaded with them. In a narrow container, five channels leave the names enough space for a word. */
 
 export const PREFERENCES_CSS = `
 .preferences { container-type: inline-size; width: 100%; max-width: 760px; margin-inline: auto; padding: 0 18px 18px; font-size: 13px; }
@@ -18,14 +18,13 @@ export const PREFERENCES_CSS = `
 .preference-table { width: 100%; border-collapse: collapse; }
 .preference-table caption { padding-bottom: 8px; }
 .channel { padding: 2px 0; color: var(--muted); font-size: 11px; font-weight: 500; }
-.type-name { padding-block: 6px; padding-inline-end: 4px; font-weight: 500; text-align: start; hyphens: auto; overflow-wrap: anywhere; }
+.type-name { padding-block: 6px; padding-inline-end: 4px; font-weight: 500; text-align: start; hyphens: auto; overflow-wrap: anywhere; vertical-align: top; }
 .preference-table tbody tr { border-top: 1px solid var(--border); }
 .preference-table .required { border-top: 0; }
 .required td { padding: 0 0 8px; }
 .required .hint { margin-top: 0; }
 .cell { width: 12.5%; padding: 5px 2px; text-align: center; vertical-align: top; }
 .cell.email { width: 18%; }
-.type-name { vertical-align: top; }
 .lines { display: grid; gap: 14px; padding: 14px 0; border-bottom: 1px solid var(--border); }
 .lines .choice { display: grid; grid-template-columns: 1fr auto; align-items: center; gap: 2px 12px; padding: 0; color: inherit; font: inherit; white-space: normal; }
 .lines .choice:hover { background: none; }
@@ -45,7 +44,7 @@ export const PREFERENCES_CSS = `
   .frequency { height: 28px; }
   .preference-select, .time-input { min-height: 40px; font-size: 16px; }
 }
-@container (width < 340px) { /* five channels leave the names enough space for a word */
+@container (width < 340px) {
   .cell { padding-inline: 1px; }
   .cell .switch { width: 30px; margin-inline: 1px; }
   .cell .switch:checked::after { inset-inline-start: 13.5px; }
