@@ -51,7 +51,7 @@ def _line(one: dict[str, Any]) -> str:
     return f"{one['id']}  {one['created_at'][:16]}  {one['channel']}  {one['state']}  {one['to']}  {first_line}"
 
 
-objects.Group(commands=message, plural="messages", key="The message's id.", key_name="ID").add_show(
+objects.CommandGroup(commands=message, plural="messages", key="The message's id.", key_name="ID").add_show(
     "Show a message with its content and its attempts as JSON."
 )
 

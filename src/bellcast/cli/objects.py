@@ -19,7 +19,7 @@ Owner: TypeAlias = str | None
 DataOption = Annotated[str | None, typer.Option(metavar="JSON", help="The variables.", show_default=False)]
 
 
-class Group(NamedTuple):
+class CommandGroup(NamedTuple):
     """The subcommands of a kind of object, whose methods of the client are those of its `plural`. `key` is the help of its key,
     `key_name` the name of its argument, and `owner` the help of the option for its tenant."""
 
@@ -92,7 +92,7 @@ def _methods(ctx: typer.Context, plural: str) -> Iterator[Any]:
 def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
     """Add the subcommands of a kind of object that is written from a file."""
     article = "an" if name[0] in "aeiou" else "a"
-    group = Group(commands=commands, plural=plural, key=f"The key of the {name}.")
+    group = CommandGroup(commands=commands, plural=plural, key=f"The key of the {name}.")
     group.add_list(lambda one: str(one["key"]), f"List the {plural}.")
     group.add_show(f"Show {article} {name} as JSON.")
 

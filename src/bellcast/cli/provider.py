@@ -21,7 +21,7 @@ def _line(one: dict[str, Any]) -> str:
     return f"{one['key']}  {one['channel']}, {one['url']}, priority {one['priority']}{state}"
 
 
-group = objects.Group(
+group = objects.CommandGroup(
     commands=provider,
     plural="providers",
     key="The provider's key.",

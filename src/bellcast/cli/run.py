@@ -52,7 +52,7 @@ def list_(
     objects.show_list(found, _line, json=json)
 
 
-group = objects.Group(commands=run, plural="runs", key="The run's id.", key_name="ID")
+group = objects.CommandGroup(commands=run, plural="runs", key="The run's id.", key_name="ID")
 group.add_show("Show a run with its steps as JSON.")
 
 

@@ -13,7 +13,7 @@ AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="The add
 suppression, app = options.group("suppression", "List, add and remove addresses to which nothing is sent.")
 
 
-objects.Group(commands=suppression, plural="suppressions", key="The address.").add_list(
+objects.CommandGroup(commands=suppression, plural="suppressions", key="The address.").add_list(
     lambda one: f"{one['channel']}  {one['address']}  {one['reason']}", "List suppressed addresses."
 )
 

@@ -22,7 +22,7 @@ def _line(one: dict[str, Any]) -> str:
     return f"{one['id']}  {one['url']}  {','.join(one['events'])}{state}"
 
 
-group = objects.Group(
+group = objects.CommandGroup(
     commands=webhook,
     plural="webhooks",
     key="The id of the webhook.",

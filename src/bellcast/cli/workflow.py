@@ -8,7 +8,7 @@ import typer
 from bellcast.cli import console, objects, options
 from bellcast.cli.console import CommandError
 
-Key = Annotated[str, typer.Argument(metavar="KEY", help="The workflow's key.")]
+WorkflowKey = Annotated[str, typer.Argument(metavar="KEY", help="The workflow's key.")]
 TenantOption = Annotated[
     str | None, typer.Option(metavar="TENANT", help="The tenant's override. Default: the project's own.")
 ]
@@ -27,7 +27,7 @@ def _line(one: dict[str, Any]) -> str:
     return f"{one['key']}  version {one['version']}, {state}, {len(one['steps'])} steps"
 
 
-group = objects.Group(
+group = objects.CommandGroup(
     commands=workflow,
     plural="workflows",
     key="The workflow's key.",
@@ -68,7 +68,7 @@ group.add_delete("Delete a workflow. Its current runs finish.")
 @workflow.command(cls=options.RequestCommand, epilog=CANCEL_EPILOG)
 def cancel(
     ctx: typer.Context,
-    key: Key,
+    key: WorkflowKey,
     cancel_key: Annotated[str, typer.Argument(metavar="CANCEL_KEY", help="The `cancel_key` of the triggers.")],
     to: Annotated[
         list[str] | None,

@@ -41,7 +41,7 @@ def draft_kind(plural: str) -> str:
     return f"{plural}-drafts"
 
 
-class Draft(Struct, frozen=True, kw_only=True):
+class StoredDraft(Struct, frozen=True, kw_only=True):
     """What an editor saved: the values of an object, the version that they change, and who saved them when."""
 
     values: dict[str, Any]

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bellcast.documents.store import LIST, Documents
-from bellcast.documents.types import MAX_DRAFTS, Document, Draft, draft_kind
+from bellcast.documents.types import MAX_DRAFTS, Document, StoredDraft, draft_kind
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.http import entity_tags, request_body, responses
@@ -71,7 +71,7 @@ class Publication(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     note: Annotated[str, Meta(max_length=MAX_NOTE)] | None = None
 
 
-class Effect(Struct, frozen=True, omit_defaults=True):
+class PublishEffect(Struct, frozen=True, omit_defaults=True):
     """What publishing changes for recipients and apps. `n` counts what is affected."""
 
     code: str
@@ -197,7 +197,7 @@ async def _save(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     if before is None and await documents.count(draft_kind(kind.plural), tenant, MAX_DRAFTS) >= MAX_DRAFTS:
         raise Conflict(f"There are {MAX_DRAFTS} drafts: publish or discard some.")
     values = {name: one for name, one in body.values.items() if name not in kind.added}
-    text = msgspec.json.encode(Draft(values=values, base=body.base, by=audit.actor(request), saved_at=now))
+    text = msgspec.json.encode(StoredDraft(values=values, base=body.base, by=audit.actor(request), saved_at=now))
     if not entity_tags.is_conditional(request):
         await documents.put(draft_kind(kind.plural), tenant, key, text, now)
     elif not await documents.change(
@@ -253,9 +253,9 @@ async def _publish(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     return responses.json(published, headers=objects.tagged(published))
 
 
-def decode(document: Document) -> Draft:
+def decode(document: Document) -> StoredDraft:
     """Return a stored draft."""
-    return msgspec.json.decode(document.body, type=Draft)
+    return msgspec.json.decode(document.body, type=StoredDraft)
 
 
 def _tag(document: Document) -> str:

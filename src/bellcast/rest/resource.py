@@ -70,8 +70,8 @@ class Change(Struct, Generic[B], frozen=True):
 ReadPage: TypeAlias = Callable[[Listing[Q]], Awaitable[ListPage[Any]]]
 KeyOf: TypeAlias = Callable[[ApiRequest], tuple[Any, ...]]
 # A function of one kind, which an operation calls.
-Call: TypeAlias = Callable[[Change[Any]], Awaitable[T]]
-Declared: TypeAlias = Callable[[Call[T]], ApiEndpoint]
+RuleCall: TypeAlias = Callable[[Change[Any]], Awaitable[T]]
+Declared: TypeAlias = Callable[[RuleCall[T]], ApiEndpoint]
 
 
 class Resource:
@@ -123,9 +123,7 @@ class Resource:
     def get(self, item_type: type[T], suffix: str = "", **promise: Any) -> Declared[T | None]:
         """Make a function the operation that reads an object; None is one that does not exist."""
         of_read = {"required_scope": "read", "query": TenantQuery, "response_types": {200: item_type}}
-        return self._declare(
-            "GET", self.item_path + suffix, None, lambda _, found: self._found(found), of_read, promise
-        )
+        return self._declare("GET", self.item_path + suffix, None, lambda _, item: self._answer(item), of_read, promise)
 
     def put(self, body: Any, item_type: type[T], **promise: Any) -> Declared[tuple[T, bool]]:
         """Make a function the operation that writes an object, and returns it and whether it is new."""
@@ -139,7 +137,7 @@ class Resource:
     def patch(self, body: Any, item_type: type[T], **promise: Any) -> Declared[T | None]:
         """Make a function the operation that changes an object; None is one that does not exist."""
         of_change = {"response_types": {200: item_type}, "query": TenantQuery}
-        return self._declare("PATCH", self.item_path, body, lambda _, found: self._found(found), of_change, promise)
+        return self._declare("PATCH", self.item_path, body, lambda _, item: self._answer(item), of_change, promise)
 
     def create(self, body: Any, item_type: type[T], **promise: Any) -> Declared[T]:
         """Make a function the operation that creates an object without a key, and returns it."""
@@ -157,7 +155,7 @@ class Resource:
         of_deletion = {"query": TenantQuery, "response_types": {204: None}}
 
         def respond(_: Change[Any], was_deleted: bool) -> ASGIApp:  # noqa: FBT001  the result of the function
-            self._found(was_deleted or None)
+            self._answer(was_deleted or None)
             return responses.empty()
 
         return self._declare("DELETE", self.item_path + suffix, None, respond, of_deletion, promise)
@@ -166,12 +164,12 @@ class Resource:
         can_plan = {"query": DryRunQuery, **self._promise, **promise}["query"] is DryRunQuery
         types = {200: item_type, status: item_type} if can_plan else {status: item_type}
 
-        def respond(change: Change[Any], found: Any) -> ASGIApp:
-            return self._found(found, 200 if change.is_dry_run else status)
+        def respond(change: Change[Any], item: Any) -> ASGIApp:
+            return self._answer(item, 200 if change.is_dry_run else status)
 
         return self._declare("POST", path, body, respond, {"response_types": types}, promise)
 
-    def _found(self, item: object, status: int = 200) -> ASGIApp:
+    def _answer(self, item: object, status: int = 200) -> ASGIApp:
         if item is None:
             raise NotFound(self.unknown)
         # A function may also return a response.
@@ -195,7 +193,7 @@ class Resource:
         declare = operation(method, path, body=None if shape is None else shape.type, **promised)
         can_plan = query is not None and "dry_run" in request_body.attributes(query)
 
-        def declared(call: Call[Any]) -> ApiEndpoint:
+        def declared(call: RuleCall[Any]) -> ApiEndpoint:
             @functools.wraps(call)
             async def respond_to(request: ApiRequest) -> ASGIApp:
                 tenant, sent = "" if query is None else self.tenant_of(request), None

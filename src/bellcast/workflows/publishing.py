@@ -7,7 +7,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.preferences.types import CHANNELS
 from bellcast.providers.types import ProviderDirectory
-from bellcast.rest.drafts import Effect
+from bellcast.rest.drafts import PublishEffect
 from bellcast.workflows import definitions, schemas
 from bellcast.workflows.definitions import Definition
 from bellcast.workflows.store.runs import Runs
@@ -21,20 +21,20 @@ OPEN = ("running", "waiting", "paused")
 
 async def effects(
     db: Engine, catalog: WorkflowCatalog, providers: ProviderDirectory, tenant: str, key: str, value: dict[str, Any]
-) -> list[Effect]:
+) -> list[PublishEffect]:
     """Return what publishing a validated definition changes."""
     after, current = definitions.of_valid(value), await catalog.current(tenant, key)
     before = None if current is None else definitions.of_valid(current.definition)
     found = [await _kept_runs(db, tenant, key), await _refused_data(db, tenant, key, after)]
     removed = [] if before is None else [name for name in CHANNELS if name in before.channels - after.channels]
-    found += [Effect("channel_removed", f"No step sends by {name} any more.") for name in removed]
+    found += [PublishEffect("channel_removed", f"No step sends by {name} any more.") for name in removed]
     for name in CHANNELS:
         if name != "inbox" and name in after.channels and not await providers.can_deliver(tenant, name):
-            found.append(Effect("credentials_missing", f"No provider is configured for {name}."))
+            found.append(PublishEffect("credentials_missing", f"No provider is configured for {name}."))
     return [one for one in found if one is not None]
 
 
-async def _kept_runs(db: Engine, tenant: str, key: str) -> Effect | None:
+async def _kept_runs(db: Engine, tenant: str, key: str) -> PublishEffect | None:
     count = 0
     for state in OPEN:
         wanted = ListQuery(tenants=[tenant], limit=1, filters={"workflow": key, "state": state}, is_counted=True)
@@ -43,10 +43,10 @@ async def _kept_runs(db: Engine, tenant: str, key: str) -> Effect | None:
     if not count:
         return None
     text = "1 current run keeps its version." if count == 1 else f"{count} current runs keep their version."
-    return Effect("runs_keep_version", text, n=count)
+    return PublishEffect("runs_keep_version", text, n=count)
 
 
-async def _refused_data(db: Engine, tenant: str, key: str, after: Definition) -> Effect | None:
+async def _refused_data(db: Engine, tenant: str, key: str, after: Definition) -> PublishEffect | None:
     if after.schema is None:
         return None
     wanted = ListQuery(tenants=[tenant], limit=COMPARED_RUNS, filters={"workflow": key})
@@ -65,4 +65,4 @@ async def _refused_data(db: Engine, tenant: str, key: str, after: Definition) ->
     if not refused:
         return None
     text = f"Of the last {len(seen)} triggers, {len(refused)} would be refused: {reason}."
-    return Effect("data_refused", text, n=len(refused))
+    return PublishEffect("data_refused", text, n=len(refused))

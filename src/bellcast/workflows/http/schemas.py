@@ -19,20 +19,20 @@ from bellcast.workflows.definitions import MAX_NOTE, MAX_STEPS
 from bellcast.workflows.event_source import EventSource
 from bellcast.workflows.step_fields import LABELS, STEP_TYPES, Field
 
-Json = dict[str, Any]
+JsonSchema = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-NOTE: Json = {"type": "string", "maxLength": MAX_NOTE, "x-widget": "note", "x-label": "Note"}
-CONDITION: Json = {"type": "object", "x-widget": "condition", "x-label": "Only if"}
-REFERENCE: Json = {
+NOTE: JsonSchema = {"type": "string", "maxLength": MAX_NOTE, "x-widget": "note", "x-label": "Note"}
+CONDITION: JsonSchema = {"type": "object", "x-widget": "condition", "x-label": "Only if"}
+REFERENCE: JsonSchema = {
     "type": "object",
     "required": ["var"],
     "properties": {"var": {"type": "string"}},
     "additionalProperties": False,
 }
-STEPS: Json = {"type": "array", "minItems": 1, "maxItems": MAX_STEPS, "items": {"$ref": "#/$defs/step"}}
+STEPS: JsonSchema = {"type": "array", "minItems": 1, "maxItems": MAX_STEPS, "items": {"$ref": "#/$defs/step"}}
 
 
-def workflow() -> Json:
+def workflow() -> JsonSchema:
     """Return the schema of workflows. Each type of step is a definition with its fields."""
     return {
         "$schema": DIALECT,
@@ -53,9 +53,9 @@ def workflow() -> Json:
     }
 
 
-def _step(type: str) -> Json:
+def _step(type: str) -> JsonSchema:
     fields, required = STEP_TYPES[type]
-    shown: Json = {
+    shown: JsonSchema = {
         "key": {
             "type": "string",
             "maxLength": MAX_OBJECT_KEY,
@@ -81,8 +81,8 @@ def _step(type: str) -> Json:
     }
 
 
-def _field(name: str, field: Field) -> Json:
-    described: Json = {"x-widget": field.widget, "x-label": field.label or _label(name)}
+def _field(name: str, field: Field) -> JsonSchema:
+    described: JsonSchema = {"x-widget": field.widget, "x-label": field.label or _label(name)}
     if field.can_be_reference:
         return described | {"anyOf": [dict(field.schema), REFERENCE]}
     return described | dict(field.schema)
@@ -92,7 +92,7 @@ def _label(name: str) -> str:
     return name[0].upper() + name[1:].replace("_", " ")
 
 
-def _of_type(type: Any) -> Json:
+def _of_type(type: Any) -> JsonSchema:
     """Return the schema of a struct, with a label on each field."""
     schema = msgspec.json.schema(type)
     for definition in schema.get("$defs", {}).values():
@@ -101,7 +101,7 @@ def _of_type(type: Any) -> Json:
     return {"$schema": DIALECT, **schema}
 
 
-SCHEMAS: dict[str, Callable[[], Json]] = {
+SCHEMAS: dict[str, Callable[[], JsonSchema]] = {
     "workflow": workflow,
     "template": functools.partial(_of_type, Template),
     "type": functools.partial(_of_type, NotificationType),

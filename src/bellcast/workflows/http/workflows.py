@@ -21,7 +21,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.types import ROLES
 from bellcast.rest import audit, context, definition_body, drafts, objects, tenants, viewers
 from bellcast.rest.context import ApiContext
-from bellcast.rest.drafts import DraftInfo, DraftKind, DraftsQuery, Effect, ToPublish
+from bellcast.rest.drafts import DraftInfo, DraftKind, DraftsQuery, PublishEffect, ToPublish
 from bellcast.rest.objects import ADDED
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
@@ -76,7 +76,7 @@ class WorkflowObject(WorkflowDefinition, frozen=True, kw_only=True):
 class PublishedWorkflow(WorkflowObject, frozen=True, kw_only=True):
     """A workflow that was published. Only a dry run has `effects`."""
 
-    effects: list[Effect] | UnsetType = UNSET
+    effects: list[PublishEffect] | UnsetType = UNSET
 
 
 class WorkflowPage(Struct, frozen=True):
