@@ -35,7 +35,6 @@ export const PREFERENCES_CSS = `
 .switch:checked::after { inset-inline-start: 14.5px; background: var(--knob, color-mix(in srgb, var(--accent) 80%, var(--text))); }
 :is(.type, .choice, .preference:not(:has(table))):is(:hover, :focus-within) .switch:checked:not(:disabled) { --track: var(--accent); --knob: var(--background); }
 .switch:disabled { cursor: not-allowed; opacity: .5; }
-.preferences :focus-visible { outline-offset: 1px; }
 @media (pointer: coarse) {
   .switch { width: 38px; height: 24px; }
   .switch::after { top: 4.5px; inset-inline-start: 4.5px; width: 12px; height: 12px; }
