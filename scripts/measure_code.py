@@ -13,12 +13,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 93_000),
-    "modules": (0, 735),
-    "classes": (0, 1_370),
-    "functions": (0, 6_700),
-    "private functions used once": (0, 1_280),
-    "functions that only pass their parameters on": (0, 90),
+    "lines": (0, 90_000),
+    "modules": (0, 713),
+    "classes": (0, 1_318),
+    "functions": (0, 6_382),
+    "private functions used once": (0, 1_196),
+    "functions that only pass their parameters on": (0, 77),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
 }

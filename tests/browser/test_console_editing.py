@@ -120,6 +120,7 @@ def test_template_that_another_operator_saved_is_not_overwritten(
     expect(page.locator(".diff .bad")).to_contain_text("text: Theirs")
     expect(page.locator(".diff .ok")).to_contain_text("text: Mine")
     page.get_by_role("button", name="Save").click()
+    expect(page.get_by_label("Definition as YAML")).to_have_count(0)
     expect(page.locator("#main pre")).to_contain_text("Mine")
     page.goto("/console/templates/shared?edit=yes&view=yaml")
     edit(page, "Mine", "Again")
@@ -127,6 +128,7 @@ def test_template_that_another_operator_saved_is_not_overwritten(
     review(page)
     expect(page.get_by_role("status")).to_contain_text("shared has been deleted in the meantime")
     page.get_by_role("button", name="Save").click()
+    expect(page.get_by_label("Definition as YAML")).to_have_count(0)
     expect(page.locator("#main pre")).to_contain_text("Again")
 
 

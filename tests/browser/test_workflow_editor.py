@@ -413,7 +413,7 @@ def test_workflow_that_is_only_a_draft_is_in_the_list(open_console: Callable[...
     row = page.get_by_role("row").filter(has_text="unpublished")
     expect(row).to_contain_text("draft")
     row.get_by_role("link", name="unpublished").click()
-    page.get_by_role("link", name="Open its draft").click()
+    page.get_by_role("link", name="Open the draft").click()
     expect(page.get_by_role("tree", name="Steps").locator("[data-step=mail]")).to_be_visible()
 
 

@@ -3,7 +3,7 @@
  */
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { Blocks } from './email-blocks.js';
-import { Loaded, useLoad } from './load.js';
+import { Loaded, Skeleton, useLoad } from './load.js';
 import { Confirm, Field, Heading, Icon, Popup } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { go, here, setQuery } from './router.js';
@@ -37,7 +37,8 @@ export function TemplateEditor({ page }) {
   };
   const one = useLoad(read, [page.path, query.tenant]);
   if (!page.may(BUILDERS)) return html`<${Heading} title=${page.key} /><p>Your role, ${page.me.role}, does not permit this page.</p>`;
-  return html`<link rel="stylesheet" href=${STYLES} /><${Loaded} of=${one}>${(found) => html`<${Editor} key=${page.path} page=${page} path=${path} found=${found} read=${read} />`}<//>`;
+  const title = html`<${Heading} title=${page.key} />`;
+  return html`<link rel="stylesheet" href=${STYLES} />${one.problem && !one.isLoading && !one.value && title}<${Loaded} of=${one} skeleton=${html`${title}<${Skeleton} />`}>${(found) => html`<${Editor} key=${page.path} page=${page} path=${path} found=${found} read=${read} />`}<//>`;
 }
 
 /** The values with undo and redo. A copy stays in the tab until they are saved. */

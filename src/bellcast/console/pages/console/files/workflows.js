@@ -31,10 +31,8 @@ export function Workflow({ page }) {
   const url = (more = '', query = {}) => withQuery(path`/v1/workflows/${page.key}` + more, { ...tenant, ...query });
   const found = useLoad((signal) => get(url(), signal), [url()]);
   const title = html`<${Heading} title=${page.key} />`;
-  if (found.problem?.status === 404 && !found.isLoading && page.may(CONTENT)) {
-    return html`${title}<p>There is no published workflow with this key.</p><p><a class="button" href=${withQuery(page.path, { ...tenant, edit: 'yes' })}>Open its draft</a></p>`;
-  }
-  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
+  const isMissing = found.problem?.status === 404 && !found.isLoading && page.may(CONTENT);
+  return html`${found.problem && !found.isLoading && !found.value && title}${isMissing && html`<${DraftOnly} url=${url('/draft')} editor=${withQuery(page.path, { ...tenant, edit: 'yes' })} />`}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
     // The project's object on the page of a tenant is not the tenant's own.
     const isOwn = page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant;
     const word = one.active ? 'Switch off' : 'Switch on';
@@ -50,6 +48,12 @@ export function Workflow({ page }) {
       <div class="columns wide"><${Card} title="Steps"><${Diagram} steps=${one.steps} /><//><div><${Card} title="Versions"><${Versions} one=${one} url=${url} isOwn=${isOwn} /><//>${page.may(BUILDERS) && html`<${DryRun} url=${url('/trigger', { dry_run: true })} />`}</div></div>
       <${Card} title="YAML"><pre tabIndex="0"><code>${yamlOf(one)}</code></pre><${Copy} what="the YAML" text=${yamlOf(one)} /><//><//>`;
   }}<//>`;
+}
+
+/** The way to the draft of a workflow that was never published, if there is one. */
+function DraftOnly({ url, editor }) {
+  const draft = useLoad((signal) => get(url, signal), [url]);
+  return draft.value && html`<p>It has a draft that was never published. <a class="button" href=${editor}>Open the draft</a></p>`;
 }
 
 /** The icons of the steps' types. */
