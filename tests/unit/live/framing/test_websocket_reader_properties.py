@@ -103,7 +103,7 @@ def test_server_frames_equal_client_frames_except_for_the_mask(name, payload, ke
 @settings(max_examples=200, deadline=None)
 @given(mutated_streams())
 @example(client.frame(client.TEXT, b"half", final=False) + client.close(1000))
-@example(client.frame(client.TEXT, b"half", final=False) + client.frame(client.CLOSE, b"\x03\xe8\xff"))
+@example(client.frame(client.TEXT, b"\xed\xa0", final=False))
 def test_reader_agrees_with_the_websockets_library(stream):
     # Appended to the input: it completes every frame and then violates the protocol, so both must judge the whole input.
     stream += bytes(LIMIT + 200)
@@ -122,7 +122,9 @@ def is_known_difference(ours, theirs) -> bool:
         case CloseReceived():
             return theirs == 1002  # the library forbids a close inside a message; the RFC and Autobahn 7.1.5 do not
         case ProtocolViolation(1007):
-            return theirs == 1002  # the same, when the reason of the close is not UTF-8
+            return (
+                theirs == 1002
+            )  # the library waits for the third byte of a surrogate, and judges the next frame first
         case ProtocolViolation(1002, "a close frame has no valid code"):
             return theirs == 1007  # when its reason is wrong too
         case ProtocolViolation(1002, "a length is not encoded in the shortest form"):
