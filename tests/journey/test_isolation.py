@@ -115,7 +115,7 @@ def operations() -> list[tuple[str, str, Any]]:
 
 def filled(path: str, acme: Acme) -> list[str]:
     """Return the path once for each combination of Acme's ids."""
-    values = {"id": acme.ids, "key": ["alice", "bob"], "recipient": ["alice"], "topic": TOPICS}
+    values = {"id": acme.ids, "key": ["alice", "bob"], "recipient": ["alice"], "topic": TOPICS, "name": ["workflow"]}
     values |= {"channel": ["email"], "address": ["alice@example.com"], "tenant": ["acme"]}
     names = re.findall(r"{(\w+)", path)
     paths = []

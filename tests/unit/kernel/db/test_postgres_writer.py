@@ -42,7 +42,8 @@ async def test_command_queued_while_all_tasks_end_is_run(monkeypatch: pytest.Mon
 
     async def write(tenant: str, times: int) -> Any:
         for _ in range(times):
-            await writer.write(TenantCommand(tenant))
+            (entry,) = writer.enqueue([TenantCommand(tenant)], tenant)
+            await entry.result
 
     monkeypatch.setattr(writer, "_run_batch", settled)
     # The first one writes again, and no other writes after it.
