@@ -164,6 +164,7 @@ class AppCallbacks:
             dialect=connection.dialect.protocol,
             tenant=principal.tenant,
             roles=principal.roles or (),
+            namespace=connection.namespace if connection.session is not None else None,
             handshake=handshake,
         )
 
