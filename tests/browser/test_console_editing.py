@@ -97,6 +97,7 @@ def test_template_is_checked_compared_and_saved(open_console: Callable[..., Page
     assert violations(page) == []
     assert owner.send("GET", "/v1/templates/edited")["sms"] == {"text": "Before"}
     page.get_by_role("button", name="Save").click()
+    expect(page.get_by_label("Definition as YAML")).to_have_count(0)
     expect(page.locator("#main")).to_contain_text("text: After")
     assert owner.send("GET", "/v1/templates/edited")["sms"] == {"text": "After"}
     entry = owner.send("GET", "/v1/audit")["entries"][0]

@@ -45,6 +45,13 @@ def block(page: Page, number: int) -> Any:
     return page.locator(".editor > .blocks-of > .blocks > .block").nth(number)
 
 
+def choose(page: Page, menu: str, name: str) -> None:
+    """Choose in a menu by keyboard, once it has the focus."""
+    page.get_by_role("button", name=menu).press("Enter")
+    expect(page.locator(".popup-panel button:focus")).to_have_count(1)
+    page.get_by_role("button", name=name).press("Enter")
+
+
 def test_email_is_changed_in_two_languages_and_the_preview_follows(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
 ) -> None:
@@ -74,15 +81,13 @@ def test_blocks_are_added_moved_duplicated_and_undone_by_keyboard(
     button.get_by_role("textbox", name="Label").press("Alt+ArrowUp")
     expect(block(page, 3).get_by_role("textbox", name="Label")).to_have_value("Open")
     expect(page.locator("[data-block='3'] .block-bar button").first).to_be_focused()
-    more = page.get_by_role("button", name="More of block 4, Button")
-    more.press("Enter")
-    page.get_by_role("button", name="Duplicate").press("Enter")
+    choose(page, "More of block 4, Button", "Duplicate")
     blocks = page.locator(".editor > .blocks-of > .blocks > .block")
     expect(blocks).to_have_count(6)
-    page.get_by_role("button", name="More of block 1, Heading").press("Enter")
-    page.get_by_role("button", name="Delete").press("Enter")
+    choose(page, "More of block 1, Heading", "Delete")
     expect(blocks).to_have_count(5)
     page.locator(".editor > .blocks-of > .popup button").press("Enter")
+    expect(page.locator(".popup-panel button:focus")).to_have_count(1)
     page.get_by_role("group", name="Add a block").get_by_role("button", name="Text").press("Enter")
     added = block(page, 5).get_by_role("textbox", name="Text")
     expect(added).to_be_focused()

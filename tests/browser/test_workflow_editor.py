@@ -91,8 +91,9 @@ def test_workflow_is_built_by_keyboard_and_by_pointer_to_the_same_bytes(
     typed.expect_saved()
     typed.type("Control+Enter")
     expect(typed.page.get_by_role("dialog")).to_contain_text("added")
-    typed.page.get_by_role("button", name="Publish", exact=True).focus()
-    typed.type("Enter")
+    publish = typed.page.get_by_role("button", name="Publish", exact=True)
+    expect(publish).to_be_enabled()  # when the effects are shown
+    publish.press("Enter")
     expect(typed.save).to_have_text("Version 1")
     assert owner.send("GET", "/v1/workflows/typed-flow")["steps"] == BUILT
 

@@ -190,7 +190,7 @@ export function Popup({ button, label, hasText = false, class: name = '', button
     Object.assign(style, isStart ? { left: `${left}px`, right: 'auto' } : { right: `${clientWidth - right}px`, left: 'auto' });
     Object.assign(style, isLow ? { top: 'auto', bottom: `${clientHeight - top + GAP}px` } : { top: `${bottom + GAP}px`, bottom: 'auto' });
   };
-  useEffect(() => { if (isOpen) panel.current.querySelector('input, [aria-current], button, a')?.focus(); }, [isOpen]);
+  useEffect(() => { if (isOpen) panel.current.querySelector('input, [aria-current], button:not(:disabled), a')?.focus(); }, [isOpen]);
   // A press of Escape closes the panel only, not the object below it.
   const escape = (event) => {
     if (event.key !== 'Escape' || !isOpen) return;
