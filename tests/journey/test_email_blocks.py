@@ -132,3 +132,13 @@ async def test_blocks_are_refused_when_too_deep_or_beside_html(tmp_path: Path) -
         assert "must be nested at most 3 levels deep" in refused.text
         refused = await client.put("/v1/templates/order", json=template([], html="<p>x</p>"))
         assert "must not be combined with html" in refused.text
+
+
+async def test_blocks_that_make_too_much_html_are_refused_and_nothing_is_stored(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        part = template([{"type": "button", "text": "x", "url": "https://a.example"}] * 100)
+        languages = {f"de-{number:03}": part for number in range(25)}
+        refused = await client.put("/v1/templates/order", json=part | {"translations": languages})
+        assert refused.status_code == 422, refused.text
+        assert "characters of HTML" in refused.text
+        assert (await client.get("/v1/templates/order")).status_code == 404

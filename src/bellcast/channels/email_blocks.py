@@ -1,6 +1,6 @@
 """E-mails made of blocks: blocks become MJML, and MJML becomes the HTML of a template, once per write.
 
-The tags of templates and all texts stand in the MJML as placeholders, so its converter sees only the markup of this module. The
+Placeholders replace the tags of templates and all texts in the MJML, so its converter sees only the markup of this module. The
 result is a fragment: style rules for the columns, then sections. A layout moves the rules into the head of the document.
 """
 
@@ -222,7 +222,7 @@ class _Writer:
                 empty = [] if block.empty is None else [self._text(block.empty, block)]
                 inner = self._repeated(block, [self._in_column(one) for one in block.blocks], empty)
             case _:
-                raise AssertionError(f"{type(block).__name__} stands in no column")
+                raise AssertionError(f"{type(block).__name__} is not allowed in a column")
         return self._wrapped(block, inner)
 
     def _text(self, text: str, block: Block) -> str:

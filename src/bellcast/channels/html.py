@@ -114,7 +114,7 @@ def page(content: str, *, subject: str, language: str, brand: Brand, links: dict
 """
 
 
-# The style rules of an e-mail made of blocks stand before its sections.
+# The style rules of an e-mail made of blocks precede its sections.
 BLOCKS_HEAD, BLOCKS_HEAD_END = "<style data-blocks>", "</style>"
 
 

@@ -1,6 +1,7 @@
 """Terminal output. Results go to stdout, everything else to stderr. Rich omits colours if the output is not a terminal,
 or if NO_COLOR is set."""
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,14 +41,14 @@ def err() -> "Console":
 def import_structlog() -> None:
     """Import structlog without the packages that it uses if they are installed. Logs have plain tracebacks, and rich would take
     4 MiB and a tenth of the start of a server."""
-    hidden = {name: sys.modules.pop(name, None) for name in ("rich", "greenlet")}
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: the import fails
-    import structlog  # noqa: F401  for the modules that import it later
-
+    modules: dict[str, Any] = sys.modules
+    hidden = {name: modules.get(name) for name in ("rich", "greenlet")}
+    modules |= dict.fromkeys(hidden)  # None: an import fails
+    importlib.import_module("structlog")
     for name, module in hidden.items():
-        del sys.modules[name]
+        del modules[name]
         if module is not None:
-            sys.modules[name] = module
+            modules[name] = module
 
 
 class CommandError(Exception):

@@ -196,7 +196,8 @@ def _checker(type: Any) -> Callable[[Any, Limits, str], list[FieldError]]:
 
 def errors(value: object, limits: Limits, within: str = "") -> list[FieldError]:
     """Return the fields of a value that exceed their limits. `within` is the path of the value, with a dot."""
-    return _checker(type(value))(value, limits, within)  # type: ignore[arg-type]  # a class
+    of_value: Any = type(value)
+    return _checker(of_value)(value, limits, within)
 
 
 def _out_of_calendar(field: str, value: object, _: Limits) -> FieldErrors:

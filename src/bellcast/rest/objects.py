@@ -82,7 +82,7 @@ FindBroken = Callable[[ApiContext, bytes, bytes], Awaitable[BrokenUses | None]]
 
 class Kind(Struct, Generic[T], frozen=True, kw_only=True):
     """A kind of object: its plural in the path, the type of its body, and rules beyond the limits of its fields. An object with uses
-    cannot be deleted, or changed so that `find_broken` finds some. `complete` returns what is stored of a valid value. `describe` returns the fields in `added` for a read.
+    cannot be deleted, or changed so that `find_broken` finds some. `complete` returns what is stored of a valid value, in a thread. `describe` returns the fields in `added` for a read.
     `changed` is called after a write. `merge` combines the project's object with a tenant's override; without it, the
     override replaces the whole object. With `is_open_to_viewers`, operators with the role viewer read the list, without
     content."""
@@ -224,7 +224,8 @@ async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T
     try:
         # In a thread: compiling the texts of a template takes seconds and would block the event loop.
         value = await asyncio.to_thread(request_body.json, msgspec.json.encode(sent), shape, ctx)
-        value = value if kind.complete is None else kind.complete(value)
+        if kind.complete is not None:
+            value = await asyncio.to_thread(kind.complete, value)
         if kind.check_references is not None and (errors := await kind.check_references(value, ctx, tenant, key)):
             raise Invalid.fields(errors)
     except Invalid as refusal:

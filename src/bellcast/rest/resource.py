@@ -154,8 +154,8 @@ class Resource:
         """Make a function the operation that deletes an object, and returns whether there was one."""
         of_deletion = {"query": TenantQuery, "response_types": {204: None}}
 
-        def respond(_: Change[Any], was_deleted: bool) -> ASGIApp:  # noqa: FBT001  the result of the function
-            self._answer(was_deleted or None)
+        def respond(_: Change[Any], item: Any) -> ASGIApp:
+            self._answer(item or None)
             return responses.empty()
 
         return self._declare("DELETE", self.item_path + suffix, None, respond, of_deletion, promise)

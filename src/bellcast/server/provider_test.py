@@ -105,6 +105,6 @@ class ProviderSteps:
         try:
             async with named.destination.call():
                 accepted = await named.provider.send(self._message)
-        except Exception as error:  # noqa: BLE001  a step reports what a message would
+        except Exception as error:  # noqa: BLE001  any failure of the provider is the result of this step
             raise delivery_error(named.key, error) from None
         return f"Accepted: {accepted.code}."

@@ -97,8 +97,8 @@ class EditableSetting(Struct, frozen=True, kw_only=True):
     is_owner_only: bool
 
 
-class SettingChange(Struct, frozen=True):
-    """A changed setting. None means absent from the database."""
+class SettingsChangeItem(Struct, frozen=True):
+    """A changed setting; null means that the database has no value."""
 
     name: str
     before: str | None
@@ -112,15 +112,15 @@ class SettingsRevision(Struct, frozen=True, kw_only=True):
     at: int
     by: str
     values: dict[str, str]
-    changes: list[SettingChange]
+    changes: list[SettingsChangeItem]
 
 
 # Called with the owner-only settings in a change. Raises Forbidden.
 CheckOwner: TypeAlias = Callable[[Sequence[str]], None]
-RecordChanges: TypeAlias = Callable[[Sequence[SettingChange]], AuditRecord | None]
+RecordChanges: TypeAlias = Callable[[Sequence[SettingsChangeItem]], AuditRecord | None]
 
 
-def no_record(changes: Sequence[SettingChange]) -> AuditRecord | None:
+def no_record(changes: Sequence[SettingsChangeItem]) -> AuditRecord | None:
     """Write no entry in the audit log."""
     return None
 
@@ -258,7 +258,7 @@ class DatabaseSettings:
         after = StoredValues(before.revision + 1, values)
         names = sorted(before.values.keys() | values.keys())
         changes = [
-            SettingChange(name, before.values.get(name), values.get(name))
+            SettingsChangeItem(name, before.values.get(name), values.get(name))
             for name in names
             if before.values.get(name) != values.get(name)
         ]

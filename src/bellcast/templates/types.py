@@ -1,7 +1,7 @@
 """Templates: the content of a notification per channel and language, with variables."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, Union
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -115,9 +115,17 @@ class ColumnsBlock(_Block, frozen=True, kw_only=True, tag="columns"):
     columns: Annotated[tuple[Column, ...], Meta(min_length=2, max_length=3)]
 
 
-Block = Union[  # noqa: UP007  a name in a string has no operator |
-    HeadingBlock, TextBlock, ButtonBlock, ImageBlock, DividerBlock, HtmlBlock, ContentBlock, ListBlock, ColumnsBlock
-]
+Block: TypeAlias = (
+    HeadingBlock
+    | TextBlock
+    | ButtonBlock
+    | ImageBlock
+    | DividerBlock
+    | HtmlBlock
+    | ContentBlock
+    | ListBlock
+    | ColumnsBlock
+)
 
 
 class TemplateEmail(EmailContent, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

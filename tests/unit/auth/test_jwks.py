@@ -176,7 +176,9 @@ async def test_unreachable_issuer_is_unavailable_and_retried_after_five_seconds(
 
 
 @pytest.mark.parametrize(("minutes", "waits"), [(6, False), (61, True)])
-async def test_hanging_issuer_delays_one_request_with_a_cached_key(minutes: int, *, waits: bool) -> None:
+async def test_hanging_issuer_delays_one_request_with_a_cached_key(
+    monkeypatch: pytest.MonkeyPatch, minutes: int, *, waits: bool
+) -> None:
     issuer = Issuer(jwk(RSA, "one"))
     await issuer.verify(RSA_TOKEN)
     issuer.clock.advance(minutes * 60)
@@ -186,7 +188,7 @@ async def test_hanging_issuer_delays_one_request_with_a_cached_key(minutes: int,
         await hanging.wait()
         return Response(503, {}, b"")
 
-    issuer.web.request = hang  # type: ignore[method-assign]  # it does not respond
+    monkeypatch.setattr(issuer.web, "request", hang)
     first = asyncio.ensure_future(issuer.verify(RSA_TOKEN))
     await asyncio.sleep(0)
     second = asyncio.ensure_future(issuer.verify(RSA_TOKEN))

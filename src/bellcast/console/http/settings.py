@@ -17,7 +17,13 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.rest import audit, context, guards
 from bellcast.rest.operations import operation
-from bellcast.settings.database import DatabaseSettings, EditableSetting, SettingChange, SettingOrigin, SettingsRevision
+from bellcast.settings.database import (
+    DatabaseSettings,
+    EditableSetting,
+    SettingOrigin,
+    SettingsChangeItem,
+    SettingsRevision,
+)
 
 Text = Annotated[str, Meta(max_length=10_000)]
 Revision = Annotated[int, Meta(ge=0, le=audit.MAX_NUMBER)]
@@ -55,14 +61,6 @@ class SettingsPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     set: dict[str, Text | int | float | bool | list[Text]] = {}
     reset: list[Text] = []
     dry_run: bool = False
-
-
-class SettingsChangeItem(Struct, frozen=True):
-    """A changed setting; null means that the database has no value."""
-
-    name: str
-    before: str | None
-    after: str | None
 
 
 class RevisionItem(Struct, frozen=True, kw_only=True):
@@ -196,11 +194,10 @@ def _item(one: EditableSetting) -> SettingItem:
 
 
 def _revision(one: SettingsRevision) -> RevisionItem:
-    changes = [SettingsChangeItem(change.name, change.before, change.after) for change in one.changes]
-    return RevisionItem(revision=one.revision, at=times.to_rfc3339(one.at), by=one.by, changes=changes)
+    return RevisionItem(revision=one.revision, at=times.to_rfc3339(one.at), by=one.by, changes=one.changes)
 
 
-def _record(request: ApiRequest, changes: Sequence[SettingChange]) -> AuditRecord:
+def _record(request: ApiRequest, changes: Sequence[SettingsChangeItem]) -> AuditRecord:
     for one in changes:
         audit.note_change(request, one.name, one.before, one.after)
     return audit.committed(request)

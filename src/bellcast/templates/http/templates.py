@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -43,6 +43,8 @@ HREF = re.compile(r"""(?is)\bhref\s*+=\s*+["']?(?>\s|\{%.{0,300}?%\}|\{\#.{0,300
 CHECKED_URL = re.compile(r"(?s)[-\s]*(?:(?:unsubscribe|preferences)_url\b.*|.*\|\s*link\s*(?:\|.*)?)[-\s]*")
 # Characters; longer request lines are refused by proxies.
 MAX_QUERY_DATA = 4096
+# Characters of HTML that the blocks of a template make in all its languages: ten e-mails of the size at which Gmail cuts.
+MAX_COMPILED = 1_000_000
 
 
 def _check(value: Template, ctx: ApiContext) -> None:
@@ -103,22 +105,21 @@ def _warnings(template: Template) -> list[str]:
 
 
 def compiled(template: Template) -> Template:
-    """Return a valid template with the HTML of its blocks."""
-    own = msgspec.structs.replace(_compiled(template), translations={})
-    return msgspec.structs.replace(
-        own, translations={name: _compiled(one) for name, one in template.translations.items()}
-    )
-
-
-PartsType = TypeVar("PartsType", bound=Parts)
-
-
-def _compiled(parts: PartsType) -> PartsType:
-    mail = parts.email
-    if mail is None or (mail.blocks is None and mail.compiled is None):
-        return parts
-    made = None if mail.blocks is None else email_blocks.to_html(mail.blocks)
-    return msgspec.structs.replace(parts, email=msgspec.structs.replace(mail, compiled=made))
+    """Return a valid template with the HTML of its blocks. Raises Invalid if it is too large."""
+    made: dict[str, Parts] = {}
+    size = 0
+    for locale, parts in (("", template), *template.translations.items()):
+        mail = parts.email
+        if mail is not None and (mail.blocks is not None or mail.compiled is not None):
+            html = None if mail.blocks is None else email_blocks.to_html(mail.blocks)
+            size += len(html or "")
+            if size > MAX_COMPILED:
+                raise Invalid.of(
+                    "email.blocks", f"must make at most {MAX_COMPILED} characters of HTML in all languages"
+                )
+            made[locale] = msgspec.structs.replace(parts, email=msgspec.structs.replace(mail, compiled=html))
+    email = made.pop("", template).email
+    return msgspec.structs.replace(template, email=email, translations=template.translations | made)
 
 
 async def exists(ctx: ApiContext, tenant: str, key: str) -> bool:
@@ -379,7 +380,7 @@ async def _with_values(ctx: ApiContext, tenant: str, key: str, values: Template)
     errors = await _reference_errors(values, ctx, tenant, key)
     if errors:
         raise Invalid.fields([FieldError(f"values.{one.field}", one.message) for one in errors])
-    values = compiled(values)
+    values = await asyncio.to_thread(compiled, values)
     base = None if tenant == PROJECT else await objects.find(KIND, ctx, PROJECT, key)
     if base is None:
         return values

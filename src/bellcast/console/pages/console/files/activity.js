@@ -73,7 +73,7 @@ function Opened({ page, one, tenant, url }) {
   return html`<${Heading} title=${one.title}>${page.may(BUILDERS) && html`<${Confirm} isDanger label="Recall this notification" word="Recall" act=${recall} />`}<//>
     <${Loaded} of=${explained}>${(why) => html`<${Loaded} of=${sent}>${({ messages, next }) => html`
       ${why.verdict && html`<${Verdict} page=${page} of=${why} recipient=${one.recipient} type=${one.type} tenant=${tenant} messages=${messages} />`}
-      <div class="told"><div><${Story} one=${one} entries=${why.facts} channels=${why.channels} messages=${messages} messageUrl=${(id) => target(path`/messages/${id}`)} /><${Seen} one=${one} messages=${messages} tenant=${tenant} /></div></div>
+      <div class="story-columns"><div><${Story} one=${one} entries=${why.facts} channels=${why.channels} messages=${messages} messageUrl=${(id) => target(path`/messages/${id}`)} /><${Seen} one=${one} messages=${messages} tenant=${tenant} /></div></div>
       ${isUnwritten(one.timeline) && html`<p class="muted">No node has a record of writing this to a live connection: the recipients were offline, or the record is gone. Each node keeps its last 10,000 writes until it restarts.</p>`}
       ${next && html`<p><a href=${target('/messages', { notification: one.id })}>All messages</a></p>`}`}<//>`}<//>
     <${Facts} of=${[

@@ -94,7 +94,7 @@ function fields({ block, path, change, problems, text, tools }) {
     case 'html': return text('html', 'HTML', { isLong: true, isQuiet: true, isCode: true });
     case 'list': return [text('each', 'For each item in', { isCode: true }), html`<${Blocks} key="blocks" blocks=${block.blocks} path=${[...path, 'blocks']} ...${{ change, problems, ...tools }} isInner />`, text('empty', 'Without items', { isOptional: true })];
     case 'columns': return html`<div class="columns-of">${block.columns.map((one, index) => html`<${Blocks} key=${index} blocks=${one.blocks} path=${[...path, 'columns', index, 'blocks']} ...${{ change, problems, ...tools }} isInner />`)}</div>`;
-    case 'content': return html`<p class="muted">The content of the e-mail stands here.</p>`;
+    case 'content': return html`<p class="muted">The content of the e-mail is inserted here.</p>`;
     default: return null;
   }
 }

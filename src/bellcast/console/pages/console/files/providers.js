@@ -55,7 +55,7 @@ export const providers = {
     { name: 'Vendor', of: (one) => vendorOf(one)?.name, width: '8rem' }, { name: 'Priority', kind: 'number', of: (one) => String(one.priority), width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' },
   ],
   note: 'A tenant’s own providers of a channel replace those of all tenants.',
-  none: { text: 'No provider is configured. Messages are simulated: they are stored and shown under Messages, and nobody gets them.', command: 'bellcast provider put mail.json', tools: newButton },
+  none: { text: 'No provider is configured. Messages are simulated: they are stored and shown under Messages, but not delivered.', command: 'bellcast provider put mail.json', tools: newButton },
 };
 
 /** Tiles of the vendors, and then the fields of the chosen one. */

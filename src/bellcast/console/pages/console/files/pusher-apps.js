@@ -94,7 +94,7 @@ function Credentials({ of: app, note }) {
 }
 
 /** The steps of a test, with what failed and how to fix it. */
-export const TestSteps = ({ steps }) => html`<ol class="timeline">${steps.map((one) => html`<li key=${one.step} class=${one.state === 'ok' ? 'ok' : one.state === 'failed' ? 'bad' : 'info'}><div><span class="tell">${one.step.replaceAll('_', ' ')}</span>${one.state !== 'skipped' && html`<time>${one.ms} ms</time>`}</div>
+export const TestSteps = ({ steps }) => html`<ol class="timeline">${steps.map((one) => html`<li key=${one.step} class=${one.state === 'ok' ? 'ok' : one.state === 'failed' ? 'bad' : 'info'}><div><span class="story-text">${one.step.replaceAll('_', ' ')}</span>${one.state !== 'skipped' && html`<time>${one.ms} ms</time>`}</div>
   ${one.detail && html`<p class="muted">${one.detail}</p>`}${one.fix && html`<p>${one.fix}</p>`}</li>`)}</ol>`;
 
 /**

@@ -93,7 +93,7 @@ function History({ response }) {
   if (response.revisions.length === 0) return html`<p class="muted">Nothing has been changed yet: the servers use their options, the environment and the defaults.</p>`;
   const newest = response.revisions[0].revision;
   return html`<${Paged} of=${response} rows="revisions" read=${(after) => get(withQuery('/v1/settings/history', { after }))}>${(all) => html`<ol class="timeline">${all.map((one) => html`<li key=${one.revision} class="info">
-    <div><span class="tell"><b>Revision ${one.revision}</b> by ${one.by}</span> <${Time} at=${one.at} />${one.revision !== newest && html`<${Confirm} label=${`Restore revision ${one.revision}`} word="Restore" act=${async () => {
+    <div><span class="story-text"><b>Revision ${one.revision}</b> by ${one.by}</span> <${Time} at=${one.at} />${one.revision !== newest && html`<${Confirm} label=${`Restore revision ${one.revision}`} word="Restore" act=${async () => {
     await request('POST', '/v1/settings/rollback', { revision: newest, to: one.revision });
     refresh();
   }} />`}</div>

@@ -1,5 +1,5 @@
 /**
- * Set-up and sign-in, and what is asked over the pages: a new sign-in when the session has ended, and the password before sensitive changes.
+ * Set-up, sign-in, and two dialogs: a new sign-in when the session has ended, and the password before sensitive changes.
  */
 import { html, signal, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Dialog, Field, Form, Id } from './parts.js';
@@ -91,7 +91,7 @@ export function MfaSetup({ done }) {
 export const RecoveryCodes = ({ codes, done }) => html`<p>Each of these codes replaces the app or the passkey once, for example if you lose the phone. Store them now: they are not shown again.</p>
   <pre tabIndex="0"><code>${codes.join('\n')}</code></pre><button type="button" class="primary" onClick=${done}>I have stored them</button>`;
 
-/** What is asked over the pages: its kind, what it needs, and `answer`, to which true means that the request is repeated; null for nothing. */
+/** The open dialog: its kind, its parameters, and `answer`, which is called with true to repeat the request; null if none is open. */
 const asked = signal(null);
 
 /** The promise of each kind that is open. */

@@ -21,7 +21,7 @@ const SENTENCES = {
 };
 
 /** An entry as a kind, a sentence, and the provider's own words. */
-function tell(entry, messages) {
+function describe(entry, messages) {
   const attempt = entry.what === 'attempt' && messages.find(({ id }) => id === entry.message)?.attempts.find(({ at }) => Date.parse(at) === Date.parse(entry.at));
   if (attempt) {
     const [kind, text] = ATTEMPTS[attempt.outcome](attempt.provider);
@@ -40,13 +40,13 @@ export function chapters(entries, start, messages) {
   return entries.filter(({ what, rule }) => what !== 'routed' || rule || entries.length === 1).map((entry) => {
     const at = Date.parse(entry.at), gap = at - last;
     last = Math.max(at, last);
-    return { ...tell(entry, messages), at: entry.at, isFuture: at > Date.now(), after: at - start, gap: gap >= GAP_MS ? gap : 0 };
+    return { ...describe(entry, messages), at: entry.at, isFuture: at > Date.now(), after: at - start, gap: gap >= GAP_MS ? gap : 0 };
   // The end follows from the last attempt, so it needs no words of its own.
   }).map((one, index, all) => ({ ...one, text: all[index - 1]?.quote && one.text.startsWith('Given up') ? 'Given up' : one.text }));
 }
 
 /** What happened, with the time since the start, silences, and the words of providers. */
-export const Steps = ({ of }) => html`<ol class="timeline">${of.map((step, index) => html`<li key=${index} class=${step.kind}>${step.gap > 0 && html`<span class="gap">${duration(step.gap)} later</span>`}<div><span class="tell" dir="auto">${step.text}</span> <time dateTime=${step.at} title=${fullTime(step.at)}>${step.isFuture ? html`<${Time} at=${step.at} />` : `+${duration(step.after)}`}</time></div>${step.quote && html`<blockquote dir="auto">${step.quote}</blockquote>`}</li>`)}</ol>`;
+export const Steps = ({ of }) => html`<ol class="timeline">${of.map((step, index) => html`<li key=${index} class=${step.kind}>${step.gap > 0 && html`<span class="gap">${duration(step.gap)} later</span>`}<div><span class="story-text" dir="auto">${step.text}</span> <time dateTime=${step.at} title=${fullTime(step.at)}>${step.isFuture ? html`<${Time} at=${step.at} />` : `+${duration(step.after)}`}</time></div>${step.quote && html`<blockquote dir="auto">${step.quote}</blockquote>`}</li>`)}</ol>`;
 
 /** @param {{one: any, entries: any[], channels: any[], messages: any[], messageUrl: (id: string) => string}} of `entries` is the timeline, with texts if there is an explanation */
 export function Story({ one, entries, channels, messages, messageUrl }) {

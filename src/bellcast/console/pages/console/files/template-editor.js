@@ -26,6 +26,13 @@ export function withAt(value, [name, ...rest], next) {
   const { [name]: _, ...others } = value ?? {};
   return changed === undefined ? others : { ...value, [name]: changed };
 }
+/** A template without the HTML that the server makes of blocks. */
+function withoutCompiled({ email, translations, ...others }) {
+  const { compiled: _, ...mail } = email ?? {};
+  const inner = translations && Object.fromEntries(Object.entries(translations).map(([tag, parts]) => [tag, withoutCompiled(parts)]));
+  return { ...others, ...(email && { email: mail }), ...(inner && { translations: inner }) };
+}
+
 const at = (value, path) => path.reduce((one, name) => one?.[name], value);
 
 export function TemplateEditor({ page }) {
@@ -33,7 +40,7 @@ export function TemplateEditor({ page }) {
   const path = (more = '', others = {}) => withQuery(`/v1/templates/${encodeURIComponent(page.key)}${more}`, { ...query, ...others });
   const read = async (signal) => {
     const { value, tag } = await getTagged(path(), signal);
-    return { tag, isInherited: query.tenant && (value.tenant ?? '') !== query.tenant, values: Object.fromEntries(Object.entries(value).filter(([name]) => !ADDED.includes(name))) };
+    return { tag, isInherited: query.tenant && (value.tenant ?? '') !== query.tenant, values: withoutCompiled(Object.fromEntries(Object.entries(value).filter(([name]) => !ADDED.includes(name)))) };
   };
   const one = useLoad(read, [page.path, query.tenant]);
   if (!page.may(BUILDERS)) return html`<${Heading} title=${page.key} /><p>Your role, ${page.me.role}, does not permit this page.</p>`;
@@ -123,7 +130,7 @@ function Editor({ page, path, found, read }) {
     requestAnimationFrame(() => input.setSelectionRange(start + text.length, start + text.length));
   };
   const languages = ['', ...Object.keys(values.translations ?? {}).sort()];
-  const words = { saved: isChanged ? 'Not saved' : 'Saved', saving: 'Saving…', offline: 'Offline: your text is kept in this tab', conflict: 'Somebody else has saved this template', refused: 'Not saved: see the problems' };
+  const words = { saved: isChanged ? 'Not saved' : 'Saved', saving: 'Saving…', offline: 'Offline: changes are stored in this tab', conflict: 'Saved by another operator', refused: 'Not saved: see the problems' };
   const shownState = save.state === 'saved' && isChanged ? 'changed' : save.state;
   const columns = [locale, ...(beside !== null ? [beside] : [])];
   return html`<div class="template-editor">

@@ -144,7 +144,7 @@ export function createDraft({ key, tenant, me, published, draft, tag }) {
     }
   };
 
-  /** Somebody else has saved or published the draft. */
+  /** Another operator has saved or published the draft. */
   async function conflict() {
     try {
       const found = await readDraft();
@@ -237,7 +237,7 @@ export function createDraft({ key, tenant, me, published, draft, tag }) {
       write();
     },
     takeTheirs: () => (theirs.value.tag ? adopt(theirs.value) : reopen()),
-    /** Base the draft on the current version, after somebody has written it. */
+    /** Base the draft on the current version, after another operator has written it. */
     rebase: async () => {
       const one = await get(url(''), abort.signal);
       batch(() => {
