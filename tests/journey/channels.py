@@ -22,6 +22,7 @@ class World:
     def __init__(self, client: httpx.AsyncClient, clock: TestClock, app: App) -> None:
         self.client = client
         self.clock = clock
+        self.app = app
         self.store = Store(app.db)
         self.secrets = app._engines.channels.secrets
 

@@ -180,12 +180,12 @@ async def opened(
         clock, lambda: len(hub), lambda: None, lambda: settings.revision, runs_jobs=False, schema_version=1
     )
     hub = Hub(PresenceTracker(lambda: access.presence_topics), broker, clock, HubCallbacks(report=reporter.report))
-    catalog = Catalog(store, clock, ChannelConfig())
     ids, feed = Ids(), LiveFeed(clock)
+    catalog = Catalog(store, clock, ChannelConfig(), feed)
     jobs = JobRunner(store.jobs, clock, ids.new)
     webhooks = Webhooks(store, clock, clock, clients.guarded, Encryption(b"key"), ids.new, jobs)
     workflow_catalog = WorkflowCatalog(store, clock)
-    triggers = Triggers(store, clock, workflow_catalog, ids.new, webhooks)
+    triggers = Triggers(store, clock, workflow_catalog, ids.new, webhooks, catalog.check_data)
     router = Router(
         store,
         clock,

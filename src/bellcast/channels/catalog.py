@@ -5,8 +5,8 @@ takes effect on every node within that time.
 """
 
 import difflib
-from collections.abc import Callable
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -15,13 +15,17 @@ from bellcast.channels import tenant_settings
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.channels.types import BASE_LAYOUT, EmailContent
+from bellcast.console.types.live_feed import NO_FEED, Feed, FeedEvent
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, is_cached
 from bellcast.inbox.types.notifications import CHANNEL_LIST, ChannelRequest
+from bellcast.kernel import data_schemas
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.errors import Invalid
 from bellcast.kernel.field_limits import Limit, shown
 from bellcast.kernel.identities import DEFAULT_TENANT
+from bellcast.kernel.ids import REQUEST_ID
 from bellcast.preferences.types import CHANNEL_NAMES, CHANNELS, NO_PREFERENCES, Preferences, Switches, TypeRules
 from bellcast.templates.background import BackgroundCompiler
 from bellcast.templates.types import Template
@@ -39,13 +43,17 @@ CacheKey: TypeAlias = tuple[str, str, str]
 
 
 class NotificationType(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The defaults for all notifications of a type, unless a send overrides them."""
+    """The defaults for all notifications of a type, unless a send overrides them. `data` is a JSON Schema for the data of
+    its sends, and of triggers of its workflows that have none. With `data_check: warn`, other data is accepted and reported
+    in the live feed."""
 
     name: Annotated[str | None, Limit("title")] = None
     channels: Annotated[list[str | ChannelRequest] | None, CHANNEL_LIST] = None
     template: str | None = None
     required: Annotated[bool | tuple[str, ...], shown({"items": {"enum": [*CHANNELS]}})] = False
     defaults: Annotated[Switches, CHANNEL_NAMES] = {}
+    data: dict[str, Any] | None = None
+    data_check: Literal["refuse", "warn"] = "refuse"
 
     @property
     def rules(self) -> TypeRules:
@@ -77,8 +85,9 @@ class _Cached(Struct, Generic[T]):
 class Catalog:
     """Reads objects through a short cache."""
 
-    def __init__(self, db: Engine, clock: Clock, config: ChannelConfig) -> None:
+    def __init__(self, db: Engine, clock: Clock, config: ChannelConfig, feed: Feed = NO_FEED) -> None:
         self._db = db
+        self._feed = feed
         self._clock = clock
         self._config = config
         self._cached: dict[CacheKey, _Cached[Any]] = {}
@@ -92,6 +101,21 @@ class Catalog:
         """Return the type that applies to a tenant; an unknown one has no rules."""
         found = await self._overridden(TYPES, tenant, key, _decode_type)
         return NO_TYPE if found is None else found
+
+    async def check_data(self, tenant: str, key: str, data: Mapping[str, Any]) -> None:
+        """Compare the data of a send or a trigger with the schema of its type. Raises Invalid, unless the type only warns."""
+        type = await self.type(tenant, key)
+        errors = [] if type.data is None else list(data_schemas.errors_of("data", data, type.data))
+        if not errors:
+            return
+        if type.data_check == "refuse":
+            raise Invalid.fields(errors)
+        text = f"data of type {key}: {errors[0].field} {errors[0].message}"
+        fields = {"type": key, "errors": len(errors)}
+        now = self._clock.now()
+        self._feed.emit(
+            FeedEvent(kind="warning", at=now, text=text, tenant=tenant, trace=REQUEST_ID.get(), fields=fields)
+        )
 
     async def template(self, tenant: str, key: str) -> Template | None:
         """Return the project's template with the parts that the tenant overrides."""

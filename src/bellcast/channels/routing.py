@@ -118,16 +118,17 @@ class Router:
 
     async def route(self, draft: Draft, request: SendRequest) -> SendRequest:
         """Return the request with its inbox rows, messages and decisions. Raises Invalid if its template cannot be
-        rendered for one of the named recipients."""
+        rendered for one of the named recipients, or if its type refuses its data."""
         kept_in = self._inbox_only
         channels, type = await self.channels_of(draft, request.tenant)
         template_key = draft.template or type.template
         if draft.title is UNSET and template_key is None:
             raise Invalid.of("title", "is required, because neither the send nor its type has a template")
+        await self._catalog.check_data(request.tenant, draft.type, draft.data)
         is_wanted = await self.webhooks.is_wanted(request.tenant, CREATED)
         is_plain = channels == INBOX_ONLY and template_key is None and not is_wanted
         if is_plain and await self._reaches_every_inbox(request.tenant):
-            if draft.channels is None:
+            if draft.channels is None and type.data is None:
                 if len(kept_in) >= MAX_CACHED:
                     kept_in.clear()
                 kept_in[request.tenant, draft.type] = self._clock.now() + int(CACHE_SECONDS * 1000)
@@ -152,6 +153,7 @@ class Router:
     async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
         """Return what `route` would decide. Raises Invalid like `route`."""
         channels, type = await self.channels_of(draft, request.tenant)
+        await self._catalog.check_data(request.tenant, draft.type, draft.data)
         route = await self._read(draft, request, channels, draft.template or type.template)
         return (await self.decide(route, request)).decisions
 
@@ -186,8 +188,9 @@ class Router:
     async def announced(self, draft: Draft, request: AnnounceRequest) -> Content:
         """Return the content of an announcement's row: the send's own fields, else those of the template, in the
         tenant's language. All recipients share it, so `recipient` has no values. Raises Invalid, even for an
-        announcement without a row, if it has neither a title nor a template."""
+        announcement without a row, if it has neither a title nor a template, or if its type refuses its data."""
         tenant = DEFAULT_TENANT if request.tenant == EVERY_TENANT else request.tenant
+        await self._catalog.check_data(tenant, draft.type, draft.data)
         type = await self._catalog.type(tenant, draft.type)
         key = draft.template or type.template
         if key is None:

@@ -71,14 +71,6 @@ class Publication(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     note: Annotated[str, Meta(max_length=MAX_NOTE)] | None = None
 
 
-class PublishEffect(Struct, frozen=True, omit_defaults=True):
-    """What publishing changes for recipients and apps. `n` counts what is affected."""
-
-    code: str
-    text: str
-    n: int | None = None
-
-
 class ToPublish(Struct, frozen=True, kw_only=True):
     """A draft that is published: what is stored, and who publishes it."""
 

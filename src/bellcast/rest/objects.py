@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.documents import store as documents
 from bellcast.documents.store import Documents
@@ -80,12 +80,24 @@ class BrokenUses(Struct, frozen=True):
 FindBroken = Callable[[ApiContext, bytes, bytes], Awaitable[BrokenUses | None]]
 
 
+class PublishEffect(Struct, frozen=True, omit_defaults=True):
+    """What publishing changes for recipients and apps. `n` counts what is affected."""
+
+    code: str
+    text: str
+    n: int | None = None
+
+
+# Returns what writing a checked object of a tenant and key changes for recipients and apps.
+FindEffects = Callable[[ApiContext, str, str, T], Awaitable[list[PublishEffect]]]
+
+
 class Kind(Struct, Generic[T], frozen=True, kw_only=True):
     """A kind of object: its plural in the path, the type of its body, and rules beyond the limits of its fields. An object with uses
     cannot be deleted, or changed so that `find_broken` finds some. `complete` returns what is stored of a valid value, in a thread. `describe` returns the fields in `added` for a read.
     `changed` is called after a write. `merge` combines the project's object with a tenant's override; without it, the
     override replaces the whole object. With `is_open_to_viewers`, operators with the role viewer read the list, without
-    content."""
+    content. A dry run returns the effects that `find_effects` finds."""
 
     plural: str
     name: str
@@ -98,6 +110,7 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True):
     check_references: CheckReferences[T] | None = None
     find_uses: FindUses | None = None
     find_broken: FindBroken | None = None
+    find_effects: FindEffects[T] | None = None
     stand_ins: Mapping[str, Any] = {}  # valid values of the fields without a default
     added: Mapping[str, Any] = {}
     describe: Describe | None = None
@@ -143,6 +156,16 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
         frozen=True,
         kw_only=True,
     )
+    written = shown
+    if kind.find_effects is not None:
+        written = msgspec.defstruct(
+            f"Written{kind.type.__name__}",
+            [("effects", list[PublishEffect] | UnsetType, UNSET)],
+            bases=(shown,),
+            namespace={"__doc__": f"A {kind.name} as it was written. Only a dry run has `effects`."},
+            frozen=True,
+            kw_only=True,
+        )
     listed = msgspec.defstruct(
         f"{kind.type.__name__}Page",
         [(kind.plural, list[shown]), ("next", str | None)],  # type: ignore[valid-type]  # a type made above
@@ -192,7 +215,7 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
                    f"Write a {kind.name}.\n\nAs JSON or YAML. The request replaces it; 201 when it is new. "
                    f"With `?tenant=`, or `tenant` in the body, {override}", "manage",
                    query=DryRunQuery, body=kind.type, body_types=definition_body.MEDIA_TYPES, headers=CONDITIONS,
-                   response_types={200: shown, 201: shown},
+                   response_types={200: written, 201: written},
                    refusals=(Conflict, PreconditionFailed) if kind.find_broken else (PreconditionFailed,), example=kind.example),
         declare("DELETE", item, delete, kind, f"Delete a {kind.name}.\n\nWith `?tenant=`, {override}", "manage",
                    query=TenantQuery, headers=CONDITION_OF_DELETION, response_types={204: None},
@@ -237,7 +260,8 @@ async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T
     after = msgspec.json.decode(body)
     shown = {**after, "key": key, "tenant": tenant or None} | (await _added(kind, ctx, [(tenant, key)]))[tenant, key]
     if plans:
-        return responses.json(shown)
+        effects = {} if kind.find_effects is None else {"effects": await kind.find_effects(ctx, tenant, key, value)}
+        return responses.json(shown | effects)
     now, is_new = ctx.engines.clock.now(), before is None
     if not is_conditional:
         _, is_new = await documents.put(kind.plural, tenant, key, body, now)

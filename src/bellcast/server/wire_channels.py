@@ -102,7 +102,7 @@ class Channels:
             "push": ("webpush", self._web_push()),
             "chat": ("webhook", ChatWebhookProvider(clients.guarded())),
         }
-        self.catalog = Catalog(db, clock, config)
+        self.catalog = Catalog(db, clock, config, feed)
         self.previews = Previews(db, self.catalog, config, project)
         self.reports = reports = MessageReports(clock, feed)
         self.router = Router(

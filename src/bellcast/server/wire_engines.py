@@ -91,6 +91,7 @@ class ServerEngines:
             lambda: self.context,
             workflows.tasks,
             self.feed,
+            self.channels.catalog.check_data,
             pace,
             shares_runs=adapters.is_shared(settings.store),
         )

@@ -27,7 +27,7 @@ from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.store.run_commits import FANOUT_JOB_KIND, JOB_KIND, WHEN_DEAD
 from bellcast.workflows.tasks import ScheduledTasks, Task
-from bellcast.workflows.triggers import Triggers
+from bellcast.workflows.triggers import CheckTypeData, Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 
@@ -51,12 +51,13 @@ class WorkflowParts:
         engines: Callable[[], Context],
         tasks: Mapping[str, Task],
         feed: Feed,
+        check_type_data: CheckTypeData,
         pace: Scheduler,
         *,
         shares_runs: bool = False,
     ) -> None:
         self.workflow_catalog = WorkflowCatalog(db, clock)
-        self.triggers = Triggers(db, clock, self.workflow_catalog, new_id, router.webhooks)
+        self.triggers = Triggers(db, clock, self.workflow_catalog, new_id, router.webhooks, check_type_data)
         calls = StepCalls(http, clock, real_clock, project, functions, lambda: config.retries, jobs.destinations)
         steps = RunSteps(db, clock, router, self.triggers, limits, new_id)
         executor = RunExecutor(db, broker, clock, self.workflow_catalog, router, steps, calls, pace, feed)

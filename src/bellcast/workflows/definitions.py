@@ -7,11 +7,11 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.documents.types import MAX_OBJECT_KEY
+from bellcast.kernel import data_schemas
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.templates import conditions
 from bellcast.templates.types import Template
-from bellcast.workflows import schemas
 from bellcast.workflows.step_fields import (
     INBOX_EVENTS,
     MESSAGE_EVENTS,
@@ -153,7 +153,7 @@ def _definition_errors(value: Any) -> Errors:
     if value.get("data") is not None and not isinstance(value["data"], Mapping):
         yield FieldError("data", "must be an object: a JSON Schema")
     elif value.get("data") is not None:
-        yield from schemas.schema_errors("data", value["data"])
+        yield from data_schemas.schema_errors("data", value["data"])
     seen = SeenSteps(types={})
     yield from _list_errors("steps", value.get("steps"), seen, 0)
     if len(seen.types) > MAX_STEPS:

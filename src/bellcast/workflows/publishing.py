@@ -2,30 +2,33 @@
 
 from typing import Any
 
-from bellcast.kernel.contention import Pauses
+from bellcast.channels.catalog import Catalog
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.preferences.types import CHANNELS
 from bellcast.providers.types import ProviderDirectory
-from bellcast.rest.drafts import PublishEffect
-from bellcast.workflows import definitions, schemas
+from bellcast.rest.objects import PublishEffect
+from bellcast.workflows import definitions, recent_data
 from bellcast.workflows.definitions import Definition
 from bellcast.workflows.store.runs import Runs
-from bellcast.workflows.types import runs
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
-# Runs whose data is compared with a new schema, the newest first: 20 ms.
-COMPARED_RUNS = 1_000
 OPEN = ("running", "waiting", "paused")
 
 
 async def effects(
-    db: Engine, catalog: WorkflowCatalog, providers: ProviderDirectory, tenant: str, key: str, value: dict[str, Any]
+    db: Engine,
+    catalog: WorkflowCatalog,
+    types: Catalog,
+    providers: ProviderDirectory,
+    tenant: str,
+    key: str,
+    value: dict[str, Any],
 ) -> list[PublishEffect]:
     """Return what publishing a validated definition changes."""
     after, current = definitions.of_valid(value), await catalog.current(tenant, key)
     before = None if current is None else definitions.of_valid(current.definition)
-    found = [await _kept_runs(db, tenant, key), await _refused_data(db, tenant, key, after)]
+    found = [await _kept_runs(db, tenant, key), await _refused_data(db, types, tenant, key, after)]
     removed = [] if before is None else [name for name in CHANNELS if name in before.channels - after.channels]
     found += [PublishEffect("channel_removed", f"No step sends by {name} any more.") for name in removed]
     for name in CHANNELS:
@@ -46,23 +49,13 @@ async def _kept_runs(db: Engine, tenant: str, key: str) -> PublishEffect | None:
     return PublishEffect("runs_keep_version", text, n=count)
 
 
-async def _refused_data(db: Engine, tenant: str, key: str, after: Definition) -> PublishEffect | None:
-    if after.schema is None:
-        return None
-    wanted = ListQuery(tenants=[tenant], limit=COMPARED_RUNS, filters={"workflow": key})
-    refused: set[str] = set()
-    seen: set[str] = set()
-    reason, pauses = "", Pauses()
-    for run in (await Runs(db).page(wanted)).items:
-        await pauses.pause_if_due()
-        if run.trigger in seen:
-            continue
-        seen.add(run.trigger)
-        error = next(schemas.errors_of("data", runs.decode(run.body).data, after.schema), None)
-        if error is not None:
-            refused.add(run.trigger)
-            reason = reason or f"{error.field} {error.message}"
-    if not refused:
-        return None
-    text = f"Of the last {len(seen)} triggers, {len(refused)} would be refused: {reason}."
-    return PublishEffect("data_refused", text, n=len(refused))
+async def _refused_data(db: Engine, types: Catalog, tenant: str, key: str, after: Definition) -> PublishEffect | None:
+    schema = after.schema
+    if schema is None and after.type is not None:
+        type = await types.type(tenant, after.type)
+        schema = type.data if type.data_check == "refuse" else None
+    return (
+        None
+        if schema is None
+        else await recent_data.refused(recent_data.of_workflow(db, tenant, key), schema, "triggers")
+    )

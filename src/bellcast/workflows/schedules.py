@@ -28,7 +28,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import Profile
-from bellcast.workflows import schedule_times, triggers
+from bellcast.workflows import schedule_times
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
@@ -118,7 +118,7 @@ class Schedules:
         workflow = await self._workflow_catalog.find(tenant, schedule.workflow)
         if workflow is None:
             raise Invalid.of("workflow", f"names an unknown workflow {schedule.workflow[:100]!r}")
-        triggers.check_data(workflow, schedule.data)
+        await self._triggers.check_data(tenant, workflow, schedule.data)
 
     async def _new(self, tenant: str, key: str, schedule: StoredSchedule) -> NewSchedule:
         """Return a new schedule that takes effect now."""

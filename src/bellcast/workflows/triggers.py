@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from bellcast.inbox.types.notifications import ACTOR, TO, Actor, Audience
 from bellcast.inbox.types.sends import Claim
-from bellcast.kernel import field_limits, validation
+from bellcast.kernel import data_schemas, field_limits, validation
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid
@@ -19,7 +19,7 @@ from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.webhooks.types import WebhookEvent, WebhookSink
-from bellcast.workflows import live_waits, schemas
+from bellcast.workflows import live_waits
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import (
@@ -52,6 +52,8 @@ class TriggerDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 # Accepts a validated trigger of a workflow, immediate or scheduled, and returns the response.
 TriggerWorkflow = Callable[[str, TriggerDraft], Awaitable[bytes]]
+# Compares data with the schema of a tenant's type. Raises Invalid, unless the type only warns.
+CheckTypeData = Callable[[str, str, dict[str, Any]], Awaitable[None]]
 
 
 class StartedRun(Struct, frozen=True):
@@ -77,14 +79,6 @@ def check(draft: TriggerDraft, limits: Limits) -> None:
         raise Invalid.fields(errors)
 
 
-def check_data(workflow: Workflow, data: dict[str, Any]) -> None:
-    """Raise Invalid with the errors of data that does not match the workflow's schema."""
-    schema = workflow.current.definition.get("data")
-    errors = [] if schema is None else list(schemas.errors_of("data", data, schema))
-    if errors:
-        raise Invalid.fields(errors)
-
-
 def _check_tenant(draft: TriggerDraft, tenant: str) -> None:
     """Raise Invalid if the audience is in another tenant. Only the default tenant reaches all tenants. The check is
     needed because a step or an event source fills in the audience from data, after the request of a bound caller was
@@ -105,7 +99,9 @@ class Triggers:
         workflow_catalog: WorkflowCatalog,
         new_id: Callable[[int], str],
         webhooks: WebhookSink,
+        check_type_data: CheckTypeData,
     ) -> None:
+        self._check_type_data = check_type_data
         self._webhooks = webhooks
         self._db = db
         self._clock = clock
@@ -127,7 +123,7 @@ class Triggers:
         workflow = await self._workflow_catalog.get(tenant, key)
         if not workflow.current.active:
             raise Conflict("This workflow is not active.")
-        check_data(workflow, draft.data)
+        await self.check_data(tenant, workflow, draft.data)
         now = self._clock.now()
         id = self._new_id(now)
         actor = Actor(name=draft.actor) if isinstance(draft.actor, str) else draft.actor
@@ -170,6 +166,14 @@ class Triggers:
         waits = tuple(await self._waits(new))
         events = await self._events(tenant, new)
         return replace(common, runs=new, waits=waits, events=events, response=_response(id, started))
+
+    async def check_data(self, tenant: str, workflow: Workflow, data: dict[str, Any]) -> None:
+        """Compare the data of a trigger with the workflow's schema, or else with that of its type. Raises Invalid."""
+        schema, type = workflow.current.definition.get("data"), workflow.current.definition.get("type")
+        if schema is not None:
+            validation.check(data_schemas.errors_of("data", data, schema))
+        elif type is not None:
+            await self._check_type_data(tenant, type, data)
 
     async def _events(self, tenant: str, new: Sequence[StoredRun]) -> tuple[WebhookEvent, ...]:
         """Return the webhook events of new runs."""

@@ -1,16 +1,24 @@
-"""Notification types: the channels, the template and the switches of every notification of a type."""
+"""Notification types: the channels, the template, the switches and the data of every notification of a type."""
 
 from bellcast.channels.catalog import NotificationType, no_template
-from bellcast.kernel import validation
-from bellcast.kernel.errors import FieldError
+from bellcast.kernel import data_schemas, validation
+from bellcast.kernel.errors import FieldError, NotFound
+from bellcast.kernel.http import responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.preferences.types import CHANNELS
-from bellcast.rest import objects
+from bellcast.rest import context, objects, tenants
 from bellcast.rest.context import ApiContext
+from bellcast.rest.objects import PublishEffect
+from bellcast.rest.operations import operation
+from bellcast.rest.tenants import TenantQuery
 from bellcast.templates.http import templates
+from bellcast.workflows import recent_data
+from bellcast.workflows.recent_data import InferredSchema
 
 
 def _check(value: NotificationType, ctx: ApiContext) -> None:
-    validation.check(_required_errors(value))
+    validation.check(_required_errors(value), _schema_errors(value))
 
 
 def _required_errors(value: NotificationType) -> validation.FieldErrors:
@@ -19,6 +27,18 @@ def _required_errors(value: NotificationType) -> validation.FieldErrors:
             yield FieldError(f"required.{number}", f"must be one of: {', '.join(CHANNELS)}")
         elif value.defaults.get(channel) is False:
             yield FieldError(f"defaults.{channel}", "must not switch off a required channel")
+
+
+def _schema_errors(value: NotificationType) -> validation.FieldErrors:
+    if value.data is not None:
+        yield from data_schemas.schema_errors("data", value.data)
+
+
+async def _effects(ctx: ApiContext, tenant: str, key: str, value: NotificationType) -> list[PublishEffect]:
+    if value.data is None or value.data_check == "warn":
+        return []
+    refused = await recent_data.refused(recent_data.of_type(ctx.engines.db, tenant, key), value.data, "sends")
+    return [] if refused is None else [refused]
 
 
 async def _reference_errors(value: NotificationType, ctx: ApiContext, tenant: str, key: str) -> list[FieldError]:
@@ -36,5 +56,29 @@ KIND = objects.Kind(
     example={"name": "Bookings", "channels": ["inbox", "email"], "required": ["inbox"]},
     any_key=True,
     check_references=_reference_errors,
+    find_effects=_effects,
 )
-HANDLERS = objects.operations(KIND)
+
+
+@operation(
+    "GET",
+    "/v1/types/{key:str}/inferred-schema",
+    tag="Objects",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: InferredSchema},
+    refusals=(NotFound,),
+)
+async def inferred_schema_types(request: ApiRequest) -> ASGIApp:
+    """Infer the schema of a type's data.
+
+    A JSON Schema that the data of its last sends matches, at most 1,000: their shapes, without their values. 404 if there
+    were none."""
+    ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
+    inferred = await recent_data.inferred(recent_data.of_type(ctx.engines.db, tenant, key))
+    if inferred is None:
+        raise NotFound("No notification of this type is stored yet.")
+    return responses.json(inferred)
+
+
+HANDLERS = [*objects.operations(KIND), inferred_schema_types]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from bellcast.channels.catalog import Catalog
 from bellcast.documents.store import Documents
 from bellcast.documents.types import Document
 from bellcast.inbox.http import notifications
@@ -21,13 +22,14 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.types import ROLES
 from bellcast.rest import audit, context, definition_body, drafts, objects, tenants, viewers
 from bellcast.rest.context import ApiContext
-from bellcast.rest.drafts import DraftInfo, DraftKind, DraftsQuery, PublishEffect, ToPublish
-from bellcast.rest.objects import ADDED
+from bellcast.rest.drafts import DraftInfo, DraftKind, DraftsQuery, ToPublish
+from bellcast.rest.objects import ADDED, PublishEffect
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
-from bellcast.workflows import publishing, triggers, workflow_catalog
+from bellcast.workflows import publishing, recent_data, triggers, workflow_catalog
 from bellcast.workflows.http.runs import CANCELLED
+from bellcast.workflows.recent_data import InferredSchema
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
@@ -215,6 +217,27 @@ async def versions(request: ApiRequest) -> ASGIApp:
     stored = await Runs(ctx.engines.db).versions(found.owner, found.key, MAX_VERSIONS)
     infos = [WorkflowVersionInfo(one.version, times.to_rfc3339(one.created_at), one.by, one.note) for one in stored]
     return responses.json(WorkflowVersions(infos))
+
+
+@operation(
+    "GET",
+    "/v1/workflows/{key:str}/inferred-schema",
+    tag="Workflows",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: InferredSchema},
+    refusals=(NotFound,),
+)
+async def inferred_schema(request: ApiRequest) -> ASGIApp:
+    """Infer the schema of a workflow's data.
+
+    A JSON Schema that the data of its last triggers matches, at most 1,000: their shapes, without their values. 404 if
+    there were none."""
+    ctx, key, tenant = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
+    inferred = await recent_data.inferred(recent_data.of_workflow(ctx.engines.db, tenant, key))
+    if inferred is None:
+        raise NotFound("This workflow has no triggers yet.")
+    return responses.json(inferred)
 
 
 @operation(
@@ -427,7 +450,9 @@ async def _version(ctx: ApiContext, tenant: str, key: str) -> int | None:
 
 async def _plan(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) -> dict[str, Any]:
     planned = await ctx[WorkflowCatalog].plan(tenant, key, values)
-    effects = await publishing.effects(ctx.engines.db, ctx[WorkflowCatalog], ctx.providers, tenant, key, values)
+    effects = await publishing.effects(
+        ctx.engines.db, ctx[WorkflowCatalog], ctx[Catalog], ctx.providers, tenant, key, values
+    )
     return planned.outside | {"effects": effects}
 
 
@@ -460,4 +485,4 @@ DRAFTS = DraftKind(
 CHANGE = request_body.Shape(WorkflowChange)
 TRIGGER = request_body.Shape(TriggerDraft, lambda draft, ctx: triggers.check(draft, ctx.limits), {"to": "x"})
 CANCEL = request_body.Shape(CancelRequest, None, {"cancel_key": "x"})
-HANDLERS = [page, read, versions, write, change, delete, *drafts.operations(DRAFTS), trigger, cancel]
+HANDLERS = [page, read, versions, inferred_schema, write, change, delete, *drafts.operations(DRAFTS), trigger, cancel]

@@ -1,4 +1,4 @@
-"""JSON Schema for the data of triggers: the part of draft 2020-12 that describes shapes. Pure.
+"""JSON Schema for the data of sends and triggers: the part of draft 2020-12 that describes shapes. Pure.
 
 An unknown keyword is an error of the schema, because ignoring it would accept data that the schema forbids. `pattern` is
 not supported: a hostile one takes exponential time."""
@@ -10,7 +10,7 @@ from typing import Any
 from bellcast.kernel.errors import FieldError
 
 MAX_DEPTH = 20
-# Maximum schemas in a schema: more than a trigger has fields.
+# Maximum schemas in a schema: more than data has fields.
 MAX_SCHEMAS = 1_000
 # Maximum values of an enum, and names in `required`.
 MAX_VALUES = 1_000
@@ -21,7 +21,11 @@ SHOWN = 100
 # Comparisons with values of an enum that are one unit.
 COMPARISONS = 16
 # Keywords that only describe.
-ANNOTATIONS = frozenset({"$schema", "$id", "$comment", "title", "description", "default", "examples", "format"})
+ANNOTATIONS = frozenset(
+    {"$schema", "$id", "$comment", "title", "description", "default", "examples", "format", "x-private", "x-label"}
+)
+# Maximum characters of a label.
+MAX_LABEL = 200
 TYPES: dict[str, Callable[[Any], bool]] = {
     "object": lambda value: isinstance(value, Mapping),
     "array": lambda value: isinstance(value, list | tuple),
@@ -106,6 +110,10 @@ def _value_errors(path: str, schema: Mapping[str, Any]) -> Iterator[FieldError]:
     for name in ("enum", "required"):
         if isinstance(schema.get(name), list) and len(schema[name]) > MAX_VALUES:
             yield FieldError(f"{path}.{name}", f"must have at most {MAX_VALUES} values, got {len(schema[name])}")
+    if not isinstance(schema.get("x-private", False), bool):
+        yield FieldError(f"{path}.x-private", "must be true or false")
+    if not isinstance(schema.get("x-label", ""), str) or len(schema.get("x-label", "")) > MAX_LABEL:
+        yield FieldError(f"{path}.x-label", f"must be text of at most {MAX_LABEL} characters")
     if not isinstance(schema.get("properties", {}), Mapping):
         yield FieldError(f"{path}.properties", "must be an object of schemas")
     yield from _bound_errors(path, schema)
@@ -144,7 +152,7 @@ def errors_of(path: str, value: Any, schema: Any) -> Iterator[FieldError]:
     try:
         yield from _errors(path, value, schema, Work())
     except TooMuchWork:
-        yield FieldError(path, "has too many values to check them against the schema of this workflow")
+        yield FieldError(path, "has too many values to check them against its schema")
 
 
 def _errors(path: str, value: Any, schema: Any, work: Work) -> Iterator[FieldError]:

@@ -1,0 +1,173 @@
+"""Schemas of data: what sends and triggers of a type must contain, and what is known about their data so far."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.journey.channels import opened
+from tests.journey.rest import fields, refused
+
+SCHEMA = {
+    "type": "object",
+    "required": ["total"],
+    "properties": {"total": {"type": "number", "x-label": "Total"}, "card": {"type": "string", "x-private": True}},
+}
+STEPS = [{"key": "bell", "type": "inbox", "title": "Paid {{ data.total }}"}]
+WRONG = {"total": "12"}
+
+
+@pytest.fixture
+async def rest(tmp_path: Path) -> AsyncIterator[Any]:
+    """A server, and its live feed."""
+    async with opened(tmp_path) as world:
+        yield SimpleNamespace(app=world.client, feed=world.app.feed)
+
+
+def warnings(rest: Any) -> list[str]:
+    return [event.text for event in rest.feed._rings["warning"]]
+
+
+async def put_type(rest: Any, **fields: object) -> None:
+    response = await rest.app.put("/v1/types/order", json={"data": SCHEMA, **fields})
+    assert response.status_code in (200, 201), response.text
+
+
+def to_alice(data: object, **fields: object) -> dict[str, object]:
+    return {"to": "alice", "type": "order", "title": "Paid", "data": data, **fields}
+
+
+class TestSends:
+    @pytest.mark.parametrize("to", ["alice", ["alice", "bob"], {"all": True}])
+    @pytest.mark.parametrize("dry_run", ["false", "true"])
+    async def test_data_that_the_type_forbids_is_refused(self, rest, to, dry_run):
+        await put_type(rest)
+        response = await rest.app.post("/v1/notifications", params={"dry_run": dry_run}, json=to_alice(WRONG, to=to))
+        assert response.status_code == 422
+        assert set(fields(response)) == {"data.total"}
+        accepted = await rest.app.post("/v1/notifications", json=to_alice({"total": 12}, to=to))
+        assert accepted.status_code == 201
+
+    async def test_missing_data_is_refused_also_after_an_accepted_send(self, rest):
+        await put_type(rest)
+        for data, status in (({"total": 1}, 201), ({}, 422), ({"total": 1}, 201)):
+            assert (await rest.app.post("/v1/notifications", json=to_alice(data))).status_code == status
+
+    async def test_bulk_refuses_only_the_wrong_item(self, rest):
+        await put_type(rest)
+        items = [to_alice({"total": 1}), to_alice(WRONG)]
+        response = await rest.app.post("/v1/notifications/bulk", json=items)
+        first, second = response.json()["results"]
+        assert "error" not in first
+        assert "data.total" in str(second)
+
+    async def test_later_send_is_checked_when_it_is_accepted(self, rest):
+        await put_type(rest)
+        later = to_alice(WRONG, send_at="2026-07-01T00:00:00Z")
+        assert set(fields(await rest.app.post("/v1/notifications", json=later))) == {"data.total"}
+
+    async def test_type_that_warns_accepts_and_reports(self, rest):
+        await put_type(rest, data_check="warn")
+        assert (await rest.app.post("/v1/notifications", json=to_alice(WRONG))).status_code == 201
+        assert warnings(rest) == ["data of type order: data.total must be of type number"]
+
+    async def test_tenants_own_schema_replaces_that_of_the_project(self, rest):
+        await put_type(rest)
+        assert (await rest.app.put("/v1/types/order?tenant=acme", json={})).status_code == 201
+        assert (await rest.app.post("/v1/notifications", json=to_alice(WRONG, tenant="acme"))).status_code == 201
+
+
+class TestTriggers:
+    async def trigger(self, rest: Any, **workflow: object):
+        written = await rest.app.put("/v1/workflows/order", json={"type": "order", "steps": STEPS, **workflow})
+        assert written.status_code in (200, 201)
+        return await rest.app.post("/v1/workflows/order/trigger", json={"to": "alice", "data": WRONG})
+
+    async def test_workflow_without_a_schema_has_that_of_its_type(self, rest):
+        await put_type(rest)
+        assert set(fields(await self.trigger(rest))) == {"data.total"}
+
+    async def test_workflow_with_a_schema_does_not_have_that_of_its_type(self, rest):
+        await put_type(rest)
+        assert (await self.trigger(rest, data={"type": "object"})).status_code == 202
+
+    async def test_type_that_warns_accepts_triggers(self, rest):
+        await put_type(rest, data_check="warn")
+        assert (await self.trigger(rest)).status_code == 202
+        assert len(warnings(rest)) == 1
+
+
+@pytest.mark.parametrize(
+    ("schema", "field"),
+    [
+        ({"$ref": "#/x"}, "data.$ref"),
+        ({"properties": {"a": {"pattern": "(a+)+"}}}, "data.properties.a.pattern"),
+        ({"x-private": "yes"}, "data.x-private"),
+        ({"x-label": 5}, "data.x-label"),
+    ],
+)
+async def test_hostile_or_wrong_schema_is_refused(rest, schema, field):
+    response = await rest.app.put("/v1/types/order", json={"data": schema})
+    assert field in fields(response)
+
+
+async def test_dry_run_of_a_type_counts_the_sends_that_it_would_refuse(rest):
+    for number in range(5):
+        await rest.app.post("/v1/notifications", json=to_alice(WRONG if number < 2 else {"total": number}))
+    planned = await rest.app.put("/v1/types/order", params={"dry_run": "true"}, json={"data": SCHEMA})
+    assert planned.json()["effects"] == [
+        {
+            "code": "data_refused",
+            "n": 2,
+            "text": "Of the last 5 sends, 2 would be refused: data.total must be of type number.",
+        }
+    ]
+    warns = await rest.app.put(
+        "/v1/types/order", params={"dry_run": "true"}, json={"data": SCHEMA, "data_check": "warn"}
+    )
+    assert warns.json()["effects"] == []
+    assert refused(await rest.app.get("/v1/types/order"), 404, "not_found")
+
+
+async def test_schema_is_inferred_from_shapes_without_values(rest):
+    assert refused(await rest.app.get("/v1/types/order/inferred-schema"), 404, "not_found")
+    orders = {f"order-{number:06}": {"secret": "hunter2"} for number in range(3)}
+    for data in ({"total": 1, "items": [{"name": "a"}], "orders": orders}, {"total": 2.5, "note": None, "orders": {}}):
+        await rest.app.post("/v1/notifications", json=to_alice(data))
+    inferred = await rest.app.get("/v1/types/order/inferred-schema")
+    item = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    schema = {
+        "type": "object",
+        "properties": {
+            "note": {"type": "null"},
+            "total": {"type": "number"},
+            "items": {"type": "array", "items": item},
+            "orders": {
+                "type": "object",
+                "additionalProperties": {
+                    "type": "object",
+                    "properties": {"secret": {"type": "string"}},
+                    "required": ["secret"],
+                },
+            },
+        },
+        "required": ["total", "orders"],
+    }
+    assert inferred.json()["seen"] == 2
+    assert {**inferred.json()["schema"], "required": ["total", "orders"]} == schema
+    assert "hunter2" not in inferred.text
+
+
+async def test_schema_of_a_workflow_is_inferred_from_its_triggers(rest):
+    await rest.app.put("/v1/workflows/order", json={"steps": STEPS})
+    assert refused(await rest.app.get("/v1/workflows/order/inferred-schema"), 404, "not_found")
+    await rest.app.post("/v1/workflows/order/trigger", json={"to": ["alice", "bob"], "data": {"total": 1}})
+    inferred = (await rest.app.get("/v1/workflows/order/inferred-schema")).json()
+    assert inferred == {
+        "schema": {"type": "object", "properties": {"total": {"type": "integer"}}, "required": ["total"]},
+        "seen": 1,
+    }
+    written = await rest.app.put("/v1/workflows/order", json={"steps": STEPS, "data": inferred["schema"]})
+    assert written.status_code == 200
