@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 import structlog
@@ -18,7 +18,7 @@ from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.types import FANOUT, Job
 from bellcast.replays.failures import FailureFilter, Failures
 from bellcast.replays.store import Replays
-from bellcast.replays.types import REPLAYS, FailureKind, NewReplay, ReplayQuery, ReplayStep, StoredFailure
+from bellcast.replays.types import REPLAYS, FailureKind, NewReplay, ReplayStep, StoredFailure
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types.runs import restarted
 
@@ -54,16 +54,8 @@ class Replay(Struct, frozen=True, kw_only=True):
     ended_at: int | None = None
 
 
-class FoundReplay(NamedTuple):
-    """A replay with its tenant and its id."""
-
-    tenant: str
-    id: str
-    replay: Replay
-
-
-class RetryCount(Struct, frozen=True):
-    """The number of messages of a channel, of runs of a workflow or of jobs of a kind that a replay retries."""
+class ReplayEffect(Struct, frozen=True):
+    """A side effect of a replay: it sends `count` messages of a channel, continues runs of a workflow or repeats jobs of a kind."""
 
     kind: FailureKind
     channel: str | None
@@ -80,7 +72,7 @@ class ReplayPlan(Struct, frozen=True):
     ids: tuple[str, ...]
     matched: int
     is_exact: bool
-    effects: list[RetryCount]
+    effects: list[ReplayEffect]
 
 
 class ReplayKey(Struct, frozen=True, array_like=True):
@@ -144,24 +136,20 @@ class ReplayRunner:
             self._jobs.wake()
             return id, replay
 
-    async def newest(self, query: ReplayQuery) -> list[FoundReplay]:
-        """Return replays, the newest first."""
-        return [FoundReplay(one.tenant, one.id, _decode(one.body)) for one in await Replays(self._db).newest(query)]
-
     async def page(self, tenant: str) -> list[tuple[str, Replay]]:
         """Return the replays of a tenant, the newest first."""
         found = await Documents(self._db).page(REPLAYS, tenant, "", 2 * KEPT_REPLAYS)
-        return [(one.key, _decode(one.body)) for one in reversed(found)]
+        return [(one.key, decode(one.body)) for one in reversed(found)]
 
     async def get(self, tenant: str, id: str) -> Replay | None:
         """Return a replay."""
         found = await Documents(self._db).get(REPLAYS, tenant, id)
-        return None if found is None else _decode(found.body)
+        return None if found is None else decode(found.body)
 
     async def cancel(self, tenant: str, id: str) -> bool | None:
         """Cancel a replay; its retries are not undone. Return False if it has ended, None if it does not exist."""
         while (found := await Documents(self._db).get(REPLAYS, tenant, id)) is not None:
-            replay, now = _decode(found.body), self._clock.now()
+            replay, now = decode(found.body), self._clock.now()
             if replay.state != "running":
                 return False
             cancelled = msgspec.structs.replace(replay, state="cancelled", ended_at=now)
@@ -174,7 +162,7 @@ class ReplayRunner:
         """Retry one batch of a replay. Return when the next one is due, or None at the end."""
         key = msgspec.json.decode(job.payload, type=ReplayKey)
         found = await Documents(self._db).get(REPLAYS, key.tenant, key.id)
-        replay = None if found is None else _decode(found.body)
+        replay = None if found is None else decode(found.body)
         if found is None or replay is None or replay.state != "running":
             return None
         failures, before = await self._next_batch(key.tenant, replay)
@@ -213,12 +201,12 @@ class ReplayRunner:
         return [], None
 
 
-_decode = msgspec.json.Decoder(Replay).decode
+decode = msgspec.json.Decoder(Replay).decode
 
 
-def _effects(failures: Sequence[StoredFailure]) -> list[RetryCount]:
+def _effects(failures: Sequence[StoredFailure]) -> list[ReplayEffect]:
     keys = [(failure.kind, failure.channel, failure.workflow, failure.job) for failure in failures]
-    return [RetryCount(*key, count) for key, count in Counter(keys).most_common()]
+    return [ReplayEffect(*key, count) for key, count in Counter(keys).most_common()]
 
 
 def _advanced(replay: Replay, examined: int, retried: int, before: str | None, now: int) -> Replay:

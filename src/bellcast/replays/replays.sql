@@ -130,14 +130,9 @@ WHERE tenant = :tenant AND state = 'failed' AND id {{in_ids}}
 SELECT {{dead_job_columns}} FROM jobs
 WHERE tenant = :tenant AND state = 'dead' AND id {{in_ids}}
 
--- name: replays_of_tenant
--- A tenant's replays by descending id.
-SELECT tenant, key, body FROM documents
-WHERE kind = 'replays' AND tenant = :tenant AND key < :before AND key >= :since
-ORDER BY key DESC LIMIT :limit
-
--- name: replays_of_all
--- Replays of all tenants by descending id.
-SELECT tenant, key, body FROM documents
-WHERE kind = 'replays' AND key < :before AND key >= :since
-ORDER BY key DESC LIMIT :limit
+-- list: replays
+-- Replays, newest first.
+SELECT key, tenant, body
+FROM documents
+WHERE kind = 'replays'
+ORDER BY key DESC

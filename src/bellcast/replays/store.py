@@ -8,8 +8,9 @@ from bellcast.channels.types import RETRYABLE_STATES
 from bellcast.documents import store as documents
 from bellcast.kernel import ids
 from bellcast.kernel.db import columns
+from bellcast.kernel.db.lists import KeysetList
 from bellcast.kernel.db.script import Params, Row, Script, Statement
-from bellcast.kernel.db.table import StoreTable, read, read_in_background, write
+from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.jobs import store as jobs
 from bellcast.kernel.jobs.types import new_job_params
@@ -20,7 +21,6 @@ from bellcast.replays.types import (
     FailureQuery,
     GroupedFailures,
     NewReplay,
-    ReplayQuery,
     ReplayStep,
     StoredFailure,
     StoredReplay,
@@ -31,8 +31,18 @@ from bellcast.workflows.store import runs
 MAX_INLINE_ROWS = 200
 
 
+def _replay(row: Row) -> StoredReplay:
+    id, tenant, body = row
+    return StoredReplay(tenant, id, body.encode())
+
+
+LIST = KeysetList("replays", ("key",), _replay, is_newest_first=True)
+
+
 class Replays(StoreTable):
     """Failures, and the progress of replays as documents of the kind REPLAYS."""
+
+    page = pages(LIST)
 
     async def failures(self, query: FailureQuery) -> list[StoredFailure]:
         """Return failures by descending id: at most `limit`, plus any others with the last one's id."""
@@ -68,14 +78,6 @@ class Replays(StoreTable):
         for kind, name in LISTS.items():
             found += map(READERS[kind], (yield Statement(f"{name}_find", params)))
         return sorted(found, key=lambda failure: failure.id, reverse=True)
-
-    @read
-    def newest(self, query: ReplayQuery) -> Script[list[StoredReplay]]:
-        """Return replays, the newest first."""
-        name = "replays_of_all" if query.tenant == EVERY_TENANT else "replays_of_tenant"
-        of_ids = ids.id_range(query.before, query.created_since, query.created_before)
-        found = yield Statement(name, {**of_ids, "tenant": query.tenant, "limit": query.limit})
-        return [StoredReplay(tenant, id, body.encode()) for tenant, id, body in found]
 
     @write()
     def add(self, replay: NewReplay, now: int) -> Script[None]:

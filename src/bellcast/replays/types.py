@@ -58,16 +58,6 @@ class GroupedFailures(NamedTuple):
     is_exact: bool
 
 
-class ReplayQuery(Struct, frozen=True, kw_only=True):
-    """A page of the replays of a tenant by descending id; `*` is every tenant. Times are UTC milliseconds."""
-
-    tenant: str
-    before: str = NEWEST
-    created_since: int = 0
-    created_before: int | None = None
-    limit: int = 100
-
-
 class StoredReplay(NamedTuple):
     """A replay as a document's body."""
 

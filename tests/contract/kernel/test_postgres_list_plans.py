@@ -43,7 +43,7 @@ ORDERED = (
     "dead_jobs",
     "dead_jobs_of_tenant",
     "replays_of_tenant",
-    "replays_of_all",
+    "replays",
     "recipients",
     "recipients_of_tenant",
     "topics_of_all",

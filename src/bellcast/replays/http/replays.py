@@ -8,28 +8,27 @@ from msgspec import Meta, Struct
 
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel import times
-from bellcast.kernel.db import lists
+from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
 from bellcast.kernel.field_limits import LIST, NULL, TENANT_NAME, Schema, one_of, only
-from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_limit import ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.time_range import TimeRangeQuery
-from bellcast.kernel.identities import EVERY_TENANT
-from bellcast.kernel.ids import NEWEST
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ONE_BY_ONE, ROLES
+from bellcast.replays import store
 from bellcast.replays.failures import FailureFilter
 from bellcast.replays.http.failures import FIELDS
-from bellcast.replays.replays import MAX_REPLAY_IDS, Replay, ReplayRunner, ReplayState, RetryCount
-from bellcast.replays.types import FailureKind, ReplayQuery
+from bellcast.replays.replays import MAX_REPLAY_IDS, Replay, ReplayEffect, ReplayRunner, ReplayState, decode
+from bellcast.replays.store import Replays
+from bellcast.replays.types import FailureKind
 from bellcast.rest import audit, context, guards, objects, tenants
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery
-from bellcast.rest.tenants import TenantQuery
+from bellcast.rest.resource import Change, DryRunQuery, Listing, Resource
 
-UNKNOWN = "There is no replay with this id."
+REPLAYS = Resource("replays", "/{id:str}", tag="Messages", unknown="There is no replay with this id.")
 
 
 class ReplayFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,16 +63,6 @@ class StartReplayRequest(Struct, frozen=True, kw_only=True, forbid_unknown_field
     tenant: Annotated[str | None, TENANT_NAME] = None
 
     SCHEMA: ClassVar[Schema] = one_of(only("ids", LIST, filter=NULL), only("filter", {"type": "object"}))
-
-
-class ReplayEffect(Struct, frozen=True, kw_only=True):
-    """A side effect of a replay: it sends `count` messages of a channel, continues runs of a workflow or repeats jobs of a kind."""
-
-    kind: FailureKind
-    channel: str | None
-    workflow: str | None
-    job: str | None
-    count: int
 
 
 class StartedReplay(Struct, frozen=True, kw_only=True):
@@ -143,9 +132,7 @@ async def start(request: ApiRequest) -> ASGIApp:
     tenant = tenants.single_tenant(request, body.tenant)
     guards.require_one(request, is_one=body.ids is not None and len(body.ids) == 1)
     plan = await replays.plan(tenant, None if body.filter is None else body.filter.wanted, body.ids or ())
-    started = StartedReplay(
-        id=None, matched=plan.matched, exact=plan.is_exact, effects=list(map(_effect, plan.effects))
-    )
+    started = StartedReplay(id=None, matched=plan.matched, exact=plan.is_exact, effects=plan.effects)
     # The query is checked whatever the body says.
     if objects.is_dry_run(request) or body.dry_run:
         audit.note_changes(request, {}, {"dry_run": True})
@@ -156,85 +143,34 @@ async def start(request: ApiRequest) -> ASGIApp:
     return responses.json(msgspec.structs.replace(started, id=id), 202)
 
 
-@operation(
-    "GET",
-    "/v1/replays",
-    tag="Messages",
-    required_scope="read",
-    roles=ROLES,
-    bound_by="list",
-    query=ReplaysQuery,
-    is_exported=True,
-    response_types={200: ReplayPage},
-    refusals=(BadRequest,),
-)
-async def page(request: ApiRequest) -> ASGIApp:
+@REPLAYS.page(store.LIST, ReplayPage, query=ReplaysQuery, roles=ROLES, refusals=(BadRequest,))
+async def page(listing: Listing[ReplaysQuery]) -> ListPage[ReplayObject]:
     """List replays.
 
     The last 100 of a tenant, newest first. With `?tenant=*`, those of all tenants."""
-    query, replays = request_body.query(request, ReplaysQuery), context.of(request)[ReplayRunner]
-    named = tenants.tenants_of(request, query.tenant)
-    wanted = ReplayQuery(
-        tenant=EVERY_TENANT,
-        before=list_positions.item_id(query.after) or NEWEST,
-        created_since=query.created_since,
-        created_before=query.created_before,
-        limit=query.limit + 1,
-    )
-
-    parts = [(list(await replays.newest(msgspec.structs.replace(wanted, tenant=one))), None) for one in named]
-    found, _ = lists.merge(parts, lambda one: (one.id,), query.limit, is_newest_first=True)
-    shown, following = list_positions.split(found, query.limit, lambda one: one.id)
-    return responses.json(ReplayPage([_replay(*one) for one in shown], following))
+    found = await Replays(listing.ctx.engines.db).page(listing.wanted)
+    return found.of([_replay(one.tenant, one.id, decode(one.body)) for one in found.items])
 
 
-@operation(
-    "GET",
-    "/v1/replays/{id:str}",
-    tag="Messages",
-    required_scope="read",
-    other_scope="manage",
-    query=TenantQuery,
-    response_types={200: ReplayObject},
-    refusals=(NotFound,),
-)
-async def read(request: ApiRequest) -> ASGIApp:
+@REPLAYS.get(ReplayObject, other_scope="manage")
+async def read(wanted: Change[None]) -> ReplayObject | None:
     """Read the progress of a replay.
 
     Keys with the scope `manage`, which starts replays, may read it too."""
-    tenant, id = tenants.single_tenant(request), request_body.path(request, "id")
-    replay = await context.of(request)[ReplayRunner].get(tenant, id)
-    if replay is None:
-        raise NotFound(UNKNOWN)
-    return responses.json(_replay(tenant, id, replay))
+    (id,) = wanted.key
+    replay = await wanted.ctx[ReplayRunner].get(wanted.tenant, id)
+    return None if replay is None else _replay(wanted.tenant, id, replay)
 
 
-@operation(
-    "DELETE",
-    "/v1/replays/{id:str}",
-    tag="Messages",
-    required_scope="manage",
-    is_audited=True,
-    query=TenantQuery,
-    response_types={204: None},
-    refusals=(NotFound, Conflict),
-)
-async def cancel(request: ApiRequest) -> ASGIApp:
+@REPLAYS.delete(is_audited=True, refusals=(NotFound, Conflict))
+async def cancel(change: Change[None]) -> bool:
     """Cancel a replay.
 
     After the response, nothing more is retried. Retries are not undone."""
-    cancelled = await context.of(request)[ReplayRunner].cancel(
-        tenants.single_tenant(request), request_body.path(request, "id")
-    )
-    if cancelled is None:
-        raise NotFound(UNKNOWN)
-    if not cancelled:
+    cancelled = await change.ctx[ReplayRunner].cancel(change.tenant, *change.key)
+    if cancelled is False:
         raise Conflict("This replay has ended.")
-    return responses.empty()
-
-
-def _effect(effect: RetryCount) -> ReplayEffect:
-    return ReplayEffect(**msgspec.structs.asdict(effect))
+    return cancelled is not None
 
 
 def _filter(replay: Replay) -> dict[str, Any] | None:

@@ -95,7 +95,7 @@ def test_views_and_their_counts_are_read_in_order_from_an_index(
         ("documents", "PRIMARY KEY (kind=? AND (tenant,key)>(?,?) AND (tenant,key)<(?,?))"),
         ("documents_of_tenant", "PRIMARY KEY (kind=? AND tenant=? AND key>? AND key<?)"),
         ("replays_of_tenant", "PRIMARY KEY (kind=? AND tenant=? AND key>? AND key<?)"),
-        ("replays_of_all", "INDEX documents_replays (kind=? AND key>? AND key<?)"),
+        ("replays", "INDEX documents_replays (kind=? AND key>? AND key<?)"),
         ("sent_total", "SEARCH n USING COVERING INDEX notifications_direct (id>? AND id<?)"),
         ("sent_of_tenant_size", "SEARCH n USING COVERING INDEX notifications_revision (recipient=?)"),
         ("sent_of_tenant_total", "SEARCH n USING PRIMARY KEY (recipient=? AND id>? AND id<?)"),
