@@ -49,13 +49,13 @@ from bellcast.operators.oidc_config import OidcConfig
 from bellcast.operators.oidc_sign_in import OidcSignIn
 from bellcast.operators.passkeys import Passkeys
 from bellcast.preferences.types import Channel
+from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.failures import Failures
 from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
 from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
 from bellcast.server.node_reporter import NodeReporter
-from bellcast.server.provider_directory import ProviderDirectory
 from bellcast.server.tasks import Tasks
 from bellcast.server.wire_channels import ENCRYPTED_FIELDS
 from bellcast.settings import Settings
@@ -221,7 +221,8 @@ async def opened(
         Failures: Failures(store),
         Passkeys: Passkeys(sessions, store.operators, cipher, clock, ids.new),
         Previews: Previews(store, catalog, ChannelConfig(), PROJECT),
-        Receipts: Receipts(store, providers, clock, webhooks, jobs),
+        Receipts: Receipts(store, providers.find, clock, webhooks, jobs),
+        ProviderDirectory: providers,
         ReplayRunner: ReplayRunner(store, clock, ids.new, jobs),
         ScheduleFiring: ScheduleFiring(lambda: engines, schedules, triggers, catalog.tenant, limits),
         Schedules: schedules,
@@ -263,7 +264,6 @@ async def opened(
             no_objects,
         ),
         url_problem=clients.guard.problem,
-        providers=providers,
         queue_age=jobs.queue_age,
         push_key=lambda: "",
         refresh_dialects=pusher_apps.reload,

@@ -1,5 +1,6 @@
 """Delivery reports: they update the state of a message and the suppression of its address."""
 
+from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 import msgspec
@@ -14,7 +15,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.jobs.runner import Again, JobRunner
 from bellcast.kernel.jobs.types import Job
-from bellcast.providers.types import OptOut, ProviderDirectory, Receipt
+from bellcast.providers.types import ConfiguredProvider, OptOut, Receipt
 from bellcast.webhooks.types import WebhookSink
 
 BOUNCE, COMPLAINT, STOP = "bounce", "complaint", "stop"
@@ -44,10 +45,15 @@ class Receipts:
     of the same key."""
 
     def __init__(
-        self, db: Engine, providers: ProviderDirectory, clock: Clock, webhooks: WebhookSink, jobs: JobRunner
+        self,
+        db: Engine,
+        find_provider: Callable[[str, str], Awaitable[ConfiguredProvider | None]],
+        clock: Clock,
+        webhooks: WebhookSink,
+        jobs: JobRunner,
     ) -> None:
         self._db = db
-        self._providers = providers
+        self._find_provider = find_provider
         self._clock = clock
         self._webhooks = webhooks
         self._jobs = jobs
@@ -111,7 +117,7 @@ class Receipts:
         """Return whether a report with this tenant and provider covers messages of the tenant `sender`."""
         if sender == tenant or tenant != DEFAULT_TENANT:
             return sender == tenant
-        found = await self._providers.find(sender, provider)
+        found = await self._find_provider(sender, provider)
         return found is None or found.tenant != sender or found.fields.channel != channel or not found.fields.active
 
     async def _settle(self, message: StoredMessage, receipt: Receipt) -> bool:

@@ -20,6 +20,7 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.outbound.connection_tests import TestStep
 from bellcast.operators.types import ROLES
+from bellcast.providers.directory import ProviderDirectory
 from bellcast.providers.types import (
     SETTING_PREFIX,
     ConfiguredProvider,
@@ -101,7 +102,7 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[ProviderObject]:
 
     By key, with those of the settings. With `?tenant=`, the tenant's own; with `?tenant=*`, those of the project and of all
     tenants, by tenant and key."""
-    found = await listing.ctx.providers.page(listing.wanted)
+    found = await listing.ctx[ProviderDirectory].page(listing.wanted)
     return found.of([_outside(one) for one in found.items])
 
 
@@ -110,7 +111,7 @@ async def read(wanted: Change[None]) -> ProviderObject | None:
     """Read a provider.
 
     With `?tenant=`, the one that applies there."""
-    found = await wanted.ctx.providers.find(wanted.tenant, *wanted.key)
+    found = await wanted.ctx[ProviderDirectory].find(wanted.tenant, *wanted.key)
     return None if found is None else _outside(found)
 
 
@@ -136,11 +137,11 @@ async def write(request: ApiRequest) -> ASGIApp:
     sent = request_body.plain_json(await request_body.json_text(request))
     tenant, value = definition_body.split(request, sent, READ_ADDS)
     fields = request_body.json(msgspec.json.encode(value), FIELDS, ctx)
-    await ctx.providers.check_count(tenant, key)
+    await ctx[ProviderDirectory].check_count(tenant, key)
     if objects.is_dry_run(request):
-        return responses.json(_outside(await ctx.providers.plan(tenant, key, fields)))
+        return responses.json(_outside(await ctx[ProviderDirectory].plan(tenant, key, fields)))
     before = await _own(request, tenant, key)
-    written, is_new = await ctx.providers.put(tenant, key, fields)
+    written, is_new = await ctx[ProviderDirectory].put(tenant, key, fields)
     after = _audited(written)
     audit.note_changes(request, {} if before is None else _audited(before), after)
     if before is not None and before.fields.url == written.fields.url != fields.url:
@@ -154,7 +155,7 @@ async def delete(change: Change[None]) -> bool:
     """Delete a provider."""
     key = _writable_key(change.request)
     before = await _own(change.request, change.tenant, key)
-    if not await change.ctx.providers.delete(change.tenant, key):
+    if not await change.ctx[ProviderDirectory].delete(change.tenant, key):
         return False
     audit.note_changes(change.request, {} if before is None else _audited(before), {})
     return True
@@ -175,7 +176,7 @@ async def test(wanted: Change[ProviderTest]) -> ProviderTestResult:
     most 10 tests a minute for each caller. Each step has a state, its time, and a fix if it failed. A dry run sends
     nothing. With `values`, it tests a provider that is not stored. In their URL, `…@` stands for the credentials of the
     stored provider with this key, provided that the URL names the same server."""
-    request, body, providers, (key,) = wanted.request, wanted.body, wanted.ctx.providers, wanted.key
+    request, body, providers, (key,) = wanted.request, wanted.body, wanted.ctx[ProviderDirectory], wanted.key
     if body.to is not None:
         fields = body.values or (await _find(request, wanted.tenant)).fields
         wrong = addresses.format_problem(fields.channel, body.to)
@@ -217,7 +218,7 @@ async def receive(request: ApiRequest) -> ASGIApp:
 
 async def _mail(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> bool:
     await guards.authorize(request, "manage")
-    found = await ctx.providers.find(tenant, key)
+    found = await ctx[ProviderDirectory].find(tenant, key)
     if found is None or found.fields.channel != "email":
         raise NotFound("There is no e-mail provider with this key.")
     try:
@@ -233,13 +234,13 @@ async def _vendor(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -
     await _find(request, tenant)
     body = await request_body.raw(request, ctx.limits.request)
     signed = ReceiptRequest(
-        url=ctx.providers.receipts_url(tenant, key),
+        url=ctx[ProviderDirectory].receipts_url(tenant, key),
         headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.scope["headers"]},
         form=_fields(body, request_body.media_type(request)),
         body=body,
     )
     try:
-        receipt = await ctx.providers.receipt(tenant, key, signed)
+        receipt = await ctx[ProviderDirectory].receipt(tenant, key, signed)
     except PermissionError as error:
         raise Unauthenticated(f"Not accepted: {error}.") from None
     except ValueError as error:
@@ -273,7 +274,7 @@ def _writable_key(request: ApiRequest) -> str:
 
 async def _find(request: ApiRequest, tenant: str) -> ConfiguredProvider:
     """Return the provider in the path that applies in a tenant. Raises NotFound."""
-    found = await context.of(request).providers.find(tenant, _key(request))
+    found = await context.of(request)[ProviderDirectory].find(tenant, _key(request))
     if found is None:
         raise NotFound(PROVIDERS.unknown)
     return found
@@ -282,7 +283,7 @@ async def _find(request: ApiRequest, tenant: str) -> ConfiguredProvider:
 async def _own(request: ApiRequest, tenant: str, key: str) -> ConfiguredProvider | None:
     """Return the provider that an operator's request changes. A request about a tenant never changes the project's
     provider."""
-    found = await context.of(request).providers.find(tenant, key) if audit.is_by_operator(request) else None
+    found = await context.of(request)[ProviderDirectory].find(tenant, key) if audit.is_by_operator(request) else None
     return found if found is not None and found.tenant == tenant else None
 
 

@@ -15,7 +15,6 @@ from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live.types.nodes import LiveNode
-from bellcast.providers.types import ProviderDirectory
 
 T = TypeVar("T")
 
@@ -33,7 +32,6 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     nodes: Callable[[], Sequence[LiveNode]]  # live nodes, by id
     doctor: Doctor
     url_problem: Callable[[str], str | None]  # reason why a URL from the API or of a recipient must not be used
-    providers: ProviderDirectory
     push_key: Callable[[], str]  # the public key that browsers bind their push subscriptions to
     refresh_dialects: Callable[[], Awaitable[None]]  # after a change of what they keep of the store, on all nodes
     dialect_numbers: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics

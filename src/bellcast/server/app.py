@@ -50,6 +50,7 @@ from bellcast.live.types.events import (
 from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.operators.oidc_sign_in import OidcSignIn
 from bellcast.operators.passkeys import Passkeys
+from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.failures import Failures
 from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
@@ -236,7 +237,6 @@ class App:
                 engines.channels.secrets.unreadable,
             ),
             url_problem=engines.clients.guard.problem,
-            providers=engines.channels.providers,
             push_key=lambda: engines.channels.vapid_key.public,
             refresh_dialects=self._live.refresh,
             dialect_numbers=self._live.numbers,
@@ -262,6 +262,7 @@ class App:
             DatabaseSettings: self._database_settings,
             Failures: Failures(self.db),
             Previews: channels.previews,
+            ProviderDirectory: channels.providers,
             Receipts: channels.receipts,
             ReplayRunner: engines.replays,
             ScheduleFiring: workflows.schedule_firing,

@@ -34,11 +34,11 @@ from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.live.dialects import DIALECTS
 from bellcast.preferences.types import Channel
+from bellcast.providers import directory
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
+from bellcast.providers.directory import ProviderDirectory
 from bellcast.providers.types import Provider
 from bellcast.providers.webpush import VapidKey, WebPushProvider
-from bellcast.server import provider_directory
-from bellcast.server.provider_directory import ProviderDirectory
 from bellcast.settings.encryption_keys import EncryptionKeys
 from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks import webhooks
@@ -53,7 +53,7 @@ PLACE = f"{KIND}/{PROJECT}/{KEY}"
 BUILT_IN_SLOTS = 64
 # Encrypted fields by kind of object.
 ENCRYPTED_FIELDS = {
-    provider_directory.KIND: ("url",),
+    directory.KIND: ("url",),
     webhooks.KIND: ("secret", "previous"),
     **{kind: fields for one in DIALECTS for kind, fields in one.encrypted_fields.items()},
     KIND: ("key",),
@@ -97,7 +97,7 @@ class Channels:
             db, clock, real_clock, clients, config, self.encryption, rates, jobs.destinations
         )
         self.webhooks = Webhooks(db, clock, real_clock, clients.guarded, self.encryption, new_id, jobs, feed)
-        self.receipts = Receipts(db, self.providers, clock, self.webhooks, jobs)
+        self.receipts = Receipts(db, self.providers.find, clock, self.webhooks, jobs)
         self._built_in: dict[str, tuple[str, Provider]] = {
             "push": ("webpush", self._web_push()),
             "chat": ("webhook", ChatWebhookProvider(clients.guarded())),

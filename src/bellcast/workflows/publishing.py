@@ -6,7 +6,7 @@ from bellcast.channels.catalog import Catalog
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.preferences.types import CHANNELS
-from bellcast.providers.types import ProviderDirectory
+from bellcast.providers.directory import ProviderDirectory
 from bellcast.rest.objects import PublishEffect
 from bellcast.workflows import definitions, recent_data
 from bellcast.workflows.definitions import Definition

@@ -16,8 +16,8 @@ from bellcast.kernel.jobs.destinations import Destinations
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
+from bellcast.providers.directory import ProviderDirectory
 from bellcast.providers.types import OptOut, ProviderFields, Receipt
-from bellcast.server.provider_directory import ProviderDirectory
 from bellcast.webhooks.types import NoWebhooks, no_report
 from tests.clock import FakeClock
 from tests.store import Store
@@ -40,7 +40,7 @@ class Texts:
             store, clock, clock, clients, ChannelConfig(), encryption, TokenBuckets(), Destinations(clock)
         )
         self.jobs = JobRunner(store.jobs, clock, self.ids.new)
-        self.receipts = Receipts(store, self.providers, clock, NoWebhooks(), self.jobs)
+        self.receipts = Receipts(store, self.providers.find, clock, NoWebhooks(), self.jobs)
 
     async def add(self, tenant: str, channel: ExternalChannel = "sms") -> str:
         """Add a queued message; return its id."""

@@ -15,9 +15,9 @@ from bellcast.kernel.jobs.destinations import Destinations
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
+from bellcast.providers import directory as provider_directory
+from bellcast.providers.directory import ProviderDirectory
 from bellcast.providers.types import ProviderFields
-from bellcast.server import provider_directory
-from bellcast.server.provider_directory import ProviderDirectory
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows.workflow_catalog import WorkflowCatalog

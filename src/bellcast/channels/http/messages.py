@@ -30,6 +30,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ONE_BY_ONE, ROLES
+from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.failures import FailureFilter
 from bellcast.replays.replays import ReplayRunner
 from bellcast.rest import audit, context, objects, tenants, viewers
@@ -190,7 +191,7 @@ async def release(change: Change[None]) -> Retried:
     For a message of a digest, the digest is sent. Messages of recalled notifications are refused."""
     ctx, message = change.ctx, await _find(change)
     db, now = ctx.engines.db, ctx.engines.clock.now()
-    if not await ctx.providers.can_deliver(message.tenant, message.channel):
+    if not await ctx[ProviderDirectory].can_deliver(message.tenant, message.channel):
         raise Conflict(
             f"No provider delivers {message.channel} messages: add one, or remove it from BELLCAST_SIMULATE."
         )
@@ -241,7 +242,7 @@ async def rfc822(ctx: ApiContext, message: StoredMessage) -> bytes:
     """Return an e-mail as its provider sends it. Raises Conflict if the message is not an e-mail."""
     if message.channel != "email":
         raise Conflict("Only e-mails are available in this form.")
-    sender, name = await ctx.providers.email_sender(message.tenant, message.provider)
+    sender, name = await ctx[ProviderDirectory].email_sender(message.tenant, message.provider)
     return email.compose(delivery.content_of(message), sender, name)
 
 

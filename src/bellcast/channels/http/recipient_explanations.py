@@ -24,6 +24,7 @@ from bellcast.kernel.db.lists import ListQuery
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types.events import ConnectionFilter, ConnectionInfo, NotificationWrite
 from bellcast.preferences.types import Channel
+from bellcast.providers.directory import ProviderDirectory
 from bellcast.rest.context import ApiContext
 
 # Maximum notifications, connections and refused requests in an explanation, to keep it readable.
@@ -128,7 +129,7 @@ async def _explain(
 async def unprovided(ctx: ApiContext, tenant: str) -> list[Channel]:
     """Return the channels of a tenant that need a provider and have none."""
     needing: tuple[ExternalChannel, ...] = ("email", "sms")
-    providers, simulated = ctx.providers, ctx[ChannelConfig].simulate
+    providers, simulated = ctx[ProviderDirectory], ctx[ChannelConfig].simulate
     return [one for one in needing if one not in simulated and not await providers.can_deliver(tenant, one)]
 
 

@@ -20,6 +20,7 @@ from bellcast.kernel.http import entity_tags, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.types import ROLES
+from bellcast.providers.directory import ProviderDirectory
 from bellcast.rest import audit, context, definition_body, drafts, objects, tenants, viewers
 from bellcast.rest.context import ApiContext
 from bellcast.rest.drafts import DraftInfo, DraftKind, DraftsQuery, ToPublish
@@ -451,7 +452,7 @@ async def _version(ctx: ApiContext, tenant: str, key: str) -> int | None:
 async def _plan(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) -> dict[str, Any]:
     planned = await ctx[WorkflowCatalog].plan(tenant, key, values)
     effects = await publishing.effects(
-        ctx.engines.db, ctx[WorkflowCatalog], ctx[Catalog], ctx.providers, tenant, key, values
+        ctx.engines.db, ctx[WorkflowCatalog], ctx[Catalog], ctx[ProviderDirectory], tenant, key, values
     )
     return planned.outside | {"effects": effects}
 

@@ -27,7 +27,8 @@ from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.jobs.destinations import Destination, Destinations
 from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.kernel.outbound.connection_tests import TestReport
-from bellcast.providers import credentials, url
+from bellcast.providers import credentials, url, vendors
+from bellcast.providers.connection_test import ProviderSteps
 from bellcast.providers.smtp import SMTPProvider
 from bellcast.providers.types import (
     KINDS,
@@ -41,8 +42,6 @@ from bellcast.providers.types import (
     ReceiptRequest,
     UnusableProvider,
 )
-from bellcast.server import vendors
-from bellcast.server.provider_test import ProviderSteps
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +71,7 @@ class Entry(Struct, frozen=True):
 
 
 class ProviderDirectory:
-    """ports.ProviderDirectory, and the providers of deliveries."""
+    """Providers from the settings and the store, for deliveries and for operators."""
 
     def __init__(
         self,
@@ -152,7 +151,7 @@ class ProviderDirectory:
         for provider in self._closing:
             await provider.close()
 
-    # --- ports.ProviderDirectory
+    # --- of operators
 
     def problem(self, fields: ProviderFields) -> str | None:
         """Return why a provider's URL cannot be used, or None."""
@@ -188,8 +187,9 @@ class ProviderDirectory:
             raise Conflict(f"There are already {MAX_PROVIDERS} providers: delete one first.")
 
     async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
-        """Create or replace a provider; return whether it is new. A masked URL keeps the stored one, `…@` keeps its
-        credentials."""
+        """Create or replace a provider; return whether it is new. A masked URL keeps the stored one. `…@` keeps the
+        stored credentials, provided that the URL names the same server. Raises Invalid for a URL that cannot be
+        used."""
         for _ in range(MAX_CHANGE_ROUNDS):
             usable, before = await self._usable(tenant, key, fields)
             encrypted = self._encryption.encrypt(usable.url, _place(tenant, key))
