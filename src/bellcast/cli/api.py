@@ -43,7 +43,6 @@ def api(
     accept: Annotated[str, typer.Option(metavar="TYPE", help="The format of the response.")] = JSON,
 ) -> None:
     """Send a request to the REST API, for operations without a separate command."""
-    from bellcast.cli import remote
     from bellcast.client.request import HttpRequest
 
     if method.upper() not in METHODS:
@@ -54,7 +53,7 @@ def api(
     params: dict[str, Any] = parse_qs(query, keep_blank_values=True)
     headers = {"Accept": accept} | ({} if body is None else {"Content-Type": JSON})
     content = None if body is None else _content(body)
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         request = HttpRequest(method.upper(), route, _response, params, headers, content, timeout=TIMEOUT_SECONDS)
         _show(client.sender.send(request))
 

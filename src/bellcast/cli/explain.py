@@ -47,11 +47,9 @@ def explain(
     json: console.JsonFlag = False,
 ) -> None:
     """Explain why a recipient got or did not get a notification through a channel."""
-    from bellcast.cli import remote
-
     if [notification, run, type].count(None) < 2:
         raise typer.BadParameter("expected only one of --notification, --run and --type", param_hint="--notification")
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         found = client.explain(
             recipient, notification=notification, run=run, type=type, channel=channel, since=since, tenant=tenant
         )

@@ -52,13 +52,12 @@ def import_(
     json: console.JsonFlag = False,
 ) -> None:
     """Import notifications of another system, with their times and read state."""
-    from bellcast.cli import remote
     from bellcast.cli.import_files import Mapped, rows
 
     chosen = _format(file, format)
     mapped = Mapped(_names(map or []), _zone(timezone), drop_unknown)
     with (
-        remote.server(options.settings(ctx)) as client,
+        options.server(ctx) as client,
         _opened(file) as (stream, size),
         console.progress("Importing") as show,
     ):

@@ -47,13 +47,12 @@ def feed(
     import httpx
     import msgspec
 
-    from bellcast.cli import remote
     from bellcast.cli.sse_follower import TIMEOUT, error_of, frames
 
     single = {"tenant": tenant, "recipient": recipient, "topic": topic, "connection": connection, "text": text}
     params: dict[str, Any] = {name: value for name, value in single.items() if value is not None}
     params |= {"kind": kind or [], "last": last}
-    with remote.server(options.settings(ctx)) as client, contextlib.suppress(KeyboardInterrupt):
+    with options.server(ctx) as client, contextlib.suppress(KeyboardInterrupt):
         credentials = client.sender.peer.credentials
         headers = {} if credentials is None else {"Authorization": f"Bearer {credentials.secret}"}
         try:
@@ -102,12 +101,11 @@ def requests(
     """List recent requests of the server, with the reasons of refusals."""
     import msgspec
 
-    from bellcast.cli import remote
     from bellcast.client.request import HttpRequest, reads
 
     wanted = {"status": status, "route": route, "key": key, "id": id, "tenant": tenant, "limit": limit}
     params = {name: value for name, value in wanted.items() if value is not None}
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         listed = client.sender.send(HttpRequest("GET", "/v1/requests", reads(dict[str, Any]), params=params))
     if json:
         for one in listed["requests"]:

@@ -17,8 +17,6 @@ def mailbox(
     json: console.JsonFlag = False,
 ) -> None:
     """Print a link to a page with all messages that were stored instead of sent."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         link = client.messages.mailbox(ttl=ttl, tenant=tenant)
     console.json(link) if json else console.out().print(link["url"], markup=False, soft_wrap=True)

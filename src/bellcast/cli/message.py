@@ -29,9 +29,7 @@ def list_(
     """List messages, the newest first."""
     import msgspec
 
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         page = client.messages.list(
             channel=channel,
             state=state,
@@ -65,9 +63,7 @@ def release(
     json: console.JsonFlag = False,
 ) -> None:
     """Send a simulated message for real."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         done = client.messages.release(id, tenant=tenant, dry_run=dry_run)
     console.json(done) if json else console.done(f"{'Would release' if dry_run else 'Released'} {id}")
 
@@ -89,7 +85,6 @@ def retry(
     json: console.JsonFlag = False,
 ) -> None:
     """Retry messages that failed or bounced."""
-    from bellcast.cli import remote
     from bellcast.client.messages import RetryFilter
 
     of: RetryFilter = {}
@@ -97,7 +92,7 @@ def retry(
         of["channel"] = channel
     if since is not None:
         of["since"] = since
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         if id is not None:
             if of:
                 raise console.CommandError(

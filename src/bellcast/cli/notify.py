@@ -74,7 +74,7 @@ def notify(
     json: console.JsonFlag = False,
 ) -> None:
     """Send a notification."""
-    from bellcast.cli import remote, rest
+    from bellcast.cli import rest
     from bellcast.client import notifications
 
     recipient, title = _recipient_and_title(words or [], bool(to_topic or to_role or all_), template is not None)
@@ -101,7 +101,7 @@ def notify(
     if dry_run:
         rest.show_plan(ctx, request, json=json)
         return
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         sent = client.sender.send(request)
     console.json(_as_json(sent)) if json else console.done(_summary(sent, to), sent.id)
 

@@ -83,9 +83,7 @@ class CommandGroup(NamedTuple):
 @contextmanager
 def _methods(ctx: typer.Context, plural: str) -> Iterator[Any]:
     """Connect to the server; return the client's methods of a kind of object."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         yield getattr(client, plural)
 
 
@@ -115,10 +113,8 @@ def write(
     ctx: typer.Context, file: Path, plural: str, tenant: str | None, *, dry_run: bool, json: bool, of: str = ""
 ) -> None:
     """Write the object in a file, and report it. `of` precedes its key in the report."""
-    from bellcast.cli import remote
-
     key, body = read_object(file)
-    with remote.server(options.settings(ctx), file) as client:
+    with options.server(ctx, file) as client:
         written = getattr(client, plural).put(key, body, tenant=tenant, dry_run=dry_run)
     console.json(written) if json else console.done(f"{wrote(dry_run=dry_run)} {of}{key}")
 

@@ -4,13 +4,16 @@ The table is imported when a command's options are first needed: `bellcast --hel
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 if TYPE_CHECKING:  # imported late, see the module's docstring
+    from bellcast.client import Bellcast
     from bellcast.settings import Settings
     from bellcast.settings.table import Setting
 
@@ -156,6 +159,15 @@ def settings(ctx: typer.Context) -> "Settings":
     from bellcast.settings import load
 
     return load(flags(ctx))
+
+
+@contextmanager
+def server(ctx: typer.Context, file: Path | None = None) -> Iterator["Bellcast"]:
+    """Yield a client of the running server (`remote.server`)."""
+    from bellcast.cli import remote
+
+    with remote.server(settings(ctx), file) as client:
+        yield client
 
 
 def panels(*groups: str) -> dict[str, str]:

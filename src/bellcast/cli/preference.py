@@ -15,9 +15,7 @@ preference, app = options.group("preference", "Show, write and delete preference
 @preference.command(cls=options.RequestCommand)
 def show(ctx: typer.Context, recipient: RecipientArgument, tenant: OwnerOption = None) -> None:
     """Show a recipient's preferences as JSON, with the effective ones."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         console.json(client.preferences.get(recipient, tenant=tenant))
 
 
@@ -36,9 +34,7 @@ def put(
 @preference.command(cls=options.RequestCommand)
 def delete(ctx: typer.Context, recipient: RecipientArgument, tenant: OwnerOption = None) -> None:
     """Delete a recipient's own preferences: the defaults apply."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         client.preferences.put(recipient, {}, tenant=tenant)
     console.done(f"Deleted the preferences of {recipient}")
 
@@ -51,9 +47,7 @@ def link(
     tenant: OwnerOption = None,
 ) -> None:
     """Print a link to a page on which the recipient changes preferences without a login."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         console.out().print(
             client.preferences.link(recipient, ttl=ttl, tenant=tenant)["url"], markup=False, soft_wrap=True
         )

@@ -40,10 +40,8 @@ def put(
     json: console.JsonFlag = False,
 ) -> None:
     """Write a provider. Its key is the file's `key`, else the file's name."""
-    from bellcast.cli import remote
-
     key, body = objects.read_object(file)
-    with remote.server(options.settings(ctx), file) as client:
+    with options.server(ctx, file) as client:
         written = client.providers.put(key, body, tenant=tenant, dry_run=dry_run)
     done = f"{objects.wrote(dry_run=dry_run)} {key}"
     console.json(written) if json else console.done(done, f"{written['channel']}, {written['url']}")
@@ -58,10 +56,8 @@ def test(
     tenant: ProviderTenantOption = None,  # noqa: PT028  a command, not a test
 ) -> None:
     """Test a provider: check its credentials, or send a message."""
-    from bellcast.cli import remote
-
     values = None if file is None else objects.read_object(file)[1]
-    with remote.server(options.settings(ctx), file) as client:
+    with options.server(ctx, file) as client:
         result = client.providers.test(key, to=to, values=values, tenant=tenant)
     failed = next((one for one in result["steps"] if one["state"] == "failed"), None)
     if failed is not None:

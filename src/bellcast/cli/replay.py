@@ -47,8 +47,6 @@ def replay(
     json: console.JsonFlag = False,
 ) -> None:
     """Retry failed and bounced messages, failed runs and dead jobs, and wait until all are retried."""
-    from bellcast.cli import remote
-
     fields = {
         "kind": kind,
         "channel": channel,
@@ -63,7 +61,7 @@ def replay(
     given: Any = {name: value for name, value in fields.items() if value is not None}
     if [bool(ids), bool(given), all].count(True) != 1:
         raise CommandError(f"expected ids, filters, or {ALL}", "see `bellcast replay --help`", 2)
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         started = client.replays.start(ids or None, all=all, tenant=tenant, dry_run=dry_run, **given)
         result = started if dry_run else _finished(client, started, tenant)
     if json:

@@ -17,7 +17,6 @@ def request(
     """Send a request with the parameters that are not None. Return the decoded response; None if it is empty."""
     import msgspec
 
-    from bellcast.cli import remote
     from bellcast.client.request import HttpRequest, HttpResponse
 
     def decode(response: HttpResponse) -> Any:
@@ -26,7 +25,7 @@ def request(
     content = None if body is None else msgspec.json.encode(body)
     headers = {"Content-Type": "application/json"}
     query = {name: value for name, value in params.items() if value is not None}
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         return client.sender.send(HttpRequest(method, path, decode, query, headers, content))
 
 
@@ -44,11 +43,9 @@ def show_plan(ctx: typer.Context, send: "HttpRequest[Any]", *, json: bool) -> No
     """Send the request as a dry run, and print what it would decide for each channel."""
     import msgspec
 
-    from bellcast.cli import remote
-
     params = {**send.params, "dry_run": "true"}
     planned = dataclasses.replace(send, params=params, decode=lambda response: msgspec.json.decode(response.content))
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         plan = client.sender.send(planned)
     if json:
         console.json(plan)

@@ -35,9 +35,7 @@ def list_(
     """List runs, the newest first."""
     import msgspec
 
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         page = client.runs.list(
             workflow=workflow,
             recipient=recipient,
@@ -63,9 +61,7 @@ def cancel(
     tenant: OwnerOption = None,
 ) -> None:
     """Cancel a run, or all runs of a trigger. Their queued messages are not sent."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         client.runs.cancel(id, tenant=tenant)
     console.done(f"Cancelled {id}")
 

@@ -22,9 +22,7 @@ def run(
     json: console.JsonFlag = False,
 ) -> None:
     """Fire a schedule now, in addition to its times."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         response = client.schedules.run(key, tenant=tenant, dry_run=dry_run)
     console.json(response) if json else console.done(f"{'Would fire' if dry_run else 'Fired'} {key}")
 
@@ -38,9 +36,7 @@ def following(
     json: console.JsonFlag = False,
 ) -> None:
     """Print the next times of a schedule, in UTC."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         times = client.schedules.next(key, count=count, tenant=tenant)["times"]
     if json:
         console.json(times)

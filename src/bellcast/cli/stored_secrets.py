@@ -56,10 +56,9 @@ def _progress(ctx: typer.Context) -> Iterator[dict[str, Any]]:
     import httpx
     import msgspec
 
-    from bellcast.cli import remote
     from bellcast.cli.sse_follower import error_of
 
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         credentials = client.sender.peer.credentials
         headers = {} if credentials is None else {"Authorization": f"Bearer {credentials.secret}"}
         try:

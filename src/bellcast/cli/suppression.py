@@ -29,9 +29,7 @@ def put(
     json: console.JsonFlag = False,
 ) -> None:
     """Suppress an address."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         written = client.suppressions.put(channel, address, reason=reason, tenant=tenant, dry_run=dry_run)
     console.json(written) if json else console.done(f"{'Would suppress' if dry_run else 'Suppressed'} {address}")
 
@@ -39,8 +37,6 @@ def put(
 @suppression.command(cls=options.RequestCommand)
 def delete(ctx: typer.Context, channel: ChannelArgument, address: AddressArgument, tenant: OwnerOption = None) -> None:
     """Allow an address again."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         client.suppressions.delete(channel, address, tenant=tenant)
     console.done(f"Allowed {address}")

@@ -43,11 +43,10 @@ def tail(
     json: console.JsonFlag = False,
 ) -> None:
     """Follow an inbox live in the terminal."""
-    from bellcast.cli import remote
     from bellcast.cli.sse_follower import SseFollower
     from bellcast.cli.tail_output import TailOutput, TextOutput
 
-    with remote.server(options.settings(ctx)) as client, contextlib.suppress(KeyboardInterrupt):
+    with options.server(ctx) as client, contextlib.suppress(KeyboardInterrupt):
 
         def token() -> str:
             return client.token(recipient, ttl="1h", tenant=tenant, topics=topic)

@@ -27,10 +27,8 @@ def preview(
     tenant: OwnerOption = None,
 ) -> None:
     """Render a template as JSON, with the variables that have no value."""
-    from bellcast.cli import remote
-
     variables = console.parsed_json(data, "--data")
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         console.json(client.templates.preview(key, variables, recipient=recipient, locale=locale, tenant=tenant))
 
 
@@ -45,9 +43,7 @@ def send_test(
     json: console.JsonFlag = False,
 ) -> None:
     """Send a test message to a recipient, regardless of preferences."""
-    from bellcast.cli import remote
-
     variables = console.parsed_json(data, "--data")
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         sent = client.templates.test(key, channel, to, variables, tenant=tenant)
     console.json(sent) if json else console.done(f"Sent to {to}", str(sent["message"]))

@@ -39,7 +39,7 @@ def trigger(
     json: console.JsonFlag = False,
 ) -> None:
     """Start a workflow."""
-    from bellcast.cli import remote, rest
+    from bellcast.cli import rest
     from bellcast.client import workflows
 
     if (to is None) == (to_topic is None):
@@ -55,6 +55,6 @@ def trigger(
     if dry_run:
         rest.show_plan(ctx, request, json=json)
         return
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         started = client.sender.send(request)
     console.json(started) if json else console.done(f"Triggered {workflow}", started.run)

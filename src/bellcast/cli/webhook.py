@@ -43,9 +43,7 @@ def create(
     json: console.JsonFlag = False,
 ) -> None:
     """Add a webhook and print its secret. It cannot be shown again."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         created = client.webhooks.create(endpoint, event, tenant=tenant, dry_run=dry_run)
     if dry_run and not json:
         console.done(f"Would add {endpoint}")
@@ -66,11 +64,9 @@ def change(
     json: console.JsonFlag = False,
 ) -> None:
     """Change a webhook. --active switches it back on after failures."""
-    from bellcast.cli import remote
-
     if endpoint is None and not event and active is None:
         raise typer.BadParameter("expected --endpoint, --event, --active or --inactive", param_hint="ID")
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         changed = client.webhooks.change(id, url=endpoint, events=event or None, active=active, tenant=tenant)
     console.json(changed) if json else console.done(f"Changed {id}")
 
@@ -84,9 +80,7 @@ def rotate(
     json: console.JsonFlag = False,
 ) -> None:
     """Replace the secret and print the new one. Both sign for 24 hours."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         rotated = client.webhooks.rotate(id, tenant=tenant, dry_run=dry_run)
     if dry_run and not json:
         console.done(f"Would rotate {id}")
@@ -104,9 +98,7 @@ def replay(
     json: console.JsonFlag = False,
 ) -> None:
     """Deliver the events since a time again, with the same ids."""
-    from bellcast.cli import remote
-
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         result = client.webhooks.replay(id, since, tenant=tenant, dry_run=dry_run)
     verb = "Would replay" if dry_run else "Replayed"
     console.json(result) if json else console.done(f"{verb} {result['replayed']} events")

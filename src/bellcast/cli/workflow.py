@@ -48,15 +48,13 @@ def put(
     json: console.JsonFlag = False,
 ) -> None:
     """Write a workflow. Its key is KEY, else the file's `key`, else the file's name."""
-    from bellcast.cli import remote
-
     *keys, file = named
     if len(keys) > 1:
         raise CommandError(f"expected a key and one file, got {len(named)} arguments", "write the files one by one")
     body = _definition(file)
     own = body.pop("key", None)
     key = str(keys[0] if keys else own or file.stem)
-    with remote.server(options.settings(ctx), file) as client:
+    with options.server(ctx, file) as client:
         written = client.workflows.put(key, body, tenant=tenant, dry_run=dry_run)
     done = f"{objects.wrote(dry_run=dry_run)} {key}"
     console.json(written) if json else console.done(done, f"version {written['version']}")
@@ -79,10 +77,8 @@ def cancel(
     json: console.JsonFlag = False,
 ) -> None:
     """Cancel the runs that were triggered with a cancel key. Their queued messages are not sent."""
-    from bellcast.cli import remote
-
     of: Any = {"to": to} if to else {}
-    with remote.server(options.settings(ctx)) as client:
+    with options.server(ctx) as client:
         done = client.cancel(key, cancel_key, **of, tenant=tenant, dry_run=dry_run)
     verb = "Would cancel" if dry_run else "Cancelled"
     console.json(done) if json else console.done(f"{verb} {done.cancelled} runs")
