@@ -6,14 +6,11 @@ from typing import Self
 import httpx
 
 from bellcast.client import (
-    explanations,
     inbox,
-    jobs,
     messages,
     notifications,
     objects,
     preferences,
-    providers,
     push_endpoints,
     recipients,
     replays,
@@ -137,11 +134,11 @@ class SuppressionsApi(Surface[S]):
 class ProvidersApi(Surface[S]):
     """Vendors that deliver the messages of a channel."""
 
-    list = Method(providers.providers.page)
-    get = Method(providers.providers.get)
-    put = Method(providers.providers.put)
-    delete = Method(providers.providers.delete)
-    test = Method(providers.check)
+    list = Method(objects.providers.page)
+    get = Method(objects.providers.get)
+    put = Method(objects.providers.put)
+    delete = Method(objects.providers.delete)
+    test = Method(objects.check_provider)
 
 
 class WebhooksApi(Surface[S]):
@@ -179,9 +176,9 @@ class RunsApi(Surface[S]):
 class JobsApi(Surface[S]):
     """Jobs that failed several times in a row, until you retry or delete them."""
 
-    list = Method(jobs.page)
-    retry = Method(jobs.retry)
-    delete = Method(jobs.delete)
+    list = Method(replays.dead_jobs)
+    retry = Method(replays.retry_job)
+    delete = Method(replays.delete_job)
 
 
 class SchedulesApi(Surface[S]):
@@ -217,7 +214,7 @@ class ServerApi(Surface[S]):
     trigger = Method(workflows.trigger)
     cancel = Method(workflows.cancel)
 
-    explain = Method(explanations.explain)
+    explain = Method(messages.explain)
 
     publish = Method(topics.publish)
     subscribe = Method(topics.subscribe)

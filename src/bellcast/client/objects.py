@@ -1,11 +1,11 @@
-"""Requests for objects that the app defines by key: templates and types."""
+"""Requests for objects that the app defines by key: templates, types, schedules, sources and providers."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from bellcast.client import arguments
 from bellcast.client.arguments import Text
-from bellcast.client.request import HttpRequest, json, nothing, path, query, reads
+from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, query, reads
 
 
 class Objects:
@@ -66,6 +66,30 @@ def send_test(
     return HttpRequest("POST", address, reads(dict[str, Any]), params=query(tenant=tenant), **content)
 
 
+def check_provider(
+    key: Text,
+    *,
+    to: Text | None = None,
+    values: Mapping[str, Any] | None = None,
+    tenant: Text | None = None,
+    dry_run: bool = False,
+) -> HttpRequest[dict[str, Any]]:
+    """Check a provider's credentials, or send a test message to an address. Return `ok`, `error`, `state`, and `steps` with the
+    fix of the one that failed. A dry run sends none.
+    `values` are tested instead of the stored provider: its fields, such as `channel` and `url`."""
+    body = drop_none(
+        to=None if to is None else arguments.text("to", to), values=None if values is None else dict(values)
+    )
+    return HttpRequest(
+        "POST",
+        path("providers", arguments.name("key", key), "test"),
+        reads(dict[str, Any]),
+        params=query(tenant=tenant, dry_run=dry_run),
+        **json(body),
+    )
+
+
+providers = Objects("providers")
 schedules = Objects("schedules")
 sources = Objects("sources")
 templates = Objects("templates")

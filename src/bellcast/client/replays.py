@@ -1,4 +1,4 @@
-"""Requests for failures and for replays that retry them."""
+"""Requests for failures, for replays that retry them, and for dead jobs."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -90,6 +90,23 @@ def cancel(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     return HttpRequest("DELETE", _path(id), nothing, params=query(tenant=tenant))
 
 
+def dead_jobs(
+    *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
+) -> HttpRequest[dict[str, Any]]:
+    """Return a page of dead jobs, as a dict with a list and `next`, the value of `after` for the next page."""
+    return HttpRequest("GET", "/v1/jobs", reads(dict[str, Any]), params=query(limit=limit, after=after, tenant=tenant))
+
+
+def retry_job(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[dict[str, Any]]:
+    """Run a dead job again."""
+    return HttpRequest("POST", f"{_job(id)}/retry", reads(dict[str, Any]), params=query(tenant=tenant, dry_run=dry_run))
+
+
+def delete_job(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
+    """Delete a dead job."""
+    return HttpRequest("DELETE", _job(id), nothing, params=query(tenant=tenant))
+
+
 def _fields(of: FailureFilter) -> dict[str, Any]:
     given = arguments.fields_without_none("", of, _FILTER)
     return {_TIMES.get(name, name): value for name, value in given.items()}
@@ -103,3 +120,7 @@ def _params(of: FailureFilter) -> dict[str, str]:
 
 def _path(id: Text) -> str:
     return path("replays", arguments.name("id", id))
+
+
+def _job(id: Text) -> str:
+    return path("jobs", arguments.name("id", id))
