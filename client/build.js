@@ -95,6 +95,6 @@ execFileSync('npx', ['tsc', '-p', 'tsconfig.types.json'], { cwd: new URL('.', im
 await cp(new URL('types/', DIST), DIST, { recursive: true });
 await rm(new URL('types/', DIST), { recursive: true });
 // The client for servers is published unminified: readable in stack traces, and small enough for edge runtimes.
-await cp(new URL('server/', SRC), SERVER, { recursive: true });
 await cp(new URL('server/', DIST), SERVER, { recursive: true });
+await cp(new URL('server/', SRC), SERVER, { recursive: true });
 await rm(new URL('server/', DIST), { recursive: true });

@@ -10,6 +10,7 @@ import { isSigned, signToken } from './signatures.js';
 import { rowKey } from './uuid.js';
 
 /** @import { Call, FindUser } from './responders.js' */
+/** @import { OfType, TriggerArguments } from './data-types.js' */
 /** @import { Options as RequestOptions, Transport } from './requests.js' */
 /** @import { WebCrypto } from './signatures.js' */
 
@@ -60,6 +61,7 @@ const TOLERANCE = 300; // maximum seconds between a signature's time and now
  *
  * @typedef {Draft & {to: Target, idempotency_key?: string}} Item
  * @typedef {{tenant?: string | null, signal?: AbortSignal}} CallOptions
+ * @typedef {CallOptions & {actor?: Draft['actor'], sendAt?: string | Date, timezone?: string, cancelKey?: string, idempotencyKey?: string}} TriggerOptions
  * @typedef {{key: string, next_at: string}} Schedule  sends later; deleting it cancels the send
  * @typedef {{id?: string, ids?: string[], schedule?: Schedule, error?: {status: number, code: string, detail?: string, errors?: {field: string, message: string}[]} | null}} BulkResult
  *
@@ -310,7 +312,7 @@ export class Bellcast {
 
   /**
    * Notify one recipient, several, or an audience. It is sent exactly once, even if it takes several attempts.
-   * @param {Target} to @param {Draft} draft @param {CallOptions & {idempotencyKey?: string}} [options] @returns
+   * @template {string} [Type=string] @param {Target} to @param {Draft & OfType<Type>} draft @param {CallOptions & {idempotencyKey?: string}} [options] @returns
    * {Promise<{id: string, ids: string[], notifications: {id: string, recipient: string}[], announcement: {id: string} |
    * null, schedule: Schedule | null}>}  with `send_at`, it contains the schedule and no ids yet
    */
@@ -365,8 +367,9 @@ export class Bellcast {
     await this.request('POST', '/v1/events', { body, signal });
   }
 
-  /** Start a workflow, now or at `sendAt`: a time with an offset, or one in `timezone`. @param {string} workflow @param {Target} to @param {Record<string, unknown>} [data] @param {CallOptions & {actor?: Draft['actor'], sendAt?: string | Date, timezone?: string, cancelKey?: string, idempotencyKey?: string}} [options] @returns {Promise<{trigger: string, run: string, runs: {id: string, recipient: string}[]} & {schedule?: Schedule}>}  with `sendAt` the schedule, and no ids yet */
-  trigger(workflow, to, data = {}, { actor, sendAt, timezone, cancelKey, idempotencyKey, tenant, signal } = {}) {
+  /** Start a workflow, now or at `sendAt`: a time with an offset, or one in `timezone`. After the recipient follow the `data`, and options: `actor`, `sendAt`, `timezone`, `cancelKey`, `idempotencyKey`, `tenant`, `signal`. @template {string} Workflow @param {Workflow} workflow @param {Target} to @param {TriggerArguments<Workflow, TriggerOptions>} more  the data, and options @returns {Promise<{trigger: string, run: string, runs: {id: string, recipient: string}[]} & {schedule?: Schedule}>}  with `sendAt` the schedule, and no ids yet */
+  trigger(workflow, to, ...more) {
+    const [data = {}, { actor, sendAt, timezone, cancelKey, idempotencyKey, tenant, signal } = {}] = /** @type {[data?: Record<string, unknown>, options?: TriggerOptions]} */ (more);
     const body = { to: target(to), data, actor, send_at: sendAt, timezone, cancel_key: cancelKey, ...(tenant && { tenant }) };
     const headers = { 'idempotency-key': idempotencyKey ?? this.#crypto.randomUUID() };
     return this.request('POST', `${path('workflows', workflow)}/trigger`, { body, headers, signal, harmless: true });

@@ -1,6 +1,7 @@
 /** `bellcast/server`: the client for servers. It imports nothing from Node, so it runs wherever `fetch` and Web Crypto exist. */
 
 export { Bellcast } from './client.js';
+export * from './data-types.js';
 export {
   BellcastError,
   BulkInterrupted,

@@ -40,6 +40,7 @@ MODULES = {
     "template": "template",
     "type": "types",
     "schema": "schema",
+    "types": "data_types",
     "message": "message",
     "replay": "replay",
     "suppression": "suppression",

@@ -75,19 +75,16 @@ class ChannelFields(TypedDict, total=False):
     unless: Text
 
 
-class Content(TypedDict, total=False):
-    """The fields of a notification. A template can supply the title. `send_at` sends it later: a point in time, or a text
-    without an offset in `timezone` (an IANA name, or "recipient")."""
+class OtherContent(TypedDict, total=False):
+    """The fields of a notification except its type and data."""
 
     title: Text
     body: Text | None
-    type: Text
     priority: Priority
     action_url: Text | None
     action_text: Text | None
     icon: Text | None
     actor: Text | ActorFields | None
-    data: Mapping[str, Any]
     tags: Sequence[Text]
     group: Text | None
     expires_at: Expiry
@@ -102,6 +99,14 @@ class Content(TypedDict, total=False):
     send_at: Moment
     timezone: Text
     tenant: Text | None
+
+
+class Content(OtherContent, total=False):
+    """The fields of a notification. A template can supply the title. `send_at` sends it later: a point in time, or a text
+    without an offset in `timezone` (an IANA name, or "recipient")."""
+
+    type: Text
+    data: Mapping[str, Any]
 
 
 class Item(Content, total=False):
