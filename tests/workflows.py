@@ -122,6 +122,7 @@ class WorkflowWorld:
             lambda: self.engines,
             {} if tasks is None else tasks,
             NO_FEED,
+            self.catalog.check_data,
             self.pace,
             shares_runs=shares_runs,
         )
