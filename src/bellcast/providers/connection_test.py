@@ -5,8 +5,7 @@ import asyncio
 
 from bellcast.channels.delivery import NamedProvider, delivery_error
 from bellcast.kernel.outbound import connection_steps
-from bellcast.kernel.outbound.connection_steps import StepFailed, StepSkipped
-from bellcast.kernel.outbound.connection_tests import TestReport
+from bellcast.kernel.outbound.connection_steps import StepFailed, StepSkipped, TestReport
 from bellcast.kernel.outbound.guard import AddressGuard
 from bellcast.providers.smtp import SMTPProvider
 from bellcast.providers.types import OutgoingMessage, ServerAddress

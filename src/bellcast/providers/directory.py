@@ -26,7 +26,7 @@ from bellcast.kernel.errors import Conflict, Invalid, NotFound, SettingsError, U
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.jobs.destinations import Destination, Destinations
 from bellcast.kernel.outbound.clients import HttpClients
-from bellcast.kernel.outbound.connection_tests import TestReport
+from bellcast.kernel.outbound.connection_steps import TestReport
 from bellcast.providers import credentials, url, vendors
 from bellcast.providers.connection_test import ProviderSteps
 from bellcast.providers.smtp import SMTPProvider

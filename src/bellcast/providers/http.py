@@ -18,7 +18,7 @@ from bellcast.kernel.field_limits import INNER
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.outbound.connection_tests import TestStep
+from bellcast.kernel.outbound.connection_steps import TestStep
 from bellcast.operators.types import ROLES
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.providers.types import (

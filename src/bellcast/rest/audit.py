@@ -17,11 +17,10 @@ from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import BellcastError, Forbidden
 from bellcast.kernel.events import SEPARATOR
-from bellcast.kernel.http import list_positions, time_range
+from bellcast.kernel.http import list_parameters, list_positions
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.kernel.identities import EVERY_TENANT, Caller, Project
 from bellcast.operators.store import Operators
 from bellcast.rest import context
@@ -203,7 +202,7 @@ async def page(request: ApiRequest, query: AuditQuery) -> AuditPage:
         tenants=None if query.tenant in (None, "", EVERY_TENANT) else [query.tenant],
         after=None if before is None else (before,),
         limit=query.limit,
-        created=time_range.created(query.start, query.end),
+        created=list_parameters.created(query.start, query.end),
         is_counted=True,
     )
     found = await Operators(context.of(request).engines.db).audit(wanted)

@@ -14,9 +14,9 @@ from msgspec import Struct
 from bellcast.kernel import ids
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, RowKey
 from bellcast.kernel.errors import BadRequest, Invalid, NotFound
-from bellcast.kernel.http import list_positions, request_body, responses, time_range
+from bellcast.kernel.http import list_parameters, list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.list_limit import AppListLimit
+from bellcast.kernel.http.list_parameters import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.rest import bound_callers, context, tenants, viewers
@@ -219,7 +219,7 @@ def wanted(request: ApiRequest, listed: KeysetList[Any], query: Any, *, is_count
         owners = [tenants.single_tenant(request)]
     elif unique := next((name for name in UNIQUE_IN_TENANT if filters.get(name) is not None), None):
         raise Invalid.of("tenant", f"must be one tenant: {unique} is only unique within a tenant")
-    created = time_range.created(getattr(query, "start", None), getattr(query, "end", None))
+    created = list_parameters.created(getattr(query, "start", None), getattr(query, "end", None))
     after = _key(listed, query.after, query.tenant) if query.after else None
     return ListQuery(
         tenants=owners, after=after, limit=query.limit, created=created, filters=filters, is_counted=is_counted

@@ -59,7 +59,7 @@ from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
 from bellcast.server.node_reporter import NodeReporter
 from bellcast.server.node_settings import NodeSettings
-from bellcast.server.observed_ports import ObservedCalls
+from bellcast.server.request_feed import ObservedCalls
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop, Tasks
 from bellcast.server.wire_engines import ServerEngines

@@ -320,7 +320,7 @@ async def test_search_among_notifications_outside_the_inbox_is_bounded(
 
 @pytest.mark.parametrize("first", [1, 1_000])
 async def test_search_among_sent_items_is_bounded(app: App, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
-    monkeypatch.setattr("bellcast.kernel.db.scans.FIRST_SCANNED_ROWS", first)
+    monkeypatch.setattr("bellcast.kernel.db.list_scan.FIRST_SCANNED_ROWS", first)
     monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
     ids = [await app.send("alice", type=type) for type in ("rare", "general", "general")]
     announced = [await app.announce(type=type) for type in ("rare", "general", "general")]
@@ -341,7 +341,7 @@ async def test_search_among_sent_items_is_bounded(app: App, monkeypatch: pytest.
 async def test_notifications_of_a_small_tenant_are_found_behind_those_of_a_large_one(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bellcast.kernel.db.scans.FIRST_SCANNED_ROWS", 1)
+    monkeypatch.setattr("bellcast.kernel.db.list_scan.FIRST_SCANNED_ROWS", 1)
     monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 5)
     small = [await app.send(key, tenant="small", type=type) for key, type in (("alice", "rare"), ("bob", "general"))]
     await app.announce(tenant="small")

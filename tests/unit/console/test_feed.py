@@ -25,8 +25,7 @@ from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.events import LiveEvent
 from bellcast.server.logged_request import MAX_REFUSED_BODY
-from bellcast.server.observed_ports import ObservedCalls
-from bellcast.server.request_feed import MAX_BODY, MAX_LISTED, MAX_LISTED_ERRORS, MAX_LISTED_KEY
+from bellcast.server.request_feed import MAX_BODY, MAX_LISTED, MAX_LISTED_ERRORS, MAX_LISTED_KEY, ObservedCalls
 from bellcast.topics import publishing
 from tests.clock import FakeClock
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.kernel.http.content_coding import accepts
+from bellcast.kernel.http.compression import accepts
 
 
 @pytest.mark.parametrize(

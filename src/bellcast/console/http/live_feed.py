@@ -27,10 +27,9 @@ from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.errors import BadRequest, BellcastError, FieldError, Forbidden, Invalid
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
-from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.list_positions import AfterMoment
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.identity_cache import IdentityCache
 from bellcast.operators.types import Role

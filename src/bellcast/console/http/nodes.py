@@ -7,9 +7,8 @@ from msgspec import Struct
 from bellcast.kernel import times
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.live.types.nodes import LiveNode, NodeRole
 from bellcast.operators.types import ROLES
 from bellcast.rest import context

@@ -12,9 +12,8 @@ from bellcast.kernel import times
 from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.rest import audit, context, guards
 from bellcast.rest.operations import operation
 from bellcast.settings.database import (

@@ -12,8 +12,7 @@ from bellcast.inbox.store.sent import SentItems
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.kernel.errors import BadRequest, Invalid
-from bellcast.kernel.http.list_limit import ListLimit
-from bellcast.kernel.http.time_range import TimeRangeQuery
+from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.operators.types import ROLES
 from bellcast.rest.resource import Listing, Resource
 

@@ -6,7 +6,7 @@ from bellcast.channels.types import title_of
 from bellcast.inbox.types.notifications import Notification
 from bellcast.inbox.types.sends import SendRequest, SentItem
 from bellcast.kernel import times
-from bellcast.kernel.db import scans
+from bellcast.kernel.db import list_scan
 from bellcast.kernel.db.commit.batch import chunks
 from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.kernel.db.list_scan import ListTotal
@@ -52,7 +52,7 @@ def page(params: Params) -> Script[tuple[list[SentItem], str | None]]:
     if params["part"] is not None or params["tag"] is not None:
         return [], None
     name = _statement(params)
-    found, end = yield from scans.by_id(f"{name}_last", f"{name}_page", params)
+    found, end = yield from list_scan.by_id(f"{name}_last", f"{name}_page", params)
     return [_item(row) for row in found], end
 
 
@@ -61,7 +61,7 @@ def count(params: Params) -> Script[ListTotal]:
     if params["part"] is not None or params["tag"] is not None:
         return ListTotal(0, exact=True)
     name = _statement(params)
-    return (yield from scans.count_by_id(f"{name}_last", f"{name}_total", params))
+    return (yield from list_scan.count_by_id(f"{name}_last", f"{name}_total", params))
 
 
 def _statement(params: Params) -> str:

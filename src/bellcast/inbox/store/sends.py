@@ -6,8 +6,8 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from bellcast.channels.store import fanouts, messages
-from bellcast.inbox.store import announcements, insert_imported, insert_postgres, outside, rows, sent
-from bellcast.inbox.store.insert import InsertPlan, read_heads
+from bellcast.inbox.store import announcements, insert_postgres, outside, rows, sent
+from bellcast.inbox.store.insert import InsertPlan, insert_imported, read_heads
 from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import (
     IDEMPOTENCY_MS,
@@ -164,7 +164,7 @@ class ImportNotifications(ListCommand[ImportRequest, SendResult]):
         stored = yield from find_response(first.tenant, first)
         if stored is not None:
             return [SendResult(stored)]
-        sent = yield from insert_imported.insert(self.items)
+        sent = yield from insert_imported(self.items)
         yield from store_response(first.tenant, first)
         return sent
 

@@ -1,11 +1,13 @@
 """The history of live events: which are kept and for how long, event ids, and resume positions."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 
 from bellcast.kernel import patterns, times
+from bellcast.kernel.events import CLIENT_PREFIX, LiveEvent, Stream
+from bellcast.kernel.events import SEPARATOR as STREAM_SEPARATOR
 
 OFF = "off"
 RECIPIENT_PREFIX = "recipient:"
@@ -78,3 +80,28 @@ def split_position(text: str) -> tuple[str, str | None]:
 def event_id_of(text: str) -> str:
     """Return the event id of a resume position or of a bare event id."""
     return text.rpartition(SEPARATOR)[2]
+
+
+class KeepRules:
+    """The current rules of `BELLCAST_TOPIC_HISTORY`, by stream."""
+
+    def __init__(self, rules: Callable[[], Sequence[HistoryRule]]) -> None:
+        self._rules = rules
+
+    def for_event(self, event: LiveEvent) -> HistoryRule | None:
+        """Return the rule of an event; None if it is not kept."""
+        # Client-to-client events to a recipient are not kept.
+        if not event.keep or (event.topic is None and event.name.startswith(CLIENT_PREFIX)):
+            return None
+        return self.for_stream(event.stream)
+
+    def for_stream(self, stream: Stream) -> HistoryRule | None:
+        kind, _, name = stream.split(STREAM_SEPARATOR, 2)
+        return rule_for(self._rules(), name if kind == "topic" else RECIPIENT_PREFIX + name)
+
+    def kept_streams(self, streams: Iterable[Stream]) -> list[Stream]:
+        """Return the streams whose events are kept."""
+        rules = self._rules()
+        if rules and rules[0].pattern == EVERYTHING:  # as by default
+            return list(streams) if rules[0].duration_ms else []
+        return [stream for stream in streams if self.for_stream(stream) is not None]

@@ -12,8 +12,7 @@ from msgspec.structs import replace
 
 from bellcast.kernel.brokers import history_rules as history
 from bellcast.kernel.brokers.history import HistoryPage, KeptEvent, PastEvents
-from bellcast.kernel.brokers.history_retention import KeepRules
-from bellcast.kernel.brokers.history_rules import EventId, HistoryRule
+from bellcast.kernel.brokers.history_rules import EventId, HistoryRule, KeepRules
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import LiveEvent, Stream
 

@@ -16,8 +16,7 @@ from msgspec.structs import replace
 from bellcast.kernel.brokers import history_rules as history
 from bellcast.kernel.brokers.collected_events import CollectedEvents
 from bellcast.kernel.brokers.history import NO_HISTORY, HistoryPage, KeptEvent, PastEvents
-from bellcast.kernel.brokers.history_retention import KeepRules
-from bellcast.kernel.brokers.history_rules import EventId, HistoryRule
+from bellcast.kernel.brokers.history_rules import EventId, HistoryRule, KeepRules
 from bellcast.kernel.brokers.memory_history import SWEEP_INTERVAL_SECONDS
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.topic_log import LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog

@@ -15,8 +15,6 @@ T = TypeVar("T")
 U = TypeVar("U")
 RowKey: TypeAlias = tuple[str, ...]
 
-# Rows examined at first, which take 2 ms; for most filters, they contain a full page.
-FIRST_SCANNED_ROWS = 1_000
 # Maximum count: counting reads one index entry per item, which takes some milliseconds.
 MAX_COUNTED_ITEMS = 20_000
 
@@ -107,7 +105,7 @@ class KeysetList(Struct, Generic[T], frozen=True):
         if not self._set_filters(query, of_all=tenant is None) - {self._lead(query, tenant)}:
             return (yield Statement(name, params)), None
         found, last = [], []
-        for examined in (FIRST_SCANNED_ROWS, list_scan.MAX_SCANNED_ROWS):
+        for examined in (list_scan.FIRST_SCANNED_ROWS, list_scan.MAX_SCANNED_ROWS):
             skipped = min(examined, list_scan.MAX_SCANNED_ROWS) - 1
             last = yield Statement(f"{name}_last", {**params, "skipped": skipped}, heavy=True)
             bound = {

@@ -1,11 +1,23 @@
-"""Compression of responses to reads, at the outermost layer: inside, operations read each other's bodies."""
+"""Content codings that a client accepts (RFC 9110, 12.5.3), and compression of responses to reads at the outermost layer: inside, operations read each other's bodies."""
 
 import asyncio
 import gzip
+import re
 from typing import Any
 
 from bellcast.kernel.http.asgi import AsgiMessage, Send
-from bellcast.kernel.http.content_coding import accepts
+
+ZERO = re.compile(r"\s*q=0(\.0{0,3})?\s*")
+
+
+def accepts(header: str | None, coding: str) -> bool:
+    """Return whether an Accept-Encoding header allows the coding: named, or covered by `*`, and not with a weight of
+    zero."""
+    offers = (part.partition(";") for part in (header or "").lower().split(","))
+    weights = {name.strip(): weight for name, _, weight in offers}
+    weight = weights.get(coding, weights.get("*"))
+    return weight is not None and ZERO.fullmatch(weight) is None
+
 
 # A body that fits into one packet is not compressed.
 MIN_BYTES = 1_400

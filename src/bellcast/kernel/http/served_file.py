@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bellcast.kernel.http import entity_tags, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.content_coding import accepts
+from bellcast.kernel.http.compression import accepts
 from bellcast.kernel.http.request_body import ApiRequest
 
 TYPES = {

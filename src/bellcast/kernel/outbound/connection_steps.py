@@ -1,5 +1,5 @@
-"""Runs the steps of a connection test, and implements those that all tests share: resolving a host and connecting to
-it."""
+"""Tests of connections to other servers, step by step, and the steps that all tests share: resolving a host and connecting
+to it."""
 
 import asyncio
 import os
@@ -10,12 +10,30 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal, TypeAlias
 
 import msgspec
+from msgspec import Struct
 
 from bellcast.kernel.errors import BellcastError
-from bellcast.kernel.outbound.connection_tests import TestReport, TestStep
 from bellcast.kernel.outbound.guard import AddressGuard
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.kernel.outbound.resolver import Resolver
+
+
+class TestStep(Struct, frozen=True, kw_only=True):
+    """One step of a test; `fix` is set if it failed. Skipped are the steps after a failed one, and those that do not apply."""
+
+    step: str
+    state: Literal["ok", "failed", "skipped"]
+    ms: float
+    detail: str
+    fix: str | None
+
+
+class TestReport(Struct, frozen=True):
+    """The result of a test."""
+
+    state: Literal["ok", "failed"]
+    steps: list[TestStep]
+
 
 # Limit for all steps together: an operator waits for them.
 TIMEOUT_SECONDS = 15.0

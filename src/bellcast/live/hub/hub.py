@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
 from bellcast.kernel.brokers.port import Broker
@@ -17,12 +17,51 @@ from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import ConnectionLog, HubCallbacks, HubObserver
 from bellcast.live.hub.dispatch import Dispatcher
-from bellcast.live.hub.history_holds import HistoryHolds
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.stream_index import ADDRESS, StreamIndex
 from bellcast.live.hub.subscriptions import Subscriptions
 from bellcast.live.hub.write_log import WriteLog
 from bellcast.live.types.events import NotificationAdded, PeerPresence, PresenceChanged
+
+
+class HistoryHolds:
+    """Holds back the stored events, and the event ids of inbox changes, of connections."""
+
+    def __init__(self, index: StreamIndex) -> None:
+        self.connections: set[Connection] = set()
+        self._streams = index.by_stream
+        self._incomplete: set[Connection] = set()  # connections that may have missed stored events, and will be closed
+
+    def hold(self, connection: Connection) -> None:
+        """Do not send stored events to the connection while it replays them from the history."""
+        self.connections.add(connection)
+
+    def release(self, connection: Connection) -> None:
+        if connection not in self._incomplete:
+            self.connections.discard(connection)
+
+    def hold_unread(self, connection: Connection) -> None:
+        """Send no stored events and no event ids to a connection for which the history could not be read, until
+        `hold_followers` returns it. Connections whose dialect cannot resume are excluded."""
+        if connection.dialect.can_resume and connection.phase is not Phase.CLOSED:
+            self.connections.add(connection)
+            self._incomplete.add(connection)
+
+    def hold_followers(self, streams: Iterable[Stream]) -> list[Connection]:
+        """Stop sending stored events and event ids to the followers of streams until they are closed. Return these followers
+        and those of `hold_unread`. Connections whose dialect cannot resume are excluded."""
+        found = {one: None for stream in streams for one in self._streams.get(stream, ())}
+        found |= dict.fromkeys(self._incomplete)
+        followers = [one for one in found if one.dialect.can_resume]
+        self.connections.update(followers)
+        self._incomplete.update(followers)
+        return followers
+
+    def remove(self, connection: Connection) -> None:
+        """Forget a disconnected connection."""
+        self.connections.discard(connection)
+        self._incomplete.discard(connection)
+
 
 # The window is divided into this many steps; each closes a slice of the connections.
 STEPS = 50

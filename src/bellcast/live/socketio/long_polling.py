@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from bellcast.kernel.http.asgi import Receive, Send
-from bellcast.kernel.http.content_coding import accepts
+from bellcast.kernel.http.compression import accepts
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.http import asgi, responses
 from bellcast.live.http.handshake_request import HandshakeRequest, Headers

@@ -9,9 +9,8 @@ from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
 from bellcast.kernel.field_limits import NULL, Schema
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.operators.console_sessions import OPERATOR_NAME
 from bellcast.operators.http import account as console_session
 from bellcast.operators.http.account import VALID, OperatorItem

@@ -9,7 +9,7 @@ from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.http import request_body
-from bellcast.kernel.http.list_limit import AppListLimit
+from bellcast.kernel.http.list_parameters import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.times import Moment
 from bellcast.operators import types as operators

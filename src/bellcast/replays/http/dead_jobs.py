@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.http.list_limit import AppListLimit
+from bellcast.kernel.http.list_parameters import AppListLimit
 from bellcast.kernel.jobs import store as jobs
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import Job, kind_of

@@ -12,9 +12,8 @@ from bellcast.kernel.db.lists import MAX_COUNTED_ITEMS
 from bellcast.kernel.errors import BadRequest
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.operators.types import ROLES
 from bellcast.replays.failures import CauseGroup, FailureFilter, Failures, cause_of, webhook_of
 from bellcast.replays.types import FailureKind, StoredFailure

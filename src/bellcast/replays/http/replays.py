@@ -13,9 +13,8 @@ from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
 from bellcast.kernel.field_limits import LIST, NULL, TENANT_NAME, Schema, one_of, only
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ONE_BY_ONE, ROLES
 from bellcast.replays import store

@@ -15,7 +15,7 @@ from bellcast.kernel.errors import FieldError, Forbidden, NotFound, PasswordRequ
 from bellcast.kernel.field_limits import ANY_TENANT, DATA, Limit
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.list_parameters import ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, Caller
 from bellcast.kernel.times import Moment

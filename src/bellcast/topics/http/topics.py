@@ -16,7 +16,7 @@ from bellcast.kernel.events import topic_stream
 from bellcast.kernel.field_limits import TENANT_NAME, shown
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.list_limit import AppListLimit, ListLimit
+from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types.events import Member

@@ -13,9 +13,8 @@ from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.errors import BadRequest, Conflict, NotFound
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.list_limit import AppListLimit
+from bellcast.kernel.http.list_parameters import AppListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.operators.types import ONE_BY_ONE, ROLES
 from bellcast.rest import context, resource, tenants, viewers
 from bellcast.rest.operations import operation

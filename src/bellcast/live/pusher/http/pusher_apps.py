@@ -13,10 +13,9 @@ from bellcast.kernel.errors import BadRequest, Conflict, FieldError, Invalid, No
 from bellcast.kernel.field_limits import TENANT
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.list_positions import AfterMoment
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.http.time_range import TimeRangeQuery
 from bellcast.kernel.identities import Project
 from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.types import SECRET_BYTES, PusherApp, PusherAppChanges, PusherConfig, StoredPusherApp

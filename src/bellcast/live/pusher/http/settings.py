@@ -10,7 +10,7 @@ from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import DEFAULT_TENANT, Project
-from bellcast.kernel.outbound.connection_tests import TestReport
+from bellcast.kernel.outbound.connection_steps import TestReport
 from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.connection_test import ConnectionTests
 from bellcast.live.pusher.http.pusher_apps import AppId, AppKey, AppSecret

@@ -1,15 +1,20 @@
-"""The filters `from` and `to` of lists."""
+"""Parameters of lists: `limit`, `from` and `to`. Only the inbox, the events of a topic and the verification of the audit log have
+other limits."""
 
 from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange
 from bellcast.kernel.field_limits import ANY_TENANT
+from bellcast.kernel.http.pages import MAX_APP_PAGE_ROWS, MAX_PAGE_ROWS
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.times import Moment
+
+ListLimit = Annotated[int, Meta(ge=1, le=MAX_PAGE_ROWS)]
+AppListLimit = Annotated[int, Meta(ge=1, le=MAX_APP_PAGE_ROWS)]
 
 
 class TimeRangeQuery(Struct, frozen=True, kw_only=True):
