@@ -16,6 +16,8 @@ from bellcast.channels.types import Attempt, AttemptOutcome, NewDecision, State,
 from bellcast.console import store as stored_stats
 from bellcast.console.types import stats
 from bellcast.console.types.stats import StatsPoint
+from bellcast.documents.store import put_version
+from bellcast.documents.types import StoredVersion
 from bellcast.inbox.store import rows
 from bellcast.inbox.types.notifications import Draft, content
 from bellcast.kernel import ids, times
@@ -28,9 +30,8 @@ from bellcast.recipients.store import ensure
 from bellcast.server.clock import SystemClock
 from bellcast.workflows import definitions
 from bellcast.workflows.store import run_commits
-from bellcast.workflows.store import runs as stored_runs
 from bellcast.workflows.types import runs as run_states
-from bellcast.workflows.types.runs import RunState, StepState, StoredRun, WorkflowVersion
+from bellcast.workflows.types.runs import RunState, StepState, StoredRun
 
 from . import activity
 
@@ -130,8 +131,8 @@ async def _write(connection: SqliteConnection, notifications: int, progress: Sho
 def _inboxes(tenant: str, keys: Sequence[str], now: int) -> Script[list[PastInbox]]:
     yield from ensure.ensure_recipients(tenant, keys, now)
     # Lists of runs show their workflows.
-    version = WorkflowVersion(0, definitions.encode(activity.WORKFLOW), now)
-    yield from stored_runs.put_version(tenant, activity.WORKFLOW_KEY, version)
+    version = StoredVersion(0, definitions.encode(activity.WORKFLOW), now)
+    yield from put_version("workflows", tenant, activity.WORKFLOW_KEY, version)
     found = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": columns.to_json(keys)})
     return [PastInbox(tenant, key, number) for key, number, *_ in found]
 

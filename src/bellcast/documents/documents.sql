@@ -1,10 +1,10 @@
 -- name: document_find
 -- One object.
-SELECT body, created_at, updated_at FROM documents WHERE kind = :kind AND tenant = :tenant AND key = :key
+SELECT body, created_at, updated_at, version FROM documents WHERE kind = :kind AND tenant = :tenant AND key = :key
 
 -- name: documents_newest
 -- Objects of one kind by key, the last first, before the key :before, created in a time range.
-SELECT key, body, created_at, updated_at FROM documents
+SELECT key, body, created_at, updated_at, version FROM documents
 WHERE kind = :kind AND tenant = :tenant AND key < :before AND created_at >= :since AND created_at < :until
 ORDER BY key DESC LIMIT :limit
 
@@ -26,6 +26,10 @@ RETURNING key
 -- An object with this body. Nothing else changes it until the transaction ends.
 UPDATE documents SET updated_at = updated_at
 WHERE kind = :kind AND tenant = :tenant AND key = :key AND body = :body RETURNING key
+
+-- name: document_current_version
+-- State which version an object is.
+UPDATE documents SET version = :version WHERE kind = :kind AND tenant = :tenant AND key = :key
 
 -- name: document_delete
 -- Delete an object.

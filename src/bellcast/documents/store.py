@@ -1,15 +1,20 @@
-"""Objects that the app defines by key, as JSON."""
+"""Objects that the app defines by key, as JSON, and the versions of those that are published."""
+
+from collections.abc import Callable
+
+import msgspec
+from msgspec import UnsetType
 
 from bellcast.audit import store as audit
-from bellcast.documents.types import AuditRecord, Document
+from bellcast.documents.types import AuditRecord, Document, StoredVersion, draft_kind
 from bellcast.kernel.db.list_scan import CreatedRange
 from bellcast.kernel.db.lists import KeysetList, ListQuery
-from bellcast.kernel.db.script import Params, Script, Statement
+from bellcast.kernel.db.script import Params, Row, Script, Statement, WriteConflict
 from bellcast.kernel.db.table import StoreTable, pages, read, write
 
 
-def _document(key: str, body: str, created_at: int, updated_at: int) -> Document:
-    return Document(key, body.encode(), created_at, updated_at)
+def _document(key: str, body: str, created_at: int, updated_at: int, version: int) -> Document:
+    return Document(key, body.encode(), created_at, updated_at, version)
 
 
 LIST: KeysetList[tuple[str, Document]] = KeysetList(
@@ -119,3 +124,100 @@ def replace(name: Params, before: bytes | None, after: bytes | None, now: int) -
     else:
         yield Statement("document_write", {**name, "body": after.decode(), "now": now})
     return True
+
+
+class Versions(StoreTable):
+    """The versions of objects by the plural of their kind, the tenant that owns them, and their key."""
+
+    @write()
+    def put(self, plural: str, owner: str, key: str, added: StoredVersion) -> Script[StoredVersion]:
+        """Add a version, unless the last one has the same body; return it."""
+        return put_version(plural, owner, key, added)
+
+    @write()
+    def publish(
+        self,
+        plural: str,
+        owner: str,
+        key: str,
+        added: StoredVersion,
+        *,
+        replaces: bytes | UnsetType | None,
+        draft: bytes | None = None,
+        current: Callable[[int], bytes] | None = None,
+    ) -> Script[StoredVersion | None]:
+        """Add a version, make it current, and delete its draft, all in one transaction. `replaces` is the body of the stored
+        object (None: there is none; UNSET: any), `draft` that of the draft, and `current` returns the new body, if it
+        is not that of the version. Return None, and write nothing, if one of them has changed."""
+        name = {"kind": plural, "tenant": owner, "key": key}
+        drafted = {**name, "kind": draft_kind(plural)}
+        if draft is not None and not (yield from hold(**drafted, body=draft)):
+            return None
+        if isinstance(replaces, bytes) and not (yield from hold(**name, body=replaces)):
+            return None
+        if replaces is None and not (yield from replace(name, None, b"{}", added.created_at)):
+            return None
+        before = [] if replaces is None else (yield Statement("document_find", name))
+        if before and current is None and not (yield Statement("version_last", _name(plural, owner, key))):
+            # Of a server that had no versions of these objects
+            body, _, updated_at, _ = before[0]
+            yield from put_version(plural, owner, key, StoredVersion(1, body.encode(), updated_at))
+        version = yield from put_version(plural, owner, key, added)
+        body = added.body if current is None else current(version.version)
+        yield Statement("document_write", {**name, "body": body.decode(), "now": added.created_at})
+        yield Statement("document_current_version", {**name, "version": version.version})
+        if draft is not None:
+            yield from replace(drafted, draft, None, added.created_at)
+        return version
+
+    @write()
+    def restore(
+        self, plural: str, owner: str, key: str, version: StoredVersion, replaces: bytes, now: int
+    ) -> Script[bool]:
+        """Make a version of an object current. Return False, and write nothing, if its stored body is not `replaces`."""
+        name = {"kind": plural, "tenant": owner, "key": key}
+        if not (yield from replace(name, replaces, version.body, now)):
+            return False
+        yield Statement("document_current_version", {**name, "version": version.version})
+        return True
+
+    @read
+    def find(self, plural: str, owner: str, key: str, version: int) -> Script[StoredVersion | None]:
+        found = yield Statement("version_find", {**_name(plural, owner, key), "version": version})
+        return _version(found[0]) if found else None
+
+    @read
+    def last(self, plural: str, owner: str, key: str) -> Script[StoredVersion | None]:
+        found = yield Statement("version_last", _name(plural, owner, key))
+        return _version(found[0]) if found else None
+
+    @read
+    def infos(self, plural: str, owner: str, key: str, limit: int) -> Script[list[StoredVersion]]:
+        """Return versions without their bodies, newest first."""
+        return [
+            _version(row) for row in (yield Statement("versions_infos", {**_name(plural, owner, key), "limit": limit}))
+        ]
+
+
+def _name(plural: str, owner: str, key: str) -> dict[str, str]:
+    """Return the name of an object's versions. Those of workflows have only the key, as an older server wrote them; no key
+    contains a slash."""
+    return {"owner": owner, "name": key if plural == "workflows" else f"{plural}/{key}"}
+
+
+def put_version(plural: str, owner: str, key: str, added: StoredVersion) -> Script[StoredVersion]:
+    """Add a version with the next number, unless it equals the last one; return it."""
+    name = _name(plural, owner, key)
+    last = [_version(row) for row in (yield Statement("version_last", name))]
+    if last and last[0].body == added.body:
+        return last[0]
+    version = last[0].version + 1 if last else 1
+    about = {"body": added.body.decode(), "now": added.created_at, "by": added.by, "note": added.note}
+    if not (yield Statement("version_add", {**name, "version": version, **about})):
+        raise WriteConflict
+    return msgspec.structs.replace(added, version=version)
+
+
+def _version(row: Row) -> StoredVersion:
+    version, body, created_at, by, note = row
+    return StoredVersion(version, body.encode(), created_at, by, note)

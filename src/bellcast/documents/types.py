@@ -20,12 +20,23 @@ PROJECT = DEFAULT_TENANT
 
 
 class Document(Struct, frozen=True):
-    """An object as JSON. Times are UTC milliseconds."""
+    """An object as JSON. Times are UTC milliseconds. `version` is the current one of a template."""
 
     key: str
     body: bytes
     created_at: int
     updated_at: int
+    version: int = 1
+
+
+class StoredVersion(Struct, frozen=True):
+    """A version of a workflow or a template as JSON, and who wrote it, when and why."""
+
+    version: int
+    body: bytes
+    created_at: int
+    by: str | None = None
+    note: str | None = None
 
 
 # Drafts are deleted this long after their last change.
@@ -33,7 +44,7 @@ DRAFT_MS = 90 * 86_400_000
 # Maximum drafts of a tenant, of one kind: more than anybody edits.
 MAX_DRAFTS = 1_000
 # Kinds of objects with drafts.
-DRAFTED = ("workflows",)
+DRAFTED = ("workflows", "templates")
 
 
 def draft_kind(plural: str) -> str:

@@ -1,5 +1,5 @@
-"""Drafts of objects: what editors save while they change an object, and publishing it. One declaration creates the four
-operations of a kind.
+"""Drafts of objects: what editors save while they change an object, publishing it, and its versions. One declaration creates
+the five operations of a kind.
 
 A draft belongs to all operators. It may be invalid; sends and runs never read it."""
 
@@ -10,27 +10,23 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.documents.store import LIST, Documents
-from bellcast.documents.types import MAX_DRAFTS, Document, StoredDraft, draft_kind
+from bellcast.documents.store import Documents, Versions
+from bellcast.documents.types import MAX_DRAFTS, PROJECT, Document, StoredDraft, StoredVersion, draft_kind
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.http import entity_tags, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.rest import audit, context, definition_body, objects, resource, tenants
+from bellcast.rest import audit, context, definition_body, draft_lists, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import ApiEndpoint, Tag
-from bellcast.rest.resource import DryRunQuery, ObjectsQuery
+from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
 
 # Maximum characters of a note: a reason in a few sentences.
 MAX_NOTE = 500
-
-
-class DraftsQuery(ObjectsQuery, frozen=True, kw_only=True):
-    """A page of a list, in the order of its keys. With `drafts`, it includes objects that are drafts only."""
-
-    drafts: bool = False
+# Maximum versions in a list, newest first.
+MAX_VERSIONS = 1000
 
 
 class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,17 +54,25 @@ class DraftObject(Struct, frozen=True, kw_only=True):
     errors: list[DraftError]
 
 
-class DraftInfo(Struct, frozen=True, kw_only=True):
-    """Who saved a draft last, and when."""
-
-    by: str
-    updated_at: datetime
-
-
 class Publication(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why a draft is published, for the list of versions."""
 
     note: Annotated[str, Meta(max_length=MAX_NOTE)] | None = None
+
+
+class VersionInfo(Struct, frozen=True):
+    """A version, when and by whom it was written, and why."""
+
+    version: int
+    created_at: datetime
+    by: str | None
+    note: str | None
+
+
+class ObjectVersions(Struct, frozen=True):
+    """The versions of an object, newest first."""
+
+    versions: list[VersionInfo]
 
 
 class ToPublish(Struct, frozen=True, kw_only=True):
@@ -99,13 +103,54 @@ class DraftKind(Struct, frozen=True, kw_only=True):
     publish: Callable[[ApiRequest, ToPublish], Awaitable[dict[str, Any] | None]]
 
 
+def of_kind(kind: objects.Kind[Any]) -> DraftKind:
+    """Return how drafts of a versioned kind of objects are checked and published."""
+    shape = objects.shape_of(kind)
+
+    async def check(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) -> list[FieldError]:
+        try:
+            await objects.checked(kind, shape, ctx, tenant, key, values)
+        except Invalid as refusal:
+            return list(refusal.errors)
+        return []
+
+    async def version(ctx: ApiContext, tenant: str, key: str) -> int | None:
+        stored = await Documents(ctx.engines.db).get(kind.plural, tenant, key)
+        return None if stored is None else stored.version
+
+    async def plan(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) -> dict[str, Any]:
+        return await objects.planned(
+            kind, ctx, tenant, key, await objects.checked(kind, shape, ctx, tenant, key, values)
+        )
+
+    async def publish(request: ApiRequest, draft: ToPublish) -> dict[str, Any] | None:
+        value = await objects.checked(kind, shape, context.of(request), draft.tenant, draft.key, draft.values)
+        return await objects.publish(
+            request, kind, draft.tenant, draft.key, value, draft=draft.document.body, note=draft.note
+        )
+
+    return DraftKind(
+        plural=kind.plural,
+        name=kind.name,
+        tag=kind.tag,
+        added=frozenset(objects.read_adds(kind)),
+        published_type=objects.types_of(kind)[1],
+        example=kind.example,
+        check=check,
+        version=version,
+        plan=plan,
+        publish=publish,
+    )
+
+
 SHAPE = request_body.Shape(DraftBody, None, {"values": {}})
 PUBLICATION = request_body.Shape(Publication)
 
 
 def operations(kind: DraftKind) -> list[ApiEndpoint]:
-    """Return the operations that read, save, discard and publish drafts."""
-    path = f"/v1/{kind.plural}/{{key:str}}/draft"
+    """Return the operations that read, save, discard and publish drafts, and list versions."""
+    item = f"/v1/{kind.plural}/{{key:str}}"
+    path = f"{item}/draft"
 
     async def read_draft(request: ApiRequest) -> ASGIApp:
         return await _read(request, kind)
@@ -118,6 +163,9 @@ def operations(kind: DraftKind) -> list[ApiEndpoint]:
 
     async def publish(request: ApiRequest) -> ASGIApp:
         return await _publish(request, kind)
+
+    async def versions(request: ApiRequest) -> ASGIApp:
+        return await _versions(request, kind)
 
     own = "With `?tenant=`, that of the tenant's override."
     return [
@@ -138,13 +186,16 @@ def operations(kind: DraftKind) -> list[ApiEndpoint]:
             query=TenantQuery, headers=objects.CONDITION_OF_DELETION, response_types={204: None},
             refusals=(NotFound, PreconditionFailed)),
         objects.declare(
-            "POST", f"/v1/{kind.plural}/{{key:str}}/publish", publish, kind,
+            "POST", f"{item}/publish", publish, kind,
             f"Publish the draft of a {kind.name}.\n\nIt becomes the next version, and the draft is deleted. `If-Match` has the ETag "
             f"of the draft. If the {kind.name} was written since the draft was begun, the response is 409. With `dry_run`, `effects` are "
             "what would change for recipients and apps.", "manage",
             query=DryRunQuery, body=Publication, is_body_optional=True, headers=("If-Match",),
             response_types={200: kind.published_type}, refusals=(NotFound, Conflict, PreconditionFailed),
             example={"note": "Shorter texts"}),
+        objects.declare(
+            "GET", f"{item}/versions", versions, kind, f"List the versions of a {kind.name}.\n\nNewest first.", "read",
+            query=TenantQuery, response_types={200: ObjectVersions}, refusals=(NotFound,)),
     ]  # fmt: skip
 
 
@@ -156,7 +207,7 @@ async def _find(request: ApiRequest, kind: DraftKind) -> tuple[ApiContext, str, 
 async def _shown(
     kind: DraftKind, ctx: ApiContext, tenant: str, key: str, document: Document, status: int = 200
 ) -> ASGIApp:
-    draft = decode(document)
+    draft = draft_lists.decode(document)
     errors = await kind.check(ctx, tenant, key, draft.values)
     found = DraftObject(
         values=draft.values,
@@ -208,7 +259,7 @@ async def _discard(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     documents, now = Documents(ctx.engines.db), ctx.engines.clock.now()
     if not await documents.change(draft_kind(kind.plural), tenant, key, document.body, None, now):
         raise PreconditionFailed
-    audit.note_change(request, "draft", decode(document).by, None)
+    audit.note_change(request, "draft", draft_lists.decode(document).by, None)
     return responses.empty()
 
 
@@ -220,7 +271,7 @@ async def _publish(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     if document is None:
         raise NotFound(f"There is no draft of this {kind.name}.")
     entity_tags.check(request, _tag(document))
-    draft = decode(document)
+    draft = draft_lists.decode(document)
     if await kind.version(ctx, tenant, key) != draft.base:
         raise Conflict(
             f"The {kind.name} has changed since this draft was begun: compare them, and save the draft again."
@@ -245,42 +296,18 @@ async def _publish(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     return responses.json(published, headers=objects.tagged(published))
 
 
-def decode(document: Document) -> StoredDraft:
-    """Return a stored draft."""
-    return msgspec.json.decode(document.body, type=StoredDraft)
+async def _versions(request: ApiRequest, kind: DraftKind) -> ASGIApp:
+    ctx, key, tenant = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
+    for owner in dict.fromkeys((tenant, PROJECT)):
+        if (document := await Documents(ctx.engines.db).get(kind.plural, owner, key)) is None:
+            continue
+        stored = await Versions(ctx.engines.db).infos(kind.plural, owner, key, MAX_VERSIONS)
+        # A server of an older version wrote the only one.
+        stored = stored or [StoredVersion(document.version, b"", document.updated_at)]
+        infos = [VersionInfo(one.version, times.to_rfc3339(one.created_at), one.by, one.note) for one in stored]
+        return responses.json(ObjectVersions(infos))
+    raise NotFound(f"There is no {kind.name} with this key.")
 
 
 def _tag(document: Document) -> str:
     return entity_tags.tag_of([document.key, document.body.decode()])
-
-
-async def page(
-    request: ApiRequest, plural: str, query: DraftsQuery
-) -> tuple[list[tuple[str, str, Document | None, DraftInfo | None]], str | None]:
-    """Return a page of objects by tenant and key, each with its draft, and the position of the next page. With `drafts`,
-    it includes drafts of objects that were never published."""
-    documents, wanted = (
-        Documents(context.of(request).engines.db),
-        resource.wanted(request, LIST, query, is_counted=False),
-    )
-    found = await documents.owned(msgspec.structs.replace(wanted, filters={"kind": plural}))
-    objects_of = {(owner, one.key): one for owner, one in found.items}
-    until = max(objects_of, default=("", ""))
-    drafted: dict[tuple[str, str], DraftInfo] = {}
-    following, more = wanted.after, True
-    while more and (query.drafts or following is None or following < until):
-        of_drafts = msgspec.structs.replace(wanted, after=following, filters={"kind": draft_kind(plural)})
-        part = await documents.owned(of_drafts)
-        drafted |= {(owner, one.key): _info(one) for owner, one in part.items}
-        following, more = part.next, part.next is not None
-        if query.drafts:
-            break
-    every = sorted(objects_of.keys() | drafted.keys() if query.drafts else objects_of)
-    names = every[: wanted.limit]
-    is_last = len(names) == len(every) and found.next is None and not (query.drafts and more)
-    position = None if is_last else resource.cursor(LIST, names[-1], query.tenant)
-    return [(*name, objects_of.get(name), drafted.get(name)) for name in names], position
-
-
-def _info(document: Document) -> DraftInfo:
-    return DraftInfo(by=decode(document).by, updated_at=times.to_rfc3339(document.updated_at))

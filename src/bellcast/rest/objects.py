@@ -5,23 +5,26 @@ the object that applies to the tenant. A list with `?tenant=*` has the objects o
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.documents import store as documents
-from bellcast.documents.store import Documents
-from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT, Document
+from bellcast.documents.store import Documents, Versions
+from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT, Document, StoredVersion, draft_kind
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
+from bellcast.kernel.field_limits import TENANT_NAME
 from bellcast.kernel.http import entity_tags, list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope
 from bellcast.operators.types import ROLES
-from bellcast.rest import audit, context, definition_body, resource, tenants, viewers
+from bellcast.rest import audit, context, definition_body, draft_lists, resource, tenants, viewers
 from bellcast.rest.context import ApiContext
+from bellcast.rest.draft_lists import DraftInfo, DraftsQuery
 from bellcast.rest.operations import ApiEndpoint, Handler, Method, Tag, operation
 from bellcast.rest.resource import DryRunQuery, ObjectsQuery
 from bellcast.rest.tenants import TenantQuery
@@ -92,12 +95,12 @@ class PublishEffect(Struct, frozen=True, omit_defaults=True):
 FindEffects = Callable[[ApiContext, str, str, T], Awaitable[list[PublishEffect]]]
 
 
-class Kind(Struct, Generic[T], frozen=True, kw_only=True):
+class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     """A kind of object: its plural in the path, the type of its body, and rules beyond the limits of its fields. An object with uses
     cannot be deleted, or changed so that `find_broken` finds some. `complete` returns what is stored of a valid value, in a thread. `describe` returns the fields in `added` for a read.
     `changed` is called after a write. `merge` combines the project's object with a tenant's override; without it, the
     override replaces the whole object. With `is_open_to_viewers`, operators with the role viewer read the list, without
-    content. A dry run returns the effects that `find_effects` finds."""
+    content. A dry run returns the effects that `find_effects` finds. Each write of a kind that `is_versioned` is a version."""
 
     plural: str
     name: str
@@ -117,6 +120,64 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True):
     changed: Callable[[ApiContext], None] | None = None
     merge: Callable[[T, T], T] | None = None
     is_open_to_viewers: bool = False
+    is_versioned: bool = False
+
+
+# Above the version numbers of any object, and within the integer range of every store.
+Version = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+
+
+class VersionQuery(TenantQuery, frozen=True, kw_only=True):
+    """`version` reads an earlier version."""
+
+    version: Version | None = None
+
+
+class VersionChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The version to make current."""
+
+    version: Version
+    tenant: Annotated[str | None, TENANT_NAME] = None
+
+
+VERSION_CHANGE = request_body.Shape(VersionChange, None, {"version": 1})
+
+
+def shape_of(kind: Kind[T]) -> request_body.Shape[T]:
+    """Return the type of a kind's objects with its rules."""
+    return request_body.Shape(kind.type, kind.rules, dict(kind.stand_ins))
+
+
+@functools.cache
+def types_of(kind: Kind[Any]) -> tuple[Any, Any]:
+    """Return the types of an object that was read, and of one that was written."""
+    of_version: list[Any] = [("version", int), ("draft", DraftInfo | UnsetType | None, UNSET)]
+    shown = msgspec.defstruct(
+        f"{kind.type.__name__}Object",
+        [("key", str), ("tenant", str | None), *([("uses", list[str])] if kind.find_uses else []), *kind.added.items()]
+        + (of_version if kind.is_versioned else []),
+        bases=(kind.type,),
+        namespace={
+            "__doc__": f"A {kind.name} with its key. `tenant` is null for the project's own."
+            + (
+                " `version` is 0 for a draft that was never published; lists have who saved the `draft`."
+                * kind.is_versioned
+            )
+        },
+        frozen=True,
+        kw_only=True,
+    )
+    written = shown
+    if kind.find_effects is not None:
+        written = msgspec.defstruct(
+            f"Written{kind.type.__name__}",
+            [("effects", list[PublishEffect] | UnsetType, UNSET)],
+            bases=(shown,),
+            namespace={"__doc__": f"A {kind.name} as it was written. Only a dry run has `effects`."},
+            frozen=True,
+            kw_only=True,
+        )
+    return shown, written
 
 
 def key_of(request: ApiRequest, kind: Kind[Any]) -> str:
@@ -147,25 +208,7 @@ def restricted_key(request: ApiRequest) -> str:
 def operations(kind: Kind[T]) -> list[ApiEndpoint]:
     """Return the operations that list, read, write and delete objects."""
     path, item = f"/v1/{kind.plural}", f"/v1/{kind.plural}/{{key:str}}"
-    shape = request_body.Shape(kind.type, kind.rules, dict(kind.stand_ins))
-    shown = msgspec.defstruct(
-        f"{kind.type.__name__}Object",
-        [("key", str), ("tenant", str | None), *([("uses", list[str])] if kind.find_uses else []), *kind.added.items()],
-        bases=(kind.type,),
-        namespace={"__doc__": f"A {kind.name} with its key. `tenant` is null for the project's own."},
-        frozen=True,
-        kw_only=True,
-    )
-    written = shown
-    if kind.find_effects is not None:
-        written = msgspec.defstruct(
-            f"Written{kind.type.__name__}",
-            [("effects", list[PublishEffect] | UnsetType, UNSET)],
-            bases=(shown,),
-            namespace={"__doc__": f"A {kind.name} as it was written. Only a dry run has `effects`."},
-            frozen=True,
-            kw_only=True,
-        )
+    shape, (shown, written) = shape_of(kind), types_of(kind)
     listed = msgspec.defstruct(
         f"{kind.type.__name__}Page",
         [(kind.plural, list[shown]), ("next", str | None)],  # type: ignore[valid-type]  # a type made above
@@ -180,7 +223,9 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
         found = await find(kind, ctx, tenant, key)
         if found is None:
             raise NotFound(f"There is no {kind.name} with this key.")
-        added, shown = await _added(kind, ctx, [(tenant, key)]), _outside(*found)
+        if kind.is_versioned and (version := request_body.query(request, VersionQuery).version) is not None:
+            found = await _of_version(kind, ctx, found, version)
+        added, shown = await _added(kind, ctx, [(tenant, key)]), _outside(kind, *found)
         return responses.json(shown | added[tenant, key], headers=tagged(shown))
 
     async def write(request: ApiRequest) -> ASGIApp:
@@ -199,18 +244,26 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
                 raise PreconditionFailed
         elif not await documents.delete(kind.plural, tenant, key):
             raise NotFound(unknown)
+        if kind.is_versioned:
+            await documents.delete(draft_kind(kind.plural), tenant, key)
         _changed(kind, ctx)
         audit.note_change(request, "key", key, None)
         return responses.empty()
 
+    async def change(request: ApiRequest) -> ASGIApp:
+        return await _restore(request, kind, shape)
+
     override = f"the request is about a tenant's override of the {kind.name}."
     return [
         declare("GET", path, page, kind, f"List the {kind.plural}.\n\nBy key. With `?tenant=`, those that apply there; with `?tenant=*`, "
-                   "those of the project and of all tenants, by tenant and key.", "read",
-                   bound_by="list", query=ObjectsQuery, is_exported=True, response_types={200: listed},
+                   "those of the project and of all tenants, by tenant and key."
+                   + (" With `drafts`, also drafts that were never published." * kind.is_versioned), "read",
+                   bound_by="list", query=DraftsQuery if kind.is_versioned else ObjectsQuery, is_exported=True, response_types={200: listed},
                    roles=ROLES if kind.is_open_to_viewers else None),
-        declare("GET", item, read, kind, f"Read a {kind.name}.\n\nWith `?tenant=`, the one that applies there.", "read",
-                   query=TenantQuery, response_types={200: shown}, response_headers=("ETag",), refusals=(NotFound,)),
+        declare("GET", item, read, kind, f"Read a {kind.name}.\n\n"
+                   + ("The current version, or that of `?version=` as it was written. " * kind.is_versioned)
+                   + "With `?tenant=`, the one that applies there.", "read",
+                   query=VersionQuery if kind.is_versioned else TenantQuery, response_types={200: shown}, response_headers=("ETag",), refusals=(NotFound,)),
         declare("PUT", item, write, kind,
                    f"Write a {kind.name}.\n\nAs JSON or YAML. The request replaces it; 201 when it is new. "
                    f"With `?tenant=`, or `tenant` in the body, {override}", "manage",
@@ -220,11 +273,15 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
         declare("DELETE", item, delete, kind, f"Delete a {kind.name}.\n\nWith `?tenant=`, {override}", "manage",
                    query=TenantQuery, headers=CONDITION_OF_DELETION, response_types={204: None},
                    refusals=(NotFound, *([Conflict] if kind.find_uses else []), PreconditionFailed)),
+        *([declare("PATCH", item, change, kind, f"Make another version of a {kind.name} current.\n\nIts content is checked like that "
+                   f"of a write. With `?tenant=`, or `tenant` in the body, {override}", "manage",
+                   query=TenantQuery, body=VersionChange, response_types={200: shown}, refusals=(NotFound, Conflict),
+                   example={"version": 1})] if kind.is_versioned else []),
     ]  # fmt: skip
 
 
 async def _list(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
-    query, ctx = request_body.query(request, ObjectsQuery), context.of(request)
+    query, ctx = request_body.query(request, DraftsQuery if kind.is_versioned else ObjectsQuery), context.of(request)
     if query.tenant == EVERY_TENANT:
         wanted = resource.wanted(request, documents.LIST, query, is_counted=False)
         own = await Documents(ctx.engines.db).owned(msgspec.structs.replace(wanted, filters={"kind": kind.plural}))
@@ -236,21 +293,27 @@ async def _list(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         applied = await _page(kind, ctx, tenant, query.after or "", query.limit + 1)
         found, following = list_positions.split(applied, query.limit, lambda one: one[0].key)
         named = [(tenant, document.key) for document, _ in found]
+    drafted: dict[tuple[str, str], DraftInfo | None] = {}
+    published = dict(zip(named, found, strict=True))
+    if isinstance(query, DraftsQuery):
+        merged, following = await draft_lists.merge(request, kind.plural, query, published, is_last=following is None)
+        drafted = {(owner, key): draft for owner, key, _, draft in merged}
+        named = list(drafted)
     added = await _added(kind, ctx, named)
-    items = [_outside(*one) | added[name] for one, name in zip(found, named, strict=True)]
+    items = [
+        (_outside(kind, *published[name]) if name in published else _never_published(*name))
+        | added[name]
+        | ({"draft": drafted[name]} if name in drafted else {})
+        for name in named
+    ]
     return responses.json({kind.plural: viewers.definitions_for(request, items), "next": following})
 
 
 async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T]) -> ASGIApp:
     ctx, key, plans = context.of(request), key_of(request, kind), is_dry_run(request)
-    tenant, sent, yaml = await definition_body.read(request, (*ADDED, *kind.added))
+    tenant, sent, yaml = await definition_body.read(request, read_adds(kind))
     try:
-        # In a thread: compiling the texts of a template takes seconds and would block the event loop.
-        value = await asyncio.to_thread(request_body.json, msgspec.json.encode(sent), shape, ctx)
-        if kind.complete is not None:
-            value = await asyncio.to_thread(kind.complete, value)
-        if kind.check_references is not None and (errors := await kind.check_references(value, ctx, tenant, key)):
-            raise Invalid.fields(errors)
+        value = await checked(kind, shape, ctx, tenant, key, sent)
     except Invalid as refusal:
         raise definition_body.with_lines(refusal, yaml) from None
     body, documents = msgspec.json.encode(value), Documents(ctx.engines.db)
@@ -258,25 +321,124 @@ async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T
     await _check_condition(request, kind, tenant, key)
     await _check_uses(kind, ctx, tenant, key, value)
     after = msgspec.json.decode(body)
-    shown = {**after, "key": key, "tenant": tenant or None} | (await _added(kind, ctx, [(tenant, key)]))[tenant, key]
     if plans:
-        effects = {} if kind.find_effects is None else {"effects": await kind.find_effects(ctx, tenant, key, value)}
-        return responses.json(shown | effects)
-    now, is_new = ctx.engines.clock.now(), before is None
-    if not is_conditional:
+        return responses.json(await planned(kind, ctx, tenant, key, value))
+    now, is_new, version = ctx.engines.clock.now(), before is None, 1
+    if kind.is_versioned:
+        replaced: bytes | UnsetType | None = UNSET
+        if is_conditional:
+            replaced = None if before is None else before.body
+        added = StoredVersion(0, body, now, audit.actor(request))
+        stored = await Versions(ctx.engines.db).publish(kind.plural, tenant, key, added, replaces=replaced)
+        if stored is None:
+            raise PreconditionFailed
+        version = stored.version
+    elif not is_conditional:
         _, is_new = await documents.put(kind.plural, tenant, key, body, now)
     elif not await documents.change(kind.plural, tenant, key, None if before is None else before.body, body, now):
         raise PreconditionFailed
     audit.note_changes(request, {} if before is None else _content(before), after)
     _changed(kind, ctx)
-    return responses.json(shown, 201 if is_new else 200)
+    written = _outside(kind, Document(key, body, now, now, version), tenant)
+    added_fields = (await _added(kind, ctx, [(tenant, key)]))[tenant, key]
+    return responses.json(written | added_fields, 201 if is_new else 200)
+
+
+def read_adds(kind: Kind[Any]) -> set[str]:
+    """Return the fields that a read adds, and a write ignores."""
+    return {*ADDED, *kind.added, *(("version", "draft") if kind.is_versioned else ())}
+
+
+async def checked(kind: Kind[T], shape: request_body.Shape[T], ctx: ApiContext, tenant: str, key: str, sent: Any) -> T:
+    """Return the valid object of a write as it is stored. Raises Invalid."""
+    # In a thread: compiling the texts of a template takes seconds and would block the event loop.
+    value = await asyncio.to_thread(request_body.json, msgspec.json.encode(sent), shape, ctx)
+    if kind.complete is not None:
+        value = await asyncio.to_thread(kind.complete, value)
+    if kind.check_references is not None and (errors := await kind.check_references(value, ctx, tenant, key)):
+        raise Invalid.fields(errors)
+    return value
+
+
+async def planned(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, value: T) -> dict[str, Any]:
+    """Return what a write of a checked object would store, and its effects."""
+    body, version = msgspec.json.encode(value), 1
+    if kind.is_versioned:
+        last = await Versions(ctx.engines.db).last(kind.plural, tenant, key)
+        before = await Documents(ctx.engines.db).get(kind.plural, tenant, key)
+        known = (before.version if before else 0, before.body if before else None)
+        number, newest = known if last is None else (last.version, last.body)
+        version = number + (newest != body)
+    effects = {} if kind.find_effects is None else {"effects": await kind.find_effects(ctx, tenant, key, value)}
+    added = (await _added(kind, ctx, [(tenant, key)]))[tenant, key]
+    return _outside(kind, Document(key, body, 0, 0, version), tenant) | added | effects
+
+
+async def publish(
+    request: ApiRequest, kind: Kind[T], tenant: str, key: str, value: T, *, draft: bytes, note: str | None
+) -> dict[str, Any] | None:
+    """Write the checked object of a draft as the next version, and delete the draft. Return None, and write nothing, if
+    the draft or the object has changed."""
+    ctx, body = context.of(request), msgspec.json.encode(value)
+    await _check_uses(kind, ctx, tenant, key, value)
+    before, now = await Documents(ctx.engines.db).get(kind.plural, tenant, key), ctx.engines.clock.now()
+    replaced = None if before is None else before.body
+    added = StoredVersion(0, body, now, audit.actor(request), note)
+    stored = await Versions(ctx.engines.db).publish(kind.plural, tenant, key, added, replaces=replaced, draft=draft)
+    if stored is None:
+        return None
+    audit.note_changes(request, {} if before is None else _content(before), msgspec.json.decode(body))
+    _changed(kind, ctx)
+    return _outside(kind, Document(key, body, now, now, stored.version), tenant)
+
+
+async def _of_version(
+    kind: Kind[Any], ctx: ApiContext, applied: tuple[Document, str], version: int
+) -> tuple[Document, str]:
+    """Return an earlier version of an object and its owner. Raises NotFound."""
+    document, owner = applied
+    stored = await Versions(ctx.engines.db).find(kind.plural, owner, document.key, version)
+    if stored is None:
+        own = await Documents(ctx.engines.db).get(kind.plural, owner, document.key)
+        if own is None or own.version != version:
+            raise NotFound(f"This {kind.name} has no version {version}.")
+        return own, owner
+    return msgspec.structs.replace(document, body=stored.body, version=version), owner
+
+
+async def _restore(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T]) -> ASGIApp:
+    ctx, key, body = context.of(request), key_of(request, kind), await request_body.body(request, VERSION_CHANGE)
+    tenant, db = tenants.single_tenant(request, body.tenant), ctx.engines.db
+    before = await Documents(db).get(kind.plural, tenant, key)
+    if before is None:
+        raise NotFound(f"There is no {kind.name} with this key.")
+    stored = await Versions(db).find(kind.plural, tenant, key, body.version)
+    if stored is None and before.version != body.version:
+        raise Invalid.of("version", f"names an unknown version {body.version}")
+    if stored is not None:
+        value = request_body.decoder(kind.type).decode(stored.body)
+        # What was stored is valid; the objects that it names may have been deleted since.
+        if kind.check_references is not None and (errors := await kind.check_references(value, ctx, tenant, key)):
+            raise Conflict(f"Version {body.version} cannot be used any more: {errors[0].field} {errors[0].message}")
+        await _check_uses(kind, ctx, tenant, key, value)
+        if not await Versions(db).restore(kind.plural, tenant, key, stored, before.body, ctx.engines.clock.now()):
+            raise Conflict(f"The {kind.name} has changed at the same time: try again.")
+        audit.note_changes(request, _content(before), msgspec.json.decode(stored.body))
+        _changed(kind, ctx)
+        before = msgspec.structs.replace(before, body=stored.body, version=stored.version)
+    added = (await _added(kind, ctx, [(tenant, key)]))[tenant, key]
+    return responses.json(_outside(kind, before, tenant) | added)
+
+
+def _never_published(tenant: str, key: str) -> dict[str, Any]:
+    return {"key": key, "tenant": tenant or None, "version": 0}
 
 
 async def _check_condition(request: ApiRequest, kind: Kind[Any], tenant: str, key: str) -> None:
     """Raise PreconditionFailed if the object that a read returns is not the one that the request expects."""
     if entity_tags.is_conditional(request):
         found = await find(kind, context.of(request), tenant, key)
-        entity_tags.check(request, None if found is None else entity_tags.tag_of(_outside(*found)))
+        entity_tags.check(request, None if found is None else entity_tags.tag_of(_outside(kind, *found)))
 
 
 def _content(document: Document) -> dict[str, Any]:
@@ -383,5 +545,6 @@ async def _added(
     return {name: {"uses": users} for name, users in uses.items()}
 
 
-def _outside(document: Document, tenant: str) -> dict[str, Any]:
-    return {**msgspec.json.decode(document.body), "key": document.key, "tenant": tenant or None}
+def _outside(kind: Kind[Any], document: Document, tenant: str) -> dict[str, Any]:
+    shown = {**msgspec.json.decode(document.body), "key": document.key, "tenant": tenant or None}
+    return shown | ({"version": document.version} if kind.is_versioned else {})

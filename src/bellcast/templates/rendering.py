@@ -115,6 +115,11 @@ def check_template(source: str, roots: AbstractSet[str], *, is_html: bool = Fals
             raise TemplateError(message, line=one.lineno)
 
 
+def parse(source: str, *, is_html: bool) -> nodes.Template:
+    """Return the syntax tree of a valid text."""
+    return (_html if is_html else _plain).parse(source)
+
+
 def pieces(source: str) -> Iterator[tuple[bool, str]]:
     """Yield the pieces of a valid template, and whether each is a tag."""
     tag = ""

@@ -46,7 +46,7 @@ ERASED = (
     "erase_step_counters_of_tenant",
     "erase_event_waits_of_tenant",
     "erase_fanouts",
-    "erase_workflow_versions",
+    "erase_versions",
     "erase_tenant",
 )
 

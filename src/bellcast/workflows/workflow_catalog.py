@@ -14,8 +14,16 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.catalog import TEMPLATES, no_template
 from bellcast.channels.types import BASE_LAYOUT
-from bellcast.documents.store import Documents
-from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, Document, draft_kind, is_cached
+from bellcast.documents.store import Documents, Versions
+from bellcast.documents.types import (
+    CACHE_SECONDS,
+    MAX_CACHED,
+    PROJECT,
+    Document,
+    StoredVersion,
+    draft_kind,
+    is_cached,
+)
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
@@ -25,7 +33,6 @@ from bellcast.templates.types import Template
 from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition
 from bellcast.workflows.store.runs import Runs
-from bellcast.workflows.types.runs import WorkflowVersion
 
 WORKFLOWS = "workflows"
 # The names of live events that a version of a workflow waits for. Publishing other events needs no search for waiting
@@ -151,7 +158,7 @@ class WorkflowCatalog:
         now = self._clock.now()
         until, body = self._bodies.get((owner, key, version), (0, b""))
         if not is_cached(until, now):
-            found = await Runs(self._db).version(owner, key, version)
+            found = await Versions(self._db).find(WORKFLOWS, owner, key, version)
             if found is None:
                 raise NotFound(f"There is no version {version} of this workflow.")
             if len(self._bodies) >= CACHED_DEFINITIONS:
@@ -221,7 +228,8 @@ class WorkflowCatalog:
         await self.writable(owner, key, is_code=is_code)
         now = self._clock.now()
         await self._await_events(owner, value, now)
-        stored = await Runs(self._db).put_version(owner, key, definitions.encode(value), now, by)
+        added = StoredVersion(0, definitions.encode(value), now, by)
+        stored = await Versions(self._db).put(WORKFLOWS, owner, key, added)
         while True:
             found = await self.writable(owner, key, is_code=is_code)
             before = found if replaces is UNSET else replaces or None
@@ -249,12 +257,14 @@ class WorkflowCatalog:
             return CurrentVersion(version=version, active=is_active, definition=value)
 
         await self._await_events(owner, value, now)
-        published = await Runs(self._db).publish(
-            {"kind": draft_kind(WORKFLOWS), "tenant": owner, "key": key},
-            {"kind": WORKFLOWS, "tenant": owner, "key": key},
-            WorkflowVersion(0, definitions.encode(value), now, by, note),
-            lambda version: msgspec.json.encode(current(version)),
-            (draft.body, None if found is None else found.body),
+        published = await Versions(self._db).publish(
+            WORKFLOWS,
+            owner,
+            key,
+            StoredVersion(0, definitions.encode(value), now, by, note),
+            replaces=None if found is None else found.body,
+            draft=draft.body,
+            current=lambda version: msgspec.json.encode(current(version)),
         )
         if published is None:
             return None
@@ -267,7 +277,7 @@ class WorkflowCatalog:
         """Return the workflow that `put` would write. Raises Conflict like `put`."""
         found = await self.writable(owner, key)
         before = None if found is None else _decode(found.body)
-        last = next(iter(await Runs(self._db).versions(owner, key, 1)), None)
+        last = await Versions(self._db).last(WORKFLOWS, owner, key)
         is_same = last is not None and last.body == definitions.encode(value)
         version = (0 if last is None else last.version) + (not is_same)
         is_active = before is None or before.active
@@ -281,7 +291,7 @@ class WorkflowCatalog:
         changes: dict[str, Any] = {} if active is None else {"active": active}
         while (before := await self.writable(owner, key)) is not None:
             if version is not None:
-                found = await Runs(self._db).version(owner, key, version)
+                found = await Versions(self._db).find(WORKFLOWS, owner, key, version)
                 if found is None:
                     raise Invalid.of("version", f"names an unknown version {version}")
                 changes |= {"version": version, "definition": msgspec.json.decode(found.body)}

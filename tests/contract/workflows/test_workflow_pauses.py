@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from bellcast.documents.types import Document
+from bellcast.documents.store import Versions
+from bellcast.documents.types import Document, StoredVersion
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.errors import Conflict
 from bellcast.workflows.store.runs import Runs
-from bellcast.workflows.types.runs import WorkflowVersion
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -98,9 +98,8 @@ async def test_new_version_does_not_undo_a_concurrent_deactivation(
     world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.put("booking", BELL)
-    catalog, get, put_version = (
-        world.workflows.workflow_catalog, world.store.documents.get, world.store.runs.put_version
-    )  # fmt: skip
+    versions = Versions(world.store)
+    catalog, get, put = world.workflows.workflow_catalog, world.store.documents.get, versions.put
 
     async def get_before_the_deactivation(*args: str) -> Document | None:
         found = await get(*args)
@@ -108,12 +107,12 @@ async def test_new_version_does_not_undo_a_concurrent_deactivation(
         await WorkflowCatalog(world.store, world.clock).change("", "booking", active=False, version=None)
         return found
 
-    async def put_version_before(*args: Any) -> WorkflowVersion:
-        stored = await put_version(*args)
+    async def put_before(*args: Any) -> StoredVersion:
+        stored = await put(*args)
         monkeypatch.setattr(type(world.store.documents), "get", staticmethod(get_before_the_deactivation))
         return stored
 
-    monkeypatch.setattr(type(world.store.runs), "put_version", staticmethod(put_version_before))
+    monkeypatch.setattr(Versions, "put", staticmethod(put_before))
     workflow, is_new = await catalog.put("", "booking", {"steps": [LATER]})
     assert (workflow.current.version, workflow.current.active, is_new) == (2, False, False)
     current = await WorkflowCatalog(world.store, world.clock).current("", "booking")

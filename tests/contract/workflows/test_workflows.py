@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from bellcast.documents.store import Versions
 from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import contention
@@ -249,9 +250,9 @@ async def test_run_keeps_its_version_after_a_change_and_a_deletion(world: Workfl
     id = await world.trigger("booking", data={"client": "x"})
     await world.settle()
     await world.put("booking", LATER, MAIL)
-    assert [one.version for one in await world.store.runs.versions("", "booking", 10)] == [2, 1]
+    assert [one.version for one in await Versions(world.store).infos("workflows", "", "booking", 10)] == [2, 1]
     await world.put("booking", LATER, MAIL)
-    assert len(await world.store.runs.versions("", "booking", 10)) == 2
+    assert len(await Versions(world.store).infos("workflows", "", "booking", 10)) == 2
     assert await world.workflows.workflow_catalog.delete("", "booking")
     await world.advance(3_600)
     assert (await world.status(id), await app.titles("alice")) == ("completed", ["Booked by x"])

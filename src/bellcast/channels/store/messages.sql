@@ -276,7 +276,7 @@ RETURNING notification
 
 -- list: documents
 -- Objects of one kind, by tenant and key.
-SELECT tenant, key, body, created_at, updated_at
+SELECT tenant, key, body, created_at, updated_at, version
 FROM documents
 WHERE kind = :kind
 ORDER BY tenant, key

@@ -25,13 +25,13 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS
-from bellcast.rest import context, definition_body, objects, tenants
+from bellcast.rest import context, definition_body, drafts, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates import rendering
-from bellcast.templates.http import template_references
+from bellcast.templates.http import publishing, template_references
 from bellcast.templates.rendering import TemplateError, check_template
 from bellcast.templates.types import CONTENT_ROOTS, MAX_LOCALE, Parts, Template
 
@@ -193,6 +193,8 @@ KIND = objects.Kind(
     find_broken=_find_broken,
     merge=Template.overridden_by,
     is_open_to_viewers=True,
+    is_versioned=True,
+    find_effects=publishing.effects,
     example={
         "inbox": {"title": "New booking by {{ data.client }}"},
         "email": {"subject": "New booking", "html": "<p>{{ data.client }} booked {{ data.when | datetime }}.</p>"},
@@ -395,4 +397,4 @@ def _check_preview(body: PreviewRequest, ctx: ApiContext) -> None:
 
 PREVIEW = request_body.Shape(PreviewRequest, _check_preview)
 TEST = request_body.Shape(TestRequest, None, {"channel": "email", "to": "x"})
-HANDLERS = [*objects.operations(KIND), preview, html, draft_html, test]
+HANDLERS = [*objects.operations(KIND), *drafts.operations(drafts.of_kind(KIND)), preview, html, draft_html, test]

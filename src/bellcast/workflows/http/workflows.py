@@ -1,19 +1,18 @@
 """Workflows: definitions as JSON or YAML, their versions, triggers, and cancelling by key."""
 
 import contextlib
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.catalog import Catalog
-from bellcast.documents.store import Documents
+from bellcast.documents.store import Documents, Versions
 from bellcast.documents.types import Document
 from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import SendPlan
 from bellcast.inbox.types.notifications import TO
-from bellcast.kernel import times, validation
+from bellcast.kernel import validation
 from bellcast.kernel.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.field_limits import KEY, TENANT_NAME, shown
 from bellcast.kernel.http import entity_tags, request_body, responses
@@ -21,10 +20,11 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.types import ROLES
 from bellcast.providers.directory import ProviderDirectory
-from bellcast.rest import audit, context, definition_body, drafts, objects, tenants, viewers
+from bellcast.rest import audit, context, definition_body, draft_lists, drafts, objects, tenants, viewers
 from bellcast.rest.context import ApiContext
-from bellcast.rest.drafts import DraftInfo, DraftKind, DraftsQuery, ToPublish
-from bellcast.rest.objects import ADDED, PublishEffect
+from bellcast.rest.draft_lists import DraftInfo, DraftsQuery
+from bellcast.rest.drafts import DraftKind, ToPublish
+from bellcast.rest.objects import ADDED, PublishEffect, Version, VersionQuery
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
@@ -36,10 +36,6 @@ from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
 from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS, WorkflowCatalog
 
-# Maximum versions in a list, newest first.
-MAX_VERSIONS = 1000
-# Above the version numbers of any workflow, and within the integer range of every store.
-Version = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 READ_ADDS = {*ADDED, "version", "active", "draft"}
 # What a list has of a workflow that is a draft only.
 NEVER_PUBLISHED: dict[str, Any] = {"version": 0, "active": False, "steps": []}
@@ -89,27 +85,6 @@ class WorkflowPage(Struct, frozen=True):
     next: str | None
 
 
-class VersionQuery(TenantQuery, frozen=True, kw_only=True):
-    """`version` reads an earlier version."""
-
-    version: Version | None = None
-
-
-class WorkflowVersionInfo(Struct, frozen=True):
-    """A version, when and by whom it was written, and why."""
-
-    version: int
-    created_at: datetime
-    by: str | None
-    note: str | None
-
-
-class WorkflowVersions(Struct, frozen=True):
-    """The versions of a workflow, newest first."""
-
-    versions: list[WorkflowVersionInfo]
-
-
 class WorkflowChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`active: false` pauses runs before their next step; `version` makes another version current."""
 
@@ -157,7 +132,10 @@ async def page(request: ApiRequest) -> ASGIApp:
     By key. With `?tenant=`, the tenant's own; with `?tenant=*`, those of the project and of all tenants, by tenant and
     key. With `drafts`, also drafts that were never published."""
     query = request_body.query(request, DraftsQuery)
-    shown, following = await drafts.page(request, WORKFLOWS, query)
+    of_kind = msgspec.structs.replace(draft_lists.wanted(request, query), filters={"kind": WORKFLOWS})
+    found = await Documents(context.of(request).engines.db).owned(of_kind)
+    published = {(owner, one.key): one for owner, one in found.items}
+    shown, following = await draft_lists.merge(request, WORKFLOWS, query, published, is_last=found.next is None)
     listed = [
         {
             **(
@@ -193,31 +171,11 @@ async def read(request: ApiRequest) -> ASGIApp:
     version = request_body.query(request, VersionQuery).version
     if version is None:
         return responses.json(found.outside, headers=objects.tagged(found.outside))
-    stored = await Runs(ctx.engines.db).version(found.owner, found.key, version)
+    stored = await Versions(ctx.engines.db).find(WORKFLOWS, found.owner, found.key, version)
     if stored is None:
         raise NotFound(f"This workflow has no version {version}.")
     shown = found.outside | msgspec.json.decode(stored.body) | {"version": version}
     return responses.json(shown, headers=objects.tagged(shown))
-
-
-@operation(
-    "GET",
-    "/v1/workflows/{key:str}/versions",
-    tag="Workflows",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: WorkflowVersions},
-    refusals=(NotFound,),
-)
-async def versions(request: ApiRequest) -> ASGIApp:
-    """List the versions of a workflow.
-
-    Newest first."""
-    ctx = context.of(request)
-    found = await ctx[WorkflowCatalog].get(tenants.single_tenant(request), objects.restricted_key(request))
-    stored = await Runs(ctx.engines.db).versions(found.owner, found.key, MAX_VERSIONS)
-    infos = [WorkflowVersionInfo(one.version, times.to_rfc3339(one.created_at), one.by, one.note) for one in stored]
-    return responses.json(WorkflowVersions(infos))
 
 
 @operation(
@@ -486,4 +444,4 @@ DRAFTS = DraftKind(
 CHANGE = request_body.Shape(WorkflowChange)
 TRIGGER = request_body.Shape(TriggerDraft, lambda draft, ctx: triggers.check(draft, ctx.limits), {"to": "x"})
 CANCEL = request_body.Shape(CancelRequest, None, {"cancel_key": "x"})
-HANDLERS = [page, read, versions, inferred_schema, write, change, delete, *drafts.operations(DRAFTS), trigger, cancel]
+HANDLERS = [page, read, inferred_schema, write, change, delete, *drafts.operations(DRAFTS), trigger, cancel]

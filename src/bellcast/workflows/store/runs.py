@@ -1,16 +1,15 @@
-"""Runs of workflows and the versions of their definitions."""
+"""Runs of workflows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from bellcast.channels.store import fanouts, messages
 from bellcast.channels.store.fanouts import Fanouts
-from bellcast.documents import store as documents
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import ScriptCommand
 from bellcast.kernel.db.lists import KeysetList, ListQuery
-from bellcast.kernel.db.script import Params, Row, Script, Statement, WriteConflict, fetch
+from bellcast.kernel.db.script import Params, Script, Statement, fetch
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.jobs.types import Job, new_job_params
 from bellcast.webhooks import store as webhook_events
@@ -26,7 +25,6 @@ from bellcast.workflows.types.runs import (
     StoredWait,
     TriggerRequest,
     WaitingRun,
-    WorkflowVersion,
     as_change,
 )
 
@@ -45,7 +43,7 @@ LIST = KeysetList(
 
 
 class Runs(StoreTable):
-    """Runs, their counters, and the versions of workflows. Each run that has not ended has a job with its id."""
+    """Runs and their counters. Each run that has not ended has a job with its id."""
 
     async def start(self, request: TriggerRequest) -> bytes:
         """Commit a trigger, and return its response, or the stored one for a repeated key. Raises IdempotencyMismatch,
@@ -211,50 +209,6 @@ class Runs(StoreTable):
         """Count the runs of a trigger by state."""
         return dict((yield Statement("runs_count", {"tenant": tenant, "trigger": trigger})))
 
-    @write()
-    def put_version(
-        self, owner: str, workflow: str, body: bytes, now: int, by: str | None = None
-    ) -> Script[WorkflowVersion]:
-        """Add a version, unless the last one has the same body; return it."""
-        return put_version(owner, workflow, WorkflowVersion(0, body, now, by))
-
-    @write()
-    def publish(
-        self,
-        draft: Params,
-        published: Params,
-        added: WorkflowVersion,
-        current: Callable[[int], bytes],
-        before: tuple[bytes, bytes | None],
-    ) -> Script[WorkflowVersion | None]:
-        """Add a version, make it current, and delete its draft, all in one transaction. `draft` and `published` name the
-        two objects, `before` has their bodies; `current` returns the new body of the published one. Return None, and
-        write nothing, if one of them has changed."""
-        drafted, replaced = before
-        if not (yield from documents.hold(**draft, body=drafted)):
-            return None
-        if replaced is not None and not (yield from documents.hold(**published, body=replaced)):
-            return None
-        if replaced is None and not (yield from documents.replace(published, None, b"{}", added.created_at)):
-            return None
-        version = yield from put_version(published["tenant"], published["key"], added)
-        written = b"{}" if replaced is None else replaced
-        yield from documents.replace(published, written, current(version.version), added.created_at)
-        yield from documents.replace(draft, drafted, None, added.created_at)
-        return version
-
-    @read
-    def version(self, owner: str, workflow: str, version: int) -> Script[WorkflowVersion | None]:
-        params = {"owner": owner, "workflow": workflow, "version": version}
-        found = yield Statement("workflow_version_find", params)
-        return _version(found[0]) if found else None
-
-    @read
-    def versions(self, owner: str, workflow: str, limit: int) -> Script[list[WorkflowVersion]]:
-        """Return versions, newest first."""
-        params = {"owner": owner, "workflow": workflow, "limit": limit}
-        return [_version(row) for row in (yield Statement("workflow_version_last", params))]
-
 
 # --- cancel, retry, resume
 
@@ -294,21 +248,3 @@ def _cancel_fanouts(params: Params, recipients: Sequence[str] | None) -> Script[
         else:
             keys = fanouts.decode_keys(excluded).union(recipients)
             yield from fanouts.exclude(id, {key for key in keys if key > position})
-
-
-def put_version(owner: str, workflow: str, added: WorkflowVersion) -> Script[WorkflowVersion]:
-    """Add a version with the next number, unless it equals the last one; return it."""
-    name = {"owner": owner, "workflow": workflow}
-    last = [_version(row) for row in (yield Statement("workflow_version_last", {**name, "limit": 1}))]
-    if last and last[0].body == added.body:
-        return last[0]
-    version = last[0].version + 1 if last else 1
-    about = {"body": added.body.decode(), "now": added.created_at, "by": added.by, "note": added.note}
-    if not (yield Statement("workflow_version_add", {**name, "version": version, **about})):
-        raise WriteConflict
-    return msgspec.structs.replace(added, version=version)
-
-
-def _version(row: Row) -> WorkflowVersion:
-    version, body, created_at, by, note = row
-    return WorkflowVersion(version, body.encode(), created_at, by, note)

@@ -319,23 +319,6 @@ SELECT id, position, excluded FROM fanouts
 WHERE tenant = :tenant AND workflow = :workflow AND cancel_key = :cancel_key AND state = 'running'
 ORDER BY id FOR UPDATE
 
--- name: workflow_version_last
--- The last version of a workflow.
-SELECT version, body, created_at, "by", note FROM workflow_versions
-WHERE owner = :owner AND workflow = :workflow ORDER BY version DESC LIMIT :limit
-
--- name: workflow_version_find
--- One version of a workflow.
-SELECT version, body, created_at, "by", note FROM workflow_versions
-WHERE owner = :owner AND workflow = :workflow AND version = :version
-
--- name: workflow_version_add
--- A new version of a workflow.
-INSERT INTO workflow_versions (owner, workflow, version, body, created_at, "by", note)
-VALUES (:owner, :workflow, :version, :body, :now, :by, :note)
-ON CONFLICT DO NOTHING
-RETURNING version
-
 -- name: erase_runs
 -- The runs for one recipient.
 DELETE FROM runs WHERE tenant = :tenant AND recipient = :key
@@ -355,10 +338,6 @@ DELETE FROM step_counters WHERE tenant = :tenant
 -- name: erase_fanouts
 -- A tenant's triggers for audiences.
 DELETE FROM fanouts WHERE tenant = :tenant
-
--- name: erase_workflow_versions
--- The versions of a tenant's own workflows.
-DELETE FROM workflow_versions WHERE owner = :tenant
 
 -- name: runs_forget
 -- Runs that began before :before and have ended, at most :limit.

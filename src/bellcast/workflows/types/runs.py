@@ -355,16 +355,6 @@ class ItemTimes(Struct, frozen=True):
     acted_at: int | None
 
 
-class WorkflowVersion(Struct, frozen=True):
-    """A version of a workflow: its definition as JSON, who wrote it, and why."""
-
-    version: int
-    body: bytes
-    created_at: int
-    by: str | None = None
-    note: str | None = None
-
-
 def restarted(run: StoredRun) -> StoredRun:
     """Return the failed run, ready to continue from the step that failed."""
     state = decode(run.body).retried()

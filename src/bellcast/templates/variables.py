@@ -1,0 +1,128 @@
+"""The variables that a template reads: their paths, and which of them a send must have."""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from jinja2 import nodes
+from msgspec import Struct
+
+from bellcast.preferences.types import CHANNELS
+from bellcast.templates import rendering
+from bellcast.templates.types import Template
+
+VariableType = Literal["string", "number", "boolean", "time", "list", "object"]
+# Filters that determine the type of a value.
+TYPES: Mapping[str, VariableType] = {
+    **dict.fromkeys(("number", "money", "round", "abs", "int", "float"), "number"),
+    **dict.fromkeys(("date", "time", "datetime"), "time"),
+    **dict.fromkeys(("length", "join", "first", "last", "sort"), "list"),
+}
+# An element of a list, in a path such as `data.items[].name`.
+EACH = "[]"
+
+
+class UsedVariable(Struct, frozen=True):
+    """A variable of a text. Without a value for one that is required, a send is refused."""
+
+    path: str
+    type: VariableType
+    is_required: bool
+
+
+def required(template: Template) -> set[str]:
+    """Return the paths in the data that every send of a valid template must have."""
+    return {one.path for one in used(template) if one.is_required and one.path.startswith("data.")}
+
+
+def used(template: Template) -> list[UsedVariable]:
+    """Return the variables that a valid template reads, by path."""
+    found: dict[str, UsedVariable] = {}
+    for source, is_html in _texts(template):
+        for one in _of_text(source, is_html=is_html):
+            before = found.get(one.path, one)
+            type = one.type if before.type == "string" else before.type
+            found[one.path] = UsedVariable(one.path, type, before.is_required or one.is_required)
+    parents = {path.rpartition(".")[0] for path in found}
+    return [
+        found[path]
+        for path in sorted(found)
+        if (path not in parents and f"{path}{EACH}" not in parents | found.keys()) or found[path].type == "list"
+    ]
+
+
+def _texts(template: Template) -> Iterator[tuple[str, bool]]:
+    for parts in (template, *template.translations.values()):
+        for channel in CHANNELS:
+            part = getattr(parts, channel)
+            for name in () if part is None else part.__struct_fields__:
+                value = part.source if (channel, name) == ("email", "html") else getattr(part, name)
+                if isinstance(value, str) and name not in ("layout", "compiled"):
+                    yield value, name == "html"
+        for action in (parts.inbox is not None and parts.inbox.actions) or ():
+            yield from ((text, False) for text in (action.label, action.url) if text is not None)
+
+
+def _of_text(source: str, *, is_html: bool) -> list[UsedVariable]:
+    reader = _Reader()
+    reader.read(rendering.parse(source, is_html=is_html), {}, is_required=True)
+    return reader.used
+
+
+class _Reader:
+    """Collects the variables of a syntax tree. `scope` has the paths of the variables of its loops."""
+
+    def __init__(self) -> None:
+        self.used: list[UsedVariable] = []
+
+    def read(
+        self, node: nodes.Node, scope: Mapping[str, str], *, is_required: bool, type: VariableType = "string"
+    ) -> None:
+        """Collect the variables of a node; `type` is what its value is used as."""
+        path = _path(node, scope)
+        if path is not None:
+            self.used.append(UsedVariable(path, type, is_required))
+            return
+        match node:
+            case nodes.Filter(name="default" | "d", node=nodes.Node() as value):
+                self.read(value, scope, is_required=False, type=type)
+            case nodes.Filter(node=nodes.Node() as value):
+                self.read(value, scope, is_required=is_required, type=TYPES.get(node.name, type))
+            case nodes.If():
+                self.read(node.test, scope, is_required=False)
+                for part in (*node.body, *node.elif_, *node.else_):
+                    self.read(part, scope, is_required=False)
+            case nodes.For():
+                self._read_loop(node, scope, is_required=is_required)
+            case nodes.Test() | nodes.CondExpr() | nodes.And() | nodes.Or():
+                for part in node.iter_child_nodes():
+                    self.read(part, scope, is_required=False)
+            case _:
+                for part in node.iter_child_nodes():
+                    self.read(part, scope, is_required=is_required)
+
+    def _read_loop(self, loop: nodes.For, scope: Mapping[str, str], *, is_required: bool) -> None:
+        listed: nodes.Node = loop.iter
+        while isinstance(listed, nodes.Filter | nodes.Getitem) and _path(listed, scope) is None and listed.node:
+            is_required &= not (isinstance(listed, nodes.Filter) and listed.name in ("default", "d"))
+            listed = listed.node
+        self.read(listed, scope, is_required=is_required, type="list")
+        path = _path(listed, scope)
+        inner = dict(scope)
+        if path is not None and isinstance(loop.target, nodes.Name):
+            inner[loop.target.name] = f"{path}{EACH}"
+        for part in (*loop.body, *loop.else_):
+            self.read(part, inner, is_required=False)
+
+
+def _path(node: nodes.Node, scope: Mapping[str, str]) -> str | None:
+    """Return the path of `a.b`, `a["b"]` or the variable of a loop; None of anything else."""
+    match node:
+        case nodes.Name(ctx="load"):
+            return scope.get(node.name, node.name)
+        case nodes.Getattr():
+            owner = _path(node.node, scope)
+            return None if owner is None else f"{owner}.{node.attr}"
+        case nodes.Getitem(arg=nodes.Const(value=str() as name)):
+            owner = _path(node.node, scope)
+            return None if owner is None else f"{owner}.{name}"
+    return None
