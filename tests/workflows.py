@@ -14,7 +14,6 @@ from bellcast.channels.routing import Router
 from bellcast.channels.store.messages import JOB_KIND
 from bellcast.channels.types import StoredMessage
 from bellcast.console.types.live_feed import NO_FEED
-from bellcast.context import Context
 from bellcast.inbox.fanout import SendFanout
 from bellcast.inbox.store.sends import FANOUT_JOB_KIND
 from bellcast.kernel.brokers.memory import MemoryBroker
@@ -29,13 +28,13 @@ from bellcast.kernel.outbound.port import Http, Response
 from bellcast.preferences.types import Channel
 from bellcast.recipients.types import RecipientFields
 from bellcast.server.wire_workflows import WorkflowParts
-from bellcast.webhooks.types import NoWebhooks
 from bellcast.workflows.calls import StepFunction
 from bellcast.workflows.tasks import Task
 from bellcast.workflows.triggers import TriggerDraft
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import RunState, StoredRun
 from tests.clock import FakeClock
+from tests.contexts import NoWebhooks, idle_context
 from tests.contract.app import wanted
 from tests.store import Store
 
@@ -126,7 +125,7 @@ class WorkflowWorld:
             self.pace,
             shares_runs=shares_runs,
         )
-        self.engines = Context(
+        self.engines = idle_context(
             db=store,
             broker=broker,
             clock=clock,

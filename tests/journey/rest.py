@@ -23,7 +23,6 @@ from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.console.live_feed import LiveFeed
 from bellcast.console.stats import StatsRecorder
 from bellcast.console.types.stats import StatsPoint
-from bellcast.context import Context
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.encryption import Encryption
@@ -33,8 +32,7 @@ from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.destinations import Destinations
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.outbound.clients import HttpClients
-from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.http import HttpClients, HttpxClient
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
@@ -68,6 +66,7 @@ from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
+from tests.contexts import idle_context
 from tests.store import Store
 
 PROJECT = Project("42", "public-key", "the secret of the project, forty characters")
@@ -200,7 +199,7 @@ async def opened(
     )
     schedules = Schedules(lambda: engines, workflow_catalog, triggers, catalog.tenant, router.plan_steps, limits)
     sources = Sources(lambda: engines, workflow_catalog, triggers, catalog.tenant, limits)
-    engines = Context(
+    engines = idle_context(
         db=store, broker=broker, clock=clock, new_id=ids.new, scheduler=schedules, reactions=sources, feed=feed
     )
     cipher = Encryption(PROJECT.secret.encode())

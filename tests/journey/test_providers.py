@@ -361,7 +361,7 @@ async def test_simulated_message_is_released_to_a_provider(tmp_path: Path) -> No
 
 
 async def test_values_are_tested_without_being_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bellcast.rest.connection_tests.TESTS_PER_MINUTE", 100_000)
+    monkeypatch.setattr("bellcast.rest.guards.TESTS_PER_MINUTE", 100_000)
     async with (
         vendor_server() as vendor,
         vendor_server() as other,

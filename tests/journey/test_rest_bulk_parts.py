@@ -11,7 +11,7 @@ from bellcast.inbox.http import bulk
 from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel import contention
 from bellcast.kernel.errors import Unavailable
-from bellcast.webhooks.types import NoWebhooks
+from tests.contexts import NoWebhooks
 
 NAMES = [f"name-{n}" for n in range(1_000)]
 

@@ -18,7 +18,7 @@ from bellcast.channels.links import Unsubscription
 from bellcast.kernel.errors import Unauthenticated
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.outbound.clients import HttpClients
+from bellcast.kernel.outbound.http import HttpClients
 from bellcast.live.pusher import signatures as pusher_signatures
 from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.socketio import recovery_ids

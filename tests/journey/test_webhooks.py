@@ -20,7 +20,7 @@ from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.runner import Again, JobRunner, SetAside
 from bellcast.kernel.jobs.types import Job
-from bellcast.kernel.outbound.clients import HttpClients
+from bellcast.kernel.outbound.http import HttpClients
 from bellcast.kernel.outbound.port import Response
 from bellcast.server.app import App
 from bellcast.webhooks import webhooks

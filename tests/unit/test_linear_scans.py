@@ -16,7 +16,7 @@ from bellcast.inbox.types import positions
 from bellcast.kernel import ids, patterns, times, validation
 from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.errors import BellcastError
-from bellcast.kernel.http import bulk_items, decode_errors, request_body, validation_errors
+from bellcast.kernel.http import bulk_items, request_body, validation_errors
 from bellcast.kernel.limits import Limits
 from bellcast.live.pusher import signatures
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
@@ -49,7 +49,7 @@ SCANS: dict[str, tuple[Callable[[Any], object], list[Any]]] = {
     "positions": (positions.parse_position, ["f" * SIZE, "-" * SIZE, "1-" * SIZE]),
     "durations": (times.seconds, ["1" * SIZE, "1." * SIZE, " " * SIZE, "1" * SIZE + "."]),
     "wording": (
-        lambda text: decode_errors.field_error(msgspec.ValidationError(text)),
+        lambda text: validation_errors.field_error(msgspec.ValidationError(text)),
         [
             "Expected `a`" + ", got `" * SIZE,
             " - at `$" * SIZE,

@@ -16,7 +16,7 @@ from bellcast.live.config import LiveConfig
 from bellcast.live.http.takeover import TakeoverProtocol
 from bellcast.live.socketio.endpoint import SocketIOEndpoint
 from bellcast.live.socketio.engine_session import EngineSession, EngineSessions
-from bellcast.live.socketio.types import SocketIOConfig
+from bellcast.live.socketio.plugin import SocketIOConfig
 from bellcast.server.clock import SystemClock
 
 

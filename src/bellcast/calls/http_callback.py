@@ -10,7 +10,7 @@ from msgspec import Struct
 from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, ConnectAccepted, Refused, admit_by_session
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, HandlerFailed, NoHandler
-from bellcast.kernel.http.decode_errors import sentence
+from bellcast.kernel.http.validation_errors import sentence
 from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound.port import Http, Response
 from bellcast.kernel.outbound.webhook_signature import signed, signing_key

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # settings and commands read the plugins without the live edg
     from bellcast.kernel.http.asgi import ASGIApp
     from bellcast.kernel.identities import Principal, Project
     from bellcast.kernel.jobs.runner import JobRunner
-    from bellcast.kernel.outbound.clients import HttpClients
+    from bellcast.kernel.outbound.http import HttpClients
     from bellcast.kernel.outbound.port import Http
     from bellcast.live.admission import Admission
     from bellcast.live.config import LiveConfig, Spawn

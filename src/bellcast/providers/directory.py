@@ -25,8 +25,8 @@ from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Conflict, Invalid, NotFound, SettingsError, Unavailable
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.jobs.destinations import Destination, Destinations
-from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.kernel.outbound.connection_steps import TestReport
+from bellcast.kernel.outbound.http import HttpClients
 from bellcast.providers import credentials, url, vendors
 from bellcast.providers.connection_test import ProviderSteps
 from bellcast.providers.smtp import SMTPProvider

@@ -31,7 +31,6 @@ from bellcast.providers.types import (
 )
 from bellcast.rest import (
     audit,
-    connection_tests,
     context,
     definition_body,
     guards,
@@ -183,7 +182,7 @@ async def test(wanted: Change[ProviderTest]) -> ProviderTestResult:
         if wrong is not None:
             raise Invalid.of("to", wrong)
     to = None if wanted.is_dry_run else body.to
-    connection_tests.count(request)
+    guards.count_connection_test(request)
     if body.values is None:
         report = await providers.test(wanted.tenant, key, to)
     else:

@@ -1,6 +1,7 @@
 """Authorization guards. Each operation declares its required credentials, guards check them, and handlers read the
 result."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ from msgspec import Struct
 from bellcast.auth import server_credentials
 from bellcast.auth.browser_request import BrowserRequest, has_session
 from bellcast.auth.origins import HeaderPairs
-from bellcast.kernel.errors import Forbidden, MfaEnrolmentRequired, PasswordRequired, Unauthenticated
+from bellcast.kernel.errors import Forbidden, MfaEnrolmentRequired, PasswordRequired, TooMany, Unauthenticated
 from bellcast.kernel.http import request_body
 from bellcast.kernel.http.asgi import HEADER_VALUES
 from bellcast.kernel.http.request_body import ApiRequest
@@ -145,3 +146,20 @@ def is_owner(request: ApiRequest) -> bool:
     """Return whether the caller is an owner, or has the project secret."""
     who = caller(request)
     return who.role == "owner" or (who.role is None and who.key is None)
+
+
+# A test calls a server, which the request can name, for up to 15 s, and may send a message. The limit is per caller.
+TESTS_PER_MINUTE = 10
+MINUTE_SECONDS = 60
+
+
+def count_connection_test(request: ApiRequest) -> None:
+    """Count a connection test of the caller. Raises TooMany."""
+    ctx, tester = context.of(request), caller(request)
+    # A token bucket refills within a second, so it gets a clock that is 60 times slower.
+    now = ctx.engines.clock.now() // MINUTE_SECONDS
+    wait = ctx.connection_tests.take(f"{tester.operator or ''} {tester.key or ''}", TESTS_PER_MINUTE, now)
+    if wait:
+        raise TooMany(
+            f"You may run {TESTS_PER_MINUTE} tests a minute.", retry_after=max(1, math.ceil(wait * MINUTE_SECONDS))
+        )

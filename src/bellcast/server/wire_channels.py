@@ -31,7 +31,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.runner import JobRunner
-from bellcast.kernel.outbound.clients import HttpClients
+from bellcast.kernel.outbound.http import HttpClients
 from bellcast.live.dialects import DIALECTS
 from bellcast.preferences.types import Channel
 from bellcast.providers import directory

@@ -141,13 +141,3 @@ class EventReactions(Protocol):
         """Commit the reactions to events. Raises Unavailable if the store is unavailable; then some may be committed. A
         call with the same events and `key` commits the rest."""
         ...
-
-
-class NoReactions:
-    """No reactions."""
-
-    async def matches(self, events: Sequence[LiveEvent]) -> bool:
-        return False
-
-    async def react(self, events: Sequence[LiveEvent], key: str | None) -> None:
-        """Do nothing."""

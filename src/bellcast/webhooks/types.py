@@ -41,19 +41,3 @@ class WebhookSink(Protocol):
         """Return a function that creates the events of changes of these types, for changes that are known only in their
         transaction; `no_report` itself if no webhook subscribes to them."""
         ...
-
-
-class NoWebhooks:
-    """A sink without webhooks."""
-
-    async def is_wanted(self, tenant: str, type: str) -> bool:
-        """Return False."""
-        return False
-
-    async def events(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> tuple[WebhookEvent, ...]:
-        """Return no events."""
-        return ()
-
-    async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
-        """Return no events."""
-        return no_report

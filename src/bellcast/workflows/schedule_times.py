@@ -14,7 +14,7 @@ from bellcast.inbox.types.notifications import TO, Actor, Audience, Draft
 from bellcast.kernel import local_times, times, validation
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.kernel.field_limits import GIVEN, NULL, TEXT, Schema, ValueRule, one_of, only
-from bellcast.kernel.http.decode_errors import field_error
+from bellcast.kernel.http.validation_errors import field_error
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.workflows import cron, triggers

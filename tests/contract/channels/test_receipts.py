@@ -14,12 +14,13 @@ from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.destinations import Destinations
 from bellcast.kernel.jobs.runner import JobRunner
-from bellcast.kernel.outbound.clients import HttpClients
+from bellcast.kernel.outbound.http import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.providers.types import OptOut, ProviderFields, Receipt
-from bellcast.webhooks.types import NoWebhooks, no_report
+from bellcast.webhooks.types import no_report
 from tests.clock import FakeClock
+from tests.contexts import NoWebhooks
 from tests.store import Store
 
 NUMBER, KEY = "+431", "texts"

@@ -4,12 +4,12 @@ import pytest
 
 from bellcast.console.live_feed import LiveFeed
 from bellcast.console.types.live_feed import KEPT_EVENTS, filter_of
-from bellcast.context import Context
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Draft
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.limits import Limits
+from tests.contexts import idle_context
 from tests.contract.app import App
 from tests.store import Store
 
@@ -22,7 +22,7 @@ async def test_bulk_request_is_counted_whole_and_its_last_sends_are_kept(
     store: Store, app: App, is_watched: bool
 ) -> None:
     feed = LiveFeed(app.clock)
-    engines = Context(store, MemoryBroker(), app.clock, Ids().new, feed=feed)
+    engines = idle_context(store, MemoryBroker(), app.clock, Ids().new, feed=feed)
     await engines.broker.open()
     if is_watched:
         feed.watch(SENDS)

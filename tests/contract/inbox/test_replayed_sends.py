@@ -3,17 +3,16 @@
 import msgspec
 import pytest
 
-from bellcast.context import Context
 from bellcast.inbox import sending
 from bellcast.inbox.quotas import Quotas
 from bellcast.inbox.types.notifications import Draft
-from bellcast.inbox.types.sending import InboxOnly
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import BellcastError, IdempotencyMismatch, Invalid, TooMany, Unavailable
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
+from tests.contexts import InboxOnly, idle_context
 from tests.contract.app import App
 from tests.store import Store
 
@@ -27,7 +26,7 @@ class Sender:
         self.limits = limits
         rates = TokenBuckets()
         self.quotas = Quotas(app.store, rates, limits, app.clock)
-        self.engines = Context(app.store, MemoryBroker(), app.clock, Ids().new, quotas=self.quotas, rates=rates)
+        self.engines = idle_context(app.store, MemoryBroker(), app.clock, Ids().new, quotas=self.quotas, rates=rates)
 
     async def send(self, key: str | None, to: object = "alice", title: str = "Hello") -> bytes:
         return await sending.send(self.engines, self.limits, draft(key, to, title))

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from bellcast.context import Context
 from bellcast.inbox import maintenance as inbox_maintenance
 from bellcast.inbox.store import maintenance
 from bellcast.inbox.store.maintenance import RowCounts
@@ -13,6 +12,7 @@ from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.ids import Ids
 from bellcast.live.types.events import AnnouncementChanged, NotificationDeleted
+from tests.contexts import idle_context
 from tests.contract.app import App
 
 DAY = 24 * 3600
@@ -213,7 +213,7 @@ async def test_sweep_runs_after_its_interval_and_after_the_clock_was_set_back(
     monkeypatch.setattr(inbox_maintenance, "sweep", sweep)
     retention = inbox_maintenance.Retention(notifications=0, tombstones=0)
     with pytest.raises(asyncio.CancelledError):
-        await inbox_maintenance.run(Context(app.store, MemoryBroker(), app.clock, Ids().new), lambda: retention)
+        await inbox_maintenance.run(idle_context(app.store, MemoryBroker(), app.clock, Ids().new), lambda: retention)
     assert swept == [5, 3, 1]
 
 
@@ -241,5 +241,5 @@ async def test_error_in_a_step_does_not_skip_the_later_steps(
     monkeypatch.setattr(app.clock, "sleep", end)
     retention = inbox_maintenance.Retention(notifications=0, tombstones=0)
     with pytest.raises(asyncio.CancelledError):
-        await inbox_maintenance.run(Context(app.store, MemoryBroker(), app.clock, Ids().new), lambda: retention)
+        await inbox_maintenance.run(idle_context(app.store, MemoryBroker(), app.clock, Ids().new), lambda: retention)
     assert done == ["operators"]

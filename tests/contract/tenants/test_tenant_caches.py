@@ -13,7 +13,7 @@ from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.destinations import Destinations
 from bellcast.kernel.jobs.runner import JobRunner
-from bellcast.kernel.outbound.clients import HttpClients
+from bellcast.kernel.outbound.http import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers import directory as provider_directory
 from bellcast.providers.directory import ProviderDirectory

@@ -11,6 +11,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.recipients.types import RecipientFields
 from bellcast.tenants import erasure
+from tests.contexts import idle_context
 from tests.contract.app import App
 
 RECIPIENTS = erasure.ERASE_BATCH_RECIPIENTS + 1
@@ -19,7 +20,7 @@ RECIPIENTS = erasure.ERASE_BATCH_RECIPIENTS + 1
 @pytest.fixture
 def context(app: App) -> Context:
     quotas = Quotas(app.store, TokenBuckets(), Limits(), app.clock)
-    return Context(app.store, MemoryBroker(), app.clock, lambda _: app.new_id(), quotas=quotas)
+    return idle_context(app.store, MemoryBroker(), app.clock, lambda _: app.new_id(), quotas=quotas)
 
 
 async def interrupted(app: App, context: Context) -> None:

@@ -1,6 +1,5 @@
 """The topics that connections joined, stored for a limited time per recipient."""
 
-from bellcast.context import Context
 from bellcast.inbox import maintenance
 from bellcast.inbox.maintenance import Retention
 from bellcast.kernel.brokers.memory import MemoryBroker
@@ -12,6 +11,7 @@ from bellcast.topics.store.joined_topics import (
     JoinedBy,
     SavedTopics,
 )
+from tests.contexts import idle_context
 from tests.contract.app import App
 
 
@@ -68,7 +68,7 @@ async def test_maintenance_sweeps_joined_topics(app: App) -> None:
     for number in range(3):
         await topics.save(JoinedBy(alice, str(number)), "hall", app.now)
     app.clock.advance((JOINED_TOPICS_LIFETIME_MS + EXPIRED_TOPICS_MS) / 1000 + 1)
-    engines = Context(app.store, MemoryBroker(), app.clock, Ids().new)
+    engines = idle_context(app.store, MemoryBroker(), app.clock, Ids().new)
     await maintenance.sweep(engines, Retention(notifications=0, tombstones=0))
     assert await topics.get(JoinedBy(alice, "0")) is None
 

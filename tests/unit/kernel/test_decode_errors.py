@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec import Meta, Struct
 
-from bellcast.kernel.http.decode_errors import field_error, sentence
+from bellcast.kernel.http.validation_errors import field_error, sentence
 
 
 class Inner(Struct, forbid_unknown_fields=True):

@@ -12,7 +12,7 @@ from bellcast.live.connection.pending_messages import MAX_PENDING, PendingMessag
 from bellcast.live.native import protocol
 from bellcast.live.socketio.layer import MAX_NAMESPACES, SocketIOLayer, SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.types import SocketIOConfig
+from bellcast.live.socketio.plugin import SocketIOConfig
 from tests.unit.live.fakes import ALICE, FakeConnection, FakeTransport, connect, new_hub
 
 

@@ -36,9 +36,9 @@ from bellcast.live.socketio.events import SocketIOCallContext
 from bellcast.live.socketio.layer import SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.namespace_handshake import EVERYONE, NamespaceHandshake
+from bellcast.live.socketio.plugin import SocketIOConfig
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.dialect import dialect_for
-from bellcast.live.socketio.types import SocketIOConfig
 from bellcast.live.sync import resume
 from tests import fake_stores
 from tests.clock import FakeClock

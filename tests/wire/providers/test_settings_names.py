@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.kernel.outbound.clients import HttpClients
+from bellcast.kernel.outbound.http import HttpClients
 from bellcast.providers import smtp
 from tests.smtp_server import smtp_server
 from tests.vendor_server import vendor_server

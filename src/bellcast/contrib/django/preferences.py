@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 
 from bellcast.client import NotFound
 from bellcast.contrib.django import conf, identity
-from bellcast.contrib.django.rest.rows import time_text
+from bellcast.contrib.django.rest.actions import time_text
 
 # Fields of the two channels by the notification type that they switch.
 TYPES = {"sales": "sale", "inventory": "inventory", "customer": "customer", "system": "system", "security": "security"}

@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from msgspec import UNSET
-
 from bellcast.channels.types import NewDecision
 from bellcast.inbox.types.notifications import Audience, Content, Draft
 from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
-from bellcast.kernel.errors import Invalid
 from bellcast.preferences.types import Channel
 
 
@@ -55,57 +52,6 @@ class Router(Protocol):
         ...
 
 
-class InboxOnly:
-    """Routes every send to the inbox."""
-
-    async def channels(self, draft: Draft, tenant: str) -> Sequence[Channel]:
-        """Return the inbox."""
-        return ("inbox",)
-
-    def is_inbox_only(self, draft: Draft, tenant: str) -> bool:
-        """True if the send has a title."""
-        return draft.title is not UNSET
-
-    async def route(self, draft: Draft, request: SendRequest) -> SendRequest:
-        """Return the request. Raises Invalid without a title, as there are no templates."""
-        raise Invalid.of("title", "is required")
-
-    async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
-        """Return one decision per recipient."""
-        return [
-            NewDecision(
-                tenant=request.tenant,
-                notification=id,
-                recipient=key,
-                channel="inbox",
-                outcome="send",
-                decided_at=request.created_at,
-            )
-            for id, key in zip(request.ids, request.recipients, strict=True)
-        ]
-
-    async def plan_audience(
-        self, draft: Draft, tenant: str, audience: Audience, limit: int
-    ) -> tuple[int | None, Sequence[NewDecision]]:
-        """Return no number and no decisions: no members are known."""
-        return None, ()
-
-    async def announced(self, draft: Draft, request: AnnounceRequest) -> Content:
-        """Return the draft's own content. Raises Invalid without a title, as there are no templates."""
-        if draft.title is UNSET:
-            raise Invalid.of("title", "is required")
-        return request.content
-
-    def messages_added(self) -> None:
-        """Do nothing: no messages are created."""
-
-    def committed(self, requests: Sequence[SendRequest | AnnounceRequest]) -> None:
-        """Do nothing: no messages are created."""
-
-    def forget(self) -> None:
-        """Do nothing: no data is cached."""
-
-
 class SendScheduler(Protocol):
     """Stores sends until they are due."""
 
@@ -114,14 +60,6 @@ class SendScheduler(Protocol):
         the first one. With `allows_past`, a time that has passed is due immediately, else it is refused. Raises Invalid and
         IdempotencyMismatch."""
         ...
-
-
-class NoScheduler:
-    """Refuses scheduled sends."""
-
-    async def send_later(self, draft: Draft, *, allows_past: bool) -> bytes:
-        """Raise Invalid."""
-        raise Invalid.of("send_at", "is not possible here")
 
 
 class Rates(Protocol):
@@ -151,16 +89,3 @@ class Quotas(Protocol):
     async def load(self) -> None:
         """Read the tenants' rules, as all nodes do after some seconds."""
         ...
-
-
-class Unlimited:
-    """Quotas without limits."""
-
-    def take(self, tenant: str, sends: int) -> None:
-        """Allow all sends."""
-
-    def give_back(self, tenant: str, sends: int) -> None:
-        """Do nothing."""
-
-    async def load(self) -> None:
-        """Do nothing."""

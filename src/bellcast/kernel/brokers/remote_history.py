@@ -14,8 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.kernel.brokers import history_rules as history
-from bellcast.kernel.brokers.collected_events import CollectedEvents
-from bellcast.kernel.brokers.history import NO_HISTORY, HistoryPage, KeptEvent, PastEvents
+from bellcast.kernel.brokers.history import NO_HISTORY, CollectedEvents, HistoryPage, KeptEvent, PastEvents
 from bellcast.kernel.brokers.history_rules import EventId, HistoryRule, KeepRules
 from bellcast.kernel.brokers.memory_history import SWEEP_INTERVAL_SECONDS
 from bellcast.kernel.brokers.remote import RemoteBroker

@@ -4,13 +4,16 @@ URLs from the operator's settings may lead to private addresses; for all others,
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from functools import cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from socket import socket
 from typing import TYPE_CHECKING
 
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.outbound.guard import AddressGuard
+from bellcast.kernel.outbound.guard import AddressGuard, open_socket
 from bellcast.kernel.outbound.port import Response
+from bellcast.kernel.outbound.resolver import Resolver
 
 if TYPE_CHECKING:  # imported with the first request
     import httpx
@@ -160,3 +163,46 @@ def _origin(url: str) -> str:
     except httpx.InvalidURL:
         return "The URL"
     return f"{parsed.scheme}://{parsed.host}" + (f":{parsed.port}" if parsed.port else "")
+
+
+class HttpClients:
+    """Trusted clients are for URLs from the settings, guarded ones for all others. APNs supports HTTP/2 only. The
+    identity provider's URL is from the settings, but its discovery document names other URLs, so its client is guarded
+    too. Its lookups are not limited together with those of other guarded clients."""
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        self.guard = AddressGuard(allowed)
+        self._identity_provider_guard = AddressGuard(allowed)
+        self._resolver = Resolver()
+        self._clients: dict[tuple[AddressGuard | None, bool], HttpxClient] = {}
+
+    def trusted(self) -> HttpxClient:
+        return self._client(None)
+
+    def trusted_http2(self) -> HttpxClient:
+        return self._client(None, http2=True)
+
+    def guarded(self) -> HttpxClient:
+        return self._client(self.guard)
+
+    def guarded_http2(self) -> HttpxClient:
+        return self._client(self.guard, http2=True)
+
+    def identity_provider(self) -> HttpxClient:
+        return self._client(self._identity_provider_guard)
+
+    async def connect(self, host: str, port: int) -> socket:
+        """Open a TCP connection to a host of the settings. Raises Unavailable or OSError."""
+        return await open_socket(host, await self._resolver.resolve(host), port)
+
+    async def close(self) -> None:
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
+            await client.close()
+
+    def _client(self, guard: AddressGuard | None, *, http2: bool = False) -> HttpxClient:
+        found = self._clients.get((guard, http2))
+        if found is None:
+            found = HttpxClient(guard, http2=http2)
+            self._clients[guard, http2] = found
+        return found

@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 
 from bellcast.auth.permissions import Grant
-from bellcast.kernel.brokers.collected_events import CollectedEvents
+from bellcast.kernel.brokers.history import CollectedEvents
 from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
 from bellcast.live.cluster.presence_batching import merge_changes
 from bellcast.live.cluster.state import ClusterState

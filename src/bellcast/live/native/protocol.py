@@ -15,7 +15,7 @@ from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel import times
 from bellcast.kernel.errors import BadRequest, BellcastError, Invalid
 from bellcast.kernel.events import Event, LiveEvent
-from bellcast.kernel.http.decode_errors import field_error
+from bellcast.kernel.http.validation_errors import field_error
 from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.dialect import Dialect, PositionMark

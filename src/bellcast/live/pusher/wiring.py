@@ -7,8 +7,7 @@ from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.connection_test import ConnectionTests
 from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.handshake import PATH, PusherHandshake
-from bellcast.live.pusher.hub_observer import PusherObserver
-from bellcast.live.pusher.presence_cache import PresenceCache
+from bellcast.live.pusher.hub_observer import PresenceCache, PusherObserver
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.pusher.webhooks import PusherWebhooks

@@ -26,9 +26,9 @@ from bellcast.live.socketio import long_polling, session_ids
 from bellcast.live.socketio.engine_session import POLLING, WEBSOCKET, EngineSession, EngineSessions
 from bellcast.live.socketio.engineio_websocket import EngineWebSocket
 from bellcast.live.socketio.long_polling import PollingTransport
+from bellcast.live.socketio.plugin import SocketIOConfig
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.engineio import EngineError
-from bellcast.live.socketio.types import SocketIOConfig
 
 log = structlog.get_logger(__name__)
 

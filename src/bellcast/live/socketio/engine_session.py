@@ -18,9 +18,9 @@ from bellcast.live.connection.connection import CLOSE_TIMEOUT
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.socketio import session_ids
+from bellcast.live.socketio.plugin import SocketIOConfig
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.engineio import Encoding, EnginePacket, OpenPayload
-from bellcast.live.socketio.types import SocketIOConfig
 from bellcast.live.wiring import SessionLog
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ from bellcast.calls import Call, CallBackend
 from bellcast.context import Context
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BellcastError, Forbidden, HandlerFailed, Invalid, NoHandler
-from bellcast.kernel.http.decode_errors import field_error
+from bellcast.kernel.http.validation_errors import field_error
 from bellcast.live.config import Spawn
 from bellcast.live.connection.connection import Phase
 from bellcast.live.connection.inbound_queue import InboundQueue

@@ -15,10 +15,10 @@ from bellcast.live.socketio.engine_session import CLIENT_CLOSED, UNREADABLE, Eng
 from bellcast.live.socketio.events import EventDispatcher
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.namespace_handshake import NamespaceHandshake
+from bellcast.live.socketio.plugin import SocketIOConfig
 from bellcast.live.socketio.protocol import packets
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
 from bellcast.live.socketio.protocol.packets import Packet, PacketReader
-from bellcast.live.socketio.types import SocketIOConfig
 
 # Maximum namespaces per session; apps have a handful. A session that has not joined any may be refused as many times.
 MAX_NAMESPACES = 100

@@ -25,10 +25,10 @@ from bellcast.live.socketio import recovery_ids
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.events import EventDispatcher, SocketIOCallContext
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
+from bellcast.live.socketio.plugin import SocketIOConfig
 from bellcast.live.socketio.protocol import dialect, engineio
 from bellcast.live.socketio.protocol.packets import CONNECT, Packet
 from bellcast.live.socketio.recovery_ids import Pid, RecoveryPoint
-from bellcast.live.socketio.types import SocketIOConfig
 from bellcast.live.sync import resume, topic_replay
 
 # The author of a page cannot set the header that the general error names.

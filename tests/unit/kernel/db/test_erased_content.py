@@ -5,7 +5,6 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from bellcast.context import Context
 from bellcast.inbox import maintenance
 from bellcast.inbox.maintenance import Retention
 from bellcast.kernel.brokers.memory import MemoryBroker
@@ -13,6 +12,7 @@ from bellcast.kernel.db.sqlite import CLEAR_DELAY_SECONDS, SqliteEngine
 from bellcast.kernel.ids import Ids
 from bellcast.recipients.types import RecipientFields
 from tests.clock import FakeClock
+from tests.contexts import idle_context
 from tests.contract.app import App
 
 NAME, TITLE = "Alice Quetzalcoatl", "Booking of a xylophone"
@@ -84,7 +84,7 @@ async def test_reader_delays_the_clearing_but_no_writer(
 async def test_log_is_emptied_after_a_sweep(app: App, engine: SqliteEngine, database: Path, clock: FakeClock) -> None:
     await asyncio.gather(*(app.send("bob", f"{number}" * 100) for number in range(200)))
     assert log_size(database) > 0
-    engines = Context(app.store, MemoryBroker(), app.clock, Ids().new)
+    engines = idle_context(app.store, MemoryBroker(), app.clock, Ids().new)
     await maintenance.sweep(engines, Retention(notifications=0, tombstones=0))
     await wait_and_clear(engine, clock)
     assert log_size(database) == 0

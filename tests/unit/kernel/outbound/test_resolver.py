@@ -12,9 +12,8 @@ import pytest
 
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound import resolver
-from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.kernel.outbound.guard import AddressGuard
-from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.http import HttpClients, HttpxClient
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import smtp
 

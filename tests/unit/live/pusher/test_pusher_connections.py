@@ -23,8 +23,7 @@ from bellcast.live.pusher import signatures
 from bellcast.live.pusher.channels import AppReply, PusherChannels
 from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.handshake import PusherHandshake
-from bellcast.live.pusher.hub_observer import PusherObserver
-from bellcast.live.pusher.presence_cache import PresenceCache
+from bellcast.live.pusher.hub_observer import PresenceCache, PusherObserver
 from bellcast.live.pusher.protocol import PusherSubscribe, dialect
 from bellcast.live.pusher.types import PusherApp, PusherConfig
 from bellcast.live.types.events import SessionsRevoked

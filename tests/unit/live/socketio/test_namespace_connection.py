@@ -12,9 +12,9 @@ from bellcast.live.http import handshake_request
 from bellcast.live.socketio.engine_session import EngineSession, EngineSessions
 from bellcast.live.socketio.layer import SocketIOLayer
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
+from bellcast.live.socketio.plugin import SocketIOConfig
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.dialect import dialect_for
-from bellcast.live.socketio.types import SocketIOConfig
 from tests.clock import FakeClock
 from tests.unit.live.fakes import ALICE, FakeTransport, new_hub
 

@@ -15,8 +15,8 @@ from bellcast.live.socketio import engineio_websocket, long_polling
 from bellcast.live.socketio.engine_session import CLOSED_TRANSPORT, EngineSession, EngineSessions
 from bellcast.live.socketio.engineio_websocket import EngineWebSocket
 from bellcast.live.socketio.long_polling import ClientDisconnected, PollingTransport
+from bellcast.live.socketio.plugin import SocketIOConfig
 from bellcast.live.socketio.protocol import engineio
-from bellcast.live.socketio.types import SocketIOConfig
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeTransport
 

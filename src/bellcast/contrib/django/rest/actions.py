@@ -8,9 +8,8 @@ from urllib.parse import urlencode
 
 from django.core.exceptions import ValidationError
 
-from bellcast.client import RequestRefused, arguments
+from bellcast.client import Notification, RequestRefused, arguments
 from bellcast.contrib.django import identity, inbox_query, preferences
-from bellcast.contrib.django.rest.rows import to_row
 
 PAGE_SIZE, MAX_PAGE_SIZE = 20, 100
 RECENT = 10
@@ -131,3 +130,29 @@ def describe_session(user: Any, expires_at: Any) -> dict[str, Any]:
         "roles": identity.roles_of(user),
         "expires_at": expires_at.isoformat(),
     }
+
+
+def to_row(notification: Notification) -> dict[str, Any]:
+    """Return the JSON object of a notification. Absent texts are empty."""
+    expires_at = notification.expires_at
+    return {
+        "id": notification.id,
+        "type": notification.type,
+        "title": notification.title,
+        "message": notification.body or "",
+        "priority": notification.priority,
+        "action_url": notification.action_url or "",
+        "action_text": notification.action_text or "",
+        "icon": notification.icon or "",
+        "metadata": notification.data,
+        "is_read": notification.read_at is not None,
+        "read_at": time_text(notification.read_at),
+        "created_at": time_text(notification.created_at),
+        "expires_at": time_text(expires_at),
+        "is_expired": expires_at is not None and expires_at <= arguments.now(),
+    }
+
+
+def time_text(value: Any) -> str | None:
+    """Return a time as the REST API sends it."""
+    return None if value is None else value.isoformat().replace("+00:00", "Z")

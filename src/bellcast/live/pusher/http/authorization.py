@@ -12,7 +12,7 @@ from bellcast.inbox import views
 from bellcast.inbox.types.inboxes import Inbox
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BadRequest, Forbidden, Invalid
-from bellcast.kernel.http.decode_errors import sentence
+from bellcast.kernel.http.validation_errors import sentence
 from bellcast.kernel.identities import Principal, Project
 from bellcast.live.pusher import signatures
 from bellcast.live.pusher.apps import PusherAppDirectory

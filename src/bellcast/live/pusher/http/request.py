@@ -6,7 +6,7 @@ import msgspec
 
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BadRequest, Forbidden, Invalid
-from bellcast.kernel.http.decode_errors import sentence
+from bellcast.kernel.http.validation_errors import sentence
 from bellcast.live.pusher.types import PusherApp
 from bellcast.rest.context import ApiContext
 from bellcast.topics import types as topics

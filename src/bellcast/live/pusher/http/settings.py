@@ -16,7 +16,7 @@ from bellcast.live.pusher.connection_test import ConnectionTests
 from bellcast.live.pusher.http.pusher_apps import AppId, AppKey, AppSecret
 from bellcast.live.pusher.types import PusherApp
 from bellcast.providers.directory import ProviderDirectory
-from bellcast.rest import audit, connection_tests, context, guards
+from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 
@@ -62,10 +62,10 @@ async def test(request: ApiRequest) -> ASGIApp:
     the test's channel only."""
     body, ctx = await request_body.body(request, TEST), context.of(request)
     if body.target == "smtp":
-        connection_tests.count(request)
+        guards.count_connection_test(request)
         return responses.json(await ctx[ProviderDirectory].test_first(DEFAULT_TENANT, "email"))
     app, url, is_trusted = _wanted_test(request, body)
-    connection_tests.count(request)
+    guards.count_connection_test(request)
     return responses.json(await ctx[ConnectionTests].run(app, url, is_trusted=is_trusted))
 
 

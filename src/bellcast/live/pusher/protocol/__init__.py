@@ -9,6 +9,7 @@ from bellcast.live.pusher.protocol.close_codes import (
     unsupported_version,
 )
 from bellcast.live.pusher.protocol.commands import (
+    ChannelMember,
     ClientEvent,
     InvalidPusherFrame,
     PusherCommand,
@@ -17,10 +18,12 @@ from bellcast.live.pusher.protocol.commands import (
     PusherSubscribe,
     PusherUnsubscribe,
     Signin,
+    User,
+    read_member,
+    read_user,
     receive,
 )
 from bellcast.live.pusher.protocol.dialect import MESSAGE, WEBSOCKET, PusherDialect
-from bellcast.live.pusher.protocol.user_data import ChannelMember, User, read_member, read_user
 
 __all__ = [
     "BAD_VERSION",
