@@ -128,7 +128,9 @@ class Digests:
         complete = EmailContent(
             subject=email.one_line(subject),
             text="\n\n\n".join("\n\n".join(part for part in (item.title, item.text) if part) for item in items),
-            html=f'\n<hr style="{RULE}">\n'.join(_rich(item) for item in items),
+            html=f'\n<hr style="{RULE}">\n'.join(
+                f'<h2 style="{TITLE}">{escape(item.title)}</h2>\n{html.from_text(item.text)}' for item in items
+            ),
         )
         return StoredEmail(
             subject=complete.subject,
@@ -144,7 +146,3 @@ def _item(message: StoredMessage) -> DigestItem:
     title, text = content.subject or "", content.own_text()
     # An e-mail without its own content begins with the title.
     return DigestItem(title, text.removeprefix(title).strip())
-
-
-def _rich(item: DigestItem) -> str:
-    return f'<h2 style="{TITLE}">{escape(item.title)}</h2>\n{html.from_text(item.text)}'

@@ -49,16 +49,13 @@ class SendFanout:
         position = fanout.position
         for _ in range(FANOUT_PAGES):
             keys = await audiences.page(self._db, fanout.tenant, audience, position, fanout.created_at, fanout.seq)
-            if not keys or self._has_expired(draft):
+            if not keys or (draft.expires_at is not None and times.milliseconds(draft.expires_at) <= self._clock.now()):
                 yield fanout
                 return
             for some in fanout_pages.cut(keys, self._pace.contention):
                 after, position = position, some[-1]
                 request = await self._router.route_page(draft, fanout.tenant, fanout.id, some, Pauses(self._pace))
                 yield AnnouncedPage(fanout, request, after, position)
-
-    def _has_expired(self, draft: Draft) -> bool:
-        return draft.expires_at is not None and times.milliseconds(draft.expires_at) <= self._clock.now()
 
     async def _add(self, page: AnnouncedPage | NewFanout) -> bool:
         """Commit a page, and move the fan-out. Return False, and write nothing, if it no longer runs or has moved."""

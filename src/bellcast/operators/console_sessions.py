@@ -5,7 +5,7 @@ import ipaddress
 import re
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 import structlog
 from msgspec import Struct
@@ -14,6 +14,7 @@ from bellcast.auth import browser_request, keys
 from bellcast.auth.browser_request import DEVICE, BrowserRequest
 from bellcast.kernel import field_limits, ip_addresses
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import (
     BellcastError,
     Conflict,
@@ -83,14 +84,6 @@ class ConsoleConfig(Struct, frozen=True, kw_only=True):
     external_session: float = oidc_config.SESSION_SECONDS
 
 
-class Cipher(Protocol):
-    """Encrypts secrets for the store. A ciphertext can only be decrypted for the field that it was encrypted for."""
-
-    def encrypt(self, text: str, place: str) -> str: ...
-
-    def decrypt(self, encrypted: str, place: str) -> str: ...
-
-
 class Verified(NamedTuple):
     """An operator whose password was right, and the hash that it was compared with."""
 
@@ -120,7 +113,7 @@ class ConsoleSessions:
         operators: Operators,
         clock: Clock,
         new_id: Callable[[int], str],
-        cipher: Cipher,
+        cipher: Encryption,
         config: ConsoleConfig,
     ) -> None:
         self._operators = operators

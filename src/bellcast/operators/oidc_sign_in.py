@@ -14,9 +14,10 @@ from msgspec import Struct
 from bellcast.auth import browser_request
 from bellcast.auth.browser_request import PENDING, BrowserRequest
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Conflict, Forbidden, Invalid, TooMany, Unauthenticated
 from bellcast.operators import console_sessions, oidc
-from bellcast.operators.console_sessions import Cipher, ConsoleSessions, SignedIn
+from bellcast.operators.console_sessions import ConsoleSessions, SignedIn
 from bellcast.operators.oidc import AuthorizationRequest, IdClaims, OidcProvider
 from bellcast.operators.oidc_config import OidcConfig
 from bellcast.operators.store import Operators
@@ -80,7 +81,7 @@ class OidcSignIn:
         provider: OidcProvider,
         sessions: ConsoleSessions,
         operators: Operators,
-        cipher: Cipher,
+        cipher: Encryption,
         clock: Clock,
     ) -> None:
         self._config = config

@@ -16,8 +16,9 @@ from msgspec import Struct
 from bellcast.auth import origins
 from bellcast.auth.browser_request import BrowserRequest
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, Invalid, Unauthenticated
-from bellcast.operators.console_sessions import Cipher, ConsoleSessions, SignedIn
+from bellcast.operators.console_sessions import ConsoleSessions, SignedIn
 from bellcast.operators.store import Operators
 from bellcast.operators.types import Operator, Passkey
 
@@ -61,7 +62,7 @@ class Passkeys:
         self,
         sessions: ConsoleSessions,
         operators: Operators,
-        cipher: Cipher,
+        cipher: Encryption,
         clock: Clock,
         new_id: Callable[[int], str],
     ) -> None:

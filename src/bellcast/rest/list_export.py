@@ -81,7 +81,7 @@ async def respond(request: ApiRequest, handler: ListHandler, page_type: Any, for
 
     async def chunks() -> AsyncIterator[bytes]:
         page, rows = first, len(first[name])
-        yield _header(fields) if format == "csv" else b""
+        yield _rows([fields]) if format == "csv" else b""
         yield lines(page[name])
         while not is_one_page and rows < MAX_EXPORT_ROWS and (after := page.get("next") or page.get("scanned_until")):
             page = await read(after)
@@ -117,10 +117,6 @@ def _reader(
         return page
 
     return read
-
-
-def _header(fields: Sequence[str]) -> bytes:
-    return _rows([fields])
 
 
 def _csv(fields: Sequence[str]) -> Callable[[Sequence[dict[str, Any]]], bytes]:

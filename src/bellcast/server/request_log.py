@@ -74,7 +74,9 @@ class RequestLog:
             REQUEST_ID.reset(id_token)
             if request.status is None and not request.has_connection and _is_upgrade(scope):
                 request.status = SWITCHING_PROTOCOLS  # the live edge writes to the socket directly
-            if request.status is not None and not _is_connection(request):
+            if request.status is not None and not (
+                request.has_connection and request.status in (OK, SWITCHING_PROTOCOLS)
+            ):
                 self._feed.served(request)
                 if self._logged() != "off":
                     is_error = is_refusal(request.status, request.reason)
@@ -218,10 +220,6 @@ def _is_upgrade(scope: Scope) -> bool:
     return scope["type"] == "http" and any(
         name == b"upgrade" and value.lower() == b"websocket" for name, value in scope["headers"]
     )
-
-
-def _is_connection(request: LoggedRequest) -> bool:
-    return request.has_connection and request.status in (OK, SWITCHING_PROTOCOLS)
 
 
 def _printable(value: Any) -> Any:

@@ -6,7 +6,6 @@ from typing import Any, cast
 import pytest
 
 from bellcast.auth.permissions import Grant
-from bellcast.context import Context
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.errors import BellcastError
@@ -20,6 +19,7 @@ from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
 from bellcast.live.native.commands import Commands
 from tests.clock import FakeClock
+from tests.contexts import idle_context
 from tests.store import Store
 
 
@@ -45,7 +45,7 @@ async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path) -> None:
     hub = Hub(PresenceTracker(tuple), broker, clock, HubCallbacks())
     before, fresh = Principal(recipient="alice", roles=("admin",)), Principal(recipient="alice", roles=())
     commands = Commands(
-        Context(store, broker, clock, str), hub, LiveConfig(limits=Limits()), Renewed(fresh), cast(Any, None)
+        idle_context(store, broker, clock, str), hub, LiveConfig(limits=Limits()), Renewed(fresh), cast(Any, None)
     )
     connection = Connection("1", protocol.MESSAGE, before, hub, 0, None)
     connection.transition(Phase.LIVE)

@@ -80,14 +80,6 @@ def _types(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def write(user: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Change the given fields; unknown ones are ignored. Raises ValidationError by field, and BellcastError."""
-    patch = _patch(user, _checked(changes))
-    if patch:
-        recipient, tenant = identity.recipient_of(user), identity.tenant_of(user)
-        conf.client().preferences.change(recipient, patch, tenant=tenant)
-    return read(user)
-
-
-def _checked(changes: Mapping[str, Any]) -> dict[str, Any]:
     known = {name: value for name, value in changes.items() if name in FIELDS}
     errors = {}
     for name, value in known.items():
@@ -98,7 +90,11 @@ def _checked(changes: Mapping[str, Any]) -> dict[str, Any]:
             errors[name] = ["Must be a valid boolean."]
     if errors:
         raise ValidationError(errors)
-    return known
+    patch = _patch(user, known)
+    if patch:
+        recipient, tenant = identity.recipient_of(user), identity.tenant_of(user)
+        conf.client().preferences.change(recipient, patch, tenant=tenant)
+    return read(user)
 
 
 def _time(value: Any) -> str | None:

@@ -186,7 +186,11 @@ class FastPathProtocol(asyncio.Protocol):
                 path, upgrade=False
             ):
                 return None
-        if request.messages != 1 or parser.get_http_version() != "1.1" or not _has_one_host(request.headers):
+        if (
+            request.messages != 1
+            or parser.get_http_version() != "1.1"
+            or [name for name, _ in request.headers].count(b"host") != 1
+        ):
             return None
         if len(request.headers) > MAX_HEADER_LINES:
             return None
@@ -237,10 +241,6 @@ class FastPathProtocol(asyncio.Protocol):
                 linger(self._transport, MAX_EARLY_BYTES)
             else:
                 self._transport.close()
-
-
-def _has_one_host(headers: list[tuple[bytes, bytes]]) -> bool:
-    return [name for name, _ in headers].count(b"host") == 1
 
 
 async def _receive() -> MutableMapping[str, Any]:

@@ -1,7 +1,7 @@
 """Client commands over a WebSocket, executed in order per connection. The reply to each is an `ack` or `error`."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from msgspec import Struct
@@ -23,6 +23,7 @@ from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.hub.hub import Hub
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native import protocol
+from bellcast.live.native.app_callbacks import AppCallbacks
 from bellcast.live.sync import resume, topic_replay
 from bellcast.live.types.events import Member, Typing
 from bellcast.topics import publishing
@@ -52,20 +53,12 @@ class RequestedTopics(Struct, frozen=True):
     past: topic_replay.TopicReplay
 
 
-class CommandBackend(Protocol):
-    """Token verification and app handlers, as used by the commands."""
-
-    async def renew(self, token: str) -> Principal: ...
-
-    async def call(self, connection: Connection, name: str, data: Any) -> Any: ...
-
-
 class Commands:
-    def __init__(self, engines: Context, hub: Hub, config: LiveConfig, backend: CommandBackend, spawn: Spawn) -> None:
+    def __init__(self, engines: Context, hub: Hub, config: LiveConfig, callbacks: AppCallbacks, spawn: Spawn) -> None:
         self._engines = engines
         self._hub = hub
         self._config = config
-        self._backend = backend
+        self._callbacks = callbacks
         self._queue = InboundQueue(self._execute, spawn, config.limits.frame, survives_disconnect=True)
         self._command_table: dict[type[protocol.ClientCommand], Callable[[Connection, Any], Awaitable[Payload]]] = {
             protocol.SubscribeCommand: self._subscribe,
@@ -213,10 +206,10 @@ class Commands:
 
     async def _call(self, connection: Connection, command: protocol.CallCommand) -> Payload:
         validation.check_event(command.name, None, self.limits)
-        return protocol.ack(command.ref, data=await self._backend.call(connection, command.name, command.data))
+        return protocol.ack(command.ref, data=await self._callbacks.call(connection, command.name, command.data))
 
     async def _auth(self, connection: Connection, command: protocol.AuthCommand) -> Payload:
-        fresh = await self._backend.renew(command.token)
+        fresh = await self._callbacks.renew(command.token)
         before = connection.principal
         if (fresh.tenant, fresh.recipient) != (before.tenant, before.recipient):
             raise Forbidden(

@@ -116,7 +116,7 @@ MESSAGE = NativeDialect("websocket", _message)  # through ASGI `send`
 
 
 def live_event(event: LiveEvent, *, is_rewound: bool = False) -> Payload:
-    fields = _named_topic(event.topic) | {"name": event.name, "data": event.data}
+    fields = ({} if event.topic is None else {"topic": event.topic}) | {"name": event.name, "data": event.data}
     if event.id is not None:
         fields["id"] = event.id
     return Payload("event", fields | {"replayed": True} if is_rewound else fields)
@@ -127,10 +127,6 @@ def encode_rewound(dialect: Dialect) -> Callable[[LiveEvent], bytes | None]:
     if not isinstance(dialect, NativeDialect):
         return dialect.encode
     return lambda event: dialect.encode_frame(live_event(event, is_rewound=True))
-
-
-def _named_topic(topic: str | None) -> dict[str, Any]:
-    return {} if topic is None else {"topic": topic}
 
 
 def ready(

@@ -209,7 +209,10 @@ class PusherChannels:
 
     async def client_event(self, connection: Connection, command: protocol.ClientEvent) -> None:
         self._check_event(connection, command)
-        if self._is_rate_limited(connection):
+        limiter = self._rate_limiters.get(connection)
+        if limiter is None:
+            limiter = self._rate_limiters[connection] = MessageRateLimiter(self._config.client_events_per_second)
+        if limiter.hit(asyncio.get_running_loop().time()):
             limit = self._config.client_events_per_second
             connection.send_frame(frames.error(f"At most {limit} client events per second.", TOO_FAST))
             return
@@ -252,12 +255,6 @@ class PusherChannels:
         limit = self._limits.event_data
         if limit and len(frames.text(command.data).encode(errors="surrogatepass")) > limit:
             raise BadRequest(f"{command.event[:50]}: the data may have at most {limit} bytes.")
-
-    def _is_rate_limited(self, connection: Connection) -> bool:
-        limiter = self._rate_limiters.get(connection)
-        if limiter is None:
-            limiter = self._rate_limiters[connection] = MessageRateLimiter(self._config.client_events_per_second)
-        return limiter.hit(asyncio.get_running_loop().time())
 
     # --- the app's handlers
 

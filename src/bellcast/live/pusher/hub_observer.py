@@ -77,7 +77,11 @@ class PusherObserver:
                 self._notify_watchers(stream, change)
             return
         if cause is ChangeOrigin.HERE and here == max(change, 0):  # the first follower came, or the last one left
-            self._note_alias(stream, is_followed=here > 0)
+            is_followed = here > 0
+            if not is_followed:
+                self._followed_aliases.discard(stream)
+            elif self.recipient_of(stream.split(SEPARATOR, 2)[2]) is not None:
+                self._followed_aliases.add(stream)
         if not self.has_count_receivers:
             return
         count = self._hub.subscriptions.total(stream)
@@ -137,12 +141,6 @@ class PusherObserver:
                 self._context.webhooks.counted(channel, count)
 
     # --- inboxes
-
-    def _note_alias(self, stream: Stream, *, is_followed: bool) -> None:
-        if not is_followed:
-            self._followed_aliases.discard(stream)
-        elif self.recipient_of(stream.split(SEPARATOR, 2)[2]) is not None:
-            self._followed_aliases.add(stream)
 
     def inbox_changed(self, event: InboxEvent) -> None:
         if not self._followed_aliases:

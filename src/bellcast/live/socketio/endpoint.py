@@ -167,7 +167,7 @@ class SocketIOEndpoint:
             await long_polling.respond_engine_error(send, engineio.BAD_REQUEST, cors)
         elif request.method == "GET":
             await long_polling.respond_poll(session, session.transport, request, receive, send, cors)
-        elif request.method != "POST" or _is_binary(request):
+        elif request.method != "POST" or (request.header(b"content-type") or "").startswith("application/octet-stream"):
             await long_polling.respond_engine_error(send, engineio.BAD_REQUEST, cors)
         else:
             limits = (self._settings.max_payload, self._upgrade_timeout)
@@ -256,7 +256,9 @@ class SocketIOEndpoint:
         transport, sid = query.get("transport"), _session_id(query)
         if transport not in ("polling", "websocket") or (upgrading and transport != "websocket"):
             return engineio.UNKNOWN_TRANSPORT
-        if not self._is_origin_allowed(request):
+        host = request.header(b"host") or ""
+        declared = self._config.access.origins
+        if not origins.token_allowed(request.header(b"origin"), scheme=request.scheme, host=host, origins=declared):
             return engineio.FORBIDDEN
         if sid:
             if self._sessions.find(sid) is None:
@@ -277,11 +279,6 @@ class SocketIOEndpoint:
             self._warned_at = now
             log.warning("session_on_other_machine", reason=error.message)
         return error
-
-    def _is_origin_allowed(self, request: HandshakeRequest) -> bool:
-        host = request.header(b"host") or ""
-        declared = self._config.access.origins
-        return origins.token_allowed(request.header(b"origin"), scheme=request.scheme, host=host, origins=declared)
 
     def _check_limits(self, request: HandshakeRequest) -> EngineError | None:
         """Check the connection limit; refused clients retry the handshake."""
@@ -342,10 +339,6 @@ def _session_id(query: Mapping[str, str]) -> str:
 
 def _token_query(request: HandshakeRequest) -> bytes:
     return request.query if b"token=" in request.query else b""
-
-
-def _is_binary(request: HandshakeRequest) -> bool:
-    return (request.header(b"content-type") or "").startswith("application/octet-stream")
 
 
 def _requested_headers(request: HandshakeRequest) -> Headers:

@@ -75,10 +75,6 @@ def _rows(rules: Mapping[str, TypeRules]) -> list[tuple[str, TypeRules]]:
     return [(ALL_TYPES, TypeRules()), *rules.items()]
 
 
-def _frequency(layers: Layers, type: str) -> str:
-    return next((found for _, one in layers.documents() if (found := one.digest.get(type)) is not None), "instant")
-
-
 def _is_time(text: str) -> bool:
     try:
         local_times.parse_time(text)
@@ -148,7 +144,7 @@ def _cell(name: str, type: str, channel: Channel, rules: TypeRules, layers: Laye
 
 
 def _frequencies(name: str, type: str, layers: Layers, texts: Mapping[str, str]) -> str:
-    chosen = _frequency(layers, type)
+    chosen = next((found for _, one in layers.documents() if (found := one.digest.get(type)) is not None), "instant")
     options = "".join(
         f"<option value={value}{' selected' if value == chosen else ''}>{texts[value]}" for value in FREQUENCIES
     )

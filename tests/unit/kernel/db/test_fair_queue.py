@@ -20,7 +20,7 @@ class Work(NamedTuple):
         return self.rows <= SMALL_ROWS
 
 
-def serve(queue: FairQueue[Work], number: int) -> list[Work]:
+def serve(queue: FairQueue, number: int) -> list[Work]:
     served = []
     for _ in range(number):
         work = queue.next()
@@ -30,12 +30,12 @@ def serve(queue: FairQueue[Work], number: int) -> list[Work]:
     return served
 
 
-def tenants(queue: FairQueue[Work], number: int) -> list[str]:
+def tenants(queue: FairQueue, number: int) -> list[str]:
     return [work.tenant for work in serve(queue, number)]
 
 
 def test_single_send_waits_only_for_work_that_has_begun() -> None:
-    queue = FairQueue[Work]()
+    queue = FairQueue()
     for _ in range(2_400):
         queue.add(Work("acme", 250))
     assert tenants(queue, 10) == ["acme"] * 10
@@ -44,7 +44,7 @@ def test_single_send_waits_only_for_work_that_has_begun() -> None:
 
 
 def test_consecutive_large_sends_gain_no_advantage() -> None:
-    queue = FairQueue[Work]()
+    queue = FairQueue()
     queue.add(Work("acme", 250))
     serve(queue, 1)
     queue.add(Work("acme", 250))  # after the first has ended
@@ -53,7 +53,7 @@ def test_consecutive_large_sends_gain_no_advantage() -> None:
 
 
 def test_two_bulk_tenants_share_evenly_by_rows() -> None:
-    queue = FairQueue[Work]()
+    queue = FairQueue()
     for _ in range(100):
         queue.add(Work("acme", 250))
         queue.add(Work("globex", 50))
@@ -62,7 +62,7 @@ def test_two_bulk_tenants_share_evenly_by_rows() -> None:
 
 
 def test_weight_is_a_share() -> None:
-    queue = FairQueue[Work]()
+    queue = FairQueue()
     queue.weights = {"acme": 3.0}
     for _ in range(100):
         queue.add(Work("acme"))
@@ -72,7 +72,7 @@ def test_weight_is_a_share() -> None:
 
 
 def test_idle_time_earns_no_credit() -> None:
-    queue = FairQueue[Work]()
+    queue = FairQueue()
     queue.add(Work("globex"))
     serve(queue, 1)
     for _ in range(100):
@@ -84,21 +84,21 @@ def test_idle_time_earns_no_credit() -> None:
 
 
 def test_work_of_one_tenant_stays_in_order() -> None:
-    queue = FairQueue[Work]()
+    queue = FairQueue()
     for rows in (3, 1, 2):
         queue.add(Work("acme", rows))
     assert [work.rows for work in serve(queue, 3)] == [3, 1, 2]
 
 
 def test_small_work_runs_before_bulk_work_of_its_tenant() -> None:
-    queue = FairQueue[Work]()
+    queue = FairQueue()
     for rows in (250, 1, 250, SMALL_ROWS):
         queue.add(Work("acme", rows))
     assert [work.rows for work in serve(queue, 4)] == [1, SMALL_ROWS, 250, 250]
 
 
 def test_excluded_tenant_is_skipped() -> None:
-    queue = FairQueue[Work]()
+    queue = FairQueue()
     queue.add(Work("acme"))
     assert queue.next(["acme"]) is None
     queue.add(Work("globex"))
@@ -107,7 +107,7 @@ def test_excluded_tenant_is_skipped() -> None:
 
 
 def test_bulk_work_can_be_skipped() -> None:
-    queue = FairQueue[Work]()
+    queue = FairQueue()
     queue.add(Work("acme", 1_000))
     assert queue.next(bulk=False) is None
     queue.add(Work("globex"))
@@ -116,7 +116,7 @@ def test_bulk_work_can_be_skipped() -> None:
 
 
 def test_excluded_tenant_still_gets_bulk_work_done() -> None:
-    queue = FairQueue[Work]()
+    queue = FairQueue()
     queue.add(Work("acme", 1_000))
     queue.add(Work("acme"))
     assert queue.next() == Work("acme")
@@ -124,7 +124,7 @@ def test_excluded_tenant_still_gets_bulk_work_done() -> None:
 
 
 def test_times_of_idle_tenants_are_dropped() -> None:
-    queue = FairQueue[Work]()
+    queue = FairQueue()
     for number in range(10 * MAX_IDLE_TENANTS):
         queue.add(Work("always", 2))
         queue.add(Work(f"tenant{number}"))
@@ -134,7 +134,7 @@ def test_times_of_idle_tenants_are_dropped() -> None:
 
 
 def test_clear_returns_all_work() -> None:
-    queue = FairQueue[Work]()
+    queue = FairQueue()
     work = [Work("acme"), Work("acme", 250), Work("globex")]
     for one in work:
         queue.add(one)
@@ -148,7 +148,7 @@ def test_clear_returns_all_work() -> None:
 def test_next_takes_logarithmic_steps_in_waiting_tenants(monkeypatch: pytest.MonkeyPatch) -> None:
     """A scan would compare every waiting tenant for each item: 10,000 comparisons."""
     number = 10_000
-    queue = FairQueue[Work]()
+    queue = FairQueue()
     queue.weights = {f"tenant{at}": 1.0 + at % 7 for at in range(number)}
     for at in range(number):
         queue.add(Work(f"tenant{at}"))
@@ -157,7 +157,7 @@ def test_next_takes_logarithmic_steps_in_waiting_tenants(monkeypatch: pytest.Mon
     comparisons = 0
     compare = Turn.__lt__
 
-    def counted(one: Turn[Work], other: Turn[Work]) -> bool:
+    def counted(one: Turn, other: Turn) -> bool:
         nonlocal comparisons
         comparisons += 1
         return compare(one, other)

@@ -21,7 +21,10 @@ def describe(error: Exception) -> tuple[int, Any, dict[str, str]]:
     if isinstance(error, InvalidArgument):
         return 400, {error.argument: [error.message]}, {}
     if isinstance(error, RequestRefused) and error.status in (400, 422):
-        return 400, _refused_fields(error), {}
+        fields: dict[str, list[str]] = {}
+        for one in error.errors:
+            fields.setdefault(one.field or "non_field_errors", []).append(one.message)
+        return 400, (fields or {"non_field_errors": [error.reason]}), {}
     if isinstance(error, BellcastError):
         seconds = getattr(error, "retry_after", None) if isinstance(error, Unavailable | TooManyRequests) else None
         headers = {"Retry-After": str(math.ceil(seconds or RETRY_AFTER))}
@@ -33,10 +36,3 @@ def _by_field(error: ValidationError) -> Mapping[str, list[str]]:
     if hasattr(error, "error_dict"):
         return {name: list(messages) for name, messages in error.message_dict.items()}
     return {"non_field_errors": list(error.messages)}
-
-
-def _refused_fields(error: RequestRefused) -> Mapping[str, list[str]]:
-    fields: dict[str, list[str]] = {}
-    for one in error.errors:
-        fields.setdefault(one.field or "non_field_errors", []).append(one.message)
-    return fields or {"non_field_errors": [error.reason]}

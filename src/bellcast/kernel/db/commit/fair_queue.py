@@ -10,33 +10,20 @@ import itertools
 from collections import deque
 from collections.abc import Collection, Mapping
 from heapq import heappop, heappush, heapreplace
-from typing import Generic, Protocol, TypeVar
 
-
-class QueuedWork(Protocol):
-    """Work of one tenant. `rows` is its size; small work runs before bulk work of the same tenant."""
-
-    @property
-    def tenant(self) -> str: ...
-    @property
-    def rows(self) -> int: ...
-    @property
-    def is_small(self) -> bool: ...
-
+from bellcast.kernel.db.commit.batch import QueuedCommand
 
 # Virtual times of idle tenants are dropped when there are this many, and again when the rest has doubled.
 MAX_IDLE_TENANTS = 1_000
 
-W = TypeVar("W", bound=QueuedWork)
 
-
-def may_share_transaction(one: QueuedWork, other: QueuedWork) -> bool:
+def may_share_transaction(one: QueuedCommand, other: QueuedCommand) -> bool:
     """Return whether two pieces of work may share a transaction. Bulk work must not share one with small work or
     another tenant, which would wait for all its rows."""
     return one.is_small == other.is_small and (one.is_small or one.tenant == other.tenant)
 
 
-class TenantQueue(Generic[W]):
+class TenantQueue:
     """The waiting work of one tenant, and its virtual time. `order` breaks ties in favour of the longest wait."""
 
     __slots__ = ("bulk", "order", "small", "tenant", "time")
@@ -45,56 +32,56 @@ class TenantQueue(Generic[W]):
         self.tenant = tenant
         self.time = time
         self.order = order
-        self.small: deque[W] = deque()
-        self.bulk: deque[W] = deque()
+        self.small: deque[QueuedCommand] = deque()
+        self.bulk: deque[QueuedCommand] = deque()
 
     @property
     def is_idle(self) -> bool:
         return not self.small and not self.bulk
 
-    def queue_of(self, *, small: bool) -> deque[W]:
+    def queue_of(self, *, small: bool) -> deque[QueuedCommand]:
         """Return the queue of small or bulk work."""
         return self.small if small else self.bulk
 
 
-class Turn(Generic[W]):
+class Turn:
     """A heap entry: a tenant's queue and its virtual time when the entry was created."""
 
     __slots__ = ("queue", "time")
 
-    def __init__(self, queue: TenantQueue[W]) -> None:
+    def __init__(self, queue: TenantQueue) -> None:
         self.queue = queue
         self.time = queue.time
 
-    def __lt__(self, other: "Turn[W]") -> bool:
+    def __lt__(self, other: "Turn") -> bool:
         return self.time < other.time or (self.time == other.time and self.queue.order < other.queue.order)
 
 
-class TurnHeap(Generic[W]):
+class TurnHeap:
     """The tenants with work of one kind, by virtual time. Virtual time only grows, so an outdated entry is too early;
     it is corrected when it reaches the top."""
 
     def __init__(self, *, small: bool) -> None:
         self._small = small
-        self._turns: list[Turn[W]] = []
-        self._queues: set[TenantQueue[W]] = set()
+        self._turns: list[Turn] = []
+        self._queues: set[TenantQueue] = set()
 
-    def add(self, queue: TenantQueue[W]) -> None:
+    def add(self, queue: TenantQueue) -> None:
         """Add an entry for the tenant, unless it has one."""
         if queue not in self._queues:
             self._queues.add(queue)
             heappush(self._turns, Turn(queue))
 
-    def first(self, excluded: Collection[str] = ()) -> Turn[W] | None:
+    def first(self, excluded: Collection[str] = ()) -> Turn | None:
         """Return the earliest entry of a tenant that is not excluded."""
-        skipped: list[Turn[W]] = []
+        skipped: list[Turn] = []
         while (turn := self._current()) is not None and turn.queue.tenant in excluded:
             skipped.append(heappop(self._turns))
         for one in skipped:
             heappush(self._turns, one)
         return turn
 
-    def _current(self) -> Turn[W] | None:
+    def _current(self) -> Turn | None:
         while self._turns:
             turn = self._turns[0]
             if not turn.queue.queue_of(small=self._small):
@@ -107,15 +94,15 @@ class TurnHeap(Generic[W]):
         return None
 
 
-class FairQueue(Generic[W]):
+class FairQueue:
     """Waiting work of all tenants."""
 
     def __init__(self) -> None:
         self.weights: Mapping[str, float] = {}  # 1 for tenants without an entry
-        self._waiting: dict[str, TenantQueue[W]] = {}
+        self._waiting: dict[str, TenantQueue] = {}
         self._idle_times: dict[str, float] = {}
-        self._small = TurnHeap[W](small=True)
-        self._bulk = TurnHeap[W](small=False)
+        self._small = TurnHeap(small=True)
+        self._bulk = TurnHeap(small=False)
         self._orders = itertools.count()
         self._now = 0.0
         self._max_idle = MAX_IDLE_TENANTS
@@ -123,7 +110,7 @@ class FairQueue(Generic[W]):
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def add(self, work: W) -> None:
+    def add(self, work: QueuedCommand) -> None:
         """Append work to the queue of its tenant."""
         queue = self._waiting.get(work.tenant)
         if queue is None:
@@ -132,7 +119,7 @@ class FairQueue(Generic[W]):
         queue.queue_of(small=work.is_small).append(work)
         (self._small if work.is_small else self._bulk).add(queue)
 
-    def next(self, excluded: Collection[str] = (), *, bulk: bool = True) -> W | None:
+    def next(self, excluded: Collection[str] = (), *, bulk: bool = True) -> QueuedCommand | None:
         """Return the next work without removing it: small work of tenants that are not excluded, and bulk work of any
         tenant if `bulk` is set."""
         small_turn = self._small.first(excluded)
@@ -141,7 +128,7 @@ class FairQueue(Generic[W]):
             return small_turn.queue.small[0]
         return None if bulk_turn is None else bulk_turn.queue.bulk[0]
 
-    def dequeue(self, work: W) -> None:
+    def dequeue(self, work: QueuedCommand) -> None:
         """Remove the work that `next` returned, and charge it to its tenant."""
         queue = self._waiting[work.tenant]
         queue.queue_of(small=work.is_small).popleft()
@@ -155,7 +142,7 @@ class FairQueue(Generic[W]):
                 self._idle_times = {tenant: time for tenant, time in self._idle_times.items() if time > self._now}
                 self._max_idle = max(MAX_IDLE_TENANTS, 2 * len(self._idle_times))
 
-    def clear(self) -> list[W]:
+    def clear(self) -> list[QueuedCommand]:
         """Remove and return all work."""
         found = [work for queue in self._waiting.values() for work in (*queue.small, *queue.bulk)]
         self._waiting.clear()

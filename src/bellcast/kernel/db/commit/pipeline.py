@@ -5,27 +5,12 @@ Scripts that write to the same inbox run in order. The others advance together, 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from bellcast.kernel.db.commit.batch import BatchFailed
 from bellcast.kernel.db.commit.command import LockKey
-from bellcast.kernel.db.script import Params, Row, Script, Statement
-
-
-class PipelinedConnection(Protocol):
-    """A connection in a transaction."""
-
-    def writes(self, name: str) -> bool:
-        """Return whether a statement changes rows."""
-        ...
-
-    async def query(self, name: str, sets: Sequence[Params]) -> list[list[Row]]:
-        """Run a statement once for each parameter set; return the rows of each."""
-        ...
-
-    async def execute_many(self, name: str, sets: Sequence[Params]) -> None:
-        """Run a statement once for each parameter set."""
-        ...
+from bellcast.kernel.db.postgres_connection import PostgresConnection
+from bellcast.kernel.db.script import Row, Script, Statement
 
 
 class ScriptRun:
@@ -52,7 +37,7 @@ class ScriptRun:
         self._wrote = self._wrote or writes
 
 
-async def run_pipelined(connection: PipelinedConnection, scripts: Iterable[Script[Any]]) -> list[Any]:
+async def run_pipelined(connection: PostgresConnection, scripts: Iterable[Script[Any]]) -> list[Any]:
     """Run scripts that share no inbox. Return the result of each, or the exception that it raised before writing."""
     runs = [ScriptRun(script) for script in scripts]
     for run in runs:
@@ -62,7 +47,7 @@ async def run_pipelined(connection: PipelinedConnection, scripts: Iterable[Scrip
     return [run.outcome for run in runs]
 
 
-async def _advance(connection: PipelinedConnection, waiting: Sequence[tuple[ScriptRun, Statement]]) -> None:
+async def _advance(connection: PostgresConnection, waiting: Sequence[tuple[ScriptRun, Statement]]) -> None:
     """Run all pending statements, then resume all scripts."""
     results: list[tuple[ScriptRun, list[Row]]] = []
     for (name, is_many), pending in _by_statement(waiting).items():

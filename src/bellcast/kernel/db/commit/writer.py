@@ -17,7 +17,7 @@ class Writer(ABC):
     caller may still be committed; each is atomic."""
 
     def __init__(self) -> None:
-        self._queue = FairQueue[QueuedCommand]()
+        self._queue = FairQueue()
         self._contention = ContentionDetector()
 
     def enqueue(self, commands: Sequence[WriteCommand[Any]], tenant: str) -> list[QueuedCommand]:

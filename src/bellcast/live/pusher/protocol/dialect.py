@@ -44,17 +44,14 @@ class PusherDialect(Struct, frozen=True, eq=False):
             case LiveEvent():
                 frame = _live(event)
             case PresenceChanged() if is_presence(event.topic):
-                return self._presence_events(event) or None
+                joined = [self.encode_frame(frames.member_added(event.topic, member)) for member in event.joined]
+                left = [self.encode_frame(frames.member_removed(event.topic, member)) for member in event.left]
+                return b"".join(joined + left) or None
             case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
                 return self.replay(event, event.inbox.position)
             case _:
                 frame = None
         return None if frame is None else self.encode_frame(frame)
-
-    def _presence_events(self, event: PresenceChanged) -> bytes:
-        joined = [self.encode_frame(frames.member_added(event.topic, member)) for member in event.joined]
-        left = [self.encode_frame(frames.member_removed(event.topic, member)) for member in event.left]
-        return b"".join(joined + left)
 
     def replay(self, event: InboxEvent, position: str) -> bytes:
         """Encode a replayed inbox change on the recipient's own channel."""

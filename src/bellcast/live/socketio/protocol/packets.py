@@ -6,7 +6,6 @@ Bytes in the arguments are replaced by placeholders and follow as binary message
 import json
 import math
 import re
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -215,8 +214,4 @@ def _extract_attachments(value: Any, attachments: list[bytes]) -> Any:
         return {"_placeholder": True, "num": len(attachments) - 1}
     if isinstance(value, dict):
         return {name: _extract_attachments(one, attachments) for name, one in value.items()}
-    return _each(value, attachments) if isinstance(value, list | tuple) else value
-
-
-def _each(values: Iterable[Any], attachments: list[bytes]) -> list[Any]:
-    return [_extract_attachments(one, attachments) for one in values]
+    return [_extract_attachments(one, attachments) for one in value] if isinstance(value, list | tuple) else value
