@@ -58,6 +58,7 @@ OTHER_BOUNDS = {
     "templates.http.templates.MAX_LOCALE",
     "templates.types.MAX_LOCALE",
     "tenants.http.tenants.MAX_WEIGHT",
+    "workflows.recent_data.MAX_COMPARED",
 }
 
 
