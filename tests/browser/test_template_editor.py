@@ -1,11 +1,12 @@
 """An e-mail is designed in the console: blocks, two languages, and a preview that follows each change."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
-from tests.browser.console import HOSTILE, Console
+from playwright.sync_api import Browser, Page, expect
+from tests.browser.console import DESKTOP, HOSTILE, Console
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 
@@ -33,12 +34,30 @@ def stored(owner: Console) -> dict[str, Any]:
         "translations": {"de": german},
     }
     written: dict[str, Any] = owner.send("PUT", "/v1/templates/designed", template)
+    owner.send("PUT", "/v1/templates/designed/draft", {"values": {}})
+    owner.send("DELETE", "/v1/templates/designed/draft")  # of another test
     return written
 
 
-def saved(console: Console) -> dict[str, Any]:
-    values: dict[str, Any] = console.send("GET", "/v1/templates/designed")
+def published(console: Console, **query: Any) -> dict[str, Any]:
+    values: dict[str, Any] = console.send("GET", "/v1/templates/designed", **query)
     return values
+
+
+def saved(page: Page, console: Console) -> dict[str, Any]:
+    """Return the values of the draft once all changes are saved."""
+    expect(page.locator("[data-save]")).to_contain_text("Draft saved")
+    values: dict[str, Any] = console.send("GET", "/v1/templates/designed/draft")["values"]
+    return values
+
+
+def publish(page: Page, note: str = "") -> None:
+    """Review the draft and publish it."""
+    page.get_by_role("button", name="Review and publish").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Note").fill(note)
+    dialog.get_by_role("button", name="Publish").click()
+    expect(dialog).to_have_count(0)
 
 
 def block(page: Page, number: int) -> Any:
@@ -63,11 +82,11 @@ def test_email_is_changed_in_two_languages_and_the_preview_follows(
     page.get_by_role("button", name="Side by side").click()
     german = page.get_by_role("region", name="E-mail, German")
     german.get_by_role("textbox", name="Heading").fill("Willkommen")
-    expect(page.locator("[data-save]")).to_have_attribute("data-save", "changed")
     assert violations(page) == []
-    page.keyboard.press("Control+s")
-    expect(page.locator("[data-save]")).to_have_attribute("data-save", "saved")
-    values = saved(owner)
+    assert published(owner)["email"] == stored["email"]
+    publish(page)
+    values = published(owner)
+    assert values["version"] == stored["version"] + 1
     assert values["email"]["blocks"] == [{**HEADING, "text": "Welcome, {{ data.client }}"}, *BLOCKS[1:]]
     assert values["translations"]["de"]["email"]["blocks"][0]["text"] == "Willkommen"
     assert values["inbox"] == stored["inbox"]
@@ -92,9 +111,14 @@ def test_blocks_are_added_moved_duplicated_and_undone_by_keyboard(
     added = block(page, 5).get_by_role("textbox", name="Text")
     expect(added).to_be_focused()
     added.fill("Bye")
-    page.keyboard.press("Control+s")
-    expect(page.locator("[data-save]")).to_have_attribute("data-save", "saved")
-    assert saved(owner)["email"]["blocks"] == [TEXT, LIST, BUTTON, BUTTON, COLUMNS, {"type": "text", "text": "Bye"}]
+    assert saved(page, owner)["email"]["blocks"] == [
+        TEXT,
+        LIST,
+        BUTTON,
+        BUTTON,
+        COLUMNS,
+        {"type": "text", "text": "Bye"},
+    ]
 
 
 def test_twenty_changes_are_undone_and_redone(
@@ -108,9 +132,10 @@ def test_twenty_changes_are_undone_and_redone(
         expect(block(page, 0).get_by_role("textbox", name="Heading")).to_be_visible()
     for _ in range(20):
         page.keyboard.press("Control+z")
-    expect(page.locator("[data-save]")).to_have_attribute("data-save", "saved")
+    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+    expect(page.get_by_role("button", name="Review and publish")).to_be_disabled()
     page.keyboard.press("Control+y")
-    expect(page.locator("[data-save]")).to_have_attribute("data-save", "changed")
+    expect(page.get_by_role("button", name="Review and publish")).to_be_enabled()
     expect(block(page, 0).get_by_role("textbox", name="Text")).to_have_value(str(TEXT["text"]))
 
 
@@ -123,9 +148,9 @@ def test_problem_of_a_block_is_shown_at_its_field(
     expect(field).to_have_attribute("aria-invalid", "true")
     expect(block(page, 1)).to_have_attribute("data-problems", "")
     expect(page.get_by_role("status", name="Problems")).to_contain_text("unknown variable 'dota'")
-    page.get_by_role("button", name="Save").click()
-    expect(page.locator("[data-save]")).to_have_attribute("data-save", "refused")
-    assert saved(owner)["email"] == stored["email"]
+    expect(page.get_by_role("button", name="Review and publish")).to_be_disabled()
+    assert saved(page, owner)["email"]["blocks"][1]["text"] == "{{ dota.x }}"
+    assert published(owner)["email"] == stored["email"]
     field.fill("{{ data.x }}")
     expect(field).not_to_have_attribute("aria-invalid", "true")
 
@@ -135,26 +160,83 @@ def test_two_editors_of_a_template_choose_whose_text_stays(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any], choice: str, text: str
 ) -> None:
     page = open_console("/templates/designed?edit=yes")
+    expect(page.get_by_label("Subject")).to_have_value("Booking")
+    theirs = {"values": {"email": {"subject": "Theirs", "blocks": BLOCKS}}, "base": stored["version"]}
+    owner.send("PUT", "/v1/templates/designed/draft", theirs)
     page.get_by_label("Subject").fill("Mine")
-    owner.send("PUT", "/v1/templates/designed", {"email": {"subject": "Theirs", "blocks": BLOCKS}})
-    page.get_by_role("button", name="Save").click()
+    dialog = page.get_by_role("dialog", name="Changed in the meantime")
     expect(page.locator("[data-save]")).to_have_attribute("data-save", "conflict")
-    page.get_by_role("button", name=choice).click()
+    dialog.get_by_role("button", name="Compare").click()
+    expect(dialog.locator(".change-list")).to_contain_text("subject")
+    dialog.get_by_role("button", name=choice).click()
     expect(page.get_by_label("Subject")).to_have_value(text)
     expect(page.locator("[data-save]")).to_have_attribute("data-save", "saved")
-    assert saved(owner)["email"]["subject"] == text
+    assert saved(page, owner)["email"]["subject"] == text
 
 
-def test_unsaved_text_survives_a_reload(
+def test_text_typed_while_the_server_is_stopped_survives_a_reload(
+    owner: Console, chromium: Browser, stored: dict[str, Any]
+) -> None:
+    context = chromium.new_context(base_url=owner.server.url, storage_state=owner.state, viewport=DESKTOP)
+    page = context.new_page()
+    # The page asks before it is left. Here the operator leaves anyway.
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.goto("/console/templates/designed?edit=yes")
+    expect(page.get_by_label("Subject")).to_have_value("Booking")
+    with owner.server.killed():
+        page.get_by_label("Subject").fill("Not saved yet")
+        expect(page.locator("[data-save]")).to_have_attribute("data-save", "offline")
+    page.reload()
+    expect(page.get_by_label("Subject")).to_have_value("Not saved yet")
+    assert saved(page, owner)["email"]["subject"] == "Not saved yet"
+    page.get_by_role("button", name="Discard").click()
+    page.get_by_role("dialog").get_by_role("button", name="Discard").click()
+    expect(page.get_by_label("Subject")).to_have_value("Booking")
+    context.close()
+
+
+def test_publication_shows_what_changes_and_an_earlier_version_is_made_current(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
 ) -> None:
     page = open_console("/templates/designed?edit=yes")
-    page.get_by_label("Subject").fill("Not saved yet")
-    page.reload()
-    expect(page.get_by_label("Subject")).to_have_value("Not saved yet")
-    page.get_by_role("button", name="Discard the changes").click()
-    page.get_by_role("button", name="Discard the changes").click()
-    expect(page.get_by_label("Subject")).to_have_value("Booking")
+    block(page, 0).get_by_role("textbox", name="Heading").press("Alt+ArrowDown")
+    page.get_by_role("tab", name="de", exact=True).click()
+    page.get_by_role("button", name="Remove E-mail in German").click()
+    page.get_by_role("button", name="Review and publish").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator("[data-change=moved]")).to_contain_text("title")
+    expect(dialog.locator("[data-change=removed]")).to_contain_text("E-mail, German")
+    dialog.get_by_label("Note").fill("Shorter")
+    dialog.get_by_role("button", name="Publish").click()
+    expect(dialog).to_have_count(0)
+    page.get_by_role("link", name="Back to the template").click()
+    row = page.locator(".rows-of li", has_text=f"Version {stored['version'] + 1}")
+    expect(row).to_contain_text("Shorter")
+    page.get_by_role("button", name=f"Make current: version {stored['version']}", exact=True).click()
+    page.get_by_role("button", name=f"Make current: version {stored['version']}", exact=True).click()
+    expect(page.locator(".rows-of li").filter(has=page.locator(".state.ok"))).to_contain_text(
+        f"Version {stored['version']}"
+    )
+    assert published(owner)["email"] == stored["email"]
+
+
+def test_blocks_are_edited_as_yaml_and_converted_to_html_once(
+    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+) -> None:
+    page = open_console("/templates/designed?edit=yes&view=yaml")
+    text = page.get_by_label("Definition as YAML")
+    expect(text).to_have_value(re.compile("See you"))
+    text.fill(text.input_value().replace("See you", "Welcome"))
+    page.get_by_role("button", name="Design").click()
+    expect(block(page, 0).get_by_role("textbox", name="Heading")).to_have_value("Welcome, {{ data.client }}")
+    page.get_by_role("button", name="HTML", exact=True).click()
+    expect(page.locator("pre.compiled")).to_contain_text("Welcome, {{ data.client }}")
+    page.get_by_role("button", name="Convert to HTML").click()
+    page.get_by_role("dialog").get_by_role("button", name="Convert").click()
+    expect(page.get_by_role("textbox", name="HTML")).to_have_value(re.compile("Welcome"))
+    email = saved(page, owner)["email"]
+    assert "blocks" not in email
+    assert "Welcome" in email["html"]
 
 
 def test_language_is_added_with_the_texts_of_the_default_language(
@@ -166,9 +248,8 @@ def test_language_is_added_with_the_texts_of_the_default_language(
     page.get_by_role("button", name="Add", exact=True).click()
     french = page.get_by_role("region", name="E-mail, French")
     french.get_by_label("Subject").fill("Réservation")
-    page.keyboard.press("Control+s")
-    expect(page.locator("[data-save]")).to_have_attribute("data-save", "saved")
-    assert saved(owner)["translations"]["fr"]["email"] == {**stored["email"], "subject": "Réservation"}
+    email = {"subject": "Réservation", "blocks": stored["email"]["blocks"]}
+    assert saved(page, owner)["translations"]["fr"]["email"] == email
 
 
 def test_hostile_texts_in_blocks_run_nothing(owner: Console, open_console: Callable[..., Page]) -> None:

@@ -4,7 +4,7 @@
 import { html } from './html.js';
 import { Loaded, useLoad } from './load.js';
 import { Card, Confirm, Copy, Facts, Heading } from './parts.js';
-import { yamlOf } from './edit.js';
+import { yamlOf } from './yaml.js';
 import { BUILDERS } from './roles.js';
 import { go, here, setQuery, shownTenant } from './router.js';
 import { get, request, withQuery } from './server.js';

@@ -8,23 +8,10 @@ import { Confirm, Field, Form, Heading, Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { tenantOf } from './router.js';
 import { getTagged, putYaml, withQuery } from './server.js';
-import { toYaml } from './yaml.js';
+import { toYaml, yamlOf } from './yaml.js';
 import { YamlEditor } from './yaml-editor.js';
 
-/** Fields that occur only in responses. */
-const ADDED = new Set(['key', 'tenant', 'version', 'active', 'uses', 'created_at', 'updated_at']);
-
-/** The key of a preview before one is entered. */
-const UNNAMED = 'new';
-
-/** An object without the fields that occur only in responses. */
-const valuesOf = (one) => Object.fromEntries(Object.entries(one).filter(([name, value]) => !ADDED.has(name) && value !== null));
-
-/** An object as YAML. */
-export const yamlOf = (one) => toYaml(valuesOf(one));
-
-/** @typedef {{name: string, path: string, starter: object, note: string, preview?: any}} Kind `path` is that of the API and of the
- * page; `preview` is the component that renders the text of the editor */
+/** @typedef {{name: string, path: string, starter: object, note: string}} Kind `path` is that of the API and of the page */
 
 /** A link to the editor of an object, or of a tenant's override of it. */
 export function EditLink({ page, one }) {
@@ -80,19 +67,6 @@ function Editor({ page, kind, read }) {
   };
   const back = (key = page.key, tenant = own) => withQuery(page.url(key === null ? kind.path : `${kind.path}/${encodeURIComponent(key)}`), { tenant });
   const put = ({ key, tenant }, query, condition = conditionOf(tag.current)) => putYaml(target(kind, key, { tenant, ...query }), text, condition);
-
-  /** The URL of the object, and the text as values that the server has checked. */
-  const readValues = async () => {
-    const { key, tenant } = chosen(), name = key || UNNAMED;
-    setProblem(null);
-    try {
-      const values = await put({ key: name, tenant }, { dry_run: true }, {});
-      return { url: (more) => withQuery(`/v1${kind.path}/${encodeURIComponent(name)}${more}`, { tenant }), values: valuesOf(values) };
-    } catch (failed) {
-      setProblem(failed);
-      throw new Error('The definition has an error, shown above.');
-    }
-  };
 
   /** Let the server check the text, and show what would change, from `now` on. */
   const check = async (now = base) => {
@@ -153,8 +127,7 @@ function Editor({ page, kind, read }) {
       ${isNew && html`<${Field} label="Key" name="key" required maxlength="100" pattern="[A-Za-z0-9_.\\-]+" autocomplete="off" spellcheck=${false} hint="Letters, digits and _ . -" />
         <${Field} label="Tenant" name="tenant" defaultValue=${own || tenants?.[0] || ''} options=${tenants} autocomplete="off" placeholder="all" hint=${tenants ? null : 'Leave it empty for all tenants.'} />`}
       <${YamlEditor} label="Definition as YAML" value=${text} problem=${problem} change=${change} /><//></div>
-    ${review && html`<section class="panel"><h2 tabIndex="-1" ref=${title}>${review.title}</h2>${!review.isSame && html`<${Difference} before=${review.before} after=${review.after} /><button type="button" class="primary" onClick=${save}>Save</button>`}</section>`}
-    ${kind.preview && html`<${kind.preview} page=${page} one=${base.one ?? kind.starter} read=${readValues} />`}`;
+    ${review && html`<section class="panel"><h2 tabIndex="-1" ref=${title}>${review.title}</h2>${!review.isSame && html`<${Difference} before=${review.before} after=${review.after} /><button type="button" class="primary" onClick=${save}>Save</button>`}</section>`}`;
 }
 
 /** Whether saving creates a tenant's copy of a project object. */

@@ -47,7 +47,7 @@ function Block({ block, index, count, path, move, moveFrom, copy, remove, change
   const set = (name) => (next) => change([...path, name], next);
   const text = (name, label, more = {}) => html`<${TextInput} key=${name} label=${label} value=${block[name] ?? ''} set=${(next) => set(name)(next === '' && more.isOptional ? undefined : next)} problem=${problemAt(problems, [...path, name])} focused=${tools.focused} ...${more} />`;
   const own = problemAt(problems, path);
-  const hasProblem = problems.some((one) => one.field.startsWith(`values.${path.join('.')}.`)) || own;
+  const hasProblem = problems.some((one) => one.field.startsWith(`${path.join('.')}.`)) || own;
   const keys = (event) => {
     if (!event.altKey || !['ArrowUp', 'ArrowDown'].includes(event.key)) return;
     event.preventDefault();
@@ -81,7 +81,7 @@ function Block({ block, index, count, path, move, moveFrom, copy, remove, change
         ${!['divider', 'content', 'columns', 'list'].includes(block.type) && ['left', 'center', 'right'].map((side) => html`<button key=${side} type="button" class="option" aria-pressed=${String(block.align === side)} onClick=${() => { close(); set('align')(block.align === side ? undefined : side); }}><span>Align ${side}</span></button>`)}
         <button type="button" class="option danger" onClick=${() => { close(); remove(); }}><span>Delete</span></button>`}<//></span></div>
     ${own && html`<p class="error">${own}</p>`}
-    ${block.if && html`<${Condition} of=${block.if} set=${set('if')} problem=${problems.find((one) => one.field.startsWith(`values.${[...path, 'if'].join('.')}`))?.message} />`}
+    ${block.if && html`<${Condition} of=${block.if} set=${set('if')} problem=${problems.find((one) => one.field.startsWith([...path, 'if'].join('.')))?.message} />`}
     <div class="block-fields">${fields({ block, path, change, problems, text, tools })}</div></li>`;
 }
 

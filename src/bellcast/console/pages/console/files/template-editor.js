@@ -1,115 +1,74 @@
 /**
  * The editor of templates: channels and languages, blocks of e-mails, and a preview beside them that follows each change.
  */
-import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
+import { html, useEffect, useMemo, useRef, useState } from './html.js';
+import { createDraft, readDrafted } from './draft.js';
+import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, loadStyle } from './draft-parts.js';
 import { Blocks } from './email-blocks.js';
-import { Loaded, Skeleton, useLoad } from './load.js';
-import { Confirm, Field, Heading, Icon, Popup } from './parts.js';
+import { Failure, Loaded, Skeleton, useLoad } from './load.js';
+import { Field, Heading, Icon, Popup } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { go, here, setQuery } from './router.js';
 import { sampleOf, variablesOf } from './sample-data.js';
-import { ROOT, getTagged, putYaml, request, withQuery } from './server.js';
+import { ROOT, request, withQuery } from './server.js';
+import { CHANNELS, KIND, at, languageName, placeOf, withAt } from './template-model.js';
+import { valuesOf } from './yaml.js';
 
-const CHANNELS = { inbox: 'Inbox', email: 'E-mail', sms: 'SMS', push: 'Push', chat: 'Chat' };
-/** Fields that a read adds. */
-const ADDED = ['key', 'tenant', 'uses', 'created_at', 'updated_at', 'version', 'draft', 'managed'];
-/** Changes that can be undone, and the time in which typing is one of them. */
-const UNDO_STEPS = 200;
-const TYPING_MS = 1000;
 const PREVIEW_MS = 300;
-const STYLES = new URL('template-editor.css', import.meta.url).pathname;
 
-/** A copy of a value with another one at a path; undefined removes it. */
-export function withAt(value, [name, ...rest], next) {
-  const changed = rest.length > 0 ? withAt(value?.[name] ?? {}, rest, next) : next;
-  if (Array.isArray(value)) return value.map((one, index) => (index === name ? changed : one));
-  const { [name]: _, ...others } = value ?? {};
-  return changed === undefined ? others : { ...value, [name]: changed };
-}
-/** A template without the HTML that the server makes of blocks. */
-function withoutCompiled({ email, translations, ...others }) {
-  const { compiled: _, ...mail } = email ?? {};
-  const inner = translations && Object.fromEntries(Object.entries(translations).map(([tag, parts]) => [tag, withoutCompiled(parts)]));
-  return { ...others, ...(email && { email: mail }), ...(inner && { translations: inner }) };
-}
+await loadStyle('template-editor.css');
 
-const at = (value, path) => path.reduce((one, name) => one?.[name], value);
+const STARTERS = [
+  ['E-mail and bell', 'A heading, a text and a button', 'mail', {
+    inbox: { title: 'New booking by {{ data.client }}' },
+    email: { subject: 'New booking by {{ data.client }}', blocks: [{ type: 'heading', text: 'New booking' }, { type: 'text', text: '**{{ data.client }}** booked for {{ data.when | datetime }}.' }, { type: 'button', text: 'Open the booking', url: '{{ data.url }}' }] },
+  }],
+  ['Receipt', 'An e-mail with a list of items', 'list', {
+    email: { subject: 'Your receipt {{ data.number }}', blocks: [{ type: 'heading', text: 'Thank you, {{ recipient.name }}' }, { type: 'list', each: 'data.items', blocks: [{ type: 'columns', columns: [{ blocks: [{ type: 'text', text: '{{ item.name }}' }] }, { blocks: [{ type: 'text', text: "{{ item.price | money('EUR') }}", align: 'right' }] }] }] }, { type: 'divider' }, { type: 'text', text: "Total: **{{ data.total | money('EUR') }}**", align: 'right' }] },
+  }],
+  ['Short message', 'Bell, push and SMS', 'messages', { inbox: { title: 'Your table is ready' }, push: { title: 'Your table is ready' }, sms: { text: '{{ tenant.name }}: your table is ready.' } }],
+];
+
+/** The page that names a new template. */
+export const NewTemplate = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Letters, digits and _ . -  Sends and steps name the template by it." />`;
 
 export function TemplateEditor({ page }) {
-  const query = { tenant: page.query.get('tenant') };
-  const path = (more = '', others = {}) => withQuery(`/v1/templates/${encodeURIComponent(page.key)}${more}`, { ...query, ...others });
-  const read = async (signal) => {
-    const { value, tag } = await getTagged(path(), signal);
-    return { tag, isInherited: query.tenant && (value.tenant ?? '') !== query.tenant, values: withoutCompiled(Object.fromEntries(Object.entries(value).filter(([name]) => !ADDED.includes(name)))) };
-  };
-  const one = useLoad(read, [page.path, query.tenant]);
+  const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
+  const loaded = useLoad((signal) => readDrafted(KIND, page.key, tenant, signal), [page.key, tenant]);
   if (!page.may(BUILDERS)) return html`<${Heading} title=${page.key} /><p>Your role, ${page.me.role}, does not permit this page.</p>`;
-  const title = html`<${Heading} title=${page.key} />`;
-  return html`<link rel="stylesheet" href=${STYLES} />${one.problem && !one.isLoading && !one.value && title}<${Loaded} of=${one} skeleton=${html`${title}<${Skeleton} />`}>${(found) => html`<${Editor} key=${page.path} page=${page} path=${path} found=${found} read=${read} />`}<//>`;
+  return html`<${Loaded} of=${loaded} skeleton=${html`<${Skeleton} rows="9" />`}>${(found) => html`<${Editor} key=${`${page.key} ${tenant}`} page=${page} tenant=${tenant} found=${found} />`}<//>`;
 }
 
-/** The values with undo and redo. A copy stays in the tab until they are saved. */
-function useHistory(stored, name) {
-  const [state, setState] = useState(() => {
-    const kept = sessionStorage.getItem(name);
-    return { values: kept ? JSON.parse(kept) : stored, past: [], future: [], last: null };
-  });
-  useLayoutEffect(() => {
-    if (JSON.stringify(state.values) === JSON.stringify(stored)) sessionStorage.removeItem(name);
-    else sessionStorage.setItem(name, JSON.stringify(state.values));
-  }, [state.values, stored]);
-  const change = (path, next) => setState((now) => {
-    const values = typeof path === 'function' ? path(now.values) : withAt(now.values, path, next);
-    const place = String(path), moment = Date.now();
-    const isTyping = typeof next === 'string' && now.last?.place === place && moment - now.last.moment < TYPING_MS;
-    return { values, past: isTyping ? now.past : [...now.past, now.values].slice(-UNDO_STEPS), future: [], last: { place, moment } };
-  });
-  const reset = (values) => setState({ values, past: [], future: [], last: null });
-  const undo = () => setState(({ values, past, future }) => (past.length ? { values: past.at(-1), past: past.slice(0, -1), future: [values, ...future], last: null } : { values, past, future }));
-  const redo = () => setState(({ values, past, future }) => (future.length ? { values: future[0], past: [...past, values], future: future.slice(1), last: null } : { values, past, future }));
-  return { ...state, change, reset, undo, redo };
-}
-
-/** `base` is the template as it is stored. */
-function Editor({ page, path, found, read }) {
-  const name = `template ${page.key} ${page.query.get('tenant') ?? ''}`;
-  const [base, setBase] = useState(found);
-  const history = useHistory(base.values, name);
-  const { values, change } = history;
-  const [save, setSave] = useState({ state: 'saved' });
-  const isChanged = JSON.stringify(values) !== JSON.stringify(base.values);
+function Editor({ page, tenant, found }) {
+  const draft = useMemo(() => {
+    const one = createDraft({ kind: KIND, key: page.key, tenant, me: page.me, published: found.published, draft: found.draft, tag: found.tag });
+    if (found.inherited && !found.draft && one.isNew.value && Object.keys(one.values.value).length === 0) one.begin(valuesOf(found.inherited));
+    return one;
+  }, []);
+  useEffect(() => () => draft.close(), []);
+  const values = draft.values.value;
+  const change = (path, next) => draft.change(typeof path === 'function' ? path(draft.values.value) : withAt(draft.values.value, path, next), typeof next === 'string' ? String(path) : null);
+  const [dialog, setDialog] = useState(null);
+  const view = ['yaml', 'html'].includes(page.query.get('view')) ? page.query.get('view') : 'design';
   const channel = page.query.get('channel') ?? (values.email ? 'email' : Object.keys(CHANNELS).find((one) => values[one]) ?? 'email');
   const locale = page.query.get('locale') ?? '';
   const beside = page.query.get('beside');
   const [dataText, setDataText] = useState(null);
   const data = dataText ?? JSON.stringify(sampleOf(values), null, 2);
-  const preview = usePreview({ path, values, data, locale });
+  const preview = usePreview({ path: draft.url, values, data, locale });
   const focused = useRef(null);
+  const problems = draft.problems.value;
+  const mayPublish = problems.length === 0 && draft.isChanged.value;
+  const review = () => { if (mayPublish) setDialog('review'); };
 
-  const write = async (condition) => {
-    setSave({ state: 'saving' });
-    try {
-      await putYaml(path(), JSON.stringify(values), condition, undefined);
-      const next = await read();
-      setBase({ ...next, values });
-      setSave({ state: 'saved' });
-    } catch (problem) {
-      setSave({ state: problem.status === 412 ? 'conflict' : problem.status === 0 || problem.status === 503 ? 'offline' : 'refused', problem });
-    }
-  };
-  const takeTheirs = async () => {
-    const next = await read();
-    setBase(next);
-    history.reset(next.values);
-    setSave({ state: 'saved' });
-  };
-  const keepMine = async () => write({ 'if-match': (await read()).tag });
   const keys = (event) => {
-    if (!(event.ctrlKey || event.metaKey)) return;
+    if (!(event.ctrlKey || event.metaKey) || document.querySelector('dialog[open]')) return;
     const key = event.key.toLowerCase();
-    if (key === 's') write({ 'if-match': base.tag });
-    else if (key === 'y' || (key === 'z' && event.shiftKey)) history.redo();
-    else if (key === 'z') history.undo();
+    if (key === 's') draft.write();
+    else if (event.key === 'Enter') review();
+    else if (event.target.closest?.('.yaml')) return;
+    else if (key === 'y' || (key === 'z' && event.shiftKey)) draft.redo();
+    else if (key === 'z') draft.undo();
     else return;
     event.preventDefault();
   };
@@ -130,42 +89,65 @@ function Editor({ page, path, found, read }) {
     requestAnimationFrame(() => input.setSelectionRange(start + text.length, start + text.length));
   };
   const languages = ['', ...Object.keys(values.translations ?? {}).sort()];
-  const words = { saved: isChanged ? 'Not saved' : 'Saved', saving: 'Saving…', offline: 'Offline: changes are stored in this tab', conflict: 'Saved by another operator', refused: 'Not saved: see the problems' };
-  const shownState = save.state === 'saved' && isChanged ? 'changed' : save.state;
   const columns = [locale, ...(beside !== null ? [beside] : [])];
+  const back = withQuery(page.url(draft.isNew.value && !found.inherited ? '/templates' : `/templates/${encodeURIComponent(page.key)}`), { tenant });
+  const isEmpty = Object.keys(CHANNELS).every((one) => !values[one]) && languages.length === 1;
+  const show = (next) => setQuery({ view: next === 'design' ? null : next }, { isQuiet: true });
+  const tools = { insert, variables: variablesOf(values, data), problems, focused };
   return html`<div class="template-editor">
-    <${Heading} title=${page.key} note=${html`<span class="save-state muted" role="status" data-save=${shownState}>${words[save.state]}</span>`}>
-      <button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${history.past.length === 0} onClick=${history.undo}><${Icon} name="undo" /></button>
-      <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${history.future.length === 0} onClick=${history.redo}><${Icon} name="redo" /></button>
-      ${isChanged && html`<${Confirm} label="Discard the changes" word="Discard" act=${takeTheirs} />`}
-      <a class="button" href=${withQuery(page.url(`/templates/${encodeURIComponent(page.key)}`), { tenant: page.query.get('tenant'), edit: 'yes', view: 'yaml' })}>YAML</a>
-      <button type="button" class="primary" disabled=${!isChanged || save.state === 'saving'} onClick=${() => write({ 'if-match': base.tag })}>Save</button>
-    <//>
-    ${base.isInherited && html`<p class="muted">Saving creates a copy for ${page.query.get('tenant')}, which replaces this template there.</p>`}
-    ${save.state === 'conflict' && html`<div class="failure" role="alert"><p>Another operator saved this template since you opened it.</p><button type="button" onClick=${keepMine}>Keep mine</button><button type="button" onClick=${takeTheirs}>Take theirs</button></div>`}
-    ${save.state === 'refused' && save.problem && html`<p class="error" role="alert">${save.problem.message}</p>`}
-    <div class="parts-bar">
+    <header class="editor-bar">
+      <a class="quiet button" href=${back} aria-label="Back to the template"><${Icon} name="back" /></a>
+      <h1 tabIndex="-1">${page.key}</h1>${tenant && html`<span class="tag">${tenant}</span>`}
+      <${SaveState} draft=${draft} />
+      <div class="editor-tabs" role="group" aria-label="View">${Object.entries({ design: 'Design', yaml: 'YAML', html: 'HTML' }).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(view === one)} onClick=${() => show(one)}>${word}</button>`)}</div>
+      <div class="editor-tools"><button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${draft.undo}><${Icon} name="undo" /></button>
+        <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${draft.history.value.future.length === 0} onClick=${draft.redo}><${Icon} name="redo" /></button>
+        ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog('discard')}>Discard</button>`}
+        <button type="button" class="primary" disabled=${!mayPublish} title="Ctrl+Enter" onClick=${review}>Review and publish</button></div>
+    </header>
+    ${draft.refusal.value && html`<p class="editor-note" role="note">${draft.refusal.value}</p>`}
+    ${found.inherited && draft.isNew.value && html`<p class="editor-note" role="note">Publishing creates a copy for ${tenant}, which replaces this template there.</p>`}
+    ${view === 'yaml' ? html`<${DraftYaml} draft=${draft} note="The design shows the last definition without errors." />`
+      : view === 'html' ? html`<${Compiled} ...${{ draft, locale, change, done: () => show('design') }} />`
+        : isEmpty ? html`<${Starters} start=${(starter) => { draft.change(structuredClone(starter)); }} add=${() => change(['inbox'], { title: 'Title' })} />`
+          : html`<div class="editor-body"><div class="parts-bar">
       <div class="tabs" role="tablist" aria-label="Channel">${Object.entries(CHANNELS).map(([one, title]) => html`<button key=${one} type="button" role="tab" aria-selected=${String(one === channel)} class=${languages.some((tag) => at(values, placeOf(tag, one))) ? '' : 'absent'} onClick=${() => setQuery({ channel: one }, { isQuiet: true })}>${title}</button>`)}</div>
       <${Languages} ...${{ values, change, languages, locale, beside }} />
     </div>
     <div class=${`split columns-${columns.length}`}>
       <div class="editors">${columns.map((tag) => html`<section key=${tag} class="panel editor" aria-label=${`${CHANNELS[channel]}, ${languageName(tag)}`}>
         ${columns.length > 1 && html`<h2>${languageName(tag)}</h2>`}
-        <${Part} ...${{ channel, locale: tag, values, change, insert: (text) => insert(text), variables: variablesOf(values, data), problems: preview.problems, focused }} /></section>`)}</div>
-      <${Preview} ...${{ channel, preview, path, data, setData: setDataText, values, locale, isOpen: beside === null }} />
-    </div></div>`;
+        <${Part} ...${{ channel, locale: tag, values, change, ...tools }} /></section>`)}</div>
+      <${Preview} ...${{ channel, preview, problems, path: draft.url, data, setData: setDataText, isOpen: beside === null }} />
+    </div></div>`}
+    ${dialog === 'review' && html`<${Review} draft=${draft} close=${() => setDialog(null)} done=${() => {}} />`}
+    ${dialog === 'discard' && html`<${Dialog} label="Discard the draft?" close=${() => setDialog(null)}><p>The changes since the last publication are lost, also for other operators.</p><div class="dialog-tools"><button type="button" onClick=${() => setDialog(null)}>Cancel</button><button type="button" class="danger" onClick=${() => draft.discard().then(() => setDialog(null), (problem) => setDialog({ problem }))}>Discard</button></div><//>`}
+    ${dialog?.problem && html`<${Dialog} label="Not done" close=${() => setDialog(null)}><${Failure} problem=${dialog.problem} /><//>`}
+    ${draft.theirs.value && html`<${ConflictDialog} draft=${draft} />`}
+  </div>`;
 }
 
-const names = new Intl.DisplayNames(['en'], { type: 'language' });
-function languageName(tag) {
-  if (!tag) return 'Default language';
-  try {
-    return names.of(tag);
-  } catch {
-    return tag;
-  }
+/** The HTML of an e-mail that the server makes of blocks. It can be kept instead of the blocks, which do not return. */
+function Compiled({ draft, locale, change, done }) {
+  const [isAsking, setAsking] = useState(false);
+  const place = placeOf(locale, 'email');
+  const blocks = at(draft.values.value, [...place, 'blocks']);
+  const source = at(draft.checked.value, [...place, 'compiled']);
+  useEffect(() => { if (blocks && !source) draft.check(); }, []);
+  if (!blocks) return html`<div class="editor-yaml"><p class="muted">This e-mail is not made of blocks.</p></div>`;
+  const convert = () => {
+    const { blocks: _, ...mail } = at(draft.values.value, place);
+    change(place, { ...mail, html: source });
+    done();
+  };
+  return html`<div class="editor-yaml"><p class="muted">${languageName(locale)}. The server makes this HTML of the blocks when the template is written; sends only insert the variables.</p>
+    <pre class="compiled" tabIndex="0" aria-label="HTML of the blocks"><code>${source ?? ''}</code></pre>
+    <p><button type="button" disabled=${!source} onClick=${() => setAsking(true)}>Convert to HTML</button></p>
+    ${isAsking && html`<${Dialog} label="Convert to HTML?" close=${() => setAsking(false)}><p>You then edit the HTML of this e-mail. HTML does not become blocks again, except by undo.</p><div class="dialog-tools"><button type="button" onClick=${() => setAsking(false)}>Cancel</button><button type="button" class="primary" onClick=${convert}>Convert</button></div><//>`}</div>`;
 }
-const placeOf = (locale, channel) => (locale ? ['translations', locale, channel] : [channel]);
+
+/** What an empty template can begin with. */
+const Starters = ({ start, add }) => html`<div class="starters"><h2>Start with</h2><div class="starter-list">${STARTERS.map(([title, text, icon, starter]) => html`<button key=${title} type="button" class="starter" onClick=${() => start(starter)}><${Icon} name=${icon} /><b>${title}</b><span>${text}</span></button>`)}</div><button type="button" class="quiet" onClick=${add}><${Icon} name="plus" /> Or add a title for the bell</button></div>`;
 
 function Languages({ values, change, languages, locale, beside }) {
   const add = (tag) => {
@@ -216,7 +198,7 @@ function Part({ channel, locale, values, change, problems, ...tools }) {
 }
 
 /** The problem of a field, from the answer of the server. */
-export const problemAt = (problems, path) => problems.find((one) => one.field === `values.${path.join('.')}`)?.message;
+export const problemAt = (problems, path) => problems.find((one) => one.field === path.join('.'))?.message;
 
 /** A text that grows with its content. Variables are inserted where the cursor was last. */
 export function TextInput({ label, value, set, problem, isLong = false, isCode = false, isQuiet = false, hint, focused, variables, insert, isOptional: _, ...attributes }) {
@@ -248,7 +230,7 @@ function usePreview({ path, values, data, locale }) {
       try {
         setState({ parts: await request('POST', path('/preview'), wanted, abort.signal), problems: [], wanted });
       } catch (problem) {
-        if (!abort.signal.aborted) setState((last) => ({ ...last, problems: problem.errors?.length ? problem.errors : [{ field: '', message: problem.message }] }));
+        if (!abort.signal.aborted) setState((last) => ({ ...last, problems: problem.errors?.length ? problem.errors.map((one) => ({ ...one, field: one.field.replace(/^values\.?/, '') })) : [{ field: '', message: problem.message }] }));
       }
     }, state.wanted ? PREVIEW_MS : 0);
     return () => {
@@ -259,16 +241,17 @@ function usePreview({ path, values, data, locale }) {
   return state;
 }
 
-function Preview({ channel, preview, path, data, setData, isOpen }) {
+function Preview({ channel, preview, problems: known, path, data, setData, isOpen }) {
   const [device, setDevice] = useState('desktop');
-  const { parts, problems, wanted } = preview;
+  const { parts, wanted } = preview;
+  const problems = [...new Map([...known, ...preview.problems].map((one) => [`${one.field} ${one.message}`, one])).values()];
   const part = parts?.[channel];
   const form = useRef(null);
   useEffect(() => { if (channel === 'email' && part?.html && isOpen) form.current?.submit(); }, [wanted, channel, device === 'text', isOpen]);
   if (!isOpen) return null;
   return html`<aside class="preview" aria-label="Preview">
     <div class="preview-bar"><h2>Preview</h2>${channel === 'email' && html`<div class="tabs" role="group" aria-label="Device">${['desktop', 'phone', 'text'].map((one) => html`<button key=${one} type="button" aria-pressed=${String(one === device)} onClick=${() => setDevice(one)}>${{ desktop: 'Desktop', phone: 'Phone', text: 'Text' }[one]}</button>`)}</div>`}</div>
-    ${problems.length > 0 && html`<ul class="problems" role="status" aria-label="Problems">${problems.slice(0, 8).map((one) => html`<li key=${one.field + one.message}><${Icon} name="warn" /> <span>${one.field && html`<code>${one.field.replace(/^values\./, '')}</code> `}${one.message}</span></li>`)}</ul>`}
+    ${problems.length > 0 && html`<ul class="problems" role="status" aria-label="Problems">${problems.slice(0, 8).map((one) => html`<li key=${one.field + one.message}><${Icon} name="warn" /> <span>${one.field && html`<code>${one.field}</code> `}${one.message}</span></li>`)}</ul>`}
     ${parts?.missing?.length > 0 && html`<p class="note warn"><${Icon} name="warn" /> Without a value: ${parts.missing.join(', ')}. A send would be refused.</p>`}
     ${(parts?.warnings ?? []).map((one) => html`<p key=${one} class="note warn"><${Icon} name="warn" /> ${one}</p>`)}
     ${part && channel === 'email' && html`<div class=${`mail-preview ${device}`}>

@@ -1,7 +1,7 @@
 /**
  * Templates: their channels and languages, a preview by language or recipient, and a test message.
  */
-import { Edit, EditLink, newLink, yamlOf } from './edit.js';
+import { EditLink, newLink } from './edit.js';
 import { CHANNEL_NAMES } from './explain.js';
 import { parsed } from './format.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
@@ -11,51 +11,39 @@ import { BUILDERS, CONTENT } from './roles.js';
 import { go, tenantOf } from './router.js';
 import { sampleOf } from './sample-data.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
-import { TemplateEditor } from './template-editor.js';
+import { DraftOnly, Versions } from './versions.js';
+import { yamlOf } from './yaml.js';
 
 const PARTS = ['inbox', 'email', 'sms', 'push', 'chat'];
 const TESTED = PARTS.slice(1);
 
 const languages = (one) => Object.keys(one.translations ?? {});
 
-const KIND = {
-  name: 'template', path: '/templates',
-  starter: {
-    inbox: { title: 'New booking by {{ data.client }}', body: '{{ data.when | datetime }}' },
-    email: { subject: 'New booking', html: '<p>Hello {{ recipient.name }},</p>\n<p>{{ data.client }} booked {{ data.when | datetime }}.</p>\n' },
-    translations: { de: { email: { subject: 'Neue Buchung', html: '<p>Hallo {{ recipient.name }},</p>\n<p>{{ data.client }} hat gebucht: {{ data.when | datetime }}.</p>\n' } } },
-  },
-  note: 'Later sends use it. Comments are not stored.',
-  preview: Preview,
-};
+const KIND = { name: 'template', path: '/templates' };
 
 export const templates = {
-  path: '/v1/templates', rows: 'templates', link: (one) => path`/templates/${one.key}`, tools: (page) => newLink(page, KIND),
+  path: '/v1/templates', rows: 'templates', fixed: { drafts: 'true' }, link: (one) => path`/templates/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: (page) => [
     { name: 'Template', kind: 'title', of: (one) => one.key, text: (one) => one.inbox?.title ?? one.email?.subject }, { name: 'Channels', of: (one) => PARTS.filter((part) => one[part]).join(', '), width: '11rem' },
-    page.may(CONTENT) && { name: 'Languages', of: (one) => languages(one).join(', ') }, { name: 'Used by', of: (one) => one.uses.join(', '), width: '9rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' },
+    page.may(CONTENT) && { name: 'Languages', of: (one) => languages(one).join(', ') }, { name: 'Used by', of: (one) => one.uses.join(', '), width: '9rem' }, { name: 'Version', kind: 'number', of: (one) => (one.version === 0 ? 'draft' : `v${one.version}${one.draft ? ' + draft' : ''}`), width: '6rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' },
   ],
   none: { text: 'No template is stored. A template has the texts of a notification, by channel and language.', command: 'bellcast template put booking.json', tools: (page) => newLink(page, KIND) },
 };
 
-/** The editor in pages, or as YAML; a new template begins as YAML. */
-export const Template = ({ page }) => {
-  if (!page.query.has('edit')) return html`<${Shown} page=${page} />`;
-  return page.query.get('view') !== 'yaml' && page.key !== null ? html`<${TemplateEditor} page=${page} />` : html`<${Edit} page=${page} kind=${KIND} />`;
-};
-
-function Shown({ page }) {
+export function Template({ page }) {
   const tenant = tenantOf(page);
   const url = (more = '', query = {}) => withQuery(path`/v1/templates/${page.key}` + more, { ...tenant, ...query });
   const found = useLoad((signal) => get(url(), signal), [url()]);
   const title = html`<${Heading} title=${page.key} />`;
-  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => html`
+  const isMissing = found.problem?.status === 404 && !found.isLoading && page.may(CONTENT);
+  return html`${found.problem && !found.isLoading && !found.value && title}${isMissing && html`<${DraftOnly} url=${url('/draft')} editor=${withQuery(page.path, { ...tenant, edit: 'yes' })} />`}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => html`
     <${Heading} title=${one.key}><${EditLink} page=${page} one=${one} />${page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${async () => {
     await request('DELETE', url());
     go(withQuery(page.url('/templates'), tenant));
   }} />`}<//>
-    <${Facts} of=${[['Key', html`<${Id} of=${one.key} />`], ['Channels', PARTS.filter((name) => one[name]).map((name) => CHANNEL_NAMES[name]).join(', ')], ['Languages', languages(one).join(', ') || 'the default only'], ['Used by', one.uses.join(', ') || 'nothing'], ['Tenant', one.tenant ?? 'all']]} />
+    <${Facts} of=${[['Key', html`<${Id} of=${one.key} />`], ['Version', one.version], ['Channels', PARTS.filter((name) => one[name]).map((name) => CHANNEL_NAMES[name]).join(', ')], ['Languages', languages(one).join(', ') || 'the default only'], ['Used by', one.uses.join(', ') || 'nothing'], ['Tenant', one.tenant ?? 'all']]} />
     ${page.may(BUILDERS) && html`<${Preview} one=${one} read=${async () => ({ url })} isStored /><${Test} page=${page} one=${one} url=${url('/test')} tenant=${tenant} />`}
+    <${Card} title="Versions"><${Versions} one=${one} url=${url} isOwn=${page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant} /><//>
     <${Card} title="YAML"><pre tabIndex="0"><code>${yamlOf(one)}</code></pre><${Copy} what="the YAML" text=${yamlOf(one)} /><//>`}<//>`;
 }
 

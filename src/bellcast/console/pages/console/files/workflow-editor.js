@@ -2,70 +2,46 @@
  * The editor of a workflow: the canvas, a step's form, the same definition as YAML, checks, drafts, and publishing.
  */
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
-import { dayTime, duration, relativeTime } from './format.js';
+import { dayTime, duration } from './format.js';
 import { Failure, Loaded, Skeleton, useLoad } from './load.js';
 import { Field, Form, Heading, Icon, State } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { go, setQuery } from './router.js';
-import { exchange, get, path as urlPath, withQuery } from './server.js';
-import { me } from './session.js';
-import { toYaml } from './yaml.js';
-import { press } from './yaml-editor.js';
+import { get, path as urlPath, withQuery } from './server.js';
 import { Flow } from './workflow-canvas.js';
-import { ActionMenu, ConflictDialog, Dialog, Review, Starters, TypeMenu } from './workflow-dialogs.js';
-import { createDraft, valuesOf } from './workflow-draft.js';
+import { createDraft, readDrafted } from './draft.js';
+import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, loadStyle } from './draft-parts.js';
+import { ActionMenu, Starters, TypeMenu } from './workflow-dialogs.js';
 import { Inspector, Variables } from './workflow-inspector.js';
-import { copyOf, freeKey, inserted, laneOf, moved, movedBy, newStep, pathOfKey, placeOf, removed, renamed, stepPathOf, stepsOf, usersOf, valueAt } from './workflow-model.js';
+import { copyOf, differencesOf, freeKey, inserted, laneOf, moved, movedBy, newStep, pathOfKey, placeOf, removed, renamed, stepPathOf, stepsOf, usersOf, valueAt } from './workflow-model.js';
+import { valuesOf } from './yaml.js';
 
 /** Widths in px below which nothing can be edited: the canvas and the forms have no room. */
 const READ_ONLY_PX = 640;
 const ZOOMS = [50, 75, 100, 125, 150];
 const COPIED = 'application/x-bellcast-step';
 
-// The style of the editor is loaded with it.
-const sheet = Object.assign(document.createElement('link'), { rel: 'stylesheet', href: new URL('workflow-editor.css', import.meta.url).href });
-await new Promise((resolve) => {
-  sheet.onload = resolve;
-  sheet.onerror = resolve;
-  document.head.append(sheet);
-});
+await loadStyle('workflow-editor.css');
 
-const withoutNotFound = (reading) => reading.catch((problem) => {
-  if (problem.status === 404) return null;
-  throw problem;
-});
+/** Workflows as a kind with drafts. */
+const KIND = { plural: 'workflows', name: 'workflow', differencesOf };
+
+/** The page that names a new workflow. */
+export const NewWorkflow = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Letters, digits and _ . -  Your app triggers the workflow by it." />`;
 
 /** The page of a workflow's editor. */
 export function WorkflowEditor({ page }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
-  const url = urlPath`/v1/workflows/${page.key}`;
   if (page.query.get('run') || page.query.get('version')) return html`<${Recorded} page=${page} tenant=${tenant} />`;
-  return html`<${Drafted} page=${page} tenant=${tenant} url=${url} />`;
+  return html`<${Drafted} page=${page} tenant=${tenant} />`;
 }
 
-function Drafted({ page, tenant, url }) {
+function Drafted({ page, tenant }) {
   const loaded = useLoad(async (signal) => {
-    const [schema, published, draft] = await Promise.all([
-      get('/v1/schemas/workflow', signal),
-      withoutNotFound(get(withQuery(url, { tenant }), signal)),
-      withoutNotFound(exchange('GET', withQuery(`${url}/draft`, { tenant }), { signal })),
-    ]);
-    // A tenant without its own workflow begins with the project's.
-    const isOwn = published !== null && (published.tenant ?? '') === tenant;
-    return { schema, published: isOwn ? published : null, inherited: isOwn ? null : published, draft: draft?.value ?? null, tag: draft?.response.headers.get('etag') ?? null };
+    const [schema, found] = await Promise.all([get('/v1/schemas/workflow', signal), readDrafted(KIND, page.key, tenant, signal)]);
+    return { schema, ...found };
   }, [page.key, tenant]);
   return html`<${Loaded} of=${loaded} skeleton=${html`<${Skeleton} rows="9" />`}>${(found) => html`<${Editor} key=${`${page.key} ${tenant}`} page=${page} tenant=${tenant} found=${found} />`}<//>`;
-}
-
-/** The page that names a new workflow. */
-export function NewWorkflow({ page }) {
-  const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
-  const own = page.me.tenants;
-  if (!page.may(BUILDERS)) return html`<${Heading} title="New workflow" /><p>Your role, ${page.me.role}, does not permit this page.</p>`;
-  const create = ({ key, tenant: of = '' }) => go(withQuery(page.url(`/workflows/${encodeURIComponent(key.trim())}`), { edit: 'yes', tenant: of.trim() }));
-  return html`<${Heading} title="New workflow"><a class="button" href=${page.url('/workflows')}>Back</a><//>
-    <${Form} button="Continue" send=${create}><${Field} label="Key" name="key" required maxLength="100" pattern="[A-Za-z0-9_.\\-]+" autoComplete="off" spellcheck=${false} hint="Letters, digits and _ . -  Your app triggers the workflow by it." />
-    <${Field} label="Tenant" name="tenant" autoComplete="off" placeholder="all" ...${own ? { options: own, defaultValue: tenant || own[0] } : { defaultValue: tenant, hint: 'Leave it empty for all tenants.' }} /><//>`;
 }
 
 const useWidth = () => {
@@ -81,7 +57,7 @@ const useWidth = () => {
 function Editor({ page, tenant, found }) {
   const { schema } = found;
   const draft = useMemo(() => {
-    const one = createDraft({ key: page.key, tenant, me: page.me, published: found.published, draft: found.draft, tag: found.tag });
+    const one = createDraft({ kind: KIND, key: page.key, tenant, me: page.me, published: found.published, draft: found.draft, tag: found.tag });
     one.freeKey = (key) => freeKey(one.values.value, key);
     if (found.inherited && !found.draft && one.isNew.value && !one.values.value.steps) one.change(valuesOf(found.inherited));
     return one;
@@ -300,7 +276,7 @@ function Editor({ page, tenant, found }) {
     ${isNarrow && html`<p class="editor-note" role="note">On a small screen a workflow can be read. Open it on a wider one to edit it.</p>`}
     ${draft.refusal.value && html`<p class="editor-note" role="note">${/code/.test(draft.refusal.value) ? 'Defined in code: change it there.' : draft.refusal.value}</p>`}
     <div class="editor-main">
-      ${view === 'yaml' ? html`<${Yaml} draft=${draft} isReadOnly=${!mayEdit} review=${review} />`
+      ${view === 'yaml' ? html`<${DraftYaml} draft=${draft} isReadOnly=${!mayEdit} note="The canvas shows the last definition without errors." />`
         : !hasSteps && mayEdit ? html`<div class="flow-scroll"><${Starters} start=${(steps) => { draft.change({ ...draft.values.value, steps }); focus('steps.0'); }} add=${(event) => act.openMenu({ list: 'steps', index: 0, anchor: event.currentTarget })} /></div>`
           : html`<${Flow} canvas=${canvas} act=${act} />`}
       ${view === 'canvas' && isInspecting && selected && html`<${Inspector} key=${selected} draft=${draft} path=${selected} schema=${schema} page=${page} isReadOnly=${!mayEdit} close=${closeInspector} select=${act.edit} openActions=${act.openActions} />`}
@@ -372,14 +348,6 @@ function Recorded({ page, tenant }) {
   }}<//>`;
 }
 
-/** Whether the draft is saved, as a word. */
-function SaveState({ draft, isReadOnly }) {
-  const { state, text } = draft.save.value;
-  const saver = draft.saver.value;
-  const words = isReadOnly ? '' : state === 'saved' && saver ? `Draft saved${saver.by && saver.by !== me.value.name ? ` by ${saver.by}` : ''}, ${relativeTime(saver.at)}` : state === 'saved' ? (draft.isNew.value ? 'New' : `Version ${draft.current.value.version}`) : text;
-  return html`<span class="save-state" data-save=${state} role="status">${words}</span>`;
-}
-
 function Rename({ draft, path, close, done }) {
   const step = valueAt(draft.values.value, path);
   const rename = async ({ key }) => {
@@ -393,80 +361,3 @@ function Rename({ draft, path, close, done }) {
   const users = usersOf(draft.values.value, step.key);
   return html`<${Dialog} label=${`Rename ${step.key}`} close=${close}><${Form} button="Rename" send=${rename}><${Field} label="Key" name="key" defaultValue=${step.key} required maxLength="100" autoComplete="off" spellcheck=${false} hint=${users.length > 0 ? `References in ${users.join(', ')} change too.` : null} /><//><//>`;
 }
-
-/** The definition as YAML. While it cannot be read, the canvas keeps the last definition. */
-function Yaml({ draft, isReadOnly, review }) {
-  const shown = toYaml(draft.values.value);
-  const [text, setText] = useState(() => draft.unreadText() ?? shown);
-  const [problem, setProblem] = useState(null);
-  const known = useRef(shown);
-  const area = useRef(null);
-  const gutter = useRef(null);
-  const timer = useRef(0);
-  const leaves = useRef(false);
-  const latest = useRef(text);
-  // The definition has changed elsewhere: by undo, or by another operator.
-  if (known.current !== shown) {
-    known.current = shown;
-    latest.current = shown;
-    if (text !== shown) setText(shown);
-    if (problem) setProblem(null);
-  }
-  const check = async () => {
-    const sent = latest.current;
-    let values = null;
-    let failed = null;
-    try {
-      values = valuesOf((await exchange('PUT', draft.url('', { dry_run: true }), { type: 'application/yaml', body: sent })).value);
-    } catch (refused) {
-      failed = refused;
-    }
-    if (sent !== latest.current) return;
-    setProblem(failed);
-    draft.keepText(failed ? sent : null);
-    if (values && JSON.stringify(values) !== JSON.stringify(draft.values.value)) {
-      draft.change(values, 'yaml');
-      known.current = toYaml(values);
-    }
-  };
-  const input = ({ currentTarget: { value } }) => {
-    setText(value);
-    latest.current = value;
-    draft.keepText(value);
-    clearTimeout(timer.current);
-    timer.current = setTimeout(check, 500);
-  };
-  useEffect(() => { if (text !== shown) check(); }, []);
-  const lines = text.split('\n').length;
-  const errors = problem?.errors?.length ? problem.errors : problem ? [{ field: '', message: problem.message }] : draft.problems.value.map((one) => ({ ...one, line: lineOf(text, draft.values.value, one.field) }));
-  const marked = new Set(errors.map(({ line }) => line));
-  const goTo = (line) => {
-    const start = text.split('\n').slice(0, line - 1).join('\n').length + (line > 1 ? 1 : 0);
-    area.current.focus();
-    area.current.setSelectionRange(start, start + (text.split('\n')[line - 1] ?? '').length);
-  };
-  return html`<div class="editor-yaml"><label for="workflow-yaml" class="hidden">Definition as YAML</label>
-    <div class="yaml"><pre class="gutter" aria-hidden="true" ref=${gutter}>${Array.from({ length: lines }, (_, index) => (marked.has(index + 1) ? html`<mark key=${index}>${index + 1}${'\n'}</mark>` : `${index + 1}\n`))}</pre>
-      <textarea id="workflow-yaml" ref=${area} wrap="off" spellcheck=${false} autoCapitalize="off" autoComplete="off" readOnly=${isReadOnly} aria-invalid=${errors.length > 0 ? 'true' : null} aria-describedby="workflow-yaml-errors" value=${text} onInput=${input}
-        onScroll=${() => { gutter.current.scrollTop = area.current.scrollTop; }} onKeyDown=${(event) => { if (!((event.ctrlKey || event.metaKey) && event.key === 'Enter')) press(event, leaves); }}></textarea></div>
-    <div id="workflow-yaml-errors" role="alert">${problem && html`<p class="muted">The canvas shows the last definition without errors.</p>`}
-      ${errors.length > 0 && html`<ul class="yaml-errors">${errors.map(({ field, message, line }) => html`<li key=${field + message}>${line && html`<button type="button" onClick=${() => goTo(line)}>Line ${line}</button>`}<span>${field && html`<code>${field}</code>`} ${message}</span></li>`)}</ul>`}</div></div>`;
-}
-
-/** The line of a field in the YAML of the values: a mark in its place shows it. */
-function lineOf(text, values, field) {
-  if (text !== toYaml(values)) return undefined;
-  const mark = '\u0001mark';
-  const parts = field.split('.');
-  const at = (value, rest) => {
-    if (rest.length === 0) return mark;
-    const [name, ...inner] = rest;
-    if (value === null || typeof value !== 'object' || !(name in value)) return mark;
-    const copy = Array.isArray(value) ? [...value] : { ...value };
-    copy[name] = at(value[name], inner);
-    return copy;
-  };
-  const line = toYaml(at(values, parts)).split('\n').findIndex((one) => one.includes('mark') && one.includes('\\u0001'));
-  return line < 0 ? undefined : line + 1;
-}
-

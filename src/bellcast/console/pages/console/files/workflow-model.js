@@ -281,7 +281,7 @@ function fieldsOf(before, after) {
 }
 
 /** The keys of the longest common subsequence of two orders: the others have moved. */
-function longestCommon(one, other) {
+export function longestCommon(one, other) {
   const lengths = Array.from({ length: one.length + 1 }, () => new Uint16Array(other.length + 1));
   for (let i = one.length - 1; i >= 0; i--) for (let j = other.length - 1; j >= 0; j--) lengths[i][j] = one[i] === other[j] ? lengths[i + 1][j + 1] + 1 : Math.max(lengths[i + 1][j], lengths[i][j + 1]);
   const found = new Set();

@@ -1,8 +1,7 @@
 /**
  * Workflows: the diagram, the versions with their differences, and a dry run.
  */
-import { Difference } from './difference.js';
-import { EditLink, newLink, yamlOf } from './edit.js';
+import { EditLink, newLink } from './edit.js';
 import { number, parsed, toneOf } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Skeleton, Together, refresh, useLoad } from './load.js';
@@ -10,6 +9,8 @@ import { Card, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, Sta
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
+import { DraftOnly, Versions } from './versions.js';
+import { yamlOf } from './yaml.js';
 
 /** Fields that summarize a step, the most descriptive first. */
 const SUMMARY = ['title', 'subject', 'template', 'text', 'for', 'until', 'event', 'window', 'cron', 'url', 'function', 'workflow', 'limit'];
@@ -50,12 +51,6 @@ export function Workflow({ page }) {
   }}<//>`;
 }
 
-/** The way to the draft of a workflow that was never published, if there is one. */
-function DraftOnly({ url, editor }) {
-  const draft = useLoad((signal) => get(url, signal), [url]);
-  return draft.value && html`<p>It has a draft that was never published. <a class="button" href=${editor}>Open the draft</a></p>`;
-}
-
 /** The icons of the steps' types. */
 const ICONS = { inbox: 'notifications', email: 'mail', sms: 'messages', push: 'live', chat: 'announcements', delay: 'schedules', wait_for: 'schedules', digest: 'jobs', branch: 'workflows', throttle: 'suppressions', http: 'webhooks' };
 
@@ -72,22 +67,6 @@ function condition(value) {
   if (value?.var && value.op) return `${value.var} ${value.op} ${value.value === undefined ? '' : JSON.stringify(value.value)}`.trim();
   const [name, parts] = Object.entries(value ?? {})[0] ?? [];
   return Array.isArray(parts) ? parts.map(condition).join(name === 'all' ? ' and ' : ' or ') : JSON.stringify(value);
-}
-
-function Versions({ one, url, isOwn }) {
-  const found = useLoad((signal) => get(url('/versions'), signal), [url(), one.version]);
-  const [compared, setCompared] = useState(null);
-  return html`<${Loaded} of=${found}>${({ versions: all }) => html`<ul class="rows-of">${all.map(({ version, created_at: at, by, note }, index) => html`<li key=${version}><b>Version ${version}</b>${version === one.version && html`<${State} of="current" kind="ok" />`}<${Moment} at=${at} />${by && html`<span class="muted">${by}</span>`}${note && html`<span dir="auto">${note}</span>`}
-      ${index < all.length - 1 && html`<button type="button" aria-label=${`Changes of version ${version}`} onClick=${() => setCompared([all[index + 1].version, version])}>Changes</button>`}
-      ${isOwn && version !== one.version && html`<${Confirm} label=${`Make current: version ${version}`} word="Make current" act=${async () => {
-    await request('PATCH', url(), { version });
-    refresh();
-  }} />`}</li>`)}</ul>`}<//><div aria-live="polite">${compared && html`<${Compared} versions=${compared} url=${url} />`}</div>`;
-}
-
-function Compared({ versions: [from, to], url }) {
-  const both = useLoad((signal) => Promise.all([from, to].map((version) => get(url('', { version }), signal))), [from, to]);
-  return html`<${Loaded} of=${both}>${([before, after]) => html`<h3>Version ${from} to ${to}</h3><${Difference} before=${yamlOf(before)} after=${yamlOf(after)} />`}<//>`;
 }
 
 /** The channels that a trigger would use now. The server sends nothing. */

@@ -10,6 +10,26 @@ const ESCAPED = /[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]/g;
 /** Strings whose lines can be written unchanged: YAML detects the indentation in the first line, and trims no others. */
 const BLOCK = /^[^\s\x00-\x1f][^\x00-\x08\x0b-\x1f]*$/;
 
+/** Fields that occur only in responses. */
+const ADDED = new Set(['key', 'tenant', 'version', 'active', 'draft', 'effects', 'uses', 'created_at', 'updated_at', 'managed']);
+
+/** An object without the fields that occur only in responses. */
+export function valuesOf(one) {
+  const values = Object.fromEntries(Object.entries(one).filter(([name, value]) => !ADDED.has(name) && value !== null));
+  if (values.translations) values.translations = Object.fromEntries(Object.entries(values.translations).map(([tag, parts]) => [tag, withoutCompiled(parts)]));
+  return withoutCompiled(values);
+}
+
+/** The parts of a template without the HTML that the server makes of blocks. */
+function withoutCompiled(parts) {
+  if (!parts.email?.compiled) return parts;
+  const { compiled: _, ...email } = parts.email;
+  return { ...parts, email };
+}
+
+/** An object as YAML. */
+export const yamlOf = (one) => toYaml(valuesOf(one));
+
 /** A JSON value as YAML. */
 export function toYaml(value, indent = '') {
   if (Array.isArray(value)) return value.map((one) => (isNested(one) ? `${indent}- ${toYaml(one, `${indent}  `).trimStart()}` : `${indent}- ${scalar(one, `${indent}  `)}\n`)).join('');

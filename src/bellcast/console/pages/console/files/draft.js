@@ -1,9 +1,9 @@
 /**
- * The draft of a workflow while it is edited: undo, checks, and saving in the background, also while the server cannot be reached.
+ * The draft of a workflow or a template while it is edited: undo, checks, and saving in the background, also while the server cannot be reached.
  */
 import { batch, computed, signal } from './html.js';
 import { Problem, exchange, get, path, withQuery } from './server.js';
-import { differencesOf } from './workflow-model.js';
+import { valuesOf } from './yaml.js';
 
 const CHECK_MS = 500;
 const SAVE_MS = 1000;
@@ -13,16 +13,33 @@ const RETRY_MS = [2000, 30_000];
 const MAX_UNDO = 200;
 /** Changes of one field within this time are one step of undo. */
 const TYPING_MS = 1000;
-/** Fields that occur only in responses. */
-const ADDED = new Set(['key', 'tenant', 'version', 'active', 'draft', 'effects']);
-/** An object without the fields that a read adds. */
-export const valuesOf = (one) => Object.fromEntries(Object.entries(one).filter(([name, value]) => !ADDED.has(name) && value !== null));
+/**
+ * A kind of object with drafts.
+ * @typedef {{plural: string, name: string, differencesOf: (before: any, after: any) => [string, string, string][]}} Kind
+ */
+
+const withoutNotFound = (reading) => reading.catch((problem) => {
+  if (problem.status === 404) return null;
+  throw problem;
+});
+
+/** Read the published object and its draft; a tenant without an own object begins with the project's, `inherited`. */
+export async function readDrafted({ plural }, key, tenant, signal) {
+  const url = `/v1/${plural}` + path`/${key}`;
+  const [published, draft] = await Promise.all([
+    withoutNotFound(get(withQuery(url, { tenant }), signal)),
+    withoutNotFound(exchange('GET', withQuery(`${url}/draft`, { tenant }), { signal })),
+  ]);
+  const isOwn = published !== null && (published.tenant ?? '') === tenant;
+  return { published: isOwn ? published : null, inherited: isOwn ? null : published, draft: draft?.value ?? null, tag: draft?.response.headers.get('etag') ?? null };
+}
 const isTemporary = ({ status }) => status === 0 || status === 429 || status >= 500;
 
-/** @param {{key: string, tenant: string, me: any, published: any, draft: any, tag: string | null}} of `published` is the current version, or null; `draft` that of the server, or null */
-export function createDraft({ key, tenant, me, published, draft, tag }) {
-  const url = (more, query = {}) => withQuery(path`/v1/workflows/${key}` + more, { tenant, ...query });
-  const stored = `draft ${me.id} ${key} ${tenant}`;
+/** @param {{kind: Kind, key: string, tenant: string, me: any, published: any, draft: any, tag: string | null}} of `published` is the current version, or null; `draft` that of the server, or null */
+export function createDraft({ kind, key, tenant, me, published, draft, tag }) {
+  const { differencesOf } = kind;
+  const url = (more, query = {}) => withQuery(`/v1/${kind.plural}` + path`/${key}` + more, { tenant, ...query });
+  const stored = `draft ${me.id} ${kind.plural}/${key} ${tenant}`;
   const base = signal(draft ? draft.base : published?.version ?? null);
   const current = signal(published);
   const values = signal(draft?.values ?? (published ? valuesOf(published) : {}));
@@ -31,6 +48,8 @@ export function createDraft({ key, tenant, me, published, draft, tag }) {
   const saver = signal(draft && { by: draft.by, at: draft.updated_at });
   const theirs = signal(null);
   const problems = signal(draft?.errors ?? []);
+  /** The object as the server would store it, if the values have no problems. */
+  const checked = signal(null);
   /** Why nothing can be edited. */
   const refusal = signal(null);
   const history = signal({ past: [], future: [] });
@@ -84,12 +103,12 @@ export function createDraft({ key, tenant, me, published, draft, tag }) {
 
   /** Let the server check the values. */
   async function check() {
-    const checked = values.value;
+    const sent = values.value;
     try {
-      await exchange('PUT', url('', { dry_run: true }), { type: 'application/json', body: JSON.stringify(checked), signal: abort.signal });
-      if (checked === values.value) problems.value = [];
+      const { value } = await exchange('PUT', url('', { dry_run: true }), { type: 'application/json', body: JSON.stringify(sent), signal: abort.signal });
+      if (sent === values.value) batch(() => { problems.value = []; checked.value = value; });
     } catch (problem) {
-      if (abort.signal.aborted || checked !== values.value) return;
+      if (abort.signal.aborted || sent !== values.value) return;
       if (problem.status === 422) problems.value = problem.errors;
       else if (problem.status === 409) refusal.value = problem.message;
       else if (isTemporary(problem)) later('check', RETRY_MS[0], check);
@@ -223,8 +242,8 @@ export function createDraft({ key, tenant, me, published, draft, tag }) {
   later('poll', POLL_MS, poll);
 
   return {
-    key, tenant, url, values, save, saver, theirs, problems, refusal, history, current, base, isNew, isChanged, changes,
-    change, undo: step('past', 'future'), redo: step('future', 'past'), write, publish, reopen,
+    kind, key, tenant, url, values, checked, save, saver, theirs, problems, refusal, history, current, base, isNew, isChanged, changes,
+    change, check, undo: step('past', 'future'), redo: step('future', 'past'), write, publish, reopen,
     /** A text that is no definition yet stays in this tab. */
     keepText: (text) => (text === null ? sessionStorage.removeItem(`${stored} text`) : sessionStorage.setItem(`${stored} text`, text)),
     unreadText: () => sessionStorage.getItem(`${stored} text`),
@@ -249,6 +268,8 @@ export function createDraft({ key, tenant, me, published, draft, tag }) {
       history.value = { ...history.value, past: [...history.value.past, values.value].slice(-MAX_UNDO) };
       await write();
     },
+    /** Begin with other values; they are saved with the first change. */
+    begin: (next) => batch(() => { values.value = next; saved.value = next; }),
     discard: async () => {
       if (etag !== null) await exchange('DELETE', url('/draft'), { headers: { 'if-match': etag } });
       await reopen();

@@ -1,0 +1,175 @@
+/**
+ * The parts that editors of drafts share: whether it is saved, review and publish, a conflict, and the definition as YAML.
+ */
+import { html, useEffect, useRef, useState } from './html.js';
+import { Difference } from './difference.js';
+import { relativeTime } from './format.js';
+import { Field, Form, Heading } from './parts.js';
+import { BUILDERS } from './roles.js';
+import { go } from './router.js';
+import { exchange, withQuery } from './server.js';
+import { me } from './session.js';
+import { press } from './yaml-editor.js';
+import { toYaml, valuesOf } from './yaml.js';
+
+/** Load a style sheet beside this module. */
+export const loadStyle = (name) => new Promise((resolve) => {
+  const sheet = Object.assign(document.createElement('link'), { rel: 'stylesheet', href: new URL(name, import.meta.url).href });
+  sheet.onload = resolve;
+  sheet.onerror = resolve;
+  document.head.append(sheet);
+});
+await loadStyle('draft.css');
+
+/** Whether the draft is saved, as a word. */
+export function SaveState({ draft, isReadOnly }) {
+  const { state, text } = draft.save.value;
+  const saver = draft.saver.value;
+  const words = isReadOnly ? '' : state === 'saved' && saver ? `Draft saved${saver.by && saver.by !== me.value.name ? ` by ${saver.by}` : ''}, ${relativeTime(saver.at)}` : state === 'saved' ? (draft.isNew.value ? 'New' : `Version ${draft.current.value.version}`) : text;
+  return html`<span class="save-state" data-save=${state} role="status">${words}</span>`;
+}
+
+/** The page that names a new object. */
+export function NewObject({ page, kind, hint }) {
+  const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
+  const own = page.me.tenants;
+  if (!page.may(BUILDERS)) return html`<${Heading} title=${`New ${kind.name}`} /><p>Your role, ${page.me.role}, does not permit this page.</p>`;
+  const create = ({ key, tenant: of = '' }) => go(withQuery(page.url(`/${kind.plural}/${encodeURIComponent(key.trim())}`), { edit: 'yes', tenant: of.trim() }));
+  return html`<${Heading} title=${`New ${kind.name}`}><a class="button" href=${page.url(`/${kind.plural}`)}>Back</a><//>
+    <${Form} button="Continue" send=${create}><${Field} label="Key" name="key" required maxLength="100" pattern="[A-Za-z0-9_.\\-]+" autoComplete="off" spellcheck=${false} hint=${hint} />
+    <${Field} label="Tenant" name="tenant" autoComplete="off" placeholder="all" ...${own ? { options: own, defaultValue: tenant || own[0] } : { defaultValue: tenant, hint: 'Leave it empty for all tenants.' }} /><//>`;
+}
+
+/** A modal dialog while it is rendered. */
+export function Dialog({ label, close, isWide, children }) {
+  const dialog = useRef(null);
+  useEffect(() => {
+    const last = document.activeElement;
+    dialog.current.showModal();
+    return () => last?.focus?.();
+  }, []);
+  return html`<dialog class=${`editor-dialog ${isWide ? 'wide' : ''}`} aria-label=${label} ref=${dialog} onCancel=${(event) => { event.preventDefault(); close(); }} onKeyDown=${(event) => event.stopPropagation()}
+    onClick=${(event) => { if (event.target === dialog.current) close(); }}><div class="dialog-body"><h2>${label}</h2>${children}</div></dialog>`;
+}
+
+const SIGNS = { added: ['+', 'ok'], removed: ['−', 'bad'], moved: ['↕', 'info'], changed: ['~', 'warn'] };
+/** What differs, by step or block. */
+const Changes = ({ changes }) => html`<ul class="change-list">${changes.map(([kind, key, detail]) => html`<li key=${kind + key + detail} data-change=${kind}><span class=${`diff-sign ${SIGNS[kind][1]}`} aria-hidden="true">${SIGNS[kind][0]}</span><b>${key}</b> <span class="muted">${kind} ${detail}</span></li>`)}</ul>`;
+
+/** Review the draft, and publish it. */
+export function Review({ draft, close, done }) {
+  const [plan, setPlan] = useState(null);
+  const [problem, setProblem] = useState(null);
+  const [isBusy, setBusy] = useState(false);
+  const note = useRef(null);
+  const load = () => draft.publish(null, true).then((found) => { setPlan(found); setProblem(null); }, setProblem);
+  useEffect(() => { load(); }, []);
+  const before = draft.current.value ? valuesOf(draft.current.value) : {};
+  const changes = draft.changes.value;
+  const publish = async () => {
+    setBusy(true);
+    try {
+      const one = await draft.publish(note.current.value.trim(), false);
+      done(`Published as version ${one.version}`);
+      close();
+    } catch (failed) {
+      setProblem(failed);
+    }
+    setBusy(false);
+  };
+  const isStale = problem?.status === 409;
+  return html`<${Dialog} label=${draft.current.value ? `Publish version ${(draft.current.value.version ?? 0) + 1}` : 'Publish'} close=${close} isWide>
+    ${changes.length > 0 && html`<${Changes} changes=${changes} />`}
+    <details class="yaml-diff" open=${changes.length === 0}><summary>YAML</summary><${Difference} before=${draft.current.value ? toYaml(before) : ''} after=${toYaml(draft.values.value)} /></details>
+    ${plan?.effects.length > 0 && html`<div class="effects"><h3>What changes for recipients and apps</h3><ul>${plan.effects.map((one) => html`<li key=${one.code} data-effect=${one.code}>${one.text}</li>`)}</ul></div>`}
+    ${problem && html`<p class="error" role="alert">${problem.message}</p>`}
+    ${isStale && html`<p><button type="button" onClick=${() => draft.rebase().then(load, setProblem)}>Compare with the current version</button></p>`}
+    <div class="form-field"><div class="form-label"><label for="publish-note">Note</label></div><textarea id="publish-note" ref=${note} rows="2" maxLength="500" placeholder="Why? Shown in the list of versions."></textarea></div>
+    <div class="dialog-tools"><button type="button" onClick=${close}>Cancel</button><button type="button" class="primary" disabled=${isBusy || plan === null || isStale} onClick=${publish}>Publish</button></div><//>`;
+}
+
+/** Two editors have changed the draft. */
+export function ConflictDialog({ draft }) {
+  const [isComparing, setComparing] = useState(false);
+  const { draft: found } = draft.theirs.value;
+  return html`<${Dialog} label="Changed in the meantime" close=${() => {}} isWide=${isComparing}>
+    <p>${found.by ? `${found.by} saved this draft ${found.updated_at ? relativeTime(found.updated_at) : ''} while you were editing.` : 'The draft was published or discarded while you were editing.'} Your changes are kept in this tab.</p>
+    ${isComparing && html`<${Changes} changes=${draft.kind.differencesOf(found.values, draft.values.value)} /><${Difference} before=${toYaml(found.values)} after=${toYaml(draft.values.value)} />`}
+    <div class="dialog-tools">${!isComparing && html`<button type="button" onClick=${() => setComparing(true)}>Compare</button>`}<button type="button" onClick=${draft.takeTheirs}>Take theirs</button><button type="button" class="primary" onClick=${draft.keepMine}>Keep mine</button></div><//>`;
+}
+
+/** The definition as YAML. While it cannot be read, the draft keeps the last definition; `note` says so. */
+export function DraftYaml({ draft, isReadOnly, note }) {
+  const shown = toYaml(draft.values.value);
+  const [text, setText] = useState(() => draft.unreadText() ?? shown);
+  const [problem, setProblem] = useState(null);
+  const known = useRef(shown);
+  const area = useRef(null);
+  const gutter = useRef(null);
+  const timer = useRef(0);
+  const leaves = useRef(false);
+  const latest = useRef(text);
+  // The definition has changed elsewhere: by undo, or by another operator.
+  if (known.current !== shown) {
+    known.current = shown;
+    latest.current = shown;
+    if (text !== shown) setText(shown);
+    if (problem) setProblem(null);
+  }
+  const check = async () => {
+    const sent = latest.current;
+    let values = null;
+    let failed = null;
+    try {
+      values = valuesOf((await exchange('PUT', draft.url('', { dry_run: true }), { type: 'application/yaml', body: sent })).value);
+    } catch (refused) {
+      failed = refused;
+    }
+    if (sent !== latest.current) return;
+    setProblem(failed);
+    draft.keepText(failed ? sent : null);
+    if (values && JSON.stringify(values) !== JSON.stringify(draft.values.value)) {
+      draft.change(values, 'yaml');
+      known.current = toYaml(values);
+    }
+  };
+  const input = ({ currentTarget: { value } }) => {
+    setText(value);
+    latest.current = value;
+    draft.keepText(value);
+    clearTimeout(timer.current);
+    timer.current = setTimeout(check, 500);
+  };
+  useEffect(() => { if (text !== shown) check(); }, []);
+  const lines = text.split('\n').length;
+  const errors = problem?.errors?.length ? problem.errors : problem ? [{ field: '', message: problem.message }] : draft.problems.value.map((one) => ({ ...one, line: lineOf(text, draft.values.value, one.field) }));
+  const marked = new Set(errors.map(({ line }) => line));
+  const goTo = (line) => {
+    const start = text.split('\n').slice(0, line - 1).join('\n').length + (line > 1 ? 1 : 0);
+    area.current.focus();
+    area.current.setSelectionRange(start, start + (text.split('\n')[line - 1] ?? '').length);
+  };
+  return html`<div class="editor-yaml"><label for="draft-yaml" class="hidden">Definition as YAML</label>
+    <div class="yaml"><pre class="gutter" aria-hidden="true" ref=${gutter}>${Array.from({ length: lines }, (_, index) => (marked.has(index + 1) ? html`<mark key=${index}>${index + 1}${'\n'}</mark>` : `${index + 1}\n`))}</pre>
+      <textarea id="draft-yaml" ref=${area} wrap="off" spellcheck=${false} autoCapitalize="off" autoComplete="off" readOnly=${isReadOnly} aria-invalid=${errors.length > 0 ? 'true' : null} aria-describedby="draft-yaml-errors" value=${text} onInput=${input}
+        onScroll=${() => { gutter.current.scrollTop = area.current.scrollTop; }} onKeyDown=${(event) => { if (!((event.ctrlKey || event.metaKey) && event.key === 'Enter')) press(event, leaves); }}></textarea></div>
+    <div id="draft-yaml-errors" role="alert">${problem && html`<p class="muted">${note}</p>`}
+      ${errors.length > 0 && html`<ul class="yaml-errors">${errors.map(({ field, message, line }) => html`<li key=${field + message}>${line && html`<button type="button" onClick=${() => goTo(line)}>Line ${line}</button>`}<span>${field && html`<code>${field}</code>`} ${message}</span></li>`)}</ul>`}</div></div>`;
+}
+
+/** The line of a field in the YAML of the values: a mark in its place shows it. */
+function lineOf(text, values, field) {
+  if (text !== toYaml(values)) return undefined;
+  const mark = '\u0001mark';
+  const parts = field.split('.');
+  const at = (value, rest) => {
+    if (rest.length === 0) return mark;
+    const [name, ...inner] = rest;
+    if (value === null || typeof value !== 'object' || !(name in value)) return mark;
+    const copy = Array.isArray(value) ? [...value] : { ...value };
+    copy[name] = at(value[name], inner);
+    return copy;
+  };
+  const line = toYaml(at(values, parts)).split('\n').findIndex((one) => one.includes('mark') && one.includes('\\u0001'));
+  return line < 0 ? undefined : line + 1;
+}

@@ -1,0 +1,91 @@
+/**
+ * Templates as values: their parts by channel and language, and what differs between two versions.
+ */
+import { longestCommon } from './workflow-model.js';
+
+export const CHANNELS = { inbox: 'Inbox', email: 'E-mail', sms: 'SMS', push: 'Push', chat: 'Chat' };
+/** Maximum characters of a block's text in a list of differences. */
+const EXCERPT = 32;
+
+const names = new Intl.DisplayNames(['en'], { type: 'language' });
+export function languageName(tag) {
+  if (!tag) return 'Default language';
+  try {
+    return names.of(tag);
+  } catch {
+    return tag;
+  }
+}
+
+/** The path of a channel's part in a language; the default language has no tag. */
+export const placeOf = (locale, channel) => (locale ? ['translations', locale, channel] : [channel]);
+export const at = (value, path) => path.reduce((one, name) => one?.[name], value);
+
+/** A copy of a value with another one at a path; undefined removes it. */
+export function withAt(value, [name, ...rest], next) {
+  const changed = rest.length > 0 ? withAt(value?.[name] ?? {}, rest, next) : next;
+  if (Array.isArray(value)) return value.map((one, index) => (index === name ? changed : one));
+  const { [name]: _, ...others } = value ?? {};
+  return changed === undefined ? others : { ...value, [name]: changed };
+}
+
+/** Templates as a kind with drafts. */
+export const KIND = { plural: 'templates', name: 'template', differencesOf };
+
+/** What differs, as [kind, name, detail]: by part, and by block of an e-mail. */
+function differencesOf(before, after) {
+  const found = [];
+  const tags = new Set(['', ...Object.keys(before.translations ?? {}), ...Object.keys(after.translations ?? {})]);
+  for (const tag of tags) {
+    for (const channel of Object.keys(CHANNELS)) {
+      const [old, now] = [before, after].map((values) => at(values, placeOf(tag, channel)));
+      const part = `${CHANNELS[channel]}${tag && `, ${languageName(tag)}`}`;
+      if (!old && now) found.push(['added', part, '']);
+      else if (old && !now) found.push(['removed', part, '']);
+      else if (old) {
+        const fields = fieldsOf(old, now).filter((name) => name !== 'blocks' || !(old.blocks && now.blocks));
+        if (fields.length > 0) found.push(['changed', part, fields.join(', ')]);
+        if (old.blocks && now.blocks) found.push(...blocksOf(old.blocks, now.blocks).map(([kind, name, detail]) => [kind, name, `${detail}${detail && ' '}in ${part}`]));
+      }
+    }
+  }
+  return found;
+}
+
+function blocksOf(before, after) {
+  const pairs = paired(before, after);
+  const [order, kept] = [pairs.map(([old]) => old).sort((one, other) => one - other), pairs.toSorted((one, other) => one[1] - other[1]).map(([old]) => old)];
+  const stays = longestCommon(order, kept);
+  const [olds, nows] = [new Set(order), new Set(pairs.map(([, now]) => now))];
+  return [
+    ...after.flatMap((block, index) => (nows.has(index) ? [] : [['added', nameOf(block), '']])),
+    ...before.flatMap((block, index) => (olds.has(index) ? [] : [['removed', nameOf(block), '']])),
+    ...pairs.flatMap(([old, now]) => {
+      const fields = fieldsOf(before[old], after[now]);
+      return [...(stays.has(old) ? [] : [['moved', nameOf(after[now]), `to ${now + 1} of ${after.length}`]]), ...(fields.length > 0 ? [['changed', nameOf(after[now]), fields.join(', ')]] : [])];
+    }),
+  ];
+}
+
+/** Indexes of the same block in two lists: equal ones first, then those with the same key, then those of the same type. */
+function paired(before, after) {
+  const pairs = [];
+  const free = [before, after].map((blocks) => new Set(blocks.keys()));
+  for (const isSame of [(one, other) => JSON.stringify(one) === JSON.stringify(other), (one, other) => one.key !== undefined && one.key === other.key, (one, other) => one.type === other.type && one.key === other.key]) {
+    for (const now of [...free[1]]) {
+      const old = [...free[0]].find((index) => isSame(before[index], after[now]));
+      if (old === undefined) continue;
+      free[0].delete(old);
+      free[1].delete(now);
+      pairs.push([old, now]);
+    }
+  }
+  return pairs;
+}
+
+const fieldsOf = (one, other) => [...new Set([...Object.keys(one), ...Object.keys(other)])].filter((name) => JSON.stringify(one[name]) !== JSON.stringify(other[name]));
+
+function nameOf({ key, type, text = '' }) {
+  const excerpt = text.length > EXCERPT ? `${text.slice(0, EXCERPT)}…` : text;
+  return key ?? `${type}${excerpt && ` “${excerpt}”`}`;
+}

@@ -1,0 +1,32 @@
+/**
+ * The versions of a workflow or a template, and the draft of one that was never published.
+ */
+import { Difference } from './difference.js';
+import { html, useState } from './html.js';
+import { Loaded, refresh, useLoad } from './load.js';
+import { Confirm, Moment, State } from './parts.js';
+import { get, request } from './server.js';
+import { yamlOf } from './yaml.js';
+
+/** The way to the draft of an object that was never published, if there is one. */
+export function DraftOnly({ url, editor }) {
+  const draft = useLoad((signal) => get(url, signal), [url]);
+  return draft.value && html`<p>It has a draft that was never published. <a class="button" href=${editor}>Open the draft</a></p>`;
+}
+
+/** The versions of an object, with their differences; another one can be made current. */
+export function Versions({ one, url, isOwn }) {
+  const found = useLoad((signal) => get(url('/versions'), signal), [url(), one.version]);
+  const [compared, setCompared] = useState(null);
+  return html`<${Loaded} of=${found}>${({ versions: all }) => html`<ul class="rows-of">${all.map(({ version, created_at: at, by, note }, index) => html`<li key=${version}><b>Version ${version}</b>${version === one.version && html`<${State} of="current" kind="ok" />`}<${Moment} at=${at} />${by && html`<span class="muted">${by}</span>`}${note && html`<span dir="auto">${note}</span>`}
+      ${index < all.length - 1 && html`<button type="button" aria-label=${`Changes of version ${version}`} onClick=${() => setCompared([all[index + 1].version, version])}>Changes</button>`}
+      ${isOwn && version !== one.version && html`<${Confirm} label=${`Make current: version ${version}`} word="Make current" act=${async () => {
+    await request('PATCH', url(), { version });
+    refresh();
+  }} />`}</li>`)}</ul>`}<//><div aria-live="polite">${compared && html`<${Compared} versions=${compared} url=${url} />`}</div>`;
+}
+
+function Compared({ versions: [from, to], url }) {
+  const both = useLoad((signal) => Promise.all([from, to].map((version) => get(url('', { version }), signal))), [from, to]);
+  return html`<${Loaded} of=${both}>${([before, after]) => html`<h3>Version ${from} to ${to}</h3><${Difference} before=${yamlOf(before)} after=${yamlOf(after)} />`}<//>`;
+}
