@@ -31,7 +31,7 @@ def test_kind_takes_few_lines() -> None:
 
 async def test_kind_is_written_read_listed_and_deleted(labels: Rest) -> None:
     path, label = "/v1/labels/urgent", {"title": "Urgent"}
-    shown = label | {"color": "grey", "key": "urgent", "tenant": None}
+    shown = label | {"color": "grey", "key": "urgent", "tenant": None, "managed": None}
     assert (await labels.app.put(path, params={"dry_run": True}, json=label)).json() == shown
     assert refused(await labels.app.get(path), 404, "not_found")
     assert (await labels.app.put(path, json=label)).status_code == 201
@@ -46,7 +46,7 @@ async def test_kind_is_written_read_listed_and_deleted(labels: Rest) -> None:
     rest = await labels.app.get("/v1/labels", params={"tenant": "*", "after": listed["next"]})
     assert rest.json() == {"labels": [shown | {"tenant": "acme"}], "next": None}
     exported = await labels.app.get("/v1/labels", headers={"accept": "text/csv"})
-    assert exported.text == "title,color,key,tenant\r\nUrgent,red,urgent,\r\n"
+    assert exported.text == "title,color,key,tenant,managed\r\nUrgent,red,urgent,,\r\n"
     assert (await labels.app.delete(path)).status_code == 204
 
 

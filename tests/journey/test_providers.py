@@ -48,6 +48,7 @@ async def test_provider_is_shown_masked_and_stored_encrypted(tmp_path: Path) -> 
             "concurrency": 10,
             "timeout": 30.0,
             "active": True,
+            "managed": None,
         }
         assert (await client.get("/v1/providers/texts")).json() == shown
         assert (await client.get("/v1/providers")).json() == {"providers": [shown], "next": None}

@@ -1,16 +1,27 @@
 """Objects that the app defines by key, as JSON, and the versions of those that are published."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UnsetType
 
 from bellcast.audit import store as audit
 from bellcast.documents.types import AuditRecord, Document, StoredVersion, draft_kind
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.list_scan import CreatedRange
 from bellcast.kernel.db.lists import KeysetList, ListQuery
 from bellcast.kernel.db.script import Params, Row, Script, Statement, WriteConflict
-from bellcast.kernel.db.table import StoreTable, pages, read, write
+from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
+from bellcast.kernel.errors import PreconditionFailed
+
+# Kind, tenant and key of an object.
+Place: TypeAlias = tuple[str, str, str]
+# Writes one object; returns False, and writes nothing, if it has changed.
+WriteScript: TypeAlias = Script[bool]
+P = ParamSpec("P")
+T = TypeVar("T")
+FIND, PAGE, OWN_PAGE = "document_find", "documents", "documents_of_tenant"
 
 
 def _document(key: str, body: str, created_at: int, updated_at: int, version: int) -> Document:
@@ -30,6 +41,16 @@ class Documents(StoreTable):
         params = {"kind": kind, "tenant": tenant, "key": key}
         found = yield Statement("document_find", params)
         return _document(key, *found[0]) if found else None
+
+    @read_in_background
+    def several(self, places: Sequence[Place]) -> Script[dict[Place, Document]]:
+        """Return the objects with these kinds, tenants and keys that exist."""
+        result: dict[Place, Document] = {}
+        for kind, tenant, key in places:
+            found = yield Statement("document_find", {"kind": kind, "tenant": tenant, "key": key})
+            if found:
+                result[kind, tenant, key] = _document(key, *found[0])
+        return result
 
     @read
     def page(self, kind: str, tenant: str, after: str, limit: int) -> Script[list[Document]]:
@@ -95,6 +116,17 @@ class Documents(StoreTable):
             yield from audit.append(record.entry, record.sign)
         return True
 
+    @write(audit.LOCK)
+    def apply(self, scripts: Sequence[Callable[[], WriteScript]], record: AuditRecord | None) -> Script[bool]:
+        """Run these scripts and append to the audit log, all in one transaction. Raises PreconditionFailed, and writes
+        nothing, if one of them returns False."""
+        for script in scripts:
+            if not (yield from script()):
+                raise PreconditionFailed
+        if record is not None:
+            yield from audit.append(record.entry, record.sign)
+        return True
+
     @write()
     def expire(self, kind: str, before: int, limit: int) -> Script[int]:
         """Delete objects of a kind that were last changed before a time, at most `limit`; return how many."""
@@ -104,6 +136,11 @@ class Documents(StoreTable):
     def delete(self, kind: str, tenant: str, key: str) -> Script[bool]:
         """Delete an object; return whether there was one."""
         return bool((yield Statement("document_delete", {"kind": kind, "tenant": tenant, "key": key})))
+
+
+def push(name: Params, before: bytes | None, after: bytes | None, now: int, note: str, by: str) -> WriteScript:
+    """Replace the body of an object (kind, tenant, key) as `change` does, for a source that pushes it."""
+    return replace(name, before, after, now)
 
 
 def hold(kind: str, tenant: str, key: str, body: bytes) -> Script[bool]:
@@ -149,26 +186,7 @@ class Versions(StoreTable):
         """Add a version, make it current, and delete its draft, all in one transaction. `replaces` is the body of the stored
         object (None: there is none; UNSET: any), `draft` that of the draft, and `current` returns the new body, if it
         is not that of the version. Return None, and write nothing, if one of them has changed."""
-        name = {"kind": plural, "tenant": owner, "key": key}
-        drafted = {**name, "kind": draft_kind(plural)}
-        if draft is not None and not (yield from hold(**drafted, body=draft)):
-            return None
-        if isinstance(replaces, bytes) and not (yield from hold(**name, body=replaces)):
-            return None
-        if replaces is None and not (yield from replace(name, None, b"{}", added.created_at)):
-            return None
-        before = [] if replaces is None else (yield Statement("document_find", name))
-        if before and current is None and not (yield Statement("version_last", _name(plural, owner, key))):
-            # Of a server that had no versions of these objects
-            body, _, updated_at, _ = before[0]
-            yield from put_version(plural, owner, key, StoredVersion(1, body.encode(), updated_at))
-        version = yield from put_version(plural, owner, key, added)
-        body = added.body if current is None else current(version.version)
-        yield Statement("document_write", {**name, "body": body.decode(), "now": added.created_at})
-        yield Statement("document_current_version", {**name, "version": version.version})
-        if draft is not None:
-            yield from replace(drafted, draft, None, added.created_at)
-        return version
+        return publish(plural, owner, key, added, replaces=replaces, draft=draft, current=current)
 
     @write()
     def restore(
@@ -205,6 +223,60 @@ def _name(plural: str, owner: str, key: str) -> dict[str, str]:
     return {"owner": owner, "name": key if plural == "workflows" else f"{plural}/{key}"}
 
 
+def publish(
+    plural: str,
+    owner: str,
+    key: str,
+    added: StoredVersion,
+    *,
+    replaces: bytes | UnsetType | None,
+    draft: bytes | None = None,
+    current: Callable[[int], bytes] | None = None,
+) -> Script[StoredVersion | None]:
+    """Do what `Versions.publish` does."""
+    name = {"kind": plural, "tenant": owner, "key": key}
+    drafted = {**name, "kind": draft_kind(plural)}
+    if draft is not None and not (yield from hold(**drafted, body=draft)):
+        return None
+    if isinstance(replaces, bytes) and not (yield from hold(**name, body=replaces)):
+        return None
+    if replaces is None and not (yield from replace(name, None, b"{}", added.created_at)):
+        return None
+    before = [] if replaces is None else (yield Statement("document_find", name))
+    if before and current is None and not (yield Statement("version_last", _name(plural, owner, key))):
+        # Of a server that had no versions of these objects
+        body, _, updated_at, _ = before[0]
+        yield from put_version(plural, owner, key, StoredVersion(1, body.encode(), updated_at))
+    version = yield from put_version(plural, owner, key, added)
+    body = added.body if current is None else current(version.version)
+    yield Statement("document_write", {**name, "body": body.decode(), "now": added.created_at})
+    yield Statement("document_current_version", {**name, "version": version.version})
+    if draft is not None:
+        yield from replace(drafted, draft, None, added.created_at)
+    return version
+
+
+def push_version(
+    name: Params,
+    before: bytes | None,
+    added: StoredVersion | None,
+    now: int,
+    current: Callable[[int], bytes] | None = None,
+    events: Sequence[Params] = (),
+) -> WriteScript:
+    """Publish a version of an object (kind, tenant, key) as `publish` does, with the events that it waits for, as objects. Without
+    `added`, delete the object and its draft. Return False, and write nothing, if its body is not `before`."""
+    if added is None:
+        if not (yield from replace(name, before, None, now)):
+            return False
+        yield Statement("document_delete", {**name, "kind": draft_kind(name["kind"])})
+        return True
+    for event in events:
+        yield Statement("document_write", {**event, "body": "{}", "now": now})
+    published = yield from publish(name["kind"], name["tenant"], name["key"], added, replaces=before, current=current)
+    return published is not None
+
+
 def put_version(plural: str, owner: str, key: str, added: StoredVersion) -> Script[StoredVersion]:
     """Add a version with the next number, unless it equals the last one; return it."""
     name = _name(plural, owner, key)
@@ -221,3 +293,63 @@ def put_version(plural: str, owner: str, key: str, added: StoredVersion) -> Scri
 def _version(row: Row) -> StoredVersion:
     version, body, created_at, by, note = row
     return StoredVersion(version, body.encode(), created_at, by, note)
+
+
+class OverlaidReads:
+    """An engine for reads. They see `bodies` instead of the stored objects; None is one that is deleted. It writes nothing."""
+
+    def __init__(self, engine: Engine, bodies: Mapping[Place, bytes | None]) -> None:
+        self._engine = engine
+        self._bodies = bodies
+
+    async def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a script that writes nothing."""
+        return await self._engine.read(self._overlaid(script), *args, **kwargs)
+
+    async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a long script that writes nothing."""
+        return await self._engine.read_in_background(self._overlaid(script), *args, **kwargs)
+
+    def _overlaid(self, script: Callable[P, Script[T]]) -> Callable[P, Script[T]]:
+        def run(*args: P.args, **kwargs: P.kwargs) -> Script[T]:
+            statements = script(*args, **kwargs)
+            rows: list[Row] | None = None
+            while True:
+                try:
+                    statement = next(statements) if rows is None else statements.send(rows)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+                rows = yield from self._answer(statement)
+
+        return run
+
+    def _answer(self, statement: Statement) -> Script[list[Row]]:
+        params = statement.params
+        if statement.name == FIND:
+            place = (params["kind"], params["tenant"], params["key"])
+            if place not in self._bodies:
+                return (yield statement)
+            body = self._bodies[place]
+            return [] if body is None else [(body.decode(), 0, 0, 0)]
+        if statement.name not in (PAGE, OWN_PAGE):
+            return (yield statement)
+        changed = {place[1:]: body for place, body in self._bodies.items() if place[0] == params["kind"]}
+        # A page with deleted objects would be too short.
+        stored = yield Statement(statement.name, {**params, "limit": params["limit"] + len(changed)})
+        rows = [row for row in stored if row[:2] not in changed]
+        rows += [(*name, body.decode(), 0, 0, 0) for name, body in self._added(changed, params) if body is not None]
+        return sorted(rows)[: params["limit"]]
+
+    def _added(
+        self, changed: Mapping[tuple[str, str], bytes | None], params: Mapping[str, Any]
+    ) -> Iterator[tuple[tuple[str, str], bytes | None]]:
+        for name, body in changed.items():
+            tenant, key = name
+            is_next = (
+                name > (params["after_tenant"], params["after_key"])
+                if params["tenant"] is None
+                else tenant == params["tenant"] and key > params["after_key"]
+            )
+            if is_next:
+                yield name, body

@@ -52,6 +52,32 @@ def draft_kind(plural: str) -> str:
     return f"{plural}-drafts"
 
 
+# The kind under which is stored who manages an object.
+MANAGED = "managed"
+
+
+def managed_place(plural: str, tenant: str, key: str) -> tuple[str, str, str]:
+    """Return the kind, tenant and key under which is stored who manages an object."""
+    return MANAGED, tenant, f"{plural}/{key}"
+
+
+class Management(Struct, frozen=True, kw_only=True):
+    """The files that an object was pushed from: their source and commit, the object's ETag then, and when. While it is
+    locked, nothing else writes the object; an owner may have unlocked it since. Times are UTC milliseconds."""
+
+    source: str
+    commit: str | None
+    etag: str
+    at: int
+    lock: bool
+    unlocked_at: int | None = None
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether only the source may write the object."""
+        return self.lock and self.unlocked_at is None
+
+
 class StoredDraft(Struct, frozen=True, kw_only=True):
     """What an editor saved: the values of an object, the version that they change, and who saved them when."""
 

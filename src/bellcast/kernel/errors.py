@@ -10,6 +10,7 @@ BellcastError                 500 internal
 ├── NotFound                  404 not_found
 ├── MethodNotAllowed          405 method_not_allowed
 ├── Conflict                  409 conflict
+│   └── Managed               409 managed                the object is written from files only
 ├── PreconditionFailed        412 precondition_failed    the object is not the one of `If-Match`
 ├── TooLarge                  413 too_large              the whole request is over a limit
 ├── UnsupportedMediaType      415 unsupported_media_type
@@ -25,10 +26,13 @@ BellcastError                 500 internal
 └── SettingsError                                        a setting is wrong; the server does not start
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 # Field errors of one response, so that it stays smaller than the rejected request.
 MAX_FIELD_ERRORS = 100
+# Characters of a commit as people read it.
+SHORT_COMMIT = 7
 # Characters of an error that is stored as a reason, so that a run's state stays small.
 MAX_REASON = 500
 
@@ -61,6 +65,7 @@ class BellcastError(Exception):
         self.errors = errors
         self.retry_after = retry_after
         self.data = data  # data from the app's handler for the client
+        self.members: Mapping[str, Any] = {}  # further members of the problem (RFC 9457, 3.2)
         super().__init__(self.detail)
 
     @property
@@ -130,6 +135,20 @@ class Conflict(BellcastError):
 
 def tenant_is_erased() -> Conflict:
     return Conflict("This tenant is being erased. Send again after that: the send creates a new tenant.")
+
+
+class Managed(Conflict):
+    """This object is managed in files: change it there, and push it; or an owner unlocks it in the console."""
+
+    code, title = "managed", "Managed by git"
+
+    @classmethod
+    def by(cls, source: str, commit: str | None) -> "Managed":
+        """Create the error for an object that a source has locked, at a commit."""
+        at = "" if commit is None else f" @ {commit[:SHORT_COMMIT]}"
+        refusal = cls(f"This object is managed by git ({source}{at}): change it there, or unlock it in the console.")
+        refusal.members = {"source": source, "commit": commit}
+        return refusal
 
 
 class PreconditionFailed(BellcastError):

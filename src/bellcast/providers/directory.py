@@ -192,10 +192,9 @@ class ProviderDirectory:
         used."""
         for _ in range(MAX_CHANGE_ROUNDS):
             usable, before = await self._usable(tenant, key, fields)
-            encrypted = self._encryption.encrypt(usable.url, _place(tenant, key))
-            body = msgspec.json.encode(msgspec.structs.replace(usable, url=encrypted))
+            body = self._encrypted(tenant, key, usable)
             if await self._documents.change(KIND, tenant, key, before, body, self._clock.now()):
-                self._forget(tenant)
+                self.forget(tenant)
                 return _without_secret(tenant, key, usable), before is None
         raise Unavailable("The provider is being changed by too many requests.")
 
@@ -204,13 +203,22 @@ class ProviderDirectory:
         usable, _ = await self._usable(tenant, key, fields)
         return _without_secret(tenant, key, usable)
 
+    async def encrypted(self, tenant: str, key: str, fields: ProviderFields) -> bytes:
+        """Return the body that `put` would write. Raises Invalid like `put`."""
+        usable, _ = await self._usable(tenant, key, fields)
+        return self._encrypted(tenant, key, usable)
+
+    def _encrypted(self, tenant: str, key: str, usable: ProviderFields) -> bytes:
+        encrypted = self._encryption.encrypt(usable.url, _place(tenant, key))
+        return msgspec.json.encode(msgspec.structs.replace(usable, url=encrypted))
+
     async def _usable(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ProviderFields, bytes | None]:
         """Return the fields, with masked credentials replaced by the stored ones, and the stored body. Raises Invalid
         if the URL cannot be used."""
         before, stored = await self._documents.get(KIND, tenant, key), ""
         if before is not None:
             with contextlib.suppress(ValueError):  # a URL that cannot be decrypted provides no credentials
-                stored = self._secret_fields(tenant, before).url
+                stored = self.secret_fields(tenant, before).url
         try:
             fields = msgspec.structs.replace(fields, url=url.with_credentials_of(fields.url, stored))
         except ValueError as error:
@@ -222,7 +230,7 @@ class ProviderDirectory:
     async def delete(self, tenant: str, key: str) -> bool:
         """Delete a provider; return whether there was one."""
         deleted = await self._documents.delete(KIND, tenant, key)
-        self._forget(tenant)
+        self.forget(tenant)
         return deleted
 
     async def test(self, tenant: str, key: str, to: str | None) -> TestReport:
@@ -313,7 +321,7 @@ class ProviderDirectory:
             return known
         configured = self._configured(tenant, document)
         try:
-            fields = self._secret_fields(tenant, document)
+            fields = self.secret_fields(tenant, document)
             named = self._create(document.key, tenant, fields, is_trusted=False)
             return Entry(configured, named, [named], document.body)
         except ValueError as error:
@@ -367,18 +375,19 @@ class ProviderDirectory:
 
     def _configured(self, tenant: str, document: Document) -> ConfiguredProvider:
         try:
-            return _without_secret(tenant, document.key, self._secret_fields(tenant, document))
+            return _without_secret(tenant, document.key, self.secret_fields(tenant, document))
         except ValueError:
             fields = msgspec.structs.replace(msgspec.json.decode(document.body, type=ProviderFields), url="…")
             return ConfiguredProvider(key=document.key, tenant=tenant, fields=fields, secret=credentials.HIDDEN)
 
-    def _secret_fields(self, tenant: str, document: Document) -> ProviderFields:
+    def secret_fields(self, tenant: str, document: Document) -> ProviderFields:
         """Return the decrypted fields. Raises ValueError if the URL cannot be decrypted."""
         fields = msgspec.json.decode(document.body, type=ProviderFields)
         decrypted = self._encryption.decrypt(fields.url, _place(tenant, document.key))
         return msgspec.structs.replace(fields, url=decrypted)
 
-    def _forget(self, tenant: str) -> None:
+    def forget(self, tenant: str) -> None:
+        """Read a tenant's providers again when they are next used, after this process changed one."""
         _, known = self._stored.get(tenant, (0, {}))
         self._stored[tenant] = (0, known)
         self._changes += 1

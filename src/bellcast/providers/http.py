@@ -1,6 +1,9 @@
 """Providers: which vendors deliver the messages of a channel, and the vendors' receipts."""
 
 import asyncio
+import contextlib
+import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -11,9 +14,10 @@ from bellcast.channels import addresses, delivery_status
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.types import ExternalChannel
 from bellcast.documents import store as documents
+from bellcast.documents.types import Document
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.errors import Conflict, Invalid, NotFound, Unauthenticated, UnsupportedMediaType
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated, UnsupportedMediaType
 from bellcast.kernel.field_limits import INNER
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
@@ -31,17 +35,23 @@ from bellcast.providers.types import (
 )
 from bellcast.rest import (
     audit,
+    bundles,
     context,
     definition_body,
     guards,
+    managed,
     objects,
     tenants,
 )
+from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
+from bellcast.rest.managed import ManagedBy
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, DryRunQuery, Listing, ObjectsQuery, Resource
 
 MAIL = "message/rfc822"
+# In place of a provider's URL in files, and characters that no variable's name has.
+PLACEHOLDER, NO_VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}"), re.compile(r"[^A-Za-z0-9]")
 READ_ADDS = {*objects.ADDED, "secret"}
 
 
@@ -59,6 +69,7 @@ class ProviderObject(Struct, frozen=True, kw_only=True):
     concurrency: int
     timeout: float
     active: bool
+    managed: ManagedBy | None
 
 
 class ProviderPage(Struct, frozen=True):
@@ -102,7 +113,8 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[ProviderObject]:
     By key, with those of the settings. With `?tenant=`, the tenant's own; with `?tenant=*`, those of the project and of all
     tenants, by tenant and key."""
     found = await listing.ctx[ProviderDirectory].page(listing.wanted)
-    return found.of([_outside(one) for one in found.items])
+    managers = await managed.of(listing.ctx, PROVIDERS.name, [(one.tenant, one.key) for one in found.items])
+    return found.of([_outside(one, by) for one, by in zip(found.items, managers, strict=True)])
 
 
 @PROVIDERS.get(ProviderObject)
@@ -111,7 +123,7 @@ async def read(wanted: Change[None]) -> ProviderObject | None:
 
     With `?tenant=`, the one that applies there."""
     found = await wanted.ctx[ProviderDirectory].find(wanted.tenant, *wanted.key)
-    return None if found is None else _outside(found)
+    return None if found is None else await _shown(wanted.ctx, found)
 
 
 @operation(
@@ -138,7 +150,8 @@ async def write(request: ApiRequest) -> ASGIApp:
     fields = request_body.json(msgspec.json.encode(value), FIELDS, ctx)
     await ctx[ProviderDirectory].check_count(tenant, key)
     if objects.is_dry_run(request):
-        return responses.json(_outside(await ctx[ProviderDirectory].plan(tenant, key, fields)))
+        return responses.json(await _shown(ctx, await ctx[ProviderDirectory].plan(tenant, key, fields)))
+    await managed.check(ctx, PROVIDERS.name, tenant, key)
     before = await _own(request, tenant, key)
     written, is_new = await ctx[ProviderDirectory].put(tenant, key, fields)
     after = _audited(written)
@@ -146,13 +159,14 @@ async def write(request: ApiRequest) -> ASGIApp:
     if before is not None and before.fields.url == written.fields.url != fields.url:
         # Only a secret in the URL was changed, and it is masked in both.
         audit.note_change(request, "url", None, "changed")
-    return responses.json(_outside(written), 201 if is_new else 200)
+    return responses.json(await _shown(ctx, written), 201 if is_new else 200)
 
 
 @PROVIDERS.delete(is_sensitive=True, refusals=(NotFound, Conflict))
 async def delete(change: Change[None]) -> bool:
     """Delete a provider."""
     key = _writable_key(change.request)
+    await managed.check(change.ctx, PROVIDERS.name, change.tenant, key)
     before = await _own(change.request, change.tenant, key)
     if not await change.ctx[ProviderDirectory].delete(change.tenant, key):
         return False
@@ -266,9 +280,13 @@ def _key(request: ApiRequest) -> str:
 
 def _writable_key(request: ApiRequest) -> str:
     key = _key(request)
+    _check_writable(key)
+    return key
+
+
+def _check_writable(key: str) -> None:
     if key.startswith(SETTING_PREFIX):
         raise Conflict(f"Providers with keys that begin with {SETTING_PREFIX} are those of the server's settings.")
-    return key
 
 
 async def _find(request: ApiRequest, tenant: str) -> ConfiguredProvider:
@@ -288,12 +306,17 @@ async def _own(request: ApiRequest, tenant: str, key: str) -> ConfiguredProvider
 
 def _audited(provider: ConfiguredProvider) -> dict[str, Any]:
     """Return the fields in the audit; secrets in the URL are masked."""
-    fields = asdict(_outside(provider))
-    del fields["secret"]
+    fields = asdict(_outside(provider, None))
+    del fields["secret"], fields["managed"]
     return fields
 
 
-def _outside(provider: ConfiguredProvider) -> ProviderObject:
+async def _shown(ctx: ApiContext, provider: ConfiguredProvider) -> ProviderObject:
+    (by,) = await managed.of(ctx, PROVIDERS.name, [(provider.tenant, provider.key)])
+    return _outside(provider, by)
+
+
+def _outside(provider: ConfiguredProvider, by: ManagedBy | None) -> ProviderObject:
     fields = provider.fields
     return ProviderObject(
         key=provider.key,
@@ -306,8 +329,64 @@ def _outside(provider: ConfiguredProvider) -> ProviderObject:
         concurrency=fields.concurrency,
         timeout=times.seconds(fields.timeout),
         active=fields.active,
+        managed=by,
     )
 
 
+# --- bundles
+
+
+def _placeholder(tenant: str, key: str) -> str:
+    """Return what files have instead of the URL: the name of a variable."""
+    name = "_".join(filter(None, (tenant, key)))
+    return f"${{BELLCAST_PROVIDER_{NO_VARIABLE.sub('_', name).upper()}}}"
+
+
+def _values(ctx: ApiContext, tenant: str, document: Document) -> dict[str, Any]:
+    fields = msgspec.json.decode(document.body, type=ProviderFields)
+    return bundles.portable(msgspec.structs.replace(fields, url=_placeholder(tenant, document.key)))
+
+
+def _hidden(ctx: ApiContext, tenant: str, document: Document) -> str:
+    """Return a code of the URL, which changes with its secrets and does not tell them."""
+    code = ctx.project.keyed_hmac.copy()
+    try:
+        code.update(ctx[ProviderDirectory].secret_fields(tenant, document).url.encode())
+    except ValueError:  # it cannot be decrypted
+        code.update(document.body)
+    return code.hexdigest()
+
+
+async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any], before: Document | None) -> bytes:
+    _check_writable(key)
+    directory = ctx[ProviderDirectory]
+    if PLACEHOLDER.fullmatch(str(values.get("url"))):
+        if before is None:
+            raise Invalid.of("url", f"has no value and none is stored: set the variable {values['url'][2:-1]}")
+        with contextlib.suppress(ValueError):
+            values["url"] = directory.secret_fields(tenant, before).url
+    fields = request_body.json(msgspec.json.encode(values), FIELDS, ctx)
+    await directory.check_count(tenant, key)
+    return await directory.encrypted(tenant, key, fields)
+
+
+async def _no_references(*_: object) -> list[FieldError]:
+    return []
+
+
+async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) -> None:
+    for tenant in {tenant for tenant, *_ in changed}:
+        ctx[ProviderDirectory].forget(tenant)
+
+
+BUNDLE = BundleKind(
+    plural="providers",
+    check_key=objects.check_restricted_key,
+    values=_values,
+    hidden=_hidden,
+    parse=_parse,
+    check=_no_references,
+    written=_written,
+)
 FIELDS = request_body.Shape(ProviderFields, None, {"channel": "email", "url": "smtp://mail.example.com"})
 HANDLERS = [page, read, write, delete, test, receive]

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.documents import store as documents
-from bellcast.documents.store import Documents, Versions
+from bellcast.documents.store import Documents, OverlaidReads, Versions
 from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT, Document, StoredVersion, draft_kind
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.field_limits import TENANT_NAME
@@ -22,7 +22,7 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope
 from bellcast.operators.types import ROLES
-from bellcast.rest import audit, context, definition_body, draft_lists, resource, tenants, viewers
+from bellcast.rest import audit, context, definition_body, draft_lists, managed, resource, tenants, viewers
 from bellcast.rest.context import ApiContext
 from bellcast.rest.draft_lists import DraftInfo, DraftsQuery
 from bellcast.rest.operations import ApiEndpoint, Handler, Method, Tag, operation
@@ -40,7 +40,7 @@ MAX_USES = 100
 CONDITIONS = ("If-Match", "If-None-Match")
 CONDITION_OF_DELETION = ("If-Match",)
 # Fields that a read adds. A write ignores them, except for the tenant, so that a client can send back what it read.
-ADDED = ("key", "tenant", "created_at", "updated_at", "uses")
+ADDED = ("key", "tenant", "created_at", "updated_at", "uses", managed.FIELD)
 
 
 is_dry_run = request_body.is_dry_run
@@ -100,7 +100,8 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     cannot be deleted, or changed so that `find_broken` finds some. `complete` returns what is stored of a valid value, in a thread. `describe` returns the fields in `added` for a read.
     `changed` is called after a write. `merge` combines the project's object with a tenant's override; without it, the
     override replaces the whole object. With `is_open_to_viewers`, operators with the role viewer read the list, without
-    content. A dry run returns the effects that `find_effects` finds. Each write of a kind that `is_versioned` is a version."""
+    content. A dry run returns the effects that `find_effects` finds. Each write of a kind that `is_versioned` is a version.
+    `source` returns a value without what `complete` adds."""
 
     plural: str
     name: str
@@ -108,6 +109,7 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     type: type[T]
     rules: Callable[[T, ApiContext], None] | None = None
     complete: Callable[[T], T] | None = None
+    source: Callable[[T], T] | None = None
     example: dict[str, Any]
     any_key: bool = False
     check_references: CheckReferences[T] | None = None
@@ -154,7 +156,13 @@ def types_of(kind: Kind[Any]) -> tuple[Any, Any]:
     of_version: list[Any] = [("version", int), ("draft", DraftInfo | UnsetType | None, UNSET)]
     shown = msgspec.defstruct(
         f"{kind.type.__name__}Object",
-        [("key", str), ("tenant", str | None), *([("uses", list[str])] if kind.find_uses else []), *kind.added.items()]
+        [
+            ("key", str),
+            ("tenant", str | None),
+            (managed.FIELD, managed.ManagedBy | None),
+            *([("uses", list[str])] if kind.find_uses else []),
+            *kind.added.items(),
+        ]
         + (of_version if kind.is_versioned else []),
         bases=(kind.type,),
         namespace={
@@ -183,12 +191,17 @@ def types_of(kind: Kind[Any]) -> tuple[Any, Any]:
 def key_of(request: ApiRequest, kind: Kind[Any]) -> str:
     """Return the object's key in the path."""
     key = request_body.path(request, "key")
-    limit = context.of(request).limits.type if kind.any_key else MAX_OBJECT_KEY
+    check_key(context.of(request), kind, key)
+    return key
+
+
+def check_key(ctx: ApiContext, kind: Kind[Any], key: str) -> None:
+    """Raise Invalid for a key that no object of this kind can have."""
+    limit = ctx.limits.type if kind.any_key else MAX_OBJECT_KEY
     if not key or (limit and len(key) > limit):
         raise Invalid.of("key", f"must have 1 to {limit} characters, got {len(key)}")
     if not kind.any_key and not KEY_CHARACTERS.issuperset(key):
         raise Invalid.of("key", "may only contain A-Z a-z 0-9 and _ . -")
-    return key
 
 
 def checked_key(key: str) -> str:
@@ -198,6 +211,11 @@ def checked_key(key: str) -> str:
     if not KEY_CHARACTERS.issuperset(key):
         raise Invalid.of("key", "may only contain A-Z a-z 0-9 and _ . -")
     return key
+
+
+def check_restricted_key(ctx: ApiContext, key: str) -> None:
+    """Raise Invalid for a key that does not have the restricted form."""
+    checked_key(key)
 
 
 def restricted_key(request: ApiRequest) -> str:
@@ -225,8 +243,8 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
             raise NotFound(f"There is no {kind.name} with this key.")
         if kind.is_versioned and (version := request_body.query(request, VersionQuery).version) is not None:
             found = await _of_version(kind, ctx, found, version)
-        added, shown = await _added(kind, ctx, [(tenant, key)]), _outside(kind, *found)
-        return responses.json(shown | added[tenant, key], headers=tagged(shown))
+        shown = _outside(kind, *found)
+        return responses.json(await _described(kind, ctx, tenant, shown), headers=tagged(shown))
 
     async def write(request: ApiRequest) -> ASGIApp:
         return await _write(request, kind, shape)
@@ -237,8 +255,9 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
         before, unknown = await documents.get(kind.plural, tenant, key), f"There is no {kind.name} with this key."
         if before is None:
             raise NotFound(unknown)
+        await managed.check(ctx, kind.plural, tenant, key)
         await _check_condition(request, kind, tenant, key)
-        await _check_uses(kind, ctx, tenant, key, None)
+        await check_uses(kind, ctx, _after(ctx, kind, tenant, key, None), [(tenant, key)])
         if entity_tags.is_conditional(request):
             if not await documents.change(kind.plural, tenant, key, before.body, None, now):
                 raise PreconditionFailed
@@ -300,13 +319,20 @@ async def _list(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         drafted = {(owner, key): draft for owner, key, _, draft in merged}
         named = list(drafted)
     added = await _added(kind, ctx, named)
+    shown = [_outside(kind, *published[name]) if name in published else _never_published(*name) for name in named]
+    managers = await managed.of(ctx, kind.plural, [(one["tenant"] or PROJECT, one["key"]) for one in shown])
     items = [
-        (_outside(kind, *published[name]) if name in published else _never_published(*name))
-        | added[name]
-        | ({"draft": drafted[name]} if name in drafted else {})
-        for name in named
+        one | {managed.FIELD: by} | added[name] | ({"draft": drafted[name]} if name in drafted else {})
+        for one, by, name in zip(shown, managers, named, strict=True)
     ]
     return responses.json({kind.plural: viewers.definitions_for(request, items), "next": following})
+
+
+async def parse(kind: Kind[T], shape: request_body.Shape[T], ctx: ApiContext, sent: object) -> T:
+    """Return what is stored of a value, without a check of its references. Raises Invalid."""
+    # In a thread: compiling the texts of a template takes seconds and would block the event loop.
+    value = await asyncio.to_thread(request_body.json, msgspec.json.encode(sent), shape, ctx)
+    return value if kind.complete is None else await asyncio.to_thread(kind.complete, value)
 
 
 async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T]) -> ASGIApp:
@@ -318,8 +344,10 @@ async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T
         raise definition_body.with_lines(refusal, yaml) from None
     body, documents = msgspec.json.encode(value), Documents(ctx.engines.db)
     before, is_conditional = await documents.get(kind.plural, tenant, key), entity_tags.is_conditional(request)
+    if not plans:
+        await managed.check(ctx, kind.plural, tenant, key)
     await _check_condition(request, kind, tenant, key)
-    await _check_uses(kind, ctx, tenant, key, value)
+    await check_uses(kind, ctx, _after(ctx, kind, tenant, key, body), [(tenant, key)])
     after = msgspec.json.decode(body)
     if plans:
         return responses.json(await planned(kind, ctx, tenant, key, value))
@@ -340,8 +368,7 @@ async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T
     audit.note_changes(request, {} if before is None else _content(before), after)
     _changed(kind, ctx)
     written = _outside(kind, Document(key, body, now, now, version), tenant)
-    added_fields = (await _added(kind, ctx, [(tenant, key)]))[tenant, key]
-    return responses.json(written | added_fields, 201 if is_new else 200)
+    return responses.json(await _described(kind, ctx, tenant, written), 201 if is_new else 200)
 
 
 def read_adds(kind: Kind[Any]) -> set[str]:
@@ -351,10 +378,7 @@ def read_adds(kind: Kind[Any]) -> set[str]:
 
 async def checked(kind: Kind[T], shape: request_body.Shape[T], ctx: ApiContext, tenant: str, key: str, sent: Any) -> T:
     """Return the valid object of a write as it is stored. Raises Invalid."""
-    # In a thread: compiling the texts of a template takes seconds and would block the event loop.
-    value = await asyncio.to_thread(request_body.json, msgspec.json.encode(sent), shape, ctx)
-    if kind.complete is not None:
-        value = await asyncio.to_thread(kind.complete, value)
+    value = await parse(kind, shape, ctx, sent)
     if kind.check_references is not None and (errors := await kind.check_references(value, ctx, tenant, key)):
         raise Invalid.fields(errors)
     return value
@@ -370,8 +394,8 @@ async def planned(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, value: 
         number, newest = known if last is None else (last.version, last.body)
         version = number + (newest != body)
     effects = {} if kind.find_effects is None else {"effects": await kind.find_effects(ctx, tenant, key, value)}
-    added = (await _added(kind, ctx, [(tenant, key)]))[tenant, key]
-    return _outside(kind, Document(key, body, 0, 0, version), tenant) | added | effects
+    shown = _outside(kind, Document(key, body, 0, 0, version), tenant)
+    return await _described(kind, ctx, tenant, shown) | effects
 
 
 async def publish(
@@ -380,7 +404,8 @@ async def publish(
     """Write the checked object of a draft as the next version, and delete the draft. Return None, and write nothing, if
     the draft or the object has changed."""
     ctx, body = context.of(request), msgspec.json.encode(value)
-    await _check_uses(kind, ctx, tenant, key, value)
+    await managed.check(ctx, kind.plural, tenant, key)
+    await check_uses(kind, ctx, _after(ctx, kind, tenant, key, body), [(tenant, key)])
     before, now = await Documents(ctx.engines.db).get(kind.plural, tenant, key), ctx.engines.clock.now()
     replaced = None if before is None else before.body
     added = StoredVersion(0, body, now, audit.actor(request), note)
@@ -389,7 +414,8 @@ async def publish(
         return None
     audit.note_changes(request, {} if before is None else _content(before), msgspec.json.decode(body))
     _changed(kind, ctx)
-    return _outside(kind, Document(key, body, now, now, stored.version), tenant)
+    (by,) = await managed.of(ctx, kind.plural, [(tenant, key)])
+    return _outside(kind, Document(key, body, now, now, stored.version), tenant) | {managed.FIELD: by}
 
 
 async def _of_version(
@@ -412,6 +438,7 @@ async def _restore(request: ApiRequest, kind: Kind[T], shape: request_body.Shape
     before = await Documents(db).get(kind.plural, tenant, key)
     if before is None:
         raise NotFound(f"There is no {kind.name} with this key.")
+    await managed.check(ctx, kind.plural, tenant, key)
     stored = await Versions(db).find(kind.plural, tenant, key, body.version)
     if stored is None and before.version != body.version:
         raise Invalid.of("version", f"names an unknown version {body.version}")
@@ -420,14 +447,13 @@ async def _restore(request: ApiRequest, kind: Kind[T], shape: request_body.Shape
         # What was stored is valid; the objects that it names may have been deleted since.
         if kind.check_references is not None and (errors := await kind.check_references(value, ctx, tenant, key)):
             raise Conflict(f"Version {body.version} cannot be used any more: {errors[0].field} {errors[0].message}")
-        await _check_uses(kind, ctx, tenant, key, value)
+        await check_uses(kind, ctx, _after(ctx, kind, tenant, key, stored.body), [(tenant, key)])
         if not await Versions(db).restore(kind.plural, tenant, key, stored, before.body, ctx.engines.clock.now()):
             raise Conflict(f"The {kind.name} has changed at the same time: try again.")
         audit.note_changes(request, _content(before), msgspec.json.decode(stored.body))
         _changed(kind, ctx)
         before = msgspec.structs.replace(before, body=stored.body, version=stored.version)
-    added = (await _added(kind, ctx, [(tenant, key)]))[tenant, key]
-    return responses.json(_outside(kind, before, tenant) | added)
+    return responses.json(await _described(kind, ctx, tenant, _outside(kind, before, tenant)))
 
 
 def _never_published(tenant: str, key: str) -> dict[str, Any]:
@@ -472,9 +498,10 @@ async def _page(kind: Kind[Any], ctx: ApiContext, tenant: str, after: str, limit
     return [one for key in keys if (one := _applied(kind, base.get(key), own.get(key), tenant)) is not None]
 
 
-def tagged(shown: object) -> dict[str, str]:
-    """Return the headers of a response with an object."""
-    return {"etag": entity_tags.tag_of(shown), "cache-control": "no-store"}
+def tagged(shown: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers of a response with an object. Its ETag does not depend on who manages it."""
+    own = {name: one for name, one in shown.items() if name != managed.FIELD}
+    return {"etag": entity_tags.tag_of(own), "cache-control": "no-store"}
 
 
 def _applied(kind: Kind[Any], base: Document | None, own: Document | None, tenant: str) -> tuple[Document, str] | None:
@@ -496,37 +523,52 @@ def declare(
     return operation(method, path, tag=kind.tag, required_scope=scope, **promise)(function)
 
 
-async def _check_uses(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, value: T | None) -> None:
-    """Raise Conflict if this write, or deletion, would break objects that use this one."""
-    if kind.find_uses is None or (value is not None and kind.find_broken is None):
+def _after(ctx: ApiContext, kind: Kind[Any], tenant: str, key: str, body: bytes | None) -> ApiContext:
+    """Return the context in which this object is written; None deletes it."""
+    reads: Any = OverlaidReads(ctx.engines.db, {(kind.plural, tenant, key): body})
+    return msgspec.structs.replace(ctx, engines=msgspec.structs.replace(ctx.engines, db=reads))
+
+
+async def check_uses(kind: Kind[Any], ctx: ApiContext, after: ApiContext, names: Sequence[tuple[str, str]]) -> None:
+    """Raise Conflict if writes or deletions of these objects would break objects that use them. The context `after` reads
+    the objects as they will be."""
+    if kind.find_uses is None:
         return
-    documents = Documents(ctx.engines.db)
-    base = None if tenant == PROJECT else await documents.get(kind.plural, PROJECT, key)
-    own = await documents.get(kind.plural, tenant, key)
-    before, after = _applied(kind, base, own, tenant), _applied(kind, base, _with_body(key, value), tenant)
-    if before is None:
+    deleted: list[tuple[str, str]] = []
+    for tenant, key in names:
+        before, found = await find(kind, ctx, tenant, key), await find(kind, after, tenant, key)
+        if before is None:
+            continue
+        if found is None:
+            deleted.append((tenant, key))
+        elif kind.find_broken is not None and before[0].body != found[0].body:
+            broken = await kind.find_broken(ctx, before[0].body, found[0].body)
+            if broken is not None:
+                await _check_unused(kind, after, [(tenant, key)], broken)
+    if deleted:
+        await _check_unused(kind, after, deleted, BrokenUses(kind.find_uses))
+
+
+async def _check_unused(kind: Kind[T], ctx: ApiContext, names: Sequence[tuple[str, str]], broken: BrokenUses) -> None:
+    """Raise Conflict if one of these objects has users that this search finds."""
+    found = await broken.find(ctx, names, SHOWN_USES + 1, is_exact=True)
+    used = next((name for name in names if found[name]), None)
+    if used is None:
         return
-    broken: BrokenUses | None = BrokenUses(kind.find_uses)
-    if after is not None:
-        broken = None if kind.find_broken is None else await kind.find_broken(ctx, before[0].body, after[0].body)
-    if broken is not None:
-        await _check_unused(kind, ctx, tenant, key, broken)
-
-
-def _with_body(key: str, value: Struct | None) -> Document | None:
-    return None if value is None else Document(key, msgspec.json.encode(value), 0, 0)
-
-
-async def _check_unused(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, broken: BrokenUses) -> None:
-    """Raise Conflict if the object has users that this search finds."""
-    users = (await broken.find(ctx, [(tenant, key)], SHOWN_USES + 1, is_exact=True))[tenant, key]
-    if not users:
-        return
+    users = found[used]
     shown = ", ".join(users[:SHOWN_USES]) + (" and others" if len(users) > SHOWN_USES else "")
     hint = ""
     if any(user.startswith(f"{SCHEDULES}/{GENERATED_PREFIX}") for user in users):
         hint = " A schedule whose key begins with send- is a send or trigger with send_at: delete it, or wait for its time."
-    raise Conflict(f"This {kind.name} is used by {shown}{broken.reason}: change or delete these first.{hint}")
+    which = f"This {kind.name}" if len(names) == 1 else f"The {kind.name} {used[1]}"
+    raise Conflict(f"{which} is used by {shown}{broken.reason}: change or delete these first.{hint}")
+
+
+async def _described(kind: Kind[Any], ctx: ApiContext, tenant: str, shown: dict[str, Any]) -> dict[str, Any]:
+    """Return the object that applies to a tenant with the fields that a read adds."""
+    (by,) = await managed.of(ctx, kind.plural, [(shown["tenant"] or PROJECT, shown["key"])])
+    added = await _added(kind, ctx, [(tenant, shown["key"])])
+    return shown | {managed.FIELD: by} | added[tenant, shown["key"]]
 
 
 async def _added(

@@ -23,6 +23,7 @@ from bellcast.recipients.http import bulk as recipients_bulk
 from bellcast.recipients.http import push_endpoints, recipients
 from bellcast.replays.http import dead_jobs as jobs
 from bellcast.replays.http import failures, replays
+from bellcast.rest import bundles
 from bellcast.rest.context import ApiContext
 from bellcast.rest.router import ApiRouter
 from bellcast.rest.token_paths import TokenPaths
@@ -35,6 +36,17 @@ from bellcast.webhooks import http as webhooks
 from bellcast.workflows.http import runs, schedules, schemas, sources, workflows
 
 DIALECT_APIS = [one.api() for one in DIALECTS]
+# The kinds of objects that files in git describe.
+BUNDLES = bundles.operations(
+    [
+        bundles.of(notification_types.KIND),
+        bundles.of(templates.KIND),
+        workflows.BUNDLE,
+        bundles.of(sources.KIND),
+        providers.BUNDLE,
+        preferences.BUNDLE,
+    ]
+)
 HANDLERS = [
     *(notifications.send, notifications.read, notifications.correct, notifications.recall, bulk.send, events.publish),
     *(recipients.page, recipients.read, recipients.write, recipients.change, recipients.erase, recipients.revoke),
@@ -80,7 +92,7 @@ HANDLERS = [
         *sources.HANDLERS,
         *schemas.HANDLERS,
     ),
-    *(*messages.HANDLERS, *notification_types.HANDLERS, *templates.HANDLERS, *preferences.HANDLERS),
+    *(*messages.HANDLERS, *notification_types.HANDLERS, *templates.HANDLERS, *preferences.HANDLERS, *BUNDLES),
     *(*unsubscribe.HANDLERS, *push_endpoints.HANDLERS, *providers.HANDLERS, *webhooks.HANDLERS),
     *(*preferences_page.HANDLERS, *mailbox.HANDLERS, *icons.HANDLERS),
     *console_session.HANDLERS,

@@ -131,6 +131,7 @@ PARAMETERS = {
     "trigger": "Only of this trigger; adds `fanout` and `counts`.",
     "version": "A version of the workflow. Default: the current one.",
     "dry_run": "Validate only; change nothing.",
+    "kinds": "Kinds of objects, separated by commas, such as `workflows,templates`. Default: all.",
     "drafts": "Also list drafts that were never published.",
     "token": "The token of the link.",
     "tag": "Only with this tag.",

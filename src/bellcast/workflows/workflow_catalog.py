@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.catalog import TEMPLATES, no_template
 from bellcast.channels.types import BASE_LAYOUT
-from bellcast.documents.store import Documents, Versions
+from bellcast.documents.store import Documents, Versions, WriteScript, push_version
 from bellcast.documents.types import (
     CACHE_SECONDS,
     MAX_CACHED,
@@ -86,6 +86,24 @@ _decode = msgspec.json.Decoder(CurrentVersion).decode
 def stored(document: Document, owner: str) -> Workflow:
     """Return the workflow of a stored object."""
     return Workflow(key=document.key, owner=owner, current=_decode(document.body))
+
+
+def write_version(
+    name: Mapping[str, str], before: bytes | None, after: bytes | None, now: int, note: str, by: str
+) -> WriteScript:
+    """Write a checked workflow (kind, tenant, key) as a new version, or delete it with its draft. Return False, and write
+    nothing, if its body is not `before`."""
+    if after is None:
+        return push_version(name, before, None, now)
+    value = _decode(after)
+    waits = definitions.of_valid(value.definition).live_waits
+    events = [{"kind": AWAITED, "tenant": name["tenant"], "key": step.fields["event"]} for step in waits]
+    added = StoredVersion(0, definitions.encode(value.definition), now, by, note)
+
+    def current(version: int) -> bytes:
+        return msgspec.json.encode(msgspec.structs.replace(value, version=version))
+
+    return push_version(name, before, added, now, current, events)
 
 
 class WorkflowCatalog:

@@ -55,7 +55,8 @@ EFFECTS: dict[Reserved, str] = {
     # sends data elsewhere, or creates credentials
     Reserved("manage", BUILDERS, needs_password=True): """
         PUT /v1/providers/{key}, DELETE /v1/providers/{key}, POST /v1/webhooks, PATCH /v1/webhooks/{id},
-        DELETE /v1/webhooks/{id}, POST /v1/webhooks/{id}/rotate, POST /v1/keys, DELETE /v1/keys/{id}""",
+        DELETE /v1/webhooks/{id}, POST /v1/webhooks/{id}/rotate, POST /v1/keys, DELETE /v1/keys/{id},
+        POST /v1/bundle""",
     # acts as a recipient, or erases data
     Reserved("manage", OWNERS, needs_password=True): "POST /v1/tokens, DELETE /v1/recipients/{key}",
     Reserved("manage", OWNERS, needs_password=True, of_one_tenant=False): "DELETE /v1/tenants/{key}",
@@ -70,6 +71,8 @@ EFFECTS: dict[Reserved, str] = {
     Reserved("admin", OWNERS, needs_password=True, of_one_tenant=False): """
         POST /v1/operators, PATCH /v1/operators/{id}, DELETE /v1/operators/{id}, DELETE /v1/operators/{id}/sessions,
         DELETE /v1/operators/{id}/mfa""",
+    # lets others write what files in git define
+    Reserved("admin", OWNERS, needs_password=True): "POST /v1/bundle/unlock",
     Reserved("admin", OWNERS, of_one_tenant=False): "POST /v1/setup-codes, POST /v1/secrets/rotation",
 }
 ROWS = {name.strip(): reserved for reserved, names in EFFECTS.items() for name in names.split(",")}

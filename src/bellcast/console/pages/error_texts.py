@@ -117,6 +117,14 @@ ERRORS = (
         remedies=("Read the object again, then decide whether the change is still needed.",),
     ),
     ErrorText(
+        code="managed",
+        causes=("The object was pushed from files with `lock: true`; the response names their `source` and `commit`.",),
+        remedies=(
+            "Change the file, and push it: `bellcast push`.",
+            "In an emergency, an owner unlocks the object in the console. The next plan shows what was changed there.",
+        ),
+    ),
+    ErrorText(
         code="precondition_failed",
         causes=(
             "Another request changed or deleted the object after the one with this `ETag` was read.",

@@ -16,6 +16,7 @@ def problem(refusal: BellcastError, within: str = "") -> dict[str, object]:
         "title": refusal.title,
         "status": refusal.status,
         "detail": refusal.detail,
+        **refusal.members,
     }
     if refusal.errors:
         paths = [".".join(filter(None, (within, error.field))) for error in refusal.errors]

@@ -1,6 +1,6 @@
 """Preferences of recipients, tenants and the project."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +8,7 @@ import msgspec
 
 from bellcast.channels.catalog import PREFERENCES, TYPES, Catalog, NotificationType
 from bellcast.documents.store import Documents
-from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT
+from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT, Document
 from bellcast.inbox.http import session
 from bellcast.inbox.types.notifications import GENERAL
 from bellcast.kernel import times, validation
@@ -30,8 +30,10 @@ from bellcast.preferences.types import (
     name_errors,
 )
 from bellcast.recipients.http import recipients
-from bellcast.rest import context, objects, tenants
+from bellcast.rest import bundles, context, managed, objects, tenants
+from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
+from bellcast.rest.managed import ManagedBy
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
@@ -47,7 +49,7 @@ SHOWN_UNKNOWN = 10
 # Maximum types in `effective`.
 MAX_TYPES = 500
 # Fields that a read adds. A write ignores them, so that a client can send back what it read.
-ADDED = ("updated_at", "effective", "inherited")
+ADDED = ("updated_at", "effective", "inherited", managed.FIELD)
 
 
 class StoredPreferences(Preferences, frozen=True, kw_only=True):
@@ -68,6 +70,7 @@ class PreferenceDefaults(EffectivePreferences, frozen=True, kw_only=True):
     """Preferences of a tenant, or of the project if `tenant` is null."""
 
     tenant: str | None = None
+    managed: ManagedBy | None = None
 
 
 @operation(
@@ -230,8 +233,9 @@ async def delete_defaults(request: ApiRequest) -> ASGIApp:
 
     Without `?tenant=`, those of the project. With it, those of the tenant, whose recipients then get the project's
     defaults."""
-    ctx = context.of(request)
-    if not await Documents(ctx.engines.db).delete(PREFERENCES, tenants.single_tenant(request), DEFAULTS_KEY):
+    ctx, tenant = context.of(request), tenants.single_tenant(request)
+    await managed.check(ctx, PREFERENCES, tenant, DEFAULTS_KEY)
+    if not await Documents(ctx.engines.db).delete(PREFERENCES, tenant, DEFAULTS_KEY):
         raise NotFound("No preference defaults are stored here.")
     ctx.engines.router.forget()
     return responses.empty()
@@ -298,14 +302,14 @@ async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
     ctx, document = context.of(request), await read_document(request)
     tenant = tenants.tenant_of_object(request, document)
     document.pop("tenant", None)
+    if not objects.is_dry_run(request):
+        await managed.check(ctx, PREFERENCES, tenant, DEFAULTS_KEY)
     documents, types = Documents(ctx.engines.db), await types_of(ctx, tenant)
     for _ in range(changes.MAX_CHANGE_ROUNDS):
         stored = await documents.get(PREFERENCES, tenant, DEFAULTS_KEY)
         before = None if stored is None else stored.body
         await check_workflows(ctx, tenant, document.get("workflows"), before)
-        preferences = apply_document(ctx, document, before, types, merge=merge)
-        if preferences.muted:
-            raise Invalid.of("muted", "is for recipients only")
+        preferences = _defaults(ctx, document, before, types, merge=merge)
         now, body = ctx.engines.clock.now(), msgspec.json.encode(preferences)
         if objects.is_dry_run(request):
             return responses.json(await _defaults_with_effective(ctx, tenant, tenant, preferences, now))
@@ -314,6 +318,15 @@ async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
         ctx.engines.router.forget()
         return responses.json(await _shown_defaults(request, tenant))
     raise Unavailable("The defaults are being changed by too many requests.")
+
+
+def _defaults(
+    ctx: ApiContext, document: dict[str, Any], before: bytes | None, types: Mapping[str, TypeRules], *, merge: bool
+) -> Preferences:
+    preferences = apply_document(ctx, document, before, types, merge=merge)
+    if preferences.muted:
+        raise Invalid.of("muted", "is for recipients only")
+    return preferences
 
 
 # There is one document of defaults for the project, and one for each tenant.
@@ -338,8 +351,10 @@ async def _defaults_with_effective(
     _, project = await ctx[Catalog].preferences(tenant)
     layers = Layers(project=own) if owner == PROJECT else Layers(tenant=own, project=project)
     switches = effective(layers, await types_of(ctx, tenant))
+    (by,) = await managed.of(ctx, PREFERENCES, [(owner, DEFAULTS_KEY)])
     added = {
         "tenant": owner or None,
+        managed.FIELD: by,
         "effective": switches,
         "inherited": NO_PREFERENCES if owner == PROJECT else project,
     }
@@ -408,6 +423,45 @@ def _required_errors(value: Preferences, before: Preferences, types: Mapping[str
                 yield FieldError(f"types.{name[:100]}.{channel}", "is required and cannot be switched off")
 
 
+# --- bundles
+
+
+def _values(ctx: ApiContext, tenant: str, document: Document) -> dict[str, Any]:
+    return bundles.portable(decode(document.body))
+
+
+def _check_key(ctx: ApiContext, key: str) -> None:
+    if key != DEFAULTS_KEY:
+        raise Invalid.of("key", "must be empty: there is one object for the project, and one for each tenant")
+
+
+async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any], before: Document | None) -> bytes:
+    stored, types = None if before is None else before.body, await types_of(ctx, tenant)
+    return msgspec.json.encode(_defaults(ctx, values, stored, types, merge=False))
+
+
+async def _reference_errors(
+    ctx: ApiContext, tenant: str, key: str, values: dict[str, Any], before: Document | None
+) -> list[FieldError]:
+    try:
+        await check_workflows(ctx, tenant, values.get("workflows"), None if before is None else before.body)
+    except Invalid as refusal:
+        return list(refusal.errors)
+    return []
+
+
+async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) -> None:
+    """Do nothing: every push lets the router read defaults again."""
+
+
+BUNDLE = BundleKind(
+    plural=PREFERENCES,
+    check_key=_check_key,
+    values=_values,
+    parse=_parse,
+    check=_reference_errors,
+    written=_written,
+)
 HANDLERS = [
     *(read_own, replace_own, change_own, read, replace, change),
     *(read_defaults, replace_defaults, change_defaults, delete_defaults),

@@ -122,6 +122,17 @@ def compiled(template: Template) -> Template:
     return msgspec.structs.replace(template, email=email, translations=template.translations | made)
 
 
+def source(template: Template) -> Template:
+    """Return a template without the HTML that `compiled` adds."""
+    made = {
+        locale: msgspec.structs.replace(parts, email=msgspec.structs.replace(parts.email, compiled=None))
+        for locale, parts in (("", template), *template.translations.items())
+        if parts.email is not None
+    }
+    email = made.pop("", template).email
+    return msgspec.structs.replace(template, email=email, translations=template.translations | made)
+
+
 async def exists(ctx: ApiContext, tenant: str, key: str) -> bool:
     """Return whether a template with this key applies to the tenant."""
     return await objects.find(KIND, ctx, tenant, key) is not None
@@ -188,6 +199,7 @@ KIND = objects.Kind(
     type=Template,
     rules=_check,
     complete=compiled,
+    source=source,
     check_references=_reference_errors,
     find_uses=template_references.of_templates,
     find_broken=_find_broken,

@@ -1,6 +1,8 @@
 """Workflows: definitions as JSON or YAML, their versions, triggers, and cancelling by key."""
 
+import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -20,21 +22,23 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.types import ROLES
 from bellcast.providers.directory import ProviderDirectory
-from bellcast.rest import audit, context, definition_body, draft_lists, drafts, objects, tenants, viewers
+from bellcast.rest import audit, context, definition_body, draft_lists, drafts, managed, objects, tenants, viewers
+from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
 from bellcast.rest.draft_lists import DraftInfo, DraftsQuery
 from bellcast.rest.drafts import DraftKind, ToPublish
+from bellcast.rest.managed import ManagedBy
 from bellcast.rest.objects import ADDED, PublishEffect, Version, VersionQuery
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
-from bellcast.workflows import publishing, recent_data, triggers, workflow_catalog
+from bellcast.workflows import definitions, publishing, recent_data, triggers, workflow_catalog
 from bellcast.workflows.http.runs import CANCELLED
 from bellcast.workflows.recent_data import InferredSchema
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
-from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS, WorkflowCatalog
+from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS, CurrentVersion, Workflow, WorkflowCatalog
 
 READ_ADDS = {*ADDED, "version", "active", "draft"}
 # What a list has of a workflow that is a draft only.
@@ -69,6 +73,7 @@ class WorkflowObject(WorkflowDefinition, frozen=True, kw_only=True):
     tenant: str | None
     version: int
     active: bool
+    managed: ManagedBy | None
     draft: DraftInfo | UnsetType | None = UNSET
 
 
@@ -136,6 +141,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     found = await Documents(context.of(request).engines.db).owned(of_kind)
     published = {(owner, one.key): one for owner, one in found.items}
     shown, following = await draft_lists.merge(request, WORKFLOWS, query, published, is_last=found.next is None)
+    managers = await managed.of(context.of(request), WORKFLOWS, [(owner, key) for owner, key, *_ in shown])
     listed = [
         {
             **(
@@ -144,8 +150,9 @@ async def page(request: ApiRequest) -> ASGIApp:
                 else workflow_catalog.stored(one, owner).outside
             ),
             "draft": draft,
+            managed.FIELD: by,
         }
-        for owner, key, one, draft in shown
+        for (owner, key, one, draft), by in zip(shown, managers, strict=True)
     ]
     return responses.json({"workflows": viewers.definitions_for(request, listed), "next": following})
 
@@ -169,13 +176,14 @@ async def read(request: ApiRequest) -> ASGIApp:
     if found is None:
         raise NotFound(UNKNOWN)
     version = request_body.query(request, VersionQuery).version
+    by = await _shown(ctx, found)
     if version is None:
-        return responses.json(found.outside, headers=objects.tagged(found.outside))
+        return responses.json(by, headers=objects.tagged(found.outside))
     stored = await Versions(ctx.engines.db).find(WORKFLOWS, found.owner, found.key, version)
     if stored is None:
         raise NotFound(f"This workflow has no version {version}.")
     shown = found.outside | msgspec.json.decode(stored.body) | {"version": version}
-    return responses.json(shown, headers=objects.tagged(shown))
+    return responses.json(shown | {managed.FIELD: by[managed.FIELD]}, headers=objects.tagged(shown))
 
 
 @operation(
@@ -230,11 +238,18 @@ async def write(request: ApiRequest) -> ASGIApp:
         found = await ctx[WorkflowCatalog].latest(tenant, key)
         entity_tags.check(request, None if found is None else entity_tags.tag_of(found.outside))
     if plans:
-        return responses.json((await ctx[WorkflowCatalog].plan(tenant, key, value)).outside)
+        return responses.json(await _shown(ctx, await ctx[WorkflowCatalog].plan(tenant, key, value)))
+    await managed.check(ctx, WORKFLOWS, tenant, key)
     before = await _own(request, tenant, key)
     workflow, is_new = await ctx[WorkflowCatalog].put(tenant, key, value, replaces=replaced, by=audit.actor(request))
     audit.note_changes(request, before, workflow.outside)
-    return responses.json(workflow.outside, 201 if is_new else 200)
+    return responses.json(await _shown(ctx, workflow), 201 if is_new else 200)
+
+
+async def _shown(ctx: ApiContext, workflow: Workflow) -> dict[str, Any]:
+    """Return a workflow as the API returns it, and who manages it."""
+    (by,) = await managed.of(ctx, WORKFLOWS, [(workflow.owner, workflow.key)])
+    return workflow.outside | {managed.FIELD: by}
 
 
 async def check(ctx: ApiContext, tenant: str, key: str, value: Any) -> None:
@@ -282,12 +297,14 @@ async def change(request: ApiRequest) -> ASGIApp:
     ctx, key = context.of(request), objects.restricted_key(request)
     body = await request_body.body(request, CHANGE)
     owner = tenants.single_tenant(request, body.tenant)
+    if body.version is not None:  # pausing needs no push: files do not say whether a workflow is active
+        await managed.check(ctx, WORKFLOWS, owner, key)
     before = await _own(request, owner, key)
     workflow = await ctx[WorkflowCatalog].change(owner, key, active=body.active, version=body.version)
     audit.note_changes(request, before, workflow.outside if before else {})
     if workflow.current.active:
         ctx.engines.router.messages_added()  # its paused runs are due now
-    return responses.json(workflow.outside)
+    return responses.json(await _shown(ctx, workflow))
 
 
 @operation(
@@ -309,6 +326,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
     stored = await ctx[WorkflowCatalog].writable(owner, key)
     if stored is None:
         raise NotFound(UNKNOWN)
+    await managed.check(ctx, WORKFLOWS, owner, key)
     entity_tags.check(request, entity_tags.tag_of(workflow_catalog.stored(stored, owner).outside))
     replaced = stored if entity_tags.is_conditional(request) else UNSET
     if not await ctx[WorkflowCatalog].delete(owner, key, replaces=replaced):
@@ -412,19 +430,21 @@ async def _plan(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) 
     effects = await publishing.effects(
         ctx.engines.db, ctx[WorkflowCatalog], ctx[Catalog], ctx[ProviderDirectory], tenant, key, values
     )
-    return planned.outside | {"effects": effects}
+    return await _shown(ctx, planned) | {"effects": effects}
 
 
 async def _publish(request: ApiRequest, draft: ToPublish) -> dict[str, Any] | None:
-    before, catalog = await _own(request, draft.tenant, draft.key), context.of(request)[WorkflowCatalog]
+    ctx = context.of(request)
+    await managed.check(ctx, WORKFLOWS, draft.tenant, draft.key)
+    before, catalog = await _own(request, draft.tenant, draft.key), ctx[WorkflowCatalog]
     published = await catalog.publish(
         draft.tenant, draft.key, draft.document, draft.values, by=draft.by, note=draft.note
     )
     if published is None:
         return None
     audit.note_changes(request, before, published.outside)
-    context.of(request).engines.router.messages_added()  # its paused runs may be due now
-    return published.outside
+    ctx.engines.router.messages_added()  # its paused runs may be due now
+    return await _shown(ctx, published)
 
 
 DRAFTS = DraftKind(
@@ -438,6 +458,53 @@ DRAFTS = DraftKind(
     version=_version,
     plan=_plan,
     publish=_publish,
+)
+
+
+# --- bundles
+
+
+def _values(ctx: ApiContext, tenant: str, document: Document) -> dict[str, Any] | None:
+    current = workflow_catalog.stored(document, tenant).current
+    return None if current.is_code else current.definition
+
+
+async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any], before: Document | None) -> bytes:
+    await asyncio.to_thread(definitions.parse, values)
+    current = None if before is None else workflow_catalog.stored(before, tenant).current
+    # Its number is known when it is written.
+    unnumbered = CurrentVersion(version=0, active=current is None or current.active, definition=values)
+    return msgspec.json.encode(unnumbered)
+
+
+async def _errors(
+    ctx: ApiContext, tenant: str, key: str, values: dict[str, Any], before: Document | None
+) -> list[FieldError]:
+    return await _draft_errors(ctx, tenant, key, values)
+
+
+async def _effects(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) -> list[PublishEffect]:
+    found: list[PublishEffect] = (await _plan(ctx, tenant, key, values))["effects"]
+    return found
+
+
+async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) -> None:
+    ctx[WorkflowCatalog].forget()
+    for tenant, key, is_deleted in changed:
+        if is_deleted:  # its runs finish, including paused ones
+            await ctx[WorkflowCatalog].resume_if_active(tenant, key)
+
+
+BUNDLE = BundleKind(
+    plural=WORKFLOWS,
+    check_key=objects.check_restricted_key,
+    values=_values,
+    parse=_parse,
+    check=_errors,
+    find_effects=_effects,
+    write=workflow_catalog.write_version,
+    written=_written,
+    services=lambda engines: {WorkflowCatalog: WorkflowCatalog(engines.db, engines.clock)},
 )
 
 

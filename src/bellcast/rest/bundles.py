@@ -1,0 +1,625 @@
+"""Objects of many kinds as one state, which files in git describe: read as a whole, planned, and written in one transaction.
+
+A kind joins with a `BundleKind`; it checks an object as its own write does. References between objects of a bundle are
+checked against the state after it, in any order."""
+
+import functools
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from bellcast.auth import tenant_bounds
+from bellcast.context import Context
+from bellcast.documents import store as documents
+from bellcast.documents.store import Documents, OverlaidReads, Place, WriteScript
+from bellcast.documents.types import (
+    MANAGED,
+    MAX_OBJECT_KEY,
+    PROJECT,
+    Document,
+    Management,
+    StoredVersion,
+    managed_place,
+)
+from bellcast.kernel import errors, validation
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
+from bellcast.kernel.field_limits import TENANT_NAME, Limit
+from bellcast.kernel.http import entity_tags, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.rest import audit, context, definition_body, guards, managed, objects, tenants
+from bellcast.rest.context import ApiContext
+from bellcast.rest.managed import ManagedBy
+from bellcast.rest.objects import PublishEffect
+from bellcast.rest.operations import ApiEndpoint, operation
+from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.tenants import TenantQuery
+
+# A bundle is one transaction, which other writes wait for: 1,000 objects take half a second.
+MAX_OBJECTS = 1_000
+MAX_BYTES = 8 * 1024 * 1024
+# Objects per read of a state.
+OBJECTS_PER_READ = 200
+# Maximum fields in the difference of an object, and bytes of a value in it.
+MAX_DIFF = 100
+MAX_DIFF_VALUE = 2_000
+TOO_LONG = "…"
+# Objects of a dry run whose effects are searched: each takes up to 20 ms.
+MAX_EFFECTS = 50
+
+Action = Literal["create", "update", "delete", "adopt", "drift", "none"]
+Values = dict[str, Any]
+
+
+def _no_services(engines: Context) -> Mapping[type[Any], Any]:
+    return {}
+
+
+class BundleKind(Struct, frozen=True, kw_only=True):
+    """A kind of object in bundles. `values` returns a stored object as its file has it, None for one that no file may define;
+    `hidden` what its ETag depends on besides. `parse` returns what is stored of values, and `check` the errors of their
+    references. `check_uses` raises Conflict if the state after a bundle, the second context, breaks uses of objects. `write` is
+    the script of a change, `written` is called after it, and `services` are those that read the state after the bundle."""
+
+    plural: str
+    check_key: Callable[[ApiContext, str], None]
+    values: Callable[[ApiContext, str, Document], Values | None]
+    parse: Callable[[ApiContext, str, str, Values, Document | None], Awaitable[bytes]]
+    check: Callable[[ApiContext, str, str, Values, Document | None], Awaitable[list[FieldError]]]
+    check_uses: Callable[[ApiContext, ApiContext, Sequence[tuple[str, str]]], Awaitable[None]] | None = None
+    find_effects: Callable[[ApiContext, str, str, Values], Awaitable[list[PublishEffect]]] | None = None
+    hidden: Callable[[ApiContext, str, Document], object] = lambda ctx, tenant, document: None
+    write: Callable[[Mapping[str, str], bytes | None, bytes | None, int, str, str], WriteScript] = documents.push
+    written: Callable[[ApiContext, Sequence[tuple[str, str, bool]]], Awaitable[None]]
+    services: Callable[[Context], Mapping[type[Any], Any]] = _no_services
+
+
+class BundleQuery(TenantQuery, frozen=True, kw_only=True):
+    """`kinds` are separated by commas; absent are all. With the tenant `*`, the objects of the project and of all tenants."""
+
+    kinds: str | None = None
+
+
+class BundleItem(Struct, frozen=True, kw_only=True):
+    """An object with its values, as its file has them, and who manages it."""
+
+    kind: str
+    key: str
+    tenant: str | None
+    values: Values
+    etag: str
+    managed: ManagedBy | None
+
+
+class Bundle(Struct, frozen=True):
+    """The objects of a state, by kind, tenant and key."""
+
+    objects: list[BundleItem]
+
+
+class PushedObject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An object as it shall be; `values` is null to delete it. With `if_match`, it must have this ETag now; null: it must not
+    exist."""
+
+    kind: str
+    key: str
+    values: Values | None
+    tenant: Annotated[str | None, TENANT_NAME] = None
+    if_match: str | UnsetType | None = UNSET
+
+    @property
+    def place(self) -> Place:
+        """Its kind, tenant and key."""
+        return self.kind, self.tenant or PROJECT, self.key
+
+
+class Push(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The objects of a source, such as the name of a repository, at a commit. With `lock`, other writes of them are refused."""
+
+    source: Annotated[str, Limit(MAX_OBJECT_KEY, 1)]
+    objects: Annotated[list[PushedObject], Meta(max_length=MAX_OBJECTS)]
+    commit: Annotated[str | None, Limit(MAX_OBJECT_KEY)] = None
+    lock: bool = False
+
+
+class FieldDifference(Struct, frozen=True):
+    """A field that changes, such as `steps.mail.subject`; null is an absent one."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+class BundleChange(Struct, frozen=True, kw_only=True):
+    """What a push does with an object. `adopt` is one that no source manages yet; `drift` is one that was changed since this source
+    last pushed it."""
+
+    kind: str
+    key: str
+    tenant: str | None
+    action: Action
+    diff: list[FieldDifference]
+    effects: list[PublishEffect]
+
+
+class BundleChanges(Struct, frozen=True):
+    """What a push does, or would do, in the order of its objects."""
+
+    changes: list[BundleChange]
+
+
+class ManagedObject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The name of an object."""
+
+    kind: str
+    key: str
+    tenant: Annotated[str | None, TENANT_NAME] = None
+
+
+class _State(Struct, frozen=True):
+    """A stored object: its values and its ETag."""
+
+    document: Document
+    values: Values
+    etag: str
+
+
+class _Planned(Struct, frozen=True, kw_only=True):
+    """One object of a push: what is stored now, and what will be."""
+
+    place: Place
+    action: Action
+    before: _State | None
+    after: bytes | None
+    values: Values | None
+    etag: str | None
+    diff: list[FieldDifference]
+
+
+PUSH = request_body.Shape(Push, None, {"source": "x", "objects": []})
+NAMED = request_body.Shape(ManagedObject, None, {"kind": "x", "key": "x"})
+
+
+def operations(kinds: Sequence[BundleKind]) -> list[ApiEndpoint]:
+    """Return the operations that read, write and unlock objects of these kinds. Objects of earlier kinds are parsed first."""
+    by_plural = {kind.plural: kind for kind in kinds}
+
+    @operation("GET", "/v1/bundle", tag="Objects", required_scope="read", bound_by="list", query=BundleQuery,
+               response_types={200: Bundle}, refusals=(Conflict,))  # fmt: skip
+    async def read_bundle(request: ApiRequest) -> ASGIApp:
+        """Read the state of the objects.
+
+        All objects of some kinds, as files have them, for `bellcast pull`. URLs of providers are replaced by the names of
+        variables. With `?tenant=`, those of the tenant; with `?tenant=*`, those of the project and of all tenants. At most
+        1,000 (409)."""
+        return await _read(request, by_plural)
+
+    @operation("POST", "/v1/bundle", tag="Objects", required_scope="manage", bound_by="handler", query=DryRunQuery, body=Push,
+               is_audited=True, is_sensitive=True, response_types={200: BundleChanges},
+               refusals=(Conflict, errors.Managed, PreconditionFailed, NotFound),
+               example={"source": "shop", "commit": "1a2b3c4", "objects": [
+                   {"kind": "types", "key": "booking", "tenant": None, "values": {"name": "Bookings"}}]})  # fmt: skip
+    async def write_bundle(request: ApiRequest) -> ASGIApp:
+        """Write objects from files.
+
+        At most 1,000 and 8 MiB, all of them or none. `values: null` deletes an object, unless others use it. An object that is not
+        the one of `if_match` refuses all (412), as does one of another source (409). With `dry_run`, the response is what
+        would change."""
+        return await _write(request, by_plural)
+
+    @operation("POST", "/v1/bundle/unlock", tag="Objects", required_scope="admin", roles=("owner",), query=TenantQuery,
+               body=ManagedObject, is_audited=True, is_sensitive=True, response_types={200: ManagedBy}, refusals=(NotFound, Conflict),
+               example={"kind": "workflows", "key": "booking"})  # fmt: skip
+    async def unlock(request: ApiRequest) -> ASGIApp:
+        """Unlock an object that is managed by git.
+
+        It can then be written until the next push of its source, whose plan shows the changes as drift."""
+        return await _unlock(request)
+
+    return [read_bundle, write_bundle, unlock]
+
+
+def of(kind: objects.Kind[Any]) -> BundleKind:
+    """Return a kind that is stored as JSON, for bundles."""
+    shape = objects.shape_of(kind)
+
+    def values(ctx: ApiContext, tenant: str, document: Document) -> Values:
+        value = request_body.decoder(kind.type).decode(document.body)
+        return portable(value if kind.source is None else kind.source(value))
+
+    async def parse(ctx: ApiContext, tenant: str, key: str, sent: Values, before: Document | None) -> bytes:
+        return msgspec.json.encode(await objects.parse(kind, shape, ctx, sent))
+
+    async def check(ctx: ApiContext, tenant: str, key: str, sent: Values, before: Document | None) -> list[FieldError]:
+        if kind.check_references is None:
+            return []
+        return await kind.check_references(msgspec.convert(sent, kind.type), ctx, tenant, key)
+
+    async def find_effects(ctx: ApiContext, tenant: str, key: str, sent: Values) -> list[PublishEffect]:
+        find: Any = kind.find_effects
+        found: list[PublishEffect] = await find(ctx, tenant, key, msgspec.convert(sent, kind.type))
+        return found
+
+    async def written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) -> None:
+        if kind.changed is not None:
+            kind.changed(ctx)
+
+    return BundleKind(
+        plural=kind.plural,
+        check_key=lambda ctx, key: objects.check_key(ctx, kind, key),
+        values=values,
+        parse=parse,
+        check=check,
+        check_uses=functools.partial(objects.check_uses, kind),
+        find_effects=None if kind.find_effects is None else find_effects,
+        write=_write_version if kind.is_versioned else documents.push,
+        written=written,
+    )
+
+
+def _write_version(
+    name: Mapping[str, str], before: bytes | None, after: bytes | None, now: int, note: str, by: str
+) -> WriteScript:
+    added = None if after is None else StoredVersion(0, after, now, by, note)
+    return documents.push_version(name, before, added, now)
+
+
+def portable(value: Struct) -> Values:
+    """Return the fields of a value that are not the default, as JSON."""
+    fields = {
+        field.encode_name: getattr(value, field.name)
+        for field in msgspec.structs.fields(value)
+        if getattr(value, field.name) != _default(field)
+    }
+    found: Values = msgspec.to_builtins(fields)
+    return found
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    factory = field.default_factory
+    return field.default if factory is msgspec.NODEFAULT else factory()
+
+
+# --- read
+
+
+async def _read(request: ApiRequest, kinds: Mapping[str, BundleKind]) -> ASGIApp:
+    query, ctx = request_body.query(request, BundleQuery), context.of(request)
+    named = list(kinds) if query.kinds is None else query.kinds.split(",")
+    if unknown := [name for name in named if name not in kinds]:
+        raise Invalid.of("kinds", f"must be some of {', '.join(kinds)}, got {unknown[0][:MAX_OBJECT_KEY]!r}")
+    owners: Sequence[str | None] = tenants.tenants_of(request, query.tenant)
+    if list(owners) == [EVERY_TENANT]:
+        owners = [None]
+    found: list[BundleItem] = []
+    managers = dict([one async for one in _stored(ctx, MANAGED, owners)])
+    for plural in dict.fromkeys(named):
+        async for (tenant, key), document in _stored(ctx, plural, owners):
+            state = _state(ctx, kinds[plural], tenant, document)
+            if state is None:
+                continue
+            if len(found) == MAX_OBJECTS:
+                raise Conflict(f"There are more than {MAX_OBJECTS} objects: name kinds or a tenant.")
+            manager = managers.get((tenant, f"{plural}/{key}"))
+            by = None if manager is None else managed.shown(managed.decode(manager))
+            item = BundleItem(
+                kind=plural, key=key, tenant=tenant or None, values=state.values, etag=state.etag, managed=by
+            )
+            found.append(item)
+    return responses.json(Bundle(found), headers={"cache-control": "no-store"})
+
+
+async def _stored(ctx: ApiContext, plural: str, owners: Sequence[str | None]) -> Any:
+    """Yield the objects of a kind that these tenants own, None for all, with their tenants and keys."""
+    table = Documents(ctx.engines.db)
+    for owner in owners:
+        after = (owner or PROJECT, "")
+        single = await table.get(plural, *after)  # preference defaults have no key, and pages begin after none
+        if single is not None:
+            yield after, single
+        while True:
+            if owner is None:
+                page = await table.of_all_tenants(plural, after, OBJECTS_PER_READ)
+            else:
+                page = [(owner, one) for one in await table.page(plural, owner, after[1], OBJECTS_PER_READ)]
+            for tenant, document in page:
+                yield (tenant, document.key), document
+            if len(page) < OBJECTS_PER_READ:
+                break
+            after = (page[-1][0], page[-1][1].key)
+
+
+def _state(ctx: ApiContext, kind: BundleKind, tenant: str, document: Document) -> _State | None:
+    values = kind.values(ctx, tenant, document)
+    if values is None:
+        return None
+    return _State(document, values, entity_tags.tag_of([_sorted(values), kind.hidden(ctx, tenant, document)]))
+
+
+def _sorted(value: Any) -> Any:
+    """Return a JSON value with its names in order: files have them in any order."""
+    if isinstance(value, dict):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+# --- plan
+
+
+async def _write(request: ApiRequest, kinds: Mapping[str, BundleKind]) -> ASGIApp:
+    ctx = context.of(request)
+    if not request_body.JSON_TYPE.fullmatch(request_body.media_type(request)):
+        raise errors.UnsupportedMediaType
+    push = request_body.json(await request_body.raw(request, MAX_BYTES), PUSH, ctx)
+    _check_names(request, ctx, kinds, push)
+    places = [one.place for one in push.objects]
+    managed_places = {place: managed_place(*place) for place in places}
+    found = await Documents(ctx.engines.db).several([*places, *managed_places.values()])
+    managers = {place: managed.decode(found[by]) for place, by in managed_places.items() if by in found}
+    planned = await _plan(ctx, kinds, push, found, managers)
+    effects = await _effects(ctx, kinds, planned) if request_body.is_dry_run(request) else {}
+    if not request_body.is_dry_run(request):
+        await _apply(request, kinds, push, planned, managers)
+    return responses.json(
+        BundleChanges(
+            [
+                BundleChange(
+                    kind=one.place[0],
+                    key=one.place[2],
+                    tenant=one.place[1] or None,
+                    action=one.action,
+                    diff=one.diff,
+                    effects=effects.get(one.place, []),
+                )
+                for one in planned
+            ]
+        )
+    )
+
+
+def _check_names(request: ApiRequest, ctx: ApiContext, kinds: Mapping[str, BundleKind], push: Push) -> None:
+    """Raise Invalid for names that no object can have, and Forbidden for tenants that the caller may not use."""
+    bound, wrong, seen = guards.caller(request).tenants, list[FieldError](), set[Place]()
+    for number, one in enumerate(push.objects):
+        if bound is not None:
+            tenant_bounds.check(bound, one.tenant)
+            tenant_bounds.check_value(str(one.tenant), one.values)
+        field = f"objects.{number}"
+        if one.tenant is not None:
+            wrong += validation.tenant(f"{field}.tenant", one.tenant, ctx.limits)
+        if one.kind not in kinds:
+            wrong.append(FieldError(f"{field}.kind", f"must be one of: {', '.join(kinds)}"))
+            continue
+        try:
+            kinds[one.kind].check_key(ctx, one.key)
+        except Invalid as refusal:
+            wrong += [FieldError(f"{field}.{error.field}", error.message) for error in refusal.errors]
+        if one.place in seen:
+            wrong.append(FieldError(f"{field}.key", "is repeated"))
+        seen.add(one.place)
+    if wrong:
+        raise Invalid.fields(wrong)
+
+
+async def _plan(
+    ctx: ApiContext,
+    kinds: Mapping[str, BundleKind],
+    push: Push,
+    stored: Mapping[Place, Document],
+    managers: Mapping[Place, Management],
+) -> list[_Planned]:
+    """Return what a push does with each object. Raises Conflict, Invalid and PreconditionFailed."""
+    before = {one.place: _before(ctx, kinds[one.kind], one, stored.get(one.place)) for one in push.objects}
+    for one in push.objects:
+        _check_current(push, one, before[one.place], managers.get(one.place))
+    bodies: dict[Place, bytes | None] = {}
+    after = _overlaid(ctx, bodies, kinds.values())
+    order, wrong = {name: number for number, name in enumerate(kinds)}, list[FieldError]()
+    numbers = {one.place: number for number, one in enumerate(push.objects)}
+    changed: list[PushedObject] = []
+    for one in sorted(push.objects, key=lambda one: order[one.kind]):
+        current = before[one.place]
+        if one.values is None:
+            bodies[one.place] = None
+        elif current is None or one.values != current.values:
+            changed.append(one)
+            try:
+                validation.check(validation.data("", one.values, definition_body.MAX_BYTES))
+                document = None if current is None else current.document
+                bodies[one.place] = await kinds[one.kind].parse(
+                    after, one.place[1], one.key, dict(one.values), document
+                )
+            except Invalid as refusal:
+                wrong += _within(numbers[one.place], refusal.errors)
+    if wrong:
+        raise Invalid.fields(wrong)
+    for one in push.objects if None in bodies.values() else changed:
+        current = before[one.place]
+        if one.values is not None:
+            document = None if current is None else current.document
+            failed = await kinds[one.kind].check(after, one.place[1], one.key, one.values, document)
+            wrong += _within(numbers[one.place], failed)
+    if wrong:
+        raise Invalid.fields(wrong)
+    for kind in kinds.values():
+        names = [place[1:] for place in bodies if place[0] == kind.plural and (before[place] or place[1])]
+        if kind.check_uses is not None and names:
+            await kind.check_uses(ctx, after, names)
+    return [
+        _planned(ctx, kinds[one.kind], one, before[one.place], bodies, managers.get(one.place)) for one in push.objects
+    ]
+
+
+def _before(ctx: ApiContext, kind: BundleKind, one: PushedObject, document: Document | None) -> _State | None:
+    state = None if document is None else _state(ctx, kind, one.place[1], document)
+    if document is not None and state is None:
+        raise Conflict(f"{_name(one.place)} is defined in code: change it there.")
+    return state
+
+
+def _check_current(push: Push, one: PushedObject, before: _State | None, by: Management | None) -> None:
+    if by is not None and by.source != push.source and before is not None:
+        raise Conflict(f"{_name(one.place)} is managed by another source: {by.source}.")
+    if one.if_match is not UNSET and one.if_match != (None if before is None else before.etag):
+        raise PreconditionFailed(f"{_name(one.place)} has changed since it was read: plan again.")
+
+
+def _within(number: int, wrong: Sequence[FieldError]) -> list[FieldError]:
+    return [error._replace(field=f"objects.{number}.values.{error.field}".rstrip(".")) for error in wrong]
+
+
+def _planned(
+    ctx: ApiContext,
+    kind: BundleKind,
+    one: PushedObject,
+    before: _State | None,
+    bodies: Mapping[Place, bytes | None],
+    by: Management | None,
+) -> _Planned:
+    body = bodies.get(one.place, None if before is None else before.document.body)
+    state = None if body is None else _state(ctx, kind, one.place[1], Document(one.key, body, 0, 0))
+    values, etag = (None, None) if state is None else (state.values, state.etag)
+    action: Action = "none"
+    if before is None:
+        action = "none" if state is None else "create"
+    elif state is not None and by is None:
+        action = "adopt"
+    elif before.etag != etag:
+        action = "drift" if by is not None and by.etag != before.etag else "update" if state is not None else "delete"
+    diff: list[FieldDifference] = []
+    if action != "none" and before is not None and state is not None:
+        diff = list(differences("", before.values, state.values))[:MAX_DIFF]
+        if not diff and before.etag != etag:
+            diff = [FieldDifference("url", None, "changed")]  # a secret, which no response has
+    return _Planned(
+        place=one.place,
+        action=action,
+        before=before,
+        after=body if state is None or before is None or before.etag != etag else before.document.body,
+        values=values,
+        etag=etag,
+        diff=diff,
+    )
+
+
+def differences(path: str, before: Any, after: Any) -> Iterator[FieldDifference]:
+    """Yield the fields that differ. Items of lists are named by their keys if they have one."""
+    one, other = _parts(before), _parts(after)
+    if before == after and (one is None or other is None or list(one) == list(other)):
+        return
+    if one is None or other is None or (not path and type(before) is not type(after)):
+        yield FieldDifference(path, _bounded(before), _bounded(after))
+        return
+    for name in dict.fromkeys([*one, *other]):
+        inner = f"{path}.{name}" if path else name
+        if name in one and name in other:
+            yield from differences(inner, one[name], other[name])
+        else:
+            yield FieldDifference(inner, _bounded(one.get(name)), _bounded(other.get(name)))
+    both = [name for name in one if name in other]
+    if isinstance(before, list) and both != [name for name in other if name in one]:
+        yield FieldDifference(path, list(one), list(other))  # the order
+
+
+def _parts(value: Any) -> dict[str, Any] | None:
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, list | tuple) and value and all(isinstance(one, dict) and "key" in one for one in value):
+        return {str(one["key"]): one for one in value}
+    return None
+
+
+def _bounded(value: Any) -> Any:
+    return value if len(msgspec.json.encode(value)) <= MAX_DIFF_VALUE else TOO_LONG
+
+
+async def _effects(
+    ctx: ApiContext, kinds: Mapping[str, BundleKind], planned: Sequence[_Planned]
+) -> dict[Place, list[PublishEffect]]:
+    """Return the effects of the objects that change, at most MAX_EFFECTS of them."""
+    found: dict[Place, list[PublishEffect]] = {}
+    changed = [one for one in planned if one.diff and one.values is not None and kinds[one.place[0]].find_effects]
+    for one in changed[:MAX_EFFECTS]:
+        kind, tenant, key = one.place
+        find = kinds[kind].find_effects
+        if find is not None and one.values is not None:
+            found[one.place] = await find(ctx, tenant, key, one.values)
+    return found
+
+
+def _overlaid(ctx: ApiContext, bodies: Mapping[Place, bytes | None], kinds: Iterable[BundleKind]) -> ApiContext:
+    """Return the context in which these objects are written."""
+    reads: Any = OverlaidReads(ctx.engines.db, bodies)
+    engines = msgspec.structs.replace(ctx.engines, db=reads)
+    services = dict(ctx.services)
+    for kind in kinds:
+        services |= kind.services(engines)
+    return msgspec.structs.replace(ctx, engines=engines, services=services)
+
+
+def _name(place: Place) -> str:
+    kind, tenant, key = place
+    return "/".join(filter(None, (kind, key))) + (f"?tenant={tenant}" if tenant else "")
+
+
+# --- write
+
+
+async def _apply(
+    request: ApiRequest,
+    kinds: Mapping[str, BundleKind],
+    push: Push,
+    planned: Sequence[_Planned],
+    managers: Mapping[Place, Management],
+) -> None:
+    ctx, by = context.of(request), audit.actor(request)
+    now, note = ctx.engines.clock.now(), push.source
+    if push.commit is not None:
+        note += f" @ {push.commit[: errors.SHORT_COMMIT]}"
+    scripts: list[Callable[[], WriteScript]] = []
+    for one in planned:
+        kind, tenant, key = one.place
+        name = {"kind": kind, "tenant": tenant, "key": key}
+        stored = None if one.before is None else one.before.document.body
+        if stored is None and one.after is None:
+            continue
+        if stored == one.after:
+            scripts.append(functools.partial(documents.hold, kind, tenant, key, stored or b""))
+        else:
+            scripts.append(functools.partial(kinds[kind].write, name, stored, one.after, now, note, by))
+            audit.note_change(request, _name(one.place), None, one.action)
+        by_now, by_then = managers.get(one.place), None
+        if one.etag is not None:
+            by_then = Management(source=push.source, commit=push.commit, etag=one.etag, at=now, lock=push.lock)
+        if by_now is not None or by_then is not None:
+            of_manager = dict(zip(("kind", "tenant", "key"), managed_place(*one.place), strict=True))
+            earlier, later = (None if each is None else msgspec.json.encode(each) for each in (by_now, by_then))
+            scripts.append(functools.partial(documents.replace, of_manager, earlier, later, now))
+    audit.note_changes(request, {}, {"source": push.source, "commit": push.commit})
+    await Documents(ctx.engines.db).apply(scripts, audit.committed(request))
+    ctx.engines.router.forget()
+    for plural, written in kinds.items():
+        changed = [
+            (*one.place[1:], one.after is None)
+            for one in planned
+            if one.place[0] == plural and one.after != (None if one.before is None else one.before.document.body)
+        ]
+        if changed:
+            await written.written(ctx, changed)
+
+
+async def _unlock(request: ApiRequest) -> ASGIApp:
+    ctx, body = context.of(request), await request_body.body(request, NAMED)
+    tenant = tenants.single_tenant(request, body.tenant)
+    table, now, place = Documents(ctx.engines.db), ctx.engines.clock.now(), managed_place(body.kind, tenant, body.key)
+    found = await table.get(*place)
+    if found is None:
+        raise NotFound("No source manages this object.")
+    after = msgspec.structs.replace(managed.decode(found), unlocked_at=now)
+    if not await table.change(*place, found.body, msgspec.json.encode(after), now):
+        raise Conflict("The object is being pushed: try again.")
+    audit.note_change(request, f"{_name((body.kind, tenant, body.key))}.lock", after.source, None)
+    return responses.json(managed.shown(after))
