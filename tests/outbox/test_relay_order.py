@@ -12,8 +12,8 @@ import pytest
 
 from bellcast.client import Bellcast, Retries
 from bellcast.contrib import dbapi, outbox, outbox_rows, relay
-from bellcast.contrib.outbox_rows import OutboxRows
-from bellcast.contrib.relay import HELD_POLL, LEASE, LONGEST_BACKOFF, Relay, Row
+from bellcast.contrib.outbox_rows import HELD_POLL, LEASE, OutboxRows, Row
+from bellcast.contrib.relay import LONGEST_BACKOFF, Relay
 from tests.outbox.conftest import Database
 
 

@@ -9,14 +9,22 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from bellcast.client import arguments
 from bellcast.contrib.outbox import TABLE, Dialect, PayloadDecoder, uuid_of
-from bellcast.contrib.relay import HELD_POLL, HOLD_WINDOW, LEASE, LONGEST_RESCHEDULE, Row
 
+# A relay that died keeps its rows leased for this long.
+LEASE = timedelta(seconds=60)
+# A row that was attempted and is not due blocks the rows behind it. Its due time is within LEASE and LONGEST_BACKOFF of
+# now, plus a margin for relays whose clocks differ. The limit keeps rows scheduled for later out of the search.
+HOLD_WINDOW = 2 * LEASE
+# Longest wait for a daily budget: until the next day (UTC).
+LONGEST_RESCHEDULE = timedelta(days=1)
+# Interval between checks of a row that blocks the others: the relay that leased it does not wake this one.
+HELD_POLL = 5.0
 # Time format in SQLite: text that sorts by time, as Django writes it.
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
 SQLITE_TIMEOUT = 20.0  # seconds to wait for another writer
@@ -28,8 +36,21 @@ AHEAD = (
 )
 
 
+class Row(NamedTuple):
+    """One row of the outbox. `attempts` includes the current one. The payload may be any JSON, for which `fault_of` returns
+    the reason of its refusal."""
+
+    id: int
+    key: UUID
+    kind: str
+    payload: Any
+    created_at: datetime
+    attempts: int
+
+
 class OutboxRows:
-    """One connection, in autocommit mode: each statement is a transaction. `zone` is that of times without one."""
+    """The table, through one connection in autocommit mode: each statement is a transaction. `zone` is that of times without
+    one."""
 
     def __init__(self, connection: Any, dialect: Dialect, mark: str | None = None, zone: tzinfo = UTC) -> None:
         self._connection = connection
@@ -37,15 +58,17 @@ class OutboxRows:
         self._mark = mark or ("?" if dialect == "sqlite" else "%s")
         self._zone = zone
         self._key = "`key`" if dialect == "mysql" else "key"
-        self.searched_at: datetime | None = None
+        self.searched_at: datetime | None = None  # the last `release_ahead`
 
     def close(self) -> None:
         self._connection.close()
 
     def now(self) -> datetime:
+        """Return the current time of the rows' clock."""
         return arguments.now()
 
     def lease(self, limit: int) -> Sequence[Row]:
+        """Return due rows by id, up to the first row that waits after an attempt. No other relay gets them for LEASE."""
         now = self.now()
         due = DUE.format(mark=self._mark)
         ids = [id for (id,) in self._run(f"SELECT id FROM {TABLE} WHERE {due} ORDER BY id LIMIT {limit:d}", now)]
@@ -83,6 +106,9 @@ class OutboxRows:
         return None if id is None else int(id)
 
     def release_ahead(self) -> None:
+        """Make rows due that the clock of an app or a relay planned while it was more than HOLD_WINDOW ahead of this one: rows
+        for the time of their insertion, attempted rows, and rows that would wait for a daily budget for more than a
+        day."""
         now = self.now()
         latest = now + HOLD_WINDOW
         ahead = AHEAD.format(mark=self._mark)
@@ -94,6 +120,7 @@ class OutboxRows:
             self._run(f"DELETE FROM {TABLE} WHERE id IN ({self._marks(ids)})", *ids)
 
     def refuse(self, id: int, error: str) -> None:
+        """Mark a row as refused: it stays in the table and is not sent."""
         self._run(f"UPDATE {TABLE} SET refused_at = {self._mark}, error = {self._mark} WHERE id = {self._mark}",
                   self.now(), error, id)  # fmt: skip
 
@@ -105,6 +132,7 @@ class OutboxRows:
         )
 
     def reschedule(self, id: int, seconds: float, error: str) -> None:
+        """Postpone a row and mark it as not attempted, so that it does not block others."""
         at = self.now() + timedelta(seconds=seconds)
         self._run(
             f"UPDATE {TABLE} SET next_attempt_at = {self._mark}, error = {self._mark}, attempts = 0 WHERE id = {self._mark}",
@@ -112,6 +140,7 @@ class OutboxRows:
         )
 
     def next_due(self) -> float | None:
+        """Return the seconds until a row may be due, or None if none waits."""
         now = self.now()
         ((at,),) = self._run(f"SELECT min(next_attempt_at) FROM {TABLE} WHERE refused_at IS NULL")
         wait = None if at is None else max(0.0, (self._time(at) - now).total_seconds())

@@ -13,30 +13,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 from uuid import UUID
 
 from bellcast.client import Bellcast, BellcastError, InvalidArgument, Problem, RequestRefused, arguments
 from bellcast.client.notifications import BULK_TIMEOUT, once
 from bellcast.client.request import Body, HttpRequest, json, nothing
 from bellcast.client.responses import BulkResult, BulkResults
+from bellcast.contrib.outbox_rows import HOLD_WINDOW, OutboxRows, Row
 
 log = logging.getLogger("bellcast.relay")
 
 # Rows of one bulk request.
 BATCH_ROWS = 500
-# A relay that died keeps its rows leased for this long.
-LEASE = timedelta(seconds=60)
 FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 60.0
-# A row that was attempted and is not due blocks the rows behind it. Its due time is within LEASE and LONGEST_BACKOFF of
-# now, plus a margin for relays whose clocks differ. The limit keeps rows scheduled for later out of the search.
-HOLD_WINDOW = 2 * LEASE
 # Interval between searches for rows that a clock ahead of this one planned. Each reads all rows that wait for later.
 AHEAD_POLL = timedelta(seconds=60)
-# Longest wait for a daily budget: until the next day (UTC).
-LONGEST_RESCHEDULE = timedelta(days=1)
-# Interval between checks of a row that blocks the others: the relay that leased it does not wake this one.
-HELD_POLL = 5.0
 # Maximum age of a live event; receivers have no use for older ones.
 EVENT_LIFETIME = timedelta(seconds=60)
 # Repeating the request would have the same outcome, so its rows are refused. Other failures are temporary; even a wrong
@@ -51,54 +43,6 @@ KNOWN_ADDRESSES = 10_000
 # Payload field with e-mail addresses and phone numbers of recipients, which are written to their records before the
 # send.
 ADDRESSES = "addresses"
-
-
-class Row(NamedTuple):
-    """One row of the outbox. `attempts` includes the current one. The payload may be any JSON, for which `fault_of` returns
-    the reason of its refusal."""
-
-    id: int
-    key: UUID
-    kind: str
-    payload: Any
-    created_at: datetime
-    attempts: int
-
-
-class OutboxTable(Protocol):
-    """The table, in any database. Each method is one or more committed transactions."""
-
-    searched_at: datetime | None  # the last `release_ahead`
-
-    def now(self) -> datetime:
-        """Return the current time of the rows' clock."""
-        ...
-
-    def lease(self, limit: int) -> Sequence[Row]:
-        """Return due rows by id, up to the first row that waits after an attempt. No other relay gets them for LEASE."""
-        ...
-
-    def release_ahead(self) -> None:
-        """Make rows due that the clock of an app or a relay planned while it was more than HOLD_WINDOW ahead of this one: rows
-        for the time of their insertion, attempted rows, and rows that would wait for a daily budget for more than a
-        day."""
-        ...
-
-    def delete(self, ids: Sequence[int]) -> None: ...
-
-    def refuse(self, id: int, error: str) -> None:
-        """Mark a row as refused: it stays in the table and is not sent."""
-        ...
-
-    def postpone(self, ids: Sequence[int], seconds: float, error: str) -> None: ...
-
-    def reschedule(self, id: int, seconds: float, error: str) -> None:
-        """Postpone a row and mark it as not attempted, so that it does not block others."""
-        ...
-
-    def next_due(self) -> float | None:
-        """Return the seconds until a row may be due, or None if none waits."""
-        ...
 
 
 @dataclass(slots=True)
@@ -116,9 +60,7 @@ class Round:
 class Relay:
     """Sends the due rows of one table. `on_refused` gets the row's id and the reason."""
 
-    def __init__(
-        self, table: OutboxTable, bell: Bellcast, on_refused: Callable[[int, str], None] | None = None
-    ) -> None:
+    def __init__(self, table: OutboxRows, bell: Bellcast, on_refused: Callable[[int, str], None] | None = None) -> None:
         self._table = table
         self._bell = bell
         self._on_refused = on_refused
