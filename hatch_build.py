@@ -12,6 +12,7 @@ SOURCES = {
     "client/src": ("bellcast/browser/src", ("*.js",)),
     "client/dist": ("bellcast/browser/dist", ("*.js", "*.js.gz", "*.js.br")),
     "examples": ("bellcast/examples", ("*",)),
+    "docs": ("bellcast/agents/pages", ("*.md",)),
 }
 IGNORED = {"node_modules", "__pycache__", ".gitignore", "server"}  # `server` is the npm package's client for servers
 

@@ -39,6 +39,8 @@ class StoredVersion(Struct, frozen=True):
     note: str | None = None
 
 
+# Confirmations that agents have used, by the hash of each. They are deleted after a day.
+CONFIRMATIONS = "agent-confirmations"
 # Drafts are deleted this long after their last change.
 DRAFT_MS = 90 * 86_400_000
 # Maximum drafts of a tenant, of one kind: more than anybody edits.

@@ -9,7 +9,7 @@ from msgspec import Struct
 from bellcast.audit.types import AUDIT_MS
 from bellcast.context import Context
 from bellcast.documents.store import Documents
-from bellcast.documents.types import DRAFT_MS, DRAFTED, draft_kind
+from bellcast.documents.types import CONFIRMATIONS, DRAFT_MS, DRAFTED, draft_kind
 from bellcast.inbox.store.maintenance import Maintenance
 from bellcast.inbox.types.sends import IDEMPOTENCY_MS
 from bellcast.kernel import times
@@ -77,16 +77,17 @@ async def sweep(engines: Context, retention: Retention) -> None:
         delete = partial(Maintenance(engines.db).delete_messages, older_than, MAINTENANCE_BATCH_ROWS)
         await _attempt("delete_messages", _repeat(engines, delete))
     for plural in DRAFTED:
-        await _attempt("drafts", _sweep_drafts(engines, draft_kind(plural), now))
+        await _attempt("drafts", _sweep_documents(engines, draft_kind(plural), now - DRAFT_MS))
+    await _attempt("confirmations", _sweep_documents(engines, CONFIRMATIONS, now - times.DAY_MS))
     await _attempt("joined_topics", _sweep_joined_topics(engines, now))
     await _attempt("operators", _sweep_operators(engines, now))
     Maintenance(engines.db).clear_log()
 
 
-async def _sweep_drafts(engines: Context, kind: str, now: int) -> None:
+async def _sweep_documents(engines: Context, kind: str, before: int) -> None:
     swept = MAINTENANCE_BATCH_ROWS
     while swept >= MAINTENANCE_BATCH_ROWS:
-        swept = await Documents(engines.db).expire(kind, now - DRAFT_MS, MAINTENANCE_BATCH_ROWS)
+        swept = await Documents(engines.db).expire(kind, before, MAINTENANCE_BATCH_ROWS)
 
 
 async def _sweep_joined_topics(engines: Context, now: int) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-KeyScope = Literal["send", "read", "manage", "observe", "configure", "admin"]
+KeyScope = Literal["send", "read", "manage", "observe", "configure", "admin", "agent"]
 EVERY_TENANT = "*"
 DEFAULT_TENANT = ""
 

@@ -162,12 +162,15 @@ def note_changes(request: ApiRequest, before: Mapping[str, Any], after: Mapping[
         note_change(request, field, before.get(field), after.get(field))
 
 
-async def record(request: ApiRequest, actor: str, outcome: str) -> None:
-    """Append an entry about a request, unless the entry was already committed with the change."""
+async def record(request: ApiRequest, actor: str, outcome: str, *, action: str = "", target: str = "") -> None:
+    """Append an entry about a request, unless the entry was already committed with the change. Without an `action`, it has
+    those of the request."""
     if outcome == OK and request.scope["state"].get(IS_COMMITTED):
         return
     ctx = context.of(request)
-    await Operators(ctx.engines.db).record(_entry(request, actor, outcome), types.entry_signer(ctx.project))
+    await Operators(ctx.engines.db).record(
+        _entry(request, actor, outcome, action, target), types.entry_signer(ctx.project)
+    )
 
 
 def committed(request: ApiRequest) -> AuditRecord:
@@ -177,7 +180,7 @@ def committed(request: ApiRequest) -> AuditRecord:
     return AuditRecord(entry, types.entry_signer(context.of(request).project))
 
 
-def _entry(request: ApiRequest, actor: str, outcome: str) -> AuditEntry:
+def _entry(request: ApiRequest, actor: str, outcome: str, action: str = "", target: str = "") -> AuditEntry:
     scope: Any = request.scope
     ctx, client, state = context.of(request), scope.get("client"), scope["state"]
     now = ctx.engines.clock.now()
@@ -185,8 +188,8 @@ def _entry(request: ApiRequest, actor: str, outcome: str) -> AuditEntry:
         id=ctx.engines.new_id(now),
         at=now,
         actor=actor,
-        action=f"{scope['method']} {scope.get('path_template', '')}",
-        target=_target(scope),
+        action=action or f"{scope['method']} {scope.get('path_template', '')}",
+        target=target.replace("\x00", "")[:MAX_TARGET] if action else _target(scope),
         tenant=state.get("tenant") or None,
         changes=tuple(state.get(CHANGES, ())) if outcome == OK else (),
         outcome=outcome,

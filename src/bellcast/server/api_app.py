@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+from bellcast.agents import http as agents_http
 from bellcast.auth import http as tokens
 from bellcast.channels.http import explanations, mailbox, messages, notification_types, stored_secrets, unsubscribe
 from bellcast.channels.suppressions import http as suppressions_http
@@ -106,6 +107,7 @@ HANDLERS = [
     *stored_secrets.HANDLERS,
     *settings.HANDLERS,
     *(handler for api in DIALECT_APIS for handler in api.operations),
+    *agents_http.HANDLERS,
     *console.HANDLERS,
     *check.HANDLERS,
     *(health.alive, health.ready, health.metrics, *reference.HANDLERS, *error_pages.HANDLERS),

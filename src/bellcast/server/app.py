@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import itertools
 import resource
 from collections.abc import AsyncIterator, Mapping
@@ -13,6 +14,7 @@ import structlog
 from msgspec.structs import replace
 
 from bellcast import calls
+from bellcast.agents.calls import Agents
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.store import Keys
 from bellcast.calls.backend import CallBackend
@@ -274,6 +276,7 @@ class App:
         }
         # Absent: without several workers, with BELLCAST_STATS=off, without a test clock.
         others = {
+            Agents: self._agents(),
             WorkerMetrics: self._worker_metrics,
             StatsRecorder: self._stats,
             TimeTravel: self._time_travel,
@@ -284,6 +287,17 @@ class App:
             if operators.oidc is not None:
                 services[OidcSignIn] = operators.oidc
         return services
+
+    def _agents(self) -> Agents | None:
+        """Return the calls of agents, which are requests to this app; None if BELLCAST_MCP is off."""
+        server, engines = self.settings.server, self._engines
+        if not server.mcp:
+            return None
+        if importlib.util.find_spec("mcp") is None:
+            raise SettingsError("BELLCAST_MCP: needs the extra bellcast[mcp]: pip install 'bellcast[mcp]'.")
+        return Agents(
+            lambda: self._transport, self.db, engines.real_clock, self.project, lambda: server.mcp_calls_per_minute
+        )
 
     def _counts(self) -> Mapping[str, Mapping[Any, float]]:
         """Return the counters of this process for the metrics, by name and labels."""

@@ -118,6 +118,14 @@ SERVER: dict[str, tuple[Parser, str]] = {
         "Send OpenTelemetry traces of requests, writes, published events and deliveries (needs `bellcast[otel]`). "
         "`OTEL_EXPORTER_OTLP_ENDPOINT` and the other variables of OpenTelemetry apply.",
     ),
+    "MCP": (
+        setting_values.boolean,
+        "Serve agents at `/mcp`, with API keys of the scope `agent`. Needs `bellcast[mcp]`.",
+    ),
+    "MCP_CALLS_PER_MINUTE": (
+        setting_values.non_negative_int,
+        "Maximum calls that an agent's API key may make in a minute, on each node; 0 means no limit.",
+    ),
     "CONSOLE": (
         setting_values.boolean,
         "Serve the console at `/console`, and accept the sessions of its operators.",

@@ -11,7 +11,7 @@ from tests.unit.auth.fakes import NOW, PROJECT, RIVAL, Keyring
 
 async def test_project_secret_has_every_scope() -> None:
     caller = await server_credentials.authenticate(PROJECT, Keyring(), PROJECT.secret, TestClock(NOW))
-    assert caller == Caller(scopes=("send", "read", "manage", "observe", "configure", "admin"))
+    assert caller == Caller(scopes=("send", "read", "manage", "observe", "configure", "admin", "agent"))
 
 
 @pytest.mark.parametrize("credential", ["", RIVAL.secret, PROJECT.secret + " ", PROJECT.secret[:-1], "\udcff", "ä"])

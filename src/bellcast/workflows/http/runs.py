@@ -139,7 +139,7 @@ async def read(wanted: Change[None]) -> RunDetails:
     return await outside(wanted.request, await _find(wanted))
 
 
-@RUNS.delete(required_scope="send", refusals=(NotFound, Conflict))
+@RUNS.delete(required_scope="send", other_scope="manage", refusals=(NotFound, Conflict))
 async def cancel(change: Change[None]) -> bool:
     """Cancel a run, or all runs of a trigger.
 

@@ -381,6 +381,7 @@ def _with_defaults(draft: TriggerDraft, tenant: str, request: ApiRequest) -> Tri
     "/v1/workflows/{key:str}/cancel",
     tag="Workflows",
     required_scope="send",
+    other_scope="manage",
     query=DryRunQuery,
     body=CancelRequest,
     response_types={200: Cancelled},

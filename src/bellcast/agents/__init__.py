@@ -1,0 +1,1 @@
+"""Tools of agents over the Model Context Protocol: what they may read and change, and how."""

@@ -1,0 +1,94 @@
+"""The documentation as text for language models, and a search in its sections."""
+
+import functools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# In a checkout a symbolic link to `docs`.
+FOLDER = Path(__file__).parent / "pages"
+# In the order in which a reader needs them; what explains the design comes last.
+ORDER = (
+    "index.md",
+    "how-it-fits-together.md",
+    "tutorial",
+    "howto",
+    "migrate",
+    "glossary.md",
+    "comparison.md",
+    "reference",
+    "design",
+)
+SKIPPED = ("site", "seeds.md")
+SECTION = re.compile(r"^(?=#{1,4} )", re.MULTILINE)
+LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
+MARK = re.compile(r"<!--.*?-->\n?|</?picture>\n?|<(?:source|img)[^>]*>\n?", re.DOTALL)
+# Sections in an answer, and characters of each: together less than an answer may have.
+MAX_SECTIONS = 8
+MAX_SECTION = 4_000
+# Characters of a page's summary in the overview.
+MAX_SUMMARY = 140
+
+
+def _pages() -> Iterator[tuple[str, str]]:
+    """Yield the pages with their paths, the ones that readers need first at the beginning."""
+    files = [file for file in FOLDER.rglob("*.md") if file.relative_to(FOLDER).parts[0] not in SKIPPED]
+
+    def rank(file: Path) -> tuple[int, str]:
+        first = file.relative_to(FOLDER).parts[0]
+        return (ORDER.index(first) if first in ORDER else len(ORDER), str(file))
+
+    for file in sorted(files, key=rank):
+        yield str(file.relative_to(FOLDER)), MARK.sub("", file.read_text(encoding="utf-8")).strip()
+
+
+@functools.cache
+def overview() -> str:
+    """Return `llms.txt`: each page with its title and first sentence."""
+    lines = [
+        "# Bellcast",
+        "",
+        "> A self-hosted notification server: one durable inbox behind SSE, WebSocket, Socket.IO and Pusher clients, with e-mail, "
+        "SMS, push, chat, workflows and preferences.",
+        "",
+        "All pages as one text: [llms-full.txt](/llms-full.txt). The REST API: [openapi.json](/openapi.json).",
+    ]
+    section = ""
+    for path, text in _pages():
+        folder = path.partition("/")[0] if "/" in path else "start"
+        if folder != section:
+            section = folder
+            lines += ["", f"## {folder.capitalize()}", ""]
+        title, _, rest = text.partition("\n")
+        words = LINK.sub(r"\1", next((one for one in rest.split("\n\n") if one.strip() and one[0] not in "#`|-<"), ""))
+        summary = re.split(r"(?<=[.:])\s", " ".join(words.split()))[0][:MAX_SUMMARY]
+        lines.append(f"- {title.lstrip('# ')} ({path}){f': {summary}' if summary else ''}")
+    return "\n".join(lines) + "\n"
+
+
+@functools.cache
+def full() -> str:
+    """Return `llms-full.txt`: all pages."""
+    return "\n\n".join(f"<!-- {path} -->\n{text}" for path, text in _pages()) + "\n"
+
+
+@functools.cache
+def _sections() -> list[tuple[str, str]]:
+    return [(path, section.strip()) for path, text in _pages() for section in SECTION.split(text) if section.strip()]
+
+
+def search(text: str, after: str) -> dict[str, Any]:
+    """Return sections that contain all words, those with the words in their titles first."""
+    words, start = text.casefold().split(), int(after) if after.isdigit() else 0
+    ranked = []
+    for number, (page, section) in enumerate(_sections()):
+        content, title = section.casefold(), section.partition("\n")[0].casefold()
+        if all(word in content for word in words):
+            score = sum(10 * (word in title) + min(content.count(word), 5) for word in words)
+            ranked.append((-score, number, page, section))
+    ranked.sort()
+    shown = ranked[start : start + MAX_SECTIONS]
+    following = str(start + MAX_SECTIONS) if len(ranked) > start + MAX_SECTIONS else None
+    sections = [{"page": page, "text": section[:MAX_SECTION]} for _, _, page, section in shown]
+    return {"sections": sections, "total": len(ranked), "next": following}

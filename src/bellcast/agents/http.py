@@ -1,0 +1,132 @@
+"""`/mcp`: agents with an API key of the scope `agent` call tools over streamable HTTP, in JSON and without sessions."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bellcast.agents import documentation
+from bellcast.agents.calls import Agents
+from bellcast.auth import origins
+from bellcast.auth.origins import WrongOrigin
+from bellcast.console.types.live_feed import redact
+from bellcast.kernel.errors import BadRequest, Forbidden, NotFound, TooMany, Unauthenticated
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import HEADER_VALUES, ASGIApp, AsgiMessage, Receive, Scope, Send
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.identities import Caller
+from bellcast.rest import audit, context, guards
+from bellcast.rest.operations import ApiEndpoint, operation
+
+PATH = "/mcp"
+# Maximum bytes of a request: the draft of a workflow, and what surrounds it.
+MAX_REQUEST = 524_288
+# The code of JSON-RPC for errors of the server.
+SERVER_ERROR = -32_000
+OFF = "There is nothing here: BELLCAST_MCP is off."
+
+
+@operation(
+    "POST",
+    PATH,
+    tag="Server",
+    required_scope=None,
+    any_query=True,
+    body=dict[str, Any],
+    response_types={200: dict[str, Any], 202: None},
+    refusals=(Unauthenticated, Forbidden, NotFound, TooMany),
+)
+async def serve(request: ApiRequest) -> ASGIApp:
+    """Call tools as an agent.
+
+    The Model Context Protocol over streamable HTTP, in JSON and without sessions, for API keys with the scope `agent`.
+    404 unless `BELLCAST_MCP` is on. 403 with the project secret, a session token or a cookie, and for pages of other
+    origins."""
+    agents = context.of(request).find(Agents)
+    if agents is None:
+        raise NotFound(OFF)
+    caller = await _authorized(request)
+    body = await request_body.raw(request, MAX_REQUEST)
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadRequest("The body must be a message of JSON-RPC.") from None
+    params = message.get("params") if isinstance(message, dict) else None
+    if isinstance(params, dict) and message.get("method") == "tools/call":
+        arguments = params.get("arguments")
+        try:
+            agents.admit(caller, str(params.get("name")), arguments if isinstance(arguments, dict) else {})
+        except TooMany as refusal:
+            await _record(request, str(params.get("name")), {}, refusal.code)
+            return _too_many(refusal, message.get("id"))
+
+    async def record(tool: str, arguments: Mapping[str, Any], outcome: str) -> None:
+        await _record(request, tool, arguments, outcome)
+
+    from bellcast.agents import protocol  # the SDK takes 0.5 s and 30 MB
+
+    authorization = request_body.header(request, guards.AUTHORIZATION) or ""
+    answer = protocol.endpoint(agents, caller, authorization, record)
+
+    async def replayed(scope: Scope, receive: Receive, send: Send) -> None:
+        unread: list[AsgiMessage] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive_body() -> AsgiMessage:
+            return unread.pop() if unread else await receive()
+
+        await answer(scope, receive_body, send)
+
+    return replayed
+
+
+async def _authorized(request: ApiRequest) -> Caller:
+    """Return the API key of the scope `agent` that sent a request. Raises Unauthenticated and Forbidden."""
+    values, ctx = request.scope["state"][HEADER_VALUES], context.of(request)
+    origin = request_body.header(request, guards.ORIGIN)
+    if origin is not None:
+        scheme, host = request.scope["scheme"], request_body.header(request, guards.HOST) or ""
+        if not origins.is_same(origin, scheme, host) and origins.canonical(origin) not in ctx.access.origins:
+            raise WrongOrigin
+    if guards.AUTHORIZATION not in values and guards.COOKIE in values:
+        raise Forbidden("Agents send an API key: `Authorization: Bearer bc_…`. Cookies are not accepted.")
+    try:
+        await guards.authorize(request, "agent", (), tenant_rule="handler")
+    except Forbidden as refusal:
+        await audit.record_refusal(request, refusal)
+        raise
+    caller = guards.caller(request)
+    if caller.key is None:
+        raise Forbidden("Agents need an API key of the scope agent: `bellcast key create NAME --agent`.")
+    return caller
+
+
+async def _record(request: ApiRequest, tool: str, arguments: Mapping[str, Any], outcome: str) -> None:
+    """Record a call in the audit log."""
+    target = json.dumps(redact(dict(arguments)), ensure_ascii=False)
+    await audit.record(request, audit.actor(request), outcome, action=f"TOOL {tool[:50]}", target=target)
+
+
+def _too_many(refusal: TooMany, id: Any) -> ASGIApp:
+    error = {"code": SERVER_ERROR, "message": refusal.detail, "data": {"code": refusal.code}}
+    headers = {"retry-after": str(refusal.retry_after or 1)}
+    return responses.json({"jsonrpc": "2.0", "id": id, "error": error}, refusal.status, headers=headers)
+
+
+def _text(path: str, make: Callable[[], str], doc: str) -> ApiEndpoint:
+    """Return the operation of a text that anyone may read."""
+
+    async def show(request: ApiRequest) -> ASGIApp:
+        text = await asyncio.to_thread(make)
+        return responses.complete(200, text.encode(), "text/plain; charset=utf-8", {"cache-control": "no-cache"})
+
+    show.__doc__, show.__name__ = doc, make.__name__
+    return operation(
+        "GET", path, tag="Server", required_scope=None, any_query=True, response_types={200: "text/plain"}
+    )(show)
+
+
+HANDLERS = [
+    serve,
+    _text("/llms.txt", documentation.overview, "The documentation for language models: an overview."),
+    _text("/llms-full.txt", documentation.full, "The documentation for language models: all pages as one text."),
+]
