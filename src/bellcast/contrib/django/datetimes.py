@@ -15,3 +15,8 @@ def with_zone(value: Any) -> Any:
 def of_project(moment: datetime | None) -> Any:
     """Return a datetime with a time zone as the project stores and compares it."""
     return moment if moment is None or settings.USE_TZ else timezone.make_naive(moment)
+
+
+def time_text(value: Any) -> str | None:
+    """Return a time as the REST API sends it."""
+    return None if value is None else value.isoformat().replace("+00:00", "Z")

@@ -6,8 +6,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from bellcast.client import NotFound
-from bellcast.contrib.django import conf, identity
-from bellcast.contrib.django.rest.actions import time_text
+from bellcast.contrib.django import conf, datetimes, identity
 
 # Fields of the two channels by the notification type that they switch.
 TYPES = {"sales": "sale", "inventory": "inventory", "customer": "customer", "system": "system", "security": "security"}
@@ -36,7 +35,7 @@ def read(user: Any) -> dict[str, Any]:
     document = _document(user)
     fields = _fields(document)
     # A server of the previous release sends no `updated_at`.
-    return {**fields, "updated_at": document.get("updated_at"), "created_at": time_text(created_at)}
+    return {**fields, "updated_at": document.get("updated_at"), "created_at": datetimes.time_text(created_at)}
 
 
 def _document(user: Any) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from django.views.decorators.cache import cache_control
 import bellcast
 from bellcast.contrib.django import conf
 from bellcast.contrib.django.rest import calls, plain
-from bellcast.contrib.django.rest.routes import ROUTES
+from bellcast.contrib.django.rest.actions import ROUTES
 
 app_name = "bellcast"
 # As built by npm, or its source in a checkout.

@@ -1,7 +1,8 @@
-"""The actions behind the REST paths. They take a user and the request's values and return plain data, independent of an
-HTTP library."""
+"""The REST paths, and the action of each method. Actions take the parts of a request and return plain data, independent of an HTTP
+library."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -9,7 +10,7 @@ from urllib.parse import urlencode
 from django.core.exceptions import ValidationError
 
 from bellcast.client import Notification, RequestRefused, arguments
-from bellcast.contrib.django import identity, inbox_query, preferences
+from bellcast.contrib.django import datetimes, identity, inbox_query, preferences
 
 PAGE_SIZE, MAX_PAGE_SIZE = 20, 100
 RECENT = 10
@@ -20,14 +21,30 @@ MAX_HISTORY = 50
 Query = Mapping[str, str]
 
 
-def list_notifications(user: Any, query: Query, url: str) -> dict[str, Any]:
-    """Return a page. `url` is the absolute address of the list."""
+@dataclass(frozen=True)
+class Incoming:
+    """The parts of a request that actions use. `url` is its absolute address. `body` is read on use."""
+
+    user: Any
+    query: dict[str, str]
+    url: str
+    session_expires_at: Callable[[], Any]
+    body: Callable[[], Any]
+    kwargs: dict[str, Any]
+
+
+Handler = Callable[[Incoming], Any]
+
+
+def list_notifications(request: Incoming) -> dict[str, Any]:
+    """Return a page."""
+    query, url = request.query, request.url
     filters, view = _filters(query)
     size = min(MAX_PAGE_SIZE, _whole("page_size", query.get("page_size"), PAGE_SIZE))
     history = [part for part in query.get("cursor", "").split(",") if part]
     before = history[-1] if history else None
     try:
-        page = inbox_query.read_page(user, size, before, view, **filters)
+        page = inbox_query.read_page(request.user, size, before, view, **filters)
     except RequestRefused as refusal:
         if before is None or refusal.status not in (400, 422):
             raise
@@ -72,49 +89,49 @@ def _with_cursor(url: str, query: Query, cursor: list[str]) -> str:
     return f"{url}?{urlencode(rest)}" if rest else url
 
 
-def read_notification(user: Any, id: str) -> dict[str, Any]:
-    return to_row(inbox_query.find(user, id))
+def read_notification(request: Incoming) -> dict[str, Any]:
+    return to_row(inbox_query.find(request.user, request.kwargs["id"]))
 
 
-def mark_as_read(user: Any, body: Mapping[str, Any]) -> dict[str, Any]:
+def mark_as_read(request: Incoming) -> dict[str, Any]:
     """Mark the given ids as read, or all without ids. Unknown ids are ignored."""
-    ids = body.get("notification_ids") or []
+    ids = request.body().get("notification_ids") or []
     if not isinstance(ids, list) or not all(isinstance(id, str | int) for id in ids):
         raise ValidationError({"notification_ids": ["Expected a list of ids."]})
-    inbox = identity.inbox_of(user)
+    inbox = identity.inbox_of(request.user)
     count = (inbox.read(*[str(id) for id in ids]) if ids else inbox.read(all=True)).changed
     return {"message": f"{count} notifications marked as read", "marked_count": count}
 
 
-def mark_single_as_read(user: Any, id: str) -> dict[str, Any]:
-    return to_row(inbox_query.mark_as_read(user, id))
+def mark_single_as_read(request: Incoming) -> dict[str, Any]:
+    return to_row(inbox_query.mark_as_read(request.user, request.kwargs["id"]))
 
 
-def count_unread(user: Any) -> dict[str, Any]:
-    return {"count": identity.inbox_of(user).counts().unread}
+def count_unread(request: Incoming) -> dict[str, Any]:
+    return {"count": identity.inbox_of(request.user).counts().unread}
 
 
-def list_recent(user: Any) -> list[dict[str, Any]]:
-    return [to_row(row) for row in inbox_query.read_page(user, RECENT, None).notifications]
+def list_recent(request: Incoming) -> list[dict[str, Any]]:
+    return [to_row(row) for row in inbox_query.read_page(request.user, RECENT, None).notifications]
 
 
-def delete_read(user: Any) -> dict[str, Any]:
-    count = identity.inbox_of(user).clear("read").changed
+def delete_read(request: Incoming) -> dict[str, Any]:
+    count = identity.inbox_of(request.user).clear("read").changed
     return {"message": f"{count} notifications deleted", "deleted_count": count}
 
 
-def read_preferences(user: Any) -> dict[str, Any]:
-    return preferences.read(user)
+def read_preferences(request: Incoming) -> dict[str, Any]:
+    return preferences.read(request.user)
 
 
-def change_preferences(user: Any, body: Mapping[str, Any]) -> dict[str, Any]:
-    return preferences.write(user, body)
+def change_preferences(request: Incoming) -> dict[str, Any]:
+    return preferences.write(request.user, request.body())
 
 
-def issue_token(user: Any, expires_at: Any) -> dict[str, Any]:
+def issue_token(request: Incoming) -> dict[str, Any]:
     """Return a session token that ends with the session."""
-    ttl = min(LONGEST_TOKEN, max(timedelta(seconds=1), expires_at - arguments.now()))
-    token = identity.session_token(user, ttl)
+    ttl = min(LONGEST_TOKEN, max(timedelta(seconds=1), request.session_expires_at() - arguments.now()))
+    token = identity.session_token(request.user, ttl)
     return {"token": str(token), "expires_at": token.expires_at.isoformat()}
 
 
@@ -146,13 +163,23 @@ def to_row(notification: Notification) -> dict[str, Any]:
         "icon": notification.icon or "",
         "metadata": notification.data,
         "is_read": notification.read_at is not None,
-        "read_at": time_text(notification.read_at),
-        "created_at": time_text(notification.created_at),
-        "expires_at": time_text(expires_at),
+        "read_at": datetimes.time_text(notification.read_at),
+        "created_at": datetimes.time_text(notification.created_at),
+        "expires_at": datetimes.time_text(expires_at),
         "is_expired": expires_at is not None and expires_at <= arguments.now(),
     }
 
 
-def time_text(value: Any) -> str | None:
-    """Return a time as the REST API sends it."""
-    return None if value is None else value.isoformat().replace("+00:00", "Z")
+PREFERENCES: dict[str, Handler] = {"GET": read_preferences, "PUT": change_preferences, "PATCH": change_preferences}
+ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
+    "notification-list": ("notifications/", {"GET": list_notifications}),
+    "mark-as-read": ("notifications/mark_as_read/", {"POST": mark_as_read}),
+    "unread-count": ("notifications/unread_count/", {"GET": count_unread}),
+    "recent": ("notifications/recent/", {"GET": list_recent}),
+    "delete-read": ("notifications/delete_read/", {"DELETE": delete_read}),
+    "mark-single-as-read": ("notifications/<str:id>/mark_single_as_read/", {"POST": mark_single_as_read}),
+    "notification-detail": ("notifications/<str:id>/", {"GET": read_notification}),
+    "preferences": ("notification-preferences/", PREFERENCES),
+    "preferences-detail": ("notification-preferences/<str:id>/", PREFERENCES),
+    "token": ("token/", {"GET": issue_token}),
+}

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from bellcast.contrib.django.rest import failures, plain
-from bellcast.contrib.django.rest.routes import Handler, Incoming
+from bellcast.contrib.django.rest.actions import Handler, Incoming
 
 
 def view(handlers: dict[str, Handler]) -> Callable[..., Any]:

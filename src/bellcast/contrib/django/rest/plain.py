@@ -12,7 +12,7 @@ from django.views.decorators.csrf import csrf_protect
 from bellcast.client import arguments
 from bellcast.contrib.django import datetimes
 from bellcast.contrib.django.rest import actions, failures
-from bellcast.contrib.django.rest.routes import Handler, Incoming
+from bellcast.contrib.django.rest.actions import Handler, Incoming
 
 
 def view(handlers: dict[str, Handler]) -> Callable[..., HttpResponse]:
