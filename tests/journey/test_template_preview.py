@@ -46,17 +46,17 @@ async def test_preview_renders_each_part_for_a_recipient_or_a_language(tmp_path:
         assert shown["email"]["subject"] == "Booking: Ann & Co"
         assert "<p>Ann &amp; Co at 12:00" in shown["email"]["html"]
         assert shown["email"]["text"].startswith("Ann & Co at 12:00")
-        assert shown["sms"] == {"text": "Ann & Co booked"}
+        assert shown["sms"]["text"] == "Ann & Co booked"
         assert shown["missing"] == []
         assert set(shown) == {"inbox", "email", "sms", "missing"}
         german = await post(client, "/v1/templates/booking/preview", {"data": DATA, "locale": "de-AT"})
         assert german["email"]["subject"] == "Buchung: Ann & Co"
         assert "1.234,50" in german["email"]["text"]
-        assert german["sms"] == {"text": "Servus Ann & Co"}
+        assert german["sms"]["text"] == "Servus Ann & Co"
         await put(client, "/v1/recipients/alice", {"locale": "de", "timezone": "Europe/Vienna"})
         alice = await post(client, "/v1/templates/booking/preview", {"data": DATA, "recipient": "alice"})
         assert alice["email"]["subject"] == "Buchung: Ann & Co"
-        assert alice["sms"] == {"text": "Ann & Co booked"}
+        assert alice["sms"]["text"] == "Ann & Co booked"
         path, query = "/v1/templates/booking/html", {"data": json.dumps(DATA), "locale": "de"}
         html = await client.get(path, params=query)
         assert "Ann &amp; Co" in html.text
@@ -145,7 +145,7 @@ async def test_values_that_are_not_stored_are_previewed(tmp_path: Path) -> None:
         # A tenant's values replace the parts that they define.
         own = await post(client, "/v1/templates/booking/preview?tenant=acme", {"values": values, "data": DATA})
         assert own["email"]["subject"].startswith("Draft")
-        assert own["sms"] == {"text": "Ann & Co booked"}
+        assert own["sms"]["text"] == "Ann & Co booked"
         stored = await post(client, "/v1/templates/booking/preview", {"data": DATA})
         assert stored["email"]["subject"] == "Booking: Ann & Co"
         assert (await client.get("/v1/templates/new")).status_code == 404
@@ -230,11 +230,11 @@ async def test_tenant_replaces_the_parts_it_has(tmp_path: Path) -> None:
         other = (await client.get("/v1/templates?tenant=globex")).json()["templates"]
         assert [(one["key"], one["tenant"]) for one in other] == [("booking", None)]
         shown = await post(client, "/v1/templates/booking/preview?tenant=acme", {"data": DATA, "locale": "de-AT"})
-        assert shown["sms"] == {"text": "Acme: Ann & Co"}
+        assert shown["sms"]["text"] == "Acme: Ann & Co"
         assert shown["email"]["subject"] == "Buchung: Ann & Co"
         assert (await client.delete("/v1/templates/booking?tenant=acme")).status_code == 204
         shown = await post(client, "/v1/templates/booking/preview?tenant=acme", {"data": DATA})
-        assert shown["sms"] == {"text": "Ann & Co booked"}
+        assert shown["sms"]["text"] == "Ann & Co booked"
 
 
 async def test_test_message_goes_to_the_address_whatever_the_preferences(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """The variables that a template reads: their paths, and which of them a send must have."""
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
+import msgspec
 from jinja2 import nodes
 from msgspec import Struct
 
@@ -42,6 +43,9 @@ def used(template: Template) -> list[UsedVariable]:
             before = found.get(one.path, one)
             type = one.type if before.type == "string" else before.type
             found[one.path] = UsedVariable(one.path, type, before.is_required or one.is_required)
+    blocks = [parts.email.blocks for parts in (template, *template.translations.values()) if parts.email is not None]
+    for path in _of_conditions(msgspec.to_builtins(blocks)):
+        found.setdefault(path, UsedVariable(path, "string", is_required=False))
     parents = {path.rpartition(".")[0] for path in found}
     return [
         found[path]
@@ -60,6 +64,17 @@ def _texts(template: Template) -> Iterator[tuple[str, bool]]:
                     yield value, name == "html"
         for action in (parts.inbox is not None and parts.inbox.actions) or ():
             yield from ((text, False) for text in (action.label, action.url) if text is not None)
+
+
+def _of_conditions(value: Any) -> Iterator[str]:
+    """Yield the paths that conditions in a JSON value read: `{"var": "data.total"}`."""
+    if isinstance(value, dict):
+        path = value.get("var")
+        if isinstance(path, str):
+            yield path
+        value = list(value.values())
+    for one in value if isinstance(value, list | tuple) else ():
+        yield from _of_conditions(one)
 
 
 def _of_text(source: str, *, is_html: bool) -> list[UsedVariable]:

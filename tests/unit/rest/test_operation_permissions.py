@@ -112,12 +112,13 @@ def test_operation_is_reserved_like_its_effect(name: str) -> None:
 
 
 def test_operations_that_read_need_a_scope_that_reads() -> None:
-    """`send` and `manage` read nothing but what their own operations return, apart from the list of keys."""
+    """`send` and `manage` read nothing but what their own operations return, apart from the list of keys, and what the
+    author of a template sees of its use."""
     scopes = {
         one.template: one.operation.required_scope
         for one in api.HANDLERS
         if one.method == "GET" and one.operation.required_scope not in OWN
     }
     assert {path for path, scope in scopes.items() if scope not in ("read", "observe", "configure", "admin")} == {
-        "/v1/keys"
-    }
+        "/v1/keys", "/v1/templates/{key}/samples", "/v1/templates/{key}/variables",
+    }  # fmt: skip

@@ -247,8 +247,8 @@ DELETE FROM decisions WHERE tenant = :tenant
 -- fragment: documents_of_tenant
 -- The objects and overrides of a tenant, in each kind that tenants have.
 WHERE tenant = :tenant AND kind IN (
-  'types', 'templates', 'preference-defaults', 'providers', 'webhooks', 'workflows', 'workflows-drafts', 'managed',
-  'schedules', 'schedule-progress', 'schedule-cancel', 'sources', 'source-errors', 'awaited-events', 'pusher-apps', 'replays'
+  'types', 'templates', 'preference-defaults', 'providers', 'webhooks', 'workflows', 'workflows-drafts', 'templates-drafts',
+  'managed', 'schedules', 'schedule-progress', 'schedule-cancel', 'sources', 'source-errors', 'awaited-events', 'pusher-apps', 'replays'
 )
 
 -- name: erase_documents

@@ -3,17 +3,17 @@
 import asyncio
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from bellcast.channels import email_blocks
+from bellcast.channels import email_blocks, lengths
 from bellcast.channels.catalog import Catalog, no_template
 from bellcast.channels.http.messages import HTML_HEADERS
 from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.store.messages import Messages
-from bellcast.channels.types import BASE_LAYOUT, ExternalChannel
+from bellcast.channels.types import BASE_LAYOUT, ExternalChannel, PushContent, SmsContent
 from bellcast.documents.types import PROJECT
 from bellcast.inbox.types import notifications
 from bellcast.inbox.types.notifications import ActionButton
@@ -31,7 +31,8 @@ from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates import rendering
-from bellcast.templates.http import publishing, template_references
+from bellcast.templates.http import publishing, samples, template_references
+from bellcast.templates.http.samples import Samples, TemplateVariable
 from bellcast.templates.rendering import TemplateError, check_template
 from bellcast.templates.types import CONTENT_ROOTS, MAX_LOCALE, Parts, Template
 
@@ -41,6 +42,13 @@ LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 HREF = re.compile(r"""(?is)\bhref\s*+=\s*+["']?(?>\s|\{%.{0,300}?%\}|\{\#.{0,300}?\#\})*+\{\{(.{1,300}?)\}\}""")
 # Expressions that are safe there: the filter, and the variables whose URLs the server makes.
 CHECKED_URL = re.compile(r"(?s)[-\s]*(?:(?:unsubscribe|preferences)_url\b.*|.*\|\s*link\s*(?:\|.*)?)[-\s]*")
+# The condition of a style rule for one color scheme.
+COLOR_SCHEME = re.compile(r"\(\s*prefers-color-scheme\s*:\s*(light|dark)\s*\)", re.IGNORECASE)
+ALWAYS, NEVER = "(min-width:0)", "(max-width:0)"
+# What mail programs without rules for a dark scheme do to an e-mail, approximately.
+INVERTED = (
+    "<style>html{filter:invert(1) hue-rotate(180deg);background:#fff}img{filter:invert(1) hue-rotate(180deg)}</style>"
+)
 # Characters; longer request lines are refused by proxies.
 MAX_QUERY_DATA = 4096
 # Characters of HTML that the blocks of a template make in all its languages: ten e-mails of the size at which Gmail cuts.
@@ -216,15 +224,30 @@ KIND = objects.Kind(
 
 class PreviewRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Variables of a preview, and the recipient and language to render for. `values` are rendered instead of the stored
-    template."""
+    template, and with the data of a `sample` instead of `data`."""
 
     values: Template | None = None
     data: dict[str, Any] = {}
+    sample: Annotated[str | None, KEY] = None
     recipient: Annotated[str | None, KEY] = None
     locale: Annotated[str | None, Limit(MAX_LOCALE)] = None
 
 
-class HtmlQuery(TenantQuery, frozen=True, kw_only=True):
+class LookQuery(TenantQuery, frozen=True, kw_only=True):
+    """How an e-mail is shown: in a light or a dark scheme, or with `inverted` colors as some mail programs approximate
+    one; with its images, which the browser loads, or without."""
+
+    scheme: Literal["light", "dark", "inverted"] | None = None
+    images: Literal["off", "on"] = "off"
+
+
+class DraftLookQuery(LookQuery, frozen=True, kw_only=True):
+    """How an e-mail is shown. Nothing is written in any case."""
+
+    dry_run: bool = False
+
+
+class HtmlQuery(LookQuery, frozen=True, kw_only=True):
     """Variables for a preview as a JSON object, and the language to render for. It has no recipient, because rendering
     a recipient's links needs the scope manage."""
 
@@ -232,10 +255,26 @@ class HtmlQuery(TenantQuery, frozen=True, kw_only=True):
     locale: Annotated[str | None, Limit(MAX_LOCALE)] = None
 
 
+class SmsPreview(SmsContent, frozen=True, kw_only=True):
+    """A rendered text message, its characters in its encoding, and the messages that it costs."""
+
+    characters: int
+    encoding: Literal["GSM-7", "UCS-2"]
+    segments: int
+
+
+class PushPreview(PushContent, frozen=True, kw_only=True):
+    """A rendered push notification. Phones cut its body at about `cut_at` characters."""
+
+    cut_at: int
+
+
 class TemplatePreview(Parts, frozen=True, kw_only=True):
     """The rendered parts, and the variables that have no value: they would cause a send to be refused. `warnings` are about
     the template; it can be sent nevertheless."""
 
+    sms: SmsPreview | None = None
+    push: PushPreview | None = None
     missing: list[str]
     warnings: list[str] | UnsetType = UNSET
 
@@ -275,6 +314,10 @@ async def preview(request: ApiRequest) -> ASGIApp:
     subject = await _subject_of(request, await request_body.json_text(request))
     parts, missing = await context.of(request)[Previews].preview(subject)
     warnings = _warnings(subject.template)
+    if "sms" in parts:
+        parts["sms"] |= msgspec.structs.asdict(lengths.sms(parts["sms"]["text"]))
+    if "push" in parts:
+        parts["push"] |= {"cut_at": lengths.PUSH_CUT}
     return responses.json({"missing": missing} | ({"warnings": warnings} if warnings else {}) | parts)
 
 
@@ -291,7 +334,7 @@ async def html(request: ApiRequest) -> ASGIApp:
     """Preview the HTML of a template's e-mail.
 
     In one language, without a recipient. Pages of this server can show it in a frame. Its scripts do not run, and it
-    loads no images from other servers."""
+    loads images from other servers only with `images=on`: the browser loads them, never this server."""
     query = request_body.query(request, HtmlQuery)
     validation.check(field_limits.errors(query, context.of(request).limits))
     # The JSON object in a query. Raises Invalid.
@@ -299,7 +342,7 @@ async def html(request: ApiRequest) -> ASGIApp:
         value = msgspec.json.decode(query.data, type=dict[str, Any])
     except msgspec.DecodeError:
         raise Invalid.of("data", "must be a JSON object") from None
-    return await _html(request, await _subject(request, "", value, query.locale))
+    return await _html(request, await _subject(request, "", value, query.locale), query)
 
 
 @operation(
@@ -307,7 +350,7 @@ async def html(request: ApiRequest) -> ASGIApp:
     "/v1/templates/{key:str}/html",
     tag="Objects",
     required_scope="manage",
-    query=DryRunQuery,
+    query=DraftLookQuery,
     body=PreviewRequest,
     body_types=("application/json", request_body.FORM),
     response_types={200: responses.HTML},
@@ -323,8 +366,8 @@ async def draft_html(request: ApiRequest) -> ASGIApp:
 
     Send JSON, or a form with the JSON in its field `request`, whose target can be a frame of the page. The response is
     the same as that of `GET`."""
-    request_body.query(request, DryRunQuery)  # nothing is written in any case
-    return await _html(request, await _subject_of(request, await request_body.json_or_form_text(request)))
+    look = request_body.query(request, DraftLookQuery)
+    return await _html(request, await _subject_of(request, await request_body.json_or_form_text(request)), look)
 
 
 @operation(
@@ -353,19 +396,76 @@ async def test(request: ApiRequest) -> ASGIApp:
     return responses.json(TestMessage(message.id), 202)
 
 
-async def _html(request: ApiRequest, subject: Subject) -> ASGIApp:
+@operation(
+    "GET",
+    "/v1/templates/{key:str}/samples",
+    tag="Objects",
+    required_scope="manage",
+    query=TenantQuery,
+    response_types={200: Samples},
+)
+async def recent_samples(request: ApiRequest) -> ASGIApp:
+    """List samples of a template's data.
+
+    The data of the last ten sends of the types, and runs of the workflows, that use the template. Addresses, phone
+    numbers, names, secrets and fields that a schema marks as `x-private` are masked."""
+    ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
+    return responses.json(Samples(await samples.samples(ctx, tenant, key)))
+
+
+@operation(
+    "GET",
+    "/v1/templates/{key:str}/variables",
+    tag="Objects",
+    required_scope="manage",
+    query=TenantQuery,
+    response_types={200: list[TemplateVariable]},
+    refusals=(NotFound,),
+)
+async def list_variables(request: ApiRequest) -> ASGIApp:
+    """List the variables of a template.
+
+    Those that it reads, those that the schemas of its types and workflows declare, and those of every send. `[]` in a
+    path stands for each element of a list."""
+    ctx, tenant = context.of(request), tenants.single_tenant(request)
+    subject = await _subject(request, "", {})
+    key = objects.key_of(request, KIND)
+    return responses.json(await samples.declared(ctx, tenant, key, subject.template))
+
+
+async def _html(request: ApiRequest, subject: Subject, look: LookQuery) -> ASGIApp:
     parts, _ = await context.of(request)[Previews].preview(subject)
     text = parts.get("email", {}).get("html")
     if not text:
         raise Conflict("Only e-mail templates are available in this form.")
-    return responses.complete(200, text.encode(), responses.HTML, HTML_HEADERS)
+    headers = HTML_HEADERS
+    if look.images == "on":
+        policy = headers["content-security-policy"].replace("img-src data:", "img-src data: https:")
+        headers = headers | {"content-security-policy": policy}
+    return responses.complete(200, _in_scheme(text, look.scheme).encode(), responses.HTML, headers)
+
+
+def _in_scheme(text: str, scheme: str | None) -> str:
+    """Return HTML as a browser shows it in a color scheme."""
+    if scheme is None:
+        return text
+    shown = "dark" if scheme == "dark" else "light"
+    text = COLOR_SCHEME.sub(lambda rule: ALWAYS if rule[1].lower() == shown else NEVER, text)
+    return text + (INVERTED if scheme == "inverted" else "")
 
 
 async def _subject_of(request: ApiRequest, text: bytes) -> Subject:
     """Return the subject of a preview's body. Raises Invalid."""
     # In a thread: compiling the texts of `values` takes seconds and would block the event loop.
     body = await asyncio.to_thread(request_body.json, text, PREVIEW, context.of(request))
-    return await _subject(request, body.recipient or "", body.data, body.locale, body.values)
+    data = body.data
+    if body.sample is not None:
+        ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
+        found = [one.data for one in await samples.samples(ctx, tenant, key) if one.id == body.sample]
+        if not found:
+            raise Invalid.of("sample", "must be the id of one of the template's samples")
+        data = found[0]
+    return await _subject(request, body.recipient or "", data, body.locale, body.values)
 
 
 async def _subject(
@@ -409,4 +509,13 @@ def _check_preview(body: PreviewRequest, ctx: ApiContext) -> None:
 
 PREVIEW = request_body.Shape(PreviewRequest, _check_preview)
 TEST = request_body.Shape(TestRequest, None, {"channel": "email", "to": "x"})
-HANDLERS = [*objects.operations(KIND), *drafts.operations(drafts.of_kind(KIND)), preview, html, draft_html, test]
+HANDLERS = [
+    *objects.operations(KIND),
+    *drafts.operations(drafts.of_kind(KIND)),
+    preview,
+    html,
+    draft_html,
+    recent_samples,
+    list_variables,
+    test,
+]

@@ -1,0 +1,34 @@
+"""How much of a text message or a push notification a device shows, and how many messages it costs."""
+
+from msgspec import Struct
+
+# The default alphabet of text messages (3GPP TS 23.038 §6.2.1), and the characters that take two places in it.
+GSM = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+GSM_DOUBLE = frozenset("^{}\\[~]|€\f")
+# Characters of a single message, and of each part of a longer one, whose header takes six bytes.
+GSM_LENGTHS, UCS2_LENGTHS = (160, 153), (70, 67)
+# Characters of a body on the lock screen of a phone: four lines of about 45.
+PUSH_CUT = 178
+
+
+class SmsLength(Struct, frozen=True):
+    """The length of a text message: its characters in the encoding, and the messages that it is sent as."""
+
+    characters: int
+    encoding: str
+    segments: int
+
+
+def sms(text: str) -> SmsLength:
+    """Return the length of a text message."""
+    if GSM.union(GSM_DOUBLE).issuperset(text):
+        characters = len(text) + sum(one in GSM_DOUBLE for one in text)
+        return SmsLength(characters, "GSM-7", _segments(characters, *GSM_LENGTHS))
+    characters = len(text.encode("utf-16-le")) // 2
+    return SmsLength(characters, "UCS-2", _segments(characters, *UCS2_LENGTHS))
+
+
+def _segments(characters: int, single: int, part: int) -> int:
+    return 1 if characters <= single else -(-characters // part)

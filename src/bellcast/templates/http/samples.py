@@ -1,0 +1,180 @@
+"""What authors of a template see of its use: the data of its last sends, masked, and the variables that its senders give."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.channels.catalog import Catalog
+from bellcast.inbox.store.sent import SentItems
+from bellcast.kernel import times
+from bellcast.kernel.db.lists import ListQuery
+from bellcast.rest.context import ApiContext
+from bellcast.rest.objects import MAX_USES
+from bellcast.templates import masking, variables
+from bellcast.templates.http import template_references
+from bellcast.templates.types import Template
+from bellcast.templates.variables import EACH, VariableType
+from bellcast.workflows import definitions
+from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.types import runs
+from bellcast.workflows.workflow_catalog import WorkflowCatalog
+
+MAX_SAMPLES = 10
+EXAMPLES: Mapping[VariableType, Any] = {
+    "number": 7,
+    "boolean": True,
+    "time": "2030-06-10T14:00:00Z",
+    "list": [],
+    "object": {},
+}
+# Variables of every send.
+COMMON: Mapping[str, str] = {
+    "recipient.name": "Ann",
+    "recipient.key": "ann",
+    "actor.name": "Ben",
+    "tenant.name": "Acme",
+    "preferences_url": "https://…",
+    "unsubscribe_url": "https://…",
+}
+TYPES: Mapping[str, VariableType] = {
+    "integer": "number",
+    "number": "number",
+    "boolean": "boolean",
+    "array": "list",
+    "object": "object",
+}
+
+
+class Sample(Struct, frozen=True):
+    """A send or a run, its recipient, and its data without what identifies a person."""
+
+    id: str
+    at: datetime
+    recipient: str
+    data: dict[str, Any]
+
+
+class Samples(Struct, frozen=True):
+    """The last sends that a template could have rendered, newest first."""
+
+    samples: list[Sample]
+
+
+class TemplateVariable(Struct, frozen=True):
+    """A variable that a template reads or that one of its users declares. `from` is `template`, a user such as
+    `types/booking`, or `send` for those of every send. A send without one that is `required` is refused."""
+
+    path: str
+    type: VariableType
+    required: bool
+    example: Any
+    source: str = msgspec.field(name="from")
+
+
+async def samples(ctx: ApiContext, tenant: str, key: str) -> list[Sample]:
+    """Return the last sends of the types, and the last runs of the workflows, that use a template."""
+    found: list[Sample] = []
+    for plural, name, schema in await _users(ctx, tenant, key):
+        recent = _of_runs if plural == "workflows" else _of_sends
+        found += [
+            Sample(id, times.to_rfc3339(at), masking.masked_text(to), masking.masked(dict(data), schema))
+            for id, at, to, data in await recent(ctx, tenant, name)
+        ]
+    return sorted(found, key=lambda one: (one.at, one.id), reverse=True)[:MAX_SAMPLES]
+
+
+async def declared(ctx: ApiContext, tenant: str, key: str, template: Template) -> list[TemplateVariable]:
+    """Return the variables of a valid template by path, with those that the schemas of its users declare."""
+    schemas: dict[str, tuple[str, Mapping[str, Any], bool]] = {}
+    for plural, name, schema in await _users(ctx, tenant, key):
+        for path, of_path, is_required in _paths("data", schema or {}):
+            schemas.setdefault(path, (f"{plural}/{name}", of_path, is_required))
+    # In a thread: parsing the texts of a large template takes tens of milliseconds.
+    used = {one.path: one for one in await asyncio.to_thread(variables.used, template)}
+    shown: list[TemplateVariable] = []
+    for path in sorted({*used, *schemas, *COMMON}):
+        root, one = path.partition(".")[0], used.get(path)
+        if path not in COMMON and root != "data":
+            continue
+        source, schema, is_required = schemas.get(path, ("send" if path in COMMON else "template", {}, False))
+        type = _type_of(schema) or ("string" if one is None else one.type)
+        example = COMMON.get(path) or _example(path, type, schema)
+        shown.append(
+            TemplateVariable(path, type, is_required or (one is not None and one.is_required), example, source)
+        )
+    return shown
+
+
+async def _users(ctx: ApiContext, tenant: str, key: str) -> list[tuple[str, str, Mapping[str, Any] | None]]:
+    """Return the types and workflows that use a template where it applies: plural, key, and the schema of their data."""
+    named = await template_references.of_templates(ctx, [(tenant, key)], MAX_USES, is_exact=False)
+    users: list[tuple[str, str, Mapping[str, Any] | None]] = []
+    for plural, _, name in (user.partition("?")[0].partition("/") for user in named[tenant, key]):
+        if plural == "types":
+            users.append((plural, name, (await ctx[Catalog].type(tenant, name)).data))
+        elif plural == "workflows" and (found := await ctx[WorkflowCatalog].find(tenant, name)) is not None:
+            definition = definitions.of_valid(found.current.definition)
+            schema = definition.schema
+            if schema is None and definition.type is not None:
+                schema = (await ctx[Catalog].type(tenant, definition.type)).data
+            users.append((plural, name, schema))
+    return list({(plural, name): (plural, name, schema) for plural, name, schema in users}.values())
+
+
+async def _of_sends(ctx: ApiContext, tenant: str, type: str) -> list[tuple[str, int, str, Mapping[str, Any]]]:
+    query = ListQuery(tenants=[tenant], limit=MAX_SAMPLES, filters={"type": type})
+    items = (await SentItems(ctx.engines.db).notifications(query)).items
+    return [
+        (
+            one.notification.id,
+            times.milliseconds(one.notification.created_at),
+            one.recipient or "",
+            one.notification.data,
+        )
+        for one in items
+        if one.has_row
+    ]
+
+
+async def _of_runs(ctx: ApiContext, tenant: str, workflow: str) -> list[tuple[str, int, str, Mapping[str, Any]]]:
+    query = ListQuery(tenants=[tenant], limit=MAX_SAMPLES, filters={"workflow": workflow})
+    items = (await Runs(ctx.engines.db).page(query)).items
+    return [(run.id, run.created_at, run.recipient, runs.decode(run.body).data) for run in items]
+
+
+def _paths(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
+    """Yield the paths that a schema declares, with the schema of each, and whether it is required."""
+    needed = schema.get("required") or ()
+    for name, one in (schema.get("properties") or {}).items():
+        if not isinstance(one, Mapping):
+            continue
+        here = f"{path}.{name}"
+        if one.get("properties"):
+            yield from ((inner, of, is_needed and name in needed) for inner, of, is_needed in _paths(here, one))
+            continue
+        yield here, one, name in needed
+        items = one.get("items")
+        if isinstance(items, Mapping):
+            yield from ((inner, of, False) for inner, of, _ in _paths(here + EACH, items))
+
+
+def _type_of(schema: Mapping[str, Any]) -> VariableType | None:
+    name = schema.get("type")
+    if name == "string":
+        return "time" if schema.get("format") in ("date", "date-time", "time") else "string"
+    return TYPES.get(name) if isinstance(name, str) else None
+
+
+def _example(path: str, type: VariableType, schema: Mapping[str, Any]) -> Any:
+    """Return an example: that of the schema, else one of the type."""
+    for values in (schema.get("examples"), schema.get("enum")):
+        if isinstance(values, list) and values:
+            return values[0]
+    for name in ("default", "const"):
+        if name in schema:
+            return schema[name]
+    return EXAMPLES.get(type, path.rpartition(".")[2])

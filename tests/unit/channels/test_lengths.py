@@ -1,0 +1,22 @@
+"""The length of text messages, as providers bill them."""
+
+import pytest
+
+from bellcast.channels.lengths import SmsLength, sms
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("", SmsLength(0, "GSM-7", 1)),
+        ("x" * 160, SmsLength(160, "GSM-7", 1)),
+        ("x" * 161, SmsLength(161, "GSM-7", 2)),
+        ("x" * 307, SmsLength(307, "GSM-7", 3)),
+        ("Preis: 5 €", SmsLength(11, "GSM-7", 1)),
+        ("ż" * 70, SmsLength(70, "UCS-2", 1)),
+        ("ż" * 71, SmsLength(71, "UCS-2", 2)),
+        ("👍", SmsLength(2, "UCS-2", 1)),
+    ],
+)
+def test_length_of_a_text_message(text: str, length: SmsLength) -> None:
+    assert sms(text) == length

@@ -1,0 +1,46 @@
+"""The variables that the texts of a template read."""
+
+import msgspec
+
+from bellcast.templates import variables
+from bellcast.templates.http.templates import compiled
+from bellcast.templates.types import Template
+
+
+def used(**parts: object) -> dict[str, tuple[str, bool]]:
+    template = compiled(msgspec.convert(parts, Template))
+    return {one.path: (one.type, one.is_required) for one in variables.used(template) if one.path.startswith("data.")}
+
+
+def test_variable_is_required_unless_the_text_can_do_without_it() -> None:
+    title = "{{ data.a }} {{ data.b | default('-') }}{% if data.c %}{{ data.d }}{% endif %} {{ data.e or 'x' }}"
+    assert used(inbox={"title": title}) == {
+        "data.a": ("string", True),
+        "data.b": ("string", False),
+        "data.c": ("string", False),
+        "data.d": ("string", False),
+        "data.e": ("string", False),
+    }
+
+
+def test_filters_and_loops_state_the_type() -> None:
+    text = (
+        "{{ data.at | date }} {{ data['sum'] | money('EUR') }}{% for one in data.items[:3] %}{{ one.name }}{% endfor %}"
+    )
+    assert used(sms={"text": text}) == {
+        "data.at": ("time", True),
+        "data.sum": ("number", True),
+        "data.items": ("list", True),
+        "data.items[].name": ("string", False),
+    }
+
+
+def test_variables_of_blocks_and_translations_are_found() -> None:
+    blocks = [
+        {"type": "list", "each": "data.items", "blocks": [{"type": "text", "text": "{{ item.price | number }}"}]},
+        {"type": "text", "text": "x", "if": {"var": "data.vip", "op": "exists"}},
+        {"type": "button", "text": "Open", "url": "{{ data.url }}"},
+    ]
+    parts = used(email={"subject": "x", "blocks": blocks}, translations={"de": {"sms": {"text": "{{ data.only_de }}"}}})
+    assert parts["data.items[].price"] == ("number", False)
+    assert {"data.vip", "data.url", "data.only_de"} <= parts.keys()
