@@ -48,10 +48,10 @@ MAX_DIFF = 100
 MAX_DIFF_VALUE = 2_000
 TOO_LONG = "…"
 # Objects of a dry run whose effects are searched: each takes up to 20 ms.
-MAX_EFFECTS = 50
+MAX_EFFECTS = 100
 
 Action = Literal["create", "update", "delete", "adopt", "drift", "none"]
-Values = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 def _no_services(engines: Context) -> Mapping[type[Any], Any]:
@@ -66,11 +66,11 @@ class BundleKind(Struct, frozen=True, kw_only=True):
 
     plural: str
     check_key: Callable[[ApiContext, str], None]
-    values: Callable[[ApiContext, str, Document], Values | None]
-    parse: Callable[[ApiContext, str, str, Values, Document | None], Awaitable[bytes]]
-    check: Callable[[ApiContext, str, str, Values, Document | None], Awaitable[list[FieldError]]]
+    values: Callable[[ApiContext, str, Document], JsonObject | None]
+    parse: Callable[[ApiContext, str, str, JsonObject, Document | None], Awaitable[bytes]]
+    check: Callable[[ApiContext, str, str, JsonObject, Document | None], Awaitable[list[FieldError]]]
     check_uses: Callable[[ApiContext, ApiContext, Sequence[tuple[str, str]]], Awaitable[None]] | None = None
-    find_effects: Callable[[ApiContext, str, str, Values], Awaitable[list[PublishEffect]]] | None = None
+    find_effects: Callable[[ApiContext, str, str, JsonObject], Awaitable[list[PublishEffect]]] | None = None
     hidden: Callable[[ApiContext, str, Document], object] = lambda ctx, tenant, document: None
     write: Callable[[Mapping[str, str], bytes | None, bytes | None, int, str, str], WriteScript] = documents.push
     written: Callable[[ApiContext, Sequence[tuple[str, str, bool]]], Awaitable[None]]
@@ -89,7 +89,7 @@ class BundleItem(Struct, frozen=True, kw_only=True):
     kind: str
     key: str
     tenant: str | None
-    values: Values
+    values: JsonObject
     etag: str
     managed: ManagedBy | None
 
@@ -106,7 +106,7 @@ class PushedObject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     kind: str
     key: str
-    values: Values | None
+    values: JsonObject | None
     tenant: Annotated[str | None, TENANT_NAME] = None
     if_match: str | UnsetType | None = UNSET
 
@@ -163,7 +163,7 @@ class _State(Struct, frozen=True):
     """A stored object: its values and its ETag."""
 
     document: Document
-    values: Values
+    values: JsonObject
     etag: str
 
 
@@ -174,7 +174,7 @@ class _Planned(Struct, frozen=True, kw_only=True):
     action: Action
     before: _State | None
     after: bytes | None
-    values: Values | None
+    values: JsonObject | None
     etag: str | None
     diff: list[FieldDifference]
 
@@ -187,7 +187,7 @@ def operations(kinds: Sequence[BundleKind]) -> list[ApiEndpoint]:
     """Return the operations that read, write and unlock objects of these kinds. Objects of earlier kinds are parsed first."""
     by_plural = {kind.plural: kind for kind in kinds}
 
-    @operation("GET", "/v1/bundle", tag="Objects", required_scope="read", bound_by="list", query=BundleQuery,
+    @operation("GET", "/v1/bundle", tag="Objects", required_scope="read", other_scope="manage", bound_by="list", query=BundleQuery,
                response_types={200: Bundle}, refusals=(Conflict,))  # fmt: skip
     async def read_bundle(request: ApiRequest) -> ASGIApp:
         """Read the state of the objects.
@@ -226,19 +226,21 @@ def of(kind: objects.Kind[Any]) -> BundleKind:
     """Return a kind that is stored as JSON, for bundles."""
     shape = objects.shape_of(kind)
 
-    def values(ctx: ApiContext, tenant: str, document: Document) -> Values:
+    def values(ctx: ApiContext, tenant: str, document: Document) -> JsonObject:
         value = request_body.decoder(kind.type).decode(document.body)
         return portable(value if kind.source is None else kind.source(value))
 
-    async def parse(ctx: ApiContext, tenant: str, key: str, sent: Values, before: Document | None) -> bytes:
+    async def parse(ctx: ApiContext, tenant: str, key: str, sent: JsonObject, before: Document | None) -> bytes:
         return msgspec.json.encode(await objects.parse(kind, shape, ctx, sent))
 
-    async def check(ctx: ApiContext, tenant: str, key: str, sent: Values, before: Document | None) -> list[FieldError]:
+    async def check(
+        ctx: ApiContext, tenant: str, key: str, sent: JsonObject, before: Document | None
+    ) -> list[FieldError]:
         if kind.check_references is None:
             return []
         return await kind.check_references(msgspec.convert(sent, kind.type), ctx, tenant, key)
 
-    async def find_effects(ctx: ApiContext, tenant: str, key: str, sent: Values) -> list[PublishEffect]:
+    async def find_effects(ctx: ApiContext, tenant: str, key: str, sent: JsonObject) -> list[PublishEffect]:
         find: Any = kind.find_effects
         found: list[PublishEffect] = await find(ctx, tenant, key, msgspec.convert(sent, kind.type))
         return found
@@ -267,14 +269,14 @@ def _write_version(
     return documents.push_version(name, before, added, now)
 
 
-def portable(value: Struct) -> Values:
+def portable(value: Struct) -> JsonObject:
     """Return the fields of a value that are not the default, as JSON."""
     fields = {
         field.encode_name: getattr(value, field.name)
         for field in msgspec.structs.fields(value)
         if getattr(value, field.name) != _default(field)
     }
-    found: Values = msgspec.to_builtins(fields)
+    found: JsonObject = msgspec.to_builtins(fields)
     return found
 
 

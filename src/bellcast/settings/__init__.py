@@ -33,11 +33,13 @@ from bellcast.settings.groups import (
 )
 from bellcast.settings.table import PREFIX, TABLE, Setting
 
-__all__ = ["Settings", "as_displayed", "as_text", "existing_project", "load", "project", "secret", "url"]
+__all__ = ["Settings", "as_displayed", "as_text", "existing_project", "load", "project", "secret", "url", "variable"]
 
 # Variables that Kubernetes sets in pods for a Service named `bellcast`.
 KUBERNETES_SERVICE = re.compile(r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?")
 USER_PASSWORD = re.compile(r"(?<=://)([^/?#:]*:)[^/?#]*(?=@)")
+# Variables that are no settings: secrets of the servers in bellcast.yaml, and URLs of providers.
+NAMED_SECRET = re.compile(r"(SECRET|PROVIDER)_[A-Z0-9_]+")
 PASSWORD_PARAMETERS = frozenset({"password", "sslpassword", "passfile"})  # of libpq, asyncpg and redis-py
 
 # The source of a value (flag, variable or file variable), and its text.
@@ -67,6 +69,13 @@ def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.env
     return settings
 
 
+def variable(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return a variable that is no setting, such as the secret of an environment or the URL of a provider; or the content
+    of the file that NAME_FILE names. None if neither is set."""
+    text = environ.get(name, "").strip()
+    return text or (_content(f"{name}_FILE", environ)[1] if environ.get(f"{name}_FILE") else None)
+
+
 def as_displayed(settings: Settings) -> dict[str, str]:
     """Return all settings in effect by variable, in the syntax that `load` accepts, with secrets masked."""
     return {setting.variable: as_text(setting, setting.value_in(settings)) for setting in TABLE}
@@ -76,7 +85,7 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
     names = [name for setting in TABLE for name in (setting.name, f"{setting.name}_FILE")]
     used = [name.removeprefix(PREFIX) for name in environ if name.startswith(PREFIX)]
     for name in used:
-        if name not in names:
+        if name not in names and not NAMED_SECRET.fullmatch(name):
             if KUBERNETES_SERVICE.fullmatch(name):
                 raise SettingsError(
                     f"{PREFIX}{name}: unknown setting. Kubernetes sets it for a Service named bellcast: set "
