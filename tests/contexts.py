@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import UNSET
 
 from bellcast.channels.types import NewDecision
-from bellcast.console.types.live_feed import NO_FEED
+from bellcast.console.types.live_feed import FeedEvent, SimpleFeedKind
 from bellcast.context import Context
 from bellcast.inbox.types.notifications import Audience, Content, Draft
 from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
@@ -20,6 +20,24 @@ from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.preferences.types import Channel
 from bellcast.webhooks.types import EventReport, WebhookEvent, no_report
+
+
+class NoFeed:
+    """A feed that discards all events, for programs that no operator watches."""
+
+    is_watched = False
+
+    def emit(self, event: FeedEvent) -> None:
+        """Do nothing."""
+
+    def count(self, kind: SimpleFeedKind, tenant: str, number: int) -> None:
+        """Do nothing."""
+
+    def emit_later(self, kind: SimpleFeedKind, tenant: str, make: Callable[[], FeedEvent]) -> None:
+        """Do nothing."""
+
+
+NO_FEED = NoFeed()
 
 
 class InboxOnly:

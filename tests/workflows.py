@@ -13,7 +13,6 @@ from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
 from bellcast.channels.store.messages import JOB_KIND
 from bellcast.channels.types import StoredMessage
-from bellcast.console.types.live_feed import NO_FEED
 from bellcast.inbox.fanout import SendFanout
 from bellcast.inbox.store.sends import FANOUT_JOB_KIND
 from bellcast.kernel.brokers.memory import MemoryBroker
@@ -34,7 +33,7 @@ from bellcast.workflows.triggers import TriggerDraft
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import RunState, StoredRun
 from tests.clock import FakeClock
-from tests.contexts import NoWebhooks, idle_context
+from tests.contexts import NO_FEED, NoWebhooks, idle_context
 from tests.contract.app import wanted
 from tests.store import Store
 
@@ -85,8 +84,8 @@ class WorkflowWorld:
         broker, ids, config = MemoryBroker(), Ids(), ChannelConfig()
         broker.listen(self.published.append)
         self.runner = JobRunner(store.jobs, clock, ids.new)
-        self.catalog = Catalog(store, clock, config)
-        self.reports = MessageReports(clock)
+        self.catalog = Catalog(store, clock, config, NO_FEED)
+        self.reports = MessageReports(clock, NO_FEED)
         self.router = Router(
             store,
             clock,

@@ -66,7 +66,7 @@ from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
-from tests.contexts import idle_context
+from tests.contexts import NO_FEED, idle_context
 from tests.store import Store
 
 PROJECT = Project("42", "public-key", "the secret of the project, forty characters")
@@ -182,7 +182,7 @@ async def opened(
     ids, feed = Ids(), LiveFeed(clock)
     catalog = Catalog(store, clock, ChannelConfig(), feed)
     jobs = JobRunner(store.jobs, clock, ids.new)
-    webhooks = Webhooks(store, clock, clock, clients.guarded, Encryption(b"key"), ids.new, jobs)
+    webhooks = Webhooks(store, clock, clock, clients.guarded, Encryption(b"key"), ids.new, jobs, NO_FEED)
     workflow_catalog = WorkflowCatalog(store, clock)
     triggers = Triggers(store, clock, workflow_catalog, ids.new, webhooks, catalog.check_data)
     router = Router(
@@ -195,7 +195,7 @@ async def opened(
         lambda: None,
         webhooks,
         nothing_simulated,
-        MessageReports(clock),
+        MessageReports(clock, NO_FEED),
     )
     schedules = Schedules(lambda: engines, workflow_catalog, triggers, catalog.tenant, router.plan_steps, limits)
     sources = Sources(lambda: engines, workflow_catalog, triggers, catalog.tenant, limits)

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from bellcast.auth.access_config import AccessConfig
-from bellcast.console.types.live_feed import NO_FEED
 from bellcast.documents.types import Document
 from bellcast.server.app import _unchanged
 from bellcast.settings import Settings, load
 from bellcast.settings.database import GROUPS, DatabaseSettings, StoredValues
 from tests import fake_stores
 from tests.clock import FakeClock
+from tests.contexts import NO_FEED
 from tests.faults.raw_sockets import eventually
 from tests.journey.rest import Rest
 from tests.servers import ServerProcess

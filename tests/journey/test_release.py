@@ -12,6 +12,7 @@ from bellcast.channels.types import MessageUpdate, StoredMessage
 from bellcast.kernel.times import milliseconds, to_rfc3339
 from bellcast.workflows.store.runs import Runs
 from tests.clock import FakeClock
+from tests.contexts import NO_FEED
 from tests.journey.channels import World, opened
 from tests.journey.test_email import app
 
@@ -60,7 +61,9 @@ async def test_digest_that_is_due_in_quiet_hours_waits_once(tmp_path: Path) -> N
         preferences = {"digest": {"booking": "hourly"}, "quiet_hours": {"start": "00:00", "end": "12:00"}}
         await client.put("/v1/recipients/alice/preferences", json=preferences)
         clock = FakeClock(1_750_032_000_000)  # 2025-06-16 00:00 UTC
-        release = Release(server.db, clock, Catalog(server.db, clock, ChannelConfig()), Runs(server.db).workflow_of)
+        release = Release(
+            server.db, clock, Catalog(server.db, clock, ChannelConfig(), NO_FEED), Runs(server.db).workflow_of
+        )
         message = StoredMessage(
             id="m", tenant="", recipient="alice", notification="n", channel="email", type="booking",
             priority="normal", address="alice@example.com", state="sending", reason="digest",
@@ -74,7 +77,9 @@ async def test_digest_that_is_due_in_quiet_hours_waits_once(tmp_path: Path) -> N
         noon = to_rfc3339(clock.now()).replace(hour=12)
         assert update.message.due_at == milliseconds(noon)
         later = FakeClock(milliseconds(noon))
-        again = Release(server.db, later, Catalog(server.db, later, ChannelConfig()), Runs(server.db).workflow_of)
+        again = Release(
+            server.db, later, Catalog(server.db, later, ChannelConfig(), NO_FEED), Runs(server.db).workflow_of
+        )
         assert isinstance(await again.decide(update.message), StoredMessage)
 
 

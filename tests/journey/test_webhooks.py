@@ -27,6 +27,7 @@ from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import FAILING_MS, RETRIES_MS, Webhooks
 from bellcast.workflows.types.runs import RunStatus
 from tests.clock import FakeClock
+from tests.contexts import NO_FEED
 from tests.journey.channels_app import app, eventually, session_of
 from tests.store import Store
 from tests.vendor_server import HANG, Request, VendorServer, raw_response, vendor_server
@@ -264,7 +265,14 @@ class Deliveries:
         ids = Ids()
         self.clock = clock
         self.webhooks = Webhooks(
-            store, clock, clock, clients.guarded, Encryption(b"key"), ids.new, JobRunner(store.jobs, clock, ids.new)
+            store,
+            clock,
+            clock,
+            clients.guarded,
+            Encryption(b"key"),
+            ids.new,
+            JobRunner(store.jobs, clock, ids.new),
+            NO_FEED,
         )
         self.store = store
         self.id = ""

@@ -15,7 +15,7 @@ from bellcast.channels import tenant_settings
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.channels.types import BASE_LAYOUT, EmailContent
-from bellcast.console.types.live_feed import NO_FEED, Feed, FeedEvent
+from bellcast.console.types.live_feed import Feed, FeedEvent
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, is_cached
 from bellcast.inbox.types.notifications import CHANNEL_LIST, ChannelRequest
@@ -85,7 +85,7 @@ class _Cached(Struct, Generic[T]):
 class Catalog:
     """Reads objects through a short cache."""
 
-    def __init__(self, db: Engine, clock: Clock, config: ChannelConfig, feed: Feed = NO_FEED) -> None:
+    def __init__(self, db: Engine, clock: Clock, config: ChannelConfig, feed: Feed) -> None:
         self._db = db
         self._feed = feed
         self._clock = clock

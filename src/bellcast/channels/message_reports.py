@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from bellcast.channels.types import OPEN_STATES, MessageUpdate, NewMessage, StoredMessage, as_change
-from bellcast.console.types.live_feed import NO_FEED, Feed, FeedEvent
+from bellcast.console.types.live_feed import Feed, FeedEvent
 from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
 from bellcast.kernel.clock import Clock
 from bellcast.webhooks.types import WebhookSink, no_report
@@ -31,7 +31,7 @@ class MessageReports:
     """Reports messages of this process. `ended` counts them by channel and final state, `attempts` by channel, provider and
     outcome. `accepted` counts inbox rows and announcements."""
 
-    def __init__(self, clock: Clock, feed: Feed = NO_FEED) -> None:
+    def __init__(self, clock: Clock, feed: Feed) -> None:
         self._clock = clock
         self._feed = feed
         self.ended: Counter[tuple[str, str]] = Counter()

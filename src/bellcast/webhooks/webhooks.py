@@ -12,7 +12,7 @@ import structlog
 from msgspec import Struct
 
 from bellcast.channels.types import State
-from bellcast.console.types.live_feed import NO_FEED, Feed, FeedEvent, redact_url
+from bellcast.console.types.live_feed import Feed, FeedEvent, redact_url
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, Document, is_cached
 from bellcast.kernel import times
@@ -102,7 +102,7 @@ class Webhooks:
         encryption: Encryption,
         new_id: Callable[[int], str],
         jobs: JobRunner,
-        feed: Feed = NO_FEED,
+        feed: Feed,
     ) -> None:
         self._feed = feed
         self._db = db

@@ -15,7 +15,7 @@ from bellcast.channels import contents, decision_inputs
 from bellcast.channels.routing import Router
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.tenant_settings import TenantSettings
-from bellcast.console.types.live_feed import NO_FEED, Feed, FeedEvent
+from bellcast.console.types.live_feed import Feed, FeedEvent
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Pauses, Scheduler
@@ -88,7 +88,7 @@ class RunExecutor:
         steps: RunSteps,
         calls: StepCalls,
         pace: Scheduler,
-        feed: Feed = NO_FEED,
+        feed: Feed,
     ) -> None:
         self._pace = pace
         self._feed = feed

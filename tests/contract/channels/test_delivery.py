@@ -18,7 +18,7 @@ from bellcast.kernel.retries import RETRIES
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, ServerAddress
 from tests.clock import FakeClock
-from tests.contexts import NoWebhooks
+from tests.contexts import NO_FEED, NoWebhooks
 from tests.store import Store
 
 ID = "00000000-0000-7000-8000-000000000001"
@@ -50,8 +50,8 @@ class World:
 
     def __init__(self, store: Store, clock: FakeClock, providers: list[NamedProvider]) -> None:
         self.store, self.clock, self.providers = store, clock, providers
-        release = Release(store, clock, Catalog(store, clock, ChannelConfig()), store.runs.workflow_of)
-        self.reports = MessageReports(clock)
+        release = Release(store, clock, Catalog(store, clock, ChannelConfig(), NO_FEED), store.runs.workflow_of)
+        self.reports = MessageReports(clock, NO_FEED)
         self.delivery = MessageDelivery(store, clock, self._find, release, NoWebhooks(), self.reports)
 
     async def _find(self, tenant: str, channel: ExternalChannel) -> list[NamedProvider]:

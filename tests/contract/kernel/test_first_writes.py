@@ -3,13 +3,13 @@
 import asyncio
 
 from bellcast.audit.types import AuditEntry
-from bellcast.console.types.live_feed import NO_FEED
 from bellcast.documents.types import AuditRecord
 from bellcast.kernel.errors import Conflict
 from bellcast.kernel.ids import Ids
 from bellcast.settings import Settings
 from bellcast.settings.database import GROUPS, DatabaseSettings
 from tests.clock import FakeClock
+from tests.contexts import NO_FEED
 from tests.contract.app import wanted
 from tests.store import Store
 

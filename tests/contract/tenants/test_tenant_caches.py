@@ -22,6 +22,7 @@ from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
+from tests.contexts import NO_FEED
 from tests.store import Store
 
 KEY = Encryption(b"key")
@@ -70,7 +71,7 @@ async def test_tenants_without_webhooks_do_not_fill_memory(
 ) -> None:
     monkeypatch.setattr(webhooks, "MAX_CACHED", 2)
     ids = Ids()
-    sink = Webhooks(store, clock, clock, clients.guarded, KEY, ids.new, JobRunner(store.jobs, clock, ids.new))
+    sink = Webhooks(store, clock, clock, clients.guarded, KEY, ids.new, JobRunner(store.jobs, clock, ids.new), NO_FEED)
     await sink.create("acme", "https://example.com/hook", ["*"])
     for tenant in TENANTS:
         assert not await sink.is_wanted(tenant, "message.sent")
@@ -146,7 +147,7 @@ async def test_read_that_began_before_a_change_does_not_hide_it(
 ) -> None:
     """The node that creates a webhook or a provider, or switches a workflow off, uses the change at once."""
     ids = Ids()
-    sink = Webhooks(store, clock, clock, clients.guarded, KEY, ids.new, JobRunner(store.jobs, clock, ids.new))
+    sink = Webhooks(store, clock, clock, clients.guarded, KEY, ids.new, JobRunner(store.jobs, clock, ids.new), NO_FEED)
     reading = SlowRead(monkeypatch, store.documents, "page")
     wanted = asyncio.ensure_future(sink.is_wanted("acme", "message.sent"))
     await reading.end_after(lambda: sink.create("acme", "https://example.com/hook", ["*"]), monkeypatch)

@@ -9,6 +9,7 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from tests import fake_stores
 from tests.clock import FakeClock
+from tests.contexts import NO_FEED
 
 
 async def test_read_that_a_change_overtakes_is_not_kept() -> None:
@@ -22,7 +23,7 @@ async def test_read_that_a_change_overtakes_is_not_kept() -> None:
         return SimpleNamespace(body=body)
 
     store: Any = fake_stores.db(SimpleNamespace(documents=SimpleNamespace(get=get)))
-    catalog = Catalog(store, clock, ChannelConfig())
+    catalog = Catalog(store, clock, ChannelConfig(), NO_FEED)
     await catalog.template("", "welcome")
     template: Any = await catalog.template("", "welcome")
     assert template.inbox.title == "after"

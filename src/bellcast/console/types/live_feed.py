@@ -215,21 +215,3 @@ class SkippedEvents(Struct, frozen=True):
 
     count: int
     by: dict[str, int]
-
-
-class NoFeed:
-    """A feed that discards all events, for programs that no operator watches."""
-
-    is_watched = False
-
-    def emit(self, event: FeedEvent) -> None:
-        """Do nothing."""
-
-    def count(self, kind: SimpleFeedKind, tenant: str, number: int) -> None:
-        """Do nothing."""
-
-    def emit_later(self, kind: SimpleFeedKind, tenant: str, make: Callable[[], FeedEvent]) -> None:
-        """Do nothing."""
-
-
-NO_FEED = NoFeed()
