@@ -190,7 +190,7 @@ def operations(kind: DraftKind) -> list[ApiEndpoint]:
             f"Publish the draft of a {kind.name}.\n\nIt becomes the next version, and the draft is deleted. `If-Match` has the ETag "
             f"of the draft. If the {kind.name} was written since the draft was begun, the response is 409. With `dry_run`, `effects` are "
             "what would change for recipients and apps.", "manage",
-            query=DryRunQuery, body=Publication, is_body_optional=True, headers=("If-Match",),
+            query=DryRunQuery, body=Publication, is_body_optional=True, required_headers=("If-Match",),
             response_types={200: kind.published_type}, refusals=(NotFound, Conflict, PreconditionFailed),
             example={"note": "Shorter texts"}),
         objects.declare(

@@ -55,6 +55,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     is_body_optional: bool = False
     example: Any = None
     headers: tuple[str, ...] = ()
+    required_headers: tuple[str, ...] = ()
     response_headers: tuple[str, ...] = ()
     refusals: tuple[type[BellcastError], ...] = ()
     # Also recorded in the audit log for API keys and the project secret. Operations of `configure` and `admin` always

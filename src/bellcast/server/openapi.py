@@ -492,9 +492,11 @@ def _parameters(route: Route, schemas: _Schemas) -> Iterator[Json]:
         for name, schema, required in schemas.query(route):
             extra = {"description": PARAMETERS[name], "schema": _without_null(schema)}
             yield {"name": name, "in": "query", "required": required, **extra}
-    for name in route.operation.headers:
+    for name in route.operation.headers + route.operation.required_headers:
         bound = KEY.schema(schemas.limits) if name == "Idempotency-Key" else {}
-        yield {"name": name, "in": "header", "description": REQUEST_HEADERS[name], "schema": {"type": "string"} | bound}
+        required = name in route.operation.required_headers
+        extra = {"description": REQUEST_HEADERS[name], "schema": {"type": "string"} | bound}
+        yield {"name": name, "in": "header", "required": required, **extra}
 
 
 def _without_null(schema: Json) -> Json:

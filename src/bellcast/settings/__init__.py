@@ -138,6 +138,8 @@ def _text(flag: object) -> str:
 def _read(setting: Setting, source: str, raw: str) -> Any:
     try:
         return setting.parse(raw)
+    except SettingsError as error:
+        raise SettingsError(f"{source}: {error}") from None
     except (ValueError, KeyError):
         got = "" if setting.is_secret or _may_hold_password(raw) else f", got {raw!r}"
         raise SettingsError(f"{source}: expected {setting.expects}{got}.") from None

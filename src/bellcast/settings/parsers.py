@@ -1,14 +1,15 @@
 """Parsers of settings. A parser's docstring describes the expected text, in error messages and in the reference.
-Parsers raise ValueError or KeyError for any other text."""
+Parsers raise ValueError or KeyError for any other text, or SettingsError with what was expected of a part."""
 
 import ipaddress
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from bellcast.auth import app_tokens, origins
 from bellcast.kernel import setting_values
 from bellcast.kernel.brokers import history_rules as history
+from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.local_times import find_zone
 from bellcast.kernel.setting_values import NameList
@@ -22,6 +23,11 @@ CREDENTIALS = re.compile(r"([A-Za-z0-9_-]+):([A-Za-z0-9_-]+):(.+)")
 HOST_NAME = re.compile(r"([\w-]{1,63}\.)*(?!\d+\.?$)[\w-]{1,63}\.?")
 # Keys are secrets of any characters except commas.
 KEY_WITH_ID = re.compile(r"([A-Za-z0-9_-]{1,32}):(.+)")
+# PostgreSQL's driver checks parameters of the URL only when it connects.
+POSTGRES_PARAMETERS = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "target_session_attrs": ("any", "primary", "standby", "prefer-standby", "read-write", "read-only"),
+}
 
 
 def port(value: str) -> int:
@@ -125,6 +131,10 @@ def _server(value: str) -> str:
     ports = [urlsplit(f"//{host}").port for host in hosts]
     if not value.startswith(POSTGRES + REDIS) or not (parts.netloc or parts.path) or 0 in ports:
         raise ValueError(value)
+    for name, text in parse_qsl(parts.query, keep_blank_values=True) if value.startswith(POSTGRES) else ():
+        allowed = POSTGRES_PARAMETERS.get(name, (text,))
+        if text not in allowed:
+            raise SettingsError(f"expected a URL with {name} {', '.join(allowed[:-1])} or {allowed[-1]}, got {text!r}.")
     return value
 
 

@@ -83,6 +83,19 @@ async def test_append_is_one_statement_with_a_stored_plan(
     assert dict(plans or {}) == {"generic_plans": 4, "custom_plans": 5}
 
 
+async def test_trims_are_planned_once(server: engines.PostgresServer) -> None:
+    transport = PostgresTransport(server.url("postgres"), "trims")
+    await transport.connect(lambda _: None)
+    log = PostgresLog(transport, "trims", lambda: 10**8)
+    for _ in range(8):  # each append trims: the topic keeps fewer than a trim may read per append
+        await log.append("", [NewEntry(topic_stream("", "a"), b"x", 10**6, TRIM_READS)], now=1)
+    async with log._connection() as connection:
+        plans = await connection.fetchrow(PLANS, postgres_log.TRIM)
+    await log.close()
+    await transport.close()
+    assert dict(plans or {}) == {"generic_plans": 3, "custom_plans": 5}
+
+
 async def _work(server: engines.PostgresServer, topics: int, start: int) -> dict[str, int]:
     """Append a segment, one event at a time, and return the counters once the connections have ended."""
     transport = PostgresTransport(server.url("postgres"), "work")

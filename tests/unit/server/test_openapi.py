@@ -192,3 +192,16 @@ def test_times_have_a_format_and_query_parameters_are_not_nullable(document):
     assert schemas["Notification"]["properties"]["read_at"]["anyOf"][0]["format"] == "date-time"
     for parameter in document["paths"]["/v1/inbox"]["get"]["parameters"]:
         assert "anyOf" not in parameter["schema"]
+
+
+def test_publish_requires_the_etag_of_the_reviewed_draft(document):
+    def is_required(method, path):
+        parameters = document["paths"][path][method]["parameters"]
+        return [one.get("required", False) for one in parameters if one["name"] == "If-Match"]
+
+    assert (
+        is_required("post", "/v1/workflows/{key}/publish")
+        == is_required("post", "/v1/templates/{key}/publish")
+        == [True]
+    )
+    assert is_required("put", "/v1/templates/{key}") == [False]

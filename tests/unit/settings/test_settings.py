@@ -198,6 +198,15 @@ def test_secret_that_no_header_can_carry_is_refused_without_being_repeated(text:
     assert refusal(BELLCAST_PROJECT=f"7:key:{text}").startswith("BELLCAST_PROJECT: expected id:key:secret")
 
 
+@pytest.mark.parametrize("name", ["STORE", "BROKER", "DATABASE_URL"])
+def test_wrong_parameter_of_a_postgres_url_is_named_without_the_password(name: str) -> None:
+    variable = f"BELLCAST_{name}"
+    assert refusal(**{variable: "postgresql://bell:hush@db/bell?sslmode=requir"}) == (
+        f"{variable}: expected a URL with sslmode disable, allow, prefer, require, verify-ca or verify-full, got 'requir'."
+    )
+    assert "target_session_attrs any" in refusal(**{variable: "postgres://db/bell?target_session_attrs="})
+
+
 def test_wrong_flag_and_wrong_file_are_reported_by_their_source(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^--limit-key: expected a whole number"):
         settings.load({"limit_key": "x"}, {})

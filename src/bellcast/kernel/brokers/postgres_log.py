@@ -35,8 +35,9 @@ MAX_CONNECTIONS = 8
 # A log above the limit is cut to this share of it, so that few appends have to compute its size.
 TRIM_SHARE = 0.95
 # Index entries read per append to trim a stream, on average. A trim reads as many as the stream keeps, so a stream that keeps
-# more is trimmed after a random share of its appends, and may hold some more than its number until then.
-TRIM_READS = 64
+# more is trimmed after a random share of its appends, and may hold some more than its number until then. With 64 instead of 16,
+# trims took 120 µs of PostgreSQL per event.
+TRIM_READS = 16
 NO_LIMIT = 2**31 - 1
 # "bellcast" in ASCII: processes that start together create the tables one at a time.
 CREATE_LOCK = 0x62656C6C63617374
@@ -117,11 +118,11 @@ FROM log
 # Removes the events of streams ($3) beyond the number kept of each ($4). It reads a stream from its floor on, because index
 # entries of deleted events stay until a vacuum. Comparing and ordering by (stream, number) permits the primary key only: for
 # `stream = …`, a planner without statistics may choose `events_by_number` and read the events of all streams. The lock on the
-# log keeps a `ctid` valid.
+# log keeps a `ctid` valid. The arrays are selected as in APPEND: planning took 0.9 ms, more than the execution.
 TRIM = _complete("""
 WITH gone AS (
   DELETE FROM bellcast_live.events WHERE ctid = ANY(ARRAY(
-    SELECT held.place FROM unnest($3::text[], $4::integer[]) rule (name, most)
+    SELECT held.place FROM unnest((SELECT $3::text[]), (SELECT $4::integer[])) rule (name, most)
     CROSS JOIN LATERAL (
       SELECT ctid AS place, row_number() OVER (ORDER BY stream, number) AS ordinal, count(*) OVER () AS total
       FROM bellcast_live.events
