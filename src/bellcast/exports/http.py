@@ -111,11 +111,13 @@ async def export(request: ApiRequest) -> ASGIApp:
 async def export_tenant(request: ApiRequest) -> ASGIApp:
     """Export a tenant.
 
-    All stored data of the tenant as JSON lines. Each line is an object whose only name is the kind: `tenant`,
-    `announcement`, `event` (the last one of a topic), `recipient`, and after each recipient its `preferences` (if set)
+    All stored data of the tenant as JSON lines. Each line is an object whose only name is the kind: `tenant`, then the
+    objects of the tenant (`type`, `template`, `template_draft`, `workflow`, `workflow_draft`, `event_source`, `schedule`
+    and `preference_defaults`, each with its current `version` and its `content`), `announcement`, `event` (the last one of a topic), `recipient`, and after each recipient its `preferences` (if set)
     and the lines of its export, one for each item: `subscription`, `notification`, `message`, `decision`, `run`,
     `counter`, `awaited_event`, `webhook_event`, `push_endpoint`, `device`, `joined_topics` and `suppression`. The last
-    recipients are those without a record: their `recipient` has only the `key`."""
+    recipients are those without a record: their `recipient` has only the `key`. Providers, webhooks and apps are left
+    out, because they have secrets."""
     tenant = tenants.key(request)
     result = await Exports(context.of(request).engines.db).tenant(tenant)
     if result is None:

@@ -5,14 +5,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from bellcast.channels.catalog import PREFERENCES, TEMPLATES, TYPES
 from bellcast.channels.store import messages
 from bellcast.channels.suppressions import store as suppressions
+from bellcast.documents.store import Documents
+from bellcast.documents.types import draft_kind
 from bellcast.exports.types import (
     ExportedCounter,
     ExportedDecision,
     ExportedDevice,
     ExportedEndpoint,
     ExportedEvent,
+    ExportedObject,
     ExportedTopics,
     ExportedWait,
 )
@@ -31,6 +35,8 @@ from bellcast.tenants import store as tenants
 from bellcast.tenants.types import Tenant
 from bellcast.topics.store.joined_topics import TopicLists
 from bellcast.workflows.store import run_commits
+from bellcast.workflows.types.runs import SCHEDULES
+from bellcast.workflows.workflow_catalog import WORKFLOWS
 
 EXPORT_BATCH_ROWS = 500  # rows of one read: about 2 ms
 # Of rows with up to 1 MB, as e-mails and runs: they are held in memory together.
@@ -131,6 +137,18 @@ RECIPIENT_TABLES = (
 )
 
 
+# The objects that a tenant may define, by kind. Not providers, webhooks and apps: they hold secrets.
+TENANT_OBJECTS = {
+    "type": TYPES,
+    "template": TEMPLATES,
+    "template_draft": draft_kind(TEMPLATES),
+    "workflow": WORKFLOWS,
+    "workflow_draft": draft_kind(WORKFLOWS),
+    "event_source": "sources",
+    "schedule": SCHEDULES,
+    "preference_defaults": PREFERENCES,
+}
+
 # The column of an announcement's topic, after those of a notification; its number follows.
 TOPIC = rows.ENTRY_COLUMNS
 
@@ -155,7 +173,7 @@ class Exports(StoreTable):
         return _with_record(recipient, self._items(tenant, key, recipient))
 
     async def tenant(self, key: str) -> AsyncIterator[tuple[str, Any]] | None:
-        """Export all data of a tenant: the record, announcements, last events of topics, then every recipient with its
+        """Export all data of a tenant: the record, its objects, announcements, last events of topics, then every recipient with its
         data. None if the tenant does not exist."""
         found = await self._engine.read(fetch, Statement("tenant_find", {"tenant": key}))
         return self._tenant_pairs(key, tenants.tenant(found[0])) if found else None
@@ -187,6 +205,9 @@ class Exports(StoreTable):
 
     async def _tenant_pairs(self, key: str, tenant: Tenant) -> AsyncIterator[tuple[str, Any]]:
         yield "tenant", tenant
+        for kind, stored in TENANT_OBJECTS.items():
+            async for item in self._objects(stored, key):
+                yield kind, item
         last = -1
         while announced := await self._engine.read(fetch, _page("export_announcements", key, last)):
             for row in announced:
@@ -199,6 +220,22 @@ class Exports(StoreTable):
         async for record, items in self._each_recipient(key):
             async for pair in _with_record(record, items):
                 yield pair
+
+    async def _objects(self, kind: str, tenant: str) -> AsyncIterator[ExportedObject]:
+        documents = Documents(self._engine)
+        after = ""
+        unnamed = await documents.get(kind, tenant, "")  # defaults, of which a tenant has one
+        page = [] if unnamed is None else [unnamed]
+        while page := page or await documents.page(kind, tenant, after, EXPORT_BATCH_LARGE_ROWS):
+            for one in page:
+                yield ExportedObject(
+                    key=one.key,
+                    version=one.version,
+                    content=msgspec.json.decode(one.body),
+                    created_at=times.to_rfc3339(one.created_at),
+                    updated_at=times.to_rfc3339(one.updated_at),
+                )
+            after, page = page[-1].key, []
 
     async def _each_recipient(self, tenant: str) -> AsyncIterator[tuple[object, AsyncIterator[tuple[str, Any]]]]:
         """Yield the record and the items of each recipient; of those that only other data names, the key as the record."""

@@ -74,3 +74,13 @@ class ExportedTopics(Struct, frozen=True, kw_only=True):
     joined: list[str]
     subscribed: list[str]
     saved_at: datetime
+
+
+class ExportedObject(Struct, frozen=True, kw_only=True):
+    """An object that the tenant defines: its current version, or a draft with the version that it changes as `base`."""
+
+    key: str
+    version: int
+    content: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime

@@ -9,6 +9,8 @@ import asyncpg
 import msgspec
 import pytest
 
+from bellcast.documents.store import Documents
+from bellcast.documents.types import PROJECT
 from bellcast.inbox.store import maintenance
 from bellcast.kernel.db.migrations.postgres import SCHEMA
 from bellcast.recipients.store.devices import DevicePosition
@@ -120,6 +122,28 @@ async def test_export_contains_everything_of_one_tenant(app: App, tmp_path: Path
     assert [kind for kind, _ in lines].count("subscription") == subscriptions == 4
     assert [kind for kind, _ in lines].count("notification") == len(rows["notifications"]) // 2
     assert lines[0][0] == "tenant"
+
+
+async def test_export_contains_the_objects_of_the_tenant_and_their_drafts(app: App) -> None:
+    await app.store.tenants.put("acme", None, {}, app.now)
+    kinds = {"workflows": "workflow", "workflows-drafts": "workflow_draft", "templates-drafts": "template_draft"}
+    documents = Documents(engine_of(app.store))
+    for kind in kinds:
+        for number in range(21):  # one more than a page
+            await documents.put(kind, "acme", f"{number:02}", msgspec.json.encode({"of": kind}), app.now)
+        await documents.put(kind, "globex", "other", b"{}", app.now)
+        await documents.put(kind, PROJECT, "shared", b"{}", app.now)
+    await documents.put("preference-defaults", "acme", "", b'{"channels":{"sms":false}}', app.now)
+    await documents.put("providers", "acme", "mail", b'{"url":"smtps://a:hush@mail"}', app.now)
+    export = await app.store.exports.tenant("acme")
+    assert export is not None
+    lines = [(kind, msgspec.to_builtins(item)) async for kind, item in export]
+    for stored, kind in kinds.items():
+        objects = [item for name, item in lines if name == kind]
+        assert [item["key"] for item in objects] == [f"{number:02}" for number in range(21)]
+        assert all(item["content"] == {"of": stored} and item["version"] == 1 for item in objects)
+    assert [item["content"] for kind, item in lines if kind == "preference_defaults"] == [{"channels": {"sms": False}}]
+    assert "hush" not in str(lines)
 
 
 async def test_unknown_tenant_has_no_export(app: App) -> None:
