@@ -120,6 +120,21 @@ def test_alert_fires_in_its_situation_only(tmp_path: Path, name: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {  # few changes: one late in 25 is no trend
+            'bellcast_reconciled_total{kind="change"}': "0+0.2",
+            'bellcast_written_total{kind="notification"}': "0+5",
+        },
+        {'bellcast_reconciled_total{kind="revocation"}': "0+20"},  # a session that ended is no lost change
+    ],
+)
+def test_few_late_changes_and_ended_sessions_are_no_lost_events(tmp_path: Path, changes: dict[str, str]) -> None:
+    done = firing(tmp_path, **changes)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("name", ALERTS)
 def test_alert_says_what_to_do(name: str) -> None:
     assert ALERTS[name]["labels"]["severity"] in ("critical", "warning")

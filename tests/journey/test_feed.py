@@ -395,3 +395,11 @@ def test_wrong_cursor_of_requests_is_refused(bellcast_server: ServerProcess, aft
     url = f"{bellcast_server.url}/v1/requests"
     response = httpx.get(url, params={"after": after}, headers=bellcast_server.as_app())
     assert response.status_code == status
+
+
+def test_question_who_is_signed_in_is_no_refused_request(bellcast_server: ServerProcess) -> None:
+    with watching(bellcast_server, kind="refused", text="feed-question") as found:
+        for path in ("me", "tenants"):
+            headers = {"x-request-id": f"feed-question-{path}"}
+            assert httpx.get(f"{bellcast_server.url}/v1/{path}", headers=headers).status_code == 401
+        assert first(found, "refused")["trace"] == "feed-question-tenants"
