@@ -259,3 +259,39 @@ def test_hostile_texts_in_blocks_run_nothing(owner: Console, open_console: Calla
     page = open_console("/templates/hostile?edit=yes", viewport=PHONE)
     expect(page.frame_locator("iframe[name=template-preview]").locator("body")).to_contain_text("<img src=x")
     assert violations(page) == []
+
+
+def test_preview_shows_a_phone_a_dark_scheme_push_and_the_masked_data_of_a_send(
+    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+) -> None:
+    texts = {
+        "push": {"title": "Booked", "body": "{{ data.client }} " + "x" * 200},
+        "sms": {"text": "{{ data.client }} ż"},
+    }
+    owner.send("PUT", "/v1/templates/previewed", {**texts, "email": {"subject": "Booking", "blocks": BLOCKS}})
+    owner.send("PUT", "/v1/types/previewed", {"template": "previewed"})
+    data = {"client": "Rosalind Franklin", "when": "2030-06-10T12:00:00Z", "items": [], "id": 7}
+    owner.send("POST", "/v1/notifications", {"to": "alice", "type": "previewed", "title": "x", "data": data})
+    page = open_console("/templates/previewed?edit=yes", viewport={"width": 1440, "height": 900})
+    answers: list[str] = []
+    page.on("response", lambda response: answers.append(response.text()) if "/preview" in response.url else None)
+    frame = page.locator("iframe[name=template-preview]")
+    expect(page.frame_locator("iframe").get_by_role("heading", name="See you")).to_be_visible()
+    page.get_by_role("button", name="Phone").click()
+    assert frame.evaluate("frame => frame.clientWidth") == 375
+    page.get_by_role("button", name="Desktop").click()
+    assert frame.evaluate("frame => frame.clientWidth") == 700
+    with page.expect_request(lambda request: "/html?" in request.url) as shown:
+        page.get_by_label("Color scheme").select_option("Dark")
+    assert "scheme=dark" in shown.value.url
+    assert "images=off" in shown.value.url
+    page.get_by_text("Data of the preview").click()
+    page.get_by_label("Data", exact=True).select_option(index=1)
+    expect(page.frame_locator("iframe").get_by_role("heading", name="See you, R•••")).to_be_visible()
+    page.get_by_role("tab", name="Push").click()
+    expect(page.locator(".push")).to_contain_text("R•••")
+    expect(page.get_by_text("Phones cut the text at about 178")).to_be_visible()
+    page.get_by_role("tab", name="SMS").click()
+    expect(page.get_by_text("1 segment, because of characters outside of the GSM alphabet")).to_be_visible()
+    assert violations(page) == []
+    assert "Rosalind" not in page.content() + "".join(answers)

@@ -1,10 +1,11 @@
 /**
  * The editor of templates: channels and languages, blocks of e-mails, and a preview beside them that follows each change.
  */
-import { html, useEffect, useMemo, useRef, useState } from './html.js';
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { createDraft, readDrafted } from './draft.js';
 import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, loadStyle } from './draft-parts.js';
 import { Blocks } from './email-blocks.js';
+import { relativeTime } from './format.js';
 import { Failure, Loaded, Skeleton, useLoad } from './load.js';
 import { Field, Heading, Icon, Popup } from './parts.js';
 import { BUILDERS } from './roles.js';
@@ -55,7 +56,8 @@ function Editor({ page, tenant, found }) {
   const beside = page.query.get('beside');
   const [dataText, setDataText] = useState(null);
   const data = dataText ?? JSON.stringify(sampleOf(values), null, 2);
-  const preview = usePreview({ path: draft.url, values, data, locale });
+  const [sample, setSample] = useState(null);
+  const preview = usePreview({ path: draft.url, values, data, sample, locale });
   const focused = useRef(null);
   const problems = draft.problems.value;
   const mayPublish = problems.length === 0 && draft.isChanged.value;
@@ -118,7 +120,7 @@ function Editor({ page, tenant, found }) {
       <div class="editors">${columns.map((tag) => html`<section key=${tag} class="panel editor" aria-label=${`${CHANNELS[channel]}, ${languageName(tag)}`}>
         ${columns.length > 1 && html`<h2>${languageName(tag)}</h2>`}
         <${Part} ...${{ channel, locale: tag, values, change, ...tools }} /></section>`)}</div>
-      <${Preview} ...${{ channel, preview, problems, path: draft.url, data, setData: setDataText, isOpen: beside === null }} />
+      <${Preview} ...${{ channel, preview, problems, path: draft.url, data, setData: setDataText, sample, setSample, isOpen: beside === null }} />
     </div></div>`}
     ${dialog === 'review' && html`<${Review} draft=${draft} close=${() => setDialog(null)} done=${() => {}} />`}
     ${dialog === 'discard' && html`<${Dialog} label="Discard the draft?" close=${() => setDialog(null)}><p>The changes since the last publication are lost, also for other operators.</p><div class="dialog-tools"><button type="button" onClick=${() => setDialog(null)}>Cancel</button><button type="button" class="danger" onClick=${() => draft.discard().then(() => setDialog(null), (problem) => setDialog({ problem }))}>Discard</button></div><//>`}
@@ -214,15 +216,15 @@ export function TextInput({ label, value, set, problem, isLong = false, isCode =
 /** A button that inserts a variable. */
 export const InsertVariable = ({ variables, choose }) => html`<${Popup} label="Insert a variable" buttonClass="quiet insert" button=${html`<span aria-hidden="true">{ }</span>`}>${(close) => variables.map((one) => html`<button key=${one.path} type="button" class="option" onClick=${() => { close(); choose(`{{ ${one.path} }}`); }}><span><code>${one.path}</code></span><small class="muted">${one.example}</small></button>`)}<//>`;
 
-/** The rendered parts, 300 ms after the last change. */
-function usePreview({ path, values, data, locale }) {
+/** The rendered parts, 300 ms after the last change: with the data as JSON, or with that of a sample. */
+function usePreview({ path, values, data, sample, locale }) {
   const [state, setState] = useState({ parts: null, problems: [], wanted: null });
   useEffect(() => {
     const abort = new AbortController();
     const timer = setTimeout(async () => {
       let wanted;
       try {
-        wanted = { values, data: JSON.parse(data || '{}'), ...(locale && { locale }) };
+        wanted = { values, ...(sample ? { sample } : { data: JSON.parse(data || '{}') }), ...(locale && { locale }) };
       } catch {
         setState((last) => ({ ...last, problems: [{ field: 'data', message: 'The data is not valid JSON.' }] }));
         return;
@@ -237,39 +239,67 @@ function usePreview({ path, values, data, locale }) {
       clearTimeout(timer);
       abort.abort();
     };
-  }, [values, data, locale]);
+  }, [values, data, sample, locale]);
   return state;
 }
 
-function Preview({ channel, preview, problems: known, path, data, setData, isOpen }) {
+const DEVICES = { desktop: 'Desktop', phone: 'Phone', text: 'Text' };
+/** Pixels of a mail program's window, and of a phone with its frame. */
+const DEVICE_WIDTHS = { desktop: 700, phone: 391 };
+
+/** Shrink the first child of an element until its width fits. */
+function useFittingWidth(place, width, inputs) {
+  useLayoutEffect(() => {
+    const { current } = place;
+    if (!current || !width) return undefined;
+    const fit = () => { current.firstElementChild.style.zoom = Math.min(1, current.clientWidth / width); };
+    const observer = new ResizeObserver(fit);
+    observer.observe(current);
+    return () => observer.disconnect();
+  }, inputs);
+}
+
+const SCHEMES = { '': 'As sent', light: 'Light', dark: 'Dark', inverted: 'Inverted' };
+
+function Preview({ channel, preview, problems: known, path, data, setData, sample, setSample, isOpen }) {
   const [device, setDevice] = useState('desktop');
+  const [look, setLook] = useState({ scheme: '', images: 'off' });
   const { parts, wanted } = preview;
   const problems = [...new Map([...known, ...preview.problems].map((one) => [`${one.field} ${one.message}`, one])).values()];
   const part = parts?.[channel];
   const form = useRef(null);
-  useEffect(() => { if (channel === 'email' && part?.html && isOpen) form.current?.submit(); }, [wanted, channel, device === 'text', isOpen]);
+  const frame = useRef(null);
+  useFittingWidth(frame, DEVICE_WIDTHS[device], [channel, device, Boolean(part?.html)]);
+  useEffect(() => { if (channel === 'email' && part?.html && isOpen) form.current?.submit(); }, [wanted, channel, device === 'text', isOpen, look]);
   if (!isOpen) return null;
+  const isDark = look.scheme === 'dark' || look.scheme === 'inverted';
   return html`<aside class="preview" aria-label="Preview">
-    <div class="preview-bar"><h2>Preview</h2>${channel === 'email' && html`<div class="tabs" role="group" aria-label="Device">${['desktop', 'phone', 'text'].map((one) => html`<button key=${one} type="button" aria-pressed=${String(one === device)} onClick=${() => setDevice(one)}>${{ desktop: 'Desktop', phone: 'Phone', text: 'Text' }[one]}</button>`)}</div>`}</div>
+    <div class="preview-bar"><h2>Preview</h2>${channel === 'email' && html`<div class="tabs" role="group" aria-label="Device">${Object.entries(DEVICES).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(one === device)} onClick=${() => setDevice(one)}>${word}</button>`)}</div>
+      ${device !== 'text' && html`<select aria-label="Color scheme" value=${look.scheme} onChange=${(event) => setLook({ ...look, scheme: event.currentTarget.value })}>${Object.entries(SCHEMES).map(([one, word]) => html`<option key=${one} value=${one}>${word}</option>`)}</select>
+      <label class="toggle"><input type="checkbox" checked=${look.images === 'on'} onChange=${(event) => setLook({ ...look, images: event.currentTarget.checked ? 'on' : 'off' })} /> Images</label>`}`}</div>
     ${problems.length > 0 && html`<ul class="problems" role="status" aria-label="Problems">${problems.slice(0, 8).map((one) => html`<li key=${one.field + one.message}><${Icon} name="warn" /> <span>${one.field && html`<code>${one.field}</code> `}${one.message}</span></li>`)}</ul>`}
     ${parts?.missing?.length > 0 && html`<p class="note warn"><${Icon} name="warn" /> Without a value: ${parts.missing.join(', ')}. A send would be refused.</p>`}
     ${(parts?.warnings ?? []).map((one) => html`<p key=${one} class="note warn"><${Icon} name="warn" /> ${one}</p>`)}
-    ${part && channel === 'email' && html`<div class=${`mail-preview ${device}`}>
+    ${part && channel === 'email' && html`<div class=${`mail-preview on-${device}`}>
       <p class="subject"><span class="muted">Subject</span> <b dir="auto">${part.subject}</b></p>
-      ${device === 'text' ? html`<pre tabIndex="0" dir="auto">${part.text}</pre>` : html`<iframe sandbox="" title="Preview of the e-mail" name="template-preview"></iframe>
-        <form method="post" action=${`${ROOT}${path('/html')}`} target="template-preview" hidden ref=${form}><input type="hidden" name="request" value=${JSON.stringify(wanted)} /></form>`}</div>`}
-    ${part && channel !== 'email' && html`<div class=${`bubble ${channel}`} dir="auto">${part.title && html`<b>${part.title}</b>`}${(part.body ?? part.text) && html`<p>${part.body ?? part.text}</p>`}${part.action_url && html`<p class="muted">${part.action_text ?? 'Open'} → ${part.action_url}</p>`}</div>`}
-    ${channel === 'sms' && part && html`<${SmsLength} text=${part.text} />`}
+      ${device === 'text' ? html`<pre tabIndex="0" dir="auto">${part.text}</pre>` : html`<div class=${isDark ? 'mail-frame dark' : 'mail-frame'} ref=${frame}><iframe sandbox="" title="Preview of the e-mail" name="template-preview"></iframe></div>
+        <form method="post" action=${`${ROOT}${path('/html', { scheme: look.scheme || null, images: look.images })}`} target="template-preview" hidden ref=${form}><input type="hidden" name="request" value=${JSON.stringify(wanted)} /></form>`}</div>`}
+    ${part && channel === 'inbox' && html`<div class="device inbox" dir="auto"><span class="dot" aria-hidden="true"></span><div><b>${part.title}</b>${part.body && html`<p>${part.body}</p>`}<small class="muted">now</small>${part.action_url && html`<p class="action">${part.action_text ?? 'Open'} <span class="muted">${part.action_url}</span></p>`}</div></div>`}
+    ${part && channel === 'push' && html`<div class="device lock" dir="auto"><div class="push"><small>Your app <span>now</span></small><b>${part.title}</b>${part.body && html`<p>${part.body.slice(0, part.cut_at)}${part.body.length > part.cut_at && html`<span class="cut" title="Phones cut it here"> … </span>`}</p>`}</div></div>
+      ${part.body?.length > part.cut_at && html`<p class="muted">Phones cut the text at about ${part.cut_at} of its ${part.body.length} characters.</p>`}`}
+    ${part && (channel === 'sms' || channel === 'chat') && html`<div class="device phone-thread" dir="auto"><p class=${`bubble ${channel}`}>${part.text}</p></div>`}
+    ${part && channel === 'sms' && html`<p class="muted">${part.characters} characters, ${part.segments} ${part.segments === 1 ? 'segment' : 'segments'}${part.encoding !== 'GSM-7' && ', because of characters outside of the GSM alphabet'}.</p>`}
     ${parts && !part && problems.length === 0 && html`<p class="muted">This channel has no content.</p>`}
-    <details class="data"><summary>Data of the preview</summary><div class="field code"><label class="hidden" for="preview-data">Data as JSON</label><textarea id="preview-data" rows="10" spellcheck=${false} value=${data} onInput=${(event) => setData(event.currentTarget.value)}></textarea></div></details></aside>`;
+    <${PreviewData} ...${{ path, data, setData, sample, setSample }} /></aside>`;
 }
 
-/** Characters of the alphabet of text messages (3GPP TS 23.038); other texts are sent in UCS-2. */
-const GSM = /^[@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !"#¤%&'()*+,\-./0-9:;<=>?¡A-ZÄÖÑÜ§¿a-zäöñüà^{}\\[~\]|€]*$/;
-function SmsLength({ text }) {
-  const isGsm = GSM.test(text);
-  const length = isGsm ? text.length + (text.match(/[\^{}\\[~\]|€]/g)?.length ?? 0) : text.length;
-  const [single, part] = isGsm ? [160, 153] : [70, 67];
-  const segments = length <= single ? 1 : Math.ceil(length / part);
-  return html`<p class="muted">${length} characters, ${segments} ${segments === 1 ? 'segment' : 'segments'}${!isGsm && ', because of characters outside of the GSM alphabet'}.</p>`;
+/** The data of the preview: an example, or that of one of the last sends, which the server masks. */
+function PreviewData({ path, data, setData, sample, setSample }) {
+  const [isOpen, setOpen] = useState(false);
+  const found = useLoad((signal) => (isOpen ? request('GET', path('/samples'), undefined, signal) : Promise.resolve({ samples: [] })), [isOpen]);
+  const samples = found.value?.samples ?? [];
+  const chosen = samples.find((one) => one.id === sample);
+  return html`<details class="data" onToggle=${(event) => setOpen(event.currentTarget.open)}><summary>Data of the preview</summary>
+    ${samples.length > 0 && html`<div class="field"><label for="preview-sample">Data</label><select id="preview-sample" value=${sample ?? ''} onChange=${(event) => setSample(event.currentTarget.value || null)}><option value="">An example</option>${samples.map((one) => html`<option key=${one.id} value=${one.id}>Sent to ${one.recipient}, ${relativeTime(one.at)}</option>`)}</select><small class="muted">Addresses, names and secrets of a send are masked.</small></div>`}
+    <div class="field code"><label class="hidden" for="preview-data">Data as JSON</label><textarea id="preview-data" rows="10" spellcheck=${false} readOnly=${Boolean(chosen)} value=${chosen ? JSON.stringify(chosen.data, null, 2) : data} onInput=${(event) => setData(event.currentTarget.value)}></textarea></div></details>`;
 }

@@ -42,8 +42,8 @@ export function Template({ page }) {
     go(withQuery(page.url('/templates'), tenant));
   }} />`}<//>
     <${Facts} of=${[['Key', html`<${Id} of=${one.key} />`], ['Version', one.version], ['Channels', PARTS.filter((name) => one[name]).map((name) => CHANNEL_NAMES[name]).join(', ')], ['Languages', languages(one).join(', ') || 'the default only'], ['Used by', one.uses.join(', ') || 'nothing'], ['Tenant', one.tenant ?? 'all']]} />
-    ${page.may(BUILDERS) && html`<${Preview} one=${one} read=${async () => ({ url })} isStored /><${Test} page=${page} one=${one} url=${url('/test')} tenant=${tenant} />`}
     <${Card} title="Versions"><${Versions} one=${one} url=${url} isOwn=${page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant} /><//>
+    ${page.may(BUILDERS) && html`<${Preview} one=${one} read=${async () => ({ url })} isStored /><${Test} page=${page} one=${one} url=${url('/test')} tenant=${tenant} />`}
     <${Card} title="YAML"><pre tabIndex="0"><code>${yamlOf(one)}</code></pre><${Copy} what="the YAML" text=${yamlOf(one)} /><//>`}<//>`;
 }
 
