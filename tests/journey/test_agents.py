@@ -1,15 +1,23 @@
 """Agents over the Model Context Protocol: what they may call, how writes are confirmed, and what stays untrusted."""
 
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
+import pytest
+from anyio import open_process  # noqa: F401  pytest cannot import it lazily within a coroutine on Python 3.11
+from mcp import Client, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
 
 from bellcast.agents import documentation
 from tests.journey.channels import World, opened
+from tests.servers import ServerProcess
 
 ON = {"BELLCAST_MCP": "on"}
 ACCEPT = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
@@ -97,6 +105,7 @@ async def test_write_needs_a_confirmation_of_the_same_arguments_once(tmp_path: P
         for _ in range(2):
             body = {"to": "alice", "cancel_key": "a"}
             runs.append((await agent.world.request("POST", "/v1/workflows/booking/trigger", body))["run"])
+        await agent.world.run_due()
         _, planned = await agent.call("cancel", run=runs[0])
         assert (await agent.world.get(f"/v1/runs/{runs[0]}"))["state"] == "waiting"
         confirm = planned["confirm"]
@@ -188,6 +197,14 @@ async def test_key_of_a_tenant_reads_only_its_tenant(tmp_path: Path) -> None:
         assert (is_error, answer["code"]) == (True, "forbidden")
 
 
+async def test_key_of_an_agent_ends(tmp_path: Path) -> None:
+    async with opened(tmp_path, environment=ON) as world:
+        agent = Agent(world, await key_of(world, "read", ttl="90d"))
+        assert (await agent.post("tools/list")).status_code == 200
+        until = datetime.fromisoformat((await world.get("/v1/keys"))["keys"][0]["expires_at"])
+        assert timedelta(days=89) < until - datetime.now(UTC) <= timedelta(days=90)
+
+
 async def test_every_tool_answers(tmp_path: Path) -> None:
     async with agent_of(tmp_path, *("read", "observe", "manage")) as agent:
         await agent.world.put("/v1/templates/welcome", {"inbox": {"title": "Hi"}})
@@ -210,6 +227,29 @@ async def test_every_tool_answers(tmp_path: Path) -> None:
             is_error, answer = await agent.call(tool, **arguments)
             assert not is_error, (tool, answer)
             assert answer
+
+
+@pytest.mark.parametrize("is_bridged", [False, True], ids=["http", "stdio"])
+async def test_official_client_lists_and_calls_tools(tmp_path: Path, is_bridged: bool) -> None:
+    server = ServerProcess(tmp_path / "data", ON).start()
+    try:
+        body = {"name": "helper", "scopes": ["agent", "read", "observe"]}
+        async with httpx.AsyncClient(base_url=server.url, headers=server.as_app()) as app:
+            key = (await app.post("/v1/keys", json=body)).json()["key"]
+        http = httpx2.AsyncClient(headers={"authorization": f"Bearer {key}"})
+        environment = {"BELLCAST_URL": server.url, "BELLCAST_SECRET": key}
+        bridge = StdioServerParameters(command=sys.executable, args=["-m", "bellcast", "mcp"], env=environment)
+        target: Any = bridge if is_bridged else streamable_http_client(f"{server.url}/mcp", http_client=http)
+        async with http, Client(target) as client:
+            assert [tool.name for tool in (await client.list_tools()).tools] == READ + OBSERVE
+            found = await client.call_tool("docs", {"text": "quiet hours"})
+            assert not found.is_error
+            assert json.loads(found.content[0].text)["total"] > 0
+            wrong = await client.call_tool("explain", {})
+            assert wrong.is_error
+            assert json.loads(wrong.content[0].text)["code"] == "invalid"
+    finally:
+        server.kill()
 
 
 async def test_documentation_is_public_and_bounded(tmp_path: Path) -> None:

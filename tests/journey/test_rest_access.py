@@ -108,7 +108,7 @@ class TestKeys:
             ({"name": "x"}, "scopes"),
             ({"name": "x", "scopes": []}, "scopes"),
             ({"name": "x", "scopes": ["send", "fly"]}, "scopes.1"),
-            ({"name": "x", "scopes": ["send"], "ttl": 5}, "ttl"),
+            ({"name": "x", "scopes": ["send"], "ttl": 0}, "ttl"),
         ],
     )
     async def test_invalid_key_is_not_created(self, rest, body, field):

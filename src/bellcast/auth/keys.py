@@ -25,13 +25,20 @@ class NewApiKey(NamedTuple):
     digest: bytes
 
 
-def make(name: str, scopes: Sequence[str], now: int, tenants: tuple[str, ...] | None = None) -> NewApiKey:
-    """Create a key, for some tenants or all. It has 256 random bits, so a plain SHA-256 digest is safe to store."""
+def make(
+    name: str,
+    scopes: Sequence[str],
+    now: int,
+    tenants: tuple[str, ...] | None = None,
+    expires_at: int | None = None,
+) -> NewApiKey:
+    """Create a key, for some tenants or all, and until a time or its revocation. It has 256 random bits, so a plain SHA-256 digest is safe to store."""
     granted = tuple(scope for scope in SCOPES if scope in scopes)
     if not granted or not set(scopes) <= set(SCOPES):
         raise Invalid.of("scopes", f"must be one or more of: {', '.join(SCOPES)}")
     id, secret = secrets.token_hex(6), secrets.token_hex(32)
-    key = ApiKey(id=id, name=name, scopes=granted, tenants=tenants, created_at=times.to_rfc3339(now))
+    until = times.to_rfc3339_or_null(expires_at)
+    key = ApiKey(id=id, name=name, scopes=granted, tenants=tenants, created_at=times.to_rfc3339(now), expires_at=until)
     return NewApiKey(key, f"{PREFIX}_{id}_{secret}", digest(secret))
 
 

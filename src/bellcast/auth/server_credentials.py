@@ -30,6 +30,8 @@ async def authenticate(project: Project, api_keys: Keys, credential: str, clock:
         raise Unauthenticated("This API key was revoked.")
     key = stored[0]
     now = clock.now()
+    if key.expires_at is not None and now >= times.milliseconds(key.expires_at):
+        raise Unauthenticated("This API key has expired.")
     if key.used_at is None or now - times.milliseconds(key.used_at) >= USE_MS:
         with contextlib.suppress(DiskFull, Unavailable):  # requests still succeed while the store cannot be written
             await api_keys.record_use(key.id, now)

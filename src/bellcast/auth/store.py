@@ -17,7 +17,8 @@ class Keys(StoreTable):
         tenants = None if key.tenants is None else columns.to_json(key.tenants)
         params = {"id": key.id, "name": key.name, "scopes": columns.to_json(key.scopes), "tenants": tenants}
         created_at = times.milliseconds(key.created_at)
-        yield Statement("key_insert", {**params, "digest": digest, "created_at": created_at})
+        expires_at = None if key.expires_at is None else times.milliseconds(key.expires_at)
+        yield Statement("key_insert", {**params, "digest": digest, "created_at": created_at, "expires_at": expires_at})
 
     @read
     def find(self, id: str) -> Script[tuple[ApiKey, bytes] | None]:
@@ -41,8 +42,8 @@ class Keys(StoreTable):
 
 
 def api_key(row: Row) -> ApiKey:
-    """Create an API key from id, name, scopes, tenants, created_at, revoked_at, used_at."""
-    id, name, scopes, bound_to, created_at, revoked_at, used_at = row
+    """Create an API key from id, name, scopes, tenants, created_at, revoked_at, used_at, expires_at."""
+    id, name, scopes, bound_to, created_at, revoked_at, used_at, expires_at = row
     return msgspec.convert(
         {
             "id": id,
@@ -52,6 +53,7 @@ def api_key(row: Row) -> ApiKey:
             "created_at": times.to_rfc3339(created_at),
             "revoked_at": times.to_rfc3339_or_null(revoked_at),
             "used_at": times.to_rfc3339_or_null(used_at),
+            "expires_at": times.to_rfc3339_or_null(expires_at),
         },
         ApiKey,
     )

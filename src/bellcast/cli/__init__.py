@@ -58,6 +58,7 @@ MODULES = {
     "tail": "tail",
     "token": "token",
     "key": "key",
+    "mcp": "mcp",
     "operator": "operator",
     "settings": "settings",
     "audit": "audit",

@@ -10,15 +10,20 @@ from bellcast.cli.rest import every, request
 EPILOG = """\
 [dim]A key grants access to the server's paths like the project secret, within its scopes:[/] send [dim]notifications and \
 events,[/] read [dim]sent notifications and presence,[/] manage [dim]everything else of the app, including session tokens for any \
-recipient,[/] observe [dim]metrics and the live feed,[/] configure [dim]settings,[/] admin [dim]operators and the audit log.[/]
+recipient,[/] observe [dim]metrics and the live feed,[/] configure [dim]settings,[/] admin [dim]operators and the audit log,[/] agent [dim]the tools of agents.[/]
 """
 EXAMPLES = """\
 [dim]Examples[/]
 
   bellcast key create "booking service" --scope send
   bellcast key create backoffice --scope read,manage
+  bellcast key create helper --agent
   BELLCAST_SECRET=$(bellcast key create ci --scope send --json | jq -r .key)
 """
+
+# What an agent may do by default: read.
+AGENT_SCOPES = ("agent", "read", "observe")
+AGENT_TTL = "90d"
 
 key, app = options.group("key", "Create, list and revoke API keys.", EPILOG)
 
@@ -30,26 +35,40 @@ def create(
         str, typer.Argument(metavar="NAME", help="A name to show in lists, such as the app that uses the key.")
     ],
     scope: Annotated[
-        list[str], typer.Option(metavar="send|read|manage|…", help="A permission of the key. Repeatable.")
-    ],
+        list[str] | None,
+        typer.Option(metavar="send|read|manage|…", help="A permission of the key. Repeatable.", show_default=False),
+    ] = None,
+    agent: Annotated[
+        bool, typer.Option("--agent", help="A key for an agent: the scopes agent, read and observe, for 90 days.")
+    ] = False,
+    ttl: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="When the key ends. Default: when it is revoked.", show_default=False),
+    ] = None,
     tenant: options.TenantsOption = None,
     json: console.JsonFlag = False,
 ) -> None:
     """Create a key and print it. It cannot be shown again."""
     from bellcast.auth.keys import SCOPES
 
-    scopes = [part.strip() for value in scope for part in value.split(",") if part.strip()]
+    scopes = [
+        part.strip()
+        for value in [*(scope or ()), *(AGENT_SCOPES if agent else ())]
+        for part in value.split(",")
+        if part.strip()
+    ]
     unknown = [name for name in scopes if name not in SCOPES]
     if unknown or not scopes:
         got = unknown[0] if unknown else "nothing"
         raise typer.BadParameter(f"expected one or more of {', '.join(SCOPES)}, got {got}", param_hint="--scope")
-    created = request(ctx, "POST", "/v1/keys", {"name": name, "scopes": scopes, "tenants": tenant or None})
+    body = {"name": name, "scopes": scopes, "tenants": tenant or None, "ttl": ttl or (AGENT_TTL if agent else None)}
+    created = request(ctx, "POST", "/v1/keys", body)
     if json:
         console.json(created)
         return
     print(created["key"], flush=True)
     console.note(
-        f"Key {created['id']} has the scopes {', '.join(created['scopes'])}{_bound(created)}. Store it now: it is not "
+        f"Key {created['id']} has the scopes {', '.join(created['scopes'])}{_bound(created)}{_until(created)}. Store it now: it is not "
         "shown again."
     )
 
@@ -84,6 +103,10 @@ def revoke(
 
 def _bound(key: dict[str, Any]) -> str:
     return f" in {', '.join(key['tenants'])}" if key.get("tenants") else ""
+
+
+def _until(key: dict[str, Any]) -> str:
+    return f" until {key['expires_at'][:10]}" if key.get("expires_at") else ""
 
 
 def _state(key: dict[str, Any]) -> str:

@@ -39,3 +39,4 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     created_at: datetime
     revoked_at: datetime | None = None
     used_at: datetime | None = None  # last use, with a resolution of a minute
+    expires_at: datetime | None = None  # None: valid until it is revoked

@@ -27,6 +27,15 @@ async def test_api_key_has_its_own_scopes() -> None:
     assert caller == Caller(scopes=("read",), key=new.key.id)
 
 
+async def test_key_with_an_end_is_refused_from_then_on() -> None:
+    keyring = Keyring()
+    new = keys.make("helper", ["agent"], NOW, None, NOW + 1000)
+    await keyring.create(new.key, new.digest)
+    assert await server_credentials.authenticate(PROJECT, keyring, new.text, TestClock(NOW + 999))
+    with pytest.raises(Unauthenticated, match="expired"):
+        await server_credentials.authenticate(PROJECT, keyring, new.text, TestClock(NOW + 1000))
+
+
 async def test_unknown_key_and_wrong_secret_get_the_same_error() -> None:
     keyring = Keyring()
     new = keys.make("booking service", ["read"], NOW)

@@ -9,7 +9,7 @@ from bellcast.auth import keys, server_credentials, tenant_bounds
 from bellcast.auth.store import Keys
 from bellcast.kernel import times
 from bellcast.kernel.errors import BadRequest, FieldError, Forbidden
-from bellcast.kernel.field_limits import KEY, ValueRule
+from bellcast.kernel.field_limits import KEY, LINK_LIFETIME, ValueRule
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import ListLimit
@@ -31,11 +31,12 @@ def _scopes(field: str, scopes: list[KeyScope], _: Limits) -> FieldErrors:
 
 class KeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Name and scopes of a new key, and the tenants that it is restricted to. Without `tenants`, it may use all tenants
-    that its creator may use."""
+    that its creator may use. It ends after `ttl` (seconds, or as `90d`), by default when it is revoked."""
 
     name: Annotated[str, KEY]
     scopes: Annotated[list[KeyScope], ValueRule(_scopes, lambda _: {"minItems": 1})]
     tenants: Annotated[list[str] | None, BOUND] = None
+    ttl: Annotated[str | float | None, LINK_LIFETIME] = None
 
 
 class NewKey(ApiKey, frozen=True, kw_only=True):
@@ -88,7 +89,10 @@ async def create(change: Change[KeyRequest]) -> NewKey:
         raise Forbidden("Only an owner may create keys with the scope manage.")
     bound = caller.tenants if params.tenants is None else tuple(params.tenants)
     tenants.check_grant(caller, bound)
-    made = keys.make(params.name, params.scopes, change.ctx.engines.clock.now(), bound)
+    now = change.ctx.engines.clock.now()
+    until = change.ctx.token_clock.now()
+    expires_at = None if params.ttl is None else until + round(times.seconds(params.ttl) * 1000)
+    made = keys.make(params.name, params.scopes, now, bound, expires_at)
     await Keys(change.ctx.engines.db).create(made.key, made.digest)
     audit.note_changes(change.request, {}, {"name": params.name, "scopes": made.key.scopes, "tenants": bound})
     return NewKey(**msgspec.structs.asdict(made.key), key=made.text)
