@@ -85,6 +85,7 @@ def test_booking_request_reaches_the_agency_and_its_confirmation_the_client(page
     pane.wait_for_url(re.compile("/as/iris/bookings#booking-"), timeout=40_000)
 
 
+@pytest.mark.thorough
 def test_lists_and_alerts_reach_every_desk(page: Page) -> None:
     dana, iris, noah = desks(page)
     dana.get_by_role("listitem").filter(has_text="Vera Marlowe").get_by_role("button").click()
@@ -97,6 +98,7 @@ def test_lists_and_alerts_reach_every_desk(page: Page) -> None:
         expect(bell(desk)).to_have_attribute("aria-label", re.compile("unread"))
 
 
+@pytest.mark.thorough
 def test_refused_booking_shows_the_reason(page: Page) -> None:
     page.goto("/login")
     sign_in(page, "noah")
@@ -105,6 +107,7 @@ def test_refused_booking_shows_the_reason(page: Page) -> None:
     expect(page.locator("[data-problem]")).to_contain_text("That day has passed")
 
 
+@pytest.mark.thorough
 def test_page_works_without_bellcast_and_recovers(page: Page, agency: Agency) -> None:
     page.goto("/login")
     sign_in(page, "iris")
@@ -122,6 +125,7 @@ def test_page_works_without_bellcast_and_recovers(page: Page, agency: Agency) ->
     expect(page.locator("[data-stored]")).to_have_text("")
 
 
+@pytest.mark.thorough
 def test_desk_shows_every_booking(page: Page, agency: Agency) -> None:
     with agency.visitor("noah") as noah, agency.visitor("dana") as dana:
         for number in range(30):
@@ -148,6 +152,7 @@ def test_desk_shows_every_booking(page: Page, agency: Agency) -> None:
     expect(page.locator(f"#booking-{oldest}")).to_be_in_viewport()
 
 
+@pytest.mark.thorough
 def test_client_cancels_and_a_double_click_confirms_once(page: Page, agency: Agency) -> None:
     page.on("dialog", lambda dialog: dialog.accept())
     dana, iris, _ = desks(page)
@@ -160,6 +165,7 @@ def test_client_cancels_and_a_double_click_confirms_once(page: Page, agency: Age
     expect(dana.get_by_role("listitem").filter(has_text="A premiere")).to_contain_text("cancelled")
 
 
+@pytest.mark.thorough
 def test_sign_out_ends_the_page_on_another_tab(page: Page) -> None:
     page.goto("/login")
     sign_in(page, "noah")
@@ -172,6 +178,7 @@ def test_sign_out_ends_the_page_on_another_tab(page: Page) -> None:
     expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_pages_of_starlight_fit_a_phone(chromium: Browser, agency: Agency) -> None:
     context = chromium.new_context(base_url=agency.url, viewport={"width": 360, "height": 740}, color_scheme="dark")
     page = context.new_page()

@@ -45,14 +45,14 @@ def test_every_page_opens_by_its_link_is_accessible_and_fits(
         "/connections?state=closed": "Connections",
         "/setup/pusher": "Pusher troubleshooting",
     }
-    for path, title in list({**PAGES, **details}.items())[part::PARTS]:
+    for number, (path, title) in enumerate(list({**PAGES, **details}.items())[part::PARTS]):
         page.goto(f"/console{path}")
         wait_loaded(page)
         if title:
             expect(page.locator("h1")).to_have_text(title)
         expect(page.locator(".failure")).to_have_count(0)
         assert page.locator("img:not([src$='favicon.svg'])").count() == 0
-        check_looks(page, path)
+        check_looks(page, path, number)
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 800})
             assert excess_width(page) == 0, f"{path}, {width} px"

@@ -80,6 +80,7 @@ def test_new_lead_notifies_and_updates_the_desks_it_concerns(context: BrowserCon
     expect(plumber).to_have_url(re.compile(r"/as/42/desk#lead-\d+$"))
 
 
+@pytest.mark.thorough
 def test_sign_out_ends_the_live_connection_of_the_other_tab(context: BrowserContext) -> None:
     ruth, plumber = desk(context, "ruth"), desk(context, "42")
     # As from another tab. The page leaves for the sign-in page as soon as its connection ends.
@@ -90,6 +91,7 @@ def test_sign_out_ends_the_live_connection_of_the_other_tab(context: BrowserCont
     expect(plumber.get_by_text("Grace Hopper")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_status_change_shows_on_both_boards(context: BrowserContext) -> None:
     ruth, plumber = desk(context, "ruth"), desk(context, "42")
     lead(plumber, "Priya Nair").get_by_role("button", name="Won").click()
@@ -100,6 +102,7 @@ def test_status_change_shows_on_both_boards(context: BrowserContext) -> None:
     expect(lead(plumber, "Priya Nair").locator(".status")).to_have_text("contacted")
 
 
+@pytest.mark.thorough
 def test_reassigned_lead_leaves_the_old_board_and_notifies_the_new_provider(context: BrowserContext) -> None:
     ruth, plumber, roofer = desk(context, "ruth"), desk(context, "42"), desk(context, "43")
     add(ruth, "Edsger Dijkstra", "42")
@@ -110,6 +113,7 @@ def test_reassigned_lead_leaves_the_old_board_and_notifies_the_new_provider(cont
     rings(roofer)
 
 
+@pytest.mark.thorough
 def test_bell_receives_notifications_sent_during_an_outage(context: BrowserContext, market: Market) -> None:
     ruth, plumber = desk(context, "ruth"), desk(context, "42")
     with market.server.killed():
@@ -121,6 +125,7 @@ def test_bell_receives_notifications_sent_during_an_outage(context: BrowserConte
     expect(row_of_dialog(plumber, "Barbara Liskov, Leeds")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_page_loaded_in_an_outage_gets_its_bell_without_a_reload(context: BrowserContext, market: Market) -> None:
     ruth = desk(context, "ruth")
     with market.server.killed():
@@ -130,6 +135,7 @@ def test_page_loaded_in_an_outage_gets_its_bell_without_a_reload(context: Browse
     expect(bell(ruth)).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_leads_reach_the_board_over_the_private_channel(context: BrowserContext) -> None:
     page = desk(context, "ruth")
     page.goto("/as/ruth/admin/settings")
@@ -150,6 +156,7 @@ def test_leads_reach_the_board_over_the_private_channel(context: BrowserContext)
         page.get_by_role("button", name="Save settings").click()
 
 
+@pytest.mark.thorough
 def test_closed_lead_is_reassigned_after_a_question(context: BrowserContext) -> None:
     ruth = desk(context, "ruth")
     add(ruth, "Margaret Hamilton", "42")
@@ -164,6 +171,7 @@ def test_closed_lead_is_reassigned_after_a_question(context: BrowserContext) -> 
     expect(row.locator(".status")).to_have_text("assigned")
 
 
+@pytest.mark.thorough
 def test_settings_switch_live_updates_off_and_on(context: BrowserContext) -> None:
     ruth = context.new_page()
     with ruth.expect_console_message(lambda message: message.text == "Pusher connected"):
@@ -179,6 +187,7 @@ def test_settings_switch_live_updates_off_and_on(context: BrowserContext) -> Non
         expect(ruth.locator(".line")).to_have_text(state)
 
 
+@pytest.mark.thorough
 def test_three_desks_connect_in_one_page(context: BrowserContext) -> None:
     page = context.new_page()
     page.goto("/")
@@ -186,6 +195,7 @@ def test_three_desks_connect_in_one_page(context: BrowserContext) -> None:
         expect(page.frame_locator(f"iframe[name='desk-{key}']").locator(".line")).to_have_text("Live")
 
 
+@pytest.mark.thorough
 def test_pages_of_leadwell_fit_a_phone(chromium: Browser, market: Market) -> None:
     context = chromium.new_context(base_url=market.url, viewport={"width": 360, "height": 740}, color_scheme="dark")
     page = desk(context, "ruth")
@@ -195,6 +205,7 @@ def test_pages_of_leadwell_fit_a_phone(chromium: Browser, market: Market) -> Non
     context.close()
 
 
+@pytest.mark.thorough
 def test_link_to_a_lead_opens_it_among_many(context: BrowserContext) -> None:
     ruth = desk(context, "ruth")
     for number in range(12):

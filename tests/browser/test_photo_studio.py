@@ -123,6 +123,7 @@ def test_three_people_notify_each_other(page, tmp_path):
     expect(clara.get_by_role("dialog", name="Photograph")).to_be_hidden()
 
 
+@pytest.mark.thorough
 def test_push_switch_registers_the_browser_and_its_worker_shows_messages(full_chromium, server, studio):
     context = full_chromium.new_context(base_url=studio, permissions=["notifications"])
     context.add_init_script(stand_in("https://push.example/clara"))
@@ -150,6 +151,7 @@ def test_push_switch_registers_the_browser_and_its_worker_shows_messages(full_ch
         context.close()
 
 
+@pytest.mark.thorough
 def test_signed_out_page_goes_to_the_sign_in_page(page, studio):
     sign_in(page, "Jonas Weber")
     other = page.context.new_page()
@@ -160,6 +162,7 @@ def test_signed_out_page_goes_to_the_sign_in_page(page, studio):
     expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_client_cancels_a_booking_in_the_page(page):
     page.on("dialog", lambda dialog: dialog.accept())
     sign_in(page, "Clara Jensen")
@@ -170,6 +173,7 @@ def test_client_cancels_a_booking_in_the_page(page):
 
 
 @pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
 def test_axe_finds_nothing_on_the_pages_of_oriel(chromium, studio, width):
     context = chromium.new_context(base_url=studio, viewport={"width": width, "height": 800})
     page = context.new_page()
@@ -185,6 +189,7 @@ def test_axe_finds_nothing_on_the_pages_of_oriel(chromium, studio, width):
     context.close()
 
 
+@pytest.mark.thorough
 def test_form_in_use_is_not_replaced(page, server):
     sign_in(page, "Theo Lindqvist")
     page.get_by_role("link", name="Portrait").click()
@@ -195,6 +200,7 @@ def test_form_in_use_is_not_replaced(page, server):
     expect(page.get_by_label("Title of the gallery")).to_have_value("Half a title")
 
 
+@pytest.mark.thorough
 def test_read_mark_reaches_the_other_device(chromium, page, server, studio):
     sign_in(page, "Mira Okafor")
     phone = chromium.new_context(base_url=studio, viewport={"width": 390, "height": 800})
@@ -212,6 +218,7 @@ def test_read_mark_reaches_the_other_device(chromium, page, server, studio):
         phone.close()
 
 
+@pytest.mark.thorough
 def test_open_page_recovers_after_a_killed_server(chromium, server, studio):
     context = chromium.new_context(base_url=studio)
     try:
@@ -226,6 +233,7 @@ def test_open_page_recovers_after_a_killed_server(chromium, server, studio):
         context.close()
 
 
+@pytest.mark.thorough
 def test_polling_bell_is_later_than_the_live_bell(page, server):
     sign_in(page, "Mira Okafor")
     page.clock.install()
@@ -250,6 +258,7 @@ def test_polling_bell_is_later_than_the_live_bell(page, server):
     expect(old.get_by_role("list")).to_contain_text("nothing new")
 
 
+@pytest.mark.thorough
 def test_booking_without_a_place_is_not_continued(page):
     sign_in(page, "Clara Jensen")
     page.get_by_role("link", name="Book a session").first.click()

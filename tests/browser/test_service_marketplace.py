@@ -130,6 +130,7 @@ def nora_and_ben(sign_in):
 
 
 @pytest.mark.parametrize("color_scheme", ["light", pytest.param("dark", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
 def test_urgent_toast_leaves_the_navigation_of_a_phone_free(sign_in, site, color_scheme):
     page = sign_in("ben", viewport=PHONE, color_scheme=color_scheme)
     with Bellcast(site.server.url, site.server.secret) as bell:
@@ -145,6 +146,7 @@ def test_urgent_toast_leaves_the_navigation_of_a_phone_free(sign_in, site, color
 
 
 @pytest.mark.parametrize("viewport", [pytest.param(WIDE, marks=pytest.mark.thorough), PHONE], ids=["desktop", "phone"])
+@pytest.mark.thorough
 def test_axe_finds_nothing_on_the_pages_of_gable(sign_in, viewport):
     page = sign_in("ben", viewport=viewport)
     for path in ("/bookings", "/account"):
@@ -157,6 +159,7 @@ def test_axe_finds_nothing_on_the_pages_of_gable(sign_in, viewport):
         )
 
 
+@pytest.mark.thorough
 def test_push_switch_registers_the_browser_and_its_worker_shows_messages_of_gable(full_chromium, site):
     context = full_chromium.new_context(base_url=site.url, viewport=PHONE, permissions=["notifications"])
     context.add_init_script(stand_in("https://push.example/ben"))
@@ -207,6 +210,7 @@ def test_react_page_shows_the_events_of_both_sides(sign_in, site):
         expect(row(page)).to_contain_text("Paid")
 
 
+@pytest.mark.thorough
 def test_react_page_shows_its_connection_and_receives_missed_events(sign_in, site):
     ben = sign_in("ben", "/today", quiet=False)
     ben.get_by_role("button", name="Ping").click()
@@ -270,6 +274,7 @@ def test_booking_and_chat_work_in_two_frames_of_a_page(browse, site):
     expect(bell(nora, 5)).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_toast_opens_its_booking_and_marks_it_as_read(sign_in):
     nora, ben = sign_in("nora"), sign_in("ben")
     book(nora)
@@ -279,6 +284,7 @@ def test_toast_opens_its_booking_and_marks_it_as_read(sign_in):
     expect(bell(ben, 0)).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_message_to_a_closed_chat_notifies_until_it_is_read(nora_and_ben):
     nora, ben = nora_and_ben()
     path = ben.url
@@ -309,6 +315,7 @@ def arabic(sign_in):
     page.request.post("/language", form={"language": "en"})
 
 
+@pytest.mark.thorough
 def test_booking_and_its_notification_are_in_arabic_from_right_to_left(arabic, sign_in):
     ben = sign_in("ben")
     assert arabic.get_by_role("link", name="Gable").bounding_box()["x"] > WIDE["width"] / 2
@@ -389,6 +396,7 @@ def test_tampered_message_is_not_shown(nora_and_ben):
     ben.unroute_all(behavior="wait")  # closing the page would fail a fetch in progress
 
 
+@pytest.mark.thorough
 def test_new_device_reads_later_messages_only(nora_and_ben, sign_in):
     nora, ben = nora_and_ben()
     write(ben, "Before")
@@ -405,6 +413,7 @@ def test_new_device_reads_later_messages_only(nora_and_ben, sign_in):
         expect(bubble(page, "From the phone")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_chat_is_disabled_until_the_other_side_signs_in(sign_in):
     samir = sign_in("samir")
     samir.goto(book(samir, "windows"))
@@ -417,6 +426,7 @@ def test_chat_is_disabled_until_the_other_side_signs_in(sign_in):
 # --- interrupted connections
 
 
+@pytest.mark.thorough
 def test_message_written_offline_is_sent_when_online(nora_and_ben):
     nora, ben = nora_and_ben(quiet=False)
     nora.context.set_offline(True)
@@ -431,6 +441,7 @@ def test_message_written_offline_is_sent_when_online(nora_and_ben):
     assert ben.get_by_role("log").get_by_role("paragraph").all_text_contents() == ["First", "Second"]
 
 
+@pytest.mark.thorough
 def test_pending_message_survives_a_reload(nora_and_ben):
     nora, ben = nora_and_ben(quiet=False)
     nora.route("**/messages", lambda route: route.abort())
@@ -444,6 +455,7 @@ def test_pending_message_survives_a_reload(nora_and_ben):
     expect(bubble(nora, "Do not lose me")).to_have_count(1)
 
 
+@pytest.mark.thorough
 def test_rate_limited_message_is_sent_after_the_delay(nora_and_ben):
     nora, ben = nora_and_ben(quiet=False)
     attempts = []
@@ -461,6 +473,7 @@ def test_rate_limited_message_is_sent_after_the_delay(nora_and_ben):
     assert attempts[1] - attempts[0] > 0.9
 
 
+@pytest.mark.thorough
 def test_page_recovers_after_a_killed_server_and_misses_nothing(nora_and_ben, site):
     nora, ben = nora_and_ben(quiet=False)
     with site.server.killed():
@@ -477,6 +490,7 @@ def test_page_recovers_after_a_killed_server_and_misses_nothing(nora_and_ben, si
 # --- sessions
 
 
+@pytest.mark.thorough
 def test_expired_session_leaves_the_page(sign_in, tmp_path, two_workers):
     # A session is long enough for the page to open on a loaded machine.
     with marketplace(tmp_path / "data", two_workers=two_workers, session=20, BELLCAST_HEARTBEAT="1") as short:
@@ -485,6 +499,7 @@ def test_expired_session_leaves_the_page(sign_in, tmp_path, two_workers):
         assert "/login" in page.url
 
 
+@pytest.mark.thorough
 def test_device_signed_out_by_another_leaves_and_the_other_stays(sign_in):
     laptop, phone = sign_in("tomasz", quiet=False), sign_in("tomasz", quiet=False, viewport=PHONE)
     laptop.goto("/account")
@@ -501,6 +516,7 @@ def test_device_signed_out_by_another_leaves_and_the_other_stays(sign_in):
 # --- accessibility and layout
 
 
+@pytest.mark.thorough
 def test_permission_for_desktop_notifications_is_requested_only_on_a_click(sign_in):
     ben = sign_in("ben", permissions=["notifications"])
     ben.add_init_script(
@@ -519,6 +535,7 @@ def test_permission_for_desktop_notifications_is_requested_only_on_a_click(sign_
     assert ben.evaluate("prompts") == 1
 
 
+@pytest.mark.thorough
 def test_marketplace_is_usable_by_keyboard(sign_in):
     nora = sign_in("nora")
     nora.keyboard.press("Tab")
@@ -534,6 +551,7 @@ def test_marketplace_is_usable_by_keyboard(sign_in):
 
 
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
 def test_pages_fit_a_phone(sign_in, scheme):
     page = sign_in("nora", viewport=PHONE, color_scheme=scheme, quiet=False)
     for path in ("/bookings", "/services", "/services/tap", "/payments", "/account", "/bookings/301", "/nowhere"):
@@ -541,6 +559,7 @@ def test_pages_fit_a_phone(sign_in, scheme):
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
 
 
+@pytest.mark.thorough
 def test_empty_page_links_to_the_next_step(sign_in):
     lucia = sign_in("lucia", "/payments")
     expect(lucia.get_by_role("link", name="House cleaning")).to_be_visible()

@@ -59,6 +59,7 @@ def test_bell_in_the_header_shows_a_sale_and_its_low_stock(nadia: Page) -> None:
         expect(nadia.locator("bellcast-bell")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_old_front_end_works_on_the_same_paths(nadia: Page, suite: Suite) -> None:
     nadia.goto("/classic/")
     expect(nadia.locator("#state")).to_have_text("connected")
@@ -76,6 +77,7 @@ def test_old_front_end_works_on_the_same_paths(nadia: Page, suite: Suite) -> Non
     expect(nadia.locator(".classic-panel h2")).to_have_text(["Read"])
 
 
+@pytest.mark.thorough
 def test_old_front_end_reconnects_after_a_restart_of_bellcast(nadia: Page, suite: Suite) -> None:
     nadia.goto("/classic/")
     expect(nadia.locator("#state")).to_have_text("connected")
@@ -85,6 +87,7 @@ def test_old_front_end_reconnects_after_a_restart_of_bellcast(nadia: Page, suite
     expect(nadia.locator("#center .badge")).to_have_text(re.compile(r"[1-9]"))
 
 
+@pytest.mark.thorough
 def test_preference_is_saved_and_enforced(nadia: Page, suite: Suite) -> None:
     nadia.goto("/preferences/")
     box = nadia.get_by_label("Customers in the app")
@@ -97,6 +100,7 @@ def test_preference_is_saved_and_enforced(nadia: Page, suite: Suite) -> None:
     expect(nadia.get_by_text("Saved.")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_admin_lists_the_notifications_of_a_user(nadia: Page) -> None:
     record_sale(nadia, 1)
     nadia.goto("/admin/bellcast/notification/")
@@ -104,6 +108,7 @@ def test_admin_lists_the_notifications_of_a_user(nadia: Page) -> None:
     expect(nadia.get_by_role("link", name="New Sale").first).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_phone_shows_every_page_without_scrolling_sideways(chromium: Browser, suite: Suite, nadia: Page) -> None:
     nadia.set_viewport_size({"width": 360, "height": 740})
     for path in ("/sales/", "/inventory/", "/customers/", "/security/", "/system/", "/preferences/", "/classic/"):
@@ -111,6 +116,7 @@ def test_phone_shows_every_page_without_scrolling_sideways(chromium: Browser, su
         assert nadia.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
 
 
+@pytest.mark.thorough
 def test_tables_follow_the_changes_of_others(nadia: Page, suite: Suite) -> None:
     def number(name: str) -> str:
         return re.search(rf'<option value="(\d+)">{name}', omar.http.get("/sales/").text)[1]
@@ -138,6 +144,7 @@ def test_tables_follow_the_changes_of_others(nadia: Page, suite: Suite) -> None:
         expect(nadia.get_by_text("Espresso beans, 1 kg: 20 in stock.")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_page_loaded_in_an_outage_gets_its_bell_without_a_reload_in_the_suite(nadia: Page, suite: Suite) -> None:
     with suite.server.killed():
         nadia.goto("/sales/")

@@ -20,6 +20,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
         yield three
 
 
+@pytest.mark.thorough
 async def test_killed_node_loses_nothing(three: Three) -> None:
     def fault() -> None:
         three.nodes[1].kill()

@@ -39,6 +39,7 @@ def has_runs(folder: Path) -> bool:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.thorough
 def test_interrupted_load_leaves_no_processes(tmp_path: Path, how: signal.Signals) -> None:
     command = [sys.executable, "-m", "tests.faults.run_load", "sqlite", "10000"]
     with subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path)}, stderr=subprocess.DEVNULL) as load:

@@ -94,6 +94,7 @@ def test_client_returns_before_its_first_opening_is_recorded(
             assert ready.get("resumed") is True, ready
 
 
+@pytest.mark.thorough
 def test_socketio_client_whose_topics_could_not_be_saved_is_not_recovered(
     target: ServerProcess, http: httpx.Client, recipient: str
 ) -> None:

@@ -20,6 +20,7 @@ from tests.faults.nodes import Cluster, cluster, send
 from tests.faults.raw_sockets import eventually
 from tests.journey.test_feed import first, watching
 from tests.servers import ServerProcess
+from tests.thoroughness import sampled
 from tests.wire.clients import Socket, websocket
 from tests.wire.pusher_clients import Bare, bare
 from tests.wire.test_pusher_webhooks import Receiver
@@ -36,7 +37,7 @@ def app() -> Iterator[Receiver]:
     receiver.close()
 
 
-@pytest.fixture(scope="module", params=["redis", "postgres"])
+@pytest.fixture(scope="module", params=sampled(["redis", "postgres"]))
 def three(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, app: Receiver) -> Iterator[Cluster]:
     """Three nodes for tests that use their own recipients and topics."""
     broker = engines.redis().url if request.param == "redis" else engines.postgres().url("postgres")

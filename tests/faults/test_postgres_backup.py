@@ -50,6 +50,7 @@ def fill(node: ServerProcess) -> None:
         bell.ask("delete", ids=ids[3:])
 
 
+@pytest.mark.thorough
 def test_backup_under_load_restores_a_consistent_copy(tmp_path: Path, databases: list[str]) -> None:
     first, second = databases
     with ServerProcess(tmp_path / "node", {"BELLCAST_STORE": first}) as node:

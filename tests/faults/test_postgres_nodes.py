@@ -89,6 +89,7 @@ def everything(node: ServerProcess, recipient: str) -> list[str]:
         query = {"limit": "100", "before": page["next"]}
 
 
+@pytest.mark.thorough
 def test_restarted_postgresql_loses_nothing_and_nodes_reconnect(nodes: Cluster, store: engines.PostgresServer) -> None:
     one, other = nodes.start(), nodes.start()
     with Writers([one, other]) as writers:

@@ -111,12 +111,14 @@ def test_sigterm_ends_all_workers_with_status_0(server: ServerProcess) -> None:
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
+@pytest.mark.thorough
 def test_workers_exit_without_their_parent(server: ServerProcess) -> None:
     pids = child_processes(parent(server))
     os.kill(parent(server), signal.SIGKILL)
     assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 90)
 
 
+@pytest.mark.thorough
 def test_worker_that_cannot_start_is_reported_and_ends_the_start(tmp_path: Path) -> None:
     environ = {"BELLCAST_STORE": "postgresql://127.0.0.1:1/nothing", "BELLCAST_BROKER": engines.redis().url}
     server = ServerProcess(tmp_path / "data", environ, "--workers", "2")
@@ -127,6 +129,7 @@ def test_worker_that_cannot_start_is_reported_and_ends_the_start(tmp_path: Path)
     assert server.stop() == 1
 
 
+@pytest.mark.thorough
 def test_port_in_use_is_refused(nodes: Cluster, server: ServerProcess) -> None:
     second = ServerProcess(server.data.parent / "second", nodes.environ, "--workers", "2")
     second.port = server.port

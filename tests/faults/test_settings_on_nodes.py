@@ -111,6 +111,7 @@ def revisions(node: ServerProcess) -> set[int]:
     return {one["settings_revision"] for one in listed}
 
 
+@pytest.mark.thorough
 def test_node_that_cannot_use_a_value_warns_and_keeps_the_old(nodes: Nodes) -> None:
     one, other, older = nodes
     change(one, set={"limit_title": "20", "limit_type": "5"})

@@ -89,6 +89,7 @@ def check_served(sessions: list[Session], server: ServerProcess, recipient: str)
         assert session.post("1") == 200
 
 
+@pytest.mark.thorough
 def test_request_at_any_worker_finds_its_session_with_postgresql_as_broker(tmp_path: Path) -> None:
     store = engines.postgres()
     with cluster(tmp_path, store.url("all_in_one"), store, "all_in_one") as nodes:

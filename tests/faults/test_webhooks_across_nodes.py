@@ -62,6 +62,7 @@ class ChannelWebhooks:
         return [one["name"] for one in events if one["channel"] == self._channel]
 
 
+@pytest.mark.thorough
 def test_channel_occupied_again_is_reported_by_any_node(nodes: Nodes, app: Receiver) -> None:
     without_jobs, _ = nodes
     webhooks = ChannelWebhooks(app, "presence-again")

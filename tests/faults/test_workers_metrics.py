@@ -60,6 +60,7 @@ def test_live_connections_are_summed_over_the_workers(server):
     assert sum(one["count"] for one in stats["connections"]) == MANY
 
 
+@pytest.mark.thorough
 def test_killed_worker_is_replaced_in_the_metrics(server):
     killed, survivor = sorted(child_processes(parent(server)))
     os.kill(killed, signal.SIGKILL)

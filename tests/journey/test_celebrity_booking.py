@@ -252,6 +252,7 @@ def test_form_id_of_another_person_is_another_booking(agency: Agency, iris: Visi
     assert own["id"] != other["id"]
 
 
+@pytest.mark.thorough
 def test_outage_of_starlight_loses_and_duplicates_nothing(tmp_path: Path, two_workers: bool):
     with (
         Agency(tmp_path, two_workers=two_workers) as agency,

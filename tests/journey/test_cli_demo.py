@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import httpx
+import pytest
 
 from bellcast.cli.demo_apps import DemoApp
 from bellcast.client import Bellcast
@@ -62,6 +63,7 @@ def test_demo_works_without_settings_and_leaves_nothing():
     assert not data.exists()
 
 
+@pytest.mark.thorough
 def test_reset_restarts_the_demo_with_new_data():
     with running("demo", "--no-browser", "--port", free_port()) as process:
         urls, notify = read_introduction(process)
@@ -79,6 +81,7 @@ def test_reset_restarts_the_demo_with_new_data():
         assert end(process, signal.SIGINT).status == 0
 
 
+@pytest.mark.thorough
 def test_reset_keeps_the_address_of_an_app_whose_usual_port_is_in_use():
     port = free_port()
     with socket.socket() as other:

@@ -19,6 +19,7 @@ from bellcast.examples.start_page.tiles import TILES
 from bellcast.examples.start_page.visitors import Visitor
 from tests.faults.raw_sockets import eventually
 from tests.servers import ServerProcess
+from tests.thoroughness import sampled
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
@@ -110,7 +111,7 @@ def run_and_ring(commands: list[str], names: list[str], folder: Path) -> None:
 
 
 @pytest.mark.xdist_group("ports of the example apps")
-@pytest.mark.parametrize("name", TILE)
+@pytest.mark.parametrize("name", sampled(TILE))
 def test_commands_of_an_example_run_it_in_an_empty_folder(tmp_path: Path, other_server: None, name: str) -> None:
     commands = BLOCK.findall((EXAMPLES / name / "README.md").read_text(encoding="utf-8"))
     run_and_ring(commands, [name], tmp_path / "app")

@@ -178,6 +178,7 @@ def test_settings_are_stored_tested_and_never_shown(market: Market, ruth: httpx.
     assert "signature" in ruth.get("/admin/troubleshooting").text
 
 
+@pytest.mark.thorough
 def test_outage_of_leadwell_loses_and_duplicates_nothing(tmp_path: Path, two_workers: bool):
     with (
         Market(tmp_path, two_workers=two_workers) as market,

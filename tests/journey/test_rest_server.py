@@ -81,6 +81,15 @@ class TestEveryPath:
         assert fields(response) == {"surprise": "is not a known query parameter"}
         assert rest.published == []
 
+    async def test_every_operation_needs_credentials(self, rest):
+        wrong = {"authorization": "Bearer wrong"}
+        for endpoint in HANDLERS:
+            if endpoint.operation.required_scope is not None:
+                path = re.sub(r"\{(\w+):\w+\}", "x", endpoint.path)
+                for headers in ({}, wrong):
+                    response = await rest.anonymous.request(endpoint.method, path, headers=headers)
+                    assert refused(response, 401, "unauthenticated"), (endpoint.method, path, headers)
+
     async def test_misspelt_query_parameter_is_refused_with_a_suggestion(self, rest):
         response = await rest.recipient("alice").get("/v1/inbox?veiw=read")
         assert fields(response) == {"veiw": 'is not a known query parameter; did you mean "view"?'}

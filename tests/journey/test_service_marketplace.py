@@ -398,6 +398,7 @@ def test_gable_sign_in_needs_the_password(site):
     assert "scrypt$" in sqlite_dump(site.data / "gable.db")
 
 
+@pytest.mark.thorough
 def test_outage_of_bellcast_loses_and_duplicates_nothing_of_gable(site, browsers):
     with site.visitor("tomasz") as tomasz, site.visitor("nora") as nora:
         with site.server.killed():

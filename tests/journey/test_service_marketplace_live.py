@@ -40,6 +40,7 @@ def browsers(site):
 # --- live connections
 
 
+@pytest.mark.thorough
 def test_ping_is_answered_and_heartbeats_fill_silence(site, browsers):
     with open_live(site, browsers["nora"]) as to_nora:
         to_nora.send_frame("ping", ref="1")
@@ -91,6 +92,7 @@ def test_session_ended_on_one_device_continues_on_the_others(site):
             assert to_laptop.ready["recipient"] == "lucia"
 
 
+@pytest.mark.thorough
 def test_expired_session_closes_its_connection(tmp_path, two_workers):
     # A session is long enough for the connection to open on a loaded machine.
     short = marketplace(tmp_path / "data", two_workers=two_workers, session=20, BELLCAST_HEARTBEAT="1")

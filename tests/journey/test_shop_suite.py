@@ -38,6 +38,7 @@ def test_sign_in_needs_the_password_and_sign_out_ends_the_session(suite):
         assert "password is wrong" in response.text
 
 
+@pytest.mark.thorough
 def test_wrong_passwords_of_a_person_are_limited_in_the_suite(suite):
     with httpx.Client(base_url=suite.url, timeout=60, follow_redirects=True) as http:
         visitor = Visitor(http)
@@ -193,6 +194,7 @@ def test_manager_sees_and_changes_only_the_own_shop_in_the_admin(suite):
             assert sasha.http.get(f"/admin/{path}").status_code == 200, path
 
 
+@pytest.mark.thorough
 def test_outage_loses_and_duplicates_nothing(tmp_path: Path, two_workers: bool):
     with Suite(tmp_path, two_workers=two_workers) as suite, suite.visitor("omar") as omar:
         papers = product(omar, "Filter papers")

@@ -61,6 +61,7 @@ def test_two_nodes_on_one_outbox_deliver_once_and_in_order(app, pair):
     assert everything(first_node, "alice") == written[::-1]
 
 
+@pytest.mark.thorough
 def test_surviving_node_sends_the_rows_of_a_killed_one(app, pair):
     first_node, second_node = pair
     writer = threading.Thread(target=write, args=(app,))

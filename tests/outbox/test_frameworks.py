@@ -12,6 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from bellcast.contrib.sqlalchemy import notify, publish
 from tests.faults.nodes import titles
 from tests.faults.raw_sockets import eventually
+from tests.thoroughness import sampled
 from tests.wire.clients import websocket
 
 
@@ -166,7 +167,7 @@ with override_settings(USE_TZ={uses_zone}, TIME_ZONE="Asia/Tokyo"):
 """
 
 
-@pytest.mark.parametrize("uses_zone", [True, False])
+@pytest.mark.parametrize("uses_zone", sampled([True, False]))
 def test_django_relay_leases_rows_on_postgresql(empty_database, uses_zone):
     run_django(
         empty_database,

@@ -89,8 +89,9 @@ class PooledConnection(asyncpg.Connection):
         return ""
 
 
+@functools.cache
 def texts() -> dict[str, PostgresText]:
-    """Load all statements, by name."""
+    """Load all statements, by name, once per process."""
     return {name: _text(text) for name, text in statements.load("postgres").items()}
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -83,8 +84,9 @@ class SqliteText(NamedTuple):
     values: Callable[[Params], tuple[Any, ...]]
 
 
+@functools.cache
 def texts() -> dict[str, SqliteText]:
-    """Load all statements, by name."""
+    """Load all statements, by name, once per process."""
     return {name: text(written) for name, written in statements.load("sqlite").items()}
 
 
