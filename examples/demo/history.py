@@ -159,12 +159,14 @@ class _Past:
         yield Statement("inbox_write_state", many=[head])
         # Each inbox starts at a different offset, so that short inboxes are spread over the whole period.
         of_runs = {row["id"]: self._run(inbox, row) for row in added[inbox.number % RUN_EVERY :: RUN_EVERY]}
-        yield from run_commits.add_ended(list(of_runs.values()))
+        yield Statement("run_insert", many=[run_commits.new_run_params(run) for run in of_runs.values()])
         sent = [
             self._message(inbox, row, of_runs.get(row["id"]))
             for row in added[inbox.number % MESSAGE_EVERY :: MESSAGE_EVERY]
         ]
-        yield from messages.add_ended(sent, [_decision(message) for message in sent])
+        yield Statement("message_insert", many=[messages.new_message_params(one) | {"state": "sending"} for one in sent])
+        yield Statement("message_update", many=[messages.update_params(one) for one in sent])
+        yield Statement("decision_insert", many=[msgspec.structs.asdict(_decision(one)) for one in sent])
 
     def numbers(self, notifications: int) -> Script[None]:
         """Add the statistics for the charts."""

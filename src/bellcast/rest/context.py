@@ -1,7 +1,7 @@
 """Dependencies of the API: engines, limits, access rules, and a view of the live connections."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -11,6 +11,7 @@ from bellcast.auth.authenticator import Authenticator
 from bellcast.console.types.diagnoses import Doctor
 from bellcast.context import Context
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
@@ -60,14 +61,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
         return self.real_clock or self.engines.clock
 
 
-class HasScope(Protocol):
-    """A request."""
-
-    @property
-    def scope(self) -> Any: ...
-
-
-def of(request: HasScope) -> ApiContext:
+def of(request: ApiRequest) -> ApiContext:
     """Return the API context of a request."""
     result: ApiContext = request.scope["state"]["api_context"]
     return result

@@ -249,7 +249,7 @@ LIMITS: dict[str, tuple[Parser, str]] = {
     ),
     "LIMIT_TOPIC": (
         setting_values.non_negative_int,
-        "Characters of a topic's name. The default is Pusher's, prefix included.",
+        "Characters of a topic's name, prefix included.",
     ),
     "LIMIT_TITLE": (setting_values.non_negative_int, "Characters of a title, an action's text or a name."),
     "LIMIT_BODY": (setting_values.non_negative_int, "Characters of a body. Link to longer texts with the action."),
@@ -347,7 +347,7 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
     ),
     "ENCRYPTION_KEY": (
         parsers.encryption_key,
-        "The secret that encrypts providers' URLs and the secrets of webhooks and Pusher apps in the store, and identifies this server "
+        "The secret that encrypts providers' URLs and all other secrets in the store, and identifies this server "
         "to browsers' push services; or a list id:key,id:key, of which the first key encrypts and all decrypt. It must be equal on all nodes. "
         "Default: a generated key in encryption.json in the data folder, or the secret of BELLCAST_PROJECT; browsers' push services "
         "then know the server by the project secret.",

