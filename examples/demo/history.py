@@ -164,7 +164,9 @@ class _Past:
             self._message(inbox, row, of_runs.get(row["id"]))
             for row in added[inbox.number % MESSAGE_EVERY :: MESSAGE_EVERY]
         ]
-        yield Statement("message_insert", many=[messages.new_message_params(one) | {"state": "sending"} for one in sent])
+        yield Statement(
+            "message_insert", many=[messages.new_message_params(one) | {"state": "sending"} for one in sent]
+        )
         yield Statement("message_update", many=[messages.update_params(one) for one in sent])
         yield Statement("decision_insert", many=[msgspec.structs.asdict(_decision(one)) for one in sent])
 
