@@ -156,6 +156,10 @@ async def test_python_client_explains_and_manages_objects(tmp_path: Path) -> Non
         await bell.recipients.put("alice", email="alice@example.com")
         stored = await bell.templates.put("hello", {"inbox": {"title": "Hello {{ data.name }}"}})
         assert await bell.templates.get("hello") == stored
+        await bell.templates.put("hello", {"inbox": {"title": "Hi {{ data.name }}"}})
+        versions = (await bell.templates.versions("hello"))["versions"]
+        assert [one["version"] for one in versions] == [2, 1]
+        assert await bell.templates.change("hello", version=1) == stored
         await bell.types.put("greeting", {"channels": ["inbox", "email"], "template": "hello"})
         assert [one["key"] for one in (await bell.types.list())["types"]] == ["greeting"]
         sent = await bell.notify("alice", type="greeting", template="hello", data={"name": "Ann"})

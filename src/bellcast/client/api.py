@@ -75,6 +75,8 @@ class TemplatesApi(Surface[S]):
     delete = Method(objects.templates.delete)
     preview = Method(objects.preview)
     test = Method(objects.send_test)
+    change = Method(objects.change_template)
+    versions = Method(objects.template_versions)
 
 
 class TypesApi(Surface[S]):

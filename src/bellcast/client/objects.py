@@ -57,6 +57,19 @@ def preview(
     return HttpRequest("POST", address, reads(dict[str, Any]), params=query(tenant=tenant), harmless=True, **content)
 
 
+def change_template(key: Text, *, version: int, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Make another version of a template current."""
+    address = path("templates", arguments.name("key", key))
+    content = json({"version": arguments.whole("version", version)})
+    return HttpRequest("PATCH", address, reads(dict[str, Any]), params=query(tenant=tenant), **content)
+
+
+def template_versions(key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Return the versions of a template, newest first."""
+    address = path("templates", arguments.name("key", key), "versions")
+    return HttpRequest("GET", address, reads(dict[str, Any]), params=query(tenant=tenant))
+
+
 def send_test(
     key: Text, channel: Text, to: Text, data: Mapping[str, Any] | None = None, *, tenant: Text | None = None
 ) -> HttpRequest[dict[str, Any]]:
