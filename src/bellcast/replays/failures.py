@@ -17,7 +17,6 @@ from bellcast.replays.types import (
     FailureGroup,
     FailureKind,
     FailureQuery,
-    GroupedFailures,
     StoredFailure,
 )
 from bellcast.webhooks import webhooks
@@ -159,9 +158,9 @@ class Failures:
     async def causes(self, tenants: Sequence[str], wanted: FailureFilter) -> CauseReport:
         """Group the failures by tenant and cause."""
         limit = max(MIN_GROUPED_ROWS, MAX_SCANNED_ROWS // max(1, len(tenants)))
-        found = await Replays(self._db).group_failures(_query(tenants, wanted, NEWEST, limit))
+        groups, is_exact = await Replays(self._db).group_failures(_query(tenants, wanted, NEWEST, limit))
         # Computing the causes of 20,000 different reasons takes time, so other requests run in between.
-        return await asyncio.to_thread(report_of, found, wanted)
+        return await asyncio.to_thread(report_of, groups, wanted, is_exact=is_exact)
 
     async def find(self, tenant: str, ids: Sequence[str]) -> list[StoredFailure]:
         """Return the failures with these ids."""
@@ -196,10 +195,10 @@ def _query(tenants: Sequence[str], wanted: FailureFilter, before: str, limit: in
     )
 
 
-def report_of(grouped: GroupedFailures, wanted: FailureFilter) -> CauseReport:
+def report_of(found: Sequence[FailureGroup], wanted: FailureFilter, *, is_exact: bool) -> CauseReport:
     """Combine the matching groups whose reasons have the same cause, the most frequent first."""
     groups: dict[CauseKey, CauseGroup] = {}
-    for group in grouped.groups:
+    for group in found:
         if wanted.matches(group.newest):
             key = key_of(group.newest)
             known = groups.get(key)
@@ -210,7 +209,7 @@ def report_of(grouped: GroupedFailures, wanted: FailureFilter) -> CauseReport:
             )
     by_count = sorted(groups.values(), key=lambda one: one.count, reverse=True)
     total = sum(one.count for one in by_count)
-    return CauseReport(groups=by_count[:MAX_CAUSES], total=total, is_exact=grouped.is_exact)
+    return CauseReport(groups=by_count[:MAX_CAUSES], total=total, is_exact=is_exact)
 
 
 def _combined(known: CauseGroup, group: FailureGroup) -> CauseGroup:

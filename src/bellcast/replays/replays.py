@@ -18,7 +18,7 @@ from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.types import FANOUT, Job
 from bellcast.replays.failures import FailureFilter, Failures
 from bellcast.replays.store import Replays
-from bellcast.replays.types import REPLAYS, FailureKind, NewReplay, ReplayStep, StoredFailure
+from bellcast.replays.types import REPLAYS, FailureKind, ReplayStep, StoredFailure, StoredReplay
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types.runs import restarted
 
@@ -131,8 +131,7 @@ class ReplayRunner:
             ended = [old for old, replay in known if replay.state != "running"]
             surplus = len(known) + 1 - KEPT_REPLAYS
             removed = ended[-surplus:] if surplus > 0 else []
-            added = NewReplay(tenant=tenant, key=id, body=msgspec.json.encode(replay), job=job, removed=removed)
-            await Replays(self._db).add(added, now)
+            await Replays(self._db).add(StoredReplay(tenant, id, msgspec.json.encode(replay)), job, removed, now)
             self._jobs.wake()
             return id, replay
 

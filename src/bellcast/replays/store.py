@@ -13,14 +13,12 @@ from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.jobs import store as jobs
-from bellcast.kernel.jobs.types import new_job_params
+from bellcast.kernel.jobs.types import Job, new_job_params
 from bellcast.replays.types import (
     REPLAYS,
     FailureGroup,
     FailureKind,
     FailureQuery,
-    GroupedFailures,
-    NewReplay,
     ReplayStep,
     StoredFailure,
     StoredReplay,
@@ -51,15 +49,16 @@ class Replays(StoreTable):
         return await self._engine.read(_failures, query)
 
     @read_in_background
-    def group_failures(self, query: FailureQuery) -> Script[GroupedFailures]:
-        """Group the newest failures of a query, in any order: at most `limit` of each tenant, kind and state."""
+    def group_failures(self, query: FailureQuery) -> Script[tuple[list[FailureGroup], bool]]:
+        """Group the newest failures of a query, in any order: at most `limit` of each tenant, kind and state. Return whether they are
+        all."""
         groups: list[FailureGroup] = []
         is_exact = True
         for kind, scope, params in _statements(query):
             found = yield Statement(f"{kind}_causes{scope}", params, heavy=True)
             groups += (FailureGroup(number, oldest_at, READERS[kind](tuple(row))) for *row, number, oldest_at in found)
             is_exact &= sum(row[-2] for row in found) < query.limit
-        return GroupedFailures(groups, is_exact)
+        return groups, is_exact
 
     @read_in_background
     def count_failures(self, query: FailureQuery) -> Script[int]:
@@ -80,13 +79,13 @@ class Replays(StoreTable):
         return sorted(found, key=lambda failure: failure.id, reverse=True)
 
     @write()
-    def add(self, replay: NewReplay, now: int) -> Script[None]:
-        """Add a replay with its job, and remove old ones, in one transaction."""
+    def add(self, replay: StoredReplay, job: Job, removed: Sequence[str], now: int) -> Script[None]:
+        """Add a replay with its job, and remove those with the ids `removed`, in one transaction."""
         name = {"kind": REPLAYS, "tenant": replay.tenant}
-        yield Statement("document_write", {**name, "key": replay.key, "body": replay.body.decode(), "now": now})
-        yield Statement("job_add", many=[new_job_params(replay.job)])
-        for key in replay.removed:
-            yield Statement("document_delete", {**name, "key": key})
+        yield Statement("document_write", {**name, "key": replay.id, "body": replay.body.decode(), "now": now})
+        yield Statement("job_add", many=[new_job_params(job)])
+        for id in removed:
+            yield Statement("document_delete", {**name, "key": id})
 
     @write(locks=lambda step, _: [(run.tenant, run.recipient) for run in step.runs])
     def retry(self, step: ReplayStep, now: int) -> Script[bool]:

@@ -6,7 +6,6 @@ from typing import Literal, NamedTuple, get_args
 from msgspec import Struct
 
 from bellcast.kernel.ids import NEWEST
-from bellcast.kernel.jobs.types import Job
 from bellcast.workflows.types.runs import StoredRun
 
 FailureKind = Literal["message", "run", "job"]
@@ -51,29 +50,12 @@ class FailureGroup(Struct, frozen=True):
     newest: StoredFailure
 
 
-class GroupedFailures(NamedTuple):
-    """Groups of failures. `is_exact` is false if there are older failures."""
-
-    groups: list[FailureGroup]
-    is_exact: bool
-
-
 class StoredReplay(NamedTuple):
     """A replay as a document's body."""
 
     tenant: str
     id: str
     body: bytes
-
-
-class NewReplay(Struct, frozen=True, kw_only=True):
-    """A new replay as a document's body, with the job that runs it. `removed` are the keys of old replays to delete."""
-
-    tenant: str
-    key: str
-    body: bytes
-    job: Job
-    removed: Sequence[str] = ()
 
 
 class ReplayStep(Struct, frozen=True, kw_only=True):

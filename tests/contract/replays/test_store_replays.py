@@ -177,9 +177,9 @@ async def test_newest_failures_are_grouped_by_reason_with_their_number_and_times
     store = app.store.replays
 
     async def grouped(*tenants: str, **query: Any) -> tuple[set[tuple[int, str, int]], bool]:
-        found = await store.group_failures(FailureQuery(tenants=tenants, **query))
-        assert {group.oldest_at for group in found.groups} <= {NOW}
-        return {(int(one.newest.id[-2:]), one.newest.tenant, one.number) for one in found.groups}, found.is_exact
+        groups, is_exact = await store.group_failures(FailureQuery(tenants=tenants, **query))
+        assert {group.oldest_at for group in groups} <= {NOW}
+        return {(int(one.newest.id[-2:]), one.newest.tenant, one.number) for one in groups}, is_exact
 
     own = {(3, "", 2), (5, "", 1), (6, "", 1), (7, "", 1), (8, "", 1), (11, "", 1), (12, "", 1)}
     assert await grouped("") == (own, True)
