@@ -252,11 +252,32 @@ def test_language_is_added_with_the_texts_of_the_default_language(
     assert saved(page, owner)["translations"]["fr"]["email"] == email
 
 
-def test_hostile_texts_in_blocks_run_nothing(owner: Console, open_console: Callable[..., Page]) -> None:
+def test_hostile_texts_in_blocks_and_drafts_run_nothing(owner: Console, open_console: Callable[..., Page]) -> None:
     hostile = HOSTILE.partition("${")[0]
-    blocks = [{"type": "text", "text": hostile}, {"type": "button", "text": hostile, "url": "{{ data.url }}"}]
-    owner.send("PUT", "/v1/templates/hostile", {"email": {"subject": hostile, "blocks": blocks}})
+    blocks = [
+        {"type": "text", "text": hostile, "key": hostile},
+        {"type": "button", "text": hostile, "url": "javascript:alert(1)"},
+        {"type": "image", "src": "javascript:alert(1)", "alt": hostile},
+        {"type": "html", "html": hostile},
+    ]
+    values = {
+        "email": {"subject": hostile, "blocks": blocks},
+        "push": {"title": hostile, "body": hostile},
+        "translations": {hostile: {"sms": {"text": hostile}}},
+    }
+    written = [{"type": "text", "text": hostile}, {"type": "button", "text": hostile, "url": "{{ data.url }}"}]
+    owner.send("PUT", "/v1/templates/hostile", {"email": {"subject": hostile, "blocks": written}})
+    owner.send("PUT", "/v1/templates/hostile/draft", {"values": values, "base": 1})
     page = open_console("/templates/hostile?edit=yes", viewport=PHONE)
+    expect(page.locator("[data-save]")).to_contain_text("Draft saved")
+    expect(page.get_by_role("status", name="Problems")).to_be_visible()
+    assert violations(page) == []
+    for view in ("YAML", "HTML"):
+        page.get_by_role("button", name=view, exact=True).click()
+        expect(page.get_by_role("button", name=view, exact=True)).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Discard").click()
+    page.get_by_role("dialog").get_by_role("button", name="Discard").click()
+    page.get_by_role("button", name="Design").click()
     expect(page.frame_locator("iframe[name=template-preview]").locator("body")).to_contain_text("<img src=x")
     assert violations(page) == []
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from bellcast.channels.catalog import TEMPLATES
+from bellcast.documents.store import Documents
 from tests.journey import channels
 from tests.journey.rest import Rest, fields, refused
 
@@ -172,3 +173,23 @@ async def test_draft_goes_with_its_template(rest):
     await rest.app.delete(BOOKING)
     assert refused(await rest.app.get(f"{BOOKING}/draft"), 404, "not_found")
     assert (await rest.app.put(BOOKING, json=SECOND)).json()["version"] == 2
+
+
+async def test_write_during_a_publication_is_not_overwritten(rest, monkeypatch):
+    await rest.app.put(BOOKING, json=FIRST)
+    saved = await save(rest, SECOND, base=1)
+    find, theirs = Documents.get, {"inbox": {"title": "Theirs"}}
+    reads = 0
+
+    async def get_after_a_write(self, kind, tenant, key):
+        nonlocal reads
+        reads += kind == TEMPLATES
+        if reads == 2:  # after the publication compared the version with the base
+            monkeypatch.undo()
+            await rest.app.put(BOOKING, json=theirs)
+        return await find(self, kind, tenant, key)
+
+    monkeypatch.setattr(Documents, "get", get_after_a_write)
+    assert refused(await publish(rest, saved.headers["etag"]), 412, "precondition_failed")
+    assert (await rest.app.get(BOOKING)).json()["inbox"] == theirs["inbox"]
+    assert (await rest.app.get(f"{BOOKING}/draft")).headers["etag"] == saved.headers["etag"]

@@ -76,11 +76,12 @@ class ObjectVersions(Struct, frozen=True):
 
 
 class ToPublish(Struct, frozen=True, kw_only=True):
-    """A draft that is published: what is stored, and who publishes it."""
+    """A draft that is published: what is stored, the version that it changes, and who publishes it."""
 
     tenant: str
     key: str
     document: Document
+    base: int | None
     values: dict[str, Any]
     by: str
     note: str | None
@@ -126,7 +127,7 @@ def of_kind(kind: objects.Kind[Any]) -> DraftKind:
     async def publish(request: ApiRequest, draft: ToPublish) -> dict[str, Any] | None:
         value = await objects.checked(kind, shape, context.of(request), draft.tenant, draft.key, draft.values)
         return await objects.publish(
-            request, kind, draft.tenant, draft.key, value, draft=draft.document.body, note=draft.note
+            request, kind, draft.tenant, draft.key, value, draft=draft.document.body, base=draft.base, note=draft.note
         )
 
     return DraftKind(
@@ -286,6 +287,7 @@ async def _publish(request: ApiRequest, kind: DraftKind) -> ASGIApp:
             tenant=tenant,
             key=key,
             document=document,
+            base=draft.base,
             values=draft.values,
             by=audit.actor(request),
             note=body.note,

@@ -399,14 +399,24 @@ async def planned(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, value: 
 
 
 async def publish(
-    request: ApiRequest, kind: Kind[T], tenant: str, key: str, value: T, *, draft: bytes, note: str | None
+    request: ApiRequest,
+    kind: Kind[T],
+    tenant: str,
+    key: str,
+    value: T,
+    *,
+    draft: bytes,
+    base: int | None,
+    note: str | None,
 ) -> dict[str, Any] | None:
     """Write the checked object of a draft as the next version, and delete the draft. Return None, and write nothing, if
-    the draft or the object has changed."""
+    the draft has changed, or the object is no longer the version `base`."""
     ctx, body = context.of(request), msgspec.json.encode(value)
     await managed.check(ctx, kind.plural, tenant, key)
     await check_uses(kind, ctx, _after(ctx, kind, tenant, key, body), [(tenant, key)])
     before, now = await Documents(ctx.engines.db).get(kind.plural, tenant, key), ctx.engines.clock.now()
+    if (None if before is None else before.version) != base:
+        return None
     replaced = None if before is None else before.body
     added = StoredVersion(0, body, now, audit.actor(request), note)
     stored = await Versions(ctx.engines.db).publish(kind.plural, tenant, key, added, replaces=replaced, draft=draft)

@@ -263,12 +263,22 @@ class WorkflowCatalog:
             await Documents(self._db).put(AWAITED, owner, step.fields["event"], b"{}", now)
 
     async def publish(
-        self, owner: str, key: str, draft: Document, value: dict[str, Any], *, by: str, note: str | None
+        self,
+        owner: str,
+        key: str,
+        draft: Document,
+        value: dict[str, Any],
+        *,
+        base: int | None,
+        by: str,
+        note: str | None,
     ) -> Workflow | None:
         """Make the validated definition of a draft the current version, and delete the draft. Return None, and write
-        nothing, if the draft or the workflow has changed."""
+        nothing, if the draft has changed, or the workflow is no longer the version `base`."""
         found, now = await self.writable(owner, key), self._clock.now()
         before = None if found is None else _decode(found.body)
+        if (None if before is None else before.version) != base:
+            return None
         is_active = before is None or before.active
 
         def current(version: int) -> CurrentVersion:

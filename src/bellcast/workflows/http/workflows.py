@@ -439,7 +439,7 @@ async def _publish(request: ApiRequest, draft: ToPublish) -> dict[str, Any] | No
     await managed.check(ctx, WORKFLOWS, draft.tenant, draft.key)
     before, catalog = await _own(request, draft.tenant, draft.key), ctx[WorkflowCatalog]
     published = await catalog.publish(
-        draft.tenant, draft.key, draft.document, draft.values, by=draft.by, note=draft.note
+        draft.tenant, draft.key, draft.document, draft.values, base=draft.base, by=draft.by, note=draft.note
     )
     if published is None:
         return None
