@@ -26,8 +26,7 @@ from bellcast.replays.http import dead_jobs as jobs
 from bellcast.replays.http import failures, replays
 from bellcast.rest import bundles
 from bellcast.rest.context import ApiContext
-from bellcast.rest.router import ApiRouter
-from bellcast.rest.token_paths import TokenPaths
+from bellcast.rest.router import ApiRouter, TokenPaths
 from bellcast.server import health, metrics, openapi
 from bellcast.server.middleware import ApiMiddleware
 from bellcast.templates.http import templates

@@ -17,8 +17,7 @@ from bellcast.kernel.http.asgi import HEADER_VALUES, ASGIApp, AsgiMessage, Send
 from bellcast.kernel.http.compression import compressing
 from bellcast.rest.context import ApiContext
 from bellcast.rest.guards import HAS_SESSION
-from bellcast.rest.router import HAS_STARTED
-from bellcast.rest.token_paths import TokenPaths
+from bellcast.rest.router import HAS_STARTED, TokenPaths
 from bellcast.server.metrics import RequestMetrics
 
 # No MIME sniffing, and no referrer (the URL may contain a token) to other sites.

@@ -18,7 +18,7 @@ from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import fcm
 from bellcast.providers.types import OutgoingMessage
 from bellcast.providers.webpush import VapidKey, WebPushProvider
-from bellcast.providers.webpush.encryption import MAX_PAYLOAD, encrypt
+from bellcast.providers.webpush.provider import MAX_PAYLOAD, encrypt
 from tests.clock import FakeClock
 from tests.push_browser import Browser
 from tests.vendor_server import VendorServer, raw_response

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandError
 from django.db.models import Model, prefetch_related_objects
 
 from bellcast.client import InboxApi, SessionToken
@@ -53,3 +56,17 @@ def session_token(user: Any, ttl: timedelta) -> SessionToken:
 def name_of(user: Any) -> str | None:
     full_name = getattr(user, "get_full_name", str)()
     return str(full_name or user.get_username()) or None
+
+
+def find(name: str) -> Any:
+    """Return the user with this name or primary key. Raises CommandError."""
+    users = get_user_model()
+    user = users._default_manager.filter(**{users.USERNAME_FIELD: name}).first()
+    if user is None:
+        try:
+            user = users._default_manager.filter(pk=name).first()
+        except (ValueError, ValidationError):
+            user = None
+    if user is None:
+        raise CommandError(f"No user has the name or primary key {name!r}.")
+    return user

@@ -6,7 +6,6 @@ from django.core.management.base import BaseCommand, CommandError
 
 from bellcast.client import BellcastError
 from bellcast.contrib.django import conf, identity
-from bellcast.contrib.django.management import user_lookup
 
 
 class Command(BaseCommand):
@@ -21,7 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("--action-url")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        user = user_lookup.find(options["user"])
+        user = identity.find(options["user"])
         try:
             sent = conf.client().notify(
                 identity.recipient_of(user),

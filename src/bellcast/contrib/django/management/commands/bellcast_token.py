@@ -7,7 +7,6 @@ from django.core.management.base import BaseCommand, CommandError
 
 from bellcast.client import BellcastError
 from bellcast.contrib.django import identity
-from bellcast.contrib.django.management import user_lookup
 
 
 class Command(BaseCommand):
@@ -19,7 +18,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            token = identity.session_token(user_lookup.find(options["user"]), timedelta(minutes=options["minutes"]))
+            token = identity.session_token(identity.find(options["user"]), timedelta(minutes=options["minutes"]))
         except BellcastError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(str(token))
