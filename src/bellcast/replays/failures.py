@@ -195,10 +195,10 @@ def _query(tenants: Sequence[str], wanted: FailureFilter, before: str, limit: in
     )
 
 
-def report_of(found: Sequence[FailureGroup], wanted: FailureFilter, *, is_exact: bool) -> CauseReport:
+def report_of(same_reasons: Sequence[FailureGroup], wanted: FailureFilter, *, is_exact: bool) -> CauseReport:
     """Combine the matching groups whose reasons have the same cause, the most frequent first."""
     groups: dict[CauseKey, CauseGroup] = {}
-    for group in found:
+    for group in same_reasons:
         if wanted.matches(group.newest):
             key = key_of(group.newest)
             known = groups.get(key)
