@@ -264,3 +264,33 @@ def test_run_shows_how_long_a_step_waited(open_console: Callable[..., Page], own
     bar = page.locator(".track .done").bounding_box()
     assert bar is not None
     assert bar["width"] >= 24
+
+
+def test_owner_infers_the_schema_of_a_type_and_sees_what_it_would_refuse(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    for total in (1, 2.5, "3"):
+        draft = {"to": "walter", "title": "Paid", "type": "paid", "data": {"total": total}}
+        owner.send("POST", "/v1/notifications", draft)
+    owner.send("PUT", "/v1/types/paid", {"name": "Paid orders"})
+    page = open_console("/types/paid")
+    page.get_by_role("button", name="Infer from the last sends").click()
+    page.get_by_label("Value of total").select_option("number")
+    page.get_by_role("button", name="Check with the last sends").click()
+    expect(page.get_by_role("status").filter(has_text="would be refused")).to_contain_text(
+        "Of the last 3 sends, 1 would be refused: data.total must be of type number."
+    )
+    page.get_by_label("Required").uncheck()
+    page.get_by_role("button", name="Check with the last sends").click()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("cell", name="total")).to_be_visible()
+    assert violations(page) == []
+
+
+def test_owner_connects_an_agent(open_console: Callable[..., Page]) -> None:
+    page = open_console("/keys")
+    page.get_by_role("link", name="Connect an agent").click()
+    page.get_by_label("Name", exact=True).fill("helper of tests")
+    page.get_by_role("button", name="Create key").click()
+    expect(page.get_by_text('"Authorization": "Bearer bc_')).to_be_visible()
+    assert violations(page) == []

@@ -21,8 +21,8 @@ VERIFIED_MS = 10 * 60_000
 FAILURES_MS = 3_600_000
 # Scopes of the roles in the REST API. A viewer has no scope: only operations that name the role are open to it.
 SCOPES_OF_ROLE: dict[Role, tuple[KeyScope, ...]] = {
-    "owner": ("send", "read", "manage", "observe", "configure", "admin"),
-    "developer": ("send", "read", "manage", "observe", "configure"),
+    "owner": ("send", "read", "manage", "observe", "configure", "admin", "agent"),
+    "developer": ("send", "read", "manage", "observe", "configure", "agent"),
     "support": ("read", "observe"),
     "viewer": (),
 }

@@ -5,7 +5,7 @@ import { CREATED, RANGE } from './filters.js';
 import { count, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, refresh, useLoad } from './load.js';
-import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Time } from './parts.js';
+import { Card, Choices, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, State, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { ALL, OWNERS } from './roles.js';
 import { shownTenant } from './router.js';
@@ -15,16 +15,20 @@ import { MfaSetup, RecoveryCodes } from './sign-in.js';
 
 const SCOPES = {
   send: 'notifications, events and triggers', read: 'their lists and content', manage: 'correct, delete, replay, and define workflows',
-  observe: 'requests, live feed and numbers', configure: 'settings', admin: 'operators and audit',
+  observe: 'requests, live feed and numbers', configure: 'settings', admin: 'operators and audit', agent: 'the tools of agents, at /mcp',
 };
 
 const newButton = (target, text) => (page) => html`<a class="button primary" href=${withQuery(page.url(target), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> ${text}</a>`;
 
+/** What an agent's key may do by default, and for how long. */
+const AGENT = { scopes: ['agent', 'read', 'observe'], ttl: '90d' };
+const agentButton = (page) => html`<a class="button" href=${withQuery(page.url('/keys'), { new: 'agent', tenant: shownTenant() })}>Connect an agent</a>`;
+
 export const keys = {
-  path: '/v1/keys', rows: 'keys', tools: newButton('/keys', 'New key'), create: NewKey,
+  path: '/v1/keys', rows: 'keys', tools: (page) => html`${agentButton(page)}${newButton('/keys', 'New key')(page)}`, create: NewKey,
   columns: [
-    { name: 'State', kind: 'state', of: (one) => (one.revoked_at ? 'revoked' : 'active'), width: '5.5rem' }, { name: 'Name', kind: 'title', of: (one) => one.name, text: (one) => one.id }, { name: 'Scopes', of: (one) => one.scopes.join(', '), width: '11rem' },
-    { name: 'Tenants', of: (one) => one.tenants?.join(', ') ?? 'all tenants', width: '8rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) },
+    { name: 'State', kind: 'state', of: (one) => (one.revoked_at ? 'revoked' : Date.parse(one.expires_at) < Date.now() ? 'expired' : 'active'), width: '5.5rem' }, { name: 'Name', kind: 'title', of: (one) => one.name, text: (one) => one.id }, { name: 'Scopes', of: (one) => one.scopes.join(', '), width: '11rem' },
+    { name: 'Tenants', of: (one) => one.tenants?.join(', ') ?? 'all tenants', width: '8rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at ?? 'when revoked', show: (at) => (at === 'when revoked' ? at : html`<${Time} at=${at} />`) }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) },
   ],
   actions: (one) => !one.revoked_at && html`<${Confirm} isDanger label=${`Revoke ${one.name}`} word="Revoke" act=${async () => {
     await request('DELETE', path`/v1/keys/${one.id}`);
@@ -35,13 +39,24 @@ export const keys = {
 
 function NewKey({ page }) {
   const [made, setMade] = useState(null);
-  if (made) return html`<${Heading} title="Key created" /><div class="notice" aria-live="polite"><p>Copy the key of ${made.name} now: it is not shown again.</p><${Id} of=${made.key} /></div>`;
+  if (made) return html`<${Heading} title="Key created" /><div class="notice" aria-live="polite"><p>Copy the key of ${made.name} now: it is not shown again.</p><${Id} of=${made.key} /></div>${made.scopes.includes('agent') && html`<${AgentSetup} secret=${made.key} />`}`;
+  const isAgent = page.query.get('new') === 'agent';
   const scopes = Object.keys(SCOPES).filter((one) => page.may(OWNERS) || !['manage', 'admin'].includes(one));
-  return html`<${Heading} title="New key" /><${Form} button="Create key" send=${async ({ name, tenants }, sent) => {
-    setMade({ name, ...await request('POST', '/v1/keys', { name, scopes: new FormData(sent).getAll('scopes'), tenants: listed(tenants) }) });
+  return html`<${Heading} title=${isAgent ? 'Connect an agent' : 'New key'} />${isAgent && html`<p class="muted">An agent explains deliveries, finds failures and reads the documentation. It sends nothing, deletes nothing and reads no secrets. With <code>manage</code> it can also retry, cancel and save drafts, after you confirm.</p>`}<${Form} button="Create key" send=${async ({ name, tenants }, sent) => {
+    const scopes = new FormData(sent).getAll('scopes');
+    setMade({ name, ...await request('POST', '/v1/keys', { name, scopes, tenants: listed(tenants), ttl: scopes.includes('agent') ? AGENT.ttl : null }) });
     refresh();
-  }}><${Field} label="Name" name="name" required maxlength="100" autocomplete="off" /><${Choices} label="Scopes" name="scopes" options=${scopes} selected=${['send']} hints=${SCOPES} />
+  }}><${Field} label="Name" name="name" required maxlength="100" autocomplete="off" /><${Choices} label="Scopes" name="scopes" options=${scopes} selected=${isAgent ? AGENT.scopes : ['send']} hints=${SCOPES} />
     <${Field} label="Tenants" name="tenants" autocomplete="off" placeholder=${page.me.tenants?.join(', ') ?? 'all'} hint="Restricts the key to these tenants, separated by commas." /><//>`;
+}
+
+/** How to configure an agent with its key. */
+function AgentSetup({ secret }) {
+  const bridge = JSON.stringify({ mcpServers: { bellcast: { command: 'bellcast', args: ['mcp'], env: { BELLCAST_URL: location.origin, BELLCAST_SECRET: secret } } } }, null, 2);
+  const http = JSON.stringify({ mcpServers: { bellcast: { type: 'http', url: `${location.origin}/mcp`, headers: { Authorization: `Bearer ${secret}` } } } }, null, 2);
+  return html`<${Card} title="Configure the agent"><p class="muted">The server needs <code>BELLCAST_MCP=on</code>. The key ends in 90 days; every call is in the audit log.</p>
+    <h3>Over HTTP</h3><pre tabIndex="0"><code>${http}</code></pre><${Copy} what="the configuration over HTTP" text=${http} />
+    <h3>As a program</h3><pre tabIndex="0"><code>${bridge}</code></pre><${Copy} what="the configuration as a program" text=${bridge} /><//>`;
 }
 
 /** The tenants entered in a field; null for all. */
