@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from bellcast import settings
+from bellcast.agents import documentation
 from bellcast.settings import table
 from bellcast.settings.groups import Settings
 
@@ -138,6 +139,9 @@ def write(names: list[str]) -> None:
     for name in names:
         PAGES[name].write_text(generate(name), encoding="utf-8")
         print(PAGES[name].relative_to(ROOT))
+    # What the server makes of these pages for language models; not in git.
+    for file, make in (("llms.txt", documentation.overview), ("llms-full.txt", documentation.full)):
+        (ROOT / "docs" / file).write_text(make(), encoding="utf-8")
 
 
 def main(arguments: list[str]) -> None:
