@@ -40,6 +40,7 @@ ON_BOTH_ENGINES = {
         "store_snoozing",
         "store_subscription_grants",
         "store_tenants",
+        "versions",
         "workflow_pauses",
     )
 }
