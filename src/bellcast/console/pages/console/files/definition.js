@@ -3,6 +3,7 @@
  */
 import { html } from './html.js';
 import { Loaded, useLoad } from './load.js';
+import { ManagedBanner, isLocked } from './managed.js';
 import { Card, Confirm, Copy, Facts, Heading } from './parts.js';
 import { yamlOf } from './yaml.js';
 import { BUILDERS } from './roles.js';
@@ -31,7 +32,8 @@ export function Definition({ page, kind, facts, actions, children }) {
     go(listUrl(page));
   };
   return html`<${Loaded} of=${one}>${(value) => html`
-    <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${actions?.(value)}<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>${isOwn(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" act=${remove} />`}`}<//>
+    <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${actions?.(value)}${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" act=${remove} />`}`}<//>
+    <${ManagedBanner} page=${page} kind=${kind.path.slice(1)} one=${value} />
     <${Facts} of=${[['Key', html`<code>${value.key}</code>`], ...facts(value), ['Tenant', value.tenant ?? 'all']]} />
     ${children?.(value)}
     <${Card} title="YAML"><pre tabIndex="0"><code>${yamlOf(value)}</code></pre><${Copy} what="the YAML" text=${yamlOf(value)} /><//>`}<//>`;

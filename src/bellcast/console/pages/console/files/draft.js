@@ -257,6 +257,8 @@ export function createDraft({ kind, key, tenant, me, published, draft, tag }) {
     },
     takeTheirs: () => (theirs.value.tag ? adopt(theirs.value) : reopen()),
     /** Base the draft on the current version, after another operator has written it. */
+    /** Read the published object again, after it was unlocked. */
+    reread: async () => { current.value = await get(url(''), abort.signal); },
     rebase: async () => {
       const one = await get(url(''), abort.signal);
       batch(() => {

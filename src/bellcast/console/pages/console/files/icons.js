@@ -54,6 +54,7 @@ const PATHS = {
   menu: 'M2.5 4.5h11M2.5 8h11M2.5 11.5h11',
   more: 'M3.5 8h.2M8 8h.2M12.5 8h.2',
   chevron: 'm5 6.5 3 3 3-3',
+  lock: 'M4 7.5h8v6H4ZM5.5 7.5V5a2.5 2.5 0 0 1 5 0v2.5',
   back: 'M9.5 4 5.5 8l4 4',
   up: 'M8 13V3M4 7l4-4 4 4',
   download: 'M8 2.5V10M5 7.5 8 10.5l3-3M3 13.5h10',

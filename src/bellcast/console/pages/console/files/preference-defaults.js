@@ -3,6 +3,7 @@
  */
 import { html } from './html.js';
 import { Loaded, useLoad } from './load.js';
+import { ManagedBanner } from './managed.js';
 import { Card, Heading, Moment, State } from './parts.js';
 import { Matrix } from './preferences.js';
 import { toYaml } from './yaml.js';
@@ -13,7 +14,7 @@ export function PreferenceDefaults({ page }) {
   const tenant = shownTenant() || page.me.tenants?.[0] || '';
   const defaults = useLoad((signal) => get(withQuery('/v1/preference-defaults', { tenant }), signal), [tenant]);
   return html`<${Heading} title="Preference defaults" /><p class="muted">What a recipient gets before it chooses${tenant ? `, in ${tenant}` : ''}. Types that are required cannot be turned off.</p>
-    <${Loaded} of=${defaults}>${({ effective, updated_at: at, tenant: of, inherited, ...own }) => html`
+    <${Loaded} of=${defaults}>${({ effective, updated_at: at, tenant: of, inherited, managed, ...own }) => html`<${ManagedBanner} page=${page} kind="preference-defaults" one=${{ tenant: of, managed }} values=${own} />
       <${Matrix} effective=${effective} cell=${({ channels }, channel) => {
     const { on, required } = channels[channel];
     return html`<${State} of=${!on ? 'off' : required ? 'required' : 'on'} kind=${on ? 'ok' : 'info'} />`;

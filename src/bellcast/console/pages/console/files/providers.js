@@ -5,6 +5,7 @@ import { html, useRef, useState } from './html.js';
 import { CHANNEL_NAMES } from './explain.js';
 import { toneOf } from './format.js';
 import { Loaded, refresh, useLoad } from './load.js';
+import { ManagedBanner, isLocked } from './managed.js';
 import { Card, Confirm, Facts, Field, Form, Heading, Icon, State } from './parts.js';
 import { TestSteps } from './pusher-apps.js';
 import { BUILDERS } from './roles.js';
@@ -77,7 +78,7 @@ export function Provider({ page }) {
   const tenant = tenantOf(page), url = withQuery(path`/v1/providers/${page.key}`, tenant);
   const found = useLoad((signal) => get(url, signal), [url]);
   return html`<${Loaded} of=${found}>${(one) => {
-    const vendor = vendorOf(one) ?? VENDORS.apprise, mayChange = page.may(BUILDERS) && !isOfSettings(one) && (one.tenant ?? '') === tenant.tenant;
+    const vendor = vendorOf(one) ?? VENDORS.apprise, mayChange = page.may(BUILDERS) && !isLocked(one) && !isOfSettings(one) && (one.tenant ?? '') === tenant.tenant;
     const put = async (values) => {
       await request('PUT', url, { ...deliveryOf(one), channel: one.channel, url: one.url, ...values });
       refresh();
@@ -86,6 +87,7 @@ export function Provider({ page }) {
       await request('DELETE', url);
       go(withQuery(page.url('/providers'), { tenant: shownTenant() }));
     }} />`}<//>
+      <${ManagedBanner} page=${page} kind="providers" one=${one} isDownloadable=${false} />
       <${Facts} of=${[['State', html`<${State} of=${one.active ? 'active' : 'inactive'} />`], ['Vendor', vendor.name], ['Channel', CHANNEL_NAMES[one.channel]], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Set by', isOfSettings(one) && 'the settings of the server']]} />
       ${page.may(BUILDERS) && html`<${Card} title="Connection"><p class="muted">Signs in at the provider, and sends nothing.</p><${Test} label=${`Test connection of ${one.key}`} url=${withQuery(path`/v1/providers/${one.key}/test`, tenant)} /><//>`}
       ${mayChange && html`<${Card} title="Change"><${Editor} key=${one.url} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} /><//>`}`;

@@ -135,7 +135,12 @@ export function withQuery(base, parameters) {
 /** Save a response as a file of this computer. Throws Problem. */
 export async function download(target, type, name) {
   const response = await open(target, { headers: { accept: type } });
-  const url = URL.createObjectURL(await response.blob());
+  save(await response.blob(), name);
+}
+
+/** Save a file under a name. */
+export function save(blob, name) {
+  const url = URL.createObjectURL(blob);
   const link = document.createElement('a');
   link.href = url;
   link.download = name;

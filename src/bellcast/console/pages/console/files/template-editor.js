@@ -7,6 +7,7 @@ import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, loadSt
 import { Blocks } from './email-blocks.js';
 import { relativeTime } from './format.js';
 import { Failure, Loaded, Skeleton, useLoad } from './load.js';
+import { DownloadFiles, ManagedBanner, isLocked } from './managed.js';
 import { Field, Heading, Icon, Popup } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { go, here, setQuery } from './router.js';
@@ -60,7 +61,7 @@ function Editor({ page, tenant, found }) {
   const preview = usePreview({ path: draft.url, values, data, sample, locale });
   const focused = useRef(null);
   const problems = draft.problems.value;
-  const mayPublish = problems.length === 0 && draft.isChanged.value;
+  const mayPublish = !isLocked(draft.current.value) && problems.length === 0 && draft.isChanged.value;
   const review = () => { if (mayPublish) setDialog('review'); };
 
   const keys = (event) => {
@@ -105,8 +106,9 @@ function Editor({ page, tenant, found }) {
       <div class="editor-tools"><button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${draft.undo}><${Icon} name="undo" /></button>
         <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${draft.history.value.future.length === 0} onClick=${draft.redo}><${Icon} name="redo" /></button>
         ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog('discard')}>Discard</button>`}
-        <button type="button" class="primary" disabled=${!mayPublish} title="Ctrl+Enter" onClick=${review}>Review and publish</button></div>
+        ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="templates" one=${draft.current.value} values=${draft.values.value} isPrimary />` : html`<button type="button" class="primary" disabled=${!mayPublish} title="Ctrl+Enter" onClick=${review}>Review and publish</button>`}</div>
     </header>
+    <${ManagedBanner} page=${page} kind="templates" one=${draft.current.value} values=${draft.values.value} reload=${draft.reread} isDownloadable=${false} />
     ${draft.refusal.value && html`<p class="editor-note" role="note">${draft.refusal.value}</p>`}
     ${found.inherited && draft.isNew.value && html`<p class="editor-note" role="note">Publishing creates a copy for ${tenant}, which replaces this template there.</p>`}
     ${view === 'yaml' ? html`<${DraftYaml} draft=${draft} note="The design shows the last definition without errors." />`

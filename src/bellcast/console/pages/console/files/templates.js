@@ -6,6 +6,7 @@ import { CHANNEL_NAMES } from './explain.js';
 import { parsed } from './format.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Loaded, Skeleton, useLoad } from './load.js';
+import { ManagedBanner, isLocked } from './managed.js';
 import { Card, Confirm, Copy, Facts, Field, Form, Heading, Id, State } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, tenantOf } from './router.js';
@@ -37,12 +38,13 @@ export function Template({ page }) {
   const title = html`<${Heading} title=${page.key} />`;
   const isMissing = found.problem?.status === 404 && !found.isLoading && page.may(CONTENT);
   return html`${found.problem && !found.isLoading && !found.value && title}${isMissing && html`<${DraftOnly} url=${url('/draft')} editor=${withQuery(page.path, { ...tenant, edit: 'yes' })} />`}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => html`
-    <${Heading} title=${one.key}><${EditLink} page=${page} one=${one} />${page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${async () => {
+    <${Heading} title=${one.key}><${EditLink} page=${page} one=${one} />${page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && !isLocked(one) && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${async () => {
     await request('DELETE', url());
     go(withQuery(page.url('/templates'), tenant));
   }} />`}<//>
+    <${ManagedBanner} page=${page} kind="templates" one=${one} />
     <${Facts} of=${[['Key', html`<${Id} of=${one.key} />`], ['Version', one.version], ['Channels', PARTS.filter((name) => one[name]).map((name) => CHANNEL_NAMES[name]).join(', ')], ['Languages', languages(one).join(', ') || 'the default only'], ['Used by', one.uses.join(', ') || 'nothing'], ['Tenant', one.tenant ?? 'all']]} />
-    <${Card} title="Versions"><${Versions} one=${one} url=${url} isOwn=${page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant} /><//>
+    <${Card} title="Versions"><${Versions} one=${one} url=${url} isOwn=${page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && !isLocked(one)} /><//>
     ${page.may(BUILDERS) && html`<${Preview} one=${one} read=${async () => ({ url })} isStored /><${Test} page=${page} one=${one} url=${url('/test')} tenant=${tenant} />`}
     <${Card} title="YAML"><pre tabIndex="0"><code>${yamlOf(one)}</code></pre><${Copy} what="the YAML" text=${yamlOf(one)} /><//>`}<//>`;
 }

@@ -4,6 +4,7 @@
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { dayTime, duration } from './format.js';
 import { Failure, Loaded, Skeleton, useLoad } from './load.js';
+import { DownloadFiles, ManagedBanner, isLocked } from './managed.js';
 import { Field, Form, Heading, Icon, State } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { go, setQuery } from './router.js';
@@ -199,7 +200,7 @@ function Editor({ page, tenant, found }) {
     redo: () => { if (draft.redo()) say('Redone'); },
   };
   const review = () => {
-    if (mayEdit && draft.problems.value.length === 0 && draft.isChanged.value) setDialog({ kind: 'review' });
+    if (mayEdit && !isLocked(draft.current.value) && draft.problems.value.length === 0 && draft.isChanged.value) setDialog({ kind: 'review' });
   };
   const chooseType = (type) => {
     const { list, index } = menu;
@@ -271,9 +272,10 @@ function Editor({ page, tenant, found }) {
         <button type="button" class="quiet" aria-label="Redo" disabled=${draft.history.value.future.length === 0} onClick=${act.redo}><${Icon} name="redo" /></button>
         ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog({ kind: 'discard' })}>Discard</button>`}
         ${problems.length > 0 && html`<button type="button" class="problem-count" onClick=${() => act.nextProblem(1)}><${Icon} name="bad" /> ${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}</button>`}
-        <button type="button" class="primary" disabled=${problems.length > 0 || !draft.isChanged.value} onClick=${review}>Review and publish</button>`}</div>
+        ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="workflows" one=${draft.current.value} values=${draft.values.value} isPrimary />` : html`<button type="button" class="primary" disabled=${problems.length > 0 || !draft.isChanged.value} onClick=${review}>Review and publish</button>`}`}</div>
     </header>
     ${isNarrow && html`<p class="editor-note" role="note">On a small screen a workflow can be read. Open it on a wider one to edit it.</p>`}
+    <${ManagedBanner} page=${page} kind="workflows" one=${draft.current.value} values=${draft.values.value} reload=${draft.reread} isDownloadable=${false} />
     ${draft.refusal.value && html`<p class="editor-note" role="note">${/code/.test(draft.refusal.value) ? 'Defined in code: change it there.' : draft.refusal.value}</p>`}
     <div class="editor-main">
       ${view === 'yaml' ? html`<${DraftYaml} draft=${draft} isReadOnly=${!mayEdit} note="The canvas shows the last definition without errors." />`

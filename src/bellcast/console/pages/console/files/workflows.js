@@ -5,6 +5,7 @@ import { EditLink, newLink } from './edit.js';
 import { number, parsed, toneOf } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Skeleton, Together, refresh, useLoad } from './load.js';
+import { ManagedBanner, isLocked } from './managed.js';
 import { Card, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, tenantOf } from './router.js';
@@ -41,12 +42,12 @@ export function Workflow({ page }) {
         <${Confirm} label=${`${word} ${one.key}`} word=${word} act=${async () => {
       await request('PATCH', url(), { active: !one.active });
       refresh();
-    }} /><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${async () => {
+    }} />${!isLocked(one) && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${async () => {
       await request('DELETE', url());
       go(withQuery(page.url('/workflows'), tenant));
-    }} />`}<//><${Together}>
+    }} />`}`}<//><${ManagedBanner} page=${page} kind="workflows" one=${one} /><${Together}>
       <${Facts} of=${[['Key', html`<${Id} of=${one.key} />`], ['Version', number(one.version)], ['State', html`<${State} of=${one.active ? 'active' : 'inactive'} />`], ['Type', one.type], ['Tenant', one.tenant ?? 'all']]} />
-      <div class="columns wide"><${Card} title="Steps"><${Diagram} steps=${one.steps} /><//><div><${Card} title="Versions"><${Versions} one=${one} url=${url} isOwn=${isOwn} /><//>${page.may(BUILDERS) && html`<${DryRun} url=${url('/trigger', { dry_run: true })} />`}</div></div>
+      <div class="columns wide"><${Card} title="Steps"><${Diagram} steps=${one.steps} /><//><div><${Card} title="Versions"><${Versions} one=${one} url=${url} isOwn=${isOwn && !isLocked(one)} /><//>${page.may(BUILDERS) && html`<${DryRun} url=${url('/trigger', { dry_run: true })} />`}</div></div>
       <${Card} title="YAML"><pre tabIndex="0"><code>${yamlOf(one)}</code></pre><${Copy} what="the YAML" text=${yamlOf(one)} /><//><//>`;
   }}<//>`;
 }

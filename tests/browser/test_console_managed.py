@@ -1,0 +1,84 @@
+"""Objects that are managed by git: the console says so, refuses to publish them, gives files, and unlocks them for owners."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+from tests.browser.console import DESKTOP, Console, state_of_operator
+from tests.browser.shop import PHONE
+from tests.browser.test_accessibility import violations
+
+TEMPLATE = {"email": {"subject": "Booking", "html": "<p>Hello</p>"}, "translations": {"de": {"sms": {"text": "Hallo"}}}}
+VALUES: dict[tuple[str, str], Any] = {
+    ("templates", "shared"): TEMPLATE,
+    ("workflows", "shared"): {"steps": [{"key": "bell", "type": "inbox", "title": "Hello"}]},
+    ("types", "shared"): {"name": "Bookings"},
+    ("providers", "shared"): {"channel": "email", "url": "smtp://mail.example.com"},
+    ("preference-defaults", ""): {"channels": {"sms": False}},
+}
+PATHS = [
+    "/templates/shared",
+    "/templates/shared?edit=yes",
+    "/workflows/shared",
+    "/workflows/shared?edit=yes",
+    "/types/shared",
+    "/providers/shared",
+    "/preference-defaults",
+]
+
+
+@pytest.fixture
+def pushed(owner: Console) -> None:
+    objects = [{"kind": kind, "key": key, "values": values} for (kind, key), values in VALUES.items()]
+    owner.send("POST", "/v1/bundle", {"source": "shop", "commit": "1a2b3c4d5e", "lock": True, "objects": objects})
+
+
+def saved(page: Page) -> dict[str, str]:
+    """Download the object, which is one file; return its text by name."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download as files").click()
+    return {download.value.suggested_filename: Path(download.value.path()).read_text()}
+
+
+@pytest.mark.usefixtures("pushed")
+@pytest.mark.parametrize("path", PATHS)
+def test_page_of_a_locked_object_names_its_source_and_changes_nothing(
+    open_console: Callable[..., Page], path: str
+) -> None:
+    page = open_console(path, viewport=DESKTOP)
+    expect(page.get_by_role("note").filter(has_text="Managed by git · shop @ 1a2b3c4")).to_be_visible()
+    for name in ("Review and publish", "Delete shared", "Save provider", "Make current: version 1"):
+        expect(page.get_by_role("button", name=name)).to_have_count(0)
+    assert violations(page) == []
+    page.set_viewport_size({"width": PHONE["width"], "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.usefixtures("pushed")
+def test_draft_of_a_locked_workflow_is_downloaded_as_its_file(open_console: Callable[..., Page]) -> None:
+    page = open_console("/workflows/shared?edit=yes&view=yaml", viewport=DESKTOP)
+    page.get_by_label("Definition as YAML").fill("steps:\n  - key: bell\n    type: inbox\n    title: Changed\n")
+    expect(page.locator("[data-save]")).to_contain_text("Draft saved")
+    assert saved(page) == {"shared.yaml": "steps:\n  - key: bell\n    type: inbox\n    title: Changed\n"}
+
+
+@pytest.mark.usefixtures("pushed")
+def test_owner_unlocks_an_object_and_can_write_it(owner: Console, open_console: Callable[..., Page]) -> None:
+    page = open_console("/types/shared", viewport=DESKTOP)
+    expect(page.get_by_role("button", name="Edit")).to_have_count(0)
+    unlock = page.get_by_role("button", name="Unlock shared")
+    unlock.click()
+    unlock.click()
+    expect(page.get_by_role("note").filter(has_text="as drift")).to_be_visible()
+    expect(page.get_by_role("button", name="Edit")).to_be_visible()
+    owner.send("PUT", "/v1/types/shared", {"name": "By hand"})
+
+
+@pytest.mark.usefixtures("pushed")
+def test_developer_cannot_unlock(owner: Console, open_console: Callable[..., Page], chromium: Any) -> None:
+    state = state_of_operator(owner, chromium, "dev@example.com", "developer")
+    page = open_console("/types/shared", state=state, viewport=DESKTOP)
+    expect(page.get_by_role("button", name="Download as files")).to_be_visible()
+    expect(page.get_by_role("button", name="Unlock shared")).to_have_count(0)
