@@ -158,6 +158,19 @@ def test_controls_of_every_page_have_a_visible_ring_in_the_order_of_the_page(
         assert page.locator("[tabindex]:not([tabindex='0'], [tabindex='-1'])").count() == 0, path
 
 
+def test_key_right_after_a_dialog_acts_on_the_page(open_console: Callable[..., Page]) -> None:
+    page = open_console("/runs")
+    wait_loaded(page)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Shortcuts").get_by_role("heading")).to_be_focused()
+    page.evaluate("""() => {  // in one task, thus before the focus leaves the closed dialog
+      const { activeElement } = document;
+      document.getElementById('keys').close();
+      activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: '/', bubbles: true, cancelable: true }));
+    }""")
+    expect(page.get_by_role("button", name="Add a filter")).to_be_focused()
+
+
 def test_keys_open_filter_and_act_and_the_focus_returns(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/runs?workflow=evil")
     wait_loaded(page)

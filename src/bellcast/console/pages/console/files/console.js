@@ -186,8 +186,10 @@ document.addEventListener('keydown', (event) => {
     if (!document.querySelector('dialog[open]')) openPalette();
     return;
   }
-  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || event.target.closest('dialog')) return;
-  if (event.target.closest('input, select, textarea')) {
+  // Until the next frame, a dialog that was closed may still have the focus: the key belongs to the page.
+  const isTyped = event.target.closest('input, select, textarea') && !event.target.closest('dialog');
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || event.target.closest('dialog[open]')) return;
+  if (isTyped) {
     if (event.key === 'Escape' && event.target.closest('.filters')) document.getElementById('main').focus(); // shortcuts act on the page again
     return;
   }
