@@ -7,6 +7,8 @@ from pathlib import Path
 
 from bellcast.kernel.errors import Conflict
 
+PAIR_BYTES = 40  # two identities of 19 digits, a space and a line feed
+
 
 class FolderLock:
     """The lock of a data folder."""
@@ -37,6 +39,21 @@ class FolderLock:
     @property
     def identities(self) -> list[int]:
         """The identities that the store may have; none in a folder of a release that did not write them."""
+        return self._numbers()[:2]
+
+    @property
+    def is_in_file(self) -> bool:
+        """Whether the file itself, without its write-ahead log, has one of the identities."""
+        first, second, in_file = [*self._numbers(), -1, -1, -1][:3]
+        return in_file in (first, second)
+
+    def note_in_file(self) -> None:
+        """Write that the file itself has the identity. The lock must be held, and both identities be the same."""
+        if self._file is not None:
+            os.pwrite(self._file, f"{self.identities[0]:019d}\n".encode(), PAIR_BYTES)
+            os.fsync(self._file)
+
+    def _numbers(self) -> list[int]:
         return [int(word) for word in self._path.read_text(errors="replace").split() if word.isdigit()]
 
     def write_identities(self, first: int, second: int) -> None:

@@ -54,6 +54,7 @@ class SqliteEngine(WritingEngine):
             if self._exclusive:
                 self._lock.acquire()
                 backup.discard_restore(self._path)
+                sqlite_identity.check_log(self._path, self._lock)
             await asyncio.to_thread(self._migrate)
             known = texts()
             self._reader = SqliteConnection(connect(self._path), known)
@@ -79,6 +80,8 @@ class SqliteEngine(WritingEngine):
             self.schema.migration = None
             if not self._exclusive:
                 self._lock.release()
+        if self._exclusive:
+            sqlite_identity.note_in_file(self._path, self._lock)
 
     def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
         """Run a script inline."""

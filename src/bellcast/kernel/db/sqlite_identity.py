@@ -6,11 +6,14 @@ stops, so a copy from before has another one. A copy of the whole folder is not 
 
 import secrets
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import structlog
 
 from bellcast.kernel.db import statements
 from bellcast.kernel.db.lock import FolderLock
+from bellcast.kernel.errors import Conflict
 
 IDENTITY_BITS = 62
 
@@ -33,6 +36,31 @@ def renew(connection: sqlite3.Connection, lock: FolderLock, *, replaced: bool = 
     write(connection, new)
     connection.execute("COMMIT")
     lock.write_identities(new, new)
+
+
+def check_log(database: Path, lock: FolderLock) -> None:
+    """Raise Conflict if the file was replaced but the write-ahead log of the earlier file is still beside it: SQLite would
+    apply that log to the copy, which restores nothing and can damage it."""
+    log_file = database.with_name(database.name + "-wal")
+    if not lock.is_in_file or not log_file.exists() or log_file.stat().st_size == 0:
+        return
+    try:
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as alone:
+            stored = alone.execute("SELECT value FROM counters WHERE name = 'identity'").fetchone()
+    except sqlite3.DatabaseError:
+        return  # a part of the log may be in the file already, which only the log completes
+    if stored is None or int(stored[0]) not in lock.identities:
+        raise Conflict(
+            f"{database} was replaced by a copy, but {log_file.name} belongs to the file that was there before. To start"
+            f" from the copy, delete {log_file.name} and {database.name}-shm; `bellcast restore` does this for you."
+        )
+
+
+def note_in_file(database: Path, lock: FolderLock) -> None:
+    """Note that the file has its identity, if closing its last connection has emptied the write-ahead log."""
+    log_file = database.with_name(database.name + "-wal")
+    if not log_file.exists() or log_file.stat().st_size == 0:
+        lock.note_in_file()
 
 
 def write(connection: sqlite3.Connection, identity: int | None = None) -> None:

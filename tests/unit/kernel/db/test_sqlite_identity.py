@@ -100,6 +100,29 @@ async def test_positions_are_unknown_after_the_file_was_replaced_by_a_copy(
     assert await epoch(app) == after
 
 
+async def test_log_of_a_killed_server_is_not_applied_to_a_copy(
+    app: App, engine: SqliteEngine, database: Path, copy: Path
+) -> None:
+    await app.send("alice")
+    await engine.close()
+    shutil.copy(database, copy)
+    await engine.open()
+    for _ in range(3):
+        await app.send("alice")
+    killed = database.parent.with_name("killed")
+    shutil.copytree(database.parent, killed)
+    shutil.copy(copy, killed / database.name)
+    with pytest.raises(Conflict, match="-wal and "):
+        await SqliteEngine(killed / database.name, FakeClock()).open()
+    for suffix in ("-wal", "-shm"):
+        (killed / f"{database.name}{suffix}").unlink()
+    after = SqliteEngine(killed / database.name, FakeClock())
+    await after.open()
+    restored = App(type(app.store)(after), FakeClock())  # type: ignore[call-arg]  # Store
+    assert (await restored.inbox("alice")).state.unread == 1
+    await after.close()
+
+
 async def test_positions_are_unknown_in_another_folder(app: App, engine: SqliteEngine, database: Path) -> None:
     await app.send("alice")
     before = await epoch(app)
