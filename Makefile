@@ -14,7 +14,7 @@ HQ := $(VENV)/hq/.installed
 # Write .pyc files even if the environment disables them: a server then starts three times as fast.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-all ready ready-in-parallel check lint types layers size audit compiled client format bench package npm wheel docs pictures lock site system engines clean
+.PHONY: demo test test-all ready ready-in-parallel check lint types layers size audit compiled client format bench package npm wheel docs pictures email-support lock site system engines clean
 
 demo: $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(SERVED)) $(CLIENT) ## Start the server and its demo apps; PORT=9000 picks the server's port
 	$(RUN)bellcast demo $(if $(PORT),--port $(PORT))
@@ -90,6 +90,9 @@ docs: $(INSTALLED) ## Write the generated reference pages
 pictures: $(INSTALLED) $(CLIENT) ## Take the screenshots of the bell, the mailbox and the console for the README and the documentation
 	scripts/install_system.sh engines pictures
 	$(RUN)python scripts/pictures.py
+
+email-support: $(INSTALLED) ## Update the table of CSS that mail programs do not support
+	$(RUN)python scripts/email_support.py
 
 lock: ## Update requirements.lock
 	$(RUN)uv pip compile --quiet --all-extras --group dev pyproject.toml --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock

@@ -22,5 +22,6 @@ class ChannelConfig(Struct, kw_only=True):
     app_url: str | None = None
     public_url: str | None = None
     locale: str = "en"
+    locales: tuple[str, ...] = ()
     timezone: str = "UTC"
     run_retention: float = 30 * 86_400.0

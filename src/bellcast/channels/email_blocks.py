@@ -49,7 +49,7 @@ TEXT_STYLE = ("font-family", "font"), ("color", "text_color")
 
 def errors_of(path: str, blocks: Sequence[Block]) -> validation.FieldErrors:
     """Return the errors of an e-mail's blocks, with the path of each."""
-    found = list(_nested(path, blocks, 1, CONTENT_ROOTS))
+    found = list(nested(path, blocks, 1, CONTENT_ROOTS))
     if len(found) > types.MAX_BLOCKS:
         yield FieldError(path, f"must be at most {types.MAX_BLOCKS} blocks, nested ones included, got {len(found)}")
         return
@@ -73,7 +73,7 @@ def _block_errors(where: str, block: Block, roots: frozenset[str]) -> validation
         yield from validation.text(f"{where}.key", block.key, MAX_OBJECT_KEY)
     if block.condition is not None:
         yield from conditions.errors_of(f"{where}.if", block.condition, frozenset(), variables)
-    for name, source in _texts(block):
+    for name, source in texts(block):
         yield from validation.encodable(f"{where}.{name}", source)
         try:
             rendering.check_template(source, roots, is_html=True)
@@ -93,7 +93,7 @@ def _block_errors(where: str, block: Block, roots: frozenset[str]) -> validation
             yield FieldError(where, "must not be columns in a column")
 
 
-def _nested(
+def nested(
     path: str, blocks: Sequence[Block], depth: int, roots: frozenset[str]
 ) -> Iterator[tuple[str, Block, int, frozenset[str]]]:
     """Yield all blocks with their path, their depth and the variables that they may read."""
@@ -103,13 +103,13 @@ def _nested(
         if depth > MAX_BLOCK_DEPTH:
             continue
         if isinstance(block, ListBlock):
-            yield from _nested(f"{where}.blocks", block.blocks, depth + 1, roots | {ITEM})
+            yield from nested(f"{where}.blocks", block.blocks, depth + 1, roots | {ITEM})
         elif isinstance(block, ColumnsBlock):
             for column, one in enumerate(block.columns):
-                yield from _nested(f"{where}.columns.{column}.blocks", one.blocks, depth + 1, roots)
+                yield from nested(f"{where}.columns.{column}.blocks", one.blocks, depth + 1, roots)
 
 
-def _texts(block: Block) -> Iterator[tuple[str, str]]:
+def texts(block: Block) -> Iterator[tuple[str, str]]:
     """Yield the names and texts of a block that are templates."""
     for name in ("text", "url", "src", "alt", "html", "empty"):
         text = getattr(block, name, None)

@@ -59,7 +59,7 @@ FONTS = {
 }
 FONT = f"font-family:{FONTS['system']}"
 MAX_RADIUS = 40  # pixels: the half of a button's height
-MUTED = f"{FONT};font-size:13px;line-height:1.5;color:#6b7280;margin:0 0 6px"
+MUTED = f"{FONT};font-size:13px;line-height:1.5;color:#4b5563;margin:0 0 6px"
 
 
 def linked(text: str) -> str:
@@ -162,7 +162,7 @@ def _header(brand: Brand) -> str:
 
 def _footer(brand: Brand, links: dict[str, str]) -> str:
     lines = [escape(line) for line in (brand.footer, brand.address) if line]
-    anchors = [f'<a href="{escape(url)}" style="color:#6b7280">{escape(text)}</a>' for text, url in links.items()]
+    anchors = [f'<a href="{escape(url)}" style="color:#4b5563">{escape(text)}</a>' for text, url in links.items()]
     if anchors:
         lines.append(" &middot; ".join(anchors))
     inner = "\n".join(f'<p style="{MUTED}">{line}</p>' for line in lines)

@@ -39,10 +39,15 @@ RAW_TEXT = {name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in 
 
 def tokens(html: str) -> Iterator[HtmlToken]:
     """Yield the tags and the text between them, with references replaced by their characters."""
+    return (token for _, token in located(html))
+
+
+def located(html: str) -> Iterator[tuple[int, HtmlToken]]:
+    """Yield the tokens with their positions."""
     position = 0
     while (found := MARKUP.search(html, position)) is not None:
         if found.start() > position:
-            yield _unescaped(html[position : found.start()])
+            yield position, _unescaped(html[position : found.start()])
         start = found.end()
         if html[start] in "!?":
             is_comment = html.startswith("!--", start)
@@ -51,16 +56,16 @@ def tokens(html: str) -> Iterator[HtmlToken]:
             name = TAG_NAME.match(html, start + 1)
             position = _after(html, ">", start)
             if name is not None:
-                yield EndTag(name[0].lower())
+                yield found.start(), EndTag(name[0].lower())
         elif (name := TAG_NAME.match(html, start)) is not None:
             attributes, end = _attributes(html, name.end())
             position = _after(html, ">", end)
             if html.find(">", end, position) != -1:  # an unterminated tag is dropped
                 tag = StartTag(name[0].lower(), attributes)
-                yield tag
+                yield found.start(), tag
                 position = _raw_text_end(html, tag.name, position)
     if position < len(html):
-        yield _unescaped(html[position:])
+        yield position, _unescaped(html[position:])
 
 
 def _after(html: str, end: str, position: int) -> int:

@@ -119,13 +119,17 @@ def of_kind(kind: objects.Kind[Any]) -> DraftKind:
         stored = await Documents(ctx.engines.db).get(kind.plural, tenant, key)
         return None if stored is None else stored.version
 
+    async def publishable(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) -> Any:
+        value = await objects.checked(kind, shape, ctx, tenant, key, values)
+        if kind.find_obstacles is not None:
+            validation.check(await kind.find_obstacles(ctx, tenant, key, value))
+        return value
+
     async def plan(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) -> dict[str, Any]:
-        return await objects.planned(
-            kind, ctx, tenant, key, await objects.checked(kind, shape, ctx, tenant, key, values)
-        )
+        return await objects.planned(kind, ctx, tenant, key, await publishable(ctx, tenant, key, values))
 
     async def publish(request: ApiRequest, draft: ToPublish) -> dict[str, Any] | None:
-        value = await objects.checked(kind, shape, context.of(request), draft.tenant, draft.key, draft.values)
+        value = await publishable(context.of(request), draft.tenant, draft.key, draft.values)
         return await objects.publish(
             request, kind, draft.tenant, draft.key, value, draft=draft.document.body, base=draft.base, note=draft.note
         )

@@ -91,6 +91,8 @@ class PublishEffect(Struct, frozen=True, omit_defaults=True):
     n: int | None = None
 
 
+# Returns why a checked object of a tenant and key must not be published, although it could be written.
+FindObstacles = Callable[[ApiContext, str, str, T], Awaitable[list[FieldError]]]
 # Returns what writing a checked object of a tenant and key changes for recipients and apps.
 FindEffects = Callable[[ApiContext, str, str, T], Awaitable[list[PublishEffect]]]
 
@@ -100,7 +102,7 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     cannot be deleted, or changed so that `find_broken` finds some. `complete` returns what is stored of a valid value, in a thread. `describe` returns the fields in `added` for a read.
     `changed` is called after a write. `merge` combines the project's object with a tenant's override; without it, the
     override replaces the whole object. With `is_open_to_viewers`, operators with the role viewer read the list, without
-    content. A dry run returns the effects that `find_effects` finds. Each write of a kind that `is_versioned` is a version.
+    content. A dry run returns the effects that `find_effects` finds. A draft with errors of `find_obstacles` is not published. Each write of a kind that `is_versioned` is a version.
     `source` returns a value without what `complete` adds."""
 
     plural: str
@@ -116,6 +118,7 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     find_uses: FindUses | None = None
     find_broken: FindBroken | None = None
     find_effects: FindEffects[T] | None = None
+    find_obstacles: FindObstacles[T] | None = None
     stand_ins: Mapping[str, Any] = {}  # valid values of the fields without a default
     added: Mapping[str, Any] = {}
     describe: Describe | None = None

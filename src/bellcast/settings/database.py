@@ -60,6 +60,7 @@ EDITABLE = (
     "SIMULATE",
     "RETRIES",
     "LOCALE",
+    "LOCALES",
     "TIMEZONE",
     *(name for one in DIALECTS if one.is_editable for name in one.settings),
     *(one.name for one in table.GROUPS["limits"] if one.name not in OWNER_ONLY),

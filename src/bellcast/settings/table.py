@@ -365,6 +365,10 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
     ),
     "RUN_RETENTION": (setting_values.duration, "Retention of messages and runs that have ended. 0 means unlimited."),
     "LOCALE": (setting_values.text, "Language of messages to recipients and tenants without one."),
+    "LOCALES": (
+        setting_values.names,
+        "Languages that templates must have to be published, such as en,de. Empty: any.",
+    ),
     "TIMEZONE": (parsers.timezone, "Time zone of recipients and tenants without one."),
 }
 

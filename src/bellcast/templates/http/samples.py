@@ -89,10 +89,7 @@ async def samples(ctx: ApiContext, tenant: str, key: str) -> list[Sample]:
 
 async def declared(ctx: ApiContext, tenant: str, key: str, template: Template) -> list[TemplateVariable]:
     """Return the variables of a valid template by path, with those that the schemas of its users declare."""
-    schemas: dict[str, tuple[str, Mapping[str, Any], bool]] = {}
-    for plural, name, schema in await _users(ctx, tenant, key):
-        for path, of_path, is_required in _paths("data", schema or {}):
-            schemas.setdefault(path, (f"{plural}/{name}", of_path, is_required))
+    schemas = await schema_paths(ctx, tenant, key)
     # In a thread: parsing the texts of a large template takes tens of milliseconds.
     used = {one.path: one for one in await asyncio.to_thread(variables.used, template)}
     shown: list[TemplateVariable] = []
@@ -107,6 +104,15 @@ async def declared(ctx: ApiContext, tenant: str, key: str, template: Template) -
             TemplateVariable(path, type, is_required or (one is not None and one.is_required), example, source)
         )
     return shown
+
+
+async def schema_paths(ctx: ApiContext, tenant: str, key: str) -> dict[str, tuple[str, Mapping[str, Any], bool]]:
+    """Return the paths that the users of a template declare: the user, the schema, and whether a send must have it."""
+    schemas: dict[str, tuple[str, Mapping[str, Any], bool]] = {}
+    for plural, name, schema in await _users(ctx, tenant, key):
+        for path, of_path, is_required in _paths("data", schema or {}):
+            schemas.setdefault(path, (f"{plural}/{name}", of_path, is_required))
+    return schemas
 
 
 async def _users(ctx: ApiContext, tenant: str, key: str) -> list[tuple[str, str, Mapping[str, Any] | None]]:

@@ -31,7 +31,8 @@ from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates import rendering
-from bellcast.templates.http import publishing, samples, template_references
+from bellcast.templates.http import checking, publishing, samples, template_references
+from bellcast.templates.http.checking import Findings
 from bellcast.templates.http.samples import Samples, TemplateVariable
 from bellcast.templates.rendering import TemplateError, check_template
 from bellcast.templates.types import CONTENT_ROOTS, MAX_LOCALE, Parts, Template
@@ -192,6 +193,10 @@ async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.
     return None
 
 
+async def _obstacles(ctx: ApiContext, tenant: str, key: str, value: Template) -> list[FieldError]:
+    return await checking.errors(ctx, tenant, key, await _applied(ctx, tenant, key, value))
+
+
 def _syntax_errors(field: str, source: str, *, is_html: bool) -> validation.FieldErrors:
     yield from validation.encodable(field, source)
     try:
@@ -215,6 +220,7 @@ KIND = objects.Kind(
     is_open_to_viewers=True,
     is_versioned=True,
     find_effects=publishing.effects,
+    find_obstacles=_obstacles,
     example={
         "inbox": {"title": "New booking by {{ data.client }}"},
         "email": {"subject": "New booking", "html": "<p>{{ data.client }} booked {{ data.when | datetime }}.</p>"},
@@ -370,6 +376,39 @@ async def draft_html(request: ApiRequest) -> ASGIApp:
     return await _html(request, await _subject_of(request, await request_body.json_or_form_text(request)), look)
 
 
+class CheckRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is checked: `values` instead of the stored template, with `data` or that of a `sample`. Without both, examples."""
+
+    values: Template | None = None
+    data: dict[str, Any] | None = None
+    sample: Annotated[str | None, KEY] = None
+
+
+@operation(
+    "POST",
+    "/v1/templates/{key:str}/check",
+    tag="Objects",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=CheckRequest,
+    response_types={200: Findings},
+    refusals=(NotFound,),
+    example={"values": {"email": {"subject": "New booking", "html": "<img src='https://example.com/a.png'>"}}},
+    is_recorded=False,
+)
+async def check(request: ApiRequest) -> ASGIApp:
+    """Check a template.
+
+    Missing languages, variables and descriptions of images, wrong links, low contrast, and what mail programs cut or do
+    not support (data of Can I email, caniemail.com). Findings with the severity `error` stop its publication."""
+    request_body.query(request, DryRunQuery)  # nothing is written in any case
+    ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
+    body = await asyncio.to_thread(request_body.json, await request_body.json_text(request), CHECK, ctx)
+    data = body.data if body.sample is None else await _data_of_sample(request, body.sample)
+    subject = await _subject(request, "", data or {}, None, body.values)
+    return responses.json(Findings(await checking.check(ctx, tenant, key, subject.template, data)))
+
+
 @operation(
     "POST",
     "/v1/templates/{key:str}/test",
@@ -458,14 +497,16 @@ async def _subject_of(request: ApiRequest, text: bytes) -> Subject:
     """Return the subject of a preview's body. Raises Invalid."""
     # In a thread: compiling the texts of `values` takes seconds and would block the event loop.
     body = await asyncio.to_thread(request_body.json, text, PREVIEW, context.of(request))
-    data = body.data
-    if body.sample is not None:
-        ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
-        found = [one.data for one in await samples.samples(ctx, tenant, key) if one.id == body.sample]
-        if not found:
-            raise Invalid.of("sample", "must be the id of one of the template's samples")
-        data = found[0]
+    data = body.data if body.sample is None else await _data_of_sample(request, body.sample)
     return await _subject(request, body.recipient or "", data, body.locale, body.values)
+
+
+async def _data_of_sample(request: ApiRequest, sample: str) -> dict[str, Any]:
+    ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
+    found = [one.data for one in await samples.samples(ctx, tenant, key) if one.id == sample]
+    if not found:
+        raise Invalid.of("sample", "must be the id of one of the template's samples")
+    return found[0]
 
 
 async def _subject(
@@ -494,6 +535,10 @@ async def _with_values(ctx: ApiContext, tenant: str, key: str, values: Template)
     errors = await _reference_errors(values, ctx, tenant, key)
     if errors:
         raise Invalid.fields([FieldError(f"values.{one.field}", one.message) for one in errors])
+    return await _applied(ctx, tenant, key, values)
+
+
+async def _applied(ctx: ApiContext, tenant: str, key: str, values: Template) -> Template:
     values = await asyncio.to_thread(compiled, values)
     base = None if tenant == PROJECT else await objects.find(KIND, ctx, PROJECT, key)
     if base is None:
@@ -502,12 +547,13 @@ async def _with_values(ctx: ApiContext, tenant: str, key: str, values: Template)
     return request_body.decoder(Template).decode(base[0].body).overridden_by(values)
 
 
-def _check_preview(body: PreviewRequest, ctx: ApiContext) -> None:
+def _check_preview(body: PreviewRequest | CheckRequest, ctx: ApiContext) -> None:
     wrong = _errors(body.values, ctx.limits) if isinstance(body.values, Template) else ()
     validation.check([FieldError(f"values.{one.field}".rstrip("."), one.message, one.line) for one in wrong])
 
 
 PREVIEW = request_body.Shape(PreviewRequest, _check_preview)
+CHECK = request_body.Shape(CheckRequest, _check_preview)
 TEST = request_body.Shape(TestRequest, None, {"channel": "email", "to": "x"})
 HANDLERS = [
     *objects.operations(KIND),
@@ -515,6 +561,7 @@ HANDLERS = [
     preview,
     html,
     draft_html,
+    check,
     recent_samples,
     list_variables,
     test,

@@ -1,0 +1,239 @@
+"""Checks of a template before it is published: what its author should see, by channel, language and block."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from bellcast.channels import email_blocks, email_checks, lengths
+from bellcast.channels.email_checks import Problem, Severity
+from bellcast.channels.html import to_text
+from bellcast.channels.types import BASE_LAYOUT
+from bellcast.preferences.types import CHANNELS, Channel
+from bellcast.templates import rendering, variables
+from bellcast.templates.rendering import TemplateError
+from bellcast.templates.types import (
+    Block,
+    ButtonBlock,
+    HtmlBlock,
+    ImageBlock,
+    ListBlock,
+    Parts,
+    Template,
+    TextBlock,
+    locales_of,
+)
+
+# Gmail cuts larger e-mails, and with them the link for unsubscribing.
+MAX_EMAIL_BYTES = 102_000
+# Phones show about 40 characters of a subject, the list of a mail program on a desktop about 70.
+MAX_SUBJECT = 70
+# Characters of text below which an e-mail with images consists of them.
+LEAST_TEXT = 20
+MAX_FINDINGS = 200
+LINK = re.compile(r"\[([^\]\n]{0,300})\]\(([^()\s]{0,2000})\)")
+UNSUBSCRIBE = ("unsubscribe_url", "preferences_url")
+
+
+class Finding(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A problem of a template. Errors stop its publication. `block` is the key of a block, or its path such as
+    `2.columns.0.blocks.1`; `clients` are the mail programs that it concerns."""
+
+    severity: Severity
+    code: str
+    channel: str | None
+    locale: str | None
+    block: str | None
+    line: int | None
+    message: str
+    clients: tuple[str, ...] | None = None
+
+
+def sort(findings: Sequence[Finding]) -> list[Finding]:
+    """Return different findings, errors first."""
+    order = {"error": 0, "warning": 1, "info": 2}
+    return sorted(dict.fromkeys(findings), key=lambda one: order[one.severity])[:MAX_FINDINGS]
+
+
+def of_languages(template: Template, required: Sequence[str], default: str) -> Iterator[Finding]:
+    """Yield the languages without texts that every template must have. Base parts are in the default language."""
+    for locale in required:
+        if default in locales_of(locale) or locale in locales_of(default):
+            continue
+        for channel in CHANNELS:
+            own = (template.translations.get(name) for name in locales_of(locale))
+            if template.has(channel) and not any(parts is not None and getattr(parts, channel) for parts in own):
+                text = f"There is no text in {locale}: recipients get another language."
+                yield finding("error", "missing_translation", text, channel, locale)
+
+
+def of_stale(template: Template, earlier: Sequence[Template]) -> Iterator[Finding]:
+    """Yield the translations that are older than the text they translate. `earlier` are earlier versions, newest first."""
+    for locale, parts in template.translations.items():
+        for channel in CHANNELS:
+            part, base = getattr(parts, channel), getattr(template, channel)
+            if part is None or base is None:
+                continue
+            for version in earlier:
+                old = version.translations.get(locale)
+                if old is None or getattr(old, channel) != part:
+                    break
+                if getattr(version, channel) not in (None, base):
+                    text = "The text in the default language has changed since this translation."
+                    yield finding("warning", "translation_stale", text, channel, locale)
+                    break
+
+
+def of_variables(template: Template, schemas: Mapping[str, bool]) -> Iterator[Finding]:
+    """Yield variables that no sender declares, or that a send may leave out. `schemas` are the paths that the senders
+    declare, and whether each is required."""
+    for used in variables.used(template) if schemas else ():
+        parts = used.path.split(".")
+        if parts[0] != "data" or len(parts) == 1:
+            continue
+        ancestors = {".".join(parts[:length]) for length in range(2, len(parts) + 1)}
+        declared = next((path for path in schemas if path in ancestors or path.startswith(f"{used.path}.")), None)
+        if declared is None:
+            near = difflib.get_close_matches(used.path, schemas, n=1)
+            hint = f" Do you mean {near[0]}?" if near else ""
+            yield finding("warning", "unknown_variable", f"No sender declares {used.path}.{hint}", None, None)
+        elif used.is_required and not schemas[declared]:
+            text = (
+                f"A send may leave out {used.path}, and would be refused: write {{{{ {used.path} | default('…') }}}}."
+            )
+            yield finding("warning", "missing_variable", text, None, None)
+
+
+def of_source(template: Template) -> Iterator[Finding]:
+    """Yield the problems of e-mails as they are written."""
+    for locale, parts in (("", template), *template.translations.items()):
+        mail = parts.email
+        if mail is not None and mail.html:
+            yield from (_of_problem(one, "email", locale) for one in email_checks.of_html(mail.html))
+        for name, block in _blocks(mail.blocks or ()) if mail is not None else ():
+            for problem in _of_block(block):
+                line = problem.line if isinstance(block, HtmlBlock) else None
+                yield _of_problem(problem._replace(line=line), "email", locale, name)
+
+
+def of_rendered(own: Parts, locale: str, rendered: Mapping[Channel, Any], layout: Template | None) -> list[Finding]:
+    """Return the problems of rendered parts, which are those of one language. `layout` is the template around the e-mail."""
+    found: list[Finding] = []
+    if own.email is not None and "email" in rendered:
+        mail = rendered["email"]
+        found += _of_mail(
+            own, locale, str(mail.get("subject") or ""), str(mail.get("html") or ""), str(mail.get("text") or "")
+        )
+        if mail.get("html") and own.email.layout != BASE_LAYOUT and not _has_unsubscribe(own, locale, layout):
+            text = "There is no link for unsubscribing: add {{ unsubscribe_url }} or {{ preferences_url }}."
+            found.append(finding("warning", "unsubscribe_missing", text, "email", locale))
+    if own.sms is not None and "sms" in rendered:
+        length = lengths.sms(str(rendered["sms"].get("text") or ""))
+        if length.segments > 1:
+            text = f"It is sent as {length.segments} messages: {length.characters} characters in {length.encoding}."
+            found.append(finding("warning" if length.segments > 2 else "info", "sms_segments", text, "sms", locale))
+    if own.push is not None and "push" in rendered:
+        body = str(rendered["push"].get("body") or "")
+        if len(body) > lengths.PUSH_CUT:
+            text = f"Phones cut the text at about {lengths.PUSH_CUT} characters; it has {len(body)}."
+            found.append(finding("warning", "push_long", text, "push", locale))
+    return found
+
+
+def _of_mail(own: Parts, locale: str, subject: str, html: str, text: str) -> Iterator[Finding]:
+    size = len(html.encode(errors="replace"))
+    if size > MAX_EMAIL_BYTES:
+        message = f"The HTML has {size:,} bytes; Gmail cuts e-mails of more than {MAX_EMAIL_BYTES:,}."
+        yield finding("error", "size_clip", message, "email", locale)
+    if len(subject) > MAX_SUBJECT:
+        message = f"The subject has {len(subject)} characters; mail programs show about {MAX_SUBJECT}, phones about 40."
+        yield finding("warning", "subject_long", message, "email", locale)
+    if not html:
+        return
+    plain = to_text(html)
+    if not (text or plain).strip():
+        message = "There is no text, for those who do not see the HTML."
+        yield finding("warning", "text_missing", message, "email", locale)
+    sections = plain if own.email is None or not own.email.source else to_text(own.email.source)
+    if (
+        "<img" in (own.email.source if own.email is not None and own.email.source else html)
+        and len(sections.strip()) < LEAST_TEXT
+    ):
+        message = "The e-mail consists of images: many mail programs show them only on request."
+        yield finding("warning", "image_only", message, "email", locale)
+    for problem in email_checks.contrasts(html):
+        block, line = _place(own, problem.excerpt)
+        yield _of_problem(problem._replace(line=line), "email", locale, block)
+
+
+def _has_unsubscribe(own: Parts, locale: str, layout: Template | None) -> bool:
+    mail = own.email
+    if mail is None or mail.layout == BASE_LAYOUT or (mail.layout is not None and layout is None):
+        return True
+    around = None if layout is None else rendering.layout_html(layout, locales_of(locale))
+    try:
+        return any(
+            not rendering.text_of(source, is_html=True).roots().isdisjoint(UNSUBSCRIBE)
+            for source in (mail.source, around)
+            if source
+        )
+    except TemplateError:
+        return True
+
+
+def _place(own: Parts, excerpt: str) -> tuple[str | None, int | None]:
+    """Return the block, or the line of the HTML, that has a text."""
+    mail = own.email
+    if mail is None:
+        return None, None
+    for name, block in _blocks(mail.blocks or ()):
+        if any(excerpt in " ".join(text.split()) for _, text in email_blocks.texts(block)):
+            return name, None
+    start = (mail.html or "").find(excerpt)
+    return None, None if start < 0 else (mail.html or "").count("\n", 0, start) + 1
+
+
+def _blocks(blocks: Sequence[Block]) -> Iterator[tuple[str, Block]]:
+    """Yield all blocks with their keys, or their paths if they have none."""
+    for path, block, _, _ in email_blocks.nested("", blocks, 1, frozenset()):
+        yield block.key or path.removeprefix("."), block
+
+
+def _of_block(block: Block) -> Iterator[Problem]:
+    match block:
+        case HtmlBlock(html=source):
+            yield from email_checks.of_html(source)
+        case ButtonBlock(url=url, text=text):
+            yield from email_checks.of_link(
+                email_checks.without_expressions(url), email_checks.without_expressions(text)
+            )
+        case ImageBlock(src=src, alt=alt, url=url):
+            yield from email_checks.of_image(email_checks.without_expressions(src), alt)
+            if url is not None:
+                yield from email_checks.of_link(email_checks.without_expressions(url), "")
+        case TextBlock() | ListBlock():
+            text = block.text if isinstance(block, TextBlock) else block.empty or ""
+            for found in LINK.finditer(email_checks.without_expressions(text)):
+                yield from email_checks.of_link(found[2], found[1])
+
+
+def finding(severity: Severity, code: str, message: str, channel: str | None, locale: str | None) -> Finding:
+    """Return a finding about a whole part, or the whole template."""
+    return Finding(
+        severity=severity, code=code, channel=channel, locale=locale or None, block=None, line=None, message=message
+    )
+
+
+def _of_problem(problem: Problem, channel: str, locale: str, block: str | None = None) -> Finding:
+    return Finding(
+        severity=problem.severity,
+        code=problem.code,
+        channel=channel,
+        locale=locale or None,
+        block=block,
+        line=problem.line,
+        message=problem.message,
+        clients=problem.clients or None,
+    )

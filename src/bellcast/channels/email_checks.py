@@ -1,0 +1,336 @@
+"""Checks of an e-mail's HTML: links, images, CSS that mail programs do not support, and the contrast of its texts.
+
+HTML is checked as its author wrote it, so that a finding has a line; `BLANK` stands for each expression. Only the contrast is
+that of rendered HTML, because colors are those of the tenant's brand.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from bellcast.channels import html_tokens
+from bellcast.channels.html import HIDDEN
+from bellcast.channels.html_tokens import HtmlToken, StartTag
+from bellcast.templates import rendering
+from bellcast.templates.formats import EMAIL_SCHEMES
+
+Severity = Literal["error", "warning", "info"]
+BLANK = "\ufffc"
+HOST_IN_TEXT = re.compile(
+    r"(?:https?://|www\.)[^\s/]+|[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|org|net|io|app|dev|example)\b", re.I
+)
+SHEET = re.compile(r"(?is)<style[^>]{0,300}>(.*?)(?:</style|\Z)")
+VOID = frozenset(["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"])
+# CSS without which an e-mail falls apart; without the rest it only looks plainer.
+LAYOUT = frozenset(
+    {"display:flex", "display:grid", "position", "float", "@import", "var()", "calc()", "clamp()", "min()", "max()"}
+)
+# WCAG 2.2 §1.4.3: for texts from 18 pt, or from 14 pt if bold, the lower one.
+CONTRAST, CONTRAST_LARGE = 4.5, 3.0
+# The colors of a page without any, in a light scheme and in a dark one.
+CANVAS = {"light": ("#ffffff", "#000000"), "dark": ("#121212", "#ffffff")}
+MAX_CONTRASTS = 20
+LONGEST_EXCERPT = 60
+
+
+class Problem(NamedTuple):
+    """A problem of HTML: severity, code and message, the line if it is known, the mail programs, and the text that has it."""
+
+    severity: Severity
+    code: str
+    message: str
+    line: int | None = None
+    clients: tuple[str, ...] = ()
+    excerpt: str = ""
+
+
+@cache
+def support() -> Mapping[str, Any]:
+    """Return the mail programs, and for each word of CSS the numbers of those that do not support it."""
+    table: Mapping[str, Any] = json.loads(Path(__file__).with_name("email_support.json").read_bytes())
+    return table
+
+
+def without_expressions(source: str) -> str:
+    """Return a valid template with its lines, `BLANK` for each expression, and nothing for its other tags."""
+    return "".join(
+        ("\n" * piece.count("\n") + (BLANK if piece.startswith("{{") else "")) if is_tag else piece
+        for is_tag, piece in rendering.pieces(source)
+    )
+
+
+def of_link(url: str, label: str, line: int | None = None) -> Iterator[Problem]:
+    """Yield the problems of a link whose expressions are blank."""
+    url, label = url.strip(), " ".join(label.split())
+    shown = url[:LONGEST_EXCERPT].replace(BLANK, "…")
+    if url.startswith(BLANK):
+        return
+    if not url or url == "#":
+        yield Problem("error", "link_invalid", f"The link “{label[:LONGEST_EXCERPT]}” leads nowhere.", line)
+    elif not url.startswith("#") and not url.lower().startswith(EMAIL_SCHEMES):
+        text = f"{shown} must begin with https://, mailto: or tel:, because an e-mail has no address of its own."
+        yield Problem("error", "link_invalid", text, line)
+    elif url.lower().startswith("http://"):
+        yield Problem("warning", "link_insecure", f"{shown} is not encrypted: use https://.", line)
+    elif url.lower().startswith(("http", "//")) and not (host := _host(url)):
+        yield Problem("error", "link_invalid", f"{shown} names no server.", line)
+    elif url.lower().startswith("https://") and (named := HOST_IN_TEXT.match(label)) and BLANK not in host:
+        expected = _host(named[0] if "://" in named[0] else f"https://{named[0]}")
+        if expected.removeprefix("www.") != host.removeprefix("www."):
+            text = f"The text names {expected}, the link leads to {host}: filters and readers take that for a fraud."
+            yield Problem("warning", "link_mismatch", text, line)
+
+
+def of_image(src: str, alt: str | None, line: int | None = None) -> Iterator[Problem]:
+    """Yield the problems of an image; `alt` is None if it is absent."""
+    shown = src.strip()[:LONGEST_EXCERPT].replace(BLANK, "…")
+    if alt is None:
+        yield Problem(
+            "error", "image_alt", f'{shown or "The image"} has no description: add alt, or alt="" for decoration.', line
+        )
+    if src.strip().lower().startswith("http://"):
+        yield Problem("warning", "image_insecure", f"{shown} is not encrypted: mail programs do not show it.", line)
+
+
+def of_html(source: str) -> Iterator[Problem]:
+    """Yield the problems of valid HTML of a template as its author wrote it, without its contrast."""
+    text = without_expressions(source)
+    link: tuple[str, int, list[str]] | None = None
+    for sheet in SHEET.finditer(text):
+        yield from _of_css(sheet[1], text.count("\n", 0, sheet.start(1)) + 1, is_sheet=True)
+    for position, token in html_tokens.located(text):
+        if isinstance(token, str):
+            if link is not None:
+                link[2].append(token)
+            continue
+        if isinstance(token, StartTag):
+            line, attributes = text.count("\n", 0, position) + 1, token.attributes
+            if token.name == "a" and "href" in attributes:
+                link = attributes["href"], line, []
+            elif token.name == "img":
+                yield from of_image(attributes.get("src", ""), attributes.get("alt"), line)
+                if link is not None:
+                    link[2].append(attributes.get("alt", ""))
+            if "style" in attributes:
+                yield from _of_css(attributes["style"], line, is_sheet=False)
+        elif token.name == "a" and link is not None:
+            yield from of_link(link[0], "".join(link[2]), link[1])
+            link = None
+
+
+def _host(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+# --- CSS
+
+
+def _of_css(css: str, line: int, *, is_sheet: bool) -> Iterator[Problem]:
+    seen: set[str] = set()
+    clients = support()["clients"]
+    for word, at in _words(css, is_sheet=is_sheet):
+        without = support()["css"].get(word)
+        if without is None or word in seen:
+            continue
+        seen.add(word)
+        names = tuple(clients[number] for number in without)
+        shown = (
+            names[0]
+            if len(names) == 1
+            else f"{', '.join(names[:3])}{f' and {len(names) - 3} others' * (len(names) > 3)}"
+        )
+        severity: Severity = "warning" if word in LAYOUT else "info"
+        yield Problem(severity, "css_unsupported", f"{word} is not supported by {shown}.", line + at - 1, names)
+
+
+def _words(css: str, *, is_sheet: bool) -> Iterator[tuple[str, int]]:
+    """Yield the at-rules, properties, values such as `display:flex` and functions of CSS, with their lines."""
+    import tinycss2  # needed only when a template is checked
+
+    parsed = (
+        tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True)
+        if is_sheet
+        else tinycss2.parse_blocks_contents(css, skip_comments=True, skip_whitespace=True)
+    )
+    waiting = list(parsed)
+    while waiting:
+        node = waiting.pop(0)
+        if node.type == "at-rule":
+            yield f"@{node.lower_at_keyword}", node.source_line
+        if node.type in ("at-rule", "qualified-rule") and node.content:
+            rules = node.type == "at-rule" and node.lower_at_keyword in ("media", "supports")
+            inner = tinycss2.parse_stylesheet if rules else tinycss2.parse_blocks_contents
+            waiting[:0] = inner(node.content, skip_comments=True, skip_whitespace=True)
+        elif node.type == "declaration":
+            yield node.lower_name, node.source_line
+            for part in node.value:
+                if part.type == "ident":
+                    yield f"{node.lower_name}:{part.lower_value}", node.source_line
+                elif part.type == "function":
+                    yield f"{part.lower_name}()", node.source_line
+
+
+# --- contrast
+
+
+class Rule(NamedTuple):
+    """A style rule for one simple selector; `scheme` is that of a rule for one color scheme."""
+
+    selector: str
+    scheme: str | None
+    look: Mapping[str, str]
+
+
+def contrasts(html: str) -> Iterator[Problem]:
+    """Yield the texts of rendered HTML that are hard to read in a light or a dark color scheme."""
+    tokens = list(html_tokens.tokens(html))
+    rules = [rule for sheet in SHEET.finditer(html) for rule in _rules(sheet[1])]
+    is_dark_too = any(rule.scheme == "dark" for rule in rules) or any(
+        isinstance(one, StartTag)
+        and one.attributes.get("name") == "color-scheme"
+        and "dark" in one.attributes.get("content", "")
+        for one in tokens
+    )
+    found: set[tuple[str, str, str]] = set()
+    for scheme in ("light", "dark") if is_dark_too else ("light",):
+        for text, color, ground, is_large in _texts(
+            tokens, [rule for rule in rules if rule.scheme in (None, scheme)], scheme
+        ):
+            ratio = _ratio(color, ground)
+            least = CONTRAST_LARGE if is_large else CONTRAST
+            if ratio >= least or (color, ground, text) in found or len(found) >= MAX_CONTRASTS:
+                continue
+            found.add((color, ground, text))
+            where = " in dark mode" if scheme == "dark" else ""
+            message = f"“{text[:LONGEST_EXCERPT]}” has a contrast of {ratio:.1f}{where} ({color} on {ground}); at least {least:g} is readable."
+            yield Problem("warning", "contrast", message, excerpt=text)
+
+
+def _rules(css: str, scheme: str | None = None) -> Iterator[Rule]:
+    import tinycss2
+
+    for node in tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True):
+        if node.type == "at-rule" and node.lower_at_keyword == "media" and node.content:
+            condition = tinycss2.serialize(node.prelude).lower()
+            if "prefers-color-scheme" in condition:
+                named = "dark" if "dark" in condition else "light"
+                yield from _rules(tinycss2.serialize(node.content), named)
+        elif node.type == "qualified-rule":
+            look = _look(tinycss2.serialize(node.content))
+            if look:
+                yield from (Rule(one.strip(), scheme, look) for one in tinycss2.serialize(node.prelude).split(","))
+
+
+def _look(css: str) -> Mapping[str, str]:
+    """Return the colors and sizes of declarations."""
+    import tinycss2
+
+    look = {}
+    for node in tinycss2.parse_blocks_contents(css, skip_comments=True, skip_whitespace=True):
+        if node.type == "declaration":
+            value = tinycss2.serialize(node.value).strip().lower()
+            if node.lower_name == "background":
+                value = next((part for part in value.split() if _rgb(part) is not None), "")
+            if value:
+                look["background-color" if node.lower_name == "background" else node.lower_name] = value
+    return {
+        name: look[name]
+        for name in ("color", "background-color", "font-size", "font-weight", "display")
+        if name in look
+    }
+
+
+def _texts(tokens: Sequence[HtmlToken], rules: Sequence[Rule], scheme: str) -> Iterator[tuple[str, str, str, bool]]:
+    """Yield the texts with their color, the color behind them, and whether they are large."""
+    ground, color = CANVAS[scheme]
+    # Element, color, background, size in pixels, whether bold, whether hidden.
+    stack: list[tuple[str, str, str, float, bool, bool]] = [("", color, ground, 16.0, False, False)]
+    for token in tokens:
+        _, color, ground, size, is_bold, is_hidden = stack[-1]
+        if isinstance(token, str):
+            text = " ".join(token.split())
+            if text and not is_hidden:
+                yield text, color, ground, size >= 24 or (is_bold and size >= 18.66)
+        elif isinstance(token, StartTag):
+            if token.name in VOID:
+                continue
+            look = dict(_attribute_look(token))
+            for rule in rules:
+                if _matches(rule.selector, token):
+                    look.update(rule.look)
+            look.update(_look(token.attributes.get("style", "")))
+            if token.name == "a" and "color" not in look:
+                color = "#9e9eff" if scheme == "dark" and ground == CANVAS["dark"][0] else "#0000ee"
+            stack.append((
+                token.name,
+                _hex(look.get("color")) or color,
+                _hex(look.get("background-color")) or ground,
+                _size(look.get("font-size"), {"h1": 32.0, "h2": 24.0, "h3": 18.7}.get(token.name, size), size),
+                is_bold or token.name in ("b", "strong", "h1", "h2", "h3", "th") or look.get("font-weight", "") in ("bold", "600", "700", "800", "900"),
+                is_hidden or token.name in HIDDEN or look.get("display") == "none",
+            ))  # fmt: skip
+        elif (depth := next((at for at in range(len(stack) - 1, 0, -1) if stack[at][0] == token.name), 0)) > 0:
+            del stack[depth:]
+
+
+def _attribute_look(tag: StartTag) -> Iterator[tuple[str, str]]:
+    if "bgcolor" in tag.attributes:
+        yield "background-color", tag.attributes["bgcolor"]
+    if tag.name == "font" and "color" in tag.attributes:
+        yield "color", tag.attributes["color"]
+
+
+def _matches(selector: str, tag: StartTag) -> bool:
+    """Return whether a selector such as `p`, `.note`, `p.note` or `#top` applies; others never do."""
+    found = re.fullmatch(r"([a-zA-Z0-9]*|\*)(?:([.#])([\w-]+))?", selector)
+    if found is None or not selector:
+        return False
+    element, kind, name = found.groups()
+    if element not in ("", "*", tag.name):
+        return False
+    if kind == ".":
+        return name in tag.attributes.get("class", "").split()
+    return kind is None or tag.attributes.get("id") == name
+
+
+def _size(text: str | None, default: float, parent: float) -> float:
+    found = re.fullmatch(r"([\d.]+)(px|pt|em|rem|%)?", text or "")
+    if found is None or found[1].count(".") > 1 or found[1] == ".":
+        return default
+    scale = {"px": 1.0, None: 1.0, "pt": 4 / 3, "em": parent, "rem": 16.0, "%": parent / 100}
+    return float(found[1]) * scale[found[2]]
+
+
+def _rgb(text: str) -> tuple[float, float, float] | None:
+    import tinycss2.color3
+
+    found = tinycss2.color3.parse_color(text)
+    # A transparent color shows another one.
+    return (
+        None if found is None or isinstance(found, str) or found.alpha < 0.95 else (found.red, found.green, found.blue)
+    )
+
+
+def _hex(text: str | None) -> str | None:
+    found = None if text is None else _rgb(text.replace("!important", "").strip())
+    return None if found is None else "#" + "".join(f"{round(255 * min(1.0, max(0.0, one))):02x}" for one in found)
+
+
+def _ratio(one: str, other: str) -> float:
+    """Return the contrast of two colors (WCAG 2.2, relative luminance)."""
+    bright, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
+
+
+@cache
+def _luminance(color: str) -> float:
+    parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -1,0 +1,123 @@
+"""Checks of a template where it applies, with the data of a send or with examples."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.channels import content_checks
+from bellcast.channels.catalog import TEMPLATES, Catalog
+from bellcast.channels.config import ChannelConfig
+from bellcast.channels.content_checks import Finding
+from bellcast.channels.previews import Previews, Subject
+from bellcast.documents.store import Versions
+from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.preferences.types import CHANNELS
+from bellcast.rest.context import ApiContext
+from bellcast.templates.http import samples
+from bellcast.templates.types import Template
+from bellcast.templates.variables import EACH
+
+# Versions that are searched for an older text of the default language, and languages that are rendered.
+MAX_EARLIER, MAX_RENDERED = 10, 30
+
+
+class Findings(Struct, frozen=True):
+    """What the author of a template should see, errors first."""
+
+    findings: list[Finding]
+
+
+async def check(
+    ctx: ApiContext, tenant: str, key: str, template: Template, data: Mapping[str, Any] | None
+) -> list[Finding]:
+    """Return the findings of a valid template. Without data, it is rendered with examples."""
+    paths = await samples.schema_paths(ctx, tenant, key)
+    declared = await samples.declared(ctx, tenant, key, template)
+    config = ctx[ChannelConfig]
+    earlier: list[Template] = []
+    versions = Versions(ctx.engines.db)
+    for info in await versions.infos(TEMPLATES, tenant, key, MAX_EARLIER) if template.translations else ():
+        stored = await versions.find(TEMPLATES, tenant, key, info.version)
+        if stored is not None:
+            earlier.append(msgspec.json.decode(stored.body, type=Template))
+    required = {path: is_required for path, (_, _, is_required) in paths.items()}
+
+    def written() -> list[Finding]:
+        return [
+            *content_checks.of_languages(template, config.locales, config.locale),
+            *content_checks.of_stale(template, earlier),
+            *content_checks.of_variables(template, required),
+            *content_checks.of_source(template),
+        ]
+
+    # In a thread: the HTML of a large template takes tens of milliseconds.
+    found = await asyncio.to_thread(written)
+    layouts = await ctx[Catalog].layouts(tenant, template, None)
+    values = _examples(declared) if data is None else dict(data)
+    for locale in ["", *template.translations][:MAX_RENDERED]:
+        own = template.translations[locale] if locale else template
+        alone = Template(**{channel: getattr(own, channel) for channel in CHANNELS})
+        subject = Subject(
+            tenant=tenant,
+            template=alone,
+            recipient="",
+            locale=locale or None,
+            data=values,
+            now=ctx.engines.clock.now(),
+        )
+        try:
+            rendered, missing = await ctx[Previews].preview(subject)
+        except Invalid as refusal:
+            # Examples may have another form than the data of sends.
+            if data is not None:
+                text = "; ".join(error.message for error in refusal.errors)
+                found.append(content_checks.finding("error", "template_error", text, None, locale))
+            continue
+        layout = None if own.email is None else layouts.get(own.email.layout or "")
+        found += await asyncio.to_thread(content_checks.of_rendered, own, locale, rendered, layout)
+        for path in missing if data is not None else ():
+            text = f"{path} has no value in this data: the send would be refused."
+            found.append(content_checks.finding("error", "missing_variable", text, None, None))
+    return content_checks.sort(found)
+
+
+async def errors(ctx: ApiContext, tenant: str, key: str, template: Template) -> list[FieldError]:
+    """Return why a valid template must not be published."""
+    return [
+        FieldError(
+            ".".join(part for part in (one.locale and f"translations.{one.locale}", one.channel) if part),
+            one.message,
+            one.line,
+        )
+        for one in await check(ctx, tenant, key, template, None)
+        if one.severity == "error"
+    ]
+
+
+def _examples(declared: list[samples.TemplateVariable]) -> dict[str, Any]:
+    """Return data with an example for each variable, and one element in each list."""
+    data: dict[str, Any] = {}
+    for variable in declared:
+        root, *parts = variable.path.split(".")
+        if root != "data" or not parts:
+            continue
+        place: Any = data
+        for number, part in enumerate(parts):
+            name, is_list = part.removesuffix(EACH), part.endswith(EACH)
+            is_last = number == len(parts) - 1
+            if not isinstance(place, dict):
+                break
+            if is_list:
+                items = place.get(name)
+                if not isinstance(items, list) or not items:
+                    items = place[name] = [variable.example if is_last else {}]
+                place = items[0]
+            elif is_last:
+                place.setdefault(name, variable.example)
+            else:
+                inner = place.get(name)
+                place = place[name] = inner if isinstance(inner, dict) else {}
+    return data
