@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from bellcast.channels import email_blocks, email_checks, lengths
-from bellcast.channels.email_checks import Problem, Severity
+from bellcast.channels.email_checks import MailProblem, Severity
 from bellcast.channels.html import to_text
 from bellcast.channels.types import BASE_LAYOUT
 from bellcast.preferences.types import CHANNELS, Channel
@@ -201,7 +201,7 @@ def _blocks(blocks: Sequence[Block]) -> Iterator[tuple[str, Block]]:
         yield block.key or path.removeprefix("."), block
 
 
-def _of_block(block: Block) -> Iterator[Problem]:
+def _of_block(block: Block) -> Iterator[MailProblem]:
     match block:
         case HtmlBlock(html=source):
             yield from email_checks.of_html(source)
@@ -226,7 +226,7 @@ def finding(severity: Severity, code: str, message: str, channel: str | None, lo
     )
 
 
-def _of_problem(problem: Problem, channel: str, locale: str, block: str | None = None) -> Finding:
+def _of_problem(problem: MailProblem, channel: str, locale: str, block: str | None = None) -> Finding:
     return Finding(
         severity=problem.severity,
         code=problem.code,

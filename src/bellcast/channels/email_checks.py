@@ -37,7 +37,7 @@ MAX_CONTRASTS = 20
 LONGEST_EXCERPT = 60
 
 
-class Problem(NamedTuple):
+class MailProblem(NamedTuple):
     """A problem of HTML: severity, code and message, the line if it is known, the mail programs, and the text that has it."""
 
     severity: Severity
@@ -63,40 +63,40 @@ def without_expressions(source: str) -> str:
     )
 
 
-def of_link(url: str, label: str, line: int | None = None) -> Iterator[Problem]:
+def of_link(url: str, label: str, line: int | None = None) -> Iterator[MailProblem]:
     """Yield the problems of a link whose expressions are blank."""
     url, label = url.strip(), " ".join(label.split())
     shown = url[:LONGEST_EXCERPT].replace(BLANK, "…")
     if url.startswith(BLANK):
         return
     if not url or url == "#":
-        yield Problem("error", "link_invalid", f"The link “{label[:LONGEST_EXCERPT]}” leads nowhere.", line)
+        yield MailProblem("error", "link_invalid", f"The link “{label[:LONGEST_EXCERPT]}” leads nowhere.", line)
     elif not url.startswith("#") and not url.lower().startswith(EMAIL_SCHEMES):
         text = f"{shown} must begin with https://, mailto: or tel:, because an e-mail has no address of its own."
-        yield Problem("error", "link_invalid", text, line)
+        yield MailProblem("error", "link_invalid", text, line)
     elif url.lower().startswith("http://"):
-        yield Problem("warning", "link_insecure", f"{shown} is not encrypted: use https://.", line)
+        yield MailProblem("warning", "link_insecure", f"{shown} is not encrypted: use https://.", line)
     elif url.lower().startswith(("http", "//")) and not (host := _host(url)):
-        yield Problem("error", "link_invalid", f"{shown} names no server.", line)
+        yield MailProblem("error", "link_invalid", f"{shown} names no server.", line)
     elif url.lower().startswith("https://") and (named := HOST_IN_TEXT.match(label)) and BLANK not in host:
         expected = _host(named[0] if "://" in named[0] else f"https://{named[0]}")
         if expected.removeprefix("www.") != host.removeprefix("www."):
             text = f"The text names {expected}, the link leads to {host}: filters and readers take that for a fraud."
-            yield Problem("warning", "link_mismatch", text, line)
+            yield MailProblem("warning", "link_mismatch", text, line)
 
 
-def of_image(src: str, alt: str | None, line: int | None = None) -> Iterator[Problem]:
+def of_image(src: str, alt: str | None, line: int | None = None) -> Iterator[MailProblem]:
     """Yield the problems of an image; `alt` is None if it is absent."""
     shown = src.strip()[:LONGEST_EXCERPT].replace(BLANK, "…")
     if alt is None:
-        yield Problem(
+        yield MailProblem(
             "error", "image_alt", f'{shown or "The image"} has no description: add alt, or alt="" for decoration.', line
         )
     if src.strip().lower().startswith("http://"):
-        yield Problem("warning", "image_insecure", f"{shown} is not encrypted: mail programs do not show it.", line)
+        yield MailProblem("warning", "image_insecure", f"{shown} is not encrypted: mail programs do not show it.", line)
 
 
-def of_html(source: str) -> Iterator[Problem]:
+def of_html(source: str) -> Iterator[MailProblem]:
     """Yield the problems of valid HTML of a template as its author wrote it, without its contrast."""
     text = without_expressions(source)
     link: tuple[str, int, list[str]] | None = None
@@ -132,7 +132,7 @@ def _host(url: str) -> str:
 # --- CSS
 
 
-def _of_css(css: str, line: int, *, is_sheet: bool) -> Iterator[Problem]:
+def _of_css(css: str, line: int, *, is_sheet: bool) -> Iterator[MailProblem]:
     seen: set[str] = set()
     clients = support()["clients"]
     for word, at in _words(css, is_sheet=is_sheet):
@@ -147,7 +147,7 @@ def _of_css(css: str, line: int, *, is_sheet: bool) -> Iterator[Problem]:
             else f"{', '.join(names[:3])}{f' and {len(names) - 3} others' * (len(names) > 3)}"
         )
         severity: Severity = "warning" if word in LAYOUT else "info"
-        yield Problem(severity, "css_unsupported", f"{word} is not supported by {shown}.", line + at - 1, names)
+        yield MailProblem(severity, "css_unsupported", f"{word} is not supported by {shown}.", line + at - 1, names)
 
 
 def _words(css: str, *, is_sheet: bool) -> Iterator[tuple[str, int]]:
@@ -180,7 +180,7 @@ def _words(css: str, *, is_sheet: bool) -> Iterator[tuple[str, int]]:
 # --- contrast
 
 
-class Rule(NamedTuple):
+class StyleRule(NamedTuple):
     """A style rule for one simple selector; `scheme` is that of a rule for one color scheme."""
 
     selector: str
@@ -188,7 +188,7 @@ class Rule(NamedTuple):
     look: Mapping[str, str]
 
 
-def contrasts(html: str) -> Iterator[Problem]:
+def contrasts(html: str) -> Iterator[MailProblem]:
     """Yield the texts of rendered HTML that are hard to read in a light or a dark color scheme."""
     tokens = list(html_tokens.tokens(html))
     rules = [rule for sheet in SHEET.finditer(html) for rule in _rules(sheet[1])]
@@ -210,10 +210,10 @@ def contrasts(html: str) -> Iterator[Problem]:
             found.add((color, ground, text))
             where = " in dark mode" if scheme == "dark" else ""
             message = f"“{text[:LONGEST_EXCERPT]}” has a contrast of {ratio:.1f}{where} ({color} on {ground}); at least {least:g} is readable."
-            yield Problem("warning", "contrast", message, excerpt=text)
+            yield MailProblem("warning", "contrast", message, excerpt=text)
 
 
-def _rules(css: str, scheme: str | None = None) -> Iterator[Rule]:
+def _rules(css: str, scheme: str | None = None) -> Iterator[StyleRule]:
     import tinycss2
 
     for node in tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True):
@@ -225,7 +225,7 @@ def _rules(css: str, scheme: str | None = None) -> Iterator[Rule]:
         elif node.type == "qualified-rule":
             look = _look(tinycss2.serialize(node.content))
             if look:
-                yield from (Rule(one.strip(), scheme, look) for one in tinycss2.serialize(node.prelude).split(","))
+                yield from (StyleRule(one.strip(), scheme, look) for one in tinycss2.serialize(node.prelude).split(","))
 
 
 def _look(css: str) -> Mapping[str, str]:
@@ -247,7 +247,9 @@ def _look(css: str) -> Mapping[str, str]:
     }
 
 
-def _texts(tokens: Sequence[HtmlToken], rules: Sequence[Rule], scheme: str) -> Iterator[tuple[str, str, str, bool]]:
+def _texts(
+    tokens: Sequence[HtmlToken], rules: Sequence[StyleRule], scheme: str
+) -> Iterator[tuple[str, str, str, bool]]:
     """Yield the texts with their color, the color behind them, and whether they are large."""
     ground, color = CANVAS[scheme]
     # Element, color, background, size in pixels, whether bold, whether hidden.
