@@ -69,8 +69,17 @@ UNEXPRESSED = {
     "POST /v1/providers/{key}/receipts": "each provider has its own receipts",
     "PUT /v1/types/{key}": "a template that exists, different channels",
     "PUT /v1/workflows/{key}": "the fields of each type of step",
-    "PUT /v1/workflows/{key}/draft": "the ETag of the draft",
-    "POST /v1/workflows/{key}/publish": "the same",
+    "POST /v1/keys": "`ttl` is from a second to 366 days",
+    "GET /v1/bundle": "kinds are separated by commas",
+    "POST /v1/bundle": "each kind has its own values",
+    **dict.fromkeys(
+        (
+            f"{method} /v1/{plural}/{{key}}/{action}"
+            for method, action in (("PUT", "draft"), ("POST", "publish"))
+            for plural in ("templates", "workflows")
+        ),
+        "the ETag of the draft",
+    ),
     **dict.fromkeys(
         (f"DELETE /v1/{plural}/{{key}}" for plural in ("sources", "templates", "types", "workflows")),
         "the ETag of the object",

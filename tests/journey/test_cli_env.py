@@ -78,7 +78,10 @@ def test_failed_rows_are_retried_and_discarded_at_a_url(command):
 def test_unknown_scope_is_refused_with_its_option():
     refused = bellcast("key", "create", "ci", "--scope", "write")
     assert refused.status == 2
-    assert "--scope: expected one or more of send, read, manage, observe, configure, admin, agent, got write" in refused.err
+    assert (
+        "--scope: expected one or more of send, read, manage, observe, configure, admin, agent, got write"
+        in refused.err
+    )
 
 
 def test_store_that_is_not_a_database_is_named(tmp_path):
