@@ -155,6 +155,29 @@ def test_problem_of_a_block_is_shown_at_its_field(
     expect(field).not_to_have_attribute("aria-invalid", "true")
 
 
+def test_checks_stop_a_publication_and_lead_to_the_block(
+    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+) -> None:
+    page = open_console("/templates/designed?edit=yes")
+    expect(page.get_by_role("button", name=re.compile("^Checks: "))).to_be_visible()
+    columns = block(page, BLOCKS.index(COLUMNS))
+    source = columns.get_by_role("textbox", name="HTML")
+    source.fill("<img src='data:,'>")
+    checks = page.locator(".checks.error")
+    expect(checks).to_be_visible()
+    expect(page.get_by_role("button", name="Review and publish")).to_be_disabled()
+    page.get_by_role("tab", name="SMS").click()
+    checks.click()
+    errors = page.get_by_role("region", name="Stops the publication")
+    expect(errors).to_contain_text("has no description: add alt")
+    assert violations(page) == []
+    errors.get_by_role("button").first.click()
+    expect(columns.locator(":focus")).to_have_count(1)
+    source.fill("<img alt='' src='data:,'>")
+    expect(page.locator(".checks:not(.error)")).to_be_visible()
+    expect(page.get_by_role("button", name="Review and publish")).to_be_enabled()
+
+
 @pytest.mark.parametrize(("choice", "text"), [("Keep mine", "Mine"), ("Take theirs", "Theirs")])
 def test_two_editors_of_a_template_choose_whose_text_stays(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any], choice: str, text: str

@@ -13,6 +13,7 @@ import { BUILDERS } from './roles.js';
 import { go, here, setQuery } from './router.js';
 import { sampleOf, variablesOf } from './sample-data.js';
 import { ROOT, request, withQuery } from './server.js';
+import { Checks, hasErrors, useFindings } from './template-checks.js';
 import { CHANNELS, KIND, at, languageName, placeOf, withAt } from './template-model.js';
 import { valuesOf } from './yaml.js';
 
@@ -61,7 +62,8 @@ function Editor({ page, tenant, found }) {
   const preview = usePreview({ path: draft.url, values, data, sample, locale });
   const focused = useRef(null);
   const problems = draft.problems.value;
-  const mayPublish = !isLocked(draft.current.value) && problems.length === 0 && draft.isChanged.value;
+  const findings = useFindings({ path: draft.url, values, problems });
+  const mayPublish = !isLocked(draft.current.value) && problems.length === 0 && !hasErrors(findings) && draft.isChanged.value;
   const review = () => { if (mayPublish) setDialog('review'); };
 
   const keys = (event) => {
@@ -103,7 +105,7 @@ function Editor({ page, tenant, found }) {
       <h1 tabIndex="-1">${page.key}</h1>${tenant && html`<span class="tag">${tenant}</span>`}
       <${SaveState} draft=${draft} />
       <div class="editor-tabs" role="group" aria-label="View">${Object.entries({ design: 'Design', yaml: 'YAML', html: 'HTML' }).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(view === one)} onClick=${() => show(one)}>${word}</button>`)}</div>
-      <div class="editor-tools"><button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${draft.undo}><${Icon} name="undo" /></button>
+      <div class="editor-tools"><${Checks} findings=${findings} /><button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${draft.undo}><${Icon} name="undo" /></button>
         <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${draft.history.value.future.length === 0} onClick=${draft.redo}><${Icon} name="redo" /></button>
         ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog('discard')}>Discard</button>`}
         ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="templates" one=${draft.current.value} values=${draft.values.value} isPrimary />` : html`<button type="button" class="primary" disabled=${!mayPublish} title="Ctrl+Enter" onClick=${review}>Review and publish</button>`}</div>

@@ -1,0 +1,62 @@
+/**
+ * What the server finds in a template: a button with the number of findings, and their list, which leads to each place.
+ */
+import { html, useEffect, useState } from './html.js';
+import { Icon, Popup } from './parts.js';
+import { setQuery } from './router.js';
+import { request } from './server.js';
+import { CHANNELS, languageName } from './template-model.js';
+
+// A check renders all languages: it waits for a longer pause than the preview.
+const CHECK_MS = 1000;
+const SEVERITIES = { error: ['bad', 'Stops the publication'], warning: ['warn', 'Should be changed'], info: ['info', 'Good to know'] };
+
+/** The findings of values, a second after their last change; null until they are known. Values with problems keep the last. */
+export function useFindings({ path, values, problems }) {
+  const [findings, setFindings] = useState(null);
+  const isValid = problems.length === 0;
+  useEffect(() => {
+    if (!isValid) return undefined;
+    const abort = new AbortController();
+    const timer = setTimeout(async () => {
+      try {
+        setFindings((await request('POST', path('/check'), { values }, abort.signal)).findings);
+      } catch {
+        if (!abort.signal.aborted) setFindings(null); // saving and the preview say why
+      }
+    }, CHECK_MS);
+    return () => {
+      clearTimeout(timer);
+      abort.abort();
+    };
+  }, [values, isValid]);
+  return findings;
+}
+
+/** Whether findings stop the publication. */
+export const hasErrors = (findings) => findings?.some(({ severity }) => severity === 'error') ?? false;
+
+/** Show the place of a finding, and focus its block. */
+function show({ channel, locale, block }) {
+  setQuery({ view: null, ...(channel && { channel, locale: locale ?? null }) }, { isQuiet: true });
+  if (block) requestAnimationFrame(() => {
+    const names = [block, block.split('.')[0]].map((name) => `[data-block="${CSS.escape(name)}"]`);
+    const card = names.map((name) => document.querySelector(name)).find(Boolean);
+    (card?.querySelector('.block-fields :is(textarea, input)') ?? card?.querySelector('button'))?.focus();
+  });
+}
+
+const placeOfFinding = ({ channel, locale, block, line }) => [channel && CHANNELS[channel], channel && languageName(locale ?? ''), block && `block ${block}`, line && `line ${line}`].filter(Boolean).join(' · ');
+
+/** The number of findings; pressed, the list. */
+export function Checks({ findings }) {
+  if (!findings) return null;
+  const [worst] = findings;
+  const label = findings.length === 0 ? 'Checks: nothing found' : `Checks: ${findings.length} found`;
+  return html`<${Popup} class="findings" label=${label} buttonClass=${`quiet checks ${worst?.severity ?? 'none'}`} button=${html`<${Icon} name=${worst ? SEVERITIES[worst.severity][0] : 'ok'} /> ${findings.length || ''}`}>${(close) => (findings.length === 0
+    ? html`<p>The checks of links, images, colors, lengths, languages and variables found nothing.</p>`
+    : Object.entries(SEVERITIES).map(([severity, [icon, title]]) => {
+      const some = findings.filter((one) => one.severity === severity);
+      return some.length > 0 && html`<section key=${severity} aria-label=${title}><h2>${title}</h2>${some.map((one, index) => html`<button key=${index} type="button" class="option" onClick=${() => { close(); show(one); }}><${Icon} name=${icon} /><span>${one.message}<small class="muted">${placeOfFinding(one)}</small></span></button>`)}</section>`;
+    }))}<//>`;
+}
