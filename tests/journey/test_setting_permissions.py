@@ -70,6 +70,7 @@ ROWS = {
     "simulate": Row("configure", "email"),
     "retries": Row("configure", "10,60"),
     "locale": Row("configure", "de"),
+    "locales": Row("configure", "en,de"),
     "timezone": Row("configure", "Europe/Vienna"),
     "pusher_enabled": Row("configure", "off"),
     "pusher_activity_timeout": Row("configure", "90"),
