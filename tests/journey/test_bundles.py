@@ -153,7 +153,7 @@ class TestPlans:
         ]
         assert [one["code"] for one in change["effects"]] == ["credentials_missing"]
 
-    async def test_object_of_nobody_is_adopted_and_that_of_another_source_refused(self, rest: Rest) -> None:
+    async def test_unmanaged_object_is_adopted_and_that_of_another_source_refused(self, rest: Rest) -> None:
         await rest.app.put("/v1/workflows/booking", json=BELL)
         assert (await rest.app.get("/v1/workflows/booking")).json()["managed"] is None
         wanted = item("workflows", "booking", BELL)

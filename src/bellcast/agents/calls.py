@@ -132,7 +132,7 @@ class Agents:
         if tool.request is None:
             return _encode(documentation.search(arguments["text"], arguments.get("after", "0")))
         if tool.preview is not None:
-            return await self._write(tool, caller, authorization, arguments)
+            return await self._write(tool, tool.preview, tool.request, caller, authorization, arguments)
         limit, after = arguments.get("limit", DEFAULT_LIMIT), str(arguments.get("after", ""))
         if "limit" not in tool.parameters:
             arguments.pop("after", None)
@@ -146,11 +146,18 @@ class Agents:
             limit = max(1, limit // 4)
             arguments = {**arguments, "limit": limit}
 
-    async def _write(self, tool: Tool, caller: Caller, authorization: str, arguments: dict[str, Any]) -> str:
+    async def _write(
+        self,
+        tool: Tool,
+        preview: Callable[[Mapping[str, Any]], ToolRequest],
+        request: Callable[[Mapping[str, Any]], ToolRequest],
+        caller: Caller,
+        authorization: str,
+        arguments: dict[str, Any],
+    ) -> str:
         """Return what a write would do and its confirmation; with a valid one, do it."""
-        assert tool.preview is not None and tool.request is not None  # noqa: S101, PT018  checked by the caller
         confirm = arguments.pop("confirm", None)
-        would = await self._json(authorization, tool.preview(arguments))
+        would = await self._json(authorization, preview(arguments))
         if confirm is None:
             end = self._clock.now() + CONFIRM_MS
             text = self._confirmation(tool, caller, arguments, would, end, secrets.token_bytes(8))
@@ -166,7 +173,7 @@ class Agents:
         name = hashlib.sha256(confirm.encode()).hexdigest()
         if not await Documents(self._db).change(CONFIRMATIONS, PROJECT, name, None, b"{}", now):
             raise Conflict("This confirmation was used: call without `confirm` again.")
-        return _encode({"done": untrusted.marked(await self._json(authorization, tool.request(arguments)))})
+        return _encode({"done": untrusted.marked(await self._json(authorization, request(arguments)))})
 
     def _confirmation(
         self, tool: Tool, caller: Caller, arguments: Mapping[str, Any], would: Any, end: int, nonce: bytes
@@ -214,6 +221,6 @@ def _error(status: int, problem: Any) -> BellcastError:
     """Return the error of a problem document."""
     found = problem if isinstance(problem, dict) else {}
     error = ToolError(str(found.get("detail") or found.get("title") or "The request was refused."))
-    error.code, error.status = str(found.get("code", "internal")), status  # type: ignore[misc]  # those of the response
+    error.code, error.status = str(found.get("code", "internal")), status  # type: ignore[misc]  # other errors have those of their class; this one has those of the response
     error.errors = tuple(FieldError(one["field"], one["message"]) for one in found.get("errors", ()))
     return error

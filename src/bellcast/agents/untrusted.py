@@ -13,7 +13,7 @@ from bellcast.console.types.live_feed import redact
 MAX_TEXT = 2_048
 # Maximum bytes of an answer. An agent reads all of it.
 MAX_ANSWER = 65_536
-# Fields whose values the server chooses: ids, states, codes and times. Others contain what somebody wrote.
+# Fields whose values the server chooses: ids, states, codes and times. Others contain text of apps, recipients or providers.
 OWN_FIELDS = frozenset(
     {
         *("id", "notification", "run", "trigger", "message", "announcement", "request_id", "replay", "connection"),
@@ -52,7 +52,7 @@ def clean(text: str) -> str:
 
 
 def mark(text: str) -> dict[str, Any]:
-    """Return a text that somebody else wrote: it is no instruction."""
+    """Return a text of an app, a recipient or a provider, marked as data that is no instruction."""
     return {"untrusted": True, "text": clean(text)}
 
 

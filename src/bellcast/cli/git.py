@@ -47,7 +47,7 @@ EnvOption = Annotated[
 FolderOption = Annotated[Path, typer.Option("--folder", metavar="DIR", help="The folder with bellcast.yaml.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 DeleteOption = Annotated[bool, typer.Option("--delete", help="Delete objects that have no file any more.")]
-AdoptOption = Annotated[bool, typer.Option("--adopt", help="Take over objects that nobody manages yet.")]
+AdoptOption = Annotated[bool, typer.Option("--adopt", help="Take over objects that no source manages yet.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what was changed on the server since.")]
 MarkdownOption = Annotated[bool, typer.Option("--markdown", help="Print a table, for a pull request.")]
 
@@ -401,7 +401,7 @@ def _commit(folder: Path) -> str | None:
 
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603, S607  git of the user's PATH
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603, S607  no shell; as in any command line, `git` is the one in the user's PATH
     except OSError:
         return None  # git is not installed
     return done.stdout.strip() if done.returncode == 0 else None

@@ -45,7 +45,7 @@ class ObjectFile(NamedTuple):
     path: Path
 
 
-class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # untyped
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # its base has no types
     """Writes texts of several lines as blocks."""
 
 
@@ -221,7 +221,7 @@ def files_of(root: Path, name: Name, values: Values) -> dict[Path, Values | str]
 
 
 def write(files: dict[Path, Values | str]) -> list[Path]:
-    """Write the files whose value differs, and return them. Files of HTML that a template has no more are deleted."""
+    """Write the files whose value differs, and return them. HTML files of parts that were removed from a template are deleted."""
     changed: list[Path] = []
     for path, value in files.items():
         _refuse_links(path)

@@ -44,7 +44,7 @@ async def merge(
     request: ApiRequest, plural: str, query: DraftsQuery, published: dict[tuple[str, str], T], *, is_last: bool
 ) -> tuple[list[tuple[str, str, T | None, DraftInfo | None]], str | None]:
     """Return a page of published objects by tenant and key, each with its draft, and the position of the next page. With
-    `drafts`, it includes drafts of objects that were never published. `is_last` states that no more are published."""
+    `drafts`, it includes drafts of objects that were never published. `is_last` states that there is no further published object."""
     documents, page = Documents(context.of(request).engines.db), wanted(request, query)
     until = max(published, default=("", ""))
     drafted: dict[tuple[str, str], DraftInfo] = {}

@@ -53,7 +53,7 @@ class RequestFeed:
         by_operator, is_safe = ended.operator is not None, ended.method in origins.SAFE_METHODS
         # Pages of the console poll constantly, and would fill the lists that they show.
         is_reading = by_operator and is_safe and not ended.is_refused
-        # They ask who is signed in, and offer to sign in if nobody is.
+        # The page asks whether there is a session, and shows the sign-in form if not.
         is_question = is_safe and ended.route == "/v1/me" and ended.status == HTTPStatus.UNAUTHORIZED
         if not (ended.route or ended.path).startswith(UNLISTED_ROUTES) and not is_reading and not is_question:
             if ended.is_refused or len(ended.path) > MAX_LISTED:

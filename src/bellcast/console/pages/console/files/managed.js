@@ -32,7 +32,7 @@ export function DownloadFiles({ kind, one, values = valuesOf(one), isPrimary = f
   return html`<button type="button" class=${isPrimary ? 'primary' : null} onClick=${download}>Download as files</button>`;
 }
 
-/** Who manages an object; nothing for one that nobody does. `values` are those that are downloaded, such as of a draft. */
+/** The source that manages an object; nothing if there is none. `values` are those that are downloaded, such as of a draft. */
 export function ManagedBanner({ page, kind, one, values, reload = refresh, isDownloadable = true }) {
   const { managed } = one ?? {};
   if (!managed) return null;
