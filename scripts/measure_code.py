@@ -13,12 +13,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 96_000),
-    "modules": (0, 745),
-    "classes": (0, 1_400),
-    "functions": (0, 6_800),
-    "private functions used once": (0, 1_320),
-    "functions that only pass their parameters on": (0, 90),
+    "lines": (0, 94_800),
+    "modules": (0, 711),
+    "classes": (0, 1_349),
+    "functions": (0, 6_634),
+    "private functions used once": (0, 1_272),
+    "functions that only pass their parameters on": (0, 77),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
 }
