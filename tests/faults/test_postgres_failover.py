@@ -28,6 +28,12 @@ def standby(primary: engines.PostgresServer) -> Iterator[engines.PostgresServer]
     server.end()
 
 
+def publishes(server: ServerProcess) -> bool:
+    event = {"topic": "news", "name": "new", "data": 1}
+    sent = httpx.post(f"{server.url}/v1/events", json=event, headers=server.as_app(), timeout=30)
+    return sent.status_code == 202
+
+
 async def test_server_continues_on_a_promoted_standby(
     tmp_path: Path, primary: engines.PostgresServer, standby: engines.PostgresServer
 ) -> None:
@@ -45,11 +51,24 @@ async def test_server_continues_on_a_promoted_standby(
         assert eventually(lambda: send(server, "alice", "after").status_code == 201)
         assert {"before", "after"} <= set(titles(server, "alice"))
 
-        def publishes() -> bool:
-            event = {"topic": "news", "name": "new", "data": 1}
-            sent = httpx.post(f"{server.url}/v1/events", json=event, headers=server.as_app(), timeout=30)
-            return sent.status_code == 202
-
-        assert eventually(publishes)
+        assert eventually(lambda: publishes(server))
     # Lines say what is delayed; asyncpg's tracebacks of each attempt to connect say nothing more.
     assert "Traceback" not in server.log.read_text()
+
+
+async def test_server_leaves_a_primary_that_becomes_read_only(
+    tmp_path: Path, primary: engines.PostgresServer, standby: engines.PostgresServer
+) -> None:
+    """A planned change of the primary keeps its connections open."""
+    hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+    url = f"postgresql://postgres@{hosts}/postgres?target_session_attrs=read-write"
+    with ServerProcess(tmp_path / "data", {"BELLCAST_STORE": url, "BELLCAST_BROKER": url}) as server:
+        assert send(server, "alice", "before").status_code == 201
+        assert publishes(server)
+        await primary.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        await primary.execute("SELECT pg_reload_conf()")
+        assert eventually(lambda: send(server, "alice", "refused").status_code == 503)
+        await standby.execute("SELECT pg_promote()")
+        assert eventually(lambda: send(server, "alice", "after").status_code == 201, within=15)
+        assert eventually(lambda: publishes(server))
+        await primary.execute("SELECT 1")  # it still accepts connections

@@ -53,5 +53,5 @@ def test_pooler_that_shares_sessions_is_refused_with_the_reason(
     with pytest.raises(AssertionError) as refused:
         server.start()
     assert f"{variable}: the pooler" in str(refused.value)
-    assert "pool_mode = session" in str(refused.value)
+    assert "PgBouncer must use pool_mode=session" in str(refused.value)
     assert "Traceback" not in str(refused.value)

@@ -60,7 +60,7 @@ async def test_checks_that_do_not_end_or_fail_are_findings(rest: Rest, monkeypat
         loop.call_soon_threadsafe(ended.set)
         yield from ()
 
-    def failing(_settings, _seconds):
+    def failing(*_):
         raise RuntimeError("no such device")
         yield
 

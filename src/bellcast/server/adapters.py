@@ -73,7 +73,7 @@ def engine(config: StoreSettings, clock: Clock) -> Engine:
     need_postgres()
     from bellcast.kernel.db.postgres import PostgresEngine
 
-    return PostgresEngine(config.url, clock)
+    return PostgresEngine(config.url, clock, config.connections)
 
 
 def broker(config: StoreSettings, project: Project, clock: Clock) -> Broker:

@@ -22,6 +22,10 @@ LATE_S = 10.0
 POSTGRESQL = "PostgreSQL"
 # A message to the same process takes milliseconds.
 MESSAGE_SECONDS = 3.0
+# Connections of a process besides the pool: the outbox, and the watch for rows of other programs.
+OTHER_CONNECTIONS = 2
+# Of `max_connections`, for superusers, backups and other programs.
+RESERVED_CONNECTIONS = 10
 PROBE_STREAM = node_stream("doctor")
 # Names the channels if the credentials are not a setting.
 NO_PROJECT = Project("doctor", "", "")
@@ -30,12 +34,13 @@ if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     from bellcast.kernel.brokers.remote import PubSubTransport
 
 
-def check(settings: Settings) -> Iterator[Finding]:
-    """Check the databases named in the settings, with the connections that a server uses."""
+def check(settings: Settings, processes: int) -> Iterator[Finding]:
+    """Check the databases named in the settings, with the connections that a server uses. `processes` are those of all
+    nodes."""
     store = settings.store
     if store.url is not None and store.url.startswith(POSTGRES):
         adapters.need_postgres()
-        yield from _store(store.url)
+        yield from _store(store.url, processes * (store.connections + OTHER_CONNECTIONS))
     transport = adapters.transport(store.broker, settings.project or NO_PROJECT)
     if transport is not None:
         yield from _broker(store.broker, transport)
@@ -48,17 +53,19 @@ def _unavailable(check: str, engine: str, variable: str, error: BellcastError) -
     return diagnoses.finding("engine_unavailable", check=check, engine=engine, variable=variable, error=error.detail)
 
 
-def _store(url: str) -> Iterator[Finding]:
+def _store(url: str, connections: int) -> Iterator[Finding]:
     from bellcast.kernel.db import copy_to_postgres, database_pooler
 
     try:
         version, latest = asyncio.run(copy_to_postgres.version(url))
-        engine_time = asyncio.run(_time(url))
+        engine_time, allowed = asyncio.run(_time(url)), asyncio.run(_max_connections(url))
         asyncio.run(database_pooler.check(url, "BELLCAST_STORE"))
     except BellcastError as error:
         yield _unavailable("store", POSTGRESQL, "BELLCAST_STORE", error)
         return
     yield from _skew("store's clock", engine_time)
+    if connections > allowed - RESERVED_CONNECTIONS:
+        yield diagnoses.finding("many_connections", connections=connections, allowed=allowed)
     try:
         asyncio.run(_write(url, is_migrated=version > 0))
     except BellcastError as error:
@@ -77,6 +84,13 @@ async def _time(url: str) -> float:
     async with schema.connected(url) as connection:
         now: datetime = await connection.fetchval("SELECT clock_timestamp()")
         return now.timestamp()
+
+
+async def _max_connections(url: str) -> int:
+    from bellcast.outbox import schema
+
+    async with schema.connected(url) as connection:
+        return int(await connection.fetchval("SELECT current_setting('max_connections')"))
 
 
 async def _time_of_broker(url: str) -> float:

@@ -75,7 +75,10 @@ class Doctor:
             for finding in findings:
                 loop.call_soon_threadsafe(queue.put_nowait, finding)
 
-        blocking = [local_checks.check(self._settings, STORE_SECONDS), url_checks.check(self._settings)]
+        blocking = [
+            local_checks.check(self._settings, STORE_SECONDS, len(self._nodes())),
+            url_checks.check(self._settings),
+        ]
         pool = ThreadPoolExecutor(len(blocking), "doctor")
         self._threads = [pool.submit(check, findings) for findings in blocking]
         pool.shutdown(wait=False)

@@ -48,13 +48,14 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 MIN_SECRET_CHARACTERS = 32
 
 
-def check(settings: Settings, store_seconds: float | None = None) -> Iterator[Finding]:
-    """Run all checks that need no server. The check of the store's file stops after `store_seconds`."""
+def check(settings: Settings, store_seconds: float | None = None, processes: int = 1) -> Iterator[Finding]:
+    """Run all checks that need no server. The check of the store's file stops after `store_seconds`. `processes` are those
+    of all nodes."""
     yield from _readable("data folder", _folder(settings))
     yield from _readable("credentials", _credentials(settings))
     if settings.store.is_file:
         yield from _readable("store", _store(settings.store.path, store_seconds))
-    yield from database_checks.check(settings)
+    yield from database_checks.check(settings, processes)
     yield from check_mail_settings(settings)
     yield from _readable("disk", _disk(settings))
     yield from _files()

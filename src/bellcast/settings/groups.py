@@ -69,12 +69,13 @@ class ServerSettings(Struct, kw_only=True):
 
 
 class StoreSettings(Struct, kw_only=True):
-    """Store, retention in seconds, and broker. Without a `url` the store is a file in the data folder; `database_url`
-    is the app's database. Operators can change the retention while the server runs."""
+    """Store, retention in seconds, and broker. Without a `url` the store is a file in the data folder; `connections` is
+    the limit of a process at PostgreSQL, `database_url` the app's database. Operators can change the retention while the server runs."""
 
     data: Path = Path("bellcast-data")
     url: str | None = None
     broker: str = MEMORY
+    connections: int = 10
     database_url: str | None = None
     retention: float = 180 * 86_400.0
     tombstones: float = 30 * 86_400.0

@@ -28,11 +28,20 @@ POSTGRES_PARAMETERS = {
     "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
     "target_session_attrs": ("any", "primary", "standby", "prefer-standby", "read-write", "read-only"),
 }
+# Three tasks write. They leave connections for reads whenever one waits for work.
+MIN_STORE_CONNECTIONS = 3
 
 
 def port(value: str) -> int:
     """a port, 0 to 65535 (0: any free one)"""
     if setting_values.non_negative_int(value) > 65_535:
+        raise ValueError(value)
+    return int(value)
+
+
+def store_connections(value: str) -> int:
+    """a whole number, 3 or more"""
+    if setting_values.non_negative_int(value) < MIN_STORE_CONNECTIONS:
         raise ValueError(value)
     return int(value)
 

@@ -165,6 +165,10 @@ OIDC: dict[str, tuple[Parser, str]] = {
 STORE: dict[str, tuple[Parser, str]] = {
     "DATA": (parsers.folder, "Folder for the SQLite store and the credentials."),
     "STORE": (parsers.store, "The store. Default: a SQLite file in the data folder."),
+    "STORE_CONNECTIONS": (
+        parsers.store_connections,
+        "Connections of one process to a store in PostgreSQL; unused ones are closed after a minute.",
+    ),
     "BROKER": (parsers.broker, "Broker that delivers events between processes. `memory:` serves one process."),
     "DATABASE_URL": (
         parsers.database,
@@ -373,7 +377,13 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
 }
 
 # Attribute paths that differ from group and name.
-PLACES = {"STORE": "store.url", "PROJECT": "project", "SECOND_SECRET": "second_secret", "CHANNELS": "channels.default"}
+PLACES = {
+    "STORE": "store.url",
+    "STORE_CONNECTIONS": "store.connections",
+    "PROJECT": "project",
+    "SECOND_SECRET": "second_secret",
+    "CHANNELS": "channels.default",
+}
 
 
 def _rows(group: str, lines: Mapping[str, tuple[Parser, str]], prefix: str = "") -> list[Setting]:

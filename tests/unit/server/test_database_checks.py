@@ -20,7 +20,7 @@ def url():
 
 
 def states_and_fixes(**settings) -> dict[str, tuple[str, str]]:
-    results = database_checks.check(Settings(store=StoreSettings(**settings)))
+    results = database_checks.check(Settings(store=StoreSettings(**settings)), 1)
     return {finding.check: (finding.state, finding.fix) for finding in results}
 
 
@@ -48,6 +48,14 @@ def test_reachable_engines_with_matching_clocks_are_ok(url):
     assert states_and_fixes(broker=url) == {"broker": ("ok", ""), "broker's clock": ("ok", "")}
 
 
+def test_processes_that_may_exceed_the_connections_of_postgresql_are_a_warning(url):
+    settings = Settings(store=StoreSettings(url=url, connections=17))  # the server has 200
+    for processes, is_warned in ((10, False), (11, True)):
+        findings = [one.what for one in database_checks.check(settings, processes) if "connections" in one.what]
+        warning = "the processes may open 209 connections, and PostgreSQL accepts 200"
+        assert findings == ([warning] if is_warned else [])
+
+
 @pytest.fixture
 def pooler(request):
     pooler = engines.PgBouncer(engines.postgres(), request.param)
@@ -60,13 +68,13 @@ def pooler(request):
 def test_pooler_that_a_server_refuses_is_a_problem(url, pooler, state):
     pooled = pooler.url(url.rpartition("/")[2])
     findings = {
-        finding.check: finding for finding in database_checks.check(Settings(store=StoreSettings(broker=pooled)))
+        finding.check: finding for finding in database_checks.check(Settings(store=StoreSettings(broker=pooled)), 1)
     }
     assert findings["broker"].state == state
-    findings |= {one.check: one for one in database_checks.check(Settings(store=StoreSettings(url=pooled)))}
+    findings |= {one.check: one for one in database_checks.check(Settings(store=StoreSettings(url=pooled)), 1)}
     assert findings["store"].state == ("problem" if state == "problem" else "warning")  # not migrated
     if state == "problem":
-        assert all("pool_mode = session" in findings[part].what for part in ("store", "broker"))
+        assert all("pool_mode=session" in findings[part].what for part in ("store", "broker"))
 
 
 def test_unreachable_engines_are_problems():

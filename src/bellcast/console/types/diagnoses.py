@@ -430,6 +430,13 @@ DATABASES = (
         fix="connect to the primary as a user that may write, and through a pooler in session mode only",
     ),
     Diagnosis(
+        code="many_connections",
+        check="store",
+        state="warning",
+        what="the processes may open {connections} connections, and PostgreSQL accepts {allowed}",
+        fix="raise max_connections, or set a lower BELLCAST_STORE_CONNECTIONS",
+    ),
+    Diagnosis(
         code="broker_unusable",
         check="broker",
         what="it responds, but a server cannot use it: {error}",

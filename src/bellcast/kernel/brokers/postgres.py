@@ -160,6 +160,10 @@ class PostgresTransport:
             else:
                 raise Unavailable("The connection to PostgreSQL was lost.")
 
+    def reconnect(self) -> None:
+        """End the connection; `wait_lost` raises."""
+        self._lost.set()
+
     async def ping(self, *, writes: bool = False) -> None:
         """Raise unless PostgreSQL responds on the listening connection and, with `writes`, can be written."""
         await self._query(self._open(self._listening).execute, PROBE if writes else "SELECT 1")

@@ -296,7 +296,12 @@ class PostgresLog:
         try:
             pool = self._pool or await self._open()
             async with pool.acquire(timeout=COMMAND_TIMEOUT) as connection:
-                yield connection
+                try:
+                    yield connection
+                except exceptions.ReadOnlySQLTransactionError:  # another host of the URL may be the primary now
+                    await pool.expire_connections()
+                    self._transport.reconnect()
+                    raise
         except exceptions.InsufficientPrivilegeError as failure:
             raise LogUnsupported(str(failure)) from failure
         except UNAVAILABLE_ERRORS as failure:

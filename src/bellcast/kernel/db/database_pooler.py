@@ -23,9 +23,9 @@ async def check(url: str, variable: str) -> None:
                 # An idle pooler gives the session used last; others change the session of `first`.
                 if await other.fetchval(READ_PID) == session or await _session(first) != session:
                     raise SettingsError(
-                        f"{variable}: the pooler in front of PostgreSQL shares sessions between transactions. Bellcast needs sessions"
-                        " of its own for LISTEN, advisory locks, settings and prepared statements: set `pool_mode = session`"
-                        " for its database, or connect to PostgreSQL directly."
+                        f"{variable}: the pooler in front of PostgreSQL shares sessions between transactions. PgBouncer must use"
+                        " pool_mode=session for this database, because LISTEN, advisory locks, settings and prepared statements"
+                        " need a session of their own; or connect to PostgreSQL directly."
                     )
         finally:
             await other.close()

@@ -36,6 +36,8 @@ MIN_VERSION = 15
 CLOSE_SECONDS = 2.0
 # Three of them write. A process with a busy event loop cannot use more.
 CONNECTIONS = 10
+# PostgreSQL has a process of about 10 MB for each.
+IDLE_SECONDS = 60.0
 # Lifetime of cached plans. A plan is made for the current table sizes; one made for an empty database must be replaced
 # soon after the tables grow. 60 statements in 60 s on each connection cost nothing.
 PLAN_CACHE_SECONDS = 60
@@ -44,9 +46,10 @@ PLAN_CACHE_SECONDS = 60
 class PostgresEngine(WritingEngine):
     """An Engine on one database; any number of processes share it."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock, connections: int = CONNECTIONS) -> None:
         super().__init__(max(migrations.steps()))
         self._url = url
+        self._connections = connections
         self._clock = clock
         self._texts: dict[str, PostgresText] = {}
         self._pool: asyncpg.Pool | None = None
@@ -67,7 +70,8 @@ class PostgresEngine(WritingEngine):
             self._pool = await asyncpg.create_pool(
                 self._url,
                 min_size=1,
-                max_size=CONNECTIONS,
+                max_size=self._connections,
+                max_inactive_connection_lifetime=IDLE_SECONDS,
                 connection_class=PooledConnection,
                 statement_cache_size=512,
                 max_cached_statement_lifetime=PLAN_CACHE_SECONDS,

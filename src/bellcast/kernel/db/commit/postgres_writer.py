@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Any
 
 import asyncpg
+from asyncpg import exceptions
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import MAX_BACKOFF_SECONDS
@@ -23,7 +24,7 @@ from bellcast.kernel.db.commit.batch_sizes import POSTGRES
 from bellcast.kernel.db.commit.command import NO_TENANT, LockKey, RecipientKey, WriteCommand
 from bellcast.kernel.db.commit.fair_queue import may_share_transaction
 from bellcast.kernel.db.commit.writer import Writer
-from bellcast.kernel.db.postgres_connection import RETRYABLE_ERRORS, PostgresConnection, PostgresText, translated
+from bellcast.kernel.db.postgres_connection import RETRYABLE_ERRORS, PostgresConnection, PostgresText, Raw, translated
 from bellcast.kernel.db.script import WriteConflict
 
 # Only one task runs bulk work: two would wait for each other's inboxes, and PostgreSQL reads each row again after
@@ -142,7 +143,7 @@ class PostgresWriter(Writer):
         return None
 
     async def _run_single_statement(self, command: WriteCommand[Any]) -> Any:
-        async with self._pool.acquire() as raw:
+        async with self._connection() as raw:
             return await PostgresConnection(raw, self._texts).run(command.script())
 
     async def _in_transactions(self, commands: Sequence[WriteCommand[Any]]) -> list[ScriptOutcome]:
@@ -198,13 +199,24 @@ class PostgresWriter(Writer):
     @contextlib.asynccontextmanager
     async def _transacting(self) -> AsyncIterator[PostgresConnection]:
         """Yield a connection; commit the transaction that the block begins."""
-        async with self._pool.acquire() as raw:
+        async with self._connection() as raw:
             try:
                 yield PostgresConnection(raw, self._texts)
                 await raw.execute("COMMIT")
             except BaseException:
                 if not raw.is_closed() and raw.is_in_transaction():
                     await raw.execute("ROLLBACK")
+                raise
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Raw]:
+        """Yield a connection. If its server has become read-only, all connections are replaced: another host of the URL may
+        be the primary now."""
+        async with self._pool.acquire() as raw:
+            try:
+                yield raw
+            except exceptions.ReadOnlySQLTransactionError:
+                await self._pool.expire_connections()
                 raise
 
 
