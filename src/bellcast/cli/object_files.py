@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
-import yaml  # type: ignore[import-untyped]  # its stubs are another package
+import yaml
 
 from bellcast.cli.console import CommandError
 from bellcast.kernel.errors import BadRequest
@@ -45,7 +45,7 @@ class ObjectFile(NamedTuple):
     path: Path
 
 
-class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # its base has no types
+class _Dumper(yaml.SafeDumper):
     """Writes texts of several lines as blocks."""
 
 

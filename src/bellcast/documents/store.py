@@ -12,7 +12,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.list_scan import CreatedRange
 from bellcast.kernel.db.lists import KeysetList, ListQuery
 from bellcast.kernel.db.script import Params, Row, Script, Statement, WriteConflict
-from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
+from bellcast.kernel.db.table import StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.errors import PreconditionFailed
 
 # Kind, tenant and key of an object.
@@ -163,30 +163,60 @@ def replace(name: Params, before: bytes | None, after: bytes | None, now: int) -
     return True
 
 
+def put_version(plural: str, owner: str, key: str, added: StoredVersion) -> Script[StoredVersion]:
+    """Add a version with the next number, unless it equals the last one; return it."""
+    name = _name(plural, owner, key)
+    last = [_version(row) for row in (yield Statement("version_last", name))]
+    if last and last[0].body == added.body:
+        return last[0]
+    version = last[0].version + 1 if last else 1
+    about = {"body": added.body.decode(), "now": added.created_at, "by": added.by, "note": added.note}
+    if not (yield Statement("version_add", {**name, "version": version, **about})):
+        raise WriteConflict
+    return msgspec.structs.replace(added, version=version)
+
+
+def publish(
+    plural: str,
+    owner: str,
+    key: str,
+    added: StoredVersion,
+    *,
+    replaces: bytes | UnsetType | None,
+    draft: bytes | None = None,
+    current: Callable[[int], bytes] | None = None,
+) -> Script[StoredVersion | None]:
+    """Add a version, make it current, and delete its draft, all in one transaction. `replaces` is the body of the stored
+    object (None: there is none; UNSET: any), `draft` that of the draft, and `current` returns the new body, if it
+    is not that of the version. Return None, and write nothing, if one of them has changed."""
+    name = {"kind": plural, "tenant": owner, "key": key}
+    drafted = {**name, "kind": draft_kind(plural)}
+    if draft is not None and not (yield from hold(**drafted, body=draft)):
+        return None
+    if isinstance(replaces, bytes) and not (yield from hold(**name, body=replaces)):
+        return None
+    if replaces is None and not (yield from replace(name, None, b"{}", added.created_at)):
+        return None
+    before = [] if replaces is None else (yield Statement("document_find", name))
+    if before and current is None and not (yield Statement("version_last", _name(plural, owner, key))):
+        # Of a server that had no versions of these objects
+        body, _, updated_at, _ = before[0]
+        yield from put_version(plural, owner, key, StoredVersion(1, body.encode(), updated_at))
+    version = yield from put_version(plural, owner, key, added)
+    body = added.body if current is None else current(version.version)
+    yield Statement("document_write", {**name, "body": body.decode(), "now": added.created_at})
+    yield Statement("document_current_version", {**name, "version": version.version})
+    if draft is not None:
+        yield from replace(drafted, draft, None, added.created_at)
+    return version
+
+
 class Versions(StoreTable):
     """The versions of objects by the plural of their kind, the tenant that owns them, and their key."""
 
-    @write()
-    def put(self, plural: str, owner: str, key: str, added: StoredVersion) -> Script[StoredVersion]:
-        """Add a version, unless the last one has the same body; return it."""
-        return put_version(plural, owner, key, added)
+    put = write()(on_table(put_version))
 
-    @write()
-    def publish(
-        self,
-        plural: str,
-        owner: str,
-        key: str,
-        added: StoredVersion,
-        *,
-        replaces: bytes | UnsetType | None,
-        draft: bytes | None = None,
-        current: Callable[[int], bytes] | None = None,
-    ) -> Script[StoredVersion | None]:
-        """Add a version, make it current, and delete its draft, all in one transaction. `replaces` is the body of the stored
-        object (None: there is none; UNSET: any), `draft` that of the draft, and `current` returns the new body, if it
-        is not that of the version. Return None, and write nothing, if one of them has changed."""
-        return publish(plural, owner, key, added, replaces=replaces, draft=draft, current=current)
+    publish = write()(on_table(publish))
 
     @write()
     def restore(
@@ -223,39 +253,6 @@ def _name(plural: str, owner: str, key: str) -> dict[str, str]:
     return {"owner": owner, "name": key if plural == "workflows" else f"{plural}/{key}"}
 
 
-def publish(
-    plural: str,
-    owner: str,
-    key: str,
-    added: StoredVersion,
-    *,
-    replaces: bytes | UnsetType | None,
-    draft: bytes | None = None,
-    current: Callable[[int], bytes] | None = None,
-) -> Script[StoredVersion | None]:
-    """Do what `Versions.publish` does."""
-    name = {"kind": plural, "tenant": owner, "key": key}
-    drafted = {**name, "kind": draft_kind(plural)}
-    if draft is not None and not (yield from hold(**drafted, body=draft)):
-        return None
-    if isinstance(replaces, bytes) and not (yield from hold(**name, body=replaces)):
-        return None
-    if replaces is None and not (yield from replace(name, None, b"{}", added.created_at)):
-        return None
-    before = [] if replaces is None else (yield Statement("document_find", name))
-    if before and current is None and not (yield Statement("version_last", _name(plural, owner, key))):
-        # Of a server that had no versions of these objects
-        body, _, updated_at, _ = before[0]
-        yield from put_version(plural, owner, key, StoredVersion(1, body.encode(), updated_at))
-    version = yield from put_version(plural, owner, key, added)
-    body = added.body if current is None else current(version.version)
-    yield Statement("document_write", {**name, "body": body.decode(), "now": added.created_at})
-    yield Statement("document_current_version", {**name, "version": version.version})
-    if draft is not None:
-        yield from replace(drafted, draft, None, added.created_at)
-    return version
-
-
 def push_version(
     name: Params,
     before: bytes | None,
@@ -275,19 +272,6 @@ def push_version(
         yield Statement("document_write", {**event, "body": "{}", "now": now})
     published = yield from publish(name["kind"], name["tenant"], name["key"], added, replaces=before, current=current)
     return published is not None
-
-
-def put_version(plural: str, owner: str, key: str, added: StoredVersion) -> Script[StoredVersion]:
-    """Add a version with the next number, unless it equals the last one; return it."""
-    name = _name(plural, owner, key)
-    last = [_version(row) for row in (yield Statement("version_last", name))]
-    if last and last[0].body == added.body:
-        return last[0]
-    version = last[0].version + 1 if last else 1
-    about = {"body": added.body.decode(), "now": added.created_at, "by": added.by, "note": added.note}
-    if not (yield Statement("version_add", {**name, "version": version, **about})):
-        raise WriteConflict
-    return msgspec.structs.replace(added, version=version)
 
 
 def _version(row: Row) -> StoredVersion:

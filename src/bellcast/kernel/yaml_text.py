@@ -4,20 +4,20 @@ expand to a huge value."""
 from collections.abc import Sequence
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]  # its stubs are another package
+import yaml
 
 from bellcast.kernel.errors import BadRequest, FieldError
 
 MAX_DEPTH = 100
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # untyped
+class _Loader(yaml.SafeLoader):
     """Loads only JSON's types: a date remains text."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Compose the next node, unless it is an alias."""
         if self.check_event(yaml.AliasEvent):
-            line = self.peek_event().start_mark.line + 1
+            line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]  # its stub has no types
             raise _unreadable("The YAML has an alias instead of the value", line)
         return super().compose_node(parent, index)
 

@@ -1,7 +1,6 @@
 """Operators of the console, their sessions, failed sign-ins, and the audit log."""
 
 import secrets
-from collections.abc import Callable
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict
@@ -11,13 +10,18 @@ from bellcast.audit.types import AuditEntry
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import LockKey, ScriptCommand
 from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement, fetch
-from bellcast.kernel.db.table import StoreTable, pages, read, write
+from bellcast.kernel.db.table import StoreTable, on_table, pages, read, write
 from bellcast.kernel.errors import Conflict
 from bellcast.operators.types import MfaSecrets, Operator, OperatorSession, Passkey, Role
 
 FAILURE_ID_BYTES = 8
 # Serializes writers that depend on the number of owners. No recipient can have this key.
 LOCK: LockKey = ("", "\x01operators")
+
+
+def _replace_recovery_codes(id: str, digests: list[bytes]) -> Script[None]:
+    yield Statement("recovery_codes_end", {"operator": id})
+    yield Statement("recovery_code_insert", many=[{"digest": digest, "operator": id} for digest in digests])
 
 
 class Operators(StoreTable):
@@ -208,9 +212,7 @@ class Operators(StoreTable):
         """Delete a recovery code; return whether it existed."""
         return bool((yield Statement("recovery_code_use", {"operator": id, "digest": digest})))
 
-    @write(LOCK)
-    def replace_recovery_codes(self, id: str, digests: list[bytes]) -> Script[None]:
-        return _replace_recovery_codes(id, digests)
+    replace_recovery_codes = write(LOCK)(on_table(_replace_recovery_codes))
 
     @write(LOCK)
     def end_mfa(self, id: str, *, with_passkeys: bool) -> Script[bool]:
@@ -270,11 +272,7 @@ class Operators(StoreTable):
     def clear_failures(self, subject: str) -> Script[None]:
         yield Statement("sign_in_failures_clear", {"subject": subject})
 
-    @write(audit.LOCK)
-    def record(self, entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> Script[None]:
-        """Append to the audit log. `sign` computes the `mac` of the entry from its number and the preceding `mac`.
-        Entries of concurrent calls get consecutive numbers."""
-        return audit.append(entry, sign)
+    record = write(audit.LOCK)(on_table(audit.append))
 
     audit = pages(audit.LIST)
 
@@ -320,11 +318,6 @@ def _may_have_role(current: str, role: Role | None) -> Script[bool]:
     if current != "owner" or role == "owner":
         return True
     return len((yield Statement("operator_owners"))) > 1
-
-
-def _replace_recovery_codes(id: str, digests: list[bytes]) -> Script[None]:
-    yield Statement("recovery_codes_end", {"operator": id})
-    yield Statement("recovery_code_insert", many=[{"digest": digest, "operator": id} for digest in digests])
 
 
 def _operator(row: Row) -> Operator:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from bellcast.kernel.db.script import Script, Statement
-from bellcast.kernel.db.table import StoreTable, read, write, write_to_recipient
+from bellcast.kernel.db.table import StoreTable, on_table, read, write, write_to_recipient
 from bellcast.recipients.store import ensure
 from bellcast.recipients.types import OwnPreferences, RecipientOfLink
 from bellcast.webhooks import store as webhook_events
@@ -16,13 +16,16 @@ from bellcast.webhooks.types import WebhookEvent
 CLOCK_SKEW_MS = 60_000
 
 
+def find(tenant: str, key: str) -> Script[OwnPreferences | None]:
+    """Return a recipient's own preferences; None for an unknown recipient, or one without preferences."""
+    found = yield Statement("preferences_find", {"tenant": tenant, "key": key})
+    return next((OwnPreferences(text.encode(), at) for text, at in found if text is not None), None)
+
+
 class OwnPreferencesTable(StoreTable):
     """The recipients' own preferences, as JSON."""
 
-    @read
-    def get(self, tenant: str, key: str) -> Script[OwnPreferences | None]:
-        """Return a recipient's own preferences; None for an unknown recipient, or one without preferences."""
-        return find(tenant, key)
+    get = read(on_table(find))
 
     @write_to_recipient
     def put(
@@ -68,11 +71,6 @@ class OwnPreferencesTable(StoreTable):
     def any_switches_inbox(self, tenant: str) -> Script[bool]:
         """True if a recipient of the tenant switches off the inbox in some case."""
         return bool((yield Statement("inbox_switches", {"tenant": tenant})))
-
-
-def find(tenant: str, key: str) -> Script[OwnPreferences | None]:
-    found = yield Statement("preferences_find", {"tenant": tenant, "key": key})
-    return next((OwnPreferences(text.encode(), at) for text, at in found if text is not None), None)
 
 
 class _Change(Struct, frozen=True):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bellcast.kernel.db.script import Params, Row, Script, Statement
-from bellcast.kernel.db.table import StoreTable, read, write
+from bellcast.kernel.db.table import StoreTable, on_table, read, write
 from bellcast.kernel.jobs.types import NORMAL, Job, new_job_params
 from bellcast.webhooks.types import WebhookEvent
 
@@ -13,12 +13,19 @@ from bellcast.webhooks.types import WebhookEvent
 JOB_KIND = "webhook-event"
 
 
+def add(events: Sequence[WebhookEvent], now: int) -> Script[None]:
+    """Add events with their jobs, in the transaction of the reported change."""
+    if not events:
+        return
+    added = [{**msgspec.structs.asdict(event), "body": event.body.decode()} for event in events]
+    yield Statement("webhook_event_insert", many=added)
+    yield Statement("job_add", many=[new_job_params(_job(event, now)) for event in events])
+
+
 class WebhookEvents(StoreTable):
     """The events within the retention time. An event is added together with a job that delivers it."""
 
-    @write()
-    def add(self, events: Sequence[WebhookEvent], now: int) -> Script[None]:
-        return add(events, now)
+    add = write()(on_table(add))
 
     @read
     def find(self, id: str) -> Script[WebhookEvent | None]:
@@ -31,15 +38,6 @@ class WebhookEvents(StoreTable):
         name = "webhook_events_page" if tenant is None else "webhook_events_of"
         params = {"tenant": tenant, "after": after, "limit": limit}
         return list(map(_event, (yield Statement(name, params))))
-
-
-def add(events: Sequence[WebhookEvent], now: int) -> Script[None]:
-    """Add events with their jobs, in the transaction of the reported change."""
-    if not events:
-        return
-    added = [{**msgspec.structs.asdict(event), "body": event.body.decode()} for event in events]
-    yield Statement("webhook_event_insert", many=added)
-    yield Statement("job_add", many=[new_job_params(_job(event, now)) for event in events])
 
 
 def delivery_ids(event: str) -> Params:

@@ -26,7 +26,7 @@ from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.kernel.db.commit.command import ListCommand, LockKey
 from bellcast.kernel.db.lists import KeysetList
 from bellcast.kernel.db.script import Params, Row, Script, Statement
-from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
+from bellcast.kernel.db.table import StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.jobs.types import NORMAL, URGENT, Job, in_line, new_job_params
 from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks.types import EventReport, WebhookEvent
@@ -98,13 +98,24 @@ LIST = KeysetList(
 )
 
 
+def _find(ids: Sequence[str]) -> Script[list[StoredMessage]]:
+    """Return the existing ones of these messages, by id."""
+    found = yield Statement("messages_find", {"ids": columns.to_json(ids)})
+    return [of_row(row) for row in found]
+
+
+def requeue(tenant: str, ids: Sequence[str], now: int) -> Script[list[str]]:
+    """Queue failed and bounced messages again; return their ids."""
+    if not ids:
+        return []
+    requeued = yield Statement("messages_requeue", {"ids": columns.to_json(ids), "tenant": tenant, "now": now})
+    return (yield from _deliver_again(tenant, requeued, now))
+
+
 class Messages(StoreTable):
     """Messages are added with the send that causes them (`Sends.add`), or by `add`, each with a job that delivers it."""
 
-    @read
-    def find(self, ids: Sequence[str]) -> Script[list[StoredMessage]]:
-        """Return the existing ones of these messages, by id."""
-        return _find(ids)
+    find = read(on_table(_find))
 
     page = pages(LIST)
 
@@ -201,10 +212,7 @@ class Messages(StoreTable):
         found = yield Statement("tenants_of_address", params, heavy=True)
         return [tenant for (tenant,) in found]
 
-    @write()
-    def retry(self, tenant: str, ids: Sequence[str], now: int) -> Script[list[str]]:
-        """Queue failed and bounced messages again; return their ids."""
-        return requeue(tenant, ids, now)
+    retry = write()(on_table(requeue))
 
     @write()
     def release(self, tenant: str, id: str, now: int) -> Script[bool]:
@@ -340,11 +348,6 @@ def _delivery(id: str, tenant: str, priority: str, run_at: int, now: int, kind: 
     )
 
 
-def _find(ids: Sequence[str]) -> Script[list[StoredMessage]]:
-    found = yield Statement("messages_find", {"ids": columns.to_json(ids)})
-    return [of_row(row) for row in found]
-
-
 def _state_events(messages: Sequence[StoredMessage], report: EventReport) -> list[WebhookEvent]:
     return [event for message in messages for event in report(f"message.{message.state}", as_change(message))]
 
@@ -415,14 +418,6 @@ def update_params(message: StoredMessage) -> dict[str, object]:
         "attempts": columns.to_json(message.attempts),
         "rounds": message.rounds,
     }
-
-
-def requeue(tenant: str, ids: Sequence[str], now: int) -> Script[list[str]]:
-    """Queue failed and bounced messages again; return their ids."""
-    if not ids:
-        return []
-    requeued = yield Statement("messages_requeue", {"ids": columns.to_json(ids), "tenant": tenant, "now": now})
-    return (yield from _deliver_again(tenant, requeued, now))
 
 
 def _deliver_again(tenant: str, requeued: Sequence[Row], now: int) -> Script[list[str]]:

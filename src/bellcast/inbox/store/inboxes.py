@@ -8,14 +8,11 @@ from msgspec.structs import replace
 from bellcast.inbox.store import announcements, marking, rows
 from bellcast.inbox.types.inboxes import (
     ALL,
-    ActionTaken,
     Change,
     Changes,
     Inbox,
     InboxPage,
     InboxStatus,
-    Marked,
-    Marking,
     OpenInbox,
     Query,
     ResumeFrom,
@@ -27,12 +24,11 @@ from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import ScriptCommand
 from bellcast.kernel.db.script import Params, Row, Script, Statement
-from bellcast.kernel.db.table import StoreTable, read, write_to_inbox
+from bellcast.kernel.db.table import StoreTable, on_table, read, write_to_inbox
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import Event
 from bellcast.kernel.ids import NEWEST
 from bellcast.recipients.store import ensure, recipients
-from bellcast.webhooks.types import EventReport, no_report
 
 # Columns of the statement `inbox_resume`: those of the inbox, and those before the changed notification.
 INBOX_COLUMNS, RETURN_COLUMNS = 11, 13
@@ -108,24 +104,11 @@ class Inboxes(StoreTable):
         page = yield from marking.with_awaited_returns(inbox, [rows.notification(row) for row in found])
         return page[0] if page else None
 
-    @write_to_inbox
-    def mark(self, inbox: int, request: Marking, now: int, report: EventReport = no_report) -> Script[Marked]:
-        """Apply the actions. All changed rows get one revision, or one each if no single event describes the actions.
-        Unknown ids are ignored. The events that `report` returns are committed with the changed rows."""
-        return marking.mark(inbox, request, now, report)
+    mark = write_to_inbox(on_table(marking.mark))
 
-    @write_to_inbox
-    def wake_until_back(self, inbox: int, now: int, limit: int) -> Script[Marked]:
-        """Return at most `limit` notifications that were snoozed until the recipient is back to the top of the inbox,
-        unread and unseen. Each has its own revision."""
-        return marking.wake_until_back(inbox, now, limit)
+    wake_until_back = write_to_inbox(on_table(marking.wake_until_back))
 
-    @write_to_inbox
-    def act(self, inbox: int, id: str, key: str, now: int, report: EventReport = no_report) -> Script[ActionTaken]:
-        """Record that the recipient took an action, and mark the notification read. Repeating it changes nothing. The
-        events that `report` returns are committed with it. Raises NotFound for an unknown id or key, Conflict after
-        another action."""
-        return marking.act(inbox, id, key, now, report)
+    act = write_to_inbox(on_table(marking.act))
 
     @read
     def changes(self, inbox: int, after: int, limit: int) -> Script[Changes]:

@@ -276,7 +276,9 @@ def remove(inbox: int, id: str, now: int) -> Script[tuple[InboxEvent, ...]]:
 
 
 def act(inbox: int, id: str, key: str, now: int, report: EventReport = no_report) -> Script[ActionTaken]:
-    """Record the taken action once, and mark the row read."""
+    """Record that the recipient took an action, and mark the notification read. Repeating it changes nothing. The
+    events that `report` returns are committed with it. Raises NotFound for an unknown id or key, Conflict after
+    another action."""
     found = yield Statement("entry", {"inbox": inbox, "id": id})
     if not found:
         raise NotFound("This inbox has no notification with this id.")
@@ -309,7 +311,8 @@ def wake(inbox: int, id: str, now: int) -> Script[tuple[InboxEvent, ...]]:
 
 
 def wake_until_back(inbox: int, now: int, limit: int) -> Script[Marked]:
-    """Return at most `limit` rows that were snoozed until the recipient is back."""
+    """Return at most `limit` notifications that were snoozed until the recipient is back to the top of the inbox,
+    unread and unseen. Each has its own revision."""
     events = list[InboxEvent]()
     found = yield Statement("until_back", {"inbox": inbox, "limit": limit})
     for (id,) in found:

@@ -24,7 +24,7 @@ from bellcast.kernel.db.commit import batch
 from bellcast.kernel.db.commit.batch_sizes import MATERIALIZE_INBOXES
 from bellcast.kernel.db.commit.command import ListCommand, LockKey, ScriptCommand, WriteCommand
 from bellcast.kernel.db.script import Script, Statement, WriteConflict
-from bellcast.kernel.db.table import StoreTable, read, write
+from bellcast.kernel.db.table import StoreTable, on_table, read, write
 from bellcast.kernel.errors import IdempotencyMismatch
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.live.types.events import AnnouncementChanged
@@ -36,6 +36,18 @@ KeyedRequest: TypeAlias = SendRequest | ImportRequest | AnnounceRequest | Trigge
 
 # The kind of the job of an announcement for other channels; its id and payload are the announcement's id.
 FANOUT_JOB_KIND = "send_fanout"
+
+
+def _find_response(tenant: str, key: str, fingerprint: bytes, now: int) -> Script[bytes | None]:
+    """Return the response that a request stored under this idempotency key, or None. Raises IdempotencyMismatch if the
+    request had another body."""
+    found = yield Statement("idempotency_find", {"tenant": tenant, "key": key, "since": now - IDEMPOTENCY_MS})
+    if not found:
+        return None
+    stored, response = found[0]
+    if stored != fingerprint:
+        raise IdempotencyMismatch
+    return bytes(response)
 
 
 class Sends(StoreTable):
@@ -81,11 +93,7 @@ class Sends(StoreTable):
         """End a fan-out that has no recipients left."""
         yield from fanouts.end(id, tenant)
 
-    @read
-    def stored_response(self, tenant: str, key: str, fingerprint: bytes, now: int) -> Script[bytes | None]:
-        """Return the response that a request stored under this idempotency key, or None. Raises IdempotencyMismatch if the
-        request had another body."""
-        return _find_response(tenant, key, fingerprint, now)
+    stored_response = read(on_table(_find_response))
 
     async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> AsyncIterator[Materialized]:
         """Add pending announcements to these existing inboxes. Yields the events after each commit, and the recipients
@@ -246,16 +254,6 @@ def find_response(tenant: str, request: KeyedRequest) -> Script[bytes | None]:
     if request.idempotency_key is None:
         return None
     return (yield from _find_response(tenant, request.idempotency_key, request.fingerprint, request.created_at))
-
-
-def _find_response(tenant: str, key: str, fingerprint: bytes, now: int) -> Script[bytes | None]:
-    found = yield Statement("idempotency_find", {"tenant": tenant, "key": key, "since": now - IDEMPOTENCY_MS})
-    if not found:
-        return None
-    stored, response = found[0]
-    if stored != fingerprint:
-        raise IdempotencyMismatch
-    return bytes(response)
 
 
 def store_response(tenant: str, request: KeyedRequest) -> Script[None]:

@@ -14,7 +14,7 @@ from bellcast.kernel.db import list_scan, lists
 from bellcast.kernel.db.list_scan import ANY_TIME, ListTotal
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, RowKey
 from bellcast.kernel.db.script import Params, Row, Script, Statement
-from bellcast.kernel.db.table import StoreTable, read, read_in_background, write_to_inbox
+from bellcast.kernel.db.table import StoreTable, on_table, read, read_in_background, write_to_inbox
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import EVERY_TENANT
@@ -34,13 +34,21 @@ NO_FILTERS: Params = dict.fromkeys(("recipient", "type", "tag", "part"))
 ANNOUNCEMENT_INBOX = 0
 
 
+def find(tenant: str, id: str) -> Script[SentItem | None]:
+    """Return a notification or announcement of the tenant."""
+    direct = yield from _find_direct(tenant, id)
+    if direct is not None:
+        item = _direct_item(tenant, direct)
+        (notification,) = yield from marking.with_awaited_returns(direct[rows.RECIPIENT], [item.notification])
+        return replace(item, notification=notification)
+    announced = yield from _find_announcement(tenant, id)
+    return (yield from outside.find(tenant, id)) if announced is None else _announced_item(announced)
+
+
 class SentItems(StoreTable):
     """Sent items as the server API sees them. Announcements to all tenants belong to the default tenant."""
 
-    @read
-    def find(self, tenant: str, id: str) -> Script[SentItem | None]:
-        """Return a notification or announcement of the tenant."""
-        return find(tenant, id)
+    find = read(on_table(find))
 
     @read_in_background
     def notifications(self, query: ListQuery) -> Script[ListPage[SentItem]]:
@@ -104,16 +112,6 @@ class SentItems(StoreTable):
         id."""
         direct = yield from _find_direct(tenant, id)
         return ANNOUNCEMENT_INBOX if direct is None else int(direct[rows.RECIPIENT])
-
-
-def find(tenant: str, id: str) -> Script[SentItem | None]:
-    direct = yield from _find_direct(tenant, id)
-    if direct is not None:
-        item = _direct_item(tenant, direct)
-        (notification,) = yield from marking.with_awaited_returns(direct[rows.RECIPIENT], [item.notification])
-        return replace(item, notification=notification)
-    announced = yield from _find_announcement(tenant, id)
-    return (yield from outside.find(tenant, id)) if announced is None else _announced_item(announced)
 
 
 def _page(query: ListQuery, sources: Sequence[tuple[Search, Count]]) -> Script[ListPage[SentItem]]:

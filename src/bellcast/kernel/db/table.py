@@ -47,6 +47,16 @@ def read_in_background(script: Callable[Concatenate[S, P], Script[T]]) -> Callab
     return run
 
 
+def on_table(script: Callable[P, Script[T]]) -> Callable[Concatenate[StoreTable, P], Script[T]]:
+    """Return a method of a script that other scripts run as well."""
+
+    @wraps(script)
+    def run(_: StoreTable, /, *args: P.args, **kwargs: P.kwargs) -> Script[T]:
+        return script(*args, **kwargs)
+
+    return run
+
+
 def pages(listed: KeysetList[T]) -> Callable[[StoreTable, ListQuery], Awaited[ListPage[T]]]:
     """Return a method that reads a page of a list (`Engine.read_in_background`)."""
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from bellcast.inbox.types.positions import Position
 from bellcast.kernel.db.script import Script, Statement
-from bellcast.kernel.db.table import StoreTable, write
+from bellcast.kernel.db.table import StoreTable, on_table, write
 
 # The revision of a connection that has acknowledged nothing yet.
 UNKNOWN = -1
@@ -21,6 +21,11 @@ class DevicePosition(Struct, frozen=True):
     connection: str
     epoch: int
     revision: int
+
+
+def _acknowledge(positions: Sequence[DevicePosition], now: int) -> Script[None]:
+    """Save the positions of connections."""
+    yield Statement("device_connect", many=[{**msgspec.structs.asdict(one), "now": now} for one in positions])
 
 
 class Devices(StoreTable):
@@ -46,16 +51,9 @@ class Devices(StoreTable):
         yield from _acknowledge([resumed], now)
         return None if revision == UNKNOWN else Position(epoch, revision)
 
-    @write()
-    def acknowledge(self, positions: Sequence[DevicePosition], now: int) -> Script[None]:
-        """Save the positions of connections."""
-        return _acknowledge(positions, now)
+    acknowledge = write()(on_table(_acknowledge))
 
     @write()
     def delete_older(self, before: int) -> Script[None]:
         """Delete positions saved before a time (UTC milliseconds)."""
         yield Statement("device_forget", {"before": before})
-
-
-def _acknowledge(positions: Sequence[DevicePosition], now: int) -> Script[None]:
-    yield Statement("device_connect", many=[{**msgspec.structs.asdict(one), "now": now} for one in positions])

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Script, Statement
-from bellcast.kernel.db.table import StoreTable, read, write, write_to_recipient
+from bellcast.kernel.db.table import StoreTable, on_table, read, write, write_to_recipient
 from bellcast.recipients.store import ensure
 
 PushKind = Literal["web", "fcm", "apns"]
@@ -25,6 +25,15 @@ class PushEndpoint(Struct, frozen=True, kw_only=True):
     p256dh: str | None = None
     auth: str | None = None
     registered_at: int
+
+
+def _page(tenant: str, recipient: str) -> Script[list[PushEndpoint]]:
+    """Return a recipient's endpoints, newest first."""
+    found = yield Statement("push_endpoints_of", {"tenant": tenant, "key": recipient})
+    return [
+        PushEndpoint(id=id, kind=kind, address=address, p256dh=p256dh, auth=auth, registered_at=registered_at)
+        for id, kind, address, p256dh, auth, registered_at in found
+    ]
 
 
 class PushEndpoints(StoreTable):
@@ -43,10 +52,7 @@ class PushEndpoints(StoreTable):
             yield Statement("push_endpoint_delete", {**name, "id": one.id})
         return id, is_new
 
-    @read
-    def page(self, tenant: str, recipient: str) -> Script[list[PushEndpoint]]:
-        """Return a recipient's endpoints, newest first."""
-        return _page(tenant, recipient)
+    page = read(on_table(_page))
 
     @read
     def addresses(self, tenant: str, recipients: Sequence[str]) -> Script[dict[str, tuple[str, ...]]]:
@@ -67,11 +73,3 @@ class PushEndpoints(StoreTable):
     def forget(self, tenant: str, address: str) -> Script[None]:
         """Delete an endpoint that no longer exists at its service."""
         yield Statement("push_endpoint_forget", {"tenant": tenant, "address": address})
-
-
-def _page(tenant: str, recipient: str) -> Script[list[PushEndpoint]]:
-    found = yield Statement("push_endpoints_of", {"tenant": tenant, "key": recipient})
-    return [
-        PushEndpoint(id=id, kind=kind, address=address, p256dh=p256dh, auth=auth, registered_at=registered_at)
-        for id, kind, address, p256dh, auth, registered_at in found
-    ]

@@ -7,7 +7,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db import columns, list_scan
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, RowKey
 from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement
-from bellcast.kernel.db.table import StoreTable, read, read_in_background, write
+from bellcast.kernel.db.table import StoreTable, on_table, read, read_in_background, write
 from bellcast.kernel.events import Event
 from bellcast.live.types.events import SubscriptionEnded
 from bellcast.recipients.store import ensure
@@ -17,6 +17,12 @@ from bellcast.recipients.types import Subscription, SubscriptionGrant
 TOPIC_BATCH_ROWS = 1_000
 # The key of the list of topics. A topic has many rows, so its statements are its own.
 TOPICS = KeysetList("topics", ("tenant", "topic"), tuple)
+
+
+def _among(tenant: str, key: str, topics: Sequence[str]) -> Script[frozenset[str]]:
+    """Return those of the topics that the recipient subscribes to."""
+    found = yield Statement("subscribed", {"tenant": tenant, "key": key, "topics": columns.to_json(topics)})
+    return frozenset(topic for (topic,) in found)
 
 
 class StoredSubscriptions(StoreTable):
@@ -59,10 +65,7 @@ class StoredSubscriptions(StoreTable):
         params = {"tenant": tenant, "key": key, "after": after, "limit": limit}
         return [subscription(row) for row in (yield Statement("subscriptions_of_recipient", params))]
 
-    @read
-    def among(self, tenant: str, key: str, topics: Sequence[str]) -> Script[frozenset[str]]:
-        """Return those of the topics that the recipient subscribes to."""
-        return _among(tenant, key, topics)
+    among = read(on_table(_among))
 
     @read
     def grants_in_force(self, rights: Sequence[SubscriptionGrant]) -> Script[frozenset[SubscriptionGrant]]:
@@ -106,11 +109,6 @@ def _topics_of_all(prefix: str, after: RowKey, limit: int) -> Script[tuple[list[
         after = (batch[-1][0], batch[-1][1])
         if compared >= list_scan.MAX_SCANNED_ROWS:
             return found, after
-
-
-def _among(tenant: str, key: str, topics: Sequence[str]) -> Script[frozenset[str]]:
-    found = yield Statement("subscribed", {"tenant": tenant, "key": key, "topics": columns.to_json(topics)})
-    return frozenset(topic for (topic,) in found)
 
 
 def follow(tenant: str, topic: str, inbox: int, key: str, now: int) -> Script[bool]:

@@ -10,17 +10,15 @@ from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import ScriptCommand
 from bellcast.kernel.db.lists import KeysetList, ListQuery
 from bellcast.kernel.db.script import Params, Script, Statement, fetch
-from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
+from bellcast.kernel.db.table import StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.jobs.types import Job, new_job_params
 from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks.types import EventReport, no_report
 from bellcast.workflows.store import run_commits
 from bellcast.workflows.types.runs import (
     BegunPage,
-    CounterKey,
     ItemTimes,
     RunCommit,
-    StoredCounter,
     StoredRun,
     StoredWait,
     TriggerRequest,
@@ -159,9 +157,7 @@ class Runs(StoreTable):
             yield Statement("job_add", many=[new_job_params(job)])
         return len(paused)
 
-    @read
-    def counter(self, key: CounterKey) -> Script[StoredCounter | None]:
-        return run_commits.find_counter(key)
+    counter = read(on_table(run_commits.find_counter))
 
     @read
     def items(self, tenant: str, recipient: str, ids: Sequence[str]) -> Script[dict[str, ItemTimes]]:
