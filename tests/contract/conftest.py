@@ -31,6 +31,7 @@ ON_BOTH_ENGINES = {
         "postgres_read_batching",
         "postgres_single_statement_sends",
         "replay_law",
+        "run_stats",
         "store_imports",
         "store_poisoned_times",
         "store_push_and_webhooks",

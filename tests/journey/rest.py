@@ -61,6 +61,7 @@ from bellcast.settings.database import GROUPS, DatabaseSettings
 from bellcast.settings.groups import StoreSettings
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows.event_reactions import Sources
+from bellcast.workflows.run_stats import RunStats
 from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.triggers import Triggers
@@ -228,6 +229,7 @@ async def opened(
         Sources: sources,
         StoredSecrets: StoredSecrets(store.documents, clock, Encryption(b"key"), ["key"], ENCRYPTED_FIELDS),
         Webhooks: webhooks,
+        RunStats: RunStats(store, clock, workflow_catalog),
         WorkflowCatalog: workflow_catalog,
     }
     if oidc is not None:

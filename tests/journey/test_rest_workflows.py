@@ -187,3 +187,34 @@ class TestTriggers:
         retried = await rest.app.post(retry)
         assert (retried.status_code, retried.json()) == (202, {"id": id})
         assert refused(await rest.app.post(retry), 409, "conflict")
+
+
+class TestStats:
+    async def test_counts_are_of_a_tenant_a_range_and_a_version(self, rest):
+        await put(rest)
+        await rest.app.post("/v1/workflows/booking/trigger", json={"to": ["alice", "bob"]})
+        await rest.app.post("/v1/workflows/booking/trigger?tenant=acme", json={"to": "alice"})
+        unreached = {"done": 0, "waiting": 0, "skipped": {}, "failed": 0}
+        counted = (await rest.app.get("/v1/workflows/booking/stats")).json()
+        assert counted == {"runs": {"running": 2}, "steps": {"bell": unreached, "later": unreached}, "exact": True}
+        for query, runs in (
+            ("tenant=*", 3),
+            ("tenant=acme", 1),
+            ("version=1", 2),
+            ("version=2", 0),
+            ("from=2031-01-01T00:00:00Z", 0),
+        ):
+            counted = (await rest.app.get(f"/v1/workflows/booking/stats?{query}")).json()
+            assert counted["runs"].get("running", 0) == runs, query
+        assert refused(await rest.app.get("/v1/workflows/none/stats"), 404, "not_found")
+
+    async def test_list_of_runs_is_filtered_by_the_state_of_a_step(self, rest):
+        await put(rest)
+        trigger = (await rest.app.post("/v1/workflows/booking/trigger", json={"to": ["alice", "bob"]})).json()["runs"]
+        await rest.app.delete(f"/v1/runs/{trigger[0]['id']}")
+        for query, shown in (("step=bell&step_state=skipped", ["alice"]), ("step=bell&step_state=pending", ["bob"]),
+                             ("step=bell", ["alice"]), ("step=later&step_state=waiting", [])):  # fmt: skip
+            listed = (await rest.app.get(f"/v1/runs?workflow=booking&{query}")).json()
+            assert ([run["recipient"] for run in listed["runs"]], listed["total"]["exact"]) == (shown, True), query
+        assert refused(await rest.app.get("/v1/runs?step_state=done"), 422, "invalid")
+        assert refused(await rest.app.get("/v1/runs?step=a%25"), 422, "invalid")

@@ -17,6 +17,7 @@ from bellcast.kernel.errors import BadRequest, Invalid, NotFound
 from bellcast.kernel.http import list_parameters, list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import AppListLimit
+from bellcast.kernel.http.pages import MAX_APP_PAGE_ROWS
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.rest import bound_callers, context, tenants, viewers
@@ -220,10 +221,9 @@ def wanted(request: ApiRequest, listed: KeysetList[Any], query: Any, *, is_count
     elif unique := next((name for name in UNIQUE_IN_TENANT if filters.get(name) is not None), None):
         raise Invalid.of("tenant", f"must be one tenant: {unique} is only unique within a tenant")
     created = list_parameters.created(getattr(query, "start", None), getattr(query, "end", None))
-    after = _key(listed, query.after, query.tenant) if query.after else None
-    return ListQuery(
-        tenants=owners, after=after, limit=query.limit, created=created, filters=filters, is_counted=is_counted
-    )
+    after = _key(listed, query.after, query.tenant) if getattr(query, "after", None) else None
+    limit = getattr(query, "limit", MAX_APP_PAGE_ROWS)
+    return ListQuery(tenants=owners, after=after, limit=limit, created=created, filters=filters, is_counted=is_counted)
 
 
 def answer(page_type: type[T], name: str, listed: KeysetList[Any], tenant: str | None, page: ListPage[Any]) -> T:

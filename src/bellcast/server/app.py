@@ -75,6 +75,7 @@ from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows import flows
 from bellcast.workflows.event_reactions import Sources
 from bellcast.workflows.flows import Workflows
+from bellcast.workflows.run_stats import RunStats
 from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
@@ -267,6 +268,7 @@ class App:
             ProviderDirectory: channels.providers,
             Receipts: channels.receipts,
             ReplayRunner: engines.replays,
+            RunStats: RunStats(self.db, self.context.clock, workflows.workflow_catalog),
             ScheduleFiring: workflows.schedule_firing,
             Schedules: workflows.schedules,
             Sources: workflows.sources,

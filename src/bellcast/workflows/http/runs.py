@@ -1,37 +1,43 @@
 """Runs of workflows: read, cancel and retry them."""
 
+import contextlib
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct, UnsetType
+from msgspec import Meta, Struct, UnsetType
 
 from bellcast.channels.store.fanouts import Fanouts
 from bellcast.channels.types import ExternalChannel
+from bellcast.documents.types import PROJECT
 from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ListTotal
-from bellcast.kernel.errors import BadRequest, Conflict, NotFound
+from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import AppListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.operators.types import ONE_BY_ONE, ROLES
-from bellcast.rest import context, resource, tenants, viewers
+from bellcast.rest import context, objects, resource, tenants, viewers
+from bellcast.rest.objects import Version
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Resource
+from bellcast.workflows.run_stats import RunCounts, RunStats
 from bellcast.workflows.store import runs as runs_store
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import RunStatus, StepStatus, StoredRun, restarted
-from bellcast.workflows.workflow_catalog import WorkflowCatalog
+from bellcast.workflows.workflow_catalog import UNKNOWN, WorkflowCatalog
 
+STEP_KEY_PATTERN = r"^[A-Za-z0-9_-]{1,100}$"
 # The event for webhooks when a run is cancelled.
 CANCELLED = ("run.cancelled", "message.cancelled")
 
 
 class RunsQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of runs, newest first, with filters. `channel` and `provider` select runs with such a message. The tenant
-    `*` means all tenants."""
+    """A page of runs, newest first, with filters. `channel` and `provider` select runs with such a message, `step` those that
+    reached a step, and with `step_state` those in which it is in this state. The tenant `*` means all tenants."""
 
     workflow: str | None = None
     recipient: str | None = None
@@ -39,6 +45,8 @@ class RunsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     trigger: str | None = None
     channel: ExternalChannel | None = None
     provider: str | None = None
+    step: Annotated[str, Meta(pattern=STEP_KEY_PATTERN)] | None = None
+    step_state: StepStatus | None = None
     limit: AppListLimit = 100
     after: str | None = None
 
@@ -98,6 +106,13 @@ class Restarted(Struct, frozen=True):
     id: str
 
 
+class StatsQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """Which runs of a workflow to count: those that began in a time range, and of one version. The tenant `*` means all
+    tenants."""
+
+    version: Version | None = None
+
+
 RUNS = Resource("runs", "/{id:str}", tag="Workflows", unknown="There is no run with this id.")
 
 
@@ -119,7 +134,12 @@ async def page(request: ApiRequest) -> ASGIApp:
     Newest first; the filters can be combined."""
     query, engines = request_body.query(request, RunsQuery), context.of(request).engines
     store, wanted = Runs(engines.db), resource.wanted(request, runs_store.LIST, query, is_counted=True)
-    found = await store.page(wanted)
+    if query.step is None and query.step_state is not None:
+        raise Invalid.of("step_state", "needs a step")
+    if query.step is None:
+        found = await store.page(wanted)
+    else:
+        found = await context.of(request)[RunStats].page(wanted, query.step, query.step_state)
     listed = [await outside(request, run) async for run in engines.pace.each(found.items)]
     result = resource.answer(RunPage, "runs", runs_store.LIST, query.tenant, found.of(listed))
     if query.trigger is not None:
@@ -129,6 +149,38 @@ async def page(request: ApiRequest) -> ASGIApp:
         counts = await store.counts(tenant, query.trigger)
         result = msgspec.structs.replace(result, fanout="running" if is_running else "done", counts=counts)
     return responses.json(viewers.page_for(request, result))
+
+
+@operation(
+    "GET",
+    "/v1/workflows/{key:str}/stats",
+    tag="Workflows",
+    required_scope="read",
+    roles=ROLES,
+    bound_by="list",
+    query=StatsQuery,
+    response_types={200: RunCounts},
+    refusals=(NotFound,),
+)
+async def stats(request: ApiRequest) -> ASGIApp:
+    """Count the runs of a workflow.
+
+    By state, and for each step in how many runs it is done, waits, was skipped, by reason, or failed, as `GET /v1/runs` lists
+    them with `step` and `step_state`. The newest 20,000 runs are counted; without `exact`, there are older ones. The counts
+    are up to 10 seconds old."""
+    ctx, key, query = context.of(request), objects.restricted_key(request), request_body.query(request, StatsQuery)
+    owner = PROJECT if query.tenant == EVERY_TENANT else tenants.single_tenant(request)
+    workflow, steps = await ctx[WorkflowCatalog].latest(owner, key), list[str]()
+    if workflow is not None:
+        version = workflow.current.version if query.version is None else query.version
+        with contextlib.suppress(NotFound):
+            steps = [step.key for step in (await ctx[WorkflowCatalog].definition(workflow.owner, key, version)).ordered]
+    found = await ctx[RunStats].counts(
+        resource.wanted(request, runs_store.OUTLINES, query, is_counted=False), key, query.version, steps
+    )
+    if workflow is None and not found.runs:
+        raise NotFound(UNKNOWN)
+    return responses.json(found)
 
 
 @RUNS.get(RunDetails)
@@ -181,16 +233,15 @@ async def outside(request: ApiRequest, run: StoredRun) -> RunDetails:
     """Return a run as clients see it, with all steps of its definition."""
     definition = await context.of(request)[WorkflowCatalog].definition(run.owner, run.workflow, run.version)
     state = runs.decode(run.body)
-    steps = []
-    for one in definition.ordered:
+    steps, shown = [], runs.shown_steps(run.state, state, [one.key for one in definition.ordered])
+    for one, (_, step_state, reason) in zip(definition.ordered, shown, strict=True):
         step = state.step(one.key)
-        is_left = run.state in runs.ENDED and step.state not in runs.ENDED_STEPS
         steps.append(
             RunStep(
                 key=one.key,
                 type=one.type,
-                state="skipped" if is_left else step.state,
-                reason=f"ended: {runs.described_end(run.state, state)}" if is_left else step.reason,
+                state=step_state,
+                reason=reason,
                 result=step.result,
                 notification=step.notification,
                 messages=list(step.messages),
@@ -217,4 +268,4 @@ async def outside(request: ApiRequest, run: StoredRun) -> RunDetails:
     )
 
 
-HANDLERS = [page, read, cancel, retry]
+HANDLERS = [page, stats, read, cancel, retry]

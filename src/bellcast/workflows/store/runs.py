@@ -18,6 +18,7 @@ from bellcast.workflows.store import run_commits
 from bellcast.workflows.types.runs import (
     BegunPage,
     ItemTimes,
+    OutlinedRun,
     RunCommit,
     StoredRun,
     StoredWait,
@@ -36,8 +37,9 @@ LIST = KeysetList(
     run_commits.stored_run,
     is_newest_first=True,
     leads=("trigger", "recipient", "workflow", "state"),
-    filters=("channel", "provider"),
+    filters=("channel", "provider", "step", "ended"),
 )
+OUTLINES = KeysetList("run_outlines", ("id",), lambda row: OutlinedRun(*row), is_newest_first=True, leads=("workflow",))
 
 
 class Runs(StoreTable):
@@ -62,6 +64,7 @@ class Runs(StoreTable):
         return run_commits.stored_run(found[0]) if found else None
 
     page = pages(LIST)
+    outlines = pages(OUTLINES)
 
     async def workflow_of(self, id: str) -> str | None:
         """Return the workflow of a run; None if there is no run of this id."""

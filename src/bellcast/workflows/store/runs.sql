@@ -41,9 +41,17 @@ LEADS trigger, recipient, workflow, state
 FILTER {{run_filters}}
 ORDER BY id DESC
 
+-- list: run_outlines
+-- What the steps of runs did, newest first.
+SELECT id, tenant, workflow, owner, version, state, body
+FROM runs
+LEADS workflow
+ORDER BY id DESC
+
 -- fragment: run_filters
 -- The filters of a list of runs. Null filters match everything. The LIMIT makes PostgreSQL search the index of messages for
--- each run, and not hash all messages.
+-- each run, and not hash all messages. A body that has the text of :step may have it elsewhere too; the steps that an ended
+-- run did not reach are not in it.
 (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient) AND (CAST(:workflow AS TEXT) IS NULL OR workflow = :workflow)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
   AND (COALESCE(CAST(:channel AS TEXT), CAST(:provider AS TEXT)) IS NULL OR (
@@ -53,6 +61,7 @@ ORDER BY id DESC
       AND (CAST(:provider AS TEXT) IS NULL OR m.provider = :provider)
     LIMIT 1
   ) = 1)
+  AND (CAST(:step AS TEXT) IS NULL OR body LIKE :step OR (CAST(:ended AS TEXT) IS NOT NULL AND ended_at IS NOT NULL))
 
 -- name: run_write
 -- The new state of a run, if no other commit came between.

@@ -1,0 +1,143 @@
+"""What the steps of runs did: counts of a workflow, and runs by the state of a step. Both see a step as a read of its run
+shows it."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.contention import Pauses
+from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.list_scan import MAX_SCANNED_ROWS, ListTotal
+from bellcast.kernel.db.lists import ListPage, ListQuery
+from bellcast.kernel.errors import NotFound
+from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.types import runs
+from bellcast.workflows.types.runs import StepStatus, StoredRun
+from bellcast.workflows.workflow_catalog import WorkflowCatalog
+
+# Runs that are counted, the newest: about 0.1 s of CPU time.
+MAX_COUNTED = MAX_SCANNED_ROWS
+# Runs per read: with data of 64 KiB each, 32 MiB.
+RUNS_PER_READ = 500
+# Counts are repeated after this time: the canvases of many operators read the store once.
+CACHE_MS = 10_000
+MAX_CACHED = 100
+# Reasons of a step that are counted one by one; some are texts of other servers.
+MAX_REASONS = 20
+OTHER_REASONS = "other"
+# Reads of a page whose filter drops runs that the store has found.
+MAX_READS = 20
+
+
+class StepCounts(Struct):
+    """In how many runs a step is done, waits, was skipped, by reason, or failed."""
+
+    done: int = 0
+    waiting: int = 0
+    skipped: dict[str, int] = {}
+    failed: int = 0
+
+
+class RunCounts(Struct, frozen=True):
+    """The number of runs by state, and what their steps did, by key. Without `exact`, there are older runs, which are not
+    counted."""
+
+    runs: dict[str, int]
+    steps: dict[str, StepCounts]
+    exact: bool
+
+
+class RunStats:
+    """Counts the runs of workflows, and finds runs by what a step did."""
+
+    def __init__(self, db: Engine, clock: Clock, catalog: WorkflowCatalog) -> None:
+        self._store = Runs(db)
+        self._clock = clock
+        self._catalog = catalog
+        self._counted: dict[Any, tuple[int, RunCounts]] = {}
+
+    async def counts(self, query: ListQuery, workflow: str, version: int | None, shown: Sequence[str]) -> RunCounts:
+        """Count the newest runs of a workflow, of all versions or one, at most MAX_COUNTED; other fields of the query select
+        them. Steps with the keys `shown` are in the result if no run has them too. Counts are cached for CACHE_MS."""
+        tenants = None if query.tenants is None else tuple(query.tenants)
+        name, now = (tenants, query.created, workflow, version, tuple(shown)), self._clock.now()
+        counted_at, counts = self._counted.get(name, (0, None))
+        if counts is None or not 0 <= now - counted_at < CACHE_MS:
+            if len(self._counted) >= MAX_CACHED:
+                self._counted.clear()
+            counts = await self._count(query, workflow, version, shown)
+            self._counted[name] = (now, counts)
+        return counts
+
+    async def _count(self, query: ListQuery, workflow: str, version: int | None, shown: Sequence[str]) -> RunCounts:
+        of_runs, of_steps = Counter[str](), Counter[tuple[str, StepStatus, str | None]]()
+        keys_of = dict[tuple[str, int], Sequence[str]]()
+        # Rows of all tenants have no index by workflow: a filter would examine more of them than are counted.
+        filters = {} if query.tenants is None else {"workflow": workflow}
+        wanted = msgspec.structs.replace(query, filters=filters, limit=RUNS_PER_READ)
+        pauses, seen, page = Pauses(), 0, await self._store.outlines(wanted)
+        while True:
+            for run in page.items:
+                if run.workflow != workflow or version not in (None, run.version):
+                    continue
+                await pauses.pause_if_due()
+                of_runs[run.state] += 1
+                outline, of_version = runs.decode_outline(run.body), (run.owner, run.version)
+                if of_version not in keys_of:
+                    keys_of[of_version] = await self._keys(*of_version, workflow) or list(outline.steps)
+                of_steps.update(runs.shown_steps(run.state, outline, keys_of[of_version]))
+            seen += len(page.items)
+            if page.next is None or seen >= MAX_COUNTED:
+                break
+            page = await self._store.outlines(msgspec.structs.replace(wanted, after=page.next))
+        steps = {key: StepCounts() for key in dict.fromkeys([*shown, *(key for key, *_ in of_steps)])}
+        for (key, state, reason), number in of_steps.most_common():
+            counted = steps[key]
+            if state == "skipped":
+                name = reason or OTHER_REASONS
+                if name not in counted.skipped and len(counted.skipped) >= MAX_REASONS:
+                    name = OTHER_REASONS
+                counted.skipped[name] = counted.skipped.get(name, 0) + number
+            elif state in ("done", "waiting", "failed"):
+                setattr(counted, state, number + getattr(counted, state))
+        return RunCounts(dict(of_runs), steps, exact=page.next is None)
+
+    async def page(self, query: ListQuery, step: str, state: StepStatus | None) -> ListPage[StoredRun]:
+        """Return a page of the runs in which a step is in a state, or, without one, is not pending."""
+        # The store compares texts: the state is the first field of a step.
+        text = None if state == "pending" else f'%"{step}":{{"state":"{state or ""}%'
+        filters = {**query.filters, "step": text, "ended": "yes" if state in ("skipped", None) else None}
+        wanted = msgspec.structs.replace(query, filters=filters)
+        found, page = list[StoredRun](), ListPage[StoredRun]([], next=query.after)
+        for _ in range(MAX_READS):
+            page = await self._store.page(msgspec.structs.replace(wanted, after=page.next))
+            found += [run for run in page.items if await self._has(run, step, state)]
+            if page.next is None or len(found) >= query.limit:
+                break
+        items, is_cut = found[: query.limit], len(found) > query.limit
+        following = (items[-1].id,) if is_cut else page.next if len(items) == query.limit else None
+        scanned = page.scanned_until or (page.next if following is None else None)
+        total = None
+        if query.is_counted and query.after is None:
+            is_all = following is None and scanned is None
+            total = ListTotal(len(items) + (following is not None), exact=is_all)
+        return ListPage(items, following, scanned, total)
+
+    async def _has(self, run: StoredRun, step: str, state: StepStatus | None) -> bool:
+        outline = runs.decode_outline(run.body)
+        if step not in (await self._keys(run.owner, run.version, run.workflow) or outline.steps):
+            return False
+        ((_, found, _),) = runs.shown_steps(run.state, outline, [step])
+        return found == state or (state is None and found != "pending")
+
+    async def _keys(self, owner: str, version: int, workflow: str) -> Sequence[str]:
+        """Return the keys of the steps of a version; none if it is not stored any more."""
+        with contextlib.suppress(NotFound):
+            definition = await self._catalog.definition(owner, workflow, version)
+            return [step.key for step in definition.ordered]
+        return []

@@ -1,0 +1,122 @@
+"""Counts of what the steps of runs did, and the runs that they count, on every store."""
+
+import pytest
+
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.outbound.port import Response
+from bellcast.workflows import run_stats
+from bellcast.workflows.run_stats import RunCounts, RunStats, StepCounts
+from bellcast.workflows.types.runs import StepStatus
+from tests.clock import FakeClock
+from tests.contract.app import wanted
+from tests.store import Store
+from tests.workflows import WorkflowWorld
+
+LARGE = {"var": "data.total", "op": "gte", "value": 100}
+GATE = {
+    "key": "gate",
+    "type": "branch",
+    "branches": [{"if": LARGE, "steps": [{"key": "call", "type": "http", "url": "https://app.example.com/"}]}],
+    "else": [{"key": "bell", "type": "inbox", "title": "Booked"}],
+}
+LATER = {"key": "later", "type": "delay", "for": "1h"}
+LAST = {"key": "last", "type": "inbox", "title": "Soon"}
+SHOWN = ("gate", "call", "bell", "later", "last")
+
+
+class World(WorkflowWorld):
+    @property
+    def stats(self) -> RunStats:
+        return RunStats(self.store, self.clock, self.workflows.workflow_catalog)
+
+    async def counts(self, version: int | None = None, tenant: str = "") -> RunCounts:
+        return await self.stats.counts(wanted(tenant), "booking", version, SHOWN)
+
+
+@pytest.fixture
+async def world(store: Store, clock: FakeClock) -> World:
+    """Five runs: one failed, two ended, one waits, one is cancelled while it waits."""
+    world = World(store, clock)
+    await world.put("booking", GATE, LATER, LAST)
+    world.http.responses = [Response(400, {}, b"")]
+    await world.trigger("booking", "ann", data={"total": 100})
+    for recipient in ("ben", "cleo"):
+        await world.trigger("booking", recipient, data={"total": 1})
+    await world.advance(3_700)
+    await world.trigger("booking", "dan", data={"total": 1, "last": {"state": "done"}})
+    cancelled = await world.trigger("booking", "eve", data={"total": 1})
+    await world.settle()
+    await world.store.runs.cancel("", cancelled, clock.now())
+    return world
+
+
+async def test_counts_are_those_of_the_list(world: World) -> None:
+    counts = await world.counts()
+    ended = {"ended: the run ended at call (HTTP status 400)": 1, "ended: the run was cancelled": 1}
+    assert counts == RunCounts(
+        {"failed": 1, "completed": 2, "waiting": 1, "cancelled": 1},
+        {
+            "gate": StepCounts(done=5),
+            "call": StepCounts(failed=1, skipped={"condition": 4}),
+            "bell": StepCounts(done=4, skipped={"condition": 1}),
+            "later": StepCounts(done=2, waiting=1, skipped=ended),
+            "last": StepCounts(done=2, skipped=ended),
+        },
+        exact=True,
+    )
+    state: StepStatus
+    for key, of_step in counts.steps.items():
+        for state, number in (
+            ("done", of_step.done), ("waiting", of_step.waiting), ("failed", of_step.failed), ("skipped", sum(of_step.skipped.values())),
+        ):  # fmt: skip
+            for tenant in ("", "*"):
+                page = await world.stats.page(wanted(tenant, workflow="booking"), key, state)
+                assert (len(page.items), page.total) == (number, ListTotal(number, exact=True)), (key, state)
+    reached = await world.stats.page(wanted(), "last", None)
+    assert len(reached.items) == 4
+    pending = await world.stats.page(wanted(), "last", "pending")
+    assert [run.recipient for run in pending.items] == ["dan"]
+
+
+async def test_pages_of_a_step_follow_each_other(world: World) -> None:
+    found, after = [], None
+    for _ in range(3):
+        page = await world.stats.page(wanted(before=after, limit=2), "gate", "done")
+        found += [run.recipient for run in page.items]
+        after = page.next[0] if page.next else None
+    assert (found, after) == (["eve", "dan", "cleo", "ben", "ann"], None)
+
+
+async def test_runs_of_versions_without_the_step_are_not_counted(world: World) -> None:
+    await world.put("booking", LAST)
+    await world.trigger("booking", "flo")
+    await world.settle()
+    counts = await world.counts()
+    assert (counts.runs["completed"], counts.steps["gate"].done, counts.steps["last"].done) == (3, 5, 3)
+    assert (await world.counts(version=2)).steps["gate"] == StepCounts()
+    assert len((await world.stats.page(wanted(), "gate", "skipped")).items) == 0
+
+
+async def test_newest_runs_are_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_stats, "RUNS_PER_READ", 2)
+    assert (await world.counts()).runs == {"failed": 1, "completed": 2, "waiting": 1, "cancelled": 1}
+    monkeypatch.setattr(run_stats, "MAX_COUNTED", 2)
+    for tenant in ("", "*"):
+        counts = await world.counts(tenant=tenant)
+        assert (counts.runs, counts.exact) == ({"cancelled": 1, "waiting": 1}, False)
+
+
+async def test_counts_are_cached_for_ten_seconds(world: World, clock: FakeClock) -> None:
+    stats = world.stats
+    before = await stats.counts(wanted(), "booking", None, SHOWN)
+    await world.trigger("booking", "flo")
+    assert await stats.counts(wanted(), "booking", None, SHOWN) is before
+    clock.advance(10)
+    assert (await stats.counts(wanted(), "booking", None, SHOWN)).runs["running"] == 1
+
+
+async def test_many_reasons_are_counted_together(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_stats, "MAX_REASONS", 1)
+    reasons = (await world.counts()).steps["later"].skipped
+    assert sorted(reasons.values()) == [1, 1]
+    assert run_stats.OTHER_REASONS in reasons
