@@ -58,6 +58,11 @@ class Client:
         return not resumed
 
 
+def all_ids(node: ServerProcess) -> set[str]:
+    shown = httpx.get(f"{node.url}/v1/inbox", headers=node.as_recipient("alice")).json()
+    return {one["id"] for one in shown["notifications"]}
+
+
 def send_some(node: ServerProcess, *names: str) -> None:
     for name in names:
         assert send(node, "alice", name).status_code == 201
@@ -117,6 +122,40 @@ def test_positions_are_unknown_after_a_failover_to_a_standby_that_lagged(
             assert bell.until("reset")
         assert client.is_reset(node)
         assert titles(node, "alice") == ["new 5", "new 4", "new 3", "2", "1"]
+
+
+@pytest.mark.thorough
+def test_positions_are_unknown_after_a_recovery_to_a_point_in_time(tmp_path: Path, primary: PostgresServer) -> None:
+    archive, data, base = primary.folder / "archive", primary.folder / "data", primary.folder / "base"
+    archive.mkdir(mode=0o777)
+    archive.chmod(0o777)
+    primary.stop()
+    with (data / "postgresql.auto.conf").open("a") as settings:
+        settings.write(f"archive_mode = on\narchive_command = 'cp %p {archive}/%f'\n")
+    primary.start()
+    url = primary.create("store")
+    as_engine(tool("pg_basebackup"), "-D", base, "-c", "fast", "-d", primary.url("postgres"))
+    sql = tool("psql"), "-qAtd", primary.url("postgres"), "-c"
+    with ServerProcess(tmp_path / "node", {"BELLCAST_STORE": url}) as node:
+        send_some(node, "1", "2")
+        until = subprocess.run([*sql, "SELECT clock_timestamp()"], check=True, capture_output=True, text=True).stdout
+        send_some(node, "3", "4")
+        client, ids = Client(node), all_ids(node)
+    as_engine(*sql, "SELECT pg_switch_wal()")
+    primary.stop()  # the archiver copies all files before it ends
+    shutil.rmtree(data)
+    base.rename(data)
+    (data / "recovery.signal").touch(mode=0o600)
+    with (data / "postgresql.auto.conf").open("a") as settings:
+        settings.write(f"restore_command = 'cp {archive}/%f %p'\nrecovery_target_action = promote\n")
+        settings.write(f"recovery_target_time = '{until.strip()}'\n")
+    primary.start()
+    as_engine(*sql, "SELECT pg_promote(true, 60) WHERE pg_is_in_recovery()")  # if it is not over yet
+    with ServerProcess(tmp_path / "node", {"BELLCAST_STORE": url}) as node:
+        send_some(node, "new 3", "new 4", "new 5")
+        assert client.is_reset(node)
+        assert titles(node, "alice") == ["new 5", "new 4", "new 3", "2", "1"]
+        assert len(all_ids(node) | ids) == 7  # none of the lost ids was used again
 
 
 @pytest.mark.thorough

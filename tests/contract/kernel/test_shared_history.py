@@ -5,6 +5,7 @@ import itertools
 import random
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,6 +19,7 @@ from bellcast.kernel.brokers.postgres_log import PostgresLog
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RemoteHistory
 from bellcast.kernel.brokers.topic_log import KEPT_PREFIX, NewEntry
+from bellcast.kernel.db import postgres_backup
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
 from bellcast.live.types.events import AnyEvent
@@ -443,3 +445,43 @@ async def test_user_without_the_right_to_create_tables_has_no_history(own_postgr
     await broker.publish(event)
     assert received == [event]
     await broker.close()
+
+
+@asynccontextmanager
+async def history_in(database: str) -> AsyncIterator[TopicHistory]:
+    """The history of a new process, whose broker is a database."""
+    transport = PostgresTransport(engines.postgres().url(database), "restored")
+    broker = RemoteBroker(transport, SystemClock(), AnyEvent)
+    log = PostgresLog(transport, "restored", lambda: 10**6)
+    await broker.open()
+    try:
+        yield RemoteHistory(log, broker, FakeClock(), lambda: model.parse_rules(model.DEFAULT_HISTORY))
+    finally:
+        await broker.close()
+
+
+async def test_copy_of_a_database_begins_a_new_log() -> None:
+    """The copy and the original give their next events the same offsets."""
+    server = engines.postgres()
+    await server.make("original")
+    async with history_in("original") as history:
+        (event,) = await history.append(LiveEvent("", "n", 1, topic="a"))
+        assert (await history.missed("", [A], event.id or "")).recovered
+    await server.execute('CREATE DATABASE "copied" TEMPLATE "original"')
+    async with history_in("copied") as history:
+        await history.append(LiveEvent("", "n", 2, topic="a"))
+        assert not (await history.missed("", [A], event.id or "")).recovered
+    await server.drop("copied")
+    await server.drop("original")
+
+
+async def test_log_ends_on_request_after_a_disk_snapshot() -> None:
+    url = await engines.postgres().make("snapshot")
+    async with history_in("snapshot") as history:
+        (before,) = await history.append(LiveEvent("", "n", 1, topic="a"))
+        await postgres_backup.renew_positions(url)
+        assert not (await history.missed("", [A], before.id or "")).recovered
+        (after,) = await history.append(LiveEvent("", "n", 2, topic="a"))
+        assert not (await history.missed("", [A], before.id or "")).recovered
+        assert (await history.missed("", [A], after.id or "")).recovered
+    await engines.postgres().drop("snapshot")

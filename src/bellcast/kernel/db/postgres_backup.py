@@ -60,12 +60,18 @@ async def restore(file: Path, url: str, progress: Progress, *, replace: bool) ->
 
 
 async def renew_positions(url: str) -> None:
-    """Make all positions unknown, for a database that was restored by other means. Servers may run."""
+    """Make all positions unknown, of inboxes and of live events, for a database that was restored by other means. Servers
+    may run."""
     async with copy_to_postgres.connected(url) as target:
-        if not await source_migrations.version(target):
-            raise NotFound("There is no Bellcast store in this database.")
-        await target.execute(f"SET search_path = {source_migrations.SCHEMA}")
-        await postgres_identity.renew(target)
+        has_store = await source_migrations.version(target) > 0
+        has_log = await target.fetchval("SELECT to_regclass('bellcast_live.logs') IS NOT NULL")
+        if not has_store and not has_log:
+            raise NotFound("There is no Bellcast store in this database, and no history of live events.")
+        if has_store:
+            await target.execute(f"SET search_path = {source_migrations.SCHEMA}")
+            await postgres_identity.renew(target)
+        if has_log:
+            await target.execute("UPDATE bellcast_live.logs SET server = ''")  # not the identity of any database
 
 
 async def _copy(source: asyncpg.Connection, copy: sqlite3.Connection, progress: Progress) -> dict[str, int]:

@@ -14,22 +14,21 @@ from bellcast.kernel.db.postgres_connection import Raw
 
 
 def identity_of(table: str) -> str:
-    """Return the SQL expression: the server's system identifier, its timeline, and the number of a table.
+    """Return the SQL expression: the server's system identifier, its timeline, and the numbers of a table and the database.
 
     A dump that is loaded elsewhere has another system identifier or table, a promoted standby or a recovery to a point in
-    time has another timeline."""
+    time has another timeline, and a copy by CREATE DATABASE … TEMPLATE is another database with the same tables."""
     return f"""(SELECT system_identifier || '.' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '.'
-  || '{table}'::regclass::oid FROM pg_control_system())"""  # noqa: S608  the name is a constant of the caller
+  || '{table}'::regclass::oid || '.' || oid FROM pg_control_system(), pg_database
+  WHERE datname = current_database())"""  # noqa: S608  the name is a constant of the caller
 
 
 # "Bell", and 1: the migrations have the lock "Bell".
 LOCK = 0x42656C6C01
 # Seconds: new epochs for ten million inboxes take some minutes.
 RENEWAL_TIMEOUT = 3600.0
-# A copy by CREATE DATABASE … TEMPLATE has the same tables as the original.
 READ = f"""
-SELECT {identity_of("bellcast.recipients")} || '.' || oid AS current, (SELECT identity FROM bellcast.schema_version) AS stored
-FROM pg_database WHERE datname = current_database()
+SELECT {identity_of("bellcast.recipients")} AS current, (SELECT identity FROM bellcast.schema_version) AS stored
 """  # noqa: S608  made of constants of this package only
 WRITE = "UPDATE bellcast.schema_version SET identity = $1"
 
