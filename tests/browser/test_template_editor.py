@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.browser.console import DESKTOP, HOSTILE, Console
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 
+HIT = "top.hit = 1"
 HEADING = {"type": "heading", "text": "See you, {{ data.client }}", "key": "title"}
 TEXT = {
     "type": "text",
@@ -273,6 +275,35 @@ def test_language_is_added_with_the_texts_of_the_default_language(
     french.get_by_label("Subject").fill("Réservation")
     email = {"subject": "Réservation", "blocks": stored["email"]["blocks"]}
     assert saved(page, owner)["translations"]["fr"]["email"] == email
+
+
+def test_import_shows_what_it_removes_fills_the_draft_and_runs_nothing(
+    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any], tmp_path: Path
+) -> None:
+    page = open_console("/templates/designed?edit=yes&locale=de")
+    page.get_by_role("button", name="Import", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Import an e-mail")
+    dialog.get_by_label("Or paste it").fill("<mjml><mj-body></mjml>")
+    dialog.get_by_role("button", name="Read").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("closes no element")
+    hostile = HOSTILE.replace("src=x", "src='data:,'")
+    file = tmp_path / "mail.html"
+    file.write_text(
+        f"<title>Hello</title><p>Kept</p><script>{HIT}</script><img src='data:,' onerror='{HIT}' alt=''>{hostile}"
+    )
+    dialog.get_by_label("File").set_input_files(file)
+    expect(dialog.get_by_role("list", name="Findings")).to_contain_text("<script> was removed")
+    assert violations(page) == []
+    dialog.get_by_role("button", name="Use this e-mail").click()
+    expect(dialog).to_have_count(0)
+    frame = page.frame_locator("iframe[name=template-preview]")
+    expect(frame.get_by_text("Kept")).to_be_visible()
+    email = saved(page, owner)["translations"]["de"]["email"]
+    assert (email["subject"], email["layout"]) == ("Hello", None)
+    assert "script" not in email["html"]
+    assert page.evaluate("window.hit") is None
+    page.keyboard.press("Control+z")
+    assert saved(page, owner)["translations"]["de"]["email"]["blocks"]
 
 
 def test_hostile_texts_in_blocks_and_drafts_run_nothing(owner: Console, open_console: Callable[..., Page]) -> None:

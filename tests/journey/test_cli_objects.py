@@ -49,6 +49,21 @@ def test_template_is_written_previewed_and_sent_as_a_test(project, tmp_path):
     assert bellcast("template", "delete", "cli-hello", **project).status == 0
 
 
+def test_template_is_imported_and_written(project, tmp_path):
+    source = tmp_path / "cli-import.mjml"
+    source.write_text(
+        "<mjml><mj-head><mj-title>Hi</mj-title></mj-head><mj-body><mj-section><mj-column>"
+        "<mj-text onclick='x()'>Hello {{ data.name }}</mj-text></mj-column></mj-section></mj-body></mjml>"
+    )
+    imported = bellcast("template", "import", str(source), **project)
+    assert "line 1: The attribute onclick was removed" in imported.err
+    assert (imported.json["email"]["subject"], imported.json["email"]["layout"]) == ("Hi", None)
+    assert bellcast("template", "show", "cli-import", **project).status == 1
+    bellcast("template", "put", written(tmp_path, "cli-import", imported.json), **project)
+    shown = bellcast("template", "preview", "cli-import", "--data", '{"name": "Ann"}', **project).json
+    assert "Hello Ann" in shown["email"]["text"]
+
+
 @pytest.mark.parametrize(
     "kind", ["template", "workflow", "type", "source", "provider", "webhook", "run", "message", "schedule"]
 )

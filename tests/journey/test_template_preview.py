@@ -303,3 +303,22 @@ async def test_texts_are_compiled_outside_of_the_event_loop(
         assert response.is_success, response.text
     assert threads
     assert threading.current_thread() not in threads
+
+
+async def test_import_writes_nothing_and_a_template_may_be_named_import(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await put(client, "/v1/templates/import", {"sms": {"text": "x"}})
+        body = {"format": "html", "source": "<title>Hi</title><p onclick='x()'>Hello</p>"}
+        answer = await post(client, "/v1/templates/import", body)
+        assert answer["part"] == {
+            "subject": "Hi",
+            "html": "<title>Hi</title><p>Hello</p>",
+            "layout": None,
+        }
+        assert [(one["code"], one["line"], one["channel"]) for one in answer["findings"]] == [("removed", 1, "email")]
+        assert [one["key"] for one in (await client.get("/v1/templates")).json()["templates"]] == ["import"]
+        assert (await client.get("/v1/templates/import")).json()["sms"] == {"text": "x"}
+        too_long = {"format": "html", "source": "x" * 262_145}
+        assert (await client.post("/v1/templates/import", json=too_long)).status_code == 422
+        deep = {"format": "mjml", "source": "<mjml><mj-body>" + "<mj-wrapper>" * 20_000}
+        assert (await client.post("/v1/templates/import", json=deep)).status_code == 422

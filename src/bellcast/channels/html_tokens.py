@@ -47,7 +47,7 @@ def located(html: str) -> Iterator[tuple[int, HtmlToken]]:
     position = 0
     while (found := MARKUP.search(html, position)) is not None:
         if found.start() > position:
-            yield position, _unescaped(html[position : found.start()])
+            yield position, unescaped(html[position : found.start()])
         start = found.end()
         if html[start] in "!?":
             is_comment = html.startswith("!--", start)
@@ -58,14 +58,14 @@ def located(html: str) -> Iterator[tuple[int, HtmlToken]]:
             if name is not None:
                 yield found.start(), EndTag(name[0].lower())
         elif (name := TAG_NAME.match(html, start)) is not None:
-            attributes, end = _attributes(html, name.end())
+            attributes, end = attributes_of(html, name.end())
             position = _after(html, ">", end)
             if html.find(">", end, position) != -1:  # an unterminated tag is dropped
                 tag = StartTag(name[0].lower(), attributes)
                 yield found.start(), tag
                 position = _raw_text_end(html, tag.name, position)
     if position < len(html):
-        yield position, _unescaped(html[position:])
+        yield position, unescaped(html[position:])
 
 
 def _after(html: str, end: str, position: int) -> int:
@@ -74,7 +74,7 @@ def _after(html: str, end: str, position: int) -> int:
     return len(html) if found == -1 else found + len(end)
 
 
-def _attributes(html: str, position: int) -> tuple[dict[str, str], int]:
+def attributes_of(html: str, position: int) -> tuple[dict[str, str], int]:
     """Return the attributes that begin here, and the position after them."""
     attributes: dict[str, str] = {}
     while (name := ATTRIBUTE_NAME.match(html, position)) is not None:
@@ -89,9 +89,9 @@ def _value(html: str, position: int) -> tuple[str, int]:
     if value is None:
         return "", position
     if value[1] is None:
-        return _unescaped(value[2]), value.end()
+        return unescaped(value[2]), value.end()
     end = html.find(value[1], value.end())
-    return ("", len(html)) if end == -1 else (_unescaped(html[value.end() : end]), end + 1)
+    return ("", len(html)) if end == -1 else (unescaped(html[value.end() : end]), end + 1)
 
 
 def _raw_text_end(html: str, name: str, position: int) -> int:
@@ -102,5 +102,5 @@ def _raw_text_end(html: str, name: str, position: int) -> int:
     return len(html) if end is None else end.start()
 
 
-def _unescaped(text: str) -> str:
+def unescaped(text: str) -> str:
     return REFERENCE.sub(lambda reference: unescape(reference[0]), text) if "&" in text else text

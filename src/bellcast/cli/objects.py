@@ -145,15 +145,19 @@ def show_list(items: list[dict[str, Any]], line: Callable[[dict[str, Any]], str]
         console.out().print(console.plain(line(one)), markup=False, soft_wrap=True)
 
 
-def read_object(file: Path) -> tuple[str, dict[str, Any]]:
-    """Return the key and the body of an object in a file."""
+def read_text(file: Path) -> str:
+    """Return the text of a file, or of standard input for `-`."""
     try:
-        text = typer.get_text_stream("stdin").read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        return typer.get_text_stream("stdin").read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise typer.BadParameter(f"{file} cannot be read: {reason}", param_hint="FILE") from None
+
+
+def read_object(file: Path) -> tuple[str, dict[str, Any]]:
+    """Return the key and the body of an object in a file."""
     try:
-        value = json_text.loads(text)
+        value = json_text.loads(read_text(file))
     except ValueError as error:
         raise CommandError(f"{file} is not JSON: {error}", "correct the file") from None
     if not isinstance(value, dict):

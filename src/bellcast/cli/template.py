@@ -1,5 +1,6 @@
-"""`bellcast template`: lists, shows, writes, previews, tests and deletes templates."""
+"""`bellcast template`: lists, shows, writes, imports, previews, tests and deletes templates."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ from bellcast.cli.objects import DataOption, OwnerOption
 WITH_DATA = options.with_settings("URL")
 TemplateKey = Annotated[str, typer.Argument(metavar="KEY", help="The template's key.")]
 
-template, app = options.group("template", "List, show, write, preview, test and delete templates.")
+template, app = options.group("template", "List, show, write, import, preview, test and delete templates.")
 objects.add_commands(template, "templates", "template")
 
 
@@ -30,6 +31,24 @@ def preview(
     variables = console.parsed_json(data, "--data")
     with options.server(ctx) as client:
         console.json(client.templates.preview(key, variables, recipient=recipient, locale=locale, tenant=tenant))
+
+
+@template.command("import", cls=options.RequestCommand)
+def import_email(
+    ctx: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="MJML or HTML, such as React Email writes; - reads standard input.")
+    ],
+) -> None:
+    """Convert an e-mail of another tool to a template as JSON, for `put`. What was removed is on standard error; nothing is
+    written."""
+    source = objects.read_text(file)
+    with options.server(ctx, file) as client:
+        imported = client.templates.import_email(source, "mjml" if "<mjml" in source else "html")
+    for one in imported["findings"]:
+        line = f"line {one['line']}: " if one["line"] else ""
+        console.note(console.plain(f"{one['severity']}: {line}{one['message']}"))
+    console.json({"email": imported["part"]})
 
 
 @template.command("test", cls=WITH_DATA)

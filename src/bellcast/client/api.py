@@ -75,6 +75,7 @@ class TemplatesApi(Surface[S]):
     delete = Method(objects.templates.delete)
     preview = Method(objects.preview)
     test = Method(objects.send_test)
+    import_email = Method(objects.import_email)
     change = Method(objects.change_template)
     versions = Method(objects.template_versions)
 

@@ -70,6 +70,12 @@ def template_versions(key: Text, *, tenant: Text | None = None) -> HttpRequest[d
     return HttpRequest("GET", address, reads(dict[str, Any]), params=query(tenant=tenant))
 
 
+def import_email(source: str, format: Text = "html") -> HttpRequest[dict[str, Any]]:
+    """Convert an e-mail of another tool, as `mjml` or `html`: `part` for a template's `email`, and `findings`. Writes nothing."""
+    content = json({"format": arguments.text("format", format), "source": source})
+    return HttpRequest("POST", path("templates", "import"), reads(dict[str, Any]), harmless=True, **content)
+
+
 def send_test(
     key: Text, channel: Text, to: Text, data: Mapping[str, Any] | None = None, *, tenant: Text | None = None
 ) -> HttpRequest[dict[str, Any]]:

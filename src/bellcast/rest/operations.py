@@ -90,14 +90,12 @@ class Operation(Struct, frozen=True, kw_only=True):
 
 class ApiEndpoint(Struct, frozen=True):
     """A method of a path, and the function that serves it. Paths have parameters `{key:str}`; `{name:path}` matches the
-    rest of the path. An endpoint that is not `is_documented` is covered by the documentation of another path with a
-    parameter."""
+    rest of the path."""
 
     method: Method
     path: str
     respond: Handler
     operation: Operation
-    is_documented: bool = True
 
     @property
     def template(self) -> str:

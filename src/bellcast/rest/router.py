@@ -1,11 +1,11 @@
 """Finds the endpoint of a request by path and method, and turns its errors into responses.
 
 Paths are matched as sent, so that a percent-encoded slash does not separate segments. A fixed segment takes precedence over
-a parameter, as in OpenAPI."""
+a parameter, as in OpenAPI, unless only the path with the parameter has the method: a recipient may have the key `bulk`."""
 
 import re
 from collections.abc import Callable, Collection, Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 import structlog
@@ -24,12 +24,14 @@ HAS_STARTED = "has_started"
 
 
 class PathHandlers(NamedTuple):
-    """The handlers of one path by method, the names of its parameters in order, and its documented methods."""
+    """The handlers of one path by method, and the names of its parameters in order."""
 
     template: str
     names: list[str]
     handlers: dict[str, Handler]
-    methods: set[str]
+
+
+PathMatch: TypeAlias = tuple[PathHandlers, list[str]]
 
 
 class PathNode:
@@ -44,18 +46,20 @@ class PathNode:
         self.rest: PathNode | None = None
         self.handlers: PathHandlers | None = None
 
-    def find(self, segments: list[str], start: int, values: list[str]) -> tuple[PathHandlers, list[str]] | None:
-        """Return the first matching path with the values of its parameters, fixed segments first."""
+    def find(self, segments: list[str], start: int, values: list[str], method: str) -> PathMatch | None:
+        """Return the first path that has the method, fixed segments first, with the values of its parameters. If none has,
+        return the first one."""
         if start == len(segments):
             return None if self.handlers is None else (self.handlers, values)
-        fixed, found = self.fixed.get(segments[start]), None
+        fixed, first = self.fixed.get(segments[start]), None
         if fixed is not None:
-            found = fixed.find(segments, start + 1, values)
-        if found is None and self.parameter is not None:
-            found = self.parameter.find(segments, start + 1, [*values, segments[start]])
-        if found is None and self.rest is not None:
-            found = self.rest.find(segments, len(segments), [*values, "/".join(segments[start:])])
-        return found
+            first = fixed.find(segments, start + 1, values, method)
+        if self.parameter is not None and (first is None or method not in first[0].handlers):
+            found = self.parameter.find(segments, start + 1, [*values, segments[start]], method)
+            first = found if first is None or (found is not None and method in found[0].handlers) else first
+        if first is None and self.rest is not None:
+            first = self.rest.find(segments, len(segments), [*values, "/".join(segments[start:])], method)
+        return first
 
 
 class ApiRouter:
@@ -81,11 +85,9 @@ class ApiRouter:
                     node.parameter = node.parameter or PathNode()
                     node = node.parameter
             if node.handlers is None:
-                node.handlers = PathHandlers(endpoint.template, names, {}, set())
+                node.handlers = PathHandlers(endpoint.template, names, {})
             node.handlers.handlers[endpoint.method] = endpoint.respond
-            if endpoint.is_documented:
-                node.handlers.methods.add(endpoint.method)
-                self._methods.add(endpoint.method)
+            self._methods.add(endpoint.method)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = ApiRequest(scope, receive)
@@ -101,17 +103,17 @@ class ApiRouter:
         scope = request.scope
         if scope["path"] == "*" and scope["method"] == "OPTIONS":  # the server itself (RFC 9110, 9.3.7)
             return responses.empty(204, {"allow": _allow(self._methods)})
-        match = self._root.find(_segments(scope["path"]), 0, [])
+        method: str = scope["method"]
+        match = self._root.find(_segments(scope["path"]), 0, [], method)
         if match is None:
             return self._unknown_path(request)
         found, values = match
-        method: str = scope["method"]
         scope["path_template"] = found.template
         handler = found.handlers.get(method)
         if handler is not None:
             scope["path_params"] = dict(zip(found.names, values, strict=True))
             return await handler(request)
-        headers = {"allow": _allow(found.methods)}
+        headers = {"allow": _allow(found.handlers)}
         return responses.empty(204, headers) if method == "OPTIONS" else responses.problem(MethodNotAllowed(), headers)
 
 

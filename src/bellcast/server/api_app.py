@@ -153,4 +153,4 @@ def described(limits: Limits) -> dict[str, Any]:
 @functools.cache
 def _router() -> ApiRouter:
     """Return the router, which all apps of a process share: each request has the state of its app."""
-    return ApiRouter([*HANDLERS, *recipients_bulk.SAME_PATH], _other_path)
+    return ApiRouter(HANDLERS, _other_path)

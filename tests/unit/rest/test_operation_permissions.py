@@ -46,7 +46,7 @@ EFFECTS: dict[Reserved, str] = {
         POST /v1/messages/retry, PUT /v1/types/{key}, DELETE /v1/types/{key}, PUT /v1/templates/{key},
         PATCH /v1/templates/{key}, PUT /v1/templates/{key}/draft, DELETE /v1/templates/{key}/draft, POST /v1/templates/{key}/publish,
         DELETE /v1/templates/{key}, POST /v1/templates/{key}/preview, POST /v1/templates/{key}/check,
-        POST /v1/templates/{key}/html,
+        POST /v1/templates/{key}/html, POST /v1/templates/import,
         POST /v1/templates/{key}/test, PUT /v1/recipients/{key}/preferences, PATCH /v1/recipients/{key}/preferences,
         PUT /v1/preference-defaults, PATCH /v1/preference-defaults, DELETE /v1/preference-defaults,
         POST /v1/recipients/{key}/push-endpoints, DELETE /v1/recipients/{key}/push-endpoints/{id},

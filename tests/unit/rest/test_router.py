@@ -63,6 +63,7 @@ async def call(path, method="GET", endpoints=ENDPOINTS, state=None):
         ("GET", "/v1/things/", b'{"path":"/v1/things","parameters":{}}'),
         ("GET", "/v1/things/a%2Fb", b'{"path":"/v1/things/{key:str}","parameters":{"key":"a%2Fb"}}'),
         ("POST", "/v1/things/bulk", b'{"path":"/v1/things/bulk","parameters":{}}'),
+        ("GET", "/v1/things/bulk", b'{"path":"/v1/things/{key:str}","parameters":{"key":"bulk"}}'),
         ("GET", "/v1/things/bulk/report", b'{"path":"/v1/things/bulk/report","parameters":{}}'),
         (
             "GET",
@@ -83,7 +84,7 @@ async def test_unknown_path_is_404(path):
 
 
 async def test_wrong_method_is_405_and_names_the_methods_of_the_path():
-    sent = await call("/v1/things/bulk", "GET")
+    sent = await call("/v1/things/bulk", "PATCH")
     assert (sent.status, sent.headers[b"allow"]) == (405, b"OPTIONS, POST")
     sent = await call("/v1/things/a", "PATCH")
     assert (sent.status, sent.headers[b"allow"]) == (405, b"DELETE, GET, HEAD, OPTIONS")

@@ -14,14 +14,12 @@ from bellcast.kernel.http import bulk_items, problems, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.recipients import recipients as inbox_recipients
-from bellcast.recipients.http import recipients
 from bellcast.recipients.types import RecipientFields
 from bellcast.rest import context, objects, tenants
 from bellcast.rest.context import ApiContext
-from bellcast.rest.operations import ApiEndpoint, operation
+from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 
-PATH = "/v1/recipients/bulk"
 MAX_RECIPIENTS = 10_000
 
 
@@ -46,7 +44,7 @@ class WrittenRecipients(Struct, frozen=True):
 
 @operation(
     "POST",
-    PATH,
+    "/v1/recipients/bulk",
     tag="Recipients",
     required_scope="manage",
     query=DryRunQuery,
@@ -117,15 +115,4 @@ async def _write(
     return WrittenRecipient(fields.key)
 
 
-def _of_recipient(endpoint: ApiEndpoint) -> ApiEndpoint:
-    """Return the operation for a recipient with the key `bulk`, whose path this one hides."""
-
-    async def respond(request: ApiRequest) -> ASGIApp:
-        request.scope["path_params"]["key"] = "bulk"
-        return await endpoint.respond(request)
-
-    return ApiEndpoint(endpoint.method, PATH, respond, endpoint.operation, is_documented=False)
-
-
 RECIPIENT = request_body.Shape(BulkRecipient, stand_ins={"key": "x"})
-SAME_PATH = [_of_recipient(one) for one in (recipients.read, recipients.write, recipients.change, recipients.erase)]

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from bellcast.channels import email_blocks, lengths
+from bellcast.channels import email_blocks, email_imports, lengths
 from bellcast.channels.catalog import Catalog, no_template
+from bellcast.channels.content_checks import Finding
 from bellcast.channels.http.messages import HTML_HEADERS
 from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.store.messages import Messages
@@ -35,7 +36,7 @@ from bellcast.templates.http import checking, publishing, samples, template_refe
 from bellcast.templates.http.checking import Findings
 from bellcast.templates.http.samples import Samples, TemplateVariable
 from bellcast.templates.rendering import TemplateError, check_template
-from bellcast.templates.types import CONTENT_ROOTS, MAX_LOCALE, Parts, Template
+from bellcast.templates.types import CONTENT_ROOTS, MAX_LOCALE, Parts, Template, TemplateEmail
 
 # Recipients' `de_AT` is looked up as `de-AT`, so a key with an underscore would never be found.
 LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
@@ -409,6 +410,46 @@ async def check(request: ApiRequest) -> ASGIApp:
     return responses.json(Findings(await checking.check(ctx, tenant, key, subject.template, data)))
 
 
+# Characters of a source, as of a template: an e-mail of this size is cut by all mail programs.
+MAX_SOURCE = 262_144
+
+
+class ImportRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An e-mail as MJML or as HTML, such as React Email writes."""
+
+    format: email_imports.ImportFormat
+    source: Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE)]
+
+
+class ImportedEmail(Struct, frozen=True):
+    """The e-mail of a template, and what was removed or must be corrected."""
+
+    part: TemplateEmail
+    findings: list[Finding]
+
+
+@operation(
+    "POST",
+    "/v1/templates/import",
+    tag="Objects",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=ImportRequest,
+    response_types={200: ImportedEmail},
+    example={"format": "html", "source": "<h1>New booking</h1><p>{{ data.client }} booked.</p>"},
+    is_recorded=False,
+)
+async def import_email(request: ApiRequest) -> ASGIApp:
+    """Convert an e-mail of another tool.
+
+    MJML becomes HTML. Scripts, handlers of events, forms, frames, objects, links to style sheets and fonts, `base`, reloads and
+    `mj-include` are removed; each is a finding. Nothing is written: save the `part` as a template's `email`."""
+    request_body.query(request, DryRunQuery)  # nothing is written in any case
+    body = await request_body.body(request, IMPORT)
+    part, findings = await asyncio.to_thread(email_imports.part_of, body.format, body.source)
+    return responses.json(ImportedEmail(part, findings))
+
+
 @operation(
     "POST",
     "/v1/templates/{key:str}/test",
@@ -554,10 +595,12 @@ def _check_preview(body: PreviewRequest | CheckRequest, ctx: ApiContext) -> None
 
 PREVIEW = request_body.Shape(PreviewRequest, _check_preview)
 CHECK = request_body.Shape(CheckRequest, _check_preview)
+IMPORT = request_body.Shape(ImportRequest, None, {"format": "html", "source": "x"})
 TEST = request_body.Shape(TestRequest, None, {"channel": "email", "to": "x"})
 HANDLERS = [
     *objects.operations(KIND),
     *drafts.operations(drafts.of_kind(KIND)),
+    import_email,
     preview,
     html,
     draft_html,

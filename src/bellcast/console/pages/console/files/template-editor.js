@@ -13,6 +13,7 @@ import { BUILDERS } from './roles.js';
 import { go, here, setQuery } from './router.js';
 import { sampleOf, variablesOf } from './sample-data.js';
 import { ROOT, request, withQuery } from './server.js';
+import { ImportDialog } from './template-import.js';
 import { Checks, hasErrors, useFindings } from './template-checks.js';
 import { CHANNELS, KIND, at, languageName, placeOf, withAt } from './template-model.js';
 import { valuesOf } from './yaml.js';
@@ -115,7 +116,7 @@ function Editor({ page, tenant, found }) {
     ${found.inherited && draft.isNew.value && html`<p class="editor-note" role="note">Publishing creates a copy for ${tenant}, which replaces this template there.</p>`}
     ${view === 'yaml' ? html`<${DraftYaml} draft=${draft} note="The design shows the last definition without errors." />`
       : view === 'html' ? html`<${Compiled} ...${{ draft, locale, change, done: () => show('design') }} />`
-        : isEmpty ? html`<${Starters} start=${(starter) => { draft.change(structuredClone(starter)); }} add=${() => change(['inbox'], { title: 'Title' })} />`
+        : isEmpty ? html`<${Starters} start=${(starter) => { draft.change(structuredClone(starter)); }} add=${() => change(['inbox'], { title: 'Title' })} openImport=${() => setDialog('import')} />`
           : html`<div class="editor-body"><div class="parts-bar">
       <div class="tabs" role="tablist" aria-label="Channel">${Object.entries(CHANNELS).map(([one, title]) => html`<button key=${one} type="button" role="tab" aria-selected=${String(one === channel)} class=${languages.some((tag) => at(values, placeOf(tag, one))) ? '' : 'absent'} onClick=${() => setQuery({ channel: one }, { isQuiet: true })}>${title}</button>`)}</div>
       <${Languages} ...${{ values, change, languages, locale, beside }} />
@@ -123,11 +124,15 @@ function Editor({ page, tenant, found }) {
     <div class=${`split columns-${columns.length}`}>
       <div class="editors">${columns.map((tag) => html`<section key=${tag} class="panel editor" aria-label=${`${CHANNELS[channel]}, ${languageName(tag)}`}>
         ${columns.length > 1 && html`<h2>${languageName(tag)}</h2>`}
-        <${Part} ...${{ channel, locale: tag, values, change, ...tools }} /></section>`)}</div>
+        <${Part} ...${{ channel, locale: tag, values, change, openImport: () => setDialog({ importTo: tag }), ...tools }} /></section>`)}</div>
       <${Preview} ...${{ channel, preview, problems, path: draft.url, data, setData: setDataText, sample, setSample, isOpen: beside === null }} />
     </div></div>`}
     ${dialog === 'review' && html`<${Review} draft=${draft} close=${() => setDialog(null)} done=${() => {}} />`}
     ${dialog === 'discard' && html`<${Dialog} label="Discard the draft?" close=${() => setDialog(null)}><p>The changes since the last publication are lost, also for other operators.</p><div class="dialog-tools"><button type="button" onClick=${() => setDialog(null)}>Cancel</button><button type="button" class="danger" onClick=${() => draft.discard().then(() => setDialog(null), (problem) => setDialog({ problem }))}>Discard</button></div><//>`}
+    ${(dialog === 'import' || dialog?.importTo !== undefined) && html`<${ImportDialog} close=${() => setDialog(null)} use=${(part) => change((now) => {
+      const place = placeOf(dialog.importTo ?? '', 'email');
+      return withAt(now, place, { subject: at(now, place)?.subject ?? 'Subject', ...part });
+    })} />`}
     ${dialog?.problem && html`<${Dialog} label="Not done" close=${() => setDialog(null)}><${Failure} problem=${dialog.problem} /><//>`}
     ${draft.theirs.value && html`<${ConflictDialog} draft=${draft} />`}
   </div>`;
@@ -153,7 +158,7 @@ function Compiled({ draft, locale, change, done }) {
 }
 
 /** What an empty template can begin with. */
-const Starters = ({ start, add }) => html`<div class="starters"><h2>Start with</h2><div class="starter-list">${STARTERS.map(([title, text, icon, starter]) => html`<button key=${title} type="button" class="starter" onClick=${() => start(starter)}><${Icon} name=${icon} /><b>${title}</b><span>${text}</span></button>`)}</div><button type="button" class="quiet" onClick=${add}><${Icon} name="plus" /> Or add a title for the bell</button></div>`;
+const Starters = ({ start, add, openImport }) => html`<div class="starters"><h2>Start with</h2><div class="starter-list">${STARTERS.map(([title, text, icon, starter]) => html`<button key=${title} type="button" class="starter" onClick=${() => start(starter)}><${Icon} name=${icon} /><b>${title}</b><span>${text}</span></button>`)}</div><button type="button" class="quiet" onClick=${add}><${Icon} name="plus" /> Or add a title for the bell</button><button type="button" class="quiet" onClick=${openImport}><${Icon} name="mail" /> Import an e-mail</button></div>`;
 
 function Languages({ values, change, languages, locale, beside }) {
   const add = (tag) => {
@@ -181,7 +186,7 @@ function Languages({ values, change, languages, locale, beside }) {
 }
 
 /** The fields of a channel in one language. */
-function Part({ channel, locale, values, change, problems, ...tools }) {
+function Part({ channel, locale, values, change, problems, openImport, ...tools }) {
   const place = placeOf(locale, channel);
   const part = at(values, place);
   const set = (name) => (next) => change([...place, name], next);
@@ -190,10 +195,10 @@ function Part({ channel, locale, values, change, problems, ...tools }) {
     const original = locale ? values[channel] : null;
     const starters = channel === 'email' ? { subject: 'Subject', blocks: [{ type: 'heading', text: 'Title', key: 'title' }, { type: 'text', text: 'Text' }] } : { inbox: { title: 'Title' }, sms: { text: 'Text' }, push: { title: 'Title' }, chat: { text: 'Text' } }[channel];
     return html`<div class="empty"><p>${original ? `There is no ${CHANNELS[channel]} in this language: recipients get the default language.` : `This template has no ${CHANNELS[channel]}.`}</p>
-      <button type="button" class="primary" onClick=${() => start(original ?? starters)}>${original ? 'Translate it' : `Add ${CHANNELS[channel]}`}</button></div>`;
+      <button type="button" class="primary" onClick=${() => start(original ?? starters)}>${original ? 'Translate it' : `Add ${CHANNELS[channel]}`}</button>${channel === 'email' && html` <button type="button" onClick=${openImport}>Import</button>`}</div>`;
   }
   const text = (name, label, more = {}) => html`<${TextInput} key=${name} label=${label} value=${part[name] ?? ''} set=${(next) => set(name)(next === '' && more.isOptional ? undefined : next)} problem=${problemAt(problems, [...place, name])} ...${tools} ...${more} />`;
-  const remove = html`<p class="part-end"><button type="button" class="quiet danger" onClick=${() => change(place, undefined)}>Remove ${CHANNELS[channel]}${locale && ` in ${languageName(locale)}`}</button></p>`;
+  const remove = html`<p class="part-end">${channel === 'email' && html`<button type="button" class="quiet" onClick=${openImport}>Import</button>`}<button type="button" class="quiet danger" onClick=${() => change(place, undefined)}>Remove ${CHANNELS[channel]}${locale && ` in ${languageName(locale)}`}</button></p>`;
   if (channel === 'inbox') return [text('title', 'Title'), text('body', 'Body', { isLong: true, isOptional: true }), text('action_url', 'Link', { isOptional: true }), text('action_text', 'Text of the link', { isOptional: true }), remove];
   if (channel === 'push') return [text('title', 'Title'), text('body', 'Body', { isLong: true, isOptional: true }), remove];
   if (channel !== 'email') return [text('text', 'Text', { isLong: true }), remove];
