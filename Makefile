@@ -14,7 +14,7 @@ HQ := $(VENV)/hq/.installed
 # Write .pyc files even if the environment disables them: a server then starts three times as fast.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-all ready ready-in-parallel check lint types layers size audit compiled client format bench package npm wheel docs pictures email-support lock site system engines clean
+.PHONY: nats demo test test-all ready ready-in-parallel check lint types layers size audit compiled client format bench package npm wheel docs pictures email-support lock site system engines clean
 
 demo: $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(SERVED)) $(CLIENT) ## Start the server and its demo apps; PORT=9000 picks the server's port
 	$(RUN)bellcast demo $(if $(PORT),--port $(PORT))
@@ -33,7 +33,7 @@ ready-in-parallel:
 	@# In parallel: some wait for the network while others use the processor.
 	$(MAKE) --no-print-directory --jobs 4 --output-sync ready
 
-ready: engines check client compiled $(TESTED) $(HQ)
+ready: engines nats check client compiled $(TESTED) $(HQ)
 
 check: lint types layers size audit $(CLIENT) ## Lint, types, layers, formatting, size, known vulnerabilities
 	cd client && npm run check --silent
@@ -129,13 +129,17 @@ $(HQ): tests/django/hq_requirements.txt $(INSTALLED)
 	$(RUN)uv pip install --quiet --no-config --no-deps --require-hashes --python $(RUN)python --target $(@D) -r $<
 	touch $@
 
-system: ## Install the Debian packages that the tests use: browsers, PostgreSQL, Redis, languages, and nginx with nchan to measure against
-	scripts/install_system.sh python node engines languages browsers
+system: ## Install the programs that the tests use: browsers, PostgreSQL, Redis, NATS, languages, and nginx with nchan to measure against
+	scripts/install_system.sh python node engines nats languages browsers
 
 engines:
 	scripts/install_system.sh engines languages
 	@# The tests in these are skipped where Debian has none.
 	-scripts/install_system.sh browsers
+
+# Half a minute of processor time on a new machine, beside the other preparations.
+nats:
+	scripts/install_system.sh nats
 
 clean: ## Remove installed and built files
 	rm -rf $(VENV) client/node_modules client/dist dist site examples/service_marketplace/static/today.js examples/*/libraries src/bellcast/console/pages/console/files/vendor/{pusher-js,socket.io-client}.js src/bellcast/console/pages/reference/vendor

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Installs missing Debian packages for the given purposes: python, node, engines, languages, browsers,
+# Installs missing Debian packages for the given purposes: python, node, engines, nats, languages, browsers,
 # pictures, buildah, mmdebstrap. Needs root only to install.
 set -euo pipefail
 
 # Required by client/package.json. Debian 12 and Ubuntu 22.04 have older ones.
 node_required=20
+
+# Debian 12 has 2.9; histories of live events need 2.11.
+nats_version=v2.12.7
 
 # The major version of 20.19.2~dfsg-1 or v20.19.2.
 major() { local version=${1#v}; echo "${version%%[!0-9]*}"; }
@@ -20,6 +23,7 @@ require_node() {
 }
 
 missing=()
+builds_nats=false
 for purpose in "$@"; do
   case "$purpose" in
     python) python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv) ;;
@@ -44,6 +48,12 @@ for purpose in "$@"; do
       [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
       command -v systemd-analyze >/dev/null || missing+=(systemd)
       command -v curl >/dev/null || missing+=(curl)
+      ;;
+    nats)
+      if [ "$(PATH="$PATH:$HOME/.local/bin" nats-server --version 2>/dev/null)" != "nats-server: $nats_version" ]; then
+        builds_nats=true
+        command -v go >/dev/null || missing+=(golang-go)
+      fi
       ;;
     languages)
       # The documentation's examples in these run in the tests.
@@ -87,4 +97,12 @@ if [ "${#missing[@]}" -gt 0 ]; then
     require_node "$(apt-cache policy nodejs | sed -n 's/^ *Candidate: *//p')" "the newest of this system's packages"
   fi
   apt-get "${patient[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+if "$builds_nats"; then
+  echo "building nats-server $nats_version"
+  folder=/usr/local/bin
+  [ -w "$folder" ] || folder=$HOME/.local/bin
+  # One processor, beside the other preparations. An older Go downloads the one that the server needs.
+  GOBIN=$folder GOTOOLCHAIN=auto GOFLAGS=-p=1 nice go install -ldflags=-s "github.com/nats-io/nats-server/v2@$nats_version"
 fi

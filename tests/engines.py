@@ -1,7 +1,7 @@
-"""PostgreSQL and Redis as processes of this test run, in temporary folders.
+"""PostgreSQL, Redis and NATS as processes of this test run, in temporary folders.
 
 Each starts at its first use and ends with the run. A missing one is an error, never a skip: `scripts/install_system.sh`
-installs both."""
+installs them."""
 
 import atexit
 import os
@@ -28,6 +28,9 @@ from tests.servers import child_processes, free_port, wait_until_ended
 START_TIMEOUT = 90  # seconds; a loaded machine needs ten
 OLDEST_POSTGRES = 15
 OLDEST_REDIS = 7
+OLDEST_NATS = 2
+# Where scripts/install_system.sh builds servers without root.
+BUILT = Path.home() / ".local/bin"
 _databases = count(1)
 # The state after the migrations: no connections, no rows, and tables without gaps, so that new rows are in insertion
 # order. A connection may commit until it has closed, so its end is awaited. No triggers run: those of the outbox turn
@@ -250,6 +253,64 @@ class RedisCluster:
             server.end()
 
 
+class NatsServer(Process):
+    """A NATS server with JetStream unless `jetstream` is false. Lines of `config` are added to its configuration."""
+
+    def __init__(self, *config: str, jetstream: bool = True) -> None:
+        folder, port = engine_folder("bellcast-nats-"), free_port()
+        lines = [f"listen: 127.0.0.1:{port}", *config]
+        if jetstream:
+            lines.append(f'jetstream {{ store_dir: "{folder}", max_memory_store: 64MB, max_file_store: 10GB }}')
+        (folder / "nats.conf").write_text("\n".join([*lines, ""]))
+        super().__init__([tool("nats-server"), "-c", str(folder / "nats.conf")], folder, port)
+
+    def is_ready(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+
+class NatsCluster:
+    """Three NATS servers that replicate streams."""
+
+    def __init__(self) -> None:
+        ports = [free_port() for _ in range(3)]
+        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
+        self.servers = [
+            NatsServer(
+                f"server_name: n{number}",
+                f"cluster {{ name: test, listen: 127.0.0.1:{port}, routes: [{routes}] }}",
+            )
+            for number, port in enumerate(ports)
+        ]
+
+    def start(self) -> None:
+        """Start the servers and wait until JetStream has a leader."""
+        for server in self.servers:
+            server.start()
+        deadline = time.monotonic() + START_TIMEOUT
+        while not any("JetStream cluster new metadata leader" in _log_of(server) for server in self.servers):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the NATS cluster did not start:\n{_log_of(self.servers[0])[-2000:]}")
+            time.sleep(0.05)
+
+    @property
+    def url(self) -> str:
+        return "nats://" + ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
+
+    def end(self) -> None:
+        """Kill all servers and delete their folders."""
+        for server in self.servers:
+            server.end()
+
+
+def _log_of(server: Process) -> str:
+    return (server.folder / "log").read_text()
+
+
 class FreshPostgresEngine(PostgresEngine):
     """An engine on an empty database. Creating one with its tables takes 0.1 s, truncating it 0.01 s, so closed
     engines leave their databases for reuse. An engine whose plans are compared gets a new database, because the
@@ -302,9 +363,27 @@ def redis_cluster() -> RedisCluster:
     return cluster
 
 
+@cache
+def nats() -> NatsServer:
+    """The NATS server of this run."""
+    _check_version("nats-server", OLDEST_NATS)
+    server = NatsServer()
+    server.start()
+    return server
+
+
+@cache
+def nats_cluster() -> NatsCluster:
+    """The NATS cluster of this run."""
+    _check_version("nats-server", OLDEST_NATS)
+    cluster = NatsCluster()
+    cluster.start()
+    return cluster
+
+
 def _check_version(name: str, oldest: int) -> None:
     output = subprocess.run([tool(name), "--version"], capture_output=True, text=True, check=True).stdout
-    version = next(part for part in output.replace("v=", "").split() if part[0].isdigit())
+    version = next(part for part in output.replace("v=", "").replace(" v", " ").split() if part[0].isdigit())
     if int(version.split(".")[0]) < oldest:
         raise AssertionError(f"{name} {version} is too old for the tests: they need {oldest} or newer")
 
@@ -312,10 +391,10 @@ def _check_version(name: str, oldest: int) -> None:
 def tool(name: str) -> str:
     """Return the path of an engine's program; Debian installs PostgreSQL's outside PATH, by version."""
     debian_paths = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
-    path = shutil.which(name) or (str(debian_paths[-1]) if debian_paths else None)
+    path = shutil.which(name) or shutil.which(name, path=str(BUILT)) or (debian_paths[-1] if debian_paths else None)
     if path is None:
         raise AssertionError(f"{name} is not installed: run scripts/install_system.sh")
-    return path
+    return str(path)
 
 
 def owner() -> pwd.struct_passwd | None:

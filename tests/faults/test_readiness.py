@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests import engines
-from tests.engines import RedisServer
+from tests.engines import NatsServer, RedisServer
 from tests.journey.channels_app import app, eventually
 
 
@@ -56,15 +56,21 @@ async def test_redis_that_refuses_writes_is_degraded(
         assert (await client.post("/v1/notifications", json={"to": "alice", "title": "Hi"})).status_code == 201
 
 
-async def test_server_without_its_broker_is_ready_and_degraded(own_redis: RedisServer, tmp_path: Path) -> None:
-    async with app(tmp_path, BROKER=own_redis.url) as (_, client):
-        own_redis.kill()
+@pytest.mark.parametrize("engine", [RedisServer, NatsServer])
+async def test_server_without_its_broker_is_ready_and_degraded(
+    engine: type[RedisServer | NatsServer], tmp_path: Path
+) -> None:
+    broker = engine()
+    broker.start()
+    async with app(tmp_path, BROKER=broker.url) as (_, client):
+        broker.kill()
         await eventually(lambda: readiness(client), lambda found: found == (200, "degraded"))
         found = await gauges(client)
         assert (found["bellcast_store_up"], found["bellcast_broker_up"]) == ("1.0", "0.0")
         assert (await client.post("/v1/notifications", json={"to": "alice", "title": "Hi"})).status_code == 201
-        own_redis.start()
+        broker.start()
         await eventually(lambda: readiness(client), lambda found: found == (200, "ok"))
+    broker.end()
 
 
 async def test_strict_server_without_its_broker_is_not_ready(own_redis: RedisServer, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from bellcast.kernel.events import Stream
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
 from bellcast.live.types.events import AnyEvent, FeedBatch
-from bellcast.settings.groups import POSTGRES, REDIS, ServerSettings
+from bellcast.settings.groups import NATS, POSTGRES, REDIS, ServerSettings
 from bellcast.settings.groups import StoreSettings as StoreSettings
 
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
@@ -87,7 +87,11 @@ def broker(config: StoreSettings, project: Project, clock: Clock) -> Broker:
 
 
 def transport(url: str, project: Project) -> "PubSubTransport | None":
-    """Create the transport of a broker on Redis or PostgreSQL."""
+    """Create the transport of a broker on Redis, NATS or PostgreSQL."""
+    if url.startswith(NATS):
+        from bellcast.kernel.brokers.nats import NatsTransport
+
+        return NatsTransport(url, project.id)
     if url.startswith(REDIS):
         need_redis()
         from bellcast.kernel.brokers.redis import RedisTransport
@@ -108,6 +112,8 @@ def topic_history(
     cannot turn it on, because options or the environment have turned it off."""
     rules = _history_rules(config, limits)
     if not any(rule.duration_ms for rule in rules()):
+        return NO_HISTORY
+    if config.broker.startswith(NATS):
         return NO_HISTORY
     if isinstance(broker, MemoryBroker):
         return MemoryHistory(clock, rules, lambda: limits.history)

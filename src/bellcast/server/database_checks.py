@@ -13,7 +13,7 @@ from bellcast.kernel.events import node_stream
 from bellcast.kernel.identities import Project
 from bellcast.server import adapters
 from bellcast.settings import Settings
-from bellcast.settings.groups import POSTGRES, REDIS
+from bellcast.settings.groups import NATS, POSTGRES, REDIS
 
 # Session tokens allow 2 s between two clocks.
 SKEW_S = 2.0
@@ -121,13 +121,16 @@ async def _write(url: str, *, is_migrated: bool) -> None:
 
 
 def _broker(url: str, transport: "PubSubTransport") -> Iterator[Finding]:
-    engine = "Redis" if url.startswith(REDIS) else POSTGRESQL
+    engine = "Redis" if url.startswith(REDIS) else "NATS" if url.startswith(NATS) else POSTGRESQL
     try:
-        engine_time = _redis_time(url) if engine == "Redis" else asyncio.run(_time_of_broker(url))
+        if engine == "NATS":  # it tells no time
+            asyncio.run(_connect(transport))
+        else:
+            engine_time = _redis_time(url) if engine == "Redis" else asyncio.run(_time_of_broker(url))
+            yield from _skew("broker's clock", engine_time)
     except BellcastError as error:
         yield _unavailable("broker", engine, "BELLCAST_BROKER", error)
         return
-    yield from _skew("broker's clock", engine_time)
     try:
         asyncio.run(_publish(transport))
         yield Finding("broker", "ok", f"{engine} passes messages on, and can be written")
@@ -137,6 +140,13 @@ def _broker(url: str, transport: "PubSubTransport") -> Iterator[Finding]:
         yield diagnoses.finding("broker_unusable", error=error.detail)
 
 
+async def _connect(transport: "PubSubTransport") -> None:
+    try:
+        await transport.connect(lambda _: None)
+    finally:
+        await transport.close()
+
+
 async def _publish(transport: "PubSubTransport") -> None:
     """Publish a message, wait for it, and check that live events can be stored. Raises BellcastError or TimeoutError."""
     arrived = asyncio.Event()
@@ -144,8 +154,8 @@ async def _publish(transport: "PubSubTransport") -> None:
         await transport.connect(lambda _: arrived.set())
         await transport.follow([PROBE_STREAM])
         await transport.send([(PROBE_STREAM, b"doctor")])
-        await asyncio.wait_for(arrived.wait(), MESSAGE_SECONDS)
         await transport.ping(writes=True)
+        await asyncio.wait_for(arrived.wait(), MESSAGE_SECONDS)
     finally:
         await transport.close()
 

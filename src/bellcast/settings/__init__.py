@@ -38,6 +38,7 @@ __all__ = ["Settings", "as_displayed", "as_text", "existing_project", "load", "p
 # Variables that Kubernetes sets in pods for a Service named `bellcast`.
 KUBERNETES_SERVICE = re.compile(r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?")
 USER_PASSWORD = re.compile(r"(?<=://)([^/?#:]*:)[^/?#]*(?=@)")
+NATS_TOKEN = re.compile(r"^((?:nats|tls)://)[^/?#:@]+(?=@)")
 # Variables that are no settings: secrets of the servers in bellcast.yaml, and URLs of providers.
 NAMED_SECRET = re.compile(r"(SECRET|PROVIDER)_[A-Z0-9_]+")
 PASSWORD_PARAMETERS = frozenset({"password", "sslpassword", "passfile"})  # of libpq, asyncpg and redis-py
@@ -156,7 +157,7 @@ def _check(settings: Settings) -> None:
     if settings.server.workers > 1 and (settings.store.is_file or settings.store.broker == MEMORY):
         raise SettingsError(
             "BELLCAST_WORKERS: expected 1, since a SQLite store and the memory broker serve one process."
-            " For several, set BELLCAST_STORE=postgresql://… and BELLCAST_BROKER=redis://… or postgresql://…"
+            " For several, set BELLCAST_STORE=postgresql://… and BELLCAST_BROKER=redis://…, nats://… or postgresql://…"
         )
     if settings.server.handlers and settings.server.handler_url:
         raise SettingsError("BELLCAST_HANDLERS: expected either this or BELLCAST_HANDLER_URL, got both.")
@@ -182,7 +183,9 @@ def as_text(setting: Setting, value: Any) -> str:
         return _duration(value)
     if setting.parse in (setting_values.url, parsers.landing, parsers.store, parsers.broker, parsers.database):
         # Mask the passwords of a URL: of its user, and in its query.
-        address, mark, query = USER_PASSWORD.sub(rf"\1{MASK}", value, count=1).partition("?")
+        address, mark, query = NATS_TOKEN.sub(rf"\1{MASK}", USER_PASSWORD.sub(rf"\1{MASK}", value, count=1)).partition(
+            "?"
+        )
         return address + mark + "&".join(map(_without_value, query.split("&")))
     if isinstance(value, tuple):
         return ",".join(_duration(one) if isinstance(one, float) else one for one in value)

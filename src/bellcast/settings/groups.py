@@ -23,6 +23,7 @@ FILE = "bellcast.db"  # the SQLite store within the data folder
 MEMORY = "memory:"
 POSTGRES = ("postgresql://", "postgres://")
 REDIS = ("redis://", "rediss://", "unix://")
+NATS = ("nats://", "tls://")
 
 
 class Secret(str):

@@ -9,13 +9,14 @@ from urllib.parse import parse_qsl, urlsplit
 from bellcast.auth import app_tokens, origins
 from bellcast.kernel import setting_values
 from bellcast.kernel.brokers import history_rules as history
+from bellcast.kernel.brokers import nats_wire
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.local_times import find_zone
 from bellcast.kernel.setting_values import NameList
 from bellcast.operators import oidc_config
 from bellcast.preferences.types import CHANNELS
-from bellcast.settings.groups import MEMORY, POSTGRES, REDIS, SQLITE, Secret
+from bellcast.settings.groups import MEMORY, NATS, POSTGRES, REDIS, SQLITE, Secret
 
 # The id and the key are parts of URLs.
 CREDENTIALS = re.compile(r"([A-Za-z0-9_-]+):([A-Za-z0-9_-]+):(.+)")
@@ -129,7 +130,10 @@ def database(value: str) -> str:
 
 
 def broker(value: str) -> str:
-    """memory:, redis://host, rediss://host or postgresql://user:password@host/database"""
+    """memory:, redis://host, rediss://host, nats://host,host, tls://host or postgresql://user:password@host/database"""
+    if value.startswith(NATS):
+        nats_wire.parse_url(value)
+        return value
     return value if value == MEMORY else _server(value)
 
 

@@ -70,7 +70,7 @@ SERVER: dict[str, tuple[Parser, str]] = {
     "PORT": (parsers.port, "Port to listen on."),
     "WORKERS": (
         setting_values.positive_int,
-        "Server processes. More than one needs PostgreSQL, and Redis or PostgreSQL as broker.",
+        "Server processes. More than one needs PostgreSQL, and Redis, NATS or PostgreSQL as broker.",
     ),
     "DRAIN": (setting_values.duration, "Drain time after SIGTERM. Clients reconnect at times spread over it."),
     "KEEP_ALIVE": (

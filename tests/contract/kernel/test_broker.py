@@ -12,6 +12,7 @@ from redis.asyncio import ConnectionPool
 from bellcast.inbox.store import rows
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers.nats import NatsTransport
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.brokers.postgres import PostgresTransport
 from bellcast.kernel.brokers.redis import RedisTransport
@@ -50,12 +51,22 @@ def over_postgres() -> Broker:
     return RemoteBroker(PostgresTransport(engines.postgres().url("postgres"), "test"), SystemClock(), AnyEvent)
 
 
+def over_nats() -> Broker:
+    return RemoteBroker(NatsTransport(engines.nats().url, "test"), SystemClock(), AnyEvent)
+
+
+def over_a_nats_cluster() -> Broker:
+    return RemoteBroker(NatsTransport(engines.nats_cluster().url, "test"), SystemClock(), AnyEvent)
+
+
 BROKERS: dict[str, Callable[[], Broker]] = {
     "memory": MemoryBroker,
     "redis": over_redis,
     "redis-without-scripts": over_redis_without_scripts,
     "redis-cluster": over_a_redis_cluster,
     "postgres": over_postgres,
+    "nats": over_nats,
+    "nats-cluster": over_a_nats_cluster,
 }
 REMOTE_BROKERS = [name for name in BROKERS if name != "memory"]
 

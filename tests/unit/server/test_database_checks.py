@@ -86,6 +86,9 @@ def test_unreachable_engines_are_problems():
     assert "BELLCAST_BROKER" in findings["broker"][1]
     assert "BELLCAST_DATABASE_URL" in findings["outbox"][1]
     assert states_and_fixes(broker=unreachable)["broker"][0] == "problem"
+    state, fix = states_and_fixes(broker=f"nats://127.0.0.1:{free_port()}")["broker"]
+    assert state == "problem"
+    assert "start NATS" in fix
 
 
 def test_clock_skew_is_a_problem(url, monkeypatch):

@@ -111,6 +111,13 @@ def test_unrelated_variables_are_ignored() -> None:
         ("BROKER", "redis://localhost", "store.broker", "redis://localhost"),
         ("BROKER", "rediss://:pw@cache:6380/1", "store.broker", "rediss://:pw@cache:6380/1"),
         ("BROKER", "postgresql://db/bell", "store.broker", "postgresql://db/bell"),
+        ("BROKER", "nats://n1,n2:4223,[::1]", "store.broker", "nats://n1,n2:4223,[::1]"),
+        (
+            "BROKER",
+            "tls://u:p@n1/?creds=/a.creds&replicas=3&streams=9",
+            "store.broker",
+            "tls://u:p@n1/?creds=/a.creds&replicas=3&streams=9",
+        ),
         (
             "STORE",
             "postgresql://bell:pw@a:5433,[::1]:5434,b/bell?target_session_attrs=read-write",
@@ -173,6 +180,10 @@ def test_setting_is_parsed(name: str, text: str, place: str, value: object) -> N
         ("STORE", "sqlite:///", "sqlite:///path"),
         ("BROKER", "amqp://localhost", "memory:"),
         ("BROKER", "redis://", "redis://host"),
+        ("BROKER", "nats://", "nats://host"),
+        ("BROKER", "nats://n1,", "nats://host"),
+        ("BROKER", "nats://n1:0", "nats://host"),
+        ("BROKER", "nats://n1/bells", "nats://host"),
         ("ORIGINS", "https://a.example/shop", "origins such as"),
         ("ORIGINS", "*", "origins such as"),
         ("LIMIT_KEY", "many", "a whole number"),
@@ -205,6 +216,20 @@ def test_wrong_parameter_of_a_postgres_url_is_named_without_the_password(name: s
         f"{variable}: expected a URL with sslmode disable, allow, prefer, require, verify-ca or verify-full, got 'requir'."
     )
     assert "target_session_attrs any" in refusal(**{variable: "postgres://db/bell?target_session_attrs="})
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("replica=3", "creds, replicas and streams, got 'replica'"),
+        ("replicas=2", "replicas 1 or 3, got '2'"),
+        ("streams=many", "streams as a whole number, got 'many'"),
+    ],
+)
+def test_wrong_parameter_of_a_nats_url_is_named_without_the_password(query: str, expected: str) -> None:
+    assert (
+        refusal(BELLCAST_BROKER=f"nats://bell:hush@n1?{query}") == f"BELLCAST_BROKER: expected a URL with {expected}."
+    )
 
 
 def test_wrong_flag_and_wrong_file_are_reported_by_their_source(tmp_path: Path) -> None:
@@ -377,6 +402,8 @@ def test_displayed_settings_can_be_loaded_again() -> None:
         ("DATABASE_URL", "postgresql:///app?p%61ssword=hush&a=b", "postgresql:///app?p%61ssword=…&a=b"),
         ("BROKER", "redis://:hush@cache?PASSWORD=hush", "redis://:…@cache?PASSWORD=…"),
         ("BROKER", "redis://cache:6380/1?protocol=3", "redis://cache:6380/1?protocol=3"),
+        ("BROKER", "nats://bell:hush@n1,n2", "nats://bell:…@n1,n2"),
+        ("BROKER", "nats://hush@n1?replicas=3", "nats://…@n1?replicas=3"),
     ],
 )
 def test_passwords_in_urls_are_masked(name: str, text: str, displayed: str) -> None:

@@ -440,7 +440,7 @@ DATABASES = (
         code="broker_unusable",
         check="broker",
         what="it responds, but a server cannot use it: {error}",
-        fix="connect to the primary; for a full Redis, raise maxmemory; allow the user PUBLISH, SUBSCRIBE and scripts",
+        fix="connect to the primary; for a full Redis, raise maxmemory; allow the user PUBLISH, SUBSCRIBE and scripts, in NATS bellcast.> and _INBOX.>",
     ),
     Diagnosis(
         code="no_outbox",

@@ -1,0 +1,256 @@
+"""NATS as the transport between processes: one subject per stream, one subscription per followed stream.
+
+A client of its own: nats-py starts a task per subscription and keeps 5 kB for each, and a node has 20,000."""
+
+import asyncio
+import contextlib
+import random
+import secrets
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+import msgspec
+import structlog
+
+from bellcast.kernel.brokers import nats_wire as wire
+from bellcast.kernel.brokers.nats_wire import Message, ProtocolError
+from bellcast.kernel.brokers.remote import PubSubMessage
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import Stream
+
+log = structlog.get_logger(__name__)
+
+# Seconds after which a server that does not respond is unreachable.
+COMMAND_TIMEOUT = 5.0
+READ_BYTES = 256 * 1024
+REPLIES = 1  # the subscription of all replies; streams have later ones
+
+
+class NatsTransport:
+    """A PubSubTransport on one connection to one of the servers."""
+
+    def __init__(self, url: str, project: str) -> None:
+        self.address = wire.parse_url(url)
+        self.prefix = b"bellcast." + wire.token(project)
+        self.info: dict[str, Any] = {}  # the server's INFO
+        self._on_message: Callable[[bytes], None] = lambda _: None
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._subscriptions: dict[Stream, int] = {}
+        self._sids = count(REPLIES + 1)
+        self._pongs: deque[asyncio.Future[None]] = deque()
+        self._inbox = b""
+        self._refusal: str | None = None  # the last missing permission of this connection
+        self._requests: dict[bytes, asyncio.Queue[Message | Unavailable]] = {}  # by the last token of the reply subject
+        self._numbers = count(1)
+
+    # --- connection
+
+    async def connect(self, on_message: Callable[[bytes], None]) -> None:
+        """Connect to the first server that accepts, in random order, so that nodes spread over a cluster."""
+        self._on_message = on_message
+        hosts = list(self.address.hosts)
+        random.shuffle(hosts)
+        for number, (host, port) in enumerate(hosts, 1):
+            try:
+                async with asyncio.timeout(COMMAND_TIMEOUT):
+                    await self._open(host, port)
+            except (OSError, TimeoutError, ProtocolError, asyncio.IncompleteReadError, Unavailable) as failure:
+                await self.close()
+                if number == len(hosts):
+                    reason = str(failure) or "it does not respond"
+                    raise Unavailable(f"NATS cannot be used: {reason.rstrip('.')}.") from failure
+            else:
+                return
+
+    async def _open(self, host: str, port: int) -> None:
+        reader, writer = await asyncio.open_connection(host, port, limit=READ_BYTES)
+        self._writer = writer
+        line = await reader.readuntil(b"\r\n")
+        (operation,) = wire.NatsParser().receive(line)
+        if isinstance(operation, Message) or operation.name != b"INFO":
+            raise ProtocolError("another server than NATS")
+        self.info = msgspec.json.decode(operation.text, type=dict[str, Any])
+        if self.address.is_tls or self.info.get("tls_required"):
+            await writer.start_tls(ssl.create_default_context(), server_hostname=host)
+        self._subscriptions.clear()
+        self._refusal = None
+        self._inbox = b"_INBOX." + secrets.token_hex(12).encode() + b"."
+        self._reading = asyncio.get_running_loop().create_task(self._read(reader))
+        greeting = wire.connect(self._options()) + wire.subscribe(self._inbox + b"*", REPLIES)
+        await self._round_trip(greeting)
+
+    def _options(self) -> dict[str, Any]:
+        """Return the options of CONNECT. Raises Unavailable for an unusable creds file, which may be replaced."""
+        address = self.address
+        options: dict[str, Any] = {"verbose": False, "pedantic": False, "lang": "python", "name": "bellcast"}
+        options |= {"version": "1", "protocol": 1, "headers": True, "no_responders": True}
+        if address.creds is not None:
+            try:
+                options |= wire.signed(self.info.get("nonce", ""), address.creds.read_text("utf-8"))
+            except (OSError, ValueError) as failure:
+                raise Unavailable(f"{address.creds} cannot be used: {failure}.") from failure
+        elif address.password is not None:
+            options |= {"user": address.user, "pass": address.password}
+        elif address.user is not None:
+            options |= {"auth_token": address.user}
+        return options
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        """Handle what the server sends until the connection ends. Raises Unavailable, OSError or ProtocolError."""
+        parser = wire.NatsParser()
+        try:
+            while data := await reader.read(READ_BYTES):
+                for operation in parser.receive(data):
+                    if isinstance(operation, Message):
+                        if operation.sid == REPLIES:
+                            self._receive_reply(operation)
+                        else:
+                            self._on_message(operation.payload)
+                    else:
+                        self._receive_control(operation)
+        except BaseException as failure:
+            self._fail(failure)
+            raise
+        self._fail(Unavailable("The connection to NATS was lost."))
+
+    def _receive_control(self, operation: wire.Control) -> None:
+        if operation.name == b"PING":
+            self._connected().write(wire.PONG)
+        elif operation.name == b"PONG":
+            pong = self._pongs.popleft() if self._pongs else None
+            if pong is not None and not pong.done():
+                pong.set_result(None)
+        elif operation.name == b"INFO":
+            self.info |= msgspec.json.decode(operation.text, type=dict[str, Any])
+        elif operation.name == b"-ERR":
+            reason = operation.text.decode(errors="replace").strip("' ")
+            # The connection stays. A request without permission has no reply.
+            if reason.lower().startswith("permissions violation"):
+                log.warning("broker_permission_missing", reason=reason)
+                self._refusal = reason
+            else:
+                raise Unavailable(f"NATS closed the connection: {reason}.")
+
+    def _receive_reply(self, message: Message) -> None:
+        replies = self._requests.get(message.subject[len(self._inbox) :])
+        if replies is not None:
+            replies.put_nowait(message)
+
+    def _fail(self, failure: BaseException) -> None:
+        """Fail what waits for the server."""
+        lost = failure if isinstance(failure, Unavailable) else Unavailable("The connection to NATS was lost.")
+        for pong in self._pongs:
+            if not pong.done():
+                pong.set_exception(lost)
+        self._pongs.clear()
+        for replies in self._requests.values():
+            replies.put_nowait(lost)
+
+    def _connected(self) -> asyncio.StreamWriter:
+        if self._writer is None or self._reading is None or self._reading.done():
+            raise Unavailable("The connection to NATS was lost.")
+        return self._writer
+
+    async def write(self, data: bytes) -> None:
+        """Write operations. A server that hangs reads nothing: once the buffers are full, a write would wait forever."""
+        writer = self._connected()
+        writer.write(data)
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT):
+                await writer.drain()
+        except TimeoutError:
+            raise Unavailable("NATS does not respond.") from None
+
+    async def _round_trip(self, data: bytes = b"") -> None:
+        """Write operations. Returns once the server has processed them. Raises Unavailable."""
+        pong = asyncio.get_running_loop().create_future()
+        self._connected()
+        self._pongs.append(pong)
+        await self.write(data + wire.PING)
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT):
+                await pong
+        except TimeoutError:
+            raise Unavailable("NATS does not respond.") from None
+
+    async def close(self) -> None:
+        writer, self._writer = self._writer, None
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        if writer is not None:
+            writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
+            with contextlib.suppress(OSError, Unavailable):
+                await writer.wait_closed()
+
+    # --- PubSubTransport
+
+    async def follow(self, streams: Sequence[Stream]) -> None:
+        """Subscribe to these streams. Returns once the server has processed every subscription."""
+        commands: list[bytes] = []
+        for stream in streams:
+            if stream not in self._subscriptions:
+                self._subscriptions[stream] = sid = next(self._sids)
+                commands.append(wire.subscribe(self.subject(stream), sid))
+        await self._round_trip(b"".join(commands))
+
+    async def unfollow(self, streams: Sequence[Stream]) -> None:
+        """Unsubscribe from these streams."""
+        sids = [self._subscriptions.pop(stream) for stream in streams if stream in self._subscriptions]
+        await self.write(b"".join(map(wire.unsubscribe, sids)))
+
+    async def send(self, messages: Sequence[PubSubMessage]) -> None:
+        """Send in one write."""
+        largest = self.info.get("max_payload", 1_048_576)  # a server closes the connection for a larger one
+        for stream, message in messages:
+            if len(message) > largest:
+                log.warning("event_too_large", stream=stream, bytes=len(message), max_payload=largest)
+        await self.write(
+            b"".join(
+                [wire.publish(self.subject(stream), message) for stream, message in messages if len(message) <= largest]
+            )
+        )
+
+    async def fence(self) -> None:
+        """Return once every message that the server had before this call has been received."""
+        await self._round_trip()
+
+    async def wait_lost(self) -> None:
+        """Raise when the connection is lost or the server does not respond to a ping."""
+        reading = self._reading
+        if reading is None:
+            return
+        while True:
+            await self._round_trip()
+            done, _ = await asyncio.wait((reading,), timeout=COMMAND_TIMEOUT)
+            if done:
+                reason = "it was closed" if reading.cancelled() else reading.exception() or "the server closed it"
+                raise Unavailable(f"The connection to NATS was lost: {reason}.")
+
+    async def ping(self, *, writes: bool) -> None:
+        """Raise unless the server responds and has refused nothing."""
+        await self._round_trip()
+        if self._refusal is not None:
+            raise Unavailable(f"NATS refuses: {self._refusal}.")
+
+    def subject(self, stream: Stream) -> bytes:
+        return b"%b.live.%b" % (self.prefix, wire.subject_of(stream))
+
+    # --- requests
+
+    @asynccontextmanager
+    async def replies(self) -> AsyncIterator[tuple[bytes, asyncio.Queue[Message | Unavailable]]]:
+        """Yield the subject for replies to one request, and the queue that receives them."""
+        number = b"%d" % next(self._numbers)
+        replies: asyncio.Queue[Message | Unavailable] = asyncio.Queue()
+        self._requests[number] = replies
+        try:
+            yield self._inbox + number, replies
+        finally:
+            del self._requests[number]
