@@ -34,7 +34,7 @@ from bellcast.recipients.types import Recipient
 from bellcast.tenants import store as tenants
 from bellcast.tenants.types import Tenant
 from bellcast.topics.store.joined_topics import TopicLists
-from bellcast.workflows.store import run_commits
+from bellcast.workflows.store import run_commits, runs
 from bellcast.workflows.types.runs import SCHEDULES
 from bellcast.workflows.workflow_catalog import WORKFLOWS
 
@@ -42,7 +42,8 @@ EXPORT_BATCH_ROWS = 500  # rows of one read: about 2 ms
 # Of rows with up to 1 MB, as e-mails and runs: they are held in memory together.
 EXPORT_BATCH_LARGE_ROWS = 20
 # The lists of messages and runs have filters, and begin with the newest row.
-UNFILTERED = {**dict.fromkeys(("channel", "state", "provider", "workflow", "run")), "until_id": ""}
+LISTS = messages.LIST, runs.LIST
+UNFILTERED = {**dict.fromkeys(name for one in LISTS for name in (*one.leads, *one.filters)), "until_id": ""}
 NEWEST_FIRST = {"after_id": NEWEST}
 OLDEST_FIRST = {"after": ""}
 
@@ -185,7 +186,7 @@ class Exports(StoreTable):
             yield "preferences", {**msgspec.json.decode(own.document), "updated_at": updated_at}
         kinds = await self._engine.read(recipients.stored_kinds, tenant, key)  # a tenant has many recipients with few
         for table in (one for one in RECIPIENT_TABLES if one.kind in kinds):
-            async for value in self._values(table, {"tenant": tenant, "key": key, "recipient": key, **UNFILTERED}):
+            async for value in self._values(table, {**UNFILTERED, "tenant": tenant, "key": key, "recipient": key}):
                 yield table.kind, value
         if recipient is not None:
             for suppression in await self._engine.read(suppressions.of_recipient, tenant, recipient):

@@ -223,7 +223,7 @@ async def test_export_contains_the_rows_of_every_table(app: App, tmp_path: Path)
 @pytest.mark.parametrize("table", export.RECIPIENT_TABLES, ids=lambda table: table.kind)
 async def test_rows_are_the_same_in_pages_of_any_size(app: App, table: export.RecipientTable) -> None:
     await fill(app, ERASED)
-    params = {"tenant": "", "key": ERASED, "recipient": ERASED, **export.UNFILTERED}
+    params = {**export.UNFILTERED, "tenant": "", "key": ERASED, "recipient": ERASED}
 
     async def read(batch_rows: int) -> Sequence[Any]:
         values: AsyncIterator[Any] = app.store.exports._values(table._replace(batch_rows=batch_rows), params)
