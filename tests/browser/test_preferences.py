@@ -18,7 +18,10 @@ DEFAULTS = """{ bell.source = (changes) => fetch('/admin/defaults',
 @pytest.fixture
 def types(bellcast_server):
     """Two types, one of which always sends e-mail."""
-    for key, fields in (("news", {}), ("bill", {"required": ["email"]})):
+    for key, fields in (
+        ("news", {"channels": ["inbox", "email", "sms", "push", "chat"]}),
+        ("bill", {"required": ["email"]}),
+    ):
         url = f"{bellcast_server.url}/v1/types/{key}"
         assert httpx.put(url, headers=bellcast_server.as_app(), json={"name": key, **fields}).is_success
 

@@ -12,6 +12,7 @@ import pytest
 from bellcast.kernel.events import Event
 from bellcast.live.types.events import PreferencesChanged
 from bellcast.preferences.http.preferences_page import MAX_FORM_FIELDS
+from bellcast.preferences.types import CHANNELS
 from tests.journey.channels import World, opened
 from tests.journey.channels_app import app, ended
 
@@ -56,7 +57,7 @@ def displayed(page: str, **changes: str | None) -> list[tuple[str, str]]:
 async def test_page_shows_what_applies_and_saves_only_changes(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         await world.put("/v1/types/invoice", {"name": "Invoices <b>", "required": ["email"]})
-        await world.put("/v1/types/news", {"defaults": {"sms": False}})
+        await world.put("/v1/types/news", {"defaults": {"sms": False}, "channels": ["inbox", "push"]})
         await world.put("/v1/recipients/alice/preferences", {"types": {"old": {"email": False}}})
         path = await link(world)
         page = (await world.client.get(path, headers={"authorization": ""})).text
@@ -77,6 +78,28 @@ async def test_page_shows_what_applies_and_saves_only_changes(tmp_path: Path) ->
         await world.client.post(path, data=_fields(displayed(again, quiet=None, muted="on")))
         muted = await world.get("/v1/recipients/alice/preferences")
         assert (muted["muted"], muted["quiet_hours"]) == ({"*": True}, False)
+
+
+async def test_page_offers_channels_with_a_provider_or_an_address(tmp_path: Path) -> None:
+    own = "/v1/recipients/alice/preferences"
+
+    async def offered() -> list[str]:
+        page = (await world.client.get(await link(world))).text
+        (general, *_) = (await world.get(own))["effective"]
+        available = [key for key, status in general["channels"].items() if status.get("available", True)]
+        assert [key for key in CHANNELS if f'value="{key}:general"' in page] == available
+        assert ("name=digest_at " in page) is ("email" in available)
+        return available
+
+    async with opened(tmp_path) as world:
+        await world.put("/v1/recipients/alice", {"email": "alice@example.com", "phone": "+4366012345"})
+        assert await offered() == ["inbox"]
+        await world.put("/v1/providers/mail", {"url": "smtp://93.184.215.14?from=a@example.com", "channel": "email"})
+        assert await offered() == ["inbox", "email"]
+        await world.put("/v1/recipients/alice", {"chat": {"slack": "https://hooks.slack.com/services/1"}})
+        assert await offered() == ["inbox", "email", "chat"]
+        await world.put("/v1/types/alert", {"channels": [{"channel": "sms"}], "defaults": {"push": False}})
+        assert await offered() == ["inbox", "email", "sms", "push", "chat"]
 
 
 async def test_element_of_the_page_reads_and_changes_preferences_with_the_link(tmp_path: Path) -> None:
@@ -229,7 +252,7 @@ async def test_form_with_many_fields_is_refused(tmp_path: Path) -> None:
 async def test_type_with_a_line_break_is_switched(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         key = 'late\norders: 100 %"<&é'
-        await world.put(f"/v1/types/{quote(key, safe='')}", {})
+        await world.put(f"/v1/types/{quote(key, safe='')}", {"channels": ["email"]})
         path = await link(world)
         page = (await world.client.get(path)).text
         # Browsers send each line break in a form as CRLF (HTML, "append an entry").
@@ -245,7 +268,7 @@ async def test_type_with_a_line_break_is_switched(tmp_path: Path) -> None:
 async def test_type_added_while_the_page_was_open_is_not_switched(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         for key in ("booking", "news"):
-            await world.put(f"/v1/types/{key}", {})
+            await world.put(f"/v1/types/{key}", {"channels": ["email"]})
         path = await link(world)
         page = (await world.client.get(path)).text
         await world.put("/v1/types/alerts", {})
@@ -256,7 +279,7 @@ async def test_type_added_while_the_page_was_open_is_not_switched(tmp_path: Path
 
 async def test_page_keeps_changes_of_another_device(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
-        await world.put("/v1/types/news", {})
+        await world.put("/v1/types/news", {"channels": ["email", "sms"]})
         path = await link(world)
         page = (await world.client.get(path)).text
         await world.put("/v1/recipients/alice/preferences", {"types": {"news": {"sms": False}}})

@@ -1,9 +1,9 @@
 """The effective preferences shown to a recipient: each type and channel with its current state."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.kernel import local_times
 from bellcast.preferences.decision import SWITCHES, Layers, Occasion, Source, switch
@@ -11,11 +11,13 @@ from bellcast.preferences.types import CHANNELS, Channel, TypeRules
 
 
 class ChannelStatus(Struct, frozen=True):
-    """Whether a channel is on for a type, whether it can be switched, and which document decided."""
+    """Whether a channel is on for a type, whether it can be switched, and which document decided. `available: false` marks
+    a channel without a provider or address: pages do not offer it."""
 
     on: bool
     required: bool = False
     by: Source | None = None
+    available: bool | UnsetType = UNSET
 
 
 class EffectiveType(Struct, frozen=True):
@@ -26,14 +28,18 @@ class EffectiveType(Struct, frozen=True):
     channels: dict[Channel, ChannelStatus]
 
 
-def effective(layers: Layers, types: Mapping[str, TypeRules]) -> list[EffectiveType]:
+def effective(
+    layers: Layers, types: Mapping[str, TypeRules], available: Collection[Channel] = CHANNELS
+) -> list[EffectiveType]:
     """Return the state of each channel for each type, without mutes and times."""
-    return [EffectiveType(type, rules.name_of(type), _channels(layers, type, rules)) for type, rules in types.items()]
-
-
-def _channels(layers: Layers, type: str, rules: TypeRules) -> dict[Channel, ChannelStatus]:
-    layers = msgspec.structs.replace(layers, rules=rules)
-    return {channel: _status(layers, type, channel) for channel in CHANNELS}
+    found = []
+    for type, rules in types.items():
+        own = msgspec.structs.replace(layers, rules=rules)
+        channels = {channel: _status(own, type, channel) for channel in CHANNELS}
+        for channel in channels.keys() - set(available):
+            channels[channel] = msgspec.structs.replace(channels[channel], available=False)
+        found.append(EffectiveType(type, rules.name_of(type), channels))
+    return found
 
 
 def _status(layers: Layers, type: str, channel: Channel) -> ChannelStatus:

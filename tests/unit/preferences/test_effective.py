@@ -1,5 +1,7 @@
 """The table of types and channels that a recipient sees."""
 
+import msgspec
+
 from bellcast.preferences.decision import Layers
 from bellcast.preferences.effective import ChannelStatus, effective
 from bellcast.preferences.types import Preferences, TypeRules
@@ -23,3 +25,14 @@ def test_required_channel_is_on_and_locked() -> None:
     assert invoice.channels["email"] == ChannelStatus(True, True, "type")
     assert news.channels["email"] == ChannelStatus(False, False, "recipient")
     assert news.channels["push"] == ChannelStatus(False, False, "type")
+
+
+def test_unavailable_channels_are_marked_in_every_type() -> None:
+    booking, news = effective(Layers(), {"booking": TypeRules(), "news": TypeRules()}, ("inbox", "email"))
+    for one in (booking, news):
+        assert [channel for channel, status in one.channels.items() if status.available is False] == [
+            "sms",
+            "push",
+            "chat",
+        ]
+        assert "available" not in msgspec.to_builtins(one.channels["email"])

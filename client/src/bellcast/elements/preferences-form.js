@@ -16,7 +16,7 @@ import { preferencesTexts } from './preferences-texts.js';
 
 /**
  * @typedef {'inbox' | 'email' | 'sms' | 'push' | 'chat'} Channel
- * @typedef {Record<Channel, {on: boolean, required: boolean}>} Channels
+ * @typedef {Record<Channel, {on: boolean, required: boolean, available?: boolean}>} Channels
  *
  * @typedef {object} Settings
  * @property {Partial<Record<Channel, boolean | 'urgent'>>} [channels]
@@ -27,7 +27,7 @@ import { preferencesTexts } from './preferences-texts.js';
  * @typedef {object} Additions
  * @property {Record<string, string | true>} [muted]
  * @property {string | null} [updated_at]  their last change
- * @property {{type: string, name: string, channels: Partial<Channels>}[]} effective  channels that are not offered are absent
+ * @property {{type: string, name: string, channels: Partial<Channels>}[]} effective  `available: false` marks channels that are not offered
  * @property {Settings} [inherited]  defaults, which apply where nothing is set
  *
  * @typedef {Settings & Additions} Preferences
@@ -56,6 +56,9 @@ const applied = ({ inherited = {}, ...own }) => ({
   channels: { ...inherited.channels, ...own.channels },
   digest: { ...inherited.digest, ...own.digest },
 });
+
+/** @param {Preferences} preferences @param {string} type @param {Channel} channel */
+const statusOf = ({ effective }, type, channel) => effective.find((each) => each.type === type)?.channels[channel];
 
 /** @param {FormContext} context */
 export function createForm({ session, texts: base, clock, notice, isPersonal = true }) {
@@ -172,7 +175,7 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
 
   /** @param {Preferences} saved */
   function types({ effective }) {
-    const offered = CHANNELS.filter((channel) => effective.some(({ channels }) => channels[channel]));
+    const offered = CHANNELS.filter((channel) => effective.some(({ channels }) => channels[channel] && channels[channel].available !== false));
     const head = h('tr', '', {}, h('td', ''), ...offered.map((channel) => h('th', 'channel', { scope: 'col' }, texts[channel])));
     const table = h('table', 'preference-table', {}, h('caption', 'preference-name', {}, texts.prefTypes), h('thead', '', {}, head), h('tbody', '', {}, channelRow(offered), ...effective.flatMap((each, at) => typeRows(each, at, offered))));
     return h('div', 'preference', {}, table, digestTime());
@@ -208,10 +211,10 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
     const box = toggleSwitch({ ariaLabel: label });
     box.onchange = () => void save({ types: { [type]: { [channel]: box.checked } } }, { types: { [type]: { [channel]: !box.checked } } });
     updates.push((saved) => {
-      const { on, required } = saved.effective.find((each) => each.type === type)?.channels[channel] ?? { on: false, required: false };
-      box.checked = on || required;
-      box.disabled = required || !isOn(saved, channel);
-      if (required) box.setAttribute('aria-describedby', `required-${at}`);
+      const status = statusOf(saved, type, channel);
+      box.checked = !!status?.on;
+      box.disabled = status?.required || !isOn(saved, channel);
+      if (status?.required) box.setAttribute('aria-describedby', `required-${at}`);
     });
     return box;
   }
@@ -222,7 +225,7 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
     select.onchange = () => void save({ digest: { [type]: select.value } }, { digest: { [type]: shown.digest?.[type] ?? null } });
     updates.push((saved) => {
       select.value = applied(saved).digest?.[type] ?? 'instant';
-      select.hidden = !saved.effective.find((each) => each.type === type)?.channels.email?.on;
+      select.hidden = !statusOf(saved, type, 'email')?.on;
     });
     return select;
   }

@@ -14,13 +14,12 @@ export const PREFERENCES_CSS = `
 .frequency { display: block; width: calc(100% + 20px); height: 20px; margin: 2px -10px 0; padding: 0; border: 0; border-radius: 4px; background: none; color: var(--muted); font: inherit; font-size: 11px; text-align: center; text-align-last: center; text-overflow: ellipsis; appearance: none; cursor: pointer; color-scheme: inherit; }
 .frequency:hover { color: var(--text); text-decoration: underline; text-underline-offset: 2px; }
 .frequency option { background: var(--background); color: var(--text); }
-.preference > .preference-select { width: 168px; }
+.preference-select { width: 168px; }
 .preference-table { width: 100%; border-collapse: collapse; }
-.preference-table caption { padding-bottom: 8px; }
+caption { padding-bottom: 8px; }
 .channel { padding: 2px 0; color: var(--muted); font-size: 11px; font-weight: 500; }
 .type-name { padding-block: 6px; padding-inline-end: 4px; font-weight: 500; text-align: start; overflow-wrap: anywhere; vertical-align: top; }
-.preference-table tbody tr { border-top: 1px solid var(--border); }
-.preference-table .required { border-top: 0; }
+.preferences .type { border-top: 1px solid var(--border); }
 .required td { padding: 0 0 8px; }
 .required .hint { margin-top: 0; }
 .cell { width: 12.5%; padding: 5px 2px; text-align: center; vertical-align: top; }
@@ -29,7 +28,7 @@ export const PREFERENCES_CSS = `
 .lines .choice { display: grid; grid-template-columns: 1fr auto; align-items: center; gap: 2px 12px; padding: 0; color: inherit; font: inherit; white-space: normal; }
 .lines .choice:hover { background: none; }
 .lines .hint { grid-column: 1 / -1; }
-.switch { position: relative; display: inline-block; flex: none; width: 30px; height: 18px; margin: 2px; border: 1.5px solid var(--muted); border-radius: 18px; background: none; vertical-align: middle; appearance: none; cursor: pointer; transition: background .15s; }
+.switch { position: relative; display: inline-block; flex: none; width: 30px; height: 18px; margin: 2px; border: 1.5px solid var(--muted); border-radius: 18px; background: none; vertical-align: middle; appearance: none; cursor: pointer; transition: .15s; }
 .switch::after { content: ""; position: absolute; top: 2.5px; inset-inline-start: 2.5px; width: 10px; height: 10px; border-radius: 50%; background: var(--muted); transition: .15s; }
 .switch:checked { --track: color-mix(in srgb, var(--accent) 26%, var(--background)); border-color: var(--track); background: var(--track); }
 .switch:checked::after { inset-inline-start: 14.5px; background: var(--knob, color-mix(in srgb, var(--accent) 80%, var(--text))); }

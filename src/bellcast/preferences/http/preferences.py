@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from bellcast.channels.catalog import PREFERENCES, TYPES, Catalog, NotificationType
+from bellcast.channels.config import ChannelConfig
 from bellcast.documents.store import Documents
 from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT, Document
 from bellcast.inbox.http import session
@@ -21,15 +22,21 @@ from bellcast.preferences.decision import Layers
 from bellcast.preferences.effective import EffectiveType, effective
 from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import (
+    CHANNELS,
     MAX_ENTRIES,
     NO_PREFERENCES,
     NO_RULES,
+    Channel,
     Preferences,
     TypeRules,
     merge_patch,
     name_errors,
 )
+from bellcast.providers.directory import ProviderDirectory
 from bellcast.recipients.http import recipients
+from bellcast.recipients.store.push_endpoints import PushEndpoints
+from bellcast.recipients.store.recipients import Recipients
+from bellcast.recipients.types import ChatAddresses
 from bellcast.rest import bundles, context, managed, objects, tenants
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
@@ -245,14 +252,16 @@ async def _shown(request: ApiRequest, tenant: str, key: str) -> ASGIApp:
     own = await OwnPreferencesTable(context.of(request).engines.db).get(tenant, key)
     preferences = decode(None if own is None else own.document)
     updated_at = None if own is None else own.updated_at
-    return responses.json(await with_effective(context.of(request), tenant, preferences, updated_at))
+    return responses.json(await with_effective(context.of(request), tenant, key, preferences, updated_at))
 
 
-async def with_effective(ctx: ApiContext, tenant: str, own: Preferences, updated_at: int | None) -> dict[str, Any]:
+async def with_effective(
+    ctx: ApiContext, tenant: str, key: str, own: Preferences, updated_at: int | None
+) -> dict[str, Any]:
     defaults, project = await ctx[Catalog].preferences(tenant)
     layers = Layers(recipient=own, tenant=defaults, project=project)
     inherited = merge_patch(msgspec.to_builtins(project), msgspec.to_builtins(defaults))
-    switches = effective(layers, await types_of(ctx, tenant))
+    switches = effective(layers, await types_of(ctx, tenant), await available_channels(ctx, tenant, key))
     return _stored(own, updated_at) | {"effective": switches, "inherited": inherited}
 
 
@@ -271,11 +280,34 @@ OTHERS = "Other notifications"
 
 async def types_of(ctx: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
     """Return the rules of each type that applies to the tenant, and of `general`, the type of sends without one."""
-    rules = {GENERAL: TypeRules(name=OTHERS)}
+    return {key: type.rules for key, type in (await _notification_types(ctx, tenant)).items()}
+
+
+async def _notification_types(ctx: ApiContext, tenant: str) -> Mapping[str, NotificationType]:
+    types = {GENERAL: NotificationType(name=OTHERS)}
     for owner in dict.fromkeys((PROJECT, tenant)):
         for found in await Documents(ctx.engines.db).page(TYPES, owner, "", MAX_TYPES):
-            rules[found.key] = msgspec.json.decode(found.body, type=NotificationType).rules
-    return rules
+            types[found.key] = msgspec.json.decode(found.body, type=NotificationType)
+    return types
+
+
+async def available_channels(ctx: ApiContext, tenant: str, key: str) -> Sequence[Channel]:
+    """Return the channels that pages offer: those with a provider, those that a type or the settings name, and, as push to
+    browsers and chat webhooks need no provider, those with an address of the recipient."""
+    config, named = ctx[ChannelConfig], {"inbox"}
+    named.update(config.default, config.simulate)
+    for type in (await _notification_types(ctx, tenant)).values():
+        named.update(one if isinstance(one, str) else one.channel for one in type.channels or ())
+        named.update(type.defaults, () if isinstance(type.required, bool) else type.required)
+    if not {"push", "chat"} <= named:
+        profile = (await Recipients(ctx.engines.db).profiles(tenant, [key])).get(key)
+        named |= {"chat"} if profile is not None and profile.chat != ChatAddresses() else set()
+        named |= {"push"} if await PushEndpoints(ctx.engines.db).page(tenant, key) else set()
+    return [
+        one
+        for one in CHANNELS
+        if one in named or (one != "inbox" and await ctx[ProviderDirectory].providers(tenant, one))
+    ]
 
 
 async def _write(request: ApiRequest, document: dict[str, Any], tenant: str, key: str, *, merge: bool) -> ASGIApp:
@@ -295,7 +327,7 @@ async def _write(request: ApiRequest, document: dict[str, Any], tenant: str, key
     else:
         preferences = apply(stored)
         now = await changes.set_preferences(ctx.engines, tenant, key, preferences)
-    return responses.json(await with_effective(ctx, tenant, preferences, now))
+    return responses.json(await with_effective(ctx, tenant, key, preferences, now))
 
 
 async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:

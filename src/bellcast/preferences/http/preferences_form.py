@@ -1,6 +1,6 @@
 """The form of the preferences page: its HTML, and the changes of a submitted form."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 from urllib.parse import quote
@@ -87,17 +87,23 @@ def html(
     rules: Mapping[str, TypeRules],
     names: dict[str, str],
     layers: Layers,
+    channels: Sequence[Channel],
     now: int,
     zone: ZoneInfo,
     texts: Mapping[str, str],
 ) -> str:
     """Return the form for the effective preferences. `names` are the displayed names of the types, `zone` is the
     recipient's, and `texts` are of the recipient's language (`channels/link_texts.json`)."""
-    head = "".join(f"<span>{texts[channel]}</span>" for channel in CHANNELS)
-    body = "\n".join(_row(row, names, layers, texts) for row in _rows(rules))
+    head = "".join(f"<span>{texts[channel]}</span>" for channel in channels)
+    body = "\n".join(_row(row, names, layers, channels, texts) for row in _rows(rules))
     quiet = next((one.quiet_hours for _, one in layers.documents() if one.quiet_hours is not None), None)
     hours = quiet if isinstance(quiet, QuietHours) else QuietHours("22:00", "07:00")
     digest_at = next((one.digest_at for _, one in layers.documents() if one.digest_at is not None), "08:00")
+    digest = (
+        f"<label class=fields>{texts['digest_at']} {_time('digest_at', digest_at)}</label>\n"
+        if "email" in channels
+        else ""
+    )
     is_muted, until = _mute(layers.recipient, now, zone)
     end = texts["until"].format(time=escape(until)) if until else texts["until_off"]
     # Without autocompletion: on a reload, Firefox would show the old input in the new form.
@@ -110,8 +116,7 @@ def html(
 <h2>{texts["types"]}</h2>
 <div class="type head" aria-hidden=true><span></span>{head}</div>
 {body}
-<label class=fields>{texts["digest_at"]} {_time("digest_at", digest_at)}</label>
-</div>
+{digest}</div>
 <div class=part>
 <label class=line><span><b>{texts["quiet"]}</b><span class=hint>{texts["quiet_hint"]}</span></span>{_switch_box("quiet", is_on=isinstance(quiet, QuietHours))}</label>
 <div class=fields><label>{texts["from"]} {_time("start", hours.start)}</label><label>{texts["to"]} {_time("end", hours.end)}</label></div>
@@ -121,11 +126,17 @@ def html(
 </form>"""
 
 
-def _row(row: tuple[str, TypeRules], names: dict[str, str], layers: Layers, texts: Mapping[str, str]) -> str:
+def _row(
+    row: tuple[str, TypeRules],
+    names: dict[str, str],
+    layers: Layers,
+    channels: Sequence[Channel],
+    texts: Mapping[str, str],
+) -> str:
     type, rules = row
     name = escape(texts["all"] if type == ALL_TYPES else names[type])
-    cells = "".join(_cell(name, type, channel, rules, layers, texts) for channel in CHANNELS)
-    required = ", ".join(texts[channel] for channel in CHANNELS if rules.requires(channel))
+    cells = "".join(_cell(name, type, channel, rules, layers, texts) for channel in channels)
+    required = ", ".join(texts[channel] for channel in channels if rules.requires(channel))
     hint = f"<span class=hint>{texts['required']}: {required}</span>" if required else ""
     return f'<div class=type role=group aria-label="{name}"><span>{name}{hint}</span>{cells}</div>'
 

@@ -169,7 +169,7 @@ async def _read(request: ApiRequest) -> PreferencesGrant:
 
 
 async def _json(ctx: ApiContext, grant: PreferencesGrant, own: Preferences, updated_at: int | None) -> ASGIApp:
-    document = await preferences.with_effective(ctx, grant.tenant, own, updated_at)
+    document = await preferences.with_effective(ctx, grant.tenant, grant.recipient, own, updated_at)
     return responses.json(document, headers=link_pages.HEADERS)
 
 
@@ -188,7 +188,8 @@ async def _page(
     if names[GENERAL] == preferences.OTHERS:
         names[GENERAL] = texts["others"]
     zone = decision_inputs.zone_of(profile, tenant)
-    form = preferences_form.html(types, names, layers, ctx.engines.clock.now(), zone, texts)
+    offered = await preferences.available_channels(ctx, grant.tenant, grant.recipient)
+    form = preferences_form.html(types, names, layers, offered, ctx.engines.clock.now(), zone, texts)
     title = texts["title_from"].format(name=escape(brand.name)) if brand.name else texts["title"]
     saved = f"<p class=saved role=status>{texts['saved']}</p>\n" if is_saved else ""
     script = f"<script>{SCRIPT}</script>"
