@@ -2,6 +2,7 @@
 its API."""
 
 import random
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ SEED = 7
 TENANTS = {"aurora": "Aurora Studios", "harbor": "Harbor Rentals", "juniper": "Juniper Clinic"}
 FIRST_NAMES = ("Alice", "Bruno", "Chiara", "Dmitri", "Elif", "Farid", "Greta", "Hana", "Ivo", "Júlia", "Kofi", "Lena")
 LAST_NAMES = ("Adler", "Bianchi", "Costa", "Demir", "Eriksen", "Fischer", "Grant", "Horváth", "Ito", "Jansen", "Kaya")
+NAMES = [f"{first} {last}" for last in LAST_NAMES for first in FIRST_NAMES]
 # Shares of the recipients, and so of the notifications, in percent.
 SHARES = dict(zip(TENANTS, (90, 9, 1), strict=True))
 WORKFLOW_KEY = "booking"
@@ -37,7 +39,7 @@ class Amounts(Struct, frozen=True, kw_only=True):
     messages: int = 600
     runs: int = 300
     # Runs whose data lacks a value that the workflow's text requires.
-    failed_runs: int = 45
+    failed_runs: int = 9
     announcements: int = 12
 
 
@@ -69,8 +71,14 @@ def keys_by_tenant(recipients: int = DEFAULT.recipients) -> dict[str, list[str]]
     keys = {tenant: list[str]() for tenant in TENANTS}
     for number in range(recipients):
         # Smallest tenant first, so that a few recipients are in all tenants.
-        keys[tenants[-1 - number % len(tenants)]].append(f"user-{number:04}")
+        name = unicodedata.normalize("NFD", NAMES[number % len(NAMES)]).encode("ascii", "ignore").decode()
+        keys[tenants[-1 - number % len(tenants)]].append(f"{name.lower().replace(' ', '-')}-{number}")
     return keys
+
+
+def name_of(key: str) -> str:
+    """Return the name of a recipient of `keys_by_tenant`, with its accents."""
+    return NAMES[int(key.rpartition("-")[2]) % len(NAMES)]
 
 
 class _BusyData:
@@ -118,7 +126,7 @@ class _BusyData:
         yield len(chosen)
         for number, started in enumerate(_split(self._sample(keys, amounts.runs // parts))):
             # The runs of every second trigger wait.
-            data = {"customer": {"name": self._name()}, "reminds": number % 2 == 0}
+            data = {"customer": {"name": self._random.choice(NAMES)}, "reminds": number % 2 == 0}
             self._client.trigger(WORKFLOW_KEY, started, data, tenant=tenant)
             yield len(started)
         for started in _split(self._sample(keys, amounts.failed_runs // parts)):
@@ -130,13 +138,10 @@ class _BusyData:
 
     def _recipient(self, tenant: str, key: str) -> dict[str, Any]:
         locale = self._random.choice(["en-GB", "de-DE", "it-IT", "tr-TR"])
-        record: dict[str, Any] = {"key": key, "name": self._name(), "locale": locale}
+        record: dict[str, Any] = {"key": key, "name": name_of(key), "locale": locale}
         if self._random.random() < 0.9:  # the others have no address, so that their e-mails are skipped
             record |= {"email": f"{key}@{tenant}.example", "phone": f"+4366{self._random.randrange(10**7, 10**8)}"}
         return record
-
-    def _name(self) -> str:
-        return f"{self._random.choice(FIRST_NAMES)} {self._random.choice(LAST_NAMES)}"
 
     def _request(self, method: str, path: str, body: dict[str, Any]) -> None:
         """Send a request for which the client has no method."""

@@ -33,7 +33,7 @@ from bellcast.workflows.store import run_commits
 from bellcast.workflows.types import runs as run_states
 from bellcast.workflows.types.runs import RunState, StepState, StoredRun
 
-from . import activity
+from . import activity, traffic
 
 ShowProgress = Callable[[int, int], None]
 
@@ -82,6 +82,9 @@ OUTCOMES = (
     MessageOutcome(0.02, "failed", "temporary", "451", "4.7.1 Greylisted, try again later"),
     MessageOutcome(0.01, "failed", "temporary", None, "The TLS handshake failed."),
 )
+
+
+_FAILED = sum(outcome.share for outcome in OUTCOMES[1:])
 
 
 class PastInbox(NamedTuple):
@@ -172,29 +175,31 @@ class _Past:
 
     def numbers(self, notifications: int) -> Script[None]:
         """Add the statistics for the charts."""
-        per_ms = notifications / PERIOD_MS
+        # The rates of sends and deliveries are those of the demo's traffic; as rows, they would be millions.
+        per_ms, failed = traffic.SENDS_PER_SECOND / 1000, _FAILED * notifications / PERIOD_MS / MESSAGE_EVERY
         for step, kept in stats.STORED_MS.items():
             first = max(self.begin, self._now - kept) // step * step
-            points = [(at, self._point(at, step, per_ms)) for at in range(first, self._now - step, step)]
+            points = [(at, self._point(at, step, per_ms, failed)) for at in range(first, self._now - step, step)]
             yield Statement("stats_write", many=[_numbers_of(step, at, columns.to_json(point)) for at, point in points])
         hours = range(self.begin // stats.HOUR_MS * stats.HOUR_MS, self._now - stats.HOUR_MS, stats.HOUR_MS)
-        yield Statement("stats_write", many=[_numbers_of(stats.HOUR_MS, at, self._tenants(at, per_ms)) for at in hours])
+        yield Statement(
+            "stats_write", many=[_numbers_of(stats.HOUR_MS, at, self._tenants(at, per_ms, failed)) for at in hours]
+        )
 
-    def _point(self, at: int, step: int, per_ms: float) -> StatsPoint:
-        """Return the statistics of an interval: highest at noon, lowest at midnight (UTC)."""
+    def _point(self, at: int, step: int, per_ms: float, failed: float) -> StatsPoint:
+        """Return the statistics of an interval, of sends and failures per millisecond: highest at noon, lowest at midnight
+        (UTC)."""
         wave = 1 - 0.6 * cos(at / DAY_MS * 2 * pi) if step < DAY_MS else 1
         load = wave * self._random.uniform(0.85, 1.15)
         sends = per_ms * step * load
-        delivered = OUTCOMES[0].share / MESSAGE_EVERY
-        failed = 1 / MESSAGE_EVERY - delivered
         return StatsPoint(
             connections=round(CONNECTIONS * load * step / stats.SAMPLE_MS),
             requests=self._number(3 * sends),
-            refusals=self._number(sends / 50),
-            failures=self._number(sends * failed),
+            refusals=self._number(sends / 2000),
+            failures=self._number(failed * step * load),
             sends=self._number(sends),
             publishes=self._number(sends / 2),
-            deliveries=self._number(sends * delivered),
+            deliveries=self._number(sends * OUTCOMES[0].share / MESSAGE_EVERY),
             queue_age=self._random.randrange(5, 200),
             durations=tuple(self._number(sends * share) for share in DURATIONS),
         )
@@ -203,9 +208,12 @@ class _Past:
         """Round up or down at random, so that rare events occur in short intervals too."""
         return int(expected + self._random.random())
 
-    def _tenants(self, at: int, per_ms: float) -> str:
+    def _tenants(self, at: int, per_ms: float, failed: float) -> str:
         shares = activity.SHARES.items()
-        points = {tenant: self._point(at, stats.HOUR_MS, per_ms * share / 100) for tenant, share in shares}
+        points = {
+            tenant: self._point(at, stats.HOUR_MS, per_ms * share / 100, failed * share / 100)
+            for tenant, share in shares
+        }
         return stored_stats.tenants_body(points)
 
     def _notification(self, inbox: PastInbox, number: int, count: int) -> dict[str, Any]:
@@ -274,7 +282,7 @@ class _Past:
         times_of = {"started_at": began, "ended_at": ended}
         steps = {"bell": StepState(state="done", notification=row["id"], **times_of)}
         steps["mail"] = StepState(state="done" if reason is None else "failed", reason=reason, **times_of)
-        state = RunState(data={"customer": {"name": inbox.key}, "reminds": False}, steps=steps)
+        state = RunState(data={"customer": {"name": activity.name_of(inbox.key)}, "reminds": False}, steps=steps)
         ended_state = state.ended("completed" if reason is None else "failed", reason)
         id = ids.place(self._new_id(self._now), began)
         return StoredRun(

@@ -84,7 +84,7 @@ class Incidents:
             response = httpx.post(
                 f"{self._url}/v1/notifications?tenant={self._spent}",
                 headers=headers,
-                json={"to": "user-0000", "title": f"Reminder {number}"},
+                json={"to": "quinn", "title": f"Reminder {number}"},
                 timeout=30,
             )
             refused += response.status_code == httpx.codes.TOO_MANY_REQUESTS

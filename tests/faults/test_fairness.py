@@ -25,6 +25,8 @@ QUIET_SECONDS = 1.5
 # For the median, which other load on the machine changes little: three times, plus the delay of a loaded scheduler.
 TIMES, SLACK = 3, 0.01
 ROUNDS = 3
+# With fewer single sends during the large one, their median says little.
+SINGLES = 20
 
 Place = Callable[[BenchmarkRun], AbstractContextManager[BenchServer]]
 
@@ -61,15 +63,18 @@ def test_single_send_does_not_wait_for_a_large_send_of_another_tenant(started_se
     medians = []
     for _ in range(ROUNDS):
         with temporary_run() as run:
-            quiet, during = measure(started_server, run)
+            quiet, during, sent = measure(started_server, run)
+        if sent < SINGLES:
+            medians.append(f"only {sent} single sends during a large send")
+            continue
         medians.append(f"{1e3 * quiet:.1f} ms quiet, {1e3 * during:.1f} ms during a large send")
         if during <= TIMES * quiet + SLACK:
             return
     pytest.fail("; ".join(medians))
 
 
-def measure(started_server: Place, run: BenchmarkRun) -> tuple[float, float]:
-    """Return the median seconds of a single send on a quiet server and during a large send."""
+def measure(started_server: Place, run: BenchmarkRun) -> tuple[float, float, int]:
+    """Return the median seconds of a single send on a quiet server and during a large send, and how many those were."""
     with started_server(run) as server, EpollLoop(run.deadline) as loop:
         singles = Singles(loop, server)
         singles.send_for(1.0)  # warm up
@@ -79,5 +84,4 @@ def measure(started_server: Place, run: BenchmarkRun) -> tuple[float, float]:
         large.close()
         quiet = max(before, statistics.median(singles.send_for(QUIET_SECONDS)))
         fairness.check_delivered(run, server, RECIPIENTS, singles.sent)
-    assert len(during) > 20
-    return quiet, statistics.median(during)
+    return quiet, statistics.median(during), len(during)

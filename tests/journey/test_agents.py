@@ -236,7 +236,7 @@ async def test_official_client_lists_and_calls_tools(tmp_path: Path, is_bridged:
         body = {"name": "helper", "scopes": ["agent", "read", "observe"]}
         async with httpx.AsyncClient(base_url=server.url, headers=server.as_app()) as app:
             key = (await app.post("/v1/keys", json=body)).json()["key"]
-        http = httpx2.AsyncClient(headers={"authorization": f"Bearer {key}"})
+        http = httpx2.AsyncClient(headers={"authorization": f"Bearer {key}"}, timeout=30)
         environment = {"BELLCAST_URL": server.url, "BELLCAST_SECRET": key}
         bridge = StdioServerParameters(command=sys.executable, args=["-m", "bellcast", "mcp"], env=environment)
         target: Any = bridge if is_bridged else streamable_http_client(f"{server.url}/mcp", http_client=http)

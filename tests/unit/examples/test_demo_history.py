@@ -10,6 +10,7 @@ import pytest
 from bellcast.console.types.stats import MINUTE_MS, STORED_MS, total
 from bellcast.examples.demo import activity, history
 from bellcast.examples.demo.history import PERIOD_MS
+from bellcast.examples.demo.traffic import SENDS_PER_SECOND
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
@@ -81,7 +82,9 @@ async def test_charts_have_numbers_of_thirty_days(store: Store) -> None:
         if step > MINUTE_MS:  # of minutes, there are only two days
             numbers = total(point for _, point in points)
             assert NOTIFICATIONS / 400 * 0.5 < numbers.failures < NOTIFICATIONS / 400 * 2
-            assert NOTIFICATIONS / 25 < numbers.deliveries < NOTIFICATIONS / 15
+            sends = SENDS_PER_SECOND * min(kept, PERIOD_MS) / 1000
+            assert sends * 0.9 < numbers.sends < sends * 1.1
+            assert sends / 25 < numbers.deliveries < sends / 15
     hours = await store.stats.tenant_page("harbor", now - PERIOD_MS, now, None, 2_000)
     assert hours is not None
     assert len(hours) >= 700

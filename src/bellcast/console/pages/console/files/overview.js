@@ -2,7 +2,7 @@
  * The Overview: what needs attention, the numbers against those before, and what is stored.
  */
 import { Charts } from './charts.js';
-import { html } from './html.js';
+import { html, useState } from './html.js';
 import { count, number, toneOf } from './format.js';
 import { Loaded, Together, useLoad } from './load.js';
 import { Card, Dialect, Empty, Heading, Icon, State, Time } from './parts.js';
@@ -47,20 +47,25 @@ export const StoredRows = ({ of: { store, at_least: atLeast }, others = {} }) =>
 /** What failed or was refused, the most frequent first. Each has a sentence, a time, and where it leads. */
 async function attentionOf(page, tenant, signal) {
   const rows = tenant || page.me.tenants?.[0] || '*';
-  const failed = (await get(withQuery('/v1/failures/causes', { tenant: rows, from: ago(24) }), signal)).causes.map((one) => ({
-    kind: 'bad', weight: one.count, text: failureText(one), note: one.cause, at: one.newest.created_at, tenant: one.tenant,
-    link: withQuery(page.url(causePath(one)), { range: '24h', tenant: one.tenant ?? '', scope: tenant ? '' : 'all' }), word: 'Open',
-  }));
+  const { causes } = await get(withQuery('/v1/failures/causes', { tenant: rows, from: ago(24) }), signal);
+  const failed = Object.values(Object.groupBy(causes, causePath)).map((all) => { // the same cause in several tenants is one row
+    const [one] = all.sort((first, second) => second.newest.created_at.localeCompare(first.newest.created_at)), failures = all.reduce((sum, { count: some }) => sum + some, 0);
+    return {
+      kind: 'bad', weight: failures, text: failureText({ ...one, count: failures }), note: one.cause, at: one.newest.created_at, tenants: all.flatMap((each) => each.tenant ?? []),
+      link: all.length === 1 ? withQuery(page.url(causePath(one)), { range: '24h', tenant: one.tenant ?? '', scope: tenant ? '' : 'all' })
+        : withQuery(page.url('/failures'), { ...Object.fromEntries(FIELDS.slice(0, -1).map((name) => [name, one[name]])), range: '24h' }),
+    };
+  });
   if (!page.may(CONTENT)) return failed;
   const [{ requests }, { webhooks }] = await Promise.all([
     get(withQuery('/v1/requests', { tenant: rows, status: '4xx', from: ago(1), limit: 200 }), signal), get(withQuery('/v1/webhooks', { tenant: rows, limit: 200 }), signal),
   ]);
   const refused = Object.entries(Object.groupBy(requests.filter(({ code }) => code), ({ code }) => code)).map(([code, all]) => ({
-    kind: 'warn', weight: all.length, text: `${count(all.length, 'request')} refused in an hour`, note: `${code} · ${all[0].method} ${all[0].route ?? all[0].path}`, at: all[0].at, tenant: all[0].tenant,
-    link: withQuery(page.url('/requests'), { status: String(all[0].status), range: '1h', tenant }), word: 'Open',
+    kind: 'warn', weight: all.length, text: `${count(all.length, 'request')} refused in an hour`, note: `${code} · ${all[0].method} ${all[0].route ?? all[0].path}`, at: all[0].at, tenants: [...new Set(all.flatMap((each) => each.tenant ?? []))],
+    link: withQuery(page.url('/requests'), { status: String(all[0].status), range: '1h', tenant }),
   }));
   const broken = webhooks.filter((one) => one.failing_since).map((one) => ({
-    kind: 'bad', weight: 1, text: 'A webhook fails', note: one.url, at: one.failing_since, tenant: one.tenant, link: withQuery(page.url(`/webhooks/${one.id}`), { tenant: one.tenant ?? '' }), word: 'Open',
+    kind: 'bad', weight: 1, text: 'A webhook fails', note: one.url, at: one.failing_since, tenants: one.tenant ? [one.tenant] : [], link: withQuery(page.url(`/webhooks/${one.id}`), { tenant: one.tenant ?? '' }),
   }));
   return [...broken, ...failed, ...refused].sort((one, other) => (one.kind === 'warn') - (other.kind === 'warn') || other.weight - one.weight);
 }
@@ -80,11 +85,15 @@ export function Overview({ page }) {
       <${Card} title="Stored">${value.store.notifications === 0 && value.store.announcements === 0 && html`<${Empty} text=${html`Nothing has been sent yet.${page.mayOpen('/setup') && html` <a href=${page.url('/setup')}>Setup</a> leads to the first notification, step by step.`}`} command='bellcast notify alice "Hello"' />`}<${StoredRows} of=${value} /><//>`}<//></div><//>`;
 }
 
-/** The first line says whether all is well; each row below needs someone. */
+/** The first line says whether all is well; each row below leads to what needs someone. */
 function Briefing({ reason, rows }) {
-  const urgent = rows.filter(({ kind }) => kind === 'bad').length;
-  return html`<p class="headline"><${State} of=${reason ? 'not ready' : 'ready'} /> <b>${reason ?? (rows.length === 0 ? 'All well: nothing failed in 24 hours.' : urgent > 0 ? `${count(urgent, 'thing needs', 'things need')} you.` : 'Nothing failed in 24 hours.')}</b></p>
-    ${rows.length > 0 && html`<ul>${rows.slice(0, SHOWN).map((one) => html`<li key=${one.text + one.note + one.tenant} class=${one.kind}><${Icon} name=${one.kind === 'bad' ? 'bad' : 'failures'} /><a class="row-link" href=${one.link}>${one.text}</a><span class="note" dir="auto">${one.note}</span>
-      ${one.tenant && html`<span class=${`chip tone-${toneOf(one.tenant)}`}>${one.tenant}</span>`}<${Time} at=${one.at} /></li>`)}</ul>`}
-    ${rows.length > SHOWN && html`<p class="muted">and ${count(rows.length - SHOWN, 'other cause')}</p>`}`;
+  const [isWhole, setWhole] = useState(false);
+  const problems = rows.filter(({ kind }) => kind === 'bad').length, warnings = rows.length - problems;
+  const parts = [problems > 0 && count(problems, 'problem'), warnings > 0 && count(warnings, 'warning')].filter(Boolean);
+  return html`<p class="headline"><${State} of=${reason ? 'not ready' : 'ready'} /> <b>${reason ?? (parts.length === 0 ? 'All well: nothing failed in 24 hours.' : `${parts.join(' and ')} in 24 hours`)}</b></p>
+    ${rows.length > 0 && html`<ul>${rows.slice(0, isWhole ? undefined : SHOWN).map((one) => html`<li key=${one.link + one.text} class=${one.kind}><${Icon} name=${one.kind === 'bad' ? 'bad' : 'failures'} /><a class="row-link" href=${one.link}>${one.text}</a><span class="note" dir="auto">${one.note}</span>
+      <${Tenants} of=${one.tenants} /><${Time} at=${one.at} /></li>`)}</ul>`}
+    ${rows.length > SHOWN && html`<button type="button" class="plain" aria-expanded=${isWhole} onClick=${() => setWhole(!isWhole)}>${isWhole ? 'Show fewer' : `Show all ${rows.length}`}</button>`}`;
 }
+
+const Tenants = ({ of: [first, ...others] }) => first && html`<span class=${`chip tone-${toneOf(first)}`}>${first}</span>${others.length > 0 && html`<span class="muted" title=${others.join(', ')}>+${others.length}</span>`}`;
