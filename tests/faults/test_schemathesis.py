@@ -68,6 +68,7 @@ UNEXPRESSED = {
     "POST /v1/templates/{key}/html": "the variables of the template",
     "POST /v1/templates/{key}/test": "a recipient with an address",
     "POST /v1/workflows/{key}/trigger": "the schema of the workflow, time zones",
+    "POST /v1/workflows/{key}/simulate": "the steps of the workflow, different recipients",
     "POST /v1/providers/{key}/receipts": "each provider has its own receipts",
     "PUT /v1/types/{key}": "a template that exists, different channels",
     "PUT /v1/workflows/{key}": "the fields of each type of step",

@@ -73,6 +73,13 @@ async def read_recipients(
         endpoints = await PushEndpoints(db).addresses(tenant, recipients)
         for key in endpoints.keys() & profiles.keys():
             profiles[key] = msgspec.structs.replace(profiles[key], push=endpoints[key])
+    return await with_suppressions(db, tenant, profiles, channels)
+
+
+async def with_suppressions(
+    db: Engine, tenant: str, profiles: dict[str, Profile], channels: Collection[Channel]
+) -> RecipientInputs:
+    """Add which addresses of these profiles are suppressed."""
     candidates = [
         (channel, address)
         for channel in channels

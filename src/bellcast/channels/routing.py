@@ -1,5 +1,6 @@
 """Decide which recipients get a send through which channels, and create its inbox rows and messages."""
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ from bellcast.recipients.types import Profile
 from bellcast.templates.rendering import SharedResults
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import Template
-from bellcast.webhooks.types import WebhookEvent, WebhookSink
+from bellcast.webhooks.types import NoWebhooks, WebhookEvent, WebhookSink
 
 CREATED = "notification.created"
 # Webhook events of new messages, by state.
@@ -104,6 +105,21 @@ class Router:
         has_work = [bool(one.events or (isinstance(one, AnnounceRequest) and one.fanout)) for one in requests]
         if len(ended) < len(messages) or any(has_work):
             self.messages_added()
+
+    def without_effects(self, new_id: Callable[[int], str]) -> "Router":
+        """Return a router that decides in the same way, and reports to nobody."""
+        return Router(
+            self._db,
+            self._clock,
+            self._catalog,
+            self._config,
+            self._project,
+            new_id,
+            lambda: None,
+            NoWebhooks(),
+            self._find_simulated,
+            self._reports,
+        )
 
     def forget(self) -> None:
         """Drop cached types, templates and preferences after a change in this process."""
@@ -390,12 +406,28 @@ class Router:
             decisions=tuple(decisions),
         )
 
+    def missing(
+        self, route: SendRoute, request: SendRequest, variables: Callable[[], Mapping[str, Any]] | None
+    ) -> list[str]:
+        """Return the variables without a value in the content of the request's only recipient."""
+        (key,) = request.recipients
+        rendered = self._contents(route, request, route.inputs.profile(key), variables, is_strict=False)
+        for entry in route.channels:
+            with contextlib.suppress(Invalid):  # without their values, the content may be empty
+                if entry.channel == "inbox":
+                    rendered.inbox_fields()
+                elif entry.channel in EXTERNAL_CHANNELS:
+                    rendered.external(entry.channel)
+        return rendered.missing
+
     def _contents(
         self,
         route: SendRoute,
         request: SendRequest,
         profile: Profile,
         variables: Callable[[], Mapping[str, Any]] | None,
+        *,
+        is_strict: bool = True,
     ) -> contents.Contents:
         urls: Mapping[str, str] = {}
         if route.uses_links:
@@ -410,6 +442,7 @@ class Router:
             tenant_key=request.tenant,
             tenant=route.inputs.tenant,
             links=urls,
+            is_strict=is_strict,
             roots=variables,
             shared=route.shared,
         )

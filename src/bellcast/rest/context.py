@@ -39,7 +39,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
     process_counts: Callable[[], Mapping[str, Mapping[Any, float]]] = dict  # counts of `metrics.COUNTERS` by name
     queue_age: Callable[[], Awaitable[int]]  # how long the oldest due job has waited, in milliseconds
-    connection_tests: TokenBuckets = msgspec.field(default_factory=TokenBuckets)  # their authentication
+    calls_by_minute: TokenBuckets = msgspec.field(default_factory=TokenBuckets)  # tests and simulations of callers
     real_clock: Clock | None = None  # the system time, with a test clock
     is_ready_strict: bool = False  # /readyz is a 503 without the broker
     has_landing: bool = True  # the page at /

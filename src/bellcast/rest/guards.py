@@ -155,11 +155,14 @@ MINUTE_SECONDS = 60
 
 def count_connection_test(request: ApiRequest) -> None:
     """Count a connection test of the caller. Raises TooMany."""
-    ctx, tester = context.of(request), caller(request)
+    count(request, "tests", TESTS_PER_MINUTE)
+
+
+def count(request: ApiRequest, noun: str, most: int) -> None:
+    """Count one of the things of which a caller may do `most` a minute. Raises TooMany."""
+    ctx, who = context.of(request), caller(request)
     # A token bucket refills within a second, so it gets a clock that is 60 times slower.
     now = ctx.engines.clock.now() // MINUTE_SECONDS
-    wait = ctx.connection_tests.take(f"{tester.operator or ''} {tester.key or ''}", TESTS_PER_MINUTE, now)
+    wait = ctx.calls_by_minute.take(f"{noun} {who.operator or ''} {who.key or ''}", most, now)
     if wait:
-        raise TooMany(
-            f"You may run {TESTS_PER_MINUTE} tests a minute.", retry_after=max(1, math.ceil(wait * MINUTE_SECONDS))
-        )
+        raise TooMany(f"You may run {most} {noun} a minute.", retry_after=max(1, math.ceil(wait * MINUTE_SECONDS)))

@@ -33,7 +33,7 @@ from bellcast.templates.http import templates
 from bellcast.tenants.http import keys, tenants
 from bellcast.topics.http import events, topics
 from bellcast.webhooks import http as webhooks
-from bellcast.workflows.http import runs, schedules, schemas, sources, workflows
+from bellcast.workflows.http import runs, schedules, schemas, simulations, sources, workflows
 
 DIALECT_APIS = [one.api() for one in DIALECTS]
 # The kinds of objects that files in git describe.
@@ -85,6 +85,7 @@ HANDLERS = [
         *jobs.HANDLERS,
         *test_clock.HANDLERS,
         *workflows.HANDLERS,
+        *simulations.HANDLERS,
         *runs.HANDLERS,
         *failures.HANDLERS,
         *replays.HANDLERS,

@@ -78,6 +78,8 @@ from bellcast.workflows.flows import Workflows
 from bellcast.workflows.run_stats import RunStats
 from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules
+from bellcast.workflows.simulation import Simulator
+from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 if TYPE_CHECKING:  # imported with the first client of this app
@@ -271,8 +273,10 @@ class App:
             RunStats: RunStats(self.db, self.context.clock, workflows.workflow_catalog),
             ScheduleFiring: workflows.schedule_firing,
             Schedules: workflows.schedules,
+            Simulator: workflows.simulator,
             Sources: workflows.sources,
             StoredSecrets: channels.secrets,
+            Triggers: workflows.triggers,
             Webhooks: channels.webhooks,
             WorkflowCatalog: workflows.workflow_catalog,
         }

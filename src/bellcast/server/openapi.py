@@ -134,6 +134,7 @@ PARAMETERS = {
     "dry_run": "Validate only; change nothing.",
     "kinds": "Kinds of objects, separated by commas, such as `workflows,templates`. Default: all.",
     "scheme": "The color scheme of the e-mail, or inverted colors as some mail programs make them.",
+    "html": "The number of a recipient and the key of a step, such as `0.mail`: returns the HTML of that e-mail instead.",
     "images": "`on` lets the browser load the images.",
     "drafts": "Also list drafts that were never published.",
     "token": "The token of the link.",

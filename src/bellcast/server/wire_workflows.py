@@ -25,7 +25,9 @@ from bellcast.workflows.run_fanout import RunFanout
 from bellcast.workflows.run_steps import RunSteps
 from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules
+from bellcast.workflows.simulation import Simulator
 from bellcast.workflows.store.run_commits import FANOUT_JOB_KIND, JOB_KIND, WHEN_DEAD
+from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.tasks import ScheduledTasks, Task
 from bellcast.workflows.triggers import CheckTypeData, Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
@@ -59,7 +61,9 @@ class WorkflowParts:
         self.workflow_catalog = WorkflowCatalog(db, clock)
         self.triggers = Triggers(db, clock, self.workflow_catalog, new_id, router.webhooks, check_type_data)
         calls = StepCalls(http, clock, real_clock, project, functions, lambda: config.retries, jobs.destinations)
-        steps = RunSteps(db, clock, router, self.triggers, limits, new_id)
+        find_current = self.workflow_catalog.current
+        steps = RunSteps(find_current, Runs(db).counter, clock, router, self.triggers, limits, new_id)
+        self.simulator = Simulator(db, router, self.triggers, limits)
         executor = RunExecutor(db, broker, clock, self.workflow_catalog, router, steps, calls, pace, feed)
         jobs.register_pages(JOB_KIND, executor.run_page, serves=calls.serves, when_dead=WHEN_DEAD, is_timed=True)
         self.schedules = Schedules(

@@ -107,16 +107,20 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def roots_of(condition: Condition) -> set[str]:
-    """Return the roots of the variables in a valid condition."""
+def paths_of(condition: Condition) -> list[str]:
+    """Return the paths of the variables in a valid condition, in order."""
     for group in ("all", "any"):
         if group in condition:
-            return {root for part in condition[group] for root in roots_of(part)}
+            return [path for part in condition[group] for path in paths_of(part)]
     if "not" in condition:
-        return roots_of(condition["not"])
+        return paths_of(condition["not"])
     value: Any = condition.get("value")
-    paths = [condition["var"], *([value["var"]] if _is_reference(value) else [])]
-    return {path.partition(".")[0] for path in paths}
+    return [condition["var"], *([value["var"]] if _is_reference(value) else [])]
+
+
+def roots_of(condition: Condition) -> set[str]:
+    """Return the roots of the variables in a valid condition."""
+    return {path.partition(".")[0] for path in paths_of(condition)}
 
 
 def check(field: str, condition: Any, step_keys: frozenset[str] = frozenset()) -> None:

@@ -41,3 +41,16 @@ class WebhookSink(Protocol):
         """Return a function that creates the events of changes of these types, for changes that are known only in their
         transaction; `no_report` itself if no webhook subscribes to them."""
         ...
+
+
+class NoWebhooks(WebhookSink):
+    """A sink for changes that no webhook learns of."""
+
+    async def is_wanted(self, tenant: str, type: str) -> bool:
+        return False
+
+    async def events(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> tuple[WebhookEvent, ...]:
+        return ()
+
+    async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
+        return no_report

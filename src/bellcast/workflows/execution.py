@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.channels import contents, decision_inputs
+from bellcast.channels import decision_inputs
 from bellcast.channels.routing import Router
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.tenant_settings import TenantSettings
@@ -20,20 +20,16 @@ from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Pauses, Scheduler
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.errors import MAX_REASON
 from bellcast.kernel.jobs.runner import Again, DestinationCall, PageOutcome
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import Job
 from bellcast.preferences.types import Channel
-from bellcast.recipients.types import Profile
-from bellcast.templates.rendering import SharedResults, TemplateError
-from bellcast.templates.tenant_budget import budget_of
+from bellcast.templates.rendering import SharedResults
 from bellcast.webhooks.types import WebhookEvent
-from bellcast.workflows import calls as step_calls
-from bellcast.workflows import engine, live_waits, run_steps
+from bellcast.workflows import engine, run_steps
 from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.engine import RunContext, StepCrashed, StepFacts
+from bellcast.workflows.engine import StepFacts
 from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
@@ -43,7 +39,6 @@ from bellcast.workflows.types.runs import (
     BegunPage,
     BegunRun,
     NewFanout,
-    NewWait,
     RunCommit,
     RunState,
     StoredRun,
@@ -109,7 +104,8 @@ class RunExecutor:
             executions, remaining = await self._open(remaining)
             pauses = Pauses()
             for execution in executions:
-                await self._advance(execution, pauses)
+                while await self._steps.perform_next(execution):
+                    await pauses.pause_if_due()
             for execution, error in zip(executions, await self._commit(executions), strict=True):
                 id = execution.stored.id
                 if isinstance(error, StaleRun):
@@ -132,7 +128,8 @@ class RunExecutor:
         events = list(page.request.events)
         pauses = Pauses(self._pace)
         for execution in executions:
-            await self._advance(execution, pauses)
+            while await self._steps.perform_next(execution):
+                await pauses.pause_if_due()
             before, stored = execution.stored, self._with_state(execution)
             due_at = execution.due_at if execution.call is None else self._clock.now()
             effects = BegunRun(
@@ -174,44 +171,6 @@ class RunExecutor:
             return Again(self._clock.now(), line=line)
         destination = self._calls.destination(execution.call, execution.stored.tenant)
         return DestinationCall(destination, line, partial(self._call, job, execution, execution.call))
-
-    async def _advance(self, execution: Execution, pauses: Pauses) -> None:
-        """Execute steps up to the next call, the next wait or the end."""
-        stored = execution.stored
-        budget = budget_of(stored.tenant)
-        while True:
-            await pauses.pause_if_due()
-            await budget.wait()
-            # False while the workflow is inactive. Runs of a deleted workflow finish.
-            current = await self._workflow_catalog.current(stored.owner, stored.workflow)
-            if not (current is None or current.active):
-                # Pause before the next step. A run that waits for a time or an event keeps waiting, and pauses
-                # afterwards.
-                state = execution.state
-                if state.status == "waiting" and _waits_on(execution):
-                    execution.due_at, execution.is_unchanged = state.wakes_at, True
-                else:
-                    execution.state = msgspec.structs.replace(state, status="paused")
-                return
-            try:
-                execution.state, step = engine.advance(execution.definition, execution.state, execution.context)
-            except RecursionError:  # a value nested deeper than Python's stack allows
-                step = None
-                execution.state = execution.state.ended("failed", "too_large")
-            except StepCrashed as crash:
-                log.exception("step_failed", run=stored.id)
-                execution.state, step = crash.run, None
-            if step is None:
-                execution.due_at = execution.state.wakes_at
-                return
-            if step.type in step_calls.TYPES:
-                execution.call = step
-                return
-            try:
-                outcome = await self._steps.performers[step.type](execution, step)
-            except Exception as error:  # noqa: BLE001  one run fails, not its page
-                outcome = run_steps.failed(execution, step, error)
-            execution.state = engine.record(execution.state, step, outcome)
 
     async def _resume_activated(self, committed: Iterable[StoredRun]) -> None:
         """Make runs due that were paused because of an outdated state of their workflows. Activating a workflow only
@@ -257,21 +216,9 @@ class RunExecutor:
     async def _opened(
         self, stored: StoredRun, definition: Definition, state: RunState, page: ExecutionPage, tenant: TenantSettings
     ) -> Execution:
-        profile = page.recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient)
         waits = await Runs(self._db).waits(stored.id) if definition.live_waits else {}
-        context = RunContext(
-            now=self._clock.now(),
-            id=stored.id,
-            workflow=stored.workflow,
-            zone=decision_inputs.zone_of(profile, tenant).key,
-            locale=profile.locale or tenant.locale,
-            recipient=contents.recipient_values(profile),
-            tenant_key=stored.tenant,
-            tenant=tenant.values,
-            facts=await self._facts(stored, definition, state),
-            events=live_waits.events_of(waits),
-        )
-        return Execution(stored=stored, definition=definition, state=state, context=context, page=page, waits=waits)
+        facts = await self._facts(stored, definition, state)
+        return run_steps.execution_of(stored, definition, state, page, tenant, self._clock.now(), facts, waits)
 
     async def _facts(self, stored: StoredRun, definition: Definition, state: RunState) -> dict[str, StepFacts]:
         """Return the facts of the run's steps, if its definition refers to them."""
@@ -317,7 +264,7 @@ class RunExecutor:
         return [errors.get(execution.stored.id) for execution in executions]
 
     async def _prepared(self, execution: Execution, *, ignores_events: bool) -> RunCommit:
-        waits = self._new_waits(execution)
+        waits = run_steps.new_waits(execution)
         stored = self._with_state(execution)
         return RunCommit(
             run=stored,
@@ -332,19 +279,6 @@ class RunExecutor:
             has_counters=execution.definition.has_counters,
             events=await self._events(execution.stored, stored),
         )
-
-    def _new_waits(self, execution: Execution) -> tuple[NewWait, ...]:
-        """Return the waits for live events whose topic was not known before. An invalid topic fails the run."""
-        definition, state, context = execution.definition, execution.state, execution.context
-        if not definition.live_waits or state.status != "waiting":
-            return ()
-        variables = engine.variables_of(state, context)
-        try:
-            return tuple(live_waits.missing(definition, execution.stored, state, variables, execution.waits))
-        except TemplateError as error:
-            step = next(one for one in definition.live_waits if state.step(one.key).state == "waiting")
-            execution.state = engine.fail(state, step, str(error)[:MAX_REASON])
-            return ()
 
     async def _events(self, before: StoredRun, run: StoredRun) -> tuple[WebhookEvent, ...]:
         """Return the webhook events of the commit, if the state is new."""
@@ -388,15 +322,6 @@ class RunExecutor:
             return error
         (following,) = await self.run_page([job])
         return following
-
-
-def _waits_on(execution: Execution) -> bool:
-    """True if the event that the run waits for has not happened."""
-    try:
-        state, step = engine.advance(execution.definition, execution.state, execution.context)
-    except (StepCrashed, RecursionError):
-        return False
-    return step is None and state.status == "waiting"
 
 
 def _feed_event(run: StoredRun, now: int) -> FeedEvent:

@@ -7,26 +7,39 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from bellcast.channels import contents, decision_inputs
 from bellcast.channels.decision_inputs import RecipientInputs
 from bellcast.channels.routing import Router, SendRoute
+from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.inbox.types.notifications import GENERAL, Actor, Audience, Draft
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import local_times
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import MAX_REASON, BellcastError, Invalid
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS
+from bellcast.recipients.types import Profile
 from bellcast.templates.rendering import Renderer, SharedResults, TemplateError
+from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import Template
-from bellcast.workflows import counters, cron, engine, triggers
+from bellcast.workflows import calls as step_calls
+from bellcast.workflows import counters, cron, engine, live_waits, triggers
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
-from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.engine import InvalidValue, RunContext, StepCrashed, StepFacts, StepOutcome
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
 from bellcast.workflows.types import step_counters
-from bellcast.workflows.types.runs import CounterKey, CounterUpdate, RunState, StoredRun, StoredWait, TriggerRequest
+from bellcast.workflows.types.runs import (
+    CounterKey,
+    CounterUpdate,
+    NewWait,
+    RunState,
+    StoredCounter,
+    StoredRun,
+    StoredWait,
+    TriggerRequest,
+)
 from bellcast.workflows.types.step_counters import StepCounter
+from bellcast.workflows.workflow_catalog import CurrentVersion
 
 log = structlog.get_logger(__name__)
 
@@ -72,26 +85,63 @@ class RunSteps:
 
     def __init__(
         self,
-        db: Engine,
+        find_current: Callable[[str, str], Awaitable[CurrentVersion | None]],
+        read_counter: Callable[[CounterKey], Awaitable[StoredCounter | None]],
         clock: Clock,
         router: Router,
         triggers: Triggers,
         limits: Limits,
         new_id: Callable[[int], str],
     ) -> None:
-        self._db = db
+        self._find_current = find_current
+        self._read_counter = read_counter
         self._clock = clock
         self._router = router
         self._triggers = triggers
         self._limits = limits
         self._new_id = new_id
         # Perform a step of this type.
-        self.performers: Mapping[str, Callable[[Execution, Step], Awaitable[StepOutcome]]] = {
+        self._performers: Mapping[str, Callable[[Execution, Step], Awaitable[StepOutcome]]] = {
             **dict.fromkeys(CHANNELS, self._send),
             "throttle": self._throttle,
             "digest": self._digest,
             "trigger": self._trigger,
         }
+
+    async def perform_next(self, execution: Execution) -> bool:
+        """Execute the next step. Return False if there is none: the run calls the app, waits, pauses or has ended."""
+        stored = execution.stored
+        await budget_of(stored.tenant).wait()
+        # False while the workflow is inactive. Runs of a deleted workflow finish.
+        current = await self._find_current(stored.owner, stored.workflow)
+        if not (current is None or current.active):
+            # Pause before the next step. A run that waits for a time or an event keeps waiting, and pauses afterwards.
+            state = execution.state
+            if state.status == "waiting" and _waits_on(execution):
+                execution.due_at, execution.is_unchanged = state.wakes_at, True
+            else:
+                execution.state = msgspec.structs.replace(state, status="paused")
+            return False
+        try:
+            execution.state, step = engine.advance(execution.definition, execution.state, execution.context)
+        except RecursionError:  # a value nested deeper than Python's stack allows
+            step = None
+            execution.state = execution.state.ended("failed", "too_large")
+        except StepCrashed as crash:
+            log.exception("step_failed", run=stored.id)
+            execution.state, step = crash.run, None
+        if step is None:
+            execution.due_at = execution.state.wakes_at
+            return False
+        if step.type in step_calls.TYPES:
+            execution.call = step
+            return False
+        try:
+            outcome = await self._performers[step.type](execution, step)
+        except Exception as error:  # noqa: BLE001  one run fails, not its page
+            outcome = failed(execution, step, error)
+        execution.state = engine.record(execution.state, step, outcome)
+        return True
 
     async def _send(self, execution: Execution, step: Step) -> StepOutcome:
         stored, now = execution.stored, self._clock.now()
@@ -218,7 +268,7 @@ class RunSteps:
                 else ""
             )
         key = CounterKey(stored.tenant, stored.workflow, step.key, stored.recipient, by[:MAX_BY])
-        found = await Runs(self._db).counter(key)
+        found = await self._read_counter(key)
         if found is None:
             return key, step_counters.EMPTY, 0
         return key, step_counters.EMPTY if found.is_abandoned else step_counters.decode(found.body), found.revision
@@ -240,6 +290,56 @@ class RunSteps:
             return StepOutcome(state="failed", reason=error.reason)
         execution.triggers.append(request)
         return StepOutcome(result=msgspec.json.decode(request.response))
+
+
+def _waits_on(execution: Execution) -> bool:
+    """True if the event that the run waits for has not happened."""
+    try:
+        state, step = engine.advance(execution.definition, execution.state, execution.context)
+    except (StepCrashed, RecursionError):
+        return False
+    return step is None and state.status == "waiting"
+
+
+def execution_of(
+    stored: StoredRun,
+    definition: Definition,
+    state: RunState,
+    page: ExecutionPage,
+    tenant: TenantSettings,
+    now: int,
+    facts: Mapping[str, StepFacts],
+    waits: Mapping[str, StoredWait],
+) -> Execution:
+    """Return a run with the input of its steps at this time."""
+    profile = page.recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient)
+    context = RunContext(
+        now=now,
+        id=stored.id,
+        workflow=stored.workflow,
+        zone=decision_inputs.zone_of(profile, tenant).key,
+        locale=profile.locale or tenant.locale,
+        recipient=contents.recipient_values(profile),
+        tenant_key=stored.tenant,
+        tenant=tenant.values,
+        facts=facts,
+        events=live_waits.events_of(waits),
+    )
+    return Execution(stored=stored, definition=definition, state=state, context=context, page=page, waits=waits)
+
+
+def new_waits(execution: Execution) -> tuple[NewWait, ...]:
+    """Return the waits for live events whose topic was not known before. An invalid topic fails the run."""
+    definition, state, context = execution.definition, execution.state, execution.context
+    if not definition.live_waits or state.status != "waiting":
+        return ()
+    variables = engine.variables_of(state, context)
+    try:
+        return tuple(live_waits.missing(definition, execution.stored, state, variables, execution.waits))
+    except TemplateError as error:
+        step = next(one for one in definition.live_waits if state.step(one.key).state == "waiting")
+        execution.state = engine.fail(state, step, str(error)[:MAX_REASON])
+        return ()
 
 
 def _draft(execution: Execution) -> Draft:

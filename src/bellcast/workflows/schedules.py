@@ -118,7 +118,7 @@ class Schedules:
         workflow = await self._workflow_catalog.find(tenant, schedule.workflow)
         if workflow is None:
             raise Invalid.of("workflow", f"names an unknown workflow {schedule.workflow[:100]!r}")
-        await self._triggers.check_data(tenant, workflow, schedule.data)
+        await self._triggers.check_data(tenant, workflow.current.definition, schedule.data)
 
     async def _new(self, tenant: str, key: str, schedule: StoredSchedule) -> NewSchedule:
         """Return a new schedule that takes effect now."""

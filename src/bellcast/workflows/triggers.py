@@ -1,6 +1,6 @@
 """Triggers: runs of a workflow for named recipients, or a fan-out to an audience."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -18,7 +18,7 @@ from bellcast.kernel.fingerprints import fingerprint
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.templates.tenant_budget import budget_of
-from bellcast.webhooks.types import WebhookEvent, WebhookSink
+from bellcast.webhooks.types import NoWebhooks, WebhookEvent, WebhookSink
 from bellcast.workflows import live_waits
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
@@ -32,7 +32,7 @@ from bellcast.workflows.types.runs import (
     TriggerRequest,
     as_change,
 )
-from bellcast.workflows.workflow_catalog import Workflow, WorkflowCatalog
+from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 BEGUN = "run.running"
 
@@ -108,6 +108,10 @@ class Triggers:
         self._workflow_catalog = workflow_catalog
         self._new_id = new_id
 
+    def without_effects(self, clock: Clock, new_id: Callable[[int], str]) -> "Triggers":
+        """Return triggers at the time of another clock, which no webhook learns of."""
+        return Triggers(self._db, clock, self._workflow_catalog, new_id, NoWebhooks(), self._check_type_data)
+
     async def trigger(
         self, key: str, draft: TriggerDraft, claim: Claim | None = None, schedule: FiredSchedule | None = None
     ) -> bytes:
@@ -123,7 +127,7 @@ class Triggers:
         workflow = await self._workflow_catalog.get(tenant, key)
         if not workflow.current.active:
             raise Conflict("This workflow is not active.")
-        await self.check_data(tenant, workflow, draft.data)
+        await self.check_data(tenant, workflow.current.definition, draft.data)
         now = self._clock.now()
         id = self._new_id(now)
         actor = Actor(name=draft.actor) if isinstance(draft.actor, str) else draft.actor
@@ -167,9 +171,9 @@ class Triggers:
         events = await self._events(tenant, new)
         return replace(common, runs=new, waits=waits, events=events, response=_response(id, started))
 
-    async def check_data(self, tenant: str, workflow: Workflow, data: dict[str, Any]) -> None:
+    async def check_data(self, tenant: str, definition: Mapping[str, Any], data: dict[str, Any]) -> None:
         """Compare the data of a trigger with the workflow's schema, or else with that of its type. Raises Invalid."""
-        schema, type = workflow.current.definition.get("data"), workflow.current.definition.get("type")
+        schema, type = definition.get("data"), definition.get("type")
         if schema is not None:
             validation.check(data_schemas.errors_of("data", data, schema))
         elif type is not None:

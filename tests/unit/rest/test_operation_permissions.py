@@ -24,6 +24,8 @@ BUILDERS: tuple[Role, ...] = ("owner", "developer")
 HELPERS: tuple[Role, ...] = ("owner", "developer", "support")
 OWNERS: tuple[Role, ...] = ("owner",)
 EFFECTS: dict[Reserved, str] = {
+    # reads what a run would do
+    Reserved("read", HELPERS): "POST /v1/workflows/{key}/simulate",
     # sends, also by triggers; those of support name one recipient
     Reserved("send", HELPERS): "POST /v1/notifications",
     Reserved("send", BUILDERS): """

@@ -33,6 +33,7 @@ from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows import definitions, publishing, recent_data, triggers, workflow_catalog
+from bellcast.workflows.definitions import Definition
 from bellcast.workflows.http.runs import CANCELLED
 from bellcast.workflows.recent_data import InferredSchema
 from bellcast.workflows.schedules import Schedules
@@ -252,10 +253,10 @@ async def _shown(ctx: ApiContext, workflow: Workflow) -> dict[str, Any]:
     return workflow.outside | {managed.FIELD: by}
 
 
-async def check(ctx: ApiContext, tenant: str, key: str, value: Any) -> None:
-    """Raise Invalid with all errors of a definition."""
+async def check(ctx: ApiContext, tenant: str, key: str, value: Any) -> Definition:
+    """Return a definition. Raises Invalid with all its errors."""
     validation.check(validation.data("", value, definition_body.MAX_BYTES))
-    await ctx[WorkflowCatalog].check(tenant, key, value)
+    definition = await ctx[WorkflowCatalog].check(tenant, key, value)
     # URLs of steps that must not be used. Those of templates are checked when a step calls them.
     urls = {
         f"{path}.url": step["url"]
@@ -265,6 +266,7 @@ async def check(ctx: ApiContext, tenant: str, key: str, value: Any) -> None:
     problems = {path: ctx.url_problem(url) for path, url in urls.items()}
     if errors := [FieldError(path, problem) for path, problem in problems.items() if problem is not None]:
         raise Invalid.fields(errors)
+    return definition
 
 
 async def _own(request: ApiRequest, owner: str, key: str) -> dict[str, Any]:

@@ -1,0 +1,465 @@
+"""Simulates runs of a workflow: the steps of real runs, with a clock of their own. Nothing is stored, sent or counted,
+and no step calls the app."""
+
+import itertools
+from collections.abc import Mapping
+from time import thread_time
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from bellcast.channels import decision_inputs, explanations
+from bellcast.channels.decision_inputs import RecipientInputs
+from bellcast.channels.previews import ADDED, PLAIN
+from bellcast.channels.routing import Router
+from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.inbox.types.notifications import Actor, content
+from bellcast.inbox.types.sends import SendRequest
+from bellcast.kernel import times
+from bellcast.kernel.contention import Pauses
+from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.limits import Limits
+from bellcast.preferences.decision import Decision
+from bellcast.preferences.types import CHANNELS
+from bellcast.recipients.types import ChatAddresses, Profile
+from bellcast.templates import conditions
+from bellcast.templates.rendering import Renderer, TemplateError
+from bellcast.templates.types import InboxContent
+from bellcast.workflows import engine, live_waits, run_steps
+from bellcast.workflows.definitions import Definition, Step
+from bellcast.workflows.engine import StepFacts, StepOutcome
+from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
+from bellcast.workflows.step_fields import INBOX_EVENTS
+from bellcast.workflows.triggers import Triggers
+from bellcast.workflows.types import runs, step_counters
+from bellcast.workflows.types.runs import (
+    ENDED,
+    MAX_RUN,
+    CounterKey,
+    RunState,
+    StepState,
+    StoredCounter,
+    StoredRun,
+    StoredWait,
+)
+from bellcast.workflows.types.simulations import (
+    SimulatedCondition,
+    SimulatedDecision,
+    SimulatedEvent,
+    SimulatedRecipient,
+    SimulatedRun,
+    SimulatedStep,
+    Simulation,
+    SimulationRequest,
+)
+from bellcast.workflows.types.step_counters import StepCounter
+
+# A simulation ends this long after the trigger: the longest wait of a step.
+MAX_AHEAD_MS = times.MAX_AHEAD_SECONDS * 1000
+# CPU time of this thread, so that its author does not wait longer, and neither do others for long.
+MAX_CPU_SECONDS = 2.0
+# Bytes of JSON of all paths: a page shows them.
+MAX_PATH_BYTES = 1024 * 1024
+# The id of a simulated run, in its variable `run.id` too.
+RUN = "simulated"
+
+
+class SimulatedClock:
+    """A clock that the simulation sets."""
+
+    def __init__(self, now: int) -> None:
+        self.moment = now
+
+    def now(self) -> int:
+        return self.moment
+
+    async def sleep(self, seconds: float) -> None:
+        self.moment += round(seconds * 1000)
+
+
+class Allowance:
+    """What is left of the limits of a simulation."""
+
+    def __init__(self) -> None:
+        self._ends = thread_time() + MAX_CPU_SECONDS
+        self._bytes = MAX_PATH_BYTES
+        self.is_exceeded = False
+
+    def charge(self, step: SimulatedStep) -> bool:
+        """Charge a step; return whether it fits."""
+        self._bytes -= len(msgspec.json.encode(step))
+        self.is_exceeded = self.is_exceeded or self._bytes < 0 or thread_time() > self._ends
+        return self._bytes >= 0
+
+
+class SimulatedWorkflow(Struct, frozen=True, kw_only=True):
+    """A workflow of `owner` with a checked definition, and the request to simulate it in a tenant."""
+
+    tenant: str
+    workflow: str
+    owner: str
+    definition: Definition
+    request: SimulationRequest
+    at: int
+
+
+class Simulator:
+    """Simulates workflows for their authors."""
+
+    def __init__(self, db: Engine, router: Router, triggers: Triggers, limits: Limits) -> None:
+        self._db = db
+        self._router = router
+        self._triggers = triggers
+        self._limits = limits
+
+    async def simulate(self, subject: SimulatedWorkflow) -> Simulation:
+        """Return what the run of each recipient would do."""
+        ids = itertools.count(1)
+
+        def new_id(now: int) -> str:
+            return f"{RUN}-{next(ids)}"
+
+        clock = SimulatedClock(subject.at)
+        router = self._router.without_effects(new_id)
+        triggers = self._triggers.without_effects(clock, new_id)
+        page = ExecutionPage(await self._recipients(subject), None)
+        settings = await router.tenant(subject.tenant)
+        allowance = Allowance()
+        found: list[SimulatedRun] = []
+        for one in subject.request.to:
+            key = one if isinstance(one, str) else one.key
+            counters = SimulatedCounters(subject, clock)
+            steps = RunSteps(_find_no_version, counters.read, clock, router, triggers, self._limits, new_id)
+            run = RunSimulation(subject, key, clock, router, steps, counters, page, settings, allowance)
+            found.append(await run.simulate())
+            if allowance.is_exceeded:
+                break
+        return Simulation(found, allowance.is_exceeded)
+
+    async def _recipients(self, subject: SimulatedWorkflow) -> RecipientInputs:
+        """Read the recipients, with the fields and preferences of the request."""
+        request, channels = subject.request, subject.definition.channels
+        named = {one if isinstance(one, str) else one.key: one for one in request.to}
+        stored = await decision_inputs.read_recipients(self._db, subject.tenant, list(named), channels)
+        changed: dict[str, Profile] = {}
+        for key, one in named.items():
+            changes = _changes(one) if isinstance(one, SimulatedRecipient) else {}
+            if key in request.preferences:
+                changes["preferences"] = msgspec.json.encode(request.preferences[key])
+            if changes:
+                changed[key] = msgspec.structs.replace(stored.profiles.get(key) or Profile(key=key), **changes)
+        if not changed:
+            return stored
+        return await decision_inputs.with_suppressions(self._db, subject.tenant, stored.profiles | changed, channels)
+
+
+async def _find_no_version(owner: str, key: str) -> None:
+    """Return no current version: a workflow is simulated even if it is not active."""
+
+
+def _changes(one: SimulatedRecipient) -> dict[str, Any]:
+    """Return the fields of a profile that a request sets."""
+    names = [name for name in Profile.__struct_fields__ if hasattr(one, name) and name != "key"]
+    changes = {name: value for name in names if (value := getattr(one, name)) is not UNSET}
+    if "chat" in changes:
+        changes["chat"] = changes["chat"] or ChatAddresses()
+    if "roles" in changes:
+        changes["roles"] = tuple(changes["roles"])
+    return changes
+
+
+class SimulatedCounters:
+    """The counters of one run's throttles and digests: those of the request, regardless of other runs."""
+
+    def __init__(self, subject: SimulatedWorkflow, clock: SimulatedClock) -> None:
+        self._request = subject.request
+        self._clock = clock
+        self._counters: dict[CounterKey, StepCounter] = {}
+
+    async def read(self, key: CounterKey) -> StoredCounter | None:
+        """Return a counter, as the store does."""
+        passed = self._request.throttled.get(key.step, 0)
+        counter = self._counters.get(key) or StepCounter(passed=(self._clock.now(),) * passed)
+        return None if counter == step_counters.EMPTY else StoredCounter(runs.encode(counter), 1)
+
+    def write(self, execution: Execution) -> None:
+        """Keep the counters that a step has changed. The other runs enter a digest when it opens."""
+        for update in execution.counters:
+            if update.body is None:
+                self._counters.pop(update.key, None)
+                continue
+            counter = step_counters.decode(update.body)
+            is_new = update.key not in self._counters and counter.run == RUN
+            for number, data in enumerate(self._request.digest.get(update.key.step, ()) if is_new else ()):
+                if counter.digest is not None:
+                    counter = step_counters.with_run(counter, counter.digest, f"{RUN}-{number}", RunState(data=data))
+            self._counters[update.key] = counter
+        execution.counters.clear()
+
+
+class RunSimulation:
+    """The simulation of one recipient's run."""
+
+    def __init__(
+        self,
+        subject: SimulatedWorkflow,
+        recipient: str,
+        clock: SimulatedClock,
+        router: Router,
+        steps: RunSteps,
+        counters: SimulatedCounters,
+        page: ExecutionPage,
+        settings: TenantSettings,
+        allowance: Allowance,
+    ) -> None:
+        self._subject = subject
+        self._clock = clock
+        self._router = router
+        self._steps = steps
+        self._counters = counters
+        self._page = page
+        self._settings = settings
+        self._allowance = allowance
+        request = subject.request
+        actor = Actor(name=request.actor) if isinstance(request.actor, str) else request.actor
+        self._state = RunState(data=request.data, actor=msgspec.to_builtins(actor))
+        self._stored = StoredRun(
+            id=RUN,
+            trigger=RUN,
+            tenant=subject.tenant,
+            workflow=subject.workflow,
+            owner=subject.owner,
+            version=0,
+            recipient=recipient,
+            created_at=subject.at,
+            body=b"",
+        )
+        self._path: dict[str, SimulatedStep] = {}
+        self._events = list(request.events)
+        self._facts: dict[str, StepFacts] = {}
+        self._waits = {
+            wait.step: StoredWait(wait.target, None)
+            for wait in live_waits.of_new_run(subject.definition, self._stored, self._state)
+        }
+        self._zone = decision_inputs.zone_of(
+            page.recipients.profiles.get(recipient) or Profile(key=recipient), self._settings
+        )
+        self._places = dict(_places(subject.definition.steps))
+
+    async def simulate(self) -> SimulatedRun:
+        """Execute the run to its end, or to a limit."""
+        pauses, now = Pauses(), self._subject.at
+        while not self._allowance.is_exceeded:
+            self._clock.moment = now
+            self._state = await self._wake(now, pauses)
+            if self._state.status in ENDED:
+                break
+            due = [at for one in self._events if (at := self._time_of(one)) is not None]
+            due += [] if self._state.wakes_at is None else [self._state.wakes_at]
+            now = max(now, min(due, default=self._subject.at + MAX_AHEAD_MS + 1))
+            if now > self._subject.at + MAX_AHEAD_MS:
+                self._allowance.is_exceeded = True
+        has_ended = self._state.status in ENDED
+        return SimulatedRun(
+            recipient=self._stored.recipient,
+            timezone=self._zone.key,
+            state=self._state.status,
+            reason=self._state.reason,
+            ends_at=times.to_rfc3339(now) if has_ended else None,
+            path=list(self._path.values()),
+        )
+
+    async def _wake(self, now: int, pauses: Pauses) -> RunState:
+        """Execute the steps that are due, as `RunExecutor` does, and return the state of the run."""
+        subject, before = self._subject, self._state
+        for event in [one for one in self._events if (at := self._time_of(one)) is not None and at <= now]:
+            self._events.remove(event)
+            self._happen(event, now)
+        execution = run_steps.execution_of(
+            self._stored, subject.definition, before, self._page, self._settings, now, self._facts, self._waits
+        )
+        goes_on = True
+        while goes_on and not self._allowance.is_exceeded:
+            await pauses.pause_if_due()
+            state = execution.state
+            goes_on = await self._steps.perform_next(execution)
+            if (step := execution.call) is not None:
+                outcome = StepOutcome(result=subject.request.results.get(step.key, {}), attempts=1)
+                execution.state, execution.call = engine.record(execution.state, step, outcome), None
+                goes_on = True
+            self._counters.write(execution)
+            self._trace(state, execution)
+            execution.sends.clear()
+        state = execution.state
+        self._waits |= {one.step: StoredWait(one.target, None) for one in run_steps.new_waits(execution)}
+        if execution.state is not state:  # the topic of a wait is invalid
+            self._trace(state, execution)
+        if len(runs.encode(execution.state)) > MAX_RUN:
+            return before.ended("failed", "too_large")
+        return execution.state
+
+    # --- events
+
+    def _time_of(self, event: SimulatedEvent) -> int | None:
+        """Return when an event happens; None while its step has not begun."""
+        step = None if event.step is None else self._path.get(event.step)
+        if event.step is not None and (step is None or step.state == "skipped"):
+            return None
+        begun = self._subject.at if step is None else times.milliseconds(step.at)
+        return begun + int(times.seconds(event.after) * 1000)
+
+    def _happen(self, event: SimulatedEvent, now: int) -> None:
+        """Add an event to what the run reads."""
+        if event.name is not None:
+            self._publish(event, event.name)
+        elif event.step is not None:
+            facts = self._facts.get(event.step, engine.NO_FACTS)
+            if event.event in INBOX_EVENTS:
+                # An item that was acted on has been seen and read.
+                names = ("seen", "read", "acted") if event.event == "acted" else (event.event,)
+                changes: dict[str, Any] = {f"{one}_at": now for one in names if getattr(facts, f"{one}_at") is None}
+            else:
+                changes = {"messages": (*facts.messages, event.event)}
+            self._facts[event.step] = msgspec.structs.replace(facts, **changes)
+
+    def _publish(self, event: SimulatedEvent, name: str) -> None:
+        """End the waits for a live event: the first that matches counts."""
+        recipient = self._stored.recipient
+        for step in self._subject.definition.live_waits:
+            wait = self._waits.get(step.key)
+            if step.fields["event"] != name or event.step not in (None, step.key) or wait is None or wait.event:
+                continue
+            topic = self._topic(step)
+            live = LiveEvent(
+                tenant=self._subject.tenant,
+                name=name,
+                data=event.data,
+                topic=topic,
+                recipient=recipient if topic is None else None,
+            )
+            values = live_waits.values_of(live)
+            if live_waits.matches(step, values, self._state, recipient):
+                self._waits[step.key] = StoredWait(wait.target, msgspec.json.encode(values))
+
+    def _topic(self, step: Step) -> str | None:
+        """Return the topic of a wait that has begun."""
+        if "topic" not in step.fields:
+            return None
+        execution = run_steps.execution_of(
+            self._stored, self._subject.definition, self._state, self._page, self._settings, self._clock.now(), {}, {}
+        )
+        try:
+            return Renderer(engine.variables_of(self._state, execution.context)).render(step.fields["topic"])
+        except TemplateError:
+            return None
+
+    # --- the path
+
+    def _trace(self, before: RunState, execution: Execution) -> None:
+        """Add the steps whose state has changed to the path."""
+        for step in execution.definition.ordered:
+            old, new = before.step(step.key), execution.state.step(step.key)
+            if new == old:
+                continue
+            entry = self._entry(step, new, execution)
+            if not self._allowance.charge(entry):
+                return
+            self._path[step.key] = entry
+
+    def _entry(self, step: Step, new: StepState, execution: Execution) -> SimulatedStep:
+        now, request = times.to_rfc3339(self._clock.now()), self._subject.request
+        waited = self._path.get(step.key)
+        changes: dict[str, Any] = {"state": new.state, "reason": new.reason}
+        if new.state == "waiting":
+            changes["until"] = times.to_rfc3339_or_null(new.due_at)
+        elif waited is not None:
+            changes["until"] = now
+        if waited is not None:
+            return msgspec.structs.replace(waited, **changes)
+        if step.type == "branch" and new.state == "done":
+            changes["branch"] = new.result
+        if step.type in ("http", "python"):
+            changes["assumed"] = new.state != "skipped" and step.key not in request.results
+        if step.type in CHANNELS:
+            changes |= self._sent(step, new, execution)
+        results = self._conditions(step, new, execution)
+        return SimulatedStep(step=step.key, type=step.type, at=now, conditions=results, **changes)
+
+    def _conditions(self, step: Step, new: StepState, execution: Execution) -> list[SimulatedCondition]:
+        """Return the conditions that were evaluated for a step. Those of steps in branches that were not chosen were not."""
+        parent, branch = self._places[step.key]
+        if parent is not None and execution.state.step(parent).result != branch:
+            return []
+        found: list[tuple[Mapping[str, Any], bool]] = []
+        if step.condition is not None:
+            found.append((step.condition, not (new.state == "skipped" and new.reason == "condition")))
+        if step.type == "branch" and new.state == "done":
+            tried = step.branches if new.result == "else" else step.branches[: new.result + 1]
+            found += [(one.condition, number == new.result) for number, one in enumerate(tried)]
+        values = execution.values() if found else {}
+        return [
+            SimulatedCondition(
+                condition=dict(condition),
+                values={path: conditions.lookup(path, values) for path in conditions.paths_of(condition)},
+                result=result,
+            )
+            for condition, result in found
+        ]
+
+    def _sent(self, step: Step, new: StepState, execution: Execution) -> dict[str, Any]:
+        """Return the decision and the content of a step that sends, or why it cannot be rendered."""
+        if not execution.sends:
+            return {"missing": self._missing(step, execution)} if new.state == "failed" else {}
+        request = execution.sends[-1]
+        (made,) = request.decisions
+        decision = Decision(made.outcome, made.rule, made.source, made.due_at)  # type: ignore[arg-type]  # stored as text
+        explained = explanations.explain_now([(made.channel, decision)], self._zone).channels[0]
+        shown = SimulatedDecision(
+            channel=explained.channel,
+            outcome=explained.outcome,
+            rule=explained.rule,
+            by=explained.by,
+            at=explained.at,
+            text=explained.text,
+        )
+        return {"decision": shown, "content": _content(request)}
+
+    def _missing(self, step: Step, execution: Execution) -> list[str]:
+        route = execution.page.routes.get((self._stored.workflow, id(step)))
+        if route is None:
+            return []
+        request = SendRequest(
+            tenant=self._subject.tenant,
+            recipients=(self._stored.recipient,),
+            ids=(RUN,),
+            content=content(route.draft),
+            created_at=self._clock.now(),
+        )
+        return self._router.missing(route, request, execution.values)
+
+
+def _content(request: SendRequest) -> dict[str, Any] | None:
+    """Return what the recipient of a send gets, as previews show it."""
+    if request.contents:
+        fields = {name: getattr(request.contents[0], name) for name in InboxContent.__struct_fields__}
+        shown = {name: value for name, value in fields.items() if value and (name, value) != PLAIN}
+        return msgspec.to_builtins(shown)  # type: ignore[no-any-return]  # of a dict
+    if not request.messages:
+        return None
+    part: dict[str, Any] = msgspec.json.decode(request.messages[0].content)
+    return {name: value for name, value in part.items() if name not in ADDED}
+
+
+def _places(
+    steps: tuple[Step, ...], parent: str | None = None, branch: int | str | None = None
+) -> list[tuple[str, tuple[str | None, int | str | None]]]:
+    """Return the step and the branch that each step is in."""
+    found: list[tuple[str, tuple[str | None, int | str | None]]] = []
+    for step in steps:
+        found.append((step.key, (parent, branch)))
+        for number, one in enumerate(step.branches):
+            found += _places(one.steps, step.key, number)
+        found += _places(step.otherwise, step.key, "else")
+    return found
