@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
-from tests.browser.console import DESKTOP, THEMES, Console
-from tests.browser.shop import PHONE
+from tests.browser.console import DESKTOP, THEMES, Console, run_state
+from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 
 import bellcast
@@ -406,6 +406,47 @@ def test_run_is_shown_on_its_own_version(
     page.goto("/console/workflows/run-flow?edit=yes&version=1")
     expect(tree.locator("[data-step=way]")).to_be_visible()
     expect(page.get_by_role("button", name="Review and publish")).to_have_count(0)
+
+
+def test_counts_of_the_canvas_are_those_of_the_list_of_runs(
+    edit: Callable[..., Editor], owner: Console, open_console: Callable[..., Page]
+) -> None:
+    condition = {"var": "data.a", "op": "exists"}
+    owner.send("PUT", "/v1/workflows/counted-flow", {"steps": [BELL, {**MAIL, "if": condition}, WAIT]})
+    for to, data in (("alice", {"a": 1}), ("bob", {}), ("carol", {})):
+        run = owner.send("POST", "/v1/workflows/counted-flow/trigger", {"to": to, "data": data})["run"]
+        owner.run = run
+        wait_until(lambda: run_state(owner) == "waiting", lambda: run_state(owner))
+    owner.send("DELETE", f"/v1/runs/{run}")
+    editor = edit("counted-flow")
+    counts = editor.tree.locator("[data-count]")
+    expect(counts).to_have_count(4)  # bell done, mail skipped, wait waiting and skipped
+    of_card = "all => all.map((one) => [one.closest('.step-box').firstChild.dataset.step, one.dataset.count, one.textContent])"
+    shown = {(key, state): int(number) for key, state, number in counts.evaluate_all(of_card)}
+    listed = {
+        (key, state): len(owner.send("GET", f"/v1/runs?workflow=counted-flow&step={key}&step_state={state}")["runs"])
+        for key, state in shown
+    }
+    assert listed == shown
+    assert listed["wait", "waiting"] == 2
+    expect(editor.step("wait")).to_have_attribute("aria-description", "2 waiting, 1 skipped")
+    editor.step("wait").dblclick()
+    runs = editor.page.locator(".inspector").get_by_role("region", name="Runs")
+    expect(runs).to_contain_text("ended: the run was cancelled")
+    assert violations(editor.page) == []
+    runs.get_by_role("link", name="1 skipped").click()
+    expect(editor.page.get_by_role("heading", level=1)).to_contain_text("Workflow runs")
+    expect(editor.page.get_by_role("row").filter(has_text="carol")).to_be_visible()
+    filters = editor.page.get_by_role("search", name="Filters")
+    expect(filters).to_contain_text("Step state is skipped")
+    editor.page.get_by_role("button", name="Remove the filter Step", exact=True).click()
+    expect(filters).not_to_contain_text("Step state")
+    expect(editor.page.get_by_role("row").filter(has_text="alice")).to_be_visible()
+
+    phone = open_console("/workflows/counted-flow?edit=yes", viewport=PHONE)
+    expect(phone.locator("[data-count]")).to_have_count(4)
+    phone.get_by_role("button", name="Runs", exact=True).click()
+    expect(phone.locator("[data-count]")).to_have_count(0)
 
 
 def test_workflow_that_is_only_a_draft_is_in_the_list(open_console: Callable[..., Page], owner: Console) -> None:

@@ -39,6 +39,7 @@ const PATHS = {
   sms: 'M2.5 3h11v8H8l-3 2.5V11H2.5ZM5.5 7h.2M8 7h.2M10.5 7h.2',
   push: 'M4.5 1.5h7v13h-7ZM7 12.5h2',
   chat: 'M2 3h8.5v6H6l-2.5 2V9H2ZM12.5 6H14v6h-1.5v2l-2.5-2H7.5',
+  skip: 'M3 4.5 8 8l-5 3.5ZM8 4.5 13 8l-5 3.5ZM13.5 4.5v7',
   hourglass: 'M4 2.5h8M4 13.5h8M5 2.5V5l3 3 3-3V2.5M5 13.5V11l3-3 3 3v2.5',
   branch: 'M8 2v4M8 6 3.5 10.5V14M8 6l4.5 4.5V14',
   digest: 'M3 4h10M3 7h10M3 10h6M11.5 9.5v4M9.5 11.5h4',

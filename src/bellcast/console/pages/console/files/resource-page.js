@@ -40,7 +40,8 @@ const POLL_MS = 15_000;
 /** @param {{page: any, resource: Resource, pane: any, hasPane: boolean}} of `pane` is the object that is open; `hasPane`: objects open beside the list */
 export function ResourcePage({ page, resource, pane, hasPane }) {
   const { filters = [] } = resource;
-  const query = Object.fromEntries(filters.map(({ name }) => [name, page.query.get(name) ?? '']));
+  // A filter without the one that it needs is none.
+  const query = Object.fromEntries(filters.map(({ name, needs }) => [name, (!needs || page.query.has(needs)) && page.query.get(name) || '']));
   const chosen = page.key === null || page.query.has('from') ? chosenRange(page.query) : null;
   const tenant = tenantOf(page, resource, query);
   // The value can exist in each tenant of the operator.

@@ -19,7 +19,8 @@ const MIN_WIDTH = 24;
 
 export const runs = {
   path: '/v1/runs', rows: 'runs', link: (one) => path`/runs/${one.id}`, isNewestFirst: true, single: ['recipient', 'trigger'],
-  filters: [WORKFLOW, RECIPIENT, { name: 'trigger', label: 'Trigger', isHidden: true }, CHANNEL, PROVIDER, { name: 'state', label: 'State', options: ['running', 'waiting', 'throttled', 'paused', 'completed', 'failed', 'cancelled', 'merged'] }, RANGE],
+  filters: [WORKFLOW, RECIPIENT, { name: 'trigger', label: 'Trigger', isHidden: true }, CHANNEL, PROVIDER, { name: 'state', label: 'State', options: ['running', 'waiting', 'throttled', 'paused', 'completed', 'failed', 'cancelled', 'merged'] },
+    { name: 'step', label: 'Step', of: (one) => one.steps.map(({ key }) => key) }, { name: 'step_state', label: 'Step state', needs: 'step', options: ['done', 'waiting', 'skipped', 'failed', 'running', 'pending'] }, RANGE],
   views: [['Failed', { state: 'failed' }], ['Waiting', { state: 'waiting' }]],
   columns: [
     { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', of: (one) => `${one.workflow} for ${one.recipient}`, text: (one) => one.reason },

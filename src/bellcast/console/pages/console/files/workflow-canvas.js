@@ -3,6 +3,7 @@
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Icon } from './parts.js';
+import { CardRuns, runsText } from './workflow-counts.js';
 import { SENDING, conditionText, lanesOf, placeOf, summaryOf, typeOf, valueAt } from './workflow-model.js';
 
 /** A press becomes a drag after this distance, in px. */
@@ -15,7 +16,7 @@ const EDGE_PX = 48;
 /**
  * @typedef {object} Canvas what the canvas shows and does
  * @property {any} values @property {any} schema @property {string | null} selected the path of the selected item @property {boolean} isReadOnly
- * @property {{field: string, message: string}[]} problems @property {Map<string, any> | null} states of the steps by key @property {number} zoom
+ * @property {{field: string, message: string}[]} problems @property {Map<string, any> | null} states of the steps by key @property {number} zoom @property {any} runs what runs did, as `useRunCounts` returns it
  * @property {Set<string>} closed paths of branches that are closed
  */
 
@@ -76,7 +77,7 @@ function Place({ list, index, canvas, act, drag }) {
 }
 
 function Step({ path, step, index, count, level, canvas, act, active, drag }) {
-  const { schema, problems, states, closed, isReadOnly } = canvas;
+  const { schema, problems, states, closed, isReadOnly, runs } = canvas;
   const type = typeOf(step);
   const own = problems.filter(({ field }) => field === path || (field.startsWith(`${path}.`) && !/^(branches\.\d+\.steps|else)\.\d/.test(field.slice(path.length + 1))));
   const label = schema.$defs?.[step?.type]?.title ?? String(step?.type ?? '');
@@ -88,7 +89,7 @@ function Step({ path, step, index, count, level, canvas, act, active, drag }) {
   return html`<div class=${`step ${drag.path === path ? 'dragged' : ''}`} data-shown=${state?.state}><div class="step-box" data-card=${path}>
     <div class="step-item" role="treeitem" aria-label=${name} aria-level=${level} aria-posinset=${index + 1} aria-setsize=${count} aria-owns=${isOpen ? `lanes-${path}` : null}
       aria-selected=${String(canvas.selected === path)} aria-expanded=${isOpen === undefined ? null : String(isOpen)} tabIndex=${active === path ? 0 : -1}
-      data-path=${path} data-step=${step?.key} data-type=${step?.type} data-problems=${own.length || null} data-state=${state?.state}
+      data-path=${path} data-step=${step?.key} data-type=${step?.type} data-problems=${own.length || null} data-state=${state?.state} aria-description=${runs && runsText(runs, step?.key)}
       onClick=${(event) => { act.select(path); event.currentTarget.focus(); }} onDblClick=${() => act.edit(path)} />
     <div class="step-card" data-line=${path} aria-hidden="true">
       <span class=${`step-icon tone-${type.tone}`}><${Icon} name=${type.icon} /></span>
@@ -99,7 +100,7 @@ function Step({ path, step, index, count, level, canvas, act, active, drag }) {
       ${own.length > 0 && html`<span class="step-problems">${own.length}</span>`}
       ${!isReadOnly && html`<span class="step-more" onClick=${(event) => act.openActions(path, event.currentTarget)}><${Icon} name="more" /></span>`}
       ${lanes.length > 0 && html`<span class=${`step-fold ${isOpen ? 'open' : ''}`} onClick=${() => act.fold(path, isOpen)}><${Icon} name="chevron" /></span>`}
-    </div></div>
+    </div>${runs && html`<${CardRuns} runs=${runs} step=${step?.key} />`}</div>
     ${isOpen && html`<div class="lanes" role="group" id=${`lanes-${path}`}>${lanes.map((lane, number) => html`<${Lane} key=${lane.path} lane=${lane} number=${number} count=${lanes.length} branch=${step} level=${level + 1} canvas=${canvas} act=${act} active=${active} drag=${drag} />`)}</div>`}
   </div>`;
 }

@@ -2,19 +2,20 @@
  * The editor of a workflow: the canvas, a step's form, the same definition as YAML, checks, drafts, and publishing.
  */
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
-import { dayTime, duration } from './format.js';
 import { Failure, Loaded, Skeleton, useLoad } from './load.js';
 import { DownloadFiles, ManagedBanner, isLocked } from './managed.js';
-import { Field, Form, Heading, Icon, State } from './parts.js';
+import { Field, Form, Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { go, setQuery } from './router.js';
-import { get, path as urlPath, withQuery } from './server.js';
+import { get, withQuery } from './server.js';
 import { Flow } from './workflow-canvas.js';
 import { createDraft, readDrafted } from './draft.js';
 import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, loadStyle } from './draft-parts.js';
 import { ActionMenu, Starters, TypeMenu } from './workflow-dialogs.js';
+import { RunsBar, StepRuns, useRunCounts } from './workflow-counts.js';
 import { Inspector, Variables } from './workflow-inspector.js';
 import { copyOf, differencesOf, freeKey, inserted, laneOf, moved, movedBy, newStep, pathOfKey, placeOf, removed, renamed, stepPathOf, stepsOf, usersOf, valueAt } from './workflow-model.js';
+import { Recorded } from './workflow-run.js';
 import { valuesOf } from './yaml.js';
 
 /** Widths in px below which nothing can be edited: the canvas and the forms have no room. */
@@ -23,6 +24,13 @@ const ZOOMS = [50, 75, 100, 125, 150];
 const COPIED = 'application/x-bellcast-step';
 
 await loadStyle('workflow-editor.css');
+
+/** Copy a step for this tab and for others. */
+function copy(step) {
+  const text = JSON.stringify(step);
+  sessionStorage.setItem(COPIED, text);
+  navigator.clipboard?.writeText(text).catch(() => {});
+}
 
 /** Workflows as a kind with drafts. */
 const KIND = { plural: 'workflows', name: 'workflow', differencesOf };
@@ -33,7 +41,7 @@ export const NewWorkflow = ({ page }) => html`<${NewObject} page=${page} kind=${
 /** The page of a workflow's editor. */
 export function WorkflowEditor({ page }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
-  if (page.query.get('run') || page.query.get('version')) return html`<${Recorded} page=${page} tenant=${tenant} />`;
+  if (page.query.get('run') || page.query.get('version')) return html`<${Recorded} page=${page} tenant=${tenant} copy=${copy} />`;
   return html`<${Drafted} page=${page} tenant=${tenant} />`;
 }
 
@@ -175,9 +183,7 @@ function Editor({ page, tenant, found }) {
     },
     copy: (path) => {
       const step = valueAt(draft.values.value, path);
-      const text = JSON.stringify(step);
-      sessionStorage.setItem(COPIED, text);
-      navigator.clipboard?.writeText(text).catch(() => {});
+      copy(step);
       say(`${step.key} copied`);
     },
     cut: (path) => { act.copy(path); act.remove(path); },
@@ -259,7 +265,8 @@ function Editor({ page, tenant, found }) {
     setMenu(null);
   };
   const problems = draft.problems.value;
-  const canvas = { values, schema, selected, isReadOnly: !mayEdit, problems, states: null, zoom, closed };
+  const runs = useRunCounts(page, tenant, view === 'canvas');
+  const canvas = { values, schema, selected, isReadOnly: !mayEdit, problems, states: null, zoom, closed, runs: runs.isShown ? runs : null };
   const hasSteps = Array.isArray(values.steps) && values.steps.length > 0;
   const back = withQuery(page.url(draft.isNew.value ? '/workflows' : `/workflows/${encodeURIComponent(page.key)}`), { tenant });
   return html`<div class=${`workflow-editor ${isInspecting && selected && view === 'canvas' ? 'inspecting' : ''}`} ref=${root}>
@@ -281,8 +288,8 @@ function Editor({ page, tenant, found }) {
       ${view === 'yaml' ? html`<${DraftYaml} draft=${draft} isReadOnly=${!mayEdit} note="The canvas shows the last definition without errors." />`
         : !hasSteps && mayEdit ? html`<div class="flow-scroll"><${Starters} start=${(steps) => { draft.change({ ...draft.values.value, steps }); focus('steps.0'); }} add=${(event) => act.openMenu({ list: 'steps', index: 0, anchor: event.currentTarget })} /></div>`
           : html`<${Flow} canvas=${canvas} act=${act} />`}
-      ${view === 'canvas' && isInspecting && selected && html`<${Inspector} key=${selected} draft=${draft} path=${selected} schema=${schema} page=${page} isReadOnly=${!mayEdit} close=${closeInspector} select=${act.edit} openActions=${act.openActions} />`}
-      ${view === 'canvas' && hasSteps && html`<div class="zoom" role="group" aria-label="Zoom"><button type="button" aria-label="Zoom out" disabled=${zoom === ZOOMS[0]} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) - 1])}>−</button><button type="button" aria-label="Zoom 100 %" onClick=${() => setZoom(100)}>${zoom} %</button><button type="button" aria-label="Zoom in" disabled=${zoom === ZOOMS.at(-1)} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) + 1])}>+</button></div>`}
+      ${view === 'canvas' && isInspecting && selected && html`<${Inspector} key=${selected} draft=${draft} path=${selected} schema=${schema} page=${page} isReadOnly=${!mayEdit} close=${closeInspector} select=${act.edit} openActions=${act.openActions} more=${runs.isShown && html`<${StepRuns} runs=${runs} step=${keyOfPath(selected)} />`} />`}
+      ${view === 'canvas' && hasSteps && html`<${RunsBar} runs=${runs} /><div class="zoom" role="group" aria-label="Zoom"><button type="button" aria-label="Zoom out" disabled=${zoom === ZOOMS[0]} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) - 1])}>−</button><button type="button" aria-label="Zoom 100 %" onClick=${() => setZoom(100)}>${zoom} %</button><button type="button" aria-label="Zoom in" disabled=${zoom === ZOOMS.at(-1)} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) + 1])}>+</button></div>`}
     </div>
     ${problems.length > 0 && html`<section class="problem-list" aria-label="Problems"><h2>Problems</h2><ul>${problems.map(({ field, message }) => html`<li key=${field + message}><button type="button" onClick=${() => { const path = stepPathOf(field); if (path) { setSelected(path); setInspecting(true); } }}><code>${keyAt(stepPathOf(field) ?? '') ?? field}</code> ${field.replace(`${stepPathOf(field) ?? ''}.`, '')} ${message}</button></li>`)}</ul></section>`}
     <p class="hidden" role="status">${announced}</p>
@@ -296,58 +303,6 @@ function Editor({ page, tenant, found }) {
     ${dialog?.kind === 'failed' && html`<${Dialog} label="Not done" close=${() => setDialog(null)}><${Failure} problem=${dialog.problem} /><//>`}
     ${draft.theirs.value && html`<${ConflictDialog} draft=${draft} />`}
   </div>`;
-}
-
-/** A run is read again after this time until it has ended. */
-const FOLLOW_MS = 2000;
-const ENDED = ['completed', 'cancelled', 'merged', 'throttled', 'failed'];
-const KIND_OF_STATE = { done: 'ok', failed: 'bad', waiting: 'warn', running: 'warn' };
-
-/** What a step of a run shows. */
-function stateOf({ state, reason, due_at: due, started_at: started, ended_at: ended, attempts }) {
-  const seconds = started && ended ? (new Date(ended) - new Date(started)) / 1000 : 0;
-  const words = { done: seconds >= 1 ? `Done after ${duration(seconds * 1000)}` : 'Done', waiting: due ? `Waits until ${dayTime(due)}` : 'Waits', skipped: `Skipped${reason ? `: ${reason}` : ''}`, failed: `Failed: ${reason}`, running: 'Runs now', pending: '' };
-  const shown = `${words[state] ?? state}${attempts > 1 ? `, ${attempts} attempts` : ''}`;
-  return { state, kind: KIND_OF_STATE[state] ?? 'info', shown, text: shown || 'not reached' };
-}
-
-/** A version as it was, or a run on its own version, with the state of each step. Nothing can be changed. */
-function Recorded({ page, tenant }) {
-  const id = page.query.get('run');
-  const [selected, setSelected] = useState(null);
-  const [closed, setClosed] = useState(new Set());
-  const loaded = useLoad(async (signal) => {
-    const run = id && await get(withQuery(urlPath`/v1/runs/${id}`, { tenant }), signal);
-    const version = run ? run.version : page.query.get('version');
-    const [schema, one] = await Promise.all([get('/v1/schemas/workflow', signal), get(withQuery(urlPath`/v1/workflows/${page.key}`, { tenant, version }), signal)]);
-    return { run, schema, version, values: valuesOf(one) };
-  }, [page.key, tenant, id, page.query.get('version')]);
-  const isOpen = loaded.value?.run && !ENDED.includes(loaded.value.run.state);
-  useEffect(() => {
-    if (!isOpen) return undefined;
-    const timer = setInterval(loaded.reload, FOLLOW_MS);
-    return () => clearInterval(timer);
-  }, [isOpen]);
-  return html`<${Loaded} of=${loaded} skeleton=${html`<${Skeleton} rows="9" />`}>${({ run, schema, version, values }) => {
-    const states = run && new Map(run.steps.map((one) => [one.key, stateOf(one)]));
-    const lane = (key, { isElse, number }) => {
-      const step = run?.steps.find((one) => one.key === key);
-      if (step?.state !== 'done') return step?.state;
-      return (isElse ? step.result === 'else' : step.result === number - 1) ? 'taken' : 'skipped';
-    };
-    const act = {
-      select: setSelected, edit: setSelected, close: () => setSelected(null), nextProblem: () => {}, openActions: () => {},
-      fold: (path, isFolding) => setClosed((last) => new Set(isFolding ? [...last, path] : [...last].filter((one) => one !== path))),
-      copy: (path) => sessionStorage.setItem(COPIED, JSON.stringify(valueAt(values, path))),
-    };
-    const canvas = { values, schema, selected, isReadOnly: true, problems: [], states, zoom: 100, closed, lane: run ? lane : undefined };
-    const recorded = { values: { value: values }, problems: { value: [] }, tenant };
-    return html`<div class=${`workflow-editor ${selected ? 'inspecting' : ''}`}>
-      <header class="editor-bar"><a class="quiet button" href=${run ? withQuery(page.url(`/runs/${id}`), { tenant }) : withQuery(page.url(`/workflows/${encodeURIComponent(page.key)}`), { tenant })} aria-label="Back"><${Icon} name="back" /></a><h1 tabIndex="-1">${page.key}</h1>
-        <span class="save-state">Version ${version}${run && `, for ${run.recipient}`}</span>${run && html`<${State} of=${run.state} />`}
-        <div class="editor-tools"><a class="button" href=${withQuery(page.path, { tenant, edit: 'yes' })}>Edit the workflow</a></div></header>
-      <div class="editor-main"><${Flow} canvas=${canvas} act=${act} />${selected && html`<${Inspector} key=${selected} draft=${recorded} path=${selected} schema=${schema} page=${page} isReadOnly=${true} close=${() => setSelected(null)} select=${setSelected} openActions=${act.openActions} />`}</div></div>`;
-  }}<//>`;
 }
 
 function Rename({ draft, path, close, done }) {

@@ -15,7 +15,7 @@ const MAX_FORM_DEPTH = 3;
 const ROOTS = ['data.', 'recipient.name', 'recipient.email', 'recipient.locale', 'recipient.data.', 'actor.name', 'tenant.name', 'digest.count', 'event.', 'run.id'];
 
 /** @param {{draft: any, path: string, schema: any, page: any, isReadOnly: boolean, run: any, close: () => void, rename: (path: string, key: string) => void}} of */
-export function Inspector({ draft, path, schema, page, isReadOnly, state, close, select, openActions }) {
+export function Inspector({ draft, path, schema, page, isReadOnly, state, close, select, openActions, more }) {
   const values = draft.values.value;
   const form = useRef(null);
   const lane = /\.(branches\.\d+|else)$/.test(path);
@@ -39,7 +39,7 @@ export function Inspector({ draft, path, schema, page, isReadOnly, state, close,
   const type = typeOf(step);
   return html`<${Panel} title=${own?.title ?? step.type} note=${state} icon=${type.icon} tone=${type.tone} close=${close} form=${form} actions=${!isReadOnly && [`Actions for ${step.key}`, (anchor) => openActions(path, anchor)]}>
     <${Fields} key=${path + step.type} path=${path} properties=${fieldsOf(own, step)} ...${shared} />
-    ${step.type === 'branch' && html`<${Branches} step=${step} path=${path} select=${select} ...${shared} />`}<//>`;
+    ${step.type === 'branch' && html`<${Branches} step=${step} path=${path} select=${select} ...${shared} />`}${more}<//>`;
 }
 
 const pick = (all, names) => Object.fromEntries(names.map((name) => [name, all[name]]));
@@ -122,7 +122,7 @@ function Span({ attributes, value, change, name }) {
   const words = value === undefined ? null : durationText(value);
   const examples = name === 'offset' ? ['-2h', '-1d', '30m'] : ['5m', '30m', '1h', '2h', '1d', '1w'].filter((one) => one !== '1w');
   return html`<input ...${attributes} autoComplete="off" spellcheck=${false} placeholder="30m" value=${value ?? ''} onInput=${(event) => change(orNothing(event.currentTarget.value))} />
-    <div class="form-hints"><small class="muted">${words ?? 'Such as 25s, 30m, 2h or 1d'}</small>${!attributes.disabled && examples.map((one) => html`<button type="button" key=${one} class="chip-button" aria-label=${`Set to ${durationText(one)}`} onClick=${() => change(one)}>${one}</button>`)}</div>`;
+    <div class="form-hints"><small class="muted">${words ?? 'Such as 25s, 30m, 2h or 1d'}</small>${!attributes.disabled && examples.map((one) => html`<button type="button" key=${one} class="chip-button" aria-label=${`${one}: set to ${durationText(one)}`} onClick=${() => change(one)}>${one}</button>`)}</div>`;
 }
 
 const Select = ({ attributes, schema, value, change }) => html`<select ...${attributes} value=${value ?? ''} onChange=${(event) => change(orNothing(event.currentTarget.value))}>
