@@ -21,7 +21,7 @@ from tests.servers import ServerProcess
 
 ON = {"BELLCAST_MCP": "on"}
 ACCEPT = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
-READ = ["explain", "search", "timeline", "failures", "runs", "recipient", "workflow", "template", "docs"]
+READ = ["explain", "search", "timeline", "failures", "runs", "recipient", "workflow", "template", "simulate", "docs"]
 OBSERVE = ["health", "stats"]
 WRITE = ["retry", "cancel", "draft"]
 STEPS = [{"key": "wait", "type": "delay", "for": "1h"}, {"key": "bell", "type": "inbox", "title": "Hello"}]
@@ -90,6 +90,20 @@ async def test_only_keys_of_agents_may_call(tmp_path: Path) -> None:
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
         assert (await world.client.post("/mcp", json=message, headers=headers)).status_code == 403
         assert (await world.client.post("/mcp", json=message, headers=ACCEPT)).status_code == 401
+
+
+async def test_simulation_answers_with_untrusted_content_and_sends_nothing(tmp_path: Path) -> None:
+    async with agent_of(tmp_path, "read") as agent:
+        await agent.world.put("/v1/workflows/booking", {"steps": STEPS})
+        is_error, answer = await agent.call("simulate", key="booking", to=["alice"], data={"client": "Ann"})
+        assert not is_error
+        (run,) = answer["recipients"]
+        wait, bell = run["path"]
+        assert (wait["state"], wait["until"]) == ("done", bell["at"])
+        assert (bell["decision"]["outcome"], bell["content"]["title"]["untrusted"]) == ("send", True)
+        assert (await agent.world.get("/v1/runs"))["runs"] == []
+        is_error, answer = await agent.call("simulate", key="booking", to=["alice"], after="0", events=[{"step": "x"}])
+        assert (is_error, answer["code"]) == (True, "invalid")
 
 
 async def test_path_does_not_exist_unless_it_is_on(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from bellcast.kernel.identities import KeyScope
+from bellcast.workflows.types.simulations import MAX_RECIPIENTS
 
 # Maximum failures that one call retries.
 MAX_RETRIED = 100
@@ -142,6 +143,11 @@ def _drafted(arguments: Arguments) -> ToolRequest:
     return ToolRequest("PUT", _path("workflows", arguments["key"]), query, arguments["values"])
 
 
+def _simulate(arguments: Arguments) -> ToolRequest:
+    body = {name: one for name, one in arguments.items() if name not in ("key", "tenant")}
+    return ToolRequest("POST", _path("workflows", arguments["key"], "simulate"), _only(arguments, "tenant"), body)
+
+
 TOOLS = (
     Tool(
         name="explain",
@@ -233,6 +239,29 @@ TOOLS = (
         text="Read a template by its key, or list all.",
         parameters={"key": TEXT, **PAGE, **TENANT},
         request=_listed(("templates",), "templates", "key"),
+    ),
+    Tool(
+        name="simulate",
+        title="Simulate a workflow",
+        scope="read",
+        text="Show what a workflow would do for recipients, and when: conditions, decisions with their reasons, content. Nothing is "
+        "sent. Without values, its draft, else its current version.",
+        parameters={
+            "key": TEXT,
+            "to": {"type": "array", "items": LONG_KEY, "minItems": 1, "maxItems": MAX_RECIPIENTS},
+            "values": {"type": "object", "description": "A definition that is not saved: type, data, note, steps."},
+            "data": {"type": "object"},
+            "at": TIME,
+            "events": {
+                "type": "array",
+                "items": {"type": "object"},
+                "description": 'What happens meanwhile: {"step": "bell", "event": "seen", "after": "10m"} or {"name", "data", "after"}.',
+            },
+            "results": {"type": "object", "description": "What http and python steps return, by step."},
+            **TENANT,
+        },
+        required=("key", "to"),
+        request=_simulate,
     ),
     Tool(
         name="docs",
