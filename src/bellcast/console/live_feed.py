@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from heapq import merge
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeAlias
 
 from bellcast.console.tenant_counts import TenantCounts
@@ -32,9 +32,8 @@ QUIET_SECONDS = 15.0
 REQUESTS, REFUSALS = 2_000, 500
 
 
-# An event or a request, or a function that creates it: most are never read.
+# An event, or a function that creates it: most are never read.
 Kept: TypeAlias = FeedEvent | Callable[[], FeedEvent]
-KeptRequest: TypeAlias = ServedRequest | Callable[[], ServedRequest]
 
 
 class Watcher:
@@ -49,11 +48,6 @@ class Watcher:
         self._skipped: Counter[str] = Counter()
         self._changed = asyncio.Event()
         self._is_closed = False
-
-    @property
-    def is_full(self) -> bool:
-        """True if no event of this second passes any more, and none needs to be matched."""
-        return self._passed >= EVENTS_PER_SECOND and not self.needs_event
 
     def has_room(self, kind: str) -> bool:
         """True if the rate and the backlog permit an event; otherwise count it as skipped."""
@@ -77,13 +71,9 @@ class Watcher:
                 self.add(event)
         self._changed.set()
 
-    def begin_second(self, skipped: Mapping[tuple[str, str], int]) -> None:
-        """Report what was skipped in the last second, also the events by kind and tenant that match, unless the watcher
-        reads too slowly."""
+    def begin_second(self) -> None:
+        """Report what was skipped in the last second, unless the watcher reads too slowly."""
         self._passed = 0
-        for (kind, tenant), number in skipped.items():
-            if self.wanted.matches_kind_and_tenant(kind, tenant):
-                self._skipped[kind] += number
         if self._skipped and len(self._pending) < MAX_PENDING_EVENTS:
             self._pending.append(SkippedEvents(self._skipped.total(), dict(self._skipped)))
             self._skipped.clear()
@@ -93,9 +83,8 @@ class Watcher:
         """Yield events, oldest first, and an empty batch after a period without events, until the watcher is closed."""
         while not self._is_closed:
             # The next second must report the skipped events of this one, even if no other event occurs.
-            is_limited = self._skipped or self.is_full
             try:
-                await asyncio.wait_for(self._changed.wait(), SECOND_MS / 1000 if is_limited else QUIET_SECONDS)
+                await asyncio.wait_for(self._changed.wait(), SECOND_MS / 1000 if self._skipped else QUIET_SECONDS)
             except TimeoutError:
                 self._feed.begin_second()
             else:
@@ -121,12 +110,8 @@ class LiveFeed:
         self.tenants = TenantCounts()
         self._watchers: list[Watcher] = []
         self._second = 0
-        # In the rest of a second whose events all watchers have had, events are only counted, by kind and tenant: at
-        # thousands of them per second, each watcher would cost a tenth of the server's CPU time.
-        self._is_full = False
-        self._skipped: Counter[tuple[str, str]] = Counter()
-        self._requests: deque[KeptRequest] = deque(maxlen=REQUESTS)
-        self._refusals: deque[KeptRequest] = deque(maxlen=REFUSALS)
+        self._requests: deque[ServedRequest] = deque(maxlen=REQUESTS)
+        self._refusals: deque[ServedRequest] = deque(maxlen=REFUSALS)
 
     @property
     def is_watched(self) -> bool:
@@ -152,9 +137,6 @@ class LiveFeed:
     def _offer(self, kind: str, tenant: str, make: Callable[[], FeedEvent]) -> None:
         """Add an event to the watchers that it matches. It is created once, and only if one of them needs it."""
         self.begin_second()
-        if self._is_full:
-            self._skipped[kind, tenant] += 1
-            return
         event: FeedEvent | None = None
         for watcher in self._watchers:
             wanted = watcher.wanted
@@ -163,22 +145,19 @@ class LiveFeed:
                     continue
                 if watcher.has_room(kind):
                     watcher.add(event := event or make())
-        self._is_full = event is None and all(watcher.is_full for watcher in self._watchers)
 
     def begin_second(self) -> None:
         """If a new second has begun, let the watchers have events again, and report what they missed."""
         second = self._clock.now() // SECOND_MS
         if second != self._second:
-            self._second, self._is_full = second, False
-            skipped, self._skipped = self._skipped, Counter()
+            self._second = second
             for watcher in self._watchers:
-                watcher.begin_second(skipped)
+                watcher.begin_second()
 
     def watch(self, wanted: FeedFilter) -> Watcher:
         """Start to watch this process."""
         watcher = Watcher(self, wanted)
         self._watchers.append(watcher)
-        self._is_full = False
         return watcher
 
     def recent(self, wanted: FeedFilter, last: int) -> list[FeedEvent]:
@@ -201,9 +180,9 @@ class LiveFeed:
 
     # --- requests
 
-    def add_request(self, request: KeptRequest, *, is_refused: bool) -> None:
+    def add_request(self, request: ServedRequest) -> None:
         """Keep a request. Refusals have their own ring buffer, so that successful requests do not displace them."""
-        (self._refusals if is_refused else self._requests).append(request)
+        (self._refusals if request.is_refused else self._requests).append(request)
 
     def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
         """Return the recent requests of this node, newest first, older than the one with this time and id."""
@@ -211,14 +190,6 @@ class LiveFeed:
         def position(request: ServedRequest) -> tuple[int, str]:
             return request.at, request.id
 
-        both = (request for ring in (self._requests, self._refusals) for request in _made(ring))
+        both = chain(self._requests, self._refusals)
         matching = [one for one in both if (before is None or position(one) < before) and wanted.matches(one)]
         return sorted(matching, key=position, reverse=True)
-
-
-def _made(ring: deque[KeptRequest]) -> list[ServedRequest]:
-    """Create the requests that have not been read before."""
-    made = [one if isinstance(one, ServedRequest) else one() for one in ring]
-    ring.clear()
-    ring.extend(made)
-    return made

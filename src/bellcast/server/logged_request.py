@@ -7,7 +7,6 @@ from typing import Any
 from msgspec import Struct
 
 from bellcast.console.types.live_feed import cut
-from bellcast.console.types.requests import is_refusal
 from bellcast.kernel.http.asgi import HEADER_VALUES, AsgiMessage, Receive, Scope, Send
 from bellcast.rest.audit import SECRET_ACTOR
 from bellcast.server.middleware import REQUEST_ID
@@ -23,32 +22,6 @@ MAX_ORIGIN = 200
 # Kept for refused requests, because it explains the refusal.
 MAX_REFUSED_BODY = 1_000
 SWITCHING_PROTOCOLS, FORBIDDEN = 101, 403
-
-
-class EndedRequest(Struct, frozen=True):
-    """The data kept about a completed request. Its list entry and event are created only when they are read; most never
-    are. `at` is UTC milliseconds."""
-
-    id: str
-    at: int
-    seconds: float
-    method: str
-    path: str
-    route: str | None
-    status: int
-    reason: str | None
-    problem: bytes | None
-    tenant: str | None
-    recipient: str | None
-    key: str | None
-    operator: str | None
-    origin: str | None
-    address: str | None
-    body: bytes | None
-
-    @property
-    def is_refused(self) -> bool:
-        return is_refusal(self.status, self.reason)
 
 
 class LoggedRequest(Struct, eq=False):
@@ -107,47 +80,37 @@ class LoggedRequest(Struct, eq=False):
         value: bytes | None = values.get(b"origin")
         return None if value is None else cut(value.decode("latin-1"), MAX_ORIGIN)
 
-    def end(self, now: int) -> EndedRequest:
-        """Return the data to keep about the request, without its head."""
-        state, client = self.state, self.scope.get("client")
-        principal, caller = state.get("principal"), state.get("caller")
-        return EndedRequest(
-            state["request_id"],
-            now,
-            time.perf_counter() - self.started,
-            self.scope.get("method", "GET"),
-            self.state["logged_path"],
-            state.get("route"),
-            self.status or 0,
-            self.reason or state.get("reason"),
-            self.problem,
-            (state.get("tenant") if principal is None else principal.tenant) or None,
-            None if principal is None else principal.recipient,
-            None if caller is None or caller.operator else caller.key or SECRET_ACTOR,
-            None if caller is None else caller.operator,
-            self.origin,
-            None if client is None else client[0],
-            self.body,
-        )
+    @property
+    def code(self) -> str | None:
+        """The reason of a refusal."""
+        reason: str | None = self.reason or self.state.get("reason")
+        return reason
+
+    @property
+    def ms(self) -> float:
+        """The milliseconds since the request began."""
+        return round((time.perf_counter() - self.started) * 1000, 1)
+
+    @property
+    def caller(self) -> dict[str, str | None]:
+        """Who sent the request, in the fields of the log and of the list of requests."""
+        principal, caller = self.state.get("principal"), self.state.get("caller")
+        return {
+            "recipient": None if principal is None else principal.recipient,
+            "tenant": (self.state.get("tenant") if principal is None else principal.tenant) or None,
+            "key": None if caller is None or caller.operator else caller.key or SECRET_ACTOR,
+            "operator": None if caller is None else caller.operator,
+        }
 
     @property
     def fields(self) -> dict[str, Any]:
         """The fields that the log lines of the request and of its connection have in common."""
-        ended = self.end(0)
         return {
-            "method": ended.method,
-            "path": ended.path,
+            "method": self.scope.get("method", "GET"),
+            "path": self.state["logged_path"],
             "status": self.status,
-            "reason": ended.reason,
-            "recipient": ended.recipient,
-            "tenant": ended.tenant,
-            "key": ended.key,
-            "operator": ended.operator,
-            "ms": milliseconds(ended.seconds),
-            "request_id": ended.id,
+            "reason": self.code,
+            **self.caller,
+            "ms": self.ms,
+            "request_id": self.state["request_id"],
         }
-
-
-def milliseconds(seconds: float) -> float:
-    """Return a duration in the form that is displayed."""
-    return round(seconds * 1000, 1)

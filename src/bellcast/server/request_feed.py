@@ -11,8 +11,8 @@ from msgspec import Struct
 from bellcast.auth import origins
 from bellcast.calls import Call, CallBackend, Refused
 from bellcast.console.live_feed import LiveFeed
-from bellcast.console.types.live_feed import Feed, FeedEvent, FeedKind, cut, network_of, redact
-from bellcast.console.types.requests import ServedRequest, problem_fields
+from bellcast.console.types.live_feed import Feed, FeedEvent, FeedKind, cut, redact
+from bellcast.console.types.requests import ServedRequest, is_refusal
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, FieldError
 from bellcast.kernel.identities import Principal
@@ -21,7 +21,7 @@ from bellcast.live.connection.connection import Connection
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.dialects import DIALECTS
 from bellcast.live.topic_access import TopicRefused
-from bellcast.server.logged_request import EndedRequest, LoggedRequest, milliseconds
+from bellcast.server.logged_request import LoggedRequest
 
 # Larger bodies are not kept, unless they explain a refusal.
 MAX_BODY = 300
@@ -49,23 +49,20 @@ class RequestFeed:
 
     def served(self, request: LoggedRequest) -> None:
         """Keep a completed request, and emit its event."""
-        ended = request.end(self._clock.now())
-        by_operator, is_safe = ended.operator is not None, ended.method in origins.SAFE_METHODS
+        served = _served(request, self._clock.now())
+        by_operator, is_safe = served.operator is not None, served.method in origins.SAFE_METHODS
         # Pages of the console poll constantly, and would fill the lists that they show.
-        is_reading = by_operator and is_safe and not ended.is_refused
+        is_reading = by_operator and is_safe and not served.is_refused
         # The page asks whether there is a session, and shows the sign-in form if not.
-        is_question = is_safe and ended.route == "/v1/me" and ended.status == HTTPStatus.UNAUTHORIZED
-        if not (ended.route or ended.path).startswith(UNLISTED_ROUTES) and not is_reading and not is_question:
-            if ended.is_refused or len(ended.path) > MAX_LISTED:
-                # created now, because the body of a refusal and a long path would take more memory than the entry
-                served = _served(ended)
-                self._feed.add_request(served, is_refused=ended.is_refused)
+        is_question = is_safe and served.route == "/v1/me" and served.status == HTTPStatus.UNAUTHORIZED
+        if not served.route.startswith(UNLISTED_ROUTES) and not is_reading and not is_question:
+            self._feed.add_request(served)
+            if served.is_refused:
                 self._feed.emit(_request_event(served))
             else:
-                self._feed.add_request(partial(_served, ended), is_refused=False)
-                self._feed.emit_later("request", ended.tenant or "", partial(_later_event, ended))
+                self._feed.emit_later("request", served.tenant or "", partial(_request_event, served))
         if by_operator and not is_safe:
-            self._feed.emit(_operator_event(_served(ended)))
+            self._feed.emit(_operator_event(served))
 
     def opened(self, connection: Connection, path: str | None, request_id: str | None) -> None:
         """Emit the start of a connection, with the path and the id of its request, if known."""
@@ -170,34 +167,34 @@ def _from(source: Mapping[str, str], origin: str | None) -> dict[str, str]:
     return {**source} if origin is None else {**source, "origin": origin}
 
 
-def _served(ended: EndedRequest) -> ServedRequest:
-    path, body = cut(ended.path, MAX_LISTED), ended.body
-    detail, errors = (None, ()) if ended.problem is None else _explanation(ended.problem)
+def _served(request: LoggedRequest, now: int) -> ServedRequest:
+    """Return what the list keeps of a completed request. Its texts are cut, and its network is read only when it is shown."""
+    scope, state, status, code = request.scope, request.state, request.status or 0, request.code
+    path, caller, client = cut(state["logged_path"], MAX_LISTED), request.caller, scope.get("client")
+    route, body, recipient, tenant = state.get("route") or path, request.body, caller["recipient"], caller["tenant"]
+    is_app, is_small = caller["key"] or caller["operator"], body is not None and len(body) <= MAX_BODY
+    shows_body = is_app and (is_small or is_refusal(status, code)) and not route.startswith(SECRET_ROUTES)
+    detail, errors = (None, ()) if request.problem is None else _explanation(request.problem)
     return ServedRequest(
-        id=ended.id,
-        at=ended.at,
-        ms=milliseconds(ended.seconds),
-        method=ended.method,
+        id=state["request_id"],
+        at=now,
+        ms=request.ms,
+        method=scope.get("method", "GET"),
         path=path,
-        route=ended.route or path,
-        status=ended.status,
-        code=ended.reason,
+        route=route,
+        status=status,
+        code=code,
         detail=detail,
         errors=errors,
-        tenant=_whole(ended.tenant),
-        recipient=None if ended.recipient is None else cut(ended.recipient, MAX_LISTED_KEY),
-        key=ended.key,
-        operator=ended.operator,
-        origin=ended.origin,
-        address=network_of(ended.address),
-        body=body if body is not None and _is_listed_body(ended, body) else None,
+        # A cut key could be the key of another tenant, whose callers would see the request.
+        tenant=tenant if tenant is None or len(tenant) <= MAX_LISTED else None,
+        recipient=None if recipient is None else cut(recipient, MAX_LISTED_KEY),
+        key=caller["key"],
+        operator=caller["operator"],
+        origin=request.origin,
+        client=None if client is None else client[0],
+        body=body if shows_body else None,
     )
-
-
-def _is_listed_body(ended: EndedRequest, body: bytes) -> bool:
-    is_app = ended.key is not None or ended.operator is not None
-    is_secret = (ended.route or "").startswith(SECRET_ROUTES)
-    return is_app and not is_secret and (len(body) <= MAX_BODY or ended.is_refused)
 
 
 def _explanation(body: bytes) -> tuple[str | None, tuple[FieldError, ...]]:
@@ -206,20 +203,14 @@ def _explanation(body: bytes) -> tuple[str | None, tuple[FieldError, ...]]:
         problem = msgspec.json.decode(body)
     except msgspec.DecodeError:
         return None, ()  # an error body of another dialect
-    detail = problem.get("detail") if isinstance(problem, dict) else None
-    errors = problem_fields(problem)[:MAX_LISTED_ERRORS]
-    shortened = [FieldError(cut(one.field, MAX_LISTED), cut(one.message, MAX_LISTED)) for one in errors]
-    return None if detail is None else cut(str(detail), MAX_LISTED), tuple(shortened)
-
-
-def _whole(tenant: str | None) -> str | None:
-    """Return a tenant's key, or None if it is too long: a truncated key could be another tenant's key, whose callers
-    would see the request."""
-    return None if tenant is None or len(tenant) > MAX_LISTED else tenant
-
-
-def _later_event(ended: EndedRequest) -> FeedEvent:
-    return _request_event(_served(ended))
+    if not isinstance(problem, dict):
+        return None, ()
+    detail, wrong = problem.get("detail"), [one for one in problem.get("errors") or () if isinstance(one, dict)]
+    errors = [
+        FieldError(cut(str(one.get("field", "")), MAX_LISTED), cut(str(one.get("message", "")), MAX_LISTED))
+        for one in wrong[:MAX_LISTED_ERRORS]
+    ]
+    return None if detail is None else cut(str(detail), MAX_LISTED), tuple(errors)
 
 
 def _request_event(served: ServedRequest) -> FeedEvent:

@@ -267,7 +267,7 @@ def served(number: int, status: int = 200, **fields: Any) -> ServedRequest:
 def test_requests_are_listed_newest_first_with_a_cursor(feed: LiveFeed) -> None:
     for number in range(10):
         one = served(number, 404 if number % 2 else 200, key="shop" if number < 5 else None)
-        feed.add_request(one, is_refused=one.is_refused)
+        feed.add_request(one)
     both = feed.requests(RequestFilter(), None)[:4]
     assert [one.at for one in both] == [9, 8, 7, 6]
     assert [one.at for one in feed.requests(RequestFilter(), (6, "r00006"))[:2]] == [5, 4]

@@ -320,9 +320,8 @@ async def page(request: ApiRequest) -> ASGIApp:
 
 
 def _request(served: ServedRequest, *, shows_content: bool) -> RequestItem:
-    fields = {name: getattr(served, name) for name in served.__struct_fields__}
     return RequestItem(
-        **fields
+        **{name: getattr(served, name) for name in RequestItem.__struct_fields__}
         | {
             "at": times.to_rfc3339(served.at),
             "errors": [WrongField(one.field, one.message) for one in served.errors],

@@ -1,9 +1,10 @@
 """Requests that a node served recently, and the filter of their list. Pure."""
 
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from bellcast.console.types.live_feed import network_of
 from bellcast.kernel.errors import FieldError
 
 # Which requests are logged.
@@ -23,7 +24,8 @@ def is_refusal(status: int, code: str | None) -> bool:
 
 
 class ServedRequest(Struct, frozen=True, kw_only=True):
-    """One served request. `at` is UTC milliseconds, `ms` its duration, `body` the request's body if it is small JSON."""
+    """One served request. `at` is UTC milliseconds, `ms` its duration, `client` the IP address, `body` the request's body if
+    it is small JSON."""
 
     id: str
     at: int
@@ -40,12 +42,17 @@ class ServedRequest(Struct, frozen=True, kw_only=True):
     key: str | None = None
     operator: str | None = None
     origin: str | None = None
-    address: str | None = None
+    client: str | None = None
     body: bytes | None = None
 
     @property
     def is_refused(self) -> bool:
         return is_refusal(self.status, self.code)
+
+    @property
+    def address(self) -> str | None:
+        """The network of the client's IP address."""
+        return network_of(self.client)
 
 
 class RequestFilter(Struct, frozen=True, kw_only=True):
@@ -81,13 +88,3 @@ class RequestFilter(Struct, frozen=True, kw_only=True):
 
 def _has_status(status: int, wanted: str) -> bool:
     return str(status)[0] == wanted[0] if wanted.endswith("xx") else str(status) == wanted
-
-
-def problem_fields(problem: Any) -> tuple[FieldError, ...]:
-    """Return the wrong fields of a decoded problem document."""
-    errors = problem.get("errors") if isinstance(problem, dict) else None
-    return tuple(
-        FieldError(str(one.get("field", "")), str(one.get("message", "")))
-        for one in errors or ()
-        if isinstance(one, dict)
-    )
