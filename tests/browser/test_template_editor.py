@@ -370,3 +370,34 @@ def test_preview_shows_a_phone_a_dark_scheme_push_and_the_masked_data_of_a_send(
     expect(page.get_by_text("1 segment, because of characters outside of the GSM alphabet")).to_be_visible()
     assert violations(page) == []
     assert "Rosalind" not in page.content() + "".join(answers)
+
+
+def test_author_confirms_an_email_in_the_editor_and_gets_a_test(
+    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+) -> None:
+    page = open_console("/templates/designed?edit=yes", viewport={"width": 1440, "height": 900})
+    block(page, 0).get_by_role("textbox", name="Heading").fill("Draft for {{ data.client }}")
+    page.get_by_role("button", name="Send me a test").click()
+    dialog = page.get_by_role("dialog", name="Where to?")
+    dialog.get_by_label("E-mail").fill("olive@example.com")
+    assert violations(page) == []
+    dialog.get_by_role("button", name="Send a code").click()
+    code = dialog.get_by_label("Code")
+    expect(code).to_be_visible()
+    (mail,) = owner.send("GET", "/v1/messages?recipient=operator:olive@example.com&limit=1")["messages"]
+    text = owner.send("GET", f"/v1/messages/{mail['id']}")["content"]["text"]
+    code.fill(text.split()[0])
+    dialog.get_by_role("button", name="Confirm").click()
+    expect(page.get_by_text("Sent to olive@example.com.")).to_be_visible()
+    expect(dialog).to_have_count(0)
+    (sent,) = owner.send("GET", "/v1/messages?recipient=operator:olive@example.com&limit=1")["messages"]
+    content = owner.send("GET", f"/v1/messages/{sent['id']}")["content"]
+    assert content["subject"] == "[Test] Booking"
+    assert "Draft for client" in content["html"]
+    page.goto("/console/account")
+    card = page.get_by_role("region", name="E-mail").or_(page.locator(".panel", has_text="E-mail")).first
+    expect(card).to_contain_text("olive@example.com")
+    card.get_by_role("button", name="Remove the e-mail").click()
+    card.get_by_role("button", name="Remove the e-mail").click()
+    expect(card.get_by_label("E-mail")).to_be_visible()
+    assert violations(page) == []

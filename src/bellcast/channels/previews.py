@@ -9,7 +9,7 @@ from msgspec import Struct
 from bellcast.channels import addresses, contents, decision_inputs, links
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
-from bellcast.channels.contents import Contents, NoContent
+from bellcast.channels.contents import Contents, NoContent, StoredEmail
 from bellcast.channels.decision_inputs import DecisionInputs
 from bellcast.channels.types import ExternalChannel, NewMessage
 from bellcast.inbox.types.notifications import GENERAL, Draft, content
@@ -25,6 +25,7 @@ from bellcast.templates.types import InboxContent, Template
 ADDED = ("to_name", "unsubscribe_url", "priority", "url")
 # The default format of a body.
 PLAIN = ("body_format", "plain")
+TEST = "[Test]"  # before the subject of an e-mail to its author
 PROBLEMS = {
     "no_address": "has no address for {channel}",
     "invalid_address": "has an address for {channel} that cannot be used",
@@ -68,16 +69,26 @@ class Previews:
                 parts[channel] = {name: value for name, value in part.items() if name not in ADDED}
         return parts, rendered.missing
 
-    async def message(self, subject: Subject, channel: ExternalChannel, id: str) -> NewMessage:
-        """Return a message to the recipient, regardless of preferences. Raises Invalid if there is no usable
-        address."""
+    async def message(
+        self, subject: Subject, channel: ExternalChannel, id: str, own: Profile | None = None
+    ) -> NewMessage:
+        """Return a message to the recipient, regardless of preferences, or to its author: `own`. Raises Invalid if there is no
+        usable address."""
         inputs = await self._inputs(subject, (channel,))
+        if own is not None:
+            subject = msgspec.structs.replace(subject, recipient=own.key)
+            inputs = msgspec.structs.replace(inputs, profiles={own.key: own})
         profile = inputs.profile(subject.recipient)
         rendered = await self._contents(subject, inputs, is_strict=True)
         try:
             written = rendered.external(channel)
         except NoContent:
             raise Invalid.of("channel", f"cannot be {channel}: the template has no content for it") from None
+        if own is not None:
+            mail = msgspec.json.decode(written, type=StoredEmail)
+            # Its links would change the preferences of a recipient that does not exist.
+            marked = msgspec.structs.replace(mail, subject=f"{TEST} {mail.subject}", unsubscribe_url=None)
+            written = msgspec.json.encode(marked)
         problem = addresses.problem(profile, channel, inputs.suppressed)
         if problem is not None:
             raise Invalid.of("to", PROBLEMS[problem].format(channel=channel))

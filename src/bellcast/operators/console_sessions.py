@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
+import msgspec
 import structlog
 from msgspec import Struct
 
@@ -28,8 +29,13 @@ from bellcast.kernel.identities import Caller
 from bellcast.operators import oidc_config, passwords, totp
 from bellcast.operators.store import Operators
 from bellcast.operators.types import (
+    EMAIL_CODE_MS,
+    EMAIL_CODE_TRIES,
+    EMAILS_MS,
     FAILURES_MS,
     IDLE_MS,
+    MAX_EMAIL_CODES,
+    MAX_OWN_TESTS,
     SCOPES_OF_ROLE,
     SESSION_MS,
     VERIFIED_MS,
@@ -43,6 +49,7 @@ log = structlog.get_logger(__name__)
 
 TOKEN_BYTES = 32
 CODE_BYTES = 16
+CODE_DIGITS = 6
 CODE_MS = 24 * 3_600_000
 # The last use of a session is written at most this often.
 TOUCH_MS = 5 * 60_000
@@ -82,6 +89,14 @@ class ConsoleConfig(Struct, frozen=True, kw_only=True):
     networks: tuple[str, ...] = ()
     require_mfa: bool = False
     external_session: float = oidc_config.SESSION_SECONDS
+
+
+class PendingEmail(Struct, frozen=True, array_like=True):
+    """An address that is not confirmed yet, its code, and when the code ends (UTC milliseconds)."""
+
+    email: str
+    code: str
+    expires_at: int
 
 
 class Verified(NamedTuple):
@@ -266,6 +281,62 @@ class ConsoleSessions:
         """Delete an operator's authenticator app and passkeys; return whether the operator exists."""
         return await self._operators.end_mfa(id, with_passkeys=with_passkeys)
 
+    async def begin_email(self, operator: Operator, email: str) -> str:
+        """Return the code that confirms a new address. The one before is no longer valid. Raises TooMany."""
+        await self._count(
+            f"email-codes:{operator.id}", MAX_EMAIL_CODES, "Too many codes: wait before you ask for another."
+        )
+        code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
+        pending = PendingEmail(email, code, self._clock.now() + EMAIL_CODE_MS)
+        text = msgspec.json.encode(pending).decode()
+        await self._operators.begin_email(operator.id, self._cipher.encrypt(text, _email_place(operator)))
+        return code
+
+    async def confirm_email(self, operator: Operator, code: str) -> None:
+        """Confirm the new address. Raises Invalid for a wrong code, Conflict if a new one is needed."""
+        stored = await self._operators.pending_email(operator.id)
+        try:
+            text = self._cipher.decrypt(stored or "", _email_place(operator))
+        except ValueError:
+            raise Conflict("Ask for a code first.") from None
+        pending = msgspec.json.decode(text, type=PendingEmail)
+        now = self._clock.now()
+        # Counted before the comparison, so that concurrent guesses cannot exceed the limit. The ciphertext begins with a
+        # random nonce, so each code has its own count.
+        place = f"email-code:{operator.id} {(stored or '')[:CODE_BYTES]}"
+        await self._operators.add_failure([place], now)
+        tries, _ = await self._operators.failures(place, now - EMAIL_CODE_MS)
+        if tries > EMAIL_CODE_TRIES or now >= pending.expires_at:
+            await self._operators.begin_email(operator.id, None)
+            raise Conflict("This code has expired, or was entered wrong too often: ask for another.")
+        if not secrets.compare_digest(totp.normalize(code).encode(), pending.code.encode()):
+            left = EMAIL_CODE_TRIES - tries
+            raise Invalid.of("code", f"is wrong: {left} {'attempt' if left == 1 else 'attempts'} left")
+        if not await self._operators.confirm_email(operator.id, stored or "", pending.email):
+            raise Conflict("Another address was entered in the meantime: confirm that one.")
+        await self._operators.clear_failures(place)
+
+    async def remove_email(self, operator: Operator) -> None:
+        """Forget the operator's address, confirmed or not."""
+        await self._operators.end_email(operator.id)
+
+    async def count_own_test(self, name: str) -> None:
+        """Count a test that an operator, or the user of an embedded editor, sends to itself. Raises TooMany."""
+        await self._count(
+            f"own-tests:{name}", MAX_OWN_TESTS, f"You may send yourself {MAX_OWN_TESTS} tests in 10 minutes."
+        )
+
+    async def _count(self, subject: str, maximum: int, message: str) -> None:
+        """Count one of the uses of 10 minutes, on all nodes. Refused ones are not counted. Raises TooMany."""
+        now = self._clock.now()
+        used, latest = await self._operators.failures(subject, now - EMAILS_MS)
+        if used < maximum:
+            await self._operators.add_failure([subject], now)
+            used, latest = await self._operators.failures(subject, now - EMAILS_MS)
+            if used <= maximum:
+                return
+        raise _too_many(latest + EMAILS_MS - now, message)
+
     def check_page(self, request: BrowserRequest) -> None:
         """Raise Forbidden unless a page of this server sent the request, over HTTPS or on the server's machine."""
         browser_request.check_origin(request)
@@ -428,6 +499,10 @@ class ConsoleSessions:
 def _is_in(address: str | None, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
     parsed = ip_addresses.parse(address)
     return parsed is not None and parsed in network
+
+
+def _email_place(operator: Operator) -> str:
+    return f"operators/{operator.id}/email"
 
 
 def _place(operator: Operator) -> str:

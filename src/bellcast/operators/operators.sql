@@ -15,7 +15,7 @@ ON CONFLICT DO NOTHING RETURNING id
 -- fragment: operator_columns
 -- The columns of an operator. An owner has all tenants, and its own again with another role.
 id, name, role, CASE WHEN role = 'owner' THEN NULL ELSE tenants END, created_at, seen_at, mfa_secret IS NOT NULL, subject,
-  (SELECT count(*) FROM passkeys p WHERE p.operator = operators.id)
+  (SELECT count(*) FROM passkeys p WHERE p.operator = operators.id), email
 
 -- name: operator_all
 -- All operators, by name.
@@ -74,7 +74,7 @@ VALUES (:digest, :operator, :now, :now, :verified_at)
 -- A session with its operator.
 SELECT s.created_at, s.seen_at, s.verified_at, o.id, o.name, o.role,
   CASE WHEN o.role = 'owner' THEN NULL ELSE o.tenants END, o.created_at, o.seen_at,
-  o.mfa_secret IS NOT NULL, o.subject, (SELECT count(*) FROM passkeys p WHERE p.operator = o.id)
+  o.mfa_secret IS NOT NULL, o.subject, (SELECT count(*) FROM passkeys p WHERE p.operator = o.id), o.email
 FROM operator_sessions s JOIN operators o ON o.id = s.operator WHERE s.digest = :digest
 
 -- name: operator_session_touch
@@ -101,6 +101,22 @@ WHERE id = :id AND mfa_pending = :pending RETURNING id
 -- name: operator_mfa_use
 -- A code is accepted once: of two transactions with the same period, the second finds no row.
 UPDATE operators SET mfa_step = :step WHERE id = :id AND (mfa_step IS NULL OR mfa_step < :step) RETURNING id
+
+-- name: operator_email_begin
+-- Store an address that is not confirmed yet, with its code, encrypted. Null withdraws it.
+UPDATE operators SET email_pending = :pending WHERE id = :id
+
+-- name: operator_email_pending
+-- The address that is not confirmed yet.
+SELECT email_pending FROM operators WHERE id = :id
+
+-- name: operator_email_confirm
+-- Use the new address: of two transactions, the second finds no row.
+UPDATE operators SET email = :email, email_pending = NULL WHERE id = :id AND email_pending = :pending RETURNING id
+
+-- name: operator_email_end
+-- Remove the address.
+UPDATE operators SET email = NULL, email_pending = NULL WHERE id = :id
 
 -- name: operator_mfa_end
 -- Remove the second factor.

@@ -208,6 +208,25 @@ class Operators(StoreTable):
         return bool((yield Statement("operator_mfa_use", {"id": id, "step": step})))
 
     @write()
+    def begin_email(self, id: str, pending: str | None) -> Script[None]:
+        """Store an encrypted address that is not confirmed yet; None withdraws it."""
+        yield Statement("operator_email_begin", {"id": id, "pending": pending})
+
+    @read
+    def pending_email(self, id: str) -> Script[str | None]:
+        found = yield Statement("operator_email_pending", {"id": id})
+        return found[0][0] if found else None
+
+    @write()
+    def confirm_email(self, id: str, pending: str, email: str) -> Script[bool]:
+        """Use an address instead of `pending`; return False if that has changed."""
+        return bool((yield Statement("operator_email_confirm", {"id": id, "pending": pending, "email": email})))
+
+    @write()
+    def end_email(self, id: str) -> Script[None]:
+        yield Statement("operator_email_end", {"id": id})
+
+    @write()
     def use_recovery_code(self, id: str, digest: bytes) -> Script[bool]:
         """Delete a recovery code; return whether it existed."""
         return bool((yield Statement("recovery_code_use", {"operator": id, "digest": digest})))
@@ -305,7 +324,7 @@ class Operators(StoreTable):
 
 def _insert(operator: Operator, password: str) -> Statement:
     params = asdict(operator) | {"password": password, "tenants": _tenants(operator.tenants)}
-    del params["seen_at"], params["has_app"], params["passkeys"]
+    del params["seen_at"], params["has_app"], params["passkeys"], params["email"]
     return Statement("operator_insert", params)
 
 
@@ -321,7 +340,7 @@ def _may_have_role(current: str, role: Role | None) -> Script[bool]:
 
 
 def _operator(row: Row) -> Operator:
-    id, name, role, tenants, created_at, seen_at, has_app, subject, passkeys = row
+    id, name, role, tenants, created_at, seen_at, has_app, subject, passkeys, email = row
     return Operator(
         id=id,
         name=name,
@@ -332,6 +351,7 @@ def _operator(row: Row) -> Operator:
         has_app=bool(has_app),
         subject=subject,
         passkeys=passkeys,
+        email=email,
     )
 
 

@@ -19,6 +19,10 @@ SESSION_MS = 7 * 24 * 3_600_000
 VERIFIED_MS = 10 * 60_000
 # Failed set-ups count for an hour, failed sign-ins for 15 minutes.
 FAILURES_MS = 3_600_000
+# A code that confirms an e-mail: as long as a mail may take, and few guesses of a million.
+EMAIL_CODE_MS, EMAIL_CODE_TRIES = 10 * 60_000, 5
+# Codes, and tests of templates to oneself, in 10 minutes: an address must not be flooded.
+EMAILS_MS, MAX_EMAIL_CODES, MAX_OWN_TESTS = 10 * 60_000, 5, 10
 # Scopes of the roles in the REST API. A viewer has no scope: only operations that name the role are open to it.
 SCOPES_OF_ROLE: dict[Role, tuple[KeyScope, ...]] = {
     "owner": ("send", "read", "manage", "observe", "configure", "admin", "agent"),
@@ -40,6 +44,12 @@ class Operator(Struct, frozen=True, kw_only=True):
     has_app: bool = False  # an authenticator app
     subject: str | None = None  # issuer and subject at the operator's identity provider; None: it has a password
     passkeys: int = 0
+    email: str | None = None  # confirmed
+
+    @property
+    def recipient(self) -> str:
+        """The key under which messages to the operator are stored."""
+        return f"operator:{self.name}"
 
     @property
     def has_mfa(self) -> bool:

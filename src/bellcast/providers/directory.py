@@ -10,7 +10,7 @@ import structlog
 from msgspec import Struct
 
 from bellcast.channels.config import ChannelConfig
-from bellcast.channels.delivery import NamedProvider
+from bellcast.channels.delivery import NamedProvider, delivery_error
 from bellcast.channels.email import Email
 from bellcast.channels.provider_rate import ProviderRate
 from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel
@@ -121,6 +121,21 @@ class ProviderDirectory:
         active = [(one.key, one.provider) for one in await self.providers(tenant, "email")]
         senders = {name: provider.sender for name, provider in active if isinstance(provider, SMTPProvider)}
         return senders.get(key or "") or next(iter(senders.values()), SIMULATED_SENDER)
+
+    async def send_email(self, tenant: str, mail: Email) -> bool:
+        """Send an e-mail at once, without storing it. Return False if e-mail is simulated. Raises Unavailable."""
+        if not await self.can_deliver(tenant, "email"):
+            return False
+        outgoing = OutgoingMessage(id=mail.message_id, to=mail.to, content=mail)
+        for named in await self.providers(tenant, "email"):
+            try:
+                async with named.destination.call():
+                    await named.provider.send(outgoing)
+            except Exception as failure:  # noqa: BLE001  the next provider may work
+                log.warning("email_send_failed", provider=named.key, error=str(delivery_error(named.key, failure)))
+            else:
+                return True
+        raise Unavailable("No e-mail provider accepts messages at the moment: test it on its page.")
 
     async def stored_mail_servers(self, limit: int) -> tuple[dict[str, Provider], int]:
         """Return the active e-mail providers in the store by their names, at most `limit`, those of the project first, and

@@ -17,7 +17,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.live.dialects import DIALECTS
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.operators.http import account as console_session
-from bellcast.operators.http import oidc, operators, passkeys
+from bellcast.operators.http import oidc, operators, own_email, passkeys
 from bellcast.preferences.http import preferences, preferences_page
 from bellcast.providers import http as providers
 from bellcast.recipients.http import bulk as recipients_bulk
@@ -96,7 +96,7 @@ HANDLERS = [
     *(*messages.HANDLERS, *notification_types.HANDLERS, *templates.HANDLERS, *preferences.HANDLERS, *BUNDLES),
     *(*unsubscribe.HANDLERS, *push_endpoints.HANDLERS, *providers.HANDLERS, *webhooks.HANDLERS),
     *(*preferences_page.HANDLERS, *mailbox.HANDLERS, *icons.HANDLERS),
-    *console_session.HANDLERS,
+    *(*console_session.HANDLERS, own_email.change),
     *oidc.HANDLERS,
     *passkeys.HANDLERS,
     *operators.HANDLERS,

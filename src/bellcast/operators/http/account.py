@@ -113,9 +113,11 @@ class OperatorItem(Struct, frozen=True, kw_only=True):
 
 
 class Account(OperatorItem, frozen=True, kw_only=True):
-    """The signed-in operator. With `must_enrol`, the operator must set up a second factor before anything else."""
+    """The signed-in operator. With `must_enrol`, the operator must set up a second factor before anything else. `email` is
+    the confirmed address for tests of templates."""
 
     must_enrol: bool
+    email: str | None
 
 
 @operation(
@@ -193,7 +195,7 @@ async def sign_out(request: ApiRequest) -> ASGIApp:
 async def me(request: ApiRequest) -> ASGIApp:
     """Read the signed-in operator."""
     session = await sessions(request).session(guards.browser_request(request))
-    return responses.json(_account(request, session.operator))
+    return responses.json(account_of(request, session.operator))
 
 
 @own_operation(
@@ -286,15 +288,16 @@ def sessions(request: ApiRequest) -> ConsoleSessions:
 
 
 def signed_in_response(request: ApiRequest, signed_in: SignedIn, status: int) -> ASGIApp:
-    return responses.json(_account(request, signed_in.operator), status, NO_STORE, signed_in.cookies)
+    return responses.json(account_of(request, signed_in.operator), status, NO_STORE, signed_in.cookies)
 
 
 async def own(request: ApiRequest) -> Operator:
     return (await sessions(request).session(guards.browser_request(request))).operator
 
 
-def _account(request: ApiRequest, operator: Operator) -> Account:
-    return Account(**asdict(item(operator)), must_enrol=sessions(request).must_enrol(operator))
+def account_of(request: ApiRequest, operator: Operator) -> Account:
+    """Return an operator's own account as shown in responses."""
+    return Account(**asdict(item(operator)), must_enrol=sessions(request).must_enrol(operator), email=operator.email)
 
 
 def item(operator: Operator) -> OperatorItem:

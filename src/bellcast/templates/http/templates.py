@@ -25,8 +25,10 @@ from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.limits import Limits
+from bellcast.operators.http.account import own, sessions
 from bellcast.preferences.types import CHANNELS
-from bellcast.rest import context, definition_body, drafts, objects, tenants
+from bellcast.recipients.types import Profile
+from bellcast.rest import context, definition_body, drafts, guards, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
@@ -286,12 +288,22 @@ class TemplatePreview(Parts, frozen=True, kw_only=True):
     warnings: list[str] | UnsetType = UNSET
 
 
+class OwnAddress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The confirmed e-mail of the caller, an operator of the console."""
+
+    me: Literal[True]
+
+
 class TestRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A channel, a recipient and variables for a test message."""
+    """A channel, a recipient or the caller itself, and variables for a test message. `values` are sent instead of the stored
+    template, and with the data of a `sample` instead of `data`."""
 
     channel: ExternalChannel
-    to: Annotated[str, KEY]
+    to: Annotated[str, KEY] | OwnAddress
+    values: Template | None = None
     data: dict[str, Any] = {}
+    sample: Annotated[str | None, KEY] = None
+    locale: Annotated[str | None, Limit(MAX_LOCALE)] = None
 
 
 class TestMessage(Struct, frozen=True):
@@ -458,22 +470,42 @@ async def import_email(request: ApiRequest) -> ASGIApp:
     query=DryRunQuery,
     body=TestRequest,
     response_types={200: TestMessage, 202: TestMessage},
-    refusals=(NotFound, TemplateFailed),
+    refusals=(NotFound, TemplateFailed, Conflict),
     example={"channel": "email", "to": "alice", "data": {"client": "Ann"}},
 )
 async def test(request: ApiRequest) -> ASGIApp:
     """Send a test message.
 
-    It is sent to the recipient's address regardless of preferences. A dry run only renders it."""
-    ctx, body = context.of(request), await request_body.body(request, TEST)
-    engines = ctx.engines
-    subject = await _subject(request, body.to, body.data)
-    message = await ctx[Previews].message(subject, body.channel, engines.new_id(subject.now))
+    It is sent to the recipient's address regardless of preferences. `{"me": true}` sends an e-mail to the confirmed address of
+    the operator, with `[Test]` before its subject, at most 10 in 10 minutes. A dry run only renders it."""
+    ctx, body = (
+        context.of(request),
+        await asyncio.to_thread(request_body.json, await request_body.json_text(request), TEST, context.of(request)),
+    )
+    data = body.data if body.sample is None else await _data_of_sample(request, body.sample)
+    key = body.to if isinstance(body.to, str) else ""
+    subject = await _subject(request, key, data, body.locale, body.values)
+    profile = None if isinstance(body.to, str) else await _own_profile(request, body.channel)
+    message = await ctx[Previews].message(subject, body.channel, ctx.engines.new_id(subject.now), profile)
     if objects.is_dry_run(request):
         return responses.json(TestMessage(None))
-    await Messages(engines.db).add([message])
-    engines.router.messages_added()
+    if profile is not None:
+        await sessions(request).count_own_test(profile.key)
+    await Messages(ctx.engines.db).add([message])
+    ctx.engines.router.messages_added()
     return responses.json(TestMessage(message.id), 202)
+
+
+async def _own_profile(request: ApiRequest, channel: ExternalChannel) -> Profile:
+    """Return the caller as the recipient of a test. Raises Conflict without a confirmed address."""
+    if channel != "email":
+        raise Invalid.of("channel", "must be email for a test to yourself")
+    if guards.caller(request).role is None:
+        raise Invalid.of("to", "must be a recipient: only operators of the console have an e-mail of their own")
+    operator = await own(request)
+    if operator.email is None:
+        raise Conflict("Confirm your e-mail under Account first: tests are sent to it.")
+    return Profile(key=operator.recipient, name=operator.name, email=operator.email)
 
 
 @operation(
@@ -588,7 +620,7 @@ async def _applied(ctx: ApiContext, tenant: str, key: str, values: Template) -> 
     return request_body.decoder(Template).decode(base[0].body).overridden_by(values)
 
 
-def _check_preview(body: PreviewRequest | CheckRequest, ctx: ApiContext) -> None:
+def _check_preview(body: PreviewRequest | CheckRequest | TestRequest, ctx: ApiContext) -> None:
     wrong = _errors(body.values, ctx.limits) if isinstance(body.values, Template) else ()
     validation.check([FieldError(f"values.{one.field}".rstrip("."), one.message, one.line) for one in wrong])
 
@@ -596,7 +628,7 @@ def _check_preview(body: PreviewRequest | CheckRequest, ctx: ApiContext) -> None
 PREVIEW = request_body.Shape(PreviewRequest, _check_preview)
 CHECK = request_body.Shape(CheckRequest, _check_preview)
 IMPORT = request_body.Shape(ImportRequest, None, {"format": "html", "source": "x"})
-TEST = request_body.Shape(TestRequest, None, {"channel": "email", "to": "x"})
+TEST = request_body.Shape(TestRequest, _check_preview, {"channel": "email", "to": "x"})
 HANDLERS = [
     *objects.operations(KIND),
     *drafts.operations(drafts.of_kind(KIND)),

@@ -5,6 +5,7 @@ import { CREATED, RANGE } from './filters.js';
 import { count, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, refresh, useLoad } from './load.js';
+import { OwnEmail } from './own-email.js';
 import { Card, Choices, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, State, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { ALL, OWNERS } from './roles.js';
@@ -154,6 +155,7 @@ export function Account({ page }) {
     refresh();
   };
   return html`<${Heading} title="Account" /><${Facts} of=${[['Name', page.me.name], ['Role', page.me.role], ['Tenants', page.me.tenants?.join(', ') ?? 'all']]} />
+    <${Card} title="E-mail"><${OwnEmail} /><//>
     ${page.me.is_external ? html`<p>You sign in with your identity provider. It has your password and second factor, and your groups there determine your role here.</p>` : html`
       <${Card} title="Change the password"><${Form} button="Change password" send=${async (values, form) => {
     await request('PUT', '/v1/me/password', values);

@@ -15,6 +15,7 @@ import { sampleOf, variablesOf } from './sample-data.js';
 import { ROOT, request, withQuery } from './server.js';
 import { ImportDialog } from './template-import.js';
 import { Checks, hasErrors, useFindings } from './template-checks.js';
+import { SendTest } from './template-test.js';
 import { CHANNELS, KIND, at, languageName, placeOf, withAt } from './template-model.js';
 import { valuesOf } from './yaml.js';
 
@@ -290,7 +291,7 @@ function Preview({ channel, preview, problems: known, path, data, setData, sampl
     ${parts?.missing?.length > 0 && html`<p class="note warn"><${Icon} name="warn" /> Without a value: ${parts.missing.join(', ')}. A send would be refused.</p>`}
     ${(parts?.warnings ?? []).map((one) => html`<p key=${one} class="note warn"><${Icon} name="warn" /> ${one}</p>`)}
     ${part && channel === 'email' && html`<div class=${`mail-preview on-${device}`}>
-      <p class="subject"><span class="muted">Subject</span> <b dir="auto">${part.subject}</b></p>
+      <div class="subject"><p><span class="muted">Subject</span> <b dir="auto">${part.subject}</b></p><${SendTest} path=${path} wanted=${wanted} isDisabled=${problems.length > 0} /></div>
       ${device === 'text' ? html`<pre tabIndex="0" dir="auto">${part.text}</pre>` : html`<div class=${isDark ? 'mail-frame dark' : 'mail-frame'} ref=${frame}><iframe sandbox="" title="Preview of the e-mail" name="template-preview"></iframe></div>
         <form method="post" action=${`${ROOT}${path('/html', { scheme: look.scheme || null, images: look.images })}`} target="template-preview" hidden ref=${form}><input type="hidden" name="request" value=${JSON.stringify(wanted)} /></form>`}</div>`}
     ${part && channel === 'inbox' && html`<div class="device inbox" dir="auto"><span class="dot" aria-hidden="true"></span><div><b>${part.title}</b>${part.body && html`<p>${part.body}</p>`}<small class="muted">now</small>${part.action_url && html`<p class="action">${part.action_text ?? 'Open'} <span class="muted">${part.action_url}</span></p>`}</div></div>`}

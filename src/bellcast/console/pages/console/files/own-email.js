@@ -1,0 +1,30 @@
+/**
+ * The operator's e-mail: an address, and the six digits that confirm it.
+ */
+import { html, useState } from './html.js';
+import { Confirm, Field, Form, State } from './parts.js';
+import { request } from './server.js';
+import { me } from './session.js';
+
+/** The form of the address, and then of its code. */
+export function OwnEmail({ done }) {
+  const [address, setAddress] = useState(null);
+  const [isChanging, setChanging] = useState(false);
+  const send = async (email) => {
+    await request('PATCH', '/v1/me', { email });
+    setAddress(email);
+  };
+  const { email } = me.value;
+  if (address) {
+    return html`<p role="status">Six digits were sent to <b>${address}</b>. They are valid for 10 minutes.</p><${Form} key="code" button="Confirm" more=${html`<button type="button" onClick=${() => setAddress(null)}>Another address</button>`} send=${async ({ code }) => {
+      me.value = await request('PATCH', '/v1/me', { code });
+      setAddress(null);
+      setChanging(false);
+      done?.();
+    }}><${Field} label="Code" name="code" required inputmode="numeric" autocomplete="one-time-code" maxlength="20" autofocus /><//>`;
+  }
+  if (email && !isChanging) {
+    return html`<p><${State} of="confirmed" kind="ok" /> <b>${email}</b></p><div class="choice"><button type="button" onClick=${() => setChanging(true)}>Change</button><${Confirm} label="Remove the e-mail" word="Remove" act=${async () => { me.value = await request('PATCH', '/v1/me', { email: null }); }} /></div>`;
+  }
+  return html`<${Form} key="address" button="Send a code" send=${(values) => send(values.email.trim())}><${Field} label="E-mail" name="email" type="email" required autocomplete="email" defaultValue=${email ?? ''} hint="Tests of templates are sent there, once you have confirmed it." /><//>`;
+}
