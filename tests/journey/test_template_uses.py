@@ -8,7 +8,7 @@ import pytest
 
 from bellcast.kernel import times
 from bellcast.rest import objects
-from bellcast.templates.http import template_references
+from bellcast.workflows.http import references
 from tests.journey import channels
 from tests.journey.rest import HOUR, Rest, fields
 from tests.journey.test_email import app
@@ -103,7 +103,7 @@ async def test_refused_deletion_says_whether_there_are_more_uses(rest: Rest, cou
 async def test_read_of_a_template_searches_and_lists_a_limited_number_of_uses(
     rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(template_references, "MAX_SEARCHED", 200)
+    monkeypatch.setattr(references, "MAX_SEARCHED", 200)
     await put_types(rest, 120)
     await rest.store.documents.put("types", "acme", "own", b'{"template":"other"}', 1)
     await put_types(rest, 200, "globex")

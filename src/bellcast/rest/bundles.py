@@ -438,7 +438,7 @@ async def _plan(
                 wrong += _within(numbers[one.place], refusal.errors)
     if wrong:
         raise Invalid.fields(wrong)
-    for one in push.objects if None in bodies.values() else changed:
+    for one in changed:
         current = before[one.place]
         if one.values is not None:
             document = None if current is None else current.document

@@ -260,7 +260,7 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
             raise NotFound(unknown)
         await managed.check(ctx, kind.plural, tenant, key)
         await _check_condition(request, kind, tenant, key)
-        await check_uses(kind, ctx, _after(ctx, kind, tenant, key, None), [(tenant, key)])
+        await check_uses(kind, ctx, overlaid(ctx, kind.plural, tenant, key, None), [(tenant, key)])
         if entity_tags.is_conditional(request):
             if not await documents.change(kind.plural, tenant, key, before.body, None, now):
                 raise PreconditionFailed
@@ -350,7 +350,7 @@ async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T
     if not plans:
         await managed.check(ctx, kind.plural, tenant, key)
     await _check_condition(request, kind, tenant, key)
-    await check_uses(kind, ctx, _after(ctx, kind, tenant, key, body), [(tenant, key)])
+    await check_uses(kind, ctx, overlaid(ctx, kind.plural, tenant, key, body), [(tenant, key)])
     after = msgspec.json.decode(body)
     if plans:
         return responses.json(await planned(kind, ctx, tenant, key, value))
@@ -416,7 +416,7 @@ async def publish(
     the draft has changed, or the object is no longer the version `base`."""
     ctx, body = context.of(request), msgspec.json.encode(value)
     await managed.check(ctx, kind.plural, tenant, key)
-    await check_uses(kind, ctx, _after(ctx, kind, tenant, key, body), [(tenant, key)])
+    await check_uses(kind, ctx, overlaid(ctx, kind.plural, tenant, key, body), [(tenant, key)])
     before, now = await Documents(ctx.engines.db).get(kind.plural, tenant, key), ctx.engines.clock.now()
     if (None if before is None else before.version) != base:
         return None
@@ -460,7 +460,7 @@ async def _restore(request: ApiRequest, kind: Kind[T], shape: request_body.Shape
         # What was stored is valid; the objects that it names may have been deleted since.
         if kind.check_references is not None and (errors := await kind.check_references(value, ctx, tenant, key)):
             raise Conflict(f"Version {body.version} cannot be used any more: {errors[0].field} {errors[0].message}")
-        await check_uses(kind, ctx, _after(ctx, kind, tenant, key, stored.body), [(tenant, key)])
+        await check_uses(kind, ctx, overlaid(ctx, kind.plural, tenant, key, stored.body), [(tenant, key)])
         if not await Versions(db).restore(kind.plural, tenant, key, stored, before.body, ctx.engines.clock.now()):
             raise Conflict(f"The {kind.name} has changed at the same time: try again.")
         audit.note_changes(request, _content(before), msgspec.json.decode(stored.body))
@@ -536,9 +536,9 @@ def declare(
     return operation(method, path, tag=kind.tag, required_scope=scope, **promise)(function)
 
 
-def _after(ctx: ApiContext, kind: Kind[Any], tenant: str, key: str, body: bytes | None) -> ApiContext:
+def overlaid(ctx: ApiContext, plural: str, tenant: str, key: str, body: bytes | None) -> ApiContext:
     """Return the context in which this object is written; None deletes it."""
-    reads: Any = OverlaidReads(ctx.engines.db, {(kind.plural, tenant, key): body})
+    reads: Any = OverlaidReads(ctx.engines.db, {(plural, tenant, key): body})
     return msgspec.structs.replace(ctx, engines=msgspec.structs.replace(ctx.engines, db=reads))
 
 
@@ -557,15 +557,15 @@ async def check_uses(kind: Kind[Any], ctx: ApiContext, after: ApiContext, names:
         elif kind.find_broken is not None and before[0].body != found[0].body:
             broken = await kind.find_broken(ctx, before[0].body, found[0].body)
             if broken is not None:
-                await _check_unused(kind, after, [(tenant, key)], broken)
+                await check_unused(kind.name, after, [(tenant, key)], broken)
     if deleted:
-        await _check_unused(kind, after, deleted, BrokenUses(kind.find_uses))
+        await check_unused(kind.name, after, deleted, BrokenUses(kind.find_uses))
 
 
-async def _check_unused(kind: Kind[T], ctx: ApiContext, names: Sequence[tuple[str, str]], broken: BrokenUses) -> None:
-    """Raise Conflict if one of these objects has users that this search finds."""
+async def check_unused(name: str, ctx: ApiContext, names: Sequence[tuple[str, str]], broken: BrokenUses) -> None:
+    """Raise Conflict if one of these objects, such as a `workflow`, has users that this search finds."""
     found = await broken.find(ctx, names, SHOWN_USES + 1, is_exact=True)
-    used = next((name for name in names if found[name]), None)
+    used = next((one for one in names if found[one]), None)
     if used is None:
         return
     users = found[used]
@@ -573,7 +573,7 @@ async def _check_unused(kind: Kind[T], ctx: ApiContext, names: Sequence[tuple[st
     hint = ""
     if any(user.startswith(f"{SCHEDULES}/{GENERATED_PREFIX}") for user in users):
         hint = " A schedule whose key begins with send- is a send or trigger with send_at: delete it, or wait for its time."
-    which = f"This {kind.name}" if len(names) == 1 else f"The {kind.name} {used[1]}"
+    which = f"This {name}" if len(names) == 1 else f"The {name} {used[1]}"
     raise Conflict(f"{which} is used by {shown}{broken.reason}: change or delete these first.{hint}")
 
 

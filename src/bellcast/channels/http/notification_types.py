@@ -14,6 +14,7 @@ from bellcast.rest.operations import operation
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates.http import templates
 from bellcast.workflows import recent_data
+from bellcast.workflows.http import references
 from bellcast.workflows.recent_data import InferredSchema
 
 
@@ -56,6 +57,7 @@ KIND = objects.Kind(
     example={"name": "Bookings", "channels": ["inbox", "email"], "required": ["inbox"]},
     any_key=True,
     check_references=_reference_errors,
+    find_uses=references.of_types,
     find_effects=_effects,
 )
 

@@ -9,8 +9,8 @@ from bellcast.preferences.types import CHANNELS
 from bellcast.rest.context import ApiContext
 from bellcast.rest.objects import SHOWN_USES, PublishEffect
 from bellcast.templates import rendering, variables
-from bellcast.templates.http import template_references
 from bellcast.templates.types import Template
+from bellcast.workflows.http import references
 
 NAMES = {"inbox": "the inbox", "email": "e-mail", "sms": "SMS", "push": "push", "chat": "chat"}
 
@@ -50,7 +50,7 @@ async def _broken_uses(
     ]
     if not lost:
         return []
-    users = (await template_references.of_layouts(ctx, [(tenant, key)], SHOWN_USES + 1, is_exact=True))[tenant, key]
+    users = (await references.of_layouts(ctx, [(tenant, key)], SHOWN_USES + 1, is_exact=True))[tenant, key]
     if not users:
         return []
     shown = ", ".join(users[:SHOWN_USES]) + (" and others" if len(users) > SHOWN_USES else "")

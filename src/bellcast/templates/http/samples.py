@@ -15,10 +15,10 @@ from bellcast.kernel.db.lists import ListQuery
 from bellcast.rest.context import ApiContext
 from bellcast.rest.objects import MAX_USES
 from bellcast.templates import masking, variables
-from bellcast.templates.http import template_references
 from bellcast.templates.types import Template
 from bellcast.templates.variables import EACH, VariableType
 from bellcast.workflows import definitions
+from bellcast.workflows.http import references
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
@@ -117,7 +117,7 @@ async def schema_paths(ctx: ApiContext, tenant: str, key: str) -> dict[str, tupl
 
 async def _users(ctx: ApiContext, tenant: str, key: str) -> list[tuple[str, str, Mapping[str, Any] | None]]:
     """Return the types and workflows that use a template where it applies: plural, key, and the schema of their data."""
-    named = await template_references.of_templates(ctx, [(tenant, key)], MAX_USES, is_exact=False)
+    named = await references.of_templates(ctx, [(tenant, key)], MAX_USES, is_exact=False)
     users: list[tuple[str, str, Mapping[str, Any] | None]] = []
     for plural, _, name in (user.partition("?")[0].partition("/") for user in named[tenant, key]):
         if plural == "types":

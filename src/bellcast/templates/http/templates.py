@@ -34,11 +34,12 @@ from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates import rendering
-from bellcast.templates.http import checking, publishing, samples, template_references
+from bellcast.templates.http import checking, publishing, samples
 from bellcast.templates.http.checking import Findings
 from bellcast.templates.http.samples import Samples, TemplateVariable
 from bellcast.templates.rendering import TemplateError, check_template
 from bellcast.templates.types import CONTENT_ROOTS, MAX_LOCALE, Parts, Template, TemplateEmail
+from bellcast.workflows.http import references
 
 # Recipients' `de_AT` is looked up as `de-AT`, so a key with an underscore would never be found.
 LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
@@ -157,7 +158,7 @@ async def errors_of_send(ctx: ApiContext, tenant: str, send: Mapping[str, Any], 
     tenants = {tenant, owner} if isinstance(owner, str) else {tenant}
     return [
         FieldError(f"{path}.{field}", await no_template(ctx.engines.db, tenant, name))
-        for field, _, name in template_references.named_by_send(send)
+        for field, _, name in references.named_by_send(send)
         if "{" not in name and not any([await exists(ctx, one, name) for one in tenants])
     ]
 
@@ -192,7 +193,7 @@ async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.
     for locale in ("", *old.translations, *new.translations):
         if rendering.is_usable_layout(old, locale) and not rendering.is_usable_layout(new, locale):
             reason = f" as a layout, and would have no HTML with {{{{ content }}}}{rendering.in_language(locale)}"
-            return objects.BrokenUses(template_references.of_layouts, reason)
+            return objects.BrokenUses(references.of_layouts, reason)
     return None
 
 
@@ -217,7 +218,7 @@ KIND = objects.Kind(
     complete=compiled,
     source=source,
     check_references=_reference_errors,
-    find_uses=template_references.of_templates,
+    find_uses=references.of_templates,
     find_broken=_find_broken,
     merge=Template.overridden_by,
     is_open_to_viewers=True,

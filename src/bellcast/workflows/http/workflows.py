@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.catalog import Catalog
 from bellcast.documents.store import Documents, Versions
-from bellcast.documents.types import Document
+from bellcast.documents.types import PROJECT, Document
 from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import SendPlan
 from bellcast.inbox.types.notifications import TO
@@ -28,12 +28,13 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.draft_lists import DraftInfo, DraftsQuery
 from bellcast.rest.drafts import DraftKind, ToPublish
 from bellcast.rest.managed import ManagedBy
-from bellcast.rest.objects import ADDED, PublishEffect, Version, VersionQuery
+from bellcast.rest.objects import ADDED, BrokenUses, PublishEffect, Version, VersionQuery
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows import definitions, publishing, recent_data, triggers, workflow_catalog
 from bellcast.workflows.definitions import Definition
+from bellcast.workflows.http import references
 from bellcast.workflows.http.runs import CANCELLED
 from bellcast.workflows.recent_data import InferredSchema
 from bellcast.workflows.schedules import Schedules
@@ -322,7 +323,7 @@ async def change(request: ApiRequest) -> ASGIApp:
 async def delete(request: ApiRequest) -> ASGIApp:
     """Delete a workflow.
 
-    Its current runs finish. With `?tenant=`, the tenant's override is deleted."""
+    Unless other objects use it (409). Its current runs finish. With `?tenant=`, the tenant's override is deleted."""
     ctx, key, owner = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
     before = await _own(request, owner, key)
     stored = await ctx[WorkflowCatalog].writable(owner, key)
@@ -330,11 +331,25 @@ async def delete(request: ApiRequest) -> ASGIApp:
         raise NotFound(UNKNOWN)
     await managed.check(ctx, WORKFLOWS, owner, key)
     entity_tags.check(request, entity_tags.tag_of(workflow_catalog.stored(stored, owner).outside))
+    await _check_uses(ctx, objects.overlaid(ctx, WORKFLOWS, owner, key, None), [(owner, key)])
     replaced = stored if entity_tags.is_conditional(request) else UNSET
     if not await ctx[WorkflowCatalog].delete(owner, key, replaces=replaced):
         raise NotFound(UNKNOWN)
     audit.note_changes(request, before, {})
     return responses.empty()
+
+
+async def _check_uses(ctx: ApiContext, after: ApiContext, names: Sequence[tuple[str, str]]) -> None:
+    """Raise Conflict if objects trigger one of these workflows that would not exist any more. The context `after` reads the
+    objects as they will be."""
+
+    async def exists(ctx: ApiContext, tenant: str, key: str) -> bool:
+        documents = Documents(ctx.engines.db)
+        return any([await documents.get(WORKFLOWS, owner, key) for owner in dict.fromkeys((tenant, PROJECT))])
+
+    deleted = [name for name in names if await exists(ctx, *name) and not await exists(after, *name)]
+    if deleted:
+        await objects.check_unused("workflow", after, deleted, BrokenUses(references.of_workflows))
 
 
 @operation(
@@ -504,6 +519,7 @@ BUNDLE = BundleKind(
     values=_values,
     parse=_parse,
     check=_errors,
+    check_uses=_check_uses,
     find_effects=_effects,
     write=workflow_catalog.write_version,
     written=_written,

@@ -1,4 +1,4 @@
-"""Find the objects that name a template, which cannot be deleted while there are any."""
+"""Which objects name a template, a notification type or a workflow, which cannot be deleted while there are any."""
 
 import asyncio
 import contextlib
@@ -29,14 +29,18 @@ OBJECTS_PER_READ = 100
 # 0.1 s.
 MAX_SEARCHED = 5_000
 
-# How an object names a template: for its content, or as the layout of e-mails.
-Reference = Literal["template", "layout"]
+# How an object names another: a template for its content, or as the layout of e-mails, a workflow that it triggers, or the
+# type of its notifications.
+Reference = Literal["template", "layout", "workflow", "type"]
 # A name, and how it is used.
 Named = tuple[Reference, str]
 
 
-EVERY_REFERENCE: frozenset[Reference] = frozenset({"template", "layout"})
-# The kinds of objects that name templates, and in which ways.
+OF_TEMPLATES: frozenset[Reference] = frozenset({"template", "layout"})
+# The fields of steps that name objects; their `type` is that of the step.
+STEP_REFERENCES = OF_TEMPLATES | frozenset[Reference]({"workflow"})
+EVERY_REFERENCE = STEP_REFERENCES | frozenset[Reference]({"type"})
+# The kinds of objects that name others, and in which ways.
 USERS: Mapping[str, frozenset[Reference]] = {
     TYPES: frozenset({"template"}),
     TEMPLATES: frozenset({"layout"}),
@@ -133,15 +137,20 @@ def _named(kind: str, document: Document) -> set[Named]:
     if kind == TEMPLATES:
         return {("layout", name) for name in request_body.decoder(Template).decode(document.body).layouts()}
     if kind == WORKFLOWS:
-        named: set[Named] = set()
-        for _, step in workflow_catalog.steps_with_paths(msgspec.json.decode(document.body)["definition"]):
+        definition = msgspec.json.decode(document.body)["definition"]
+        named: set[Named] = set() if definition.get("type") is None else {("type", definition["type"])}
+        for _, step in workflow_catalog.steps_with_paths(definition):
             named |= {
-                (reference, name) for reference in EVERY_REFERENCE if isinstance(name := step.get(reference), str)
+                (reference, name) for reference in STEP_REFERENCES if isinstance(name := step.get(reference), str)
             }
-        return named - {("layout", BASE_LAYOUT)}
+        return named - {("layout", BASE_LAYOUT), ("workflow", document.key)}
     stored: type[EventSource | StoredSchedule] = EventSource if kind == SOURCES else StoredSchedule
     sender = request_body.decoder(stored).decode(document.body)
-    return {(reference, name) for _, reference, name in named_by_send(sender.notification or {})}
+    if sender.workflow is not None:
+        return {("workflow", sender.workflow)}
+    send = sender.notification or {}
+    of_type: set[Named] = {("type", send["type"])} if isinstance(send.get("type"), str) else set()
+    return of_type | {(reference, name) for _, reference, name in named_by_send(send)}
 
 
 def named_by_send(send: Mapping[str, Any]) -> list[tuple[str, Reference, str]]:
@@ -155,5 +164,7 @@ def named_by_send(send: Mapping[str, Any]) -> list[tuple[str, Reference, str]]:
     return [(field, reference, name) for field, reference, name in named if isinstance(name, str)]
 
 
-of_templates = functools.partial(_find, EVERY_REFERENCE)
+of_templates = functools.partial(_find, OF_TEMPLATES)
 of_layouts = functools.partial(_find, frozenset[Reference]({"layout"}))
+of_workflows = functools.partial(_find, frozenset[Reference]({"workflow"}))
+of_types = functools.partial(_find, frozenset[Reference]({"type"}))
