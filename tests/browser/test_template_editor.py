@@ -1,5 +1,6 @@
 """An e-mail is designed in the console: blocks, two languages, and a preview that follows each change."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -401,3 +402,33 @@ def test_author_confirms_an_email_in_the_editor_and_gets_a_test(
     card.get_by_role("button", name="Remove the e-mail").click()
     expect(card.get_by_label("E-mail")).to_be_visible()
     assert violations(page) == []
+
+
+def test_brand_of_the_default_tenant_is_chosen_in_the_settings(
+    owner: Console, open_console: Callable[..., Page]
+) -> None:
+    page = open_console("/settings?find=brand", viewport={"width": 1280, "height": 900})
+    setting = page.locator(".setting", has_text="brand").first
+    setting.get_by_text("Edit the brand").click()
+    setting.get_by_label("Name in e-mails").fill("Harbour Studio")
+    setting.get_by_label("Background", exact=True).fill("#10202f")
+    setting.get_by_label("Corners").fill("0")
+    setting.get_by_label("Font").select_option("georgia")
+    setting.get_by_label("Choose: Colour").fill("#e9b44c")
+    expect(setting.get_by_label("Colour", exact=True)).to_have_value("#e9b44c")
+    assert violations(page) == []
+    page.get_by_role("button", name="Save 1 change").click()
+    expect(page.get_by_text("Revision").first).to_be_visible()
+    stored = {one["name"]: one["value"] for one in owner.send("GET", "/v1/settings")["settings"]}["brand"]
+    assert json.loads(stored) == {
+        "name": "Harbour Studio",
+        "background": "#10202f",
+        "radius": 0,
+        "font": "georgia",
+        "color": "#e9b44c",
+    }
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert violations(page) == []
+    number = owner.send("GET", "/v1/settings")["revision"]
+    owner.send("PATCH", "/v1/settings", {"revision": number, "reset": ["brand"]})

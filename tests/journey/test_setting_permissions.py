@@ -71,6 +71,7 @@ ROWS = {
     "retries": Row("configure", "10,60"),
     "locale": Row("configure", "de"),
     "locales": Row("configure", "en,de"),
+    "brand": Row("configure", '{"name": "Shop", "color": "#0a5c36"}'),
     "timezone": Row("configure", "Europe/Vienna"),
     "pusher_enabled": Row("configure", "off"),
     "pusher_activity_timeout": Row("configure", "90"),

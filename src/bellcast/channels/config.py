@@ -23,5 +23,6 @@ class ChannelConfig(Struct, kw_only=True):
     public_url: str | None = None
     locale: str = "en"
     locales: tuple[str, ...] = ()
+    brand: str = "{}"
     timezone: str = "UTC"
     run_retention: float = 30 * 86_400.0

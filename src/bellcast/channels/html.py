@@ -5,6 +5,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from html import escape
 
+import msgspec
+
 from bellcast.channels import html_tokens
 from bellcast.channels.html_tokens import HtmlToken, StartTag
 from bellcast.channels.types import Brand
@@ -57,9 +59,8 @@ FONTS = {
     "georgia": "Georgia,'Times New Roman',serif",
     "courier": "'Courier New',Courier,monospace",
 }
-FONT = f"font-family:{FONTS['system']}"
 MAX_RADIUS = 40  # pixels: the half of a button's height
-MUTED = f"{FONT};font-size:13px;line-height:1.5;color:#4b5563;margin:0 0 6px"
+DEFAULT_RADIUS = 8
 
 
 def linked(text: str) -> str:
@@ -87,11 +88,12 @@ def _without_punctuation(url: str) -> str:
 
 def button(url: str, label: str, brand: Brand) -> str:
     """Return a link that looks like a button."""
-    style = (
-        f"display:inline-block;padding:12px 22px;border-radius:8px;background:{color(brand)};color:#ffffff;"
-        f"text-decoration:none;font-weight:600;{FONT};font-size:15px"
+    look = style(brand)
+    rules = (
+        f"display:inline-block;padding:12px 22px;border-radius:{look['radius']};background:{look['color']};"
+        f"color:{look['button_text']};text-decoration:none;font-weight:600;font-family:{look['font']};font-size:15px"
     )
-    return f'<p style="margin:24px 0"><a href="{escape(url)}" style="{style}">{escape(label)}</a></p>'
+    return f'<p style="margin:24px 0"><a href="{escape(url)}" style="{rules}">{escape(label)}</a></p>'
 
 
 def page(content: str, *, subject: str, language: str, brand: Brand, links: dict[str, str]) -> str:
@@ -154,18 +156,23 @@ def _header(brand: Brand) -> str:
             f'<img src="{escape(brand.logo_url)}" alt="{name}" height="32" style="border:0;display:block;height:32px">'
         )
     elif name:
-        inner = f'<span style="{FONT};font-size:18px;font-weight:700;color:{color(brand)}">{name}</span>'
+        look = style(brand)
+        inner = f'<span style="font-family:{look["font"]};font-size:18px;font-weight:700;color:{look["color"]}">{name}</span>'
     else:
         return ""
     return f'<tr><td style="padding:0 8px 16px">{inner}</td></tr>\n'
 
 
 def _footer(brand: Brand, links: dict[str, str]) -> str:
+    look = style(brand)
+    # The footer is on the background, which can be dark.
+    muted = "#4b5563" if is_light(look["background"]) else "#d1d5db"
+    rules = f"font-family:{look['font']};font-size:13px;line-height:1.5;color:{muted};margin:0 0 6px"
     lines = [escape(line) for line in (brand.footer, brand.address) if line]
-    anchors = [f'<a href="{escape(url)}" style="color:#4b5563">{escape(text)}</a>' for text, url in links.items()]
+    anchors = [f'<a href="{escape(url)}" style="color:{muted}">{escape(text)}</a>' for text, url in links.items()]
     if anchors:
         lines.append(" &middot; ".join(anchors))
-    inner = "\n".join(f'<p style="{MUTED}">{line}</p>' for line in lines)
+    inner = "\n".join(f'<p style="{rules}">{line}</p>' for line in lines)
     return f'<tr><td style="padding:20px 8px 0">\n{inner}\n</td></tr>\n' if lines else ""
 
 
@@ -177,18 +184,44 @@ def color(brand: Brand) -> str:
 def style(brand: Brand) -> dict[str, str]:
     """Return the look of an e-mail: the variable `brand.style` of templates."""
     main = color(brand)
-    digits = main[1:] if len(main) == 7 else "".join(2 * digit for digit in main[1:])
-    red, green, blue = (int(digits[at : at + 2], 16) for at in (0, 2, 4))
-    is_light = 0.299 * red + 0.587 * green + 0.114 * blue > 150
-    radius = brand.radius if brand.radius is not None and 0 <= brand.radius <= MAX_RADIUS else 8
+    radius = brand.radius if brand.radius is not None and 0 <= brand.radius <= MAX_RADIUS else DEFAULT_RADIUS
     return {
         "color": main,
-        "button_text": "#111827" if is_light else "#ffffff",
+        "button_text": "#111827" if is_light(main) else "#ffffff",
         "background": _color(brand.background, "#f3f4f6"),
         "text_color": _color(brand.text_color, "#111827"),
         "radius": f"{radius}px",
         "font": FONTS.get(brand.font or "", FONTS["system"]),
     }
+
+
+class StrictBrand(Brand, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A brand that an operator writes."""
+
+
+def read_brand(text: str) -> Brand:
+    """Return the brand in a JSON object. Raises ValueError for unknown fields and values that e-mails cannot use."""
+    try:
+        brand = msgspec.json.decode(text, type=StrictBrand)
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from None
+    for name in ("color", "background", "text_color"):
+        if (value := getattr(brand, name)) is not None and COLOR.fullmatch(value) is None:
+            raise ValueError(f"{name} must be a color such as {DEFAULT_COLOR}")
+    if brand.radius is not None and not 0 <= brand.radius <= MAX_RADIUS:
+        raise ValueError(f"radius must be 0 to {MAX_RADIUS}")
+    if brand.font is not None and brand.font not in FONTS:
+        raise ValueError(f"font must be one of {', '.join(FONTS)}")
+    if brand.logo_url is not None and not brand.logo_url.startswith("https://"):
+        raise ValueError("logo_url must begin with https://")
+    return brand
+
+
+def is_light(color: str) -> bool:
+    """Return whether dark texts are easier to read on `#rgb` or `#rrggbb` (the weights of ITU-R BT.601)."""
+    width = len(color) // 3
+    red, green, blue = (int(color[1 + at * width : 1 + (at + 1) * width] * (3 - width), 16) for at in range(3))
+    return 0.299 * red + 0.587 * green + 0.114 * blue > 150
 
 
 def _color(text: str | None, default: str) -> str:

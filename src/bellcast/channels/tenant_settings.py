@@ -30,7 +30,7 @@ def of(key: str, tenant: Tenant | None, config: ChannelConfig) -> TenantSettings
         app_url=app_url if app_url and app_url.startswith(("https://", "http://")) else config.app_url,
         locale=_text(settings.get("locale")) or config.locale,
         timezone=timezone if timezone and find_zone(timezone) is not None else config.timezone,
-        brand=_brand(settings.get("brand"), name),
+        brand=_brand(settings.get("brand") or (None if key else msgspec.json.decode(config.brand)), name),
         # The key is that of the run or send: workflows of the project and the app trust it. Earlier versions stored
         # settings with these names, which must not replace it.
         values={**settings, "key": key or None, "name": name},

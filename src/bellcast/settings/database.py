@@ -61,6 +61,7 @@ EDITABLE = (
     "RETRIES",
     "LOCALE",
     "LOCALES",
+    "BRAND",
     "TIMEZONE",
     *(name for one in DIALECTS if one.is_editable for name in one.settings),
     *(one.name for one in table.GROUPS["limits"] if one.name not in OWNER_ONLY),

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from bellcast.auth import app_tokens, origins
+from bellcast.channels import html
 from bellcast.kernel import setting_values
 from bellcast.kernel.brokers import history_rules as history
 from bellcast.kernel.brokers import nats_wire
@@ -244,6 +245,12 @@ def channels(value: str) -> NameList:
     if not set(setting_values.names(value)) <= set(CHANNELS):
         raise ValueError(value)
     return setting_values.names(value)
+
+
+def brand(value: str) -> str:
+    """a JSON object such as {"name": "Shop", "color": "#0a5c36"}"""
+    html.read_brand(value)
+    return value
 
 
 def durations(value: str) -> tuple[float, ...]:

@@ -373,6 +373,11 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
         setting_values.names,
         "Languages that templates must have to be published, such as en,de. Empty: any.",
     ),
+    "BRAND": (
+        parsers.brand,
+        "Brand of the default tenant's e-mails and pages: name, logo_url, color, background, text_color, radius (0 to 40), font (system, "
+        "arial, verdana, trebuchet, georgia or courier), footer and address. Others have it in their setting `brand`.",
+    ),
     "TIMEZONE": (parsers.timezone, "Time zone of recipients and tenants without one."),
 }
 

@@ -76,8 +76,17 @@ def page(
 ) -> ASGIApp:
     """Return a page with this HTML, which may contain this script."""
     # A brand's color can be dark, so dark mode mixes it with white. Texts on it are black if it is light.
-    color = html.color(brand)
-    own = f":root {{ --accent: light-dark({color}, color-mix(in oklab, {color}, #fff 45%)); --on: light-dark({_on(color)}, #111) }}"
+    look = html.style(brand)
+    color, on = look["color"], "#111" if html.is_light(look["color"]) else "#fff"
+    rules = [
+        f"--accent: light-dark({color}, color-mix(in oklab, {color}, #fff 45%)); --on: light-dark({on}, #111)"
+    ] * bool(brand.color)
+    # Dark mode has colors of its own, because a brand has one background.
+    rules += [f"--ground: light-dark({look['background']}, #101114)"] * bool(brand.background)
+    rules += [f"--text: light-dark({look['text_color']}, #edeef2)"] * bool(brand.text_color)
+    rules += [f"font-family: {look['font']}"] * bool(brand.font)
+    rules += [f"--radius: {look['radius']}"] * (brand.radius is not None)
+    own = f":root {{ {'; '.join(rules)} }}" if rules else ""
     text = f"""<!doctype html>
 <html lang="{language}" dir="{"rtl" if language == "ar" else "ltr"}">
 <meta charset="utf-8">
@@ -85,7 +94,7 @@ def page(
 <meta name="robots" content="noindex">
 <title>{title}</title>
 <link rel="icon" href="../favicon.svg" type="image/svg+xml">
-<style>{STYLE}{own if brand.color else ""}</style>
+<style>{STYLE}{own}</style>
 {content}
 </html>
 """
@@ -98,10 +107,3 @@ def page(
 
 def _has_logo(brand: Brand) -> bool:
     return (brand.logo_url or "").startswith(("https://", "http://"))
-
-
-def _on(color: str) -> str:
-    """Return black or white, whichever is easier to read on `#rgb` or `#rrggbb` (the weights of ITU-R BT.601)."""
-    width = len(color) // 3
-    red, green, blue = (int(color[1 + at * width : 1 + (at + 1) * width] * (3 - width), 16) for at in range(3))
-    return "#111" if 0.299 * red + 0.587 * green + 0.114 * blue > 150 else "#fff"

@@ -1,6 +1,7 @@
 /**
  * Settings: values with their meaning, unit and source; changes are saved together, and the history restores earlier ones.
  */
+import { BrandFields } from './brand.js';
 import { html, useState } from './html.js';
 import { count } from './format.js';
 import { Loaded, Paged, Skeleton, refresh, useLoad } from './load.js';
@@ -81,11 +82,27 @@ function Editor({ page, document: { revision, settings }, entered, setEntered, r
 
 function Setting({ one, value, isLocked, change }) {
   const id = `setting-${one.name}`, choices = choicesOf(one), unit = unitOf(one, value);
+  if (one.name === 'brand') return html`<${BrandSetting} ...${{ one, value, isLocked, change }} />`;
   const attributes = { id, name: one.name, disabled: isLocked, value, 'aria-describedby': `${id}-hint`, onInput: ({ currentTarget }) => change(currentTarget.value) };
   return html`<div class="setting" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><label for=${id}>${labelOf(one)} <code>${one.name}</code></label>
       <small class="muted" id=${`${id}-hint`}>${prose(one.description)}${expected(one)}${one.locked && ` ${one.locked_by} sets this and takes precedence.`}</small></div>
     <div><div class="unit">${choices ? html`<select ...${attributes}>${choices.map((choice) => html`<option key=${choice} value=${choice} selected=${choice === value}>${choice}</option>`)}</select>` : html`<input ...${attributes} title=${one.locked ? one.value : null} autocomplete="off" spellcheck=${false} placeholder=${one.default || 'none'} />`}${unit && html`<span class="muted">${unit}</span>`}</div>
       <small class="muted">${SOURCES[one.source] ? html`<${Tag}>${SOURCES[one.source]}<//> default ${one.default || 'none'}` : 'the default'}${one.is_owner_only && ' · owners only'}</small></div></div>`;
+}
+
+/** The brand of the default tenant: JSON, as fields. */
+function BrandSetting({ one, value, isLocked, change }) {
+  const brand = brandOf(value);
+  return html`<div class="setting wide" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><b>Brand <code>brand</code></b><small class="muted">The look of the default tenant’s e-mails, and of the pages behind their links. Tenants have their own.${one.locked && ` ${one.locked_by} sets this and takes precedence.`}</small></div>
+    <details open=${value !== one.default}><summary>${brand.name || 'Edit the brand'}</summary><${BrandFields} brand=${brand} isDisabled=${isLocked} change=${(next) => change(JSON.stringify(next))} /></details></div>`;
+}
+
+function brandOf(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return {};
+  }
 }
 
 /** The changes, with the values before and after. */

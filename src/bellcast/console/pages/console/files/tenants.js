@@ -1,10 +1,11 @@
 /**
  * Tenants, and one with its usage, limits, brand and retention.
  */
+import { BrandFields } from './brand.js';
 import { Charts } from './charts.js';
 import { CREATED } from './filters.js';
 import { many, number } from './format.js';
-import { html } from './html.js';
+import { html, useState } from './html.js';
 import { Loaded, Skeleton, Together, useLoad } from './load.js';
 import { StoredRows } from './overview.js';
 import { Card, Facts, Field, Form, Heading, Id, Json, Moment } from './parts.js';
@@ -17,7 +18,6 @@ const LIMITS = [
   ['sends_per_second', 'Sends per second', `0: unlimited. ${INHERITED}`], ['sends_per_day', 'Sends per day', `Counted from midnight UTC. 0: unlimited. ${INHERITED}`],
   ['weight', 'Weight', 'Its share when tenants compete. 1 if empty.'], ['retention_days', 'Retention in days', `Older notifications are deleted. 0: never. ${INHERITED}`],
 ];
-const BRAND = [['name', 'Name in e-mails'], ['logo_url', 'Logo', 'An https URL.'], ['color', 'Colour', 'Of links and buttons, such as #2b55cf.'], ['address', 'Postal address'], ['footer', 'Footer']];
 
 /** Without a daily limit, the numbers are those of the statistics. */
 const UNLIMITED_SENDS = 'Without a daily limit, each send counts, and there were at least (≥) as many: nodes report once a minute, and count their 100 busiest tenants only.';
@@ -55,7 +55,7 @@ export function Tenant({ page }) {
     return html`<p>Sent today, since midnight UTC: <b>${sent ?? 'not counted'}</b>${hasBudget(one) ? ` of ${number(one.settings.sends_per_day)} recipients` : html` <small>${UNLIMITED_SENDS}</small>`}</p>`;
   }}<//><${Loaded} of=${stats}>${(value) => html`<${StoredRows} of=${value} others=${{ connections: value.connections.reduce((sum, group) => sum + group.count, 0) }} />`}<//><//>
     <${Charts} page=${page} tenant=${one.key} />
-    ${page.may(BUILDERS) && html`<div class="columns"><${Limits} key=${JSON.stringify(one.settings)} page=${page} one=${one} /><${Brand} key=${JSON.stringify(one.settings.brand)} page=${page} one=${one} /></div>`}
+    ${page.may(BUILDERS) && html`<${Brand} key=${JSON.stringify(one.settings.brand)} page=${page} one=${one} /><${Limits} key=${JSON.stringify(one.settings)} page=${page} one=${one} />`}
     <${Card} title="All settings">${Object.keys(one.settings).length === 0 ? html`<p class="muted">No settings.</p>` : html`<${Json} of=${one.settings} />`}<//><//>`}<//>`;
 }
 
@@ -77,9 +77,6 @@ function Limits({ page, one }) {
 }
 
 function Brand({ page, one }) {
-  const own = one.settings.brand ?? {};
-  return html`<${Card} title="Brand"><${Form} button="Save brand" send=${(values) => {
-    const filled = Object.fromEntries(Object.entries({ ...own, ...values }).filter(([, value]) => value !== ''));
-    return change(page, one, { brand: Object.keys(filled).length > 0 ? filled : null });
-  }}>${BRAND.map(([name, label, hint]) => html`<${Field} key=${name} label=${label} name=${name} defaultValue=${own[name] ?? ''} autocomplete="off" hint=${hint} />`)}<//><//>`;
+  const [brand, setBrand] = useState(one.settings.brand ?? {});
+  return html`<${Card} title="Brand"><p class="muted">The look of e-mails, and of the pages behind their links.</p><${Form} button="Save brand" send=${() => change(page, one, { brand: Object.keys(brand).length > 0 ? brand : null })}><${BrandFields} brand=${brand} change=${setBrand} /><//><//>`;
 }

@@ -1,0 +1,52 @@
+/**
+ * A brand: its fields, and how a message with it looks.
+ */
+import { html } from './html.js';
+import { Field } from './parts.js';
+
+/** The stacks of the server, by name. */
+const FONTS = {
+  system: "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", arial: 'Arial, Helvetica, sans-serif', verdana: 'Verdana, Geneva, sans-serif',
+  trebuchet: "'Trebuchet MS', Tahoma, sans-serif", georgia: "Georgia, 'Times New Roman', serif", courier: "'Courier New', Courier, monospace",
+};
+const FONT_WORDS = { '': 'System', system: 'System', arial: 'Arial', verdana: 'Verdana', trebuchet: 'Trebuchet', georgia: 'Georgia', courier: 'Courier' };
+const COLORS = [['color', 'Colour', '#4f56d9', 'Of buttons and links'], ['background', 'Background', '#f3f4f6', 'Around the message'], ['text_color', 'Text', '#111827', 'On white']];
+const TEXTS = [['name', 'Name in e-mails'], ['logo_url', 'Logo', 'An https URL.'], ['address', 'Postal address'], ['footer', 'Footer']];
+const MAX_RADIUS = 40;
+const COLOR = /^#([0-9a-f]{3}|[0-9a-f]{6})$/i;
+const LIGHT = 150;
+
+const usable = (text, otherwise) => (COLOR.test(text ?? '') ? text : otherwise);
+
+/** A color as `#rrggbb`, which an input of colors needs. */
+const long = (color) => (color.length === 4 ? `#${[...color.slice(1)].map((digit) => digit + digit).join('')}` : color);
+
+function isLight(color) {
+  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(long(color).slice(at, at + 2), 16));
+  return 0.299 * red + 0.587 * green + 0.114 * blue > LIGHT;
+}
+
+/** The fields of a brand; `change` gets it without empty values. */
+export function BrandFields({ brand, change, isDisabled = false }) {
+  const set = (name) => ({ currentTarget: { value } }) => {
+    const { [name]: _, ...others } = brand;
+    change(value === '' ? others : { ...others, [name]: name === 'radius' ? Number(value) : value });
+  };
+  const shared = { disabled: isDisabled, autocomplete: 'off', spellcheck: false };
+  const text = ([name, label, hint]) => html`<${Field} key=${name} label=${label} hint=${hint} name=${`brand-${name}`} value=${brand[name] ?? ''} onInput=${set(name)} ...${shared} />`;
+  return html`<div class="brand-fields"><div class="brand-inputs">${TEXTS.map(text)}
+    ${COLORS.map(([name, label, otherwise, hint]) => html`<div key=${name} class="brand-color"><input type="color" aria-label=${`Choose: ${label}`} value=${long(usable(brand[name], otherwise))} disabled=${isDisabled} onInput=${set(name)} /><${Field} label=${label} hint=${`${hint}, such as ${otherwise}.`} name=${`brand-${name}`} value=${brand[name] ?? ''} placeholder=${otherwise} pattern="#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})" onInput=${set(name)} ...${shared} /></div>`)}
+    <${Field} label="Corners" hint="Of buttons, in pixels: 0 to 40." name="brand-radius" type="number" min="0" max=${MAX_RADIUS} step="1" placeholder="8" value=${brand.radius ?? ''} onInput=${set('radius')} ...${shared} />
+    <${Field} label="Font" name="brand-font" options=${['', ...Object.keys(FONTS).slice(1)]} words=${FONT_WORDS} defaultValue=${brand.font ?? ''} onChange=${set('font')} disabled=${isDisabled} /></div>
+    <${Sample} brand=${brand} /></div>`;
+}
+
+/** A small message in the brand's look. */
+function Sample({ brand }) {
+  const [color, background, text] = COLORS.map(([name, , otherwise]) => usable(brand[name], otherwise));
+  const muted = isLight(background) ? '#4b5563' : '#d1d5db';
+  return html`<div class="brand-sample" role="img" aria-label="A message with this brand" style=${{ background, color: text, fontFamily: FONTS[brand.font] ?? FONTS.system }}>
+    <b class="brand-name" style=${{ color }}>${brand.name || 'Your name'}</b>
+    <div class="brand-card"><b>New booking</b><p>Saturday at 14:00, for two.</p><span class="brand-button" style=${{ background: color, color: isLight(color) ? '#111827' : '#ffffff', borderRadius: `${Math.min(MAX_RADIUS, Math.max(0, brand.radius ?? 8))}px` }}>Open</span></div>
+    <small style=${{ color: muted }}>${brand.footer || 'Footer'} · ${brand.address || 'Address'}</small></div>`;
+}
