@@ -408,6 +408,31 @@ def test_run_is_shown_on_its_own_version(
     expect(page.get_by_role("button", name="Review and publish")).to_have_count(0)
 
 
+def test_schema_of_the_data_is_a_form_and_inferred_from_triggers(edit: Callable[..., Editor], owner: Console) -> None:
+    editor = edit("data-flow", [WAIT])
+    inspector = editor.page.locator(".inspector")
+    editor.page.locator("[data-line=trigger]").click()
+    inspector.get_by_role("button", name="Infer from the last triggers").click()
+    expect(inspector.get_by_role("status")).to_contain_text("no triggers yet")
+    owner.send("POST", "/v1/workflows/data-flow/trigger", {"to": "alice", "data": {"client": "Bob", "total": 7}})
+    inspector.get_by_role("button", name="Infer from the last triggers").click()
+    expect(inspector.get_by_label("Name", exact=True)).to_have_count(2)
+    inspector.get_by_role("button", name="Add a field").click()
+    inspector.get_by_label("Name", exact=True).last.fill("city")
+    inspector.get_by_role("listitem").last.get_by_label("Required").check()
+    assert violations(editor.page) == []
+    editor.expect_saved()
+    values = owner.send("GET", "/v1/workflows/data-flow/draft")["values"]
+    assert values["data"]["properties"] == {
+        "client": {"type": "string"}, "total": {"type": "integer"}, "city": {"type": "string"},
+    }  # fmt: skip
+    assert values["data"]["required"] == ["client", "total", "city"]
+    editor.step("wait").focus()
+    editor.type("Control+z", "Control+z", "Control+z")
+    editor.page.locator("[data-line=trigger]").click()
+    expect(inspector.get_by_label("Name", exact=True)).to_have_count(2)
+
+
 def test_counts_of_the_canvas_are_those_of_the_list_of_runs(
     edit: Callable[..., Editor], owner: Console, open_console: Callable[..., Page]
 ) -> None:

@@ -2,9 +2,11 @@
  * The form of a step, made from the JSON Schema of workflows. Fields that it does not know stay as they are.
  */
 import { html, useEffect, useId, useRef, useState } from './html.js';
+import { count } from './format.js';
 import { useLoad } from './load.js';
 import { Icon } from './parts.js';
-import { get, withQuery } from './server.js';
+import { SchemaForm, SchemaTable } from './schema-fields.js';
+import { get, path, withQuery } from './server.js';
 import { SENDING, conditionText, durationText, lanesOf, pathOfKey, renamed, stepsOf, summaryOf, typeOf, usersOf, valueAt, withValue } from './workflow-model.js';
 
 const EVENTS = { inbox: ['seen', 'read', 'archived', 'acted'], message: ['delivered', 'bounced', 'failed'] };
@@ -87,7 +89,7 @@ function FormField({ label, name, field, schema, value, change, isReadOnly, draf
   const isReference = canRefer && value?.var !== undefined;
   const Widget = isReference ? Variable : WIDGETS[schema['x-widget']] ?? Text;
   const attributes = { id, 'data-field': field, 'aria-invalid': errors.length > 0 ? 'true' : null, 'aria-describedby': errors.length > 0 ? `${id}-errors` : null, disabled: isReadOnly };
-  const isGroup = Widget === Condition || Widget === Branches;
+  const isGroup = Widget === Condition || Widget === Branches || Widget === DataSchema;
   return html`<div class="form-field" data-widget=${schema['x-widget']}>
     <div class="form-label">${isGroup ? html`<span id=${`${id}-label`}>${label}</span>` : html`<label for=${id}>${label}</label>`}
       ${canRefer && !isReadOnly && html`<button type="button" class="quiet form-switch" aria-pressed=${String(isReference)} title="Use a variable" onClick=${() => change(isReference ? '' : { var: 'data.' })}>{x}<span class="hidden"> Use a variable for ${label}</span></button>`}</div>
@@ -233,6 +235,27 @@ function Json({ attributes, value, change }) {
   return html`<textarea ...${attributes} class="code" rows=${Math.min(12, Math.max(3, text.split('\n').length))} spellcheck=${false} value=${text} onInput=${input} />${problem && html`<p class="error" role="status">${problem}</p>`}`;
 }
 
+/** The schema of the data as fields, or as JSON, with a proposal from the last triggers. */
+function DataSchema({ attributes, value, change, isReadOnly, id, page, draft }) {
+  const [isJson, setJson] = useState(false);
+  const [note, setNote] = useState('');
+  const infer = async () => {
+    try {
+      const { schema, seen } = await get(withQuery(path`/v1/workflows/${page.key}/inferred-schema`, { tenant: draft.tenant }));
+      change(schema);
+      setNote(`Proposed from the last ${count(seen, 'trigger')}: their shapes, not their values.`);
+    } catch (problem) {
+      setNote(problem.status === 404 ? 'The workflow has no triggers yet: there is nothing to infer a schema from.' : problem.message);
+    }
+  };
+  const shown = value === undefined ? html`<p class="muted">Triggers may have any data. A schema refuses wrong data, and lists the variables of conditions and templates.</p>` : isReadOnly ? html`<${SchemaTable} schema=${value} />` : html`<${SchemaForm} schema=${value} change=${change} />`;
+  return html`<div class="data-schema" role="group" aria-labelledby=${`${id}-label`} data-field=${attributes['data-field']} aria-invalid=${attributes['aria-invalid']}>
+    ${isJson ? html`<${Json} attributes=${{ ...attributes, 'aria-label': 'Schema as JSON' }} value=${value} change=${change} />` : shown}
+    ${note && html`<p class="muted" role="status">${note}</p>`}
+    ${!isReadOnly && html`<div class="panel-tools">${value === undefined && html`<button type="button" onClick=${() => change({ type: 'object', properties: {} })}>Add fields</button>`}<button type="button" onClick=${infer}>Infer from the last triggers</button>
+      <button type="button" class="quiet" aria-pressed=${String(isJson)} onClick=${() => setJson(!isJson)}>JSON</button>${value !== undefined && html`<button type="button" class="quiet" onClick=${() => { setNote(''); change(undefined); }}>Remove</button>`}</div>`}</div>`;
+}
+
 function parse(text) {
   if (!text.trim()) return { value: undefined };
   try {
@@ -318,7 +341,7 @@ function Branches({ step, path, draft, isReadOnly, select }) {
 
 const WIDGETS = {
   key: Key, text: Text, template: Text, 'long-template': Area, note: Area, duration: Span, moment: Text, cron: Cron, timezone: Zone, select: Select, integer: Whole,
-  condition: Condition, json: Json, 'data-schema': Json, 'template-key': keyOf('templates'), layout: Text, 'type-key': keyOf('types'), 'workflow-key': keyOf('workflows'), 'sending-step': SendingStep, event: Event, recipients: Recipients,
+  condition: Condition, json: Json, 'data-schema': DataSchema, 'template-key': keyOf('templates'), layout: Text, 'type-key': keyOf('types'), 'workflow-key': keyOf('workflows'), 'sending-step': SendingStep, event: Event, recipients: Recipients,
 };
 
 /** Variables that conditions and fields can name, as suggestions. */
