@@ -428,9 +428,9 @@ def test_schema_of_the_data_is_a_form_and_inferred_from_triggers(edit: Callable[
     }  # fmt: skip
     assert values["data"]["required"] == ["client", "total", "city"]
     editor.step("wait").focus()
-    editor.type("Control+z", "Control+z", "Control+z")
+    editor.type(*["Control+z"] * 6)  # as typing within a second is undone at once, or fewer
     editor.page.locator("[data-line=trigger]").click()
-    expect(inspector.get_by_label("Name", exact=True)).to_have_count(2)
+    expect(inspector.get_by_label("Name", exact=True)).to_have_count(0)
 
 
 def test_counts_of_the_canvas_are_those_of_the_list_of_runs(

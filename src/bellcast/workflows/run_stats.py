@@ -37,10 +37,10 @@ MAX_READS = 20
 class StepCounts(Struct):
     """In how many runs a step is done, waits, was skipped, by reason, or failed."""
 
-    done: int = 0
-    waiting: int = 0
-    skipped: dict[str, int] = {}
-    failed: int = 0
+    done: int
+    waiting: int
+    skipped: dict[str, int]
+    failed: int
 
 
 class RunCounts(Struct, frozen=True):
@@ -95,7 +95,7 @@ class RunStats:
             if page.next is None or seen >= MAX_COUNTED:
                 break
             page = await self._store.outlines(msgspec.structs.replace(wanted, after=page.next))
-        steps = {key: StepCounts() for key in dict.fromkeys([*shown, *(key for key, *_ in of_steps)])}
+        steps = {key: StepCounts(0, 0, {}, 0) for key in dict.fromkeys([*shown, *(key for key, *_ in of_steps)])}
         for (key, state, reason), number in of_steps.most_common():
             counted = steps[key]
             if state == "skipped":

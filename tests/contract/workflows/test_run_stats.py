@@ -1,5 +1,7 @@
 """Counts of what the steps of runs did, and the runs that they count, on every store."""
 
+from typing import Any
+
 import pytest
 
 from bellcast.kernel.db.list_scan import ListTotal
@@ -22,6 +24,10 @@ GATE = {
 LATER = {"key": "later", "type": "delay", "for": "1h"}
 LAST = {"key": "last", "type": "inbox", "title": "Soon"}
 SHOWN = ("gate", "call", "bell", "later", "last")
+
+
+def counted(**numbers: Any) -> StepCounts:
+    return StepCounts(**{"done": 0, "waiting": 0, "skipped": {}, "failed": 0, **numbers})
 
 
 class World(WorkflowWorld):
@@ -56,11 +62,11 @@ async def test_counts_are_those_of_the_list(world: World) -> None:
     assert counts == RunCounts(
         {"failed": 1, "completed": 2, "waiting": 1, "cancelled": 1},
         {
-            "gate": StepCounts(done=5),
-            "call": StepCounts(failed=1, skipped={"condition": 4}),
-            "bell": StepCounts(done=4, skipped={"condition": 1}),
-            "later": StepCounts(done=2, waiting=1, skipped=ended),
-            "last": StepCounts(done=2, skipped=ended),
+            "gate": counted(done=5),
+            "call": counted(failed=1, skipped={"condition": 4}),
+            "bell": counted(done=4, skipped={"condition": 1}),
+            "later": counted(done=2, waiting=1, skipped=ended),
+            "last": counted(done=2, skipped=ended),
         },
         exact=True,
     )
@@ -93,7 +99,7 @@ async def test_runs_of_versions_without_the_step_are_not_counted(world: World) -
     await world.settle()
     counts = await world.counts()
     assert (counts.runs["completed"], counts.steps["gate"].done, counts.steps["last"].done) == (3, 5, 3)
-    assert (await world.counts(version=2)).steps["gate"] == StepCounts()
+    assert (await world.counts(version=2)).steps["gate"] == counted()
     assert len((await world.stats.page(wanted(), "gate", "skipped")).items) == 0
 
 
