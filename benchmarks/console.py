@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlencode
 
 import bellcast
@@ -69,8 +69,8 @@ def measure(run: BenchmarkRun) -> list[Figure]:
 def _views(run: BenchmarkRun, server: BenchServer) -> Mapping[str, str]:
     """Return the requests of the console's pages by name."""
 
-    def first(path: str, rows: str, **query: str) -> dict[str, str]:
-        found: dict[str, str] = server.send_request(run.deadline, server.read(f"{path}?{urlencode(query)}", SECRET))[
+    def first(path: str, rows: str, **query: str) -> dict[str, Any]:
+        found: dict[str, Any] = server.send_request(run.deadline, server.read(f"{path}?{urlencode(query)}", SECRET))[
             rows
         ][0]
         return found
@@ -81,6 +81,7 @@ def _views(run: BenchmarkRun, server: BenchServer) -> Mapping[str, str]:
     failure = first("/v1/failures", "failures", tenant=LARGE)
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 2 * DAY_S))
     key, all_, large, small = sent["recipient"], {"tenant": "*"}, {"tenant": LARGE}, {"tenant": SMALL}
+    of_step = {"workflow": one_run["workflow"], "step": one_run["steps"][0]["key"]}
     queries: dict[str, tuple[str, dict[str, str]]] = {
         "overview, counts": ("/v1/stats", {}),
         "overview, counts of a tenant": ("/v1/stats", large),
@@ -110,6 +111,10 @@ def _views(run: BenchmarkRun, server: BenchServer) -> Mapping[str, str]:
         "runs that no filter finds": ("/v1/runs", {**all_, "workflow": "unknown"}),
         "runs of a channel that none has": ("/v1/runs", {**all_, "channel": "sms"}),
         "runs of a provider that none has": ("/v1/runs", {**large, "provider": "unknown"}),
+        "runs by the state of a step": ("/v1/runs", {**large, **of_step, "step_state": "done"}),
+        "runs by the state of a step that none has": ("/v1/runs", {**large, **of_step, "step_state": "failed"}),
+        "counts of a workflow": (f"/v1/workflows/{one_run['workflow']}/stats", large),
+        "counts of a workflow of all tenants": (f"/v1/workflows/{one_run['workflow']}/stats", all_),
         "run": (f"/v1/runs/{one_run['id']}", large),
         "failures by cause": ("/v1/failures/causes", all_),
         "failures of a tenant by cause": ("/v1/failures/causes", large),

@@ -39,7 +39,7 @@ LIST = KeysetList(
     leads=("trigger", "recipient", "workflow", "state"),
     filters=("channel", "provider", "step", "ended"),
 )
-OUTLINES = KeysetList("run_outlines", ("id",), lambda row: OutlinedRun(*row), is_newest_first=True, leads=("workflow",))
+OUTLINES = KeysetList("run_outlines", ("id",), OutlinedRun._make, is_newest_first=True, leads=("workflow",))
 
 
 class Runs(StoreTable):

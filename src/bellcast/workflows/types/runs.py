@@ -1,7 +1,7 @@
 """Runs of workflows: what each step did, what the run waits for, and what is stored with it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -138,32 +138,28 @@ class RunOutline(Struct, frozen=True):
 
 def shown_steps(
     status: str, run: RunState | RunOutline, keys: Sequence[str]
-) -> Iterator[tuple[str, StepStatus, str | None]]:
-    """Yield the state and reason of each of these steps as clients see them: an ended run skips those that it did not
+) -> list[tuple[str, StepStatus, str | None]]:
+    """Return the state and reason of each of these steps as clients see them: an ended run skips those that it did not
     reach."""
     steps: Mapping[str, StepState | StepOutline] = run.steps
-    end = ""
-    for key in keys:
-        step = steps.get(key, PENDING)
-        if status in ENDED and step.state not in ENDED_STEPS:
-            end = end or f"ended: {_described_end(status, steps)}"
-            yield key, "skipped", end
-        else:
-            yield key, step.state, step.reason
+    found = [(key, one.state, one.reason) for key in keys for one in (steps.get(key, PENDING),)]
+    if status not in ENDED or all(state in ENDED_STEPS for _, state, _ in found):
+        return found
+    end = f"ended: {_described_end(status, steps)}"
+    return [one if one[1] in ENDED_STEPS else (one[0], "skipped", end) for one in found]
 
 
 def _described_end(status: str, steps: Mapping[str, StepState | StepOutline]) -> str:
     """Return a phrase that names the step at which a run ended, and its reason."""
     if status == "cancelled":
         return "the run was cancelled"
-    last = max(  # of steps of one commit, the last
-        (key for key, step in reversed(list(steps.items())) if step.state in ("done", "failed")),
-        key=lambda key: steps[key].ended_at or 0,
-        default=None,
-    )
+    last, ended_at, reason = None, -1, None
+    for key, step in steps.items():
+        # Of steps of one commit, the last one
+        if step.state in ("done", "failed") and (step.ended_at or 0) >= ended_at:
+            last, ended_at, reason = key, step.ended_at or 0, step.reason
     if last is None:
         return f"the run was {status}"
-    reason = steps[last].reason
     return f"the run ended at {last}" + ("" if reason is None else f" ({reason})")
 
 
@@ -181,7 +177,7 @@ decode_outline = msgspec.json.Decoder(RunOutline).decode
 encode = msgspec.json.Encoder().encode
 
 
-class OutlinedRun(Struct, frozen=True):
+class OutlinedRun(NamedTuple):
     """The columns of a run that counts and filters read."""
 
     id: str
