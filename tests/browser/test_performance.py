@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
+from tests.browser.console import DESKTOP
 from tests.browser.shop import bell, in_page, row, rows, wait_live, wait_page, wait_state, wait_until
 
 INBOX = '<bellcast-inbox token="{token}"></bellcast-inbox>'
@@ -258,3 +259,73 @@ def test_fifty_mounts_leave_no_nodes_listeners_or_connections(shop, left):
     in_page(page, mount_and_remove, argument=50)
     wait_collected(page, left, before)
     shop.expect_lines(1)
+
+
+# Records when the canvas has its steps, in ms since the navigation, layout shifts without input, and the times from keys to the next paint.
+WATCH_CANVAS = """globalThis.shifts = 0; globalThis.keys = []; (() => {
+  new PerformanceObserver((list) => { for (const one of list.getEntries()) if (!one.hadRecentInput) shifts += one.value }).observe({ type: 'layout-shift', buffered: true });
+  new PerformanceObserver((list) => { for (const one of list.getEntries()) if (one.name === 'keydown') keys.push(one.duration) }).observe({ type: 'event', durationThreshold: 16, buffered: true });
+  const look = () => { if (document.querySelectorAll('[role=treeitem]').length > 49) globalThis.usableAt = performance.now(); else requestAnimationFrame(look) }; look() })()"""
+FRAMES = """async () => { const frames = []; let last = await new Promise(requestAnimationFrame);
+  for (let i = 0; i < 120; i++) { CHANGE; const now = await new Promise(requestAnimationFrame); frames.push(now - last); last = now } return frames }"""
+# A change of the order moves all cards below.
+TO_CANVAS, TO_PAINT, TO_LAYOUT, FULL_FRAME = 1_000, 100, 250, 17  # ms
+
+
+def canvas_steps(count):
+    """Steps of all kinds of cards, some of them in branches."""
+    steps = []
+    for number in range(0, count, 5):
+        condition = {"var": "data.total", "op": "gte", "value": number}
+        lane = [{"key": f"sms-{number}", "type": "sms", "text": "Soon"}]
+        steps += [
+            {"key": f"bell-{number}", "type": "inbox", "title": "Booked"},
+            {"key": f"mail-{number}", "type": "email", "subject": "Booked", "text": "Booked", "if": condition},
+            {"key": f"wait-{number}", "type": "delay", "for": "30m"},
+            {"key": f"gate-{number}", "type": "branch", "branches": [{"if": condition, "steps": lane}]},
+        ]
+    return steps
+
+
+@pytest.mark.thorough
+def test_canvas_of_many_steps_is_usable_and_smooth(chromium, owner, record_figure):
+    """50 steps at a fourth of this machine's speed, then 60 steps at its own."""
+    owner.send("PUT", "/v1/workflows/large-flow", {"steps": canvas_steps(50)})
+    owner.send("POST", "/v1/workflows/large-flow/trigger", {"to": "alice", "data": {"total": 10}})
+    context = chromium.new_context(base_url=owner.server.url, storage_state=owner.state, viewport=DESKTOP)
+    context.add_init_script(WATCH_CANVAS)
+    page = context.new_page()
+    devtools = context.new_cdp_session(page)
+    page.goto("/console/workflows/large-flow?edit=yes")  # into the cache of the browser
+    wait_page(page, "globalThis.usableAt")
+    devtools.send("Emulation.setCPUThrottlingRate", {"rate": 4})
+    page.reload()
+    wait_page(page, "globalThis.usableAt")
+    record_figure("canvas_usable_ms", page.evaluate("usableAt"), TO_CANVAS)
+    expect(page.locator("[data-count]").first).to_be_visible()
+    assert page.evaluate("shifts") == 0
+    page.locator("[data-step=wait-0]").click()
+    for name, bound, pressed in (
+        ("change", TO_LAYOUT, ("d", "Alt+ArrowDown")),
+        ("key", TO_PAINT, ("ArrowDown", "ArrowUp", "Enter", "1", "0", "m")),
+    ):
+        page.evaluate("keys.length = 0")
+        for key in pressed:
+            page.keyboard.press(key)
+            page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
+        times = page.evaluate("keys") or [0]
+        record_figure(f"canvas_{name}_to_paint_ms_median", statistics.median(times), bound)
+        record_figure(f"canvas_{name}_to_paint_ms_max", max(times), TO_LAYOUT)
+    devtools.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+    owner.send("PUT", "/v1/workflows/larger-flow/draft", {"values": {"steps": canvas_steps(60)}})
+    page.goto("/console/workflows/larger-flow?edit=yes")
+    expect(page.locator("[role=treeitem][data-step]")).to_have_count(60)
+    for name, change in (
+        ("scrolled", "document.querySelector('.flow-scroll').scrollTop += 40"),
+        ("selected", "document.querySelectorAll('[data-step]')[i % 60].click()"),
+    ):
+        frames = page.evaluate(FRAMES.replace("CHANGE", change))
+        record_figure(f"canvas_{name}_frame_ms_median", statistics.median(frames), FULL_FRAME)
+        record_figure(f"canvas_{name}_frame_ms_p95", statistics.quantiles(frames, n=20)[-1], FRAME)
+    assert page.evaluate("shifts") == 0
+    context.close()

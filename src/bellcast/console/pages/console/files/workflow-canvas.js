@@ -1,7 +1,7 @@
 /**
  * The canvas: a tree of steps, laid out as a flow. Lines between cards are drawn from their places.
  */
-import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { Icon } from './parts.js';
 import { CardRuns, runsText } from './workflow-counts.js';
 import { SENDING, conditionText, lanesOf, placeOf, summaryOf, typeOf, valueAt } from './workflow-model.js';
@@ -24,6 +24,9 @@ const EDGE_PX = 48;
 export function Flow({ canvas, act }) {
   const { values, selected, isReadOnly, zoom, states } = canvas;
   const tree = useRef(null);
+  const latest = useRef(null);
+  latest.current = act;
+  const stable = useMemo(() => new Proxy({}, { get: (_, name) => (...given) => latest.current[name](...given) }), []);
   const drag = useDrag(tree, act, isReadOnly);
   const first = values.steps?.[0] ? 'steps.0' : null;
   const active = selected && valueAt(values, selected) !== undefined ? selected : first;
@@ -40,7 +43,7 @@ export function Flow({ canvas, act }) {
       <${Lines} tree=${tree} watch=${[values, zoom, canvas.closed, drag.target, states]} />
       <${Trigger} values=${values} act=${act} isSelected=${selected === 'trigger'} total=${canvas.total} />
       <div class="tree" role="tree" aria-label="Steps" ref=${tree} onKeyDown=${(event) => keys(event, tree.current, act, isReadOnly)}>
-        <${Steps} list="steps" steps=${steps} level=${1} canvas=${canvas} act=${act} active=${active} drag=${drag} />
+        <${Steps} list="steps" steps=${steps} level=${1} canvas=${canvas} act=${stable} active=${active} drag=${drag} />
       </div>
       <div class="flow-end" aria-hidden="true" data-line="end">End</div>
     </div></div>`;
@@ -76,7 +79,14 @@ function Place({ list, index, canvas, act, drag }) {
   return html`<div class=${`place ${isTarget ? 'target' : ''}`} aria-hidden="true" data-place=${`${list}.${index}`}><span class="place-add" onClick=${(event) => act.openMenu({ list, index, anchor: event.currentTarget })}><${Icon} name="plus" /></span></div>`;
 }
 
-function Step({ path, step, index, count, level, canvas, act, active, drag }) {
+/** A step is drawn again only after a change of what it shows: a key in a workflow of 50 steps changes one or two. */
+function Step(props) {
+  const { path, step, index, count, level, canvas: { schema, problems, states, closed, isReadOnly, runs, selected }, active, drag } = props;
+  const within = (place) => (place === path || place?.startsWith(`${path}.`) ? place : null);
+  return useMemo(() => html`<${DrawnStep} ...${props} />`, [path, step, index, count, level, schema, problems.length > 0 && problems, states, closed, isReadOnly, runs, within(selected), within(active), drag.path, drag.target]);
+}
+
+function DrawnStep({ path, step, index, count, level, canvas, act, active, drag }) {
   const { schema, problems, states, closed, isReadOnly, runs } = canvas;
   const type = typeOf(step);
   const own = problems.filter(({ field }) => field === path || (field.startsWith(`${path}.`) && !/^(branches\.\d+\.steps|else)\.\d/.test(field.slice(path.length + 1))));

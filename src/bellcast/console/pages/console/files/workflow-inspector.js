@@ -176,9 +176,11 @@ function allowed(field, least, most) {
   return new Set([...found].filter((one) => one >= least && one <= most).sort((one, other) => one - other));
 }
 
+/** The 400 names of zones are added when the field is first used. */
 function Zone({ attributes, value, change }) {
-  return html`<input ...${attributes} list="workflow-zones" autoComplete="off" spellcheck=${false} placeholder="recipient" value=${value ?? ''} onInput=${(event) => change(orNothing(event.currentTarget.value))} />
-    <datalist id="workflow-zones"><option value="recipient" />${Intl.supportedValuesOf('timeZone').map((one) => html`<option key=${one} value=${one} />`)}</datalist>`;
+  const [isUsed, setUsed] = useState(false);
+  return html`<input ...${attributes} onFocus=${() => setUsed(true)} list="workflow-zones" autoComplete="off" spellcheck=${false} placeholder="recipient" value=${value ?? ''} onInput=${(event) => change(orNothing(event.currentTarget.value))} />
+    <datalist id="workflow-zones"><option value="recipient" />${isUsed && Intl.supportedValuesOf('timeZone').map((one) => html`<option key=${one} value=${one} />`)}</datalist>`;
 }
 
 /** The key of another object, with the keys that exist. */
