@@ -17,7 +17,7 @@ const LANGUAGES = readdirSync(new URL('bellcast/elements/lang/', SRC)).map((name
 /** Modules that are loaded on demand or shared by several entries. */
 const APART = new Set(['bellcast.js', 'bellcast/cache-invalidation.js', 'bellcast/debug.js', 'bellcast/live-topics.js', 'bellcast/push.js', 'bellcast/resilience.js', 'bellcast/tab-coordinator.js', 'bellcast/warnings.js', 'bellcast/transports/http.js', 'bellcast/elements/desktop-notifications.js', 'bellcast/elements/panel.js', 'bellcast/elements/keys-help.js', 'bellcast/elements/row-menu.js', 'bellcast/elements/touch.js', 'bellcast/elements/type-icons.js', 'bellcast/elements/preferences-form.js', ...LANGUAGES]);
 /** The files in `dist/`, by path. Entries import the shared ones from there. */
-const ENTRIES = [...APART, 'bellcast-load.js', 'bellcast-push.js', 'bellcast/session.js', 'bellcast/react.js', 'bellcast/touches.js'];
+const ENTRIES = [...APART, 'bellcast-load.js', 'bellcast-push.js', 'bellcast/session.js', 'bellcast/react.js', 'bellcast/template-editor.js', 'bellcast/touches.js'];
 
 /** Fixed, so that all files use the same names; the trailing `_` distinguishes them from browser properties. */
 const SHORT_NAMES = Object.fromEntries(INTERNAL_NAMES.map((name, index) => [name, String.fromCharCode(97 + (index % 26)) + '_'.repeat(Math.ceil((index + 1) / 26))]));

@@ -1,7 +1,7 @@
 """HTML of e-mails: the base layout, and conversion between text and HTML."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from html import escape
 
@@ -205,16 +205,23 @@ def read_brand(text: str) -> Brand:
         brand = msgspec.json.decode(text, type=StrictBrand)
     except msgspec.DecodeError as error:
         raise ValueError(str(error)) from None
+    problems = dict(brand_problems(brand))
+    if problems:
+        raise ValueError(str(problems))
+    return brand
+
+
+def brand_problems(brand: Brand) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a brand that e-mails cannot use, each with what it must be."""
     for name in ("color", "background", "text_color"):
         if (value := getattr(brand, name)) is not None and COLOR.fullmatch(value) is None:
-            raise ValueError(f"{name} must be a color such as {DEFAULT_COLOR}")
+            yield name, f"must be a color such as {DEFAULT_COLOR}"
     if brand.radius is not None and not 0 <= brand.radius <= MAX_RADIUS:
-        raise ValueError(f"radius must be 0 to {MAX_RADIUS}")
+        yield "radius", f"must be 0 to {MAX_RADIUS}"
     if brand.font is not None and brand.font not in FONTS:
-        raise ValueError(f"font must be one of {', '.join(FONTS)}")
+        yield "font", f"must be one of {', '.join(FONTS)}"
     if brand.logo_url is not None and not brand.logo_url.startswith("https://"):
-        raise ValueError("logo_url must begin with https://")
-    return brand
+        yield "logo_url", "must begin with https://"
 
 
 def is_light(color: str) -> bool:

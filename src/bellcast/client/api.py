@@ -228,6 +228,8 @@ class ServerApi(Surface[S]):
     clear_topic_events = Method(topics.clear_topic_events)
 
     token = Method(recipients.token)
+    editor_token = Method(objects.editor_token)
+    end_editor_tokens = Method(objects.end_editor_tokens)
     revoke = Method(recipients.revoke)
     connections = Method(topics.connections)
     stats = Method(topics.stats)

@@ -1,10 +1,10 @@
 """Requests for objects that the app defines by key: templates, types, schedules, sources and providers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bellcast.client import arguments
-from bellcast.client.arguments import Text
+from bellcast.client.arguments import Duration, Text
 from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, query, reads
 
 
@@ -83,6 +83,42 @@ def send_test(
     content = json({"channel": channel, "to": to, "data": data or {}})
     address = path("templates", arguments.name("key", key), "test")
     return HttpRequest("POST", address, reads(dict[str, Any]), params=query(tenant=tenant), **content)
+
+
+def editor_token(
+    tenant: Text,
+    templates: Sequence[Text],
+    *,
+    can: Sequence[Text],
+    origin: Text,
+    name: Text,
+    email: Text | None = None,
+    ttl: Duration = 3600,
+) -> HttpRequest[str]:
+    """Return a token for `<bellcast-template-editor>`: it opens these templates of a tenant (`news-*`) in a page of `origin`.
+
+    `can` are `edit`, `publish`, `test`, `brand` and `html`. `name` is that of the user, for the audit log; tests are sent to
+    `email`. It is valid for `ttl` (seconds, "2h" or a timedelta), at most 8 hours."""
+    seconds = arguments.seconds("ttl", ttl)
+    body = drop_none(
+        tenant=arguments.name("tenant", tenant),
+        templates=arguments.names("templates", templates),
+        can=arguments.names("can", can),
+        origin=arguments.text("origin", origin),
+        name=arguments.text("name", name),
+        email=None if email is None else arguments.text("email", email),
+        ttl=seconds,
+    )
+    return HttpRequest("POST", "/v1/editor-tokens", _editor_token, harmless=True, **json(body))
+
+
+def _editor_token(response: Any) -> str:
+    return str(reads(dict[str, Any])(response)["token"])
+
+
+def end_editor_tokens(tenant: Text) -> HttpRequest[None]:
+    """Refuse all editor tokens of a tenant that were made so far."""
+    return HttpRequest("DELETE", "/v1/editor-tokens", nothing, params=query(tenant=arguments.name("tenant", tenant)))
 
 
 def check_provider(

@@ -75,11 +75,12 @@ def _check(media_type: str, body: bytes, tenant: str) -> None:
         return
     if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_VALUES:
         raise TooLarge(f"A request of a caller that is restricted to tenants may have at most {MAX_VALUES} values.")
-    for value in _values(media_type, body):
+    for value in values_of(media_type, body):
         tenant_bounds.check_value(tenant, value)
 
 
-def _values(media_type: str, body: bytes) -> Iterable[Any]:
+def values_of(media_type: str, body: bytes) -> Iterable[Any]:
+    """Decode the values in a body of any type. Raises BadRequest."""
     if media_type in request_body.YAML_TYPES:
         from bellcast.kernel.yaml_text import YamlText
 

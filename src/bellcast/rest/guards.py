@@ -17,7 +17,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller, KeyScope, Principal
 from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.operators.types import Role
-from bellcast.rest import bound_callers, context
+from bellcast.rest import bound_callers, context, editor_access
 from bellcast.rest.bound_callers import TenantRule
 from bellcast.rest.context import ApiContext
 
@@ -65,16 +65,23 @@ async def authorize(
         state["principal"] = await ctx.authenticator.recipient(auth_request(scope), "request")
         return
     operator = await _operator(request, ctx)
-    caller = operator or (None if required_scope == "operator" else await ctx.authenticator.caller(auth_request(scope)))
+    is_open = required_scope != "operator"
+    claims = await editor_access.authenticate(ctx, auth_request(scope)) if operator is None and is_open else None
+    if claims is not None:
+        caller: Caller | None = editor_access.caller_of(claims)
+    else:
+        caller = operator or (await ctx.authenticator.caller(auth_request(scope)) if is_open else None)
     if caller is None:
         raise Unauthenticated("Sign in to the console.")
     state["caller"] = caller
-    if caller.role is not None or other_scope not in caller.scopes:
+    if claims is None and (caller.role is not None or other_scope not in caller.scopes):
         _check_scope(caller, required_scope, roles)
     if caller.must_enrol and required_scope != "operator":
         raise MfaEnrolmentRequired
     if required_scope != "operator":
         bound_callers.limit(request, caller, tenant_rule)
+    if claims is not None:
+        await editor_access.limit(ctx, request, claims)
     if is_sensitive and not caller.is_verified:
         raise PasswordRequired
 

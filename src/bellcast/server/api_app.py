@@ -8,7 +8,7 @@ from bellcast.auth import http as tokens
 from bellcast.channels.http import explanations, mailbox, messages, notification_types, stored_secrets, unsubscribe
 from bellcast.channels.suppressions import http as suppressions_http
 from bellcast.console.http import connections, doctor, live_feed, nodes, settings, stats, test_clock
-from bellcast.console.pages import browser_files, check, console, error_pages, icons, landing, reference, theme
+from bellcast.console.pages import browser_files, check, console, embed, error_pages, icons, landing, reference, theme
 from bellcast.exports import http as export
 from bellcast.inbox.http import activity, bulk, imports, inbox, notifications
 from bellcast.kernel.http.asgi import ASGIApp
@@ -29,7 +29,7 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.router import ApiRouter, TokenPaths
 from bellcast.server import health, metrics, openapi
 from bellcast.server.middleware import ApiMiddleware
-from bellcast.templates.http import templates
+from bellcast.templates.http import editor_tokens, templates
 from bellcast.tenants.http import keys, tenants
 from bellcast.topics.http import events, topics
 from bellcast.webhooks import http as webhooks
@@ -93,7 +93,14 @@ HANDLERS = [
         *sources.HANDLERS,
         *schemas.HANDLERS,
     ),
-    *(*messages.HANDLERS, *notification_types.HANDLERS, *templates.HANDLERS, *preferences.HANDLERS, *BUNDLES),
+    *(
+        *messages.HANDLERS,
+        *notification_types.HANDLERS,
+        *templates.HANDLERS,
+        *editor_tokens.HANDLERS,
+        *preferences.HANDLERS,
+        *BUNDLES,
+    ),
     *(*unsubscribe.HANDLERS, *push_endpoints.HANDLERS, *providers.HANDLERS, *webhooks.HANDLERS),
     *(*preferences_page.HANDLERS, *mailbox.HANDLERS, *icons.HANDLERS),
     *(*console_session.HANDLERS, own_email.change),
@@ -108,7 +115,7 @@ HANDLERS = [
     *settings.HANDLERS,
     *(handler for api in DIALECT_APIS for handler in api.operations),
     *agents_http.HANDLERS,
-    *console.HANDLERS,
+    *(*console.HANDLERS, *embed.HANDLERS),
     *check.HANDLERS,
     *(health.alive, health.ready, health.metrics, *reference.HANDLERS, *error_pages.HANDLERS),
     *(

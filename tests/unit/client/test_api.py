@@ -57,7 +57,7 @@ METHODS = [
 
 VALUES = {
     **dict.fromkeys(("all", "seen", "read", "archived", "keep", "dry_run"), True),
-    **{key: ["x"] for key in ("topics", "publish", "roles")},
+    **{key: ["x"] for key in ("topics", "publish", "roles", "templates", "can")},
     "items": [{"to": "x", "title": "x"}],
     "records": [{"key": "x"}],
     "body": {"a": 1},

@@ -48,7 +48,7 @@ EFFECTS: dict[Reserved, str] = {
         POST /v1/messages/retry, PUT /v1/types/{key}, DELETE /v1/types/{key}, PUT /v1/templates/{key},
         PATCH /v1/templates/{key}, PUT /v1/templates/{key}/draft, DELETE /v1/templates/{key}/draft, POST /v1/templates/{key}/publish,
         DELETE /v1/templates/{key}, POST /v1/templates/{key}/preview, POST /v1/templates/{key}/check,
-        POST /v1/templates/{key}/html, POST /v1/templates/import,
+        POST /v1/templates/{key}/html, POST /v1/templates/import, PUT /v1/tenants/{key}/brand,
         POST /v1/templates/{key}/test, PUT /v1/recipients/{key}/preferences, PATCH /v1/recipients/{key}/preferences,
         PUT /v1/preference-defaults, PATCH /v1/preference-defaults, DELETE /v1/preference-defaults,
         POST /v1/recipients/{key}/push-endpoints, DELETE /v1/recipients/{key}/push-endpoints/{id},
@@ -61,7 +61,8 @@ EFFECTS: dict[Reserved, str] = {
         DELETE /v1/webhooks/{id}, POST /v1/webhooks/{id}/rotate, POST /v1/keys, DELETE /v1/keys/{id},
         POST /v1/bundle""",
     # acts as a recipient, or erases data
-    Reserved("manage", OWNERS, needs_password=True): "POST /v1/tokens, DELETE /v1/recipients/{key}",
+    Reserved("manage", OWNERS, needs_password=True): """
+        POST /v1/tokens, DELETE /v1/recipients/{key}, POST /v1/editor-tokens, DELETE /v1/editor-tokens""",
     Reserved("manage", OWNERS, needs_password=True, of_one_tenant=False): "DELETE /v1/tenants/{key}",
     # concerns the whole server; tests/journey/test_setting_permissions.py has a row for each setting
     Reserved("configure", BUILDERS, needs_password=True, of_one_tenant=False): """

@@ -21,7 +21,7 @@ ENTRY, MODULE, PUSH_WORKER, LOADER = "/bellcast.js", "/bellcast/{name:path}", "/
 CHECK, CHECK_RESULT = "/bellcast/check.js", "/v1/check"
 # Pages of all origins may load these files, which are the same for everyone. So a page of an undeclared origin can show
 # why its connection is refused.
-PUBLIC_PATHS = frozenset({ENTRY, MODULE, PUSH_WORKER, LOADER, CHECK, CHECK_RESULT})
+PUBLIC_PATHS = frozenset({ENTRY, MODULE.replace(":path", ""), PUSH_WORKER, LOADER, CHECK, CHECK_RESULT})
 # Pages of all origins load these files.
 HEADERS = {"cross-origin-resource-policy": "cross-origin"}
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from bellcast.auth.editor_tokens import EditorClaims
 from bellcast.channels import email_blocks, email_imports, lengths
 from bellcast.channels.catalog import Catalog, no_template
 from bellcast.channels.content_checks import Finding
@@ -19,7 +20,7 @@ from bellcast.documents.types import PROJECT
 from bellcast.inbox.types import notifications
 from bellcast.inbox.types.notifications import ActionButton
 from bellcast.kernel import field_limits, validation
-from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, TemplateFailed
+from bellcast.kernel.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, TemplateFailed
 from bellcast.kernel.field_limits import KEY, Limit
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
@@ -28,7 +29,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.operators.http.account import own, sessions
 from bellcast.preferences.types import CHANNELS
 from bellcast.recipients.types import Profile
-from bellcast.rest import context, definition_body, drafts, guards, objects, tenants
+from bellcast.rest import context, definition_body, drafts, editor_access, guards, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
@@ -484,6 +485,8 @@ async def test(request: ApiRequest) -> ASGIApp:
         await asyncio.to_thread(request_body.json, await request_body.json_text(request), TEST, context.of(request)),
     )
     data = body.data if body.sample is None else await _data_of_sample(request, body.sample)
+    if isinstance(body.to, str) and guards.caller(request).role == editor_access.ROLE:
+        raise Forbidden("An editor token sends tests to its own e-mail only.")
     key = body.to if isinstance(body.to, str) else ""
     subject = await _subject(request, key, data, body.locale, body.values)
     profile = None if isinstance(body.to, str) else await _own_profile(request, body.channel)
@@ -491,7 +494,7 @@ async def test(request: ApiRequest) -> ASGIApp:
     if objects.is_dry_run(request):
         return responses.json(TestMessage(None))
     if profile is not None:
-        await sessions(request).count_own_test(profile.key)
+        await sessions(request).count_own_test(f"{profile.key} {profile.email}")
     await Messages(ctx.engines.db).add([message])
     ctx.engines.router.messages_added()
     return responses.json(TestMessage(message.id), 202)
@@ -501,7 +504,13 @@ async def _own_profile(request: ApiRequest, channel: ExternalChannel) -> Profile
     """Return the caller as the recipient of a test. Raises Conflict without a confirmed address."""
     if channel != "email":
         raise Invalid.of("channel", "must be email for a test to yourself")
-    if guards.caller(request).role is None:
+    who = guards.caller(request)
+    claims: EditorClaims | None = request.scope["state"].get(editor_access.CLAIMS)
+    if claims is not None:
+        if claims.email is None:
+            raise Conflict("The app has not named your e-mail, so tests cannot be sent to you.")
+        return Profile(key=who.operator or "", name=claims.name, email=claims.email)
+    if who.role is None:
         raise Invalid.of("to", "must be a recipient: only operators of the console have an e-mail of their own")
     operator = await own(request)
     if operator.email is None:
@@ -546,15 +555,22 @@ async def list_variables(request: ApiRequest) -> ASGIApp:
     return responses.json(await samples.declared(ctx, tenant, key, subject.template))
 
 
-async def _html(request: ApiRequest, subject: Subject, look: LookQuery) -> ASGIApp:
+async def embedded_html(request: ApiRequest, text: bytes, ancestors: str) -> ASGIApp:
+    """Return the HTML of a preview's body, for a frame of a page with these ancestors. The caller is authorized."""
+    return await _html(
+        request, await _subject_of(request, text), request_body.query(request, DraftLookQuery), ancestors
+    )
+
+
+async def _html(request: ApiRequest, subject: Subject, look: LookQuery, ancestors: str = "'self'") -> ASGIApp:
     parts, _ = await context.of(request)[Previews].preview(subject)
     text = parts.get("email", {}).get("html")
     if not text:
         raise Conflict("Only e-mail templates are available in this form.")
-    headers = HTML_HEADERS
+    policy = HTML_HEADERS["content-security-policy"].replace("ancestors 'self'", f"ancestors {ancestors}")
     if look.images == "on":
-        policy = headers["content-security-policy"].replace("img-src data:", "img-src data: https:")
-        headers = headers | {"content-security-policy": policy}
+        policy = policy.replace("img-src data:", "img-src data: https:")
+    headers = HTML_HEADERS | {"content-security-policy": policy}
     return responses.complete(200, _in_scheme(text, look.scheme).encode(), responses.HTML, headers)
 
 

@@ -42,10 +42,20 @@ def _files() -> dict[str, ServedFile]:
     }
 
 
+def file(name: str) -> ServedFile | None:
+    """Return a module or a style sheet of the console."""
+    return _files().get(name)
+
+
 def first_modules(name: str = "console.js") -> set[str]:
     """Return a module and the modules that it imports statically."""
-    imported = IMPORT.findall(_files()[name].body.decode())
-    return {name}.union(*map(first_modules, imported))
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        if (one := waiting.pop()) not in found:
+            found.add(one)
+            waiting += IMPORT.findall(_files()[one].body.decode())
+    return found
 
 
 @cache

@@ -30,6 +30,13 @@ export function whenPasswordRequired(callback) {
   askPassword = callback;
 }
 
+let bearer = null;
+
+/** Authenticate requests with a token instead of the operator's session. */
+export function useToken(token) {
+  bearer = token;
+}
+
 /** Send a request with a JSON body; return the decoded response. Throws Problem. */
 export async function request(method, path, body, signal) {
   const json = body === undefined ? {} : { type: 'application/json', body: JSON.stringify(body) };
@@ -49,7 +56,7 @@ export async function getTagged(path, signal) {
 
 /** Send a request; return the decoded body and the response. Throws Problem. */
 export async function exchange(method, path, { type, body, headers, signal }) {
-  const options = { method, signal, body, headers: { accept: 'application/json', ...(type && { 'content-type': type }), ...headers } };
+  const options = { method, signal, body, ...(bearer && { credentials: 'omit' }), headers: { accept: 'application/json', ...(bearer && { authorization: `Bearer ${bearer}` }), ...(type && { 'content-type': type }), ...headers } };
   let response;
   try {
     response = await fetch(`${ROOT}${path}`, options);

@@ -13,6 +13,7 @@ import { BUILDERS } from './roles.js';
 import { go, here, setQuery } from './router.js';
 import { sampleOf, variablesOf } from './sample-data.js';
 import { ROOT, request, withQuery } from './server.js';
+import { me } from './session.js';
 import { ImportDialog } from './template-import.js';
 import { Checks, hasErrors, useFindings } from './template-checks.js';
 import { SendTest } from './template-test.js';
@@ -65,7 +66,10 @@ function Editor({ page, tenant, found }) {
   const focused = useRef(null);
   const problems = draft.problems.value;
   const findings = useFindings({ path: draft.url, values, problems });
-  const mayPublish = !isLocked(draft.current.value) && problems.length === 0 && !hasErrors(findings) && draft.isChanged.value;
+  const { embedded } = page;
+  const may = (right) => !embedded || embedded.may(right);
+  useEffect(() => { if (embedded && draft.save.value.state === 'saved' && draft.hasDraft()) embedded.emit('save', { template: page.key }); }, [draft.save.value]);
+  const mayPublish = may('publish') && !isLocked(draft.current.value) && problems.length === 0 && !hasErrors(findings) && draft.isChanged.value;
   const review = () => { if (mayPublish) setDialog('review'); };
 
   const keys = (event) => {
@@ -103,21 +107,21 @@ function Editor({ page, tenant, found }) {
   const tools = { insert, variables: variablesOf(values, data), problems, focused };
   return html`<div class="template-editor">
     <header class="editor-bar">
-      <a class="quiet button" href=${back} aria-label="Back to the template"><${Icon} name="back" /></a>
-      <h1 tabIndex="-1">${page.key}</h1>${tenant && html`<span class="tag">${tenant}</span>`}
+      ${embedded ? html`<button type="button" class="quiet" aria-label="Close" onClick=${() => embedded.emit('close', { template: page.key })}><${Icon} name="back" /></button>` : html`<a class="quiet button" href=${back} aria-label="Back to the template"><${Icon} name="back" /></a>`}
+      <h1 tabIndex="-1">${page.key}</h1>${tenant && !embedded && html`<span class="tag">${tenant}</span>`}
       <${SaveState} draft=${draft} />
-      <div class="editor-tabs" role="group" aria-label="View">${Object.entries({ design: 'Design', yaml: 'YAML', html: 'HTML' }).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(view === one)} onClick=${() => show(one)}>${word}</button>`)}</div>
+      <div class="editor-tabs" role="group" aria-label="View">${Object.entries({ design: 'Design', yaml: 'YAML', ...(may('html') && { html: 'HTML' }) }).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(view === one)} onClick=${() => show(one)}>${word}</button>`)}</div>
       <div class="editor-tools"><${Checks} findings=${findings} /><button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${draft.undo}><${Icon} name="undo" /></button>
         <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${draft.history.value.future.length === 0} onClick=${draft.redo}><${Icon} name="redo" /></button>
         ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog('discard')}>Discard</button>`}
-        ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="templates" one=${draft.current.value} values=${draft.values.value} isPrimary />` : html`<button type="button" class="primary" disabled=${!mayPublish} title="Ctrl+Enter" onClick=${review}>Review and publish</button>`}</div>
+        ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="templates" one=${draft.current.value} values=${draft.values.value} isPrimary />` : may('publish') && html`<button type="button" class="primary" disabled=${!mayPublish} title="Ctrl+Enter" onClick=${review}>Review and publish</button>`}</div>
     </header>
     <${ManagedBanner} page=${page} kind="templates" one=${draft.current.value} values=${draft.values.value} reload=${draft.reread} isDownloadable=${false} />
     ${draft.refusal.value && html`<p class="editor-note" role="note">${draft.refusal.value}</p>`}
-    ${found.inherited && draft.isNew.value && html`<p class="editor-note" role="note">Publishing creates a copy for ${tenant}, which replaces this template there.</p>`}
+    ${found.inherited && draft.isNew.value && !embedded && html`<p class="editor-note" role="note">Publishing creates a copy for ${tenant}, which replaces this template there.</p>`}
     ${view === 'yaml' ? html`<${DraftYaml} draft=${draft} note="The design shows the last definition without errors." />`
       : view === 'html' ? html`<${Compiled} ...${{ draft, locale, change, done: () => show('design') }} />`
-        : isEmpty ? html`<${Starters} start=${(starter) => { draft.change(structuredClone(starter)); }} add=${() => change(['inbox'], { title: 'Title' })} openImport=${() => setDialog('import')} />`
+        : isEmpty ? html`<${Starters} start=${(starter) => { draft.change(structuredClone(starter)); }} add=${() => change(['inbox'], { title: 'Title' })} openImport=${may('html') && (() => setDialog('import'))} />`
           : html`<div class="editor-body"><div class="parts-bar">
       <div class="tabs" role="tablist" aria-label="Channel">${Object.entries(CHANNELS).map(([one, title]) => html`<button key=${one} type="button" role="tab" aria-selected=${String(one === channel)} class=${languages.some((tag) => at(values, placeOf(tag, one))) ? '' : 'absent'} onClick=${() => setQuery({ channel: one }, { isQuiet: true })}>${title}</button>`)}</div>
       <${Languages} ...${{ values, change, languages, locale, beside }} />
@@ -125,10 +129,10 @@ function Editor({ page, tenant, found }) {
     <div class=${`split columns-${columns.length}`}>
       <div class="editors">${columns.map((tag) => html`<section key=${tag} class="panel editor" aria-label=${`${CHANNELS[channel]}, ${languageName(tag)}`}>
         ${columns.length > 1 && html`<h2>${languageName(tag)}</h2>`}
-        <${Part} ...${{ channel, locale: tag, values, change, openImport: () => setDialog({ importTo: tag }), ...tools }} /></section>`)}</div>
-      <${Preview} ...${{ channel, preview, problems, path: draft.url, data, setData: setDataText, sample, setSample, isOpen: beside === null }} />
+        <${Part} ...${{ channel, locale: tag, values, change, openImport: may('html') && (() => setDialog({ importTo: tag })), ...tools }} /></section>`)}</div>
+      <${Preview} ...${{ channel, preview, problems, path: draft.url, data, setData: setDataText, sample, setSample, isOpen: beside === null, embedded, tenant, template: page.key }} />
     </div></div>`}
-    ${dialog === 'review' && html`<${Review} draft=${draft} close=${() => setDialog(null)} done=${() => {}} />`}
+    ${dialog === 'review' && html`<${Review} draft=${draft} close=${() => setDialog(null)} done=${() => embedded?.emit('publish', { template: page.key, version: draft.current.value.version })} />`}
     ${dialog === 'discard' && html`<${Dialog} label="Discard the draft?" close=${() => setDialog(null)}><p>The changes since the last publication are lost, also for other operators.</p><div class="dialog-tools"><button type="button" onClick=${() => setDialog(null)}>Cancel</button><button type="button" class="danger" onClick=${() => draft.discard().then(() => setDialog(null), (problem) => setDialog({ problem }))}>Discard</button></div><//>`}
     ${(dialog === 'import' || dialog?.importTo !== undefined) && html`<${ImportDialog} close=${() => setDialog(null)} use=${(part) => change((now) => {
       const place = placeOf(dialog.importTo ?? '', 'email');
@@ -159,7 +163,7 @@ function Compiled({ draft, locale, change, done }) {
 }
 
 /** What an empty template can begin with. */
-const Starters = ({ start, add, openImport }) => html`<div class="starters"><h2>Start with</h2><div class="starter-list">${STARTERS.map(([title, text, icon, starter]) => html`<button key=${title} type="button" class="starter" onClick=${() => start(starter)}><${Icon} name=${icon} /><b>${title}</b><span>${text}</span></button>`)}</div><button type="button" class="quiet" onClick=${add}><${Icon} name="plus" /> Or add a title for the bell</button><button type="button" class="quiet" onClick=${openImport}><${Icon} name="mail" /> Import an e-mail</button></div>`;
+const Starters = ({ start, add, openImport }) => html`<div class="starters"><h2>Start with</h2><div class="starter-list">${STARTERS.map(([title, text, icon, starter]) => html`<button key=${title} type="button" class="starter" onClick=${() => start(starter)}><${Icon} name=${icon} /><b>${title}</b><span>${text}</span></button>`)}</div><button type="button" class="quiet" onClick=${add}><${Icon} name="plus" /> Or add a title for the bell</button>${openImport && html`<button type="button" class="quiet" onClick=${openImport}><${Icon} name="mail" /> Import an e-mail</button>`}</div>`;
 
 function Languages({ values, change, languages, locale, beside }) {
   const add = (tag) => {
@@ -196,10 +200,10 @@ function Part({ channel, locale, values, change, problems, openImport, ...tools 
     const original = locale ? values[channel] : null;
     const starters = channel === 'email' ? { subject: 'Subject', blocks: [{ type: 'heading', text: 'Title', key: 'title' }, { type: 'text', text: 'Text' }] } : { inbox: { title: 'Title' }, sms: { text: 'Text' }, push: { title: 'Title' }, chat: { text: 'Text' } }[channel];
     return html`<div class="empty"><p>${original ? `There is no ${CHANNELS[channel]} in this language: recipients get the default language.` : `This template has no ${CHANNELS[channel]}.`}</p>
-      <button type="button" class="primary" onClick=${() => start(original ?? starters)}>${original ? 'Translate it' : `Add ${CHANNELS[channel]}`}</button>${channel === 'email' && html` <button type="button" onClick=${openImport}>Import</button>`}</div>`;
+      <button type="button" class="primary" onClick=${() => start(original ?? starters)}>${original ? 'Translate it' : `Add ${CHANNELS[channel]}`}</button>${channel === 'email' && openImport && html` <button type="button" onClick=${openImport}>Import</button>`}</div>`;
   }
   const text = (name, label, more = {}) => html`<${TextInput} key=${name} label=${label} value=${part[name] ?? ''} set=${(next) => set(name)(next === '' && more.isOptional ? undefined : next)} problem=${problemAt(problems, [...place, name])} ...${tools} ...${more} />`;
-  const remove = html`<p class="part-end">${channel === 'email' && html`<button type="button" class="quiet" onClick=${openImport}>Import</button>`}<button type="button" class="quiet danger" onClick=${() => change(place, undefined)}>Remove ${CHANNELS[channel]}${locale && ` in ${languageName(locale)}`}</button></p>`;
+  const remove = html`<p class="part-end">${channel === 'email' && openImport && html`<button type="button" class="quiet" onClick=${openImport}>Import</button>`}<button type="button" class="quiet danger" onClick=${() => change(place, undefined)}>Remove ${CHANNELS[channel]}${locale && ` in ${languageName(locale)}`}</button></p>`;
   if (channel === 'inbox') return [text('title', 'Title'), text('body', 'Body', { isLong: true, isOptional: true }), text('action_url', 'Link', { isOptional: true }), text('action_text', 'Text of the link', { isOptional: true }), remove];
   if (channel === 'push') return [text('title', 'Title'), text('body', 'Body', { isLong: true, isOptional: true }), remove];
   if (channel !== 'email') return [text('text', 'Text', { isLong: true }), remove];
@@ -271,7 +275,7 @@ function useFittingWidth(place, width, inputs) {
 
 const SCHEMES = { '': 'As sent', light: 'Light', dark: 'Dark', inverted: 'Inverted' };
 
-function Preview({ channel, preview, problems: known, path, data, setData, sample, setSample, isOpen }) {
+function Preview({ channel, preview, problems: known, path, data, setData, sample, setSample, isOpen, embedded, tenant, template }) {
   const [device, setDevice] = useState('desktop');
   const [look, setLook] = useState({ scheme: '', images: 'off' });
   const { parts, wanted } = preview;
@@ -291,9 +295,9 @@ function Preview({ channel, preview, problems: known, path, data, setData, sampl
     ${parts?.missing?.length > 0 && html`<p class="note warn"><${Icon} name="warn" /> Without a value: ${parts.missing.join(', ')}. A send would be refused.</p>`}
     ${(parts?.warnings ?? []).map((one) => html`<p key=${one} class="note warn"><${Icon} name="warn" /> ${one}</p>`)}
     ${part && channel === 'email' && html`<div class=${`mail-preview on-${device}`}>
-      <div class="subject"><p><span class="muted">Subject</span> <b dir="auto">${part.subject}</b></p><${SendTest} path=${path} wanted=${wanted} isDisabled=${problems.length > 0} /></div>
+      <div class="subject"><p><span class="muted">Subject</span> <b dir="auto">${part.subject}</b></p>${(!embedded || (embedded.may('test') && me.value.email)) && html`<${SendTest} path=${path} wanted=${wanted} isDisabled=${problems.length > 0} />`}</div>
       ${device === 'text' ? html`<pre tabIndex="0" dir="auto">${part.text}</pre>` : html`<div class=${isDark ? 'mail-frame dark' : 'mail-frame'} ref=${frame}><iframe sandbox="" title="Preview of the e-mail" name="template-preview"></iframe></div>
-        <form method="post" action=${`${ROOT}${path('/html', { scheme: look.scheme || null, images: look.images })}`} target="template-preview" hidden ref=${form}><input type="hidden" name="request" value=${JSON.stringify(wanted)} /></form>`}</div>`}
+        <form method="post" action=${`${ROOT}${embedded ? withQuery('/embed/template-preview', { tenant, scheme: look.scheme, images: look.images }) : path('/html', { scheme: look.scheme || null, images: look.images })}`} target="template-preview" hidden ref=${form}>${embedded && html`<input type="hidden" name="token" value=${embedded.token()} /><input type="hidden" name="key" value=${template} />`}<input type="hidden" name="request" value=${JSON.stringify(wanted)} /></form>`}</div>`}
     ${part && channel === 'inbox' && html`<div class="device inbox" dir="auto"><span class="dot" aria-hidden="true"></span><div><b>${part.title}</b>${part.body && html`<p>${part.body}</p>`}<small class="muted">now</small>${part.action_url && html`<p class="action">${part.action_text ?? 'Open'} <span class="muted">${part.action_url}</span></p>`}</div></div>`}
     ${part && channel === 'push' && html`<div class="device lock" dir="auto"><div class="push"><small>Your app <span>now</span></small><b>${part.title}</b>${part.body && html`<p>${part.body.slice(0, part.cut_at)}${part.body.length > part.cut_at && html`<span class="cut" title="Phones cut it here"> … </span>`}</p>`}</div></div>
       ${part.body?.length > part.cut_at && html`<p class="muted">Phones cut the text at about ${part.cut_at} of its ${part.body.length} characters.</p>`}`}

@@ -1,0 +1,148 @@
+"""Requests with a token of the embedded template editor. It opens the operations listed here for the templates and the tenant of
+the token, and nothing else."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from bellcast.auth import authenticator, editor_tokens, origins
+from bellcast.auth.editor_tokens import ACTOR, EditorClaims, EditorRight
+from bellcast.documents.store import Documents
+from bellcast.documents.types import PROJECT, draft_kind
+from bellcast.kernel.errors import FieldError, Forbidden, Invalid, Unauthenticated
+from bellcast.kernel.http import request_body
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.identities import Caller
+from bellcast.rest import bound_callers
+from bellcast.rest.context import ApiContext
+
+# The role of the author. No operation names it, so only those below are open.
+ROLE = "editor"
+# Key of the claims in a request's state.
+CLAIMS = "editor_claims"
+# When the tokens of a tenant were ended: a document with the time.
+ENDED_KIND, ENDED_KEY = "editor-tokens", "ended"
+TEMPLATES, TEMPLATE = "templates", "/v1/templates/{key}"
+# Operations, with the right that each needs beside the token.
+OPEN: dict[str, EditorRight | None] = {
+    f"GET {TEMPLATE}": None,
+    f"GET {TEMPLATE}/draft": None,
+    f"GET {TEMPLATE}/versions": None,
+    f"GET {TEMPLATE}/samples": None,
+    f"GET {TEMPLATE}/variables": None,
+    f"GET {TEMPLATE}/html": None,
+    f"POST {TEMPLATE}/html": None,
+    f"POST {TEMPLATE}/preview": None,
+    f"POST {TEMPLATE}/check": None,
+    f"PUT {TEMPLATE}": "edit",  # a dry run only
+    f"PUT {TEMPLATE}/draft": "edit",
+    f"DELETE {TEMPLATE}/draft": "edit",
+    "POST /v1/templates/import": "html",
+    f"POST {TEMPLATE}/publish": "publish",
+    f"PATCH {TEMPLATE}": "publish",
+    f"POST {TEMPLATE}/test": "test",
+    "GET /v1/tenants/{key}/brand": "brand",
+    "PUT /v1/tenants/{key}/brand": "brand",
+}
+NO_HTML = "must not be HTML: this editor may only use blocks and text"
+
+
+async def authenticate(ctx: ApiContext, request: authenticator.AuthRequest) -> EditorClaims | None:
+    """Return the claims of a request's editor token, or None for other credentials. Raises Unauthenticated, and Forbidden for
+    a page of another origin."""
+    credentials = authenticator.read(request)
+    if credentials.bearer is None or not editor_tokens.is_editor(credentials.bearer):
+        return None
+    claims = await verified(ctx, credentials.bearer)
+    origin = credentials.origin
+    is_own = origin is None or origins.is_same(origin, request.scheme, credentials.host)
+    if not is_own and origins.canonical(origin or "") != claims.origin:
+        raise Forbidden("This editor token belongs to pages of another origin.")
+    return claims
+
+
+async def verified(ctx: ApiContext, token: str) -> EditorClaims:
+    """Return the claims of a token that is valid and was not ended. Raises Unauthenticated."""
+    claims = editor_tokens.verify(ctx.project, token, ctx.token_clock.now())
+    ended = await Documents(ctx.engines.db).get(ENDED_KIND, claims.tenant, ENDED_KEY)
+    if ended is not None and round(claims.iat * 1000) <= msgspec.json.decode(ended.body, type=int):
+        raise Unauthenticated("The editor token was ended: create another.")
+    return claims
+
+
+def caller_of(claims: EditorClaims) -> Caller:
+    """Return the author as the caller of a request: without scopes, restricted to the tenant."""
+    return Caller(scopes=(), operator=f"{ACTOR}{claims.name}", role=ROLE, tenants=(claims.tenant,))
+
+
+def become(request: ApiRequest, claims: EditorClaims) -> None:
+    """Let a request that was authenticated by its body act for the author: on its tenant, with its templates. Raises Forbidden."""
+    scope: Any = request.scope
+    if not claims.covers(request_body.path(request, "key")):
+        raise Forbidden("This editor token is for other templates.")
+    scope["state"] |= {"caller": caller_of(claims), CLAIMS: claims}
+    bound_callers.limit(request, caller_of(claims), "query")
+
+
+async def limit(ctx: ApiContext, request: ApiRequest, claims: EditorClaims) -> None:
+    """Raise Forbidden unless the token opens the operation. The body is checked when it is read, after its tenant."""
+    scope: Any = request.scope
+    operation = f"{scope['method']} {scope['path_template']}"
+    if operation not in OPEN:
+        raise Forbidden("An editor token does not permit this.")
+    right = OPEN[operation]
+    if right is not None and right not in claims.can:
+        raise Forbidden(f"This editor token does not permit this: it lacks {right}.")
+    if TEMPLATE in operation and not claims.covers(request_body.path(request, "key")):
+        raise Forbidden("This editor token is for other templates.")
+    if operation == f"PUT {TEMPLATE}" and not request_body.is_dry_run(request):
+        raise Forbidden("An editor token publishes drafts only.")
+    scope["state"][CLAIMS] = claims
+    if operation == f"POST {TEMPLATE}/publish":
+        key = request_body.path(request, "key")
+        draft = await Documents(ctx.engines.db).get(draft_kind(TEMPLATES), claims.tenant, key)
+        if draft is not None:
+            await _check_html(ctx, claims, key, [msgspec.json.decode(draft.body).get("values")])
+    if TEMPLATE not in operation or "html" in claims.can:
+        return
+    check_tenant, is_template = scope["state"][request_body.CHECK_BODY], operation == f"PUT {TEMPLATE}"
+
+    async def check_body(body: bytes) -> None:
+        await check_tenant(body)
+        values = bound_callers.values_of(request_body.media_type(request), body)
+        sent = [one if is_template else one.get("values") for one in values if isinstance(one, dict)]
+        await _check_html(ctx, claims, request_body.path(request, "key"), sent)
+
+    scope["state"][request_body.CHECK_BODY] = check_body
+
+
+async def _check_html(ctx: ApiContext, claims: EditorClaims, key: str, bodies: list[Any]) -> None:
+    """Raise Invalid for HTML in template values, unless the token permits it or the template has the same HTML already."""
+    if "html" in claims.can:
+        return
+    written = [found for body in bodies for found in _raw_html("", body)]
+    if not written:
+        return
+    documents = Documents(ctx.engines.db)
+    stored = [await documents.get(TEMPLATES, tenant, key) for tenant in dict.fromkeys((claims.tenant, PROJECT))]
+    known = {text for one in stored if one is not None for _, text in _raw_html("", msgspec.json.decode(one.body))}
+    errors = [FieldError(field, NO_HTML) for field, text in written if text not in known]
+    if errors:
+        raise Invalid.fields(errors)
+
+
+def _raw_html(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield the fields with HTML in template values, at any depth."""
+    waiting = [(path, value)]
+    while waiting:
+        where, one = waiting.pop()
+        if isinstance(one, dict):
+            for name, inner in one.items():
+                field = f"{where}.{name}".removeprefix(".")
+                if name == "html" and isinstance(inner, str):
+                    yield field, inner
+                else:
+                    waiting.append((field, inner))
+        elif isinstance(one, list):
+            waiting += [(f"{where}.{number}", inner) for number, inner in enumerate(one)]

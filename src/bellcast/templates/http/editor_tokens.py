@@ -1,0 +1,219 @@
+"""Tokens of the embedded template editor, requested by the app's server, and the brand that its users may change."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bellcast.auth import editor_tokens, origins, tokens
+from bellcast.auth.editor_tokens import EditorClaims, EditorRight
+from bellcast.channels import addresses, html
+from bellcast.channels.html import StrictBrand
+from bellcast.documents.store import Documents
+from bellcast.documents.types import MAX_OBJECT_KEY
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import Conflict, FieldError, Invalid
+from bellcast.kernel.field_limits import TENANT, Limit, each, lasting, matching
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.limits import Limits
+from bellcast.rest import audit, context, editor_access, tenants
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+from bellcast.rest.tenants import TenantQuery
+from bellcast.tenants.store import Tenants
+from bellcast.tenants.types import Tenant
+
+HOUR = 3_600
+# Patterns of a token: an app names the templates of one page, or a prefix.
+MAX_PATTERNS = 50
+MAX_NAME = 100
+# A footer with the imprint that German law requires has about 300.
+MAX_BRAND_TEXT = 500
+PATTERN = matching(
+    re.compile(rf"[A-Za-z0-9_.*-]{{1,{MAX_OBJECT_KEY}}}"),
+    f"must be 1 to {MAX_OBJECT_KEY} characters of A-Z a-z 0-9 _ . - *",
+)
+NAME = matching(
+    re.compile(rf"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{{1,{MAX_NAME}}}"), f"must be 1 to {MAX_NAME} characters"
+)
+
+
+class EditorTokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The tenant and the templates (`*` stands for any characters) that may be edited, what the user may do, the origin of the
+    page, and the user's name for the audit log. Tests are sent to `email`. `ttl` is in seconds, or as `1h`."""
+
+    tenant: Annotated[str, TENANT]
+    templates: Annotated[list[str], each(MAX_PATTERNS, PATTERN, "patterns", 1)]
+    can: Annotated[list[EditorRight], Meta(min_length=1, max_length=5)]
+    origin: Annotated[str, Meta(max_length=300)]
+    name: Annotated[str, NAME]
+    email: Annotated[str | None, Limit(addresses.MAX_EMAIL)] = None
+    ttl: Annotated[
+        int | float | str, lasting(1, editor_tokens.MAX_TTL_SECONDS, "must be between 1 second and 8 hours")
+    ] = HOUR
+
+
+class EditorToken(Struct, frozen=True):
+    """A signed editor token and its expiry."""
+
+    token: str
+    expires_at: datetime
+
+
+@operation(
+    "POST",
+    "/v1/editor-tokens",
+    tag="Access",
+    required_scope="manage",
+    roles=("owner",),
+    is_sensitive=True,
+    query=TenantQuery,
+    body=EditorTokenRequest,
+    response_types={201: EditorToken},
+    example={
+        "tenant": "acme",
+        "templates": ["booking", "news-*"],
+        "can": ["edit", "publish", "test"],
+        "origin": "https://app.example.com",
+        "name": "Ann",
+    },
+)
+async def make(request: ApiRequest) -> ASGIApp:
+    """Create an editor token.
+
+    With it, `<bellcast-template-editor>` opens these templates of the tenant in a page of your app, until it expires. The
+    project's own templates are never changed. It is not a session token, and opens no inbox."""
+    ctx, body = context.of(request), await request_body.body(request, TOKEN)
+    tenant = tenants.single_tenant(request, body.tenant)
+    now = ctx.token_clock.now()
+    expires_at = now + round(times.seconds(body.ttl) * 1000)
+    claims = EditorClaims(
+        tenant=tenant,
+        templates=tuple(body.templates),
+        can=tuple(dict.fromkeys(body.can)),
+        origin=origins.canonical(body.origin) or "",
+        name=body.name,
+        email=body.email,
+        iat=now / 1000,
+        exp=expires_at / 1000,
+    )
+    token = editor_tokens.sign(ctx.project, claims)
+    if len(token) > tokens.MAX_LENGTH:  # no request with it would be accepted
+        raise Invalid.of("templates", f"would make a token of more than {tokens.MAX_LENGTH} characters")
+    audit.note_changes(request, {}, {"templates": claims.templates, "can": claims.can, "name": claims.name})
+    return responses.json(EditorToken(token, times.to_rfc3339(expires_at)), 201, {"cache-control": "no-store"})
+
+
+@operation(
+    "DELETE",
+    "/v1/editor-tokens",
+    tag="Access",
+    required_scope="manage",
+    roles=("owner",),
+    is_sensitive=True,
+    query=TenantQuery,
+    response_types={204: None},
+)
+async def end(request: ApiRequest) -> ASGIApp:
+    """End all editor tokens of a tenant.
+
+    Tokens that were created before are refused from now on."""
+    ctx, tenant = context.of(request), tenants.single_tenant(request)
+    if not tenant:
+        raise Invalid.of("tenant", "is required")
+    now = ctx.token_clock.now()
+    body = msgspec.json.encode(now)
+    await Documents(ctx.engines.db).put(editor_access.ENDED_KIND, tenant, editor_access.ENDED_KEY, body, now)
+    return responses.empty()
+
+
+@operation(
+    "GET",
+    "/v1/tenants/{key:str}/brand",
+    tag="Tenants",
+    required_scope="read",
+    bound_by="path",
+    response_types={200: StrictBrand},
+)
+async def read_brand(request: ApiRequest) -> ASGIApp:
+    """Read the brand of a tenant: the look of its e-mails, and of the pages behind their links."""
+    ctx, key = context.of(request), tenants.key(request)
+    return responses.json(_brand(await Tenants(ctx.engines.db).get(key)))
+
+
+@operation(
+    "PUT",
+    "/v1/tenants/{key:str}/brand",
+    tag="Tenants",
+    required_scope="manage",
+    bound_by="path",
+    body=StrictBrand,
+    response_types={200: StrictBrand},
+    refusals=(Conflict,),
+    example={"name": "Acme", "color": "#0a5c36", "font": "georgia"},
+)
+async def write_brand(request: ApiRequest) -> ASGIApp:
+    """Write the brand of a tenant.
+
+    The tenant's other settings do not change. Texts are up to 500 characters."""
+    ctx, key, brand = context.of(request), tenants.key(request), await request_body.body(request, BRAND)
+    found = await Tenants(ctx.engines.db).get(key)
+    name, settings = (None, {}) if found is None else (found.name, found.settings)
+    written = msgspec.to_builtins(
+        {field: one for field, one in msgspec.structs.asdict(brand).items() if one is not None}
+    )
+
+    def check(before: dict[str, Any]) -> None:
+        if before != settings:
+            raise Conflict("The tenant was changed in the meantime: read it again.")
+
+    after = {**settings, "brand": written}
+    await Tenants(ctx.engines.db).put(key, name, after, ctx.engines.clock.now(), check=check)
+    audit.note_change(request, "brand", settings.get("brand"), written)
+    return responses.json(brand)
+
+
+def _brand(tenant: Tenant | None) -> StrictBrand:
+    try:
+        return msgspec.convert((tenant and tenant.settings.get("brand")) or {}, StrictBrand)
+    except msgspec.ValidationError:  # the app may store any settings
+        return StrictBrand()
+
+
+def _check_brand(brand: StrictBrand, _: ApiContext) -> None:
+    errors = [FieldError(name, problem) for name, problem in html.brand_problems(brand)]
+    for name, value in msgspec.structs.asdict(brand).items():
+        if isinstance(value, str) and len(value) > MAX_BRAND_TEXT:
+            errors.append(FieldError(name, f"must have at most {MAX_BRAND_TEXT} characters"))
+    if errors:
+        raise Invalid.fields(errors)
+
+
+BRAND = request_body.Shape(StrictBrand, _check_brand)
+
+
+def _check(body: EditorTokenRequest, ctx: ApiContext) -> None:
+    errors = list(_errors(body, ctx.limits))
+    if errors:
+        raise Invalid.fields(errors)
+
+
+def _errors(body: EditorTokenRequest, _: Limits) -> validation.FieldErrors:
+    if not body.tenant:
+        yield FieldError("tenant", "is required: the project's own templates are edited in the console")
+    if origins.canonical(body.origin) is None:
+        yield FieldError("origin", "must be an origin such as https://app.example.com")
+    if body.email is not None and not addresses.is_email(body.email):
+        yield FieldError("email", "must be an e-mail address")
+
+
+TOKEN = request_body.Shape(
+    EditorTokenRequest,
+    _check,
+    {"tenant": "x", "templates": ["x"], "can": ["edit"], "origin": "https://app.example.com", "name": "x"},
+)
+HANDLERS = (make, end, read_brand, write_brand)

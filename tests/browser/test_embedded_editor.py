@@ -1,0 +1,228 @@
+"""An app embeds the template editor in a page of its own origin."""
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect
+from tests.browser.shop import PHONE
+from tests.browser.test_accessibility import violations
+from tests.servers import ServerProcess
+
+from bellcast.client import Bellcast
+
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>The app</title>
+<script type="module" src="{server}/bellcast/template-editor.js"></script></head>
+<body><main><h1>Your e-mails</h1>
+<bellcast-template-editor server="{server}" template="{template}" {token}></bellcast-template-editor></main>
+<script>
+window.events = [];
+for (const type of ['save', 'publish', 'close', 'error', 'expired'])
+  document.querySelector('bellcast-template-editor').addEventListener(type, (event) => events.push([type, event.detail]));
+</script></body></html>"""
+BLOCKS = [
+    {"type": "heading", "text": "Booked", "key": "title"},
+    {"type": "text", "text": "See you, {{ data.client }}."},
+]
+
+
+class Site:
+    """The app's server: a page, and the tokens that it gives out."""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, tuple[str, str]] = {}
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:  # a method of http.server
+                kind, text = site.pages.get(self.path, ("text/plain", ""))
+                self.send_response(200 if text else 404)
+                self.send_header("Content-Type", kind)
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, format: str, *values: object) -> None:
+                """Logs nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.origin = f"http://localhost:{self.server.server_port}"
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    site = Site()
+    yield site
+    site.server.shutdown()
+    site.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Iterator[ServerProcess]:
+    folder: Path = tmp_path_factory.mktemp("embedded") / "data"
+    with ServerProcess(folder, {"BELLCAST_ORIGINS": site.origin}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def bell(server: ServerProcess) -> Iterator[Bellcast]:
+    with Bellcast(server.url, server.secret) as bell:
+        bell.templates.put("booking", {"email": {"subject": "Booked", "blocks": BLOCKS}})
+        bell.templates.put("secret", {"sms": {"text": "x"}})
+        yield bell
+
+
+@pytest.fixture
+def context(chromium: Browser) -> Iterator[BrowserContext]:
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(40_000)
+    yield context
+    context.close()
+
+
+def token_of(bell: Bellcast, site: Site, tenant: str, **fields: Any) -> str:
+    wanted: dict[str, Any] = {"can": ["edit", "publish", "test"], "origin": site.origin, "name": "Ann", **fields}
+    return bell.editor_token(tenant, wanted.pop("templates", ["booking"]), **wanted)
+
+
+def opened(context: BrowserContext, server: ServerProcess, site: Site, token: str, template: str = "booking") -> Page:
+    site.pages["/"] = ("text/html; charset=utf-8", PAGE.format(server=server.url, template=template, token=token))
+    page = context.new_page()
+    page.goto(site.origin)
+    return page
+
+
+def frame_of(page: Page) -> FrameLocator:
+    return page.frame_locator("bellcast-template-editor iframe")
+
+
+def events(page: Page, type: str) -> list[Any]:
+    found: list[Any] = page.evaluate("type => events.filter(([one]) => one === type).map(([, detail]) => detail)", type)
+    return found
+
+
+def test_user_of_an_app_edits_previews_and_publishes(
+    context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
+) -> None:
+    requests: list[str] = []
+    context.on("request", lambda request: requests.append(request.url))
+    token = token_of(bell, site, "acme", email="ann@example.com")
+    page = opened(context, server, site, f'token="{token}"')
+    frame = frame_of(page)
+    heading = frame.get_by_role("textbox", name="Heading")
+    heading.fill("Thank you, {{ data.client }}")
+    shown = frame.frame_locator("iframe[name=template-preview]")
+    expect(shown.get_by_role("heading", name="Thank you, client")).to_be_visible()
+    expect(frame.locator("[data-save]")).to_have_attribute("data-save", "saved")
+    page.wait_for_function("events.some(([type]) => type === 'save')")
+    assert violations(page) == []
+    frame.get_by_role("button", name="Send me a test").click()
+    expect(frame.get_by_text("Sent to ann@example.com.")).to_be_visible()
+    frame.get_by_role("button", name="Review and publish").click()
+    frame.get_by_role("dialog").get_by_role("button", name="Publish", exact=True).click()
+    page.wait_for_function("events.some(([type]) => type === 'publish')")
+    assert events(page, "publish") == [{"template": "booking", "version": 1}]
+    own = bell.templates.get("booking", tenant="acme")
+    assert own["email"]["blocks"][0]["text"] == "Thank you, {{ data.client }}"
+    assert bell.templates.get("booking")["email"]["blocks"] == BLOCKS
+    frame.get_by_role("button", name="Close").click()
+    page.wait_for_function("events.some(([type]) => type === 'close')")
+    assert not [url for url in requests if token in url]
+    assert context.cookies() == []
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "template"),
+    [({"templates": ["other"]}, "booking"), ({}, "secret")],
+    ids=["other template", "other path"],
+)
+def test_token_for_something_else_opens_no_editor(
+    context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast, fields: dict[str, Any], template: str
+) -> None:
+    token = token_of(bell, site, "refused", **fields)
+    page = opened(context, server, site, f'token="{token}"', template)
+    expect(frame_of(page).get_by_text("This editor token is for other templates.")).to_be_visible()
+
+
+def test_token_of_another_origin_is_not_used(
+    context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
+) -> None:
+    sent: list[str] = []
+    context.on("request", lambda request: sent.append(request.url))
+    token = token_of(bell, site, "acme", origin="https://elsewhere.example")
+    page = opened(context, server, site, f'token="{token}"')
+    expect(frame_of(page).get_by_text("This page may not use this token.")).to_be_visible()
+    page.wait_for_function("events.some(([type]) => type === 'error')")
+    assert not [url for url in sent if "/v1/" in url]
+
+
+def test_page_of_an_undeclared_origin_cannot_show_the_editor(
+    context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
+) -> None:
+    token = token_of(bell, site, "acme", origin=site.origin.replace("localhost", "127.0.0.1"))
+    opened(context, server, site, f'token="{token}"')
+    page = context.new_page()
+    refused: list[str] = []
+    page.on("console", lambda message: refused.append(message.text))
+    page.goto(site.origin.replace("localhost", "127.0.0.1"))
+    expect(page.locator("bellcast-template-editor iframe")).to_have_count(1)
+    page.wait_for_function("document.querySelector('iframe').contentDocument === null")
+    expect(frame_of(page).locator("#app")).to_have_count(0)
+    assert any("frame-ancestors" in text for text in refused)
+
+
+def test_expired_token_is_replaced_by_the_token_url(
+    context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
+) -> None:
+    give = lambda: json.dumps({"token": token_of(bell, site, "renewed")})  # noqa: E731 - used twice
+    site.pages["/token"] = ("application/json", give())
+    page = opened(context, server, site, 'token-url="/token"')
+    frame = frame_of(page)
+    subject = frame.get_by_label("Subject")
+    expect(subject).to_have_value("Booked")
+    bell.end_editor_tokens("renewed")
+    site.pages["/token"] = ("application/json", give())
+    subject.fill("Still here")
+    page.wait_for_function("events.some(([type]) => type === 'expired')")
+    expect(frame.locator("[data-save]")).to_have_attribute("data-save", "saved")
+    draft = bell.request("GET", "/v1/templates/booking/draft?tenant=renewed") if hasattr(bell, "request") else None
+    assert draft is None or draft["values"]["email"]["subject"] == "Still here"
+
+
+def test_user_without_the_right_to_html_sees_no_way_to_it(
+    context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
+) -> None:
+    page = opened(context, server, site, f'token="{token_of(bell, site, "acme", can=["edit"])}"')
+    frame = frame_of(page)
+    expect(frame.get_by_label("Subject")).to_be_visible()
+    for name in ("HTML", "Import", "Review and publish", "Send me a test"):
+        expect(frame.get_by_role("button", name=name, exact=True)).to_have_count(0)
+
+
+def test_messages_of_other_windows_open_nothing(
+    context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
+) -> None:
+    token = token_of(bell, site, "acme")
+    page = opened(context, server, site, "")
+    expect(page.locator("iframe")).to_have_count(1)
+    # The page itself is the parent, but a message that it sends to itself is none of the frame's.
+    page.evaluate("token => window.postMessage({ type: 'bellcast:publish', detail: { token } }, '*')", token)
+    page.evaluate(
+        """token => {
+          const other = document.createElement('iframe');
+          document.body.append(other);
+          const script = other.contentDocument.createElement('script');
+          script.textContent = `parent.frames[0].postMessage({ type: 'bellcast:token', token: '${token}' }, '*')`;
+          other.contentDocument.body.append(script);
+        }""",
+        token,
+    )
+    expect(frame_of(page).get_by_label("Subject")).to_have_count(0)
+    assert events(page, "publish") == []
