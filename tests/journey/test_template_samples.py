@@ -65,6 +65,19 @@ async def test_samples_include_runs_of_workflows_that_use_the_template(world: Wo
     assert (found["id"], found["recipient"], found["data"]["nights"]) == (run, "bob", 0)
 
 
+async def test_samples_include_sends_that_name_the_template(world: World) -> None:
+    await world.put("/v1/types/visit", {"data": {"properties": {"nights": {"x-private": True}}}})
+    send = {"template": "booking", "data": DATA}
+    direct = await world.request("POST", "/v1/notifications", {**send, "to": "bob", "type": "visit"})
+    await world.request("POST", "/v1/notifications", {**send, "to": "carol", "type": "booking"})
+    other = {"to": "dave", "title": "Booked", "data": DATA}
+    await world.request("POST", "/v1/notifications", other)
+    last, found = (await world.get("/v1/templates/booking/samples"))["samples"]
+    assert (last["recipient"], last["data"]["nights"], last["data"]["room"]) == ("carol", 3, "G•••")
+    assert (found["id"], found["recipient"], found["data"]["nights"]) == (direct["notifications"][0]["id"], "bob", 0)
+    assert not any(word in json.dumps(found) for word in PRIVATE[:4])
+
+
 async def test_preview_of_a_sample_has_no_real_address(world: World, caplog: pytest.LogCaptureFixture) -> None:
     found = await sample(world)
     preview = await world.request("POST", "/v1/templates/booking/preview", {"sample": found["id"]})

@@ -14,6 +14,9 @@ from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.recipients.store import ensure
 
+# Filters that match none of these notifications.
+NO_FIELDS = ("part", "tag", "template")
+
 
 def add(requests: Sequence[SendRequest]) -> Script[None]:
     """Add the notifications of requests that are not in an inbox, and create their missing recipients."""
@@ -48,8 +51,8 @@ def find(tenant: str, id: str) -> Script[SentItem | None]:
 
 
 def page(params: Params) -> Script[tuple[list[SentItem], str | None]]:
-    """Return notifications, newest first, and the last examined id if more may follow. None of them has a part or tags."""
-    if params["part"] is not None or params["tag"] is not None:
+    """Return notifications, newest first, and the last examined id if more may follow. None of them has one of NO_FIELDS."""
+    if any(params[name] is not None for name in NO_FIELDS):
         return [], None
     name = _statement(params)
     found, end = yield from list_scan.by_id(f"{name}_last", f"{name}_page", params)
@@ -58,7 +61,7 @@ def page(params: Params) -> Script[tuple[list[SentItem], str | None]]:
 
 def count(params: Params) -> Script[ListTotal]:
     """Return the number of notifications."""
-    if params["part"] is not None or params["tag"] is not None:
+    if any(params[name] is not None for name in NO_FIELDS):
         return ListTotal(0, exact=True)
     name = _statement(params)
     return (yield from list_scan.count_by_id(f"{name}_last", f"{name}_total", params))

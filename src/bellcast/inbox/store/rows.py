@@ -119,6 +119,7 @@ def content_params(content: Content, created_at: int) -> dict[str, Any]:
         "expires_at": None if content.expires_at is None else times.milliseconds(content.expires_at),
         "body_format": None if content.body_format == "plain" else content.body_format,
         "actions": columns.to_json_or_null(content.actions),
+        "template": content.template,
     }
 
 

@@ -14,20 +14,20 @@ RETURNING key
 -- fragment: sent_columns
 -- The columns of a notification that a send writes.
 recipient, id, first_revision, revision, type, title, body, priority, action_url, action_text, icon, actor, data,
-  tags, "group", created_at, expires_at, body_format, actions
+  tags, "group", created_at, expires_at, body_format, actions, template
 
 -- name: notification_insert
 -- A notification sent to one recipient.
 INSERT INTO notifications ({{sent_columns}}) VALUES (
   :inbox, :id, :revision, :revision, :type, :title, :body, :priority, :action_url, :action_text, :icon, :actor, :data,
-  :tags, :group, :created_at, :expires_at, :body_format, :actions
+  :tags, :group, :created_at, :expires_at, :body_format, :actions, :template
 )
 
 -- name: notification_import
 -- A notification of another system, with its times. Its first revision is 0: it is new to no client.
 INSERT INTO notifications ({{sent_columns}}, seen_at, read_at, archived_at, part) VALUES (
   :inbox, :id, 0, :revision, :type, :title, :body, :priority, :action_url, :action_text, :icon, :actor, :data,
-  :tags, :group, :created_at, :expires_at, :body_format, :actions, :seen_at, :read_at, :archived_at, :part
+  :tags, :group, :created_at, :expires_at, :body_format, :actions, :template, :seen_at, :read_at, :archived_at, :part
 )
 
 -- name: notifications_add @postgres
@@ -68,14 +68,15 @@ WITH named AS MATERIALIZED (
     (ARRAY(SELECT inbox FROM stands))[n.place], n.id, (ARRAY(SELECT revision FROM stands))[n.place] + n.nth,
     (ARRAY(SELECT revision FROM stands))[n.place] + n.nth, n.type, n.title, n.body, n.priority, n.action_url,
     n.action_text, n.icon, n.actor, n.data, n.tags, n."group", n.created_at, n.expires_at,
-    n.body_format, n.actions
+    n.body_format, n.actions, n.template
   FROM unnest(
     :places::bigint[], :nths::bigint[], :ids::text[], :type::text[], :title::text[], :body::text[], :priority::text[],
     :action_url::text[], :action_text::text[], :icon::text[], :actor::text[], :data::text[], :tags::text[],
-    :group::text[], :created_at::bigint[], :expires_at::bigint[], :body_format::text[], :actions::text[]
+    :group::text[], :created_at::bigint[], :expires_at::bigint[], :body_format::text[], :actions::text[],
+    :template::text[]
   ) n (
     place, nth, id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
-    expires_at, body_format, actions
+    expires_at, body_format, actions, template
   )
   WHERE EXISTS (SELECT FROM stands)
 )
@@ -98,11 +99,12 @@ SELECT id FROM notifications WHERE announcement IS NULL AND id < :before AND id 
 ORDER BY id DESC LIMIT 1 OFFSET :skipped
 
 -- fragment: sent_filters
--- The filters of a list of sends. Null filters match everything. The row is only read for a type or a part; the other columns
--- of a list are in its index.
-((CAST(:type AS TEXT) IS NULL AND CAST(:part AS INTEGER) IS NULL) OR EXISTS (
+-- The filters of a list of sends. Null filters match everything. The row is only read for a type, a part or a template; the
+-- other columns of a list are in its index.
+((COALESCE(CAST(:type AS TEXT), CAST(:template AS TEXT)) IS NULL AND CAST(:part AS INTEGER) IS NULL) OR EXISTS (
     SELECT 1 FROM notifications f WHERE f.recipient = n.recipient AND f.id = n.id
       AND (CAST(:type AS TEXT) IS NULL OR f.type = :type) AND (CAST(:part AS INTEGER) IS NULL OR f.part = :part)
+      AND (CAST(:template AS TEXT) IS NULL OR f.template = :template)
   ))
   AND (CAST(:tag AS TEXT) IS NULL OR EXISTS (
     SELECT 1 FROM notification_tags t WHERE t.recipient = n.recipient AND t.tag = :tag AND t.id = n.id

@@ -28,8 +28,8 @@ Found: TypeAlias = tuple[Sequence[SentItem], str | None]
 Search: TypeAlias = Callable[[Params], Script[Found]]
 Count: TypeAlias = Callable[[Params], Script[ListTotal]]
 # The key and the filters of both lists. Their items have several sources, which have statements of their own.
-LIST = KeysetList("sent", ("id",), tuple, is_newest_first=True, filters=("recipient", "type", "tag"))
-NO_FILTERS: Params = dict.fromkeys(("recipient", "type", "tag", "part"))
+LIST = KeysetList("sent", ("id",), tuple, is_newest_first=True, filters=("recipient", "type", "tag", "template"))
+NO_FILTERS: Params = dict.fromkeys(("recipient", "type", "tag", "template", "part"))
 # Lock key that is not an inbox. Edits of announcements lock it, so that two in one transaction run in order.
 ANNOUNCEMENT_INBOX = 0
 

@@ -323,7 +323,7 @@ class Edit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Content(Struct, frozen=True, kw_only=True):
-    """Content of a notification, without its recipient and state."""
+    """Content of a notification, without its recipient and state. `template` is what its send named."""
 
     type: str
     title: str
@@ -339,6 +339,7 @@ class Content(Struct, frozen=True, kw_only=True):
     expires_at: datetime | None
     body_format: BodyFormat = "plain"
     actions: tuple[ActionButton, ...] = ()
+    template: str | None = None
 
 
 def content(draft: Draft) -> Content:
@@ -359,4 +360,5 @@ def content(draft: Draft) -> Content:
         expires_at=draft.expires_at,
         body_format=draft.body_format,
         actions=tuple(draft.actions),
+        template=draft.template,
     )

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -49,6 +49,10 @@ TYPES: Mapping[str, VariableType] = {
 }
 
 
+# A send or a run: its id, time (UTC milliseconds), recipient, data and type.
+Recent: TypeAlias = tuple[str, int, str, Mapping[str, Any], str]
+
+
 class Sample(Struct, frozen=True):
     """A send or a run, its recipient, and its data without what identifies a person."""
 
@@ -76,15 +80,16 @@ class TemplateVariable(Struct, frozen=True):
 
 
 async def samples(ctx: ApiContext, tenant: str, key: str) -> list[Sample]:
-    """Return the last sends of the types, and the last runs of the workflows, that use a template."""
-    found: list[Sample] = []
-    for plural, name, schema in await _users(ctx, tenant, key):
-        recent = _of_runs if plural == "workflows" else _of_sends
-        found += [
-            Sample(id, times.to_rfc3339(at), masking.masked_text(to), masking.masked(dict(data), schema))
-            for id, at, to, data in await recent(ctx, tenant, name)
-        ]
-    return sorted(found, key=lambda one: (one.at, one.id), reverse=True)[:MAX_SAMPLES]
+    """Return the last sends that named a template, and those of the types and runs of the workflows that use it."""
+    found: dict[str, Sample] = {}
+    users: list[tuple[str, str, Mapping[str, Any] | None]] = [("templates", key, None), *await _users(ctx, tenant, key)]
+    for plural, name, schema in users:
+        for id, at, to, data, type in await (_of_runs if plural == "workflows" else _of_sends)(
+            ctx, tenant, plural, name
+        ):
+            private = (await ctx[Catalog].type(tenant, type)).data if plural == "templates" else schema
+            found[id] = Sample(id, times.to_rfc3339(at), masking.masked_text(to), masking.masked(dict(data), private))
+    return sorted(found.values(), key=lambda one: (one.at, one.id), reverse=True)[:MAX_SAMPLES]
 
 
 async def declared(ctx: ApiContext, tenant: str, key: str, template: Template) -> list[TemplateVariable]:
@@ -131,8 +136,9 @@ async def _users(ctx: ApiContext, tenant: str, key: str) -> list[tuple[str, str,
     return list({(plural, name): (plural, name, schema) for plural, name, schema in users}.values())
 
 
-async def _of_sends(ctx: ApiContext, tenant: str, type: str) -> list[tuple[str, int, str, Mapping[str, Any]]]:
-    query = ListQuery(tenants=[tenant], limit=MAX_SAMPLES, filters={"type": type})
+async def _of_sends(ctx: ApiContext, tenant: str, plural: str, name: str) -> list[Recent]:
+    filters = {"template" if plural == "templates" else "type": name}
+    query = ListQuery(tenants=[tenant], limit=MAX_SAMPLES, filters=filters)
     items = (await SentItems(ctx.engines.db).notifications(query)).items
     return [
         (
@@ -140,16 +146,17 @@ async def _of_sends(ctx: ApiContext, tenant: str, type: str) -> list[tuple[str, 
             times.milliseconds(one.notification.created_at),
             one.recipient or "",
             one.notification.data,
+            one.notification.type,
         )
         for one in items
         if one.has_row
     ]
 
 
-async def _of_runs(ctx: ApiContext, tenant: str, workflow: str) -> list[tuple[str, int, str, Mapping[str, Any]]]:
+async def _of_runs(ctx: ApiContext, tenant: str, _: str, workflow: str) -> list[Recent]:
     query = ListQuery(tenants=[tenant], limit=MAX_SAMPLES, filters={"workflow": workflow})
     items = (await Runs(ctx.engines.db).page(query)).items
-    return [(run.id, run.created_at, run.recipient, runs.decode(run.body).data) for run in items]
+    return [(run.id, run.created_at, run.recipient, runs.decode(run.body).data, "") for run in items]
 
 
 def _paths(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
