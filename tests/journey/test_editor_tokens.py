@@ -290,11 +290,17 @@ async def test_page_of_the_editor_is_closed_without_declared_origins(tmp_path: P
             assert (await client.request(method, path)).status_code == 403
 
 
-async def test_both_clients_make_and_end_editor_tokens(bellcast_server: ServerProcess) -> None:
+async def test_awaited_client_makes_editor_tokens(bellcast_server: ServerProcess) -> None:
     async with AsyncBellcast(bellcast_server.url, bellcast_server.secret) as bell:
         token = await bell.editor_token("sdk", ["a-*"], can=["edit"], origin=APP, name="Ann", ttl="2h")
     claims = editor_tokens.verify(Project(*PROJECT), token, 0)
     assert (claims.tenant, claims.templates, claims.exp - claims.iat) == ("sdk", ("a-*",), 7200)
-    with Bellcast(bellcast_server.url, bellcast_server.secret) as sync:
-        assert editor_tokens.is_editor(sync.editor_token("sdk", ["a"], can=["edit"], origin=APP, name="Ann"))
-        sync.end_editor_tokens("sdk")
+
+
+def test_blocking_client_makes_and_ends_editor_tokens(bellcast_server: ServerProcess) -> None:
+    with Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
+        token = bell.editor_token("sync", ["a"], can=["edit"], origin=APP, name="Ann")
+        assert editor_tokens.is_editor(token)
+        bell.end_editor_tokens("sync")
+    ended = httpx.get(f"{bellcast_server.url}/v1/templates/a", headers={"authorization": f"Bearer {token}"})
+    assert ended.status_code == 401
