@@ -206,6 +206,20 @@ def test_user_without_the_right_to_html_sees_no_way_to_it(
         expect(frame.get_by_role("button", name=name, exact=True)).to_have_count(0)
 
 
+def test_user_changes_the_brand_and_the_preview_follows(
+    context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
+) -> None:
+    page = opened(context, server, site, f'token="{token_of(bell, site, "branded", can=["edit", "brand"])}"')
+    frame = frame_of(page)
+    frame.get_by_role("button", name="Brand").click()
+    dialog = frame.get_by_role("dialog", name="Brand")
+    dialog.get_by_label("Name in e-mails").fill("Harbour Studio")
+    assert violations(page) == []
+    dialog.get_by_role("button", name="Save brand").click()
+    expect(dialog).to_have_count(0)
+    expect(frame.frame_locator("iframe[name=template-preview]").get_by_text("Harbour Studio")).to_be_visible()
+
+
 def test_messages_of_other_windows_open_nothing(
     context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
 ) -> None:

@@ -1,5 +1,6 @@
 """An e-mail is designed in the console: blocks, two languages, and a preview that follows each change."""
 
+import gzip
 import json
 import re
 from collections.abc import Callable
@@ -12,6 +13,9 @@ from tests.browser.console import DESKTOP, HOSTILE, Console
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 
+from bellcast.console.pages import console as pages
+
+FILES = Path(pages.__file__).parent / "files"
 HIT = "top.hit = 1"
 HEADING = {"type": "heading", "text": "See you, {{ data.client }}", "key": "title"}
 TEXT = {
@@ -278,6 +282,20 @@ def test_language_is_added_with_the_texts_of_the_default_language(
     assert saved(page, owner)["translations"]["fr"]["email"] == email
 
 
+def test_earlier_version_is_looked_at_in_the_history(
+    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+) -> None:
+    changed = {"email": {"subject": "Other", "blocks": [TEXT]}, "inbox": {"title": "Other"}}
+    owner.send("PUT", "/v1/templates/designed", changed)
+    page = open_console("/templates/designed", viewport={"width": 1280, "height": 900})
+    page.get_by_role("button", name=f"Look at version {stored['version']}", exact=True).click()
+    frame = page.frame_locator(f"iframe[title='E-mail of version {stored['version']}']")
+    expect(frame.get_by_role("heading", name="See you, client")).to_be_visible()
+    expect(page.locator(".look figcaption b")).to_have_text("Booking")
+    expect(page.locator(".look")).to_contain_text("Booked")
+    assert violations(page) == []
+
+
 def test_import_shows_what_it_removes_fills_the_draft_and_runs_nothing(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -395,6 +413,7 @@ def test_author_confirms_an_email_in_the_editor_and_gets_a_test(
     content = owner.send("GET", f"/v1/messages/{sent['id']}")["content"]
     assert content["subject"] == "[Test] Booking"
     assert "Draft for client" in content["html"]
+    assert saved(page, owner)
     page.goto("/console/account")
     card = page.get_by_role("region", name="E-mail").or_(page.locator(".panel", has_text="E-mail")).first
     expect(card).to_contain_text("olive@example.com")
@@ -432,3 +451,12 @@ def test_brand_of_the_default_tenant_is_chosen_in_the_settings(
     assert violations(page) == []
     number = owner.send("GET", "/v1/settings")["revision"]
     owner.send("PATCH", "/v1/settings", {"revision": number, "reset": ["brand"]})
+
+
+def test_editor_of_templates_stays_within_its_budget() -> None:
+    files = [
+        *FILES.glob("template-*"),
+        *(FILES / name for name in ("email-blocks.js", "embed.js", "own-email.js", "brand.js")),
+    ]
+    assert sum(len(gzip.compress(file.read_bytes())) for file in files) <= 60_000
+    assert not [name for name in pages.first_modules() if name.startswith(("template-", "embed", "email-blocks"))]

@@ -143,6 +143,12 @@ async def test_confirmation_is_used_once_and_expires(tmp_path: Path) -> None:
         confirmed = {**draft, "confirm": planned["confirm"]}
         assert [(await agent.call("draft", **confirmed))[0] for _ in range(2)] == [False, True]
         assert (await agent.world.get("/v1/workflows/booking/draft"))["by"].startswith("key:")
+        mail = {**draft, "kind": "template", "values": {"email": {"subject": "Booked", "html": "<p>Hello</p>"}}}
+        _, planned = await agent.call("draft", **mail)
+        assert not (await agent.call("draft", **mail, confirm=planned["confirm"]))[0]
+        saved = await agent.world.get("/v1/templates/booking/draft")
+        assert (saved["values"], saved["errors"]) == (mail["values"], [])
+        assert (await agent.world.client.get("/v1/templates/booking")).status_code == 404
         assert (await agent.world.client.get("/v1/workflows/booking")).status_code == 404
 
 

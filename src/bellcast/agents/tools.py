@@ -132,7 +132,7 @@ def _cancelled(arguments: Arguments) -> ToolRequest:
 
 def _draft(arguments: Arguments) -> ToolRequest:
     path, body = (
-        _path("workflows", arguments["key"], "draft"),
+        _path(_kind(arguments), arguments["key"], "draft"),
         {"values": arguments["values"], "base": arguments["base"]},
     )
     return ToolRequest("PUT", path, _only(arguments, "tenant"), body)
@@ -140,7 +140,11 @@ def _draft(arguments: Arguments) -> ToolRequest:
 
 def _drafted(arguments: Arguments) -> ToolRequest:
     query = {**_only(arguments, "tenant"), "dry_run": "true"}
-    return ToolRequest("PUT", _path("workflows", arguments["key"]), query, arguments["values"])
+    return ToolRequest("PUT", _path(_kind(arguments), arguments["key"]), query, arguments["values"])
+
+
+def _kind(arguments: Arguments) -> str:
+    return "templates" if arguments.get("kind") == "template" else "workflows"
 
 
 def _simulate(arguments: Arguments) -> ToolRequest:
@@ -307,13 +311,19 @@ TOOLS = (
     ),
     Tool(
         name="draft",
-        title="Save a draft of a workflow",
+        title="Save a draft",
         scope="manage",
-        text="Save a draft of a workflow for an operator to review. A draft is never executed, and only operators publish it.",
+        text="Save a draft of a workflow or a template for an operator to review. A draft is never executed or sent, and only "
+        "operators publish it.",
         parameters={
+            "kind": {"enum": ["workflow", "template"], "description": "Default: workflow."},
             "key": TEXT,
-            "values": {"type": "object", "description": "The definition: type, data, note, steps."},
-            "base": {"type": ["integer", "null"], "description": "The current version; null for a new workflow."},
+            "values": {
+                "type": "object",
+                "description": "The definition: type, data, note and steps of a workflow, or inbox, email, sms, push, chat and "
+                "translations of a template.",
+            },
+            "base": {"type": ["integer", "null"], "description": "The current version; null for a new one."},
             **TENANT,
         },
         required=("key", "values", "base"),

@@ -15,6 +15,7 @@ import { sampleOf, variablesOf } from './sample-data.js';
 import { ROOT, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { ImportDialog } from './template-import.js';
+import { BrandDialog } from './template-brand.js';
 import { Checks, hasErrors, useFindings } from './template-checks.js';
 import { SendTest } from './template-test.js';
 import { CHANNELS, KIND, at, languageName, placeOf, withAt } from './template-model.js';
@@ -62,7 +63,8 @@ function Editor({ page, tenant, found }) {
   const [dataText, setDataText] = useState(null);
   const data = dataText ?? JSON.stringify(sampleOf(values), null, 2);
   const [sample, setSample] = useState(null);
-  const preview = usePreview({ path: draft.url, values, data, sample, locale });
+  const [brandChanges, setBrandChanges] = useState(0);
+  const preview = usePreview({ path: draft.url, values, data, sample, locale, brandChanges });
   const focused = useRef(null);
   const problems = draft.problems.value;
   const findings = useFindings({ path: draft.url, values, problems });
@@ -113,6 +115,7 @@ function Editor({ page, tenant, found }) {
       <div class="editor-tabs" role="group" aria-label="View">${Object.entries({ design: 'Design', yaml: 'YAML', ...(may('html') && { html: 'HTML' }) }).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(view === one)} onClick=${() => show(one)}>${word}</button>`)}</div>
       <div class="editor-tools"><${Checks} findings=${findings} /><button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${draft.undo}><${Icon} name="undo" /></button>
         <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${draft.history.value.future.length === 0} onClick=${draft.redo}><${Icon} name="redo" /></button>
+        ${tenant && may('brand') && html`<button type="button" class="quiet" onClick=${() => setDialog('brand')}>Brand</button>`}
         ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog('discard')}>Discard</button>`}
         ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="templates" one=${draft.current.value} values=${draft.values.value} isPrimary />` : may('publish') && html`<button type="button" class="primary" disabled=${!mayPublish} title="Ctrl+Enter" onClick=${review}>Review and publish</button>`}</div>
     </header>
@@ -133,6 +136,7 @@ function Editor({ page, tenant, found }) {
       <${Preview} ...${{ channel, preview, problems, path: draft.url, data, setData: setDataText, sample, setSample, isOpen: beside === null, embedded, tenant, template: page.key }} />
     </div></div>`}
     ${dialog === 'review' && html`<${Review} draft=${draft} close=${() => setDialog(null)} done=${() => embedded?.emit('publish', { template: page.key, version: draft.current.value.version })} />`}
+    ${dialog === 'brand' && html`<${BrandDialog} tenant=${tenant} close=${() => setDialog(null)} done=${() => setBrandChanges(brandChanges + 1)} />`}
     ${dialog === 'discard' && html`<${Dialog} label="Discard the draft?" close=${() => setDialog(null)}><p>The changes since the last publication are lost, also for other operators.</p><div class="dialog-tools"><button type="button" onClick=${() => setDialog(null)}>Cancel</button><button type="button" class="danger" onClick=${() => draft.discard().then(() => setDialog(null), (problem) => setDialog({ problem }))}>Discard</button></div><//>`}
     ${(dialog === 'import' || dialog?.importTo !== undefined) && html`<${ImportDialog} close=${() => setDialog(null)} use=${(part) => change((now) => {
       const place = placeOf(dialog.importTo ?? '', 'email');
@@ -231,7 +235,7 @@ export function TextInput({ label, value, set, problem, isLong = false, isCode =
 export const InsertVariable = ({ variables, choose }) => html`<${Popup} label="Insert a variable" buttonClass="quiet insert" button=${html`<span aria-hidden="true">{ }</span>`}>${(close) => variables.map((one) => html`<button key=${one.path} type="button" class="option" onClick=${() => { close(); choose(`{{ ${one.path} }}`); }}><span><code>${one.path}</code></span><small class="muted">${one.example}</small></button>`)}<//>`;
 
 /** The rendered parts, 300 ms after the last change: with the data as JSON, or with that of a sample. */
-function usePreview({ path, values, data, sample, locale }) {
+function usePreview({ path, values, data, sample, locale, brandChanges }) {
   const [state, setState] = useState({ parts: null, problems: [], wanted: null });
   useEffect(() => {
     const abort = new AbortController();
@@ -253,7 +257,7 @@ function usePreview({ path, values, data, sample, locale }) {
       clearTimeout(timer);
       abort.abort();
     };
-  }, [values, data, sample, locale]);
+  }, [values, data, sample, locale, brandChanges]);
   return state;
 }
 

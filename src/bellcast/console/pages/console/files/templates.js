@@ -13,7 +13,7 @@ import { go, tenantOf } from './router.js';
 import { sampleOf } from './sample-data.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 import { DraftOnly, Versions } from './versions.js';
-import { yamlOf } from './yaml.js';
+import { valuesOf, yamlOf } from './yaml.js';
 
 const PARTS = ['inbox', 'email', 'sms', 'push', 'chat'];
 const TESTED = PARTS.slice(1);
@@ -44,9 +44,22 @@ export function Template({ page }) {
   }} />`}<//>
     <${ManagedBanner} page=${page} kind="templates" one=${one} />
     <${Facts} of=${[['Key', html`<${Id} of=${one.key} />`], ['Version', one.version], ['Channels', PARTS.filter((name) => one[name]).map((name) => CHANNEL_NAMES[name]).join(', ')], ['Languages', languages(one).join(', ') || 'the default only'], ['Used by', one.uses.join(', ') || 'nothing'], ['Tenant', one.tenant ?? 'all']]} />
-    <${Card} title="Versions"><${Versions} one=${one} url=${url} isOwn=${page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && !isLocked(one)} /><//>
+    <${Card} title="Versions"><${Versions} one=${one} url=${url} isOwn=${page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && !isLocked(one)} show=${page.may(BUILDERS) && ((version) => html`<${Look} key=${version} version=${version} url=${url} />`)} /><//>
     ${page.may(BUILDERS) && html`<${Preview} one=${one} read=${async () => ({ url })} isStored /><${Test} page=${page} one=${one} url=${url('/test')} tenant=${tenant} />`}
     <${Card} title="YAML"><pre tabIndex="0"><code>${yamlOf(one)}</code></pre><${Copy} what="the YAML" text=${yamlOf(one)} /><//>`}<//>`;
+}
+
+/** An earlier version as recipients saw it, with examples: its e-mail beside the texts of the other channels. */
+function Look({ version, url }) {
+  const found = useLoad(async (signal) => {
+    const values = valuesOf(await get(url('', { version }), signal));
+    const wanted = { values, data: sampleOf(values) };
+    return { wanted, parts: await request('POST', url('/preview'), wanted, signal) };
+  }, [version]);
+  const form = useRef(null);
+  useLayoutEffect(() => { form.current?.submit(); }, [found.value]);
+  return html`<h3>Version ${version}</h3><${Loaded} of=${found}>${({ wanted, parts }) => html`<div class="look">${parts.email?.html && html`<figure><figcaption><span class="muted">${CHANNEL_NAMES.email}</span> <b dir="auto">${parts.email.subject}</b></figcaption><iframe sandbox="" title=${`E-mail of version ${version}`} name="look"></iframe><form method="post" action=${`${ROOT}${url('/html')}`} target="look" hidden ref=${form}><input type="hidden" name="request" value=${JSON.stringify(wanted)} /></form></figure>`}
+    <div>${PARTS.filter((name) => parts[name] && name !== 'email').map((name) => html`<figure key=${name}><figcaption class="muted">${CHANNEL_NAMES[name]}</figcaption><p dir="auto">${parts[name].title && html`<b>${parts[name].title}</b> `}${parts[name].body ?? parts[name].text}</p></figure>`)}</div></div>`}<//>`;
 }
 
 /** Data for the variables of a template, to be filled in. */
