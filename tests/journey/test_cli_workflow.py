@@ -36,6 +36,9 @@ def test_workflow_is_written_shown_triggered_and_deleted(server: ServerProcess, 
         assert [one.id for one in bell.runs.list(recipient="alice").runs] == [started["run"]]
     id = started["run"]
     assert run(server, "run", "list", "--workflow", "hello").out == f"{id}  hello  alice  completed\n"
+    for state, shown in (("done", 1), ("failed", 0)):
+        listed = run(server, "run", "list", "--workflow", "hello", "--step", "bell", "--step-state", state)
+        assert listed.out.count(id) == shown
     assert run(server, "run", "show", id).json["steps"][0]["state"] == "done"
     assert run(server, "run", "cancel", id).status == run(server, "run", "retry", id).status == 1
     cancelled = run(server, "workflow", "cancel", "hello", "k", "--to", "alice", "--dry-run", "--json")

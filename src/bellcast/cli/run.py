@@ -13,6 +13,7 @@ EPILOG = """\
 [dim]Examples[/]
 
   bellcast run list --workflow booking-created --state failed
+  bellcast run list --workflow booking-created --step mail --step-state skipped
   bellcast run list --trigger 01890a5d-ac96-774b-bcce-b302099a8057 --json
 """
 
@@ -28,6 +29,15 @@ def list_(
     trigger: RunFilter = None,
     channel: RunFilter = None,
     provider: RunFilter = None,
+    step: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Only runs that reached this step.", show_default=False)
+    ] = None,
+    step_state: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STATE", help="Only runs in which the step is done, waiting, skipped or failed.", show_default=False
+        ),
+    ] = None,
     limit: console.AppLimitOption = 50,
     tenant: OwnerOption = None,
     json: console.JsonFlag = False,
@@ -43,6 +53,8 @@ def list_(
             trigger=trigger,
             channel=channel,
             provider=provider,
+            step=step,
+            step_state=step_state,
             limit=limit,
             tenant=tenant,
         )

@@ -98,11 +98,14 @@ def runs_page(
     trigger: Text | None = None,
     channel: Text | None = None,
     provider: Text | None = None,
+    step: Text | None = None,
+    step_state: Text | None = None,
     limit: int | None = None,
     after: str | None = None,
     tenant: Text | None = None,
 ) -> HttpRequest[RunPage]:
-    """Return a page of runs, newest first. Pass its `next` as `after` for the page after it."""
+    """Return a page of runs, newest first: with `step`, those that reached it, or in which it is in `step_state`. Pass its
+    `next` as `after` for the page after it."""
     params = query(
         workflow=workflow,
         recipient=recipient,
@@ -110,6 +113,8 @@ def runs_page(
         trigger=trigger,
         channel=channel,
         provider=provider,
+        step=step,
+        step_state=step_state,
         limit=limit,
         after=after,
         tenant=tenant,

@@ -27,4 +27,4 @@ export const types = {
 export const EditType = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
 export const NotificationType = ({ page }) => html`<${Definition} page=${page} kind=${KIND} facts=${(one) => [['Type', html`<${Type} of=${one.key} />`], ['Channels', one.channels?.join(', ') ?? 'those of the send'], ['Required', requiredOf(one) || 'recipients may turn it off'],
-  ['Template', one.template && html`<a href=${page.url(path`/templates/${one.template}`)}>${one.template}</a>`]]}>${(one) => html`<${DataSchema} page=${page} kind=${KIND} one=${one} /><nav class="links" aria-label="Of this type"><a href=${`${page.url('/notifications')}?${new URLSearchParams({ type: one.key })}`}>Notifications of this type</a></nav>`}<//>`;
+  ['Template', one.template && html`<a href=${page.url(path`/templates/${one.template}`)}>${one.template}</a>`], ['Used by', one.uses.join(', ') || 'nothing']]}>${(one) => html`<${DataSchema} page=${page} kind=${KIND} one=${one} /><nav class="links" aria-label="Of this type"><a href=${`${page.url('/notifications')}?${new URLSearchParams({ type: one.key })}`}>Notifications of this type</a></nav>`}<//>`;
