@@ -65,6 +65,8 @@ UNEXPRESSED = {
     "POST /v1/templates/{key}/preview": "the variables of the template",
     "POST /v1/templates/{key}/check": "the same",
     "POST /v1/templates/import": "the syntax of MJML",
+    "POST /v1/editor-tokens": "a tenant, an origin, an e-mail",
+    "DELETE /v1/editor-tokens": "a tenant",
     "POST /v1/templates/{key}/html": "the variables of the template",
     "POST /v1/templates/{key}/test": "a recipient with an address",
     "POST /v1/workflows/{key}/trigger": "the schema of the workflow, time zones",

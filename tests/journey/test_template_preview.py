@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -322,3 +323,33 @@ async def test_import_writes_nothing_and_a_template_may_be_named_import(tmp_path
         assert (await client.post("/v1/templates/import", json=too_long)).status_code == 422
         deep = {"format": "mjml", "source": "<mjml><mj-body>" + "<mj-wrapper>" * 20_000}
         assert (await client.post("/v1/templates/import", json=deep)).status_code == 422
+
+
+async def test_preview_after_a_key_takes_less_than_150_ms(tmp_path: Path) -> None:
+    """The parts and the HTML of a newsletter of 97 blocks in two languages, which changes with each key."""
+    pair = [{"blocks": [{"type": "text", "text": "{{ data.left }}"}]}, {"blocks": [{"type": "divider"}]}]
+    some = [
+        {"type": "heading", "text": "News {{ data.title }}"},
+        {"type": "text", "text": "**Hello** {{ data.client }}, [read](https://shop.example/{{ data.id }})."},
+        {"type": "button", "text": "Open", "url": "{{ data.url }}"},
+        {"type": "columns", "columns": pair},
+        {"type": "list", "each": "data.items", "blocks": [{"type": "text", "text": "{{ item.name }}"}]},
+    ]
+    data = {
+        "title": "a",
+        "client": "Ann",
+        "id": 1,
+        "url": "https://x.example",
+        "left": "b",
+        "items": [{"name": "c"}] * 5,
+    }
+    times = []
+    async with app(tmp_path) as (_, client):
+        for number in range(21):
+            email = {"subject": "x", "blocks": [*some * 12, {"type": "text", "text": f"Typed {number}"}]}
+            wanted = {"values": {"email": email, "translations": {"de": {"email": email}}}, "data": data}
+            before = time.process_time()
+            await post(client, "/v1/templates/x/preview", wanted)
+            assert (await client.post("/v1/templates/x/html", json=wanted)).status_code == 200
+            times.append(time.process_time() - before)
+    assert sorted(times)[19] < 0.45  # 0.15 s on a machine that is three times as fast

@@ -1,11 +1,13 @@
 """HTML of e-mails: the base layout, and conversion between text and HTML."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from html import escape
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from bellcast.channels import html_tokens
 from bellcast.channels.html_tokens import HtmlToken, StartTag
@@ -195,33 +197,32 @@ def style(brand: Brand) -> dict[str, str]:
     }
 
 
+# A footer with the imprint that German law requires has about 300 characters.
+MAX_BRAND_TEXT = 500
+BrandText: TypeAlias = Annotated[str, Meta(max_length=MAX_BRAND_TEXT)]
+BrandColor: TypeAlias = Annotated[str, Meta(pattern=f"^{COLOR.pattern}$")]
+
+
 class StrictBrand(Brand, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A brand that an operator writes."""
+    """A brand that an operator, or the user of an embedded editor, writes."""
+
+    name: BrandText | None = None
+    logo_url: Annotated[str, Meta(pattern="^https://", max_length=MAX_BRAND_TEXT)] | None = None
+    color: BrandColor | None = None
+    address: BrandText | None = None
+    footer: BrandText | None = None
+    background: BrandColor | None = None
+    text_color: BrandColor | None = None
+    radius: Annotated[int, Meta(ge=0, le=MAX_RADIUS)] | None = None
+    font: Literal["system", "arial", "verdana", "trebuchet", "georgia", "courier"] | None = None
 
 
 def read_brand(text: str) -> Brand:
     """Return the brand in a JSON object. Raises ValueError for unknown fields and values that e-mails cannot use."""
     try:
-        brand = msgspec.json.decode(text, type=StrictBrand)
+        return msgspec.json.decode(text, type=StrictBrand)
     except msgspec.DecodeError as error:
         raise ValueError(str(error)) from None
-    problems = dict(brand_problems(brand))
-    if problems:
-        raise ValueError(str(problems))
-    return brand
-
-
-def brand_problems(brand: Brand) -> Iterator[tuple[str, str]]:
-    """Yield the fields of a brand that e-mails cannot use, each with what it must be."""
-    for name in ("color", "background", "text_color"):
-        if (value := getattr(brand, name)) is not None and COLOR.fullmatch(value) is None:
-            yield name, f"must be a color such as {DEFAULT_COLOR}"
-    if brand.radius is not None and not 0 <= brand.radius <= MAX_RADIUS:
-        yield "radius", f"must be 0 to {MAX_RADIUS}"
-    if brand.font is not None and brand.font not in FONTS:
-        yield "font", f"must be one of {', '.join(FONTS)}"
-    if brand.logo_url is not None and not brand.logo_url.startswith("https://"):
-        yield "logo_url", "must begin with https://"
 
 
 def is_light(color: str) -> bool:

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from bellcast.auth import editor_tokens, origins, tokens
 from bellcast.auth.editor_tokens import EditorClaims, EditorRight
-from bellcast.channels import addresses, html
+from bellcast.channels import addresses
 from bellcast.channels.html import StrictBrand
 from bellcast.documents.store import Documents
 from bellcast.documents.types import MAX_OBJECT_KEY
@@ -31,8 +31,6 @@ HOUR = 3_600
 # Patterns of a token: an app names the templates of one page, or a prefix.
 MAX_PATTERNS = 50
 MAX_NAME = 100
-# A footer with the imprint that German law requires has about 300.
-MAX_BRAND_TEXT = 500
 PATTERN = matching(
     re.compile(rf"[A-Za-z0-9_.*-]{{1,{MAX_OBJECT_KEY}}}"),
     f"must be 1 to {MAX_OBJECT_KEY} characters of A-Z a-z 0-9 _ . - *",
@@ -159,7 +157,7 @@ async def read_brand(request: ApiRequest) -> ASGIApp:
 async def write_brand(request: ApiRequest) -> ASGIApp:
     """Write the brand of a tenant.
 
-    The tenant's other settings do not change. Texts are up to 500 characters."""
+    The tenant's other settings do not change."""
     ctx, key, brand = context.of(request), tenants.key(request), await request_body.body(request, BRAND)
     found = await Tenants(ctx.engines.db).get(key)
     name, settings = (None, {}) if found is None else (found.name, found.settings)
@@ -184,16 +182,7 @@ def _brand(tenant: Tenant | None) -> StrictBrand:
         return StrictBrand()
 
 
-def _check_brand(brand: StrictBrand, _: ApiContext) -> None:
-    errors = [FieldError(name, problem) for name, problem in html.brand_problems(brand)]
-    for name, value in msgspec.structs.asdict(brand).items():
-        if isinstance(value, str) and len(value) > MAX_BRAND_TEXT:
-            errors.append(FieldError(name, f"must have at most {MAX_BRAND_TEXT} characters"))
-    if errors:
-        raise Invalid.fields(errors)
-
-
-BRAND = request_body.Shape(StrictBrand, _check_brand)
+BRAND = request_body.Shape(StrictBrand)
 
 
 def _check(body: EditorTokenRequest, ctx: ApiContext) -> None:
