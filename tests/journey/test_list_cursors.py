@@ -34,10 +34,7 @@ OTHERS = {"/mailbox/{token:str}", "/v1/audit/verification"}
 LISTS = [
     endpoint.path
     for endpoint in HANDLERS
-    if endpoint.is_documented
-    and endpoint.method == "GET"
-    and "after" in (endpoint.operation.query_names or ())
-    and endpoint.path not in OTHERS
+    if endpoint.method == "GET" and "after" in (endpoint.operation.query_names or ()) and endpoint.path not in OTHERS
 ]
 
 

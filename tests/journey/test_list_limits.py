@@ -18,7 +18,7 @@ OTHERS = {
 LISTS = [
     endpoint.path
     for endpoint in HANDLERS
-    if endpoint.is_documented and endpoint.method == "GET" and "limit" in (endpoint.operation.query_names or ())
+    if endpoint.method == "GET" and "limit" in (endpoint.operation.query_names or ())
 ]
 
 

@@ -130,7 +130,7 @@ PARAMETERS = {
     "workflow": "Only of this workflow.",
     "trigger": "Only of this trigger; adds `fanout` and `counts`.",
     "version": "A version of the object. Default: the current one.",
-    "step_state": "Only of runs in which the `step` is in this state.",
+    "step_state": "Only of runs in which the `step`, or any step, is in this state.",
     "dry_run": "Validate only; change nothing.",
     "kinds": "Kinds of objects, separated by commas, such as `workflows,templates`. Default: all.",
     "scheme": "The color scheme of the e-mail, or inverted colors as some mail programs make them.",

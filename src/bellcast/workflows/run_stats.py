@@ -107,10 +107,12 @@ class RunStats:
                 setattr(counted, state, number + getattr(counted, state))
         return RunCounts(dict(of_runs), steps, exact=page.next is None)
 
-    async def page(self, query: ListQuery, step: str, state: StepStatus | None) -> ListPage[StoredRun]:
-        """Return a page of the runs in which a step is in a state, or, without one, is not pending."""
+    async def page(self, query: ListQuery, step: str | None, state: StepStatus | None) -> ListPage[StoredRun]:
+        """Return a page of the runs in which a step, or, without its key, any step, is in a state, or, without one, is not
+        pending."""
         # The store compares texts: the state is the first field of a step.
-        text = None if state == "pending" else f'%"{step}":{{"state":"{state or ""}%'
+        name = "" if step is None else f'"{step}"'
+        text = None if state == "pending" else f'%{name}:{{"state":"{state or ""}%'
         filters = {**query.filters, "step": text, "ended": "yes" if state in ("skipped", None) else None}
         wanted = msgspec.structs.replace(query, filters=filters)
         found, page = list[StoredRun](), ListPage[StoredRun]([], next=query.after)
@@ -128,12 +130,11 @@ class RunStats:
             total = ListTotal(len(items) + (following is not None), exact=is_all)
         return ListPage(items, following, scanned, total)
 
-    async def _has(self, run: StoredRun, step: str, state: StepStatus | None) -> bool:
+    async def _has(self, run: StoredRun, step: str | None, state: StepStatus | None) -> bool:
         outline = runs.decode_outline(run.body)
-        if step not in (await self._keys(run.owner, run.version, run.workflow) or outline.steps):
-            return False
-        ((_, found, _),) = runs.shown_steps(run.state, outline, [step])
-        return found == state or (state is None and found != "pending")
+        keys = await self._keys(run.owner, run.version, run.workflow) or list(outline.steps)
+        shown = runs.shown_steps(run.state, outline, [key for key in keys if step in (None, key)])
+        return any(found == state or (state is None and found != "pending") for _, found, _ in shown)
 
     async def _keys(self, owner: str, version: int, workflow: str) -> Sequence[str]:
         """Return the keys of the steps of a version; none if it is not stored any more."""

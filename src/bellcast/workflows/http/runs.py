@@ -12,7 +12,7 @@ from bellcast.channels.types import ExternalChannel
 from bellcast.documents.types import PROJECT
 from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ListTotal
-from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
+from bellcast.kernel.errors import BadRequest, Conflict, NotFound
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import AppListLimit, TimeRangeQuery
@@ -37,7 +37,7 @@ CANCELLED = ("run.cancelled", "message.cancelled")
 
 class RunsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     """A page of runs, newest first, with filters. `channel` and `provider` select runs with such a message, `step` those that
-    reached a step, and with `step_state` those in which it is in this state. The tenant `*` means all tenants."""
+    reached a step, and with `step_state` those in which it, or any step, is in this state. The tenant `*` means all tenants."""
 
     workflow: str | None = None
     recipient: str | None = None
@@ -134,9 +134,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     Newest first; the filters can be combined."""
     query, engines = request_body.query(request, RunsQuery), context.of(request).engines
     store, wanted = Runs(engines.db), resource.wanted(request, runs_store.LIST, query, is_counted=True)
-    if query.step is None and query.step_state is not None:
-        raise Invalid.of("step_state", "needs a step")
-    if query.step is None:
+    if query.step is None and query.step_state is None:
         found = await store.page(wanted)
     else:
         found = await context.of(request)[RunStats].page(wanted, query.step, query.step_state)

@@ -62,4 +62,4 @@ export function StepRuns({ runs, step }) {
 /** Shows and hides the counts, and chooses the time in which their runs began. */
 export const RunsBar = ({ runs }) => html`<div class="runs-bar" role="group" aria-label="Runs"><button type="button" aria-pressed=${String(runs.isShown)} onClick=${runs.toggle}><${Icon} name="runs" /> Runs</button>
   ${runs.isShown && html`<select aria-label="Runs that began" value=${runs.range} onChange=${(event) => setQuery({ range: event.currentTarget.value }, { isQuiet: true })}><option value="">at any time</option>${RANGE.options.map((one) => html`<option key=${one} value=${one}>${RANGE.words[one]}</option>`)}</select>
-    <a href=${runs.link({})}>${!runs.isLoaded ? '…' : runs.total === 0 ? 'none' : runs.exact ? number(runs.total) : `newest ${number(runs.total)}`}</a>`}</div>`;
+    <a href=${runs.link({})}>${!runs.isLoaded ? '…' : runs.total === 0 ? (runs.exact ? 'none' : 'none of the newest') : runs.exact ? number(runs.total) : `newest ${number(runs.total)}`}</a>`}</div>`;
