@@ -33,6 +33,8 @@ MAX_SUBJECT = 70
 # Characters of text below which an e-mail with images consists of them.
 LEAST_TEXT = 20
 MAX_FINDINGS = 200
+# Unknown variables for which a similar one is searched: among a thousand, it takes some milliseconds each.
+MAX_HINTS = 20
 LINK = re.compile(r"\[([^\]\n]{0,300})\]\(([^()\s]{0,2000})\)")
 UNSUBSCRIBE = ("unsubscribe_url", "preferences_url")
 
@@ -89,6 +91,7 @@ def of_stale(template: Template, earlier: Sequence[Template]) -> Iterator[Findin
 def of_variables(template: Template, schemas: Mapping[str, bool]) -> Iterator[Finding]:
     """Yield variables that no sender declares, or that a send may leave out. `schemas` are the paths that the senders
     declare, and whether each is required."""
+    hints = MAX_HINTS
     for used in variables.used(template) if schemas else ():
         parts = used.path.split(".")
         if parts[0] != "data" or len(parts) == 1:
@@ -96,7 +99,7 @@ def of_variables(template: Template, schemas: Mapping[str, bool]) -> Iterator[Fi
         ancestors = {".".join(parts[:length]) for length in range(2, len(parts) + 1)}
         declared = next((path for path in schemas if path in ancestors or path.startswith(f"{used.path}.")), None)
         if declared is None:
-            near = difflib.get_close_matches(used.path, schemas, n=1)
+            near, hints = difflib.get_close_matches(used.path, schemas, n=1) if hints else [], max(0, hints - 1)
             hint = f" Do you mean {near[0]}?" if near else ""
             yield finding("warning", "unknown_variable", f"No sender declares {used.path}.{hint}", None, None)
         elif used.is_required and not schemas[declared]:

@@ -6,6 +6,7 @@ that of rendered HTML, because colors are those of the tenant's brand.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,10 @@ CONTRAST, CONTRAST_LARGE = 4.5, 3.0
 # The colors of a page without any, in a light scheme and in a dark one.
 CANVAS = {"light": ("#ffffff", "#000000"), "dark": ("#121212", "#ffffff")}
 MAX_CONTRASTS = 20
+# The nodes of CSS that contain others.
+NESTED = frozenset(["function", "() block", "[] block", "{} block"])
+# Selectors that are compared, such as `p`, `.note`, `p.note` and `#top`; others never apply.
+SELECTOR = re.compile(r"(?:[a-zA-Z0-9]+|\*)?(?:[.#][\w-]+)?")
 LONGEST_EXCERPT = 60
 
 
@@ -100,6 +105,7 @@ def of_html(source: str) -> Iterator[MailProblem]:
     """Yield the problems of valid HTML of a template as its author wrote it, without its contrast."""
     text = without_expressions(source)
     link: tuple[str, int, list[str]] | None = None
+    line, counted = 1, 0
     for sheet in SHEET.finditer(text):
         yield from _of_css(sheet[1], text.count("\n", 0, sheet.start(1)) + 1, is_sheet=True)
     for position, token in html_tokens.located(text):
@@ -108,7 +114,7 @@ def of_html(source: str) -> Iterator[MailProblem]:
                 link[2].append(token)
             continue
         if isinstance(token, StartTag):
-            line, attributes = text.count("\n", 0, position) + 1, token.attributes
+            line, counted, attributes = line + text.count("\n", counted, position), position, token.attributes
             if token.name == "a" and "href" in attributes:
                 link = attributes["href"], line, []
             elif token.name == "img":
@@ -213,29 +219,36 @@ def contrasts(html: str) -> Iterator[MailProblem]:
             yield MailProblem("warning", "contrast", message, excerpt=text)
 
 
-def _rules(css: str, scheme: str | None = None) -> Iterator[StyleRule]:
+def _rules(css: str | Sequence[Any], scheme: str | None = None) -> Iterator[StyleRule]:
     import tinycss2
 
     for node in tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True):
-        if node.type == "at-rule" and node.lower_at_keyword == "media" and node.content:
-            condition = tinycss2.serialize(node.prelude).lower()
+        if node.type == "at-rule" and node.lower_at_keyword == "media" and node.content and scheme is None:
+            condition = _text(node.prelude).lower()
             if "prefers-color-scheme" in condition:
                 named = "dark" if "dark" in condition else "light"
-                yield from _rules(tinycss2.serialize(node.content), named)
+                yield from _rules(node.content, named)
         elif node.type == "qualified-rule":
-            look = _look(tinycss2.serialize(node.content))
+            look = _look(node.content)
             if look:
-                yield from (StyleRule(one.strip(), scheme, look) for one in tinycss2.serialize(node.prelude).split(","))
+                yield from (StyleRule(one.strip(), scheme, look) for one in _text(node.prelude).split(","))
 
 
-def _look(css: str) -> Mapping[str, str]:
+def _text(nodes: Sequence[Any]) -> str:
+    """Return the text of CSS, and `()` for what has nested functions or blocks: no simple selector, color or size does, and
+    their serialization recurses."""
+    inner = ((node, getattr(node, "arguments", None) or getattr(node, "content", None) or ()) for node in nodes)
+    return "".join("()" if any(part.type in NESTED for part in parts) else node.serialize() for node, parts in inner)
+
+
+def _look(css: str | Sequence[Any]) -> dict[str, str]:
     """Return the colors and sizes of declarations."""
     import tinycss2
 
     look = {}
     for node in tinycss2.parse_blocks_contents(css, skip_comments=True, skip_whitespace=True):
         if node.type == "declaration":
-            value = tinycss2.serialize(node.value).strip().lower()
+            value = _text(node.value).strip().lower()
             if node.lower_name == "background":
                 value = next((part for part in value.split() if _rgb(part) is not None), "")
             if value:
@@ -252,6 +265,12 @@ def _texts(
 ) -> Iterator[tuple[str, str, str, bool]]:
     """Yield the texts with their color, the color behind them, and whether they are large."""
     ground, color = CANVAS[scheme]
+    # The declarations by selector and property, with their places: of those that apply, the last one holds.
+    sheet: dict[str, dict[str, tuple[int, str]]] = {}
+    for place, rule in enumerate(rules):
+        if rule.selector and SELECTOR.fullmatch(rule.selector):
+            sheet.setdefault(rule.selector, {}).update((name, (place, value)) for name, value in rule.look.items())
+    open_elements: Counter[str] = Counter()
     # Element, color, background, size in pixels, whether bold, whether hidden.
     stack: list[tuple[str, str, str, float, bool, bool]] = [("", color, ground, 16.0, False, False)]
     for token in tokens:
@@ -263,13 +282,10 @@ def _texts(
         elif isinstance(token, StartTag):
             if token.name in VOID:
                 continue
-            look = dict(_attribute_look(token))
-            for rule in rules:
-                if _matches(rule.selector, token):
-                    look.update(rule.look)
-            look.update(_look(token.attributes.get("style", "")))
+            look = dict(_attribute_look(token)) | _declared(sheet, token) | _look(token.attributes.get("style", ""))
             if token.name == "a" and "color" not in look:
                 color = "#9e9eff" if scheme == "dark" and ground == CANVAS["dark"][0] else "#0000ee"
+            open_elements[token.name] += 1
             stack.append((
                 token.name,
                 _hex(look.get("color")) or color,
@@ -278,8 +294,11 @@ def _texts(
                 is_bold or token.name in ("b", "strong", "h1", "h2", "h3", "th") or look.get("font-weight", "") in ("bold", "600", "700", "800", "900"),
                 is_hidden or token.name in HIDDEN or look.get("display") == "none",
             ))  # fmt: skip
-        elif (depth := next((at for at in range(len(stack) - 1, 0, -1) if stack[at][0] == token.name), 0)) > 0:
-            del stack[depth:]
+        elif open_elements[token.name]:
+            ended = ""
+            while ended != token.name:
+                ended = stack.pop()[0]
+                open_elements[ended] -= 1
 
 
 def _attribute_look(tag: StartTag) -> Iterator[tuple[str, str]]:
@@ -289,17 +308,14 @@ def _attribute_look(tag: StartTag) -> Iterator[tuple[str, str]]:
         yield "color", tag.attributes["color"]
 
 
-def _matches(selector: str, tag: StartTag) -> bool:
-    """Return whether a selector such as `p`, `.note`, `p.note` or `#top` applies; others never do."""
-    found = re.fullmatch(r"([a-zA-Z0-9]*|\*)(?:([.#])([\w-]+))?", selector)
-    if found is None or not selector:
-        return False
-    element, kind, name = found.groups()
-    if element not in ("", "*", tag.name):
-        return False
-    if kind == ".":
-        return name in tag.attributes.get("class", "").split()
-    return kind is None or tag.attributes.get("id") == name
+def _declared(sheet: Mapping[str, Mapping[str, tuple[int, str]]], tag: StartTag) -> dict[str, str]:
+    """Return the declarations of a style sheet that apply to a tag."""
+    names = ["", *(f".{one}" for one in tag.attributes.get("class", "").split()), f"#{tag.attributes.get('id', '')}"]
+    found: dict[str, tuple[int, str]] = {}
+    for selector in (element + name for element in ("", "*", tag.name) for name in names):
+        for name, declared in sheet.get(selector, {}).items():
+            found[name] = max(found.get(name, declared), declared)
+    return {name: value for name, (_, value) in found.items()}
 
 
 def _size(text: str | None, default: float, parent: float) -> float:
