@@ -171,6 +171,7 @@ async def write_brand(request: ApiRequest) -> ASGIApp:
 
     after = {**settings, "brand": written}
     await Tenants(ctx.engines.db).put(key, name, after, ctx.engines.clock.now(), check=check)
+    ctx.engines.router.forget()
     audit.note_change(request, "brand", settings.get("brand"), written)
     return responses.json(brand)
 
