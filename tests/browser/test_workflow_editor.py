@@ -403,6 +403,8 @@ def test_run_is_shown_on_its_own_version(
     lanes = tree.locator("[data-lane=way]").evaluate_all("all => all.map((one) => one.dataset.state)")
     assert lanes == ["taken", "skipped"]
     assert violations(page) == []
+    owner.send("DELETE", f"/v1/runs/{run}")
+    expect(tree.locator("[data-step=wait]")).to_have_attribute("data-state", "skipped")  # without a reload
     page.goto("/console/workflows/run-flow?edit=yes&version=1")
     expect(tree.locator("[data-step=way]")).to_be_visible()
     expect(page.get_by_role("button", name="Review and publish")).to_have_count(0)

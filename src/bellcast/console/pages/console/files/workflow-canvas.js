@@ -1,7 +1,7 @@
 /**
  * The canvas: a tree of steps, laid out as a flow. Lines between cards are drawn from their places.
  */
-import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
+import { Fragment, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { Icon } from './parts.js';
 import { CardRuns, runsText } from './workflow-counts.js';
 import { SENDING, conditionText, lanesOf, placeOf, summaryOf, typeOf, valueAt } from './workflow-model.js';
@@ -67,9 +67,10 @@ function Steps({ list, steps, ...shared }) {
     else groups.push({ isSend, items: [[step, index]] });
   });
   const item = ([step, index]) => html`<${Step} key=${step?.key ?? index} path=${`${list}.${index}`} step=${step} index=${index} count=${steps.length} ...${shared} />`;
-  return html`<${Place} list=${list} index=${0} ...${shared} />${groups.map(({ items }) => html`
-    ${items.length === 1 ? item(items[0]) : html`<div class="beside" key=${`beside ${items[0][0].key}`}><span class="beside-name" aria-hidden="true">At the same time</span>${items.map((one, place) => html`${place > 0 && html`<${Place} key=${`between ${one[1]}`} list=${list} index=${one[1]} ...${shared} />`}${item(one)}`)}</div>`}
-    <${Place} key=${`place ${items.at(-1)[1]}`} list=${list} index=${items.at(-1)[1] + 1} ...${shared} />`)}`;
+  // Groups have the keys of their first steps, so that the steps after a change are moved, not made again.
+  return html`<${Place} list=${list} index=${0} ...${shared} />${groups.map(({ items }) => html`<${Fragment} key=${items[0][0]?.key ?? items[0][1]}>
+    ${items.length === 1 ? item(items[0]) : html`<div class="beside"><span class="beside-name" aria-hidden="true">At the same time</span>${items.map((one, place) => html`<${Fragment} key=${one[0]?.key ?? one[1]}>${place > 0 && html`<${Place} list=${list} index=${one[1]} ...${shared} />`}${item(one)}<//>`)}</div>`}
+    <${Place} list=${list} index=${items.at(-1)[1] + 1} ...${shared} /><//>`)}`;
 }
 
 /** A place at which a step can be added or dropped. The keyboard adds with `a`. */
