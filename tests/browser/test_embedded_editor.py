@@ -220,6 +220,19 @@ def test_user_changes_the_brand_and_the_preview_follows(
     expect(frame.frame_locator("iframe[name=template-preview]").get_by_text("Harbour Studio")).to_be_visible()
 
 
+def test_editor_works_where_the_browser_denies_storage_to_frames(
+    context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
+) -> None:
+    denied = "{ get() { throw new DOMException('denied', 'SecurityError') } }"
+    for name in ("localStorage", "sessionStorage"):
+        context.add_init_script(f"Object.defineProperty(window, '{name}', {denied})")
+    page = opened(context, server, site, f'token="{token_of(bell, site, "private")}"')
+    frame = frame_of(page)
+    frame.get_by_label("Subject").fill("Stored on the server")
+    expect(frame.locator("[data-save]")).to_have_attribute("data-save", "saved")
+    page.wait_for_function("events.some(([type]) => type === 'save')")
+
+
 def test_messages_of_other_windows_open_nothing(
     context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
 ) -> None:

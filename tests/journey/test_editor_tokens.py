@@ -217,6 +217,16 @@ async def test_expired_and_ended_tokens_are_refused(rest: Rest) -> None:
     assert (await rest.app.delete("/v1/editor-tokens")).status_code == 422
 
 
+async def test_tokens_of_an_erased_tenant_are_refused(rest: Rest) -> None:
+    await rest.app.put("/v1/tenants/acme", json={"settings": {}})
+    await rest.app.put(BOOKING, json=HTML)
+    made = (await rest.app.post("/v1/editor-tokens", json=REQUEST)).json()["token"]
+    rest.clock.advance(1)
+    assert (await rest.app.delete("/v1/tenants/acme")).status_code == 204
+    headers = {"authorization": f"Bearer {made}"}
+    assert (await rest.client.put(f"{BOOKING}/draft", json={"values": VALUES}, headers=headers)).status_code == 401
+
+
 @pytest.mark.usefixtures("cheap_hashes")
 async def test_tokens_are_made_by_owners_and_keys_within_their_tenants(rest: Rest) -> None:
     owner = await set_up(rest)

@@ -1,6 +1,7 @@
 """Requests with a token of the embedded template editor. It opens the operations listed here for the templates and the tenant of
 the token, and nothing else."""
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,8 +22,8 @@ from bellcast.rest.context import ApiContext
 ROLE = "editor"
 # Key of the claims in a request's state.
 CLAIMS = "editor_claims"
-# When the tokens of a tenant were ended: a document with the time.
-ENDED_KIND, ENDED_KEY = "editor-tokens", "ended"
+# When the tokens of a tenant were ended: a document with the time, by the digest of the tenant, which may have been erased.
+ENDED_KIND = "editor-tokens"
 TEMPLATES, TEMPLATE = "templates", "/v1/templates/{key}"
 # Operations, with the right that each needs beside the token.
 OPEN: dict[str, EditorRight | None] = {
@@ -65,10 +66,20 @@ async def authenticate(ctx: ApiContext, request: authenticator.AuthRequest) -> E
 async def verified(ctx: ApiContext, token: str) -> EditorClaims:
     """Return the claims of a token that is valid and was not ended. Raises Unauthenticated."""
     claims = editor_tokens.verify(ctx.project, token, ctx.token_clock.now())
-    ended = await Documents(ctx.engines.db).get(ENDED_KIND, claims.tenant, ENDED_KEY)
+    ended = await Documents(ctx.engines.db).get(ENDED_KIND, PROJECT, _digest(claims.tenant))
     if ended is not None and round(claims.iat * 1000) <= msgspec.json.decode(ended.body, type=int):
         raise Unauthenticated("The editor token was ended: create another.")
     return claims
+
+
+async def end_all(ctx: ApiContext, tenant: str) -> None:
+    """Refuse the tokens of a tenant that were made so far."""
+    now = ctx.token_clock.now()
+    await Documents(ctx.engines.db).put(ENDED_KIND, PROJECT, _digest(tenant), msgspec.json.encode(now), now)
+
+
+def _digest(tenant: str) -> str:
+    return hashlib.sha256(tenant.encode()).hexdigest()
 
 
 def caller_of(claims: EditorClaims) -> Caller:

@@ -11,7 +11,6 @@ from bellcast.auth import editor_tokens, origins, tokens
 from bellcast.auth.editor_tokens import EditorClaims, EditorRight
 from bellcast.channels import addresses
 from bellcast.channels.html import StrictBrand
-from bellcast.documents.store import Documents
 from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid
@@ -123,9 +122,7 @@ async def end(request: ApiRequest) -> ASGIApp:
     ctx, tenant = context.of(request), tenants.single_tenant(request)
     if not tenant:
         raise Invalid.of("tenant", "is required")
-    now = ctx.token_clock.now()
-    body = msgspec.json.encode(now)
-    await Documents(ctx.engines.db).put(editor_access.ENDED_KIND, tenant, editor_access.ENDED_KEY, body, now)
+    await editor_access.end_all(ctx, tenant)
     return responses.empty()
 
 

@@ -20,7 +20,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, Caller
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ROLES
-from bellcast.rest import audit, context, guards
+from bellcast.rest import audit, context, editor_access, guards
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Listing, Resource
@@ -200,6 +200,7 @@ async def erase(request: ApiRequest) -> ASGIApp:
     `erasing_since` and refuses sends and new recipients with 409. Then the tenant is not found."""
     ctx = context.of(request)
     left = await erasure.delete_tenant(ctx.engines, ctx.token_clock, key(request))
+    await editor_access.end_all(ctx, key(request))
     await ctx.refresh_dialects()
     return responses.empty() if left is None else responses.json(left, 202)
 

@@ -3,6 +3,7 @@
  */
 import { batch, computed, signal } from './html.js';
 import { Problem, exchange, get, path, withQuery } from './server.js';
+import { session } from './storage.js';
 import { valuesOf } from './yaml.js';
 
 const CHECK_MS = 500;
@@ -84,7 +85,7 @@ export function createDraft({ kind, key, tenant, me, published, draft, tag }) {
 
   function set(next) {
     values.value = next;
-    sessionStorage.setItem(stored, JSON.stringify({ values: next, base: base.value }));
+    session.setItem(stored, JSON.stringify({ values: next, base: base.value }));
     if (save.value.state !== 'conflict') save.value = { state: save.value.state === 'offline' ? 'offline' : 'saving', text: save.value.state === 'offline' ? save.value.text : 'Saving…' };
     later('check', CHECK_MS, check);
     later('save', SAVE_MS, write);
@@ -138,7 +139,7 @@ export function createDraft({ kind, key, tenant, me, published, draft, tag }) {
             save.value = { state: 'saved', text: 'Saved' };
           }
         });
-        if (sent === values.value) sessionStorage.removeItem(stored);
+        if (sent === values.value) session.removeItem(stored);
       } catch (problem) {
         if (abort.signal.aborted) return;
         if (problem.status === 412) await conflict();
@@ -186,7 +187,7 @@ export function createDraft({ kind, key, tenant, me, published, draft, tag }) {
       save.value = { state: 'saved', text: 'Saved' };
       theirs.value = null;
     });
-    sessionStorage.removeItem(stored);
+    session.removeItem(stored);
     check();
   }
 
@@ -221,7 +222,7 @@ export function createDraft({ kind, key, tenant, me, published, draft, tag }) {
       history.value = { past: [], future: [] };
       save.value = { state: 'saved', text: '' };
     });
-    sessionStorage.removeItem(stored);
+    session.removeItem(stored);
   }
 
   /** Publish the saved draft; with `isPlan`, only return what would change. Throws Problem. */
@@ -234,7 +235,7 @@ export function createDraft({ kind, key, tenant, me, published, draft, tag }) {
     return value;
   }
 
-  const kept = JSON.parse(sessionStorage.getItem(stored) ?? 'null');
+  const kept = JSON.parse(session.getItem(stored) ?? 'null');
   if (kept && JSON.stringify(kept.values) !== JSON.stringify(values.value)) change(kept.values);
   else if (draft === null) saved.value = values.value;
   const warn = (event) => { if (isDirty()) event.preventDefault(); };
@@ -245,8 +246,8 @@ export function createDraft({ kind, key, tenant, me, published, draft, tag }) {
     kind, key, tenant, url, values, checked, save, saver, theirs, problems, refusal, history, current, base, isNew, isChanged, changes,
     change, check, undo: step('past', 'future'), redo: step('future', 'past'), write, publish, reopen,
     /** A text that is no definition yet stays in this tab. */
-    keepText: (text) => (text === null ? sessionStorage.removeItem(`${stored} text`) : sessionStorage.setItem(`${stored} text`, text)),
-    unreadText: () => sessionStorage.getItem(`${stored} text`),
+    keepText: (text) => (text === null ? session.removeItem(`${stored} text`) : session.setItem(`${stored} text`, text)),
+    unreadText: () => session.getItem(`${stored} text`),
     /** Whether a draft is stored, or will be. */
     hasDraft: () => etag !== null || isDirty(),
     keepMine: () => {

@@ -2,17 +2,18 @@
  * The signed-in operator, and what the console remembers in this browser.
  */
 import { signal } from './html.js';
+import { local } from './storage.js';
 
 /** The operator, or null. */
 export const me = signal(null);
 
 const THEME = 'bellcast-theme';
 export const THEMES = ['system', 'light', 'dark'];
-export const theme = signal(localStorage.getItem(THEME) ?? 'system');
+export const theme = signal(local.getItem(THEME) ?? 'system');
 
 export function setTheme(name) {
   theme.value = name;
-  localStorage.setItem(THEME, name);
+  local.setItem(THEME, name);
   applyTheme();
 }
 
@@ -25,10 +26,10 @@ export function applyTheme() {
 /** Values that this operator stored in this browser, such as saved views. */
 export function remembered(name, initial) {
   try {
-    return JSON.parse(localStorage.getItem(`bellcast-${me.value.name}-${name}`)) ?? initial;
+    return JSON.parse(local.getItem(`bellcast-${me.value.name}-${name}`)) ?? initial;
   } catch {
     return initial;
   }
 }
 
-export const remember = (name, value) => localStorage.setItem(`bellcast-${me.value.name}-${name}`, JSON.stringify(value));
+export const remember = (name, value) => local.setItem(`bellcast-${me.value.name}-${name}`, JSON.stringify(value));
