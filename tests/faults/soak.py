@@ -1,7 +1,7 @@
 """A soak: steady sends, announcements, e-mails, workflows and webhooks, while servers are killed at random.
 
 `python -m tests.faults.soak postgres --minutes 20` prints its figures, and fails if an acknowledged notification is lost, doubled or
-shown twice. `sqlite` is one server, `postgres` are two nodes with Redis."""
+shown twice. `sqlite` is one server, `postgres` are three nodes with a Redis that is killed too."""
 
 import argparse
 import asyncio
@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 
 from tests import engines
+from tests.engines import RedisServer
 from tests.faults.devices_under_load import World
 from tests.faults.nodes import cluster
 from tests.servers import ServerProcess
@@ -39,10 +40,14 @@ STEPS = [
 class Soak:
     """The load beside that of the world, each request with a key and repeated until a node accepts it."""
 
-    def __init__(self, nodes: list[ServerProcess], mailbox: Mailbox, hooks: VendorServer) -> None:
+    def __init__(
+        self, nodes: list[ServerProcess], redis: RedisServer | None, mailbox: Mailbox, hooks: VendorServer
+    ) -> None:
         self.nodes = nodes
         self.world = World(nodes, "acme", RECIPIENTS)
-        self.kills = 0
+        self.kills = Counter[str]()
+        self._victims: dict[str, ServerProcess | RedisServer] = {f"node {at}": node for at, node in enumerate(nodes)}
+        self._victims |= {} if redis is None else {"redis": redis}
         self._mailbox = mailbox
         self._hooks = hooks
         self._over = asyncio.Event()
@@ -72,7 +77,7 @@ class Soak:
         latencies = sorted(self._latencies)
         return {
             "seconds": round(elapsed),
-            "kills": self.kills,
+            "kills": dict(self.kills),
             "acknowledged": sum(one.total() for one in self.world.acknowledged.values()),
             "refused_and_repeated": dict(self.world.refused),
             # `check` raises otherwise
@@ -135,11 +140,12 @@ class Soak:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), random.uniform(*SECONDS_BETWEEN_KILLS))
                 return
-            node = random.choice(self.nodes)
-            await asyncio.to_thread(node.kill)
-            self.kills += 1
+            name = random.choice([*self._victims])
+            victim = self._victims[name]
+            await asyncio.to_thread(victim.kill)
+            self.kills[name] += 1
             await asyncio.sleep(random.uniform(*SECONDS_DOWN))
-            await asyncio.to_thread(node.start)
+            await asyncio.to_thread(victim.start)
 
     async def _measure(self) -> None:
         while not self._over.is_set():
@@ -182,14 +188,17 @@ def _megabytes(process: int) -> int:
 
 
 @contextlib.contextmanager
-def nodes_of(engine: str, folder: Path, environ: dict[str, str]) -> Iterator[list[ServerProcess]]:
+def nodes_of(
+    engine: str, folder: Path, environ: dict[str, str]
+) -> Iterator[tuple[list[ServerProcess], RedisServer | None]]:
     if engine == "sqlite":
         with ServerProcess(folder / "node", environ) as node:
-            yield [node]
+            yield [node], None
         return
-    with cluster(folder, engines.redis().url, engines.postgres(), "soak") as nodes:
+    redis = engines.redis()
+    with cluster(folder, redis.url, engines.postgres(), "soak") as nodes:
         nodes.environ |= environ
-        yield [nodes.start(), nodes.start()]
+        yield [nodes.start() for _ in range(3)], redis
 
 
 async def main() -> None:
@@ -205,8 +214,10 @@ async def main() -> None:
         }
         with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as started:
             # In threads: starting a cluster runs a loop of its own
-            nodes = await asyncio.to_thread(started.enter_context, nodes_of(options.engine, Path(folder), environ))
-            figures = await Soak(nodes, mailbox, hooks).run(options.minutes * 60)
+            nodes, redis = await asyncio.to_thread(
+                started.enter_context, nodes_of(options.engine, Path(folder), environ)
+            )
+            figures = await Soak(nodes, redis, mailbox, hooks).run(options.minutes * 60)
             await asyncio.to_thread(started.close)
     sys.stdout.write(json.dumps(figures, indent=2) + "\n")
 
