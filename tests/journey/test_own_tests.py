@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.journey.operators import OWN, PASSWORD, set_up, signed_in
-from tests.journey.rest import Rest, refused
+from tests.journey.rest import Rest, fields, refused
 from tests.journey.test_email import app
 from tests.smtp_server import smtp_server
 
@@ -148,6 +148,9 @@ async def test_own_tests_are_for_operators_and_email(rest: Rest) -> None:
     await confirmed(rest, owner)
     refused(await send(owner, channel="sms"), 422, "invalid")
     refused(await rest.app.post("/v1/templates/booking/test", json=TO_ME), 422, "invalid")
+    assert fields(await rest.app.post("/v1/templates/booking/test", json=TO_ME | {"to": {"me": False}})).keys() == {
+        "to.me"
+    }
     support = await signed_in(rest, "sue", "support")
     refused(await send(support), 403, "forbidden")
 

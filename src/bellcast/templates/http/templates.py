@@ -21,7 +21,7 @@ from bellcast.inbox.types import notifications
 from bellcast.inbox.types.notifications import ActionButton
 from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, TemplateFailed
-from bellcast.kernel.field_limits import KEY, Limit
+from bellcast.kernel.field_limits import KEY, Limit, shown
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
@@ -293,7 +293,7 @@ class TemplatePreview(Parts, frozen=True, kw_only=True):
 class OwnAddress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The confirmed e-mail of the caller, an operator of the console."""
 
-    me: Literal[True]
+    me: Annotated[bool, shown({"not": {"const": False}})]
 
 
 class TestRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -638,8 +638,12 @@ async def _applied(ctx: ApiContext, tenant: str, key: str, values: Template) -> 
 
 
 def _check_preview(body: PreviewRequest | CheckRequest | TestRequest, ctx: ApiContext) -> None:
+    is_other = isinstance(body, TestRequest) and isinstance(body.to, OwnAddress) and not body.to.me
     wrong = _errors(body.values, ctx.limits) if isinstance(body.values, Template) else ()
-    validation.check([FieldError(f"values.{one.field}".rstrip("."), one.message, one.line) for one in wrong])
+    validation.check(
+        [FieldError(f"values.{one.field}".rstrip("."), one.message, one.line) for one in wrong],
+        [FieldError("to.me", "must be true")] if is_other else (),
+    )
 
 
 PREVIEW = request_body.Shape(PreviewRequest, _check_preview)
