@@ -172,6 +172,36 @@ async def test_author_without_html_may_keep_but_not_write_it(client: httpx.Async
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "{{ '<b>x</b>' | safe }}",
+        "{{ data.x | default('<b>') | safe }}",
+        "{% filter safe %}{{ '<b>' }}{% endfilter %}",
+        "{% set x | safe %}<b>{% endset %}{{ x }}",
+        "{% autoescape false %}{{ '<b>' }}{% endautoescape %}",
+        "{{ ['<b>'] | map('safe') | first }}",
+        "{{ ['<b>'] | map('sa' ~ 'fe') | first }}",
+        "{% set f = 'sa' %}{{ ['<b>'] | map(f ~ 'fe') | first }}",
+    ],
+)
+async def test_author_without_html_cannot_switch_escaping_off(client: httpx.AsyncClient, text: str) -> None:
+    ann, html = await author(client), await author(client, can=["edit", "html"])
+    values = {"email": {"subject": "x", "blocks": [{"type": "text", "text": text}]}}
+    for path in ("draft", "preview"):
+        refused(
+            await ann("PUT" if path == "draft" else "POST", f"{BOOKING}/{path}", {"values": values}), 422, "invalid"
+        )
+    assert (await html("PUT", f"{BOOKING}/draft", {"values": values})).status_code == 201
+    harmless = {
+        "email": {
+            "subject": "safe",
+            "blocks": [{"type": "text", "text": "A safe map {{ data.a | map('upper') | join }}"}],
+        }
+    }
+    assert (await ann("PUT", f"{BOOKING}/draft", {"values": harmless})).status_code == 200
+
+
+@pytest.mark.parametrize(
     ("can", "method", "path"),
     [
         ("publish", "PUT", "draft"),

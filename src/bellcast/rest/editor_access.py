@@ -1,11 +1,14 @@
 """Requests with a token of the embedded template editor. It opens the operations listed here for the templates and the tenant of
 the token, and nothing else."""
 
+import asyncio
 import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+import jinja2
 import msgspec
+from jinja2 import nodes
 
 from bellcast.auth import authenticator, editor_tokens, origins
 from bellcast.auth.editor_tokens import ACTOR, EditorClaims, EditorRight
@@ -46,6 +49,7 @@ OPEN: dict[str, EditorRight | None] = {
     "GET /v1/tenants/{key}/brand": "brand",
     "PUT /v1/tenants/{key}/brand": "brand",
 }
+_JINJA = jinja2.Environment(autoescape=True)  # parses only
 NO_HTML = "must not be HTML: this editor may only use blocks and text"
 
 
@@ -132,7 +136,8 @@ async def _check_html(ctx: ApiContext, claims: EditorClaims, key: str, bodies: l
     """Raise Invalid for HTML in template values, unless the token permits it or the template has the same HTML already."""
     if "html" in claims.can:
         return
-    written = [found for body in bodies for found in _raw_html("", body)]
+    # In a thread: parsing long texts takes tens of milliseconds.
+    written = await asyncio.to_thread(lambda: [found for body in bodies for found in _raw_html("", body)])
     if not written:
         return
     documents = Documents(ctx.engines.db)
@@ -144,16 +149,38 @@ async def _check_html(ctx: ApiContext, claims: EditorClaims, key: str, bodies: l
 
 
 def _raw_html(path: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Yield the fields with HTML in template values, at any depth."""
+    """Yield the fields with HTML in template values, at any depth: fields of that name, and texts that switch escaping off."""
     waiting = [(path, value)]
     while waiting:
         where, one = waiting.pop()
         if isinstance(one, dict):
             for name, inner in one.items():
                 field = f"{where}.{name}".removeprefix(".")
-                if name == "html" and isinstance(inner, str):
-                    yield field, inner
+                if isinstance(inner, str):
+                    if name == "html" or _switches_escaping_off(inner):
+                        yield field, inner
                 else:
                     waiting.append((field, inner))
         elif isinstance(one, list):
             waiting += [(f"{where}.{number}", inner) for number, inner in enumerate(one)]
+
+
+def _switches_escaping_off(source: str) -> bool:
+    """Return whether a text of a template writes what it computes as HTML: with the filter `safe`, also by its name in `map`, or
+    with `autoescape`."""
+    if not any(word in source for word in ("safe", "autoescape", "map")):
+        return False
+    try:
+        tree = _JINJA.parse(source)
+    except jinja2.TemplateSyntaxError:
+        return False  # a draft may have it, but is neither shown nor published
+    except RecursionError:
+        return True
+    if next(tree.find_all((nodes.EvalContextModifier, nodes.ScopedEvalContextModifier)), None) is not None:
+        return True
+    return any(one.name == "safe" or (one.name == "map" and _may_map_safe(one)) for one in tree.find_all(nodes.Filter))
+
+
+def _may_map_safe(found: nodes.Filter) -> bool:
+    is_computed = found.dyn_args is not None or any(not isinstance(one, nodes.Const) for one in found.args)
+    return is_computed or any(one.value == "safe" for one in found.args if isinstance(one, nodes.Const))
