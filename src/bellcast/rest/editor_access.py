@@ -181,6 +181,6 @@ def _switches_escaping_off(source: str) -> bool:
     return any(one.name == "safe" or (one.name == "map" and _may_map_safe(one)) for one in tree.find_all(nodes.Filter))
 
 
-def _may_map_safe(found: nodes.Filter) -> bool:
-    is_computed = found.dyn_args is not None or any(not isinstance(one, nodes.Const) for one in found.args)
-    return is_computed or any(one.value == "safe" for one in found.args if isinstance(one, nodes.Const))
+def _may_map_safe(filter: nodes.Filter) -> bool:
+    is_computed = filter.dyn_args is not None or any(not isinstance(one, nodes.Const) for one in filter.args)
+    return is_computed or any(one.value == "safe" for one in filter.args if isinstance(one, nodes.Const))
