@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bellcast.workflows import recent_data
 from tests.journey.channels import opened
 from tests.journey.rest import fields, refused
 
@@ -129,6 +130,25 @@ async def test_dry_run_of_a_type_counts_the_sends_that_it_would_refuse(rest):
     )
     assert warns.json()["effects"] == []
     assert refused(await rest.app.get("/v1/types/order"), 404, "not_found")
+
+
+@pytest.mark.parametrize(("bound", "value"), [("MAX_COMPARED_BYTES", 50), ("MAX_COMPARED_SECONDS", 0)])
+async def test_large_data_is_compared_in_part(rest, monkeypatch, bound, value):
+    for number in range(30):
+        await rest.app.post("/v1/notifications", json=to_alice({"total": f"{number:08}"}))
+    monkeypatch.setattr(recent_data, bound, value)
+    planned = await rest.app.put("/v1/types/order", params={"dry_run": "true"}, json={"data": SCHEMA})
+    (effect,) = planned.json()["effects"]
+    assert 0 < effect["n"] < 5
+    if bound == "MAX_COMPARED_BYTES":
+        assert (await rest.app.get("/v1/types/order/inferred-schema")).json()["seen"] == effect["n"]
+
+
+async def test_data_is_compared_page_by_page(rest, monkeypatch):
+    for number in range(7):
+        await rest.app.post("/v1/notifications", json=to_alice({"total": number}))
+    monkeypatch.setattr(recent_data, "PAGE", 2)
+    assert (await rest.app.get("/v1/types/order/inferred-schema")).json()["seen"] == 7
 
 
 async def test_schema_is_inferred_from_shapes_without_values(rest):

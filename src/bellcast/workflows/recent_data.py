@@ -1,22 +1,32 @@
 """The data of recent sends and triggers: what a new schema would refuse of it, and a schema that fits it."""
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from time import thread_time
+from typing import Any, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from bellcast.inbox.store.sent import SentItems
 from bellcast.kernel import data_schemas
 from bellcast.kernel.contention import Pauses
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.kernel.inferred_schemas import infer
 from bellcast.rest.objects import PublishEffect
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
 
+T = TypeVar("T")
+
 # Data that is compared with a schema, the newest first: 20 ms.
 MAX_COMPARED = 1_000
+# Bytes of its JSON: a thousand items of 64 KB took seconds.
+MAX_COMPARED_BYTES = 2_000_000
+# CPU time for a schema that takes long to check, 0.2 s of each item at most.
+MAX_COMPARED_SECONDS = 0.5
+PAGE = 100
 
 
 class InferredSchema(Struct, frozen=True):
@@ -32,9 +42,8 @@ Data = AsyncIterator[Mapping[str, Any]]
 
 async def of_workflow(db: Engine, tenant: str, key: str) -> Data:
     """Yield the data of the last triggers of a workflow: of a tenant, or of all for the project."""
-    tenants, pauses, seen = [tenant] if tenant else None, Pauses(), set[str]()
-    for run in (await Runs(db).page(ListQuery(tenants=tenants, limit=MAX_COMPARED, filters={"workflow": key}))).items:
-        await pauses.pause_if_due()
+    seen = set[str]()
+    async for run in _newest(Runs(db).page, tenant, {"workflow": key}):
         if run.trigger not in seen:
             seen.add(run.trigger)
             yield runs.decode(run.body).data
@@ -42,24 +51,48 @@ async def of_workflow(db: Engine, tenant: str, key: str) -> Data:
 
 async def of_type(db: Engine, tenant: str, key: str) -> Data:
     """Yield the data of the last sends of a type: to recipients of a tenant, or of all for the project."""
-    pauses, wanted = (
-        Pauses(),
-        ListQuery(tenants=[tenant] if tenant else None, limit=MAX_COMPARED, filters={"type": key}),
-    )
-    for item in (await SentItems(db).notifications(wanted)).items:
-        await pauses.pause_if_due()
+    async for item in _newest(SentItems(db).notifications, tenant, {"type": key}):
         if item.has_row:  # else its data is not stored
             yield item.notification.data
 
 
+async def _newest(
+    read: Callable[[ListQuery], Awaitable[ListPage[T]]], tenant: str, filters: Mapping[str, Any]
+) -> AsyncIterator[T]:
+    """Yield the newest items of a list, read as they are needed."""
+    pauses = Pauses()
+    query = ListQuery(tenants=[tenant] if tenant else None, limit=PAGE, filters=filters)
+    for _ in range(MAX_COMPARED // PAGE):
+        page = await read(query)
+        for item in page.items:
+            await pauses.pause_if_due()
+            yield item
+        if page.next is None:
+            return
+        query = msgspec.structs.replace(query, after=page.next)
+
+
+async def _bounded(data: Data) -> Data:
+    """Yield data up to MAX_COMPARED_BYTES."""
+    size = 0
+    async for one in data:
+        yield one
+        size += len(msgspec.json.encode(one))
+        if size > MAX_COMPARED_BYTES:
+            return
+
+
 async def refused(data: Data, schema: Any, noun: str) -> PublishEffect | None:
     """Return the effect of a new schema on data such as the last; `noun` names its origin, such as `triggers`."""
-    seen, number, reason = 0, 0, ""
-    async for one in data:
-        seen += 1
+    seen, number, reason, seconds = 0, 0, "", 0.0
+    async for one in _bounded(data):
+        seen, started = seen + 1, thread_time()
         if (error := next(data_schemas.errors_of("data", one, schema), None)) is not None:
             number += 1
             reason = reason or f"{error.field} {error.message}"
+        seconds += thread_time() - started
+        if seconds > MAX_COMPARED_SECONDS:
+            break
     if not number:
         return None
     text = f"Of the last {seen:,} {noun}, {number:,} would be refused: {reason}."
@@ -68,5 +101,6 @@ async def refused(data: Data, schema: Any, noun: str) -> PublishEffect | None:
 
 async def inferred(data: Data) -> InferredSchema | None:
     """Return the schema of the data; None without data."""
-    found = [one async for one in data]
-    return InferredSchema(infer(found), len(found)) if found else None
+    found = [one async for one in _bounded(data)]
+    # In a thread: large data takes 0.1 s.
+    return InferredSchema(await asyncio.to_thread(infer, found), len(found)) if found else None
