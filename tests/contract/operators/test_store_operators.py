@@ -367,3 +367,19 @@ async def test_operators_are_created_up_to_a_limit(store: Store) -> None:
     created = await asyncio.gather(*(operators.create(operator(str(number)), "x", 3) for number in range(5)))
     assert sorted(created, key=str) == [None, None, True, True, True]
     assert await operators.create(operator("0"), "x", 9) is False
+
+
+async def test_email_is_confirmed_once_and_only_if_no_other_was_entered(store: Store) -> None:
+    await store.operators.create(operator("a"), "hash")
+    await store.operators.begin_email("a", "first")
+    await store.operators.begin_email("a", "second")
+    assert await store.operators.pending_email("a") == "second"
+    assert not await store.operators.confirm_email("a", "first", "first@example.com")
+    confirmed = [await store.operators.confirm_email("a", "second", "ann@example.com") for _ in range(2)]
+    assert confirmed == [True, False]
+    found = await store.operators.get("a")
+    assert found is not None
+    assert found.email == "ann@example.com"
+    assert await store.operators.pending_email("a") is None
+    await store.operators.end_email("a")
+    assert (await store.operators.get("a")) == operator("a")
