@@ -1,4 +1,4 @@
-"""Nodes on PostgreSQL with Redis or PostgreSQL as the broker: changes on one node reach the others, and lost
+"""Nodes on PostgreSQL with Redis, NATS or PostgreSQL as the broker: changes on one node reach the others, and lost
 messages are recovered.
 """
 
@@ -12,6 +12,7 @@ from tests import engines
 from tests.faults.nodes import Cluster, cluster, send, titles
 from tests.faults.raw_sockets import eventually
 from tests.servers import ServerProcess
+from tests.thoroughness import sampled
 from tests.wire.clients import websocket
 
 
@@ -22,10 +23,12 @@ def broker_state(node: ServerProcess) -> str:
 
 
 def url_of(broker: str) -> str:
+    if broker == "nats":
+        return engines.nats().url
     return engines.redis().url if broker == "redis" else engines.postgres().url("postgres")
 
 
-@pytest.fixture(scope="module", params=["redis", "postgres"])
+@pytest.fixture(scope="module", params=["redis", "postgres", pytest.param("nats", marks=pytest.mark.thorough)])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two nodes for tests that use their own recipients."""
     folder = tmp_path_factory.mktemp(f"{request.param}-nodes")
@@ -116,32 +119,35 @@ def test_repeated_idempotency_key_on_two_nodes_sends_once(one: ServerProcess, ot
     assert titles(other, "frank") == ["Once"]
 
 
-def test_connections_resume_after_redis_lost_its_data_and_learn_that_events_may_be_missing(tmp_path: Path) -> None:
-    redis = engines.RedisServer()
-    redis.start()
-    with cluster(tmp_path, redis.url, engines.postgres(), "redis_lost") as nodes:
+@pytest.mark.parametrize("engine", sampled([engines.RedisServer, engines.NatsServer]))
+def test_connections_resume_after_the_broker_lost_its_data_and_learn_that_events_may_be_missing(
+    tmp_path: Path, engine: type[engines.RedisServer | engines.NatsServer]
+) -> None:
+    broker = engine()
+    broker.start()
+    with cluster(tmp_path, broker.url, engines.postgres(), "broker_lost") as nodes:
         one, other = nodes.start(), nodes.start()
         event = {"recipient": "alice", "name": "said"}
         with websocket(other, "alice") as bell:
             ready = bell.until("ready")
             assert httpx.post(f"{one.url}/v1/events", json=event, headers=one.as_app()).status_code == 202
             last = bell.until("event")["id"]
-            redis.kill()
+            broker.kill()
             assert eventually(lambda: broker_state(one) == "degraded")
-            assert send(one, "alice", "while Redis was away").status_code == 201
+            assert send(one, "alice", "while it was away").status_code == 201
             assert httpx.post(f"{one.url}/v1/events", json=event, headers=one.as_app()).status_code == 503
-            redis.start()
+            broker.start()
             closing = bell.until("close")
             assert (closing["code"], closing["reconnect"]) == (1012, True)
         with websocket(other, "alice", position=f"{ready['position']}~{last}") as bell:
             again = bell.until("ready")
             assert (again["resumed"], again["recovered"]) == (True, False)
-            assert bell.until("notification")["notification"]["title"] == "while Redis was away"
+            assert bell.until("notification")["notification"]["title"] == "while it was away"
             assert eventually(lambda: broker_state(one) == "ok")
             assert send(one, "alice", "after").status_code == 201
             assert bell.until("notification")["notification"]["title"] == "after"
-        assert titles(one, "alice") == ["after", "while Redis was away"]
-    redis.end()
+        assert titles(one, "alice") == ["after", "while it was away"]
+    broker.end()
 
 
 def test_node_starts_without_its_broker_and_delivers_to_its_own_connections(tmp_path: Path) -> None:

@@ -113,8 +113,6 @@ def topic_history(
     rules = _history_rules(config, limits)
     if not any(rule.duration_ms for rule in rules()):
         return NO_HISTORY
-    if config.broker.startswith(NATS):
-        return NO_HISTORY
     if isinstance(broker, MemoryBroker):
         return MemoryHistory(clock, rules, lambda: limits.history)
     from bellcast.kernel.brokers.remote import RemoteBroker
@@ -122,7 +120,7 @@ def topic_history(
 
     if not isinstance(broker, RemoteBroker):
         return NO_HISTORY
-    return RemoteHistory(_topic_log(broker.transport, project, lambda: limits.history), broker, clock, rules)
+    return RemoteHistory(_topic_log(broker.transport, project, lambda: limits.history, rules), broker, clock, rules)
 
 
 def _history_rules(config: StoreSettings, limits: Limits) -> Callable[[], Sequence[HistoryRule]]:
@@ -131,7 +129,18 @@ def _history_rules(config: StoreSettings, limits: Limits) -> Callable[[], Sequen
     return lambda: parse(config.topic_history) if limits.history else ()
 
 
-def _topic_log(transport: "PubSubTransport", project: Project, limit_bytes: Callable[[], int]) -> "TopicLog":
+def _topic_log(
+    transport: "PubSubTransport",
+    project: Project,
+    limit_bytes: Callable[[], int],
+    rules: Callable[[], Sequence[HistoryRule]],
+) -> "TopicLog":
+    from bellcast.kernel.brokers.nats import NatsTransport
+
+    if isinstance(transport, NatsTransport):
+        from bellcast.kernel.brokers.nats_log import NatsLog
+
+        return NatsLog(transport, limit_bytes, history.KeepRules(rules))
     if importlib.util.find_spec("redis") is not None:
         from bellcast.kernel.brokers.redis import RedisTransport
         from bellcast.kernel.brokers.redis_log import RedisLog

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bellcast.console.types import diagnoses
 from bellcast.console.types.diagnoses import Finding
+from bellcast.kernel.brokers.history_rules import KeepRules, parse_rules
 from bellcast.kernel.errors import BellcastError, Conflict, NotFound, Unavailable
 from bellcast.kernel.events import node_stream
 from bellcast.kernel.identities import Project
@@ -43,7 +44,15 @@ def check(settings: Settings, processes: int) -> Iterator[Finding]:
         yield from _store(store.url, processes * (store.connections + OTHER_CONNECTIONS))
     transport = adapters.transport(store.broker, settings.project or NO_PROJECT)
     if transport is not None:
-        yield from _broker(store.broker, transport)
+        findings = list(_broker(store.broker, transport))
+        yield from findings
+        is_usable = all(finding.state == "ok" for finding in findings)
+        if (
+            is_usable
+            and store.broker.startswith(NATS)
+            and any(rule.duration_ms for rule in parse_rules(store.topic_history))
+        ):
+            yield from _history(store.broker, settings.project or NO_PROJECT)
     if store.outbox_url is not None:
         adapters.need_postgres("BELLCAST_DATABASE_URL")
         yield from _outbox(store.outbox_url, named=store.database_url is not None)
@@ -138,6 +147,28 @@ def _broker(url: str, transport: "PubSubTransport") -> Iterator[Finding]:
         yield diagnoses.finding("broker_unusable", error=f"a message did not arrive within {MESSAGE_SECONDS:.0f} s")
     except BellcastError as error:
         yield diagnoses.finding("broker_unusable", error=error.detail)
+
+
+def _history(url: str, project: Project) -> Iterator[Finding]:
+    """Check that JetStream can keep live events."""
+    from bellcast.kernel.brokers.nats import NatsTransport
+    from bellcast.kernel.brokers.nats_log import NatsLog
+    from bellcast.kernel.brokers.topic_log import LogUnsupported
+
+    async def count_streams() -> None:
+        transport = NatsTransport(url, project.id)
+        try:
+            await transport.connect(lambda _: None)
+            await NatsLog(transport, lambda: 0, KeepRules(tuple)).tenants()
+        finally:
+            await transport.close()
+
+    try:
+        asyncio.run(count_streams())
+    except LogUnsupported as failure:
+        yield diagnoses.finding("topic_history_unsupported", error=str(failure))
+    except Unavailable as failure:
+        yield diagnoses.finding("topic_history_unsupported", error=failure.detail)
 
 
 async def _connect(transport: "PubSubTransport") -> None:

@@ -10,6 +10,8 @@ import pytest
 from bellcast.kernel.brokers import history_rules as model
 from bellcast.kernel.brokers.history import TopicHistory
 from bellcast.kernel.brokers.memory_history import MemoryHistory, TenantLog
+from bellcast.kernel.brokers.nats import NatsTransport
+from bellcast.kernel.brokers.nats_log import NatsLog
 from bellcast.kernel.brokers.postgres import PostgresTransport
 from bellcast.kernel.brokers.postgres_log import PostgresLog
 from bellcast.kernel.brokers.redis import RedisTransport
@@ -34,7 +36,7 @@ def shared_history(
     clock: FakeClock,
     rules: Sequence[model.HistoryRule],
     limit: int,
-    server: engines.RedisServer | engines.PostgresServer | None = None,
+    server: engines.RedisServer | engines.PostgresServer | engines.NatsServer | None = None,
 ) -> tuple[RemoteBroker, TopicHistory]:
     """Return the broker and the history of one process. By default, `server` is the shared engine of this test run."""
     log: TopicLog
@@ -42,6 +44,11 @@ def shared_history(
         database = server if isinstance(server, engines.PostgresServer) else engines.postgres()
         notify = PostgresTransport(database.url("postgres"), project)
         broker, log = RemoteBroker(notify, SystemClock(), AnyEvent), PostgresLog(notify, project, lambda: limit)
+    elif engine.startswith("nats"):
+        one = engines.nats() if engine == "nats" else engines.nats_cluster()
+        nats = NatsTransport(server.url if isinstance(server, engines.NatsServer) else one.url, project)
+        broker = RemoteBroker(nats, SystemClock(), AnyEvent)
+        log = NatsLog(nats, lambda: limit, model.KeepRules(lambda: rules))
     else:
         redis = engines.redis() if engine == "redis" else engines.redis_cluster()
         url = server.url if isinstance(server, engines.RedisServer) else redis.url
@@ -58,7 +65,16 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["memory", "redis", "redis-cluster", "postgres"])
+@pytest.fixture(
+    params=[
+        "memory",
+        "redis",
+        "redis-cluster",
+        "postgres",
+        "nats",
+        pytest.param("nats-cluster", marks=pytest.mark.thorough),
+    ]
+)
 async def create(request: pytest.FixtureRequest, clock: FakeClock) -> AsyncIterator[Create]:
     """Return a factory of histories with separate logs."""
     brokers: list[RemoteBroker] = []
@@ -76,6 +92,13 @@ async def create(request: pytest.FixtureRequest, clock: FakeClock) -> AsyncItera
     yield history
     for broker in brokers:
         await broker.close()
+
+
+@pytest.fixture
+def is_exact(request: pytest.FixtureRequest) -> bool:
+    """True if the log knows what each topic has lost. JetStream knows only its oldest message, so that a reader from before
+    it fetches again even if its topic lost nothing."""
+    return not request.node.callspec.params["create"].startswith("nats")
 
 
 async def add(history: TopicHistory, topic: str, data: Any = None, **fields: Any) -> str:
@@ -120,7 +143,7 @@ async def test_id_is_known_only_to_its_log(create: Create) -> None:
     assert await data(other, id, A) == ([], False)
     assert (await history.missed("acme", [topic_stream("acme", "a")], id)).recovered is False
     epoch = id.partition(".")[0]
-    for unknown in ("", "x", f"{epoch}.2", f"{epoch}.", "1.1"):
+    for unknown in ("", "x", f"{epoch}.ffffff", f"{epoch}.", "1.1"):
         assert await data(history, unknown, A) == ([], False)
 
 
@@ -149,7 +172,7 @@ async def test_expired_event_is_gone_for_every_reader_even_if_the_clock_returns(
     assert await data(history, start, A) == ([], False)
 
 
-async def test_beyond_the_limit_the_oldest_events_of_any_topic_leave(create: Create) -> None:
+async def test_beyond_the_limit_the_oldest_events_of_any_topic_leave(create: Create, is_exact: bool) -> None:
     history = await create(limit=3_400)
     start = await add(history, "b", "x" * 900)
     second = await add(history, "a", "y" * 900)
@@ -158,7 +181,7 @@ async def test_beyond_the_limit_the_oldest_events_of_any_topic_leave(create: Cre
     for number in range(20):
         await add(history, "a", number)
     assert await data(history, second, A) == ([], False)
-    assert await data(history, second, B) == ([], True)
+    assert await data(history, second, B) == ([], is_exact)
 
 
 async def test_topics_without_history_do_not_count(create: Create) -> None:
@@ -192,7 +215,7 @@ async def test_events_to_a_recipient_are_kept(create: Create) -> None:
     assert await data(history, start, inbox_stream("", "alice"), A) == ([1], True)
 
 
-async def test_cleared_topic_is_empty_and_not_recovered(create: Create) -> None:
+async def test_cleared_topic_is_empty_and_not_recovered(create: Create, is_exact: bool) -> None:
     history = await create()
     start = await add(history, "b", 0)
     for number in range(3):
@@ -200,7 +223,8 @@ async def test_cleared_topic_is_empty_and_not_recovered(create: Create) -> None:
     await history.clear("", A)
     assert await data(history, start, A) == ([], False)
     assert await data(history, start, B) == ([], True)
-    assert await data(history, last, A) == ([], True)
+    assert await data(history, last, A) == ([], is_exact)
+    assert await data(history, await add(history, "b"), A) == ([], True)
     assert (await history.page("", A, None, 10)).events == ()
 
 

@@ -91,6 +91,20 @@ def test_unreachable_engines_are_problems():
     assert "start NATS" in fix
 
 
+@pytest.mark.parametrize("jetstream", [True, False])
+def test_nats_without_jetstream_is_a_problem_unless_nothing_is_kept(jetstream, monkeypatch):
+    monkeypatch.setattr("bellcast.kernel.brokers.nats_log.OFF_SECONDS", 0.01)
+    server = engines.NatsServer(jetstream=jetstream)
+    server.start()
+    found = states_and_fixes(broker=server.url)
+    assert found.pop("broker") == ("ok", "")
+    assert [(check, state) for check, (state, _) in found.items()] == (
+        [] if jetstream else [("topic history", "problem")]
+    )
+    assert set(states_and_fixes(broker=server.url, topic_history=("*=off",))) == {"broker"}
+    server.end()
+
+
 def test_clock_skew_is_a_problem(url, monkeypatch):
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + 5)

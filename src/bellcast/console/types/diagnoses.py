@@ -443,6 +443,12 @@ DATABASES = (
         fix="connect to the primary; for a full Redis, raise maxmemory; allow the user PUBLISH, SUBSCRIBE and scripts, in NATS bellcast.> and _INBOX.>",
     ),
     Diagnosis(
+        code="topic_history_unsupported",
+        check="topic history",
+        what="NATS keeps no live events: {error}",
+        fix="use NATS 2.11 or newer with JetStream on, and allow the user to publish to $JS.API.>; or set BELLCAST_TOPIC_HISTORY=*=off",
+    ),
+    Diagnosis(
         code="no_outbox",
         check="outbox",
         state="warning",

@@ -39,6 +39,11 @@ class EventId(Struct, frozen=True):
         return f"{self.epoch:x}.{self.offset:x}"
 
 
+def ids_up_to(last: EventId, count: int) -> list[EventId]:
+    """Return the ids of consecutive events, of which `last` is the last one."""
+    return [EventId(last.epoch, offset) for offset in range(last.offset - count + 1, last.offset + 1)]
+
+
 def parse_rules(rules: Iterable[str]) -> tuple[HistoryRule, ...]:
     """Parse `pattern=duration[/events]` and `pattern=off`. Raises ValueError."""
     return tuple(map(_rule, rules))
@@ -87,6 +92,9 @@ class KeepRules:
 
     def __init__(self, rules: Callable[[], Sequence[HistoryRule]]) -> None:
         self._rules = rules
+
+    def all(self) -> Sequence[HistoryRule]:
+        return self._rules()
 
     def for_event(self, event: LiveEvent) -> HistoryRule | None:
         """Return the rule of an event; None if it is not kept."""

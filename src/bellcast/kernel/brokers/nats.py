@@ -5,11 +5,11 @@ A client of its own: nats-py starts a task per subscription and keeps 5 kB for e
 import asyncio
 import contextlib
 import random
+import re
 import secrets
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
@@ -19,6 +19,7 @@ import structlog
 from bellcast.kernel.brokers import nats_wire as wire
 from bellcast.kernel.brokers.nats_wire import Message, ProtocolError
 from bellcast.kernel.brokers.remote import PubSubMessage
+from bellcast.kernel.brokers.topic_log import KEPT_PREFIX, LogUnsupported
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Stream
 
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 COMMAND_TIMEOUT = 5.0
 READ_BYTES = 256 * 1024
 REPLIES = 1  # the subscription of all replies; streams have later ones
+VIOLATION = re.compile(r'permissions violation for publish to "([^"]*)"', re.IGNORECASE)
 
 
 class NatsTransport:
@@ -41,12 +43,17 @@ class NatsTransport:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._subscriptions: dict[Stream, int] = {}
+        # By subscription: its stream, and the epoch and the sequence of the newest stored event.
+        self._followed: dict[int, tuple[Stream, bytes, int]] = {}
+        self.holes: dict[Stream, int] = {}  # streams that lack the event of a sequence since the last connection
+        self.has_log = False
+        self.leaderless: str | None = None  # why the log of a tenant cannot be written
         self._sids = count(REPLIES + 1)
         self._pongs: deque[asyncio.Future[None]] = deque()
         self._inbox = b""
         self._refusal: str | None = None  # the last missing permission of this connection
-        self._requests: dict[bytes, asyncio.Queue[Message | Unavailable]] = {}  # by the last token of the reply subject
-        self._numbers = count(1)
+        self.requests: dict[bytes, Request] = {}  # by the last token of the reply subject
+        self.numbers = count(1)
 
     # --- connection
 
@@ -78,6 +85,7 @@ class NatsTransport:
         if self.address.is_tls or self.info.get("tls_required"):
             await writer.start_tls(ssl.create_default_context(), server_hostname=host)
         self._subscriptions.clear()
+        self._followed.clear()
         self._refusal = None
         self._inbox = b"_INBOX." + secrets.token_hex(12).encode() + b"."
         self._reading = asyncio.get_running_loop().create_task(self._read(reader))
@@ -108,7 +116,11 @@ class NatsTransport:
                 for operation in parser.receive(data):
                     if isinstance(operation, Message):
                         if operation.sid == REPLIES:
-                            self._receive_reply(operation)
+                            request = self.requests.get(operation.subject[len(self._inbox) :])
+                            if request is not None:
+                                request.replies.put_nowait(operation)
+                        elif operation.headers:
+                            self._receive_stored(operation)
                         else:
                             self._on_message(operation.payload)
                     else:
@@ -126,20 +138,47 @@ class NatsTransport:
             if pong is not None and not pong.done():
                 pong.set_result(None)
         elif operation.name == b"INFO":
-            self.info |= msgspec.json.decode(operation.text, type=dict[str, Any])
+            info = msgspec.json.decode(operation.text, type=dict[str, Any])
+            # The events that a server published last are lost with it; the log has them.
+            left = set(self.info.get("connect_urls", ())) - set(info.get("connect_urls", ()))
+            if info.get("ldm") or (left and self.has_log):
+                raise Unavailable("a server has left the NATS cluster")
+            self.info = info
         elif operation.name == b"-ERR":
-            reason = operation.text.decode(errors="replace").strip("' ")
-            # The connection stays. A request without permission has no reply.
-            if reason.lower().startswith("permissions violation"):
-                log.warning("broker_permission_missing", reason=reason)
-                self._refusal = reason
-            else:
-                raise Unavailable(f"NATS closed the connection: {reason}.")
+            self._receive_error(operation.text.decode(errors="replace").strip("' "))
 
-    def _receive_reply(self, message: Message) -> None:
-        replies = self._requests.get(message.subject[len(self._inbox) :])
-        if replies is not None:
-            replies.put_nowait(message)
+    def _receive_error(self, reason: str) -> None:
+        """Handle an error. The connection survives a missing permission; its request has no reply."""
+        if not reason.lower().startswith("permissions violation"):
+            raise Unavailable(f"NATS closed the connection: {reason}.")
+        match = VIOLATION.match(reason)
+        subject = match[1].encode() if match else b""
+        if not subject.startswith(b"$JS."):
+            log.warning("broker_permission_missing", reason=reason)
+            self._refusal = reason
+        for request in self.requests.values():
+            if request.subject == subject:
+                request.replies.put_nowait(LogUnsupported(f"NATS refuses: {reason}"))
+
+    def _receive_stored(self, message: Message) -> None:
+        """Pass on an event that a log has published. Raises Unavailable if an earlier event of the stream is missing, after
+        which the broker reads what it missed from the log."""
+        sequence, before = message.header(b"Nats-Sequence"), message.header(b"Nats-Last-Sequence")
+        followed = self._followed.get(message.sid)
+        if sequence is None or before is None or followed is None:
+            return
+        stream, last_epoch, last = followed
+        # bellcast.<project>.log.<tenant>.<epoch>.<kind>.<name>
+        epoch, offset = (message.header(b"Nats-Subject") or b"").split(b".")[4], int(sequence)
+        if epoch == last_epoch:
+            if offset <= last:
+                return
+            if int(before) > last:
+                self.holes[stream] = int(before)
+                raise Unavailable("an event is missing")
+        self._followed[message.sid] = (stream, epoch, offset)
+        if message.payload:  # an empty one clears the stream
+            self._on_message(b"%b%b.%x\0%b" % (KEPT_PREFIX, epoch, offset, message.payload))
 
     def _fail(self, failure: BaseException) -> None:
         """Fail what waits for the server."""
@@ -148,8 +187,8 @@ class NatsTransport:
             if not pong.done():
                 pong.set_exception(lost)
         self._pongs.clear()
-        for replies in self._requests.values():
-            replies.put_nowait(lost)
+        for request in self.requests.values():
+            request.replies.put_nowait(lost)
 
     def _connected(self) -> asyncio.StreamWriter:
         if self._writer is None or self._reading is None or self._reading.done():
@@ -181,11 +220,12 @@ class NatsTransport:
     async def close(self) -> None:
         writer, self._writer = self._writer, None
         reading, self._reading = self._reading, None
+        if writer is not None:  # first, because this may be cancelled
+            writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
         if reading is not None:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
         if writer is not None:
-            writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
             with contextlib.suppress(OSError, Unavailable):
                 await writer.wait_closed()
 
@@ -197,12 +237,15 @@ class NatsTransport:
         for stream in streams:
             if stream not in self._subscriptions:
                 self._subscriptions[stream] = sid = next(self._sids)
+                self._followed[sid] = (stream, b"", 0)
                 commands.append(wire.subscribe(self.subject(stream), sid))
         await self._round_trip(b"".join(commands))
 
     async def unfollow(self, streams: Sequence[Stream]) -> None:
         """Unsubscribe from these streams."""
         sids = [self._subscriptions.pop(stream) for stream in streams if stream in self._subscriptions]
+        for sid in sids:
+            del self._followed[sid]
         await self.write(b"".join(map(wire.unsubscribe, sids)))
 
     async def send(self, messages: Sequence[PubSubMessage]) -> None:
@@ -238,19 +281,39 @@ class NatsTransport:
         await self._round_trip()
         if self._refusal is not None:
             raise Unavailable(f"NATS refuses: {self._refusal}.")
+        if writes and self.leaderless is not None:
+            raise Unavailable(self.leaderless)
 
     def subject(self, stream: Stream) -> bytes:
         return b"%b.live.%b" % (self.prefix, wire.subject_of(stream))
 
-    # --- requests
+    def request(self, subject: bytes, payload: bytes = b"", headers: Sequence[tuple[bytes, bytes]] = ()) -> "Request":
+        """Send a request without waiting. Raises Unavailable."""
+        writer, request = self._connected(), Request(self, subject)
+        writer.write(wire.publish(subject, payload, self._inbox + request.number, headers))
+        return request
 
-    @asynccontextmanager
-    async def replies(self) -> AsyncIterator[tuple[bytes, asyncio.Queue[Message | Unavailable]]]:
-        """Yield the subject for replies to one request, and the queue that receives them."""
-        number = b"%d" % next(self._numbers)
-        replies: asyncio.Queue[Message | Unavailable] = asyncio.Queue()
-        self._requests[number] = replies
+
+class Request:
+    """A request that waits for replies until `close`."""
+
+    def __init__(self, transport: NatsTransport, subject: bytes) -> None:
+        self._requests = transport.requests
+        self.subject = subject
+        self.number = b"%d" % next(transport.numbers)
+        self.replies: asyncio.Queue[Message | Unavailable | LogUnsupported] = asyncio.Queue()
+        self._requests[self.number] = self
+
+    async def reply(self, seconds: float = COMMAND_TIMEOUT) -> Message:
+        """Return the next reply. Raises Unavailable, or LogUnsupported if the request is not permitted."""
         try:
-            yield self._inbox + number, replies
-        finally:
-            del self._requests[number]
+            async with asyncio.timeout(seconds):
+                reply = await self.replies.get()
+        except TimeoutError:
+            raise Unavailable("NATS does not respond.") from None
+        if not isinstance(reply, Message):
+            raise reply
+        return reply
+
+    def close(self) -> None:
+        del self._requests[self.number]

@@ -16,7 +16,7 @@ import asyncpg
 from asyncpg import exceptions
 from asyncpg.pool import PoolConnectionProxy
 
-from bellcast.kernel.brokers.history_rules import EventId
+from bellcast.kernel.brokers.history_rules import EventId, ids_up_to
 from bellcast.kernel.brokers.memory_history import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
 from bellcast.kernel.brokers.postgres import (
     COMMAND_TIMEOUT,
@@ -201,7 +201,7 @@ class PostgresLog:
         self._pool: asyncpg.Pool[Any] | None = None
         self._opening = asyncio.Lock()
 
-    async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> EventId:
+    async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> Sequence[EventId]:
         sizes = [len(one.payload) + len(one.stream.encode()) + ENTRY_BYTES for one in entries]
         channels = [self._transport.channel(one.stream) for one in entries]
         streams, durations = [one.stream for one in entries], [one.duration_ms for one in entries]
@@ -224,7 +224,7 @@ class PostgresLog:
         if surplus or row["size"] > self._limit_bytes():
             with suppress(Unavailable):  # the entries are appended; a later append trims
                 await self._trim(tenant, surplus)
-        return EventId(row["epoch"], row["last"])
+        return ids_up_to(EventId(row["epoch"], row["last"]), len(entries))
 
     async def _trim(self, tenant: str, surplus: Mapping[Stream, int]) -> None:
         async with self._locked(tenant) as (connection, size):
@@ -272,6 +272,9 @@ class PostgresLog:
     async def tenants(self) -> Collection[str]:
         async with self._connection() as connection:
             return [tenant for (tenant,) in await connection.fetch(TENANTS, self._project)]
+
+    def holes(self) -> Mapping[Stream, int]:
+        return {}  # the messages of one connection have no holes
 
     async def close(self) -> None:
         pool, self._pool = self._pool, None

@@ -2,14 +2,14 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from bellcast.kernel.brokers.history_rules import EventId
+from bellcast.kernel.brokers.history_rules import EventId, ids_up_to
 from bellcast.kernel.brokers.memory_history import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
 from bellcast.kernel.brokers.redis import RedisTransport
 from bellcast.kernel.brokers.topic_log import KEPT_PREFIX, LogRead, NewEntry, ReadKind, StoredEntry
@@ -51,14 +51,14 @@ class RedisLog:
         self._waiting: dict[str, list[WaitingRead]] = {}
         self._reading: dict[str, asyncio.Task[None]] = {}
 
-    async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> EventId:
+    async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> Sequence[EventId]:
         args: list[Any] = [self._limit_bytes(), self._transport.publish_command]
         for entry in entries:
             channel = self._transport.log_channel(tenant, entry.stream)
             expires = _hex(now + entry.duration_ms)
             args += (entry.stream, entry.payload, expires, entry.max_events, channel)
         epoch, last = await self._run("append", tenant, now, args)
-        return EventId(int(epoch, 16), last)
+        return ids_up_to(EventId(int(epoch, 16), last), len(entries))
 
     async def read(
         self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int, now: int
@@ -105,6 +105,9 @@ class RedisLog:
     async def tenants(self) -> Collection[str]:
         """Return none: logs without events or readers expire."""
         return ()
+
+    def holes(self) -> Mapping[Stream, int]:
+        return {}  # the messages of one connection have no holes
 
     async def close(self) -> None:
         """Do nothing: the transport owns the connections."""

@@ -18,7 +18,15 @@ from bellcast.kernel.brokers.history import NO_HISTORY, CollectedEvents, History
 from bellcast.kernel.brokers.history_rules import EventId, HistoryRule, KeepRules
 from bellcast.kernel.brokers.memory_history import SWEEP_INTERVAL_SECONDS
 from bellcast.kernel.brokers.remote import RemoteBroker
-from bellcast.kernel.brokers.topic_log import LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
+from bellcast.kernel.brokers.topic_log import (
+    LogFull,
+    LogRead,
+    LogUnsupported,
+    NewEntry,
+    ReadKind,
+    StoredEntry,
+    TopicLog,
+)
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import SEPARATOR, UNENCODABLE, LiveEvent, Stream
@@ -38,7 +46,7 @@ _decode = msgspec.msgpack.Decoder(LiveEvent).decode
 
 class PendingAppend(Struct, frozen=True):
     entry: NewEntry
-    appended: asyncio.Future[EventId]
+    appended: asyncio.Future[EventId | None]  # None: it is not kept
 
 
 class RemoteHistory:
@@ -73,11 +81,9 @@ class RemoteHistory:
         # `gather` collects all exceptions; for one event, it would take a third of this method's time
         if len(events) > 1:
             await asyncio.gather(*(one.appended for one in pending if one is not None))
+        ids = [None if one is None else await one.appended for one in pending]
         return tuple(
-            [
-                event if one is None else replace(event, id=(await one.appended).text)
-                for event, one in zip(events, pending, strict=True)
-            ]
+            [event if id is None else replace(event, id=id.text) for event, id in zip(events, ids, strict=True)]
         )
 
     def end(self, tenant: str) -> str | None:
@@ -186,25 +192,22 @@ class RemoteHistory:
                 await self._append_batch(tenant, batch[start : start + MAX_APPEND_EVENTS])
 
     async def _append_batch(self, tenant: str, batch: Sequence[PendingAppend]) -> None:
+        ids: Sequence[EventId | None] = [None] * len(batch)
         try:
-            last = await self._log.append(tenant, [one.entry for one in batch], self._clock.now())
-        except Exception as failure:  # noqa: BLE001 - every publisher raises it
-            error = self._translated(failure)
+            ids = await self._log.append(tenant, [one.entry for one in batch], self._clock.now())
+        except LogUnsupported as failure:
+            self._disable(failure)
+        except LogFull:
+            pass  # the events are delivered only
+        except Exception as failure:  # every publisher raises it
+            if not isinstance(failure, Unavailable):
+                log.exception("event_append_failed")
             for one in batch:
                 if not one.appended.done():
-                    one.appended.set_exception(error)
-            return
-        for number, one in enumerate(batch):
+                    one.appended.set_exception(failure)
+        for one, id in zip(batch, ids, strict=True):
             if not one.appended.done():  # the publisher may have been cancelled
-                one.appended.set_result(EventId(last.epoch, last.offset - len(batch) + 1 + number))
-
-    def _translated(self, failure: Exception) -> Exception:
-        if isinstance(failure, LogUnsupported):
-            self._disable(failure)
-            return Unavailable("The history of live events is off.")
-        if not isinstance(failure, Unavailable):
-            log.error("event_append_failed", exc_info=failure)
-        return failure
+                one.appended.set_result(id)
 
     def _disable(self, failure: LogUnsupported) -> None:
         log.warning("topic_history_unsupported", reason=str(failure))
@@ -261,7 +264,7 @@ class RemoteHistory:
                 await self._broker.fence()
                 if interruptions == self._interruptions:
                     self._delivered[tenant] = _later(self._delivered.get(tenant), read.end)
-        return _missed(read, after, collected) if kind == "missed" else _newest(read, collected, limit)
+        return _missed(read, streams, after, collected) if kind == "missed" else _newest(read, collected, limit)
 
     def _may_be_in_flight(self, tenant: str, read: LogRead) -> bool:
         """True if a subscription may still deliver an event up to the end of the log."""
@@ -319,6 +322,10 @@ class RemoteHistory:
                     events, incomplete = await self._read_hole(tenant, some)
                     found[tenant] |= {_id(event): event for event in events}
                     lost += incomplete
+            for stream, offset in self._log.holes().items():
+                delivered = self._delivered.get(_tenant(stream))
+                if delivered is not None and offset <= delivered.offset:
+                    lost.append(stream)
             await self._broker.fence()
         except (Unavailable, OSError) as failure:
             log.warning("topic_history_unreadable", reason=str(failure))
@@ -352,7 +359,8 @@ class RemoteHistory:
         for event in held:
             start = self._delivered.get(event.tenant)
             if start is None or _id(event).epoch != start.epoch:
-                later.append(event)
+                if _id(event) not in missed[event.tenant]:
+                    later.append(event)
             elif _id(event).offset > start.offset:
                 missed[event.tenant][_id(event)] = event
         for events in missed.values():
@@ -391,12 +399,16 @@ def _later(one: EventId | None, other: EventId) -> EventId:
     return max(one, other, key=lambda id: id.offset)
 
 
-def _missed(read: LogRead, after: EventId | None, collected: Sequence[LiveEvent]) -> PastEvents:
+def _missed(
+    read: LogRead, streams: Sequence[Stream], after: EventId | None, collected: Sequence[LiveEvent]
+) -> PastEvents:
     """Merge the entries after an id with the events received in the meantime."""
     later, end = _later_events(read, collected)
     events = _events(read)
     # With streams, `incomplete` covers an unknown id.
-    is_known = after is not None and after.epoch == read.end.epoch and after.offset <= read.end.offset
+    is_known = bool(streams) or (
+        after is not None and after.epoch == read.end.epoch and after.offset <= read.end.offset
+    )
     if read.incomplete or len(events) < len(read.entries) or not is_known or end.epoch != read.end.epoch:
         return PastEvents(end=end.text)
     return PastEvents((*events, *later), recovered=True, end=end.text)

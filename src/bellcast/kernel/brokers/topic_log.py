@@ -1,6 +1,6 @@
 """Port: the log of live events on an engine shared by several processes."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -47,8 +47,9 @@ class TopicLog(Protocol):
 
     An engine that may have lost acknowledged events begins a new log, with another epoch."""
 
-    async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> EventId:
-        """Append entries and publish them to all processes, in log order. Return the id of the last one."""
+    async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> Sequence[EventId]:
+        """Append entries and publish them to all processes, in log order. Return their ids. Raises LogFull if the engine
+        holds no further log."""
         ...
 
     async def read(
@@ -70,7 +71,15 @@ class TopicLog(Protocol):
         """Return the tenants whose entries would stay without a sweep."""
         ...
 
+    def holes(self) -> Mapping[Stream, int]:
+        """Return streams that lack the event of an offset in what this process has received, since the last call."""
+        ...
+
     async def close(self) -> None: ...
+
+
+class LogFull(Exception):
+    """The engine holds no further log; the tenant's events are not kept."""
 
 
 class LogUnsupported(Exception):

@@ -1,0 +1,494 @@
+"""The log of live events on NATS: a JetStream stream per tenant, which publishes each event that it has stored.
+
+Its subjects contain its epoch, which messages thereby carry: what a node publishes that has not noticed a new log reaches no
+stream. An id is the epoch and the stream's sequence. A stream is named after its tenant and after what keeps it, so that only
+one of several concurrent creations succeeds: JetStream checks names atomically, and overlapping subjects not."""
+
+import asyncio
+import hashlib
+import re
+import secrets
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from bellcast.kernel.brokers import nats_wire as wire
+from bellcast.kernel.brokers.history_rules import EventId, KeepRules
+from bellcast.kernel.brokers.memory_history import EPOCH_BITS
+from bellcast.kernel.brokers.nats import COMMAND_TIMEOUT, NatsTransport, Request
+from bellcast.kernel.brokers.nats_wire import Message
+from bellcast.kernel.brokers.topic_log import LogFull, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import Stream
+
+log = structlog.get_logger(__name__)
+
+OLDEST_VERSION = (2, 11)  # the first with batched reads
+# An empty message every ten minutes keeps a stream's first sequence back, so that a busy topic costs a quiet one nothing;
+# it stays for an hour longer than events.
+ANCHOR_MS = 600_000
+ANCHOR_AGE_MS = 3_600_000
+# A stream without events for a day is deleted: each takes a Raft group in a cluster.
+IDLE_SECONDS = 86_400
+# Maximum messages and bytes per batch, and concurrent batches: a server closes the connection of a client with 64 MB of
+# unread messages.
+BATCH_MESSAGES, BATCH_BYTES, MAX_BATCHES = 1_000, 1_048_576, 32
+# After a refusal, a tenant's stream is not requested again for this time (milliseconds).
+FULL_MS = 60_000
+# Seconds between attempts while a stream has no leader, or while the read replica lags behind the leader.
+RETRY_SECONDS = 0.02
+# A server that shuts down answers as if JetStream was off, before it closes the connections.
+OFF_SECONDS = 1.0
+# Requests to JetStream within the time of a command.
+ATTEMPTS = 5
+NO_RESPONDERS = 503
+AT = b"Bellcast-At"
+# Error codes of JetStream (server/errors.json).
+NOT_FOUND, EXISTS = 10059, 10058
+FULL = {10023, 10026, 10028, 10047}  # storage, streams, and the limits of the account
+UNSUPPORTED = {10039, 10076, 10074}  # JetStream is off, or refuses three replicas on one server
+
+
+class StreamSettings(Struct, frozen=True):
+    """The limits of a stream, as in its configuration."""
+
+    max_msgs_per_subject: int
+    max_age: int  # nanoseconds
+    max_bytes: int
+
+
+class TenantStream(Struct):
+    """A tenant's stream, as this process knows it. `subject` is the beginning of its subjects. `since` is the Unix time of
+    its creation; 0 if it has replaced another."""
+
+    name: str
+    subject: str
+    epoch: int
+    settings: StreamSettings
+    since: int
+    last: int = 0  # the newest sequence that this process has seen
+    anchor: int = 0  # the number of the ten minutes of the last anchor
+
+
+class StreamGone(Exception):
+    """The stream does not exist, or another has replaced it."""
+
+
+class NatsLog:
+    """A TopicLog on the servers of a transport. A server that restarts begins new logs, because it may have lost the last two
+    minutes; a cluster keeps three copies."""
+
+    def __init__(self, transport: NatsTransport, limit_bytes: Callable[[], int], rules: KeepRules) -> None:
+        self._transport = transport
+        transport.has_log = True
+        self._limit_bytes = limit_bytes
+        self._rules = rules
+        self._streams: dict[str, TenantStream] = {}
+        self._lookups: dict[str, asyncio.Task[TenantStream | None]] = {}
+        self._full: dict[str, int] = {}  # until when, by tenant
+        self._batches = asyncio.Semaphore(MAX_BATCHES)
+        self._now = 0
+
+    # --- TopicLog
+
+    async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> Sequence[EventId]:
+        ids: dict[int, EventId] = {}
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT):
+                while len(ids) < len(entries):
+                    stream = await self._find(tenant) or await self._create(tenant, now)
+                    left = [number for number in range(len(entries)) if number not in ids]
+                    at = (AT, b"%d" % now)
+                    messages = [(entries[number].stream, entries[number].payload, at) for number in left]
+                    for number, sequence in zip(left, await self._store(tenant, stream, messages, now), strict=True):
+                        if sequence is not None:
+                            ids[number] = EventId(stream.epoch, sequence)
+                    if len(ids) < len(entries):
+                        await self._forget(tenant)
+        except TimeoutError:
+            self._transport.leaderless = "The stream of a tenant has no leader."
+            raise Unavailable(self._transport.leaderless) from None
+        self._transport.leaderless = None
+        return [ids[number] for number in range(len(entries))]
+
+    async def read(
+        self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int, now: int
+    ) -> LogRead:
+        self._now = now = max(self._now, now)  # what has expired stays so
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT):
+                while True:
+                    stream = await self._find(tenant)
+                    if stream is None:
+                        return _no_log(streams, after, now // 1000)
+                    with suppress(StreamGone):
+                        return await self._read(kind, tenant, stream, streams, after, limit)
+                    await self._forget(tenant)
+        except TimeoutError:
+            raise Unavailable("The stream of a tenant has no leader.") from None
+
+    async def clear(self, tenant: str, stream: Stream | None, now: int) -> None:
+        found = await self._find(tenant)
+        while found is not None:
+            if stream is None:
+                await self._replace(tenant, found)
+                return
+            if (await self._store(tenant, found, [(stream, b"", (b"Nats-Rollup", b"sub"))], now))[0] is not None:
+                return
+            await self._forget(tenant)
+            found = await self._find(tenant)
+
+    async def sweep(self, tenant: str, now: int) -> bool:
+        """Delete the stream if it has no event of the last day. JetStream removes expired events."""
+        found = await self._find(tenant)
+        if found is None:
+            return False
+        info = await self._api("STREAM.INFO", found.name)
+        last = max(info["state"]["last_ts"], info["created"])
+        if (datetime.fromisoformat(info["ts"]) - datetime.fromisoformat(last)).total_seconds() < IDLE_SECONDS:
+            return True
+        await self._delete(tenant, found.name)
+        return False
+
+    async def tenants(self) -> Collection[str]:
+        tenants: list[str] = []
+        total, offset = 1, 0
+        while offset < total:
+            page = await self._api("STREAM.LIST", subject=self._subject(None), offset=offset)
+            streams = page["streams"] or []
+            total, offset = page["total"] if streams else 0, offset + len(streams)
+            for one in streams:
+                with suppress(ValueError):  # the digest of a long key
+                    tenants.append(wire.text_of(one["config"]["subjects"][0].split(".")[3].encode()))
+        return tenants
+
+    def holes(self) -> Mapping[Stream, int]:
+        holes, self._transport.holes = self._transport.holes, {}
+        return holes
+
+    async def close(self) -> None:
+        for lookup in self._lookups.values():
+            lookup.cancel()
+
+    # --- messages
+
+    async def _store(
+        self,
+        tenant: str,
+        stream: TenantStream,
+        messages: Sequence[tuple[Stream, bytes, tuple[bytes, bytes]]],
+        now: int,
+    ) -> list[int | None]:
+        """Publish payloads with a header. Return their sequences; None for those that the stream did not receive. Raises
+        Unavailable."""
+        requests: list[Request] = []
+        try:
+            if stream.anchor != (anchor := now // ANCHOR_MS):
+                stream.anchor = anchor
+                # The first node of ten minutes stores it.
+                first = (b"Nats-Expected-Last-Subject-Sequence", b"0")
+                subject = f"{stream.subject}.anchor.{anchor}".encode()
+                requests.append(self._transport.request(subject, b"", [first]))
+            anchors = len(requests)
+            for name, payload, header in messages:
+                requests.append(self._transport.request(_subject(stream, name).encode(), payload, [header]))
+            await self._transport.write(b"")
+            replies = [await request.reply() for request in requests][anchors:]
+        finally:
+            for request in requests:
+                request.close()
+        sequences: list[int | None] = []
+        for reply in replies:
+            ack = msgspec.json.decode(reply.payload, type=dict[str, Any]) if reply.payload else {}
+            code, description = _error(ack)
+            if code:
+                raise Unavailable(f"NATS stores no event: {description}.")
+            sequences.append(ack["seq"] if ack else None)
+            stream.last = max(stream.last, sequences[-1] or 0)
+        return sequences
+
+    async def _read(
+        self,
+        kind: ReadKind,
+        tenant: str,
+        stream: TenantStream,
+        streams: Sequence[Stream],
+        after: EventId | None,
+        limit: int,
+    ) -> LogRead:
+        """Read a stream. Raises StreamGone."""
+        everything = f"{stream.subject}.>"
+        if after is not None and not after.epoch and after.offset <= stream.since:
+            after = EventId(stream.epoch, 0)
+        start = after.offset if after is not None and after.epoch == stream.epoch and kind != "newest" else None
+        least = await self._leader_end(tenant, stream) if self._is_cluster else 0
+        while True:
+            # JetStream answers the requests of a connection in order, and after the events that it has published before.
+            read = streams if kind != "newest" or limit else ()
+            last, *found = await asyncio.gather(
+                self._get(stream, last_by_subj=everything), *(self._messages(stream, one, start) for one in read)
+            )
+            first = await self._get(stream, seq=1, next_by_subj=everything) if start is not None else last
+            if last and first:
+                end, begin = _sequence(last[0]), _sequence(first[0])
+            else:  # all messages have expired
+                state = (await self._api("STREAM.INFO", stream.name))["state"]
+                end, begin = state["last_seq"], state["first_seq"]
+            if end >= least:
+                break
+            await asyncio.sleep(RETRY_SECONDS)  # this replica is behind the leader
+        end = least or end
+        stream.last = max(stream.last, end)
+        incomplete: list[Stream] = []
+        entries: list[StoredEntry] = []
+        for one, messages in zip(read, found, strict=True):
+            rule = self._rules.for_stream(one)
+            most = rule.events or sys.maxsize if rule is not None else 0
+            oldest = self._now - (rule.duration_ms if rule is not None else 0)
+            if start is None or not begin - 1 <= start <= end or _is_cut(messages, most, oldest):
+                incomplete.append(one)
+                if kind == "missed":
+                    continue
+                kept = messages if start is None else await self._messages(stream, one, None)
+                cleared = max((number for number, message in enumerate(kept, 1) if not message.payload), default=0)
+                messages = [message for message in kept[cleared:][-most:] if _time(message) > oldest]
+            some = [
+                StoredEntry(_sequence(message), _time(message), message.payload)
+                for message in messages
+                if _sequence(message) <= end
+            ]
+            entries += some if kind == "missed" else some[-limit:] if kind == "newest" else some[:limit]
+        entries.sort(key=lambda entry: entry.offset)
+        return LogRead(EventId(stream.epoch, end), entries, list(streams) if start is None else incomplete)
+
+    async def _messages(self, stream: TenantStream, name: Stream, start: int | None) -> list[Message]:
+        """Return the messages after a sequence, as many as tell whether they are complete; all without one. Raises
+        StreamGone."""
+        rule = self._rules.for_stream(name)
+        most = rule.events + 1 if start is not None and rule is not None and rule.events else sys.maxsize
+        subject = _subject(stream, name)
+        found: list[Message] = []
+        after, pending = start or 0, True
+        while pending and len(found) < most:
+            batch = min(most - len(found), BATCH_MESSAGES)
+            async with self._batches:
+                body = {"seq": after + 1, "next_by_subj": subject, "batch": batch, "max_bytes": BATCH_BYTES}
+                some = await self._get(stream, **body)
+            pending = bool(some) and (some[-1].header(b"Nats-Num-Pending") or b"0") != b"0"
+            found += some
+            after = _sequence(found[-1]) if found else after
+        return found
+
+    async def _get(self, stream: TenantStream, **body: object) -> list[Message]:
+        """Return the messages that a replica of the stream has. Raises StreamGone."""
+        request = self._transport.request(f"$JS.API.DIRECT.GET.{stream.name}".encode(), wire.encode_json(body))
+        messages: list[Message] = []
+        try:
+            while not (message := await request.reply()).status:
+                messages.append(message)
+                if "batch" not in body:
+                    return messages
+        finally:
+            request.close()
+        if message.status == NO_RESPONDERS:
+            raise StreamGone
+        return messages
+
+    async def _leader_end(self, tenant: str, stream: TenantStream) -> int:
+        """Return the newest sequence that the leader has, once every event up to it has been received. Raises StreamGone."""
+        end: int = (await self._api("STREAM.INFO", stream.name))["state"]["last_seq"]
+        if end < stream.last:  # the cluster has lost acknowledged events
+            await self._replace(tenant, stream)
+            raise StreamGone
+        # The leader refuses a message for another stream, after the events that it has published before.
+        subject = f"{stream.subject}.anchor.0".encode()
+        request = self._transport.request(subject, b"", [(b"Nats-Expected-Stream", b"none")])
+        try:
+            if (await request.reply()).status:
+                raise StreamGone
+        finally:
+            request.close()
+        return end
+
+    # --- streams
+
+    @property
+    def _is_cluster(self) -> bool:
+        return bool(self._transport.info.get("cluster"))
+
+    @property
+    def _server(self) -> str:
+        """What keeps the streams: a run of one server, or a cluster."""
+        return str(self._transport.info.get("cluster") or self._transport.info.get("server_id"))
+
+    def _subject(self, tenant: str | None) -> str:
+        prefix = self._transport.prefix.decode() + ".log."
+        return f"{prefix}>" if tenant is None else f"{prefix}{wire.token(tenant).decode()}.>"
+
+    def _name(self, tenant: str) -> str:
+        digest = hashlib.sha256(f"{self._subject(tenant)} {self._server}".encode())
+        return f"bellcast-{digest.hexdigest()[:32]}"
+
+    def _settings(self) -> StreamSettings:
+        rules = [rule for rule in self._rules.all() if rule.duration_ms]
+        counts = [rule.events for rule in rules]
+        most = -1 if None in counts else max([count or 0 for count in counts], default=0) + 1
+        age = max([rule.duration_ms for rule in rules], default=0) + ANCHOR_AGE_MS
+        return StreamSettings(most, age * 1_000_000, self._limit_bytes())
+
+    async def _find(self, tenant: str) -> TenantStream | None:
+        """Return the tenant's stream. Concurrent calls share a lookup."""
+        known = self._streams.get(tenant)
+        if known is not None and known.name == self._name(tenant) and known.settings == self._settings():
+            return known
+        if tenant not in self._lookups:
+            self._lookups[tenant] = lookup = asyncio.get_running_loop().create_task(self._look_up(tenant))
+            lookup.add_done_callback(lambda _: self._lookups.pop(tenant, None))
+        return await asyncio.shield(self._lookups[tenant])
+
+    async def _look_up(self, tenant: str) -> TenantStream | None:
+        self._streams.pop(tenant, None)
+        names, name = (
+            (await self._api("STREAM.NAMES", subject=self._subject(tenant)))["streams"] or [],
+            self._name(tenant),
+        )
+        others = [one for one in names if one != name]  # of a server that has restarted
+        for other in others:
+            await self._delete(tenant, other)
+        if name not in names:
+            return await self._begin(tenant, 0) if others else None
+        try:
+            info = await self._api("STREAM.INFO", name)
+        except StreamGone:
+            return None
+        config, settings = info["config"], self._settings()
+        subject = config["subjects"][0].removesuffix(".>")
+        epoch, since = int(subject.rpartition(".")[2], 16), int(config["metadata"]["since"])
+        if any(config.get(field) != value for field, value in msgspec.structs.asdict(settings).items()):
+            await self._api("STREAM.UPDATE", name, **(config | msgspec.structs.asdict(settings)))
+        stream = TenantStream(name, subject, epoch, settings, since, info["state"]["last_seq"])
+        self._streams[tenant] = stream
+        return stream
+
+    async def _create(self, tenant: str, now: int) -> TenantStream:
+        """Create a tenant's first stream. Raises LogFull."""
+        if now < self._full.get(tenant, 0):
+            raise LogFull
+        total = (await self._api("STREAM.NAMES", subject=self._subject(None)))["total"]
+        reason = f"{total} tenants have a history"
+        if total < self._transport.address.streams:
+            try:
+                return await self._begin(tenant, now // 1000)
+            except LogFull as failure:
+                reason = str(failure)
+        self._full[tenant] = now + FULL_MS
+        log.warning("topic_history_full", tenant=tenant, reason=reason)
+        raise LogFull
+
+    async def _begin(self, tenant: str, since: int) -> TenantStream:
+        """Create a stream, or return the one that another process has created."""
+        name, epoch, settings = self._name(tenant), secrets.randbits(EPOCH_BITS), self._settings()
+        subject = self._subject(tenant).replace(">", f"{epoch:x}")
+        live = self._subject(tenant).replace(".log.", ".live.", 1)
+        config: dict[str, object] = {"name": name, "retention": "limits", "discard": "old", "storage": "file"}
+        config |= {"num_replicas": 3 if self._is_cluster else self._transport.address.replicas}
+        config |= {"allow_direct": True, "allow_rollup_hdrs": True} | msgspec.structs.asdict(settings)
+        config |= {"subjects": [f"{subject}.>"], "republish": {"src": f"{subject}.>", "dest": live}}
+        config |= {"metadata": {"server": self._server, "since": str(since)}}
+        try:
+            await self._api("STREAM.CREATE", name, **config)
+        except StreamGone:
+            found = await self._look_up(tenant)
+            if found is None:
+                raise Unavailable("The stream of a tenant was deleted.") from None
+            return found
+        self._streams[tenant] = stream = TenantStream(name, subject, epoch, settings, since)
+        return stream
+
+    async def _replace(self, tenant: str, stream: TenantStream) -> TenantStream:
+        """Begin a new log, in which no earlier id is known."""
+        await self._delete(tenant, stream.name)
+        return await self._begin(tenant, 0)
+
+    async def _delete(self, tenant: str, name: str) -> None:
+        self._streams.pop(tenant, None)
+        with suppress(StreamGone):
+            await self._api("STREAM.DELETE", name)
+
+    async def _forget(self, tenant: str) -> None:
+        """Look the stream up before the next use: it is gone, or has no leader."""
+        self._streams.pop(tenant, None)
+        await asyncio.sleep(RETRY_SECONDS)
+
+    async def _api(self, call: str, stream: str = "", /, **body: object) -> dict[str, Any]:
+        """Call JetStream. Raises Unavailable, LogUnsupported, LogFull, or StreamGone if the stream does not exist or another
+        process has created it."""
+        version = self._transport.info.get("version", "0")
+        if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_VERSION:
+            raise LogUnsupported(f"NATS {version} is older than 2.11.")
+        description, subject = "", f"$JS.API.{call}.{stream}".rstrip(".").encode()
+        for is_last in (False, True):
+            reply = await self._ask(subject, wire.encode_json(body) if body else b"")
+            answer = msgspec.json.decode(reply.payload, type=dict[str, Any]) if reply.payload else {}
+            code, description = _error(answer)
+            if answer and not code:
+                return answer
+            if code in {NOT_FOUND, EXISTS}:
+                raise StreamGone
+            if code in FULL:
+                raise LogFull(description)
+            if answer and code not in UNSUPPORTED:
+                raise Unavailable(f"JetStream cannot be used: {description}.")
+            if not is_last:
+                await asyncio.sleep(OFF_SECONDS)
+        raise LogUnsupported(description or "JetStream is off for this user.")
+
+    async def _ask(self, subject: bytes, payload: bytes) -> Message:
+        """Send a request to JetStream until it replies. Without a leader, nothing does, until one is elected after 4 to 9 s.
+        Raises Unavailable."""
+        for attempts_left in reversed(range(ATTEMPTS)):
+            request = self._transport.request(subject, payload)
+            try:
+                return await request.reply(COMMAND_TIMEOUT / ATTEMPTS)
+            except Unavailable:
+                if not attempts_left:
+                    raise
+            finally:
+                request.close()
+        raise AssertionError
+
+
+def _no_log(streams: Sequence[Stream], after: EventId | None, seconds: int) -> LogRead:
+    """Return the read of a log that does not exist yet: its id is the epoch 0 and the Unix time, by which a later read
+    recognizes that the first log has begun after it."""
+    is_known = after is not None and not after.epoch and seconds - IDLE_SECONDS < after.offset <= seconds
+    return LogRead(EventId(0, seconds), [], [] if is_known else list(streams))
+
+
+def _subject(stream: TenantStream, name: Stream) -> str:
+    """Return the subject on which a stream stores the events of a Bellcast stream."""
+    return f"{stream.subject}.{wire.subject_of(name).decode().partition('.')[2]}"
+
+
+def _is_cut(messages: Sequence[Message], most: int, oldest: int) -> bool:
+    """True if some of the messages have expired, are too many, or were cleared."""
+    return len(messages) > most or any(not message.payload or _time(message) <= oldest for message in messages)
+
+
+def _sequence(message: Message) -> int:
+    return int(message.header(b"Nats-Sequence") or 0)
+
+
+def _time(message: Message) -> int:
+    return int(message.header(AT) or 0)
+
+
+def _error(answer: dict[str, Any]) -> tuple[int, str]:
+    error = answer.get("error") or {}
+    return error.get("err_code", error.get("code", 0)), error.get("description", "")

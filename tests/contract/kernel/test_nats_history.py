@@ -1,0 +1,340 @@
+"""The history of live events on JetStream: what a server, a cluster or their settings do to a log."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+
+from bellcast.kernel.brokers import history_rules as model
+from bellcast.kernel.brokers.nats import NatsTransport
+from bellcast.kernel.brokers.nats_log import ANCHOR_MS, NatsLog
+from bellcast.kernel.brokers.remote import RemoteBroker
+from bellcast.kernel.brokers.remote_history import RemoteHistory
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import LiveEvent, topic_stream
+from bellcast.live.types.events import AnyEvent
+from bellcast.server.clock import SystemClock
+from tests import engines
+from tests.clock import FakeClock
+from tests.contract.kernel.test_broker import wait_until
+from tests.contract.kernel.test_shared_history import Node
+from tests.contract.kernel.test_topic_history import data
+
+A, B = topic_stream("", "a"), topic_stream("", "b")
+projects = itertools.count()
+
+
+class NatsNode(Node):
+    """A node whose transport, log and clock the test reaches."""
+
+    @property
+    def transport(self) -> NatsTransport:
+        transport = self.broker.transport
+        assert isinstance(transport, NatsTransport)
+        return transport
+
+    @property
+    def log(self) -> NatsLog:
+        history: Any = self.history
+        log: NatsLog = history._log
+        return log
+
+    @property
+    def clock(self) -> FakeClock:
+        history: Any = self.history
+        clock: FakeClock = history._clock
+        return clock
+
+    async def config(self) -> dict[str, Any]:
+        stream = await self.log._find("")
+        assert stream is not None
+        config: dict[str, Any] = (await self.log._api("STREAM.INFO", stream.name))["config"]
+        return config
+
+
+Start = Callable[..., Awaitable[NatsNode]]
+
+
+@pytest.fixture
+def own_nats() -> Iterator[Callable[..., engines.NatsServer]]:
+    """Return a factory of servers for one test, which may restart them."""
+    servers: list[engines.NatsServer] = []
+
+    def server(*config: str, jetstream: bool = True) -> engines.NatsServer:
+        servers.append(engines.NatsServer(*config, jetstream=jetstream))
+        servers[-1].start()
+        return servers[-1]
+
+    yield server
+    for one in servers:
+        one.end()
+
+
+OwnNats = Callable[..., engines.NatsServer]
+
+
+@pytest.fixture
+async def start(own_nats: OwnNats) -> AsyncIterator[Start]:
+    """Return a factory of the nodes of one project, which end before the servers."""
+    nodes: list[NatsNode] = []
+    project = f"natshistory{next(projects)}"
+
+    async def node(url: str | None = None, *rules: str, limit: int = 10**7) -> NatsNode:
+        transport = NatsTransport(url or engines.nats().url, project)
+        broker = RemoteBroker(transport, SystemClock(), AnyEvent)
+        parsed = model.KeepRules(lambda: model.parse_rules(rules or model.DEFAULT_HISTORY))
+        history = RemoteHistory(NatsLog(transport, lambda: limit, parsed), broker, FakeClock(), parsed.all)
+        new = NatsNode(broker, history, [], [])
+        broker.listen(new.received.append)
+        history.listen(new.lost.extend)
+        nodes.append(new)
+        await broker.open()
+        await broker.ping()
+        return new
+
+    yield node
+    for one in nodes:
+        await one.broker.close()
+
+
+async def test_restarted_server_begins_a_new_log(start: Start, own_nats: OwnNats) -> None:
+    server = own_nats()
+    node, other = await start(server.url), await start(server.url)
+    await node.follow(A)
+    before = (await node.publish("a", 1)).id or ""
+    server.kill()
+    with pytest.raises(Unavailable):
+        await node.publish("a", "refused")
+    server.start()
+    await wait_until(lambda: node.lost)
+    assert node.lost == [A]
+    assert await data(other.history, before, A) == ([], False)
+    after = (await other.publish("a", 2)).id or ""
+    assert after.partition(".")[0] != before.partition(".")[0]
+    await wait_until(lambda: node.data == [1, 2])
+    assert await data(node.history, after, A) == ([], True)
+    assert (await node.log._api("STREAM.NAMES"))["total"] == 1
+
+
+async def test_stream_is_created_by_the_first_kept_event_and_a_reader_from_before_it_recovers(start: Start) -> None:
+    node, other = await start(), await start()
+    early = await node.follow(A)
+    assert await node.log._find("") is None
+    assert await data(node.history, early, A) == ([], True)
+    await other.publish("a", 1)
+    assert await data(node.history, early, A) == ([1], True)
+    await node.history.clear("", None)
+    assert await data(node.history, early, A) == ([], False)
+    await node.publish("a", 2)
+    assert await data(node.history, early, A) == ([], False)
+
+
+async def test_nodes_that_publish_the_first_event_together_share_a_stream(start: Start) -> None:
+    nodes = [await start() for _ in range(4)]
+    for node in nodes:
+        await node.follow(A)
+    published = await asyncio.gather(*(node.publish("a", number) for number, node in enumerate(nodes)))
+    assert len({(event.id or "").partition(".")[0] for event in published}) == 1
+    await wait_until(lambda: all(len(node.data) == 4 for node in nodes))
+    assert all(node.data == nodes[0].data for node in nodes)
+
+
+async def test_idle_stream_is_deleted(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = await start()
+    before = (await node.publish("a", 1)).id or ""
+    assert await node.log.tenants() == [""]
+    assert await node.log.sweep("", node.clock.now())
+    monkeypatch.setattr("bellcast.kernel.brokers.nats_log.IDLE_SECONDS", 0)
+    assert not await node.log.sweep("", node.clock.now())
+    assert await node.log.tenants() == []
+    assert await data(node.history, before, A) == ([], False)
+    await node.publish("a", 2)
+
+
+async def test_a_thousand_later_events_recover_and_one_more_does_not(start: Start) -> None:
+    node = await start()
+    ids = [(await node.publish("a", 0)).id or "", (await node.publish("a", 1)).id or ""]
+    await node.history.append(*(LiveEvent("", "n", number, topic="a") for number in range(2, 1_002)))
+    assert await data(node.history, ids[0], A) == ([], False)
+    assert await data(node.history, ids[1], A) == (list(range(2, 1_002)), True)
+
+
+async def test_events_beyond_one_batch_are_read(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bellcast.kernel.brokers.nats_log.BATCH_MESSAGES", 7)
+    monkeypatch.setattr("bellcast.kernel.brokers.nats_log.BATCH_BYTES", 2_000)
+    node = await start(None, "*=1h")
+    begin = (await node.publish("a", "first")).id or ""
+    await node.history.append(*(LiveEvent("", "n", "x" * 900, topic="a") for _ in range(25)))
+    assert await data(node.history, begin, A) == (["x" * 900] * 25, True)
+    assert len((await node.history.page("", A, None, 20)).events) == 20
+
+
+async def test_busy_topic_costs_a_quiet_one_nothing_for_fifty_minutes(start: Start) -> None:
+    node = await start(None, "a=2m/2", "*=1h")
+    quiet = (await node.publish("a", "before")).id or ""
+    for step in range(5):
+        node.clock.advance(ANCHOR_MS / 1000)
+        await node.history.append(*(LiveEvent("", "n", number, topic="a") for number in range(10)))
+        assert await data(node.history, quiet, B) == ([], True), step
+
+
+async def test_changed_limits_update_the_stream(start: Start) -> None:
+    first = await start(None, "*=2m/10")
+    await first.publish("a", 1)
+    assert (await first.config())["max_msgs_per_subject"] == 11
+    second = await start(None, "*=2h", limit=5_000_000)
+    await second.publish("a", 2)
+    config = await second.config()
+    assert (config["max_msgs_per_subject"], config["max_bytes"]) == (-1, 5_000_000)
+    assert config["max_age"] == 3 * 3_600 * 10**9
+
+
+async def test_tenants_beyond_the_limit_have_no_history(start: Start) -> None:
+    node = await start(f"{engines.nats().url}?streams=1")
+    assert (await node.publish("a", 1)).id is not None
+    stream = topic_stream("acme", "a")
+    await node.history.newest("acme", [stream], 0)
+    node.broker.follow(stream)
+    with structlog.testing.capture_logs() as logs:
+        for number in range(2):
+            (event,) = await node.history.append(LiveEvent("acme", "n", number, topic="a"))
+            assert event.id is None
+            await node.broker.publish(event)
+    assert [entry["event"] for entry in logs] == ["topic_history_full"]
+    assert node.data == [0, 1]
+
+
+@pytest.mark.parametrize("reason", ["off", "no right", "version"])
+async def test_without_jetstream_events_arrive_without_ids(
+    start: Start, own_nats: OwnNats, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    monkeypatch.setattr("bellcast.kernel.brokers.nats_log.OFF_SECONDS", 0.01)
+    deny = 'authorization { users: [{user: b, password: b, permissions: {publish: {deny: "$JS.API.>"}}}] }'
+    server = own_nats(*([deny] if reason == "no right" else []), jetstream=reason != "off")
+    url = server.url.replace("//", "//b:b@") if reason == "no right" else server.url
+    node, other = await start(url), await start(url)
+    if reason == "version":
+        for one in (node, other):
+            one.transport.info["version"] = "2.10.29"
+    other.broker.follow(A)
+    await other.history.confirm([A])
+    with structlog.testing.capture_logs() as logs:
+        for number in range(2):
+            assert (await node.publish("a", number)).id is None
+    assert [entry["event"] for entry in logs] == ["topic_history_unsupported"]
+    await wait_until(lambda: other.data == [0, 1])
+    assert (await node.history.newest("", [A], 1)).end is None
+    await node.broker.ping(writes=True)
+
+
+async def test_missing_event_is_read_from_the_log(start: Start) -> None:
+    """As if the connection between two servers of a cluster had lost a message."""
+    node, other = await start(), await start()
+    await node.follow(A)
+    await other.publish("a", 1)
+    await wait_until(lambda: node.data == [1])
+    deliver: Any = node.transport._receive_stored
+    lose = [True]
+
+    def receive(message: Any) -> None:
+        if lose:
+            lose.clear()
+        else:
+            deliver(message)
+
+    node.transport._receive_stored = receive  # type: ignore[method-assign]  # a lost message
+    for number in (2, 3, 4):
+        await other.publish("a", number)
+    await wait_until(lambda: len(node.data) == 4)
+    assert (node.data, node.lost) == ([1, 2, 3, 4], [])
+
+
+async def test_missing_event_behind_later_ones_is_reported_by_stream(start: Start) -> None:
+    node, other = await start(), await start()
+    await node.follow(A, B)
+    await other.publish("a", 1)
+    await wait_until(lambda: node.data == [1])
+    deliver: Any = node.transport._receive_stored
+    lose = [True]
+
+    def receive(message: Any) -> None:
+        if lose:
+            lose.clear()
+        else:
+            deliver(message)
+
+    node.transport._receive_stored = receive  # type: ignore[method-assign]  # a lost message
+    await other.publish("a", "lost")
+    await other.publish("b", 2)
+    await wait_until(lambda: node.data == [1, 2])
+    await other.publish("a", 3)
+    await wait_until(lambda: node.data == [1, 2, 3])
+    assert node.lost == [A]
+
+
+async def test_slow_reader_whose_server_ends_the_connection_misses_nothing(
+    start: Start, own_nats: OwnNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bellcast.kernel.brokers.nats_log.BATCH_BYTES", 20_000)
+    server = own_nats("max_payload: 60000", "max_pending: 100000", 'write_deadline: "1s"')
+    node, other = await start(server.url, "*=1h", limit=10**8), await start(server.url, "*=1h", limit=10**8)
+    await node.follow(A)
+    await other.publish("a", 0)
+    await wait_until(lambda: node.data == [0])
+    transport: Any = node.transport
+    transport._writer.transport.pause_reading()
+    for number in range(1, 401):
+        await other.publish("a", f"{number}" + "x" * 40_000)
+    transport._writer.transport.resume_reading()
+    await wait_until(lambda: len(node.data) == 401)
+    assert [int(str(one).rstrip("x")) for one in node.data] == list(range(401))
+    assert node.lost == []
+
+
+async def test_killed_stream_leader_loses_no_event_and_repeats_none(start: Start, own_nats: OwnNats) -> None:
+    three_servers = engines.NatsCluster()
+    three_servers.start()
+    urls = [f"{server.url},{three_servers.url.removeprefix('nats://')}" for server in three_servers.servers]
+    nodes = [await start(url) for url in urls]
+    for node in nodes:
+        await node.follow(A)
+    await nodes[0].publish("a", 0)
+    stream = await nodes[0].log._find("")
+    assert stream is not None
+    info = await nodes[0].log._api("STREAM.INFO", stream.name)
+    assert info["config"]["num_replicas"] == 3
+    leader = three_servers.servers[int(info["cluster"]["leader"].removeprefix("n"))]
+    acknowledged: list[Any] = [0]
+    for number in range(1, 60):
+        if number == 20:
+            leader.kill()
+        for attempt in itertools.count():
+            try:
+                await nodes[number % 3].publish("a", [number, attempt])
+                acknowledged.append([number, attempt])
+                break
+            except Unavailable:
+                await asyncio.sleep(0.1)
+    await wait_until(lambda: all(node.data and node.data[-1] == acknowledged[-1] for node in nodes))
+    for node in nodes:
+        assert len(node.data) == len({msgspec.json.encode(one) for one in node.data})
+        assert [one for one in node.data if one in acknowledged] == acknowledged
+        assert node.lost == []
+    assert nodes[0].data == nodes[1].data == nodes[2].data
+    for node in nodes:
+        await node.broker.close()
+    three_servers.end()
+
+
+async def test_cluster_that_has_lost_events_begins_a_new_log(start: Start) -> None:
+    node = await start(engines.nats_cluster().url)
+    before = (await node.publish("a", 1)).id or ""
+    stream = await node.log._find("")
+    assert stream is not None
+    stream.last += 5  # acknowledged before all servers were restored
+    assert await data(node.history, before, A) == ([], False)
+    assert ((await node.publish("a", 2)).id or "").partition(".")[0] != before.partition(".")[0]
