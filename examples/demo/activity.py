@@ -4,6 +4,7 @@ its API."""
 import random
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -30,6 +31,83 @@ WORKFLOW = {
         {"key": "wait", "type": "delay", "for": "1h", "if": {"var": "data.reminds", "op": "eq", "value": True}},
     ],
 }
+REMINDER_KEY, REMINDER = (
+    "reminder",
+    {
+        "type": "booking.reminder",
+        "note": "A mail two hours before, unless the bell was read; then a text message.",
+        "data": {
+            "type": "object",
+            "properties": {
+                "customer": {"type": "string"},
+                "starts_at": {"type": "string", "format": "date-time"},
+                "total": {"type": "number"},
+            },
+            "required": ["customer", "starts_at"],
+        },
+        "steps": [
+            {"key": "bell", "type": "inbox", "title": "Tomorrow: {{ data.customer }}"},
+            {"key": "before", "type": "delay", "until": "data.starts_at", "offset": "-2h"},
+            {
+                "key": "value",
+                "type": "branch",
+                "branches": [
+                    {
+                        "if": {"var": "data.total", "op": "gte", "value": 100},
+                        "steps": [
+                            {"key": "mail", "type": "email", "template": "reminder"},
+                            {
+                                "key": "opened",
+                                "type": "wait_for",
+                                "step": "mail",
+                                "event": "delivered",
+                                "timeout": "30m",
+                            },
+                            {
+                                "key": "text",
+                                "type": "sms",
+                                "text": "{{ data.customer }}, see you at {{ data.starts_at | time }}.",
+                            },
+                        ],
+                    }
+                ],
+                "else": [{"key": "ping", "type": "push", "title": "See you soon, {{ data.customer }}"}],
+            },
+        ],
+    },
+)
+TEMPLATE: dict[str, Any] = {
+    "inbox": {"title": "Tomorrow: {{ data.customer }}"},
+    "email": {
+        "subject": "Tomorrow at {{ data.starts_at | time }}",
+        "blocks": [
+            {"type": "heading", "text": "See you tomorrow, {{ data.customer }}"},
+            {"type": "text", "text": "Your booking is on **{{ data.starts_at | date }}** at {{ data.starts_at | time }}."},
+            {
+                "type": "columns",
+                "columns": [
+                    {"blocks": [{"type": "text", "text": "Total"}]},
+                    {"blocks": [{"type": "text", "text": "**{{ data.total | money('EUR') }}**", "align": "right"}]},
+                ],
+            },
+            {"type": "divider"},
+            {"type": "button", "text": "Open the booking", "url": "https://example.com/bookings"},
+        ],
+    },
+    "translations": {
+        "de": {
+            "inbox": {"title": "Morgen: {{ data.customer }}"},
+            "email": {
+                "subject": "Morgen um {{ data.starts_at | time }}",
+                "blocks": [
+                    {"type": "heading", "text": "Bis morgen, {{ data.customer }}"},
+                    {"type": "text", "text": "Ihr Termin ist am **{{ data.starts_at | date }}** um {{ data.starts_at | time }}."},
+                    {"type": "button", "text": "Termin öffnen", "url": "https://example.com/bookings"},
+                ],
+            },
+        }
+    },
+}  # fmt: skip
 
 
 class Amounts(Struct, frozen=True, kw_only=True):
@@ -40,6 +118,8 @@ class Amounts(Struct, frozen=True, kw_only=True):
     runs: int = 300
     # Runs whose data lacks a value that the workflow's text requires.
     failed_runs: int = 9
+    # Runs that wait until two hours before an appointment.
+    reminders: int = 60
     announcements: int = 12
 
 
@@ -101,7 +181,9 @@ class _BusyData:
         self._client.recipients.bulk([self._recipient(tenant, key) for key in keys], tenant=tenant)
         for key in keys[: len(keys) // 10]:
             self._client.subscribe("news", key, tenant=tenant)
-        self._client.workflows.put(WORKFLOW_KEY, WORKFLOW, tenant=tenant)
+        self._client.templates.put(REMINDER_KEY, TEMPLATE, tenant=tenant)
+        for key, workflow in ((WORKFLOW_KEY, WORKFLOW), (REMINDER_KEY, REMINDER)):
+            self._client.workflows.put(key, workflow, tenant=tenant)
         yield len(keys)
 
     def _send(self, tenant: str, keys: Sequence[str]) -> Iterator[int]:
@@ -129,6 +211,16 @@ class _BusyData:
             data = {"customer": {"name": self._random.choice(NAMES)}, "reminds": number % 2 == 0}
             self._client.trigger(WORKFLOW_KEY, started, data, tenant=tenant)
             yield len(started)
+        for number, key in enumerate(self._sample(keys, amounts.reminders // parts)):
+            # Every second appointment is so near that its mail is sent at once.
+            starts_at = datetime.now(UTC) + timedelta(hours=1 if number % 2 == 0 else 26)
+            data = {
+                "customer": name_of(key),
+                "starts_at": starts_at.isoformat(),
+                "total": self._random.choice([60, 120]),
+            }
+            self._client.trigger(REMINDER_KEY, key, data, tenant=tenant)
+            yield 1
         for started in _split(self._sample(keys, amounts.failed_runs // parts)):
             self._client.trigger(WORKFLOW_KEY, started, {"reminds": False}, tenant=tenant)
             yield len(started)

@@ -104,15 +104,15 @@ def test_requested_port_in_use_is_reported():
 
 def test_busy_data_has_tenants_messages_runs_and_failures(bellcast_server):
     shown = []
-    amounts = Amounts(recipients=12, messages=3, runs=3, failed_runs=3, announcements=3)
+    amounts = Amounts(recipients=12, messages=3, runs=3, failed_runs=3, reminders=3, announcements=3)
     with Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
         assert create(bell, lambda done, total: shown.append((done, total)), lambda: False, amounts, "-busy")
         assert shown == sorted(shown)
-        assert shown[-1] == (24, 24)
+        assert shown[-1] == (27, 27)
         tenants = [f"{key}-busy" for key in TENANTS]
         stored = [bell.stats(tenant=tenant)["store"] for tenant in tenants]
         assert [sum(one[kind] for one in stored) for kind in ("recipients", "announcements")] == [12, 3]
-        assert sum(len(bell.runs.list(tenant=tenant).runs) for tenant in tenants) == 6
+        assert sum(len(bell.runs.list(tenant=tenant).runs) for tenant in tenants) == 9
         assert sum(len(bell.messages.list(tenant=tenant).messages) for tenant in tenants) >= 3
 
 
