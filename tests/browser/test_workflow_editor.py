@@ -486,13 +486,86 @@ def test_workflow_that_is_only_a_draft_is_in_the_list(open_console: Callable[...
     expect(page.get_by_role("tree", name="Steps").locator("[data-step=mail]")).to_be_visible()
 
 
+TESTED = [
+    {**BELL, "title": "New booking by {{ data.client }}"},
+    {"key": "looked", "type": "wait_for", "event": "seen", "step": "bell", "timeout": "30m"},
+    {
+        "key": "gate",
+        "type": "branch",
+        "branches": [
+            {"if": {"var": "data.total", "op": "gte", "value": 100}, "steps": [{**MAIL, "html": "<h1>Hello</h1>"}]}
+        ],
+        "else": [{**WAIT, "key": "later"}],
+    },
+]
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_workflow_is_tested_before_it_is_published(edit: Callable[..., Editor], owner: Console, theme: str) -> None:
+    for key, zone in (("tess", "Asia/Tokyo"), ("tom", "UTC")):
+        owner.send("PUT", f"/v1/recipients/{key}", {"email": f"{key}@example.com", "timezone": zone})
+    owner.send("PUT", "/v1/recipients/tom/preferences", {"muted": {"*": True}})
+    editor = edit(f"tested-{theme}", TESTED, color_scheme=theme)
+    page = editor.page
+    page.get_by_role("button", name="Test", exact=True).click()
+    panel = page.get_by_role("complementary", name="Test")
+    recipients = panel.get_by_label("Recipients", exact=True)
+    expect(recipients).to_be_focused()
+    editor.type("Enter")
+    expect(panel.get_by_role("alert")).to_have_text("Name at least one recipient.")
+    page.keyboard.type("tess,tom")
+    panel.get_by_label("Data", exact=True).fill('{"client": "Ann", "total": ')
+    panel.get_by_role("button", name="Run the test").click()
+    expect(panel.get_by_role("alert")).to_have_text("The data must be JSON.")
+    panel.get_by_label("Data", exact=True).fill('{"client": "Ann", "total": 120}')
+    panel.get_by_role("button", name="Run the test").click()
+    result = panel.get_by_role("region", name="Result")
+    expect(panel.get_by_role("status")).to_have_text("Completed, 4 steps")
+    expect(result).to_contain_text("tess, Asia/Tokyo")
+    expect(result).to_contain_text("UTC")
+    expect(result.locator("[data-step=gate]")).to_contain_text("data.total = 120")
+    expect(result).to_contain_text("Not reached: later")
+    for key, state in (("bell", "done"), ("looked", "done"), ("mail", "done"), ("later", "pending")):
+        expect(editor.step(key)).to_have_attribute("data-state", state)
+    expect(editor.tree.get_by_role("treeitem", name="else")).to_have_attribute("data-state", "skipped")
+    result.get_by_role("button", name="Show the e-mail").click()
+    frame = page.frame_locator("iframe[title='E-mail of mail']")
+    expect(frame.get_by_role("heading", name="Hello")).to_be_visible()
+    assert violations(page) == []
+    result.get_by_role("button", name="tom").click()
+    expect(result.locator("[data-step=mail]")).to_contain_text("has muted this type or everything")
+    expect(editor.step("mail")).to_have_attribute("data-state", "skipped")
+    assert owner.send("GET", f"/v1/runs?workflow=tested-{theme}")["runs"] == []
+
+    panel.get_by_text("Time and events").click()
+    panel.get_by_role("button", name="Add an event").click()
+    expect(panel.get_by_label("What happens")).to_have_value("bell seen")
+    panel.get_by_role("button", name="Run again").click()
+    expect(panel.get_by_role("status")).to_have_text("Completed, 2 steps")
+    expect(editor.step("looked")).to_have_attribute("aria-label", re.compile("Happened after 10 min$"))
+    expect(editor.step("mail")).to_have_attribute("data-state", "pending")
+
+    # A change of the workflow ends the result; editing a step closes the panel.
+    editor.step("looked").focus()
+    editor.type("d")
+    expect(panel.get_by_role("note")).to_have_text("The workflow has changed since the last test.")
+    expect(editor.tree.locator("[data-state]")).to_have_count(0)
+    editor.type("Enter")
+    expect(panel).to_have_count(0)
+    page.get_by_role("button", name="Test", exact=True).click()
+    expect(panel.get_by_role("list", name="Chosen recipients")).to_contain_text("tess")
+    editor.type("Escape")
+    expect(page.get_by_role("button", name="Test", exact=True)).to_be_focused()
+
+
 def test_small_screen_reads_and_edits_nothing(edit: Callable[..., Editor], owner: Console) -> None:
     editor = edit("small-flow", BUILT, viewport=PHONE)
     expect(editor.page.get_by_role("note")).to_contain_text("On a small screen a workflow can be read")
     editor.step("wait").click()
     editor.type("d", "Delete", "Alt+ArrowUp", "a", "Enter")
     expect(editor.page.locator(".inspector").get_by_label("For", exact=True)).to_be_disabled()
-    expect(editor.page.get_by_role("button", name="Review and publish")).to_have_count(0)
+    for name in ("Review and publish", "Test"):
+        expect(editor.page.get_by_role("button", name=name, exact=True)).to_have_count(0)
     assert [
         one["draft"]
         for one in owner.send("GET", "/v1/workflows?drafts=true")["workflows"]

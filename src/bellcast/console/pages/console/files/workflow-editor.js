@@ -16,6 +16,7 @@ import { RunsBar, StepRuns, useRunCounts } from './workflow-counts.js';
 import { Inspector, Variables } from './workflow-inspector.js';
 import { copyOf, differencesOf, freeKey, inserted, laneOf, moved, movedBy, newStep, pathOfKey, placeOf, removed, renamed, stepPathOf, stepsOf, usersOf, valueAt } from './workflow-model.js';
 import { Recorded } from './workflow-run.js';
+import { TestPanel, createTest, statesOf } from './workflow-test.js';
 import { valuesOf } from './yaml.js';
 
 /** Widths in px below which nothing can be edited: the canvas and the forms have no room. */
@@ -72,11 +73,14 @@ function Editor({ page, tenant, found }) {
     return one;
   }, []);
   useEffect(() => () => draft.close(), []);
+  const test = useMemo(() => createTest({ draft, key: page.key, tenant }), []);
   const width = useWidth();
   const isNarrow = width < READ_ONLY_PX;
   const mayEdit = page.may(BUILDERS) && !isNarrow && !draft.refusal.value;
   const values = draft.values.value;
   const view = page.query.get('view') === 'yaml' ? 'yaml' : 'canvas';
+  const hasSteps = Array.isArray(values.steps) && values.steps.length > 0;
+  const isTesting = test.isOpen.value && view === 'canvas' && hasSteps && !isNarrow;
   const [selected, setSelected] = useState(() => (page.query.get('step') === null ? null : pathOfKey(values, page.query.get('step'))));
   const [isInspecting, setInspecting] = useState(selected !== null);
   const [menu, setMenu] = useState(null);
@@ -136,10 +140,12 @@ function Editor({ page, tenant, found }) {
   const act = {
     select: (path) => {
       setSelected(path);
+      if (isTesting) return;
       if (path === 'trigger' || (path !== null && matchMedia('(min-width: 1100px)').matches && isInspecting)) setInspecting(true);
       if (path === null) setInspecting(false);
     },
     edit: (path) => {
+      test.isOpen.value = false;
       setSelected(path);
       setInspecting(true);
       redraw((last) => last + 1);
@@ -259,6 +265,14 @@ function Editor({ page, tenant, found }) {
     focusNext.current = selected;
     redraw((last) => last + 1);
   };
+  const closeTest = () => {
+    test.isOpen.value = false;
+    root.current?.querySelector('.test-button')?.focus();
+  };
+  const showTested = (path) => {
+    setSelected(path);
+    root.current?.querySelector(`[data-line="${CSS.escape(path)}"]`)?.scrollIntoView({ block: 'center', inline: 'center' });
+  };
   const closeMenu = (isBack) => {
     if (isBack && menu?.kind === 'actions') focusNext.current = menu.path;
     else if (isBack) focusNext.current = selected;
@@ -266,16 +280,17 @@ function Editor({ page, tenant, found }) {
   };
   const problems = draft.problems.value;
   const runs = useRunCounts(page, tenant, view === 'canvas');
-  const canvas = { values, schema, selected, isReadOnly: !mayEdit, problems, states: null, zoom, closed, runs: runs.isShown ? runs : null };
-  const hasSteps = Array.isArray(values.steps) && values.steps.length > 0;
+  const tested = isTesting ? statesOf(test) : undefined;
+  const canvas = { values, schema, selected, isReadOnly: !mayEdit, problems, states: tested?.states ?? null, lane: tested?.lane, zoom, closed, runs: runs.isShown && !isTesting ? runs : null };
   const back = withQuery(page.url(draft.isNew.value ? '/workflows' : `/workflows/${encodeURIComponent(page.key)}`), { tenant });
-  return html`<div class=${`workflow-editor ${isInspecting && selected && view === 'canvas' ? 'inspecting' : ''}`} ref=${root}>
+  return html`<div class=${`workflow-editor ${isTesting ? 'testing' : isInspecting && selected && view === 'canvas' ? 'inspecting' : ''}`} ref=${root}>
     <header class="editor-bar">
       <a class="quiet button" href=${back} aria-label="Back to the workflow"><${Icon} name="back" /></a>
       <h1 tabIndex="-1">${page.key}</h1>${tenant && html`<span class="tag">${tenant}</span>`}
       <${SaveState} draft=${draft} isReadOnly=${!mayEdit} />
       <div class="editor-tabs" role="group" aria-label="View"><button type="button" aria-pressed=${String(view === 'canvas')} onClick=${() => setQuery({ view: null }, { isQuiet: true })}>Canvas</button><button type="button" aria-pressed=${String(view === 'yaml')} onClick=${() => setQuery({ view: 'yaml' }, { isQuiet: true })}>YAML</button></div>
-      <div class="editor-tools">${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" disabled=${draft.history.value.past.length === 0} onClick=${act.undo}><${Icon} name="undo" /></button>
+      <div class="editor-tools">${hasSteps && view === 'canvas' && !isNarrow && html`<button type="button" class="test-button" aria-expanded=${String(isTesting)} onClick=${() => (isTesting ? closeTest() : (test.isOpen.value = true))}>Test</button>`}
+        ${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" disabled=${draft.history.value.past.length === 0} onClick=${act.undo}><${Icon} name="undo" /></button>
         <button type="button" class="quiet" aria-label="Redo" disabled=${draft.history.value.future.length === 0} onClick=${act.redo}><${Icon} name="redo" /></button>
         ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog({ kind: 'discard' })}>Discard</button>`}
         ${problems.length > 0 && html`<button type="button" class="problem-count" onClick=${() => act.nextProblem(1)}><${Icon} name="bad" /> ${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}</button>`}
@@ -288,8 +303,9 @@ function Editor({ page, tenant, found }) {
       ${view === 'yaml' ? html`<${DraftYaml} draft=${draft} isReadOnly=${!mayEdit} note="The canvas shows the last definition without errors." />`
         : !hasSteps && mayEdit ? html`<div class="flow-scroll"><${Starters} start=${(steps) => { draft.change({ ...draft.values.value, steps }); focus('steps.0'); }} add=${(event) => act.openMenu({ list: 'steps', index: 0, anchor: event.currentTarget })} /></div>`
           : html`<${Flow} canvas=${canvas} act=${act} />`}
-      ${view === 'canvas' && isInspecting && selected && html`<${Inspector} key=${selected} draft=${draft} path=${selected} schema=${schema} page=${page} isReadOnly=${!mayEdit} close=${closeInspector} select=${act.edit} openActions=${act.openActions} more=${runs.isShown && html`<${StepRuns} runs=${runs} step=${keyOfPath(selected)} />`} />`}
-      ${view === 'canvas' && hasSteps && html`<${RunsBar} runs=${runs} /><div class="zoom" role="group" aria-label="Zoom"><button type="button" aria-label="Zoom out" disabled=${zoom === ZOOMS[0]} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) - 1])}>−</button><button type="button" aria-label="Zoom 100 %" onClick=${() => setZoom(100)}>${zoom} %</button><button type="button" aria-label="Zoom in" disabled=${zoom === ZOOMS.at(-1)} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) + 1])}>+</button></div>`}
+      ${isTesting && html`<${TestPanel} test=${test} schema=${schema} select=${showTested} selected=${selected} close=${closeTest} />`}
+      ${view === 'canvas' && !isTesting && isInspecting && selected && html`<${Inspector} key=${selected} draft=${draft} path=${selected} schema=${schema} page=${page} isReadOnly=${!mayEdit} close=${closeInspector} select=${act.edit} openActions=${act.openActions} more=${runs.isShown && html`<${StepRuns} runs=${runs} step=${keyOfPath(selected)} />`} />`}
+      ${view === 'canvas' && hasSteps && html`${!isTesting && html`<${RunsBar} runs=${runs} />`}<div class="zoom" role="group" aria-label="Zoom"><button type="button" aria-label="Zoom out" disabled=${zoom === ZOOMS[0]} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) - 1])}>−</button><button type="button" aria-label="Zoom 100 %" onClick=${() => setZoom(100)}>${zoom} %</button><button type="button" aria-label="Zoom in" disabled=${zoom === ZOOMS.at(-1)} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) + 1])}>+</button></div>`}
     </div>
     ${problems.length > 0 && html`<section class="problem-list" aria-label="Problems"><h2>Problems</h2><ul>${problems.map(({ field, message }) => html`<li key=${field + message}><button type="button" onClick=${() => { const path = stepPathOf(field); if (path) { setSelected(path); setInspecting(true); } }}><code>${keyAt(stepPathOf(field) ?? '') ?? field}</code> ${field.replace(`${stepPathOf(field) ?? ''}.`, '')} ${message}</button></li>`)}</ul></section>`}
     <p class="hidden" role="status">${announced}</p>
