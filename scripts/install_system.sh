@@ -8,6 +8,8 @@ node_required=20
 
 # Debian 12 has 2.9; histories of live events need 2.11.
 nats_version=v2.12.7
+# The version of Go that this server names.
+go_version=go1.25.9
 
 # The major version of 20.19.2~dfsg-1 or v20.19.2.
 major() { local version=${1#v}; echo "${version%%[!0-9]*}"; }
@@ -103,6 +105,15 @@ if "$builds_nats"; then
   echo "building nats-server $nats_version"
   folder=/usr/local/bin
   [ -w "$folder" ] || folder=$HOME/.local/bin
-  # One processor, beside the other preparations. An older Go downloads the one that the server needs.
-  GOBIN=$folder GOTOOLCHAIN=auto GOFLAGS=-p=1 nice go install -ldflags=-s "github.com/nats-io/nats-server/v2@$nats_version"
+  go=go
+  if [ "$(go version | sed -E 's/^go version go1\.([0-9]+).*/\1/')" -lt 21 ]; then
+    # Since 1.21, Go downloads the version that a program needs. For an older one, such as that of Debian 12, this does: Go is
+    # a module too.
+    toolchain=$(go mod download -json "golang.org/toolchain@v0.0.1-$go_version.linux-$(go env GOARCH)" |
+      sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+    chmod -R +x "$toolchain/bin" "$toolchain/pkg/tool"
+    go=$toolchain/bin/go
+  fi
+  # One processor, beside the other preparations.
+  GOBIN=$folder GOTOOLCHAIN=auto GOFLAGS=-p=1 nice "$go" install -ldflags=-s "github.com/nats-io/nats-server/v2@$nats_version"
 fi
