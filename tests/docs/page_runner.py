@@ -25,7 +25,7 @@ from tests.servers import PROJECT, ServerProcess, free_port
 
 TIMEOUT = 60.0  # seconds; a loaded machine needs three
 # The ports of the examples; each page gets free ones instead.
-PORTS = re.compile(r"\b(8787|8000|8080|9000)\b")
+PORTS = re.compile(r"\b(8787|8000|8080|9000|4222)\b")
 CLIENT = Path(__file__).parents[2] / "client"
 NODE_CLIENT = "import { Bellcast } from 'bellcast/server'; const bell = new Bellcast();\n"
 # The app's database as the examples name it; a page that names it gets an empty one instead.
@@ -38,7 +38,7 @@ class PageRunner:
     def __init__(self, folder: Path, browser: Browser, server: ServerProcess | None, *, credentials: bool) -> None:
         self.folder = folder
         self.printed = ""
-        self.ports = {shown: str(free_port()) for shown in ("8787", "8000", "8080", "9000")}
+        self.ports = {shown: str(free_port()) for shown in ("8787", "8000", "8080", "9000", "4222")}
         if server is not None:
             self.ports["8787"] = str(server.port)
         self.names: dict[str, Any] = {"__name__": "__main__"}
@@ -57,7 +57,10 @@ class PageRunner:
         )
         addresses = {"BELLCAST_URL": self.localized("http://127.0.0.1:8787"), "BELLCAST_PORT": self.ports["8787"]}
         pace = {"BELLCAST_HEARTBEAT": "2"}
-        programs = {"PATH": f"{Path(sys.executable).parent}:{inherited['PATH']}", "PYTHONUNBUFFERED": "1"}
+        programs = {
+            "PATH": f"{Path(sys.executable).parent}:{inherited['PATH']}:{engines.BUILT}",
+            "PYTHONUNBUFFERED": "1",
+        }
         # A new machine compiles Go's standard library first: 20 s of CPU time, 27 with optimizations.
         go = {"CGO_ENABLED": "0", "GOFLAGS": "'-gcflags=all=-N -l'"}
         return inherited | credentials_environ | addresses | pace | programs | go

@@ -70,6 +70,7 @@ async def test_server_without_its_broker_is_ready_and_degraded(
         assert (await client.post("/v1/notifications", json={"to": "alice", "title": "Hi"})).status_code == 201
         broker.start()
         await eventually(lambda: readiness(client), lambda found: found == (200, "ok"))
+        assert float((await gauges(client))["bellcast_broker_reconnects_total"]) >= 1
     broker.end()
 
 

@@ -313,6 +313,7 @@ class App:
             "messages": channels.reports.ended,
             "attempts": channels.reports.attempts,
             "webhook_attempts": channels.webhooks.attempts,
+            **self.broker.counts(),
         }
 
     async def _measure(self) -> StatsPoint:

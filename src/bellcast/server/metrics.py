@@ -37,6 +37,8 @@ COUNTERS = (
     ("accepted", "Accepted notifications (one per recipient), announcements and live events.", ("kind",)),
     ("messages", "Messages outside the inbox that reached a final state.", ("channel", "state")),
     ("attempts", "Attempts to pass a message to a provider.", ("channel", "provider", "outcome")),
+    ("broker_messages", "Messages to and from other processes, once per process.", ("direction", "kind")),
+    ("broker_reconnects", "Connections to the broker after the first one.", ()),
     ("webhook_attempts", "Attempts to deliver an event to a webhook.", ("outcome",)),
 )
 

@@ -162,6 +162,8 @@ async def test_follower_receives_events_of_another_process_once_and_in_order(nod
         await first.broker.publish(live_event(number), live_event(number + 1))
     await wait_until(lambda: live_event(199) in second.received)
     assert second.received == first.received == [live_event(number) for number in range(200)]
+    assert first.broker.counts()["broker_messages"]["sent", "event"] == 200
+    assert second.broker.counts() == {"broker_messages": {("received", "event"): 200}, "broker_reconnects": {(): 0}}
 
 
 async def test_node_receives_no_events_of_streams_it_does_not_follow(nodes: tuple[Node, Node]) -> None:

@@ -21,7 +21,7 @@ from bellcast.server.clock import SystemClock
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import wait_until
-from tests.contract.kernel.test_shared_history import Node
+from tests.contract.kernel.test_shared_history import Node, wait_until_open
 from tests.contract.kernel.test_topic_history import data
 
 A, B = topic_stream("", "a"), topic_stream("", "b")
@@ -112,6 +112,7 @@ async def test_restarted_server_begins_a_new_log(start: Start, own_nats: OwnNats
     server.start()
     await wait_until(lambda: node.lost)
     assert node.lost == [A]
+    await wait_until_open(other)
     assert await data(other.history, before, A) == ([], False)
     after = (await other.publish("a", 2)).id or ""
     assert after.partition(".")[0] != before.partition(".")[0]
@@ -295,6 +296,7 @@ async def test_slow_reader_whose_server_ends_the_connection_misses_nothing(
     assert node.lost == []
 
 
+@pytest.mark.thorough
 async def test_killed_stream_leader_loses_no_event_and_repeats_none(start: Start, own_nats: OwnNats) -> None:
     three_servers = engines.NatsCluster()
     three_servers.start()

@@ -1,6 +1,7 @@
 """Broker for a single process: delivers events by function call."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from bellcast.kernel.events import Event, Stream
 
@@ -39,6 +40,9 @@ class MemoryBroker:
 
     def unfollow(self, stream: Stream) -> None:
         """No-op: every event is delivered."""
+
+    def counts(self) -> Mapping[str, Mapping[Any, float]]:
+        return {}  # no message leaves this process
 
     async def close(self) -> None:
         """Stop delivering events."""

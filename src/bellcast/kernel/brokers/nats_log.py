@@ -47,6 +47,8 @@ RETRY_SECONDS = 0.02
 OFF_SECONDS = 1.0
 # Requests to JetStream within the time of a command.
 ATTEMPTS = 5
+# Attempts to find a stream that another process creates.
+LOOKUPS = 100
 NO_RESPONDERS = 503
 AT = b"Bellcast-At"
 # Error codes of JetStream (server/errors.json).
@@ -230,11 +232,11 @@ class NatsLog:
         least = await self._leader_end(tenant, stream) if self._is_cluster else 0
         while True:
             # JetStream answers the requests of a connection in order, and after the events that it has published before.
-            read = streams if kind != "newest" or limit else ()
-            last, *found = await asyncio.gather(
-                self._get(stream, last_by_subj=everything), *(self._messages(stream, one, start) for one in read)
-            )
-            first = await self._get(stream, seq=1, next_by_subj=everything) if start is not None else last
+            last = await self._get(stream, last_by_subj=everything)
+            is_new = not last or start != _sequence(last[0])
+            read = streams if is_new and (kind != "newest" or limit) else ()
+            found = await asyncio.gather(*(self._messages(stream, one, start) for one in read))
+            first = await self._get(stream, seq=1, next_by_subj=everything) if read and start is not None else last
             if last and first:
                 end, begin = _sequence(last[0]), _sequence(first[0])
             else:  # all messages have expired
@@ -404,10 +406,11 @@ class NatsLog:
         try:
             await self._api("STREAM.CREATE", name, **config)
         except StreamGone:
-            found = await self._look_up(tenant)
-            if found is None:
-                raise Unavailable("The stream of a tenant was deleted.") from None
-            return found
+            for _ in range(LOOKUPS):  # a cluster refuses the name before it lists the stream
+                if (found := await self._look_up(tenant)) is not None:
+                    return found
+                await asyncio.sleep(RETRY_SECONDS)
+            raise Unavailable("The stream of a tenant was deleted.") from None
         self._streams[tenant] = stream = TenantStream(name, subject, epoch, settings, since)
         return stream
 

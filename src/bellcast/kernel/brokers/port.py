@@ -1,7 +1,7 @@
 """Transport of events between processes."""
 
-from collections.abc import Callable, Collection
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Protocol
 
 from bellcast.kernel.events import Event, Stream
 
@@ -45,6 +45,10 @@ class Broker(Publisher, Protocol):
 
     def unfollow(self, stream: Stream) -> None:
         """Release one `follow` of the stream."""
+        ...
+
+    def counts(self) -> Mapping[str, Mapping[Any, float]]:
+        """Return counters of this process, by name and labels."""
         ...
 
     async def close(self) -> None: ...

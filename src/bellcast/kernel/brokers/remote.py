@@ -9,7 +9,7 @@ import contextlib
 import random
 import secrets
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -118,6 +118,8 @@ class RemoteBroker:
         self._work = asyncio.Event()
         self._tried = asyncio.Event()
         self._connected = False
+        self._messages: Counter[tuple[str, str]] = Counter()  # by direction and kind of event
+        self._connections = 0
         self._task: asyncio.Task[None] | None = None
 
     # --- Broker port
@@ -207,6 +209,7 @@ class RemoteBroker:
                 continue
             try:
                 self._outgoing.append((event.stream, self._origin + _encode(event)))
+                self._messages["sent", _kind(event)] += 1
             except UNENCODABLE:
                 log.exception("event_not_encodable", kind=type(event).__name__)
         self._work.set()
@@ -219,6 +222,11 @@ class RemoteBroker:
             await self.transport.ping(writes=writes)
         except OSError as failure:
             raise Unavailable("The broker is not connected.") from failure
+
+    def counts(self) -> Mapping[str, Mapping[Any, float]]:
+        """Return the counters of this process, by name and labels."""
+        reconnects = {(): max(0, self._connections - 1)}
+        return {"broker_messages": self._messages, "broker_reconnects": reconnects}
 
     async def close(self) -> None:
         """Send queued events, then stop delivering."""
@@ -247,6 +255,7 @@ class RemoteBroker:
                 streams = list(self._interest)
                 await self.transport.follow(streams)
                 self._connected = True
+                self._connections += 1
                 self._tried.set()
                 self._on_gap(streams)
                 if self._log_reader is not None:
@@ -331,6 +340,7 @@ class RemoteBroker:
             event = self._decode(memoryview(message)[start:])
             if event.stream not in self._interest:
                 return
+            self._messages["received", _kind(event)] += 1
             if id and isinstance(event, LiveEvent) and self._log_reader is not None:
                 self._log_reader.receive(replace(event, id=id))
             else:
@@ -338,3 +348,8 @@ class RemoteBroker:
         except (msgspec.DecodeError, ValueError, RecursionError) as failure:
             # An event type of a newer version, during a rolling update, or a message of another program.
             log.warning("event_not_decodable", reason=str(failure))
+
+
+def _kind(event: Event) -> str:
+    tag: str = type(event).__struct_config__.tag  # type: ignore[attr-defined]  # every event is a Struct
+    return tag
