@@ -80,7 +80,7 @@ def test_module_sources_are_all_requested_and_work(app, person, unbuilt, modules
     wait_live(last, "bellcast-inbox")
     expect(last.locator("bellcast-inbox .row")).to_have_count(1)
     last.evaluate(
-        "Promise.all(['touches', 'push', 'debug'].map((name) => import(`/bellcast/${name}.js`))).then(() => {})"
+        "Promise.all(['touches', 'push', 'debug', 'template-editor'].map((name) => import(`/bellcast/${name}.js`))).then(() => {})"
     )
     names = [str(path.relative_to(SRC)) for path in SRC.rglob("*.js")]
     wait_modules(last, modules, {name for name in names if not name.startswith(NOT_FOR_PAGES)})
