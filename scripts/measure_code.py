@@ -13,12 +13,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 99_500),
-    "modules": (0, 745),
-    "classes": (0, 1_420),
-    "functions": (0, 6_960),
-    "private functions used once": (0, 1_340),
-    "functions that only pass their parameters on": (0, 80),
+    "lines": (0, 98_500),
+    "modules": (0, 724),
+    "classes": (0, 1_393),
+    "functions": (0, 6_831),
+    "private functions used once": (0, 1_311),
+    "functions that only pass their parameters on": (0, 62),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
 }
