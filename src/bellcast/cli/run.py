@@ -13,7 +13,7 @@ EPILOG = """\
 [dim]Examples[/]
 
   bellcast run list --workflow booking-created --state failed
-  bellcast run list --workflow booking-created --step mail --step-state skipped
+  bellcast run list --workflow booking --step mail --step-state skipped
   bellcast run list --trigger 01890a5d-ac96-774b-bcce-b302099a8057 --json
 """
 
