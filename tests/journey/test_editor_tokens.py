@@ -217,10 +217,10 @@ async def test_token_needs_the_right(client: httpx.AsyncClient, can: str, method
 
 async def test_tests_go_to_the_email_of_the_token_only(client: httpx.AsyncClient) -> None:
     await client.put("/v1/recipients/bob?tenant=acme", json={"email": "bob@example.com"})
-    ann, nobody = await author(client), await author(client, email=None)
+    ann, unconfirmed = await author(client), await author(client, email=None)
     to_me = {"channel": "email", "to": {"me": True}, "values": VALUES, "data": {"client": "Bob"}}
     refused(await ann("POST", f"{BOOKING}/test", to_me | {"to": "bob"}), 403, "forbidden")
-    refused(await nobody("POST", f"{BOOKING}/test", to_me), 409, "conflict")
+    refused(await unconfirmed("POST", f"{BOOKING}/test", to_me), 409, "conflict")
     sent = [(await ann("POST", f"{BOOKING}/test", to_me)).status_code for _ in range(11)]
     assert sent == [202] * 10 + [429]
     messages = (await client.get("/v1/messages?tenant=acme")).json()["messages"]

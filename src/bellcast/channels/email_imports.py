@@ -29,7 +29,10 @@ MAX_NAME = 100
 WITH_CONTENT = frozenset({"script", "iframe", "object", "applet", "frameset"})
 TAGS_ONLY = frozenset({"form", "link", "base", "embed", "frame", "mj-include", "mj-font"})
 VOID = frozenset(
-    "area base br col embed frame hr img input link meta param source track wbr".split()  # noqa: SIM905 - a list of words
+    {
+        *("area", "base", "br", "col", "embed", "frame", "hr", "img"),
+        *("input", "link", "meta", "param", "source", "track", "wbr"),
+    }
 )
 # Elements of MJML whose text must be in an `mj-raw`, such as a loop around sections.
 CONTAINERS = frozenset({"mj-body", "mj-wrapper", "mj-section", "mj-group", "mj-column", "mj-hero"})

@@ -107,7 +107,7 @@ class Router:
             self.messages_added()
 
     def without_effects(self, new_id: Callable[[int], str]) -> "Router":
-        """Return a router that decides in the same way, and reports to nobody."""
+        """Return a router that decides in the same way, without reports."""
         return Router(
             self._db,
             self._clock,

@@ -445,7 +445,8 @@ def _content(request: SendRequest) -> dict[str, Any] | None:
     if request.contents:
         fields = {name: getattr(request.contents[0], name) for name in InboxContent.__struct_fields__}
         shown = {name: value for name, value in fields.items() if value and (name, value) != PLAIN}
-        return msgspec.to_builtins(shown)  # type: ignore[no-any-return]  # of a dict
+        content: dict[str, Any] = msgspec.to_builtins(shown)
+        return content
     if not request.messages:
         return None
     part: dict[str, Any] = msgspec.json.decode(request.messages[0].content)

@@ -232,43 +232,40 @@ async def test_without_jetstream_events_arrive_without_ids(
     await node.broker.ping(writes=True)
 
 
-async def test_missing_event_is_read_from_the_log(start: Start) -> None:
-    """As if the connection between two servers of a cluster had lost a message."""
+def lose_next_message(node: NatsNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the connection between two servers of a cluster lost the next kept event on its way to a node."""
+    deliver: Any = node.transport._receive_stored
+    lost: list[Any] = []
+
+    def receive(message: Any) -> None:
+        if lost:
+            deliver(message)
+        else:
+            lost.append(message)
+
+    monkeypatch.setattr(node.transport, "_receive_stored", receive)
+
+
+async def test_missing_event_is_read_from_the_log(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     node, other = await start(), await start()
     await node.follow(A)
     await other.publish("a", 1)
     await wait_until(lambda: node.data == [1])
-    deliver: Any = node.transport._receive_stored
-    lose = [True]
-
-    def receive(message: Any) -> None:
-        if lose:
-            lose.clear()
-        else:
-            deliver(message)
-
-    node.transport._receive_stored = receive  # type: ignore[method-assign]  # a lost message
+    lose_next_message(node, monkeypatch)
     for number in (2, 3, 4):
         await other.publish("a", number)
     await wait_until(lambda: len(node.data) == 4)
     assert (node.data, node.lost) == ([1, 2, 3, 4], [])
 
 
-async def test_missing_event_behind_later_ones_is_reported_by_stream(start: Start) -> None:
+async def test_missing_event_behind_later_ones_is_reported_by_stream(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     node, other = await start(), await start()
     await node.follow(A, B)
     await other.publish("a", 1)
     await wait_until(lambda: node.data == [1])
-    deliver: Any = node.transport._receive_stored
-    lose = [True]
-
-    def receive(message: Any) -> None:
-        if lose:
-            lose.clear()
-        else:
-            deliver(message)
-
-    node.transport._receive_stored = receive  # type: ignore[method-assign]  # a lost message
+    lose_next_message(node, monkeypatch)
     await other.publish("a", "lost")
     await other.publish("b", 2)
     await wait_until(lambda: node.data == [1, 2])

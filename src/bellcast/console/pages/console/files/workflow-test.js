@@ -12,7 +12,7 @@ import { SENDING, conditionText, stepsOf, typeOf } from './workflow-model.js';
 
 await loadStyle('workflow-test.css');
 
-/** Recipients of one test: the server simulates no more. */
+/** Recipients of one test: the limit of the server. */
 const MAX_RECIPIENTS = 10;
 const MAX_SUGGESTED = 8;
 /** Triggers whose data is offered. */
