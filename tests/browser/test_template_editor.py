@@ -407,7 +407,7 @@ def test_author_confirms_an_email_in_the_editor_and_gets_a_test(
     text = owner.send("GET", f"/v1/messages/{mail['id']}")["content"]["text"]
     code.fill(text.split()[0])
     dialog.get_by_role("button", name="Confirm").click()
-    expect(page.get_by_text("Sent to olive@example.com.")).to_be_visible()
+    expect(page.get_by_text("Sent to olive@example.com.", exact=True)).to_be_visible()
     expect(dialog).to_have_count(0)
     (sent,) = owner.send("GET", "/v1/messages?recipient=operator:olive@example.com&limit=1")["messages"]
     content = owner.send("GET", f"/v1/messages/{sent['id']}")["content"]

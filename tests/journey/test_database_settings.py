@@ -176,6 +176,7 @@ def other(setting: dict[str, Any]) -> str:
         "retries": "10,60",
         "locale": "de",
         "timezone": "Europe/Vienna",
+        "brand": '{"color":"#0a5c36"}',
     }
     texts |= {"jwks_audience": "bell", "retention": "90d", "tombstones": "20d", "run_retention": "7d"}
     if name.endswith("_url") and not default:
