@@ -500,6 +500,20 @@ TESTED = [
 ]
 
 
+# How far the first line begins beside the middle of the card above it.
+OFFSET = """() => { const line = document.querySelector('.lines path'), card = document.querySelector('[data-line=trigger]').getBoundingClientRect();
+  return Math.abs(line.getPointAtLength(0).matrixTransform(line.getScreenCTM()).x - card.left - card.width / 2) }"""
+
+
+def test_lines_follow_the_cards_when_a_panel_opens_beside_them(edit: Callable[..., Editor]) -> None:
+    page = edit("moved", TESTED).page
+    place = page.locator("[data-line=trigger]").bounding_box()
+    page.get_by_role("button", name="Test", exact=True).click()
+    expect(page.get_by_role("complementary", name="Test")).to_be_visible()
+    assert page.locator("[data-line=trigger]").bounding_box() != place
+    page.wait_for_function(f"({OFFSET})() < 1")
+
+
 @pytest.mark.parametrize("theme", THEMES)
 def test_workflow_is_tested_before_it_is_published(edit: Callable[..., Editor], owner: Console, theme: str) -> None:
     for key, zone in (("tess", "Asia/Tokyo"), ("tom", "UTC")):

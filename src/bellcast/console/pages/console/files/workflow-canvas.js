@@ -40,7 +40,7 @@ export function Flow({ canvas, act }) {
   }, []);
   return html`<div class="flow-scroll" ref=${scroller} onPointerDown=${drag.start} onClick=${(event) => { if (event.target === event.currentTarget) act.select(null); }}>
     <div class=${`flow ${drag.path ? 'dragging' : ''} ${states ? 'shows-states' : ''}`} style=${{ zoom: zoom / 100 }}>
-      <${Lines} tree=${tree} watch=${[values, zoom, canvas.closed, drag.target, states]} />
+      <${Lines} watch=${[values, zoom, canvas.closed, drag.target, states]} />
       <${Trigger} values=${values} act=${act} isSelected=${selected === 'trigger'} total=${canvas.total} />
       <div class="tree" role="tree" aria-label="Steps" ref=${tree} onKeyDown=${(event) => keys(event, tree.current, act, isReadOnly)}>
         <${Steps} list="steps" steps=${steps} level=${1} canvas=${canvas} act=${stable} active=${active} drag=${drag} />
@@ -132,7 +132,7 @@ function Lane({ lane, number, count, branch, level, canvas, act, active, drag })
 // --- lines
 
 /** Lines from card to card, drawn under them when the layout is known. */
-function Lines({ tree, watch }) {
+function Lines({ watch }) {
   const svg = useRef(null);
   const [lines, setLines] = useState({ paths: [], width: 0, height: 0 });
   const draw = () => {
@@ -144,12 +144,12 @@ function Lines({ tree, watch }) {
       const { left, top, bottom, width } = one.getBoundingClientRect();
       return { x: (left + width / 2 - frame.left) / scale, top: (top - frame.top) / scale, bottom: (bottom - frame.top) / scale };
     };
-    setLines({ paths: connect(flow, box), width: flow.scrollWidth, height: flow.scrollHeight });
+    setLines({ paths: connect(flow, box), width: flow.offsetWidth, height: flow.offsetHeight });
   };
   useLayoutEffect(draw, watch);
   useEffect(() => {
     const observer = new ResizeObserver(draw);
-    observer.observe(tree.current);
+    observer.observe(svg.current.parentElement); // its cards move when a panel opens beside it, without a new size of the tree
     return () => observer.disconnect();
   }, []);
   return html`<svg class="lines" ref=${svg} aria-hidden="true" width=${lines.width} height=${lines.height}>${lines.paths.map(([d, kind], index) => html`<path key=${index} d=${d} class=${kind} />`)}</svg>`;
