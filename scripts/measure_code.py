@@ -13,12 +13,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 98_500),
-    "modules": (0, 724),
-    "classes": (0, 1_393),
-    "functions": (0, 6_831),
-    "private functions used once": (0, 1_311),
-    "functions that only pass their parameters on": (0, 62),
+    "lines": (0, 100_000),
+    "modules": (0, 740),
+    "classes": (0, 1_430),
+    "functions": (0, 6_980),
+    "private functions used once": (0, 1_345),
+    "functions that only pass their parameters on": (0, 70),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
 }
