@@ -2,9 +2,10 @@
 and no step calls the app."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from time import thread_time
-from typing import Any
+from types import coroutine
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -56,9 +57,11 @@ from bellcast.workflows.types.simulations import (
 )
 from bellcast.workflows.types.step_counters import StepCounter
 
+T = TypeVar("T")
+
 # A simulation ends this long after the trigger: the longest wait of a step.
 MAX_AHEAD_MS = times.MAX_AHEAD_SECONDS * 1000
-# CPU time of this thread, so that its author does not wait longer, and neither do others for long.
+# CPU time, so that its author does not wait longer, and neither do others for long.
 MAX_CPU_SECONDS = 2.0
 # Bytes of JSON of all paths: a page shows them.
 MAX_PATH_BYTES = 1024 * 1024
@@ -86,6 +89,24 @@ class Allowance:
         self._ends = thread_time() + MAX_CPU_SECONDS
         self._bytes = MAX_PATH_BYTES
         self.is_exceeded = False
+
+    @coroutine
+    def suspendable(self, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+        """Await work, without charging the CPU time of other tasks while it is suspended."""
+        resume: Callable[[Any], Any] = work.send
+        value: Any = None
+        while True:
+            try:
+                awaited = resume(value)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            suspended_at = thread_time()
+            try:
+                resume, value = work.send, (yield awaited)
+            except BaseException as error:  # noqa: BLE001  the work decides about a cancellation, too
+                resume, value = work.throw, error
+            self._ends += thread_time() - suspended_at
 
     def charge(self, step: SimulatedStep) -> bool:
         """Charge a step; return whether it fits."""
@@ -133,7 +154,7 @@ class Simulator:
             counters = SimulatedCounters(subject, clock)
             steps = RunSteps(_find_no_version, counters.read, clock, router, triggers, self._limits, new_id)
             run = RunSimulation(subject, key, clock, router, steps, counters, page, settings, allowance)
-            found.append(await run.simulate())
+            found.append(await allowance.suspendable(run.simulate()))
             if allowance.is_exceeded:
                 break
         return Simulation(found, allowance.is_exceeded)
