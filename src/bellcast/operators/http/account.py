@@ -4,7 +4,7 @@ import functools
 from datetime import datetime
 from typing import Annotated
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict
 
 from bellcast.kernel import times
@@ -114,10 +114,11 @@ class OperatorItem(Struct, frozen=True, kw_only=True):
 
 class Account(OperatorItem, frozen=True, kw_only=True):
     """The signed-in operator. With `must_enrol`, the operator must set up a second factor before anything else. `email` is
-    the confirmed address for tests of templates."""
+    the confirmed address for tests of templates, and `code` the code for a new one that could not be sent there."""
 
     must_enrol: bool
     email: str | None
+    code: str | UnsetType = UNSET
 
 
 @operation(

@@ -9,19 +9,21 @@ import { me } from './session.js';
 /** The form of the address, and then of its code. */
 export function OwnEmail({ done }) {
   const [address, setAddress] = useState(null);
+  const [shown, setShown] = useState(null);
   const [isChanging, setChanging] = useState(false);
   const send = async (email) => {
-    await request('PATCH', '/v1/me', { email });
+    const { code = null } = await request('PATCH', '/v1/me', { email });
+    setShown(code);
     setAddress(email);
   };
   const { email } = me.value;
   if (address) {
-    return html`<p role="status">Six digits were sent to <b>${address}</b>. They are valid for 10 minutes.</p><${Form} key="code" button="Confirm" more=${html`<button type="button" onClick=${() => setAddress(null)}>Another address</button>`} send=${async ({ code }) => {
+    return html`<p role="status">${shown ? html`No provider delivers e-mail here, so nothing was sent. The code for <b>${address}</b> is <b>${shown}</b>.` : html`A code of six digits was sent to <b>${address}</b>.`} It is valid for 10 minutes.</p><${Form} key="code" button="Confirm" more=${html`<button type="button" onClick=${() => setAddress(null)}>Another address</button>`} send=${async ({ code }) => {
       me.value = await request('PATCH', '/v1/me', { code });
       setAddress(null);
       setChanging(false);
       done?.();
-    }}><${Field} label="Code" name="code" required inputmode="numeric" autocomplete="one-time-code" maxlength="20" autofocus /><//>`;
+    }}><${Field} label="Code" name="code" required inputmode="numeric" autocomplete="one-time-code" maxlength="20" defaultValue=${shown ?? ''} autofocus /><//>`;
   }
   if (email && !isChanging) {
     return html`<p><${State} of="confirmed" kind="ok" /> <b>${email}</b></p><div class="choice"><button type="button" onClick=${() => setChanging(true)}>Change</button><${Confirm} label="Remove the e-mail" word="Remove" act=${async () => { me.value = await request('PATCH', '/v1/me', { email: null }); }} /></div>`;
