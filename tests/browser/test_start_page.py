@@ -1,11 +1,12 @@
-"""The start page of the demo in Chromium: the bells of the five apps ring, each in the dialect of its app."""
+"""The pages of the demo in Chromium: the bells of the five apps ring, each in the dialect of its app, and two bells without them."""
 
 import re
+import signal
 
 import httpx
 import pytest
 from playwright.sync_api import expect
-from tests.journey.shell import lines, running
+from tests.journey.shell import bellcast, end, lines, running
 from tests.servers import free_port
 
 
@@ -46,3 +47,40 @@ def test_bells_of_the_five_apps_ring_and_survive_outages_without_the_web(chromiu
             expect(story).to_contain_text("You rang 5 events meanwhile: 5 of 5 arrived", timeout=90_000)
         page.close()
     assert hosts == {"127.0.0.1"}
+
+
+# What the extra `demo` installs. These names are imported before the package that they hide.
+HIDDEN = "import sys\nsys.modules |= dict.fromkeys(['babel', 'django', 'fastapi', 'itsdangerous', 'starlette', 'websockets'])\n"
+
+
+def test_two_bells_ring_each_other_without_the_extra_of_the_demo(chromium, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(HIDDEN)
+    with running("demo", "--no-browser", "--port", free_port(), PYTHONPATH=str(tmp_path)) as process:
+        start = next(found[1] for line in lines(process) if (found := re.search(r"Two bells\s+(http://\S+)", line)))
+        notify = next(line for line in lines(process) if "bellcast notify" in line).replace('"', "").split()[1:]
+        page = chromium.new_page()
+        page.set_default_timeout(40_000)
+        complaints, hosts = [], set()
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: hosts.add(httpx.URL(request.url).host))
+        page.goto(start)
+        expect(page.locator("output[data-state=live]")).to_have_count(2, timeout=40_000)
+        for person, other in (("Alice", "Bob"), ("Bob", "Alice")):
+            page.get_by_label(f"To {other}").fill(f"Hello from {person}")
+            page.get_by_label(f"To {other}").press("Enter")
+            arrived = page.locator(f"[data-person={other.lower()}]")
+            expect(arrived.get_by_role("button", name="Notifications, 1 unread")).to_be_visible(timeout=40_000)
+            expect(arrived.locator("output")).to_have_text(re.compile(r"Server → bell \d+ ms|Arrived"), timeout=40_000)
+        page.locator("[data-person=bob]").get_by_role("button", name="Notifications").click()
+        expect(page.get_by_text("Hello from Alice")).to_be_visible(timeout=40_000)
+        assert bellcast(*notify).status == 0
+        expect(page.get_by_role("button", name="Notifications, 2 unread")).to_be_visible(timeout=40_000)
+        refusals = [httpx.post(f"{start}/write/bob"), httpx.get(f"{start}/token/eve"), httpx.get(f"{start}/nothing")]
+        assert [response.status_code for response in refusals] == [403, 404, 404]
+        page.close()
+        ended = end(process, signal.SIGINT)
+    assert (complaints, hosts) == ([], {"127.0.0.1"})
+    assert "the five demo apps need" in ended.err
+    assert "pip install '.[demo]'" in " ".join(ended.err.split())
+    assert "Traceback" not in ended.err

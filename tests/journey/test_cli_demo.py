@@ -4,12 +4,15 @@ import contextlib
 import re
 import signal
 import socket
+import sys
 import threading
 from pathlib import Path
 
 import httpx
 import pytest
 
+from bellcast.cli import demo
+from bellcast.cli.console import CommandError
 from bellcast.cli.demo_apps import DemoApp
 from bellcast.client import Bellcast
 from bellcast.examples.demo.activity import TENANTS, Amounts, create
@@ -37,6 +40,16 @@ def test_app_after_the_last_port_listens_on_a_free_one():
     app.listen(65_536)
     assert 0 < app.port <= 65_535
     app.stop()
+
+
+def test_busy_data_needs_the_extra_of_the_demo(monkeypatch):
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    for name in [name for name in sys.modules if name.startswith("bellcast.examples.")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(CommandError) as refused:
+        demo.demo(busy=True)
+    assert refused.value.problem == "--busy needs starlette, which is not installed"
+    assert "pip install '.[demo]'" in refused.value.hint
 
 
 def test_demo_works_without_settings_and_leaves_nothing():

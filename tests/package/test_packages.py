@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from playwright.sync_api import Browser, expect
 from scripts import package
 
 from tests.chromium import chromium
-from tests.servers import PROJECT, ServerProcess
+from tests.servers import PROJECT, ServerProcess, free_port
 
 pytestmark = pytest.mark.thorough
 
@@ -116,6 +118,19 @@ def test_installed_server_serves_a_working_bell(
         served = context.request.get("/bellcast.js").body()
     folder = "src" if kind == "unbuilt" else "dist"
     assert served == (ROOT / "client" / folder / "bellcast.js").read_bytes()
+
+
+def test_demo_of_a_wheel_needs_no_installation_and_no_extra(packages: dict[str, Path], tmp_path: Path) -> None:
+    port, started = free_port(), time.monotonic()
+    command = [UV, "tool", "run", "--quiet", "--from", str(packages["wheel"]), "bellcast", "demo", "--no-browser"]
+    with subprocess.Popen([*command, f"--port={port}"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as demo:
+        try:
+            assert demo.stdout is not None
+            url = next(found[1] for line in demo.stdout if (found := re.search(r"Two bells\s+(http://\S+)", line)))
+            assert httpx.get(url).text.count("<bellcast-bell ") == 2
+            assert time.monotonic() - started < 60
+        finally:
+            demo.terminate()
 
 
 def shop_page(server: ServerProcess) -> str:

@@ -26,7 +26,9 @@ EPILOG = """\
   bellcast demo --busy
   bellcast demo --busy --rows 5000000
 
-[dim]All data is in a temporary folder, which is deleted at the end. Settings of the environment are ignored.[/]
+[dim]The five demo apps and --busy need the extra `demo`. Without it, the demo is one page with two bells.
+
+All data is in a temporary folder, which is deleted at the end. Settings of the environment are ignored.[/]
 """
 PORT = 8787
 # Seconds for the last request of the thread that creates data.
@@ -73,47 +75,50 @@ def demo(
     from bellcast.cli.demo_server import DemoServer
     from bellcast.settings import load, project
 
-    apps = demo_apps.every()
+    pages, missing = demo_apps.installed()
+    if missing and busy:
+        raise console.CommandError(f"--busy needs {missing}, which is not installed", demo_apps.EXTRA)
     is_reset = threading.Event()
 
     def reset() -> None:
         is_reset.set()
         os.kill(os.getpid(), signal.SIGINT)
 
-    start_page = demo_apps.StartPage(apps)
     with tempfile.TemporaryDirectory(prefix="bellcast-demo-") as data:
         server_port = port or demo_apps.free_port(PORT if port is None else port)
         if port is None and server_port != PORT:
             console.note(f"Port {PORT} is in use; the demo uses {server_port} and the following ones.")
-        ports = app_ports or range(server_port + 1, server_port + 2 + len(apps))
-        for demo_app, app_port in zip([*apps, start_page], ports, strict=True):
+        ports = app_ports or range(server_port + 1, server_port + 1 + len(pages))
+        for demo_app, app_port in zip(pages, ports, strict=True):
             demo_app.listen(app_port)
-        flags = {**FLAGS, **(BUSY_FLAGS if busy else {}), **demo_apps.settings([*apps, start_page])}
+        flags = {**FLAGS, **(BUSY_FLAGS if busy else {}), **demo_apps.settings(pages)}
         values = {**flags, "data": data, "port": server_port}
         settings = load(values, {})
         logs.configure(settings.server)
         _write_past(settings.store.path, past)
         credentials = project(settings)[0]
         server = DemoServer(values)
-        start_page.controls = {"reset": reset, "kill": server.kill}
+        pages[-1].controls = {"reset": reset, "kill": server.kill}
         loading = _BusyLoader(str(credentials.secret), credentials.key) if busy else None
 
         def ready(url: str, setup_code: str | None) -> None:
-            for demo_app in [*apps, start_page]:
+            for demo_app in pages:
                 demo_app.start(url, credentials, Path(data))
-            _print_urls(url, data, [start_page, *apps], setup_code)
+            _print_urls(url, data, pages, setup_code)
+            if missing:
+                console.note(f"This is one page with two bells: the five demo apps need {missing}. {demo_apps.EXTRA}.")
             if loading is not None:
                 loading.start(url)
             if not no_browser:
-                demo_apps.open_page(start_page.url)
+                demo_apps.open_page(pages[-1].url)
 
         try:
             server.run(ready)
         finally:
-            _stop([*apps, start_page], loading)
+            _stop(pages, loading)
     console.note("The demo has ended; its data was deleted.")
     if is_reset.is_set():
-        ports = [demo_app.port for demo_app in [*apps, start_page]]
+        ports = [demo_app.port for demo_app in pages]
         _restart(server_port, ports, ["--busy", "--rows", str(past)] if busy else [])
 
 
@@ -198,12 +203,12 @@ def _restart(port: int, app_ports: list[int], options: list[str]) -> None:
 
 
 def _print_urls(url: str, data: str, apps: list["DemoApp"], setup_code: str | None) -> None:
-    """Print the URLs and a command to try."""
+    """Print the URLs, that of the last page first, and a command to try."""
     from rich.panel import Panel
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
-    for demo_app in apps:
+    for demo_app in (apps[-1], *apps[:-1]):
         table.add_row(f"[bold]{demo_app.name}[/]", f"[bold cyan]{demo_app.url}[/]")
     table.add_row("Server", f"[cyan]{url}[/]")
     table.add_row("API", f"[cyan]{url}/docs[/]")
@@ -215,4 +220,5 @@ def _print_urls(url: str, data: str, apps: list["DemoApp"], setup_code: str | No
     console.out().print("[dim]Send a notification from another terminal:[/]")
     script = Path(sys.executable).with_name("bellcast")  # `make demo` does not activate a virtual environment
     command = "bellcast" if shutil.which("bellcast") else os.path.relpath(script)
-    console.out().print(f'  {command} notify clara "Hello" --tenant oriel --url {url} --data {data}\n', soft_wrap=True)
+    to = 'clara "Hello" --tenant oriel' if len(apps) > 1 else 'bob "Hello"'
+    console.out().print(f"  {command} notify {to} --url {url} --data {data}\n", soft_wrap=True)

@@ -10,7 +10,6 @@ from typing import Any
 
 import uvicorn
 
-from bellcast.cli.console import CommandError
 from bellcast.kernel.identities import Project
 
 # Every demo app is a module with `create_app(bellcast_url, secret)`, which returns an ASGI application. Optional: a
@@ -23,6 +22,9 @@ APPS = {
     "Celebrity booking": "bellcast.examples.celebrity_booking",
     "Shop suite": "bellcast.examples.shop_suite",
 }
+# For an installation without their dependencies.
+TWO_BELLS = ("Two bells", "bellcast.examples.demo.two_bells")
+EXTRA = "Install the extra `demo`: pip install '.[demo]' in a checkout, or '…[demo]' after the name of a wheel"
 LOOPBACK = "127.0.0.1"
 LAST_PORT = 65_535
 # Seconds: uvicorn closes open streams one second after the shutdown starts.
@@ -30,12 +32,14 @@ STOP_TIMEOUT_S = 5
 
 
 class DemoApp:
-    """One demo app: `listen`, `start`, then `stop`."""
+    """One demo app: `listen`, `start`, then `stop`. `controls` are the functions behind its buttons, which run in a thread."""
+
+    controls: Mapping[str, Callable[[], None]]
 
     def __init__(self, name: str, module: str) -> None:
         self.name = name
         self.port = 0
-        self._module = _import(module)
+        self._module: Any = importlib.import_module(module)
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -96,9 +100,7 @@ class DemoApp:
 
 
 class StartPage(DemoApp):
-    """The page that `bellcast demo` opens. `controls` are the functions behind its buttons, which run in a thread."""
-
-    controls: Mapping[str, Callable[[], None]]
+    """The page that `bellcast demo` opens."""
 
     def __init__(self, apps: list[DemoApp]) -> None:
         super().__init__("Start page", "bellcast.examples.start_page")
@@ -109,9 +111,16 @@ class StartPage(DemoApp):
         self._serve(self._module.create_app(bellcast, project.secret, project.key, urls, self.controls))
 
 
-def every() -> list[DemoApp]:
-    """Create all demo apps, not started."""
-    return [DemoApp(name, module) for name, module in APPS.items()]
+def installed() -> tuple[list[DemoApp], str]:
+    """Create the demo apps and, as the last one, the page to open. Without the extra `demo`, return only a page with two bells,
+    and the name of a missing package."""
+    try:
+        apps = [DemoApp(name, module) for name, module in APPS.items()]
+        return [*apps, StartPage(apps)], ""
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("bellcast"):
+            raise
+        return [DemoApp(*TWO_BELLS)], error.name
 
 
 def settings(apps: list[DemoApp]) -> dict[str, str]:
@@ -123,15 +132,6 @@ def settings(apps: list[DemoApp]) -> dict[str, str]:
         for value in filter(None, (getattr(app, name) for app in apps)):
             merged[name] = value
     return merged
-
-
-def _import(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise CommandError(
-            f"the demo apps need {error.name}, which is not installed", "pip install 'bellcast[demo]'"
-        ) from None
 
 
 def _bind(port: int) -> socket.socket:
