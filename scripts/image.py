@@ -6,6 +6,7 @@ If its base images cannot be pulled, they are built from Debian packages, with t
 import re
 import subprocess
 import tempfile
+import zipfile
 from pathlib import Path
 
 from scripts import container_builders, registry_settings
@@ -28,12 +29,15 @@ def tag_of(version: str) -> str:
 
 
 def build_image(folder: Path, version: str) -> None:
-    """Build the image and write its archive into the folder."""
+    """Build the image, of the commit of the wheel in the folder, and write its archive into the folder."""
     with container_builders.open_builder() as builder, tempfile.TemporaryDirectory(dir=LARGE_FILES) as work:
         print(f"building the image with {builder.program[0]}", flush=True)
         bases = base_options(builder, Path(work))
+        (wheel,) = folder.glob("*.whl")
+        commit = zipfile.Path(wheel, "bellcast/COMMIT")
+        source = [f"--build-arg=SOURCE_COMMIT={commit.read_text().strip()}"] if commit.exists() else []
         secrets = registry_settings.build_options(Path(work))
-        builder.build(ROOT, DOCKERFILE, tag_of(version), *bases, *secrets)
+        builder.build(ROOT, DOCKERFILE, tag_of(version), *bases, *source, *secrets)
         builder.save(tag_of(version), folder / f"bellcast-{version}-image.tar")
 
 

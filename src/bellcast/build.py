@@ -10,6 +10,19 @@ __version__ = "0.1.0"
 # In a checkout these are symbolic links.
 NOT_SERVER = ("browser", "examples")
 CODE = (".py", ".sql", ".lua")
+# `hatch_build.py` writes it into packages.
+COMMIT = Path(__file__).with_name("COMMIT")
+
+
+@cache
+def commit() -> str | None:
+    """Return the commit that the package was built from, such as `7ee7e95`, None if it is not known, as in a checkout."""
+    return COMMIT.read_text(encoding="utf-8").strip() if COMMIT.exists() else None
+
+
+def name() -> str:
+    """Return the version and the commit, such as `0.1.0 (7ee7e95)`. Without a commit, return `version`."""
+    return f"{__version__} ({commit()})" if commit() else version()
 
 
 @cache

@@ -22,6 +22,7 @@ class TestHealth:
     async def test_health_paths_report_the_version(self, rest, path):
         response = await rest.anonymous.get(path)
         assert (response.status_code, response.json()["version"]) == (200, build.version())
+        assert response.json()["commit"] == build.commit()
 
     async def test_server_without_its_store_is_alive_but_not_ready(self, rest):
         await rest.store.close()

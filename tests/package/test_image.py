@@ -100,8 +100,12 @@ def output(builder: Docker, tmp_path: Path, *arguments: str, entrypoint: str = "
     return result.stdout
 
 
-def test_image_prints_its_version(builder: Docker, tmp_path: Path) -> None:
-    assert output(builder, tmp_path, "--version").split()[-1] == build.version()
+def test_image_prints_its_version_and_the_commit(builder: Docker, archive: Path, tmp_path: Path) -> None:
+    with tarfile.open(next(archive.parent.glob("*.tar.gz"))) as sdist:
+        (commit,) = [sdist.extractfile(file) for file in sdist if file.name.endswith("/src/bellcast/COMMIT")]
+        assert commit is not None
+        name = f"{bellcast.__version__} ({commit.read().decode().strip()})"
+    assert output(builder, tmp_path, "--version") == f"bellcast {name}\n"
 
 
 def test_image_rings_a_bell_and_ends_on_sigterm(builder: Docker, tmp_path: Path) -> None:

@@ -137,6 +137,12 @@ def shop_page(server: ServerProcess) -> str:
     return PAGE.format(token=server.token("alice"))
 
 
+@pytest.mark.parametrize("kind", ["wheel", "sdist"])
+def test_package_names_its_commit(packages: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    program = install(tmp_path / "env", packages[kind])[0]
+    assert re.fullmatch(r"bellcast [\d.]+ \([0-9a-f]{7,}(-dirty)?\)\n", run(program, "--version", cwd=tmp_path))
+
+
 def test_wheel_contains_the_built_examples(packages: dict[str, Path]) -> None:
     examples = ROOT / "examples"
     built = [*examples.glob("*/libraries/**/*.js"), examples / "service_marketplace" / "static" / "today.js"]

@@ -142,7 +142,7 @@ def bellcast(
 ) -> None:
     """A self-hosted notification server: one durable inbox for every live client."""
     if version:
-        print(f"bellcast {build.version()}")
+        print(f"bellcast {build.name()}")
     elif ctx.invoked_subcommand is None:
         ctx.get_help()  # rich prints it
 

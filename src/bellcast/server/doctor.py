@@ -121,7 +121,7 @@ class Doctor:
                 await probe()
         except BellcastError as error:
             return diagnoses.finding("not_ready", error=error.detail)
-        return Finding("server", "ok", f"ready, version {build.version()}")
+        return Finding("server", "ok", f"ready, version {build.name()}")
 
     async def _check_mail_servers(self) -> list[Finding]:
         """Check the mail servers in the store. Those in the settings are checked with them."""
@@ -154,18 +154,25 @@ def _project_of(body: bytes) -> str | None:
 
 
 def check_nodes(nodes: Sequence[LiveNode]) -> Iterator[Finding]:
-    """Compare the versions and settings revisions of the nodes."""
+    """Compare the versions, commits and settings revisions of the nodes with each other, and name those of other builds than this one."""
     reports = [one.report for one in nodes]
-    versions = sorted({report.version for report in reports})
+    builds = {(report.version, report.commit) for report in reports}
     revisions = sorted({report.settings_revision for report in reports})
-    if len(versions) > 1:
-        yield diagnoses.finding("versions_differ", nodes=len(nodes), versions=", ".join(versions))
+    if len(builds) > 1:
+        own = next((one.report for one in nodes if one.is_self), reports[0])
+        others = [one for one in reports if (one.version, one.commit) != (own.version, own.commit)]
+        shown = ", ".join(f"{one.host}:{one.pid} {_build(one)}" for one in others[:MAX_SHOWN])
+        yield diagnoses.finding("versions_differ", number=len(others), nodes=len(nodes), own=_build(own), others=shown)
     elif len(revisions) > 1:
         yield diagnoses.finding("revisions_differ", revisions=", ".join(map(str, revisions)))
     else:
         what = "this one only" if len(nodes) == 1 else f"{len(nodes)}, with equal versions and settings revisions"
         yield Finding("nodes", "ok", what)
     yield _check_queue(reports)
+
+
+def _build(report: NodeReport) -> str:
+    return f"{report.version} ({report.commit})" if report.commit else report.version
 
 
 def _check_queue(reports: Sequence[NodeReport]) -> Finding:

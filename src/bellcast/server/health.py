@@ -26,11 +26,12 @@ T = TypeVar("T")
 
 
 class Health(Struct, frozen=True):
-    """The server's state. `project` is the project's public key, by which clients identify the server, and
+    """The server's state. `commit` is the commit that the package was built from, null in a checkout. `project` is the project's public key, by which clients identify the server, and
     `migration` the progress of a migration, before the server has started."""
 
     status: str
     version: str
+    commit: str | None
     project: str
     migration: StoreMigration | UnsetType = UNSET
 
@@ -38,7 +39,7 @@ class Health(Struct, frozen=True):
 def during_migration(path: str, migration: StoreMigration, project_key: str) -> ASGIApp:
     """Answer a request before the server has started: it is alive, and not ready."""
     if path == "/healthz":
-        return responses.json(Health("migrating", build.version(), project_key, migration))
+        return responses.json(Health("migrating", build.version(), build.commit(), project_key, migration))
     return responses.problem(
         Unavailable(
             f"The store is being migrated from version {migration.before} to {migration.to}, now to {migration.step}."
@@ -59,7 +60,7 @@ async def alive(request: ApiRequest) -> ASGIApp:
     """Check liveness.
 
     Restart the process if this does not respond."""
-    return responses.json(Health("ok", build.version(), context.of(request).project.key))
+    return responses.json(Health("ok", build.version(), build.commit(), context.of(request).project.key))
 
 
 @operation(
@@ -75,11 +76,12 @@ async def ready(request: ApiRequest) -> ASGIApp:
     db, broker = await asyncio.gather(_probe(ctx.engines.db.ping()), _probe(ctx.engines.broker.ping(writes=True)))
     if isinstance(db, BellcastError):
         raise db
+    own = (build.version(), build.commit(), ctx.project.key)
     if not isinstance(broker, BellcastError):
-        return responses.json(Readiness("ready", build.version(), ctx.project.key, broker="ok"))
+        return responses.json(Readiness("ready", *own, broker="ok"))
     if ctx.is_ready_strict:
         raise broker
-    return responses.json(Readiness("ready", build.version(), ctx.project.key, broker="degraded", reason=broker.detail))
+    return responses.json(Readiness("ready", *own, broker="degraded", reason=broker.detail))
 
 
 async def _probe(work: Awaitable[T]) -> T | BellcastError:

@@ -44,6 +44,7 @@ class NodeReporter:
     def report(self) -> NodeReport:
         return NodeReport(
             version=self._version,
+            commit=build.commit(),
             role=self.role,
             host=platform.node(),
             pid=os.getpid(),

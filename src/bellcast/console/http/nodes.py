@@ -16,7 +16,7 @@ from bellcast.rest.operations import operation
 
 
 class NodeItem(Struct, frozen=True, kw_only=True):
-    """One process. `cpu` is the share of one core in the last seconds, `memory` the resident bytes (null where the
+    """One process. `commit` is the commit that its package was built from (null if it is not known, as in a checkout), `cpu` is the share of one core in the last seconds, `memory` the resident bytes (null where the
     system does not report them), `queue_age` the milliseconds for which the oldest due job had waited at the last
     sample (null with `BELLCAST_STATS=off`), `settings_revision` the revision of `GET /v1/settings` that the node applies,
     and `schema_version` that of the store that it knows. A node of a version that reports nothing has the version
@@ -24,6 +24,7 @@ class NodeItem(Struct, frozen=True, kw_only=True):
 
     id: str
     version: str
+    commit: str | None
     role: NodeRole
     host: str
     pid: int
@@ -83,6 +84,7 @@ def _item(node: LiveNode) -> NodeItem:
     return NodeItem(
         id=node.id,
         version=report.version,
+        commit=report.commit,
         role=report.role,
         host=report.host,
         pid=report.pid,

@@ -495,7 +495,7 @@ NODES = (
         code="versions_differ",
         check="nodes",
         state="warning",
-        what="{nodes} nodes run versions {versions}",
+        what="{number} of {nodes} nodes run another build than {own}: {others}",
         fix="update the others; after a rolling update this disappears",
     ),
     Diagnosis(

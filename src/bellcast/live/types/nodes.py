@@ -11,9 +11,10 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     """A process: a server, or a worker that only runs jobs. `started_at` is UTC milliseconds, `cpu` the share of one
     core since the previous report, `memory` the resident bytes (None where the system does not report them), and
     `queue_age` the milliseconds for which a due job had waited at the last sample (None without statistics).
-    `schema_version` is that of the store that its code knows. The defaults are those of a node that sends no report."""
+    `commit` is the commit of its code (None if that is not known), and `schema_version` that of the store that its code knows. The defaults are those of a node that sends no report."""
 
     version: str = "unknown"
+    commit: str | None = None
     role: NodeRole = "server"
     host: str = ""
     pid: int = 0
