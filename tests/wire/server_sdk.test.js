@@ -111,6 +111,24 @@ test('topics, recipients and preferences', async () => {
   await bell.recipients.delete(alice);
 });
 
+test('a workflow is simulated, with a stored definition or another', async () => {
+  const key = unique();
+  await bell.workflows.put(key, { steps: [{ key: 'bell', type: 'inbox', title: 'Hello {{ data.name }}' }] });
+  const { recipients: [run], truncated } = await bell.workflows.simulate(key, 'alice', { name: 'Ann' });
+  assert.deepEqual([run.state, run.path[0].content.title, truncated], ['completed', 'Hello Ann', false]);
+  const values = { steps: [{ key: 'mail', type: 'email', subject: 'Hello', text: 'Hello' }] };
+  const found = await bell.workflows.simulate(key, [{ key: 'bob', email: 'bob@example.com' }, 'eve'], {}, { values, at: '2026-06-10T12:00:00Z' });
+  assert.deepEqual(found.recipients.map(({ path: [{ decision }] }) => decision.outcome), ['send', 'skip']);
+});
+
+test('an editor token is made for a tenant, and ended', async () => {
+  const token = await bell.editorToken('sdk-node', ['news-*'], { can: ['edit'], origin: 'https://app.example.com', name: 'Ann', ttl: '2h' });
+  const claims = JSON.parse(Buffer.from(token.split('.')[1], 'base64url'));
+  assert.deepEqual([claims.aud, claims.exp - claims.iat], ['editor', 7200]);
+  await bell.endEditorTokens('sdk-node');
+  await assert.rejects(bell.editorToken('sdk-node', ['a'], { can: ['edit'], origin: 'https://app.example.com', name: 'Ann', ttl: 'soon' }), InvalidArgument);
+});
+
 test('a revoked token is refused', async () => {
   const alice = unique();
   const inbox = bell.inbox(await bell.token(alice));

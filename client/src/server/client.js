@@ -175,6 +175,24 @@ class Recipients extends Objects {
   }
 }
 
+/** Workflows: steps that run for a recipient. */
+class Workflows extends Objects {
+  #send;
+
+  /** @param {Bellcast['request']} send */
+  constructor(send) {
+    super(send, 'workflows');
+    this.#send = send;
+  }
+
+  /** What a workflow would do for up to 10 recipients, by key or as records whose fields replace those of the stored ones. Nothing is sent. @param {Id} key @param {Id | object | (Id | object)[]} to @param {Record<string, unknown>} [data] @param {CallOptions & Record<string, unknown>} [options]  fields of `POST /v1/workflows/{key}/simulate`, such as `values` and `events`, and `tenant` and `signal` @returns {Promise<{recipients: {recipient: string, timezone: string, state: string, reason: string | null, ends_at: string | null, path: Record<string, any>[]}[], truncated: boolean}>} */
+  simulate(key, to, data = {}, { tenant, signal, ...fields } = {}) {
+    const recipients = [to].flat().map((one) => (typeof one === 'object' && one !== null ? one : text(one, 'to')));
+    const body = checkedData({ to: recipients, data, ...fields }, 'data');
+    return this.#send('POST', `${path('workflows', key)}/simulate`, { body, query: { tenant }, signal, harmless: true });
+  }
+}
+
 /** Preferences of recipients: the types and channels that they switched off, digests and quiet hours. */
 class Preferences {
   #send;
@@ -301,7 +319,7 @@ export class Bellcast {
     this.preferences = new Preferences(bound);
     this.templates = new Objects(bound, 'templates');
     this.types = new Objects(bound, 'types');
-    this.workflows = new Objects(bound, 'workflows');
+    this.workflows = new Workflows(bound);
     this.schedules = new Objects(bound, 'schedules');
   }
 
@@ -396,6 +414,17 @@ export class Bellcast {
     if (this.#secret.startsWith(API_KEY)) return (await this.request('POST', '/v1/tokens', { body: { recipient: sub, ttl: lifetime, ...claims }, harmless: true })).token;
     const now = Date.now() / 1000;
     return signToken(this.#crypto, this.#secret, this.#key, { sub, iat: now, exp: now + lifetime, ...claims });
+  }
+
+  /** A token for `<bellcast-template-editor>`: it opens these templates of a tenant (`news-*`) in a page of `origin`. `can` are `edit`, `publish`, `test`, `brand` and `html`; `name` is that of the user, for the audit log, and tests are sent to `email`. `ttl` is in seconds, or "2h", at most 8 hours. @param {string} tenant @param {string[]} templates @param {{can: string[], origin: string, name: string, email?: string, ttl?: number | string}} options @returns {Promise<string>} */
+  async editorToken(tenant, templates, { ttl = 3600, ...options }) {
+    const body = { tenant: text(tenant, 'tenant'), templates, ...options, ttl: seconds('ttl', ttl) };
+    return (await this.request('POST', '/v1/editor-tokens', { body, harmless: true })).token;
+  }
+
+  /** Refuse all editor tokens of a tenant that were made so far. @param {string} tenant @returns {Promise<void>} */
+  async endEditorTokens(tenant) {
+    await this.request('DELETE', '/v1/editor-tokens', { query: { tenant: text(tenant, 'tenant') } });
   }
 
   /** Close a recipient's live connections and refuse the tokens issued so far. @param {Id} recipient @param {CallOptions} [options] @returns {Promise<void>} */

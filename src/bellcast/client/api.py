@@ -165,6 +165,7 @@ class WorkflowsApi(Surface[S]):
     delete = Method(workflows.workflows.delete)
     change = Method(workflows.change)
     versions = Method(workflows.versions)
+    simulate = Method(workflows.simulate)
 
 
 class RunsApi(Surface[S]):

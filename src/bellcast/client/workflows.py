@@ -1,6 +1,6 @@
 """Requests for workflows and their runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import UNSET, UnsetType
@@ -75,6 +75,43 @@ def change(
 def versions(key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return the versions of a workflow, newest first."""
     return HttpRequest("GET", _workflow(key, "versions"), reads(dict[str, Any]), params=query(tenant=tenant))
+
+
+def simulate(
+    key: Text,
+    to: Text | Mapping[str, Any] | Sequence[Text | Mapping[str, Any]],
+    data: Mapping[str, Any] | None = None,
+    *,
+    values: Mapping[str, Any] | None = None,
+    actor: Text | Mapping[str, Any] | None = None,
+    at: Moment | None = None,
+    events: Sequence[Mapping[str, Any]] | None = None,
+    results: Mapping[str, Any] | None = None,
+    digest: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    throttled: Mapping[str, int] | None = None,
+    preferences: Mapping[str, Any] | None = None,
+    tenant: Text | None = None,
+) -> HttpRequest[dict[str, Any]]:
+    """Return what a workflow would do for one recipient or up to 10: `recipients`, each with its `path`. Nothing is sent.
+
+    A recipient can be a dict with its `key` and fields that replace those of its record. Without `values`, the definition is
+    the draft, else the current version. `events` are what happens meanwhile: `{"step": "bell", "event": "seen", "after": "10m"}`."""
+    several = [to] if isinstance(to, str | Mapping) or not isinstance(to, Sequence) else to
+    body = drop_none(
+        to=[dict(one) if isinstance(one, Mapping) else arguments.name("to", one) for one in several],
+        data=None if data is None else arguments.data("data", data),
+        values=values,
+        actor=None if actor is None else arguments.actor("actor", actor),
+        at=None if at is None else arguments.moment("at", at),
+        events=None if events is None else list(events),
+        results=results,
+        digest=digest,
+        throttled=throttled,
+        preferences=preferences,
+    )
+    content = json(arguments.document("body", body))
+    where = _workflow(key, "simulate")
+    return HttpRequest("POST", where, reads(dict[str, Any]), params=query(tenant=tenant), harmless=True, **content)
 
 
 def run_schedule(key: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[dict[str, Any]]:
