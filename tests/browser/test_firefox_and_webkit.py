@@ -118,6 +118,9 @@ def test_events_missed_while_the_server_was_unreachable_arrive(browser, app, per
 
 
 def test_preference_is_saved_immediately(browser, person, open_page, bellcast_server):
+    # Without a provider, the element offers only channels that a type names.
+    news = {"name": "News", "channels": ["inbox", "email"]}
+    httpx.put(f"{bellcast_server.url}/v1/types/news", headers=bellcast_server.as_app(), json=news).raise_for_status()
     open_page(PREFERENCES)
     form = "document.querySelector('bellcast-preferences').shadowRoot"
     # Not the inbox: once a recipient has turned it off for a type, the server records each decision. The first row is that of all types.

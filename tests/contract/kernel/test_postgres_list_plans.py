@@ -173,7 +173,7 @@ FEW_ROWS = {
 }
 VALUES = {
     **dict.fromkeys(("tenant", "since"), "''"),
-    **dict.fromkeys(("type", "read_at", "archived_at", "snoozed_until", "return_by"), "NULL"),
+    **dict.fromkeys(("type", "template", "read_at", "archived_at", "snoozed_until", "return_by"), "NULL"),
     **dict.fromkeys(("part", "first"), "0"),
     **dict.fromkeys(("recipient", "key"), "'alice'"),
     **dict.fromkeys(("inbox", "last", "seen_at", "now"), "1"),

@@ -26,7 +26,7 @@ from bellcast.templates.variables import EACH
 MAX_EARLIER, MAX_RENDERED = 10, 30
 
 
-class Findings(Struct, frozen=True):
+class FindingList(Struct, frozen=True):
     """What the author of a template should see, errors first."""
 
     findings: list[Finding]

@@ -62,7 +62,7 @@ class Sample(Struct, frozen=True):
     data: dict[str, Any]
 
 
-class Samples(Struct, frozen=True):
+class SampleList(Struct, frozen=True):
     """The last sends that a template could have rendered, newest first."""
 
     samples: list[Sample]

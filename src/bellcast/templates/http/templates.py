@@ -36,8 +36,8 @@ from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates import rendering
 from bellcast.templates.http import checking, publishing, samples
-from bellcast.templates.http.checking import Findings
-from bellcast.templates.http.samples import Samples, TemplateVariable
+from bellcast.templates.http.checking import FindingList
+from bellcast.templates.http.samples import SampleList, TemplateVariable
 from bellcast.templates.rendering import TemplateError, check_template
 from bellcast.templates.types import CONTENT_ROOTS, MAX_LOCALE, Parts, Template, TemplateEmail
 from bellcast.workflows.http import references
@@ -406,7 +406,7 @@ class CheckRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     required_scope="manage",
     query=DryRunQuery,
     body=CheckRequest,
-    response_types={200: Findings},
+    response_types={200: FindingList},
     refusals=(NotFound,),
     example={"values": {"email": {"subject": "New booking", "html": "<img src='https://example.com/a.png'>"}}},
     is_recorded=False,
@@ -421,7 +421,7 @@ async def check(request: ApiRequest) -> ASGIApp:
     body = await asyncio.to_thread(request_body.json, await request_body.json_text(request), CHECK, ctx)
     data = body.data if body.sample is None else await _data_of_sample(request, body.sample)
     subject = await _subject(request, "", data or {}, None, body.values)
-    return responses.json(Findings(await checking.check(ctx, tenant, key, subject.template, data)))
+    return responses.json(FindingList(await checking.check(ctx, tenant, key, subject.template, data)))
 
 
 # Characters of a source, as of a template: an e-mail of this size is cut by all mail programs.
@@ -524,7 +524,7 @@ async def _own_profile(request: ApiRequest, channel: ExternalChannel) -> Profile
     tag="Objects",
     required_scope="manage",
     query=TenantQuery,
-    response_types={200: Samples},
+    response_types={200: SampleList},
 )
 async def recent_samples(request: ApiRequest) -> ASGIApp:
     """List samples of a template's data.
@@ -532,7 +532,7 @@ async def recent_samples(request: ApiRequest) -> ASGIApp:
     The data of the last ten sends of the types, and runs of the workflows, that use the template. Addresses, phone
     numbers, names, secrets and fields that a schema marks as `x-private` are masked."""
     ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
-    return responses.json(Samples(await samples.samples(ctx, tenant, key)))
+    return responses.json(SampleList(await samples.samples(ctx, tenant, key)))
 
 
 @operation(
