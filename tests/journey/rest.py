@@ -180,6 +180,7 @@ async def opened(
         clock, lambda: len(hub), lambda: None, lambda: settings.revision, runs_jobs=False, schema_version=1
     )
     hub = Hub(PresenceTracker(lambda: access.presence_topics), broker, clock, HubCallbacks(report=reporter.report))
+    survey = ConnectionSurvey(hub, broker, Tasks().spawn)
     ids, feed = Ids(), LiveFeed(clock)
     catalog = Catalog(store, clock, ChannelConfig(), feed)
     jobs = JobRunner(store.jobs, clock, ids.new)
@@ -237,8 +238,8 @@ async def opened(
         services[OidcSignIn] = OidcSignIn(oidc, own, sessions, store.operators, cipher, clock)
     pusher = PusherConfig()
     services |= {
-        ClusterFeed: ClusterFeed(feed, broker, clock, hub.cluster, Tasks().spawn),
-        ConnectionSurvey: ConnectionSurvey(hub, broker, Tasks().spawn),
+        ClusterFeed: ClusterFeed(feed, broker, clock, hub.members, Tasks().spawn),
+        ConnectionSurvey: survey,
         DatabaseSettings: settings,
         StatsRecorder: StatsRecorder(store.stats, clock, "node", no_numbers, feed.tenants),
         PusherConfig: pusher,
@@ -253,13 +254,13 @@ async def opened(
         project=PROJECT,
         authenticator=Authenticator(PROJECT, access, limits, keys=store.keys, http=http, clock=clock),
         access=access,
-        nodes=hub.cluster.nodes,
+        nodes=survey.nodes,
         doctor=Doctor(
             Settings(store=StoreSettings(data=folder)),
             PROJECT,
             http,
             (store.ping, broker.ping),
-            hub.cluster.nodes,
+            survey.nodes,
             partial(providers.providers, "", "email"),
             no_differences,
             no_objects,

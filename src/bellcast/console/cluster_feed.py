@@ -41,10 +41,8 @@ _decode = msgspec.msgpack.Decoder(FeedEvent).decode
 class Cluster(Protocol):
     """The ids of this node and of the other live nodes."""
 
-    @property
-    def node(self) -> str: ...
-    @property
-    def others(self) -> frozenset[str]: ...
+    id: str
+    others: dict[str, int]
 
 
 class ClusterWatch:
@@ -114,7 +112,7 @@ class ClusterFeed:
 
     @property
     def node(self) -> str:
-        return self._cluster.node
+        return self._cluster.id
 
     def _of_node(self, event: FeedEvent) -> FeedEvent:
         return structs.replace(event, node=self.node)
@@ -131,7 +129,7 @@ class ClusterFeed:
             raise TooMany(f"At most {MAX_WATCHERS} can watch the feed on a node at a time.", retry_after=10)
         request = FeedWatch(secrets.token_hex(WATCH_ID_BYTES), wanted, last)
         watch = ClusterWatch(self, self._feed.watch(wanted), request, self._feed.recent(wanted, last))
-        watch.awaited |= self._cluster.others
+        watch.awaited |= self._cluster.others.keys()
         self._watches[watch.id] = watch
         try:
             if watch.awaited:
@@ -153,7 +151,7 @@ class ClusterFeed:
         """Announce the watches of this node again, and end those of nodes that are gone, until cancelled."""
         while True:
             await self._clock.sleep(ANNOUNCE_SECONDS)
-            for node in self._peers.keys() - self._cluster.others:
+            for node in self._peers.keys() - self._cluster.others.keys():
                 self._serve(FeedWatches(node, ()))
             if self._watches and self._cluster.others:
                 await self._announce()

@@ -30,7 +30,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     project: Project
     authenticator: Authenticator
     access: AccessConfig
-    nodes: Callable[[], Sequence[LiveNode]]  # live nodes, by id
+    nodes: Callable[[], Awaitable[Sequence[LiveNode]]]  # live nodes, by id
     doctor: Doctor
     url_problem: Callable[[str], str | None]  # reason why a URL from the API or of a recipient must not be used
     push_key: Callable[[], str]  # the public key that browsers bind their push subscriptions to

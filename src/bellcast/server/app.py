@@ -44,6 +44,7 @@ from bellcast.live.types.events import (
     CloseRequest,
     FeedBatch,
     FeedWatches,
+    RatesUsed,
     RateUsage,
     SettingsChanged,
     SurveyReply,
@@ -176,7 +177,7 @@ class App:
         app = ObservedCalls(backend, self.feed, engines.real_clock)
         self._live = self._live_edge(authenticator, app)
         self.hub = self._live.hub
-        node = self.hub.cluster.node
+        node = self.hub.members.id
         recorder = StatsRecorder(StatsPoints(self.db), engines.real_clock, node, self._measure, self.feed.tenants)
         self._stats = recorder if settings.server.stats else None
         self._outbox = adapters.outbox(
@@ -230,13 +231,13 @@ class App:
             project=self.project,
             authenticator=authenticator,
             access=settings.access,
-            nodes=self.hub.cluster.nodes,
+            nodes=self._live.survey.nodes,
             doctor=Doctor(
                 settings,
                 self.project,
                 engines.http,
                 (self.db.ping, partial(self.broker.ping, writes=True)),
-                self.hub.cluster.nodes,
+                self._live.survey.nodes,
                 engines.channels.providers.stored_mail_servers,
                 self._node_settings.differences,
                 engines.channels.secrets.unreadable,
@@ -381,7 +382,7 @@ class App:
     def _receive(self, event: Event) -> None:
         """Handle an event that servers exchange."""
         match event:
-            case RateUsage():
+            case RateUsage() | RatesUsed():
                 self._engines.rates.receive(event)
             case SettingsChanged():
                 self.tasks.spawn(self._database_settings.reload())
@@ -442,7 +443,6 @@ class App:
             except BaseException:
                 await self._close()  # the next attempt opens them again
                 raise
-            self._live.survey.begin()
             for name, loop in self._loops().items():
                 self.tasks.spawn_loop(name, loop)
             if is_mounted:
@@ -485,7 +485,6 @@ class App:
     def _loops(self) -> dict[str, Loop]:
         """Return the background loops that every process runs, by their names in the log."""
         loops: dict[str, Loop] = {
-            "rates": self._engines.rates.run,
             "quotas": self._engines.quotas.run,
             "topic_history": self.context.history.run,
             "database polling": partial(
@@ -551,7 +550,7 @@ class App:
         with contextlib.suppress(BellcastError):
             await self._engines.quotas.save()
             await self._node_settings.remove()
-        await self.hub.cluster.announce_shutdown()
+        await self.hub.members.announce_shutdown()
 
 
 def default_connections() -> int:

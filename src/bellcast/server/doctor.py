@@ -48,7 +48,7 @@ class Doctor:
         project: Project,
         http: Http,
         probes: Sequence[Callable[[], Awaitable[None]]],
-        nodes: Callable[[], Sequence[LiveNode]],
+        nodes: Callable[[], Awaitable[Sequence[LiveNode]]],
         mail_servers: Callable[[int], Awaitable[tuple[Mapping[str, Provider], int]]],
         differences: Callable[[], Awaitable[Mapping[str, str]]],
         unreadable: Callable[[], Awaitable[Sequence[str]]],
@@ -69,6 +69,7 @@ class Doctor:
         # A check in a thread only ends by its own timeouts; until then, no other run begins.
         if any(not thread.done() for thread in self._threads):
             raise TooMany("The doctor is running: one run at a time.", retry_after=5)
+        nodes = await self._nodes()
         loop, queue = asyncio.get_running_loop(), asyncio.Queue[Finding | None]()
 
         def check(findings: Iterator[Finding]) -> None:
@@ -76,14 +77,16 @@ class Doctor:
                 loop.call_soon_threadsafe(queue.put_nowait, finding)
 
         blocking = [
-            local_checks.check(self._settings, STORE_SECONDS, len(self._nodes())),
+            local_checks.check(self._settings, STORE_SECONDS, len(nodes)),
             url_checks.check(self._settings),
         ]
         pool = ThreadPoolExecutor(len(blocking), "doctor")
         self._threads = [pool.submit(check, findings) for findings in blocking]
         pool.shutdown(wait=False)
         ended = asyncio.gather(
-            self._check_inside(queue.put_nowait), *map(asyncio.wrap_future, self._threads), return_exceptions=True
+            self._check_inside(nodes, queue.put_nowait),
+            *map(asyncio.wrap_future, self._threads),
+            return_exceptions=True,
         )
         ended.add_done_callback(lambda _: queue.put_nowait(None))
         deadline = loop.time() + MAX_SECONDS
@@ -99,9 +102,9 @@ class Doctor:
         finally:
             ended.cancel()
 
-    async def _check_inside(self, report: Callable[[Finding], None]) -> None:
+    async def _check_inside(self, nodes: Sequence[LiveNode], report: Callable[[Finding], None]) -> None:
         report(await self._check_readiness())
-        for finding in check_nodes(self._nodes()):
+        for finding in check_nodes(nodes):
             report(finding)
         with contextlib.suppress(BellcastError):  # an unavailable store is another finding
             for node, settings in (await self._differences()).items():

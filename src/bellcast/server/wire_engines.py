@@ -18,7 +18,7 @@ from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.test_clock import TestClock
 from bellcast.kernel.outbound.http import HttpClients
-from bellcast.live.shared_rates import SharedRates
+from bellcast.live.cluster.rates import SharedRates
 from bellcast.replays.replays import ReplayRunner
 from bellcast.server import adapters
 from bellcast.server.clock import SystemClock

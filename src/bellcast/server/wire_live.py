@@ -68,6 +68,7 @@ class LiveEdge:
     ) -> None:
         context, clock = engines.context, engines.real_clock
         self._clock = clock
+        self._rates = engines.rates
         self._spawn = spawn
         self._drain_window = settings.server.drain
         inbox_sync = InboxSync(context, config, spawn)
@@ -87,7 +88,7 @@ class LiveEdge:
         presence = PresenceTracker(lambda: settings.access.presence_topics)
         self.hub = Hub(presence, engines.broker, clock, callbacks, log, context.history)
         self.survey = ConnectionSurvey(self.hub, engines.broker, spawn)
-        self.feed = ClusterFeed(engines.feed, engines.broker, clock, self.hub.cluster, spawn)
+        self.feed = ClusterFeed(engines.feed, engines.broker, clock, self.hub.members, spawn)
         self.reconciler = Reconciler(context, self.hub, config, spawn)
         live = LiveContext(
             engines=context,
@@ -145,7 +146,7 @@ class LiveEdge:
     def on_gap(self, streams: Collection[Stream]) -> None:
         """Compare the state of these streams' followers with the store, because the broker may have lost events."""
         self.reconciler.mark_suspect(streams)
-        self.hub.cluster.mark_unsynchronized(streams)
+        self.hub.mark_suspect(streams)
 
     def on_events_lost(self, streams: Collection[Stream]) -> None:
         """Close the connections that may have missed stored events; their clients detect the loss when they resume."""
@@ -155,8 +156,9 @@ class LiveEdge:
     def loops(self) -> dict[str, Loop]:
         """Return the background loops by their names in the log."""
         loops: dict[str, Loop] = {
-            "cluster": self.hub.cluster.run,
-            "cluster heartbeat": self.hub.cluster.heartbeat,
+            "cluster members": self.hub.members.run,
+            "cluster state": self.hub.cluster.run,
+            "rates": partial(self._rates.run, self.hub.members),
             "cluster feed": self.feed.run,
             "heartbeats": partial(self._heartbeats.run, self.hub),
             "reconciler": self.reconciler.run,

@@ -81,7 +81,7 @@ async def test_devices_at_two_nodes_receive_each_row_once(app: App, is_known: bo
             await node.connect(key)
         counts: dict[str, int] = {inbox_stream("", key): 1 for key in KEYS}
         if is_known:
-            node.hub.cluster.receive(PeerUpdate("other", 1, len(KEYS), counts, piece=0, pieces=1))
+            node.hub.cluster.receive(PeerUpdate("other", 1, counts, pieces=1))
     for _ in range(6):
         work = [rng.choice(nodes).announce() for _ in range(rng.randint(1, 2))]
         work += [rng.choice(nodes).send(rng.choice(KEYS)) for _ in range(rng.randint(0, 3))]

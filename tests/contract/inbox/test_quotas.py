@@ -2,20 +2,23 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 
 from bellcast.inbox.quotas import Quotas
+from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import Event
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.live.shared_rates import SharedRates
-from bellcast.live.types.events import RateUsage
+from bellcast.live.cluster.members import Members
+from bellcast.live.cluster.rates import SYNC_INTERVAL_SECONDS, SharedRates
+from bellcast.live.types.events import BEATS, MEMBERS, RatesUsed, RateUsage
 from bellcast.server.clock import SystemClock
 from tests.contract.app import App, engine_of
-from tests.contract.kernel.test_broker import BROKERS, REMOTE_BROKERS, TIMEOUT, wait_until
+from tests.contract.kernel.test_broker import BROKERS, REMOTE_BROKERS, TIMEOUT
 
 DAY = 24 * 3600
 
@@ -25,36 +28,53 @@ def make_broker(request: pytest.FixtureRequest) -> Callable[[], Broker]:
     return BROKERS[request.param]
 
 
-async def start_node(broker: Broker, received: list[RateUsage]) -> SharedRates:
-    rates = SharedRates(broker, SystemClock())
+async def start_node(broker: Broker, *, is_keeper: bool) -> tuple[SharedRates, Members]:
+    rates, members = SharedRates(broker, SystemClock()), Members(broker, SystemClock(), lambda: 0, lambda: None)
+    members.is_keeper = is_keeper
+    members.others["other"] = 0
 
     def receive(event: Event) -> None:
-        if isinstance(event, RateUsage):
+        if isinstance(event, RateUsage | RatesUsed):
             rates.receive(event)
-            received.append(event)
 
     broker.listen(receive)
     await broker.open()
-    broker.follow(RateUsage("", {}).stream)
-    return rates
+    for stream in (BEATS, MEMBERS) if is_keeper else (MEMBERS,):
+        broker.follow(stream)
+    return rates, members
 
 
-async def test_rate_used_on_one_node_is_deducted_on_the_other(make_broker: Callable[[], Broker]) -> None:
-    brokers, received = (make_broker(), make_broker()), list[RateUsage]()
-    first, second = await start_node(brokers[0], []), await start_node(brokers[1], received)
-    assert second.take("a", 10, 0) == 0
+@pytest.mark.parametrize("number", [0, 1, 2])
+async def test_rate_used_on_one_node_is_deducted_on_the_others(make_broker: Callable[[], Broker], number: int) -> None:
+    brokers = [make_broker() for _ in range(3)]
+    nodes = [await start_node(broker, is_keeper=broker is brokers[0]) for broker in brokers]
+    tasks = [asyncio.ensure_future(rates.run(members)) for rates, members in nodes]
+    user, others = nodes[number][0], [rates for rates, _ in nodes if rates is not nodes[number][0]]
     async with asyncio.timeout(TIMEOUT):
-        while not received:  # until the second node receives the first
-            first.take("hello", 1e9, 0)
-            await first.publish_usage()
-            await asyncio.sleep(0.01)
-    while first.take("a", 10, 0) == 0:
-        pass
-    await first.publish_usage()
-    await wait_until(lambda: any("a" in spent.taken for spent in received))  # a first message may still be in transit
-    assert second.take("a", 10, 0) > 0
+        for round in count():  # until all nodes follow
+            assert [rates.take(f"a{round}", 10, 0) for rates, _ in nodes] == [0, 0, 0]
+            while user.take(f"a{round}", 10, 0) == 0:
+                pass
+            await asyncio.sleep(3 * SYNC_INTERVAL_SECONDS)
+            if all(rates.take(f"a{round}", 10, 0) > 0 for rates in others):
+                break
+    for task in tasks:
+        task.cancel()
     for broker in brokers:
         await broker.close()
+
+
+async def test_unused_rates_send_nothing() -> None:
+    published: list[Event] = []
+    broker = MemoryBroker()
+    rates, members = await start_node(broker, is_keeper=True)
+    broker.listen(published.append)
+    await rates.exchange(members)
+    assert published == []
+    rates.take("a", 10, 0)
+    rates.give_back("a", 1)
+    await rates.exchange(members)
+    assert published == []
 
 
 def quotas(app: App, rates: TokenBuckets | None = None, **limits: int) -> Quotas:

@@ -67,7 +67,7 @@ class Process:
 
 def peer(process: Process, **counts: int) -> None:
     """Add another process with these followers to the hub."""
-    process.hub.cluster.receive(PeerUpdate("other", 1, 1, counts, piece=0, pieces=1))
+    process.hub.cluster.receive(PeerUpdate("other", 1, counts, pieces=1))
 
 
 def names(connection: FakeConnection) -> list[str]:
@@ -103,11 +103,11 @@ async def test_announcement_is_published_for_followers_elsewhere(counts: dict[st
 async def test_announcement_is_published_while_the_state_of_another_process_is_unknown() -> None:
     process = Process(Materialized((added(1),)))
     connect(process.hub)
-    process.hub.cluster.receive(PeerUpdate("other", 7, 1))
+    process.hub.members.note("other")
     assert process.hub.subscriptions.followed_elsewhere("", ["alice"]) == {"alice"}
     await process.announce()
     assert process.broker.published == [added(1)]
-    process.hub.cluster.receive(NodeLeft("other"))
+    process.hub.members.receive(NodeLeft("other"))
     assert process.hub.subscriptions.followed_elsewhere("", ["alice"]) == set()
 
 

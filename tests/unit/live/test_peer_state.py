@@ -5,20 +5,12 @@ from bellcast.live.types.events import PeerUpdate
 
 
 def part(number: int, piece: int, **counts: int) -> PeerUpdate:
-    return PeerUpdate("other", number, 5, counts, piece=piece, pieces=2)
+    return PeerUpdate("other", number, counts, piece=piece, pieces=2)
 
 
 def test_snapshot_is_requested_again_if_its_last_part_is_lost() -> None:
-    peer = PeerState(0)
+    peer = PeerState()
     peer.apply(part(1, 0, a=1))
     assert not peer.is_unsynchronized
-    peer.apply(PeerUpdate("other", 3, 5, {"b": 2}))
+    peer.apply(PeerUpdate("other", 3, {"b": 2}))
     assert peer.is_unsynchronized
-
-
-def test_heartbeat_between_two_parts_does_not_end_the_snapshot() -> None:
-    peer = PeerState(0)
-    peer.apply(part(1, 0, a=1))
-    peer.apply(PeerUpdate("other", 1, 5))
-    peer.apply(part(2, 1, b=2))
-    assert (peer.sequence, peer.counts) == (2, {"a": 1, "b": 2})

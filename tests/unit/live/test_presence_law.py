@@ -10,7 +10,7 @@ import pytest
 from bellcast.auth.permissions import Grant
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.events import NODES, Event
+from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Principal
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
@@ -81,8 +81,8 @@ class Node(MemoryBroker):
         self.arriving: list[Event] = []
         self.clients: list[Client] = []
         self.hub = Hub(PresenceTracker(lambda: ("room",)), self, network.clock, HubCallbacks())
-        cluster = self.hub.cluster
-        self._tasks = [asyncio.ensure_future(cluster.run()), asyncio.ensure_future(cluster.heartbeat())]
+        loops = (self.hub.members.run(), self.hub.cluster.run())
+        self._tasks = [asyncio.ensure_future(loop) for loop in loops]
 
     async def publish(self, *events: Event) -> None:
         network = self.network
@@ -101,7 +101,7 @@ class Node(MemoryBroker):
 
     def set_cut(self, is_cut: bool) -> None:
         if self.is_cut and not is_cut:
-            self.hub.cluster.mark_unsynchronized([NODES])
+            self.hub.members.rejoin()
         self.is_cut = is_cut
 
     async def die(self) -> None:

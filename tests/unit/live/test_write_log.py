@@ -96,7 +96,7 @@ async def test_survey_of_one_node_returns_its_writes() -> None:
     connect(hub)
     hub.dispatcher.dispatch(added(1))
     survey = ConnectionSurvey(hub, MemoryBroker(), cast(Any, None))
-    assert await survey.writes("", "n", "alice") == [NotificationWrite(hub.cluster.node, NOW, 1)]
+    assert await survey.writes("", "n", "alice") == [NotificationWrite(hub.members.id, NOW, 1)]
     assert await survey.writes("acme", "n", "alice") == []
 
 
@@ -111,8 +111,8 @@ async def test_node_replies_with_its_writes_only() -> None:
     survey.receive(SurveyRequest("other", "q", "", None, 0, wanted, "n"))
     (publishing,) = spawned
     await publishing
-    write = NotificationWrite(hub.cluster.node, NOW, 1)
-    assert published == [SurveyReply(hub.cluster.node, "other", "q", (), (), (write,))]
+    write = NotificationWrite(hub.members.id, NOW, 1)
+    assert published == [SurveyReply(hub.members.id, "other", "q", (), (), (write,))]
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ async def nodes(request: ApiRequest) -> ASGIApp:
     responds. A node reports itself every 2 seconds through the broker, so the numbers of the others are at most that
     old. A node that stops leaves the list immediately. A node that crashes leaves it at most 12 seconds after its last
     report. Without a shared broker, a process lists only itself. Callers that are restricted to tenants are refused."""
-    query, listed = request_body.query(request, NodesQuery), context.of(request).nodes()
+    query, listed = request_body.query(request, NodesQuery), await context.of(request).nodes()
     found = [one for one in listed if one.id > query.after and query.includes(one.report.started_at)]
     shown, following = list_positions.split(found, query.limit, lambda node: node.id)
     return responses.json(NodeList([_item(one) for one in shown], following))

@@ -5,7 +5,6 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from bellcast.live.types.events import Member, PeerPresence, PeerUpdate
-from bellcast.live.types.nodes import NodeReport
 
 PresenceKey = tuple[str, str, str]  # tenant, topic, recipient
 
@@ -31,12 +30,9 @@ EMPTY_DELTA = StateDelta()
 class PeerState:
     """One other node. `sequence` is the number of its last message; None after a gap, until a full snapshot."""
 
-    def __init__(self, heard_at: int) -> None:
+    def __init__(self) -> None:
         self.sequence: int | None = None
-        self.first_received_at = self.last_received_at = heard_at
         self.snapshot_requested_at = 0
-        self.connections = 0
-        self.report: NodeReport | None = None  # of the last heartbeat
         self.counts: dict[str, int] = {}
         self.members: dict[PresenceKey, PeerPresence] = {}
         self._snapshot_parts: PeerUpdate | None = None  # the last part of an incomplete snapshot
@@ -50,8 +46,6 @@ class PeerState:
 
     def apply(self, update: PeerUpdate) -> StateDelta:
         """Apply a delta or a part of a snapshot. Returns what changed."""
-        self.connections = update.connections
-        self.report = update.report or self.report
         if update.pieces:
             return self._collect_snapshot(update)
         if self._snapshot_parts is not None and update.number != self._snapshot_parts.number:

@@ -14,6 +14,7 @@ import structlog
 from bellcast.auth.permissions import Grant
 from bellcast.kernel.brokers.history import CollectedEvents
 from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
+from bellcast.live.cluster.members import Members
 from bellcast.live.cluster.presence_batching import merge_changes
 from bellcast.live.cluster.state import ClusterState
 from bellcast.live.connection import close_reasons
@@ -27,7 +28,10 @@ from bellcast.live.types.events import (
     AnnouncementChanged,
     InboxBulkChanged,
     InboxEvent,
+    NodeBeat,
+    NodeClaim,
     NodeLeft,
+    NodeList,
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
@@ -51,6 +55,7 @@ class Dispatcher:
         owner: ConnectionOwner,
         index: StreamIndex,
         subscriptions: Subscriptions,
+        members: Members,
         cluster: ClusterState,
         callbacks: HubCallbacks,
         observers: Sequence[HubObserver],
@@ -61,6 +66,7 @@ class Dispatcher:
         self._owner = owner
         self._by_id, self._streams = index.by_id, index.by_stream
         self._subscriptions = subscriptions
+        self._members = members
         self._cluster = cluster
         self._callbacks = callbacks
         self._observers = observers
@@ -94,8 +100,10 @@ class Dispatcher:
                         )
                         if is_granted and connection.principal.recipient == event.recipient:
                             self._subscriptions.unfollow(connection, (event.topic,))
-                case PeerUpdate() | SnapshotRequest() | NodeLeft():
+                case PeerUpdate() | SnapshotRequest():
                     self._cluster.receive(event)
+                case NodeBeat() | NodeClaim() | NodeList() | NodeLeft():
+                    self._members.receive(event)
                 case _:
                     self._callbacks.receive(event)
         except Exception:

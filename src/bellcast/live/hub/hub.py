@@ -3,12 +3,13 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import Stream
+from bellcast.live.cluster.members import Members
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey, StateDelta
 from bellcast.live.cluster.presence_batching import PresenceBatcher
 from bellcast.live.cluster.state import ClusterState
@@ -21,7 +22,7 @@ from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.stream_index import ADDRESS, StreamIndex
 from bellcast.live.hub.subscriptions import Subscriptions
 from bellcast.live.hub.write_log import WriteLog
-from bellcast.live.types.events import NotificationAdded, PeerPresence, PresenceChanged
+from bellcast.live.types.events import MEMBERS, NotificationAdded, PeerPresence, PresenceChanged
 
 
 class HistoryHolds:
@@ -91,7 +92,8 @@ class Hub:
         # What the reconciler found, and its checks by outcome
         self.reconciled: Counter[str] = Counter()
         self.reconciler_checks: Counter[str] = Counter()
-        self.cluster = ClusterState(broker, clock, self, callbacks.report)
+        self.members = Members(broker, clock, self.__len__, callbacks.report)
+        self.cluster = ClusterState(broker, clock, self.members, self)
         self._log = log
         self._index = index = StreamIndex()
         self._by_id = index.by_id
@@ -111,6 +113,7 @@ class Hub:
             self,
             index,
             self.subscriptions,
+            self.members,
             self.cluster,
             callbacks,
             self._observers,
@@ -218,6 +221,11 @@ class Hub:
                     if not key.startswith(ADDRESS):
                         here = self._index.count(key)
                         observer.subscription_count_changed(Stream(key), here, change, cause)
+
+    def mark_suspect(self, streams: Collection[Stream]) -> None:
+        """Exchange the states of all nodes if the stream that carries them may have missed messages."""
+        if MEMBERS in streams:
+            self.members.rejoin()
 
 
 async def drain(hub: Hub, clock: Clock, window: float, connections: Sequence[Connection] | None = None) -> None:

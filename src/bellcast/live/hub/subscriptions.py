@@ -149,7 +149,7 @@ class Subscriptions:
     def followed_elsewhere(self, tenant: str, recipients: Collection[str]) -> Set[str]:
         """Return the recipients whose inbox another node follows, directly or through a topic that carries it.
         Followers of the last 50 ms may be missing (`cluster.state.DELTA_INTERVAL_SECONDS`)."""
-        if not self._cluster.others:
+        if not self._cluster.has_others:
             return frozenset()
         inboxes, topics = inbox_stream(tenant, ""), topic_stream(tenant, "")
         owners: dict[str, str] = {inboxes + recipient: recipient for recipient in recipients}

@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import secrets
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ import structlog
 
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.events import inbox_stream, node_stream, topic_stream
+from bellcast.kernel.events import inbox_stream, topic_stream
 from bellcast.live.config import Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection
@@ -31,6 +31,7 @@ from bellcast.live.types.events import (
     SurveyReply,
     SurveyRequest,
 )
+from bellcast.live.types.nodes import LiveNode
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -53,7 +54,7 @@ LOST_CODE, LOST_REASON = 1006, "connection lost"
 class PendingSurvey:
     """A survey in progress: the nodes without a reply and the replies so far."""
 
-    def __init__(self, others: frozenset[str]) -> None:
+    def __init__(self, others: Collection[str]) -> None:
         self.waiting = set(others)
         self.replies: list[SurveyReply] = []
         self.complete = asyncio.Event()
@@ -76,9 +77,6 @@ class ConnectionSurvey:
         self._pending: dict[str, PendingSurvey] = {}
         self._closed: deque[ConnectionInfo] = deque(maxlen=MAX_CLOSED)
         self._closed_total: Counter[str] = Counter()  # by reason
-
-    def begin(self) -> None:
-        self._broker.follow(node_stream(self._hub.cluster.node))
 
     # --- queries to all nodes
 
@@ -108,7 +106,7 @@ class ConnectionSurvey:
     async def writes(self, tenant: str, notification: str, recipient: str | None) -> Sequence[NotificationWrite]:
         """Return the writes of a notification to live connections, the oldest first: those that the nodes still know and
         report within WRITES_TIMEOUT. Without a `recipient`, one for each node."""
-        here = self._hub.writes.find(self._hub.cluster.node, tenant, notification, recipient)
+        here = self._hub.writes.find(self._hub.members.id, tenant, notification, recipient)
         wanted = ConnectionFilter(recipient=recipient)
         try:
             replies = await self._query_peers(tenant, None, 0, wanted, notification)
@@ -150,19 +148,21 @@ class ConnectionSurvey:
     ) -> Sequence[SurveyReply]:
         """Return the replies of the other nodes that arrive in time: about connections, or about the writes of a
         notification."""
-        cluster = self._hub.cluster
-        if not cluster.others:
+        request = SurveyRequest(self._hub.members.id, _question(), tenant, before, limit, wanted, notification)
+        return await self._survey(request, self._hub.members.others)
+
+    async def _survey(self, request: SurveyRequest, nodes: Collection[str]) -> Sequence[SurveyReply]:
+        if not nodes:
             return []
-        name, survey = secrets.token_hex(SURVEY_ID_BYTES), PendingSurvey(cluster.others)
-        self._pending[name] = survey
+        survey = self._pending[request.question] = PendingSurvey(nodes)
         try:
-            await self._broker.publish(SurveyRequest(cluster.node, name, tenant, before, limit, wanted, notification))
-            seconds = REPLY_TIMEOUT if notification is None else WRITES_TIMEOUT
+            await self._broker.publish(request)
+            seconds = REPLY_TIMEOUT if request.notification is None else WRITES_TIMEOUT
             await asyncio.wait_for(survey.complete.wait(), seconds)
         except TimeoutError:
             log.warning("survey_incomplete", nodes=sorted(survey.waiting))
         finally:
-            del self._pending[name]
+            del self._pending[request.question]
         return survey.replies
 
     def receive(self, event: SurveyRequest | SurveyReply | CloseRequest) -> None:
@@ -174,16 +174,30 @@ class ConnectionSurvey:
             survey = self._pending.get(event.question)
             if survey is not None:
                 survey.add_reply(event)
-        elif event.node != self._hub.cluster.node:
+        elif event.node != self._hub.members.id:
             self._spawn(self._broker.publish(self._reply(event)))
 
     def _reply(self, request: SurveyRequest) -> SurveyReply:
-        node, wanted = self._hub.cluster.node, request.wanted
+        node, wanted = self._hub.members.id, request.wanted
         if request.notification is not None:
             writes = self._hub.writes.find(node, request.tenant or "", request.notification, wanted.recipient)
             return SurveyReply(node, request.node, request.question, (), (), writes)
+        if request.reports:
+            reports = self._hub.members.reports
+            return SurveyReply(node, request.node, request.question, (), (), reports=reports)
         entries, counts = self._local_page(request.tenant, request.before, request.limit, wanted)
         return SurveyReply(node, request.node, request.question, tuple(entries), tuple(counts))
+
+    async def nodes(self) -> list[LiveNode]:
+        """Return the live nodes by id, as they have last reported themselves to the keeper."""
+        members = self._hub.members
+        request = SurveyRequest(members.id, _question(), None, None, 0, reports=True)
+        replies = await self._survey(request, {members.keeper} - {members.id})
+        found = {id: report for reply in replies for id, report in reply.reports.items()} | members.reports
+        return [
+            LiveNode(id=id, reported_at=at, is_self=id == members.id, report=report)
+            for id, (at, report) in sorted(found.items())
+        ]
 
     # --- local queries
 
@@ -206,7 +220,7 @@ class ConnectionSurvey:
     def stats(self) -> dict[str, Any]:
         """Return this process's connections and encoded events by protocol and transport, its writes, delays and closes,
         the number of nodes and their connections."""
-        hub, cluster = self._hub, self._hub.cluster
+        hub, members = self._hub, self._hub.members
         return {
             "connections": Counter((one.dialect.protocol, one.dialect.transport) for one in hub),
             "encoded": hub.dispatcher.encoded_total,
@@ -216,8 +230,8 @@ class ConnectionSurvey:
             "reconciled": hub.reconciled,
             "reconciler_checks": hub.reconciler_checks,
             "closed_connections": self._closed_total,
-            "nodes": 1 + len(cluster.others),
-            "connections_of_all_nodes": len(hub) + cluster.connections,
+            "nodes": 1 + len(members.others),
+            "connections_of_all_nodes": len(hub) + members.connections,
         }
 
     def _local_page(
@@ -258,8 +272,12 @@ class ConnectionSurvey:
             address=connection.address,
             origin=connection.origin,
             connected_at=connection.connected_at,
-            node=self._hub.cluster.node,
+            node=self._hub.members.id,
         )
+
+
+def _question() -> str:
+    return secrets.token_hex(SURVEY_ID_BYTES)
 
 
 def _position(connection: Connection) -> ConnectionPosition:

@@ -94,7 +94,7 @@ class PusherObserver:
                     self._context.webhooks.occupied(name)
                 elif self._hub.subscriptions.count(stream) == 0:
                     self._context.webhooks.vacated(name)
-            elif cause is ChangeOrigin.DEATH and count == 0 and self._hub.cluster.is_leader:
+            elif cause is ChangeOrigin.DEATH and count == 0 and self._hub.members.is_keeper:
                 self._context.webhooks.vacated(name)
         self._count_soon(stream, name, count, cause)
 
@@ -112,7 +112,7 @@ class PusherObserver:
         if cause is ChangeOrigin.HERE:
             for member in change.joined:
                 self._context.webhooks.joined(change.topic, member.recipient)
-        elif cause is ChangeOrigin.DEATH and self._hub.cluster.is_leader:
+        elif cause is ChangeOrigin.DEATH and self._hub.members.is_keeper:
             for member in change.left:
                 self._context.webhooks.left(change.topic, member.recipient)
 

@@ -155,6 +155,46 @@ class AnnouncementChanged(Struct, frozen=True, tag_field="kind", tag="announceme
         return ANNOUNCEMENTS
 
 
+# The streams of `live.cluster`; nodes of older versions follow neither.
+BEATS, MEMBERS = Stream("beats"), Stream("members")
+
+
+class NodeBeat(Struct, frozen=True, tag_field="kind", tag="beat"):
+    """A node is alive: to the keeper, which returns the reports to the nodes that ask for them. `number` is that of the
+    node's last `PeerUpdate`."""
+
+    node: str
+    connections: int
+    number: int
+    report: NodeReport | None
+
+    @property
+    def stream(self) -> Stream:
+        return BEATS
+
+
+class NodeClaim(Struct, frozen=True, tag_field="kind", tag="claim"):
+    """A node would be the keeper. The present one responds with its list."""
+
+    node: str
+
+    @property
+    def stream(self) -> Stream:
+        return MEMBERS
+
+
+class NodeList(Struct, frozen=True, tag_field="kind", tag="members"):
+    """The live nodes with their connections and last numbers, from their keeper `node`."""
+
+    node: str
+    nodes: dict[str, int]
+    numbers: dict[str, int]
+
+    @property
+    def stream(self) -> Stream:
+        return MEMBERS
+
+
 class PeerPresence(Struct, frozen=True, array_like=True):
     """Number of a member's connections on a topic at one node. 0 removes the member."""
 
@@ -163,28 +203,25 @@ class PeerPresence(Struct, frozen=True, array_like=True):
     member: Member
 
 
-class PeerUpdate(Struct, frozen=True, tag_field="kind", tag="node"):
-    """State changes of a node since its previous update, numbered by `number`. An empty update is a heartbeat, repeats
-    the last number, and has a `report`. `counts` are followers by stream and connections by address.
+class PeerUpdate(Struct, frozen=True, tag_field="kind", tag="state"):
+    """State changes of a node since its previous update, numbered by `number`. `counts` are followers by stream and
+    connections by address.
 
     For a part of a full snapshot, `piece` and `pieces` are set; an update with 0 pieces has only changes."""
 
     node: str
     number: int
-    connections: int
     counts: dict[str, int] = {}
     members: tuple[PeerPresence, ...] = ()
     piece: int = 0
     pieces: int = 0
-    report: NodeReport | None = None
 
     @property
     def stream(self) -> Stream:
-        return NODES
+        return MEMBERS
 
 
-# Here and below, tags that differ from the class's name stay: nodes of an older version share the broker.
-class SnapshotRequest(Struct, frozen=True, tag_field="kind", tag="nodes-asked"):
+class SnapshotRequest(Struct, frozen=True, tag_field="kind", tag="state-asked"):
     """A node requests a full snapshot of another node. `of` None: of all nodes."""
 
     node: str
@@ -192,9 +229,10 @@ class SnapshotRequest(Struct, frozen=True, tag_field="kind", tag="nodes-asked"):
 
     @property
     def stream(self) -> Stream:
-        return NODES
+        return MEMBERS
 
 
+# Here and below, tags that differ from the class's name stay: nodes of an older version share the broker.
 class NodeLeft(Struct, frozen=True, tag_field="kind", tag="node-left"):
     """A node stops."""
 
@@ -202,18 +240,28 @@ class NodeLeft(Struct, frozen=True, tag_field="kind", tag="node-left"):
 
     @property
     def stream(self) -> Stream:
-        return NODES
+        return MEMBERS
 
 
-class RateUsage(Struct, frozen=True, tag_field="kind", tag="spent"):
-    """Tokens that a node took from the rates shared by all nodes, by rate name."""
+class RateUsage(Struct, frozen=True, tag_field="kind", tag="used"):
+    """Tokens that a node took from the rates shared by all nodes, by rate name: to the keeper."""
 
     node: str
     taken: dict[str, int]
 
     @property
     def stream(self) -> Stream:
-        return NODES
+        return BEATS
+
+
+class RatesUsed(Struct, frozen=True, tag_field="kind", tag="rates"):
+    """What nodes took, by node and rate name: from the keeper to all."""
+
+    nodes: dict[str, dict[str, int]]
+
+    @property
+    def stream(self) -> Stream:
+        return MEMBERS
 
 
 # Time (UTC milliseconds) and id.
@@ -278,7 +326,7 @@ EVERY_CONNECTION = ConnectionFilter()
 class SurveyRequest(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
     """A node requests at most `limit` of the others' connections, newest first, before the position `before`, and the counts
     of all. `tenant` None means every tenant. With a `notification`, it requests only their writes of it to the recipient
-    in `wanted`."""
+    in `wanted`; with `reports`, it requests those of all nodes from the keeper."""
 
     node: str
     question: str
@@ -287,10 +335,11 @@ class SurveyRequest(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
     limit: int
     wanted: ConnectionFilter = ConnectionFilter()
     notification: str | None = None
+    reports: bool = False
 
     @property
     def stream(self) -> Stream:
-        return NODES
+        return BEATS if self.reports else NODES
 
 
 class CloseRequest(Struct, frozen=True, tag_field="kind", tag="close-connection"):
@@ -369,7 +418,8 @@ class NotificationWrite(Struct, frozen=True, array_like=True):
 
 
 class SurveyReply(Struct, frozen=True, tag_field="kind", tag="roll-told"):
-    """A node's reply to the survey of node `to`."""
+    """A node's reply to the survey of node `to`. `reports` are by node, with the time of their arrival in UTC
+    milliseconds."""
 
     node: str
     to: str
@@ -377,6 +427,7 @@ class SurveyReply(Struct, frozen=True, tag_field="kind", tag="roll-told"):
     entries: tuple[ConnectionInfo, ...]
     kinds: tuple[ConnectionCount, ...]
     writes: tuple[NotificationWrite, ...] = ()
+    reports: dict[str, tuple[int, NodeReport]] = {}
 
     @property
     def stream(self) -> Stream:
@@ -396,9 +447,12 @@ AnyEvent = (
     | SessionsRevoked
     | SubscriptionEnded
     | AnnouncementChanged
+    | NodeBeat
+    | NodeClaim
+    | NodeList
+    | NodeLeft
     | PeerUpdate
     | SnapshotRequest
-    | NodeLeft
     | SurveyRequest
     | SurveyReply
     | CloseRequest
@@ -406,4 +460,5 @@ AnyEvent = (
     | FeedBatch
     | SettingsChanged
     | RateUsage
+    | RatesUsed
 )

@@ -61,7 +61,7 @@ class Nodes:
         for number, hub in enumerate(self._hubs, 1):
             fakes.connect(hub, f"{number}.1")
         counts = {inbox_stream("", "alice"): 1}
-        self._hubs[0].cluster.receive(PeerUpdate(self._hubs[1].cluster.node, 1, 1, counts, pieces=1))
+        self._hubs[0].cluster.receive(PeerUpdate(self._hubs[1].members.id, 1, counts, pieces=1))
 
     def _receive(self, event: Any) -> None:
         for survey in self._surveys:

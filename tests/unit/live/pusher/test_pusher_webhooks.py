@@ -179,10 +179,10 @@ async def test_job_of_an_end_runs_again_if_the_server_stops_before_it_is_stored(
 
 async def test_end_is_postponed_while_the_state_of_another_node_is_unknown() -> None:
     world = World()
-    world.hub.cluster.receive(PeerUpdate("other", 5, 1))  # a heartbeat of a node that is not known yet
+    world.hub.members.note("other")  # whose state is not known yet
     world, running = await _ending(world)
     assert await running == [world.clock.now() + webhooks.POSTPONED_MS]
-    world.hub.cluster.receive(PeerUpdate("other", 6, 1, {topic_stream("", "a"): 1}, pieces=1))
+    world.hub.cluster.receive(PeerUpdate("other", 6, {topic_stream("", "a"): 1}, pieces=1))
     (job,) = world.store.kept.values()
     running = asyncio.ensure_future(world.jobs._kinds[job.kind].handler([job]))
     await world.after(0)

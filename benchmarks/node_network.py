@@ -1,0 +1,142 @@
+"""Nodes of a cluster in one process, and an in-memory broker between them that counts the messages."""
+
+import asyncio
+from collections import Counter, deque
+from typing import Any
+
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import Event, Stream
+from bellcast.live.hub.callbacks import HubCallbacks
+from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.presence import PresenceTracker
+from bellcast.live.types.nodes import NodeReport
+
+
+class NodeNetwork:
+    """Delivers each event to the nodes that follow its stream, in order."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.nodes: list[NetworkNode] = []
+        self.published: Counter[str] = Counter()  # by tag of the event
+        self.delivered: Counter[str] = Counter()  # to other nodes than the publisher
+
+    def add(self, callbacks: HubCallbacks | None = None) -> "NetworkNode":
+        node = NetworkNode(self, callbacks or HubCallbacks())
+        self.nodes.append(node)
+        return node
+
+    async def settle(self) -> None:
+        """Let the nodes send and receive what is due."""
+        for _ in range(12):
+            await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        for node in tuple(self.nodes):
+            await node.kill()
+
+
+class NodeClock:
+    """The clock of a node, whose sleepers stay asleep while it is suspended."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.now = clock.now
+        self.runs = asyncio.Event()
+        self.runs.set()
+        self._clock = clock
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        await self.runs.wait()
+
+
+class NetworkNode(MemoryBroker):
+    """A hub with its background loops, and its connection to the network."""
+
+    def __init__(self, network: NodeNetwork, callbacks: HubCallbacks) -> None:
+        super().__init__()
+        self.network = network
+        self.is_cut = False
+        self.clock = NodeClock(network.clock)
+        self.followed: Counter[Stream] = Counter()
+        self.received: Counter[str] = Counter()
+        self._held: deque[Event] = deque()  # sent while cut, or received while suspended
+        report = callbacks._replace(report=self._report) if callbacks.report() is None else callbacks
+        self.hub = Hub(PresenceTracker(lambda: ("*",)), self, self.clock, report)
+        self.listen(self.hub.dispatcher.dispatch)
+        self._tasks = [asyncio.ensure_future(loop) for loop in (self.hub.members.run(), self.hub.cluster.run())]
+
+    @property
+    def id(self) -> str:
+        return self.hub.members.id
+
+    def _report(self) -> NodeReport:
+        return NodeReport(started_at=0, connections=len(self.hub))
+
+    # --- Broker
+
+    async def publish(self, *events: Event) -> None:
+        if self.is_cut:
+            self._held.extend(events)
+            return
+        await super().publish(*events)
+        for event in events:
+            kind = _tag(event)
+            self.network.published[kind] += 1
+            for node in self.network.nodes:
+                if node is not self and not node.is_cut and node.followed[event.stream]:
+                    self.network.delivered[kind] += 1
+                    node.received[kind] += 1
+                    asyncio.get_running_loop().call_soon(node.receive, event)
+
+    def receive(self, event: Event) -> None:
+        if not self.clock.runs.is_set():
+            self._held.append(event)
+        elif self in self.network.nodes:
+            self.deliver(event)
+
+    def follow(self, stream: Stream) -> None:
+        self.followed[stream] += 1
+        if self.followed[stream] == 1 and not self.is_cut:
+            asyncio.get_running_loop().call_soon(self.hub.mark_suspect, [stream])
+
+    def unfollow(self, stream: Stream) -> None:
+        self.followed[stream] -= 1
+        if not self.followed[stream]:
+            del self.followed[stream]
+
+    async def ping(self, *, writes: bool = False) -> None:
+        if self.is_cut:
+            raise Unavailable
+
+    # --- faults
+
+    async def set_cut(self, is_cut: bool) -> None:
+        """Cut the node from the network, or connect it again."""
+        was_cut, self.is_cut = self.is_cut, is_cut
+        if was_cut and not is_cut:
+            self.hub.mark_suspect(list(self.followed))
+            held, self._held = self._held, deque()
+            await self.publish(*held)
+
+    def suspend(self) -> None:
+        self.clock.runs.clear()
+
+    def resume(self) -> None:
+        """Continue after a suspension: what arrived meanwhile is received."""
+        self.clock.runs.set()
+        while self._held:
+            self.receive(self._held.popleft())
+
+    async def kill(self) -> None:
+        self.network.nodes.remove(self)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _tag(event: Any) -> str:
+    tag: str = type(event).__struct_config__.tag
+    return tag

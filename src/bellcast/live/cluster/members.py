@@ -1,0 +1,275 @@
+"""Which nodes are alive. Each sends a beat every two seconds, which only the keeper receives; the keeper sends the list.
+
+Only the keeper declares a node dead, and not after it was suspended or cut off itself. Without a list for six seconds,
+nodes claim the role, and the lowest id becomes the keeper. Of two keepers, the higher id yields to the lower."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Collection
+
+import structlog
+
+from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.events import NODES, node_stream
+from bellcast.live.types.events import BEATS, MEMBERS, NodeBeat, NodeClaim, NodeLeft, NodeList
+from bellcast.live.types.nodes import NodeReport
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 0.5
+BEAT_TICKS = 4
+# Silence after which a node is dead: five beats.
+NODE_TIMEOUT_MS = 10_000
+# Silence after which the keeper is replaced: three lists.
+KEEPER_TIMEOUT_MS = 6_000
+# How long claims are collected.
+CLAIM_MS = 500
+# A new keeper waits this long for the beats of nodes that sent theirs to the previous one. A node that died with it is
+# then dead after 10 s too.
+GRACE_MS = NODE_TIMEOUT_MS - KEEPER_TIMEOUT_MS - CLAIM_MS
+# Time between two ticks after which this process was suspended, and knows nothing about the silence of others.
+SUSPENDED_MS = 5_000
+ID_BYTES = 8
+
+MembersEvent = NodeBeat | NodeClaim | NodeList | NodeLeft
+
+
+class Members:
+    """The nodes of the cluster, and their connections as of the last list."""
+
+    def __init__(
+        self, broker: Broker, clock: Clock, connections: Callable[[], int], report: Callable[[], NodeReport | None]
+    ) -> None:
+        self.id = secrets.token_hex(ID_BYTES)
+        self.others: dict[str, int] = {}  # connections by node
+        self.number = 0  # of this node's last message about its state
+        self.numbers: dict[str, int] = {}  # those of the other nodes
+        # False until the other nodes are known: after the start, and after a gap in the subscription.
+        self.is_settled = True
+        self.is_keeper = False
+        self.dropped: list[Callable[[str], None]] = []  # called with each node that has left or died
+        # Called if the others may not know the state of this node: they regarded it as dead, or it was alone.
+        self.rejoined: list[Callable[[], None]] = []
+        self.listed: list[Callable[[], None]] = []  # called after each list
+        self._broker = broker
+        self._clock = clock
+        self._connections = connections
+        self._report = report
+        self._reports: dict[str, tuple[int, NodeReport]] = {}  # the last of each node, if this one is the keeper
+        self._keeper: str | None = None
+        self._heard_at: dict[str, int] = {}  # the last beat of each node, or the last list with it
+        self._listed: set[str] = set()  # by the current keeper
+        self._claims: dict[str, int] = {}  # when the other nodes claimed the role
+        self._claimed_at: int | None = None
+        self._keeper_heard_at = self._ticked_at = clock.now()
+        self._must_send = asyncio.Event()
+
+    @property
+    def connections(self) -> int:
+        """Live connections of the other nodes."""
+        return sum(self.others.values())
+
+    @property
+    def keeper(self) -> str:
+        """The keeper's id; that of this node as long as no other is known."""
+        return self._keeper or self.id
+
+    @property
+    def reports(self) -> dict[str, tuple[int, NodeReport]]:
+        """The last reports of the live nodes with the times of their arrival; those of this node only if it is not the
+        keeper."""
+        own = self._report()
+        return self._reports | ({} if own is None else {self.id: (self._clock.now(), own)})
+
+    # --- sending
+
+    async def run(self) -> None:
+        """Send beats or lists, and replace a silent keeper, until cancelled."""
+        for stream in (NODES, MEMBERS, node_stream(self.id)):
+            self._broker.follow(stream)
+        self.rejoin()
+        tick = 0
+        while True:
+            self._must_send.clear()
+            if await self._check_silence() or tick % BEAT_TICKS == 0:
+                await self._send()
+            tick += 1
+            sleeping = asyncio.ensure_future(self._clock.sleep(TICK_SECONDS))
+            try:
+                while not sleeping.done():
+                    waiting = asyncio.ensure_future(self._must_send.wait())
+                    try:
+                        await asyncio.wait((sleeping, waiting), return_when=asyncio.FIRST_COMPLETED)
+                    finally:
+                        waiting.cancel()
+                    if self._must_send.is_set():
+                        self._must_send.clear()
+                        await self._send()
+            finally:
+                sleeping.cancel()
+
+    def rejoin(self) -> None:
+        """Ask which nodes are there, because messages may be missing: at the start, and after a gap in the subscription."""
+        self.is_settled = False
+        self._restart_timeouts()
+        self._claimed_at = self._clock.now()
+        self._claims.clear()
+        self._must_send.set()
+
+    async def announce_shutdown(self) -> None:
+        await self._broker.publish(NodeLeft(self.id))
+
+    async def _send(self) -> None:
+        if self.is_keeper:
+            self._report_listed()
+            await self._broker.publish(
+                NodeList(self.id, {self.id: self._connections(), **self.others}, {self.id: self.number, **self.numbers})
+            )
+        elif self._claimed_at is not None:
+            await self._broker.publish(NodeClaim(self.id))
+        else:
+            await self._broker.publish(NodeBeat(self.id, self._connections(), self.number, self._report()))
+
+    async def _check_silence(self) -> bool:
+        """Drop silent nodes as the keeper, or claim the role if the keeper is silent. True if something must be sent."""
+        now = self._clock.now()
+        was_suspended, self._ticked_at = now - self._ticked_at > SUSPENDED_MS, now
+        if was_suspended:
+            self._restart_timeouts()
+        if self._claimed_at is not None:
+            if now - self._claimed_at < CLAIM_MS:
+                return False
+            claims = [id for id, at in self._claims.items() if at >= self._claimed_at - CLAIM_MS]
+            self._claimed_at = None
+            self._claims.clear()
+            if self.is_keeper or not any(id < self.id for id in claims):
+                self._become_keeper(now, claims)
+                return True
+            self._keeper_heard_at = now  # of the lowest claim
+        if self.is_keeper:
+            silent = [id for id, at in self._heard_at.items() if now - at > NODE_TIMEOUT_MS]
+            if silent and not await self.is_reachable():
+                self._restart_timeouts()
+                return False
+            for id in silent:
+                log.warning("node_expired", node=id)
+                self._drop(id)
+            return bool(silent)
+        if now - self._keeper_heard_at > KEEPER_TIMEOUT_MS:
+            self._claimed_at = now
+            return True
+        return False
+
+    def _become_keeper(self, now: int, claims: Collection[str]) -> None:
+        if not self.is_keeper:
+            self.is_keeper = True
+            self._broker.follow(BEATS)
+            expected_at = max(self._keeper_heard_at, now - NODE_TIMEOUT_MS + GRACE_MS)
+            self._heard_at = dict.fromkeys(self.others, expected_at)
+            if self._keeper in self._heard_at:
+                self._heard_at[self._keeper] = self._keeper_heard_at
+            for id in claims:
+                self.note(id)
+        self._keeper, self.is_settled = self.id, True
+
+    def _yield_to(self, keeper: str) -> None:
+        if self.is_keeper:
+            self.is_keeper = False
+            self._reports.clear()
+            self._broker.unfollow(BEATS)
+        if self._keeper != keeper:
+            self._keeper, self._listed = keeper, set()
+            self._must_send.set()  # a beat, so that the keeper knows this node
+
+    def _restart_timeouts(self) -> None:
+        now = self._clock.now()
+        self._keeper_heard_at = now
+        self._heard_at = dict.fromkeys(self._heard_at, now)
+
+    async def is_reachable(self) -> bool:
+        try:
+            await self._broker.ping()
+        except BellcastError:
+            return False
+        return True
+
+    # --- receiving
+
+    def receive(self, event: MembersEvent) -> None:
+        if event.node == self.id:
+            return
+        now = self._clock.now()
+        match event:
+            case NodeLeft():
+                self._claims.pop(event.node, None)
+                self._drop(event.node)
+                if event.node == self._keeper:
+                    self._keeper_heard_at = now - KEEPER_TIMEOUT_MS - 1
+            case NodeBeat() if self.is_keeper:
+                if event.report is not None:
+                    self._reports[event.node] = now, event.report
+                self.numbers[event.node] = event.number
+                if self.note(event.node, event.connections):
+                    self._must_send.set()
+            case NodeClaim():
+                self._claims[event.node] = now
+                if self.is_keeper:
+                    self.note(event.node)
+                    self._must_send.set()
+            case NodeList():
+                self._receive_list(event, now)
+
+    def _receive_list(self, event: NodeList, now: int) -> None:
+        self.note(event.node)
+        if self.id not in event.nodes and (self.is_keeper or self.id in self._listed):
+            self._listed.discard(self.id)
+            self._must_send.set()
+            self._report_rejoined()
+        has_keeper = self.is_keeper or now - self._keeper_heard_at <= KEEPER_TIMEOUT_MS
+        if has_keeper and self._keeper is not None and event.node > self._keeper:
+            if self.is_keeper:
+                self._must_send.set()
+            return
+        self._claimed_at = None
+        self._yield_to(event.node)
+        self._keeper_heard_at = now
+        for id, connections in event.nodes.items():
+            if id != self.id:
+                self.note(id, connections)
+        # A keeper that does not know a node yet must not end it for the others.
+        for id in [id for id in self.others if id not in event.nodes]:
+            if id in self._listed or now - self._heard_at.get(id, 0) > NODE_TIMEOUT_MS:
+                self._drop(id)
+        self._listed = set(event.nodes)
+        self.numbers = {id: number for id, number in event.numbers.items() if id in self.others}
+        self.is_settled = True
+        self._report_listed()
+
+    def note(self, id: str, connections: int | None = None) -> bool:
+        """Note a sign of life. True if the node is new."""
+        is_new, was_alone = id not in self.others, not self.others
+        self._heard_at[id] = self._clock.now()
+        if is_new or connections is not None:
+            self.others[id] = connections or 0
+        if was_alone:
+            self._report_rejoined()
+        return is_new
+
+    def _report_rejoined(self) -> None:
+        for rejoined in self.rejoined:
+            rejoined()
+
+    def _report_listed(self) -> None:
+        for listed in self.listed:
+            listed()
+
+    def _drop(self, id: str) -> None:
+        self._heard_at.pop(id, None)
+        self.numbers.pop(id, None)
+        self._reports.pop(id, None)
+        self._listed.discard(id)
+        if self.others.pop(id, None) is not None:
+            for dropped in self.dropped:
+                dropped(id)

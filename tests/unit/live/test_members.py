@@ -1,0 +1,143 @@
+"""Beats, lists and keepers, of many nodes with an in-memory broker and a fake clock."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from benchmarks.node_network import NetworkNode, NodeNetwork
+
+from bellcast.live.types.events import NodeLeft
+from tests.clock import FakeClock
+
+TICK = 0.25
+
+
+class Cluster(NodeNetwork):
+    """Nodes whose ids are in the order of their creation, unless a test replaces them."""
+
+    def __init__(self) -> None:
+        self.fake_clock = FakeClock()
+        super().__init__(self.fake_clock)
+        self.dropped: list[tuple[str, str]] = []  # by, and which
+
+    async def start(self, number: int) -> list[NetworkNode]:
+        for _ in range(number):
+            node = self.add()
+            node.hub.members.dropped.append(lambda id, by=node.id: self.dropped.append((by, id)))
+        await self.pass_seconds(4)
+        return sorted(self.nodes, key=lambda node: node.id)
+
+    async def pass_seconds(self, seconds: float) -> None:
+        for _ in range(round(seconds / TICK)):
+            self.fake_clock.advance(TICK)
+            await self.settle()
+
+    @property
+    def keepers(self) -> list[NetworkNode]:
+        return [node for node in self.nodes if node.hub.members.is_keeper]
+
+    def is_complete(self) -> bool:
+        ids = {node.id for node in self.nodes}
+        return all(node.hub.members.others.keys() == ids - {node.id} for node in self.nodes)
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[Cluster]:
+    started = Cluster()
+    yield started
+    await started.close()
+
+
+async def test_nodes_that_start_together_know_each_other(cluster: Cluster) -> None:
+    first, *_ = await cluster.start(5)
+    assert cluster.is_complete()
+    assert cluster.keepers == [first]
+    assert cluster.dropped == []
+
+
+async def test_heartbeats_of_50_nodes_are_at_most_3000_messages_a_minute(cluster: Cluster) -> None:
+    await cluster.start(50)
+    cluster.published.clear()
+    cluster.delivered.clear()
+    await cluster.pass_seconds(60)
+    assert cluster.is_complete()
+    assert set(cluster.delivered) == {"beat", "members"}
+    assert cluster.published.total() <= 1_500 + 10
+    assert cluster.delivered.total() <= 3_000
+
+
+async def test_new_node_is_known_to_all_at_once(cluster: Cluster) -> None:
+    await cluster.start(3)
+    cluster.add()
+    await cluster.pass_seconds(TICK)
+    assert cluster.is_complete()
+
+
+async def test_killed_keeper_is_replaced_within_8_seconds_and_no_live_node_is_dead(cluster: Cluster) -> None:
+    keeper, second, *_ = await cluster.start(6)
+    await keeper.kill()
+    await cluster.pass_seconds(8)
+    assert cluster.keepers == [second]
+    await cluster.pass_seconds(30)
+    assert {id for _, id in cluster.dropped} == {keeper.id}
+    assert cluster.is_complete()
+
+
+async def test_keeper_that_stops_is_replaced_at_once(cluster: Cluster) -> None:
+    keeper, second, *_ = await cluster.start(3)
+    await keeper.publish(NodeLeft(keeper.id))
+    await keeper.kill()
+    await cluster.pass_seconds(2)
+    assert cluster.keepers == [second]
+    assert cluster.is_complete()
+
+
+@pytest.mark.parametrize("with_keeper", [False, True], ids=["alone", "with the keeper"])
+async def test_killed_node_is_dead_after_10_seconds(cluster: Cluster, with_keeper: bool) -> None:
+    keeper, node, *_ = await cluster.start(4)
+    for one in (keeper, node) if with_keeper else (node,):
+        await one.kill()
+    await cluster.pass_seconds(7)
+    assert cluster.dropped == []
+    await cluster.pass_seconds(5)
+    assert cluster.is_complete()
+    assert len(cluster.dropped) == len(set(cluster.dropped))
+
+
+@pytest.mark.parametrize("number", [0, 2], ids=["keeper", "another node"])
+async def test_cut_node_drops_none_and_returns(cluster: Cluster, number: int) -> None:
+    nodes = await cluster.start(4)
+    cut = nodes[number]
+    await cut.set_cut(True)
+    await cluster.pass_seconds(40)
+    assert {id for _, id in cluster.dropped} == {cut.id}
+    assert not [id for by, id in cluster.dropped if by == cut.id]
+    await cut.set_cut(False)
+    await cluster.pass_seconds(4)
+    assert cluster.is_complete()
+    assert len(cluster.keepers) == 1
+    assert {id for _, id in cluster.dropped} == {cut.id}
+
+
+async def test_two_keepers_become_one(cluster: Cluster) -> None:
+    nodes = await cluster.start(4)
+    for node in nodes[2:]:
+        await node.set_cut(True)  # they cannot hear each other either
+    await cluster.pass_seconds(9)
+    assert len(cluster.keepers) == 3
+    for node in nodes[2:]:
+        await node.set_cut(False)
+    await cluster.pass_seconds(4)
+    assert cluster.keepers == [nodes[0]]
+    assert cluster.is_complete()
+
+
+async def test_suspended_keeper_drops_none_when_it_continues(cluster: Cluster) -> None:
+    keeper, *_ = await cluster.start(3)
+    keeper.suspend()
+    await cluster.pass_seconds(30)
+    assert {id for _, id in cluster.dropped} == {keeper.id}
+    keeper.resume()
+    await cluster.pass_seconds(20)
+    assert cluster.is_complete()
+    assert len(cluster.keepers) == 1
+    assert keeper.id not in {by for by, _ in cluster.dropped}
