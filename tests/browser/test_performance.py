@@ -212,6 +212,8 @@ def left():
     """Return a function that counts a page's nodes and listeners after a garbage collection."""
 
     def count(page):
+        # The browser holds what left the page until its next frame, and draws none while nothing changes.
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         devtools = page.context.new_cdp_session(page)
         devtools.send("Performance.enable")
         devtools.send("HeapProfiler.collectGarbage")
