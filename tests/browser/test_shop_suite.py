@@ -151,3 +151,11 @@ def test_page_loaded_in_an_outage_gets_its_bell_without_a_reload_in_the_suite(na
         expect(nadia.get_by_role("heading", name="Sales")).to_be_visible()
         expect(nadia.locator("bellcast-bell button")).to_have_count(0)
     expect(nadia.get_by_role("button", name="Notifications")).to_be_visible()
+
+
+def test_sign_out_in_another_tab_leaves_the_page(nadia: Page) -> None:
+    other = nadia.context.new_page()
+    other.goto("/security/")
+    other.get_by_text("N", exact=True).click()
+    other.get_by_role("button", name="Sign out").click()
+    expect(nadia.get_by_role("heading", name="Sign in")).to_be_visible()
