@@ -47,7 +47,7 @@ REMINDER_KEY, REMINDER = (
         },
         "steps": [
             {"key": "bell", "type": "inbox", "title": "Tomorrow: {{ data.customer }}"},
-            {"key": "before", "type": "delay", "until": "data.starts_at", "offset": "-2h"},
+            {"key": "before", "type": "delay", "until": {"var": "data.starts_at"}, "offset": "-2h"},
             {
                 "key": "value",
                 "type": "branch",

@@ -204,7 +204,7 @@ def test_support_reads_definitions_and_edits_none(
     open_console: Callable[..., Page], owner: Console, chromium: Browser
 ) -> None:
     page = open_console("/workflows/evil", state=state_of_operator(owner, chromium, "sam", "support"))
-    expect(page.locator(".diagram")).to_be_visible()
+    expect(page.get_by_role("tree", name="Steps")).to_be_visible()
     expect(page.get_by_role("link", name="Edit", exact=True)).to_have_count(0)
     page.goto("/console/templates/evil?edit=yes")
     expect(page.get_by_text("Your role, support, does not permit this page.")).to_be_visible()

@@ -289,10 +289,12 @@ def test_earlier_version_is_looked_at_in_the_history(
     owner.send("PUT", "/v1/templates/designed", changed)
     page = open_console("/templates/designed", viewport={"width": 1280, "height": 900})
     page.get_by_role("button", name=f"Look at version {stored['version']}", exact=True).click()
-    frame = page.frame_locator(f"iframe[title='E-mail of version {stored['version']}']")
+    shown = page.get_by_role("region", name=f"As recipients saw version {stored['version']}")
+    frame = shown.frame_locator("iframe")
     expect(frame.get_by_role("heading", name="See you, client")).to_be_visible()
-    expect(page.locator(".look figcaption b")).to_have_text("Booking")
-    expect(page.locator(".look")).to_contain_text("Booked")
+    expect(shown.get_by_text("Booking", exact=True)).to_be_visible()
+    shown.get_by_role("button", name="Inbox").click()
+    expect(shown.locator(".device")).to_contain_text("Booked")
     assert violations(page) == []
 
 

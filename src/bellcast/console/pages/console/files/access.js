@@ -154,7 +154,7 @@ export function Account({ page }) {
     me.value = await get('/v1/me');
     refresh();
   };
-  return html`<${Heading} title="Account" /><${Facts} of=${[['Name', page.me.name], ['Role', page.me.role], ['Tenants', page.me.tenants?.join(', ') ?? 'all']]} />
+  return html`<${Heading} title="Account" /><div class="sections"><${Facts} of=${[['Name', page.me.name], ['Role', page.me.role], ['Tenants', page.me.tenants?.join(', ') ?? 'all']]} />
     <${Card} title="E-mail"><${OwnEmail} /><//>
     ${page.me.is_external ? html`<p>You sign in with your identity provider. It has your password and second factor, and your groups there determine your role here.</p>` : html`
       <${Card} title="Change the password"><${Form} button="Change password" send=${async (values, form) => {
@@ -165,7 +165,7 @@ export function Account({ page }) {
       <${Passkeys} changed=${changed} />
       <${Card} title="Authenticator app">${page.me.has_app ? html`<p><${State} of="active" /> Sign-in with a password needs a code of your app.</p><div class="choice"><${Confirm} isDanger label="Remove the authenticator app" word="Remove" act=${() => request('DELETE', '/v1/me/mfa').then(changed)} /></div>`
     : html`<p>With an app on your phone, a stolen password alone is not enough to sign in.</p><${MfaSetup} done=${changed} />`}<//>
-      ${page.me.has_mfa && html`<${Recovery} />`}`}`;
+      ${page.me.has_mfa && html`<${Recovery} />`}`}</div>`;
 }
 
 function Recovery() {

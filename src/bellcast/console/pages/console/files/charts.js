@@ -76,7 +76,7 @@ export function Charts({ page, tenant }) {
   const name = series.value?.name ?? (chosen in ranges ? chosen : '24h'), range = ranges[name];
   const open = page.may(CONTENT) && ((one, from, to) => page.go(withQuery(page.url(one.list ?? '/notifications'), { ...one.filter, tenant, from: new Date(from).toISOString(), to: new Date(to).toISOString() })));
   return html`<section aria-labelledby="charts"><header class="legend"><h2 id="charts">Last ${range.name}</h2>
-      <nav class="tabs" aria-label="Range">${Object.keys(ranges).map((one) => html`<a key=${one} href=${withQuery(page.path, { ...Object.fromEntries(page.query), range: one })} aria-current=${one === name ? 'page' : null}>${one}</a>`)}</nav>
+      <nav class="segments" aria-label="Range">${Object.keys(ranges).map((one) => html`<a key=${one} href=${withQuery(page.path, { ...Object.fromEntries(page.query), range: one })} aria-current=${one === name ? 'page' : null}>${one}</a>`)}</nav>
       <p class="muted"><span class="key today" aria-hidden="true"></span>${range.now} <span class="key before" aria-hidden="true"></span>${range.before}</p></header>
     <p class="hidden" id="selection">Arrow keys select an interval, with Shift several; Enter opens what happened.</p>
     <${Loaded} of=${series}>${(value) => {

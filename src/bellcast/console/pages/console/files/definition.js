@@ -4,7 +4,7 @@
 import { html } from './html.js';
 import { Loaded, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
-import { Card, Confirm, Copy, Facts, Heading } from './parts.js';
+import { Confirm, Copy, Facts, Heading } from './parts.js';
 import { yamlOf } from './yaml.js';
 import { BUILDERS } from './roles.js';
 import { go, here, setQuery, shownTenant } from './router.js';
@@ -36,8 +36,11 @@ export function Definition({ page, kind, facts, actions, children }) {
     <${ManagedBanner} page=${page} kind=${kind.path.slice(1)} one=${value} />
     <${Facts} of=${[['Key', html`<code>${value.key}</code>`], ...facts(value), ['Tenant', value.tenant ?? 'all']]} />
     ${children?.(value)}
-    <${Card} title="YAML"><pre tabIndex="0"><code>${yamlOf(value)}</code></pre><${Copy} what="the YAML" text=${yamlOf(value)} /><//>`}<//>`;
+    <${Yaml} of=${value} isOpen />`}<//>`;
 }
+
+/** The definition as YAML. */
+export const Yaml = ({ of, isOpen = false }) => html`<details class="panel" open=${isOpen}><summary>YAML</summary><pre tabIndex="0"><code>${yamlOf(of)}</code></pre><${Copy} what="the YAML" text=${yamlOf(of)} /></details>`;
 
 /** Whether this is the object of the tenant that is shown, not the project's. */
 const isOwn = (one) => (one.tenant ?? '') === (here.value.searchParams.get('tenant') ?? '');

@@ -4,6 +4,7 @@
 import { html, useEffect, useRef, useState } from './html.js';
 import { Difference } from './difference.js';
 import { relativeTime } from './format.js';
+import { loadStyle } from './load.js';
 import { Field, Form, Heading } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { go } from './router.js';
@@ -12,13 +13,6 @@ import { me } from './session.js';
 import { press } from './yaml-editor.js';
 import { toYaml, valuesOf } from './yaml.js';
 
-/** Load a style sheet beside this module. */
-export const loadStyle = (name) => new Promise((resolve) => {
-  const sheet = Object.assign(document.createElement('link'), { rel: 'stylesheet', href: new URL(name, import.meta.url).href });
-  sheet.onload = resolve;
-  sheet.onerror = resolve;
-  document.head.append(sheet);
-});
 await loadStyle('draft.css');
 
 /** Whether the draft is saved, as a word. */

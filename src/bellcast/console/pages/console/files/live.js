@@ -6,7 +6,7 @@ import { FilterBar, RANGE, RECIPIENT } from './filters.js';
 import { count, duration, number, secondOf, toneOf } from './format.js';
 import { html, useLayoutEffect, useRef, useState } from './html.js';
 import { Failure, Loaded, refresh, refreshes, useLoad } from './load.js';
-import { Card, Empty, Facts, Heading, Icon, Id, Json, Moment, State, prose } from './parts.js';
+import { Card, Empty, Facts, Heading, Icon, Id, Json, Moment, State, Type, prose } from './parts.js';
 import { shownTenant } from './router.js';
 import { follow, get, path, withQuery } from './server.js';
 
@@ -177,10 +177,13 @@ async function watch(feed, target, signal, setConnection, isOpened = false) {
 /** What happened in one trace, by its most telling event. Rows keep their places and change their texts, so that nothing moves. */
 function EventRow({ row, size, isOpen, open }) {
   const event = headOf(row), request = row.events.find((one) => one.kind === 'request' && one !== event), others = size - (request ? 2 : 1);
+  const { type } = event.detail ?? {}, isTyped = type && event.text.startsWith(`${type} to `);
+  // An accepted request says no more than its effect.
+  const isPlain = !request || / 2\d\d$/.test(request.text);
   return html`<div role="row" class="row" data-open=${isOpen ? 'yes' : null}><time role="cell" class="cell at" dateTime=${event.at}>${secondOf(event.at)}<span class="muted">.${String(new Date(event.at).getMilliseconds()).padStart(3, '0')}</span></time>
     <span role="cell" class=${`cell kind${BAD.has(event.kind) ? ' bad' : ''} tone-${toneOf(event.kind)}`}><${Icon} name=${ICONS[event.kind]} />${event.kind}</span>
-    <span role="cell" class="cell title"><button type="button" class="row-link" aria-expanded=${String(isOpen)} onClick=${() => open(row)}>${event.text}</button>${size > 1 && html`<span class="muted preview">${[request?.text, others > 0 && count(others, 'other effect')].filter(Boolean).join(' · ')}</span>`}</span>
-    <span role="cell" class="cell who">${[event.tenant, event.recipient, event.topic].filter(Boolean).join(' · ')}</span></div>`;
+    <span role="cell" class="cell title"><button type="button" class="row-link" aria-expanded=${String(isOpen)} onClick=${() => open(row)}>${isTyped ? html`<${Type} of=${type} />${event.text.slice(type.length)}` : event.text}</button>${size > 1 && html`<span class="muted preview">${[!isPlain && request.text, others > 0 && count(others, 'other effect')].filter(Boolean).join(' · ')}</span>`}</span>
+    <span role="cell" class="cell who">${[event.tenant, !isTyped && event.recipient, event.topic].filter(Boolean).join(' · ')}</span></div>`;
 }
 
 function OpenedEvent({ page, row }) {

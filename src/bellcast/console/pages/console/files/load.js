@@ -18,6 +18,14 @@ export function refresh() {
   refreshes.value += 1;
 }
 
+/** Load a style sheet beside this module. */
+export const loadStyle = (name) => new Promise((resolve) => {
+  const sheet = Object.assign(document.createElement('link'), { rel: 'stylesheet', href: new URL(name, import.meta.url).href });
+  sheet.onload = resolve;
+  sheet.onerror = resolve;
+  document.head.append(sheet);
+});
+
 /** The server was unreachable, busy or failed, so its previous response stays visible. */
 export const isTemporary = ({ status }) => !(status >= 400 && status < 500) || status === 429;
 

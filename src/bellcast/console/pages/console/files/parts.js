@@ -146,7 +146,7 @@ export const Choices = ({ label, name, options, selected, hints = {} }) => html`
   ${options.map((one) => html`<label key=${one}><input type="checkbox" name=${name} value=${one} defaultChecked=${selected.includes(one)} />${one} <small>${hints[one]}</small></label>`)}</fieldset>`;
 
 /** A form that sends its fields, shows errors next to the button, and prevents a second click. `more` are further buttons. */
-export function Form({ button, send, children, more, isInline = false, ...attributes }) {
+export function Form({ button, send, children, more, isInline = false, class: name, ...attributes }) {
   const [problem, setProblem] = useState(null);
   const [isSending, setSending] = useState(false);
   const submit = useRef(null);
@@ -166,7 +166,7 @@ export function Form({ button, send, children, more, isInline = false, ...attrib
     if (hadFocus) setTimeout(() => document.activeElement === document.body && submit.current?.focus());
   };
   const last = html`<button class="primary" type="submit" ref=${submit} disabled=${isSending}>${button}</button>`;
-  return html`<form class=${isInline ? 'inline' : null} onSubmit=${send_} ...${attributes}>${children}
+  return html`<form class=${isInline ? 'inline' : name} onSubmit=${send_} ...${attributes}>${children}
     <p class="error" role="alert">${problem && [problem.message, problem.requestId && problem.status >= 500 && html` Request <code>${problem.requestId}</code>`]}</p>
     ${more ? html`<div class="choice">${last}${more}</div>` : last}</form>`;
 }

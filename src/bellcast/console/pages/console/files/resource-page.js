@@ -64,6 +64,8 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   const kept = Object.fromEntries([...Object.entries(query), ...Object.entries(chosen ?? {})].filter(([, value]) => value));
   const link = resource.link && page.me.role !== 'viewer' ? ((one) => resource.link(one) && withQuery(page.url(resource.link(one)), { ...(hasPane && kept), ...objectTenant(one) })) : null;
   const pathOf = (one) => resource.link?.(one) && page.url(resource.link(one));
+  // The same key can exist in several tenants.
+  const isOfShown = ({ tenant: own }) => !own || (page.query.get('tenant') ?? own) === own;
   const tools = resource.tools?.(page);
   return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}`}>
     <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>
@@ -73,7 +75,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
       ${(filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />`}
       ${resource.above && html`<${resource.above} page=${page} />`}
       <div class="rows"><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
-        isOpen=${(one) => page.key !== null && pathOf(one) === page.path} follow=${page.key !== null && !isFull && link && ((one) => go(link(one), { isQuiet: true }))} /></div>
+        isOpen=${(one) => page.key !== null && pathOf(one) === page.path && isOfShown(one)} follow=${page.key !== null && !isFull && link && ((one) => go(link(one), { isQuiet: true }))} /></div>
     </section>
     ${isOpen && html`<${Pane} page=${page} isFull=${isFull} kept=${kept}>${isNew ? html`<${resource.create} page=${page} />` : pane}<//>`}
   </div>`;

@@ -163,7 +163,7 @@ function OwnMenu({ openKeys, signOut }) {
         close();
         openKeys();
       }}>Keyboard shortcuts<//>
-      <div class="themes" role="group" aria-label="Theme">${THEMES.map((one) => html`<button key=${one} type="button" aria-pressed=${String(theme.value === one)} onClick=${() => setTheme(one)}>${one[0].toUpperCase() + one.slice(1)}</button>`)}</div>
+      <div class="segments themes" role="group" aria-label="Theme">${THEMES.map((one) => html`<button key=${one} type="button" aria-pressed=${String(theme.value === one)} onClick=${() => setTheme(one)}>${one[0].toUpperCase() + one.slice(1)}</button>`)}</div>
       <${Option} icon="back" choose=${() => {
         close();
         signOut();

@@ -72,7 +72,7 @@ function Limits({ page, one }) {
     return html`<${Card} title="Limits and retention"><${Facts} of=${LIMITS.map(([name, label]) => [label, typeof one.settings[name] === 'number' ? number(one.settings[name]) : 'not set'])} /><p class="muted">Only operators that are not restricted to tenants can change them.</p><//>`;
   }
   const open = LIMITS.filter(([name]) => name !== 'retention_days' || page.may(OWNERS));
-  return html`<${Card} title="Limits and retention"><${Form} button="Save limits" send=${(values) => change(page, one, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])))}>
+  return html`<${Card} title="Limits and retention"><${Form} class="grid" button="Save limits" send=${(values) => change(page, one, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])))}>
     ${open.map(([name, label, hint]) => html`<${Field} key=${name} label=${label} name=${name} type="number" min="0" step="any" defaultValue=${one.settings[name] ?? ''} hint=${hint} />`)}<//><//>`;
 }
 

@@ -38,13 +38,13 @@ export function Topic({ page }) {
     <div class="columns"><${Card} title="Present now"><${Loaded} of=${present}>${({ members }) => (members.length === 0 ? html`<p class="muted">No member is present. Topics have presence if BELLCAST_PRESENCE_TOPICS names them.</p>` : html`
       <p class="muted">${count(members.length, 'member')}</p><${InPages} rows=${members}>${(some) => html`<ul class="members">${some.map((one) => html`<li key=${one.recipient}>${person(one, one.name ?? one.recipient)}${one.connections > 1 && ` (${one.connections} connections)`}</li>`)}</ul>`}<//>`)}<//><//>
     <${Card} title="Connected"><${Loaded} of=${connected}>${({ connections, next, total }) => (connections.length === 0 ? html`<p class="muted">No connection follows this topic.</p>` : html`
-      <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}>${person(one)}<${Dialect} of=${one} /><${Time} at=${one.connected_at} /></li>`)}</ul><a href=${withQuery(page.url('/connections'), { topic: page.key, ...tenant })}>${next ? `All ${number(total.value)} connections` : 'Connections'}</a>`)}<//><//></div>
+      <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}>${person(one)}<${Dialect} of=${one} /><${Time} at=${one.connected_at} /></li>`)}</ul><a href=${withQuery(page.url('/connections'), { topic: page.key, ...tenant })}>${next ? `All ${number(total.value)} connections` : 'Connections'}</a>`)}<//><//>
     <${Card} title="Subscribers"><${Loaded} of=${subscribed}>${(response) => (response.subscriptions.length === 0 ? html`<${Empty} text="No recipient subscribes to this topic." command=${path`PUT /v1/topics/${page.key}/subscriptions/alice`} />` : html`
-      <${Paged} of=${response} rows="subscriptions" read=${(after) => get(url('/subscriptions', { after }))}>${(all) => html`<ul class="members">${all.map((one) => html`<li key=${one.recipient}>${person(one)}</li>`)}</ul>`}<//>`)}<//><//>
-    ${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}
+      <${Paged} of=${response} rows="subscriptions" read=${(after) => get(url('/subscriptions', { after }))}>${(all) => html`<ul class="members">${all.map((one) => html`<li key=${one.recipient}>${person(one)}</li>`)}</ul>`}<//>`)}<//><//></div>
+    <div class="columns">${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}
     <${Card} title="Event history"><${Loaded} of=${stored}>${(events) => (events.length === 0 ? html`<p class="muted">The history has no event. BELLCAST_TOPIC_HISTORY sets how long events are stored.</p>` : html`
       <${InPages} rows=${events}>${(some) => html`<div>${some.map((one) => html`<details key=${one.id}><summary>${one.name} <${Time} at=${one.at} /></summary><${Json} of=${one.data} /></details>`)}</div>`}<//>
-      ${page.may(BUILDERS) && html`<${Confirm} isDanger label="Delete these events" word="Delete these events" act=${() => request('DELETE', url('/events')).then(stored.reload)} />`}`)}<//><//>`;
+      ${page.may(BUILDERS) && html`<${Confirm} isDanger label="Delete these events" word="Delete these events" act=${() => request('DELETE', url('/events')).then(stored.reload)} />`}`)}<//><//></div>`;
 }
 
 /** Rows that have already been read, a few at a time. */

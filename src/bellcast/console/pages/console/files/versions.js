@@ -14,18 +14,17 @@ export function DraftOnly({ url, editor }) {
   return draft.value && html`<p>It has a draft that was never published. <a class="button" href=${editor}>Open the draft</a></p>`;
 }
 
-/** The versions of an object, with their differences; another one can be made current. `show` draws one as recipients see it. */
-export function Versions({ one, url, isOwn, show }) {
+/** The versions of an object, with their differences; another one can be made current. `look` shows one as recipients saw it. */
+export function Versions({ one, url, isOwn, seen, look }) {
   const found = useLoad((signal) => get(url('/versions'), signal), [url(), one.version]);
   const [compared, setCompared] = useState(null);
-  const [seen, setSeen] = useState(null);
   return html`<${Loaded} of=${found}>${({ versions: all }) => html`<ul class="rows-of">${all.map(({ version, created_at: at, by, note }, index) => html`<li key=${version}><b>Version ${version}</b>${version === one.version && html`<${State} of="current" kind="ok" />`}<${Moment} at=${at} />${by && html`<span class="muted">${by}</span>`}${note && html`<span dir="auto">${note}</span>`}
-      ${show && html`<button type="button" aria-label=${`Look at version ${version}`} aria-pressed=${String(seen === version)} onClick=${() => setSeen(seen === version ? null : version)}>Look</button>`}
+      ${look && all.length > 1 && html`<button type="button" aria-label=${`Look at version ${version}`} aria-pressed=${String(seen === version)} onClick=${() => look(seen === version ? null : version)}>Look</button>`}
       ${index < all.length - 1 && html`<button type="button" aria-label=${`Changes of version ${version}`} onClick=${() => setCompared([all[index + 1].version, version])}>Changes</button>`}
       ${isOwn && version !== one.version && html`<${Confirm} label=${`Make current: version ${version}`} word="Make current" act=${async () => {
     await request('PATCH', url(), { version });
     refresh();
-  }} />`}</li>`)}</ul>`}<//><div aria-live="polite">${seen && show(seen)}${compared && html`<${Compared} versions=${compared} url=${url} />`}</div>`;
+  }} />`}</li>`)}</ul>`}<//><div aria-live="polite">${compared && html`<${Compared} versions=${compared} url=${url} />`}</div>`;
 }
 
 function Compared({ versions: [from, to], url }) {

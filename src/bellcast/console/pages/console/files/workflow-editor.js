@@ -2,7 +2,7 @@
  * The editor of a workflow: the canvas, a step's form, the same definition as YAML, checks, drafts, and publishing.
  */
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
-import { Failure, Loaded, Skeleton, useLoad } from './load.js';
+import { Failure, Loaded, Skeleton, loadStyle, useLoad } from './load.js';
 import { DownloadFiles, ManagedBanner, isLocked } from './managed.js';
 import { Field, Form, Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
@@ -10,7 +10,7 @@ import { go, setQuery } from './router.js';
 import { get, withQuery } from './server.js';
 import { Flow } from './workflow-canvas.js';
 import { createDraft, readDrafted } from './draft.js';
-import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, loadStyle } from './draft-parts.js';
+import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState } from './draft-parts.js';
 import { ActionMenu, Starters, TypeMenu } from './workflow-dialogs.js';
 import { RunsBar, StepRuns, useRunCounts } from './workflow-counts.js';
 import { Inspector, Variables } from './workflow-inspector.js';
@@ -288,7 +288,7 @@ function Editor({ page, tenant, found }) {
       <a class="quiet button" href=${back} aria-label="Back to the workflow"><${Icon} name="back" /></a>
       <h1 tabIndex="-1">${page.key}</h1>${tenant && html`<span class="tag">${tenant}</span>`}
       <${SaveState} draft=${draft} isReadOnly=${!mayEdit} />
-      <div class="editor-tabs" role="group" aria-label="View"><button type="button" aria-pressed=${String(view === 'canvas')} onClick=${() => setQuery({ view: null }, { isQuiet: true })}>Canvas</button><button type="button" aria-pressed=${String(view === 'yaml')} onClick=${() => setQuery({ view: 'yaml' }, { isQuiet: true })}>YAML</button></div>
+      <div class="segments" role="group" aria-label="View"><button type="button" aria-pressed=${String(view === 'canvas')} onClick=${() => setQuery({ view: null }, { isQuiet: true })}>Canvas</button><button type="button" aria-pressed=${String(view === 'yaml')} onClick=${() => setQuery({ view: 'yaml' }, { isQuiet: true })}>YAML</button></div>
       <div class="editor-tools">${hasSteps && view === 'canvas' && !isNarrow && html`<button type="button" class="test-button" aria-expanded=${String(isTesting)} onClick=${() => (isTesting ? closeTest() : (test.isOpen.value = true))}>Test</button>`}
         ${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" disabled=${draft.history.value.past.length === 0} onClick=${act.undo}><${Icon} name="undo" /></button>
         <button type="button" class="quiet" aria-label="Redo" disabled=${draft.history.value.future.length === 0} onClick=${act.redo}><${Icon} name="redo" /></button>

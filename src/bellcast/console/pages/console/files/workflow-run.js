@@ -6,9 +6,8 @@ import { dayTime, duration } from './format.js';
 import { Loaded, Skeleton, useLoad } from './load.js';
 import { Icon, State } from './parts.js';
 import { get, path as urlPath, withQuery } from './server.js';
-import { Flow } from './workflow-canvas.js';
 import { Inspector } from './workflow-inspector.js';
-import { valueAt } from './workflow-model.js';
+import { Picture } from './workflow-picture.js';
 import { valuesOf } from './yaml.js';
 
 /** A run is read again after this time until it has ended. */
@@ -28,7 +27,6 @@ function stateOf({ state, reason, due_at: due, started_at: started, ended_at: en
 export function Recorded({ page, tenant, copy }) {
   const id = page.query.get('run');
   const [selected, setSelected] = useState(null);
-  const [closed, setClosed] = useState(new Set());
   const loaded = useLoad(async (signal) => {
     const run = id && await get(withQuery(urlPath`/v1/runs/${id}`, { tenant }), signal);
     const version = run ? run.version : page.query.get('version');
@@ -48,17 +46,11 @@ export function Recorded({ page, tenant, copy }) {
       if (step?.state !== 'done') return step?.state;
       return (isElse ? step.result === 'else' : step.result === number - 1) ? 'taken' : 'skipped';
     };
-    const act = {
-      select: setSelected, edit: setSelected, close: () => setSelected(null), nextProblem: () => {}, openActions: () => {},
-      fold: (path, isFolding) => setClosed((last) => new Set(isFolding ? [...last, path] : [...last].filter((one) => one !== path))),
-      copy: (path) => copy(valueAt(values, path)),
-    };
-    const canvas = { values, schema, selected, isReadOnly: true, problems: [], states, zoom: 100, closed, lane: run ? lane : undefined };
     const recorded = { values: { value: values }, problems: { value: [] }, tenant };
     return html`<div class=${`workflow-editor ${selected ? 'inspecting' : ''}`}>
       <header class="editor-bar"><a class="quiet button" href=${run ? withQuery(page.url(`/runs/${id}`), { tenant }) : withQuery(page.url(`/workflows/${encodeURIComponent(page.key)}`), { tenant })} aria-label="Back"><${Icon} name="back" /></a><h1 tabIndex="-1">${page.key}</h1>
         <span class="save-state">Version ${version}${run && `, for ${run.recipient}`}</span>${run && html`<${State} of=${run.state} />`}
         <div class="editor-tools"><a class="button" href=${withQuery(page.path, { tenant, edit: 'yes' })}>Edit the workflow</a></div></header>
-      <div class="editor-main"><${Flow} canvas=${canvas} act=${act} />${selected && html`<${Inspector} key=${selected} draft=${recorded} path=${selected} schema=${schema} page=${page} isReadOnly=${true} close=${() => setSelected(null)} select=${setSelected} openActions=${act.openActions} />`}</div></div>`;
+      <div class="editor-main"><${Picture} ...${{ values, schema, selected, states, lane: run ? lane : undefined, copy }} select=${setSelected} edit=${setSelected} />${selected && html`<${Inspector} key=${selected} draft=${recorded} path=${selected} schema=${schema} page=${page} isReadOnly=${true} close=${() => setSelected(null)} select=${setSelected} openActions=${() => {}} />`}</div></div>`;
   }}<//>`;
 }

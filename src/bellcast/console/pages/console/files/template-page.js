@@ -1,0 +1,72 @@
+/**
+ * A template as its recipients see it, by channel, language and version, with its versions and a test message.
+ */
+import { Yaml } from './definition.js';
+import { EditLink } from './edit.js';
+import { parsed } from './format.js';
+import { html, useMemo, useState } from './html.js';
+import { Loaded, Skeleton, useLoad } from './load.js';
+import { ManagedBanner, isLocked } from './managed.js';
+import { Card, Confirm, Field, Form, Heading, State } from './parts.js';
+import { BUILDERS, CONTENT } from './roles.js';
+import { go, tenantOf } from './router.js';
+import { sampleOf } from './sample-data.js';
+import { get, path, request, withQuery } from './server.js';
+import { CHANNELS, languageName } from './template-model.js';
+import { Preview, usePreview } from './template-preview.js';
+import { DraftOnly, Versions } from './versions.js';
+import { valuesOf } from './yaml.js';
+
+const PARTS = Object.keys(CHANNELS);
+
+export function Template({ page }) {
+  const tenant = tenantOf(page);
+  const url = (more = '', query = {}) => withQuery(path`/v1/templates/${page.key}` + more, { ...tenant, ...query });
+  const found = useLoad((signal) => get(url(), signal), [url()]);
+  const title = html`<${Heading} title=${page.key} />`;
+  const isMissing = found.problem?.status === 404 && !found.isLoading && page.may(CONTENT);
+  return html`${found.problem && !found.isLoading && !found.value && title}${isMissing && html`<${DraftOnly} url=${url('/draft')} editor=${withQuery(page.path, { ...tenant, edit: 'yes' })} />`}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
+    const mayChange = page.may(BUILDERS), isOwn = mayChange && (one.tenant ?? '') === tenant.tenant && !isLocked(one);
+    const remove = async () => {
+      await request('DELETE', url());
+      go(withQuery(page.url('/templates'), tenant));
+    };
+    return html`<${Heading} title=${one.key} note=${html`<span class="muted">Version ${one.version}${one.tenant && ` of ${one.tenant}`}${one.uses.length > 0 && html`, used by ${one.uses.join(', ')}`}</span>`}><${EditLink} page=${page} one=${one} />${isOwn && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${remove} />`}<//>
+      <${ManagedBanner} page=${page} kind="templates" one=${one} />
+      ${mayChange ? html`<${Shown} key=${url()} ...${{ page, one, url, isOwn, tenant }} />` : html`<${Card} title="Versions"><${Versions} one=${one} url=${url} /><//>`}
+      <${Yaml} of=${one} isOpen=${!mayChange} />`;
+  }}<//>`;
+}
+
+/** The preview of a version, beside all versions and a test message. */
+function Shown({ page, one, url, isOwn, tenant }) {
+  const [version, setVersion] = useState(null);
+  const earlier = useLoad(async (signal) => (version && version !== one.version ? get(url('', { version }), signal) : null), [version, one.version]);
+  const values = useMemo(() => valuesOf(earlier.value ?? one), [earlier.value, one]);
+  const channels = PARTS.filter((name) => values[name]), languages = ['', ...Object.keys(values.translations ?? {}).sort()];
+  const [chosen, setChannel] = useState('email');
+  const channel = channels.includes(chosen) ? chosen : channels[0];
+  const [chosenLocale, setLocale] = useState('');
+  const locale = languages.includes(chosenLocale) ? chosenLocale : '';
+  const [recipient, setRecipient] = useState('');
+  const [text, setData] = useState(null);
+  const data = text ?? JSON.stringify(sampleOf(values), null, 2);
+  const [sample, setSample] = useState(null);
+  const preview = usePreview({ path: url, values, data, sample, locale, recipient });
+  const choice = (label, all, current, choose, wordOf) => html`<div class="segments" role="group" aria-label=${label}>${all.map((name) => html`<button key=${name} type="button" aria-pressed=${String(name === current)} title=${wordOf(name)} onClick=${() => choose(name)}>${label === 'Language' ? name || 'Default' : wordOf(name)}</button>`)}</div>`;
+  return html`<div class="template-page"><section class=${`panel ${channel === 'email' ? 'has-mail' : ''}`} aria-label=${version ? `As recipients saw version ${version}` : 'As recipients see it'}>
+      <div class="parts-bar">${choice('Channel', channels, channel, setChannel, (name) => CHANNELS[name])}${languages.length > 1 && choice('Language', languages, locale, setLocale, languageName)}
+        <input class="as-recipient" aria-label="As this recipient sees it" placeholder="As a recipient sees it" autocomplete="off" spellcheck=${false} onChange=${({ currentTarget }) => setRecipient(currentTarget.value.trim())} /></div>
+      <${Preview} ...${{ channel, preview, problems: [], path: url, data, setData, sample, setSample, isOpen: true, tenant: tenant.tenant, template: one.key }} /></section>
+    <div><${Card} title="Versions"><${Versions} ...${{ one, url, isOwn, seen: version, look: setVersion }} /><//><${Test} ...${{ page, one, url, tenant, data }} /></div></div>`;
+}
+
+/** A message to a recipient's address, with the data of the preview. Without a provider it is simulated, and its page shows its HTML. */
+function Test({ page, one, url, tenant, data }) {
+  const [message, setMessage] = useState(null);
+  const channels = PARTS.filter((name) => name !== 'inbox' && one[name]);
+  if (channels.length === 0) return html`<${Card} title="Test message"><p class="muted">The template is for the inbox only.</p><//>`;
+  return html`<${Card} title="Test message"><${Form} button="Send test" send=${async ({ channel, to }) => setMessage((await request('POST', url('/test'), { channel, to: to.trim(), data: parsed(data) ?? {} })).message)}>
+      <${Field} label="Channel" name="channel" options=${channels} words=${CHANNELS} defaultValue=${channels[0]} /><${Field} label="To recipient" name="to" required autocomplete="off" spellcheck=${false} hint="To the recipient’s address, regardless of preferences, with the data of the preview." /><//>
+    <p role="status">${message && html`<${State} of="queued" /> <a href=${withQuery(page.url(path`/messages/${message}`), tenant)}>Open the message</a>`}</p><//>`;
+}

@@ -1,0 +1,103 @@
+/**
+ * The preview of a template: its e-mail in a frame, on a phone, or as text, and the messages of the other channels on their devices.
+ */
+import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
+import { relativeTime } from './format.js';
+import { loadStyle, useLoad } from './load.js';
+import { Icon } from './parts.js';
+import { ROOT, request, withQuery } from './server.js';
+import { me } from './session.js';
+import { SendTest } from './template-test.js';
+
+const PREVIEW_MS = 300;
+
+await loadStyle('template-editor.css');
+
+/** The rendered parts, 300 ms after the last change: with the data as JSON, or with that of a sample. */
+export function usePreview({ path, values, data, sample = null, locale, recipient, brandChanges }) {
+  const [state, setState] = useState({ parts: null, problems: [], wanted: null });
+  useEffect(() => {
+    const abort = new AbortController();
+    const timer = setTimeout(async () => {
+      let wanted;
+      try {
+        wanted = { values, ...(sample ? { sample } : { data: JSON.parse(data || '{}') }), ...(locale && { locale }), ...(recipient && { recipient }) };
+      } catch {
+        setState((last) => ({ ...last, problems: [{ field: 'data', message: 'The data is not valid JSON.' }] }));
+        return;
+      }
+      try {
+        setState({ parts: await request('POST', path('/preview'), wanted, abort.signal), problems: [], wanted });
+      } catch (problem) {
+        if (!abort.signal.aborted) setState((last) => ({ ...last, problems: problem.errors?.length ? problem.errors.map((one) => ({ ...one, field: one.field.replace(/^values\.?/, '') })) : [{ field: '', message: problem.message }] }));
+      }
+    }, state.wanted ? PREVIEW_MS : 0);
+    return () => {
+      clearTimeout(timer);
+      abort.abort();
+    };
+  }, [values, data, sample, locale, recipient, brandChanges]);
+  return state;
+}
+
+const DEVICES = { desktop: 'Desktop', phone: 'Phone', text: 'Text' };
+/** Pixels of a mail program's window, and of a phone with its frame. */
+const DEVICE_WIDTHS = { desktop: 700, phone: 391 };
+
+/** Shrink the first child of an element until its width fits. */
+function useFittingWidth(place, width, inputs) {
+  useLayoutEffect(() => {
+    const { current } = place;
+    if (!current || !width) return undefined;
+    const fit = () => { current.firstElementChild.style.zoom = Math.min(1, current.clientWidth / width); };
+    const observer = new ResizeObserver(fit);
+    observer.observe(current);
+    return () => observer.disconnect();
+  }, inputs);
+}
+
+const SCHEMES = { '': 'As sent', light: 'Light', dark: 'Dark', inverted: 'Inverted' };
+
+/** A template as its recipients see it, in one channel. Without `sample` there are no earlier sends to choose from. */
+export function Preview({ channel, preview, problems: known, path, data, setData, sample, setSample, isOpen, embedded, tenant, template }) {
+  const [device, setDevice] = useState('desktop');
+  const [look, setLook] = useState({ scheme: '', images: 'off' });
+  const { parts, wanted } = preview;
+  const problems = [...new Map([...known, ...preview.problems].map((one) => [`${one.field} ${one.message}`, one])).values()];
+  const part = parts?.[channel];
+  const form = useRef(null);
+  const frame = useRef(null);
+  useFittingWidth(frame, DEVICE_WIDTHS[device], [channel, device, Boolean(part?.html)]);
+  useEffect(() => { if (channel === 'email' && part?.html && isOpen) form.current?.submit(); }, [wanted, channel, device === 'text', isOpen, look]);
+  if (!isOpen) return null;
+  const isDark = look.scheme === 'dark' || look.scheme === 'inverted';
+  return html`<aside class="preview" aria-label="Preview">
+    <div class="preview-bar"><h2>Preview</h2>${channel === 'email' && html`<div class="segments" role="group" aria-label="Device">${Object.entries(DEVICES).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(one === device)} onClick=${() => setDevice(one)}>${word}</button>`)}</div>
+      ${device !== 'text' && html`<select aria-label="Color scheme" value=${look.scheme} onChange=${(event) => setLook({ ...look, scheme: event.currentTarget.value })}>${Object.entries(SCHEMES).map(([one, word]) => html`<option key=${one} value=${one}>${word}</option>`)}</select>
+      <label class="toggle"><input type="checkbox" checked=${look.images === 'on'} onChange=${(event) => setLook({ ...look, images: event.currentTarget.checked ? 'on' : 'off' })} /> Images</label>`}`}</div>
+    ${problems.length > 0 && html`<div role="status" aria-label="Problems"><ul class="problems">${problems.slice(0, 8).map((one) => html`<li key=${one.field + one.message}><${Icon} name="warn" /> <span>${one.field && html`<code>${one.field}</code> `}${one.message}</span></li>`)}</ul></div>`}
+    ${parts?.missing?.length > 0 && html`<p class="note warn"><${Icon} name="warn" /> Without a value: ${parts.missing.join(', ')}. A send would be refused.</p>`}
+    ${(parts?.warnings ?? []).map((one) => html`<p key=${one} class="note warn"><${Icon} name="warn" /> ${one}</p>`)}
+    ${part && channel === 'email' && html`<div class=${`mail-preview on-${device}`}>
+      <div class="subject"><p><span class="muted">Subject</span> <b dir="auto">${part.subject}</b></p>${(!embedded || (embedded.may('test') && me.value.email)) && html`<${SendTest} path=${path} wanted=${wanted} isDisabled=${problems.length > 0} />`}</div>
+      ${device === 'text' ? html`<pre tabIndex="0" dir="auto">${part.text}</pre>` : html`<div class=${isDark ? 'mail-frame dark' : 'mail-frame'} ref=${frame}><iframe sandbox="" title="Preview of the e-mail" name="template-preview"></iframe></div>
+        <form method="post" action=${`${ROOT}${embedded ? withQuery('/embed/template-preview', { tenant, scheme: look.scheme, images: look.images }) : path('/html', { scheme: look.scheme || null, images: look.images })}`} target="template-preview" hidden ref=${form}>${embedded && html`<input type="hidden" name="token" value=${embedded.token()} /><input type="hidden" name="key" value=${template} />`}<input type="hidden" name="request" value=${JSON.stringify(wanted)} /></form>`}</div>`}
+    ${part && channel === 'inbox' && html`<div class="device inbox" dir="auto"><span class="dot" aria-hidden="true"></span><div><b>${part.title}</b>${part.body && html`<p>${part.body}</p>`}<small class="muted">now</small>${part.action_url && html`<p class="action">${part.action_text ?? 'Open'} <span class="muted">${part.action_url}</span></p>`}</div></div>`}
+    ${part && channel === 'push' && html`<div class="device lock" dir="auto"><div class="push"><small>Your app <span>now</span></small><b>${part.title}</b>${part.body && html`<p>${part.body.slice(0, part.cut_at)}${part.body.length > part.cut_at && html`<span class="cut" title="Phones cut it here"> … </span>`}</p>`}</div></div>
+      ${part.body?.length > part.cut_at && html`<p class="muted">Phones cut the text at about ${part.cut_at} of its ${part.body.length} characters.</p>`}`}
+    ${part && (channel === 'sms' || channel === 'chat') && html`<div class="device phone-thread" dir="auto"><p class=${`bubble ${channel}`}>${part.text}</p></div>`}
+    ${part && channel === 'sms' && html`<p class="muted">${part.characters} characters, ${part.segments} ${part.segments === 1 ? 'segment' : 'segments'}${part.encoding !== 'GSM-7' && ', because of characters outside of the GSM alphabet'}.</p>`}
+    ${parts && !part && problems.length === 0 && html`<p class="muted">This channel has no content.</p>`}
+    <${PreviewData} ...${{ path, data, setData, sample, setSample }} /></aside>`;
+}
+
+/** The data of the preview: an example, or that of one of the last sends, which the server masks. */
+function PreviewData({ path, data, setData, sample, setSample }) {
+  const [isOpen, setOpen] = useState(false);
+  const found = useLoad((signal) => (isOpen ? request('GET', path('/samples'), undefined, signal) : Promise.resolve({ samples: [] })), [isOpen]);
+  const samples = found.value?.samples ?? [];
+  const chosen = samples.find((one) => one.id === sample);
+  return html`<details class="data" onToggle=${(event) => setOpen(event.currentTarget.open)}><summary>Data of the preview</summary>
+    ${samples.length > 0 && html`<div class="field"><label for="preview-sample">Data</label><select id="preview-sample" value=${sample ?? ''} onChange=${(event) => setSample(event.currentTarget.value || null)}><option value="">An example</option>${samples.map((one) => html`<option key=${one.id} value=${one.id}>Sent to ${one.recipient}, ${relativeTime(one.at)}</option>`)}</select><small class="muted">Addresses, names and secrets of a send are masked.</small></div>`}
+    <div class="field code"><label class="hidden" for="preview-data">Data as JSON</label><textarea id="preview-data" rows="10" spellcheck=${false} readOnly=${Boolean(chosen)} value=${chosen ? JSON.stringify(chosen.data, null, 2) : data} onInput=${(event) => setData(event.currentTarget.value)}></textarea></div></details>`;
+}
