@@ -86,7 +86,7 @@ function Editor({ page, tenant, found }) {
   const [menu, setMenu] = useState(null);
   const [dialog, setDialog] = useState(null);
   const [announced, setAnnounced] = useState('');
-  const [zoom, setZoom] = useState(100);
+  const [zoom, setZoom] = useState(innerWidth < READ_ONLY_PX ? ZOOMS[0] : 100);
   const [closed, setClosed] = useState(new Set());
   const root = useRef(null);
   const focusNext = useRef(null);
