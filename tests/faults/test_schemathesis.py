@@ -27,6 +27,10 @@ from tests.servers import ServerProcess
 # SCHEMATHESIS_EXAMPLES=500 pytest --thorough tests/faults/test_schemathesis.py
 EXAMPLES = 5
 THOROUGH_EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "15"))
+# Requests at the bounds of each field. A template has 6,000 for the blocks of its e-mail: of more than these, each nth is sent.
+AT_BOUNDS = 1_000
+# Operations that take a whole template, as `PUT /v1/templates/{key}` does, which runs in every run.
+WITH_A_TEMPLATE = {f"POST /v1/templates/{{key}}/{action}" for action in ("check", "html", "preview", "test")}
 
 # Only its credentials are used; they are the same for every test server.
 SERVER = ServerProcess(Path())
@@ -178,7 +182,10 @@ STREAMS = {"GET /v1/feed"}
 OPERATIONS = {operation.label: operation for operation in (found.ok() for found in schema.get_all_operations())}
 
 
-@pytest.mark.parametrize("label", OPERATIONS)
+@pytest.mark.parametrize(
+    "label",
+    [pytest.param(label, marks=[pytest.mark.thorough] if label in WITH_A_TEMPLATE else []) for label in OPERATIONS],
+)
 def test_operation_matches_the_openapi_document(label, bellcast_server):
     operation = OPERATIONS[label]
     has_optional_body = not operation.definition.raw.get("requestBody", {}).get("required", True)
@@ -200,9 +207,13 @@ def test_operation_matches_the_openapi_document(label, bellcast_server):
         case.validate_response(response, excluded_checks=unchecked)
 
     # The library's own pytest items are built while pytest collects, in each worker: 50 s and 3 GB in all.
-    build_operation_test(
+    test = build_operation_test(
         config=schema.config, operation=operation, test_func=check, given_kwargs={}, feedback=FeedbackSources()
-    )()
+    )
+    at_bounds = test.hypothesis_explicit_examples
+    if not thoroughness.is_thorough:
+        test.hypothesis_explicit_examples = at_bounds[:: len(at_bounds) // AT_BOUNDS + 1]
+    test()
 
 
 def _send(case, server, *, is_endless):
