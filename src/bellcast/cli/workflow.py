@@ -32,7 +32,7 @@ SIMULATE_EPILOG = """\
   bellcast workflow simulate booking alice --event bell:seen:10m
   bellcast workflow simulate booking alice bob --at 2026-06-10T22:00:00Z
   bellcast workflow simulate booking alice --file booking.yaml
-  bellcast workflow simulate booking alice --fields '{"results": {"price": 9}}'
+  bellcast workflow simulate order alice --fields '{"results":{"tax":9}}'
 """
 
 workflow, app = options.group("workflow", "List, show, write, simulate and delete workflows.")
