@@ -1,7 +1,7 @@
 """Takes screenshots of the bell, the mailbox and the console in Chromium, from a temporary server: `make pictures`.
 
 `docs/pictures/states` has a picture of each state, `docs/pictures/states-*.webp` one sheet of all for each device and colour scheme;
-`docs/pictures/themes.webp` the presets of the theme page; `dist/pictures` has the pictures of the sheets in full size. Pictures of the mailbox and the
+`docs/pictures/themes.webp` the gallery of the theme page; `dist/pictures` has the pictures of the sheets in full size. Pictures of the mailbox and the
 console are in `docs/pictures`, and all pages of the console in `docs/pictures/console`. `python scripts/pictures.py NAME…` takes only these states, the
 `themes`, the `pages`, or the `console`."""
 
@@ -47,7 +47,6 @@ COLUMNS = 6
 THEMES = "themes"
 PAGES = "pages"
 CONSOLE = "console"
-PRESETS = ("Neutral", "Material", "Bootstrap", "Tailwind, shadcn/ui")
 PAGE = """<!doctype html><html lang="{lang}" dir="{dir}"><title>Bookings</title><meta name="viewport" content="width=device-width">
 <style>
   :root {{ color-scheme: light dark; font: 15px/1.5 Inter, "DejaVu Sans", sans-serif; --bellcast-font: Inter, "DejaVu Sans", sans-serif }}
@@ -166,20 +165,18 @@ class Studio:
             page.close()
 
     def theme_pictures(self) -> None:
-        """The presets of the theme page, in both colour schemes."""
+        """The gallery of the theme page, in both colour schemes."""
         page = self._browser.new_page(
-            base_url=self._url, viewport={"width": 1100, "height": 900}, timezone_id=inbox.ZONE
+            base_url=self._url, viewport={"width": 1260, "height": 1100}, timezone_id=inbox.ZONE
         )
         page.clock.set_fixed_time(inbox.NOW)
         page.goto("/theme")
+        page.locator(".tile").last.locator(".row").first.wait_for()
         pictures = []
         for scheme in ("Light", "Dark"):
             page.get_by_role("radio", name=scheme).check()
-            for preset in PRESETS:
-                page.get_by_role("radio", name=preset).check()
-                page.locator("bellcast-inbox .row").first.wait_for()
-                pictures.append((f"{preset}, {scheme.lower()}", shot(page, part="#preview")))
-        self.sheet(THEMES, pictures, 400, "light", len(PRESETS))
+            pictures.append((scheme, shot(page, part="#presets")))
+        self.sheet(THEMES, pictures, 1200, "light", 1)
         page.close()
 
     def readme_pictures(self) -> None:

@@ -21,14 +21,16 @@ def theme(chromium, bellcast_server):
     context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page = context.new_page()
     page.goto("/theme")
-    expect(page.locator("bellcast-inbox .row")).to_have_count(6)
+    expect(page.locator("#preview bellcast-inbox .row")).to_have_count(6)
     yield page
     context.close()
     assert complaints == []
 
 
 def shown(page, selector, name):
-    return page.locator(f"bellcast-inbox {selector}").first.evaluate(f"(element) => getComputedStyle(element).{name}")
+    return page.locator(f"#preview bellcast-inbox {selector}").first.evaluate(
+        f"(element) => getComputedStyle(element).{name}"
+    )
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -42,7 +44,7 @@ def test_page_loads_without_layout_shifts(chromium, bellcast_server, width):
     )
     page = context.new_page()
     page.goto("/theme")
-    expect(page.locator("bellcast-inbox .row")).to_have_count(6)
+    expect(page.locator("#preview bellcast-inbox .row")).to_have_count(6)
     page.wait_for_timeout(300)  # entries are reported after their frame
     assert page.evaluate("shifts.join()") == ""
     context.close()
@@ -59,19 +61,66 @@ def test_changed_value_is_shown_and_copied(theme):
     assert theme.evaluate("navigator.clipboard.readText()") == theme.locator("#css").text_content()
 
 
-@pytest.mark.parametrize("preset", ["Default", "Neutral", "Material", "Bootstrap", "Tailwind, shadcn/ui"])
-def test_preset_is_legible_in_both_schemes(theme, preset):
+def tile(page, preset):
+    return page.locator(".tile", has=page.locator(f"input[value='{preset}']"))
+
+
+def test_gallery_shows_live_panels_that_are_legible_in_both_schemes(theme):
     theme.emulate_media(reduced_motion="reduce")
-    theme.get_by_role("radio", name=preset).check()
-    css = theme.locator("#css")
-    expect(css).to_contain_text("the defaults" if preset == "Default" else "--bellcast-radius")
-    for scheme in ("Light", "Dark"):
-        theme.get_by_role("radio", name=scheme).check()
-        assert violations(theme) == []
+    tiles = theme.locator(".tile")
+    expect(tiles).to_have_count(12)
+    for at in range(12):
+        one = tiles.nth(at)
+        expect(one.locator("bellcast-inbox .row")).to_have_count(6)
+        preset = one.locator("input").get_attribute("value")
+        one.click()
+        expect(theme.locator("#css")).to_contain_text("the defaults" if preset == "Default" else "--bellcast-radius")
+        lowest = one.locator("small").text_content()
+        # That of Bootstrap's own blue on its own grey.
+        assert lowest.endswith(" AA") or (preset, lowest) == ("Bootstrap", "4.2 low")
+        for scheme in ("Light", "Dark"):
+            theme.get_by_role("radio", name=scheme).check()
+            assert violations(theme) == []
+
+
+def test_theme_is_applied_with_undo(theme):
+    theme.get_by_label("accent, light").fill("#008800")
+    tile(theme, "Terminal").click()
+    expect(theme.get_by_text("“Terminal” is applied.")).to_be_visible()
+    expect(theme.get_by_label("accent, light")).to_have_value("#006b2d")
+    theme.get_by_role("button", name="Undo").click()
+    expect(theme.get_by_label("accent, light")).to_have_value("#008800")
+    expect(theme.get_by_role("radio", name="Default")).to_be_checked()
+    expect(theme.get_by_role("radio", name="Default")).to_be_focused()
+
+
+def test_contrast_follows_a_colour(theme):
+    field = theme.get_by_role("row", name="muted")
+    expect(field.locator(".contrast").first).to_have_text(re.compile(r"^5\.\d$"))
+    theme.get_by_label("muted, light").fill("#aaaaaa")
+    expect(field.locator(".low")).to_have_text("2.1 low")
+
+
+def test_theme_is_downloaded_and_shared_by_a_link(theme):
+    tile(theme, "Pastel").click()
+    theme.get_by_label("accent, dark").fill("#ffffff")
+    with theme.expect_download() as found:
+        theme.get_by_role("link", name="Download").click()
+    assert found.value.suggested_filename == "bellcast-theme.css"
+    assert found.value.path().read_text("utf-8") == theme.locator("#css").text_content() + "\n"
+    theme.get_by_role("button", name="Copy a link").click()
+    expect(theme.get_by_text("Copied")).to_be_visible()
+    link = theme.evaluate("navigator.clipboard.readText()")
+    theme.goto("about:blank")
+    theme.goto(f"{link}&radius=2px&font=x%3B%7D")
+    expect(theme.get_by_label("accent, dark")).to_have_value("#ffffff")
+    expect(theme.get_by_label("radius")).to_have_value("2px")
+    expect(theme.get_by_role("radio", name="Pastel")).to_be_checked()
+    assert "x;}" not in theme.locator("#css").text_content()
 
 
 def test_preset_uses_the_variables_of_its_design_system(theme):
-    theme.get_by_role("radio", name="Bootstrap").check()
+    tile(theme, "Bootstrap").click()
     accent = "var(--bs-primary, light-dark(#0d6efd, #6ea8fe))"
     expect(theme.locator("#css")).to_contain_text(f"--bellcast-accent: {accent};")
 
