@@ -162,9 +162,9 @@ def _event(text: str) -> dict[str, Any]:
     return {"step": step, "event": name, **({"after": after} if after else {})}
 
 
-def _simulated(found: dict[str, Any]) -> Iterator[str]:
+def _simulated(simulation: dict[str, Any]) -> Iterator[str]:
     """Yield the lines of a simulation: for each recipient, its steps with their times in its zone, and why."""
-    for number, run in enumerate(found["recipients"]):
+    for number, run in enumerate(simulation["recipients"]):
         zone = ZoneInfo(run["timezone"])
 
         def local(text: str, zone: ZoneInfo = zone) -> str:
@@ -186,7 +186,7 @@ def _simulated(found: dict[str, Any]) -> Iterator[str]:
                 yield f"{indent}“{title}”"
             if step["missing"]:
                 yield f"{indent}without a value: {', '.join(step['missing'])}"
-    if found["truncated"]:
+    if simulation["truncated"]:
         yield "The simulation ended at its limit of time, CPU time or size: later steps are missing."
 
 
