@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs missing Debian packages for the given purposes: python, node, engines, nats, languages, browsers,
-# pictures, buildah, mmdebstrap. Needs root only to install.
+# pictures, buildah, mmdebstrap, chart. Needs root only to install.
 set -euo pipefail
 
 # Required by client/package.json. Debian 12 and Ubuntu 22.04 have older ones.
@@ -8,7 +8,10 @@ node_required=20
 
 # Debian 12 has 2.9; histories of live events need 2.11.
 nats_version=v2.12.7
-# The version of Go that this server names.
+# Check the Helm chart.
+helm_version=v3.19.2
+kubeconform_version=v0.7.0
+# The version of Go that these programs name.
 go_version=go1.25.9
 
 # The major version of 20.19.2~dfsg-1 or v20.19.2.
@@ -25,7 +28,8 @@ require_node() {
 }
 
 missing=()
-builds_nats=false
+# Go modules of programs that Debian lacks.
+builds=()
 for purpose in "$@"; do
   case "$purpose" in
     python) python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv) ;;
@@ -53,9 +57,13 @@ for purpose in "$@"; do
       ;;
     nats)
       if [ "$(PATH="$PATH:$HOME/.local/bin" nats-server --version 2>/dev/null)" != "nats-server: $nats_version" ]; then
-        builds_nats=true
-        command -v go >/dev/null || missing+=(golang-go)
+        builds+=("github.com/nats-io/nats-server/v2@$nats_version")
       fi
+      ;;
+    chart)
+      command -v helm >/dev/null || builds+=("helm.sh/helm/v3/cmd/helm@$helm_version")
+      command -v kubeconform >/dev/null || builds+=("github.com/yannh/kubeconform/cmd/kubeconform@$kubeconform_version")
+      command -v go >/dev/null || missing+=(golang-go) # downloads the schemas of Kubernetes
       ;;
     languages)
       # The documentation's examples in these run in the tests.
@@ -82,6 +90,7 @@ for purpose in "$@"; do
   esac
 done
 
+[ "${#builds[@]}" -eq 0 ] || command -v go >/dev/null || missing+=(golang-go)
 if [ "${#missing[@]}" -gt 0 ]; then
   echo "installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
@@ -101,8 +110,8 @@ if [ "${#missing[@]}" -gt 0 ]; then
   apt-get "${patient[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-if "$builds_nats"; then
-  echo "building nats-server $nats_version"
+if [ "${#builds[@]}" -gt 0 ]; then
+  echo "building ${builds[*]}"
   folder=/usr/local/bin
   [ -w "$folder" ] || folder=$HOME/.local/bin
   go=go
@@ -115,5 +124,7 @@ if "$builds_nats"; then
     go=$toolchain/bin/go
   fi
   # One processor, beside the other preparations.
-  GOBIN=$folder GOTOOLCHAIN=auto GOFLAGS=-p=1 nice "$go" install -ldflags=-s "github.com/nats-io/nats-server/v2@$nats_version"
+  for module in "${builds[@]}"; do
+    GOBIN=$folder GOTOOLCHAIN=auto GOFLAGS=-p=1 nice "$go" install -ldflags=-s "$module"
+  done
 fi

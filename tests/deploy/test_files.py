@@ -53,7 +53,7 @@ def arguments() -> list[str]:
     return [rest for word, rest in steps() if word == "ARG" and "_IMAGE=" in rest]
 
 
-@pytest.mark.parametrize("name", [path.name for path in sorted(DEPLOY.iterdir())])
+@pytest.mark.parametrize("name", [path.name for path in sorted(DEPLOY.iterdir()) if path.is_file()])
 def test_deployment_file_names_existing_settings_only(name: str) -> None:
     named = set(re.findall(r"\bBELLCAST_[A-Z_]+\b", read(name)))
     assert named - VARIABLES == set()
@@ -160,7 +160,7 @@ def test_unit_is_hardened_and_waits_for_a_graceful_exit() -> None:
 @pytest.mark.parametrize("broken_line", [None, "Restart=always"])
 def test_unit_is_valid_for_systemd(tmp_path, broken_line) -> None:
     program_path = str(Path(sys.executable).with_name("bellcast"))
-    text = read("bellcast.service").replace("ExecStart=/opt/bellcast/bin/bellcast", f"ExecStart={program_path}")
+    text = read("bellcast.service").replace("ExecStart=/opt/bellcast/current/bin/bellcast", f"ExecStart={program_path}")
     copy = tmp_path / "bellcast.service"
     copy.write_text(text.replace(broken_line, "Restart=perhaps") if broken_line else text)
     completed = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, timeout=100)

@@ -1,0 +1,89 @@
+#!/bin/sh
+# Install Bellcast under systemd, or update it, as root:
+#
+#   ./install.sh bellcast-0.1.0-py3-none-any.whl
+#
+# It writes /opt/bellcast/VERSION, the link /opt/bellcast/current, the unit bellcast.service, which must be beside this script, and once
+# /etc/bellcast/bellcast.env with the settings. If the server is not ready within WAIT seconds, the link and the unit of the version before
+# are restored and that version is started. A second run with the same file restarts the server only.
+#
+# Environment: EXTRAS (postgres,redis), WAIT (120), PYTHON (python3, 3.11 or newer), DESTDIR (a folder instead of /, for tests).
+set -eu
+umask 022
+
+fail() {
+  echo "install.sh: $*" >&2
+  exit 1
+}
+
+[ $# -eq 1 ] && [ -f "$1" ] || fail "name the wheel: ./install.sh bellcast-….whl"
+wheel=$(realpath "$1")
+unit_source=$(dirname "$(realpath "$0")")/bellcast.service
+[ -f "$unit_source" ] || fail "bellcast.service is not beside this script"
+version=$(basename "$wheel" | sed -n 's/^bellcast-\([^-]*\)-.*\.whl$/\1/p')
+[ -n "$version" ] || fail "$wheel is not a wheel of Bellcast"
+digest=$(sha256sum "$wheel" | cut -c1-64)
+
+programs=${DESTDIR:-}/opt/bellcast
+settings=${DESTDIR:-}/etc/bellcast/bellcast.env
+unit=${DESTDIR:-}/etc/systemd/system/bellcast.service
+current=$programs/current
+before=$(readlink "$current" || true)
+
+# An installation is complete when it has the digest of its wheel. Another build of the same version has a folder of its own.
+is_complete() { [ "$(cat "$programs/$1/wheel.sha256" 2>/dev/null)" = "$digest" ]; }
+name=$version
+if [ -e "$programs/$name/wheel.sha256" ] && ! is_complete "$name"; then
+  name=$version-$(echo "$digest" | cut -c1-8)
+fi
+if ! is_complete "$name"; then
+  rm -rf "${programs:?}/$name"
+  mkdir -p "$programs"
+  "${PYTHON:-python3}" -m venv "$programs/$name"
+  "$programs/$name/bin/pip" install --quiet --disable-pip-version-check "$wheel[${EXTRAS:-postgres,redis}]"
+  echo "$digest" >"$programs/$name/wheel.sha256"
+fi
+
+# Some settings are secrets.
+if [ ! -e "$settings" ]; then
+  mkdir -p -m 0700 "$(dirname "$settings")"
+  (umask 077 && echo "# Settings of Bellcast, one per line, such as BELLCAST_PUBLIC_URL=https://bell.example.com" >"$settings")
+fi
+chmod 0600 "$settings"
+
+link() {
+  ln -sfn "$1" "$current.new"
+  mv -T "$current.new" "$current" # in one step: the link always exists
+}
+
+# The address at which the server with these settings answers on this machine.
+value() { sed -n "s/^$1=[\"']\{0,1\}\([^\"']*\).*/\1/p" "$settings" | tail -n 1; }
+host=$(value BELLCAST_HOST)
+case "$host" in '' | 0.0.0.0 | ::) host=127.0.0.1 ;; *:*) host="[$host]" ;; esac
+port=$(value BELLCAST_PORT)
+ready="import urllib.request as u; u.urlopen('http://$host:${port:-8787}/readyz', timeout=5)"
+
+start() {
+  systemctl daemon-reload && systemctl enable --quiet bellcast && systemctl restart bellcast || return 1
+  left=${WAIT:-120}
+  until "$programs/$name/bin/python" -c "$ready" 2>/dev/null; do
+    [ "$left" -gt 0 ] || return 1
+    left=$((left - 1))
+    sleep 1
+  done
+}
+
+mkdir -p "$(dirname "$unit")"
+[ ! -e "$unit" ] || cp -p "$unit" "$unit.before"
+cp "$unit_source" "$unit"
+link "$name"
+if start; then
+  rm -f "$unit.before"
+  echo "Bellcast $version runs from $programs/$name. Its log: journalctl -u bellcast"
+  exit
+fi
+[ ! -e "$unit.before" ] || mv "$unit.before" "$unit"
+[ -n "$before" ] || { rm -f "$current" "$unit"; systemctl stop bellcast || true; fail "$version does not start: journalctl -u bellcast"; }
+link "$before"
+start || fail "neither $version nor $before starts: journalctl -u bellcast"
+fail "$version does not start, $before runs again: journalctl -u bellcast"

@@ -1,0 +1,150 @@
+"""deploy/install.sh installs, updates and rolls back, in a folder instead of /. Its systemctl starts the server of the unit, and its
+pip installs a wheel that is a small server."""
+
+import configparser
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import free_port
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+SERVER = f"""#!{sys.executable}
+import http.server, os
+class Ready(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200), self.end_headers(), self.wfile.write(b"VERSION")
+    log_message = lambda *_: None
+http.server.HTTPServer(("127.0.0.1", int(os.environ["BELLCAST_PORT"])), Ready).serve_forever()
+"""
+# Makes a virtual environment whose pip copies the wheel as the program `bellcast`.
+PYTHON = """#!/bin/sh
+[ "$1 $2" = "-m venv" ] || exit 2
+mkdir -p "$3/bin"
+ln -s {python} "$3/bin/python"
+printf '#!/bin/sh\\neval file=\\\\$$#; cp "${{file%%\\\\[*}}" "%s/bin/bellcast"; chmod +x "%s/bin/bellcast"; echo "$file" >>{calls}' "$3" "$3" >"$3/bin/pip"
+chmod +x "$3/bin/pip"
+"""
+# Reads the unit, as systemd does, and starts its program with its file of settings.
+SYSTEMCTL = """#!/bin/sh
+unit=$DESTDIR/etc/systemd/system/bellcast.service
+stop() { [ ! -e $DESTDIR/pid ] || { kill "$(cat $DESTDIR/pid)" 2>/dev/null; rm $DESTDIR/pid; }; }
+case "$1" in
+  stop) stop ;;
+  restart)
+    stop
+    set -a; . "$DESTDIR$(sed -n 's/^EnvironmentFile=-//p' $unit)"; set +a
+    "$DESTDIR$(sed -n 's/^ExecStart=\\([^ ]*\\).*/\\1/p' $unit)" serve >/dev/null 2>&1 &
+    echo $! >$DESTDIR/pid ;;
+esac
+"""
+
+
+class Machine:
+    """A folder with the files of a machine under systemd, and of a download: the script, the unit, wheels."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.download, self.port = folder / "root", folder / "download", free_port()
+        self.calls = folder / "calls"
+        programs = {"systemctl": SYSTEMCTL, "python3": PYTHON.format(python=sys.executable, calls=self.calls)}
+        for path in (self.root / "etc" / "bellcast", self.download, folder / "bin"):
+            path.mkdir(parents=True)
+        for name, text in programs.items():
+            (folder / "bin" / name).write_text(text)
+            (folder / "bin" / name).chmod(0o755)
+        for name in ("install.sh", "bellcast.service"):
+            shutil.copy(DEPLOY / name, self.download)
+        self.environ = {
+            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+            "PYTHON": str(folder / "bin" / "python3"),
+            "DESTDIR": str(self.root),
+        }
+
+    def install(self, version: str, text: str | None = None, wait: int = 30) -> subprocess.CompletedProcess[str]:
+        """Run the script with a wheel of this version, whose server responds with its version."""
+        wheel = self.download / f"bellcast-{version}-py3-none-any.whl"
+        wheel.write_text(text or SERVER.replace("VERSION", version))
+        command = [str(self.download / "install.sh"), str(wheel)]
+        environ = self.environ | {"WAIT": str(wait)}
+        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+
+    @property
+    def current(self) -> Path:
+        return self.root / "opt" / "bellcast" / "current"
+
+    @property
+    def served(self) -> str:
+        """The version that responds."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=30) as response:
+            return str(response.read().decode())
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    machine = Machine(tmp_path)
+    settings = machine.root / "etc" / "bellcast" / "bellcast.env"
+    settings.write_text(f"BELLCAST_PORT={machine.port}\n")
+    yield machine
+    pid = machine.root / "pid"
+    if pid.exists():
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
+def test_versions_are_installed_updated_and_restored(machine: Machine) -> None:
+    unit = machine.root / "etc" / "systemd" / "system" / "bellcast.service"
+    first = machine.install("0.1.0")
+    assert first.returncode == 0, first.stderr
+    assert (machine.current.readlink(), machine.served) == (Path("0.1.0"), "0.1.0")
+    assert (machine.root / "etc" / "bellcast" / "bellcast.env").stat().st_mode & 0o777 == 0o600
+    assert "[postgres,redis]" in machine.calls.read_text()
+
+    process = (machine.root / "pid").read_text()
+    assert machine.install("0.1.0").returncode == 0
+    assert (machine.root / "pid").read_text() != process, "the server was not restarted"
+    assert len(machine.calls.read_text().splitlines()) == 1, "the same wheel was installed again"
+
+    assert machine.install("0.2.0").returncode == 0
+    assert (machine.current.readlink(), machine.served) == (Path("0.2.0"), "0.2.0")
+
+    (machine.download / "bellcast.service").write_text(unit.read_text() + "# of 0.3.0\n")
+    failed = machine.install("0.3.0", "#!/bin/sh\nexit 1\n", wait=1)
+    assert (failed.returncode, failed.stderr.count("0.2.0 runs again")) == (1, 1), failed.stderr
+    assert (machine.current.readlink(), machine.served) == (Path("0.2.0"), "0.2.0")
+    assert "0.3.0" not in unit.read_text()
+
+    # Another build of a version does not change the folder that runs.
+    assert machine.install("0.2.0", SERVER.replace("VERSION", "0.2.0 rebuilt")).returncode == 0
+    assert machine.current.readlink().name.startswith("0.2.0-")
+    assert machine.served == "0.2.0 rebuilt"
+
+
+def test_first_version_that_does_not_start_leaves_no_link(machine: Machine) -> None:
+    (machine.root / "etc" / "bellcast" / "bellcast.env").unlink()
+    failed = machine.install("0.1.0", "#!/bin/sh\nexit 1\n", wait=0)
+    assert (failed.returncode, "0.1.0 does not start" in failed.stderr) == (1, True), failed.stderr
+    assert not machine.current.is_symlink()
+    settings = machine.root / "etc" / "bellcast" / "bellcast.env"
+    assert (settings.stat().st_mode & 0o777, settings.read_text()[0]) == (0o600, "#")
+
+
+def test_script_is_short_and_refuses_other_files(machine: Machine) -> None:
+    assert len((DEPLOY / "install.sh").read_text().splitlines()) <= 90
+    for arguments in ([], [str(machine.download / "bellcast.service")], [str(machine.download / "missing.whl")]):
+        command = [str(machine.download / "install.sh"), *arguments]
+        refused = subprocess.run(command, env=machine.environ, capture_output=True, text=True)
+        assert (refused.returncode, refused.stderr.startswith("install.sh: ")) == (1, True)
+    assert not (machine.root / "opt").exists()
+
+
+def test_unit_starts_what_the_script_links() -> None:
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.read(DEPLOY / "bellcast.service")
+    assert parser["Service"]["ExecStart"].startswith("/opt/bellcast/current/bin/bellcast ")
+    assert parser["Service"]["EnvironmentFile"] == "-/etc/bellcast/bellcast.env"
