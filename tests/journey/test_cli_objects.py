@@ -119,6 +119,17 @@ def test_file_without_an_object_is_refused(project, tmp_path):
     assert bellcast("template", "put", str(tmp_path / "none.json"), **project).status == 2
 
 
+def test_object_is_written_as_yaml(project, tmp_path):
+    file = tmp_path / "cli-yaml.yaml"
+    file.write_text("sms:\n  text: 'Hello {{ data.name }}'\n")
+    assert bellcast("template", "put", file, **project).out == "✓ Wrote cli-yaml\n"
+    piped = bellcast("template", "put", "-", stdin="key: cli-piped\nsms: {text: Hello}\n", **project)
+    assert piped.out == "✓ Wrote cli-piped\n"
+    file.write_text("sms:\n  text: {{ data.name }}\n")
+    refused = bellcast("template", "put", file, **project)
+    assert "write quotes around a text with {{ or {% in line 2; correct the file." in refused.err
+
+
 @pytest.mark.parametrize(
     ("kind", "body", "field"),
     [

@@ -13,6 +13,7 @@ import socketio
 
 from bellcast import Bellcast
 from bellcast.client.errors import InvalidArgument, Unavailable
+from tests.journey import shell
 from tests.servers import PROJECT, ServerProcess
 
 
@@ -34,6 +35,33 @@ def test_python_client_names_http_for_a_server_without_tls(bellcast_server: Serv
     bell = Bellcast(bellcast_server.url.replace("http:", "https:"), "secret", timeout=1)
     with pytest.raises(Unavailable, match="The server speaks http, not https: use http://"):
         bell.notify("alice", title="x")
+
+
+def test_python_client_asks_for_the_host_name() -> None:
+    with pytest.raises(Unavailable, match=r"Is the host name in the URL right\?"):
+        Bellcast("http://nosuchhost.invalid", "secret", timeout=1).notify("alice", title="x")
+
+
+def test_command_line_explains_an_unusable_address(bellcast_server: ServerProcess) -> None:
+    settings = {"BELLCAST_SECRET": "secret"}
+    with_tls = bellcast_server.url.replace("http:", "https:")
+    refused = shell.bellcast("notify", "alice", "x", "--url", with_tls, **settings)
+    assert "use http:// in its URL" in refused.err
+    refused = shell.bellcast("notify", "alice", "x", "--url", "http://nosuchhost.invalid", **settings)
+    assert "Is the host name in the URL right?" in refused.err
+
+
+def test_command_line_suggests_the_closest_command() -> None:
+    refused = shell.bellcast("notfy", "alice", "x")
+    assert refused.err == "Error: No such command 'notfy'; did you mean 'notify'? See `bellcast --help`.\n"
+
+
+def test_data_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    refused = shell.bellcast("serve", "--data", file)
+    assert refused.status == 2
+    assert f"the folder {file} cannot be created: a file has this name. Choose another with --data." in refused.err
 
 
 def test_python_client_refuses_an_address_with_the_version() -> None:

@@ -126,6 +126,8 @@ class Authenticator:
         if credential is None:
             raise Unauthenticated("Send the project secret or an API key: `Authorization: Bearer …`.")
         if not tokens.is_jwt(credential):
+            if credential == self._project.key:
+                raise Unauthenticated("This is the project's public key: send the secret, or an API key.")
             raise Unauthenticated(
                 f"This is neither the secret nor an API key of this project, whose public key is {self._project.key}."
             )

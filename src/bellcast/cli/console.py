@@ -70,7 +70,8 @@ def usage(error: typer.TyperException) -> tuple[str, int]:
     """Return the message and the exit status of a usage error."""
     ctx = getattr(error, "ctx", None)
     help = f"{ctx.command_path} --help" if ctx else "bellcast --help"
-    return f"{error.format_message().rstrip('.')}; see `{help}`.", error.exit_code
+    message = error.format_message().rstrip(".").replace(". Did you mean", "; did you mean")
+    return f"{message}{' See' if message.endswith('?') else '; see'} `{help}`.", error.exit_code
 
 
 def json(value: Any) -> None:

@@ -15,4 +15,7 @@ def prepare(settings: Settings) -> None:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise SettingsError(f"BELLCAST_DATA: {folder} cannot be created: {error.strerror}.") from None
+            reason = "a file has this name" if isinstance(error, FileExistsError) else error.strerror
+            raise SettingsError(
+                f"BELLCAST_DATA: the folder {folder} cannot be created: {reason}. Choose another with --data."
+            ) from None

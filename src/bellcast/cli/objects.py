@@ -12,7 +12,9 @@ from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 
 OwnerOption = Annotated[str | None, typer.Option(metavar="TENANT", help="The tenant. Default: the project's own.")]
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The object as JSON; - reads standard input.")]
+FileArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The object as JSON or YAML; - reads standard input.")
+]
 # Annotated with the help of each kind.
 Key: TypeAlias = str
 Owner: TypeAlias = str | None
@@ -155,12 +157,21 @@ def read_text(file: Path) -> str:
 
 
 def read_object(file: Path) -> tuple[str, dict[str, Any]]:
-    """Return the key and the body of an object in a file."""
+    """Return the key and the body of an object in a file as JSON or YAML."""
+    from bellcast.kernel.errors import BadRequest
+    from bellcast.kernel.yaml_text import YamlText
+
+    text = read_text(file)
     try:
-        value = json_text.loads(read_text(file))
+        value = json_text.loads(text)
     except ValueError as error:
-        raise CommandError(f"{file} is not JSON: {error}", "correct the file") from None
+        if text.lstrip().startswith(("{", "[")):
+            raise CommandError(f"{file} is not JSON: {error}", "correct the file") from None
+        try:
+            value = YamlText(text.encode()).value
+        except BadRequest as refusal:
+            raise CommandError(f"{file}: {refusal.detail}", "correct the file") from None
     if not isinstance(value, dict):
-        raise CommandError(f"{file} has no JSON object", "write an object in braces")
+        raise CommandError(f"{file} has no object", "write fields with values, as JSON or YAML")
     key = value.pop("key", None) or file.stem
     return str(key), value

@@ -34,7 +34,7 @@ group.add_show("Show a provider as JSON, with a masked URL.")
 @provider.command(cls=options.RequestCommand)
 def put(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A provider as JSON.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A provider as JSON or YAML; - reads standard input.")],
     tenant: ProviderTenantOption = None,
     dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,

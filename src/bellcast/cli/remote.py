@@ -63,6 +63,8 @@ def _command_error(error: BellcastError, settings: Settings, url: str, file: Pat
                     f"no server responds at {url}, where the last `bellcast serve` for {settings.store.data} listened",
                     "start it again, or pass another with --url",
                 )
+            if "refused" not in error.reason:  # no such host, or one that does not speak http or TLS
+                return CommandError(f"{url}: {error.reason}", "pass the server's address with --url")
             return CommandError(
                 f"no server responds at {url}", "start one with `bellcast serve`, or pass another with --url"
             )

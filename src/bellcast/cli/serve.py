@@ -238,7 +238,8 @@ def _listen_error(error: OSError, settings: "Settings") -> CommandError:
     where = f"{settings.server.host} port {settings.server.port}"
     if error.errno == errno.EADDRINUSE:
         last = urlsplit(address.stored(settings) or "").port
-        previous = f", such as {last}, the last one of {settings.store.data}" if last else ""
+        other = last not in (None, settings.server.port)
+        previous = f", such as {last}, the last one of {settings.store.data}" if other else ""
         return CommandError(
             f"{where} is in use", f"stop the other program, or choose another port with --port{previous}"
         )

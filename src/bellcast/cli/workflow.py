@@ -67,9 +67,8 @@ def put(
     *keys, file = named
     if len(keys) > 1:
         raise CommandError(f"expected a key and one file, got {len(named)} arguments", "write the files one by one")
-    body = _definition(file)
-    own = body.pop("key", None)
-    key = str(keys[0] if keys else own or file.stem)
+    own, body = objects.read_object(file)
+    key = str(keys[0]) if keys else own
     with options.server(ctx, file) as client:
         written = client.workflows.put(key, body, tenant=tenant, dry_run=dry_run)
     done = f"{objects.wrote(dry_run=dry_run)} {key}"
@@ -133,9 +132,7 @@ def simulate(
     if not isinstance(more, dict) or not more.keys() <= MORE_FIELDS:
         raise typer.BadParameter(f"expected an object with {', '.join(sorted(MORE_FIELDS))}", param_hint="--fields")
     events = [*more.pop("events", ()), *map(_event, event or ())]
-    definition = None if file is None else _definition(file)
-    if definition is not None:
-        definition.pop("key", None)
+    definition = None if file is None else objects.read_object(file)[1]
     with options.server(ctx, *([] if file is None else [file])) as client:
         found = client.workflows.simulate(
             key,
@@ -202,19 +199,3 @@ def _outcome(step: dict[str, Any], local: Callable[[str], str]) -> str:
     if step["decision"]:
         parts.append(step["decision"]["text"])
     return ", ".join(parts)
-
-
-def _definition(file: Path) -> dict[str, Any]:
-    """Read a definition. JSON is YAML too."""
-    from bellcast.kernel.errors import BadRequest
-    from bellcast.kernel.yaml_text import YamlText
-
-    try:
-        value = YamlText(file.read_bytes()).value
-    except OSError as error:
-        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}", param_hint="FILE") from None
-    except BadRequest as error:
-        raise CommandError(f"{file}: {error.detail}", "correct the file") from None
-    if not isinstance(value, dict):
-        raise CommandError(f"{file} has no steps", "write an object with steps")
-    return value

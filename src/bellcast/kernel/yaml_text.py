@@ -82,6 +82,10 @@ class YamlText:
             return loader.construct_object(node)
         found: dict[str, Any] = {}
         for key, inner in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _unreadable(
+                    "The YAML has braces in the place of a text: write quotes around a text with {{ or {%", _line(key)
+                )
             name = str(key.value)
             if name in found:
                 raise _unreadable(f"The YAML repeats the key {name[:100]!r}", _line(key))

@@ -114,7 +114,10 @@ class ApiRouter:
             scope["path_params"] = dict(zip(found.names, values, strict=True))
             return await handler(request)
         headers = {"allow": _allow(found.handlers)}
-        return responses.empty(204, headers) if method == "OPTIONS" else responses.problem(MethodNotAllowed(), headers)
+        if method == "OPTIONS":
+            return responses.empty(204, headers)
+        refusal = MethodNotAllowed(f"This path exists, but not with the method {method[:20]}: use {headers['allow']}.")
+        return responses.problem(refusal, headers)
 
 
 def _segments(path: str) -> list[str]:

@@ -181,7 +181,8 @@ def _step_errors(path: str, step: Any, seen: SeenSteps, depth: int) -> Errors:
     yield from _key_errors(f"{path}.key", step.get("key"), seen)
     kind = step.get("type")
     if not isinstance(kind, str) or kind not in STEP_TYPES:
-        yield FieldError(f"{path}.type", f"must be one of: {', '.join(STEP_TYPES)}")
+        missing = "" if "type" in step else "is missing: "
+        yield FieldError(f"{path}.type", f"{missing}must be one of: {', '.join(STEP_TYPES)}")
         return
     if "if" in step:
         yield from conditions.errors_of(f"{path}.if", step["if"], seen.keys())
@@ -208,7 +209,9 @@ def _note_errors(path: str, value: Mapping[str, Any]) -> Errors:
 
 
 def _key_errors(path: str, key: Any, seen: SeenSteps) -> Errors:
-    if not isinstance(key, str) or not 1 <= len(key) <= MAX_OBJECT_KEY or not KEY_CHARACTERS.issuperset(key):
+    if key is None:
+        yield FieldError(path, "is missing: each step needs a key of its own, such as reminder")
+    elif not isinstance(key, str) or not 1 <= len(key) <= MAX_OBJECT_KEY or not KEY_CHARACTERS.issuperset(key):
         yield FieldError(path, f"must have 1 to {MAX_OBJECT_KEY} characters of A-Z a-z 0-9 _ -")
     elif key in seen.types:
         yield FieldError(path, f"must be unique in the workflow: another step has the key {key!r}")

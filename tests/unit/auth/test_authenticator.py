@@ -289,3 +289,8 @@ def test_credentials_are_read_from_headers_and_query() -> None:
     )
     nothing = authenticator.RequestCredentials(bearer=None, token=None, cookies=b"", host="", origin=None, site=None)
     assert authenticator.read(Request()) == nothing
+
+
+async def test_public_key_instead_of_the_secret_is_named() -> None:
+    with pytest.raises(Unauthenticated, match="This is the project's public key: send the secret"):
+        await Harness().authenticator.caller(bearer(PROJECT.key))

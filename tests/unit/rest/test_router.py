@@ -86,6 +86,7 @@ async def test_unknown_path_is_404(path):
 async def test_wrong_method_is_405_and_names_the_methods_of_the_path():
     sent = await call("/v1/things/bulk", "PATCH")
     assert (sent.status, sent.headers[b"allow"]) == (405, b"OPTIONS, POST")
+    assert b"not with the method PATCH: use OPTIONS, POST." in sent.body
     sent = await call("/v1/things/a", "PATCH")
     assert (sent.status, sent.headers[b"allow"]) == (405, b"DELETE, GET, HEAD, OPTIONS")
 
