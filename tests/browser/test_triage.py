@@ -405,7 +405,7 @@ def test_scrolling_shifts_nothing(app, person, shop, is_loaded):
 
 
 def test_fast_scrolling_up_shifts_nothing_on_a_phone(app, person, open_shop, bellcast_server):
-    """Rows that were jumped over are higher than estimated when they come into view from above."""
+    """Rows that were jumped over are higher than estimated when they come into view from above. Jumps of 1,000 px leave rendered rows below the screen."""
     buttons = [{"key": "a", "label": "Accept", "url": "/x"}, {"key": "b", "label": "Suggest a time", "url": "/y"}]
     app.bulk(
         {
@@ -427,7 +427,7 @@ def test_fast_scrolling_up_shifts_nothing_on_a_phone(app, person, open_shop, bel
     wait_state(page, "state.notifications.length === 600", "bellcast-inbox")
     page.locator(".scroll").hover()
     page.evaluate("shifts.length = 0")
-    for step in [30_000] * 6 + [-900] * 30:
+    for step in [30_000] * 6 + [-900] * 15 + [-1_000] * 15:
         page.mouse.wheel(0, step)
         page.evaluate("new Promise((done) => requestAnimationFrame(done))")
     page.wait_for_timeout(300)  # entries are reported after their frame

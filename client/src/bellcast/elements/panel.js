@@ -48,7 +48,7 @@ export { typeIcon } from './type-icons.js'; // loads it before the first row nee
 
 const LOAD_MORE_DISTANCE = 600; // px above the end at which the next page is loaded
 const TOP = 8; // px from the top within which new rows push the others down instead of being announced by the pill
-const MAX_ANCHORS = 30; // rows that may be removed together without moving those below them
+const MAX_ANCHORS = 60; // rows that may be removed together without moving those below them; more than a screen and its overscan hold
 
 export class Panel {
   element;
@@ -237,15 +237,16 @@ export class Panel {
   }
 
   /**
-   * The visible rows, and how far below the viewport's top each is; first those that are rendered, because rows above them may have another height
-   * than estimated. None at the top of the list: new rows may push the others down there.
+   * The rows from the viewport's top on, and how far below it each is; first those that are rendered, because rows above them may have another height
+   * than estimated. They include rows that a jump has moved below the viewport: browsers count a row that was visible as shifted if it then moves
+   * otherwise than the list was scrolled. None at the top of the list: new rows may push the others down there.
    */
   #anchors() {
-    const { scrollTop, clientHeight } = this.#scroll;
+    const { scrollTop } = this.#scroll;
     if (scrollTop <= TOP) return [];
     const first = this.#list.indexAt(scrollTop);
     const anchors = this.#list.items.slice(first, first + MAX_ANCHORS).map(({ notification: { id } }, at) => ({ id, below: this.#list.offset(first + at) - scrollTop }));
-    return [...anchors.filter(({ id, below }) => below < clientHeight && this.#list.row(id)), ...anchors];
+    return [...anchors.filter(({ id }) => this.#list.row(id)), ...anchors];
   }
 
   /** @param {readonly Notification[]} rows @param {State | null} inbox @param {number} now */
