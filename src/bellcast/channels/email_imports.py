@@ -4,8 +4,8 @@ Start tags are written again from their attributes, with their values escaped, a
 program can read markup that this module has not seen. Tags of templates are placeholders meanwhile.
 """
 
-import itertools
 import re
+import secrets
 from html import escape
 from typing import Literal
 
@@ -23,6 +23,13 @@ ImportFormat = Literal["mjml", "html"]
 
 # Nested elements of MJML: e-mails have about 15. Its converter is recursive, and overflows the stack at about 1000.
 MAX_DEPTH = 50
+# Characters that attributes of MJML may become. Each element receives its own, its parent's, and those of `mj-attributes`, and writes
+# one up to five times. E-mails make a tenth; without a limit, 256 KiB of MJML become gigabytes, and the converter ends the process.
+MAX_EXPANDED = 10_000_000
+# Characters of the HTML that the converter makes: no template can store more.
+MAX_CONVERTED = 1_000_000
+# A carousel has style rules for each pair of images.
+MAX_CAROUSEL_IMAGES = 100
 # Longer names of elements are read as attributes.
 MAX_NAME = 100
 # Elements that are removed with their content, and those of which only the tags are.
@@ -51,6 +58,8 @@ REVEALED = re.compile(r"\[if [^\]<>]{1,60}\]><!(?:-- )?|<!\[endif\]")
 URL_ATTRIBUTES = frozenset(
     {"href", "src", "action", "formaction", "background", "poster", "xlink:href", "data", "cite"}
 )
+# Up to the next title, so that many without an end take linear time.
+TITLE = re.compile(r"(?is)<title[^>]{0,300}>((?:[^<]|<(?!/?title))*+)</title")
 RUNNING = re.compile(r"(?i)(?:java|vb|live)script:|data:(?!image/(?:png|gif|jpe?g|webp)[;,])")
 IGNORED_IN_URLS = re.compile(r"[\x00-\x20\u200b-\u200f]+")
 
@@ -65,14 +74,17 @@ def part_of(form: ImportFormat, source: str) -> tuple[TemplateEmail, list[Findin
     if form == "mjml":
         if re.search(r"<mjml[\s>]", text) is None:
             raise Invalid.of("source", "must be MJML, which begins with <mjml>")
+        cleaner.check_expansion()
         try:
             text = mrml.to_html(text, render_options=mrml.RenderOptions(fonts={})).content
         except OSError as error:
             raise Invalid.of("source", f"is not MJML: {error}") from None
+        if len(text) > MAX_CONVERTED:
+            raise Invalid.of("source", f"must make at most {MAX_CONVERTED} characters of HTML, got {len(text)}")
         # The converter writes tags of its own. Whatever an attribute of MJML made of them is read once more.
         cleaner = cleaner.after(text)
         text = cleaner.clean()
-    titles = [one for one in re.findall(r"(?is)<title[^>]{0,300}>(.*?)</title", text) if one.strip()]
+    titles = [one for one in TITLE.findall(text) if one.strip()]
     html = cleaner.filled(text).strip()
     if not html:
         raise Invalid.of("source", "must have content")
@@ -91,7 +103,9 @@ class _Cleaner:
         self.findings: list[Finding] = []
         self._is_mjml = is_mjml
         self._is_comment = False
-        self._mark = next(mark for number in itertools.count() if (mark := f"mark{number}x") not in source)
+        self._mark = f"mark{secrets.token_hex(8)}x"  # no source can contain it
+        self._elements = self._carousel_images = 0
+        self._longest = self._defaults = 0  # characters of attributes: of one element, and of `mj-attributes`
         self._pieces: list[str] = []
         self._is_converted = False
         # Minified CSS: `{#` would begin a comment of the template.
@@ -111,6 +125,15 @@ class _Cleaner:
     def filled(self, text: str) -> str:
         """Return a text with its tags of templates."""
         return re.sub(f"{self._mark}([0-9]+)x", lambda match: self._pieces[int(match[1])], text)
+
+    def check_expansion(self) -> None:
+        """Raise Invalid for MJML whose HTML would be too large."""
+        if self._elements * (self._longest + self._defaults) > MAX_EXPANDED:
+            raise Invalid.of(
+                "source", "makes too much HTML: its elements or the attributes of mj-attributes are too long"
+            )
+        if self._carousel_images > MAX_CAROUSEL_IMAGES:
+            raise Invalid.of("source", f"must have at most {MAX_CAROUSEL_IMAGES} images in carousels")
 
     def report(self, code: str, message: str, line: int | None, severity: Severity = "warning") -> None:
         """Add a finding."""
@@ -204,6 +227,14 @@ class _Cleaner:
             return position
         kept = "".join(self._attributes(attributes, source, start, offset))
         is_void = self._is_mjml and lower in VOID
+        if self._is_mjml:
+            self._elements += 1
+            self._carousel_images += lower == "mj-carousel-image"
+            size = len(self.filled(kept))
+            if "mj-attributes" in stack:
+                self._defaults += size
+            else:
+                self._longest = max(self._longest, size)
         written.append(f"<{name}{kept}{' /' if is_closed or is_void else ''}>")
         if self._is_mjml and not is_closed and not is_void:
             stack.append(lower)
