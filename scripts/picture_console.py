@@ -28,6 +28,7 @@ class Screen(NamedTuple):
 
 
 ROW = ".chunk .row-link"
+TEST = (".test-button", "button:text-is('alice')", "button:text-is('Run the test')", ".test-path .test-step")
 SCREENS = (
     Screen("overview", "Overview: what needs you, and the numbers against the day before", "/"),
     Screen("live", "Live: a row for each trace", "/live", (".feed .row:nth-child(4) .row-link",)),
@@ -40,10 +41,12 @@ SCREENS = (
     Screen("recipient", "A recipient: why something did not arrive", "/recipients?search=dave", (ROW,)),
     Screen("tenants", "Tenants", "/tenants"),
     Screen("tenant", "A tenant: usage, limits, brand", "/tenants/harbor"),
-    Screen("workflow", "A workflow", "/workflows/reminder?tenant=harbor"),
-    Screen("canvas", "The workflow editor", "/workflows/reminder?edit=yes&tenant=harbor", ('[data-step="mail"]',)),
-    Screen("template", "A template with its preview", "/templates/reminder?tenant=harbor"),
-    Screen("blocks", "The template editor, in two languages", "/templates/reminder?edit=yes&tenant=harbor&channel=email&locale=de&beside=en"),
+    Screen("workflow", "A workflow, with what its runs did", "/workflows/reminder?tenant=harbor"),
+    Screen("canvas", "The workflow editor, with the form of a step", "/workflows/reminder?edit=yes&tenant=harbor&step=mail"),
+    Screen("test", "A test of a workflow: nothing is sent", "/workflows/reminder?edit=yes&tenant=harbor", TEST),
+    Screen("template", "A template as its recipients see it", "/templates/reminder?tenant=harbor"),
+    Screen("editor", "The template editor, with its preview", "/templates/reminder?edit=yes&tenant=harbor&channel=email"),
+    Screen("blocks", "The template editor, in two languages", "/templates/reminder?edit=yes&tenant=harbor&channel=email&locale=de&beside="),
     Screen("providers", "Providers are added by their tile", "/providers?new=yes"),
     Screen("provider", "The fields of a provider", "/providers?new=smtp"),
     Screen("settings", "Settings in words, with their unit, default and source", "/settings"),
@@ -117,11 +120,13 @@ def picture(page: Page, screen: Screen, shot: Shot) -> bytes:
     for selector in ("", *screen.clicks):
         if selector:
             target = page.locator(selector).first
-            if not target.is_visible():  # on a phone
+            if page.viewport_size == PHONE and not target.is_visible():
                 continue
             target.click()
         page.locator("h1").first.wait_for()
         page.locator("[aria-busy], .skeleton").first.wait_for(state="detached")
+    if screen.path.startswith("/templates"):  # the frame of a message loads last
+        page.wait_for_load_state("networkidle")
     page.mouse.move(0, 0)
     return shot(page, scale=1)
 

@@ -70,7 +70,7 @@ export const operators = {
   path: '/v1/operators', rows: 'operators', link: (one) => path`/operators/${one.id}`, isOfServer: true, filters: [CREATED], tools: newButton('/operators', 'Add operator'), create: NewOperator,
   columns: [
     { name: 'Name', kind: 'title', of: (one) => one.name, text: (one) => (one.tenants ?? ['all tenants']).join(', ') }, { name: 'Role', kind: 'type', of: (one) => one.role, width: '6.5rem' }, { name: 'Second factor', of: secondFactorOf, width: '9rem' },
-    { name: 'Sessions', kind: 'number', of: (one) => one.sessions, width: '5rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at }, { name: 'Last sign-in', kind: 'time', of: (one) => one.seen_at },
+    { name: 'Sessions', kind: 'number', of: (one) => one.sessions, width: '5rem' }, { name: 'Last sign-in', kind: 'time', of: (one) => one.seen_at }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'There is no operator.' },
 };

@@ -19,7 +19,7 @@ const columns = (page) => [
   { name: 'Role', width: '6rem', of: (one) => (one.role === 'worker' || one.runs_jobs ? one.role : `${one.role}, no jobs`) }, { name: 'Version', of: (one) => one.version, width: '6.5rem' },
   { name: 'Connections', kind: 'number', width: '5.5rem', of: (one) => (one.connections > 0 ? html`<a href=${withQuery(page.url('/connections'), { node: one.id })}>${number(one.connections)}</a>` : '0') },
   { name: 'CPU', kind: 'number', of: (one) => `${Math.round(one.cpu * 100)} %`, width: '3rem' }, { name: 'Memory', kind: 'number', width: '5rem', of: (one) => one.memory !== null && `${number(Math.round(one.memory / 1e6))} MB` },
-  { name: 'Queue age', kind: 'number', width: '4.5rem', of: (one) => one.queue_age !== null && `${number(one.queue_age / 1000)} s` }, { name: 'Settings', of: (one) => `revision ${one.settings_revision}`, width: '5.5rem' }, { name: 'Started', kind: 'time', width: '5rem', of: (one) => one.started_at },
+  { name: 'Queue age', kind: 'number', width: '6rem', of: (one) => one.queue_age !== null && `${number(one.queue_age / 1000)} s` }, { name: 'Settings', of: (one) => `revision ${one.settings_revision}`, width: '5.5rem' }, { name: 'Started', kind: 'time', width: '5rem', of: (one) => one.started_at },
 ];
 
 export function Health({ page }) {
@@ -27,7 +27,7 @@ export function Health({ page }) {
   useEvery(REFRESH_MS, nodes.reload);
   return html`<${Heading} title="Health" /><${Together}>
     <${Card} title="Readiness"><${Loaded} of=${ready}>${(reason) => html`<div class="readiness"><p class="big"><${State} of=${reason ? 'not ready' : 'ready'} /></p><p class="muted">${reason ?? 'The store is readable and writable, and the broker is connected.'}</p></div>`}<//><//>
-    <section class="resource"><h2>Nodes</h2><div class="list"><${Loaded} of=${nodes}>${(all) => html`<${Rows} label="Nodes" columns=${columns(page)} chunks=${[all]} isOpen=${() => false} />`}<//></div></section>
+    <section class="resource nodes"><h2>Nodes</h2><div class="list"><${Loaded} of=${nodes}>${(all) => html`<${Rows} label="Nodes" columns=${columns(page)} chunks=${[all]} isOpen=${() => false} />`}<//></div></section>
     ${page.may(CONTENT) && html`<${Doctor} />`}<//>`;
 }
 
