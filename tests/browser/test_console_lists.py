@@ -43,6 +43,14 @@ def load_all(page: Page) -> None:
     expect(page.get_by_role("button", name="Load more")).to_be_hidden()
 
 
+def test_only_the_row_of_the_open_tenant_is_marked(open_console: Callable[..., Page], owner: Console) -> None:
+    for tenant in ("acme", "globex"):
+        owner.send("POST", "/v1/notifications", {"to": "twin", "title": "Hello", "tenant": tenant})
+    page = open_console("/recipients?search=twin")
+    page.get_by_role("link", name="twin").last.click()
+    expect(page.locator(".row[data-open]")).to_have_count(1)
+
+
 @pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
 def test_rows_far_from_the_screen_leave_the_document_and_return(
     open_console: Callable[..., Page], viewport: dict[str, int]

@@ -38,6 +38,7 @@ def test_playground_shows_a_notification_and_an_event_in_the_stock_clients_of_al
     page.get_by_role("button", name="Connect").click()
     panes = page.locator(".pane")
     expect(panes.get_by_text("connected", exact=True)).to_have_count(4)
+    assert panes.evaluate_all("all => all.every((one) => one.offsetHeight < innerHeight / 2)")
     assert {f"{name}.js" for name in LIBRARIES} <= loaded
     expect(page.get_by_text("pusher_internal:subscription_succeeded on private-playground")).to_be_visible()
     expect(page.get_by_text("pusher:signin_success")).to_be_visible()

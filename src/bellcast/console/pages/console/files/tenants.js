@@ -50,10 +50,10 @@ export function Tenant({ page }) {
   return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => html`<${Heading} title=${one.name ?? one.key} /><${Together}>
     <${Facts} of=${[['Key', html`<${Id} of=${one.key} />`], ['Name', one.name], ['Created', html`<${Moment} at=${one.created_at} />`]]} />
     <nav class="links" aria-label="About this tenant">${ABOUT.map(([name, target]) => html`<a key=${name} class="button" href=${withQuery(page.url(target), { tenant: one.key })}>${name}</a>`)}</nav>
-    <${Card} title="Usage"><${Loaded} of=${listed}>${({ tenants: [row] }) => {
+    <${Card} title="Usage"><${Loaded} of=${stats}>${(value) => html`<${StoredRows} of=${value} others=${{ connections: value.connections.reduce((sum, group) => sum + group.count, 0) }} />`}<//><${Loaded} of=${listed}>${({ tenants: [row] }) => {
     const sent = sentToday({ ...one, sends_today: row?.sends_today });
     return html`<p>Sent today, since midnight UTC: <b>${sent ?? 'not counted'}</b>${hasBudget(one) ? ` of ${number(one.settings.sends_per_day)} recipients` : html` <small>${UNLIMITED_SENDS}</small>`}</p>`;
-  }}<//><${Loaded} of=${stats}>${(value) => html`<${StoredRows} of=${value} others=${{ connections: value.connections.reduce((sum, group) => sum + group.count, 0) }} />`}<//><//>
+  }}<//><//>
     <${Charts} page=${page} tenant=${one.key} />
     ${page.may(BUILDERS) && html`<${Brand} key=${JSON.stringify(one.settings.brand)} page=${page} one=${one} /><${Limits} key=${JSON.stringify(one.settings)} page=${page} one=${one} />`}
     <${Card} title="All settings">${Object.keys(one.settings).length === 0 ? html`<p class="muted">No settings.</p>` : html`<${Json} of=${one.settings} />`}<//><//>`}<//>`;
