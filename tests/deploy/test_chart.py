@@ -23,6 +23,8 @@ EXAMPLES = sorted((CHART / "ci").glob("*-values.yaml"))
 TEMPLATES = {file.name: file.read_text() for file in sorted((CHART / "templates").iterdir())}
 # The Go module with the OpenAPI document of Kubernetes: its schemas have the version that users of the chart have.
 KUBERNETES = "k8s.io/kubernetes@v1.34.2"
+# A Helm that `go install` builds does not know its own version of Kubernetes.
+HELM_TEMPLATE = ("helm", "template", "bellcast", str(CHART), "--kube-version", KUBERNETES.partition("@")[2])
 # Objects whose properties are not fixed, such as the labels of metadata, have this key or no properties.
 OPEN = {"additionalProperties", "x-kubernetes-preserve-unknown-fields"}
 # The Prometheus operator has no document of OpenAPI: what the chart uses of it.
@@ -177,7 +179,7 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_objects_of_the_chart_are_valid_for_kubernetes(schemas: Path, tmp_path: Path, file: Path) -> None:
     run("helm", "lint", "--strict", str(CHART), "--values", str(file))
     rendered = tmp_path / "objects.yaml"
-    rendered.write_text(run("helm", "template", "bellcast", str(CHART), "--values", str(file)))
+    rendered.write_text(run(*HELM_TEMPLATE, "--values", str(file)))
     location = f"{schemas}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
     summary = run("kubeconform", "-strict", "-summary", "-schema-location", location, str(rendered))
     objects = [one for one in yaml.safe_load_all(rendered.read_text()) if one]
@@ -218,7 +220,7 @@ def test_typo_in_the_values_or_in_an_object_is_refused(schemas: Path, tmp_path: 
     shown = run("helm", "lint", str(CHART), "--set", "replica=3", is_refused=True)
     assert "replica" in shown
     broken = tmp_path / "objects.yaml"
-    text = run("helm", "template", "bellcast", str(CHART))
+    text = run(*HELM_TEMPLATE)
     broken.write_text(text.replace("enableServiceLinks:", "enableServiceLink:"))
     location = f"{schemas}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
     assert "enableServiceLink" in run(
