@@ -1,6 +1,7 @@
 """Agents over the Model Context Protocol: what they may call, how writes are confirmed, and what stays untrusted."""
 
 import json
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -276,7 +277,16 @@ async def test_documentation_is_public_and_bounded(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         del world.client.headers["authorization"]
         overview, full = [await world.client.get(path) for path in ("/llms.txt", "/llms-full.txt")]
+        links = re.findall(r"\]\((.+?)\)", overview.text)
+        answered = [await world.client.get(link) for link in links]
+        missing = await world.client.get("/llms/howto/nothing.md")
     assert overview.text.startswith("# Bellcast\n")
-    assert len(overview.content) <= 16_000
+    assert [one.url.path for one in answered if one.status_code != 200] == []
+    assert (
+        {one.url.path.partition("/llms/")[2] for one in answered} >= set(documentation.pages()) >= {"howto/deploy.md"}
+    )
+    assert [line for line in overview.text.splitlines() if line.endswith("`") or "<" in line] == []
+    assert (missing.status_code, missing.json()["detail"]) == (404, "There is no such page; /llms.txt lists them.")
+    assert len(overview.content) <= 20_000
     assert 300_000 < len(full.content) <= 1_200_000
     assert documentation.search("quiet hours", "0")["sections"]

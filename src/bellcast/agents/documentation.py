@@ -2,7 +2,6 @@
 
 import functools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +30,24 @@ MAX_SECTION = 4_000
 MAX_SUMMARY = 140
 
 
-def _pages() -> Iterator[tuple[str, str]]:
-    """Yield the pages with their paths, the ones that readers need first at the beginning."""
+@functools.cache
+def pages() -> dict[str, str]:
+    """Return the pages by their paths, the ones that readers need first at the beginning."""
     files = [file for file in FOLDER.rglob("*.md") if file.relative_to(FOLDER).parts[0] not in SKIPPED]
 
     def rank(file: Path) -> tuple[int, str]:
         first = file.relative_to(FOLDER).parts[0]
         return (ORDER.index(first) if first in ORDER else len(ORDER), str(file))
 
-    for file in sorted(files, key=rank):
-        yield str(file.relative_to(FOLDER)), MARK.sub("", file.read_text(encoding="utf-8")).strip()
+    return {
+        str(file.relative_to(FOLDER)): MARK.sub("", file.read_text(encoding="utf-8")).strip()
+        for file in sorted(files, key=rank)
+    }
 
 
 @functools.cache
 def overview() -> str:
-    """Return `llms.txt`: each page with its title and first sentence."""
+    """Return `llms.txt`: a link to each page with its title and first sentence."""
     lines = [
         "# Bellcast",
         "",
@@ -55,27 +57,31 @@ def overview() -> str:
         "All pages as one text: [llms-full.txt](/llms-full.txt). The REST API: [openapi.json](/openapi.json).",
     ]
     section = ""
-    for path, text in _pages():
+    for path, text in pages().items():
         folder = path.partition("/")[0] if "/" in path else "start"
         if folder != section:
             section = folder
             lines += ["", f"## {folder.capitalize()}", ""]
         title, _, rest = text.partition("\n")
-        words = LINK.sub(r"\1", next((one for one in rest.split("\n\n") if one.strip() and one[0] not in "#`|-<"), ""))
+        words = LINK.sub(
+            r"\1", next((one for one in rest.split("\n\n") if one.strip() and one.strip()[0] not in "#`|-<"), "")
+        )
         summary = re.split(r"(?<=[.:])\s", " ".join(words.split()))[0][:MAX_SUMMARY]
-        lines.append(f"- {title.lstrip('# ')} ({path}){f': {summary}' if summary else ''}")
+        lines.append(f"- [{title.lstrip('# ')}](/llms/{path}){f': {summary}' if summary else ''}")
     return "\n".join(lines) + "\n"
 
 
 @functools.cache
 def full() -> str:
     """Return `llms-full.txt`: all pages."""
-    return "\n\n".join(f"<!-- {path} -->\n{text}" for path, text in _pages()) + "\n"
+    return "\n\n".join(f"<!-- {path} -->\n{text}" for path, text in pages().items()) + "\n"
 
 
 @functools.cache
 def _sections() -> list[tuple[str, str]]:
-    return [(path, section.strip()) for path, text in _pages() for section in SECTION.split(text) if section.strip()]
+    return [
+        (path, section.strip()) for path, text in pages().items() for section in SECTION.split(text) if section.strip()
+    ]
 
 
 def search(text: str, after: str) -> dict[str, Any]:

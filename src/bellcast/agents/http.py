@@ -112,12 +112,34 @@ def _too_many(refusal: TooMany, id: Any) -> ASGIApp:
     return responses.json({"jsonrpc": "2.0", "id": id, "error": error}, refusal.status, headers=headers)
 
 
+@operation(
+    "GET",
+    "/llms/{name:path}",
+    tag="Server",
+    required_scope=None,
+    any_query=True,
+    response_types={200: "text/plain"},
+    refusals=(NotFound,),
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """The documentation for language models: one page.
+
+    `/llms.txt` links the pages."""
+    text = (await asyncio.to_thread(documentation.pages)).get(request.scope["path_params"]["name"])
+    if text is None:
+        raise NotFound("There is no such page; /llms.txt lists them.")
+    return _plain(text)
+
+
+def _plain(text: str) -> ASGIApp:
+    return responses.complete(200, text.encode(), "text/plain; charset=utf-8", {"cache-control": "no-cache"})
+
+
 def _text(path: str, make: Callable[[], str], doc: str) -> ApiEndpoint:
     """Return the operation of a text that anyone may read."""
 
     async def show(request: ApiRequest) -> ASGIApp:
-        text = await asyncio.to_thread(make)
-        return responses.complete(200, text.encode(), "text/plain; charset=utf-8", {"cache-control": "no-cache"})
+        return _plain(await asyncio.to_thread(make))
 
     show.__doc__, show.__name__ = doc, make.__name__
     return operation(
@@ -127,6 +149,7 @@ def _text(path: str, make: Callable[[], str], doc: str) -> ApiEndpoint:
 
 HANDLERS = [
     serve,
+    page,
     _text("/llms.txt", documentation.overview, "The documentation for language models: an overview."),
     _text("/llms-full.txt", documentation.full, "The documentation for language models: all pages as one text."),
 ]

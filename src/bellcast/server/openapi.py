@@ -113,7 +113,7 @@ PARAMETERS = {
     "topic": "The topic's name.",
     "id": "An id from a response.",
     "code": "An error's code.",
-    "name": "The path of a module.",
+    "name": "The path of a module or a page.",
     "tenant": "The tenant. Default: the default tenant.",
     "limit": "Maximum number of items.",
     "after": "The `next` of the previous page.",
