@@ -220,8 +220,7 @@ def write_gallery() -> None:
     before, _, rest = HOWTO.read_text(encoding="utf-8").partition(GALLERY)
     _, _, after = rest.partition("\n## ")
     cells = [
-        f'<img src="../pictures/states/{state.name}.webp" width="260" alt="{state.caption}"><br>{state.caption}'
-        for state in STATES
+        f'<img src="../pictures/states/{state.name}.webp" width="260" alt=""><br>{state.caption}' for state in STATES
     ]
     lines = ["| | | |", "|---|---|---|", *(f"| {' | '.join(cells[at : at + 3])} |" for at in range(0, len(cells), 3))]
     HOWTO.write_text(

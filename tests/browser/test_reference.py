@@ -44,6 +44,16 @@ def test_reference_sends_a_request_as_the_signed_in_operator(open_console: Calla
     assert violations(page) == []
 
 
+def test_reference_is_searched_on_a_phone(chromium: Browser, bellcast_server: ServerProcess) -> None:
+    page = chromium.new_page(viewport=PHONE)
+    page.goto(f"{bellcast_server.url}/docs")
+    page.get_by_role("searchbox", name="Search operations").fill("list the api keys")
+    expect(page.get_by_text("List the API keys")).to_be_in_viewport()
+    expect(page.get_by_text("Create an API key")).to_have_count(0)
+    assert violations(page) == []
+    page.close()
+
+
 def test_reference_sends_the_example_of_a_notification(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/")
     page.goto(f"{owner.server.url}/docs#?route=post-/v1/notifications")

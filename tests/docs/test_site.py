@@ -100,7 +100,7 @@ def test_examples_in_several_languages_have_the_same_tabs_in_the_same_order(fold
 def test_axe_finds_nothing(folder: Path, browser: Browser, viewport: Any, scheme: Any) -> None:
     context = browser.new_context(viewport=viewport, color_scheme=scheme)
     page = context.new_page()
-    for name in ("index", "howto/send", "comparison", "reference/errors"):
+    for name in ("index", "howto/send", "howto/bell", "comparison", "reference/errors"):
         page.goto((folder / "html" / f"{name}.html").as_uri())
         expect(page.locator("body > [role=search]")).to_be_attached()  # the theme creates it late
         assert violations(page) == [], name

@@ -52,7 +52,8 @@ async function show() {
   const place = document.querySelector('#reference');
   const who = element('span', { role: 'status' });
   const mark = element('h1', {}, element('img', { src: `${root}/favicon.svg`, alt: '' }), 'Bellcast API');
-  document.body.prepend(element('header', {}, mark, element('a', { href: `${root}/errors` }, 'Errors'), element('a', { href: `${root}/openapi.json` }, 'openapi.json'), who));
+  const header = element('header', {}, mark, element('a', { href: `${root}/errors` }, 'Errors'), element('a', { href: `${root}/openapi.json` }, 'openapi.json'), who);
+  document.body.prepend(header);
   sender().then((texts) => who.replaceChildren(...texts));
   let described;
   try {
@@ -68,6 +69,14 @@ async function show() {
   const paint = () => Object.entries(dark.matches ? DARK : LIGHT).forEach(([name, value]) => viewer.setAttribute(name, value));
   paint();
   dark.addEventListener('change', paint);
+  // The viewer has no search in windows narrower than 768 px.
+  const search = element('input', { type: 'search', placeholder: 'Search operations', 'aria-label': 'Search operations' });
+  search.addEventListener('input', async () => {
+    viewer.onSearchChange({ target: search });
+    await viewer.updateComplete;
+    viewer.shadowRoot.querySelector('.m-endpoint')?.scrollIntoView();
+  });
+  header.append(search);
   place.replaceChildren(viewer);
   viewer.loadSpec(shown(described));
 }
