@@ -3,11 +3,15 @@
 If its base images cannot be pulled, they are built from Debian packages, with the programs that the Dockerfile needs.
 """
 
+import json
 import re
 import subprocess
+import tarfile
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
+from typing import IO, cast
 
 from scripts import container_builders, registry_settings
 from scripts.container_builders import LARGE_FILES, Docker, run
@@ -20,6 +24,8 @@ PACKAGES = {
     "PYTHON_IMAGE": ["python3", "python3-venv", "python-is-python3", "passwd", "ca-certificates"],
     "NODE_IMAGE": ["nodejs"],
 }
+# Of all layers, compressed as in a registry.
+MAX_COMPRESSED_BYTES = 120_000_000
 NPM = "npm@10"  # Debian's npm depends on 400 packages
 
 
@@ -38,7 +44,26 @@ def build_image(folder: Path, version: str) -> None:
         source = [f"--build-arg=SOURCE_COMMIT={commit.read_text().strip()}"] if commit.exists() else []
         secrets = registry_settings.build_options(Path(work))
         builder.build(ROOT, DOCKERFILE, tag_of(version), *bases, *source, *secrets)
-        builder.save(tag_of(version), folder / f"bellcast-{version}-image.tar")
+        archive = folder / f"bellcast-{version}-image.tar"
+        builder.save(tag_of(version), archive)
+    size = compressed_bytes(archive)
+    print(f"the image has {size:,} bytes compressed", flush=True)
+    if size > MAX_COMPRESSED_BYTES:
+        raise SystemExit(f"The image has {size:,} bytes compressed; at most {MAX_COMPRESSED_BYTES:,} are allowed.")
+
+
+def compressed_bytes(archive: Path) -> int:
+    """Return the size of the layers of an archive, compressed by gzip as registries store them."""
+    with tarfile.open(archive) as outer:
+        (manifest,) = json.load(cast(IO[bytes], outer.extractfile("manifest.json")))
+        return sum(_deflated(cast(IO[bytes], outer.extractfile(layer))) for layer in manifest["Layers"])
+
+
+def _deflated(layer: IO[bytes]) -> int:
+    compressor, size = zlib.compressobj(6, zlib.DEFLATED, zlib.MAX_WBITS | 16), 0
+    while block := layer.read(1 << 20):
+        size += len(compressor.compress(block))
+    return size + len(compressor.flush())
 
 
 def base_options(builder: Docker, work: Path) -> list[str]:

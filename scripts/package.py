@@ -1,5 +1,5 @@
-"""Builds the packages: `python -m scripts.package FOLDER` writes sdist, wheel, npm tarball and container image to the folder,
-and with `npm` or `wheel` only one of them, which needs no system packages."""
+"""Builds the packages: `python -m scripts.package FOLDER` writes sdist, wheel, npm tarball, container image and what they contain to the
+folder, and with `npm` or `wheel` only one of them, which needs no system packages."""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts import image
+from scripts import image, sbom
 
 import bellcast
 
@@ -48,6 +48,7 @@ def main() -> None:
         build_npm(folder)
     if not only:
         image.build_image(folder, bellcast.__version__)
+        sbom.write(folder, bellcast.__version__)
     for file in sorted(folder.iterdir()):
         print(f"{file}  {file.stat().st_size:,} bytes")
 

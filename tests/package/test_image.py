@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 
 import httpx
 import pytest
-from scripts import container_builders, image
+from scripts import container_builders, image, sbom
 from scripts.container_builders import Buildah, Docker
 
 import bellcast
@@ -154,6 +154,19 @@ def test_image_has_neither_settings_nor_secrets_of_the_build(
     assert [path for path, file in files.items() if REGISTRY_FILES.fullmatch(path) and file.size] == []
     assert re.findall(r"(?i)index.url|npm_config|_auth|://[^/\s\"]*@|_proxy", json.dumps(configuration)) == []
     assert {path.partition("/")[0] for path in files} & {"build", "client"} == set()
+
+
+def test_image_is_small_and_its_document_lists_its_packages_by_their_pins(
+    archive: Path, files: dict[str, tarfile.TarInfo]
+) -> None:
+    assert image.compressed_bytes(archive) <= image.MAX_COMPRESSED_BYTES
+    document = json.loads((archive.parent / f"bellcast-{bellcast.__version__}-image.cdx.json").read_text())
+    listed = {one["name"]: one["version"] for one in document["components"] if one["purl"].startswith("pkg:pypi/")}
+    installed = {match[1] for path in files if (match := sbom.DIST_INFO.fullmatch(path))}
+    assert len(listed) == len(installed) > 30
+    pins = sbom.python_pins()
+    unpinned = {"bellcast", "pip"}  # pip of the virtual environment
+    assert {name: version for name, version in listed.items() if name not in unpinned and pins[name] != version} == {}
 
 
 def test_data_folder_of_the_image_is_private(files: dict[str, tarfile.TarInfo]) -> None:
