@@ -32,7 +32,8 @@ ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 APP_OBJECTS = frozenset({"data", "actor", "values", "variables", "sample", "merged", "headers", "body", "query"})
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 SECRET = re.compile(r"password|secret|token|otp|card|authorization|cookie|credential|api_?key", re.IGNORECASE)
-EMAIL = re.compile(r"([\w.+-])[\w.+-]*@([\w-])[\w-]*((?:\.[\w-]+)*)(\.\w+)")
+# A word, which is an e-mail address if it has the second group. A search for addresses only would begin at each character of a word.
+WORD = re.compile(r"([\w.+-])[\w.+-]*+(?:@([\w-])[\w-]*(?:\.[\w-]+)*(\.\w+))?")
 PHONE = re.compile(
     r"(?<!\w)(\+\d{1,2}|00\d|0\d{2}(?=[ /-]))[\d ()/-]{4,}(\d{2})(?!\w)|(?<!\w)(\d{2})\d{7,}(\d{2})(?!\w)"
 )
@@ -47,7 +48,8 @@ def clean(text: str) -> str:
     visible = "".join(
         one for one in SELECTORS.sub("", text[: 2 * MAX_TEXT]) if one == "\n" or unicodedata.category(one) not in HIDDEN
     )
-    masked = PHONE.sub(lambda one: f"{one[1] or one[3]}•••{one[2] or one[4]}", EMAIL.sub(r"\1•••@\2•••\4", visible))
+    addressless = WORD.sub(lambda one: f"{one[1]}•••@{one[2]}•••{one[3]}" if one[2] else one[0], visible)
+    masked = PHONE.sub(lambda one: f"{one[1] or one[3]}•••{one[2] or one[4]}", addressless)
     return masked.encode()[:MAX_TEXT].decode(errors="ignore")
 
 

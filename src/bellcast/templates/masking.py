@@ -10,7 +10,8 @@ PRIVATE_FIELD = re.compile(
     r"street|birth|iban|passport|ssn|password|secret|token|otp|card|authorization|cookie|session|api_?key|pin$",
     re.IGNORECASE,
 )
-EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+")
+# A word, which is an e-mail address if it has the group. A search for addresses only would begin at each character of a word.
+WORD = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]++(@[\w-]+(?:\.[\w-]+)+)?")
 # Seven digits or more, in groups: shorter numbers are those of orders. A date or a time is none.
 PHONE = re.compile(r"(?<![\w:.-])\+?\(?\d(?:[ ()/.-]{0,2}\d){6,}(?![\w:])")
 TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ][\d:.]+(?:Z|[+-]\d\d:\d\d)?)?")
@@ -29,7 +30,7 @@ def masked(value: Any, private: Mapping[str, Any] | None = None) -> Any:
 
 def masked_text(text: str) -> str:
     """Return a text without e-mail addresses and phone numbers."""
-    text = EMAIL.sub(lambda match: _address(match[0]), URL_SECRETS.sub(HIDDEN, text))
+    text = WORD.sub(lambda word: _address(word[0]) if word[1] else word[0], URL_SECRETS.sub(HIDDEN, text))
     if TIME.fullmatch(text):
         return text
     return PHONE.sub(lambda match: match[0] if TIME.fullmatch(match[0]) else HIDDEN + match[0][-2:], text)
@@ -55,7 +56,7 @@ def _masked(value: Any, schema: Mapping[str, Any], depth: int) -> Any:
 def _hidden(value: Any) -> Any:
     """Return a value of the same type that tells nothing but its first character."""
     if isinstance(value, str):
-        if EMAIL.fullmatch(value):
+        if (word := WORD.fullmatch(value)) is not None and word[1]:
             return _address(value)
         return value[:1] + HIDDEN if value and value[0].isalpha() else HIDDEN
     if isinstance(value, dict):
