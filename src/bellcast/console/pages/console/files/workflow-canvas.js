@@ -94,6 +94,12 @@ function DrawnStep({ path, step, index, count, level, canvas, act, active, drag 
   const label = schema.$defs?.[step?.type]?.title ?? String(step?.type ?? '');
   const summary = summaryOf(step);
   const state = states?.get(step?.key);
+  // Not drawn again when the step has only moved.
+  const text = useMemo(() => html`<span class=${`step-icon tone-${type.tone}`}><${Icon} name=${type.icon} /></span>
+    <span class="step-text"><span class="step-kind">${label}<code>${step?.key}</code></span><span class="step-summary">${summary || html`<span class="muted">Nothing yet</span>`}</span>
+      ${step?.if && html`<span class="step-if">if ${conditionText(step.if, false)}</span>`}
+      ${step?.note && html`<span class="step-note">${step.note}</span>`}
+      ${state?.shown && html`<span class=${`step-state ${state.kind}`}>${state.shown}</span>`}</span>`, [step, label, state]);
   const lanes = step?.type === 'branch' ? lanesOf(step, path) : [];
   const isOpen = lanes.length > 0 ? !closed.has(path) : undefined;
   const name = [step?.key, label, summary, `${index + 1} of ${count}`, own.length > 0 && `${own.length} ${own.length === 1 ? 'problem' : 'problems'}`, state?.text].filter(Boolean).join(', ');
@@ -103,11 +109,7 @@ function DrawnStep({ path, step, index, count, level, canvas, act, active, drag 
       data-path=${path} data-step=${step?.key} data-type=${step?.type} data-problems=${own.length || null} data-state=${state?.state} aria-description=${runs && runsText(runs, step?.key)}
       onClick=${(event) => { act.select(path); event.currentTarget.focus(); }} onDblClick=${() => act.edit(path)} />
     <div class="step-card" data-line=${path} aria-hidden="true">
-      <span class=${`step-icon tone-${type.tone}`}><${Icon} name=${type.icon} /></span>
-      <span class="step-text"><span class="step-kind">${label}<code>${step?.key}</code></span><span class="step-summary">${summary || html`<span class="muted">Nothing yet</span>`}</span>
-        ${step?.if && html`<span class="step-if">if ${conditionText(step.if, false)}</span>`}
-        ${step?.note && html`<span class="step-note">${step.note}</span>`}
-        ${state?.shown && html`<span class=${`step-state ${state.kind}`}>${state.shown}</span>`}</span>
+      ${text}
       ${own.length > 0 && html`<span class="step-problems">${own.length}</span>`}
       ${!isReadOnly && html`<span class="step-more" onClick=${(event) => act.openActions(path, event.currentTarget)}><${Icon} name="more" /></span>`}
       ${lanes.length > 0 && html`<span class=${`step-fold ${isOpen ? 'open' : ''}`} onClick=${() => act.fold(path, isOpen)}><${Icon} name="chevron" /></span>`}
