@@ -357,6 +357,22 @@ def test_hostile_texts_in_blocks_and_drafts_run_nothing(owner: Console, open_con
     assert violations(page) == []
 
 
+def test_preview_of_a_template_without_sends_has_the_examples_of_its_schema(
+    owner: Console, open_console: Callable[..., Page]
+) -> None:
+    texts = {
+        "subject": "Hello {{ recipient.name }}",
+        "text": "{{ data.client }} pays {{ data.total }} {{ data.currency }}",
+    }
+    owner.send("PUT", "/v1/templates/unsent", {"email": texts})
+    schema = {"type": "object", "properties": {"client": {"type": "string", "examples": ["Grace Hopper"]}}}
+    owner.send("PUT", "/v1/types/unsent", {"template": "unsent", "data": schema})
+    page = open_console("/templates/unsent")
+    expect(page.frame_locator("iframe").locator("body")).to_contain_text("Grace Hopper pays 7 currency")
+    expect(page.get_by_text("Hello Ann")).to_be_visible()
+    expect(page.get_by_text("Without a value")).to_have_count(0)
+
+
 def test_preview_shows_a_phone_a_dark_scheme_push_and_the_masked_data_of_a_send(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
 ) -> None:
@@ -372,7 +388,7 @@ def test_preview_shows_a_phone_a_dark_scheme_push_and_the_masked_data_of_a_send(
     answers: list[str] = []
     page.on("response", lambda response: answers.append(response.text()) if "/preview" in response.url else None)
     frame = page.locator("iframe[name=template-preview]")
-    expect(page.frame_locator("iframe").get_by_role("heading", name="See you")).to_be_visible()
+    expect(page.frame_locator("iframe").get_by_role("heading", name="See you, R•••")).to_be_visible()
     page.get_by_role("button", name="Phone").click()
     assert frame.evaluate("frame => frame.clientWidth") == 375
     page.get_by_role("button", name="Desktop").click()
@@ -382,6 +398,9 @@ def test_preview_shows_a_phone_a_dark_scheme_push_and_the_masked_data_of_a_send(
     assert "scheme=dark" in shown.value.url
     assert "images=off" in shown.value.url
     page.get_by_text("Data of the preview").click()
+    expect(page.get_by_label("Data as JSON")).to_have_value(re.compile("R•••"))
+    page.get_by_label("Data", exact=True).select_option("An example")
+    expect(page.frame_locator("iframe").get_by_role("heading", name="See you, client")).to_be_visible()
     page.get_by_label("Data", exact=True).select_option(index=1)
     expect(page.frame_locator("iframe").get_by_role("heading", name="See you, R•••")).to_be_visible()
     page.get_by_role("tab", name="Push").click()

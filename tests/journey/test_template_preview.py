@@ -39,6 +39,17 @@ async def put(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dic
     return decoded
 
 
+async def test_preview_without_a_recipient_has_the_names_of_an_example(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await put(
+            client, "/v1/templates/hello", {"inbox": {"title": "{{ recipient.name }}: {{ actor.name }} {{ data.x }}"}}
+        )
+        shown = await post(client, "/v1/templates/hello/preview", {})
+        assert (shown["inbox"]["title"], shown["missing"]) == ("Ann: Ben ", ["data.x"])
+        nameless = await post(client, "/v1/templates/hello/preview", {"recipient": "bob"})
+        assert set(nameless["missing"]) == {"data.x", "recipient.name"}
+
+
 async def test_preview_renders_each_part_for_a_recipient_or_a_language(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         await put(client, "/v1/templates/booking", TEMPLATE)

@@ -12,7 +12,7 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.contents import Contents, NoContent, StoredEmail
 from bellcast.channels.decision_inputs import DecisionInputs
 from bellcast.channels.types import ExternalChannel, NewMessage
-from bellcast.inbox.types.notifications import GENERAL, Draft, content
+from bellcast.inbox.types.notifications import GENERAL, Actor, Draft, content
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.identities import Project
@@ -25,6 +25,8 @@ from bellcast.templates.types import InboxContent, Template
 ADDED = ("to_name", "unsubscribe_url", "priority", "url")
 # The default format of a body.
 PLAIN = ("body_format", "plain")
+# Whom previews without a recipient name, and who acts in them.
+EXAMPLE_NAME, EXAMPLE_ACTOR = "Ann", "Ben"
 TEST = "[Test]"  # before the subject of an e-mail to its author
 PROBLEMS = {
     "no_address": "has no address for {channel}",
@@ -112,7 +114,9 @@ class Previews:
 
     async def _contents(self, subject: Subject, inputs: DecisionInputs, *, is_strict: bool) -> Contents:
         profile = self._profile(subject, inputs)
-        draft = Draft(to=subject.recipient, data=dict(subject.data))
+        draft = Draft(
+            to=subject.recipient, data=dict(subject.data), actor=None if is_strict else Actor(name=EXAMPLE_ACTOR)
+        )
         context = contents.ContentContext(
             draft=draft,
             content=content(draft),
@@ -129,4 +133,6 @@ class Previews:
 
     def _profile(self, subject: Subject, inputs: DecisionInputs) -> Profile:
         profile = inputs.profile(subject.recipient)
+        if not subject.recipient:
+            profile = msgspec.structs.replace(profile, name=EXAMPLE_NAME)
         return profile if subject.locale is None else msgspec.structs.replace(profile, locale=subject.locale)

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.catalog import Catalog
+from bellcast.channels.previews import EXAMPLE_ACTOR, EXAMPLE_NAME
 from bellcast.inbox.store.sent import SentItems
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery
@@ -33,9 +34,9 @@ EXAMPLES: Mapping[VariableType, Any] = {
 }
 # Variables of every send.
 COMMON: Mapping[str, str] = {
-    "recipient.name": "Ann",
+    "recipient.name": EXAMPLE_NAME,
     "recipient.key": "ann",
-    "actor.name": "Ben",
+    "actor.name": EXAMPLE_ACTOR,
     "tenant.name": "Acme",
     "preferences_url": "https://…",
     "unsubscribe_url": "https://…",

@@ -329,8 +329,8 @@ class TestMessage(Struct, frozen=True):
 async def preview(request: ApiRequest) -> ASGIApp:
     """Preview a template.
 
-    Renders every part for a recipient or a language. Nothing is sent. You can also preview `values` that are not
-    stored, within the limits of a write. With `?tenant=`, the tenant's overrides and its `brand` apply."""
+    Renders every part for a recipient, or for an example named Ann, and in a language. Nothing is sent. You can also
+    preview `values` that are not stored, within the limits of a write. With `?tenant=`, the tenant's overrides and its `brand` apply."""
     request_body.query(request, DryRunQuery)  # nothing is written in any case
     subject = await _subject_of(request, await request_body.json_text(request))
     parts, missing = await context.of(request)[Previews].preview(subject)

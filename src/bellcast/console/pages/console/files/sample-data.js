@@ -51,13 +51,16 @@ function examples(texts, root) {
   return found;
 }
 
-/** Data for the variables that the texts of a template use; lists have two items. */
-export function sampleOf(template) {
+/** Data for the variables that the texts of a template use, with the examples of its users' schemas; lists have two items. */
+export function sampleOf(template, declared = []) {
   const data = Object.create(null);
   for (const list of listsOf(template)) {
     const item = Object.create(null);
     for (const [path, example] of examples(textsOf(list.blocks), 'item')) put(item, path, example);
     if (list.each.startsWith('data.')) put(data, list.each.slice('data.'.length), [item, { ...item }]);
+  }
+  for (const { path, type, example, from } of declared) {
+    if (/^data\.[^[]+$/.test(path) && !['template', 'send'].includes(from) && !['list', 'object'].includes(type)) put(data, path.slice('data.'.length), example);
   }
   for (const [path, example] of examples(textsOf(template), 'data')) put(data, path, example);
   return data;

@@ -10,13 +10,13 @@ import { DownloadFiles, ManagedBanner, isLocked } from './managed.js';
 import { Field, Heading, Icon, Popup } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { go, here, setQuery } from './router.js';
-import { sampleOf, variablesOf } from './sample-data.js';
+import { variablesOf } from './sample-data.js';
 import { withQuery } from './server.js';
 import { ImportDialog } from './template-import.js';
 import { BrandDialog } from './template-brand.js';
 import { Checks, hasErrors, useFindings } from './template-checks.js';
 import { CHANNELS, KIND, at, languageName, placeOf, withAt } from './template-model.js';
-import { Preview, usePreview } from './template-preview.js';
+import { Preview, usePreview, usePreviewData } from './template-preview.js';
 import { valuesOf } from './yaml.js';
 
 const STARTERS = [
@@ -54,11 +54,10 @@ function Editor({ page, tenant, found }) {
   const channel = page.query.get('channel') ?? (values.email ? 'email' : Object.keys(CHANNELS).find((one) => values[one]) ?? 'email');
   const locale = page.query.get('locale') ?? '';
   const beside = page.query.get('beside');
-  const [dataText, setDataText] = useState(null);
-  const data = dataText ?? JSON.stringify(sampleOf(values), null, 2);
-  const [sample, setSample] = useState(null);
+  const shown = usePreviewData({ path: draft.url, values, isStored: !draft.isNew.value });
+  const { data } = shown;
   const [brandChanges, setBrandChanges] = useState(0);
-  const preview = usePreview({ path: draft.url, values, data, sample, locale, brandChanges });
+  const preview = usePreview({ path: draft.url, values, shown, locale, brandChanges });
   const focused = useRef(null);
   const problems = draft.problems.value;
   const findings = useFindings({ path: draft.url, values, problems });
@@ -127,7 +126,7 @@ function Editor({ page, tenant, found }) {
       <div class="editors">${columns.map((tag) => html`<section key=${tag} class="panel editor" aria-label=${`${CHANNELS[channel]}, ${languageName(tag)}`}>
         ${columns.length > 1 && html`<h2>${languageName(tag)}</h2>`}
         <${Part} ...${{ channel, locale: tag, values, change, openImport: may('html') && (() => setDialog({ importTo: tag })), ...tools }} /></section>`)}</div>
-      <${Preview} ...${{ channel, preview, problems, path: draft.url, data, setData: setDataText, sample, setSample, isOpen: beside === null, embedded, tenant, template: page.key }} />
+      <${Preview} ...${{ channel, preview, problems, path: draft.url, shown, isOpen: beside === null, embedded, tenant, template: page.key }} />
     </div></div>`}
     ${dialog === 'review' && html`<${Review} draft=${draft} close=${() => setDialog(null)} done=${() => embedded?.emit('publish', { template: page.key, version: draft.current.value.version })} />`}
     ${dialog === 'brand' && html`<${BrandDialog} tenant=${tenant} close=${() => setDialog(null)} done=${() => setBrandChanges(brandChanges + 1)} />`}

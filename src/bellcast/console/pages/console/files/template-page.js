@@ -10,10 +10,9 @@ import { ManagedBanner, isLocked } from './managed.js';
 import { Card, Confirm, Field, Form, Heading, State } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, tenantOf } from './router.js';
-import { sampleOf } from './sample-data.js';
 import { get, path, request, withQuery } from './server.js';
 import { CHANNELS, languageName } from './template-model.js';
-import { Preview, usePreview } from './template-preview.js';
+import { Preview, usePreview, usePreviewData } from './template-preview.js';
 import { DraftOnly, Versions } from './versions.js';
 import { valuesOf } from './yaml.js';
 
@@ -49,24 +48,22 @@ function Shown({ page, one, url, isOwn, tenant }) {
   const [chosenLocale, setLocale] = useState('');
   const locale = languages.includes(chosenLocale) ? chosenLocale : '';
   const [recipient, setRecipient] = useState('');
-  const [text, setData] = useState(null);
-  const data = text ?? JSON.stringify(sampleOf(values), null, 2);
-  const [sample, setSample] = useState(null);
-  const preview = usePreview({ path: url, values, data, sample, locale, recipient });
+  const shown = usePreviewData({ path: url, values, isStored: true });
+  const preview = usePreview({ path: url, values, shown, locale, recipient });
   const choice = (label, all, current, choose, wordOf) => html`<div class="segments" role="group" aria-label=${label}>${all.map((name) => html`<button key=${name} type="button" aria-pressed=${String(name === current)} title=${wordOf(name)} onClick=${() => choose(name)}>${label === 'Language' ? name || 'Default' : wordOf(name)}</button>`)}</div>`;
   return html`<div class="template-page"><section class=${`panel ${channel === 'email' ? 'has-mail' : ''}`} aria-label=${version ? `As recipients saw version ${version}` : 'As recipients see it'}>
       <div class="parts-bar">${choice('Channel', channels, channel, setChannel, (name) => CHANNELS[name])}${languages.length > 1 && choice('Language', languages, locale, setLocale, languageName)}
         <input class="as-recipient" aria-label="As this recipient sees it" placeholder="As a recipient sees it" autocomplete="off" spellcheck=${false} onChange=${({ currentTarget }) => setRecipient(currentTarget.value.trim())} /></div>
-      <${Preview} ...${{ channel, preview, problems: [], path: url, data, setData, sample, setSample, isOpen: true, tenant: tenant.tenant, template: one.key }} /></section>
-    <div><${Card} title="Versions"><${Versions} ...${{ one, url, isOwn, seen: version, look: setVersion }} /><//><${Test} ...${{ page, one, url, tenant, data }} /></div></div>`;
+      <${Preview} ...${{ channel, preview, problems: [], path: url, shown, isOpen: true, tenant: tenant.tenant, template: one.key }} /></section>
+    <div><${Card} title="Versions"><${Versions} ...${{ one, url, isOwn, seen: version, look: setVersion }} /><//><${Test} ...${{ page, one, url, tenant, shown }} /></div></div>`;
 }
 
 /** A message to a recipient's address, with the data of the preview. Without a provider it is simulated, and its page shows its HTML. */
-function Test({ page, one, url, tenant, data }) {
+function Test({ page, one, url, tenant, shown: { data, sample } }) {
   const [message, setMessage] = useState(null);
   const channels = PARTS.filter((name) => name !== 'inbox' && one[name]);
   if (channels.length === 0) return html`<${Card} title="Test message"><p class="muted">The template is for the inbox only.</p><//>`;
-  return html`<${Card} title="Test message"><${Form} button="Send test" send=${async ({ channel, to }) => setMessage((await request('POST', url('/test'), { channel, to: to.trim(), data: parsed(data) ?? {} })).message)}>
+  return html`<${Card} title="Test message"><${Form} button="Send test" send=${async ({ channel, to }) => setMessage((await request('POST', url('/test'), { channel, to: to.trim(), ...(sample ? { sample } : { data: parsed(data) ?? {} }) })).message)}>
       <${Field} label="Channel" name="channel" options=${channels} words=${CHANNELS} defaultValue=${channels[0]} /><${Field} label="To recipient" name="to" required autocomplete="off" spellcheck=${false} hint="To the recipient’s address, regardless of preferences, with the data of the preview." /><//>
     <p role="status">${message && html`<${State} of="queued" /> <a href=${withQuery(page.url(path`/messages/${message}`), tenant)}>Open the message</a>`}</p><//>`;
 }

@@ -5,6 +5,7 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { relativeTime } from './format.js';
 import { loadStyle, useLoad } from './load.js';
 import { Icon } from './parts.js';
+import { sampleOf } from './sample-data.js';
 import { ROOT, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { SendTest } from './template-test.js';
@@ -13,10 +14,24 @@ const PREVIEW_MS = 300;
 
 await loadStyle('template-editor.css');
 
-/** The rendered parts, 300 ms after the last change: with the data as JSON, or with that of a sample. */
-export function usePreview({ path, values, data, sample = null, locale, recipient, brandChanges }) {
+/** The data of a preview: that of the last send, masked, until another sample or the example is chosen. The example has values of the schemas, else invented ones. */
+export function usePreviewData({ path, values, isStored }) {
+  const [text, setData] = useState(null);
+  const [chosen, setSample] = useState(undefined);
+  const found = useLoad(async (signal) => {
+    const { samples } = await request('GET', path('/samples'), undefined, signal);
+    return { samples, declared: isStored ? await request('GET', path('/variables'), undefined, signal) : [] };
+  }, [path('/samples'), isStored]);
+  const { samples, declared } = found.value ?? { samples: [], declared: [] };
+  const sample = chosen === undefined ? samples[0]?.id ?? null : chosen;
+  return { samples, sample, setSample, setData, data: text ?? JSON.stringify(sampleOf(values, declared), null, 2), isReady: !found.isLoading };
+}
+
+/** The rendered parts, 300 ms after the last change, with the data of `usePreviewData`. */
+export function usePreview({ path, values, shown: { data, sample, isReady }, locale, recipient, brandChanges }) {
   const [state, setState] = useState({ parts: null, problems: [], wanted: null });
   useEffect(() => {
+    if (!isReady) return undefined;
     const abort = new AbortController();
     const timer = setTimeout(async () => {
       let wanted;
@@ -36,7 +51,7 @@ export function usePreview({ path, values, data, sample = null, locale, recipien
       clearTimeout(timer);
       abort.abort();
     };
-  }, [values, data, sample, locale, recipient, brandChanges]);
+  }, [values, data, sample, isReady, locale, recipient, brandChanges]);
   return state;
 }
 
@@ -58,8 +73,8 @@ function useFittingWidth(place, width, inputs) {
 
 const SCHEMES = { '': 'As sent', light: 'Light', dark: 'Dark', inverted: 'Inverted' };
 
-/** A template as its recipients see it, in one channel. Without `sample` there are no earlier sends to choose from. */
-export function Preview({ channel, preview, problems: known, path, data, setData, sample, setSample, isOpen, embedded, tenant, template }) {
+/** A template as its recipients see it, in one channel, with the data that is `shown`. */
+export function Preview({ channel, preview, problems: known, path, shown, isOpen, embedded, tenant, template }) {
   const [device, setDevice] = useState('desktop');
   const [look, setLook] = useState({ scheme: '', images: 'off' });
   const { parts, wanted } = preview;
@@ -88,16 +103,13 @@ export function Preview({ channel, preview, problems: known, path, data, setData
     ${part && (channel === 'sms' || channel === 'chat') && html`<div class="device phone-thread" dir="auto"><p class=${`bubble ${channel}`}>${part.text}</p></div>`}
     ${part && channel === 'sms' && html`<p class="muted">${part.characters} characters, ${part.segments} ${part.segments === 1 ? 'segment' : 'segments'}${part.encoding !== 'GSM-7' && ', because of characters outside of the GSM alphabet'}.</p>`}
     ${parts && !part && problems.length === 0 && html`<p class="muted">This channel has no content.</p>`}
-    <${PreviewData} ...${{ path, data, setData, sample, setSample }} /></aside>`;
+    <${PreviewData} ...${shown} /></aside>`;
 }
 
-/** The data of the preview: an example, or that of one of the last sends, which the server masks. */
-function PreviewData({ path, data, setData, sample, setSample }) {
-  const [isOpen, setOpen] = useState(false);
-  const found = useLoad((signal) => (isOpen ? request('GET', path('/samples'), undefined, signal) : Promise.resolve({ samples: [] })), [isOpen]);
-  const samples = found.value?.samples ?? [];
+/** The choice of the data, and the data itself, which can be changed if it is the example. */
+function PreviewData({ samples, data, setData, sample, setSample }) {
   const chosen = samples.find((one) => one.id === sample);
-  return html`<details class="data" onToggle=${(event) => setOpen(event.currentTarget.open)}><summary>Data of the preview</summary>
+  return html`<details class="data"><summary>Data of the preview${chosen && html` <span class="muted">of the send to ${chosen.recipient}, ${relativeTime(chosen.at)}</span>`}</summary>
     ${samples.length > 0 && html`<div class="field"><label for="preview-sample">Data</label><select id="preview-sample" value=${sample ?? ''} onChange=${(event) => setSample(event.currentTarget.value || null)}><option value="">An example</option>${samples.map((one) => html`<option key=${one.id} value=${one.id}>Sent to ${one.recipient}, ${relativeTime(one.at)}</option>`)}</select><small class="muted">Addresses, names and secrets of a send are masked.</small></div>`}
     <div class="field code"><label class="hidden" for="preview-data">Data as JSON</label><textarea id="preview-data" rows="10" spellcheck=${false} readOnly=${Boolean(chosen)} value=${chosen ? JSON.stringify(chosen.data, null, 2) : data} onInput=${(event) => setData(event.currentTarget.value)}></textarea></div></details>`;
 }
