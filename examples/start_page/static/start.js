@@ -182,7 +182,7 @@ cut.addEventListener('click', async () => {
   outage.begin('The network is cut.');
   await fetch('/api/network/cut', { method: 'POST' });
   for (let left = CUT; left > 0 && cut.ariaPressed === 'true'; left -= 1) {
-    cut.textContent = `Restore the network (${left})`;
+    cut.textContent = `Restore now (${left})`;
     await pause(1_000);
   }
   if (cut.ariaPressed === 'true') restore();
@@ -192,6 +192,7 @@ async function restore() {
   cut.ariaPressed = 'false';
   cut.textContent = 'Cut the network';
   await fetch('/api/network/cut', { method: 'DELETE' });
+  dispatchEvent(new Event('online')); // as the browser does when a network is back: clients connect without waiting for their next attempt
 }
 
 document.querySelector('[data-kill]').addEventListener('click', () => {
