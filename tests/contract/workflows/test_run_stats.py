@@ -44,16 +44,36 @@ async def world(store: Store, clock: FakeClock) -> World:
     """Five runs: one failed, two ended, one waits, one is cancelled while it waits."""
     world = World(store, clock)
     await world.put("booking", GATE, LATER, LAST)
-    world.http.responses = [Response(400, {}, b"")]
-    await world.trigger("booking", "ann", data={"total": 100})
-    for recipient in ("ben", "cleo"):
-        await world.trigger("booking", recipient, data={"total": 1})
-    await world.advance(3_700)
-    await world.trigger("booking", "dan", data={"total": 1, "last": {"state": "done"}})
-    cancelled = await world.trigger("booking", "eve", data={"total": 1})
-    await world.settle()
-    await world.store.runs.cancel("", cancelled, clock.now())
+    await add_runs(world)
     return world
+
+
+async def add_runs(world: World, **data: Any) -> None:
+    world.http.responses = [Response(400, {}, b"")]
+    await world.trigger("booking", "ann", data={"total": 100, **data})
+    for recipient in ("ben", "cleo"):
+        await world.trigger("booking", recipient, data={"total": 1, **data})
+    await world.advance(3_700)
+    await world.trigger("booking", "dan", data={"total": 1, "last": {"state": "done"}, **data})
+    cancelled = await world.trigger("booking", "eve", data={"total": 1, **data})
+    await world.settle()
+    await world.store.runs.cancel("", cancelled, world.clock.now())
+
+
+async def test_large_runs_are_counted_by_a_small_part_of_them(world: World) -> None:
+    await world.advance(3_700)
+    await world.settle()
+    small = await world.counts()
+    await add_runs(world, note="ü" * 4000)
+    outlines = await world.store.runs.outlines(wanted())
+    assert [len(run.body) < 1000 for run in outlines.items] == [True] * 10
+    await world.advance(3_700)
+    await world.settle()
+    large = await world.counts()
+    assert {state: 2 * number for state, number in small.runs.items()} == large.runs
+    for key, one in small.steps.items():
+        skipped = {reason: 2 * number for reason, number in one.skipped.items()}
+        assert large.steps[key] == counted(done=2 * one.done, failed=2 * one.failed, skipped=skipped), key
 
 
 async def test_counts_are_those_of_the_list(world: World) -> None:

@@ -43,10 +43,29 @@ ORDER BY id DESC
 
 -- list: run_outlines
 -- What the steps of runs did, newest first.
-SELECT id, tenant, workflow, owner, version, state, body
+SELECT id, tenant, workflow, owner, version, state, {{run_outline}}
 FROM runs
 LEADS workflow
 ORDER BY id DESC
+
+-- fragment: run_outline @sqlite
+-- The state of a run, or, if it is large, only the part that counts read, so that many runs can be read at once.
+CASE WHEN length(CAST(body AS BLOB)) <= 4096 THEN body ELSE (
+  SELECT json_patch('{}', json_object('steps', json_group_object(key, json_object(
+    'state', json_extract(value, '$.state'), 'reason', json_extract(value, '$.reason'),
+    'ended_at', json_extract(value, '$.ended_at')
+  ))))
+  FROM json_each(body, '$.steps')
+) END AS body
+
+-- fragment: run_outline @postgres
+-- The state of a run, or, if it is large, only the part that counts read, so that many runs can be read at once.
+CASE WHEN octet_length(body) <= 4096 THEN body ELSE (
+  SELECT json_strip_nulls(json_build_object('steps', json_object_agg(s.key, json_build_object(
+    'state', s.value -> 'state', 'reason', s.value -> 'reason', 'ended_at', s.value -> 'ended_at'
+  ))))::text
+  FROM json_each(body::json -> 'steps') s
+) END AS body
 
 -- fragment: run_filters
 -- The filters of a list of runs. Null filters match everything. The LIMIT makes PostgreSQL search the index of messages for
