@@ -224,7 +224,9 @@ def write(files: dict[Path, Values | str]) -> list[Path]:
     """Write the files whose value differs, and return them. HTML files of parts that were removed from a template are deleted."""
     changed: list[Path] = []
     for path, value in files.items():
-        _refuse_links(path)
+        for one in (path, *list(path.parents)[:4]):
+            if one.is_symlink() and one != one.parent:
+                raise CommandError(f"{one} is a link", "replace it with the file or folder itself")
         if path.exists() and (_bytes(path).decode() if isinstance(value, str) else _yaml(path)) == value:
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -236,12 +238,6 @@ def write(files: dict[Path, Values | str]) -> list[Path]:
                 path.unlink()
                 changed.append(path)
     return changed
-
-
-def _refuse_links(path: Path) -> None:
-    for one in (path, *list(path.parents)[:4]):
-        if one.is_symlink() and one != one.parent:
-            raise CommandError(f"{one} is a link", "replace it with the file or folder itself")
 
 
 def delete(one: ObjectFile) -> None:

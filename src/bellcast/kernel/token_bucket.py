@@ -50,7 +50,10 @@ class TokenBuckets:
             return 0.0
         bucket = self._buckets.get(name)
         if bucket is None or bucket.rate != rate:
-            bucket = self._bucket(name, rate, now)
+            if len(self._buckets) >= NAMES:
+                for _ in range(CHECKS_PER_NAME):
+                    self._remove_oldest_if_full(now)
+            bucket = self._buckets[name] = TokenBucket(rate, now)
         return bucket.take(now, number)
 
     def give_back(self, name: str, number: int) -> None:
@@ -62,13 +65,6 @@ class TokenBuckets:
         bucket = self._buckets.get(name)
         if bucket is not None:
             bucket.tokens -= number
-
-    def _bucket(self, name: str, rate: float, now: int) -> TokenBucket:
-        if len(self._buckets) >= NAMES:
-            for _ in range(CHECKS_PER_NAME):
-                self._remove_oldest_if_full(now)
-        bucket = self._buckets[name] = TokenBucket(rate, now)
-        return bucket
 
     def _remove_oldest_if_full(self, now: int) -> None:
         name, bucket = self._buckets.popitem(last=False)

@@ -225,7 +225,13 @@ def snooze_end(until: str | None, duration: str | float | None, now: datetime) -
         field, end = "until", _snooze_time(until)
         check(expiry(field, end, now))
     else:
-        field, end = "for", now + timedelta(seconds=_snooze_seconds(duration or 0))
+        try:
+            seconds = times.seconds(duration or 0)
+        except ValueError as error:
+            raise Invalid.of("for", str(error)) from None
+        if not 0 < seconds <= times.MAX_AHEAD_SECONDS:
+            raise Invalid.of("for", "must be more than 0 and at most 366d")
+        field, end = "for", now + timedelta(seconds=seconds)
     if end - now > timedelta(seconds=times.MAX_AHEAD_SECONDS):
         raise Invalid.of(field, "must be at most 366 days from now")
     return end
@@ -236,16 +242,6 @@ def _snooze_time(until: str) -> datetime:
         return msgspec.convert(until, datetime)
     except msgspec.ValidationError:
         raise Invalid.of("until", 'must be a time, as in 2030-01-31T12:00:00Z, or "back"') from None
-
-
-def _snooze_seconds(duration: str | float) -> float:
-    try:
-        seconds = times.seconds(duration)
-    except ValueError as error:
-        raise Invalid.of("for", str(error)) from None
-    if not 0 < seconds <= times.MAX_AHEAD_SECONDS:
-        raise Invalid.of("for", "must be more than 0 and at most 366d")
-    return seconds
 
 
 def check_event(name: str, value: Any, limits: Limits) -> None:

@@ -164,7 +164,11 @@ class JobRunner:
         runs too early waits again."""
         if is_timed:
             self._timed_kinds.append(kind)
-        self._kinds[kind] = JobKind(kind, _one_by_one(handler), 1, concurrency, retry_deadline, lambda line: True)
+
+        async def execute(jobs: Sequence[Job]) -> list[PageOutcome]:
+            return [await handler(job) for job in jobs]
+
+        self._kinds[kind] = JobKind(kind, execute, 1, concurrency, retry_deadline, lambda line: True)
 
     def register_pages(
         self,
@@ -502,13 +506,6 @@ def _error_text(text: str) -> str:
 def _retry_delay(attempts: int) -> int:
     """Return the delay in milliseconds before the next attempt."""
     return min(FIRST_RETRY_MS << min(attempts - 1, 16), MAX_RETRY_MS)
-
-
-def _one_by_one(handler: JobHandler) -> PageHandler:
-    async def execute(jobs: Sequence[Job]) -> list[PageOutcome]:
-        return [await handler(job) for job in jobs]
-
-    return execute
 
 
 def _room(destination: Destination, priority: int) -> int:

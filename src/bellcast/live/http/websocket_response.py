@@ -40,7 +40,14 @@ async def serve(
     if scope["type"] == "websocket":
         await receive()  # websocket.connect
         as_http = {"type": "http", "method": "GET", "scheme": handshake_request.SCHEMES[scope["scheme"]]}
-        await app({**scope, **as_http}, receive, _refusing_by_close(send))
+
+        async def translated(message: AsgiMessage) -> None:
+            if message["type"] == "http.response.start":
+                await send({"type": "websocket.close", "code": websocket.POLICY})  # before accepting: an HTTP 403
+            elif not message["type"].startswith("http."):
+                await send(message)
+
+        await app({**scope, **as_http}, receive, translated)
         return
     upgrade = websocket.check_upgrade(scope["method"], scope["http_version"], scope["headers"])
     if isinstance(upgrade, websocket.HandshakeRejected):
@@ -57,16 +64,6 @@ async def serve(
             raise
         finally:
             taken.close(NORMAL)
-
-
-def _refusing_by_close(send: Send) -> Send:
-    async def translated(message: AsgiMessage) -> None:
-        if message["type"] == "http.response.start":
-            await send({"type": "websocket.close", "code": websocket.POLICY})  # before accepting: an HTTP 403
-        elif not message["type"].startswith("http."):
-            await send(message)
-
-    return translated
 
 
 class TakenWebSocket(asyncio.Protocol):

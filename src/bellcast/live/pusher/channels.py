@@ -98,7 +98,9 @@ class PusherChannels:
         followed = self._hub.subscriptions.topics(connection)
         if channel in followed:
             raise BadRequest(f"This connection already follows {channel}.")
-        self._check_room(len(followed))
+        limit = self._limits.topics_per_connection
+        if limit and len(followed) >= limit:
+            raise SubscriptionRefused("LimitReached", f"A connection follows at most {limit} channels.", 403)
         grant, member = await self._authorize(connection, command, len(followed))
         await topic_replay.confirm(self._hub, connection, (channel,))
         if member is not None:
@@ -130,11 +132,6 @@ class PusherChannels:
         if refused:
             raise SubscriptionRefused("AuthError", f"{command.channel}: {refused[0].message}", 403)
         return granted[command.channel], None
-
-    def _check_room(self, followed: int) -> None:
-        limit = self._limits.topics_per_connection
-        if limit and followed >= limit:
-            raise SubscriptionRefused("LimitReached", f"A connection follows at most {limit} channels.", 403)
 
     def _check_signature(
         self, connection: Connection, command: protocol.PusherSubscribe, channel_data: str | None

@@ -1,7 +1,7 @@
 """Chat messages through Telegram's Bot API."""
 
 from bellcast.channels.types import ExternalChannel
-from bellcast.kernel.outbound.port import DeliveryError, Http, Response
+from bellcast.kernel.outbound.port import Http, Response
 from bellcast.kernel.retries import is_temporary
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, ServerAddress
@@ -55,16 +55,14 @@ class TelegramProvider:
             return response
         if response.status == 200 and not body:
             raise vendor_api.unreadable(response)
-        raise self._error(response, str(body.get("description") or "refused"), body.get("parameters"))
-
-    def _error(self, response: Response, description: str, parameters: object) -> DeliveryError:
-        error = vendor_api.error_of(response, description.replace(self._token, "…"))
+        parameters = body.get("parameters")
+        error = vendor_api.error_of(response, str(body.get("description") or "refused").replace(self._token, "…"))
         if isinstance(parameters, dict) and isinstance(parameters.get("retry_after"), int):
             error.retry_after = float(parameters["retry_after"])
         # 403: the recipient blocked the bot or left the chat. The token is valid, since a wrong one is 401 or 404.
         error.is_bounce = response.status == 403
         error.is_temporary = is_temporary(response.status) and not error.is_bounce
-        return error
+        raise error
 
     async def close(self) -> None:
         """Do nothing: the HTTP client belongs to the server."""

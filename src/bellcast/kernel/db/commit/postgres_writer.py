@@ -169,21 +169,18 @@ class PostgresWriter(Writer):
         """Run one command in its own transaction; retry it after each conflict."""
         for attempt in range(MAX_ATTEMPTS):
             try:
-                return await self._run_alone(command)
+                async with self._transacting() as connection:
+                    keys = command.lock_keys()
+                    if keys is None:
+                        await connection.raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+                    else:
+                        await _begin(connection, keys)
+                    return await connection.run(command.script())
             except (WriteConflict, *RETRYABLE_ERRORS):
                 await self._clock.sleep(random.uniform(0, RETRY_DELAY * 2**attempt))
             except Exception as error:  # noqa: BLE001  the command's own caller gets the error
                 return translated(error)
         return translated(RETRYABLE_ERRORS[0]())
-
-    async def _run_alone(self, command: WriteCommand[Any]) -> ScriptOutcome:
-        async with self._transacting() as connection:
-            keys = command.lock_keys()
-            if keys is None:
-                await connection.raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-            else:
-                await _begin(connection, keys)
-            return await connection.run(command.script())
 
     async def _transaction(self, commands: Sequence[WriteCommand[Any]]) -> list[ScriptOutcome]:
         keys = [command.lock_keys() or frozenset() for command in commands]
