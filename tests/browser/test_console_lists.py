@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 from tests.browser.console import Console
 from tests.browser.shop import PHONE, WIDE
+from tests.thoroughness import sampled
 
 PAGE_ROWS, PAGES = 200, 5
 
@@ -51,7 +52,7 @@ def test_only_the_row_of_the_open_tenant_is_marked(open_console: Callable[..., P
     expect(page.locator(".row[data-open]")).to_have_count(1)
 
 
-@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("viewport", sampled([WIDE, PHONE]), ids=["desktop", "phone"])
 def test_rows_far_from_the_screen_leave_the_document_and_return(
     open_console: Callable[..., Page], viewport: dict[str, int]
 ) -> None:

@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.console import DESKTOP, Console, state_of_operator
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
+from tests.thoroughness import sampled
 
 TEMPLATE = {"email": {"subject": "Booking", "html": "<p>Hello</p>"}, "translations": {"de": {"sms": {"text": "Hallo"}}}}
 VALUES: dict[tuple[str, str], Any] = {
@@ -43,7 +44,7 @@ def saved(page: Page) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("pushed")
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", sampled(PATHS))
 def test_page_of_a_locked_object_names_its_source_and_changes_nothing(
     open_console: Callable[..., Page], path: str
 ) -> None:

@@ -72,7 +72,7 @@ COVERED = """() => [...document.querySelectorAll('a[href], button, input, select
 }).map((element) => element.outerHTML.slice(0, 200))"""
 
 
-@pytest.fixture(scope="module", params=PAGES, ids=[site.module.removeprefix("examples.") for site in PAGES])
+@pytest.fixture(scope="module", params=sampled(PAGES), ids=[site.module.removeprefix("examples.") for site in PAGES])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     data = tmp_path_factory.mktemp("pages")
     if request.param is Marketplace:

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 from tests import npm_packages
 from tests.browser.shop import bell, row, tab, toasts
+from tests.thoroughness import sampled
 
 BROWSER_MESSAGES = ("Failed to load resource", "Download the React DevTools")
 CLIENT = Path(__file__).parents[2] / "client"
@@ -22,7 +23,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module", params=["18", "19"], ids=["React 18", "React 19"])
+@pytest.fixture(scope="module", params=sampled(["19", "18"]), ids=["React 19", "React 18"])
 def site(request, tmp_path_factory):
     """The URL of the built app."""
     folder = tmp_path_factory.mktemp("packed")

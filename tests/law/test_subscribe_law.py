@@ -32,6 +32,7 @@ from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import wait_until
 from tests.law.test_topic_law import ENGINES, TOPICS, LawNode, Offset, law_nodes, tenants, until_reachable
 from tests.law.test_topic_law import _offset as offset
+from tests.thoroughness import sampled
 from tests.unit.live.fakes import FakeConnection, FakeTransport, connect, notification
 
 STEPS = 60
@@ -309,7 +310,7 @@ class Subscriptions:
         ]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", sampled(ENGINES))
 async def test_each_row_and_event_is_received_once_whatever_is_replayed_at_the_same_time(engine: str) -> None:
     await check(engine, range(12))
 

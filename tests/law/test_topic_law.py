@@ -38,6 +38,7 @@ from bellcast.server.clock import SystemClock
 from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import wait_until
 from tests.contract.kernel.test_topic_history import shared_history
+from tests.thoroughness import sampled
 from tests.unit.live.fakes import FakeConnection, connect, notification
 
 ENGINES = ["memory", "redis", "postgres", "nats"]
@@ -345,7 +346,7 @@ def _sse_frame(data: bytes) -> tuple[dict[str, Any], str | None]:
     return {"type": fields["event"], **json.loads(fields["data"])}, fields.get("id")
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", sampled(ENGINES))
 async def test_each_event_is_received_once_and_in_order_or_reported_as_not_recovered(engine: str) -> None:
     await check(engine, range(6))
 
