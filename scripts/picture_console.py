@@ -124,7 +124,7 @@ def picture(page: Page, screen: Screen, shot: Shot) -> bytes:
                 continue
             target.click()
         page.locator("h1").first.wait_for()
-        page.locator("[aria-busy], .skeleton").first.wait_for(state="detached")
+        page.locator("[aria-busy=true], .skeleton").first.wait_for(state="detached")
     if screen.path.startswith("/templates"):  # the frame of a message loads last
         page.wait_for_load_state("networkidle")
     page.mouse.move(0, 0)
