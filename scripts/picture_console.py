@@ -31,7 +31,7 @@ ROW = ".chunk .row-link"
 TEST = (".test-button", "button:text-is('alice')", "button:text-is('Run the test')", ".test-path .test-step")
 SCREENS = (
     Screen("overview", "Overview: what needs you, and the numbers against the day before", "/"),
-    Screen("live", "Live: a row for each trace", "/live", (".feed .row:nth-child(4) .row-link",)),
+    Screen("live", "Live: a row for each trace", "/live", (".feed .row:has(.chip) .row-link",)),
     Screen("notifications", "Notifications, with the story of one", "/notifications?tenant=harbor&recipient=dave", (ROW,)),
     Screen("story", "The story of a notification whose e-mail was refused", "/notifications?tenant=harbor&recipient=dave", (ROW, ".expand")),
     Screen("message", "A message that a provider refused, in its words", "/messages?state=failed", (ROW,)),
