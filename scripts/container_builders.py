@@ -40,8 +40,8 @@ class Docker:
         run(*self.program, "load", "--input", str(archive))
 
     def command(self, tag: str, *arguments: str, port: int, environ: dict[str, str], entrypoint: str = "") -> list[str]:
-        """Return the command that runs a loaded image until it exits, with its server on this port of 127.0.0.1."""
-        options = ["--rm", f"--publish=127.0.0.1:{port}:{PORT}", *_variables(environ)]
+        """Return the command that runs a loaded image with a read-only root until it exits, with its server on this port of 127.0.0.1."""
+        options = ["--rm", "--read-only", "--tmpfs=/tmp", f"--publish=127.0.0.1:{port}:{PORT}", *_variables(environ)]
         if entrypoint:
             options.append(f"--entrypoint={entrypoint}")
         return [*self.program, "run", *options, tag, *arguments]
