@@ -23,8 +23,7 @@ EXAMPLES = sorted((CHART / "ci").glob("*-values.yaml"))
 TEMPLATES = {file.name: file.read_text() for file in sorted((CHART / "templates").iterdir())}
 # The Go module with the OpenAPI document of Kubernetes: its schemas have the version that users of the chart have.
 KUBERNETES = "k8s.io/kubernetes@v1.34.2"
-# A Helm that `go install` builds does not know its own version of Kubernetes.
-HELM_TEMPLATE = ("helm", "template", "bellcast", str(CHART), "--kube-version", KUBERNETES.partition("@")[2])
+HELM_TEMPLATE = ("helm", "template", "bellcast", str(CHART))
 # Objects whose properties are not fixed, such as the labels of metadata, have this key or no properties.
 OPEN = {"additionalProperties", "x-kubernetes-preserve-unknown-fields"}
 # The Prometheus operator has no document of OpenAPI: what the chart uses of it.

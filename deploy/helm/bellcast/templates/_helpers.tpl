@@ -92,8 +92,8 @@ spec:
         failureThreshold: 30
       lifecycle:
         preStop:
-          sleep:
-            seconds: 3 # until no proxy sends new requests here
+          exec:
+            command: [sleep, "3"] # until no proxy sends new requests here
       resources:
         {{- toYaml .Values.resources | nindent 8 }}
       volumeMounts:
