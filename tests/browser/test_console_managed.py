@@ -66,6 +66,12 @@ def test_draft_of_a_locked_workflow_is_downloaded_as_its_file(open_console: Call
 
 
 @pytest.mark.usefixtures("pushed")
+def test_locked_provider_is_downloaded_without_its_secret(open_console: Callable[..., Page]) -> None:
+    page = open_console("/providers/shared", viewport=DESKTOP)
+    assert saved(page) == {"shared.yaml": 'channel: email\nurl: "${BELLCAST_PROVIDER_SHARED}"\n'}
+
+
+@pytest.mark.usefixtures("pushed")
 def test_owner_unlocks_an_object_and_can_write_it(owner: Console, open_console: Callable[..., Page]) -> None:
     page = open_console("/types/shared", viewport=DESKTOP)
     expect(page.get_by_role("button", name="Edit")).to_have_count(0)

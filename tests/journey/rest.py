@@ -1,7 +1,7 @@
 """The REST API in this process over a real store, with clients for the app and its recipients and a fake clock."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from bellcast.console.live_feed import LiveFeed
 from bellcast.console.stats import StatsRecorder
 from bellcast.console.types.stats import StatsPoint
 from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.events import Event
@@ -169,11 +170,15 @@ async def opened(
     handlers: CallBackend | None = None,
     console: ConsoleConfig | None = None,
     oidc: OidcConfig | None = None,
+    engine: Callable[[FakeClock], Engine] | None = None,
 ) -> AsyncIterator[Rest]:
-    """Build the API on a new store in the folder."""
+    """Build the API on a new store: of an engine, by default SQLite in the folder."""
     clock, broker, published = FakeClock(), MemoryBroker(), list[Event]()
     limits, access = limits or Limits(), access or AccessConfig()
-    store, http = Store(SqliteEngine(folder / "bellcast.sqlite3", clock)), HttpxClient()
+    store, http = (
+        Store(SqliteEngine(folder / "bellcast.sqlite3", clock) if engine is None else engine(clock)),
+        HttpxClient(),
+    )
     clients = HttpClients()
     broker.listen(published.append)
     reporter = NodeReporter(

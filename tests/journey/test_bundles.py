@@ -1,12 +1,25 @@
 """Objects that files in git describe, over REST: read as a whole, planned, and written in one transaction."""
 
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import engines
 from tests.journey import operators
+from tests.journey import rest as rests
 from tests.journey.operators import PASSWORD
 from tests.journey.rest import Caller, Rest, fields, refused
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.thorough)])
+async def rest(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rest]:
+    """The API on each store: a bundle is one transaction."""
+    engine = engines.FreshPostgresEngine if request.param == "postgres" else None
+    async with rests.opened(tmp_path, engine=engine) as opened:
+        yield opened
+
 
 TEMPLATE = {"email": {"subject": "Booking", "html": "<p>Hello {{ data.client }}</p>"}}
 WORKFLOW = {"steps": [{"key": "mail", "type": "email", "template": "booking"}]}

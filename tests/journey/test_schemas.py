@@ -19,7 +19,7 @@ async def test_schema_of_workflows_has_every_field_with_label_and_control(rest):
         assert all(one["x-label"] and one["x-widget"] for one in shown)
 
 
-@pytest.mark.parametrize("name", ["template", "type", "source", "provider"])
+@pytest.mark.parametrize("name", ["template", "type", "source", "provider", "bundle"])
 async def test_other_schemas_have_labels(rest, name):
     schema = (await rest.app.get(f"/v1/schemas/{name}")).json()
     fields = [one for part in schema["$defs"].values() for one in part.get("properties", {}).values()]

@@ -13,7 +13,10 @@ app = typer.Typer()
 @app.command(cls=options.CliCommand, rich_help_panel="Send and follow")
 def schema(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="workflow, template, type, source or provider.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="NAME", help="workflow, template, type, source, provider or bundle.", show_default=False
+        ),
     ],
 ) -> None:
     """Print the JSON Schema of an object that you define."""

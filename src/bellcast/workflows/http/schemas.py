@@ -13,6 +13,7 @@ from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.providers.types import ProviderFields
+from bellcast.rest.bundles import Push
 from bellcast.rest.operations import operation
 from bellcast.templates.types import Template
 from bellcast.workflows.definitions import MAX_NOTE, MAX_STEPS
@@ -107,6 +108,7 @@ SCHEMAS: dict[str, Callable[[], JsonSchema]] = {
     "type": functools.partial(_of_type, NotificationType),
     "source": functools.partial(_of_type, EventSource),
     "provider": functools.partial(_of_type, ProviderFields),
+    "bundle": functools.partial(_of_type, Push),
 }
 
 
@@ -122,7 +124,7 @@ SCHEMAS: dict[str, Callable[[], JsonSchema]] = {
 async def read(request: ApiRequest) -> ASGIApp:
     """Read the JSON Schema of an object.
 
-    Of a `workflow`, `template`, `type`, `source` or `provider`. `x-label` is the label of a field, and `x-widget` names
+    Of a `workflow`, `template`, `type`, `source` or `provider`, or of a `bundle` of them as `POST /v1/bundle` takes it. `x-label` is the label of a field, and `x-widget` names
     the control that edits it."""
     schema = SCHEMAS.get(request_body.path(request, "name"))
     if schema is None:

@@ -5,7 +5,7 @@ import { html } from './html.js';
 import { refresh } from './load.js';
 import { Confirm, Icon, Moment } from './parts.js';
 import { OWNERS } from './roles.js';
-import { request, save } from './server.js';
+import { get, request, save, withQuery } from './server.js';
 import { toYaml, valuesOf } from './yaml.js';
 
 /** Whether only a push may write the object. */
@@ -28,7 +28,12 @@ function filesOf(kind, key, values) {
 
 /** A button that saves the values as files. */
 export function DownloadFiles({ kind, one, values = valuesOf(one), isPrimary = false }) {
-  const download = () => Object.entries(filesOf(kind, one.key ?? '', values)).forEach(([name, text]) => save(new Blob([text]), name));
+  const download = async () => {
+    // The file of a provider names a variable instead of its URL, which only the server writes.
+    const { objects } = kind === 'providers' ? await get(withQuery('/v1/bundle', { kinds: kind, tenant: one.tenant })) : { objects: [] };
+    const own = objects.find(({ key, tenant }) => key === one.key && tenant === (one.tenant ?? null))?.values ?? values;
+    Object.entries(filesOf(kind, one.key ?? '', own)).forEach(([name, text]) => save(new Blob([text]), name));
+  };
   return html`<button type="button" class=${isPrimary ? 'primary' : null} onClick=${download}>Download as files</button>`;
 }
 

@@ -87,7 +87,7 @@ export function Provider({ page }) {
       await request('DELETE', url);
       go(withQuery(page.url('/providers'), { tenant: shownTenant() }));
     }} />`}<//>
-      <${ManagedBanner} page=${page} kind="providers" one=${one} isDownloadable=${false} />
+      <${ManagedBanner} page=${page} kind="providers" one=${one} />
       <${Facts} of=${[['State', html`<${State} of=${one.active ? 'active' : 'inactive'} />`], ['Vendor', vendor.name], ['Channel', CHANNEL_NAMES[one.channel]], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Set by', isOfSettings(one) && 'the settings of the server']]} />
       ${page.may(BUILDERS) && html`<${Card} title="Connection"><p class="muted">Signs in at the provider, and sends nothing.</p><${Test} label=${`Test connection of ${one.key}`} url=${withQuery(path`/v1/providers/${one.key}/test`, tenant)} /><//>`}
       ${mayChange && html`<${Card} title="Change"><${Editor} key=${one.url} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} /><//>`}`;
