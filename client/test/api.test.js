@@ -143,6 +143,9 @@ test('a getToken that returns an object without a token names its keys, and a fa
   const missing = { ok: false, status: 404, url: 'https://shop.example/bell-tokn', text: async () => '' };
   const failing = new Credential(null, async () => missing, undefined, env.timeout);
   await assert.rejects(failing.token(), { message: 'getToken: HTTP 404 from https://shop.example/bell-tokn' });
+  const redirected = { ok: true, status: 200, url: 'https://shop.example/sign-in', text: async () => '\n<!doctype html>' };
+  const page = new Credential(null, async () => redirected, undefined, env.timeout);
+  await assert.rejects(page.token(), { status: 401, message: 'getToken: a page instead of a token from https://shop.example/sign-in. Is the user signed in?' });
   const signedOut = new Credential(null, async () => ({ token: null }), undefined, env.timeout);
   assert.equal(await signedOut.token(), null);
 });

@@ -182,6 +182,12 @@ def test_unreachable_server_is_named(foreign):
     assert warnings[0].startswith("Bellcast: no response from http://127.0.0.1:9/")
 
 
+def test_address_with_the_version_is_named(foreign, bellcast_server):
+    page, warnings = foreign(f'<bellcast-bell server="{bellcast_server.url}/v1" token="a.b.c"></bellcast-bell>')
+    wait_warning(page, warnings)
+    assert warnings[0].endswith("Set `server` to the server's address, without /v1.")
+
+
 def test_server_that_is_not_bellcast_is_named(shop, warnings, bellcast_server):
     shop.context.route("**/elsewhere/**", lambda route: route.fulfill(status=404, body="<h1>Not found</h1>"))
     page = shop.open('<bellcast-bell server="/elsewhere" token="{token}"></bellcast-bell>')

@@ -135,14 +135,20 @@ async function tokenOf(result) {
   let token = /** @type {any} */ (result);
   if (token?.text) {
     const { ok, status, url } = token;
+    const from = url ? ` from ${url}` : '';
     // Only 401 and 403 mean that the user is signed out; any other failure is retried.
-    if (!ok) throw new Refused(/40[13]/.test(status) ? status : 503, { code: 'no_token', detail: `getToken: HTTP ${status}${url ? ` from ${url}` : ''}` });
+    if (!ok) throw noToken(/40[13]/.test(status) ? status : 503, `: HTTP ${status}${from}`);
     token = await token.text();
+    // The app redirects to its sign-in page.
+    if (/^\s*</.test(token)) throw noToken(401, `: a page instead of a token${from}. Is the user signed in?`);
   }
   try {
     token = JSON.parse(token);
   } catch {} // the token itself is not JSON
   if (typeof token !== 'object') return token ?? null;
-  if (token && !('token' in token)) throw new Refused(503, { code: 'no_token', detail: `getToken returned an object without "token": ${Object.keys(token)}` });
+  if (token && !('token' in token)) throw noToken(503, ` returned an object without "token": ${Object.keys(token)}`);
   return token?.token ?? null;
 }
+
+/** @param {number} status @param {string} detail */
+const noToken = (status, detail) => new Refused(status, { code: 'no_token', detail: `getToken${detail}` });

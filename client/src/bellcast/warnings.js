@@ -37,7 +37,8 @@ function explain({ status = 0, code = 'unknown', message, topic }, { base, crede
   const error = CODES[status] ?? code;
   const page = NO_PAGE.includes(error) ? '' : ` See ${new URL(`errors/${error}`, base).href}`;
   if (topic) return `the topic "${topic}" was refused: ${message}${page}`;
-  if (code === 'unknown') return `${base} responded with HTTP ${status}, but not like a Bellcast server. Set \`server\` to the server's address.`;
+  const version = /\/v1\/$/.test(base) ? ', without /v1' : '';
+  if (version || code === 'unknown') return `${base} responded with HTTP ${status}, but not like a Bellcast server. Set \`server\` to the server's address${version}.`;
   if (code === 'unauthenticated' && message?.includes('Authorization')) return `${credential.getToken ? NO_TOKEN : NO_CREDENTIALS}${page}`;
   return CODES[status] ? `the server closed the connection: ${code}.${page}` : `${message}${page}`;
 }

@@ -22,7 +22,7 @@ HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'",
     "cache-control": "no-cache",
 }
-UNKNOWN_PATH = "This path does not exist. All paths are listed at /docs"
+UNKNOWN_PATH = "This path does not exist. All paths are listed at /docs."
 
 
 @operation("GET", "/errors", tag="Server", required_scope=None, response_types={200: responses.HTML})
