@@ -264,6 +264,19 @@ def test_step_is_dragged_into_a_branch(edit: Callable[..., Editor]) -> None:
     expect(editor.step("wait")).to_have_attribute("data-path", "steps.1.branches.0.steps.1")
 
 
+def test_wait_changes_between_a_time_and_a_moment(edit: Callable[..., Editor]) -> None:
+    editor = edit("remind", [{"key": "wait", "type": "delay", "for": "1h", "note": "Kept"}])
+    editor.step("wait").dblclick()
+    editor.page.get_by_role("button", name="Until a time").click()
+    expect(editor.page.get_by_label("Until", exact=True)).to_have_value("data.starts_at")
+    expect(editor.page.get_by_text("2 hours before", exact=True)).to_be_visible()
+    expect(editor.step("wait")).to_have_accessible_name(re.compile("Until data.starts_at, 2 hours before"))
+    editor.page.get_by_role("button", name="For a time").click()
+    expect(editor.page.get_by_label("For", exact=True)).to_have_value("1h")
+    expect(editor.page.get_by_label("Note")).to_have_value("Kept")
+    expect(editor.page.get_by_label("Until", exact=True)).to_have_count(0)
+
+
 def test_wrong_value_marks_step_field_problem_and_line(edit: Callable[..., Editor]) -> None:
     editor = edit("wrong-flow", BUILT)
     editor.step("wait").focus()

@@ -40,8 +40,29 @@ export function Inspector({ draft, path, schema, page, isReadOnly, state, close,
   const own = schema.$defs[step.type];
   const type = typeOf(step);
   return html`<${Panel} title=${own?.title ?? step.type} note=${state} icon=${type.icon} tone=${type.tone} close=${close} form=${form} actions=${!isReadOnly && [`Actions for ${step.key}`, (anchor) => openActions(path, anchor)]}>
+    ${WAYS[step.type] && !isReadOnly && html`<${Ways} step=${step} path=${path} draft=${shared.draft} />`}
     <${Fields} key=${path + step.type} path=${path} properties=${fieldsOf(own, step)} ...${shared} />
     ${step.type === 'branch' && html`<${Branches} step=${step} path=${path} select=${select} ...${shared} />`}${more}<//>`;
+}
+
+/** Fields of which a step has only those of one way: its name, and their first values. */
+const WAYS = {
+  delay: [['For a time', { for: '1h' }], ['Until a time', { until: { var: 'data.starts_at' }, offset: '-2h' }]],
+  digest: [['For a time', { window: '1h' }], ['At times', { cron: '0 9 * * *' }]],
+};
+/** Fields that only the first way of a type has besides. */
+const OF_FIRST = { delay: [], digest: ['mode', 'max_window'] };
+
+/** A switch between the ways of a step. */
+function Ways({ step, path, draft }) {
+  const ways = WAYS[step.type];
+  const current = Object.keys(ways[1][1]).some((name) => name in step) ? 1 : 0;
+  const choose = (number) => {
+    const dropped = [...Object.keys(ways[1 - number][1]), ...(number === 1 ? OF_FIRST[step.type] : ['timezone'])];
+    const others = Object.fromEntries(Object.entries(step).filter(([name]) => !dropped.includes(name)));
+    draft.change(withValue(draft.values.value, path, { ...others, ...ways[number][1] }));
+  };
+  return html`<div class="segments" role="group" aria-label="How long">${ways.map(([name], number) => html`<button key=${name} type="button" aria-pressed=${String(number === current)} onClick=${() => number !== current && choose(number)}>${name}</button>`)}</div>`;
 }
 
 const pick = (all, names) => Object.fromEntries(names.map((name) => [name, all[name]]));
@@ -121,7 +142,8 @@ function Area({ attributes, value, change, rows = 3 }) {
 const Variable = ({ attributes, value, change }) => html`<input ...${attributes} class="code" list="workflow-variables" autoComplete="off" spellcheck=${false} value=${value.var} placeholder="data.starts_at" onInput=${(event) => change({ var: event.currentTarget.value })} />`;
 
 function Span({ attributes, value, change, name }) {
-  const words = value === undefined ? null : durationText(value);
+  const side = name !== 'offset' ? '' : String(value).startsWith('-') ? ' before' : ' after';
+  const words = value === undefined ? null : durationText(value) && `${durationText(value)}${side}`;
   const examples = name === 'offset' ? ['-2h', '-1d', '30m'] : ['5m', '30m', '1h', '2h', '1d', '1w'].filter((one) => one !== '1w');
   return html`<input ...${attributes} autoComplete="off" spellcheck=${false} placeholder="30m" value=${value ?? ''} onInput=${(event) => change(orNothing(event.currentTarget.value))} />
     <div class="form-hints"><small class="muted">${words ?? 'Such as 25s, 30m, 2h or 1d'}</small>${!attributes.disabled && examples.map((one) => html`<button type="button" key=${one} class="chip-button" aria-label=${`${one}: set to ${durationText(one)}`} onClick=${() => change(one)}>${one}</button>`)}</div>`;
