@@ -206,7 +206,7 @@ def _time(message: StoredMessage) -> str:
 
 
 STYLE = """
-:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif;
+:root { color-scheme: light dark; font: 15px/1.5 Inter, system-ui, sans-serif;
   --line: light-dark(#e5e7eb, #2c313b); --card: light-dark(#fff, #1b1e25); --muted: light-dark(#5b6472, #9ca3af) }
 * { box-sizing: border-box }
 body { margin: 0; display: grid; grid-template-columns: minmax(16rem, 22rem) 1fr; height: 100vh; height: 100dvh;
