@@ -381,6 +381,7 @@ async def test_nodes_are_listed_with_their_load(rest: Rest) -> None:
     assert one.pop("id")
     assert one == {
         "version": build.version(),
+        "commit": build.commit(),
         "role": "server",
         "host": platform.node(),
         "pid": os.getpid(),

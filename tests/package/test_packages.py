@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, expect
 from scripts import package
 
 from tests.chromium import chromium
+from tests.deploy.test_install import Machine
 from tests.servers import PROJECT, ServerProcess, free_port
 
 pytestmark = pytest.mark.thorough
@@ -131,6 +132,20 @@ def test_demo_of_a_wheel_needs_no_installation_and_no_extra(packages: dict[str, 
             assert time.monotonic() - started < 60
         finally:
             demo.terminate()
+
+
+def test_script_installs_the_wheel_and_its_unit_starts_it(packages: dict[str, Path], tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    settings = machine.root / "etc" / "bellcast" / "bellcast.env"
+    settings.write_text(f"BELLCAST_PORT={machine.port}\nBELLCAST_DATA={tmp_path / 'data'}\n")
+    environ = os.environ | machine.environ | {"PYTHON": sys.executable, "EXTRAS": "postgres"}
+    command = [str(machine.download / "install.sh"), str(packages["wheel"])]
+    try:
+        done = subprocess.run(command, env=environ, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert json.loads(machine.served)["status"] == "ready"
+    finally:
+        subprocess.run(["systemctl", "stop"], env=environ)
 
 
 def shop_page(server: ServerProcess) -> str:
