@@ -107,6 +107,7 @@ def test_webhook_is_added_changed_replayed_and_removed(project):
     planned = bellcast("webhook", "create", url, "--event", "*", "--dry-run", **project)
     assert f"Would add {url}" in planned.out
     assert bellcast("job", "list", "--json", **project).json == []
+    assert bellcast("job", "list", **project)[1:] == ("", "Nothing found.\n")
     assert bellcast("job", "retry", "none", "--dry-run", **project).status == 1
     assert bellcast("job", "delete", "none", **project).status == 1
     assert bellcast("webhook", "create", "http://10.0.0.1/x", "--event", "*", **project).status == 1

@@ -143,6 +143,8 @@ def show_list(items: list[dict[str, Any]], line: Callable[[dict[str, Any]], str]
     if json:
         console.json(items)
         return
+    if not items:
+        console.note("Nothing found.")
     for one in items:
         console.out().print(console.plain(line(one)), markup=False, soft_wrap=True)
 
