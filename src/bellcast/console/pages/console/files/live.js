@@ -182,7 +182,7 @@ function EventRow({ row, size, isOpen, open }) {
   const isPlain = !request || / 2\d\d$/.test(request.text);
   return html`<div role="row" class="row" data-open=${isOpen ? 'yes' : null}><time role="cell" class="cell at" dateTime=${event.at}>${secondOf(event.at)}<span class="muted">.${String(new Date(event.at).getMilliseconds()).padStart(3, '0')}</span></time>
     <span role="cell" class=${`cell kind${BAD.has(event.kind) ? ' bad' : ''} tone-${toneOf(event.kind)}`}><${Icon} name=${ICONS[event.kind]} />${event.kind}</span>
-    <span role="cell" class="cell title"><button type="button" class="row-link" aria-expanded=${String(isOpen)} onClick=${() => open(row)}>${isTyped ? html`<${Type} of=${type} />${event.text.slice(type.length)}` : event.text}</button>${size > 1 && html`<span class="muted preview">${[!isPlain && request.text, others > 0 && count(others, 'other effect')].filter(Boolean).join(' · ')}</span>`}</span>
+    <span role="cell" class="cell title"><button type="button" class="row-link" aria-expanded=${String(isOpen)} onClick=${() => open(row)}>${isTyped ? html`<span key=${event.at + event.text}><${Type} of=${type} />${event.text.slice(type.length)}</span>` : event.text}</button>${size > 1 && html`<span class="muted preview">${[!isPlain && request.text, others > 0 && count(others, 'other effect')].filter(Boolean).join(' · ')}</span>`}</span>
     <span role="cell" class="cell who">${[event.tenant, !isTyped && event.recipient, event.topic].filter(Boolean).join(' · ')}</span></div>`;
 }
 

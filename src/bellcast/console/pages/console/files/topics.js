@@ -3,7 +3,7 @@
  */
 import { html, useState } from './html.js';
 import { count, many, number, parsed } from './format.js';
-import { Loaded, Paged, useLoad } from './load.js';
+import { Loaded, Paged, Together, useLoad } from './load.js';
 import { Card, Confirm, Dialect, Empty, Field, Form, Heading, Icon, Json, Person, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
@@ -34,7 +34,7 @@ export function Topic({ page }) {
   const subscribed = useLoad((signal) => get(url('/subscriptions'), signal), here);
   const stored = useLoad(async (signal) => (await readAll((after) => url('/events', { after, limit: MAX_EVENTS }), 'events', signal)).reverse(), here);
   const person = (one, name = one.recipient) => html`<${Person} name=${name ?? 'anonymous'} href=${one.recipient && page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`;
-  return html`<${Heading} title=${page.key}><a class="button" href=${withQuery(page.url('/live'), { topic: page.key, ...tenant })}><${Icon} name="live" /> Trace in Live</a><//>
+  return html`<${Heading} title=${page.key}><a class="button" href=${withQuery(page.url('/live'), { topic: page.key, ...tenant })}><${Icon} name="live" /> Trace in Live</a><//><${Together}>
     <div class="columns"><${Card} title="Present now"><${Loaded} of=${present}>${({ members }) => (members.length === 0 ? html`<p class="muted">No member is present. Topics have presence if BELLCAST_PRESENCE_TOPICS names them.</p>` : html`
       <p class="muted">${count(members.length, 'member')}</p><${InPages} rows=${members}>${(some) => html`<ul class="members">${some.map((one) => html`<li key=${one.recipient}>${person(one, one.name ?? one.recipient)}${one.connections > 1 && ` (${one.connections} connections)`}</li>`)}</ul>`}<//>`)}<//><//>
     <${Card} title="Connected"><${Loaded} of=${connected}>${({ connections, next, total }) => (connections.length === 0 ? html`<p class="muted">No connection follows this topic.</p>` : html`
@@ -44,7 +44,7 @@ export function Topic({ page }) {
     <div class="columns">${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}
     <${Card} title="Event history"><${Loaded} of=${stored}>${(events) => (events.length === 0 ? html`<p class="muted">The history has no event. BELLCAST_TOPIC_HISTORY sets how long events are stored.</p>` : html`
       <${InPages} rows=${events}>${(some) => html`<div>${some.map((one) => html`<details key=${one.id}><summary>${one.name} <${Time} at=${one.at} /></summary><${Json} of=${one.data} /></details>`)}</div>`}<//>
-      ${page.may(BUILDERS) && html`<${Confirm} isDanger label="Delete these events" word="Delete these events" act=${() => request('DELETE', url('/events')).then(stored.reload)} />`}`)}<//><//></div>`;
+      ${page.may(BUILDERS) && html`<${Confirm} isDanger label="Delete these events" word="Delete these events" act=${() => request('DELETE', url('/events')).then(stored.reload)} />`}`)}<//><//></div><//>`;
 }
 
 /** Rows that have already been read, a few at a time. */
