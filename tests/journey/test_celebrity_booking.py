@@ -153,7 +153,7 @@ def test_unavailable_celebrity_cannot_be_confirmed(dana: Visitor, iris: Visitor)
 def test_all_bookings_are_listed_and_counted(dana: Visitor, iris: Visitor):
     created = [book(iris, f"Number {number}").json()["id"] for number in range(25)]
     seen, page = [], dana.send("GET", "/api/bookings").json()
-    pending = page["figures"]["pending"]
+    pending = page["figures"].get("pending", 0)
     while True:
         seen += page["bookings"]
         if not page["hasOlder"]:
@@ -202,7 +202,7 @@ def test_schedule_starts_the_daily_workflow(dana: Visitor):
 def test_daily_workflow_has_the_figures_of_the_day(dana: Visitor, iris: Visitor):
     fields = {"celebrity": "castellano", "date": day_ahead(0).isoformat(), "time": "20:00", "place": "Old Mill"}
     act(dana, book(iris, "A dinner", **fields).json()["id"], "confirm")
-    pending = dana.send("GET", "/api/bookings").json()["figures"]["pending"]
+    pending = dana.send("GET", "/api/bookings").json()["figures"].get("pending", 0)
 
     def plans() -> list[str]:
         dana.http.post("/schedules/day-plan")
