@@ -55,7 +55,7 @@ function Shown({ page, one, url, isOwn, tenant }) {
       <div class="parts-bar">${choice('Channel', channels, channel, setChannel, (name) => CHANNELS[name])}${languages.length > 1 && choice('Language', languages, locale, setLocale, languageName)}
         <input class="as-recipient" aria-label="As this recipient sees it" placeholder="As a recipient sees it" autocomplete="off" spellcheck=${false} onChange=${({ currentTarget }) => setRecipient(currentTarget.value.trim())} /></div>
       <${Preview} ...${{ channel, preview, problems: [], path: url, shown, isOpen: true, tenant: tenant.tenant, template: one.key }} /></section>
-    <div><${Card} title="Versions"><${Versions} ...${{ one, url, isOwn, seen: version, look: setVersion }} /><//><${Test} ...${{ page, one, url, tenant, shown }} /></div></div>`;
+    <div><${Test} ...${{ page, one, url, tenant, shown }} /><${Card} title="Versions"><${Versions} ...${{ one, url, isOwn, seen: version, look: setVersion }} /><//></div></div>`;
 }
 
 /** A message to a recipient's address, with the data of the preview. Without a provider it is simulated, and its page shows its HTML. */

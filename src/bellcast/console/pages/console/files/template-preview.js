@@ -65,6 +65,7 @@ function useFittingWidth(place, width, inputs) {
     const { current } = place;
     if (!current || !width) return undefined;
     const fit = () => { current.firstElementChild.style.zoom = Math.min(1, current.clientWidth / width); };
+    fit();
     const observer = new ResizeObserver(fit);
     observer.observe(current);
     return () => observer.disconnect();
@@ -103,7 +104,7 @@ export function Preview({ channel, preview, problems: known, path, shown, isOpen
     ${part && (channel === 'sms' || channel === 'chat') && html`<div class="device phone-thread" dir="auto"><p class=${`bubble ${channel}`}>${part.text}</p></div>`}
     ${part && channel === 'sms' && html`<p class="muted">${part.characters} characters, ${part.segments} ${part.segments === 1 ? 'segment' : 'segments'}${part.encoding !== 'GSM-7' && ', because of characters outside of the GSM alphabet'}.</p>`}
     ${parts && !part && problems.length === 0 && html`<p class="muted">This channel has no content.</p>`}
-    <${PreviewData} ...${shown} /></aside>`;
+    ${(parts || problems.length > 0) && html`<${PreviewData} ...${shown} />`}</aside>`;
 }
 
 /** The choice of the data, and the data itself, which can be changed if it is the example. */
