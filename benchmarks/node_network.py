@@ -7,7 +7,7 @@ from typing import Any
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.events import Event, Stream
+from bellcast.kernel.events import Event, Stream, inbox_stream
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
@@ -38,6 +38,30 @@ class NodeNetwork:
             await node.kill()
 
 
+class SteppedClock:
+    """A clock on which time passes only in `advance`."""
+
+    def __init__(self) -> None:
+        self._now = 1_750_000_000_000
+        self._sleepers: list[tuple[int, asyncio.Future[None]]] = []
+
+    def now(self) -> int:
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        woken = asyncio.get_running_loop().create_future()
+        self._sleepers.append((self._now + round(seconds * 1000), woken))
+        await woken
+
+    def advance(self, seconds: float) -> None:
+        self._now += round(seconds * 1000)
+        due = [sleeper for sleeper in self._sleepers if sleeper[0] <= self._now]
+        self._sleepers = [sleeper for sleeper in self._sleepers if sleeper[0] > self._now]
+        for _, woken in due:
+            if not woken.done():
+                woken.set_result(None)
+
+
 class NodeClock:
     """The clock of a node, whose sleepers stay asleep while it is suspended."""
 
@@ -66,7 +90,15 @@ class NetworkNode(MemoryBroker):
         report = callbacks._replace(report=self._report) if callbacks.report() is None else callbacks
         self.hub = Hub(PresenceTracker(lambda: ("*",)), self, self.clock, report)
         self.listen(self.hub.dispatcher.dispatch)
-        self._tasks = [asyncio.ensure_future(loop) for loop in (self.hub.members.run(), self.hub.cluster.run())]
+        self._tasks = [
+            asyncio.ensure_future(loop)
+            for loop in (
+                self.hub.members.run(),
+                self.hub.groups.run(),
+                self.hub.groups.repeat(),
+                self.hub.guardians.run(),
+            )
+        ]
 
     @property
     def id(self) -> str:
@@ -110,6 +142,10 @@ class NetworkNode(MemoryBroker):
     async def ping(self, *, writes: bool = False) -> None:
         if self.is_cut:
             raise Unavailable
+
+    def observe(self, recipient: str) -> None:
+        """Join the group of an inbox, as its first connection would."""
+        self.hub.groups.observe(inbox_stream("", recipient))
 
     # --- faults
 

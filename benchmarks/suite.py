@@ -12,6 +12,7 @@ import msgspec
 from benchmarks import (
     announcement,
     cluster_announcement,
+    cluster_messages,
     console,
     cross_node_latency,
     decisions,
@@ -114,6 +115,12 @@ ALL = [
         "100,000 clients on six workers, and one announcement to all",
         480,
         cluster_announcement.measure,
+    ),
+    Benchmark(
+        cluster_messages.NAME,
+        "messages between 2, 10 and 50 nodes, counted in one process",
+        300,
+        cluster_messages.measure,
     ),
     Benchmark(inbox.NAME, "inbox page and counts with 100 and 1,000,000 rows in the store", 420, inbox.measure),
     Benchmark(workflows.NAME, "triggers accepted and 3-step runs completed per second", 300, workflows.measure),

@@ -27,11 +27,9 @@ POSTGRES_CORES, POSTGRES_BYTES = 32, 4e12
 REDIS_CORES = 1  # one thread executes commands
 CORES_PER_MACHINE = 16
 PROCESS_CONNECTIONS = 20_000
-PROCESS_COPIES_BYTES = 1e9
 WAVE_SECONDS = 60.0  # seconds until all clients have reconnected, or have received an announcement
 
-# Not in the results, but in `docs/design/cluster.md` and from `bellcast bench fanout`.
-COPY_BYTES = 112  # a stream, on every other process
+# Not in the results, but from `bellcast bench fanout`.
 EVENT_BYTES = 180
 HEARTBEAT_SECONDS = 25
 PACKET_BYTES = 52  # IPv4 and TCP headers with timestamps
@@ -170,7 +168,6 @@ def _fleet(costs: Costs) -> str:
         ["machines of 16 cores, by CPU", *(str(math.ceil(each / CORES_PER_MACHINE)) for each in cores[0])],
         ["PostgreSQL cores", *map(_cores, cores[1])],
         ["Redis cores", *map(_cores, cores[2])],
-        ["memory of the cluster state's copies, per process", *(_bytes(step * COPY_BYTES) for step in STEPS)],
     ]
     return _table(["connections", *(f"{step:,}" for step in STEPS)], rows)
 
@@ -205,13 +202,11 @@ def _shares(costs: Costs, step: int) -> list[Limit]:
         seconds = step * microseconds / 1e6 / (cores * LOAD)
         return Limit(name, f"{number(seconds)} s", seconds / WAVE_SECONDS)
 
-    copies = step * COPY_BYTES
     limits = [
         wave("PostgreSQL: all clients reconnect", costs.resume.postgres, POSTGRES_CORES),
         wave("Redis: all clients reconnect", costs.resume.redis, REDIS_CORES),
         wave("PostgreSQL: an announcement to all clients", costs.announcement.postgres, POSTGRES_CORES),
         wave("Redis: an announcement to all clients", costs.announcement.redis, REDIS_CORES),
-        Limit("copies of the cluster state, per process", _bytes(copies), copies / PROCESS_COPIES_BYTES),
     ]
     if costs.stored is not None:
         size = STORED * costs.stored

@@ -18,14 +18,17 @@ from bellcast.inbox import views
 from bellcast.inbox.types.inboxes import Inbox, OpenInbox, SessionRevoked
 from bellcast.inbox.types.positions import Position
 from bellcast.kernel.errors import BellcastError, Forbidden, Invalid, TooMany, Unauthenticated, Unavailable
+from bellcast.kernel.events import SEPARATOR, Stream
 from bellcast.kernel.identities import Principal
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import NO_MARK, Connection, Phase
 from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.stream_index import ADDRESS
 from bellcast.live.sync import resume
 
+INBOX = f"inbox{SEPARATOR}"
 # Maximum characters stored of a connection's origin: a scheme, a host name of at most 253 characters and a port.
 MAX_ORIGIN = 300
 # Retry delay when a process or an address has reached its connection limit.
@@ -64,6 +67,7 @@ class Admission:
         self._next_warning_at = 0
         self._waiting_for_app = 0
         self._waiting_by_address: Counter[str | None] = Counter()  # None: unknown
+        hub.groups.known.append(self._check_group)
 
     def create_connection(
         self,
@@ -154,6 +158,23 @@ class Admission:
         here = self._hub.subscriptions.connections_of(principal.tenant, principal.recipient)
         if here >= limit:
             raise TooMany(f"This recipient already has {here} connections.", retry_after=RECIPIENT_FULL_RETRY_SECONDS)
+
+    def _check_group(self, stream: Stream) -> None:
+        """Close the newest connections over a limit. The first ones of a recipient or an address on a node are admitted before
+        those on other nodes are known."""
+        limits = self._limits
+        if stream.startswith(INBOX):
+            limit, delay = limits.connections_per_recipient, RECIPIENT_FULL_RETRY_SECONDS
+            connections = self._hub.subscriptions.connections_on(stream)
+        else:
+            limit, delay = limits.connections_per_address, PROCESS_FULL_RETRY_SECONDS
+            if not limit or not stream.startswith(ADDRESS):
+                return
+            connections = [one for one in self._hub if one.address == stream.removeprefix(ADDRESS)]
+        excess = self._hub.groups.count_before(stream) + len(connections) - limit
+        if limit and excess > 0:
+            for connection in sorted(connections, key=lambda one: one.connected_at)[-excess:]:
+                self._hub.end(connection, close_reasons.TOO_MANY.with_delay(delay * 1000))
 
     async def _open_inbox(self, connection: Connection, position: Position | None) -> OpenInbox:
         since = resume.since(position, self._limits)

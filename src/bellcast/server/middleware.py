@@ -82,6 +82,7 @@ class ApiMiddleware:
         state.update(self._state)
         state["is_head"] = method == "HEAD"
         state["root_path"] = scope.get("root_path", "")
+        responses.INCOMPLETE.set(set())
         id = state["request_id"] = state.get("request_id") or request_id(scope)
         refusal = self._rejection(inner)
         app = self._app if refusal is None else responses.problem(refusal)
@@ -111,7 +112,9 @@ class ApiMiddleware:
                 is_public = route in browser_files.PUBLIC_PATHS
                 origin = None if state.get(HAS_SESSION) else _cors_origin(state[HEADER_VALUES], scope["path"])
                 cors = origins.cors_headers(origin, self._access.origins, message["status"], is_public=is_public)
-                message["headers"] = [*message["headers"], *SAFETY, (REQUEST_ID, id.encode()), *cors]
+                missing = len(responses.INCOMPLETE.get(()))
+                incomplete = [(b"bellcast-incomplete", b"%d" % missing)] if missing else []
+                message["headers"] = [*message["headers"], *SAFETY, (REQUEST_ID, id.encode()), *cors, *incomplete]
             elif message["type"] == "websocket.accept":
                 state[HAS_STARTED] = True
                 state["route"] = scope.get("path_template", "")

@@ -7,6 +7,7 @@ from typing import Any
 from bellcast.auth.authenticator import Authenticator
 from bellcast.calls import CallBackend
 from bellcast.console.cluster_feed import ClusterFeed
+from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.events import Event, Stream
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.identities import Project
@@ -68,7 +69,7 @@ class LiveEdge:
     ) -> None:
         context, clock = engines.context, engines.real_clock
         self._clock = clock
-        self._rates = engines.rates
+        self._rates, self._broker = engines.rates, engines.broker
         self._spawn = spawn
         self._drain_window = settings.server.drain
         inbox_sync = InboxSync(context, config, spawn)
@@ -124,8 +125,10 @@ class LiveEdge:
         return {key: service for dialect in self._dialects for key, service in dialect.services.items()}
 
     def numbers(self) -> Mapping[str, float]:
-        """Return the dialects' numbers for the metrics."""
-        return {name: number for dialect in self._dialects for name, number in dialect.numbers().items()}
+        """Return the numbers of the dialects and of the cluster for the metrics."""
+        return {"cluster_groups": len(self.hub.groups)} | {
+            name: number for dialect in self._dialects for name, number in dialect.numbers().items()
+        }
 
     async def reload(self) -> None:
         """Reload what the dialects keep of the store."""
@@ -156,13 +159,18 @@ class LiveEdge:
     def loops(self) -> dict[str, Loop]:
         """Return the background loops by their names in the log."""
         loops: dict[str, Loop] = {
-            "cluster members": self.hub.members.run,
-            "cluster state": self.hub.cluster.run,
-            "rates": partial(self._rates.run, self.hub.members),
             "cluster feed": self.feed.run,
             "heartbeats": partial(self._heartbeats.run, self.hub),
             "reconciler": self.reconciler.run,
         }
+        if not isinstance(self._broker, MemoryBroker):  # else there are no other nodes
+            loops |= {
+                "cluster members": self.hub.members.run,
+                "cluster groups": self.hub.groups.run,
+                "cluster repetitions": self.hub.groups.repeat,
+                "cluster guardians": self.hub.guardians.run,
+            }
+        loops["rates"] = partial(self._rates.run, self.hub.members)
         for dialect in self._dialects:
             loops |= dialect.loops
         return loops

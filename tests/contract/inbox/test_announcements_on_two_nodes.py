@@ -18,7 +18,7 @@ from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.sync.inbox_sync import InboxSync
-from bellcast.live.types.events import AnnouncementChanged, PeerUpdate
+from bellcast.live.types.events import AnnouncementChanged, GroupState, GroupUpdate
 from tests.contract.app import App
 from tests.unit.live.fakes import FakeConnection, connect
 
@@ -79,9 +79,8 @@ async def test_devices_at_two_nodes_receive_each_row_once(app: App, is_known: bo
         node.broker.other = other.broker
         for key in KEYS:
             await node.connect(key)
-        counts: dict[str, int] = {inbox_stream("", key): 1 for key in KEYS}
-        if is_known:
-            node.hub.cluster.receive(PeerUpdate("other", 1, counts, pieces=1))
+        for key in KEYS if is_known else ():
+            node.hub.groups.receive(GroupUpdate(inbox_stream("", key), GroupState("other", 1, None, 1)))
     for _ in range(6):
         work = [rng.choice(nodes).announce() for _ in range(rng.randint(1, 2))]
         work += [rng.choice(nodes).send(rng.choice(KEYS)) for _ in range(rng.randint(0, 3))]

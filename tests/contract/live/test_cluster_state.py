@@ -1,118 +1,53 @@
-"""Nodes share their cluster state correctly over every broker, and recover from lost updates."""
+"""Nodes share the state of the streams that they follow over every broker, and recover from lost messages."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from msgspec import structs
 
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.auth.permissions import Grant
 from bellcast.kernel.brokers.port import Broker
-from bellcast.kernel.events import Event, Stream
-from bellcast.live.cluster import state
-from bellcast.live.cluster.members import Members
-from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey, StateDelta
-from bellcast.live.cluster.state import ClusterState
-from bellcast.live.types.events import (
-    MEMBERS,
-    Member,
-    NodeBeat,
-    NodeClaim,
-    NodeLeft,
-    NodeList,
-    PeerPresence,
-    PeerUpdate,
-    SnapshotRequest,
-)
-from bellcast.live.types.nodes import NodeReport
+from bellcast.kernel.events import Event, inbox_stream, topic_stream
+from bellcast.kernel.identities import Principal
+from bellcast.live.hub.callbacks import HubCallbacks
+from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.presence import PresenceTracker
+from bellcast.live.types.events import GroupAnswer, GroupUpdate
 from bellcast.server.clock import SystemClock
-from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import BROKERS, REMOTE_BROKERS, wait_until
+from tests.unit.live.fakes import FakeConnection, connect
 
-REPORT = NodeReport(
-    version="1.0",
-    role="server",
-    host="web-1",
-    pid=42,
-    runs_jobs=True,
-    started_at=1_750_000_000_000,
-    connections=3,
-    cpu=0.25,
-    memory=100_000_000,
-    queue_age=None,
-    settings_revision=7,
-)
-ROOM: PresenceKey = ("", "presence-room", "alice")
-
-
-class FakeLocalState:
-    """The local state of a node, with settable counts and members, that records deltas of peers."""
-
-    def __init__(self, broker: Broker, clock: FakeClock | SystemClock) -> None:
-        self.node_members = Members(broker, clock, self.__len__, self.report)
-        self.cluster = ClusterState(broker, clock, self.node_members, self)
-        self.counts: dict[str, int] = {}
-        self.members: dict[PresenceKey, PeerPresence] = {}
-        self.deltas: list[tuple[StateDelta, ChangeOrigin]] = []
-
-    def __len__(self) -> int:
-        return sum(self.counts.values())
-
-    def report(self) -> NodeReport:
-        return structs.replace(REPORT, connections=len(self))
-
-    def set_count(self, key: str, count: int) -> None:
-        self.counts[key] = count
-        self.cluster.count_changed(key)
-
-    def set_member(self, key: PresenceKey, connections: int) -> None:
-        tenant, topic, recipient = key
-        self.members[key] = PeerPresence(tenant, topic, Member(recipient, connections=connections))
-        self.cluster.presence_changed(key)
-
-    def count_here(self, key: str) -> int:
-        return self.counts.get(key, 0)
-
-    def present_here(self, key: PresenceKey) -> PeerPresence:
-        return self.members[key]
-
-    def counts_here(self) -> dict[str, int]:
-        return {key: count for key, count in self.counts.items() if count}
-
-    def presence_here(self) -> list[PeerPresence]:
-        return [presence for presence in self.members.values() if presence.member.connections]
-
-    def apply_peer(self, node: str, delta: StateDelta, cause: ChangeOrigin) -> None:
-        self.deltas.append((delta, cause))
+ROOM, INBOX = topic_stream("", "room"), inbox_stream("", "alice")
 
 
 class Node:
-    """One process's cluster state and its connection to a broker."""
+    """One process's hub and its connection to a broker."""
 
-    def __init__(self, broker: Broker, clock: FakeClock | SystemClock) -> None:
+    def __init__(self, broker: Broker) -> None:
         self.broker = broker
-        self.clock = clock
-        self.local = FakeLocalState(broker, clock)
-        self.cluster, self.members = self.local.cluster, self.local.node_members
+        self.hub = hub = Hub(PresenceTracker(lambda: ("room",)), broker, SystemClock(), HubCallbacks())
         self.is_deaf = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._loops = [hub.members.run, hub.groups.run, hub.groups.repeat, hub.guardians.run]
 
     async def start(self) -> None:
-        self.broker.listen(self._receive, self._on_gap)
+        self.broker.listen(self._receive, self.hub.mark_suspect)
         await self.broker.open()
-        self._tasks = [asyncio.ensure_future(self.cluster.run()), asyncio.ensure_future(self.members.run())]
+        self._tasks = [asyncio.ensure_future(loop()) for loop in self._loops]
 
     def _receive(self, event: Event) -> None:
-        if isinstance(event, PeerUpdate | SnapshotRequest):
-            if not self.is_deaf:
-                self.cluster.receive(event)
-        elif isinstance(event, NodeBeat | NodeClaim | NodeList | NodeLeft):
-            self.members.receive(event)
+        if not (self.is_deaf and isinstance(event, GroupUpdate | GroupAnswer)):
+            self.hub.dispatcher.dispatch(event)
 
-    def _on_gap(self, streams: Collection[Stream]) -> None:
-        if MEMBERS in streams:
-            self.members.rejoin()
+    def follow(self, id: str, recipient: str = "alice") -> FakeConnection:
+        connection: FakeConnection = connect(self.hub, id, Principal(recipient=recipient))
+        self.hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
+        return connection
+
+    @property
+    def members(self) -> dict[str, int | None]:
+        return {one.recipient: one.connections for one in self.hub.presence.members("", "room")}
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -122,13 +57,18 @@ class Node:
 
 
 @asynccontextmanager
-async def node(name: str, clock: FakeClock | SystemClock | None = None) -> AsyncIterator[Node]:
-    started = Node(BROKERS[name](), clock or SystemClock())
-    await started.start()
+async def nodes(name: str, number: int) -> AsyncIterator[list[Node]]:
+    """Nodes that know each other."""
+    started = [Node(BROKERS[name]()) for _ in range(number)]
     try:
+        for node in started:
+            await node.start()
+        await wait_until(lambda: [len(node.hub.members.others) for node in started] == [number - 1] * number)
+        await wait_until(lambda: [node.hub.members.is_keeper for node in started].count(True) == 1)
         yield started
     finally:
-        await started.stop()
+        for node in started:
+            await node.stop()
 
 
 @pytest.fixture(params=REMOTE_BROKERS)
@@ -137,131 +77,69 @@ def broker_name(request: pytest.FixtureRequest) -> str:
     return name
 
 
-def sees(first: Node, second: Node) -> Callable[[], bool]:
-    return lambda: second.members.id in first.members.others
+def knows(node: Node, **members: int) -> Callable[[], bool]:
+    return lambda: node.members == members
 
 
 @pytest.mark.parametrize("name", BROKERS)
 async def test_single_node_sees_no_others(name: str) -> None:
-    async with node(name) as first:
-        first.local.set_count("room", 1)
-        assert first.cluster.count_elsewhere("room") == 0
-        await wait_until(lambda: first.members.is_keeper)
-        assert not first.members.others
+    async with nodes(name, 1) as (only,):
+        only.follow("1")
+        await only.hub.groups.wait_known([ROOM, INBOX])
+        assert (only.hub.subscriptions.total(ROOM), only.members) == (1, {"alice": 1})
+        assert not only.hub.members.others
 
 
-async def test_new_node_receives_the_existing_state(broker_name: str) -> None:
-    async with node(broker_name) as first:
-        first.local.set_count("room", 3)
-        first.local.set_member(ROOM, 2)
-        async with node(broker_name) as second:
-            await wait_until(lambda: second.cluster.count_elsewhere("room") == 3)
-            ((delta, cause),) = second.local.deltas
-            assert [(present.member.recipient, present.member.connections) for present in delta.members] == [
-                ("alice", 2)
-            ]
-            assert (dict(delta.counts), cause) == ({"room": 3}, ChangeOrigin.ELSEWHERE)
-            await wait_until(sees(first, second))
-            await wait_until(lambda: first.members.is_keeper != second.members.is_keeper)
+async def test_counts_and_members_of_three_nodes_are_known_on_each(broker_name: str) -> None:
+    async with nodes(broker_name, 3) as (first, second, third):
+        connections = [
+            node.follow(f"{number}", recipient)
+            for number, (node, recipient) in enumerate(
+                [(first, "alice"), (first, "alice"), (second, "alice"), (second, "bob"), (third, "carol")]
+            )
+        ]
+        for node in (first, second, third):
+            await wait_until(knows(node, alice=3, bob=1, carol=1))
+            assert node.hub.subscriptions.total(ROOM) == 5
+        assert (first.hub.subscriptions.total(INBOX), second.hub.subscriptions.total(INBOX)) == (3, 3)
+        for connection in connections[1:4]:
+            connection.connection_lost(None)
+        for node in (first, third):
+            await wait_until(knows(node, alice=1, carol=1))
+        assert second.members == {}  # it follows no more
 
 
-async def test_changed_counts_are_propagated(broker_name: str) -> None:
-    async with node(broker_name) as first, node(broker_name) as second:
-        await wait_until(lambda: sees(first, second)() and sees(second, first)())
-        for count in (1, 2, 5):
-            first.local.set_count("room", count)
-        first.local.set_count("hall", 1)
-        await wait_until(
-            lambda: (second.cluster.count_elsewhere("room"), second.cluster.count_elsewhere("hall")) == (5, 1)
-        )
-        first.local.set_count("room", 0)
-        await wait_until(lambda: second.cluster.count_elsewhere("room") == 0)
-        assert dict(second.cluster.counts_by_prefix("ha")) == {"hall": 1}
-
-
-async def test_counts_of_three_nodes_are_summed(broker_name: str) -> None:
-    async with node(broker_name) as first, node(broker_name) as second, node(broker_name) as third:
-        nodes = [first, second, third]
-        await wait_until(lambda: all(len(node_.members.others) == 2 for node_ in nodes))
-        for number, node_ in enumerate(nodes, 1):
-            node_.local.set_count("room", number)
-        await wait_until(lambda: [node_.cluster.count_elsewhere("room") for node_ in nodes] == [5, 4, 3])
-        await wait_until(lambda: [node_.members.is_keeper for node_ in nodes].count(True) == 1)
-
-
-async def test_large_snapshots_are_sent_in_batches(broker_name: str) -> None:
-    counts = {f"room{number}": number + 1 for number in range(2 * state.SNAPSHOT_BATCH_ENTRIES + 7)}
-    async with node(broker_name) as first:
-        first.local.counts = dict(counts)
-        async with node(broker_name) as second:
-            await wait_until(lambda: dict(second.cluster.counts_by_prefix("room")) == counts)
-            assert len(second.local.deltas) == 1
-
-
-async def test_missed_updates_are_requested(broker_name: str) -> None:
-    async with node(broker_name) as first, node(broker_name) as second:
-        await wait_until(lambda: sees(first, second)() and sees(second, first)())
-        first.local.set_count("room", 1)
-        await wait_until(lambda: second.cluster.count_elsewhere("room") == 1)
+async def test_missed_changes_are_repaired(broker_name: str) -> None:
+    async with nodes(broker_name, 2) as (first, second):
+        first.follow("1")
+        second.follow("2", "bob")
+        await wait_until(knows(second, alice=1, bob=1))
         second.is_deaf = True
-        first.local.set_count("room", 2)
-        first.local.set_count("hall", 1)
-        await asyncio.sleep(4 * state.DELTA_INTERVAL_SECONDS)  # long enough to miss the updates
+        first.follow("3", "carol")
+        await wait_until(knows(first, alice=1, bob=1, carol=1))
+        await asyncio.sleep(0.2)  # long enough to miss the change
         second.is_deaf = False
-        await wait_until(
-            lambda: (second.cluster.count_elsewhere("room"), second.cluster.count_elsewhere("hall")) == (2, 1)
-        )
+        await wait_until(knows(second, alice=1, bob=1, carol=1))
 
 
 async def test_node_that_announces_its_shutdown_is_removed(broker_name: str) -> None:
-    async with node(broker_name) as first, node(broker_name) as second:
-        await wait_until(lambda: sees(first, second)() and sees(second, first)())
-        first.local.set_count("room", 4)
-        first.local.set_member(ROOM, 1)
-        await wait_until(lambda: second.cluster.count_elsewhere("room") == 4)
-        await first.members.announce_shutdown()
-        await wait_until(lambda: not second.members.others)
-        delta, cause = second.local.deltas[-1]
-        assert (second.cluster.count_elsewhere("room"), dict(delta.counts), cause) == (
-            0,
-            {"room": -4},
-            ChangeOrigin.DEATH,
-        )
-        assert [present.member.connections for present in delta.members] == [0]
+    async with nodes(broker_name, 2) as (first, second):
+        first.follow("1")
+        second.follow("2", "bob")
+        await wait_until(knows(second, alice=1, bob=1))
+        await first.hub.members.announce_shutdown()
+        await wait_until(knows(second, bob=1))
+        assert not second.hub.members.others
 
 
-async def test_state_is_complete_when_all_nodes_have_sent_theirs() -> None:
-    node = Node(MemoryBroker(), FakeClock())
-    node.members.rejoin()
-    assert not node.cluster.is_complete  # others may exist
-    node.members.receive(NodeList("other", {"other": 1}, {"other": 7}))
-    assert not node.cluster.is_complete
-    node.cluster.receive(PeerUpdate("other", 8, {"room": 1}, pieces=1))
-    assert node.cluster.is_complete
-    node.cluster.receive(PeerUpdate("third", 7))
-    assert not node.cluster.is_complete
-
-
-async def test_snapshot_of_an_expired_node_that_returns_is_requested() -> None:
-    node = Node(MemoryBroker(), FakeClock())
-    node.cluster.receive(PeerUpdate("other", 1, {"room": 3}, pieces=1))
-    node.members.receive(NodeLeft("other"))
-    assert (node.cluster.count_elsewhere("room"), node.members.others) == (0, {})
-    node.cluster.receive(PeerUpdate("other", 7))
-    assert node.members.others == {"other": 0}
-    assert node.cluster.count_elsewhere("room") == 0
-    node.cluster.receive(PeerUpdate("other", 8, {"room": 2}, piece=0, pieces=2))
-    assert node.cluster.count_elsewhere("room") == 0
-    node.cluster.receive(PeerUpdate("other", 9, {"hall": 1}, piece=1, pieces=2))
-    assert (node.cluster.count_elsewhere("room"), node.cluster.count_elsewhere("hall")) == (2, 1)
-
-
-async def test_snapshot_replaces_the_previous_counts() -> None:
-    node = Node(MemoryBroker(), FakeClock())
-    node.cluster.receive(PeerUpdate("other", 1, {"room": 3}, pieces=1))
-    node.cluster.receive(PeerUpdate("other", 2, {"room": 1}))
-    assert node.cluster.count_elsewhere("room") == 1
-    node.cluster.receive(PeerUpdate("other", 5, {"room": 1, "yard": 9}))  # 3 and 4 were lost
-    assert (node.cluster.count_elsewhere("room"), node.cluster.count_elsewhere("yard")) == (1, 0)
-    node.cluster.receive(PeerUpdate("other", 6, {"yard": 8}, pieces=1))
-    assert (node.cluster.count_elsewhere("room"), node.cluster.count_elsewhere("yard")) == (0, 8)
+async def test_guardian_reports_what_a_stopped_node_held(broker_name: str) -> None:
+    async with nodes(broker_name, 2) as (first, second):
+        ended: list[tuple[str, bytes]] = []
+        second.hub.guardians.enders["end"] = lambda *end: ended.append(end)
+        first.hub.guardians.hold("end", "a", b"1")
+        first.hub.guardians.hold("end", "b", b"2")
+        first.hub.guardians.release("end", "b")
+        await wait_until(lambda: second.hub.guardians._guarded)
+        await first.hub.members.announce_shutdown()
+        await wait_until(lambda: ended)
+        assert ended == [("a", b"1")]

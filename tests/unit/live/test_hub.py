@@ -21,7 +21,6 @@ from bellcast.live.types.events import (
     AnnouncementChanged,
     InboxBulkChanged,
     Member,
-    PeerPresence,
     PresenceChanged,
     SessionsRevoked,
     SubscriptionEnded,
@@ -102,7 +101,7 @@ def test_hub_discards_everything_about_a_disconnected_connection() -> None:
     hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
     hub.on_disconnected(connection)
     hub.on_disconnected(connection)
-    assert (len(hub), hub.counts_here(), hub.subscriptions.followed_topics("")) == (0, {}, {})
+    assert (len(hub), hub.streams_here(), hub.subscriptions.followed_topics("")) == (0, set(), {})
 
 
 def test_failed_recovery_leaves_the_connection_that_owns_the_id() -> None:
@@ -150,7 +149,7 @@ def test_unfollow_ignores_topics_that_are_not_followed() -> None:
 
 def test_broker_is_followed_with_the_first_follower_and_unfollowed_with_the_last() -> None:
     hub, broker = new_hub(), Recorder()
-    hub.subscriptions._broker = cast(Any, broker)
+    hub.groups._broker = cast(Any, broker)
     first, second = connect(hub, "1"), connect(hub, "2", BOB)
     for connection in (first, second):
         hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
@@ -163,7 +162,7 @@ def test_topic_that_carries_an_inbox_follows_the_inbox_too() -> None:
     hub, broker = new_hub(), Recorder()
     hub.add_observer(Recorder())
     connection = connect(hub, principal=Principal())
-    hub.subscriptions._broker = cast(Any, broker)
+    hub.groups._broker = cast(Any, broker)
     hub.subscriptions.follow(connection, {"private-carol": Grant.APP})
     assert broker.calls == [("follow", topic_stream("", "private-carol")), ("follow", inbox_stream("", "carol"))]
     assert hub.subscriptions.recipients("*") == [("", ["carol"])]
@@ -173,7 +172,7 @@ def test_inbox_that_a_topic_carried_is_unfollowed_even_if_it_carries_none_now() 
     hub, broker, observer = new_hub(), Recorder(), Recorder()
     hub.add_observer(observer)
     connections = [connect(hub, str(number), principal=Principal()) for number in range(2)]
-    hub.subscriptions._broker = cast(Any, broker)
+    hub.groups._broker = cast(Any, broker)
     hub.subscriptions.follow(connections[0], {"private-carol": Grant.APP})
     cast(Any, observer).recipient_of = lambda topic: "dave"  # the aliases were changed
     hub.subscriptions.unfollow(connections[0], ["private-carol"])
@@ -198,7 +197,7 @@ def test_counts_of_other_nodes_are_reported_to_an_observer_with_receivers(receiv
     cast(Any, observer).has_count_receivers = receives
     hub.add_observer(observer)
     elsewhere = ChangeOrigin.ELSEWHERE
-    hub.apply_peer("other", StateDelta({ROOM: 2}, []), elsewhere)
+    hub.apply_peer(ROOM, "other", StateDelta(2, []), elsewhere)
     assert observer.calls == ([("subscription_count_changed", ROOM, 0, 2, elsewhere)] if receives else [])
 
 
@@ -219,9 +218,9 @@ async def test_presence_of_another_node_is_sent_once() -> None:
     connection = connect(hub)
     hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
     await asyncio.sleep(0)
-    carol = PeerPresence("", "room", Member("carol", connections=2))
+    carol = Member("carol", connections=2)
     for _ in range(2):
-        hub.apply_peer("other", StateDelta({}, [carol]), ChangeOrigin.ELSEWHERE)
+        hub.apply_peer(topic_stream("", "room"), "other", StateDelta(0, [carol]), ChangeOrigin.ELSEWHERE)
     await asyncio.sleep(0)
     assert [frame["joined"] for frame in connection.fake.frames] == [[{"recipient": "carol"}]]
 

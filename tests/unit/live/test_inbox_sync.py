@@ -10,13 +10,13 @@ import pytest
 from bellcast.inbox.types.inboxes import Changes, InboxStatus
 from bellcast.inbox.types.sends import Materialized
 from bellcast.kernel.brokers.memory import MemoryBroker
-from bellcast.kernel.events import Event, inbox_stream, topic_stream
+from bellcast.kernel.events import Event, inbox_stream
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.sync.inbox_sync import InboxSync
-from bellcast.live.types.events import AnnouncementChanged, InboxEvent, NodeLeft, PeerUpdate
+from bellcast.live.types.events import AnnouncementChanged, GroupState, GroupUpdate, InboxEvent, NodeLeft
 from tests import fake_stores
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, new_hub
@@ -67,7 +67,8 @@ class Process:
 
 def peer(process: Process, **counts: int) -> None:
     """Add another process with these followers to the hub."""
-    process.hub.cluster.receive(PeerUpdate("other", 1, counts, pieces=1))
+    for stream, count in counts.items():
+        process.hub.groups.receive(GroupUpdate(stream, GroupState("other", 1, None, count)))
 
 
 def names(connection: FakeConnection) -> list[str]:
@@ -87,7 +88,7 @@ async def test_announcement_is_not_published_without_another_process() -> None:
         ({}, False),
         ({inbox_stream("", "bob"): 1}, False),
         ({inbox_stream("", "alice"): 1}, True),
-        ({topic_stream("", "private-alice"): 1}, True),
+        ({inbox_stream("", "alice"): 0}, True),
     ],
     ids=["nothing", "another inbox", "the inbox", "a topic that carries it"],
 )
@@ -104,6 +105,7 @@ async def test_announcement_is_published_while_the_state_of_another_process_is_u
     process = Process(Materialized((added(1),)))
     connect(process.hub)
     process.hub.members.note("other")
+    process.hub.groups.mark_suspect([inbox_stream("", "alice")])
     assert process.hub.subscriptions.followed_elsewhere("", ["alice"]) == {"alice"}
     await process.announce()
     assert process.broker.published == [added(1)]

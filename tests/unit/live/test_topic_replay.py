@@ -218,7 +218,7 @@ async def test_connection_that_closes_while_a_subscribe_waits_is_sent_nothing_mo
         server.hub.end(connection, close_reasons.REVOKED)
     written = len(connection.fake.written)
     await read_all(connection, inbox, subscribing)
-    assert (len(connection.fake.written), server.hub.counts_here()) == (written, {})
+    assert (len(connection.fake.written), server.hub.streams_here()) == (written, set())
 
 
 async def test_topic_that_the_app_joins_in_the_meantime_is_not_replayed(server: Server) -> None:

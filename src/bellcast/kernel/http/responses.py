@@ -5,6 +5,7 @@ import base64
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from contextvars import ContextVar
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ from bellcast.kernel.http.request_body import ApiRequest
 NDJSON = request_body.NDJSON_TYPES[0]
 _encode_item = msgspec.json.Encoder().encode
 
+# The nodes that did not reply while this request was served: their number is in the header `Bellcast-Incomplete`.
+INCOMPLETE: ContextVar[set[str]] = ContextVar("incomplete")
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 NO_STORE = (b"cache-control", b"no-store")

@@ -44,15 +44,12 @@ class Members:
     ) -> None:
         self.id = secrets.token_hex(ID_BYTES)
         self.others: dict[str, int] = {}  # connections by node
-        self.number = 0  # of this node's last message about its state
-        self.numbers: dict[str, int] = {}  # those of the other nodes
         # False until the other nodes are known: after the start, and after a gap in the subscription.
         self.is_settled = True
         self.is_keeper = False
         self.dropped: list[Callable[[str], None]] = []  # called with each node that has left or died
         # Called if the others may not know the state of this node: they regarded it as dead, or it was alone.
         self.rejoined: list[Callable[[], None]] = []
-        self.listed: list[Callable[[], None]] = []  # called after each list
         self._broker = broker
         self._clock = clock
         self._connections = connections
@@ -123,14 +120,11 @@ class Members:
 
     async def _send(self) -> None:
         if self.is_keeper:
-            self._report_listed()
-            await self._broker.publish(
-                NodeList(self.id, {self.id: self._connections(), **self.others}, {self.id: self.number, **self.numbers})
-            )
+            await self._broker.publish(NodeList(self.id, {self.id: self._connections(), **self.others}))
         elif self._claimed_at is not None:
             await self._broker.publish(NodeClaim(self.id))
         else:
-            await self._broker.publish(NodeBeat(self.id, self._connections(), self.number, self._report()))
+            await self._broker.publish(NodeBeat(self.id, self._connections(), self._report()))
 
     async def _check_silence(self) -> bool:
         """Drop silent nodes as the keeper, or claim the role if the keeper is silent. True if something must be sent."""
@@ -210,7 +204,6 @@ class Members:
             case NodeBeat() if self.is_keeper:
                 if event.report is not None:
                     self._reports[event.node] = now, event.report
-                self.numbers[event.node] = event.number
                 if self.note(event.node, event.connections):
                     self._must_send.set()
             case NodeClaim():
@@ -222,8 +215,9 @@ class Members:
                 self._receive_list(event, now)
 
     def _receive_list(self, event: NodeList, now: int) -> None:
+        was_alone = not self.others
         self.note(event.node)
-        if self.id not in event.nodes and (self.is_keeper or self.id in self._listed):
+        if was_alone or (self.id not in event.nodes and (self.is_keeper or self.id in self._listed)):
             self._listed.discard(self.id)
             self._must_send.set()
             self._report_rejoined()
@@ -243,31 +237,22 @@ class Members:
             if id in self._listed or now - self._heard_at.get(id, 0) > NODE_TIMEOUT_MS:
                 self._drop(id)
         self._listed = set(event.nodes)
-        self.numbers = {id: number for id, number in event.numbers.items() if id in self.others}
         self.is_settled = True
-        self._report_listed()
 
     def note(self, id: str, connections: int | None = None) -> bool:
         """Note a sign of life. True if the node is new."""
-        is_new, was_alone = id not in self.others, not self.others
+        is_new = id not in self.others
         self._heard_at[id] = self._clock.now()
         if is_new or connections is not None:
             self.others[id] = connections or 0
-        if was_alone:
-            self._report_rejoined()
         return is_new
 
     def _report_rejoined(self) -> None:
         for rejoined in self.rejoined:
             rejoined()
 
-    def _report_listed(self) -> None:
-        for listed in self.listed:
-            listed()
-
     def _drop(self, id: str) -> None:
         self._heard_at.pop(id, None)
-        self.numbers.pop(id, None)
         self._reports.pop(id, None)
         self._listed.discard(id)
         if self.others.pop(id, None) is not None:

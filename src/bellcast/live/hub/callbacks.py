@@ -65,6 +65,14 @@ class HubObserver(Protocol):
 
     def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None: ...
 
+    def group_known(self, stream: Stream) -> None:
+        """Handle that the other nodes' connections and members of a stream are known."""
+        ...
+
+    def node_joined(self, key: PresenceKey) -> None:
+        """Handle a local connection of a member on a topic, the first one or another."""
+        ...
+
     def node_left(self, key: PresenceKey) -> None:
         """Handle the end of a member's last local connection on a topic; it may have others on other nodes."""
         ...

@@ -14,9 +14,10 @@ import structlog
 from bellcast.auth.permissions import Grant
 from bellcast.kernel.brokers.history import CollectedEvents
 from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
+from bellcast.live.cluster.groups import Groups
+from bellcast.live.cluster.guardians import Guardians
 from bellcast.live.cluster.members import Members
 from bellcast.live.cluster.presence_batching import merge_changes
-from bellcast.live.cluster.state import ClusterState
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, ConnectionOwner, Phase
 from bellcast.live.connection.dialect import Dialect
@@ -26,6 +27,10 @@ from bellcast.live.hub.subscriptions import Subscriptions
 from bellcast.live.hub.write_log import WriteLog
 from bellcast.live.types.events import (
     AnnouncementChanged,
+    GroupAnswer,
+    GroupUpdate,
+    Holdings,
+    HoldingsRequest,
     InboxBulkChanged,
     InboxEvent,
     NodeBeat,
@@ -35,11 +40,9 @@ from bellcast.live.types.events import (
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
-    PeerUpdate,
     PreferencesChanged,
     PresenceChanged,
     SessionsRevoked,
-    SnapshotRequest,
     SubscriptionEnded,
     Typing,
 )
@@ -56,7 +59,8 @@ class Dispatcher:
         index: StreamIndex,
         subscriptions: Subscriptions,
         members: Members,
-        cluster: ClusterState,
+        groups: Groups,
+        guardians: Guardians,
         callbacks: HubCallbacks,
         observers: Sequence[HubObserver],
         held_connections: Set[Connection],
@@ -67,7 +71,8 @@ class Dispatcher:
         self._by_id, self._streams = index.by_id, index.by_stream
         self._subscriptions = subscriptions
         self._members = members
-        self._cluster = cluster
+        self._groups = groups
+        self._guardians = guardians
         self._callbacks = callbacks
         self._observers = observers
         self._held_connections = held_connections
@@ -100,8 +105,10 @@ class Dispatcher:
                         )
                         if is_granted and connection.principal.recipient == event.recipient:
                             self._subscriptions.unfollow(connection, (event.topic,))
-                case PeerUpdate() | SnapshotRequest():
-                    self._cluster.receive(event)
+                case GroupUpdate() | GroupAnswer():
+                    self._groups.receive(event)
+                case Holdings() | HoldingsRequest():
+                    self._guardians.receive(event)
                 case NodeBeat() | NodeClaim() | NodeList() | NodeLeft():
                     self._members.receive(event)
                 case _:

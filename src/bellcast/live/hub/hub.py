@@ -3,26 +3,27 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 
 from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.events import Stream
+from bellcast.kernel.events import SEPARATOR, Stream
+from bellcast.live.cluster.groups import Groups
+from bellcast.live.cluster.guardians import Guardians
 from bellcast.live.cluster.members import Members
-from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey, StateDelta
+from bellcast.live.cluster.peer import ChangeOrigin, StateDelta
 from bellcast.live.cluster.presence_batching import PresenceBatcher
-from bellcast.live.cluster.state import ClusterState
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import ConnectionLog, HubCallbacks, HubObserver
 from bellcast.live.hub.dispatch import Dispatcher
 from bellcast.live.hub.presence import PresenceTracker
-from bellcast.live.hub.stream_index import ADDRESS, StreamIndex
+from bellcast.live.hub.stream_index import ADDRESS, StreamIndex, address_stream
 from bellcast.live.hub.subscriptions import Subscriptions
 from bellcast.live.hub.write_log import WriteLog
-from bellcast.live.types.events import MEMBERS, NotificationAdded, PeerPresence, PresenceChanged
+from bellcast.live.types.events import MEMBERS, Member, NotificationAdded, PresenceChanged
 
 
 class HistoryHolds:
@@ -93,7 +94,9 @@ class Hub:
         self.reconciled: Counter[str] = Counter()
         self.reconciler_checks: Counter[str] = Counter()
         self.members = Members(broker, clock, self.__len__, callbacks.report)
-        self.cluster = ClusterState(broker, clock, self.members, self)
+        self.groups = Groups(broker, clock, self.members, self)
+        self.groups.known.append(self._on_group_known)
+        self.guardians = Guardians(broker, clock, self.members)
         self._log = log
         self._index = index = StreamIndex()
         self._by_id = index.by_id
@@ -103,8 +106,7 @@ class Hub:
         self.subscriptions = Subscriptions(
             index,
             presence,
-            self.cluster,
-            broker,
+            self.groups,
             callbacks,
             self._observers,
             PresenceBatcher(self._send_presence),
@@ -114,7 +116,8 @@ class Hub:
             index,
             self.subscriptions,
             self.members,
-            self.cluster,
+            self.groups,
+            self.guardians,
             callbacks,
             self._observers,
             self._held_connections,
@@ -143,13 +146,17 @@ class Hub:
 
     def at_address(self, address: str) -> int:
         """Return the number of connections of a client address on all nodes."""
-        return self._index.count(ADDRESS + address) + self.cluster.count_elsewhere(ADDRESS + address)
+        stream = address_stream(address)
+        return self._index.count(stream) + self.groups.count_elsewhere(stream)
 
     def add(self, connection: Connection) -> None:
         """Register a connection and follow its recipient's inbox stream."""
         self._index.add(connection)
         if connection.address is not None:
-            self.cluster.count_changed(ADDRESS + connection.address)
+            stream = address_stream(connection.address)
+            if self._index.count(stream) == 1:
+                self.groups.follow(stream)
+            self.groups.count_changed(stream)
         self.subscriptions.follow_own_inbox(connection)
         self.callbacks.added(connection)
         if self._log is not None:
@@ -162,7 +169,10 @@ class Hub:
         if not self._index.remove(connection):
             return
         if connection.address is not None:
-            self.cluster.count_changed(ADDRESS + connection.address)
+            stream = address_stream(connection.address)
+            self.groups.count_changed(stream)
+            if not self._index.count(stream):
+                self.groups.unfollow(stream)
         self.subscriptions.unfollow_all(connection)
         self.callbacks.disconnected(connection)
         if self._log is not None:
@@ -198,34 +208,39 @@ class Hub:
         for observer in self._observers:
             observer.pong_received(connection, data)
 
-    # --- cluster.LocalState
+    # --- groups.LocalState
 
-    def count_here(self, key: str) -> int:
-        return self._index.count(key)
+    def count_here(self, stream: Stream) -> int:
+        return self._index.count(stream)
 
-    def counts_here(self) -> dict[str, int]:
-        return self._index.counts()
+    def streams_here(self) -> Set[Stream]:
+        return self._index.streams()
 
-    def present_here(self, key: PresenceKey) -> PeerPresence:
-        return self.presence.local(key)
+    def members_here(self, stream: Stream, recipients: Set[str] | None = None) -> list[Member]:
+        kind, tenant, name = stream.split(SEPARATOR, 2)
+        return self.presence.local(tenant, name, recipients) if kind == "topic" else []
 
-    def presence_here(self) -> list[PeerPresence]:
-        return list(self.presence.all_local())
+    def apply_peer(self, stream: Stream, node: str, delta: StateDelta, cause: ChangeOrigin) -> None:
+        _, tenant, name = stream.split(SEPARATOR, 2)
+        for member in delta.members:
+            change = self.presence.apply_remote(node, tenant, name, member)
+            self.subscriptions.presence_changed(change, cause)
+        if delta.connections and not stream.startswith(ADDRESS):
+            here = self._index.count(stream)
+            for observer in self._observers:
+                if observer.has_count_receivers:
+                    observer.subscription_count_changed(stream, here, delta.connections, cause)
 
-    def apply_peer(self, node: str, delta: StateDelta, cause: ChangeOrigin) -> None:
-        for present in delta.members:
-            self.subscriptions.presence_changed(self.presence.apply_remote(node, present), cause)
+    def _on_group_known(self, stream: Stream) -> None:
         for observer in self._observers:
-            if observer.has_count_receivers:
-                for key, change in delta.counts.items():
-                    if not key.startswith(ADDRESS):
-                        here = self._index.count(key)
-                        observer.subscription_count_changed(Stream(key), here, change, cause)
+            observer.group_known(stream)
 
     def mark_suspect(self, streams: Collection[Stream]) -> None:
-        """Exchange the states of all nodes if the stream that carries them may have missed messages."""
+        """Ask the other nodes about streams that may have missed messages."""
         if MEMBERS in streams:
             self.members.rejoin()
+            self.guardians.send_again()
+        self.groups.mark_suspect(streams)
 
 
 async def drain(hub: Hub, clock: Clock, window: float, connections: Sequence[Connection] | None = None) -> None:

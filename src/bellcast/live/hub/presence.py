@@ -1,13 +1,13 @@
 """Presence: a member joins a topic with its first connection on any node and leaves with its last."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence, Set
 from functools import lru_cache
 from typing import NamedTuple
 
 from bellcast.kernel import patterns
 from bellcast.kernel.identities import Principal
 from bellcast.live.cluster.peer import PresenceKey
-from bellcast.live.types.events import Member, PeerPresence, PresenceChanged
+from bellcast.live.types.events import Member, PresenceChanged
 
 
 class Departure(NamedTuple):
@@ -62,24 +62,25 @@ class PresenceTracker:
 
     # --- other nodes
 
-    def apply_remote(self, node: str, present: PeerPresence) -> PresenceChanged | None:
+    def apply_remote(self, node: str, tenant: str, topic: str, member: Member) -> PresenceChanged | None:
         """Apply a member's connection count on another node. Returns the change if the member joined or left."""
-        key = (present.tenant, present.topic, present.member.recipient)
-        if present.member.connections:
-            return self._add(key, node, present.member, sender=None)
+        key = (tenant, topic, member.recipient)
+        if member.connections:
+            return self._add(key, node, member, sender=None)
         return self._remove(key, node, sender=None)
 
-    def local(self, key: PresenceKey) -> PeerPresence:
-        tenant, topic, recipient = key
-        sources = self._sources(key)
-        member = next((one for one in sources.values() if one.connections is None), Member(recipient=recipient))
-        return PeerPresence(tenant, topic, Member(recipient, member.name, _local_count(sources), member.info))
-
-    def all_local(self) -> Iterator[PeerPresence]:
-        for (tenant, topic), members in self._members.items():
-            for recipient, sources in members.items():
-                if _local_count(sources):
-                    yield self.local((tenant, topic, recipient))
+    def local(self, tenant: str, topic: str, recipients: Set[str] | None = None) -> list[Member]:
+        """Return members with their connections in this process: all that are present, or the given ones, present or
+        not."""
+        found: list[Member] = []
+        here = self._members.get((tenant, topic), {})
+        for recipient in here if recipients is None else recipients:
+            sources = here.get(recipient, {})
+            count = _local_count(sources)
+            if count or recipients is not None:
+                member = next((one for one in sources.values() if one.connections is None), Member(recipient=recipient))
+                found.append(Member(recipient, member.name, count, member.info))
+        return found
 
     # --- queries
 

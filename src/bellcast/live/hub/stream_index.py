@@ -6,7 +6,12 @@ from bellcast.kernel.events import SEPARATOR, Stream
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.live.connection.connection import Connection
 
-ADDRESS = "address" + SEPARATOR
+ADDRESS = "address" + SEPARATOR + SEPARATOR
+
+
+def address_stream(address: str) -> Stream:
+    """Return the stream on which nodes share the number of connections of a limited client address."""
+    return Stream(ADDRESS + address)
 
 
 class StreamIndex:
@@ -56,15 +61,15 @@ class StreamIndex:
             del self.by_stream[stream]
         return len(followers)
 
-    def count(self, key: str) -> int:
-        """Return the followers of a stream or, for an ADDRESS key, the connections of the address."""
-        if key.startswith(ADDRESS):
-            return self._by_address.get(key.removeprefix(ADDRESS), 0)
-        return len(self.by_stream.get(Stream(key), ()))
+    def count(self, stream: Stream) -> int:
+        """Return the followers of a stream or, for that of an address, its connections."""
+        if stream.startswith(ADDRESS):
+            return self._by_address.get(stream.removeprefix(ADDRESS), 0)
+        return len(self.by_stream.get(stream, ()))
 
-    def counts(self) -> dict[str, int]:
-        counts: dict[str, int] = {stream: len(followers) for stream, followers in self.by_stream.items()}
-        return counts | {ADDRESS + address: count for address, count in self._by_address.items()}
+    def streams(self) -> set[Stream]:
+        """Return what `count` knows: the followed streams, and those of addresses."""
+        return {*self.by_stream, *(address_stream(address) for address in self._by_address)}
 
     def recipients(self, tenant: str, recipients_of: Callable[[str], Iterable[str]]) -> list[tuple[str, list[str]]]:
         """Return the recipients with followed inboxes, by tenant (`*`: all tenants). `recipients_of` returns the

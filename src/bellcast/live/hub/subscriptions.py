@@ -2,18 +2,16 @@
 
 The first follower of a stream subscribes the process at the broker, and the last one unsubscribes it."""
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
 from bellcast.auth.permissions import Grant
-from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.events import SEPARATOR, Stream, inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.live import topic_access
+from bellcast.live.cluster.groups import Groups
 from bellcast.live.cluster.peer import ChangeOrigin
 from bellcast.live.cluster.presence_batching import PresenceBatcher
-from bellcast.live.cluster.state import ClusterState
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
@@ -25,14 +23,13 @@ from bellcast.live.types.events import Member, PresenceChanged
 class Subscriptions:
     """Follows and unfollows streams, and reports the changes to the presence, the cluster state and the observers.
 
-    Totals include the other nodes' counts from the cluster state."""
+    Totals include the other nodes' counts from the groups of followed streams."""
 
     def __init__(
         self,
         index: StreamIndex,
         presence: PresenceTracker,
-        cluster: ClusterState,
-        broker: Broker,
+        groups: Groups,
         callbacks: HubCallbacks,
         observers: Sequence[HubObserver],
         presence_batcher: PresenceBatcher,
@@ -40,8 +37,7 @@ class Subscriptions:
         self._index = index
         self._streams = index.by_stream
         self._presence = presence
-        self._cluster = cluster
-        self._broker = broker
+        self._groups = groups
         self._callbacks = callbacks
         self._observers = observers
         self._presence_batcher = presence_batcher
@@ -70,7 +66,9 @@ class Subscriptions:
                 joined = self._presence.join(principal, topic, connection.id, member)
                 if joined is not None:
                     key, change = joined
-                    self._cluster.presence_changed(key)
+                    self._groups.presence_changed(stream, key[2])
+                    for observer in self._observers:
+                        observer.node_joined(key)
                     self.presence_changed(change, ChangeOrigin.HERE)
 
     def unfollow(self, connection: Connection, topics: Iterable[str]) -> None:
@@ -119,45 +117,29 @@ class Subscriptions:
         return len(self._streams.get(stream, ()))
 
     def total(self, stream: Stream) -> int:
-        """Return the number of connections that follow a stream on all nodes."""
-        return len(self._streams.get(stream, ())) + self._cluster.count_elsewhere(stream)
+        """Return the number of connections that follow a stream: on all nodes if this one follows it, else at least here."""
+        return len(self._streams.get(stream, ())) + self._groups.count_elsewhere(stream)
 
     def connections_of(self, tenant: str, recipient: str) -> int:
         """Return the number of connections of a recipient on all nodes."""
         return self.total(inbox_stream(tenant, recipient))
 
-    def followed_topics(self, tenant: str) -> dict[str, int]:
-        """Return a tenant's followed topics on all nodes with their connection counts."""
-        prefix = topic_stream(tenant, "")
-        return {stream.removeprefix(prefix): count for stream, count in self._followed(prefix).items()}
-
-    def followed_topics_of_all(self) -> dict[tuple[str, str], int]:
-        """Return the followed topics of all tenants, by tenant and topic."""
-        counts = self._followed(f"topic{SEPARATOR}")
-        return {(tenant, name): counts[key] for key in counts for _, tenant, name in [key.split(SEPARATOR, 2)]}
-
-    def _followed(self, prefix: str) -> Counter[Stream]:
-        counts = Counter({key: len(followers) for key, followers in self._streams.items() if key.startswith(prefix)})
-        for key, count in self._cluster.counts_by_prefix(prefix):
-            counts[Stream(key)] += count
-        return counts
+    def followed_topics(self, tenant: str | None) -> dict[tuple[str, str], int]:
+        """Return the topics followed in this process with their connections, by tenant and topic; without a `tenant`, of
+        all tenants."""
+        prefix = f"topic{SEPARATOR}" if tenant is None else topic_stream(tenant, "")
+        followed = [(key.split(SEPARATOR, 2), ones) for key, ones in self._streams.items() if key.startswith(prefix)]
+        return {(owner, name): len(ones) for (_, owner, name), ones in followed}
 
     def recipients(self, tenant: str) -> list[tuple[str, list[str]]]:
         """Return the recipients with followed inboxes in this process, by tenant (`*`: all tenants)."""
         return self._index.recipients(tenant, self._recipients_of)
 
     def followed_elsewhere(self, tenant: str, recipients: Collection[str]) -> Set[str]:
-        """Return the recipients whose inbox another node follows, directly or through a topic that carries it.
-        Followers of the last 50 ms may be missing (`cluster.state.DELTA_INTERVAL_SECONDS`)."""
-        if not self._cluster.has_others:
-            return frozenset()
-        inboxes, topics = inbox_stream(tenant, ""), topic_stream(tenant, "")
-        owners: dict[str, str] = {inboxes + recipient: recipient for recipient in recipients}
-        for observer in self._observers:
-            for recipient in recipients:
-                for topic in observer.topics_of(recipient):
-                    owners[topics + topic] = recipient
-        return {owners[stream] for stream in self._cluster.followed_elsewhere(owners.keys())}
+        """Return the recipients whose inbox, which this node follows, another node follows, directly or through a topic that
+        carries it. Followers of the last 50 ms may be missing (`groups.BATCH_SECONDS`)."""
+        inboxes = inbox_stream(tenant, "")
+        return {one for one in recipients if self._groups.is_followed_elsewhere(Stream(inboxes + one))}
 
     def _recipients_of(self, topic: str) -> list[str]:
         """Return the recipients of the inboxes that a topic carries."""
@@ -173,9 +155,10 @@ class Subscriptions:
         if not count:  # already followed
             return False
         if count == 1:
-            self._follow_broker(stream)
+            self._groups.follow(stream)
+            self._observe_carried(stream)
         connection.streams += (stream,)
-        self._cluster.count_changed(stream)
+        self._groups.count_changed(stream)
         for observer in self._observers:
             observer.subscription_count_changed(stream, count, 1, ChangeOrigin.HERE)
         return True
@@ -184,19 +167,19 @@ class Subscriptions:
         count = self._index.unfollow(connection, stream)
         if count is None:
             return
-        if not count:
-            for carrier in (stream, *self._carried_inboxes.pop(stream, ())):
-                self._broker.unfollow(carrier)
         if stream.startswith("topic"):
             self._leave_presence(connection, stream.split(SEPARATOR, 2)[2])
-        self._cluster.count_changed(stream)
+        self._groups.count_changed(stream)
         for observer in self._observers:
             observer.subscription_count_changed(stream, count, -1, ChangeOrigin.HERE)
+        if not count:
+            self._groups.unfollow(stream)
+            for inbox in self._carried_inboxes.pop(stream, ()):
+                self._groups.end_observing(inbox)
 
-    def _follow_broker(self, stream: Stream) -> None:
-        """Follow a stream at the broker, and the inboxes that its topic carries. They are stored for the last follower's
-        end, because the setting for them may change until then."""
-        self._broker.follow(stream)
+    def _observe_carried(self, stream: Stream) -> None:
+        """Observe the inboxes that a topic carries. They are stored for the last follower's end, because the setting for
+        them may change until then."""
         if not stream.startswith("topic"):
             return
         _, tenant, name = stream.split(SEPARATOR, 2)
@@ -204,13 +187,13 @@ class Subscriptions:
         if carried:
             self._carried_inboxes[stream] = carried
         for inbox in carried:
-            self._broker.follow(inbox)
+            self._groups.observe(inbox)
 
     def _leave_presence(self, connection: Connection, topic: str) -> None:
         departed = self._presence.leave(connection.principal, topic, connection.id)
         if departed is None:
             return
-        self._cluster.presence_changed(departed.key)
+        self._groups.presence_changed(topic_stream(departed.key[0], topic), departed.key[2])
         self.presence_changed(departed.change, ChangeOrigin.HERE)
         if departed.here == 0:
             for observer in self._observers:

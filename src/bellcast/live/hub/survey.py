@@ -3,11 +3,11 @@
 import asyncio
 import heapq
 import secrets
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import islice
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import structlog
@@ -15,6 +15,7 @@ import structlog
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import inbox_stream, topic_stream
+from bellcast.kernel.http.responses import INCOMPLETE
 from bellcast.live.config import Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection
@@ -26,6 +27,7 @@ from bellcast.live.types.events import (
     ConnectionFilter,
     ConnectionInfo,
     ConnectionPosition,
+    FollowedTopic,
     Member,
     NotificationWrite,
     SurveyReply,
@@ -49,6 +51,13 @@ MAX_CLOSED = 1_000
 MAX_CLOSE_REASONS = 100
 # A connection that ended without a close frame (RFC 6455, 7.1.5).
 LOST_CODE, LOST_REASON = 1006, "connection lost"
+
+
+class TopicCount(NamedTuple):
+    """Connections that follow a topic, and members present on it."""
+
+    connections: int
+    members: int
 
 
 class PendingSurvey:
@@ -98,6 +107,7 @@ class ConnectionSurvey:
         follows the inbox; connections of a node that does not reply are considered closed."""
         stream, subscriptions = inbox_stream(tenant, recipient), self._hub.subscriptions
         ids: set[str] = set()
+        await self._hub.groups.wait_known([stream])
         if subscriptions.total(stream) > subscriptions.count(stream):
             replies = await self._query_peers(tenant, None, MAX_IDS, ConnectionFilter(recipient=recipient))
             ids.update(entry.id for reply in replies for entry in reply.entries)
@@ -161,6 +171,7 @@ class ConnectionSurvey:
             await asyncio.wait_for(survey.complete.wait(), seconds)
         except TimeoutError:
             log.warning("survey_incomplete", nodes=sorted(survey.waiting))
+            INCOMPLETE.get(set()).update(survey.waiting)
         finally:
             del self._pending[request.question]
         return survey.replies
@@ -182,6 +193,9 @@ class ConnectionSurvey:
         if request.notification is not None:
             writes = self._hub.writes.find(node, request.tenant or "", request.notification, wanted.recipient)
             return SurveyReply(node, request.node, request.question, (), (), writes)
+        if request.topics:
+            topics = tuple(self._local_topics(request.tenant))
+            return SurveyReply(node, request.node, request.question, (), (), topics=topics)
         if request.reports:
             reports = self._hub.members.reports
             return SurveyReply(node, request.node, request.question, (), (), reports=reports)
@@ -199,23 +213,39 @@ class ConnectionSurvey:
             for id, (at, report) in sorted(found.items())
         ]
 
-    # --- local queries
-
-    def presence(self, tenant: str, topic: str) -> Sequence[Member]:
+    async def presence(self, tenant: str, topic: str) -> Sequence[Member]:
         """Return the members that are present on a topic."""
-        return self._hub.presence.members(tenant, topic)
+        async with self._hub.groups.observing([topic_stream(tenant, topic)]):
+            return self._hub.presence.members(tenant, topic)
 
-    def followed_topics(self, tenant: str) -> Mapping[str, int]:
-        """Return followed topics with their numbers of connections."""
-        return self._hub.subscriptions.followed_topics(tenant)
+    async def topic_counts(self, tenant: str, topics: Sequence[str]) -> Mapping[str, TopicCount]:
+        """Return how many connections follow each of these topics, and how many members are present."""
+        streams, hub = {topic: topic_stream(tenant, topic) for topic in topics}, self._hub
+        async with hub.groups.observing(streams.values()):
+            return {
+                topic: TopicCount(hub.subscriptions.total(stream), len(hub.presence.members(tenant, topic)))
+                for topic, stream in streams.items()
+            }
 
-    def followed_topics_of_all(self) -> Mapping[tuple[str, str], int]:
-        """Return followed topics of all tenants, by tenant and topic."""
-        return self._hub.subscriptions.followed_topics_of_all()
+    async def followed_topics(self, tenant: str | None) -> Mapping[tuple[str, str], TopicCount]:
+        """Return followed topics with their connections and members, by tenant and topic; without a `tenant`, of all
+        tenants."""
+        connections: Counter[tuple[str, str]] = Counter()
+        members: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        request = SurveyRequest(self._hub.members.id, _question(), tenant, None, 0, topics=True)
+        replies = await self._survey(request, self._hub.members.others)
+        for one in chain(self._local_topics(tenant), *(reply.topics for reply in replies)):
+            connections[one.tenant, one.topic] += one.connections
+            members[one.tenant, one.topic].update(one.members)
+        return {key: TopicCount(count, len(members[key])) for key, count in connections.items()}
 
-    def followers(self, tenant: str, topic: str) -> int:
-        """Return how many connections follow a topic."""
-        return self._hub.subscriptions.total(topic_stream(tenant, topic))
+    def _local_topics(self, tenant: str | None) -> Iterator[FollowedTopic]:
+        presence = self._hub.presence
+        for (owner, topic), count in self._hub.subscriptions.followed_topics(tenant).items():
+            members = tuple(member.recipient for member in presence.local(owner, topic))
+            yield FollowedTopic(owner, topic, count, members)
+
+    # --- local queries
 
     def stats(self) -> dict[str, Any]:
         """Return this process's connections and encoded events by protocol and transport, its writes, delays and closes,

@@ -1,6 +1,7 @@
 """Client commands over a WebSocket, executed in order per connection. The reply to each is an `ack` or `error`."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import structlog
@@ -14,7 +15,7 @@ from bellcast.inbox.types.inboxes import Action, Marking
 from bellcast.inbox.types.positions import Position
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid, TooMany
-from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.live import topic_access
 from bellcast.live.config import LiveConfig, Spawn
@@ -106,7 +107,8 @@ class Commands:
                 break
             # One replay of a connection runs at a time. A slow reader may take minutes: authorize and read again.
             await self._hub.wait_replayed(connection)
-        self._hub.subscriptions.follow(connection, topics.granted)
+        async with self.knowing_members(connection.principal, topics.granted):
+            self._hub.subscriptions.follow(connection, topics.granted)
         if topics.past.events:
             await self._replay_topics(connection, topics.past)
         fields: dict[str, Any] = {"id": self._hub.newest_event(connection)}
@@ -142,6 +144,13 @@ class Commands:
             await resume.replay(self._engines.db, connection, None, start, self.limits)
         else:
             connection.go_live()
+
+    def knowing_members(self, principal: Principal, topics: Iterable[str]) -> AbstractAsyncContextManager[None]:
+        """Know the members on other nodes, of topics with presence, before a connection follows."""
+        presence = self._hub.presence
+        return self._hub.groups.observing(
+            [topic_stream(principal.tenant, topic) for topic in topics if presence.tracks(topic)]
+        )
 
     def members(self, principal: Principal, topics: Iterable[str]) -> dict[str, list[Member]]:
         """Return the present members of those topics that have presence tracking."""

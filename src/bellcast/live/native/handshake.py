@@ -125,9 +125,10 @@ class NativeHandshake:
             followed: Mapping[str, Grant] = granted
         else:
             topics, followed = await self._read_joined(connection, opened_inbox, context, granted)
+        async with self.listener.knowing_members(connection.principal, granted):
+            self._hub.subscriptions.follow(connection, followed)
         if connection.phase is Phase.CLOSED:
             return None, Position(0, 0)
-        self._hub.subscriptions.follow(connection, followed)
         inbox, resumed = opened_inbox.inbox, opened_inbox.resumed
         if resumed is not None:
             connection.revision, connection.place = resumed.revision, resumed.text

@@ -103,13 +103,16 @@ class PusherChannels:
             raise SubscriptionRefused("LimitReached", f"A connection follows at most {limit} channels.", 403)
         grant, member = await self._authorize(connection, command, len(followed))
         await topic_replay.confirm(self._hub, connection, (channel,))
-        if member is not None:
-            self._check_members(connection, channel, member)  # others may have joined in the meantime
-        if connection.phase is not Phase.CLOSED:
+        streams = [] if member is None else [topic_stream(connection.principal.tenant, channel)]
+        async with self._hub.groups.observing(streams):
+            if member is not None:
+                self._check_members(connection, channel, member)  # with those on other nodes
+            if connection.phase is Phase.CLOSED:
+                return
             self._hub.subscriptions.follow(connection, {channel: grant}, member)
-            connection.send_frame(frames.subscribed(channel, self._presence_snapshot(connection, channel)))
-            if is_cache(channel):
-                await self._send_cached_event(connection, channel)
+        connection.send_frame(frames.subscribed(channel, self._presence_snapshot(connection, channel)))
+        if is_cache(channel):
+            await self._send_cached_event(connection, channel)
 
     def unsubscribe(self, connection: Connection, channel: str) -> None:
         self._hub.subscriptions.unfollow(connection, (channel,))

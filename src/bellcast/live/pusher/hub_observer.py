@@ -55,6 +55,10 @@ DIRECT_SUBSCRIBERS, COUNT_INTERVAL_SECONDS = 100, 5.0
 LARAVEL = "App."
 
 
+# The kind of ends that guardians report: of channels, and of members of presence channels.
+HELD = "pusher"
+
+
 class PusherObserver:
     def __init__(self, context: PusherContext, users: PusherUsers, presence_cache: PresenceCache) -> None:
         self._context = context
@@ -63,6 +67,9 @@ class PusherObserver:
         self._presence_cache = presence_cache
         self._followed_aliases: set[Stream] = set()  # channels with followers here that carry an inbox
         self._counting: dict[Stream, bool] = {}  # channel -> whether to notify the app too
+        # Members that came here ("": a first follower) while those on other nodes were unknown
+        self._unreported: dict[Stream, set[str]] = {}
+        self._hub.guardians.enders[HELD] = self._end_held
 
     # --- subscribers
 
@@ -88,14 +95,12 @@ class PusherObserver:
         _, tenant, name = stream.split(SEPARATOR, 2)
         # The project's webhooks only report the default tenant.
         if tenant == DEFAULT_TENANT:
-            # Send webhooks on the node where the change happened; for a dead node, on the leader
-            if cause is ChangeOrigin.HERE:
-                if count == change:
-                    self._context.webhooks.occupied(name)
-                elif self._hub.subscriptions.count(stream) == 0:
-                    self._context.webhooks.vacated(name)
-            elif cause is ChangeOrigin.DEATH and count == 0 and self._hub.members.is_keeper:
-                self._context.webhooks.vacated(name)
+            # Send webhooks on the node where the change happened; for a dead node, on its guardian
+            if cause is ChangeOrigin.HERE and here == change:
+                self._hold(stream, "")
+                self._report_begin(stream, "")
+            elif cause is ChangeOrigin.HERE and here == 0:
+                self._report_end(stream, "")
         self._count_soon(stream, name, count, cause)
 
     def _notify_watchers(self, inbox: Stream, change: int) -> None:
@@ -111,15 +116,50 @@ class PusherObserver:
             return
         if cause is ChangeOrigin.HERE:
             for member in change.joined:
-                self._context.webhooks.joined(change.topic, member.recipient)
-        elif cause is ChangeOrigin.DEATH and self._hub.members.is_keeper:
-            for member in change.left:
-                self._context.webhooks.left(change.topic, member.recipient)
+                self._report_begin(change.stream, member.recipient)
+
+    def node_joined(self, key: PresenceKey) -> None:
+        tenant, channel, recipient = key
+        if tenant == DEFAULT_TENANT and is_presence(channel):
+            self._hold(topic_stream(tenant, channel), recipient)
 
     def node_left(self, key: PresenceKey) -> None:
         tenant, channel, recipient = key
         if tenant == DEFAULT_TENANT and is_presence(channel):
-            self._context.webhooks.left(channel, recipient)
+            self._report_end(topic_stream(tenant, channel), recipient)
+
+    # --- webhooks
+
+    def _hold(self, stream: Stream, member: str) -> None:
+        """Let a guardian report the end of the channel or the membership if this node dies."""
+        if self._context.webhooks.is_configured:
+            self._hub.guardians.hold(HELD, stream + SEPARATOR + member)
+
+    def _end_held(self, name: str, _payload: bytes) -> None:
+        _, _, channel, member = name.split(SEPARATOR, 3)
+        self._context.webhooks.ended(channel, member)
+
+    def _report_begin(self, stream: Stream, member: str) -> None:
+        """Report an occupied channel or, with a `member`, who joined it; later if other nodes may have it already."""
+        if not self._context.webhooks.is_configured:
+            return
+        groups, channel = self._hub.groups, stream.split(SEPARATOR, 2)[2]
+        if not groups.is_known(stream):
+            self._unreported.setdefault(stream, set()).add(member)
+        elif not (groups.was_present(stream, member) if member else groups.count_before(stream)):
+            self._context.webhooks.began(channel, member)
+
+    def _report_end(self, stream: Stream, member: str) -> None:
+        self._hub.guardians.release(HELD, stream + SEPARATOR + member)
+        unreported = self._unreported.get(stream, set())
+        if member in unreported:
+            unreported.discard(member)
+        else:
+            self._context.webhooks.ended(stream.split(SEPARATOR, 2)[2], member)
+
+    def group_known(self, stream: Stream) -> None:
+        for member in self._unreported.pop(stream, ()):
+            self._report_begin(stream, member)
 
     def _count_soon(self, stream: Stream, channel: str, count: int, cause: ChangeOrigin) -> None:
         """Schedule one count for all changes in this event loop iteration. It is sent after the reply to the new

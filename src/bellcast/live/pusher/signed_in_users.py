@@ -109,15 +109,16 @@ class PusherUsers:
         signed = self._signed_in[connection] = SignedInUser(user, device, inbox.number)
         engines, limits, state = self._context.engines, self._context.config.limits, inbox.state
         new = DevicePosition(inbox.number, signed.device, connection.id, state.epoch, UNKNOWN)
-        connected = await self._context.survey.ids_of(state.tenant, state.recipient)
-        position = await Devices(engines.db).register(new, connected, engines.clock.now())
-        missed = None if position is None else await resume.changes_since(engines.db, inbox, position, limits)
-        if connection.phase is not Phase.OPENING:
-            return
-        # No await from here to the replay: events for a signed-in user must not arrive while the connection is still
-        # opening.
-        connection.send_frame(frames.signed_in(user_data))
-        self._watch(connection, signed.user)
+        async with self._hub.groups.observing([inbox_stream(tenant, one) for one in self._watchlist(user)]):
+            connected = await self._context.survey.ids_of(state.tenant, state.recipient)
+            position = await Devices(engines.db).register(new, connected, engines.clock.now())
+            missed = None if position is None else await resume.changes_since(engines.db, inbox, position, limits)
+            if connection.phase is not Phase.OPENING:
+                return
+            # No await from here to the replay: events for a signed-in user must not arrive while the connection is still
+            # opening.
+            connection.send_frame(frames.signed_in(user_data))
+            self._watch(connection, signed.user)
         connection.revision = state.revision
         if position is not None and missed is not None:
             connection.revision = position.revision
@@ -181,17 +182,25 @@ class PusherUsers:
 
     # --- watchlists
 
-    def _watch(self, connection: Connection, user: protocol.User) -> None:
-        if not self._config.watchlists or not user.watchlist or connection.phase is Phase.CLOSED:
-            return
+    def _watchlist(self, user: protocol.User) -> list[str]:
+        """Return the users that a user watches, each once."""
         limit = self._config.watchlist or len(user.watchlist)
-        watched, tenant = list(dict.fromkeys(user.watchlist[:limit])), connection.principal.tenant
+        return list(dict.fromkeys(user.watchlist[:limit])) if self._config.watchlists else []
+
+    def _watch(self, connection: Connection, user: protocol.User) -> None:
+        watched, tenant = self._watchlist(user), connection.principal.tenant
+        if not watched or connection.phase is Phase.CLOSED:
+            return
         for one in watched:
-            self._watchers.setdefault((tenant, one), set()).add(connection)
+            watchers = self._watchers.setdefault((tenant, one), set())
+            if not watchers:
+                self._hub.groups.observe(inbox_stream(tenant, one))
+            watchers.add(connection)
         online = [one for one in watched if self._is_online(tenant, one)]
         offline = [one for one in watched if not self._is_online(tenant, one)]
         connection.send_frame(frames.watchlist_event(online, offline))
-        if len(user.watchlist) > limit:
+        limit = self._config.watchlist
+        if limit and len(user.watchlist) > limit:
             message = f"A watchlist holds {limit} users; the rest is ignored."
             connection.send_frame(frames.error(message, WATCHLIST_TOO_LONG))
 
@@ -217,8 +226,8 @@ class PusherUsers:
             key = connection.principal.tenant, one
             watchers = self._watchers.get(key, set())
             watchers.discard(connection)
-            if not watchers:
-                self._watchers.pop(key, None)
+            if not watchers and self._watchers.pop(key, None) is not None:
+                self._hub.groups.end_observing(inbox_stream(*key))
 
 
 def _refused(message: str) -> CloseReason:

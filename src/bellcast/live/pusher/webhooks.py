@@ -22,6 +22,7 @@ from bellcast.kernel.jobs.destinations import Destination
 from bellcast.kernel.jobs.runner import RETRY_DEADLINE_MS, DestinationCall, JobRunner
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.port import Http
+from bellcast.live.cluster.groups import MAX_ASKS
 from bellcast.live.config import Spawn
 from bellcast.live.hub.hub import Hub
 from bellcast.live.pusher import signatures
@@ -96,18 +97,14 @@ class PusherWebhooks:
 
     # --- events
 
-    def occupied(self, channel: str) -> None:
-        self._queue_event(Move(channel, "", is_begin=True))
-
-    def vacated(self, channel: str) -> None:
-        """Record that a channel has no subscriber left on this node."""
-        self._missed.pop(channel, None)
-        self._queue_event(Move(channel, "", is_begin=False))
-
-    def joined(self, channel: str, member: str) -> None:
+    def began(self, channel: str, member: str) -> None:
+        """Report that a channel is occupied or, with a `member`, who joined it."""
         self._queue_event(Move(channel, member, is_begin=True))
 
-    def left(self, channel: str, member: str) -> None:
+    def ended(self, channel: str, member: str) -> None:
+        """Record that a channel has no subscriber left on a node or, with a `member`, who has no connection there."""
+        if not member:
+            self._missed.pop(channel, None)
         self._queue_event(Move(channel, member, is_begin=False))
 
     def client_event(self, event: LiveEvent) -> None:
@@ -216,17 +213,19 @@ class PusherWebhooks:
         present on other nodes postpones the job."""
         if not self.is_configured:
             return None
-        now = self._clock.now()
-        if not self._hub.cluster.is_complete and now < job.created_at + RETRY_DEADLINE_MS:
-            return now + POSTPONED_MS
         channel, member = msgspec.json.decode(job.payload, type=tuple[str, str])
-        over = Over(channel, member, asyncio.get_running_loop().create_future())
-        if len(self._batch) < MAX_BUFFERED_EVENTS:
-            self._queue_event(over)
-        else:
-            over.is_saved.set_result(False)
-        if not await over.is_saved:
-            raise Unavailable("The end of a channel or a membership could not be saved.")
+        stream, groups = topic_stream(DEFAULT_TENANT, channel), self._hub.groups
+        async with groups.observing([stream], MAX_ASKS + 1):
+            now = self._clock.now()
+            if not groups.is_known(stream) and now < job.created_at + RETRY_DEADLINE_MS:
+                return now + POSTPONED_MS
+            over = Over(channel, member, asyncio.get_running_loop().create_future())
+            if len(self._batch) < MAX_BUFFERED_EVENTS:
+                self._queue_event(over)
+            else:
+                over.is_saved.set_result(False)
+            if not await over.is_saved:
+                raise Unavailable("The end of a channel or a membership could not be saved.")
         return None
 
     def _end_events(self, over: Over) -> list[WebhookEvent]:

@@ -160,12 +160,10 @@ BEATS, MEMBERS = Stream("beats"), Stream("members")
 
 
 class NodeBeat(Struct, frozen=True, tag_field="kind", tag="beat"):
-    """A node is alive: to the keeper, which returns the reports to the nodes that ask for them. `number` is that of the
-    node's last `PeerUpdate`."""
+    """A node is alive: to the keeper, which returns the reports to the nodes that ask for them."""
 
     node: str
     connections: int
-    number: int
     report: NodeReport | None
 
     @property
@@ -184,48 +182,10 @@ class NodeClaim(Struct, frozen=True, tag_field="kind", tag="claim"):
 
 
 class NodeList(Struct, frozen=True, tag_field="kind", tag="members"):
-    """The live nodes with their connections and last numbers, from their keeper `node`."""
+    """The live nodes with their connections, from their keeper `node`."""
 
     node: str
     nodes: dict[str, int]
-    numbers: dict[str, int]
-
-    @property
-    def stream(self) -> Stream:
-        return MEMBERS
-
-
-class PeerPresence(Struct, frozen=True, array_like=True):
-    """Number of a member's connections on a topic at one node. 0 removes the member."""
-
-    tenant: str
-    topic: str
-    member: Member
-
-
-class PeerUpdate(Struct, frozen=True, tag_field="kind", tag="state"):
-    """State changes of a node since its previous update, numbered by `number`. `counts` are followers by stream and
-    connections by address.
-
-    For a part of a full snapshot, `piece` and `pieces` are set; an update with 0 pieces has only changes."""
-
-    node: str
-    number: int
-    counts: dict[str, int] = {}
-    members: tuple[PeerPresence, ...] = ()
-    piece: int = 0
-    pieces: int = 0
-
-    @property
-    def stream(self) -> Stream:
-        return MEMBERS
-
-
-class SnapshotRequest(Struct, frozen=True, tag_field="kind", tag="state-asked"):
-    """A node requests a full snapshot of another node. `of` None: of all nodes."""
-
-    node: str
-    of: str | None = None
 
     @property
     def stream(self) -> Stream:
@@ -241,6 +201,75 @@ class NodeLeft(Struct, frozen=True, tag_field="kind", tag="node-left"):
     @property
     def stream(self) -> Stream:
         return MEMBERS
+
+
+class GroupState(Struct, frozen=True, array_like=True):
+    """What a node has on a stream: its connections, and members with their numbers of connections. Without a `previous`
+    number these are all members, otherwise those changed since that message; 0 connections remove a member. `is_new`:
+    the node does not know the others yet."""
+
+    node: str
+    number: int
+    previous: int | None
+    count: int
+    members: tuple[Member, ...] = ()
+    is_new: bool = False
+
+
+class GroupUpdate(Struct, frozen=True, tag_field="kind", tag="group", omit_defaults=True):
+    """A node's state on the stream `on`, to the nodes that follow it. `asks` 1: the lowest id of the others responds with
+    all states, and nodes whose last message is not the `known` one respond with theirs; 2: also those that are not
+    `known`. `has_left`: the node no longer follows it."""
+
+    on: str
+    state: GroupState
+    asks: int = 0
+    known: dict[str, int] = {}
+    has_left: bool = False
+
+    @property
+    def stream(self) -> Stream:
+        return Stream(self.on)
+
+
+class GroupAnswer(Struct, frozen=True, tag_field="kind", tag="group-told"):
+    """States on the stream `on`, to the node that asked with the message `number`; `is_whole`: those of all nodes."""
+
+    to: str
+    number: int
+    on: str
+    states: tuple[GroupState, ...]
+    is_whole: bool
+
+    @property
+    def stream(self) -> Stream:
+        return node_stream(self.to)
+
+
+class Holdings(Struct, frozen=True, tag_field="kind", tag="holdings"):
+    """The ends that `to` reports if `node` dies: changes by key, None for a removed one. With `is_whole` there are no others.
+    Each message has the number after the previous one."""
+
+    node: str
+    to: str
+    number: int
+    is_whole: bool
+    changes: dict[str, bytes | None] = {}
+
+    @property
+    def stream(self) -> Stream:
+        return node_stream(self.to)
+
+
+class HoldingsRequest(Struct, frozen=True, tag_field="kind", tag="holdings-asked"):
+    """`node` has missed holdings of `to`."""
+
+    node: str
+    to: str
+
+    @property
+    def stream(self) -> Stream:
+        return node_stream(self.to)
 
 
 class RateUsage(Struct, frozen=True, tag_field="kind", tag="used"):
@@ -326,7 +355,7 @@ EVERY_CONNECTION = ConnectionFilter()
 class SurveyRequest(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
     """A node requests at most `limit` of the others' connections, newest first, before the position `before`, and the counts
     of all. `tenant` None means every tenant. With a `notification`, it requests only their writes of it to the recipient
-    in `wanted`; with `reports`, it requests those of all nodes from the keeper."""
+    in `wanted`; with `topics`, the followed topics; with `reports`, those of all nodes from the keeper."""
 
     node: str
     question: str
@@ -335,6 +364,7 @@ class SurveyRequest(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
     limit: int
     wanted: ConnectionFilter = ConnectionFilter()
     notification: str | None = None
+    topics: bool = False
     reports: bool = False
 
     @property
@@ -417,6 +447,15 @@ class NotificationWrite(Struct, frozen=True, array_like=True):
     recipients: int = 1
 
 
+class FollowedTopic(Struct, frozen=True, array_like=True):
+    """A topic with its connections on a node, and the keys of the members that are present there."""
+
+    tenant: str
+    topic: str
+    connections: int
+    members: tuple[str, ...] = ()
+
+
 class SurveyReply(Struct, frozen=True, tag_field="kind", tag="roll-told"):
     """A node's reply to the survey of node `to`. `reports` are by node, with the time of their arrival in UTC
     milliseconds."""
@@ -427,6 +466,7 @@ class SurveyReply(Struct, frozen=True, tag_field="kind", tag="roll-told"):
     entries: tuple[ConnectionInfo, ...]
     kinds: tuple[ConnectionCount, ...]
     writes: tuple[NotificationWrite, ...] = ()
+    topics: tuple[FollowedTopic, ...] = ()
     reports: dict[str, tuple[int, NodeReport]] = {}
 
     @property
@@ -451,8 +491,10 @@ AnyEvent = (
     | NodeClaim
     | NodeList
     | NodeLeft
-    | PeerUpdate
-    | SnapshotRequest
+    | GroupUpdate
+    | GroupAnswer
+    | Holdings
+    | HoldingsRequest
     | SurveyRequest
     | SurveyReply
     | CloseRequest

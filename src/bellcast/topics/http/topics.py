@@ -18,7 +18,7 @@ from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.live.hub.survey import ConnectionSurvey
+from bellcast.live.hub.survey import ConnectionSurvey, TopicCount
 from bellcast.live.types.events import Member
 from bellcast.operators.types import ROLES
 from bellcast.recipients import recipients as inbox_recipients
@@ -107,6 +107,7 @@ class TopicPage(Struct, frozen=True):
     total: ListTotal | None = None
 
 
+NOT_FOLLOWED = TopicCount(0, 0)
 TOPICS = Resource("topics", "/{topic:str}", lambda request: (topic(request),), tag="Topics")
 SUBSCRIPTIONS = Resource(
     "topics",
@@ -125,7 +126,7 @@ async def all_topics(listing: Listing[TopicsQuery]) -> ListPage[ListedTopic]:
     wanted, connections = replace(listing.wanted, prefix=listing.query.prefix), listing.ctx[ConnectionSurvey]
     stored = await StoredSubscriptions(listing.ctx.engines.db).topics(wanted)
     subscribers = {(owner, name): count for owner, name, count in stored.items}
-    followed = _followed_topics(connections, wanted.tenants)
+    followed = await _followed_topics(connections, wanted.tenants)
     after, last = wanted.after or (), stored.scanned_until or AFTER_ALL
     live = {place for place in followed if after < place <= last and place[1].startswith(wanted.prefix)}
     places = sorted(live | subscribers.keys())
@@ -136,8 +137,8 @@ async def all_topics(listing: Listing[TopicsQuery]) -> ListPage[ListedTopic]:
             topic=name,
             tenant=tenants.outside(owner),
             subscribers=subscribers.get((owner, name), 0),
-            followers=followed.get((owner, name), 0),
-            present=len(connections.presence(owner, name)),
+            followers=followed.get((owner, name), NOT_FOLLOWED).connections,
+            present=followed.get((owner, name), NOT_FOLLOWED).members,
         )
         for owner, name in places
     ]
@@ -146,10 +147,12 @@ async def all_topics(listing: Listing[TopicsQuery]) -> ListPage[ListedTopic]:
     return ListPage(shown, places[-1] if has_next else None, scanned_until, None if listing.query.after else total)
 
 
-def _followed_topics(connections: ConnectionSurvey, named: Sequence[str] | None) -> Mapping[tuple[str, str], int]:
+async def _followed_topics(
+    connections: ConnectionSurvey, named: Sequence[str] | None
+) -> Mapping[tuple[str, str], TopicCount]:
     if named is None:
-        return connections.followed_topics_of_all()
-    return {(tenant, name): count for tenant in named for name, count in connections.followed_topics(tenant).items()}
+        return await connections.followed_topics(None)
+    return {key: count for tenant in named for key, count in (await connections.followed_topics(tenant)).items()}
 
 
 @SUBSCRIPTIONS.put(SubscribeBody, Subscription, is_body_optional=True, example={})
@@ -214,7 +217,7 @@ async def of_recipient(request: ApiRequest) -> ASGIApp:
 async def presence(wanted: Change[None]) -> Presence:
     """List the members that are present on a topic."""
     (named,) = wanted.key
-    return Presence(named, list(wanted.ctx[ConnectionSurvey].presence(wanted.tenant, named)))
+    return Presence(named, list(await wanted.ctx[ConnectionSurvey].presence(wanted.tenant, named)))
 
 
 class EventQuery(TenantQuery, frozen=True, kw_only=True):

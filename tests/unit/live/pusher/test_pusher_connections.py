@@ -141,8 +141,8 @@ class Channel:
         self.counted: list[tuple[str, int]] = []
         hooks = SimpleNamespace(
             is_configured=webhooks,
-            occupied=lambda _: None,
-            vacated=lambda _: None,
+            began=lambda *_: None,
+            ended=lambda *_: None,
             counted=lambda *count: self.counted.append(count),
         )
         context = SimpleNamespace(hub=self.hub, pusher=PusherConfig(), apps=self.apps, webhooks=hooks)
@@ -224,7 +224,7 @@ async def test_revoked_recipient_loses_channels_that_the_app_authorized() -> Non
 
 async def test_member_limit_counts_people_and_not_their_connections() -> None:
     hub, cache, config = fakes.new_hub(), PresenceCache(), PusherConfig(presence_members=1)
-    webhooks = SimpleNamespace(is_configured=False, joined=lambda *_: None, occupied=lambda _: None)
+    webhooks = SimpleNamespace(is_configured=False, began=lambda *_: None)
     apps = SimpleNamespace(
         only_channel=lambda _: None, credentials=lambda _: (PROJECT,), key=lambda _: PROJECT.key, is_used=True
     )

@@ -18,7 +18,7 @@ from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.protocol import dialect
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.pusher.types import PusherConfig
-from bellcast.live.types.events import PeerUpdate
+from bellcast.live.types.events import GroupState, GroupUpdate
 from tests import fake_stores
 from tests.clock import FakeClock
 from tests.unit.live import fakes
@@ -60,8 +60,8 @@ class Nodes:
         self.survey = self._surveys[0]
         for number, hub in enumerate(self._hubs, 1):
             fakes.connect(hub, f"{number}.1")
-        counts = {inbox_stream("", "alice"): 1}
-        self._hubs[0].cluster.receive(PeerUpdate(self._hubs[1].members.id, 1, counts, pieces=1))
+        state = GroupState(self._hubs[1].members.id, 1, None, 1)
+        self._hubs[0].groups.receive(GroupUpdate(inbox_stream("", "alice"), state))
 
     def _receive(self, event: Any) -> None:
         for survey in self._surveys:

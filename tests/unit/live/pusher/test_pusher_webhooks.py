@@ -14,13 +14,14 @@ from bellcast.kernel.events import topic_stream
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.types import Job
+from bellcast.live.cluster.groups import NEVER
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.pusher import webhooks
 from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.pusher.webhooks import SEND, PusherWebhooks
-from bellcast.live.types.events import PeerUpdate
+from bellcast.live.types.events import GroupAnswer, GroupState
 from tests.clock import FakeClock
 from tests.unit.live import fakes
 
@@ -82,11 +83,11 @@ class World:
 
 async def test_events_during_an_outage_of_the_store_are_sent_after_it() -> None:
     world = World()
-    world.webhooks.occupied("a")
+    world.webhooks.began("a", "")
     await world.after(0)
     for _ in range(3):
         await world.after(webhooks.RETRY_SECONDS)
-    world.webhooks.joined("presence-b", "u")
+    world.webhooks.began("presence-b", "u")
     world.store.is_away = False
     for _ in range(3):
         await world.after(webhooks.RETRY_SECONDS)
@@ -95,13 +96,13 @@ async def test_events_during_an_outage_of_the_store_are_sent_after_it() -> None:
 
 async def test_end_that_could_not_be_stored_suppresses_no_later_start() -> None:
     world = World()
-    world.webhooks.vacated("a")
+    world.webhooks.ended("a", "")
     await world.after(0)
     await world.after(webhooks.BATCH_WINDOW_SECONDS)
     world.tasks.pop().cancel()  # as if the server had stopped
     await world.after(0)
     world.store.is_away = False
-    world.webhooks.occupied("a")
+    world.webhooks.began("a", "")
     await world.after(0)
     await world.after(webhooks.BATCH_WINDOW_SECONDS)
     assert world.store.reported() == ["channel_occupied"]
@@ -110,11 +111,11 @@ async def test_end_that_could_not_be_stored_suppresses_no_later_start() -> None:
 async def test_pending_events_are_stored_when_the_server_stops() -> None:
     world = World()
     world.store.is_away = False
-    world.webhooks.occupied("a")
+    world.webhooks.began("a", "")
     await world.webhooks.close()
     assert world.store.reported() == ["channel_occupied"]
     world.store.is_away = True
-    world.webhooks.occupied("b")
+    world.webhooks.began("b", "")
     await world.webhooks.close()  # and does not wait for an unavailable store
 
 
@@ -122,7 +123,7 @@ async def test_batch_that_is_being_stored_when_the_server_stops_is_complete() ->
     world = World()
     world.store.is_away = False
     world.store.has_room.clear()
-    world.webhooks.occupied("a")
+    world.webhooks.began("a", "")
     await world.after(0)
     await world.after(webhooks.BATCH_WINDOW_SECONDS)
     world.tasks.pop().cancel()
@@ -135,11 +136,11 @@ async def test_batch_that_is_being_stored_when_the_server_stops_is_complete() ->
 async def test_immediately_undone_move_is_reported_once_or_not_at_all() -> None:
     world = World()
     world.store.is_away = False
-    world.webhooks.occupied("a")
-    world.webhooks.vacated("a")
-    world.webhooks.occupied("a")
-    world.webhooks.vacated("b")
-    world.webhooks.occupied("b")
+    world.webhooks.began("a", "")
+    world.webhooks.ended("a", "")
+    world.webhooks.began("a", "")
+    world.webhooks.ended("b", "")
+    world.webhooks.began("b", "")
     await world.webhooks.close()
     assert world.store.reported() == ["channel_occupied"]
     assert [job.kind for job in world.store.kept.values()] == [SEND]
@@ -148,7 +149,7 @@ async def test_immediately_undone_move_is_reported_once_or_not_at_all() -> None:
 async def test_return_while_the_job_of_the_end_runs_is_not_reported() -> None:
     world = World()
     world.store.is_away = False
-    world.webhooks.vacated("a")
+    world.webhooks.ended("a", "")
     await world.webhooks.flush()
     (job,) = world.store.kept.values()
     world.store.kept.clear()  # leased, so that it cannot be cancelled
@@ -156,7 +157,7 @@ async def test_return_while_the_job_of_the_end_runs_is_not_reported() -> None:
     await world.after(0)
     connection = fakes.connect(world.hub)
     world.hub.subscriptions.follow(connection, {"a": Grant.APP})
-    world.webhooks.occupied("a")
+    world.webhooks.began("a", "")
     await world.webhooks.close()
     assert (world.store.reported(), await running) == ([], [None])
 
@@ -182,7 +183,9 @@ async def test_end_is_postponed_while_the_state_of_another_node_is_unknown() -> 
     world.hub.members.note("other")  # whose state is not known yet
     world, running = await _ending(world)
     assert await running == [world.clock.now() + webhooks.POSTPONED_MS]
-    world.hub.cluster.receive(PeerUpdate("other", 6, {topic_stream("", "a"): 1}, pieces=1))
+    stream, groups = topic_stream("", "a"), world.hub.groups
+    groups.observe(stream)
+    groups.receive(GroupAnswer(world.hub.members.id, NEVER, stream, (GroupState("other", 1, None, 1),), is_whole=True))
     (job,) = world.store.kept.values()
     running = asyncio.ensure_future(world.jobs._kinds[job.kind].handler([job]))
     await world.after(0)
@@ -194,7 +197,7 @@ async def _ending(world: World | None = None) -> tuple[World, "asyncio.Future[An
     """Run the job of a channel's end, up to the batch."""
     world = world or World()
     world.store.is_away = False
-    world.webhooks.vacated("a")
+    world.webhooks.ended("a", "")
     await world.webhooks.flush()
     await world.after(0)
     await world.after(webhooks.BATCH_WINDOW_SECONDS)

@@ -1,10 +1,11 @@
 """Queries of channels and users in Pusher's HTTP API."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from bellcast.kernel import validation
 from bellcast.kernel.errors import Invalid
-from bellcast.live.hub.survey import ConnectionSurvey
+from bellcast.live.hub.survey import ConnectionSurvey, TopicCount
 from bellcast.live.pusher.http.request import COUNTS, PusherRequest, check_channel
 from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.types.events import SessionsRevoked
@@ -20,9 +21,13 @@ async def channels(request: PusherRequest) -> object:
     prefix = request.parameters.get("filter_by_prefix", "")
     if "user_count" in requested and not is_presence(prefix):
         raise Invalid.of("info", f"user_count needs filter_by_prefix to begin with {PRESENCE}")
-    followed = request.context[ConnectionSurvey].followed_topics(request.app.tenant)
+    followed = await request.context[ConnectionSurvey].followed_topics(request.app.tenant)
     return {
-        "channels": {name: attributes(request, name, requested) for name in sorted(followed) if name.startswith(prefix)}
+        "channels": {
+            name: _attributes(name, requested, count)
+            for (_, name), count in sorted(followed.items())
+            if name.startswith(prefix)
+        }
     }
 
 
@@ -32,10 +37,10 @@ async def channel(request: PusherRequest) -> object:
     check_channel(request, "channel", name)
     if "user_count" in requested and not is_presence(name):
         raise Invalid.of("info", "user_count is available for presence channels only")
-    result = {"occupied": request.context[ConnectionSurvey].followers(request.app.tenant, name) > 0}
+    count = (await request.context[ConnectionSurvey].topic_counts(request.app.tenant, [name]))[name]
     return {
-        **result,
-        **attributes(request, name, requested),
+        "occupied": count.connections > 0,
+        **_attributes(name, requested, count),
         **(await _cache(request, name) if "cache" in requested else {}),
     }
 
@@ -46,7 +51,7 @@ async def users(request: PusherRequest) -> object:
     check_channel(request, "channel", name)
     if not is_presence(name):
         raise Invalid.of("channel", "users are available for presence channels only")
-    present = request.context[ConnectionSurvey].presence(request.app.tenant, name)
+    present = await request.context[ConnectionSurvey].presence(request.app.tenant, name)
     return {"users": [{"id": member.recipient} for member in present]}
 
 
@@ -58,13 +63,21 @@ async def terminate(request: PusherRequest) -> object:
     return {}
 
 
-def attributes(request: PusherRequest, channel: str, requested: frozenset[str]) -> dict[str, int]:
-    """Return the requested attributes of a channel, as far as its type supports them."""
-    connections, result = request.context[ConnectionSurvey], {}
+async def attributes(
+    request: PusherRequest, channels: Sequence[tuple[str, frozenset[str]]]
+) -> Sequence[dict[str, int]]:
+    """Return the requested attributes of channels, as far as their types support them."""
+    names = [channel for channel, requested in channels if requested]
+    counts = await request.context[ConnectionSurvey].topic_counts(request.app.tenant, names)
+    return [_attributes(channel, requested, counts[channel]) if requested else {} for channel, requested in channels]
+
+
+def _attributes(channel: str, requested: frozenset[str], count: TopicCount) -> dict[str, int]:
+    result: dict[str, int] = {}
     if "user_count" in requested and is_presence(channel):
-        result["user_count"] = len(connections.presence(request.app.tenant, channel))
+        result["user_count"] = count.members
     if "subscription_count" in requested:
-        result["subscription_count"] = connections.followers(request.app.tenant, channel)
+        result["subscription_count"] = count.connections
     return result
 
 

@@ -52,7 +52,15 @@ async def trigger(request: PusherRequest) -> object:
     await events.publish(request.context.engines, *_events(request.app.tenant, requested, channels))
     if not attributes:
         return {}
-    return {"channels": {channel: pusher_channels.attributes(request, channel, attributes) for channel in channels}}
+    return {
+        "channels": dict(
+            zip(
+                channels,
+                await pusher_channels.attributes(request, [(one, attributes) for one in channels]),
+                strict=True,
+            )
+        )
+    }
 
 
 async def batch(request: PusherRequest) -> object:
@@ -71,8 +79,8 @@ async def batch(request: PusherRequest) -> object:
     await events.publish(request.context.engines, *published)
     if not any(attributes):
         return {}
-    pairs = zip(requested, attributes, strict=True)
-    return {"batch": [pusher_channels.attributes(request, one.channel or "", wanted) for one, wanted in pairs]}
+    pairs = [(one.channel or "", wanted) for one, wanted in zip(requested, attributes, strict=True)]
+    return {"batch": await pusher_channels.attributes(request, pairs)}
 
 
 def _checked(request: PusherRequest, field: str, requested: Trigger, channels: list[str]) -> frozenset[str]:

@@ -1,0 +1,200 @@
+"""Groups and guardians of many nodes, with an in-memory broker that counts messages and a fake clock."""
+
+from collections.abc import AsyncIterator, Iterable
+
+import pytest
+from benchmarks.node_network import NetworkNode
+
+from bellcast.auth.permissions import Grant
+from bellcast.kernel.events import inbox_stream, topic_stream
+from bellcast.kernel.identities import Principal
+from bellcast.live.cluster import groups
+from tests.unit.live.fakes import FakeConnection, connect
+from tests.unit.live.test_members import Cluster
+
+INBOX, ROOM = inbox_stream("", "alice"), topic_stream("", "room")
+GROUP_MESSAGES = {"group", "group-told"}
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[Cluster]:
+    started = Cluster()
+    yield started
+    await started.close()
+
+
+def receivers(nodes: Iterable[NetworkNode]) -> int:
+    """Return how many nodes have received messages of groups, and forget them."""
+    found = [node for node in nodes if GROUP_MESSAGES & node.received.keys()]
+    for node in found:
+        node.received.clear()
+    return len(found)
+
+
+def follow(node: NetworkNode, id: str, recipient: str = "alice", topic: str = "room") -> FakeConnection:
+    connection: FakeConnection = connect(node.hub, id, Principal(recipient=recipient))
+    node.hub.subscriptions.follow(connection, {topic: Grant.PUBLIC})
+    return connection
+
+
+async def test_connect_reaches_the_nodes_that_follow_the_inbox_and_no_others(cluster: Cluster) -> None:
+    nodes = await cluster.start(50)
+    for number, node in enumerate(nodes[:3]):
+        connect(node.hub, f"{number}")
+        await cluster.pass_seconds(2)
+    await cluster.pass_seconds(5)  # each state is repeated once
+    receivers(nodes)
+    unshared: FakeConnection = connect(nodes[3].hub, "bob", Principal(recipient="bob"))
+    await cluster.pass_seconds(10)
+    assert receivers(nodes) == 0
+    unshared.connection_lost(None)
+    await cluster.pass_seconds(10)
+    assert receivers(nodes) == 0
+    shared: FakeConnection = connect(nodes[3].hub, "shared")
+    await cluster.pass_seconds(10)
+    assert receivers(nodes[:3]) == 3
+    assert receivers(nodes[4:]) == 0
+    assert [node.hub.subscriptions.total(INBOX) for node in nodes[:4]] == [4] * 4
+    nodes[3].received.clear()
+    shared.connection_lost(None)
+    await cluster.pass_seconds(10)
+    assert (receivers(nodes[:3]), receivers(nodes[3:])) == (3, 0)
+    assert [node.hub.subscriptions.total(INBOX) for node in nodes[:3]] == [3] * 3
+
+
+async def test_node_alone_on_a_stream_keeps_nothing_about_it(cluster: Cluster) -> None:
+    first, second = await cluster.start(2)
+    for number in range(10):
+        connect(first.hub, f"{number}", Principal(recipient=f"{number}"))
+    await cluster.pass_seconds(2)
+    assert (len(first.hub.groups), len(second.hub.groups)) == (0, 0)
+
+
+async def test_first_follower_learns_counts_and_members(cluster: Cluster) -> None:
+    first, second, third = await cluster.start(3)
+    for number, node in enumerate((first, first, second)):
+        follow(node, f"{number}", f"r{number}")
+    await cluster.pass_seconds(2)
+    follow(third, "last", "r0")
+    await cluster.pass_seconds(0.5)
+    for node in cluster.nodes:
+        members = node.hub.presence.members("", "room")
+        assert {one.recipient: one.connections for one in members} == {"r0": 2, "r1": 1, "r2": 1}
+        assert node.hub.subscriptions.total(ROOM) == 4
+
+
+async def test_many_members_travel_as_changes_and_a_lost_one_is_asked_for(cluster: Cluster) -> None:
+    first, second = await cluster.start(2)
+    for number in range(2 * groups.MAX_FULL_MEMBERS):
+        follow(first, f"{number}", f"r{number}")
+    follow(second, "other")
+    await cluster.pass_seconds(2)
+    assert len(second.hub.presence.members("", "room")) == 2 * groups.MAX_FULL_MEMBERS + 1
+    del second.followed[ROOM]  # a message is lost
+    follow(first, "lost", "bob")
+    await cluster.pass_seconds(0.5)
+    second.followed[ROOM] = 1
+    follow(first, "next", "carol")
+    await cluster.pass_seconds(1)
+    assert {"bob", "carol"} <= {one.recipient for one in second.hub.presence.members("", "room")}
+
+
+async def test_lost_change_is_repaired_by_its_repetition(cluster: Cluster) -> None:
+    first, second = await cluster.start(2)
+    connections = [follow(node, f"{number}") for number, node in enumerate((first, second))]
+    await cluster.pass_seconds(2)
+    del second.followed[ROOM]
+    follow(first, "lost", "bob")
+    await cluster.pass_seconds(0.5)
+    second.followed[ROOM] = 1
+    await cluster.pass_seconds(9)
+    assert {one.recipient for one in second.hub.presence.members("", "room")} == {"alice", "bob"}
+    del second.followed[ROOM]
+    connections[0].connection_lost(None)
+    first.hub.find("lost").connection_lost(None)  # type: ignore[union-attr]
+    await cluster.pass_seconds(0.5)
+    second.followed[ROOM] = 1
+    await cluster.pass_seconds(9)
+    assert second.hub.subscriptions.total(ROOM) == 1
+
+
+@pytest.mark.parametrize("fault", ["cut", "suspended"])
+async def test_node_regarded_as_dead_returns_with_its_state(cluster: Cluster, fault: str) -> None:
+    first, second = await cluster.start(2)
+    follow(first, "1", "alice")
+    follow(second, "2", "bob")
+    await cluster.pass_seconds(2)
+    if fault == "cut":
+        await second.set_cut(True)
+    else:
+        second.suspend()
+    await cluster.pass_seconds(25)
+    assert first.hub.subscriptions.total(ROOM) == 1
+    if fault == "cut":
+        await second.set_cut(False)
+    else:
+        second.resume()
+    await cluster.pass_seconds(10)
+    for node in (first, second):
+        assert {one.recipient for one in node.hub.presence.members("", "room")} == {"alice", "bob"}
+        assert node.hub.subscriptions.total(ROOM) == 2
+
+
+async def test_returning_node_asks_at_a_bounded_rate(cluster: Cluster) -> None:
+    first, second = await cluster.start(2)
+    for number in range(1_000):
+        connect(first.hub, f"{number}", Principal(recipient=f"{number}"))
+    await cluster.pass_seconds(10)
+    await first.set_cut(True)
+    await cluster.pass_seconds(5)
+    cluster.published.clear()
+    await first.set_cut(False)
+    await cluster.pass_seconds(20)
+    assert cluster.published["group"] <= groups.MAX_ASKS * 1_010
+    assert len(second.hub.groups) == 0
+
+
+# --- guardians
+
+
+def held(cluster: Cluster) -> list[tuple[str, str]]:
+    """Return the list to which the guardians of all nodes add the ends that they report, with their ids."""
+    reported: list[tuple[str, str]] = []
+    for node in cluster.nodes:
+        node.hub.guardians.enders["end"] = lambda name, _, by=node.id: reported.append((by, name))
+    return reported
+
+
+@pytest.mark.parametrize("dying", [1, 2], ids=["it alone", "its guardian too"])
+async def test_guardian_reports_the_ends_of_a_killed_node_once(cluster: Cluster, dying: int) -> None:
+    nodes = await cluster.start(5)
+    reported = held(cluster)
+    nodes[1].hub.guardians.hold("end", "a")
+    nodes[1].hub.guardians.hold("end", "b")
+    await cluster.pass_seconds(3)
+    nodes[1].hub.guardians.release("end", "b")
+    nodes[1].hub.guardians.hold("end", "c")
+    await cluster.pass_seconds(1)
+    for node in nodes[1 : 1 + dying]:
+        await node.kill()
+    await cluster.pass_seconds(40)
+    assert sorted(reported) == [(nodes[1 + dying].id, "a"), (nodes[1 + dying].id, "c")]
+
+
+async def test_new_guardian_replaces_the_previous_one(cluster: Cluster) -> None:
+    nodes = await cluster.start(2)
+    nodes[0].hub.guardians.hold("end", "a")
+    await cluster.pass_seconds(3)
+    for _ in range(4):
+        cluster.add()
+    await cluster.pass_seconds(5)
+    reported = held(cluster)
+    await nodes[0].kill()
+    await cluster.pass_seconds(30)
+    assert [name for _, name in reported] == ["a"]
+
+
+async def test_node_that_holds_nothing_sends_its_guardians_nothing(cluster: Cluster) -> None:
+    await cluster.start(5)
+    await cluster.pass_seconds(20)
+    assert cluster.published["holdings"] == 0
