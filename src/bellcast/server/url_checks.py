@@ -1,5 +1,6 @@
 """Doctor checks of the URLs that the server calls: sessions, JWKS and handlers."""
 
+import asyncio
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -7,6 +8,9 @@ import msgspec
 
 from bellcast.console.types import diagnoses
 from bellcast.console.types.diagnoses import Finding
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.port import Response
 from bellcast.settings import Settings
 
 TIMEOUT = 3  # seconds; the server itself waits about as long
@@ -24,11 +28,9 @@ def check(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_url(check: str, url: str, variable: str, expected: tuple[int, ...]) -> Finding:
-    import httpx
-
     try:
-        status = httpx.get(url, timeout=TIMEOUT).status_code
-    except httpx.HTTPError as error:
+        status = _get(url).status
+    except Unavailable as error:
         return _unreachable(check, url, variable, error)
     if status >= 500:
         return diagnoses.finding("url_fails", check=check, url=shown(url), status=status)
@@ -38,18 +40,30 @@ def _check_url(check: str, url: str, variable: str, expected: tuple[int, ...]) -
 
 
 def _check_jwks(url: str) -> Finding:
-    import httpx
-
     try:
-        response = httpx.get(url, timeout=TIMEOUT)
-        keys = len(msgspec.json.decode(response.content)["keys"]) if response.status_code == 200 else 0
-    except httpx.HTTPError as error:
+        response = _get(url)
+        keys = len(msgspec.json.decode(response.body)["keys"]) if response.status == 200 else 0
+    except Unavailable as error:
         return _unreachable("JWKS", url, "BELLCAST_JWKS_URL", error)
     except (msgspec.DecodeError, KeyError, TypeError):
         return diagnoses.finding("no_key_set", url=shown(url))
     if not keys:
-        return diagnoses.finding("no_keys", url=shown(url), status=response.status_code)
+        return diagnoses.finding("no_keys", url=shown(url), status=response.status)
     return Finding("JWKS", "ok", f"{shown(url)} has {keys} keys")
+
+
+def _get(url: str) -> Response:
+    """Request a URL as the server does: within TIMEOUT in total, with a bounded response and without a proxy. This thread has
+    no event loop."""
+
+    async def get() -> Response:
+        http = HttpxClient()
+        try:
+            return await http.request("GET", url, headers={}, timeout=TIMEOUT)
+        finally:
+            await http.close()
+
+    return asyncio.run(get())
 
 
 def _unreachable(check: str, url: str, variable: str, error: Exception) -> Finding:

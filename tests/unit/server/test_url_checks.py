@@ -1,6 +1,7 @@
 """`bellcast doctor` probes the app's configured URLs."""
 
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -11,9 +12,16 @@ from bellcast.settings.groups import ServerSettings, Settings
 
 
 class App(BaseHTTPRequestHandler):
-    """Responds with the status in the path; `/keys` returns a key set."""
+    """Responds with the status in the path; `/keys` returns a key set. `/drip` and `/flood` do not end."""
 
     def do_GET(self):
+        if self.path in ("/drip", "/flood"):
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):  # the client has closed the connection
+                while self.path == "/flood" or not self.server.is_over.wait(0.05):
+                    self.wfile.write(b" " * (65_536 if self.path == "/flood" else 1))
+            return
         body = b'{"keys": [{}]}' if self.path == "/keys" else b"{}"
         self.send_response(200 if self.path == "/keys" else int(self.path[1:]))
         self.send_header("Content-Length", str(len(body)))
@@ -27,8 +35,10 @@ class App(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def app():
     with ThreadingHTTPServer(("127.0.0.1", 0), App) as server:
+        server.is_over = threading.Event()
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.is_over.set()
         server.shutdown()
 
 
@@ -52,6 +62,18 @@ def test_unreachable_url_is_a_problem_that_names_its_setting():
     (finding,) = url_checks.check(Settings(access=AccessConfig(session_url="http://127.0.0.1:1/session")))
     assert finding.state == "problem"
     assert "BELLCAST_SESSION_URL" in finding.fix
+
+
+@pytest.mark.parametrize(("path", "reason"), [("/drip", "did not respond within 0.3 s"), ("/flood", "sent more than")])
+def test_endless_response_ends_its_check(app, path, reason, monkeypatch):
+    monkeypatch.setattr(url_checks, "TIMEOUT", 0.3 if path == "/drip" else 60)
+    found = []
+    access = AccessConfig(session_url=app + path, jwks_url=app + path)
+    check = threading.Thread(target=lambda: found.extend(url_checks.check(Settings(access=access))), daemon=True)
+    check.start()
+    check.join(60)  # without a limit in total, it would never end
+    assert [finding.state for finding in found] == ["problem", "problem"]
+    assert all(reason in finding.what for finding in found)
 
 
 def test_unset_urls_are_not_probed():
