@@ -107,6 +107,7 @@ class LiveFeed:
         self._clock = clock
         self._rings: dict[str, deque[Kept]] = {kind: deque(maxlen=KEPT_EVENTS) for kind in FEED_KINDS}
         self.emitted: Counter[str] = Counter()  # events since the start, by kind
+        self.failed_runs = 0  # since the start
         self.tenants = TenantCounts()
         self._watchers: list[Watcher] = []
         self._second = 0
@@ -120,6 +121,7 @@ class LiveFeed:
     def emit(self, event: FeedEvent) -> None:
         self._rings[event.kind].append(event)
         self.emitted[event.kind] += 1
+        self.failed_runs += event.kind == "run" and event.fields.get("state") == "failed"
         self.tenants.count(event.kind, event.tenant, event.fields)
         if self._watchers:
             self._offer(event.kind, event.tenant, lambda: event)

@@ -93,4 +93,6 @@ def _metrics(kind: str, fields: Mapping[str, Any]) -> tuple[str, ...]:
     if kind == "attempt":
         state = fields.get("state")
         return ("deliveries",) if state in ACCEPTED else ("failures",) if state in FAILED else ()
+    if kind == "run" and fields.get("state") == "failed":
+        return ("failures",)
     return ()

@@ -325,7 +325,9 @@ class App:
             connections=len(self.hub),
             requests=requests,
             refusals=refusals,
-            failures=failures + sum(count for (_, state), count in ended.items() if state in FAILED),
+            failures=failures
+            + self.feed.failed_runs
+            + sum(count for (_, state), count in ended.items() if state in FAILED),
             sends=self.feed.emitted["send"],
             publishes=self.feed.emitted["publish"],
             deliveries=sum(count for (_, state), count in ended.items() if state in ACCEPTED),

@@ -159,13 +159,15 @@ async def test_events_are_counted_by_tenant_and_hour() -> None:
         event("attempt", state="sent"),
         event("attempt", state="queued"),
         event("attempt", state="bounced"),
+        event("run", state="failed"),
+        event("run", state="completed"),
         event("connect"),
         event("connect", "globex"),
         event("disconnect", "globex"),
     ):
         count(recorded.tenants, one)
     await recorded.sample(HOUR_MS // SAMPLE_MS)
-    acme = StatsPoint(connections=360, requests=3, refusals=2, failures=2, sends=1, publishes=1, deliveries=1)
+    acme = StatsPoint(connections=360, requests=3, refusals=2, failures=3, sends=1, publishes=1, deliveries=1)
     assert recorded.hours[NOW // HOUR_MS] == {"acme": acme}
     count(recorded.tenants, event("send"))  # in the first seconds of the next hour
     await recorded.sample(6)

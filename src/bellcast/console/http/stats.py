@@ -69,7 +69,7 @@ async def series(request: ApiRequest) -> ASGIApp:
     Totals of all nodes, or of one `node`:
 
     - `connections`: open ones, on average.
-    - `requests`, `refusals` (status 4xx), `failures` (status 5xx, and messages that failed or bounced).
+    - `requests`, `refusals` (status 4xx), `failures` (status 5xx, messages that failed or bounced, and runs that failed).
     - `sends`: notifications and announcements, each with all of its recipients; `publishes`: live events.
     - `deliveries`: messages that a provider accepted, or that were simulated.
     - `latency_p50`, `latency_p95`: milliseconds from a request to the start of its response, as the upper bound of a
