@@ -9,6 +9,7 @@ from bellcast.auth.permissions import Grant
 from bellcast.kernel.events import inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.live.cluster import groups
+from bellcast.live.types.events import Holdings
 from tests.unit.live.fakes import FakeConnection, connect
 from tests.unit.live.test_members import Cluster
 
@@ -192,6 +193,22 @@ async def test_new_guardian_replaces_the_previous_one(cluster: Cluster) -> None:
     await nodes[0].kill()
     await cluster.pass_seconds(30)
     assert [name for _, name in reported] == ["a"]
+
+
+@pytest.mark.parametrize("key", ["newer a", "malformed", "pusher"])
+async def test_end_that_a_guardian_cannot_report_stops_neither_the_others_nor_the_node(
+    cluster: Cluster, key: str
+) -> None:
+    first, second = await cluster.start(2)
+    reported = held(cluster)
+    second.hub.guardians.enders["pusher"] = lambda name, _: reported.append((name.split("/", 1)[1], name))
+    second.hub.guardians.receive(Holdings(first.id, second.id, 1, True, {key: b"", "end a": b""}))
+    await first.kill()
+    await cluster.pass_seconds(40)
+    assert reported == [(second.id, "a")]
+    cluster.add()
+    await cluster.pass_seconds(20)
+    assert len(second.hub.members.others) == 1  # its members are still followed
 
 
 async def test_node_that_holds_nothing_sends_its_guardians_nothing(cluster: Cluster) -> None:

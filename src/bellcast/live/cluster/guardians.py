@@ -4,18 +4,23 @@ dies, the first of them that is alive reports it. If all three die within ten se
 import asyncio
 from collections.abc import Callable, Mapping
 
+import structlog
+
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import Event
 from bellcast.live.cluster.members import NODE_TIMEOUT_MS, Members
 from bellcast.live.types.events import Holdings, HoldingsRequest
 
+log = structlog.get_logger(__name__)
 GUARDIANS = 2
 BATCH_SECONDS = 0.05
 # A change of the members changes the guardians: it is noticed after this time.
 BEAT_SECONDS = 2.0
 # About 60 KB.
 MAX_MESSAGE_ENTRIES = 1_000
+# Characters of an unknown kind in the log.
+MAX_LOGGED = 40
 
 
 class Guarded:
@@ -150,5 +155,8 @@ class Guardians:
             elif self._successors(id)[0] == self._members.id:
                 del self._guarded[id]
                 for key, payload in guarded.items.items():
-                    kind, name = key.split(" ", 1)
-                    self.enders[kind](name, payload)
+                    kind, _, name = key.partition(" ")
+                    try:
+                        self.enders[kind](name, payload)
+                    except Exception:  # a kind of a newer version, during a rolling update, or a malformed message
+                        log.exception("end_not_reported", kind=kind[:MAX_LOGGED], node=id)
