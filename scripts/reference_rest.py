@@ -29,6 +29,9 @@ larger `limit` is refused with `422`. An export as CSV or NDJSON without `limit`
 Every server path accepts `?tenant=`; the default is the default tenant. Where a path lists `?dry_run=true`, the request is validated
 and planned only: nothing is written or sent, and the response is that of the request with status `200`. Elsewhere `dry_run` is
 refused with `422`, like every unknown parameter: live events, tokens, imports, and marking in the inbox have no dry run.
+
+Sends, bulk sends, imports and triggers accept an `Idempotency-Key`: their paths list the header. Elsewhere it has no effect, and a
+repeated request acts again: another token, key or test message.
 """
 # Listed once, in the introduction.
 COMMON = {"400", "401", "403", "413", "415", "422", "503", "507"}
