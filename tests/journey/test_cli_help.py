@@ -109,7 +109,7 @@ def test_colours_appear_at_terminals_unless_disabled():
 @pytest.mark.parametrize(
     ("arguments", "wrong", "todo"),
     [
-        (["notifyy"], "No such command 'notifyy'. Did you mean 'notify'?", "bellcast --help"),
+        (["notifyy"], "No such command 'notifyy'; did you mean 'notify'?", "bellcast --help"),
         (
             ["serve", "--prot", "80"],
             "No such option: --prot (Possible options: --host, --port",
