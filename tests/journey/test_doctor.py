@@ -10,10 +10,9 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import NamedProvider
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound.port import Response
-from bellcast.live.types.nodes import LiveNode
+from bellcast.live.types.nodes import LiveNode, NodeReport
 from bellcast.server import doctor, local_checks, url_checks
 from bellcast.settings.groups import Settings
-from tests.contract.live.test_cluster_state import REPORT
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import PROJECT, Rest, no_differences, no_objects, refused
 
@@ -86,7 +85,7 @@ async def test_roles_that_may_run_it(rest: Rest) -> None:
 
 
 def node(**changes) -> LiveNode:
-    report = msgspec.structs.replace(REPORT, **changes)
+    report = NodeReport(**{"version": "1.0", "started_at": 0, "connections": 3, "settings_revision": 7} | changes)
     return LiveNode(id="n", reported_at=0, is_self=False, report=report)
 
 

@@ -3,14 +3,13 @@
 import pytest
 import typer
 
-from bellcast.cli import objects, restore, workflow
+from bellcast.cli import objects, restore
 from bellcast.cli.console import CommandError
 
 
-@pytest.mark.parametrize("read", [workflow._definition, objects.read_object])
-def test_file_that_cannot_be_read_is_named(tmp_path, read):
+def test_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(typer.BadParameter, match=r"none\.yaml cannot be read: No such file"):
-        read(tmp_path / "none.yaml")
+        objects.read_object(tmp_path / "none.yaml")
 
 
 def test_damaged_backup_is_named(tmp_path):

@@ -64,6 +64,7 @@ VALUES = {
     "data": {"a": 1},
     "since": datetime(2026, 1, 1, tzinfo=UTC),
     "send_at": "2h",
+    "at": "2h",
     "until": None,
     "count": 1,
     "duration": "1h",
