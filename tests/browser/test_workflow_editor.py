@@ -600,6 +600,29 @@ def test_small_screen_reads_and_edits_nothing(edit: Callable[..., Editor], owner
     ] == [None]
 
 
+def test_condition_on_an_earlier_bell_is_chosen_in_words(edit: Callable[..., Editor]) -> None:
+    editor = edit("unread-flow", [BELL, WAIT, MAIL])
+    editor.step("mail").dblclick()
+    inspector = editor.page.locator(".inspector")
+    inspector.get_by_role("button", name="Add a condition").click()
+    choice = inspector.get_by_label("Condition", exact=True)
+    assert choice.locator("option").all_inner_texts() == [
+        "bell was not read", "bell was read", "bell was not seen", "bell was seen", "Another condition",
+    ]  # fmt: skip
+    expect(editor.page.locator(".step-if")).to_have_text("if bell was not read")
+    expect(inspector.get_by_label("Variable")).to_have_count(0)
+    choice.select_option("bell was seen")
+    expect(editor.page.locator(".step-if")).to_have_text("if bell was seen")
+    yaml = editor.yaml()
+    assert ("var: steps.bell.seen_at" in yaml, "op: exists" in yaml) == (True, True)
+    choice.select_option("Another condition")
+    expect(inspector.get_by_label("Variable")).to_have_value("data.")
+    editor.step("bell").dblclick()
+    inspector.get_by_role("button", name="Add a condition").click()
+    expect(inspector.get_by_label("Variable")).to_have_value("data.")
+    expect(choice).to_have_count(0)
+
+
 def test_editor_is_loaded_on_demand_within_its_budget() -> None:
     files = [*FILES.glob("workflow-*.js"), *FILES.glob("workflow-*.css")]
     assert sum(len(gzip.compress(file.read_bytes())) for file in files) <= 60_000

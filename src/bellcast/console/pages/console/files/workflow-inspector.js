@@ -302,18 +302,30 @@ function Recipients({ attributes, value, change }) {
 
 // --- conditions
 
+const BLANK = { var: 'data.', op: 'eq', value: '' };
 const depthOf = (value) => (value?.all ?? value?.any ? 1 + Math.max(0, ...(value.all ?? value.any).map(depthOf)) : value?.not ? 1 + depthOf(value.not) : 0);
 
-function Condition({ attributes, value, change, isReadOnly, id, label }) {
-  if (value === undefined) return isReadOnly ? html`<p class="muted">Always</p>` : html`<button type="button" class="add-condition" ...${attributes} onClick=${() => change({ var: 'data.', op: 'eq', value: '' })}><${Icon} name="plus" /> Add a condition</button>`;
-  if (depthOf(value) > MAX_FORM_DEPTH || value.not) return html`<${Json} attributes=${attributes} value=${value} change=${change} />`;
-  return html`<div class="condition" role="group" aria-labelledby=${`${id}-label`} data-field=${attributes['data-field']} aria-invalid=${attributes['aria-invalid']}><${ConditionPart} value=${value} change=${change} isReadOnly=${isReadOnly} depth=${0} /></div>`;
+/** Whether the bells before a step were read or seen: [text, condition]. Bells in other lanes did not run. */
+function readyConditions(values, field) {
+  const steps = stepsOf(values), own = field.replace(/(\.branches\.\d+)?\.if$/, '');
+  const bells = steps.slice(0, Math.max(0, steps.findIndex(({ path: one }) => one === own))).filter(({ step, list }) => step?.type === 'inbox' && own.startsWith(`${list}.`));
+  return bells.reverse().flatMap(({ step: { key } }) => ['read_at', 'seen_at'].flatMap((name) => ['empty', 'exists'].map((op) => {
+    const condition = { var: `steps.${key}.${name}`, op };
+    return [conditionText(condition, false), condition];
+  })));
 }
 
-function ConditionPart({ value, change, isReadOnly, depth }) {
+function Condition({ attributes, value, change, isReadOnly, id, field, values }) {
+  const ready = readyConditions(values, field);
+  if (value === undefined) return isReadOnly ? html`<p class="muted">Always</p>` : html`<button type="button" class="add-condition" ...${attributes} onClick=${() => change(ready[0]?.[1] ?? BLANK)}><${Icon} name="plus" /> Add a condition</button>`;
+  if (depthOf(value) > MAX_FORM_DEPTH || value.not) return html`<${Json} attributes=${attributes} value=${value} change=${change} />`;
+  return html`<div class="condition" role="group" aria-labelledby=${`${id}-label`} data-field=${attributes['data-field']} aria-invalid=${attributes['aria-invalid']}><${ConditionPart} value=${value} change=${change} isReadOnly=${isReadOnly} ready=${ready} depth=${0} /></div>`;
+}
+
+function ConditionPart({ value, change, isReadOnly, ready, depth }) {
   const group = value.all ? 'all' : value.any ? 'any' : null;
   if (value.not) return html`<div class="condition-row"><code>${conditionText(value)}</code><button type="button" class="quiet" aria-label="Delete this condition" onClick=${() => change(undefined)}><${Icon} name="close" /></button></div>`;
-  if (group === null) return html`<${ConditionRow} value=${value} change=${change} isReadOnly=${isReadOnly} and=${depth === 0 ? (kind) => change({ [kind]: [value, { var: 'data.', op: 'eq', value: '' }] }) : null} />`;
+  if (group === null) return html`<${ConditionRow} value=${value} change=${change} isReadOnly=${isReadOnly} ready=${ready} and=${depth === 0 ? (kind) => change({ [kind]: [value, BLANK] }) : null} />`;
   const parts = value[group];
   const set = (index, one) => {
     const next = one === undefined ? parts.filter((_, place) => place !== index) : parts.map((part, place) => (place === index ? one : part));
@@ -321,8 +333,8 @@ function ConditionPart({ value, change, isReadOnly, depth }) {
   };
   return html`<div class="condition-group">${parts.map((part, index) => html`<div key=${index}>
       ${index > 0 && html`<select class="condition-word" aria-label="How conditions are combined" disabled=${isReadOnly} value=${group} onChange=${(event) => change({ [event.currentTarget.value]: parts })}><option value="all">and</option><option value="any">or</option></select>`}
-      <${ConditionPart} value=${part} depth=${depth + 1} isReadOnly=${isReadOnly} change=${(one) => set(index, one)} /></div>`)}
-    ${!isReadOnly && html`<button type="button" class="quiet" onClick=${() => change({ [group]: [...parts, { var: 'data.', op: 'eq', value: '' }] })}><${Icon} name="plus" /> Add</button>`}</div>`;
+      <${ConditionPart} value=${part} depth=${depth + 1} isReadOnly=${isReadOnly} ready=${ready} change=${(one) => set(index, one)} /></div>`)}
+    ${!isReadOnly && html`<button type="button" class="quiet" onClick=${() => change({ [group]: [...parts, BLANK] })}><${Icon} name="plus" /> Add</button>`}</div>`;
 }
 
 /** The text of a value, and back: numbers, true, false, null, lists and references keep their types. */
@@ -334,15 +346,17 @@ function typedValue(text) {
   return found && found.value !== undefined ? found.value : text;
 }
 
-function ConditionRow({ value, change, isReadOnly, and }) {
+function ConditionRow({ value, change, isReadOnly, ready, and }) {
   const { op = 'eq' } = value;
+  const chosen = ready.findIndex(([, one]) => one.var === value.var && one.op === op);
   const setOperator = (next) => {
     const { value: right, ...rest } = value;
     change(WITHOUT_VALUE.has(next) ? { ...rest, op: next } : { ...rest, op: next, value: right ?? '' });
   };
   return html`<div class="condition-row">
-      <input class="code" aria-label="Variable" list="workflow-variables" autoComplete="off" spellcheck=${false} disabled=${isReadOnly} value=${value.var} onInput=${(event) => change({ ...value, var: event.currentTarget.value })} />
-      <select aria-label="Comparison" disabled=${isReadOnly} value=${op} onChange=${(event) => setOperator(event.currentTarget.value)}>${OPERATORS.map(([name, word]) => html`<option key=${name} value=${name}>${word}</option>`)}</select>
+      ${ready.length > 0 && html`<select aria-label="Condition" disabled=${isReadOnly} value=${chosen} onChange=${(event) => change(ready[event.currentTarget.value]?.[1] ?? BLANK)}>${ready.map(([text], index) => html`<option key=${text} value=${index}>${text}</option>`)}<option value="-1">Another condition</option></select>`}
+      ${chosen < 0 && html`<input class="code" aria-label="Variable" list="workflow-variables" autoComplete="off" spellcheck=${false} disabled=${isReadOnly} value=${value.var} onInput=${(event) => change({ ...value, var: event.currentTarget.value })} />
+      <select aria-label="Comparison" disabled=${isReadOnly} value=${op} onChange=${(event) => setOperator(event.currentTarget.value)}>${OPERATORS.map(([name, word]) => html`<option key=${name} value=${name}>${word}</option>`)}</select>`}
       ${!WITHOUT_VALUE.has(op) && html`<input class="code" aria-label="Value" autoComplete="off" spellcheck=${false} disabled=${isReadOnly} value=${shownValue(value.value)} onInput=${(event) => change({ ...value, op, value: typedValue(event.currentTarget.value) })} />`}
       ${!isReadOnly && html`<button type="button" class="quiet" aria-label="Delete this condition" onClick=${() => change(undefined)}><${Icon} name="close" /></button>`}</div>
     ${and && !isReadOnly && html`<div class="condition-more"><button type="button" class="quiet" onClick=${() => and('all')}>and …</button><button type="button" class="quiet" onClick=${() => and('any')}>or …</button></div>`}`;

@@ -214,6 +214,8 @@ export function conditionText(value, isPlain = true) {
   if (!value || typeof value !== 'object') return '';
   if (typeof value.var === 'string') {
     const { op = 'eq', value: right } = value;
+    const [, bell, done] = (!isPlain && /^steps\.([^.]+)\.(read|seen)_at$/.exec(value.var)) || [];
+    if (bell && ['exists', 'empty'].includes(op)) return `${bell} was ${op === 'empty' ? 'not ' : ''}${done}`;
     const shown = right === undefined ? '' : right?.var ?? JSON.stringify(right);
     return [value.var, isPlain ? op : WORDS[op] ?? { lt: '<', lte: '≤', gt: '>', gte: '≥' }[op] ?? op, shown].filter((one) => one !== '').join(' ');
   }
