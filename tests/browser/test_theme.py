@@ -112,7 +112,7 @@ def test_theme_is_downloaded_and_shared_by_a_link(theme):
     expect(theme.get_by_text("Copied")).to_be_visible()
     link = theme.evaluate("navigator.clipboard.readText()")
     theme.goto("about:blank")
-    theme.goto(f"{link}&radius=2px&font=x%3B%7D")
+    theme.goto(f"{link}&radius=2px&font=x%3B%7D&toString=1px&__proto__=%23ffffff+%23000000")
     expect(theme.get_by_label("accent, dark")).to_have_value("#ffffff")
     expect(theme.get_by_label("radius")).to_have_value("2px")
     expect(theme.get_by_role("radio", name="Pastel")).to_be_checked()

@@ -178,8 +178,8 @@ function restore() {
   values = valuesOf(preset);
   for (const [property, text] of link) {
     const parts = text.split(' ');
-    if (COLORS[property] && parts.length < 4 && SCHEMES.every((_, at) => COLOR.test(parts[at]))) values[property] = parts.slice(0, 2);
-    if (SIZES[property] && SIZE.test(text)) values[property] = text;
+    if (Object.hasOwn(COLORS, property) && parts.length < 4 && SCHEMES.every((_, at) => COLOR.test(parts[at]))) values[property] = parts.slice(0, 2);
+    if (Object.hasOwn(SIZES, property) && SIZE.test(text)) values[property] = text;
   }
 }
 
