@@ -29,8 +29,8 @@ class Node:
     """The feed of one process, and its connection to a broker."""
 
     def __init__(self, name: str, broker: Broker, clock: Clock) -> None:
-        self.node = name
-        self.others: frozenset[str] = frozenset()
+        self.id = name
+        self.others: dict[str, int] = {}
         self.broker = broker
         self.tasks = Tasks()
         self.local = LiveFeed(clock)
@@ -41,7 +41,7 @@ class Node:
         self.broker.listen(self._receive, lambda streams: None)
         await self.broker.open()
         await self.broker.ping()
-        for stream in (FeedWatches("", ()).stream, node_stream(self.node)):
+        for stream in (FeedWatches("", ()).stream, node_stream(self.id)):
             self.broker.follow(stream)
 
     def _receive(self, event: Event) -> None:
@@ -63,7 +63,7 @@ async def pair(make: Callable[[], Broker], clock: Clock | None = None) -> AsyncI
     one, two = (Node(name, make(), clock or SystemClock()) for name in ("one", "two"))
     for node in (one, two):
         await node.start()
-    one.others, two.others = frozenset({"two"}), frozenset({"one"})
+    one.others, two.others = {"two": 0}, {"one": 0}
     try:
         yield one, two
     finally:
@@ -187,7 +187,7 @@ async def test_watches_are_announced_again_and_end_with_their_node(linked: tuple
     two.broker.brokers.clear()  # the network between the nodes is cut
     await tick(clock, cluster_feed.ANNOUNCE_SECONDS)
     assert two.local.is_watched
-    two.others = frozenset()
+    two.others = {}
     await tick(clock, cluster_feed.ANNOUNCE_SECONDS)
     assert not two.local.is_watched
 
@@ -260,7 +260,7 @@ async def test_watch_begins_without_a_node_that_does_not_reply(
 ) -> None:
     one, _ = linked
     monkeypatch.setattr(cluster_feed, "REPLY_TIMEOUT", 0.01)
-    one.others |= {"dead"}
+    one.others |= {"dead": 0}
     watching = await one.feed.watch(EVERYTHING, 0)
     one.emit("here")
     assert [event.text for event in await read(watching, 1)] == ["here"]
