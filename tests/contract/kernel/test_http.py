@@ -20,6 +20,7 @@ from bellcast.kernel.outbound.guard import AddressGuard
 from bellcast.kernel.outbound.http import MAX_RESPONSE_BYTES, HttpxClient
 from bellcast.kernel.outbound.transport import trusted
 from tests.certificates import self_signed
+from tests.servers import free_port
 
 Respond = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -237,14 +238,12 @@ async def test_name_that_changes_its_address_never_leads_to_a_refused_one(
         writer.close()
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    async with await asyncio.start_server(accept, PRIVATE, 0) as private:
-        port = private.sockets[0].getsockname()[1]
-        async with await asyncio.start_server(accept, ALLOWED, port):
-            client = HttpxClient(AddressGuard([ALLOWED]))
-            for _ in range(2):
-                with contextlib.suppress(Unavailable):
-                    await client.request("POST", f"{scheme}://{REBINDING}:{port}/", headers={}, timeout=5)
-            await client.close()
+    async with await asyncio.start_server(accept, (PRIVATE, ALLOWED), port := free_port()):
+        client = HttpxClient(AddressGuard([ALLOWED]))
+        for _ in range(2):
+            with contextlib.suppress(Unavailable):
+                await client.request("POST", f"{scheme}://{REBINDING}:{port}/", headers={}, timeout=5)
+        await client.close()
     assert PRIVATE not in connected
     lookups = 2 if scheme == "http" else 1  # plain HTTP is checked before the connection, too
     assert bool(connected) >= (set(answers[:lookups]) == {ALLOWED})
