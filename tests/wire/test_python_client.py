@@ -190,7 +190,7 @@ def test_recipient_can_be_stored_changed_and_deleted(bell):
     assert bell.recipients.patch(key, email="alice@example.com", name=None).email == "alice@example.com"
     recipient = bell.recipients.get(key)
     assert (recipient.key, recipient.name, recipient.roles, recipient.data) == (key, None, ["admin"], {"floor": 3})
-    assert key in [recipient.key for recipient in bell.recipients.list(limit=100).recipients]
+    assert [recipient.key for recipient in bell.recipients.list(search=key).recipients] == [key]
     bell.recipients.delete(key)
     with pytest.raises(NotFound):
         bell.recipients.get(key)
