@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import Counter, deque
-from typing import Any
 
 from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers.remote import kind_of
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Event, Stream, inbox_stream
@@ -115,7 +115,7 @@ class NetworkNode(MemoryBroker):
             return
         await super().publish(*events)
         for event in events:
-            kind = _tag(event)
+            kind = kind_of(event)
             self.network.published[kind] += 1
             for node in self.network.nodes:
                 if node is not self and not node.is_cut and node.followed[event.stream]:
@@ -171,8 +171,3 @@ class NetworkNode(MemoryBroker):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _tag(event: Any) -> str:
-    tag: str = type(event).__struct_config__.tag
-    return tag

@@ -33,7 +33,7 @@ def create_app(
         if headers.get(b"origin") != b"http://" + headers.get(b"host", b""):
             return 403, "text/plain", "This page belongs to another site."
         fields = dict(parse_qsl(body.decode(errors="replace")))
-        sender = PEOPLE.get(fields.get("from", ""), "Somebody")
+        sender = PEOPLE.get(fields.get("from", ""), "A visitor")
         try:
             await bell.notify(
                 person, title=f"{sender} wrote to you", body=fields.get("text", "")[:200], actor={"name": sender}

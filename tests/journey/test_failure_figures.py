@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-import bellcast
+from bellcast.server import asgi
 from tests.journey.channels_app import eventually
 from tests.journey.rest import Caller
 
@@ -14,7 +14,7 @@ LOOP = {"steps": [{"key": "again", "type": "trigger", "workflow": "loop", "to": 
 
 async def test_chart_menu_and_causes_count_the_same_failed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BELLCAST_PROJECT", "p:key:secret-of-the-project")
-    bell = bellcast.asgi(data=str(tmp_path))  # type: ignore[attr-defined]  # loaded lazily
+    bell = asgi(data=str(tmp_path))
     async with (
         bell.lifespan(),
         httpx.AsyncClient(transport=httpx.ASGITransport(bell), base_url="http://bell") as client,

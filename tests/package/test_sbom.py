@@ -50,7 +50,7 @@ def test_documents_are_valid_and_list_all_pins(tmp_path: Path) -> None:
     pins = {f"pkg:pypi/{name}@{version}" for name, version in lock}
     assert len(pins) > 100
     assert pins <= found["wheel"].keys()
-    scopes = {re.match(r"pkg:(?:pypi|npm)/([^@]+)@", purl)[1]: scope for purl, scope in found["wheel"].items()}  # type: ignore[index]
+    scopes = {purl.partition("/")[2].rpartition("@")[0]: scope for purl, scope in found["wheel"].items()}
     assert [scopes[name] for name in ("uvicorn", "preact", "asyncpg", "django", "pytest")] == [
         "required",
         "required",

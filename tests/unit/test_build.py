@@ -38,7 +38,7 @@ def test_name_has_the_commit_that_the_build_wrote(tmp_path: Path) -> None:
 
 def test_commit_of_a_checkout_is_that_of_git_and_of_an_sdist_that_of_its_build(tmp_path: Path, monkeypatch) -> None:
     hook = types.ModuleType("hatchling.builders.hooks.plugin.interface")
-    hook.BuildHookInterface = object  # type: ignore[attr-defined]  # the build installs hatchling
+    monkeypatch.setattr(hook, "BuildHookInterface", object, raising=False)  # the build installs hatchling
     monkeypatch.setitem(sys.modules, hook.__name__, hook)
     commit_of = runpy.run_path(str(ROOT / "hatch_build.py"))["commit_of"]
     assert commit_of(tmp_path) is None

@@ -106,7 +106,7 @@ async def test_counts_and_members_of_three_nodes_are_known_on_each(broker_name: 
             connection.connection_lost(None)
         for node in (first, third):
             await wait_until(knows(node, alice=1, carol=1))
-        assert second.members == {}  # it follows no more
+        assert second.members == {}  # it unsubscribed
 
 
 async def test_missed_changes_are_repaired(broker_name: str) -> None:

@@ -105,14 +105,14 @@ async def test_lost_change_is_repaired_by_its_repetition(cluster: Cluster) -> No
     connections = [follow(node, f"{number}") for number, node in enumerate((first, second))]
     await cluster.pass_seconds(2)
     del second.followed[ROOM]
-    follow(first, "lost", "bob")
+    lost = follow(first, "lost", "bob")
     await cluster.pass_seconds(0.5)
     second.followed[ROOM] = 1
     await cluster.pass_seconds(9)
     assert {one.recipient for one in second.hub.presence.members("", "room")} == {"alice", "bob"}
     del second.followed[ROOM]
     connections[0].connection_lost(None)
-    first.hub.find("lost").connection_lost(None)  # type: ignore[union-attr]
+    lost.connection_lost(None)
     await cluster.pass_seconds(0.5)
     second.followed[ROOM] = 1
     await cluster.pass_seconds(9)

@@ -1,6 +1,7 @@
 """A simulation ends after CPU time of its own; the work of other tasks does not count."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
@@ -8,7 +9,7 @@ from bellcast.workflows import simulation
 from bellcast.workflows.simulation import MAX_CPU_SECONDS, Allowance
 from bellcast.workflows.types.simulations import SimulatedStep
 
-STEP = SimulatedStep(step="bell", type="inbox", at=None, state="done")  # type: ignore[arg-type]
+STEP = SimulatedStep(step="bell", type="inbox", at=datetime(2026, 1, 1, tzinfo=UTC), state="done")
 
 
 class CpuTime:

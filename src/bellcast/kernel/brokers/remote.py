@@ -209,7 +209,7 @@ class RemoteBroker:
                 continue
             try:
                 self._outgoing.append((event.stream, self._origin + _encode(event)))
-                self._messages["sent", _kind(event)] += 1
+                self._messages["sent", kind_of(event)] += 1
             except UNENCODABLE:
                 log.exception("event_not_encodable", kind=type(event).__name__)
         self._work.set()
@@ -340,7 +340,7 @@ class RemoteBroker:
             event = self._decode(memoryview(message)[start:])
             if event.stream not in self._interest:
                 return
-            self._messages["received", _kind(event)] += 1
+            self._messages["received", kind_of(event)] += 1
             if id and isinstance(event, LiveEvent) and self._log_reader is not None:
                 self._log_reader.receive(replace(event, id=id))
             else:
@@ -350,6 +350,7 @@ class RemoteBroker:
             log.warning("event_not_decodable", reason=str(failure))
 
 
-def _kind(event: Event) -> str:
+def kind_of(event: Event) -> str:
+    """Return the name of an event's type in messages."""
     tag: str = type(event).__struct_config__.tag  # type: ignore[attr-defined]  # every event is a Struct
     return tag

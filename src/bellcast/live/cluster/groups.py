@@ -23,15 +23,17 @@ from bellcast.live.types.events import GroupAnswer, GroupState, GroupUpdate, Mem
 BATCH_SECONDS = 0.05
 # Later than every number: of a question that was not sent yet.
 NEVER = 2**62
-# A new stream is asked about when it is subscribed (`mark_suspect`), or after this time, because it may have been already.
+# The node sends the question of a new stream when the broker has subscribed to it (`mark_suspect`), or after this time,
+# because the broker may have been subscribed before.
 SUBSCRIBE_MS = 100
-# How long an answer is awaited. First the lowest id is asked, then twice every node; then this node is alone.
+# Timeout of an answer. The first question goes to the node with the lowest id, the second and third to all nodes; without an
+# answer, this node is the only one of the group.
 ANSWER_MS = 250
 MAX_ASKS = 3
 # Questions per batch: after a lost connection, 20,000 streams take 5 s.
 MAX_BATCH_ASKS = 200
-# A state is repeated after the first time, once, and later at the second; a group in which a node was silent for longer
-# is asked.
+# A state is sent again once after FIRST_REPEAT_MS, and then every REPEAT_MS. A node that sent nothing for SILENT_MS may be gone:
+# the others send the question again.
 FIRST_REPEAT_MS = 3_000
 REPEAT_MS = 60_000
 SILENT_MS = 150_000
@@ -69,7 +71,7 @@ class StreamGroup:
 
 
 class Groups:
-    """The groups of the streams that this node follows. Only those with other nodes, or that are asked, are stored."""
+    """The groups of the streams that this node follows. Only groups with other nodes, or with an open question, are stored."""
 
     def __init__(self, broker: Broker, clock: Clock, members: Members, local: LocalState) -> None:
         self.known: list[Callable[[Stream], None]] = []  # called when the others of a followed stream become known
@@ -203,7 +205,7 @@ class Groups:
         if group.known is not None:
             group.known.set()
         for node, peer in group.peers.items():
-            if peer.members:  # the counts of a stream that nobody follows here have no reader
+            if peer.members:  # only members: this node no longer counts the stream
                 self._local.apply_peer(stream, node, StateDelta(0, peer.clear().members), ChangeOrigin.ELSEWHERE)
 
     # --- local changes

@@ -61,7 +61,7 @@ async def change(request: ApiRequest) -> ASGIApp:
             raise Invalid.of("email", problem)
         made = await console.begin_email(operator, body.email)
         if not await _send(request, body.email, made):
-            # A message would show the code to everybody who may read messages.
+            # A stored message would show the code to all operators with the right to read messages.
             code = made
     else:
         raise Invalid.of("email", "is required, or the code that was sent to it")

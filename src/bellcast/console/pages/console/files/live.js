@@ -178,7 +178,7 @@ async function watch(feed, target, signal, setConnection, isOpened = false) {
 function EventRow({ row, size, isOpen, open }) {
   const event = headOf(row), request = row.events.find((one) => one.kind === 'request' && one !== event), others = size - (request ? 2 : 1);
   const { type } = event.detail ?? {}, isTyped = type && event.text.startsWith(`${type} to `);
-  // An accepted request says no more than its effect.
+  // The effect of an accepted request is shown instead of the request.
   const isPlain = !request || / 2\d\d$/.test(request.text);
   return html`<div role="row" class="row" data-open=${isOpen ? 'yes' : null}><time role="cell" class="cell at" dateTime=${event.at}>${secondOf(event.at)}<span class="muted">.${String(new Date(event.at).getMilliseconds()).padStart(3, '0')}</span></time>
     <span role="cell" class=${`cell kind${BAD.has(event.kind) ? ' bad' : ''} tone-${toneOf(event.kind)}`}><${Icon} name=${ICONS[event.kind]} />${event.kind}</span>
