@@ -1,16 +1,19 @@
 """The SMTP provider with a real SMTP server, and the server's failures."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from bellcast.channels.email import Email
 from bellcast.kernel import validation
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers.smtp import SMTPProvider, from_url
+from bellcast.providers.smtp import provider as smtp_provider
 from bellcast.providers.types import OutgoingMessage
 from tests.smtp_server import Mailbox, smtp_server
 
@@ -104,6 +107,112 @@ async def test_endless_reply_is_refused() -> None:
     assert sent < 50_000_000
 
 
+@asynccontextmanager
+async def server_that(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[str]:
+    """Greet each connection and serve it; yield the URL of a provider."""
+
+    serving = set[asyncio.Task[None]]()
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mx.test\r\n")
+        try:
+            await serve(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(
+        lambda reader, writer: serving.add(asyncio.create_task(greet(reader, writer))), "127.0.0.1", 0
+    )
+    try:
+        yield f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}?from=bells@example.com&tls=off"
+    finally:
+        server.close()
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+
+@pytest.mark.parametrize("call", ["send", "check"])
+async def test_all_responses_together_have_a_limit(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp_provider, "TIMEOUTS_PER_MESSAGE", 0.005)
+
+    async def serve(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()  # until the client closes the connection
+
+    async with server_that(serve) as url:
+        smtp = from_url(url.replace("//", "//user:password@"), timeout=60)
+        with pytest.raises(DeliveryError, match=r"took more than 0\.3 s") as caught:
+            async with asyncio.timeout(30):
+                await (smtp.send(mail()) if call == "send" else smtp.check())
+        assert (caught.value.is_temporary, caught.value.is_timeout) == (True, True)
+
+
+async def test_failed_mail_is_not_completed_when_the_server_reads_again() -> None:
+    received = bytearray()
+    failed, ended = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (line := await reader.readline()) != b"DATA\r\n":
+            writer.write(b"250 OK\r\n" if line else b"")
+        writer.write(b"354 go\r\n")
+        await failed.wait()
+        with suppress(ConnectionError):
+            while part := await reader.read(1_000_000):
+                received.extend(part)
+        ended.set()
+
+    text = "x" * 20_000_000  # more than the buffers of both sockets
+    large = OutgoingMessage(id="m1", to="a@example.com", content=msgspec.structs.replace(mail().content, text=text))
+    async with server_that(serve) as url:
+        error = await failure(from_url(url, timeout=2), large)
+        assert error.is_timeout
+        assert not received
+        failed.set()
+        await ended.wait()
+    assert not received.endswith(b"\r\n.\r\n")
+
+
+async def test_hanging_server_costs_one_timeout_however_many_connections_are_idle() -> None:
+    async with smtp_server() as mailbox:
+        smtp = provider(mailbox, timeout=2)
+        await asyncio.gather(smtp.send(mail(1)), smtp.send(mail(2)))
+        mailbox.replies["MAIL"] = ["hang", "hang"]
+        assert (await failure(smtp)).is_timeout
+        assert (mailbox.connections, mailbox.replies["MAIL"]) == (2, ["hang"])
+        await smtp.close()
+
+
+async def test_missing_response_to_quit_does_not_delay_a_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp_provider, "QUIT_SECONDS", 0.1)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (line := await reader.readline()) != b"QUIT\r\n":
+            if line == b"DATA\r\n":
+                writer.write(b"354 go\r\n")
+                await reader.readuntil(b"\r\n.\r\n")
+            writer.write(b"250 OK\r\n")
+        await reader.read()
+
+    async with server_that(serve) as url:
+        smtp = from_url(url, timeout=60)
+        await smtp.send(mail())
+        async with asyncio.timeout(30):
+            await smtp.close()
+
+
+async def test_challenge_that_is_not_base64_is_a_temporary_error() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            writer.write(b"250-mx.test\r\n250 AUTH CRAM-MD5\r\n" if line[:4] == b"EHLO" else b"334 !\r\n")
+
+    async with server_that(serve) as url:
+        assert (await failure(from_url(url.replace("//", "//user:password@")))).is_temporary
+
+
 @pytest.mark.parametrize("fault", ["no SMTPUTF8", "cancelled"])
 async def test_idle_connection_is_closed_if_the_next_mail_does_not_begin(fault: str) -> None:
     async with smtp_server(has_utf8=False) as mailbox:
@@ -157,6 +266,7 @@ async def test_idle_connection_closed_by_the_server_is_replaced() -> None:
         ("RCPT", "553 not allowed", False, True),
         ("RCPT", "450 4.2.0 greylisted", True, False),
         ("RCPT", "554 policy", False, False),
+        ("RCPT", "999 no code of SMTP", True, False),
         ("MAIL", "451 later", True, False),
         ("MAIL", "550 sender refused", False, False),
         ("DATA", "452 full", True, False),

@@ -3,12 +3,13 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from email.utils import parseaddr
 from functools import cache
 from threading import Thread
+from typing import cast
 
 import aiosmtplib
 from aiosmtplib import SMTP
@@ -27,6 +28,12 @@ SUBMISSIONS_PORT = 465  # RFC 8314
 IDLE_SECONDS = 60.0
 # For TCP, and for TLS with the greeting: servers delay it by up to 6 s against spam.
 CONNECT_SECONDS = 10.0
+# A message may take this many times the timeout of one response: only the response to its body should take long, because
+# servers scan it; the other commands together, which may be eight, have as long. Else a server that answers each of them just
+# in time occupies a slot for minutes.
+TIMEOUTS_PER_MESSAGE = 2
+# For the response to QUIT, which nothing depends on: the message is already accepted.
+QUIT_SECONDS = 2.0
 # For the name of this machine, which /etc/hosts usually has.
 NAME_SECONDS = 2.0
 # Maximum messages per connection: some servers close after a hundred.
@@ -88,7 +95,14 @@ class _SMTPConnection:
     def __init__(self, client: SMTP) -> None:
         self.client = client
         self.messages = 0
+        # The client forgets its transport when a response does not come in time.
+        self._transport = cast(asyncio.WriteTransport, client.transport)
         self.used_at = asyncio.get_running_loop().time()
+
+    def abort(self) -> None:
+        """Close the connection. What the server has not read is not sent: it could accept a message that has failed here."""
+        self.client.close()
+        self._transport.abort()
 
 
 class SMTPProvider:
@@ -118,25 +132,31 @@ class SMTPProvider:
         body = email.compose(mail, *self.sender)
         recipient = email.wire_address(mail.to)
         encoding = "ascii" if recipient.isascii() and self._sender.isascii() else "utf-8"
-        with _translated():
-            async with self._connection(encoding) as connection:
-                connection.messages += 1
-                try:
-                    await connection.client.rcpt(recipient, encoding=encoding)
-                except aiosmtplib.SMTPRecipientRefused as error:
-                    raise _error(error.code, error.message, is_bounce=error.code in BOUNCES) from None
+        async with self._exchange():
+            connection = await self._begin(encoding)
+            connection.messages += 1
+            try:
+                await connection.client.rcpt(recipient, encoding=encoding)
                 code, response = await connection.client.data(body)
+            except BaseException:
+                connection.abort()
+                raise
+        if connection.messages >= MESSAGES_PER_CONNECTION:
+            await self._quit(connection)
+        else:
+            connection.used_at = asyncio.get_running_loop().time()
+            self._idle.append(connection)
         return AcceptedMessage(str(code), response[:MAX_RESPONSE], f"<{mail.message_id}>")
 
     async def check(self) -> None:
         """Connect and log in."""
-        with _translated():
+        async with self._exchange():
             connection = await self._open()
             await self._quit(connection)
 
     async def is_encrypted(self) -> bool:
         """Connect without a login; return whether with TLS. Raises DeliveryError."""
-        with _translated():
+        async with self._exchange():
             connection = await self._open(logs_in=False)
             has_tls = _is_encrypted(connection.client)
             await self._quit(connection)
@@ -148,42 +168,47 @@ class SMTPProvider:
         await asyncio.gather(*map(self._quit, idle))
 
     @asynccontextmanager
-    async def _connection(self, encoding: str) -> AsyncIterator[_SMTPConnection]:
-        """Yield a connection on which MAIL FROM was accepted. An idle connection that the server has closed is
-        replaced."""
-        connection = await self._begin(encoding)
+    async def _exchange(self) -> AsyncIterator[None]:
+        """Limit the time of everything that a message or a check needs, and translate errors into DeliveryError."""
+        seconds = TIMEOUTS_PER_MESSAGE * self._settings.timeout
+        limit = asyncio.timeout(seconds)
         try:
-            yield connection
-        except BaseException:
-            connection.client.close()
-            raise
-        if connection.messages >= MESSAGES_PER_CONNECTION:
-            await self._quit(connection)
-        else:
-            connection.used_at = asyncio.get_running_loop().time()
-            self._idle.append(connection)
+            async with limit:
+                yield
+        except aiosmtplib.SMTPResponseException as error:
+            raise _error(error) from None
+        except Unavailable as error:
+            raise DeliveryError(error.detail[:MAX_RESPONSE], is_temporary=True) from None
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:  # ValueError: a challenge that is not base64
+            is_timeout = isinstance(error, TimeoutError)
+            reason = (
+                f"the mail server took more than {seconds:g} s for all its responses"
+                if limit.expired()
+                else _reason(error)
+            )
+            raise DeliveryError(reason, is_temporary=True, is_timeout=is_timeout) from None
 
     async def _begin(self, encoding: str) -> _SMTPConnection:
+        """Return a connection on which MAIL FROM was accepted. An idle connection that the server has closed is replaced; one on
+        which it does not respond ends the attempt, because the server hangs."""
         stale = asyncio.get_running_loop().time() - IDLE_SECONDS
         while self._idle:
             connection = self._idle.pop()
             if connection.used_at < stale:
                 connection.client.close()
                 continue
-            with suppress(aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPResponseException, OSError):
-                await self._mail(connection.client, encoding)
-                return connection
-        connection = await self._open()
-        await self._mail(connection.client, encoding)
-        return connection
+            with suppress(aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPResponseException, ConnectionError):
+                return await self._mail(connection, encoding)
+        return await self._mail(await self._open(), encoding)
 
-    async def _mail(self, client: SMTP, encoding: str) -> None:
-        """Send MAIL FROM; close the connection if it is not accepted."""
+    async def _mail(self, connection: _SMTPConnection, encoding: str) -> _SMTPConnection:
+        """Send MAIL FROM, and return the connection; close it if the command is not accepted."""
         try:
-            await self._send_mail_from(client, encoding)
+            await self._send_mail_from(connection.client, encoding)
         except BaseException:
-            client.close()
+            connection.abort()
             raise
+        return connection
 
     async def _send_mail_from(self, client: SMTP, encoding: str) -> None:
         """Send MAIL FROM. Non-ASCII addresses need SMTPUTF8 (RFC 6531 §3.4)."""
@@ -229,7 +254,7 @@ class SMTPProvider:
 
     async def _quit(self, connection: _SMTPConnection) -> None:
         with suppress(aiosmtplib.SMTPException, OSError):
-            await connection.client.quit()
+            await connection.client.quit(timeout=min(self._settings.timeout, QUIT_SECONDS))
         connection.client.close()
 
 
@@ -253,23 +278,12 @@ def _name_lookup() -> Future[str]:
     return found
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Translate errors of the SMTP library into DeliveryError."""
-    try:
-        yield
-    except aiosmtplib.SMTPResponseException as error:
-        raise _error(error.code, error.message) from None
-    except Unavailable as error:
-        raise DeliveryError(error.detail[:MAX_RESPONSE], is_temporary=True) from None
-    except (aiosmtplib.SMTPException, OSError) as error:
-        is_timeout = isinstance(error, TimeoutError)
-        raise DeliveryError(_reason(error), is_temporary=True, is_timeout=is_timeout) from None
-
-
-def _error(code: int, response: str, *, is_bounce: bool = False) -> DeliveryError:
-    is_temporary = 400 <= code < 500 or code in REFUSED_LOGINS or code < 0
-    return DeliveryError(response[:MAX_RESPONSE], code=str(code), is_temporary=is_temporary, is_bounce=is_bounce)
+def _error(error: aiosmtplib.SMTPResponseException) -> DeliveryError:
+    # Other codes than 5xx are no refusal: replies of another protocol, or none.
+    is_temporary = not 500 <= error.code < 600 or error.code in REFUSED_LOGINS
+    is_bounce = isinstance(error, aiosmtplib.SMTPRecipientRefused) and error.code in BOUNCES
+    response, code = error.message[:MAX_RESPONSE], str(error.code)
+    return DeliveryError(response, code=code, is_temporary=is_temporary, is_bounce=is_bounce)
 
 
 def _reason(error: BaseException) -> str:
