@@ -166,6 +166,36 @@ class TestPlans:
         ]
         assert [one["code"] for one in change["effects"]] == ["credentials_missing"]
 
+    async def test_plan_has_the_effects_of_created_objects_in_the_state_after_it(self, rest: Rest) -> None:
+        await push(rest.app, item("templates", "booking", {**TEMPLATE, "sms": {"text": "Booked"}}))
+        sent = await rest.app.post("/v1/notifications", json={"to": "alice", "title": "Hi", "type": "order"})
+        assert sent.status_code in (200, 201, 202), sent.text
+        order = {"data": {"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}}
+        steps = [{"key": "sms", "type": "sms", "text": "Hi"}, {"key": "mail", "type": "email", "template": "order"}]
+        created = [
+            item("workflows", "order", {"steps": steps, "type": "order"}),
+            item("types", "order", order),
+            item("templates", "order", TEMPLATE),
+            item("templates", "booking", {"email": {"html": "<p>{{ data.place }}</p>"}}, "acme"),
+        ]
+
+        async def effects(*objects: Any) -> dict[str, list[str]]:
+            planned = await push(rest.app, *objects, dry_run=True)
+            assert planned.status_code == 200, planned.text
+            return {
+                f"{one['kind']}/{one['key']}": [effect["text"] for effect in one["effects"]]
+                for one in planned.json()["changes"]
+            }
+
+        assert await effects(*created) == {
+            "workflows/order": ["No provider is configured for e-mail.", "No provider is configured for SMS."],
+            "types/order": ["Of the last 1 sends, 1 would be refused: data.total is missing."],
+            "templates/order": [],
+            "templates/booking": ["Sends without data.place are refused."],
+        }
+        after = await effects(*created, item("providers", "mail", PROVIDER))
+        assert after["workflows/order"] == ["No provider is configured for SMS."]
+
     async def test_unmanaged_object_is_adopted_and_that_of_another_source_refused(self, rest: Rest) -> None:
         await rest.app.put("/v1/workflows/booking", json=BELL)
         assert (await rest.app.get("/v1/workflows/booking")).json()["managed"] is None

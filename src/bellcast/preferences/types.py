@@ -16,6 +16,8 @@ Priority = Literal["low", "normal", "high", "urgent"]
 
 Channel = Literal["inbox", "email", "sms", "push", "chat"]
 CHANNELS: tuple[Channel, ...] = ("inbox", "email", "sms", "push", "chat")
+# The channels in sentences.
+CHANNEL_WORDS = dict(zip(CHANNELS, ("the inbox", "e-mail", "SMS", "push", "chat"), strict=True))
 Frequency = Literal["instant", "hourly", "daily", "weekly"]
 URGENT_ONLY: Literal["urgent"] = "urgent"
 SwitchValue = bool | Literal["urgent"]

@@ -116,6 +116,19 @@ class ProviderDirectory:
         is_built_in = channel in ("push", "chat")
         return channel not in self._config.simulate and (is_built_in or bool(await self.providers(tenant, channel)))
 
+    async def will_deliver(self, planned: Engine, tenant: str, channel: ExternalChannel) -> bool:
+        """Return what `can_deliver` will if providers are stored as `planned` reads them."""
+        if channel in self._config.simulate:
+            return False
+        if channel in ("push", "chat") or _active(self._settings, channel):
+            return True
+        for owner in dict.fromkeys((tenant, DEFAULT_TENANT)):
+            for document in await Documents(planned).page(KIND, owner, "", MAX_PROVIDERS):
+                fields = msgspec.json.decode(document.body, type=ProviderFields)
+                if fields.active and fields.channel == channel:
+                    return True
+        return False
+
     async def email_sender(self, tenant: str, key: str | None) -> tuple[str, str | None]:
         """Return the sender address and name of the provider with this key, else of the first active one."""
         active = [(one.key, one.provider) for one in await self.providers(tenant, "email")]

@@ -70,7 +70,7 @@ class BundleKind(Struct, frozen=True, kw_only=True):
     parse: Callable[[ApiContext, str, str, JsonObject, Document | None], Awaitable[bytes]]
     check: Callable[[ApiContext, str, str, JsonObject, Document | None], Awaitable[list[FieldError]]]
     check_uses: Callable[[ApiContext, ApiContext, Sequence[tuple[str, str]]], Awaitable[None]] | None = None
-    find_effects: Callable[[ApiContext, str, str, JsonObject], Awaitable[list[PublishEffect]]] | None = None
+    find_effects: objects.FindEffects[Any] | None = None
     hidden: Callable[[ApiContext, str, Document], object] = lambda ctx, tenant, document: None
     write: Callable[[Mapping[str, str], bytes | None, bytes | None, int, str, str], WriteScript] = documents.push
     written: Callable[[ApiContext, Sequence[tuple[str, str, bool]]], Awaitable[None]]
@@ -240,9 +240,11 @@ def of(kind: objects.Kind[Any]) -> BundleKind:
             return []
         return await kind.check_references(msgspec.convert(sent, kind.type), ctx, tenant, key)
 
-    async def find_effects(ctx: ApiContext, tenant: str, key: str, sent: JsonObject) -> list[PublishEffect]:
+    async def find_effects(
+        ctx: ApiContext, after: ApiContext, tenant: str, key: str, sent: JsonObject
+    ) -> list[PublishEffect]:
         find: Any = kind.find_effects
-        found: list[PublishEffect] = await find(ctx, tenant, key, msgspec.convert(sent, kind.type))
+        found: list[PublishEffect] = await find(ctx, after, tenant, key, msgspec.convert(sent, kind.type))
         return found
 
     async def written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) -> None:
@@ -541,14 +543,14 @@ def _bounded(value: Any) -> Any:
 async def _effects(
     ctx: ApiContext, kinds: Mapping[str, BundleKind], planned: Sequence[_Planned]
 ) -> dict[Place, list[PublishEffect]]:
-    """Return the effects of the objects that change, at most MAX_EFFECTS of them."""
+    """Return the effects of at most MAX_EFFECTS objects: those that change, then those that are created."""
     found: dict[Place, list[PublishEffect]] = {}
-    changed = [one for one in planned if one.diff and one.values is not None and kinds[one.place[0]].find_effects]
-    for one in changed[:MAX_EFFECTS]:
-        kind, tenant, key = one.place
-        find = kinds[kind].find_effects
-        if find is not None and one.values is not None:
-            found[one.place] = await find(ctx, tenant, key, one.values)
+    after = _overlaid(ctx, {one.place: one.after for one in planned}, kinds.values())
+    written = [one for one in planned if one.diff or one.action == "create"]
+    for one in sorted(written, key=lambda one: one.action == "create"):
+        find = kinds[one.place[0]].find_effects
+        if find is not None and one.values is not None and len(found) < MAX_EFFECTS:
+            found[one.place] = await find(ctx, after, *one.place[1:], one.values)
     return found
 
 

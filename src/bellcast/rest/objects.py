@@ -93,8 +93,9 @@ class PublishEffect(Struct, frozen=True, omit_defaults=True):
 
 # Returns why a checked object of a tenant and key must not be published, although it could be written.
 FindObstacles = Callable[[ApiContext, str, str, T], Awaitable[list[FieldError]]]
-# Returns what writing a checked object of a tenant and key changes for recipients and apps.
-FindEffects = Callable[[ApiContext, str, str, T], Awaitable[list[PublishEffect]]]
+# Returns what writing a checked object of a tenant and key changes for recipients and apps. The second context reads other
+# objects as they will be then.
+FindEffects = Callable[[ApiContext, ApiContext, str, str, T], Awaitable[list[PublishEffect]]]
 
 
 class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
@@ -396,7 +397,7 @@ async def planned(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, value: 
         known = (before.version if before else 0, before.body if before else None)
         number, newest = known if last is None else (last.version, last.body)
         version = number + (newest != body)
-    effects = {} if kind.find_effects is None else {"effects": await kind.find_effects(ctx, tenant, key, value)}
+    effects = {} if kind.find_effects is None else {"effects": await kind.find_effects(ctx, ctx, tenant, key, value)}
     shown = _outside(kind, Document(key, body, 0, 0, version), tenant)
     return await _described(kind, ctx, tenant, shown) | effects
 

@@ -35,7 +35,9 @@ def _schema_errors(value: NotificationType) -> validation.FieldErrors:
         yield from data_schemas.schema_errors("data", value.data)
 
 
-async def _effects(ctx: ApiContext, tenant: str, key: str, value: NotificationType) -> list[PublishEffect]:
+async def _effects(
+    ctx: ApiContext, planned: ApiContext, tenant: str, key: str, value: NotificationType
+) -> list[PublishEffect]:
     if value.data is None or value.data_check == "warn":
         return []
     refused = await recent_data.refused(recent_data.of_type(ctx.engines.db, tenant, key), value.data, "sends")

@@ -5,24 +5,24 @@ import msgspec
 from bellcast.channels.catalog import TEMPLATES
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
-from bellcast.preferences.types import CHANNELS
+from bellcast.preferences.types import CHANNEL_WORDS, CHANNELS
 from bellcast.rest.context import ApiContext
 from bellcast.rest.objects import SHOWN_USES, PublishEffect
 from bellcast.templates import rendering, variables
 from bellcast.templates.types import Template
 from bellcast.workflows.http import references
 
-NAMES = {"inbox": "the inbox", "email": "e-mail", "sms": "SMS", "push": "push", "chat": "chat"}
 
-
-async def effects(ctx: ApiContext, tenant: str, key: str, value: Template) -> list[PublishEffect]:
-    """Return what publishing a valid template changes where it applies."""
+async def effects(ctx: ApiContext, planned: ApiContext, tenant: str, key: str, value: Template) -> list[PublishEffect]:
+    """Return what publishing a valid template changes where it applies. `planned` reads the other objects as they will be
+    then."""
     base = None if tenant == PROJECT else await _stored(ctx, PROJECT, key)
     own = await _stored(ctx, tenant, key)
     before = own if base is None else base if own is None else base.overridden_by(own)
     if before is None:
         return []
-    after = value if base is None else base.overridden_by(value)
+    next_base = None if tenant == PROJECT else await _stored(planned, PROJECT, key)
+    after = value if next_base is None else next_base.overridden_by(value)
     found = []
     for locale in sorted(before.translations.keys() - after.translations.keys()):
         found.append(
@@ -30,12 +30,12 @@ async def effects(ctx: ApiContext, tenant: str, key: str, value: Template) -> li
         )
     for channel in CHANNELS:
         if before.has(channel) and not after.has(channel):
-            found.append(PublishEffect("channel_removed", f"There is no text for {NAMES[channel]} any more."))
+            found.append(PublishEffect("channel_removed", f"There is no text for {CHANNEL_WORDS[channel]} any more."))
     added = sorted(variables.required(after) - variables.required(before))
     if added:
         text = f"Sends without {', '.join(added[:SHOWN_USES])}{' and others' * (len(added) > SHOWN_USES)} are refused."
         found.append(PublishEffect("required_changed", text, n=len(added)))
-    return found + await _broken_uses(ctx, tenant, key, before, after)
+    return found + await _broken_uses(planned, tenant, key, before, after)
 
 
 async def _broken_uses(

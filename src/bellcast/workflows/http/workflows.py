@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.channels.catalog import Catalog
 from bellcast.documents.store import Documents, Versions
 from bellcast.documents.types import PROJECT, Document
 from bellcast.inbox.http import notifications
@@ -445,10 +444,14 @@ async def _version(ctx: ApiContext, tenant: str, key: str) -> int | None:
 
 async def _plan(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) -> dict[str, Any]:
     planned = await ctx[WorkflowCatalog].plan(tenant, key, values)
-    effects = await publishing.effects(
-        ctx.engines.db, ctx[WorkflowCatalog], ctx[Catalog], ctx[ProviderDirectory], tenant, key, values
-    )
-    return await _shown(ctx, planned) | {"effects": effects}
+    return await _shown(ctx, planned) | {"effects": await _effects(ctx, ctx, tenant, key, values)}
+
+
+async def _effects(
+    ctx: ApiContext, after: ApiContext, tenant: str, key: str, values: dict[str, Any]
+) -> list[PublishEffect]:
+    db, providers = ctx.engines.db, ctx[ProviderDirectory]
+    return await publishing.effects(db, after.engines.db, providers, tenant, key, values)
 
 
 async def _publish(request: ApiRequest, draft: ToPublish) -> dict[str, Any] | None:
@@ -499,11 +502,6 @@ async def _errors(
     ctx: ApiContext, tenant: str, key: str, values: dict[str, Any], before: Document | None
 ) -> list[FieldError]:
     return await _draft_errors(ctx, tenant, key, values)
-
-
-async def _effects(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) -> list[PublishEffect]:
-    found: list[PublishEffect] = (await _plan(ctx, tenant, key, values))["effects"]
-    return found
 
 
 async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) -> None:
