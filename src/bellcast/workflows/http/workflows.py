@@ -498,12 +498,6 @@ async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any],
     return msgspec.json.encode(unnumbered)
 
 
-async def _errors(
-    ctx: ApiContext, tenant: str, key: str, values: dict[str, Any], before: Document | None
-) -> list[FieldError]:
-    return await _draft_errors(ctx, tenant, key, values)
-
-
 async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) -> None:
     ctx[WorkflowCatalog].forget()
     for tenant, key, is_deleted in changed:
@@ -516,7 +510,7 @@ BUNDLE = BundleKind(
     check_key=objects.check_restricted_key,
     values=_values,
     parse=_parse,
-    check=_errors,
+    check=lambda ctx, tenant, key, values, before: _draft_errors(ctx, tenant, key, values),
     check_uses=_check_uses,
     find_effects=_effects,
     write=workflow_catalog.write_version,
