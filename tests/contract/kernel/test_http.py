@@ -151,6 +151,34 @@ async def test_endless_response_is_aborted(server: Server, http: HttpxClient) ->
         await http.request("GET", server.url, headers={})
 
 
+PARTS = {
+    "tiny chunks": (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "interim responses": (b"", b"HTTP/1.1 100 \r\n\r\n"),
+    "HTTP/2 pings": (b"\0\0\0\4\0\0\0\0\0", b"\0\0\x08\6\0\0\0\0\0" + bytes(8)),
+}
+
+
+@pytest.mark.parametrize("parts", PARTS)
+async def test_response_of_many_small_parts_is_aborted(server: Server, parts: str) -> None:
+    """Each part takes the event loop longer than the peer; a megabyte of tiny chunks took 20 s."""
+    server.response, part = PARTS[parts]
+    sent = 0
+
+    async def flood(writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        while not writer.is_closing():
+            writer.write(part * 1000)
+            await writer.drain()
+            sent += 1000
+
+    server.after_response = flood
+    http = HttpxClient(http2=parts.startswith("HTTP/2"))
+    with pytest.raises(Unavailable, match="more than 131072 bytes besides the body"):
+        await http.request("GET", server.url, headers={}, timeout=60)
+    await http.close()
+    assert sent < 1_000_000
+
+
 async def test_compressed_response_is_not_decompressed(server: Server, http: HttpxClient) -> None:
     bomb = gzip.compress(b"\0" * 50_000_000)
     server.respond_with(bomb, "Content-Encoding: gzip")
