@@ -12,7 +12,7 @@ from bellcast.channels.types import ExternalChannel, State
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.field_limits import ValueRule, between, lasting, text
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.kernel.outbound.port import MAX_RESPONSE, DeliveryError
 from bellcast.kernel.validation import FieldErrors, storable
 
 # The keywords of the CTIA (Messaging Principles §5.1.3) that Twilio and Vonage recognize too.
@@ -75,7 +75,7 @@ class AcceptedMessage(Struct, frozen=True):
         # A result that cannot be stored would leave the message open, and the next attempt would send it again.
         for name in self.__struct_fields__:
             if (text := getattr(self, name)) is not None:
-                force_setattr(self, name, storable(text))
+                force_setattr(self, name, storable(text[:MAX_RESPONSE]))
 
 
 class ServerAddress(Struct, frozen=True):

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.outbound.port import MAX_RESPONSE, DeliveryError, Http, Response
+from bellcast.kernel.outbound.port import DeliveryError, Http, Response
 from bellcast.kernel.retries import is_temporary, parse_retry_after
 from bellcast.providers.types import ServerAddress
 from bellcast.providers.url import VENDOR_HOST, ProviderURL
@@ -33,7 +33,7 @@ class VendorAPI(Struct, frozen=True):
         try:
             return await self.http.request("POST", self.base + path, headers=headers, body=body, timeout=self.timeout)
         except Unavailable as error:
-            raise DeliveryError(error.detail[:MAX_RESPONSE], is_temporary=True, is_timeout=error.is_timeout) from None
+            raise DeliveryError(error.detail, is_temporary=True, is_timeout=error.is_timeout) from None
 
     async def post_form(self, path: str, fields: Mapping[str, str], headers: dict[str, str]) -> Response:
         """Send `application/x-www-form-urlencoded`."""
@@ -56,7 +56,7 @@ def error_of(response: Response, detail: object = None, *, is_bounce: bool = Fal
     """Return the error for a status: a problem of the vendor (temporary), or of the message. A bounce is permanent
     regardless of its status. `detail` is the vendor's text; the body replaces a missing or unusable one."""
     return DeliveryError(
-        (text_of(detail) or response.body.decode(errors="replace"))[:MAX_RESPONSE],
+        text_of(detail) or response.body.decode(errors="replace"),
         code=str(response.status),
         is_temporary=is_temporary(response.status) and not is_bounce,
         is_bounce=is_bounce,

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from msgspec import Struct
 
 from bellcast.kernel.outbound.http import HttpxClient
-from bellcast.kernel.outbound.port import DeliveryError, Response
+from bellcast.kernel.outbound.port import MAX_RESPONSE, DeliveryError, Response
 from bellcast.providers import fcm, telegram, twilio, vonage
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.types import AcceptedMessage, OutgoingMessage, Provider
@@ -190,6 +190,7 @@ async def test_vendor_with_an_untrusted_certificate_gets_nothing(
         assert vendor.requests == []
 
 
+LONG = "x" * 100_000
 # Responses that no vendor documents: a proxy's page, JSON of other types, JSON that is too deep or not UTF-8.
 GARBAGE: tuple[Any, ...] = (
     b"",
@@ -207,6 +208,11 @@ GARBAGE: tuple[Any, ...] = (
     {"error": {"details": [{"errorCode": ["UNREGISTERED"]}], "message": []}},
     {"ok": 1, "description": {}, "parameters": {"retry_after": "soon"}},
     {"ok": True, "result": []},
+    {"ok": False, "parameters": {"retry_after": 10**400}},
+    # Far longer than what is stored.
+    {"ok": True, "result": {"message_id": LONG}, "description": LONG, "name": LONG, "sid": LONG, "status": LONG},
+    {"messages": [{"status": "0", "message-id": LONG}]},
+    {"messages": [{"status": LONG, "error-text": LONG}]},
 )
 
 
@@ -222,11 +228,12 @@ async def test_garbage_is_a_failure_or_a_success_never_another_error(
         vendor.default = raw_response(status, body)
         result = (await asyncio.gather(provider.send(message), return_exceptions=True))[0]
         if isinstance(result, DeliveryError):
-            assert isinstance(result.response, str)
+            assert len(result.response) <= MAX_RESPONSE
+            assert len(result.code or "") <= MAX_RESPONSE
             assert result.is_temporary or status < 429
         else:
             assert isinstance(result, AcceptedMessage)
-            assert isinstance(result.reference, str | None)
+            assert len(result.reference or "") <= MAX_RESPONSE
             assert status < 300
 
 
@@ -253,6 +260,17 @@ async def test_failing_token_server_of_fcm_is_temporary_and_no_message_is_sent(
     assert [request.path for request in vendor.requests] == ["/token"]
     await provider.send(message)
     assert [request.path for request in vendor.requests][1:] == ["/token", "/v1/projects/shop/messages:send"]
+
+
+async def test_messages_that_wait_for_a_token_of_fcm_share_its_timeout(
+    vendor: VendorServer, http: HttpxClient, tmp_path: Path
+) -> None:
+    vendor.default = HANG
+    provider = fcm_at(vendor.host, False, http, tmp_path, SHORT_TIMEOUT)
+    sends = [provider.send(VENDORS["fcm"].message(vendor.host)) for _ in range(5)]
+    errors = await asyncio.gather(*sends, return_exceptions=True)
+    assert [isinstance(error, DeliveryError) and error.is_timeout for error in errors] == [True] * 5
+    assert [request.path for request in vendor.requests] == ["/token"]
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", [], {"access_token": 7}, {"expires_in": 3600}])

@@ -76,13 +76,13 @@ class AddressGuard:
             return "must be an https URL"
         if not parts.host or parts.scheme not in ("https", "http") or parts.userinfo:
             return "must be an https URL without credentials"
-        if self._is_allowed_host(parts.host):
-            return None
-        literal = _address(parts.host)
-        if literal is not None and not self._is_allowed(literal):
-            return "must not lead to a private address (BELLCAST_HTTP_ALLOW makes exceptions)"
-        if parts.scheme == "http" and not self._may_be_plain(literal):
-            return "must be an https URL (BELLCAST_HTTP_ALLOW makes exceptions)"
+        if (problem := self.host_problem(parts.host)) is not None:
+            return problem
+        if parts.scheme == "http" and not self._is_allowed_host(parts.host):
+            literal = _address(parts.host)
+            # A name may resolve to an allowed address.
+            if not (self._networks if literal is None else self._in_networks(literal)):
+                return "must be an https URL (BELLCAST_HTTP_ALLOW makes exceptions)"
         return None
 
     def host_problem(self, host: str) -> str | None:
@@ -117,10 +117,6 @@ class AddressGuard:
     async def connect(self, host: str, port: int) -> socket.socket:
         """Open a TCP connection to a host. Raises Unavailable or OSError."""
         return await open_socket(host, await self.addresses(host), port)
-
-    def _may_be_plain(self, literal: IPAddress | None) -> bool:
-        """Return whether plain HTTP to this host can be allowed. A name may resolve to an allowed address."""
-        return bool(self._networks) if literal is None else self._in_networks(literal)
 
     def _in_networks(self, address: IPAddress) -> bool:
         return any(address in network for network in self._networks)

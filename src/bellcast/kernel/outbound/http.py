@@ -66,11 +66,13 @@ class HttpxClient:
         import httpx
 
         client = self._client
+        # A timeout of an HTTP/2 read ends all requests of its connection; below, each has a deadline.
+        limits = httpx.Timeout(None if self._http2 else timeout, connect=min(timeout, CONNECT_SECONDS))
         self._in_progress[client] += 1
         try:
             async with asyncio.timeout(timeout):
                 request = client.build_request(
-                    method, _checked(url), headers=_raw(headers), content=body, timeout=self._timeout(timeout)
+                    method, _checked(url), headers=_raw(headers), content=body, timeout=limits
                 )
                 if self._guard is not None:
                     await self._guard.check(request.url)
@@ -104,12 +106,6 @@ class HttpxClient:
     async def close(self) -> None:
         if (client := self._current()) is not None:
             await client.aclose()
-
-    def _timeout(self, seconds: float) -> "httpx.Timeout":
-        import httpx
-
-        # A timeout of an HTTP/2 read ends all requests of its connection; `request` has a deadline for each.
-        return httpx.Timeout(None if self._http2 else seconds, connect=min(seconds, CONNECT_SECONDS))
 
     def _current(self) -> "httpx.AsyncClient | None":
         return self.__dict__.get("_client")  # where a cached property is stored

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from bellcast.kernel.validation import storable
 
-# Maximum characters of a vendor's response in an AcceptedMessage or a DeliveryError.
+# Maximum characters of each text of a vendor in an AcceptedMessage or a DeliveryError. The last 32 are stored with a message.
 MAX_RESPONSE = 500
 
 
@@ -51,8 +51,8 @@ class DeliveryError(Exception):
         is_timeout: bool = False,
         retry_after: float | None = None,
     ) -> None:
-        self.response = storable(response)
-        self.code = None if code is None else storable(code)
+        self.response = storable(response[:MAX_RESPONSE])
+        self.code = None if code is None else storable(code[:MAX_RESPONSE])
         super().__init__(self.response)
         self.is_temporary = is_temporary
         self.is_bounce = is_bounce

@@ -73,6 +73,8 @@ class FCMProvider:
         self._token = ""
         self._token_ends = 0.0
         self._renewing = asyncio.Lock()
+        self._failure: DeliveryError | None = None
+        self._failed_at = 0.0
 
     @property
     def server(self) -> ServerAddress:
@@ -116,10 +118,19 @@ class FCMProvider:
         return vendor_api.error_of(response, error.get("message"), is_bounce=UNREGISTERED in codes)
 
     async def _authorization(self) -> dict[str, str]:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         async with self._renewing:
             now = self._clock.now() / 1000
             if now > self._token_ends - RENEWAL_SECONDS:
-                await self._renew(int(now))
+                # Messages that waited for a renewal share its failure: each would wait for a timeout after the other.
+                if self._failure is not None and self._failed_at >= started:
+                    raise self._failure
+                try:
+                    await self._renew(int(now))
+                except DeliveryError as error:
+                    self._failure, self._failed_at = error, loop.time()
+                    raise
         return {"authorization": f"Bearer {self._token}"}
 
     async def _renew(self, now: int) -> None:

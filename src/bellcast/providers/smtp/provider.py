@@ -18,7 +18,7 @@ from msgspec import Struct
 from bellcast.channels import addresses, email
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.outbound.port import MAX_RESPONSE, DeliveryError
+from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers.types import AcceptedMessage, AddressKind, Connect, OutgoingMessage, ServerAddress
 from bellcast.providers.url import ProviderURL, parse
 
@@ -146,7 +146,7 @@ class SMTPProvider:
         else:
             connection.used_at = asyncio.get_running_loop().time()
             self._idle.append(connection)
-        return AcceptedMessage(str(code), response[:MAX_RESPONSE], f"<{mail.message_id}>")
+        return AcceptedMessage(str(code), response, f"<{mail.message_id}>")
 
     async def check(self) -> None:
         """Connect and log in."""
@@ -178,7 +178,7 @@ class SMTPProvider:
         except aiosmtplib.SMTPResponseException as error:
             raise _error(error) from None
         except Unavailable as error:
-            raise DeliveryError(error.detail[:MAX_RESPONSE], is_temporary=True) from None
+            raise DeliveryError(error.detail, is_temporary=True) from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:  # ValueError: a challenge that is not base64
             is_timeout = isinstance(error, TimeoutError)
             reason = (
@@ -282,12 +282,11 @@ def _error(error: aiosmtplib.SMTPResponseException) -> DeliveryError:
     # Other codes than 5xx are no refusal: replies of another protocol, or none.
     is_temporary = not 500 <= error.code < 600 or error.code in REFUSED_LOGINS
     is_bounce = isinstance(error, aiosmtplib.SMTPRecipientRefused) and error.code in BOUNCES
-    response, code = error.message[:MAX_RESPONSE], str(error.code)
-    return DeliveryError(response, code=code, is_temporary=is_temporary, is_bounce=is_bounce)
+    return DeliveryError(error.message, code=str(error.code), is_temporary=is_temporary, is_bounce=is_bounce)
 
 
 def _reason(error: BaseException) -> str:
     # asyncio's text contains the call and the tuple of its address
     if isinstance(error, ConnectionError) and error.errno:
         return f"The connection failed: {os.strerror(error.errno)}."
-    return (str(error) or type(error).__name__)[:MAX_RESPONSE]
+    return str(error) or type(error).__name__

@@ -2,7 +2,7 @@
 
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.outbound.port import Http, Response
-from bellcast.kernel.retries import is_temporary
+from bellcast.kernel.retries import MAX_RETRY_AFTER, is_temporary
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, ServerAddress
 from bellcast.providers.url import parse
@@ -58,7 +58,7 @@ class TelegramProvider:
         parameters = body.get("parameters")
         error = vendor_api.error_of(response, str(body.get("description") or "refused").replace(self._token, "…"))
         if isinstance(parameters, dict) and isinstance(parameters.get("retry_after"), int):
-            error.retry_after = float(parameters["retry_after"])
+            error.retry_after = float(min(parameters["retry_after"], MAX_RETRY_AFTER))
         # 403: the recipient blocked the bot or left the chat. The token is valid, since a wrong one is 401 or 404.
         error.is_bounce = response.status == 403
         error.is_temporary = is_temporary(response.status) and not error.is_bounce

@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Mapping
 
 from bellcast.channels.types import ExternalChannel, State
-from bellcast.kernel.outbound.port import MAX_RESPONSE, DeliveryError, Http
+from bellcast.kernel.outbound.port import DeliveryError, Http
 from bellcast.providers import vendor_api
 from bellcast.providers.types import (
     AcceptedMessage,
@@ -127,7 +127,7 @@ def _signable(value: str) -> str:
 def _error(part: Mapping[str, str]) -> DeliveryError:
     status = str(part.get("status"))
     return DeliveryError(
-        str(part.get("error-text", "refused"))[:MAX_RESPONSE],
+        str(part.get("error-text", "refused")),
         code=status,
         is_temporary=status in TEMPORARY,
         is_bounce=status in BOUNCES,
