@@ -71,9 +71,9 @@ class HttpxClient:
         self._in_progress[client] += 1
         try:
             async with asyncio.timeout(timeout):
-                request = client.build_request(
-                    method, _checked(url), headers=_raw(headers), content=body, timeout=limits
-                )
+                sent = {"user-agent": "bellcast", "accept-encoding": "identity", **headers}
+                raw = [(name.encode("ascii"), value.encode("latin-1")) for name, value in sent.items()]
+                request = client.build_request(method, _checked(url), headers=raw, content=body, timeout=limits)
                 if self._guard is not None:
                     await self._guard.check(request.url)
                 return await self._exchange(client, request)
@@ -134,11 +134,6 @@ def _checked(url: str) -> "httpx.URL":
     if (checked.port or 0) > MAX_PORT:
         raise httpx.InvalidURL("the port exceeds 65535")
     return checked
-
-
-def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
-    all_headers = {"user-agent": "bellcast", "accept-encoding": "identity", **headers}
-    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in all_headers.items()]
 
 
 def _reason(error: Exception) -> str:

@@ -75,8 +75,8 @@ class ResponseBody(httpx.AsyncByteStream):
         await self._response.aclose()
 
 
-class BoundedStream(httpcore.AsyncNetworkStream):
-    """A connection on which the server may send `allowance` more bytes."""
+class BoundedStream:
+    """A connection (httpcore.AsyncNetworkStream) on which the server may send `allowance` more bytes."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
@@ -89,17 +89,11 @@ class BoundedStream(httpcore.AsyncNetworkStream):
             raise httpcore.RemoteProtocolError(f"more than {MAX_OVERHEAD_BYTES} bytes besides the body, or tiny parts")
         return data
 
-    async def write(self, *args: Any, **options: Any) -> None:
-        await self._stream.write(*args, **options)
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    async def start_tls(self, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+    async def start_tls(self, *args: Any, **options: Any) -> "BoundedStream":
         return BoundedStream(await self._stream.start_tls(*args, **options))
 
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class ResolvedNetwork(httpcore.AsyncNetworkBackend):
@@ -117,7 +111,7 @@ class ResolvedNetwork(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,  # noqa: ASYNC109 - required by httpcore
         *args: Any,
         **options: Any,
-    ) -> httpcore.AsyncNetworkStream:
+    ) -> Any:
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         try:
             async with asyncio.timeout(timeout):
