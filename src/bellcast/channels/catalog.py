@@ -6,7 +6,7 @@ takes effect on every node within that time.
 
 import difflib
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -16,8 +16,9 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.channels.types import BASE_LAYOUT, EmailContent
 from bellcast.console.types.live_feed import Feed, FeedEvent
+from bellcast.documents.cache import ShortCache
 from bellcast.documents.store import Documents
-from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, is_cached
+from bellcast.documents.types import PROJECT
 from bellcast.inbox.types.notifications import CHANNEL_LIST, ChannelRequest
 from bellcast.kernel import data_schemas
 from bellcast.kernel.clock import Clock
@@ -37,9 +38,6 @@ MAX_COMPARED = 200
 TYPES, TEMPLATES, PREFERENCES = "types", "templates", "preference-defaults"
 
 T = TypeVar("T")
-
-# Kind, tenant and key of an object.
-CacheKey: TypeAlias = tuple[str, str, str]
 
 
 class NotificationType(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,11 +75,6 @@ _decode_template = msgspec.json.Decoder(Template).decode
 _decode_preferences = msgspec.json.Decoder(Preferences).decode
 
 
-class _Cached(Struct, Generic[T]):
-    value: T
-    until: int
-
-
 class Catalog:
     """Reads objects through a short cache."""
 
@@ -90,12 +83,14 @@ class Catalog:
         self._feed = feed
         self._clock = clock
         self._config = config
-        self._cached: dict[CacheKey, _Cached[Any]] = {}
+        self._objects = ShortCache[tuple[str, str, str], Any](clock)  # by kind, tenant and key
+        self._tenants = ShortCache[str, TenantSettings](clock)
         self._compiler = BackgroundCompiler()
 
     def forget(self) -> None:
         """Drop the cache after this process changed an object."""
-        self._cached = {}  # a new one: a read that has begun keeps its result in the old one
+        self._objects.forget()
+        self._tenants.forget()
 
     async def type(self, tenant: str, key: str) -> NotificationType:
         """Return the type that applies to a tenant; an unknown one has no rules."""
@@ -147,13 +142,11 @@ class Catalog:
 
     async def tenant(self, key: str) -> TenantSettings:
         """Return the tenant's settings."""
-        cached = self._get("tenants", key, "")
-        if cached is not None:
-            return cached.value  # type: ignore[no-any-return]  # one kind, one type
-        kept_in = self._cached
-        value = tenant_settings.of(key, await Tenants(self._db).get(key), self._config)
-        self._keep(kept_in, ("tenants", key, ""), value)
-        return value
+
+        async def read() -> TenantSettings:
+            return tenant_settings.of(key, await Tenants(self._db).get(key), self._config)
+
+        return await self._tenants.get(key, read)
 
     async def _overridden(self, kind: str, tenant: str, key: str, decode: Callable[[bytes], T]) -> T | None:
         if tenant != DEFAULT_TENANT and (own := await self._one(kind, tenant, key, decode)) is not None:
@@ -161,22 +154,11 @@ class Catalog:
         return await self._one(kind, PROJECT, key, decode)
 
     async def _one(self, kind: str, tenant: str, key: str, decode: Callable[[bytes], T]) -> T | None:
-        cached = self._get(kind, tenant, key)
-        if cached is not None:
-            return cached.value  # type: ignore[no-any-return]  # one kind, one type
-        kept_in = self._cached
-        document = await Documents(self._db).get(kind, tenant, key)
-        value = None if document is None else decode(document.body)
-        if document is not None and kind == TEMPLATES:
-            await self.compile(document.body)
-        self._keep(kept_in, (kind, tenant, key), value)
-        return value
+        async def read() -> T | None:
+            document = await Documents(self._db).get(kind, tenant, key)
+            if document is not None and kind == TEMPLATES:
+                await self.compile(document.body)
+            return None if document is None else decode(document.body)
 
-    def _get(self, kind: str, tenant: str, key: str) -> _Cached[Any] | None:
-        cached = self._cached.get((kind, tenant, key))
-        return cached if cached is not None and is_cached(cached.until, self._clock.now()) else None
-
-    def _keep(self, kept_in: dict[CacheKey, _Cached[Any]], key: CacheKey, value: object) -> None:
-        if len(kept_in) >= MAX_CACHED:
-            kept_in.clear()
-        kept_in[key] = _Cached(value, self._clock.now() + int(CACHE_SECONDS * 1000))
+        found: T | None = await self._objects.get((kind, tenant, key), read)
+        return found

@@ -4,7 +4,7 @@ An app that mounts Bellcast and has a tracer provider receives the spans; otherw
 reads the variables of its specification: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER and so on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,11 +19,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 import bellcast
 from bellcast.console.types.requests import STATE
-from bellcast.kernel.brokers.history import HistoryPage, PastEvents, TopicHistory
+from bellcast.kernel.brokers.history import TopicHistory
 from bellcast.kernel.brokers.port import Publisher
 from bellcast.kernel.db.commit.command import ListCommand, WriteCommand
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.script import Script
 from bellcast.kernel.events import Event, LiveEvent, Stream
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.live.types.events import NotificationAdded
@@ -153,35 +152,13 @@ class TracedHistory:
     def __init__(self, history: TopicHistory, tracing: Tracing) -> None:
         self._history = history
         self._tracer = tracing.tracer
+        self.end, self.missed, self.newest, self.confirm = history.end, history.missed, history.newest, history.confirm
+        self.page, self.clear, self.listen, self.run = history.page, history.clear, history.listen, history.run
 
     async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
         attributes: Attributes = {"bellcast.events": len(events)}
         with _current_span(self._tracer, "append", kind=SpanKind.PRODUCER, attributes=attributes) as span:
             return await self._history.append(*(map(_traced, events) if span.is_recording() else events))
-
-    def end(self, tenant: str) -> str | None:
-        return self._history.end(tenant)
-
-    async def missed(self, tenant: str, streams: Collection[Stream], after: str) -> PastEvents:
-        return await self._history.missed(tenant, streams, after)
-
-    async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
-        return await self._history.newest(tenant, streams, count)
-
-    async def confirm(self, streams: Collection[Stream]) -> None:
-        await self._history.confirm(streams)
-
-    async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
-        return await self._history.page(tenant, stream, after, limit)
-
-    async def clear(self, tenant: str, stream: Stream | None) -> None:
-        await self._history.clear(tenant, stream)
-
-    def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
-        self._history.listen(on_lost)
-
-    async def run(self) -> None:
-        await self._history.run()
 
 
 class TracedEngine:
@@ -189,24 +166,15 @@ class TracedEngine:
 
     def __init__(self, engine: Engine, tracing: Tracing) -> None:
         self._engine = engine
-        self.schema = engine.schema
         self._tracer = tracing.tracer
-
-    async def open(self) -> None:
-        await self._engine.open()
-
-    async def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._engine.read(script, *args, **kwargs)
-
-    async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._engine.read_in_background(script, *args, **kwargs)
+        self.schema, self.open, self.close, self.ping = engine.schema, engine.open, engine.close, engine.ping
+        self.read, self.read_in_background = engine.read, engine.read_in_background
+        self.write_without_waiting, self.set_weights = engine.write_without_waiting, engine.set_weights
+        self.clear_log = engine.clear_log
 
     async def write(self, command: WriteCommand[T]) -> T:
         with _current_span(self._tracer, "write", attributes={"bellcast.command": type(command).__name__}):
             return await self._engine.write(command)
-
-    def write_without_waiting(self, command: WriteCommand[Any]) -> None:
-        self._engine.write_without_waiting(command)
 
     async def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
         attributes: Attributes = {"bellcast.command": type(command).__name__, "bellcast.items": len(command.items)}
@@ -218,15 +186,3 @@ class TracedEngine:
                 yield results
         finally:
             span.end()
-
-    def set_weights(self, weights: Mapping[str, float]) -> None:
-        self._engine.set_weights(weights)
-
-    def clear_log(self) -> None:
-        self._engine.clear_log()
-
-    async def ping(self) -> None:
-        await self._engine.ping()
-
-    async def close(self) -> None:
-        await self._engine.close()

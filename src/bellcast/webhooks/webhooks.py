@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from bellcast.channels.types import State
 from bellcast.console.types.live_feed import Feed, FeedEvent, redact_url
+from bellcast.documents.cache import ShortCache
 from bellcast.documents.store import Documents
-from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, Document, is_cached
+from bellcast.documents.types import Document
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
@@ -112,7 +113,7 @@ class Webhooks:
         self._encryption = encryption
         self._new_id = new_id
         self._jobs = jobs
-        self._known: dict[str, tuple[int, dict[str, Webhook]]] = {}
+        self._known = ShortCache[str, list[tuple[str, Webhook]]](clock)  # by owner
         self.attempts: Counter[str] = Counter()  # by outcome
 
     # --- events
@@ -265,7 +266,7 @@ class Webhooks:
         encrypted = self._encryption.encrypt(secret, _place(tenant, id))
         webhook = Webhook(url=url, events=tuple(events), secret=encrypted, created_at=now)
         await Documents(self._db).put(KIND, tenant, id, msgspec.json.encode(webhook), self._clock.now())
-        self._forget()
+        self._known.forget()
         return id, webhook, secret
 
     async def get(self, tenant: str, id: str) -> Webhook | None:
@@ -299,7 +300,7 @@ class Webhooks:
     async def delete(self, tenant: str, id: str) -> bool:
         """Delete a webhook; return whether there was one."""
         deleted = await Documents(self._db).delete(KIND, tenant, id)
-        self._forget()
+        self._known.forget()
         return deleted
 
     async def replay(self, tenant: str, id: str, since: int, *, is_dry_run: bool = False) -> int:
@@ -326,20 +327,12 @@ class Webhooks:
         return [
             (owner, id)
             for owner, known in ((tenant, own), (EVERY_TENANT, of_all))
-            for id, webhook in known.items()
+            for id, webhook in known
             if webhook.active and webhook.wants(type)
         ]
 
-    async def _of(self, owner: str) -> dict[str, Webhook]:
-        now, found = self._clock.now(), self._known.get(owner)
-        if found is not None and is_cached(found[0], now):
-            return found[1]
-        kept_in = self._known
-        known = dict(await self.page(owner, "", MAX_WEBHOOKS))
-        if len(kept_in) >= MAX_CACHED:
-            kept_in.clear()
-        kept_in[owner] = now + int(CACHE_SECONDS * 1000), known
-        return known
+    async def _of(self, owner: str) -> list[tuple[str, Webhook]]:
+        return await self._known.get(owner, lambda: self.page(owner, "", MAX_WEBHOOKS))
 
     async def _change(self, tenant: str, id: str, changes_of: Callable[[Webhook], dict[str, Any]]) -> Webhook | None:
         """Apply a change to the current state of a webhook; None if it does not exist."""
@@ -360,12 +353,8 @@ class Webhooks:
         is_written = await Documents(self._db).change(
             KIND, tenant, document.key, document.body, body, self._clock.now()
         )
-        self._forget()
+        self._known.forget()
         return is_written
-
-    def _forget(self) -> None:
-        """Drop the cache after this process changed a webhook."""
-        self._known = {}  # a new one: a read that has begun keeps its result in the old one
 
 
 def _new_secret() -> str:

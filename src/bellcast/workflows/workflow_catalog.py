@@ -14,16 +14,9 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.catalog import TEMPLATES, no_template
 from bellcast.channels.types import BASE_LAYOUT
+from bellcast.documents.cache import ShortCache
 from bellcast.documents.store import Documents, Versions, WriteScript, push_version
-from bellcast.documents.types import (
-    CACHE_SECONDS,
-    MAX_CACHED,
-    PROJECT,
-    Document,
-    StoredVersion,
-    draft_kind,
-    is_cached,
-)
+from bellcast.documents.types import PROJECT, Document, StoredVersion, draft_kind
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
@@ -112,15 +105,15 @@ class WorkflowCatalog:
     def __init__(self, db: Engine, clock: Clock) -> None:
         self._db = db
         self._clock = clock
-        self._current: dict[tuple[str, str], tuple[int, CurrentVersion | None]] = {}
-        self._bodies: dict[tuple[str, str, int], tuple[int, bytes]] = {}
+        self._current = ShortCache[tuple[str, str], CurrentVersion | None](clock)
+        self._bodies = ShortCache[tuple[str, str, int], bytes](clock, CACHED_DEFINITIONS)
         self._compiler = BackgroundCompiler()
         self.changes = 0  # by this process
         self.expected: frozenset[str] = frozenset()  # workflows that this process is about to write
 
     def forget(self) -> None:
         """Drop the cached current versions after this process changed one."""
-        self._current = {}  # a new one: a read that has begun keeps its result in the old one
+        self._current.forget()
         self.changes += 1
 
     async def find(self, tenant: str, key: str) -> Workflow | None:
@@ -134,7 +127,7 @@ class WorkflowCatalog:
     async def latest(self, tenant: str, key: str) -> Workflow | None:
         """Like `find`, but from the store: another node may have changed the workflow within CACHE_SECONDS."""
         for owner in dict.fromkeys((tenant, PROJECT)):
-            if (current := await self._read(owner, key)) is not None:
+            if (current := await self._latest(owner, key)) is not None:
                 return Workflow(key=key, owner=owner, current=current)
         return None
 
@@ -147,22 +140,19 @@ class WorkflowCatalog:
 
     async def current(self, owner: str, key: str) -> CurrentVersion | None:
         """Return the current version of this owner's workflow, without inheritance."""
-        until, current = self._current.get((owner, key), (0, None))
-        return current if is_cached(until, self._clock.now()) else await self._read(owner, key)
+        return await self._current.get((owner, key), lambda: self._read(owner, key))
+
+    async def _latest(self, owner: str, key: str) -> CurrentVersion | None:
+        return await self._current.read((owner, key), lambda: self._read(owner, key))
 
     async def _read(self, owner: str, key: str) -> CurrentVersion | None:
-        kept_in = self._current
         document = await Documents(self._db).get(WORKFLOWS, owner, key)
-        current = None if document is None else _decode(document.body)
-        if len(kept_in) >= MAX_CACHED:
-            kept_in.clear()
-        kept_in[owner, key] = (self._clock.now() + int(CACHE_SECONDS * 1000), current)
-        return current
+        return None if document is None else _decode(document.body)
 
     async def resume_if_active(self, owner: str, key: str) -> None:
         """Make the paused runs of a workflow due, unless it is stored as inactive. Runs of a deleted workflow
         finish."""
-        current = await self._read(owner, key)
+        current = await self._latest(owner, key)
         if current is None or current.active:
             await self._resume(owner, key)
 
@@ -173,18 +163,15 @@ class WorkflowCatalog:
 
     async def definition(self, owner: str, key: str, version: int) -> Definition:
         """Return the definition of a version, which remains stored after the workflow was changed or deleted."""
-        now = self._clock.now()
-        until, body = self._bodies.get((owner, key, version), (0, b""))
-        if not is_cached(until, now):
+
+        async def read() -> bytes:
             found = await Versions(self._db).find(WORKFLOWS, owner, key, version)
             if found is None:
                 raise NotFound(f"There is no version {version} of this workflow.")
-            if len(self._bodies) >= CACHED_DEFINITIONS:
-                self._bodies.clear()
-            body = found.body
-            await self._compiler.compile(body)
-            self._bodies[owner, key, version] = (now + int(CACHE_SECONDS * 1000), body)
-        return parsed(body)
+            await self._compiler.compile(found.body)
+            return found.body
+
+        return parsed(await self._bodies.get((owner, key, version), read))
 
     async def check(self, tenant: str, key: str, value: Any) -> Definition:
         """Check a definition and its references. Raises Invalid with all errors."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from bellcast.channels.catalog import CACHE_SECONDS
+from bellcast.documents.types import CACHE_SECONDS
 from bellcast.kernel.jobs.runner import LEASE_MS
 from bellcast.kernel.outbound.port import Response
 from bellcast.workflows.workflow_catalog import WorkflowCatalog

@@ -18,7 +18,6 @@ from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers import directory as provider_directory
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.providers.types import ProviderFields
-from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
@@ -69,13 +68,13 @@ async def test_tenants_without_providers_do_not_fill_memory(
 async def test_tenants_without_webhooks_do_not_fill_memory(
     store: Store, clock: FakeClock, clients: HttpClients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "MAX_CACHED", 2)
     ids = Ids()
     sink = Webhooks(store, clock, clock, clients.guarded, KEY, ids.new, JobRunner(store.jobs, clock, ids.new), NO_FEED)
+    monkeypatch.setattr(sink._known, "_size", 2)
     await sink.create("acme", "https://example.com/hook", ["*"])
     for tenant in TENANTS:
         assert not await sink.is_wanted(tenant, "message.sent")
-    assert len(sink._known) <= 2
+    assert len(sink._known._cached) <= 2
     assert await sink.is_wanted("acme", "message.sent")
 
 
