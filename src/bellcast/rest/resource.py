@@ -70,6 +70,8 @@ class Change(Struct, Generic[B], frozen=True):
 
 ReadPage: TypeAlias = Callable[[Listing[Q]], Awaitable[ListPage[Any]]]
 KeyOf: TypeAlias = Callable[[ApiRequest], tuple[Any, ...]]
+# Returns the tenant and the key of the recipient of a session, unless it was revoked.
+Session: TypeAlias = Callable[[ApiRequest], Awaitable[tuple[str, str]]]
 # A function of one kind, which an operation calls.
 RuleCall: TypeAlias = Callable[[Change[Any]], Awaitable[T]]
 Declared: TypeAlias = Callable[[RuleCall[T]], ApiEndpoint]
@@ -77,8 +79,9 @@ Declared: TypeAlias = Callable[[RuleCall[T]], ApiEndpoint]
 
 class Resource:
     """A kind of object. `name` is its plural, in paths and pages; `key_of` checks and returns the key in the path of one, `tenant_of`
-    the tenant of a request, and `unknown` is the error if there is no such object. The arguments of each verb beyond those that it
-    names are promises of its operation, and replace what the verb promises."""
+    the tenant of a request, and `unknown` is the error if there is no such object. With a `session`, the tenant and the first part of
+    the key are those of its recipient. The arguments of each verb beyond those that it names are promises of its operation, and
+    replace what the verb promises; `reads` returns a body that is more than decoded."""
 
     def __init__(
         self,
@@ -89,6 +92,7 @@ class Resource:
         tag: Tag,
         unknown: str = "",
         tenant_of: Callable[[ApiRequest], str] = tenants.single_tenant,
+        session: Session | None = None,
         **promise: Any,
     ) -> None:
         self.name = name
@@ -97,8 +101,10 @@ class Resource:
         names = KEY_PARTS.findall(item)
         self.key_of = key_of or (lambda request: tuple(request_body.path(request, name) for name in names))
         self.tenant_of = tenant_of
+        self.session = session
         self.unknown = unknown
-        self._promise = {"tag": tag, **promise}
+        own: dict[str, Any] = {} if session is None else {"required_scope": "recipient", "query": None}
+        self._promise = {"tag": tag, **own, **promise}
 
     def page(
         self, listed: KeysetList[Any], page_type: Any, *, query: Any = ObjectsQuery, **promise: Any
@@ -190,6 +196,7 @@ class Resource:
         promised: dict[str, Any] = {"required_scope": "manage", "query": DryRunQuery, "refusals": (NotFound,)}
         promised |= {**of_verb, **self._promise, **promise}
         query, is_optional = promised["query"], promised.get("is_body_optional", False)
+        reads = promised.pop("reads", None)
         shape = body if body is None or isinstance(body, request_body.Shape) else request_body.Shape(body)
         declare = operation(method, path, body=None if shape is None else shape.type, **promised)
         can_plan = query is not None and "dry_run" in request_body.attributes(query)
@@ -197,11 +204,16 @@ class Resource:
         def declared(call: RuleCall[Any]) -> ApiEndpoint:
             @functools.wraps(call)
             async def respond_to(request: ApiRequest) -> ASGIApp:
-                tenant, sent = "" if query is None else self.tenant_of(request), None
-                key = () if path == self.path else self.key_of(request)
-                if shape is not None:
+                tenant = "" if query is None or self.session is not None else self.tenant_of(request)
+                key, sent = () if path == self.path else self.key_of(request), None
+                if reads is not None:
+                    sent = await reads(request)
+                elif shape is not None:
                     sent = await (request_body.optional_body if is_optional else request_body.body)(request, shape)
                     sent = shape.type() if sent is None else sent
+                if self.session is not None:  # after the body, because the session may be revoked while it arrives
+                    tenant, recipient = await self.session(request)
+                    key = (recipient, *key)
                 is_dry_run = can_plan and request_body.is_dry_run(request)
                 change = Change(request, context.of(request), tenant, key, sent, is_dry_run)
                 return respond(change, await call(change))

@@ -34,6 +34,7 @@ from bellcast.kernel.times import Moment
 from bellcast.preferences.types import Priority
 from bellcast.rest import context, guards, objects
 from bellcast.rest.operations import ApiEndpoint, operation
+from bellcast.rest.resource import Change, Resource
 
 ID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
@@ -139,6 +140,7 @@ class ActionOutcome(Outcome, frozen=True):
 PATCH = request_body.Shape(Patch)
 SELECTION = request_body.Shape(Selection)
 SNOOZE = request_body.Shape(SnoozeRequest)
+INBOX = Resource("inbox", "/{id:str}", tag="Inbox", required_scope="recipient", query=None)
 
 
 def tag_of(position: str) -> str:
@@ -214,56 +216,29 @@ async def counts(request: ApiRequest) -> ASGIApp:
     return responses.json(result, headers=_etagged(tag_of(result.position)))
 
 
-@operation(
-    "GET",
-    "/v1/inbox/{id:str}",
-    tag="Inbox",
-    required_scope="recipient",
-    response_types={200: Notification},
-    refusals=(NotFound,),
-)
-async def read(request: ApiRequest) -> ASGIApp:
+@INBOX.get(Notification)
+async def read(wanted: Change[None]) -> Notification:
     """Read one notification."""
-    inbox = await session.inbox(request)
-    return responses.json(await views.get(context.of(request).engines, inbox, request_body.path(request, "id")))
+    return await views.get(wanted.ctx.engines, await session.inbox(wanted.request), *wanted.key)
 
 
-@operation(
-    "PATCH",
-    "/v1/inbox/{id:str}",
-    tag="Inbox",
-    required_scope="recipient",
-    body=Patch,
-    response_types={200: Notification},
-    refusals=(NotFound,),
-    example={"read": True},
-)
-async def change(request: ApiRequest) -> ASGIApp:
+@INBOX.patch(PATCH, Notification, example={"read": True})
+async def change(change: Change[Patch]) -> Notification:
     """Change one notification.
 
     Seen, read or archived, or the reverse."""
-    ctx = context.of(request)
-    params = await request_body.body(request, PATCH)
-    wanted = actions.actions_of_patch(seen=params.seen, read=params.read, archived=params.archived)
+    sent = change.body
+    wanted = actions.actions_of_patch(seen=sent.seen, read=sent.read, archived=sent.archived)
     if not wanted:
         raise Invalid.of("", "expected at least one of seen, read and archived")
-    inbox = await session.inbox(request)
-    return responses.json(await actions.change(ctx.engines, inbox, request_body.path(request, "id"), wanted))
+    return await actions.change(change.ctx.engines, await session.inbox(change.request), *change.key, wanted)
 
 
-@operation(
-    "DELETE",
-    "/v1/inbox/{id:str}",
-    tag="Inbox",
-    required_scope="recipient",
-    response_types={204: None},
-    refusals=(NotFound,),
-)
-async def delete(request: ApiRequest) -> ASGIApp:
+@INBOX.delete()
+async def delete(change: Change[None]) -> bool:
     """Delete one notification."""
-    inbox = await session.inbox(request)
-    await actions.delete(context.of(request).engines, inbox, request_body.path(request, "id"))
-    return responses.empty()
+    await actions.delete(change.ctx.engines, await session.inbox(change.request), *change.key)
+    return True
 
 
 @operation(

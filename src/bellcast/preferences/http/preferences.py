@@ -14,8 +14,7 @@ from bellcast.inbox.http import session
 from bellcast.inbox.types.notifications import GENERAL
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError, Invalid, NotFound, Unavailable
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import request_body
 from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
 from bellcast.preferences import changes
 from bellcast.preferences.decision import Layers
@@ -37,13 +36,11 @@ from bellcast.recipients.http import recipients
 from bellcast.recipients.store.push_endpoints import PushEndpoints
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import ChatAddresses
-from bellcast.rest import bundles, context, managed, objects, tenants
+from bellcast.rest import bundles, managed, tenants
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
 from bellcast.rest.managed import ManagedBy
-from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery
-from bellcast.rest.tenants import TenantQuery
+from bellcast.rest.resource import Change, DryRunQuery, Resource
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 EXAMPLE = {
@@ -80,179 +77,120 @@ class PreferenceDefaults(EffectivePreferences, frozen=True, kw_only=True):
     managed: ManagedBy | None = None
 
 
-@operation(
-    "GET",
-    "/v1/preferences",
+async def read_document(request: ApiRequest) -> dict[str, Any]:
+    """Return the preferences, or the merge patch, that a request sends."""
+    patch = request_body.plain_json(await request_body.json_text(request))
+    if not isinstance(patch, dict):
+        raise Invalid.of("", "must be an object")
+    for name in ADDED:
+        patch.pop(name, None)
+    return patch
+
+
+WRITTEN: dict[str, Any] = {"reads": read_document, "response_types": {200: EffectivePreferences}}
+OWN = Resource("preferences", tag="Preferences", session=session.recipient, refusals=())
+OF_RECIPIENT = Resource(
+    "recipients",
+    "/{key:str}/preferences",
+    lambda request: (recipients.key(request),),
     tag="Preferences",
-    required_scope="recipient",
-    response_types={200: EffectivePreferences},
+    refusals=(),
 )
-async def read_own(request: ApiRequest) -> ASGIApp:
+DEFAULTS = Resource(
+    "preference-defaults", tag="Preferences", unknown="No preference defaults are stored here.", refusals=()
+)
+
+
+@OWN.get(EffectivePreferences)
+async def read_own(wanted: Change[None]) -> dict[str, Any]:
     """Read the recipient's own preferences.
 
     `effective` is the result of all levels, `inherited` are the defaults of the tenant and the project."""
-    return await _shown(request, *await session.recipient(request))
+    return await _shown(wanted)
 
 
-@operation(
-    "PUT",
-    "/v1/preferences",
-    tag="Preferences",
-    required_scope="recipient",
-    query=DryRunFlag,
-    body=Preferences,
-    response_types={200: EffectivePreferences},
-    example=EXAMPLE,
-)
-async def replace_own(request: ApiRequest) -> ASGIApp:
+@OWN.put(Preferences, EffectivePreferences, **WRITTEN, query=DryRunFlag, example=EXAMPLE)
+async def replace_own(change: Change[dict[str, Any]]) -> tuple[Any, bool]:
     """Replace the recipient's own preferences."""
-    document = await read_document(request)
-    # After the body, because the session may be revoked while it arrives.
-    return await _write(request, document, *await session.recipient(request), merge=False)
+    return await _write(change, merge=False), False
 
 
-@operation(
-    "PATCH",
-    "/v1/preferences",
-    tag="Preferences",
-    required_scope="recipient",
-    query=DryRunFlag,
-    body=Preferences,
-    response_types={200: EffectivePreferences},
-    example={"types": {"booking": {"email": False}}},
+@OWN.patch(
+    Preferences, EffectivePreferences, **WRITTEN, query=DryRunFlag, example={"types": {"booking": {"email": False}}}
 )
-async def change_own(request: ApiRequest) -> ASGIApp:
+async def change_own(change: Change[dict[str, Any]]) -> dict[str, Any]:
     """Change the recipient's own preferences.
 
     A merge patch (RFC 7396): null removes a field, so that the default of the tenant or project applies."""
-    document = await read_document(request)
-    # After the body, because the session may be revoked while it arrives.
-    return await _write(request, document, *await session.recipient(request), merge=True)
+    return await _write(change, merge=True)
 
 
-@operation(
-    "GET",
-    "/v1/recipients/{key:str}/preferences",
-    tag="Preferences",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: EffectivePreferences},
-)
-async def read(request: ApiRequest) -> ASGIApp:
+@OF_RECIPIENT.get(EffectivePreferences)
+async def read(wanted: Change[None]) -> dict[str, Any]:
     """Read a recipient's preferences."""
-    return await _shown(request, tenants.single_tenant(request), recipients.key(request))
+    return await _shown(wanted)
 
 
-@operation(
-    "PUT",
-    "/v1/recipients/{key:str}/preferences",
-    tag="Preferences",
-    required_scope="manage",
-    query=DryRunQuery,
-    body=Preferences,
-    response_types={200: EffectivePreferences},
-    example=EXAMPLE,
-)
-async def replace(request: ApiRequest) -> ASGIApp:
+@OF_RECIPIENT.put(Preferences, EffectivePreferences, **WRITTEN, example=EXAMPLE)
+async def replace(change: Change[dict[str, Any]]) -> tuple[Any, bool]:
     """Replace a recipient's preferences."""
-    document = await read_document(request)
-    return await _write(request, document, tenants.single_tenant(request), recipients.key(request), merge=False)
+    return await _write(change, merge=False), False
 
 
-@operation(
-    "PATCH",
-    "/v1/recipients/{key:str}/preferences",
-    tag="Preferences",
-    required_scope="manage",
-    query=DryRunQuery,
-    body=Preferences,
-    response_types={200: EffectivePreferences},
-    example={"muted": {"*": True}},
-)
-async def change(request: ApiRequest) -> ASGIApp:
+@OF_RECIPIENT.patch(Preferences, EffectivePreferences, **WRITTEN, query=DryRunQuery, example={"muted": {"*": True}})
+async def change(change: Change[dict[str, Any]]) -> dict[str, Any]:
     """Change a recipient's preferences.
 
     A merge patch (RFC 7396)."""
-    document = await read_document(request)
-    return await _write(request, document, tenants.single_tenant(request), recipients.key(request), merge=True)
+    return await _write(change, merge=True)
 
 
-@operation(
-    "GET",
-    "/v1/preference-defaults",
-    tag="Preferences",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: PreferenceDefaults},
-)
-async def read_defaults(request: ApiRequest) -> ASGIApp:
+@DEFAULTS.get(PreferenceDefaults)
+async def read_defaults(wanted: Change[None]) -> dict[str, Any]:
     """Read the preference defaults.
 
     Without `?tenant=`, those of the project. With it, those that apply there: the tenant's, else the project's."""
-    return responses.json(await _shown_defaults(request, tenants.single_tenant(request)))
+    return await _shown_defaults(wanted.ctx, wanted.tenant)
 
 
-@operation(
-    "PUT",
-    "/v1/preference-defaults",
-    tag="Preferences",
-    required_scope="manage",
-    query=DryRunQuery,
-    body=Preferences,
-    response_types={200: PreferenceDefaults},
-    example=EXAMPLE,
+@DEFAULTS.put(
+    Preferences, PreferenceDefaults, reads=read_document, response_types={200: PreferenceDefaults}, example=EXAMPLE
 )
-async def replace_defaults(request: ApiRequest) -> ASGIApp:
+async def replace_defaults(change: Change[dict[str, Any]]) -> tuple[Any, bool]:
     """Replace the preference defaults.
 
     They apply to every recipient without its own settings. With `?tenant=`, to the tenant's recipients."""
-    return await _write_defaults(request, merge=False)
+    return await _write_defaults(change, merge=False), False
 
 
-@operation(
-    "PATCH",
-    "/v1/preference-defaults",
-    tag="Preferences",
-    required_scope="manage",
-    query=DryRunQuery,
-    body=Preferences,
-    response_types={200: PreferenceDefaults},
-    example={"digest": {"news": "weekly"}},
+@DEFAULTS.patch(
+    Preferences, PreferenceDefaults, reads=read_document, query=DryRunQuery, example={"digest": {"news": "weekly"}}
 )
-async def change_defaults(request: ApiRequest) -> ASGIApp:
+async def change_defaults(change: Change[dict[str, Any]]) -> dict[str, Any]:
     """Change the preference defaults.
 
     A merge patch (RFC 7396)."""
-    return await _write_defaults(request, merge=True)
+    return await _write_defaults(change, merge=True)
 
 
-@operation(
-    "DELETE",
-    "/v1/preference-defaults",
-    tag="Preferences",
-    required_scope="manage",
-    query=TenantQuery,
-    response_types={204: None},
-    refusals=(NotFound,),
-)
-async def delete_defaults(request: ApiRequest) -> ASGIApp:
+@DEFAULTS.delete(refusals=(NotFound,))
+async def delete_defaults(change: Change[None]) -> bool:
     """Delete the preference defaults.
 
     Without `?tenant=`, those of the project. With it, those of the tenant, whose recipients then get the project's
     defaults."""
-    ctx, tenant = context.of(request), tenants.single_tenant(request)
-    await managed.check(ctx, PREFERENCES, tenant, DEFAULTS_KEY)
-    if not await Documents(ctx.engines.db).delete(PREFERENCES, tenant, DEFAULTS_KEY):
-        raise NotFound("No preference defaults are stored here.")
-    ctx.engines.router.forget()
-    return responses.empty()
+    await managed.check(change.ctx, PREFERENCES, change.tenant, DEFAULTS_KEY)
+    deleted = await Documents(change.ctx.engines.db).delete(PREFERENCES, change.tenant, DEFAULTS_KEY)
+    if deleted:
+        change.ctx.engines.router.forget()
+    return deleted
 
 
-async def _shown(request: ApiRequest, tenant: str, key: str) -> ASGIApp:
-    own = await OwnPreferencesTable(context.of(request).engines.db).get(tenant, key)
+async def _shown(wanted: Change[None]) -> dict[str, Any]:
+    ctx, tenant, (key,) = wanted.ctx, wanted.tenant, wanted.key
+    own = await OwnPreferencesTable(ctx.engines.db).get(tenant, key)
     preferences = decode(None if own is None else own.document)
-    updated_at = None if own is None else own.updated_at
-    return responses.json(await with_effective(context.of(request), tenant, key, preferences, updated_at))
+    return await with_effective(ctx, tenant, key, preferences, None if own is None else own.updated_at)
 
 
 async def with_effective(
@@ -310,8 +248,8 @@ async def available_channels(ctx: ApiContext, tenant: str, key: str) -> Sequence
     ]
 
 
-async def _write(request: ApiRequest, document: dict[str, Any], tenant: str, key: str, *, merge: bool) -> ASGIApp:
-    ctx = context.of(request)
+async def _write(change: Change[dict[str, Any]], *, merge: bool) -> dict[str, Any]:
+    ctx, tenant, (key,), document = change.ctx, change.tenant, change.key, change.body
     own = await OwnPreferencesTable(ctx.engines.db).get(tenant, key)
     stored = None if own is None else own.document
     await check_workflows(ctx, tenant, document.get("workflows"), stored)
@@ -320,21 +258,21 @@ async def _write(request: ApiRequest, document: dict[str, Any], tenant: str, key
     def apply(before: bytes | None) -> Preferences:
         return apply_document(ctx, document, before, types, merge=merge)
 
-    if objects.is_dry_run(request):
+    if change.is_dry_run:
         preferences, now = apply(stored), ctx.engines.clock.now()
     elif merge:
         preferences, now = await changes.change_preferences(ctx.engines, tenant, key, apply)
     else:
         preferences = apply(stored)
         now = await changes.set_preferences(ctx.engines, tenant, key, preferences)
-    return responses.json(await with_effective(ctx, tenant, key, preferences, now))
+    return await with_effective(ctx, tenant, key, preferences, now)
 
 
-async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
-    ctx, document = context.of(request), await read_document(request)
-    tenant = tenants.tenant_of_object(request, document)
+async def _write_defaults(change: Change[dict[str, Any]], *, merge: bool) -> dict[str, Any]:
+    ctx, document = change.ctx, change.body
+    tenant = tenants.tenant_of_object(change.request, document)
     document.pop("tenant", None)
-    if not objects.is_dry_run(request):
+    if not change.is_dry_run:
         await managed.check(ctx, PREFERENCES, tenant, DEFAULTS_KEY)
     documents, types = Documents(ctx.engines.db), await types_of(ctx, tenant)
     for _ in range(changes.MAX_CHANGE_ROUNDS):
@@ -343,12 +281,12 @@ async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
         await check_workflows(ctx, tenant, document.get("workflows"), before)
         preferences = _defaults(ctx, document, before, types, merge=merge)
         now, body = ctx.engines.clock.now(), msgspec.json.encode(preferences)
-        if objects.is_dry_run(request):
-            return responses.json(await _defaults_with_effective(ctx, tenant, tenant, preferences, now))
+        if change.is_dry_run:
+            return await _defaults_with_effective(ctx, tenant, tenant, preferences, now)
         if not await documents.change(PREFERENCES, tenant, DEFAULTS_KEY, before, body, now):
             continue
         ctx.engines.router.forget()
-        return responses.json(await _shown_defaults(request, tenant))
+        return await _shown_defaults(ctx, tenant)
     raise Unavailable("The defaults are being changed by too many requests.")
 
 
@@ -365,8 +303,7 @@ def _defaults(
 DEFAULTS_KEY = ""
 
 
-async def _shown_defaults(request: ApiRequest, tenant: str) -> dict[str, Any]:
-    ctx = context.of(request)
+async def _shown_defaults(ctx: ApiContext, tenant: str) -> dict[str, Any]:
     for owner in dict.fromkeys((tenant, PROJECT)):
         stored = await Documents(ctx.engines.db).get(PREFERENCES, owner, DEFAULTS_KEY)
         if stored is not None:
@@ -391,15 +328,6 @@ async def _defaults_with_effective(
         "inherited": NO_PREFERENCES if owner == PROJECT else project,
     }
     return _stored(own, updated_at) | added
-
-
-async def read_document(request: ApiRequest) -> dict[str, Any]:
-    patch = request_body.plain_json(await request_body.json_text(request))
-    if not isinstance(patch, dict):
-        raise Invalid.of("", "must be an object")
-    for name in ADDED:
-        patch.pop(name, None)
-    return patch
 
 
 def apply_document(

@@ -14,12 +14,10 @@ from bellcast.kernel.errors import FieldError, Invalid, NotFound
 from bellcast.kernel.field_limits import NULL, TEXT, Schema
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
+from bellcast.kernel.http.request_body import DryRunFlag
 from bellcast.recipients.http import recipients
 from bellcast.recipients.store.push_endpoints import PushEndpoint, PushEndpoints, PushKind
-from bellcast.rest import context, objects
 from bellcast.rest.context import ApiContext
-from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Resource
 
 APNS_TOKEN = re.compile(r"[0-9A-Fa-f]{8,200}")
@@ -94,13 +92,15 @@ def _device_errors(body: PushRegistration) -> validation.FieldErrors:
 
 
 REGISTRATION = request_body.Shape(PushRegistration, _check)
+UNKNOWN = "There is no push endpoint with this id."
 OF_RECIPIENT = Resource(
     "recipients",
     "/{key:str}/push-endpoints",
     lambda request: (recipients.key(request),),
     tag="Messages",
-    unknown="There is no push endpoint with this id.",
+    unknown=UNKNOWN,
 )
+OWN = Resource("push-endpoints", tag="Messages", unknown=UNKNOWN, session=session.recipient, refusals=())
 
 
 class RegisteredEndpoint(Struct, frozen=True):
@@ -131,64 +131,37 @@ class PushPublicKey(Struct, frozen=True):
     public_key: str
 
 
-@operation(
-    "POST",
-    "/v1/push-endpoints",
-    tag="Messages",
-    required_scope="recipient",
+@OWN.create(
+    REGISTRATION,
+    RegisteredEndpoint,
     query=DryRunFlag,
-    body=PushRegistration,
     response_types={200: RegisteredEndpoint, 201: RegisteredEndpoint},
     example=EXAMPLE,
 )
-async def register(request: ApiRequest) -> ASGIApp:
+async def register(change: Change[PushRegistration]) -> Any:
     """Register a push endpoint.
 
     A known endpoint moves to this recipient; the status is then 200. Beyond 20 endpoints, the oldest is deleted. A dry
     run returns an empty id unless this recipient already has the endpoint."""
-    body = await request_body.body(request, REGISTRATION)
-    # After the body, because the session may be revoked while it arrives.
-    return await _register(request, body, *await session.recipient(request))
+    return await _register(change)
 
 
-@operation(
-    "GET",
-    "/v1/push-endpoints",
-    tag="Messages",
-    required_scope="recipient",
-    response_types={200: PushEndpointList},
-)
-async def page(request: ApiRequest) -> ASGIApp:
+@OWN.get(PushEndpointList)
+async def page(wanted: Change[None]) -> PushEndpointList:
     """List the recipient's push endpoints."""
-    return responses.json(await _page(context.of(request), *await session.recipient(request)))
+    return await _page(wanted)
 
 
-@operation(
-    "GET",
-    "/v1/push-endpoints/key",
-    tag="Messages",
-    required_scope="recipient",
-    response_types={200: PushPublicKey},
-)
-async def public_key(request: ApiRequest) -> ASGIApp:
+@OWN.get(PushPublicKey, "/key")
+async def public_key(wanted: Change[None]) -> PushPublicKey:
     """Read the key that a browser's subscription needs."""
-    await session.recipient(request)
-    return responses.json(PushPublicKey(context.of(request).push_key()))
+    return PushPublicKey(wanted.ctx.push_key())
 
 
-@operation(
-    "DELETE",
-    "/v1/push-endpoints/{id:str}",
-    tag="Messages",
-    required_scope="recipient",
-    response_types={204: None},
-    refusals=(NotFound,),
-)
-async def delete(request: ApiRequest) -> ASGIApp:
+@OWN.delete("/{id:str}", refusals=(NotFound,))
+async def delete(change: Change[None]) -> bool:
     """Delete a push endpoint."""
-    if not await _delete(request, *await session.recipient(request)):
-        raise NotFound(OF_RECIPIENT.unknown)
-    return responses.empty()
+    return await _delete(change)
 
 
 @OF_RECIPIENT.act(
@@ -198,13 +171,13 @@ async def register_for(change: Change[PushRegistration]) -> Any:
     """Register a recipient's push endpoint.
 
     A known endpoint moves to this recipient; the status is then 200. Beyond 20 endpoints, the oldest is deleted."""
-    return await _register(change.request, change.body, change.tenant, *change.key)
+    return await _register(change)
 
 
 @OF_RECIPIENT.get(PushEndpointList, refusals=())
 async def page_of(wanted: Change[None]) -> PushEndpointList:
     """List a recipient's push endpoints."""
-    return await _page(wanted.ctx, wanted.tenant, *wanted.key)
+    return await _page(wanted)
 
 
 @OF_RECIPIENT.get(PushPublicKey, "/key", refusals=())
@@ -216,12 +189,12 @@ async def public_key_for(wanted: Change[None]) -> PushPublicKey:
 @OF_RECIPIENT.delete("/{id:str}")
 async def delete_of(change: Change[None]) -> bool:
     """Delete a recipient's push endpoint."""
-    return await _delete(change.request, change.tenant, *change.key)
+    return await _delete(change)
 
 
-async def _register(request: ApiRequest, body: PushRegistration, tenant: str, recipient: str) -> ASGIApp:
-    engines = context.of(request).engines
-    if objects.is_dry_run(request):
+async def _register(change: Change[PushRegistration]) -> ASGIApp:
+    engines, tenant, (recipient,), body = change.ctx.engines, change.tenant, change.key, change.body
+    if change.is_dry_run:
         known = await PushEndpoints(engines.db).page(tenant, recipient)
         ids = [one.id for one in known if one.address == (body.endpoint or body.token)]
         return responses.json(RegisteredEndpoint(next(iter(ids), "")))
@@ -238,14 +211,14 @@ async def _register(request: ApiRequest, body: PushRegistration, tenant: str, re
     return responses.json(RegisteredEndpoint(id), 201 if is_new else 200)
 
 
-async def _page(ctx: ApiContext, tenant: str, recipient: str) -> PushEndpointList:
-    found = await PushEndpoints(ctx.engines.db).page(tenant, recipient)
+async def _page(wanted: Change[None]) -> PushEndpointList:
+    found = await PushEndpoints(wanted.ctx.engines.db).page(wanted.tenant, *wanted.key)
     return PushEndpointList([_outside(endpoint) for endpoint in found])
 
 
-async def _delete(request: ApiRequest, tenant: str, recipient: str) -> bool:
-    endpoints = PushEndpoints(context.of(request).engines.db)
-    return await endpoints.delete(tenant, recipient, request_body.path(request, "id"))
+async def _delete(change: Change[None]) -> bool:
+    endpoints = PushEndpoints(change.ctx.engines.db)
+    return await endpoints.delete(change.tenant, *change.key, request_body.path(change.request, "id"))
 
 
 def _outside(endpoint: PushEndpoint) -> PushEndpointItem:

@@ -22,6 +22,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.rest import audit, context, editor_access, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
+from bellcast.rest.resource import Change, Resource
 from bellcast.rest.tenants import TenantQuery
 from bellcast.tenants.store import Tenants
 from bellcast.tenants.types import Tenant
@@ -126,36 +127,35 @@ async def end(request: ApiRequest) -> ASGIApp:
     return responses.empty()
 
 
-@operation(
-    "GET",
-    "/v1/tenants/{key:str}/brand",
+BRAND = Resource(
+    "tenants",
+    "/{key:str}/brand",
+    lambda request: (tenants.key(request),),
     tag="Tenants",
-    required_scope="read",
     bound_by="path",
-    response_types={200: StrictBrand},
+    query=None,
+    refusals=(),
 )
-async def read_brand(request: ApiRequest) -> ASGIApp:
+
+
+@BRAND.get(StrictBrand)
+async def read_brand(wanted: Change[None]) -> StrictBrand:
     """Read the brand of a tenant: the look of its e-mails, and of the pages behind their links."""
-    ctx, key = context.of(request), tenants.key(request)
-    return responses.json(_brand(await Tenants(ctx.engines.db).get(key)))
+    return _brand(await Tenants(wanted.ctx.engines.db).get(*wanted.key))
 
 
-@operation(
-    "PUT",
-    "/v1/tenants/{key:str}/brand",
-    tag="Tenants",
-    required_scope="manage",
-    bound_by="path",
-    body=StrictBrand,
+@BRAND.put(
+    StrictBrand,
+    StrictBrand,
     response_types={200: StrictBrand},
     refusals=(Conflict,),
     example={"name": "Acme", "color": "#0a5c36", "font": "georgia"},
 )
-async def write_brand(request: ApiRequest) -> ASGIApp:
+async def write_brand(change: Change[StrictBrand]) -> tuple[StrictBrand, bool]:
     """Write the brand of a tenant.
 
     The tenant's other settings do not change."""
-    ctx, key, brand = context.of(request), tenants.key(request), await request_body.body(request, BRAND)
+    ctx, (key,), brand = change.ctx, change.key, change.body
     found = await Tenants(ctx.engines.db).get(key)
     name, settings = (None, {}) if found is None else (found.name, found.settings)
     written = msgspec.to_builtins(
@@ -169,8 +169,8 @@ async def write_brand(request: ApiRequest) -> ASGIApp:
     after = {**settings, "brand": written}
     await Tenants(ctx.engines.db).put(key, name, after, ctx.engines.clock.now(), check=check)
     ctx.engines.router.forget()
-    audit.note_change(request, "brand", settings.get("brand"), written)
-    return responses.json(brand)
+    audit.note_change(change.request, "brand", settings.get("brand"), written)
+    return brand, False
 
 
 def _brand(tenant: Tenant | None) -> StrictBrand:
@@ -178,9 +178,6 @@ def _brand(tenant: Tenant | None) -> StrictBrand:
         return msgspec.convert((tenant and tenant.settings.get("brand")) or {}, StrictBrand)
     except msgspec.ValidationError:  # the app may store any settings
         return StrictBrand()
-
-
-BRAND = request_body.Shape(StrictBrand)
 
 
 def _check(body: EditorTokenRequest, ctx: ApiContext) -> None:

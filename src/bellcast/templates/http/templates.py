@@ -32,7 +32,7 @@ from bellcast.recipients.types import Profile
 from bellcast.rest import context, definition_body, drafts, editor_access, guards, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.resource import Change, DryRunQuery, Resource
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates import rendering
 from bellcast.templates.http import checking, publishing, samples
@@ -314,32 +314,32 @@ class TestMessage(Struct, frozen=True):
     message: str | None
 
 
-@operation(
-    "POST",
-    "/v1/templates/{key:str}/preview",
-    tag="Objects",
-    required_scope="manage",
-    query=DryRunQuery,
+# Operations below a template. Its texts are compiled in a thread, so a body is read in two steps.
+TEMPLATE = Resource("templates", "/{key:str}", lambda request: (objects.key_of(request, KIND),), tag="Objects")
+
+
+@TEMPLATE.act(
+    "/preview",
+    TemplatePreview,
     body=PreviewRequest,
-    response_types={200: TemplatePreview},
+    reads=request_body.json_text,
     refusals=(NotFound, TemplateFailed),
     example={"data": {"client": "Ann"}, "locale": "de"},
     is_recorded=False,
 )
-async def preview(request: ApiRequest) -> ASGIApp:
+async def preview(change: Change[bytes]) -> Any:
     """Preview a template.
 
     Renders every part for a recipient, or for an example named Ann, and in a language. Nothing is sent. You can also
     preview `values` that are not stored, within the limits of a write. With `?tenant=`, the tenant's overrides and its `brand` apply."""
-    request_body.query(request, DryRunQuery)  # nothing is written in any case
-    subject = await _subject_of(request, await request_body.json_text(request))
-    parts, missing = await context.of(request)[Previews].preview(subject)
+    subject = await _subject_of(change.request, change.body)
+    parts, missing = await change.ctx[Previews].preview(subject)
     warnings = _warnings(subject.template)
     if "sms" in parts:
         parts["sms"] |= msgspec.structs.asdict(lengths.sms(parts["sms"]["text"]))
     if "push" in parts:
         parts["push"] |= {"cut_at": lengths.PUSH_CUT}
-    return responses.json({"missing": missing} | ({"warnings": warnings} if warnings else {}) | parts)
+    return {"missing": missing} | ({"warnings": warnings} if warnings else {}) | parts
 
 
 @operation(
@@ -399,29 +399,24 @@ class CheckRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     sample: Annotated[str | None, KEY] = None
 
 
-@operation(
-    "POST",
-    "/v1/templates/{key:str}/check",
-    tag="Objects",
-    required_scope="manage",
-    query=DryRunQuery,
+@TEMPLATE.act(
+    "/check",
+    FindingList,
     body=CheckRequest,
-    response_types={200: FindingList},
-    refusals=(NotFound,),
+    reads=request_body.json_text,
     example={"values": {"email": {"subject": "New booking", "html": "<img src='https://example.com/a.png'>"}}},
     is_recorded=False,
 )
-async def check(request: ApiRequest) -> ASGIApp:
+async def check(change: Change[bytes]) -> FindingList:
     """Check a template.
 
     Missing languages, variables and descriptions of images, wrong links, low contrast, and what mail programs cut or do
     not support (data of Can I email, caniemail.com). Findings with the severity `error` stop its publication."""
-    request_body.query(request, DryRunQuery)  # nothing is written in any case
-    ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
-    body = await asyncio.to_thread(request_body.json, await request_body.json_text(request), CHECK, ctx)
+    request, ctx, (key,) = change.request, change.ctx, change.key
+    body = await asyncio.to_thread(request_body.json, change.body, CHECK, ctx)
     data = body.data if body.sample is None else await _data_of_sample(request, body.sample)
     subject = await _subject(request, "", data or {}, None, body.values)
-    return responses.json(FindingList(await checking.check(ctx, tenant, key, subject.template, data)))
+    return FindingList(await checking.check(ctx, change.tenant, key, subject.template, data))
 
 
 # Characters of a source, as of a template: an e-mail of this size is cut by all mail programs.
@@ -464,26 +459,22 @@ async def import_email(request: ApiRequest) -> ASGIApp:
     return responses.json(ImportedEmail(part, findings))
 
 
-@operation(
-    "POST",
-    "/v1/templates/{key:str}/test",
-    tag="Objects",
-    required_scope="manage",
-    query=DryRunQuery,
+@TEMPLATE.act(
+    "/test",
+    TestMessage,
     body=TestRequest,
-    response_types={200: TestMessage, 202: TestMessage},
+    reads=request_body.json_text,
+    status=202,
     refusals=(NotFound, TemplateFailed, Conflict),
     example={"channel": "email", "to": "alice", "data": {"client": "Ann"}},
 )
-async def test(request: ApiRequest) -> ASGIApp:
+async def test(change: Change[bytes]) -> TestMessage:
     """Send a test message.
 
     It is sent to the recipient's address regardless of preferences. `{"me": true}` sends an e-mail to the confirmed address of
     the operator, with `[Test]` before its subject, at most 10 in 10 minutes. A dry run only renders it."""
-    ctx, body = (
-        context.of(request),
-        await asyncio.to_thread(request_body.json, await request_body.json_text(request), TEST, context.of(request)),
-    )
+    request, ctx = change.request, change.ctx
+    body = await asyncio.to_thread(request_body.json, change.body, TEST, ctx)
     data = body.data if body.sample is None else await _data_of_sample(request, body.sample)
     if isinstance(body.to, str) and guards.caller(request).role == editor_access.ROLE:
         raise Forbidden("An editor token sends tests to its own e-mail only.")
@@ -491,13 +482,13 @@ async def test(request: ApiRequest) -> ASGIApp:
     subject = await _subject(request, key, data, body.locale, body.values)
     profile = None if isinstance(body.to, str) else await _own_profile(request, body.channel)
     message = await ctx[Previews].message(subject, body.channel, ctx.engines.new_id(subject.now), profile)
-    if objects.is_dry_run(request):
-        return responses.json(TestMessage(None))
+    if change.is_dry_run:
+        return TestMessage(None)
     if profile is not None:
         await sessions(request).count_own_test(f"{profile.key} {profile.email}")
     await Messages(ctx.engines.db).add([message])
     ctx.engines.router.messages_added()
-    return responses.json(TestMessage(message.id), 202)
+    return TestMessage(message.id)
 
 
 async def _own_profile(request: ApiRequest, channel: ExternalChannel) -> Profile:
@@ -518,41 +509,23 @@ async def _own_profile(request: ApiRequest, channel: ExternalChannel) -> Profile
     return Profile(key=operator.recipient, name=operator.name, email=operator.email)
 
 
-@operation(
-    "GET",
-    "/v1/templates/{key:str}/samples",
-    tag="Objects",
-    required_scope="manage",
-    query=TenantQuery,
-    response_types={200: SampleList},
-)
-async def recent_samples(request: ApiRequest) -> ASGIApp:
+@TEMPLATE.get(SampleList, "/samples", required_scope="manage", refusals=())
+async def recent_samples(wanted: Change[None]) -> SampleList:
     """List samples of a template's data.
 
     The data of the last ten sends of the types, and runs of the workflows, that use the template. Addresses, phone
     numbers, names, secrets and fields that a schema marks as `x-private` are masked."""
-    ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
-    return responses.json(SampleList(await samples.samples(ctx, tenant, key)))
+    return SampleList(await samples.samples(wanted.ctx, wanted.tenant, *wanted.key))
 
 
-@operation(
-    "GET",
-    "/v1/templates/{key:str}/variables",
-    tag="Objects",
-    required_scope="manage",
-    query=TenantQuery,
-    response_types={200: list[TemplateVariable]},
-    refusals=(NotFound,),
-)
-async def list_variables(request: ApiRequest) -> ASGIApp:
+@TEMPLATE.get(list[TemplateVariable], "/variables", required_scope="manage")
+async def list_variables(wanted: Change[None]) -> list[TemplateVariable]:
     """List the variables of a template.
 
     Those that it reads, those that the schemas of its types and workflows declare, and those of every send. `[]` in a
     path stands for each element of a list."""
-    ctx, tenant = context.of(request), tenants.single_tenant(request)
-    subject = await _subject(request, "", {})
-    key = objects.key_of(request, KIND)
-    return responses.json(await samples.declared(ctx, tenant, key, subject.template))
+    subject = await _subject(wanted.request, "", {})
+    return await samples.declared(wanted.ctx, wanted.tenant, *wanted.key, subject.template)
 
 
 async def embedded_html(request: ApiRequest, text: bytes, ancestors: str) -> ASGIApp:

@@ -29,7 +29,7 @@ from bellcast.rest.drafts import DraftKind, ToPublish
 from bellcast.rest.managed import ManagedBy
 from bellcast.rest.objects import ADDED, BrokenUses, PublishEffect, Version, VersionQuery
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.resource import Change, DryRunQuery, Resource
 from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows import definitions, publishing, recent_data, triggers, workflow_catalog
 from bellcast.workflows.definitions import Definition
@@ -187,25 +187,22 @@ async def read(request: ApiRequest) -> ASGIApp:
     return responses.json(shown | {managed.FIELD: by[managed.FIELD]}, headers=objects.tagged(shown))
 
 
-@operation(
-    "GET",
-    "/v1/workflows/{key:str}/inferred-schema",
+WORKFLOW = Resource(
+    WORKFLOWS,
+    "/{key:str}",
+    lambda request: (objects.restricted_key(request),),
     tag="Workflows",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: InferredSchema},
-    refusals=(NotFound,),
+    unknown="This workflow has no triggers yet.",
 )
-async def inferred_schema(request: ApiRequest) -> ASGIApp:
+
+
+@WORKFLOW.get(InferredSchema, "/inferred-schema")
+async def inferred_schema(wanted: Change[None]) -> InferredSchema | None:
     """Infer the schema of a workflow's data.
 
     A JSON Schema that the data of its last triggers matches, at most 1,000: their shapes, without their values. 404 if
     there were none."""
-    ctx, key, tenant = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
-    inferred = await recent_data.inferred(recent_data.of_workflow(ctx.engines.db, tenant, key))
-    if inferred is None:
-        raise NotFound("This workflow has no triggers yet.")
-    return responses.json(inferred)
+    return await recent_data.inferred(recent_data.of_workflow(wanted.ctx.engines.db, wanted.tenant, *wanted.key))
 
 
 @operation(
