@@ -10,11 +10,9 @@ from bellcast.auth.claims import Seconds
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.field_limits import KEY, ROLE, TENANT, Limit, ValueRule, each, lasting, text
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.rest import context, tenants
-from bellcast.rest.operations import operation
+from bellcast.kernel.http import request_body
+from bellcast.rest import tenants
+from bellcast.rest.resource import Change, Resource
 from bellcast.rest.tenants import TenantQuery
 
 HOUR = 3_600
@@ -49,26 +47,21 @@ class Token(Struct, frozen=True):
     expires_at: datetime
 
 
-@operation(
-    "POST",
-    "/v1/tokens",
-    tag="Access",
-    required_scope="manage",
+@Resource("tokens", tag="Access").create(
+    request_body.Shape(TokenRequest, None, {"recipient": "x"}),
+    Token,
+    query=TenantQuery,
     roles=("owner",),
     is_sensitive=True,
-    query=TenantQuery,
-    body=TokenRequest,
-    response_types={201: Token},
     example={"recipient": "alice", "ttl": "1h", "topics": ["project.*"]},
 )
-async def make(request: ApiRequest) -> ASGIApp:
+async def make(change: Change[TokenRequest]) -> Token:
     """Create a session token.
 
     It gives access to one recipient's inbox until it expires: send it to that recipient's browser. An API key with the
     scope `manage` can create one for any recipient, topics and roles: protect it like the project secret."""
-    ctx = context.of(request)
-    params = await request_body.body(request, TOKEN)
-    tenant = tenants.single_tenant(request, params.tenant)
+    ctx, params = change.ctx, change.body
+    tenant = tenants.single_tenant(change.request, params.tenant)
     now = ctx.token_clock.now()
     expires_at = now + round(times.seconds(params.ttl) * 1000)
     token = tokens.sign(
@@ -86,7 +79,4 @@ async def make(request: ApiRequest) -> ASGIApp:
     if len(token) > tokens.MAX_LENGTH:  # no request with it would be accepted
         message = f"would make a token of {len(token)} characters, at most {tokens.MAX_LENGTH} are accepted"
         raise Invalid.of("", f"{message}: shorten topics, publish, roles or name")
-    return responses.json(Token(token, times.to_rfc3339(expires_at)), 201)
-
-
-TOKEN = request_body.Shape(TokenRequest, None, {"recipient": "x"})
+    return Token(token, times.to_rfc3339(expires_at))

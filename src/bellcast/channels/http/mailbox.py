@@ -22,10 +22,10 @@ from bellcast.kernel.field_limits import LINK_LIFETIME
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.rest import context, objects, tenants
+from bellcast.rest import context
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.resource import Change, Resource
 
 # The page runs no scripts. A message's HTML is shown in a sandboxed frame, which runs no scripts either and may only
 # load images.
@@ -67,28 +67,19 @@ class MailboxQuery(Struct, frozen=True, kw_only=True):
     after: str | None = None
 
 
-@operation(
-    "POST",
-    "/v1/mailbox-link",
-    tag="Messages",
-    required_scope="manage",
-    query=DryRunQuery,
-    body=MailboxRequest,
-    is_body_optional=True,
-    response_types={200: MailboxLink, 201: MailboxLink},
-    example={"ttl": "1d"},
+@Resource("mailbox-link", tag="Messages").create(
+    MailboxRequest, MailboxLink, is_body_optional=True, example={"ttl": "1d"}
 )
-async def create(request: ApiRequest) -> ASGIApp:
+async def create(change: Change[MailboxRequest]) -> MailboxLink:
     """Create a link to the mailbox.
 
     A page with all simulated messages of a tenant, for development and tests. `bellcast mailbox` prints it."""
-    ctx, tenant = context.of(request), tenants.single_tenant(request)
-    body = await request_body.optional_body(request, LINK) or MailboxRequest()
-    if objects.is_dry_run(request):
-        return responses.json(MailboxLink(None))
-    grant = MailboxGrant(tenant, ctx.engines.clock.now() + int(times.seconds(body.ttl) * 1000))
+    ctx = change.ctx
+    if change.is_dry_run:
+        return MailboxLink(None)
+    grant = MailboxGrant(change.tenant, ctx.engines.clock.now() + int(times.seconds(change.body.ttl) * 1000))
     base = (ctx[ChannelConfig].public_url or "").rstrip("/")
-    return responses.json(MailboxLink(f"{base}/mailbox/{link_tokens.sign(ctx.project, PURPOSE, grant)}"), 201)
+    return MailboxLink(f"{base}/mailbox/{link_tokens.sign(ctx.project, PURPOSE, grant)}")
 
 
 @operation(
@@ -244,5 +235,4 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .5rem 0 .25rem; fo
 """
 
 
-LINK = request_body.Shape(MailboxRequest)
 HANDLERS = [create, show]

@@ -2,16 +2,12 @@
 
 from bellcast.channels.catalog import NotificationType, no_template
 from bellcast.kernel import data_schemas, validation
-from bellcast.kernel.errors import FieldError, NotFound
-from bellcast.kernel.http import responses
-from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.errors import FieldError
 from bellcast.preferences.types import CHANNELS
-from bellcast.rest import context, objects, tenants
+from bellcast.rest import objects
 from bellcast.rest.context import ApiContext
 from bellcast.rest.objects import PublishEffect
-from bellcast.rest.operations import operation
-from bellcast.rest.tenants import TenantQuery
+from bellcast.rest.resource import Change, Resource
 from bellcast.templates.http import templates
 from bellcast.workflows import recent_data
 from bellcast.workflows.http import references
@@ -64,25 +60,22 @@ KIND = objects.Kind(
 )
 
 
-@operation(
-    "GET",
-    "/v1/types/{key:str}/inferred-schema",
+TYPE = Resource(
+    "types",
+    "/{key:str}",
+    lambda request: (objects.key_of(request, KIND),),
     tag="Objects",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: InferredSchema},
-    refusals=(NotFound,),
+    unknown="No notification of this type is stored yet.",
 )
-async def inferred_schema_types(request: ApiRequest) -> ASGIApp:
+
+
+@TYPE.get(InferredSchema, "/inferred-schema")
+async def inferred_schema_types(wanted: Change[None]) -> InferredSchema | None:
     """Infer the schema of a type's data.
 
     A JSON Schema that the data of its last sends matches, at most 1,000: their shapes, without their values. 404 if there
     were none."""
-    ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
-    inferred = await recent_data.inferred(recent_data.of_type(ctx.engines.db, tenant, key))
-    if inferred is None:
-        raise NotFound("No notification of this type is stored yet.")
-    return responses.json(inferred)
+    return await recent_data.inferred(recent_data.of_type(wanted.ctx.engines.db, wanted.tenant, *wanted.key))
 
 
 HANDLERS = [*objects.operations(KIND), inferred_schema_types]

@@ -16,6 +16,7 @@ from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import audit, context, guards
 from bellcast.rest.operations import operation
+from bellcast.rest.resource import Change, Resource
 from bellcast.settings.database import (
     DatabaseSettings,
     EditableSetting,
@@ -93,33 +94,31 @@ class Rollback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     to: Revision
 
 
-@operation("GET", "/v1/settings", tag="Console", required_scope="configure", response_types={200: SettingsDocument})
-async def read(request: ApiRequest) -> ASGIApp:
+SETTINGS = Resource("settings", tag="Console", required_scope="configure", query=None)
+
+
+@SETTINGS.get(SettingsDocument, refusals=())
+async def read(wanted: Change[None]) -> SettingsDocument:
     """Read the settings that can be changed while the servers run."""
-    store = context.of(request)[DatabaseSettings]
-    return responses.json(SettingsDocument(store.revision, [_item(one) for one in store.all()]))
+    store = wanted.ctx[DatabaseSettings]
+    return SettingsDocument(store.revision, [_item(one) for one in store.all()])
 
 
-@operation(
-    "PATCH",
-    "/v1/settings",
-    tag="Console",
-    required_scope="configure",
-    body=SettingsPatch,
+@SETTINGS.patch(
+    SettingsPatch,
+    RevisionItem,
     example={"revision": 0, "set": {"origins": "https://app.example.com"}},
-    response_types={200: RevisionItem},
     is_sensitive=True,
     refusals=(Conflict,),
 )
-async def change(request: ApiRequest) -> ASGIApp:
+async def change(change: Change[SettingsPatch]) -> RevisionItem:
     """Change settings.
 
     All nodes apply them within seconds. 409 if another revision is current. Command-line options, the environment and
     its files take precedence: a setting that they set is locked. Settings that are `is_owner_only` (what clients may
     do, where data is sent, when it is deleted) can be changed only by owners and with the project secret."""
-    patch = await request_body.body(request, PATCH)
-    store = context.of(request)[DatabaseSettings]
-    changed = await store.change(
+    patch, request = change.body, change.request
+    changed = await change.ctx[DatabaseSettings].change(
         patch.revision,
         {name: _text_of(name, value) for name, value in patch.set.items()},
         patch.reset,
@@ -128,7 +127,7 @@ async def change(request: ApiRequest) -> ASGIApp:
         check_owner=partial(_check_owner, request),
         record=partial(_record, request),
     )
-    return responses.json(_revision(changed))
+    return _revision(changed)
 
 
 @operation(
@@ -153,27 +152,24 @@ async def history(request: ApiRequest) -> ASGIApp:
     return responses.json(RevisionPage([_revision(one) for one in shown], following))
 
 
-@operation(
-    "POST",
-    "/v1/settings/rollback",
-    tag="Console",
-    required_scope="configure",
+@SETTINGS.act(
+    "/rollback",
+    RevisionItem,
     body=Rollback,
     example={"revision": 2, "to": 1},
-    response_types={200: RevisionItem},
     is_sensitive=True,
     refusals=(Conflict, NotFound),
 )
-async def roll_back(request: ApiRequest) -> ASGIApp:
+async def roll_back(change: Change[Rollback]) -> RevisionItem:
     """Make the values of an earlier revision current again.
 
     As a new revision."""
-    wanted = await request_body.body(request, ROLLBACK)
+    wanted, request = change.body, change.request
     record = partial(_record, request)
-    restored = await context.of(request)[DatabaseSettings].restore(
+    restored = await change.ctx[DatabaseSettings].restore(
         wanted.revision, wanted.to, _author(request), check_owner=partial(_check_owner, request), record=record
     )
-    return responses.json(_revision(restored))
+    return _revision(restored)
 
 
 def _text_of(name: str, value: str | float | list[str]) -> str:
@@ -213,6 +209,4 @@ def _author(request: ApiRequest) -> str:
     return caller.operator or caller.key or "project secret"
 
 
-PATCH = request_body.Shape(SettingsPatch)
-ROLLBACK = request_body.Shape(Rollback)
 HANDLERS = (read, change, history, roll_back)

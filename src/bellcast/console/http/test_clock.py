@@ -8,12 +8,10 @@ from msgspec import Struct
 from bellcast.kernel import times
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.field_limits import lasting
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.http import request_body
 from bellcast.kernel.jobs.test_clock import TimeTravel
-from bellcast.rest import context
-from bellcast.rest.operations import operation
+from bellcast.rest.context import ApiContext
+from bellcast.rest.resource import Change, Resource
 
 
 class ClockTime(Struct, frozen=True):
@@ -28,48 +26,32 @@ class ClockAdvance(Struct, frozen=True, forbid_unknown_fields=True):
     advance: Annotated[str | float, lasting(0, times.MAX_AHEAD_SECONDS, "must be between 0 and 366d")]
 
 
-@operation(
-    "GET",
-    "/v1/test-clock",
-    tag="Server",
-    required_scope="read",
-    response_types={200: ClockTime},
-    refusals=(NotFound,),
-)
-async def read(request: ApiRequest) -> ASGIApp:
+CLOCK = Resource("test-clock", tag="Server", query=None)
+
+
+@CLOCK.get(ClockTime)
+async def read(wanted: Change[None]) -> ClockTime:
     """Read the test clock.
 
     404 on a server that runs with the system time."""
-    return responses.json(ClockTime(times.to_rfc3339(_clock(request).now())))
+    return ClockTime(times.to_rfc3339(_clock(wanted.ctx).now()))
 
 
-@operation(
-    "POST",
-    "/v1/test-clock",
-    tag="Server",
-    required_scope="manage",
-    body=ClockAdvance,
-    response_types={200: ClockTime},
-    refusals=(NotFound,),
-    example={"advance": "3d"},
-)
-async def advance(request: ApiRequest) -> ASGIApp:
+@CLOCK.act("", ClockTime, body=request_body.Shape(ClockAdvance, None, {"advance": "1s"}), example={"advance": "3d"})
+async def advance(change: Change[ClockAdvance]) -> ClockTime:
     """Advance the test clock.
 
     Runs all work that becomes due (delays, digests, retries, schedules, expiry) before the response is
     sent."""
-    clock = _clock(request)
-    body = await request_body.body(request, ADVANCE)
-    now = await clock.advance(round(times.seconds(body.advance) * 1000))
-    return responses.json(ClockTime(times.to_rfc3339(now)))
+    now = await _clock(change.ctx).advance(round(times.seconds(change.body.advance) * 1000))
+    return ClockTime(times.to_rfc3339(now))
 
 
-def _clock(request: ApiRequest) -> TimeTravel:
-    clock = context.of(request).find(TimeTravel)
+def _clock(ctx: ApiContext) -> TimeTravel:
+    clock = ctx.find(TimeTravel)
     if clock is None:
         raise NotFound("This server runs with the system time: start it with --test-clock.")
     return clock
 
 
-ADVANCE = request_body.Shape(ClockAdvance, None, {"advance": "1s"})
 HANDLERS = [read, advance]

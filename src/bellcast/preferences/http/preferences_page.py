@@ -29,10 +29,10 @@ from bellcast.recipients import recipients as recipient_actions
 from bellcast.recipients.http import recipients
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import Profile, RecipientFields
-from bellcast.rest import context, objects, tenants
+from bellcast.rest import context
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.resource import Change, Resource
 
 # Maximum fields of the form: two per switch and two per frequency, for the types of the project and the tenant, and the
 # general fields.
@@ -55,32 +55,27 @@ class PreferencesLink(Struct, frozen=True):
     url: str | None
 
 
-@operation(
-    "POST",
-    "/v1/recipients/{key:str}/preferences-link",
-    tag="Preferences",
-    required_scope="manage",
-    query=DryRunQuery,
-    body=LinkRequest,
-    is_body_optional=True,
-    response_types={200: PreferencesLink, 201: PreferencesLink},
-    example={"ttl": "30d"},
+LINKS = Resource(
+    "recipients", "/{key:str}/preferences-link", lambda request: (recipients.key(request),), tag="Preferences"
 )
-async def create(request: ApiRequest) -> ASGIApp:
+
+
+@LINKS.act(
+    "", PreferencesLink, body=LinkRequest, is_body_optional=True, status=201, refusals=(), example={"ttl": "30d"}
+)
+async def create(change: Change[LinkRequest]) -> PreferencesLink:
     """Create a preferences link.
 
     For e-mails and other places without a login. Templates have such a link as `preferences_url`."""
-    ctx, key, tenant = context.of(request), recipients.key(request), tenants.single_tenant(request)
-    body = await request_body.optional_body(request, LINK) or LinkRequest()
-    if objects.is_dry_run(request):
-        return responses.json(PreferencesLink(None))
+    ctx, tenant, (key,) = change.ctx, change.tenant, change.key
+    if change.is_dry_run:
+        return PreferencesLink(None)
     # Creates the recipient, as any request of the app that names a recipient does. Following a link never creates one.
     await recipient_actions.put(ctx.engines, tenant, key, RecipientFields(), replace=False)
     now = ctx.engines.clock.now()
-    grant = PreferencesGrant(tenant, key, now, now + int(times.seconds(body.ttl) * 1000))
+    grant = PreferencesGrant(tenant, key, now, now + int(times.seconds(change.body.ttl) * 1000))
     base = (ctx[ChannelConfig].public_url or "").rstrip("/")
-    url = links.preferences_url(base, ctx.project, grant)
-    return responses.json(PreferencesLink(url), 201)
+    return PreferencesLink(links.preferences_url(base, ctx.project, grant))
 
 
 @operation(
@@ -197,5 +192,4 @@ async def _page(
     return link_pages.page(title, content, language, brand, script=SCRIPT)
 
 
-LINK = request_body.Shape(LinkRequest)
 HANDLERS = [create, show, save, change]

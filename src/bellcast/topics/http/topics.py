@@ -14,8 +14,7 @@ from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BadRequest, Invalid
 from bellcast.kernel.events import topic_stream
 from bellcast.kernel.field_limits import TENANT_NAME, shown
-from bellcast.kernel.http import list_positions, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import list_positions, request_body
 from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.live.hub.survey import ConnectionSurvey, TopicCount
@@ -28,7 +27,6 @@ from bellcast.recipients.store import subscriptions
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.recipients.types import Subscription
 from bellcast.rest import context, tenants
-from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Listing, Resource
 from bellcast.rest.tenants import TenantQuery
 
@@ -109,6 +107,9 @@ class TopicPage(Struct, frozen=True):
 
 NOT_FOLLOWED = TopicCount(0, 0)
 TOPICS = Resource("topics", "/{topic:str}", lambda request: (topic(request),), tag="Topics")
+OF_RECIPIENT = Resource(
+    "recipients", "/{key:str}/subscriptions", lambda request: (recipients.key(request),), tag="Topics"
+)
 SUBSCRIPTIONS = Resource(
     "topics",
     "/{topic:str}/subscriptions/{recipient:str}",
@@ -175,42 +176,22 @@ async def unsubscribe(change: Change[None]) -> bool:
     return True
 
 
-@operation(
-    "GET",
-    "/v1/topics/{topic:str}/subscriptions",
-    tag="Topics",
-    required_scope="read",
-    query=PageQuery,
-    response_types={200: SubscriptionPage},
-)
-async def page(request: ApiRequest) -> ASGIApp:
+@TOPICS.get(SubscriptionPage, "/subscriptions", query=PageQuery, refusals=())
+async def page(wanted: Change[None]) -> SubscriptionPage:
     """List the subscriptions of a topic, by recipient."""
-    params = request_body.query(request, PageQuery)
-    db = context.of(request).engines.db
-    result = await StoredSubscriptions(db).page(
-        tenants.single_tenant(request), topic(request), params.after, params.limit + 1
-    )
-    shown = result[: params.limit]
-    return responses.json(SubscriptionPage(shown, shown[-1].recipient if len(result) > params.limit else None))
+    query, db = request_body.query(wanted.request, PageQuery), wanted.ctx.engines.db
+    result = await StoredSubscriptions(db).page(wanted.tenant, *wanted.key, query.after, query.limit + 1)
+    return SubscriptionPage(*list_positions.split(result, query.limit, lambda one: one.recipient))
 
 
-@operation(
-    "GET",
-    "/v1/recipients/{key:str}/subscriptions",
-    tag="Topics",
-    required_scope="read",
-    query=TopicsOfRecipientQuery,
-    response_types={200: SubscriptionPage},
-)
-async def of_recipient(request: ApiRequest) -> ASGIApp:
+@OF_RECIPIENT.get(SubscriptionPage, query=TopicsOfRecipientQuery, refusals=())
+async def of_recipient(wanted: Change[None]) -> SubscriptionPage:
     """List the subscriptions of a recipient, by topic.
 
     Topics of roles begin with `role.`."""
-    query, db = request_body.query(request, TopicsOfRecipientQuery), context.of(request).engines.db
-    result = await StoredSubscriptions(db).of_recipient(
-        tenants.single_tenant(request), recipients.key(request), query.after, query.limit + 1
-    )
-    return responses.json(SubscriptionPage(*list_positions.split(result, query.limit, lambda one: one.topic)))
+    query, db = request_body.query(wanted.request, TopicsOfRecipientQuery), wanted.ctx.engines.db
+    result = await StoredSubscriptions(db).of_recipient(wanted.tenant, *wanted.key, query.after, query.limit + 1)
+    return SubscriptionPage(*list_positions.split(result, query.limit, lambda one: one.topic))
 
 
 @TOPICS.get(Presence, "/presence", refusals=())
@@ -246,30 +227,20 @@ class EventPage(Struct, frozen=True):
     recovered: bool
 
 
-@operation(
-    "GET",
-    "/v1/topics/{topic:str}/events",
-    tag="Topics",
-    required_scope="read",
-    query=EventQuery,
-    response_types={200: EventPage},
-    refusals=(BadRequest,),
-)
-async def events(request: ApiRequest) -> ASGIApp:
+@TOPICS.get(EventPage, "/events", query=EventQuery, refusals=(BadRequest,))
+async def events(wanted: Change[None]) -> EventPage:
     """List the live events of a topic that are still kept.
 
     Oldest first, after the event `after`; without it, or if it is too old, from the oldest one."""
-    params = request_body.query(request, EventQuery)
+    params, tenant = request_body.query(wanted.request, EventQuery), wanted.tenant
     if params.after is not None and history.parse_event_id(params.after) is None:
         raise BadRequest("`after` is not an event's id: use `next` of a page, or an `id` from a page or a frame.")
-    tenant, named = tenants.single_tenant(request), topic(request)
-    found = await context.of(request).engines.history.page(
-        tenant, topic_stream(tenant, named), params.after, params.limit
-    )
+    stream = topic_stream(tenant, *wanted.key)
+    found = await wanted.ctx.engines.history.page(tenant, stream, params.after, params.limit)
     shown = [
         PastEvent(one.event.id or "", one.event.name, one.event.data, times.to_rfc3339(one.at)) for one in found.events
     ]
-    return responses.json(EventPage(shown, shown[-1].id if found.has_more else None, found.epoch, found.recovered))
+    return EventPage(shown, shown[-1].id if found.has_more else None, found.epoch, found.recovered)
 
 
 @TOPICS.delete("/events", refusals=())

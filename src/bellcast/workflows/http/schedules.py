@@ -16,7 +16,7 @@ from bellcast.kernel.errors import Conflict, Invalid, NotFound
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.rest import context, definition_body, objects, tenants
+from bellcast.rest import context, definition_body, objects
 from bellcast.rest.context import ApiContext
 from bellcast.rest.objects import ADDED
 from bellcast.rest.operations import operation
@@ -136,25 +136,23 @@ async def delete(change: Change[None]) -> bool:
     return await change.ctx[Schedules].delete(change.tenant, *change.key)
 
 
-@operation(
-    "POST",
-    "/v1/schedules/{key:str}/run",
-    tag="Workflows",
+@KIND.act(
+    "/run",
+    SendPlan,
     required_scope="send",
-    query=DryRunQuery,
     response_types={200: SendPlan, 202: dict[str, Any]},
     refusals=(NotFound, Conflict),
 )
-async def run(request: ApiRequest) -> ASGIApp:
+async def run(change: Change[None]) -> Any:
     """Fire a schedule now.
 
     In addition to its scheduled times. The response is that of the trigger or the send, even for a dry run."""
-    ctx, tenant, key = context.of(request), tenants.single_tenant(request), objects.restricted_key(request)
-    schedule, _ = await _find(ctx, tenant, key)
-    if objects.is_dry_run(request):
-        limit = notifications.plan_limit(request, None)
-        return responses.json(notifications.plan_of(*await ctx[ScheduleFiring].plan_firing(tenant, schedule, limit)))
-    return responses.complete(202, await ctx[ScheduleFiring].fire(tenant, schedule, None))
+    tenant, firing = change.tenant, change.ctx[ScheduleFiring]
+    schedule, _ = await _find(change.ctx, tenant, *change.key)
+    if change.is_dry_run:
+        limit = notifications.plan_limit(change.request, None)
+        return notifications.plan_of(*await firing.plan_firing(tenant, schedule, limit))
+    return responses.complete(202, await firing.fire(tenant, schedule, None))
 
 
 @KIND.get(ScheduleTimes, "/next", query=CountQuery)

@@ -348,19 +348,20 @@ async def _check_uses(ctx: ApiContext, after: ApiContext, names: Sequence[tuple[
         await objects.check_unused("workflow", after, deleted, BrokenUses(references.of_workflows))
 
 
-@operation(
-    "POST",
-    "/v1/workflows/{key:str}/trigger",
-    tag="Workflows",
+TRIGGER = request_body.Shape(TriggerDraft, lambda draft, ctx: triggers.check(draft, ctx.limits), {"to": "x"})
+
+
+@WORKFLOW.act(
+    "/trigger",
+    Triggered,
+    body=TRIGGER,
     required_scope="send",
-    query=DryRunQuery,
-    body=TriggerDraft,
     headers=("Idempotency-Key",),
     response_types={200: SendPlan, 202: Triggered},
     refusals=(NotFound, Conflict, IdempotencyMismatch),
     example={"to": "alice", "data": {"client": "Bob"}},
 )
-async def trigger(request: ApiRequest) -> ASGIApp:
+async def trigger(change: Change[TriggerDraft]) -> Any:
     """Trigger a workflow.
 
     Starts a run per recipient. The response is sent after the commit, so an acknowledged trigger is never lost.
@@ -370,13 +371,11 @@ async def trigger(request: ApiRequest) -> ASGIApp:
 
     `dry_run` validates the trigger and returns, for each channel of the workflow's steps and the first 100 recipients,
     what would be decided now; conditions of steps are not evaluated."""
-    ctx, key = context.of(request), objects.restricted_key(request)
-    draft = await request_body.body(request, TRIGGER)
+    request, schedules, (key,), draft = change.request, change.ctx[Schedules], change.key, change.body
     draft = _with_defaults(draft, tenants.single_tenant(request, draft.tenant), request)
-    if objects.is_dry_run(request):
-        limit = notifications.plan_limit(request, draft.to)
-        return responses.json(notifications.plan_of(*await ctx[Schedules].plan(key, draft, limit)))
-    return responses.complete(202, await ctx[Schedules].trigger(key, draft))
+    if change.is_dry_run:
+        return notifications.plan_of(*await schedules.plan(key, draft, notifications.plan_limit(request, draft.to)))
+    return responses.complete(202, await schedules.trigger(key, draft))
 
 
 def _with_defaults(draft: TriggerDraft, tenant: str, request: ApiRequest) -> TriggerDraft:
@@ -389,18 +388,16 @@ def _with_defaults(draft: TriggerDraft, tenant: str, request: ApiRequest) -> Tri
     return msgspec.structs.replace(draft, tenant=tenant, idempotency_key=key)
 
 
-@operation(
-    "POST",
-    "/v1/workflows/{key:str}/cancel",
-    tag="Workflows",
+@WORKFLOW.act(
+    "/cancel",
+    Cancelled,
+    body=request_body.Shape(CancelRequest, None, {"cancel_key": "x"}),
     required_scope="send",
     other_scope="manage",
-    query=DryRunQuery,
-    body=CancelRequest,
-    response_types={200: Cancelled},
+    refusals=(),
     example={"cancel_key": "booking-7"},
 )
-async def cancel(request: ApiRequest) -> ASGIApp:
+async def cancel(change: Change[CancelRequest]) -> Cancelled:
     """Cancel runs of a workflow.
 
     Cancels runs that were triggered with this `cancel_key`, and triggers that wait for `send_at`. After the response,
@@ -408,19 +405,18 @@ async def cancel(request: ApiRequest) -> ASGIApp:
     and recipients of waiting triggers; a waiting trigger to an audience counts as one, and only a request without `to`
     cancels it. If the runs of an audience are still being added, the recipients in `to` get none; they are not
     counted."""
-    ctx, key = context.of(request), objects.restricted_key(request)
-    body = await request_body.body(request, CANCEL)
-    tenant = tenants.single_tenant(request, body.tenant)
+    ctx, (key,), body = change.ctx, change.key, change.body
+    tenant = tenants.single_tenant(change.request, body.tenant)
     to = [body.to] if isinstance(body.to, str) else body.to
     db, now = ctx.engines.db, ctx.engines.clock.now()
-    if objects.is_dry_run(request):
+    if change.is_dry_run:
         waiting = await ctx[Schedules].cancel(tenant, key, body.cancel_key, to, is_dry_run=True)
-        return responses.json(Cancelled(waiting + await Runs(db).count_by_key(tenant, key, body.cancel_key, to)))
+        return Cancelled(waiting + await Runs(db).count_by_key(tenant, key, body.cancel_key, to))
     report = await ctx.engines.webhooks.report(tenant, CANCELLED)
     # Waiting triggers first: if one fires in the meantime, its runs are committed before runs are searched.
     cancelled = await ctx[Schedules].cancel(tenant, key, body.cancel_key, to)
     cancelled += await Runs(db).cancel_by_key(tenant, key, body.cancel_key, to, now, report)
-    return responses.json(Cancelled(cancelled))
+    return Cancelled(cancelled)
 
 
 # --- drafts
@@ -517,6 +513,4 @@ BUNDLE = BundleKind(
 
 
 CHANGE = request_body.Shape(WorkflowChange)
-TRIGGER = request_body.Shape(TriggerDraft, lambda draft, ctx: triggers.check(draft, ctx.limits), {"to": "x"})
-CANCEL = request_body.Shape(CancelRequest, None, {"cancel_key": "x"})
 HANDLERS = [page, read, inferred_schema, write, change, delete, *drafts.operations(DRAFTS), trigger, cancel]
