@@ -231,7 +231,7 @@ async def change(change: Change[Patch]) -> Notification:
     wanted = actions.actions_of_patch(seen=sent.seen, read=sent.read, archived=sent.archived)
     if not wanted:
         raise Invalid.of("", "expected at least one of seen, read and archived")
-    return await actions.change(change.ctx.engines, await session.inbox(change.request), *change.key, wanted)
+    return await actions.change(change.ctx.engines, await session.inbox(change.request), change.key[0], wanted)
 
 
 @INBOX.delete()

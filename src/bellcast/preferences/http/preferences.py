@@ -102,7 +102,7 @@ DEFAULTS = Resource(
 
 
 @OWN.get(EffectivePreferences)
-async def read_own(wanted: Change[None]) -> dict[str, Any]:
+async def read_own(wanted: Change[None]) -> Any:
     """Read the recipient's own preferences.
 
     `effective` is the result of all levels, `inherited` are the defaults of the tenant and the project."""
@@ -118,7 +118,7 @@ async def replace_own(change: Change[dict[str, Any]]) -> tuple[Any, bool]:
 @OWN.patch(
     Preferences, EffectivePreferences, **WRITTEN, query=DryRunFlag, example={"types": {"booking": {"email": False}}}
 )
-async def change_own(change: Change[dict[str, Any]]) -> dict[str, Any]:
+async def change_own(change: Change[dict[str, Any]]) -> Any:
     """Change the recipient's own preferences.
 
     A merge patch (RFC 7396): null removes a field, so that the default of the tenant or project applies."""
@@ -126,7 +126,7 @@ async def change_own(change: Change[dict[str, Any]]) -> dict[str, Any]:
 
 
 @OF_RECIPIENT.get(EffectivePreferences)
-async def read(wanted: Change[None]) -> dict[str, Any]:
+async def read(wanted: Change[None]) -> Any:
     """Read a recipient's preferences."""
     return await _shown(wanted)
 
@@ -138,7 +138,7 @@ async def replace(change: Change[dict[str, Any]]) -> tuple[Any, bool]:
 
 
 @OF_RECIPIENT.patch(Preferences, EffectivePreferences, **WRITTEN, query=DryRunQuery, example={"muted": {"*": True}})
-async def change(change: Change[dict[str, Any]]) -> dict[str, Any]:
+async def change(change: Change[dict[str, Any]]) -> Any:
     """Change a recipient's preferences.
 
     A merge patch (RFC 7396)."""
@@ -146,7 +146,7 @@ async def change(change: Change[dict[str, Any]]) -> dict[str, Any]:
 
 
 @DEFAULTS.get(PreferenceDefaults)
-async def read_defaults(wanted: Change[None]) -> dict[str, Any]:
+async def read_defaults(wanted: Change[None]) -> Any:
     """Read the preference defaults.
 
     Without `?tenant=`, those of the project. With it, those that apply there: the tenant's, else the project's."""
@@ -166,7 +166,7 @@ async def replace_defaults(change: Change[dict[str, Any]]) -> tuple[Any, bool]:
 @DEFAULTS.patch(
     Preferences, PreferenceDefaults, reads=read_document, query=DryRunQuery, example={"digest": {"news": "weekly"}}
 )
-async def change_defaults(change: Change[dict[str, Any]]) -> dict[str, Any]:
+async def change_defaults(change: Change[dict[str, Any]]) -> Any:
     """Change the preference defaults.
 
     A merge patch (RFC 7396)."""

@@ -218,7 +218,7 @@ async def _page(wanted: Change[None]) -> PushEndpointList:
 
 async def _delete(change: Change[None]) -> bool:
     endpoints = PushEndpoints(change.ctx.engines.db)
-    return await endpoints.delete(change.tenant, *change.key, request_body.path(change.request, "id"))
+    return await endpoints.delete(change.tenant, change.key[0], request_body.path(change.request, "id"))
 
 
 def _outside(endpoint: PushEndpoint) -> PushEndpointItem:

@@ -525,7 +525,7 @@ async def list_variables(wanted: Change[None]) -> list[TemplateVariable]:
     Those that it reads, those that the schemas of its types and workflows declare, and those of every send. `[]` in a
     path stands for each element of a list."""
     subject = await _subject(wanted.request, "", {})
-    return await samples.declared(wanted.ctx, wanted.tenant, *wanted.key, subject.template)
+    return await samples.declared(wanted.ctx, wanted.tenant, wanted.key[0], subject.template)
 
 
 async def embedded_html(request: ApiRequest, text: bytes, ancestors: str) -> ASGIApp:

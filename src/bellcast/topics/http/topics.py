@@ -180,7 +180,7 @@ async def unsubscribe(change: Change[None]) -> bool:
 async def page(wanted: Change[None]) -> SubscriptionPage:
     """List the subscriptions of a topic, by recipient."""
     query, db = request_body.query(wanted.request, PageQuery), wanted.ctx.engines.db
-    result = await StoredSubscriptions(db).page(wanted.tenant, *wanted.key, query.after, query.limit + 1)
+    result = await StoredSubscriptions(db).page(wanted.tenant, wanted.key[0], query.after, query.limit + 1)
     return SubscriptionPage(*list_positions.split(result, query.limit, lambda one: one.recipient))
 
 
@@ -190,7 +190,7 @@ async def of_recipient(wanted: Change[None]) -> SubscriptionPage:
 
     Topics of roles begin with `role.`."""
     query, db = request_body.query(wanted.request, TopicsOfRecipientQuery), wanted.ctx.engines.db
-    result = await StoredSubscriptions(db).of_recipient(wanted.tenant, *wanted.key, query.after, query.limit + 1)
+    result = await StoredSubscriptions(db).of_recipient(wanted.tenant, wanted.key[0], query.after, query.limit + 1)
     return SubscriptionPage(*list_positions.split(result, query.limit, lambda one: one.topic))
 
 
