@@ -84,7 +84,8 @@ function Place({ list, index, canvas, act, drag }) {
 function Step(props) {
   const { path, step, index, count, level, canvas: { schema, problems, states, closed, isReadOnly, runs, selected }, active, drag } = props;
   const within = (place) => (place === path || place?.startsWith(`${path}.`) ? place : null);
-  return useMemo(() => html`<${DrawnStep} ...${props} />`, [path, step, index, count, level, schema, problems.length > 0 && problems, states, closed, isReadOnly, runs, within(selected), within(active), drag.path, drag.target]);
+  const marked = problems.map(({ field }) => within(field)).filter(Boolean).join(' ');
+  return useMemo(() => html`<${DrawnStep} ...${props} />`, [path, step, index, count, level, schema, marked, states, closed, isReadOnly, runs, within(selected), within(active), drag.path, drag.target]);
 }
 
 function DrawnStep({ path, step, index, count, level, canvas, act, active, drag }) {
@@ -114,7 +115,7 @@ function DrawnStep({ path, step, index, count, level, canvas, act, active, drag 
       ${!isReadOnly && html`<span class="step-more" onClick=${(event) => act.openActions(path, event.currentTarget)}><${Icon} name="more" /></span>`}
       ${lanes.length > 0 && html`<span class=${`step-fold ${isOpen ? 'open' : ''}`} onClick=${() => act.fold(path, isOpen)}><${Icon} name="chevron" /></span>`}
     </div>${runs && html`<${CardRuns} runs=${runs} step=${step?.key} />`}</div>
-    ${isOpen && html`<div class="lanes" role="group" id=${`lanes-${path}`}>${lanes.map((lane, number) => html`<${Lane} key=${lane.path} lane=${lane} number=${number} count=${lanes.length} branch=${step} level=${level + 1} canvas=${canvas} act=${act} active=${active} drag=${drag} />`)}</div>`}
+    ${isOpen && html`<div class="lanes" role="group" id=${`lanes-${path}`}>${lanes.map((lane, number) => html`<${Lane} key=${number} lane=${lane} number=${number} count=${lanes.length} branch=${step} level=${level + 1} canvas=${canvas} act=${act} active=${active} drag=${drag} />`)}</div>`}
   </div>`;
 }
 
@@ -136,7 +137,7 @@ function Lane({ lane, number, count, branch, level, canvas, act, active, drag })
 /** Lines from card to card, drawn under them when the layout is known. */
 function Lines({ watch }) {
   const svg = useRef(null);
-  const [lines, setLines] = useState({ paths: [], width: 0, height: 0 });
+  const [lines, setLines] = useState({ open: '', passed: '', width: 0, height: 0 });
   const draw = () => {
     const flow = svg.current?.parentElement;
     if (!flow) return;
@@ -146,7 +147,7 @@ function Lines({ watch }) {
       const { left, top, bottom, width } = one.getBoundingClientRect();
       return { x: (left + width / 2 - frame.left) / scale, top: (top - frame.top) / scale, bottom: (bottom - frame.top) / scale };
     };
-    setLines({ paths: connect(flow, box), width: flow.offsetWidth, height: flow.offsetHeight });
+    setLines({ ...connect(flow, box), width: flow.offsetWidth, height: flow.offsetHeight });
   };
   useLayoutEffect(draw, watch);
   useEffect(() => {
@@ -154,12 +155,13 @@ function Lines({ watch }) {
     observer.observe(svg.current.parentElement); // its cards move when a panel opens beside it, without a new size of the tree
     return () => observer.disconnect();
   }, []);
-  return html`<svg class="lines" ref=${svg} aria-hidden="true" width=${lines.width} height=${lines.height}>${lines.paths.map(([d, kind], index) => html`<path key=${index} d=${d} class=${kind} />`)}</svg>`;
+  return html`<svg class="lines" ref=${svg} aria-hidden="true" width=${lines.width} height=${lines.height}><path d=${lines.open} /><path class="passed" d=${lines.passed} /></svg>`;
 }
 
-/** The paths of all lines of a flow. */
+/** All lines of a flow as two paths: those that runs have passed, and the others. */
 function connect(flow, box) {
-  const found = [];
+  const found = { open: '', passed: '' };
+  const draw = (d, isPassed) => { found[isPassed ? 'passed' : 'open'] += d; };
   const card = (one) => one.querySelector(':scope > .step-box > [data-line]');
   /** Draw a list of steps from `from`; return where it ends. */
   const list = (parent, from) => {
@@ -176,24 +178,24 @@ function connect(flow, box) {
   const step = (item, from) => {
     const place = box(card(item));
     const isDone = item.dataset.shown === 'done' || item.dataset.shown === 'waiting';
-    for (const one of from) found.push([curve(one, place), isDone && one.isDone !== false ? 'passed' : '']);
+    for (const one of from) draw(curve(one, place), isDone && one.isDone !== false);
     const lanes = item.querySelector(':scope > .lanes');
     const out = { ...place, isDone: item.dataset.shown ? item.dataset.shown === 'done' : undefined };
     if (!lanes) return [out];
     return [...lanes.children].flatMap((lane) => {
       const name = box(lane.querySelector(':scope > .lane-box > .lane-name'));
       const isTaken = lane.dataset.shown === 'taken';
-      found.push([curve(out, name), isTaken ? 'passed' : '']);
+      draw(curve(out, name), isTaken);
       const ends = list(lane.querySelector(':scope > .lane-steps'), [{ ...name, isDone: isTaken }]);
       const end = box(lane.querySelector(':scope > .lane-end'));
-      for (const one of ends) found.push([`${curve(one, end)}V${end.bottom}`, isTaken && one.isDone ? 'passed' : '']);
+      for (const one of ends) draw(`${curve(one, end)}V${end.bottom}`, isTaken && one.isDone);
       return [{ ...end, isDone: isTaken }];
     });
   };
   const trigger = box(flow.querySelector('[data-line=trigger]'));
   const ends = list(flow.querySelector('[role=tree]'), [trigger]);
   const end = box(flow.querySelector('[data-line=end]'));
-  for (const one of ends) found.push([curve(one, end), '']);
+  for (const one of ends) draw(curve(one, end), false);
   return found;
 }
 
