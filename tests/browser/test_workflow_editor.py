@@ -225,7 +225,7 @@ def test_step_moves_through_branches_and_twenty_undos_restore_the_text(edit: Cal
     editor = edit("moved-flow", [BELL, branch, {"key": "end", "type": "stop"}])
     before = editor.yaml()
     editor.step("bell").focus()
-    seen, mail = set(), editor.step("mail").element_handle()
+    seen, wait = set(), editor.step("wait").element_handle()
     for number in range(20):
         editor.type("Alt+ArrowDown" if number < 10 else "Alt+ArrowUp")
         expect(editor.step("bell")).to_be_focused()
@@ -238,7 +238,7 @@ def test_step_moves_through_branches_and_twenty_undos_restore_the_text(edit: Cal
         "steps.2",
     } <= seen
     # A change of the paths below a step draws no card again.
-    assert editor.step("mail").evaluate("(card, first) => card === first", mail)
+    assert editor.step("wait").evaluate("(card, first) => card === first", wait)
     for _ in range(20):
         editor.type("Control+z")
     assert editor.yaml() == before
