@@ -78,9 +78,9 @@ class Server(NamedTuple):
             return client.sender.send(sent)
 
     def state(self, kinds: Sequence[str]) -> dict["Name", Any]:
-        """Return the objects of the server by name."""
+        """Return the objects of the server by name. Their kinds become folders: another one could lead anywhere."""
         found = self.request("GET", kinds=",".join(kinds), tenant="*")["objects"]
-        return {(one["kind"], one["tenant"], one["key"]): one for one in found}
+        return {(one["kind"], one["tenant"], one["key"]): one for one in found if one["kind"] in kinds}
 
 
 @app.command(cls=options.RequestCommand, rich_help_panel=PANEL, epilog=EPILOG)

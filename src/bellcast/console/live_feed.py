@@ -164,7 +164,7 @@ class LiveFeed:
 
     def recent(self, wanted: FeedFilter, last: int) -> list[FeedEvent]:
         """Return the last events that match, oldest first."""
-        if not last:
+        if last <= 0:
             return []
         rings = [ring for kind, ring in self._rings.items() if wanted.kinds is None or kind in wanted.kinds]
         made = ((kept if isinstance(kept, FeedEvent) else kept() for kept in reversed(ring)) for ring in rings)

@@ -95,6 +95,7 @@ def test_recent_events_are_those_of_all_rings_in_order(feed: LiveFeed, clock: Fa
         if number % 100 == 0:
             feed.emit(event(clock, "publish", text=f"publish {number}"))
     assert [one.text for one in feed.recent(EVERYTHING, 3)] == [f"request {number}" for number in (247, 248, 249)]
+    assert feed.recent(EVERYTHING, -1) == []  # from another node
     publishes = feed.recent(filter_of(["publish"], None), 200)
     assert [one.text for one in publishes] == ["publish 0", "publish 100", "publish 200"]
     assert len(feed.recent(filter_of(["request"], None), 200)) == KEPT_EVENTS
