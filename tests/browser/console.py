@@ -134,6 +134,12 @@ def wait_loaded(page: Page) -> None:
     expect(page.locator("[aria-busy], .skeleton")).to_have_count(0)
 
 
+def go(page: Page, path: str) -> None:
+    """Navigate as a link does, without loading the modules again."""
+    page.evaluate("path => history.pushState(null, '', path)", f"/console{path}")
+    page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+
+
 def looks(page: Page, only: int | None = None) -> Iterator[tuple[str, list[str]]]:
     """Show the page at both widths and in both themes, without loading it again: a light desktop and a dark phone, or only
     one of the two, and in a thorough run every width in every theme. Yields the name of the look, and the rules of axe that
@@ -147,10 +153,10 @@ def looks(page: Page, only: int | None = None) -> Iterator[tuple[str, list[str]]
                 yield f"{viewport['width']} px, {theme}", ["color-contrast"] if number else []
 
 
-def check_looks(page: Page, of: str, only: int | None = None) -> None:
-    """Check in its looks that the page is accessible and has no part outside of the window."""
+def check_looks(page: Page, of: str, only: int | None = None, within: str | None = None) -> None:
+    """Check in its looks that the page, or the part `within` it, is accessible and has no part outside of the window."""
     for look, rules in looks(page, only):
-        found = violations(page, rules)
+        found = violations(page, rules, within)
         assert not found, f"{of}, {look}: {found}"
         assert excess_width(page) == 0, f"{of}, {look}"
 

@@ -12,6 +12,8 @@ ELEMENTS = ROOT / "client" / "src" / "bellcast" / "elements"
 HOWTO = (ROOT / "docs" / "howto" / "theme.md").read_text(encoding="utf-8")
 SOURCES = "".join(path.read_text(encoding="utf-8") for path in ELEMENTS.rglob("*.js"))
 
+COLOR_RULES = ("color-contrast", "link-in-text-block")
+
 
 @pytest.fixture
 def theme(chromium, bellcast_server):
@@ -69,9 +71,9 @@ def test_gallery_shows_live_panels_that_are_legible_in_both_schemes(theme):
     theme.emulate_media(reduced_motion="reduce")
     tiles = theme.locator(".tile")
     expect(tiles).to_have_count(12)
-    for at in range(12):
-        one = tiles.nth(at)
+    for one in tiles.all():
         expect(one.locator("bellcast-inbox .row")).to_have_count(6)
+    for at, one in enumerate(tiles.all()):
         preset = one.locator("input").get_attribute("value")
         one.click()
         expect(theme.locator("#css")).to_contain_text("the defaults" if preset == "Default" else "--bellcast-radius")
@@ -80,7 +82,10 @@ def test_gallery_shows_live_panels_that_are_legible_in_both_schemes(theme):
         assert lowest.endswith(" AA") or (preset, lowest) == ("Bootstrap", "4.2 low")
         for scheme in ("Light", "Dark"):
             theme.get_by_role("radio", name=scheme).check()
-            assert violations(theme) == []
+            # The presets differ in their values only.
+            assert (violations(theme) if at == 0 else violations(theme, COLOR_RULES, "#preview")) == []
+        # The panel of a tile is inert, so axe checks the preview only, but takes most of its time for the panels.
+        one.locator(".face").evaluate("(face) => face.replaceChildren()")
 
 
 def test_theme_is_applied_with_undo(theme):
