@@ -26,6 +26,7 @@ function nameControls() {
   for (const [number, nav] of document.querySelectorAll('.md-code__nav').entries()) set(nav, { 'aria-label': `Code ${number + 1}` });
   for (const head of document.querySelectorAll('th:empty')) head.replaceWith(document.createElement('td'));
   for (const table of document.querySelectorAll('.md-typeset__scrollwrap')) set(table, { tabindex: '0' });
+  for (const code of blocks()) sizes.observe(code);
   for (const host of document.querySelectorAll('body > div')) {
     if (!host.shadowRoot) continue;
     nameSearch(host, host.shadowRoot);
@@ -33,8 +34,21 @@ function nameControls() {
   }
 }
 
-const observer = new MutationObserver(nameControls);
-observer.observe(document.body, { childList: true, subtree: true });
+const blocks = () => [...document.querySelectorAll('pre > code')];
+
+/** Let keys scroll a code block that is wider than the page: it gets the focus, and a name. The theme does so for mice only. @param {Element} code */
+function nameCode(code) {
+  if (code.scrollWidth > code.clientWidth) set(code, { tabindex: '0', role: 'group', 'aria-label': `Code ${blocks().indexOf(code) + 1}` });
+  else for (const name of ['tabindex', 'role', 'aria-label']) code.removeAttribute(name);
+}
+
+const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => nameCode(target)));
+const observer = new MutationObserver((changes) => {
+  // Without a mouse, the theme removes the attribute after the size is known.
+  for (const { type, target } of changes) if (type === 'attributes' && target.matches('pre > code')) nameCode(target);
+  nameControls();
+});
+observer.observe(document.body, { childList: true, subtree: true, attributeFilter: ['tabindex'] });
 nameControls();
 const skip = /** @type {HTMLAnchorElement | null} */ (document.querySelector('.md-skip'));
 if (skip && !document.getElementById(decodeURIComponent(skip.hash.slice(1)))) skip.parentElement?.remove(); // on the page of unknown paths

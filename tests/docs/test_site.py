@@ -10,7 +10,8 @@ from playwright.sync_api import Browser, expect
 from scripts import site
 
 from tests.browser.looks import in_looks
-from tests.browser.test_accessibility import violations
+from tests.browser.test_accessibility import AXE, violations
+from tests.browser.webdriver import IS_INSTALLED, firefox
 from tests.thoroughness import sampled
 
 IMAGE = re.compile(r"<img [^>]*src=\"?([^\"#> ]+)")
@@ -105,4 +106,33 @@ def test_axe_finds_nothing(folder: Path, browser: Browser, viewport: Any, scheme
         page.goto((folder / "html" / f"{name}.html").as_uri())
         expect(page.locator("body > [role=search]")).to_be_attached()  # the theme creates it late
         assert violations(page) == [], name
+    context.close()
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(not IS_INSTALLED[firefox], reason="Debian's package of Firefox is not installed")
+def test_axe_finds_nothing_in_firefox(folder: Path, tmp_path: Path) -> None:
+    browser = firefox(tmp_path)
+    try:
+        for name in ("howto/send", "howto/bell", "howto/email"):
+            browser.open((folder / "html" / f"{name}.html").as_uri())
+            browser.wait("document.querySelector('body > [role=search]')")  # the theme creates it late
+            run = "axe.run().then(({ violations }) => (window.found = violations))"
+            browser.evaluate(f"(window.eval(given[0]), {run}, true)", AXE.read_text())
+            elements = "[id, ...nodes.map(({ html }) => html)]"
+            # In a list, because an empty one is true.
+            assert browser.wait(f"window.found && [found.map(({{ id, nodes }}) => {elements})]") == [[]], name
+    finally:
+        browser.end()
+
+
+def test_keys_scroll_a_wide_block_of_code_also_after_a_change_of_its_width(folder: Path, browser: Browser) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto((folder / "html" / "howto" / "send.html").as_uri())
+    code = page.locator("pre > code", has_text='bell.notify("alice", title="New booking"').first
+    expect(code).to_have_attribute("tabindex", "0")
+    expect(code).to_have_accessible_name("Code 1")
+    page.set_viewport_size({"width": 1900, "height": 800})
+    expect(code).not_to_have_attribute("tabindex", "0")
     context.close()

@@ -330,12 +330,12 @@ export class Bellcast {
 
   /**
    * Notify one recipient, several, or an audience. It is sent exactly once, even if it takes several attempts.
-   * @template {string} [Type=string] @param {Target} to @param {Draft & OfType<Type>} draft @param {CallOptions & {idempotencyKey?: string}} [options] @returns
+   * @template {string} [Type=string] @param {Target} to @param {string | Draft & OfType<Type>} draft  a string is the title @param {CallOptions & {idempotencyKey?: string}} [options] @returns
    * {Promise<{id: string, ids: string[], notifications: {id: string, recipient: string}[], announcement: {id: string} |
    * null, schedule: Schedule | null}>}  with `send_at`, it contains the schedule and no ids yet
    */
   async notify(to, draft, { idempotencyKey, tenant, signal } = {}) {
-    const body = { to: target(to), ...draft, ...(tenant && { tenant }) };
+    const body = { to: target(to), ...(typeof draft === 'string' ? { title: draft } : draft), ...(tenant && { tenant }) };
     const headers = { 'idempotency-key': idempotencyKey ?? this.#crypto.randomUUID() };
     const sent = await this.request('POST', '/v1/notifications', { body, headers, signal, harmless: true });
     const notifications = sent.notifications ?? [];

@@ -124,7 +124,9 @@ class Line {
 const outage = {
   cause: '', startedAt: 0, rings: 0, arrivals: 0, isOver: true,
   begin(cause) {
-    Object.assign(this, { cause, startedAt: performance.now(), rings: 0, arrivals: 0, isOver: false, wasDown: false });
+    // What the last outage delayed may still arrive.
+    const rings = Math.max(0, this.rings - this.arrivals);
+    Object.assign(this, { cause, startedAt: performance.now(), rings, arrivals: 0, isOver: false, wasDown: false });
     this.tell();
   },
   rang() {
@@ -148,9 +150,12 @@ const outage = {
     if (!this.cause) return;
     const rings = this.rings === 1 ? '1 event' : `${this.rings} events`;
     const live = lines.filter((line) => line.isLive).length;
+    const arrived = Math.min(this.arrivals, this.rings);
+    // The longest pause of an outbox between two attempts.
+    const rest = arrived < this.rings ? ', the others follow: each app tries again within a minute' : '';
     story.dataset.state = this.isOver ? 'over' : 'out';
     story.textContent = this.isOver
-      ? `All ${lines.length} connections are back after ${inWords(this.took)}. ${this.rings ? `You rang ${rings} meanwhile: ${Math.min(this.arrivals, this.rings)} of ${this.rings} arrived.` : 'Nothing was sent meanwhile.'}`
+      ? `All ${lines.length} connections are back after ${inWords(this.took)}. ${this.rings ? `You rang ${rings} meanwhile: ${arrived} of ${this.rings} arrived${rest}.` : 'Nothing was sent meanwhile.'}`
       : `${this.cause} ${live} of ${lines.length} connections are open.${this.rings ? ` ${rings} rang: the apps keep them until the bells can be reached.` : ' Ring an app now.'}`;
   },
 };

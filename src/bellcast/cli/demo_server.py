@@ -12,7 +12,10 @@ from bellcast.cli.console import CommandError
 
 # Seconds until a killed server is started again, so that people can look at the apps without it.
 RESTART_S = 4.0
-_processes = multiprocessing.get_context("spawn")
+# A forked process has the imports of the fork server. They are most of the processor time until a server listens.
+PRELOADED = ["bellcast.server.app", "bellcast.server.run", "bellcast.cli.serve", "bellcast.cli.logs"]
+_CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods()
+_processes: Any = multiprocessing.get_context("forkserver" if _CAN_FORK else "spawn")
 
 
 class DemoServer:
@@ -28,6 +31,8 @@ class DemoServer:
         server accepts connections. Raises CommandError if it does not start."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._stop())
+        if _CAN_FORK:
+            multiprocessing.set_forkserver_preload(PRELOADED)
         is_first = True
         while not self._is_stopped.is_set():
             receiver, sender = _processes.Pipe(duplex=False)

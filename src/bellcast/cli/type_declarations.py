@@ -201,7 +201,8 @@ def python(workflows: Mapping[str, Any], types: Mapping[str, Any]) -> str:
 
 
 _PYTHON_PLAIN = (
-    "to: Target, *, idempotency_key: str | None = None, data: Mapping[str, Any] = ..., **content: Unpack[OtherContent]"
+    "to: Target, title: str | None = None, *, idempotency_key: str | None = None, data: Mapping[str, Any] = ..., "
+    "**content: Unpack[OtherContent]"
 )
 
 
@@ -214,7 +215,8 @@ def _python_trigger(subject: TypedObject) -> str:
 
 def _python_notify(subject: TypedObject) -> str:
     return (
-        f"to: Target, *, type: Literal[{_python_text(subject.key)}], {_python_data(subject)}, idempotency_key: str | None = None, "
+        f"to: Target, title: str | None = None, *, type: Literal[{_python_text(subject.key)}], {_python_data(subject)}, "
+        "idempotency_key: str | None = None, "
         "**content: Unpack[OtherContent]"
     )
 

@@ -76,9 +76,8 @@ class ChannelFields(TypedDict, total=False):
 
 
 class OtherContent(TypedDict, total=False):
-    """The fields of a notification except its type and data."""
+    """The fields of a notification except its title, type and data."""
 
-    title: Text
     body: Text | None
     priority: Priority
     action_url: Text | None
@@ -102,8 +101,8 @@ class OtherContent(TypedDict, total=False):
 
 
 class Content(OtherContent, total=False):
-    """The fields of a notification. A template can supply the title. `send_at` sends it later: a point in time, or a text
-    without an offset in `timezone` (an IANA name, or "recipient")."""
+    """The fields of a notification except its title. `send_at` sends it later: a point in time, or a text without an offset in
+    `timezone` (an IANA name, or "recipient")."""
 
     type: Text
     data: Mapping[str, Any]
@@ -113,6 +112,7 @@ class Item(Content, total=False):
     """One notification of a bulk send."""
 
     to: Required[Target]
+    title: Text
     idempotency_key: Text
 
 
@@ -190,13 +190,16 @@ def _complete(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def notify(to: Target, *, idempotency_key: Text | None = None, **content: Unpack[Content]) -> HttpRequest[Sent]:
+def notify(
+    to: Target, title: Text | None = None, *, idempotency_key: Text | None = None, **content: Unpack[Content]
+) -> HttpRequest[Sent]:
     """Notify one recipient, several, or an audience (`{"topic": …}`, `{"role": …}`, `{"tenant": …}`, `{"all": True}`).
+    A template can supply the title.
 
     Retries send nothing twice, because all attempts have the same idempotency key. Pass your own `idempotency_key` to
     make calls safe to repeat for 24 hours. A repeated call must have the same content, so pass `expires_at` and
     `send_at` as points in time. With `send_at`, the result has the `schedule`, and no ids yet."""
-    return once("/v1/notifications", json(draft(to, content)), idempotency_key, Sent)
+    return once("/v1/notifications", json(draft(to, {"title": title, **content})), idempotency_key, Sent)
 
 
 def bulk(items: Iterable[Item]) -> Generator[HttpRequest[Any], Any, list[BulkResult]]:

@@ -14,10 +14,18 @@ from bellcast.client.notifications import Content, Target
 from bellcast.contrib import outbox, payloads
 
 
-def notify(connection: Any, to: Target, *, idempotency_key: Text | None = None, **content: Unpack[Content]) -> None:
+def notify(
+    connection: Any,
+    to: Target,
+    title: Text | None = None,
+    *,
+    idempotency_key: Text | None = None,
+    **content: Unpack[Content],
+) -> None:
     """Write a notification in the connection's transaction. Arguments as for `Bellcast.notify`. If a row with the same
     key is already waiting, no row is added; a refused one is replaced."""
-    _insert(connection, "notify", outbox.row_key(idempotency_key), payloads.notification(to, content, None))
+    payload = payloads.notification(to, {"title": title, **content}, None)
+    _insert(connection, "notify", outbox.row_key(idempotency_key), payload)
 
 
 def publish(

@@ -1,14 +1,15 @@
 """The payloads of the outbox's SQL functions: the bodies of the REST API as JSON text, checked before they are written."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from bellcast.client import arguments, notifications, server_rules, topics
 from bellcast.client.arguments import Text
 from bellcast.client.errors import InvalidArgument
-from bellcast.client.notifications import Content, Target
+from bellcast.client.notifications import Target
 
 
-def notification(to: Target, content: Content, idempotency_key: Text | None) -> str:
+def notification(to: Target, content: Mapping[str, Any], idempotency_key: Text | None) -> str:
     """Return the body of POST /v1/notifications. Raises InvalidArgument, which names the argument."""
     body = notifications.draft(to, content)
     if idempotency_key is not None:

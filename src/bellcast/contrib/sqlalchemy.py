@@ -35,11 +35,15 @@ class OutboxInsert(Executable, ClauseElement):
     key: str
 
 
-def notify(to: Target, *, idempotency_key: Text | None = None, **content: Unpack[Content]) -> OutboxInsert:
+def notify(
+    to: Target, title: Text | None = None, *, idempotency_key: Text | None = None, **content: Unpack[Content]
+) -> OutboxInsert:
     """Notify one recipient, several, or an audience, like `Bellcast.notify`. If a row with the same key is already
     waiting, no row is added; a refused one is replaced."""
-    body = payloads.notification(to, content, idempotency_key)
-    return OutboxInsert("notify", body, payloads.notification(to, content, None), str(outbox.row_key(idempotency_key)))
+    titled = {"title": title, **content}
+    body = payloads.notification(to, titled, idempotency_key)
+    payload = payloads.notification(to, titled, None)
+    return OutboxInsert("notify", body, payload, str(outbox.row_key(idempotency_key)))
 
 
 def publish(

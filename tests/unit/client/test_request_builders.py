@@ -19,6 +19,7 @@ from bellcast.client import (
     workflows,
 )
 from bellcast.client.request import HttpResponse
+from bellcast.contrib import sqlalchemy
 
 
 def body(request):
@@ -49,6 +50,14 @@ def test_notification_is_posted_with_its_fields():
         "tags": ["vip"],
         "expires_at": "2030-01-02T00:00:00Z",
     }
+
+
+def test_title_may_follow_the_recipient():
+    assert body(notifications.notify("alice", "Hello")) == {"to": "alice", "title": "Hello"}
+    for insert in (sqlalchemy.notify("alice", "Hello"), sqlalchemy.notify("alice", title="Hello")):
+        assert msgspec.json.decode(insert.body) == {"to": "alice", "title": "Hello"}
+    with pytest.raises(InvalidArgument, match="title: is required"):
+        notifications.notify("alice")
 
 
 @pytest.mark.parametrize(

@@ -113,13 +113,15 @@ class NotificationService:
         return apps.get_model("bellcast", "Notification").objects.filter(user=user)
 
 
-def notify(to: Any, *, using: str | None = None, idempotency_key: object = None, **content: Any) -> int | None:
+def notify(
+    to: Any, title: object = None, *, using: str | None = None, idempotency_key: object = None, **content: Any
+) -> int | None:
     """Notify a user, several users, a queryset of users, a group, or any recipient that `Bellcast.notify` accepts.
 
     Returns the row's number in the outbox of PostgresBackend, else None."""
     number = None
     for place, (target, tenant) in enumerate(_targets(to, content.get("tenant"))):
-        body = _checked(drafts.draft(target, {"tenant": tenant} | content))
+        body = _checked(drafts.draft(target, {"tenant": tenant, "title": title} | content))
         one = OutgoingSend("notify", body, _key(idempotency_key, place), _text_key(idempotency_key, place))
         number = backends.current().send([one], using)
     return number
