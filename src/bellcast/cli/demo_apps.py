@@ -48,23 +48,6 @@ class DemoApp:
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self.port}"
 
-    @property
-    def session_url(self) -> str | None:
-        """URL of the app's session endpoint, if it has one."""
-        path = getattr(self._module, "SESSION_PATH", None)
-        return None if path is None else f"{self.url}{path}"
-
-    @property
-    def handler_url(self) -> str | None:
-        """URL of the app's handler for client calls, if it has one."""
-        path = getattr(self._module, "HANDLER_PATH", None)
-        return None if path is None else f"{self.url}{path}"
-
-    @property
-    def jwt_secret(self) -> str | None:
-        """Secret for the app's own JWTs, if it signs any."""
-        return getattr(self._module, "JWT_SECRET", None)
-
     def listen(self, port: int) -> None:
         """Listen on the port, or on a free one if it is in use. Afterwards `url` is known, before the server starts."""
         self._socket = _bind(port)
@@ -72,8 +55,15 @@ class DemoApp:
 
     @property
     def server_settings(self) -> dict[str, str]:
-        """Server settings required by this app."""
-        return getattr(self._module, "SERVER_SETTINGS", {})
+        """Server settings required by this app: its own, the URLs of its sessions and of its handler of calls, and the secret of
+        its JWTs."""
+        settings = dict(getattr(self._module, "SERVER_SETTINGS", {}))
+        for name, constant in (("session_url", "SESSION_PATH"), ("handler_url", "HANDLER_PATH")):
+            if (path := getattr(self._module, constant, None)) is not None:
+                settings[name] = f"{self.url}{path}"
+        if (secret := getattr(self._module, "JWT_SECRET", None)) is not None:
+            settings["jwt_secret"] = secret
+        return settings
 
     def start(self, bellcast: str, project: Project, data: Path) -> None:
         """Start serving in a thread. `data` is a folder for the app's files."""
@@ -126,12 +116,7 @@ def installed() -> tuple[list[DemoApp], str]:
 def settings(apps: list[DemoApp]) -> dict[str, str]:
     """Return the server settings that the apps and the start page need: allowed origins, session URL, handler URL and token secret."""
     origins = [f"http://{host}:{app.port}" for app in apps for host in (LOOPBACK, "localhost")]
-    merged = {name: value for app in apps for name, value in app.server_settings.items()}
-    merged["origins"] = ",".join(origins)
-    for name in ("session_url", "handler_url", "jwt_secret"):
-        for value in filter(None, (getattr(app, name) for app in apps)):
-            merged[name] = value
-    return merged
+    return {name: value for app in apps for name, value in app.server_settings.items()} | {"origins": ",".join(origins)}
 
 
 def _bind(port: int) -> socket.socket:

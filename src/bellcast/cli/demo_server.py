@@ -14,8 +14,8 @@ from bellcast.cli.console import CommandError
 RESTART_S = 4.0
 # A forked process has the imports of the fork server. They are most of the processor time until a server listens.
 PRELOADED = ["bellcast.server.app", "bellcast.server.run", "bellcast.cli.serve", "bellcast.cli.logs"]
-_CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods()
-_processes: Any = multiprocessing.get_context("forkserver" if _CAN_FORK else "spawn")
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(PRELOADED)
 
 
 class DemoServer:
@@ -31,8 +31,6 @@ class DemoServer:
         server accepts connections. Raises CommandError if it does not start."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._stop())
-        if _CAN_FORK:
-            multiprocessing.set_forkserver_preload(PRELOADED)
         is_first = True
         while not self._is_stopped.is_set():
             receiver, sender = _processes.Pipe(duplex=False)

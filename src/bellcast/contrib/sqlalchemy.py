@@ -41,8 +41,7 @@ def notify(
     """Notify one recipient, several, or an audience, like `Bellcast.notify`. If a row with the same key is already
     waiting, no row is added; a refused one is replaced."""
     titled = {"title": title, **content}
-    body = payloads.notification(to, titled, idempotency_key)
-    payload = payloads.notification(to, titled, None)
+    body, payload = (payloads.notification(to, titled, key) for key in (idempotency_key, None))
     return OutboxInsert("notify", body, payload, str(outbox.row_key(idempotency_key)))
 
 
