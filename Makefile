@@ -138,4 +138,4 @@ nats:
 	scripts/install_system.sh nats
 
 clean: ## Remove installed and built files
-	rm -rf $(VENV) client/node_modules client/dist dist site examples/service_marketplace/static/today.js examples/*/libraries src/bellcast/console/pages/console/files/vendor/{pusher-js,socket.io-client}.js src/bellcast/console/pages/reference/vendor
+	rm -rf $(VENV) client/node_modules client/dist dist site examples/service_marketplace/static/today.js examples/*/libraries src/bellcast/console/pages/console/files/vendor/{pusher-js,socket.io-client}.js

@@ -21,7 +21,6 @@ const LIBRARIES = {
     'pusher-js': "export { default } from 'pusher-js';",
     'socket.io-client': "export { io } from 'socket.io-client';",
   },
-  'reference/vendor': { 'openapi-explorer': "import 'openapi-explorer';" },
 };
 
 /** The folders of the packages whose files are in a bundle. */

@@ -291,3 +291,31 @@ def test_owner_connects_an_agent(open_console: Callable[..., Page]) -> None:
     page.get_by_role("button", name="Create key").click()
     expect(page.get_by_text('"Authorization": "Bearer bc_')).to_be_visible()
     assert violations(page) == []
+
+
+def test_owner_changes_preference_defaults_beside_another_operator(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/types/preferred", {"name": "Preferred", "required": ["inbox"]})
+    page = open_console("/preference-defaults?tenant=defaulted", viewport=PHONE)
+    row = page.get_by_role("row").filter(has_text="Preferred")
+    expect(row.get_by_text("Required")).to_be_visible()  # and no button: recipients cannot turn it off
+    row.get_by_role("button", name="Preferred by SMS: On").click()
+    page.get_by_role("button", name="Off", exact=True).click()
+    page.get_by_role("button", name="Every type by Chat: On").click()
+    page.get_by_role("button", name="Only urgent ones").click()
+    expect(row).to_contain_text("By Inbox, E-mail, Push, Chat")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert violations(page) == []
+    owner.send("PATCH", "/v1/preference-defaults?tenant=defaulted", {"channels": {"push": False}})
+    page.get_by_role("button", name="Save 2 changes").click()
+    expect(row.get_by_role("button", name="Preferred by Push: Off")).to_be_visible()
+    saved = owner.send("GET", "/v1/preference-defaults?tenant=defaulted")
+    assert (saved["channels"], saved["types"]) == (
+        {"push": False, "chat": "urgent"},
+        {"preferred": {"sms": False}},
+    )
+    page.get_by_role("button", name="All channels of Preferred").click()
+    page.get_by_role("button", name="Set nothing here").click()
+    page.get_by_role("button", name="Save 1 change").click()
+    expect(row.get_by_role("button", name="Preferred by SMS: On", exact=True)).to_be_visible()

@@ -1,13 +1,17 @@
-"""The API reference at /docs: a viewer over the OpenAPI document."""
+"""The API reference at /docs: the OpenAPI document as pages of groups and operations."""
 
+import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.browser.console import DESKTOP, Console
 from tests.browser.looks import in_looks
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 from tests.servers import ServerProcess
+
+SEND = "/docs#/post/v1/notifications"
 
 
 @in_looks(DESKTOP, PHONE)
@@ -17,56 +21,90 @@ def test_reference_shows_an_operation_of_a_link(
     context = chromium.new_context(viewport=viewport, color_scheme=scheme)
     page, messages = context.new_page(), list[str]()
     page.on("console", lambda message: messages.append(message.text))
-    page.goto(f"{bellcast_server.url}/docs#?route=post-/v1/notifications")
-    expect(page.get_by_text("Idempotency-Key").first).to_be_visible()
-    expect(page.locator("header [role=status]")).to_contain_text(
-        "Sign in to the console to send requests with your session"
-    )
+    for link, title in (("/docs", "API reference"), ("/docs#/Sending", "Sending"), (SEND, "Send a notification")):
+        page.goto(f"{bellcast_server.url}{link}")
+        expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
+        expect(page).to_have_title(f"{title} · API reference · Bellcast" if "#" in link else "API reference · Bellcast")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), link
+        assert violations(page) == [], link
+    # The fields of a body are unfolded to any depth.
+    page.get_by_text("Fields of Audience").click()
+    expect(page.locator(".schema .schema").get_by_text("topic", exact=True).first).to_be_visible()
+    expect(page.get_by_label("API key")).to_be_visible()  # without an operator's session
+    page.get_by_role("button", name="Python").click()
+    expect(page.get_by_role("region", name="Request in Python")).to_contain_text('"title": "New booking"')
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert [text for text in messages if "401" not in text] == []  # also violations of the policy
     assert violations(page) == []
+    page.go_back()
+    expect(page.get_by_role("heading", name="Sending", level=1)).to_be_focused()
     context.close()
 
 
 def test_reference_sends_a_request_as_the_signed_in_operator(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/")
     page.goto(f"{owner.server.url}/docs")
-    expect(page.locator("header [role=status]")).to_contain_text("Requests are sent as")
-    page.get_by_placeholder("Filter").fill("list the api keys")
-    page.get_by_text("List the API keys").first.click()
-    expect(page.get_by_text("List the API keys")).to_have_count(2)  # in the list and as the title
-    expect(page.get_by_text("Create an API key")).to_have_count(0)  # the search hides the others
+    expect(page.get_by_text("Requests are sent as")).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("list the api keys")
+    expect(page.get_by_role("link", name="Create an API key")).to_have_count(0)  # the search hides the others
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="List the API keys")).to_be_focused()
+    page.get_by_text("Optional parameters").click()
+    page.get_by_label("limit").fill("1")
     with page.expect_response("**/v1/keys*") as sent:
-        page.get_by_role("button", name="Execute").click()
+        page.get_by_role("button", name="Send", exact=True).click()
+    assert sent.value.url.endswith("/v1/keys?limit=1")
     assert (sent.value.status, "authorization" in sent.value.request.headers) == (200, False)
-    expect(page.get_by_text("Response Status: OK (200)")).to_be_visible()
-    expect(page.get_by_text('"keys"').first).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^200 OK .*s$"))).to_be_visible()
+    expect(page.get_by_role("region", name="Response", exact=True)).to_contain_text('"keys"')
     assert violations(page) == []
+    # What was typed remains while other operations are read.
+    page.get_by_role("searchbox").fill("")
+    page.get_by_role("link", name="Create an API key").click()
+    page.go_back()
+    page.get_by_text("Optional parameters").click()
+    expect(page.get_by_label("limit")).to_have_value("1")
+
+
+def test_reference_sends_the_example_of_a_notification(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/")
+    page.goto(f"{owner.server.url}{SEND}")
+    with page.expect_response("**/v1/notifications*") as sent:
+        page.get_by_role("button", name="Send POST").click()
+    assert sent.value.status == 201
+    expect(page.get_by_text(re.compile(r"^201 Created .*s$"))).to_be_visible()
+
+
+def test_reference_stops_a_stream_of_events(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/")
+    page.goto(f"{owner.server.url}/docs#/get/v1/feed")
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.get_by_text(re.compile(r"^200 OK .*s$"))).to_be_visible()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("Stopped.")).to_be_visible()
+    expect(page.get_by_role("button", name="Send", exact=True)).to_be_enabled()
 
 
 def test_reference_is_searched_on_a_phone(chromium: Browser, bellcast_server: ServerProcess) -> None:
     page = chromium.new_page(viewport=PHONE)
     page.goto(f"{bellcast_server.url}/docs")
-    page.get_by_role("searchbox", name="Search operations").fill("list the api keys")
-    expect(page.get_by_text("List the API keys")).to_be_in_viewport()
-    expect(page.get_by_text("Create an API key")).to_have_count(0)
+    page.get_by_role("button", name="Menu and search").click()
+    expect(page.get_by_role("searchbox", name="Search operations")).to_be_focused()
+    page.keyboard.type("list the api keys")
+    expect(page.get_by_role("link", name="Create an API key")).to_have_count(0)
     assert violations(page) == []
+    page.get_by_role("link", name="List the API keys").click()
+    expect(page.get_by_role("heading", name="List the API keys")).to_be_in_viewport()
     page.close()
 
 
-def test_reference_sends_the_example_of_a_notification(open_console: Callable[..., Page], owner: Console) -> None:
-    page = open_console("/")
-    page.goto(f"{owner.server.url}/docs#?route=post-/v1/notifications")
-    with page.expect_response("**/v1/notifications*") as sent:
-        page.get_by_role("button", name="Execute").click()
-    assert sent.value.status == 201
-    expect(page.get_by_text("Response Status: Created (201)")).to_be_visible()
-
-
-def test_reference_tells_that_its_viewer_was_not_built(chromium: Browser, bellcast_server: ServerProcess) -> None:
+@pytest.mark.parametrize("state", ["document", "link"])
+def test_reference_tells_what_cannot_be_shown(chromium: Browser, bellcast_server: ServerProcess, state: str) -> None:
     page = chromium.new_page()
-    page.route("**/docs/openapi-explorer.js", lambda route: route.fulfill(status=404))
-    page.goto(f"{bellcast_server.url}/docs")
-    expect(page.get_by_role("alert")).to_contain_text("The reference cannot be shown")
-    expect(page.get_by_role("alert").get_by_role("link", name="openapi.json")).to_be_visible()
+    if state == "document":
+        page.route("**/openapi.json", lambda route: route.fulfill(status=503))
+    page.goto(f"{bellcast_server.url}/docs#/get/v1/nothing")
+    expect(page.get_by_role("alert")).to_contain_text("status 503" if state == "document" else "/get/v1/nothing")
+    expect(page.get_by_role("main").get_by_role("link", name="openapi.json")).to_be_visible()
     page.close()

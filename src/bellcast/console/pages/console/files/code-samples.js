@@ -1,5 +1,5 @@
 /**
- * Code that sends a notification or a live event, in several languages. All values are quoted for their language.
+ * Code in several languages: a request, and the sending of a notification and a live event. All values are quoted for their language.
  */
 
 /** How each language writes a JSON value. */
@@ -9,17 +9,21 @@ const LANGUAGES = {
   php: { text: (one) => `'${one.replace(/['\\]/g, '\\$&')}'`, words: {}, map: '[]', arrow: ' => ', none: 'new stdClass()' }, // `[]` would be a list
 };
 
-function literal(value, language) {
+/** `indent` puts each member on a line of its own, with this indentation of the value. */
+function literal(value, language, indent = null) {
   const { text, words, map, arrow, none = '{}' } = language;
   if (typeof value === 'string') return text(value);
   if (value === null || typeof value !== 'object') return words[value] ?? String(value);
-  if (Array.isArray(value)) return `[${value.map((one) => literal(one, language)).join(', ')}]`;
+  const inner = indent === null ? null : `${indent}  `;
+  const within = (open, members, close) => (inner === null ? open + members.join(', ') + close : `${open}\n${members.map((one) => `${inner}${one},\n`).join('')}${indent}${close}`);
+  if (Array.isArray(value)) return value.length === 0 ? '[]' : within('[', value.map((one) => literal(one, language, inner)), ']');
   const entries = Object.entries(value);
   if (entries.length === 0) return none;
-  return map[0] + entries.map(([name, one]) => text(name) + arrow + literal(one, language)).join(', ') + map[1];
+  return within(map[0], entries.map(([name, one]) => text(name) + arrow + literal(one, language, inner)), map[1]);
 }
 
-const shell = (value) => `'${JSON.stringify(value).replaceAll("'", "'\\''")}'`;
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+const shell = (value) => quoted(JSON.stringify(value));
 /** The attribute `topics` contains names separated by commas, or a JSON array. */
 const topicList = (topic) => (topic.includes(',') ? JSON.stringify([topic]) : topic);
 const attribute = (text) => text.replaceAll('&', '&amp;').replaceAll('"', '&quot;');
@@ -64,4 +68,47 @@ export function samples({ url, recipient, topic, tenant, draft, event }) {
       "  session.addEventListener('event', ({ detail }) => console.log(detail.name, detail.data));", '</script>',
     ].join('\n'),
   };
+}
+
+/**
+ * @param {{method: string, url: string, headers: Record<string, string>, variable: string | null, type: string | null, body: string}} sent `variable`: the
+ *   environment variable of the credentials; `type`: that of the body
+ * @returns {Record<string, string>} the code of the request by language
+ */
+export function requestSamples({ method, url, headers, variable, type, body }) {
+  const { python, js, php } = LANGUAGES;
+  const data = decoded(type, body);
+  const plain = { ...headers, ...(type && { 'Content-Type': type }) };
+  const lines = (pairs) => Object.entries(pairs).map(([name, value]) => `${name}: ${value}`);
+  const listed = (before, pairs, authorization) => [...(variable ? [authorization] : []), ...Object.entries(pairs).map(([name, value]) => `${before.text(name)}${before.arrow}${before.text(value)}`)].join(', ');
+  return {
+    curl: [
+      `curl${method === 'GET' ? '' : ` -X ${method}`} ${quoted(url)}`, ...(variable ? [`  -H "Authorization: Bearer $${variable}"`] : []),
+      ...lines(plain).map((one) => `  -H ${quoted(one)}`), ...(type ? [`  -d ${quoted(body)}`] : []),
+    ].join(' \\\n'),
+    Python: [
+      ...(variable ? ['import os', ''] : []), 'import httpx', '', 'response = httpx.request(', `  ${literal(method, python)},`, `  ${literal(url, python)},`,
+      `  headers={${listed(python, data === undefined ? plain : headers, `"Authorization": f"Bearer {os.environ['${variable}']}"`)}},`,
+      ...(type ? [data === undefined ? `  content=${literal(body, python)},` : `  json=${literal(data, python, '  ')},`] : []), ')', 'print(response.status_code, response.text)',
+    ].join('\n'),
+    Node: [
+      `const response = await fetch(${literal(url, js)}, {`, `  method: ${literal(method, js)},`,
+      `  headers: { ${listed(js, plain, `"Authorization": \`Bearer \${process.env.${variable}}\``)} },`,
+      ...(type ? [data === undefined ? `  body: ${literal(body, js)},` : `  body: JSON.stringify(${literal(data, js, '  ')}),`] : []), '});', 'console.log(response.status, await response.text());',
+    ].join('\n'),
+    PHP: [
+      '<?php', "$options = ['http' => [", `  'method' => ${literal(method, php)},`,
+      `  'header' => [${[...(variable ? [`'Authorization: Bearer ' . getenv('${variable}')`] : []), ...lines(plain).map(php.text)].join(', ')}],`,
+      ...(type ? [data === undefined ? `  'content' => ${literal(body, php)},` : `  'content' => json_encode(${literal(data, php, '  ')}),`] : []), ']];', `echo file_get_contents(${literal(url, php)}, false, stream_context_create($options));`,
+    ].join('\n'),
+  };
+}
+
+/** The value of a JSON body; undefined for other bodies, and while it is edited. */
+function decoded(type, body) {
+  try {
+    return type === 'application/json' ? JSON.parse(body) : undefined;
+  } catch {
+    return undefined;
+  }
 }

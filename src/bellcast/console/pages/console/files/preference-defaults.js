@@ -1,24 +1,114 @@
 /**
- * Preference defaults: what recipients get before they choose, for the project or a tenant.
+ * Preference defaults: what recipients get before they choose, for the project or a tenant, as a matrix of types and channels.
  */
-import { html } from './html.js';
+import { html, useState } from './html.js';
+import { CHANNEL_NAMES } from './explain.js';
+import { count } from './format.js';
 import { Loaded, useLoad } from './load.js';
-import { ManagedBanner } from './managed.js';
-import { Card, Heading, Moment, State } from './parts.js';
+import { ManagedBanner, isLocked } from './managed.js';
+import { Card, Empty, Heading, Icon, Moment, Popup } from './parts.js';
 import { Matrix } from './preferences.js';
-import { toYaml } from './yaml.js';
+import { BUILDERS } from './roles.js';
 import { shownTenant } from './router.js';
-import { get, withQuery } from './server.js';
+import { get, request, withQuery } from './server.js';
+import { Option } from './shell.js';
+import { toYaml } from './yaml.js';
+
+/** The row of the switches that hold for all types. */
+const EVERY = '*';
+const CHANNELS = Object.keys(CHANNEL_NAMES);
+const WORDS = { on: 'On', off: 'Off', urgent: 'Urgent', required: 'Required' };
+const KINDS = { on: 'ok', off: 'info', urgent: 'warn', required: 'lock' };
+const VALUES = { on: true, off: false, urgent: 'urgent' };
 
 export function PreferenceDefaults({ page }) {
   const tenant = shownTenant() || page.me.tenants?.[0] || '';
-  const defaults = useLoad((signal) => get(withQuery('/v1/preference-defaults', { tenant }), signal), [tenant]);
-  return html`<${Heading} title="Preference defaults" /><p class="muted">What a recipient gets before it chooses${tenant ? `, in ${tenant}` : ''}. Types that are required cannot be turned off.</p>
-    <${Loaded} of=${defaults}>${({ effective, updated_at: at, tenant: of, inherited, managed, ...own }) => html`<${ManagedBanner} page=${page} kind="preference-defaults" one=${{ tenant: of, managed }} values=${own} />
-      <${Matrix} effective=${effective} cell=${({ channels }, channel) => {
-    const { on, required } = channels[channel];
-    return html`<${State} of=${!on ? 'off' : required ? 'required' : 'on'} kind=${on ? 'ok' : 'info'} />`;
-  }} />
-      <${Card} title="As YAML"><pre tabIndex="0"><code>${Object.keys(own).length > 0 ? toYaml(own) : '# nothing is set: every channel is on'}</code></pre>
-        <p class="muted">${at && html`Changed <${Moment} at=${at} />. `}${of ? `Set for ${of}.` : 'Set for the project.'} Change them with <code>PUT /v1/preference-defaults</code>.</p><//>`}<//>`;
+  const url = withQuery('/v1/preference-defaults', { tenant });
+  const defaults = useLoad((signal) => get(url, signal), [tenant]);
+  return html`<${Heading} title="Preference defaults" /><p class="muted">What a recipient gets before it chooses${tenant ? `, in ${tenant}` : ', in all tenants without their own'}. Recipients can change all but what is required.</p>
+    <${Loaded} of=${defaults}>${(of) => html`<${Defaults} key=${`${tenant} ${of.updated_at}`} page=${page} url=${url} tenant=${tenant} of=${of} reload=${defaults.reload} />`}<//>`;
+}
+
+function Defaults({ page, url, tenant, of: { effective, updated_at: at, tenant: holder, inherited, managed, ...values }, reload }) {
+  const [changes, setChanges] = useState({});
+  const [problem, setProblem] = useState('');
+  const [isSaving, setSaving] = useState(false);
+  const isOwn = (holder ?? '') === tenant;
+  const own = isOwn ? values : {}, below = isOwn ? inherited ?? {} : values;
+  const mayChange = page.may(BUILDERS) && !isLocked({ managed });
+  const kept = (document, type, channel) => (type === EVERY ? document.channels?.[channel] : document.types?.[type]?.[channel]);
+  /** What is set here for a cell: undefined if nothing is. */
+  const setHere = (type, channel) => {
+    const changed = changes[`${type} ${channel}`];
+    return changed === undefined ? kept(own, type, channel) : changed ?? undefined;
+  };
+  const valueOf = (type, channel, status) => setHere(type, channel) ?? kept(below, type, channel) ?? (status?.by === 'type' ? status.on : true);
+  const stateOf = (type, channel, status) => {
+    if (status?.required) return 'required';
+    const all = type === EVERY ? [valueOf(EVERY, channel)] : [valueOf(EVERY, channel), valueOf(type, channel, status)];
+    return all.includes(false) ? 'off' : all.includes('urgent') ? 'urgent' : 'on';
+  };
+  const choose = (type, channels, value) => {
+    const next = { ...changes };
+    for (const channel of channels) {
+      if ((kept(own, type, channel) ?? null) === value) delete next[`${type} ${channel}`];
+      else next[`${type} ${channel}`] = value;
+    }
+    setChanges(next);
+    setProblem('');
+  };
+  // Only the cells that were changed are sent, so what another operator saved for others stays.
+  const save = async (event) => {
+    event.preventDefault();
+    const patch = { channels: {}, types: {} };
+    for (const [cell, value] of Object.entries(changes)) {
+      const end = cell.lastIndexOf(' '), type = cell.slice(0, end), channel = cell.slice(end + 1);
+      if (type === EVERY) patch.channels[channel] = value;
+      else (patch.types[type] ??= {})[channel] = value;
+    }
+    setSaving(true);
+    try {
+      await request('PATCH', url, patch);
+      setChanges({});
+      reload();
+    } catch (failed) {
+      setProblem(failed.message);
+    }
+    setSaving(false);
+  };
+  const number = Object.keys(changes).length;
+  const rows = [{ type: EVERY, name: 'Every type', channels: Object.fromEntries(CHANNELS.map((channel) => [channel, {}])) }, ...effective];
+  const summary = ({ type, channels }) => {
+    const on = CHANNELS.filter((channel) => channels[channel] && stateOf(type, channel, channels[channel]) !== 'off').map((channel) => CHANNEL_NAMES[channel]);
+    if (type === EVERY) return on.length === CHANNELS.length ? 'No channel is off for all' : 'What is off here is off for every type';
+    return on.length === CHANNELS.length ? 'By every channel' : on.length === 0 ? 'Not delivered' : `By ${on.join(', ')}`;
+  };
+  const cell = ({ type, name, channels }, channel) => {
+    const state = stateOf(type, channel, channels[channel]), isSet = setHere(type, channel) !== undefined;
+    const shown = html`<span class=${`state ${state === 'on' ? 'ok' : state === 'urgent' ? 'warn' : 'info'}`}><${Icon} name=${KINDS[state]} /><span class="state-word">${WORDS[state]}</span></span>`;
+    if (!mayChange || state === 'required') return html`<span class="slot" title=${state === 'required' ? 'The type requires it: recipients cannot turn it off.' : null}>${shown}</span>`;
+    const label = `${name} by ${CHANNEL_NAMES[channel]}: ${WORDS[state]}${isSet ? ', set here' : ''}`;
+    return html`<${Popup} isStart=${CHANNELS.indexOf(channel) < 3} label=${label} buttonClass=${changes[`${type} ${channel}`] === undefined ? isSet ? 'slot here' : 'slot' : 'slot here changed'} button=${shown}>${(close) => {
+      const option = (value, icon, text) => html`<${Option} icon=${icon} isChosen=${(setHere(type, channel) ?? null) === value} choose=${() => {
+        close();
+        choose(type, [channel], value);
+      }}>${text}<//>`;
+      return html`<div class="options">${Object.entries(VALUES).map(([word, value]) => option(value, KINDS[word], word === 'urgent' ? 'Only urgent ones' : WORDS[word]))}${option(null, 'undo', type === EVERY ? 'Not set here' : 'Not set here: as every type')}</div>`;
+    }}<//>`;
+  };
+  const title = ({ type, name, channels }) => html`<span class="matrix-title"><b>${name}</b>${mayChange && html`<${Popup} isStart label=${`All channels of ${name}`} buttonClass="quiet" button=${html`<${Icon} name="more" />`}>${(close) => html`<div class="options">${[[true, 'ok', 'Turn on all channels'], [false, 'info', 'Turn off all channels'], [null, 'undo', 'Set nothing here']].map(([value, icon, text]) => html`<${Option} icon=${icon} choose=${() => {
+    close();
+    choose(type, CHANNELS.filter((channel) => channels[channel] && !channels[channel].required), value);
+  }}>${text}<//>`)}</div>`}<//>`}</span><small>${summary({ type, channels })}</small>`;
+  return html`<${ManagedBanner} page=${page} kind="preference-defaults" one=${{ tenant: holder, managed }} values=${own} />
+    ${tenant && !isOwn && html`<p class="muted">${tenant} has no defaults of its own: those of the project apply. The first change here adds them.</p>`}
+    <ul class="members legend-of-states" aria-label="Legend">${Object.keys(WORDS).map((state) => html`<li key=${state} class="muted"><span class=${`state ${state === 'on' ? 'ok' : state === 'urgent' ? 'warn' : 'info'}`}><${Icon} name=${KINDS[state]} />${WORDS[state]}</span> ${{ on: 'until the recipient turns it off', off: 'until the recipient turns it on', urgent: 'only urgent notifications', required: 'by the type, cannot be turned off' }[state]}</li>`)}<li class="muted"><span class="slot here">Outlined</span> set here</li></ul>
+    <form class="defaults" onSubmit=${save}><${Matrix} effective=${rows} cell=${cell} title=${title} />
+      ${effective.length <= 1 && html`<${Empty} icon="types" text="Types that are declared appear here, each with its own row: for example bookings by push, and invoices by e-mail only.">${page.mayOpen('/types') && html`<p><a class="button" href=${page.url('/types')}>Open the types</a></p>`}<//>`}
+      ${(number > 0 || problem) && html`<div class="save"><button type="submit" class="primary" disabled=${isSaving || number === 0}>Save ${count(number, 'change')}</button><button type="button" onClick=${() => {
+    setChanges({});
+    setProblem('');
+  }}>Discard</button><p class="error" role="alert">${problem}</p></div>`}</form>
+    <${Card}><details><summary>As YAML</summary><pre tabIndex="0"><code>${Object.keys(values).length > 0 ? toYaml(values) : '# nothing is set: every channel is on'}</code></pre></details>
+      <p class="muted">${at && html`Changed <${Moment} at=${at} />. `}${holder ? `Set for ${holder}.` : 'Set for the project.'} Digests and quiet hours are changed with <code>PATCH /v1/preference-defaults</code>.</p><//>`;
 }

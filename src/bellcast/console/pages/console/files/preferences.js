@@ -10,10 +10,10 @@ import { get, request } from './server.js';
 
 const BY = { recipient: 'the recipient', tenant: 'the tenant', project: 'the project', type: 'the type' };
 
-/** The effective preferences as a table of types and channels. `cell` shows what a type has for a channel. */
-export const Matrix = ({ effective, cell }) => html`<div class="scroll" tabIndex="0" role="region" aria-label="Types and channels"><table class="matrix">
+/** The effective preferences as a table of types and channels. `cell` shows what a type has for a channel, `title` the type. */
+export const Matrix = ({ effective, cell, title = ({ type, name }) => name ?? type }) => html`<div class="scroll" tabIndex="0" role="region" aria-label="Types and channels"><table class="matrix">
   <thead><tr><th scope="col">Type</th>${Object.entries(CHANNEL_NAMES).map(([key, name]) => html`<th key=${key} scope="col">${name}</th>`)}</tr></thead>
-  <tbody>${effective.map((one) => html`<tr key=${one.type}><th scope="row" title=${one.type}>${one.name ?? one.type}</th>${Object.keys(CHANNEL_NAMES).map((channel) => html`<td key=${channel}>${one.channels[channel] ? cell(one, channel) : '–'}</td>`)}</tr>`)}</tbody></table></div>`;
+  <tbody>${effective.map((one) => html`<tr key=${one.type}><th scope="row" title=${one.type === '*' ? null : one.type}>${title(one)}</th>${Object.keys(CHANNEL_NAMES).map((channel) => html`<td key=${channel}>${one.channels[channel] ? cell(one, channel) : '–'}</td>`)}</tr>`)}</tbody></table></div>`;
 
 export function Preferences({ page, url }) {
   const found = useLoad((signal) => get(url, signal), [url]);

@@ -1,0 +1,80 @@
+"""The API reference: the OpenAPI document, and a page that shows it with modules of the console."""
+
+from functools import cache
+from html import escape
+from string import Template
+from typing import Any
+
+from bellcast.console.pages import console
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.rest.operations import operation
+
+# The page is open to everyone, also where the console is off.
+HEADERS = {"content-security-policy": console.POLICY, "cache-control": "no-cache"}
+MODULE = "reference.js"
+PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>API reference · Bellcast</title>
+<link rel="icon" href="$root/favicon.svg" type="image/svg+xml">
+<link rel="apple-touch-icon" href="$root/apple-touch-icon.png">
+<link rel="stylesheet" href="$root/docs/console.css">
+<link rel="stylesheet" href="$root/docs/reference.css">
+$preloads
+<script type="module" src="$root/docs/reference.js"></script>
+</head>
+<body>
+<div id="app">
+<noscript><p>The API reference needs JavaScript. For machines: <a href="$root/openapi.json">openapi.json</a>. <a href="$root/errors">All errors</a>.</p></noscript>
+</div>
+</body>
+</html>
+""")
+
+
+@cache
+def _preloads() -> str:
+    return "\n".join(
+        f'<link rel="modulepreload" href="$root/docs/{name}">' for name in sorted(console.first_modules(MODULE))
+    )
+
+
+@operation("GET", "/openapi.json", tag="Server", required_scope=None, response_types={200: dict[str, Any]})
+async def document(request: ApiRequest) -> ASGIApp:
+    """This document."""
+    described: dict[str, Any] = request.scope["state"]["document"]()
+    return responses.json(described, headers={"cache-control": "no-cache"})
+
+
+@operation("GET", "/docs", tag="Server", required_scope=None, response_types={200: responses.HTML})
+async def show(request: ApiRequest) -> ASGIApp:
+    """The API reference as a page.
+
+    It sends requests with the session of the operator who is signed in to the console, or with a key."""
+    root = escape(request.scope["state"]["root_path"])
+    text = Template(PAGE.safe_substitute(preloads=_preloads())).substitute(root=root)
+    return responses.complete(200, text.encode(), responses.HTML, HEADERS)
+
+
+@operation(
+    "GET",
+    "/docs/{name:path}",
+    tag="Server",
+    required_scope=None,
+    response_types={200: responses.HTML, 304: None},
+    refusals=(NotFound,),
+)
+async def file(request: ApiRequest) -> ASGIApp:
+    """Return a file of the API reference."""
+    name = request_body.path(request, "name")
+    if (found := console.file(name)) is None:
+        raise NotFound(f"There is no {name}.")
+    return found.respond(request, HEADERS)
+
+
+HANDLERS = (document, show, file)
