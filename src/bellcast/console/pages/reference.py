@@ -14,33 +14,14 @@ from bellcast.rest.operations import operation
 
 # The page is open to everyone, also where the console is off.
 HEADERS = {"content-security-policy": console.POLICY, "cache-control": "no-cache"}
-MODULE = "reference.js"
-PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>API reference · Bellcast</title>
-<link rel="icon" href="$root/favicon.svg" type="image/svg+xml">
-<link rel="apple-touch-icon" href="$root/apple-touch-icon.png">
-<link rel="stylesheet" href="$root/docs/console.css">
-<link rel="stylesheet" href="$root/docs/reference.css">
-$preloads
-<script type="module" src="$root/docs/reference.js"></script>
-</head>
-<body>
-<div id="app">
-<noscript><p>The API reference needs JavaScript. For machines: <a href="$root/openapi.json">openapi.json</a>. <a href="$root/errors">All errors</a>.</p></noscript>
-</div>
-</body>
-</html>
-""")
 
 
 @cache
-def _preloads() -> str:
-    return "\n".join(
-        f'<link rel="modulepreload" href="$root/docs/{name}">' for name in sorted(console.first_modules(MODULE))
+def _page() -> Template:
+    modules = sorted(console.first_modules("reference.js"))
+    preloads = "\n".join(f'<link rel="modulepreload" href="$root/docs/{name}">' for name in modules)
+    return Template(
+        console.FOLDER.joinpath("reference.html").read_text(encoding="utf-8").replace("$preloads", preloads)
     )
 
 
@@ -57,8 +38,7 @@ async def show(request: ApiRequest) -> ASGIApp:
 
     It sends requests with the session of the operator who is signed in to the console, or with a key."""
     root = escape(request.scope["state"]["root_path"])
-    text = Template(PAGE.safe_substitute(preloads=_preloads())).substitute(root=root)
-    return responses.complete(200, text.encode(), responses.HTML, HEADERS)
+    return responses.complete(200, _page().substitute(root=root).encode(), responses.HTML, HEADERS)
 
 
 @operation(

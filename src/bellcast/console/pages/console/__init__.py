@@ -17,7 +17,7 @@ from bellcast.rest import guards
 from bellcast.rest.operations import operation
 
 IMPORT = re.compile(r"^(?:import|export) .*from '\./(.+?)';", re.MULTILINE)
-_FOLDER = Path(__file__).parent / "files"
+FOLDER = Path(__file__).parent / "files"
 # Third-party libraries, bundled by npm. They are missing if Bellcast was installed from a checkout without Node.js.
 VENDOR = "vendor/"
 # No inline scripts or styles, no embedding in frames, and no conversion of text to HTML or scripts (Trusted Types).
@@ -37,8 +37,8 @@ HEADERS = {
 @cache
 def _files() -> dict[str, ServedFile]:
     """Read and compress all files once, in about 20 ms: they change only with the package."""
-    return served_file.read_all(_FOLDER) | {
-        f"{VENDOR}{name}": file for name, file in served_file.read_all(_FOLDER / VENDOR).items()
+    return served_file.read_all(FOLDER) | {
+        f"{VENDOR}{name}": file for name, file in served_file.read_all(FOLDER / VENDOR).items()
     }
 
 
@@ -63,7 +63,7 @@ def _page() -> Template:
     """Preload all modules: discovering them import by import would take four round trips."""
     modules = sorted(first_modules())
     preloads = "\n".join(f'<link rel="modulepreload" href="$root/console/{name}">' for name in modules)
-    return Template((_FOLDER / "index.html").read_text(encoding="utf-8").replace("$preloads", preloads))
+    return Template((FOLDER / "index.html").read_text(encoding="utf-8").replace("$preloads", preloads))
 
 
 @operation(
