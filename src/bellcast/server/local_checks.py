@@ -18,6 +18,7 @@ from bellcast.kernel import patterns
 from bellcast.kernel.db import backup
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.outbound.http import HttpClients
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import smtp
 from bellcast.providers.types import SETTING_PREFIX, Provider
@@ -206,10 +207,12 @@ def _proxies(settings: Settings) -> Iterator[Finding]:
 def check_mail_settings(settings: Settings) -> Iterator[Finding]:
     """Check the mail servers in BELLCAST_EMAIL, concurrently."""
     servers: dict[str, Provider] = {}
+    # Names that hang do not delay the end of the command, as those of the event loop's resolver do.
+    connect = HttpClients().connect
     for number, url in enumerate(settings.channels.email, 1):
         key = f"{SETTING_PREFIX}email-{number}"
         try:
-            servers[key] = smtp.from_url(url, timeout=MAIL_SECONDS)
+            servers[key] = smtp.from_url(url, timeout=MAIL_SECONDS, connect=connect)
         except ValueError as error:
             yield diagnoses.finding("mail_unusable", check="mail server", server=key, error=f"the URL {error}")
     yield from asyncio.run(check_mail_servers("mail server", servers))

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.kernel.errors import BellcastError
-from bellcast.kernel.outbound.guard import AddressGuard
+from bellcast.kernel.outbound.guard import AddressGuard, open_socket
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.kernel.outbound.resolver import Resolver
 
@@ -112,7 +112,6 @@ async def connect(
     host: str, port: int, guard: AddressGuard | None, context: ssl.SSLContext | None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect to a host, with TLS if there is a context. Raises BellcastError or OSError."""
-    if guard is None:
-        return await asyncio.open_connection(host, port, ssl=context)
-    connected = await guard.connect(host, port)
+    addresses = Resolver().resolve if guard is None else guard.addresses
+    connected = await open_socket(host, await addresses(host), port)
     return await asyncio.open_connection(sock=connected, ssl=context, server_hostname=host if context else None)

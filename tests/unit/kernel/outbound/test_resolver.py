@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.outbound import resolver
+from bellcast.kernel.outbound import connection_steps, resolver
 from bellcast.kernel.outbound.guard import AddressGuard
 from bellcast.kernel.outbound.http import HttpClients, HttpxClient
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import smtp
+from bellcast.server import local_checks
+from bellcast.settings import load
 
 LOOPBACK = ["127.0.0.0/8", "::1"]
 # The local lookups of these tests take a few milliseconds.
@@ -100,6 +102,27 @@ async def test_slow_names_of_users_refuse_no_sign_in_by_the_identity_provider(
     with pytest.raises(Unavailable, match="cannot be reached"):  # the name is resolved, but nothing listens there
         await clients.identity_provider().request("GET", "https://localhost:1/", headers={})
     await clients.close()
+
+
+async def test_slow_name_of_a_mail_server_does_not_delay_the_end_of_its_check(
+    name_server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_checks, "MAIL_SECONDS", 0.2)
+    settings = load({}, {"BELLCAST_EMAIL": "smtp://mail.slow.test"})
+    async with asyncio.timeout(SECONDS):
+        (finding,) = await asyncio.to_thread(list, local_checks.check_mail_settings(settings))
+    assert finding.state == "problem"
+
+
+async def test_step_of_a_connection_test_does_not_use_the_resolver_of_the_event_loop(
+    name_server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", refuse)
+    with pytest.raises(ConnectionRefusedError):  # nothing listens there
+        await connection_steps.connect("localhost", 1, None, None)
 
 
 PROCESS = """
