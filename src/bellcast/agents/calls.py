@@ -6,7 +6,7 @@ import hmac
 import secrets
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -162,11 +162,13 @@ class Agents:
             end = self._clock.now() + CONFIRM_MS
             text = self._confirmation(tool, caller, arguments, would, end, secrets.token_bytes(8))
             return _encode({"would": untrusted.marked(would), "confirm": text})
-        packed = base64url.decode(confirm.removeprefix(CONFIRM_PREFIX)) if confirm.isascii() else b""
+        packed = b""
+        with suppress(ValueError):
+            packed = base64url.decode(confirm.removeprefix(CONFIRM_PREFIX))
         end = int.from_bytes(packed[:6])
         expected = self._confirmation(tool, caller, arguments, would, end, packed[6:14])
         now = self._clock.now()
-        if not hmac.compare_digest(expected, confirm) or now > end:
+        if not hmac.compare_digest(expected.encode(), confirm.encode()) or now > end:
             raise Conflict(
                 "This confirmation has expired, or what would happen has changed: call without `confirm` again."
             )
