@@ -15,10 +15,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from bellcast.kernel.db.engine import StoreSchema
+from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.errors import Conflict
 from bellcast.server.tracing import TracedEngine, Tracing
 from tests import engines
+from tests.clock import FakeClock
 from tests.servers import ServerProcess
 from tests.wire.clients import websocket
 
@@ -148,18 +149,18 @@ def test_spans_contain_no_recipient_and_no_content(spans: Spans) -> None:
     assert not any(word in str(list(spans.values())) for word in ("alice", "bob", "Private", "booking"))
 
 
-async def test_span_of_a_failed_write_has_the_type_of_the_error_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    class FailingEngine:
-        schema = StoreSchema(1)
-
-        async def write(self, _command: object) -> None:
-            raise Conflict("alice@example.com is known")
+async def test_span_of_a_failed_write_has_the_type_of_the_error_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def fail(_command: object) -> None:
+        raise Conflict("alice@example.com is known")
 
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
-    engine: Any = FailingEngine()
+    engine = SqliteEngine(tmp_path / "bellcast.db", FakeClock())
     command: Any = object()
+    monkeypatch.setattr(engine, "write", fail)
     with pytest.raises(Conflict):
         await TracedEngine(engine, Tracing()).write(command)
     (span,) = exporter.get_finished_spans()
