@@ -201,11 +201,10 @@ def key_of(request: ApiRequest, kind: Kind[Any]) -> str:
 
 def check_key(ctx: ApiContext, kind: Kind[Any], key: str) -> None:
     """Raise Invalid for a key that no object of this kind can have."""
-    limit = ctx.limits.type if kind.any_key else MAX_OBJECT_KEY
-    if not key or (limit and len(key) > limit):
-        raise Invalid.of("key", f"must have 1 to {limit} characters, got {len(key)}")
-    if not kind.any_key and not KEY_CHARACTERS.issuperset(key):
-        raise Invalid.of("key", "may only contain A-Z a-z 0-9 and _ . -")
+    if not kind.any_key:
+        checked_key(key)
+    elif not key or (ctx.limits.type and len(key) > ctx.limits.type):
+        raise Invalid.of("key", f"must have 1 to {ctx.limits.type} characters, got {len(key)}")
 
 
 def checked_key(key: str) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from bellcast.live.cluster.presence_batching import DIRECT_FOLLOWERS, MAX_BATCH_CHANGES, PresenceBatcher, merge_changes
+from bellcast.live.hub.presence import DIRECT_FOLLOWERS, MAX_BATCH_CHANGES, PresenceBatcher, merge_changes
 from bellcast.live.types.events import Member, PresenceChanged
 
 

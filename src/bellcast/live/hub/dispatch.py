@@ -17,11 +17,11 @@ from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
 from bellcast.live.cluster.groups import Groups
 from bellcast.live.cluster.guardians import Guardians
 from bellcast.live.cluster.members import Members
-from bellcast.live.cluster.presence_batching import merge_changes
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, ConnectionOwner, Phase
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
+from bellcast.live.hub.presence import merge_changes
 from bellcast.live.hub.stream_index import StreamIndex
 from bellcast.live.hub.subscriptions import Subscriptions
 from bellcast.live.hub.write_log import WriteLog

@@ -13,13 +13,12 @@ from bellcast.live.cluster.groups import Groups
 from bellcast.live.cluster.guardians import Guardians
 from bellcast.live.cluster.members import Members
 from bellcast.live.cluster.peer import ChangeOrigin, StateDelta
-from bellcast.live.cluster.presence_batching import PresenceBatcher
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import ConnectionLog, HubCallbacks, HubObserver
 from bellcast.live.hub.dispatch import Dispatcher
-from bellcast.live.hub.presence import PresenceTracker
+from bellcast.live.hub.presence import PresenceBatcher, PresenceTracker
 from bellcast.live.hub.stream_index import ADDRESS, StreamIndex, address_stream
 from bellcast.live.hub.subscriptions import Subscriptions
 from bellcast.live.hub.write_log import WriteLog

@@ -11,11 +11,10 @@ from bellcast.kernel.identities import Principal
 from bellcast.live import topic_access
 from bellcast.live.cluster.groups import Groups
 from bellcast.live.cluster.peer import ChangeOrigin
-from bellcast.live.cluster.presence_batching import PresenceBatcher
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
-from bellcast.live.hub.presence import PresenceTracker
+from bellcast.live.hub.presence import PresenceBatcher, PresenceTracker
 from bellcast.live.hub.stream_index import StreamIndex
 from bellcast.live.types.events import Member, PresenceChanged
 
