@@ -45,6 +45,20 @@ class VendorAPI(Struct, frozen=True):
         return await self.post(path, {**headers, "content-type": "application/json"}, msgspec.json.encode(value))
 
 
+class VendorProvider:
+    """A provider of messages through a vendor's API."""
+
+    def __init__(self, endpoint: VendorAPI) -> None:
+        self._endpoint = endpoint
+
+    @property
+    def server(self) -> ServerAddress:
+        return self._endpoint.server
+
+    async def close(self) -> None:
+        """Do nothing: the HTTP client belongs to the server."""
+
+
 def base_url(url: ProviderURL, vendor: str) -> str:
     """Return the vendor's own server for the host `default`, else the host of the URL."""
     if url.host == VENDOR_HOST:

@@ -1,7 +1,7 @@
 """Permanent failures, and the steps of replays that retry them."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from bellcast.channels.store import messages
 from bellcast.channels.types import RETRYABLE_STATES
@@ -56,7 +56,7 @@ class Replays(StoreTable):
         is_exact = True
         for kind, scope, params in _statements(query):
             found = yield Statement(f"{kind}_causes{scope}", params, heavy=True)
-            groups += (FailureGroup(number, oldest_at, READERS[kind](tuple(row))) for *row, number, oldest_at in found)
+            groups += (FailureGroup(number, oldest_at, _failure(kind, tuple(row))) for *row, number, oldest_at in found)
             is_exact &= sum(row[-2] for row in found) < query.limit
         return groups, is_exact
 
@@ -75,7 +75,7 @@ class Replays(StoreTable):
         params = {"tenant": tenant, "ids": columns.to_json(ids)}
         found: list[StoredFailure] = []
         for kind, name in LISTS.items():
-            found += map(READERS[kind], (yield Statement(f"{name}_find", params)))
+            found += [_failure(kind, row) for row in (yield Statement(f"{name}_find", params))]
         return sorted(found, key=lambda failure: failure.id, reverse=True)
 
     @write()
@@ -106,7 +106,7 @@ class Replays(StoreTable):
 def _failures(query: FailureQuery) -> Script[list[StoredFailure]]:
     found: list[StoredFailure] = []
     for kind, scope, params in _statements(query):
-        found += map(READERS[kind], (yield Statement(f"{LISTS[kind]}{scope}", params)))
+        found += [_failure(kind, row) for row in (yield Statement(f"{LISTS[kind]}{scope}", params))]
     found.sort(key=lambda failure: failure.id, reverse=True)
     # A dead job may have the id of its run: a page that ended between the two would omit one.
     ends_at = found[query.limit - 1].id if len(found) > query.limit else ""
@@ -126,48 +126,15 @@ def _statements(query: FailureQuery) -> Iterator[tuple[FailureKind, str, Params]
             yield kind, scope, {**params, "state": state}
 
 
-def _message(row: Row) -> StoredFailure:
-    id, tenant, state, reason, created_at, recipient, channel, provider = row
-    return StoredFailure(
-        kind="message",
-        tenant=tenant,
-        id=id,
-        state=state,
-        reason=reason,
-        created_at=created_at,
-        recipient=recipient,
-        channel=channel,
-        provider=provider,
-    )
-
-
-def _run(row: Row) -> StoredFailure:
-    id, tenant, state, reason, created_at, recipient, workflow = row
-    return StoredFailure(
-        kind="run",
-        tenant=tenant,
-        id=id,
-        state=state,
-        reason=reason,
-        created_at=created_at,
-        recipient=recipient,
-        workflow=workflow,
-    )
-
-
-def _job(row: Row) -> StoredFailure:
-    id, tenant, state, error, created_at, job, payload = row
-    return StoredFailure(
-        kind="job",
-        tenant=tenant,
-        id=id,
-        state=state,
-        reason=error,
-        created_at=created_at,
-        job=job,
-        payload=bytes(payload),
-    )
-
-
-READERS: dict[FailureKind, Callable[[Row], StoredFailure]] = {"message": _message, "run": _run, "job": _job}
+# The columns of the rows of each kind.
+COMMON = ("id", "tenant", "state", "reason", "created_at")
+COLUMNS: dict[FailureKind, tuple[str, ...]] = {
+    "message": (*COMMON, "recipient", "channel", "provider"),
+    "run": (*COMMON, "recipient", "workflow"),
+    "job": (*COMMON, "job", "payload"),
+}
 LISTS: dict[FailureKind, str] = {"message": "failed_messages", "run": "failed_runs", "job": "dead_jobs"}
+
+
+def _failure(kind: FailureKind, row: Row) -> StoredFailure:
+    return StoredFailure(kind=kind, **dict(zip(COLUMNS[kind], row, strict=True)))

@@ -11,7 +11,7 @@ from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.outbound.port import DeliveryError, Http
 from bellcast.providers import credentials, vendor_api
-from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, ServerAddress
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
 from bellcast.providers.url import parse
 
 API = "https://api.push.apple.com"
@@ -53,7 +53,7 @@ def from_url(
     return APNsProvider(endpoint, clock, private, url.user, url.password, url.options["topic"])
 
 
-class APNsProvider:
+class APNsProvider(vendor_api.VendorProvider):
     """ports.Provider for Apple device tokens."""
 
     channel: ExternalChannel = "push"
@@ -68,7 +68,7 @@ class APNsProvider:
         key: str,
         topic: str,
     ) -> None:
-        self._endpoint = endpoint
+        super().__init__(endpoint)
         self._clock = clock
         self._private = private
         self._team = team
@@ -76,10 +76,6 @@ class APNsProvider:
         self._topic = topic
         self._token = ""
         self._signed_at = 0.0
-
-    @property
-    def server(self) -> ServerAddress:
-        return self._endpoint.server
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Send an alert. `apns-id` is the message's id, so that a repeated request is the same notification."""
@@ -121,6 +117,3 @@ class APNsProvider:
             self._token = jwt.encode(claims, self._private, algorithm="ES256", headers={"kid": self._key})
             self._signed_at = now
         return self._token
-
-    async def close(self) -> None:
-        """Do nothing: the HTTP client belongs to the server."""

@@ -11,7 +11,7 @@ from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.outbound.port import DeliveryError, Http, Response
 from bellcast.providers import credentials, vendor_api
-from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, ServerAddress
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
 from bellcast.providers.url import VENDOR_HOST, ProviderURL, parse
 
 API = "https://fcm.googleapis.com"
@@ -58,7 +58,7 @@ def from_url(
     return FCMProvider(url, account, http, clock, timeout)
 
 
-class FCMProvider:
+class FCMProvider(vendor_api.VendorProvider):
     """ports.Provider for FCM registration tokens."""
 
     channel: ExternalChannel = "push"
@@ -69,16 +69,13 @@ class FCMProvider:
         self._clock = clock
         self._api = vendor_api.VendorAPI(vendor_api.base_url(url, API), http, timeout)
         self._oauth = vendor_api.VendorAPI(vendor_api.base_url(url, OAUTH), http, timeout)
+        super().__init__(self._oauth)
         self._audience = f"{OAUTH}/token" if url.host == VENDOR_HOST else f"{self._oauth.base}/token"
         self._token = ""
         self._token_ends = 0.0
         self._renewing = asyncio.Lock()
         self._failure: DeliveryError | None = None
         self._failed_at = 0.0
-
-    @property
-    def server(self) -> ServerAddress:
-        return self._oauth.server
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Send to one registration token."""
@@ -99,9 +96,6 @@ class FCMProvider:
         """Get an access token."""
         self._token_ends = 0.0
         await self._authorization()
-
-    async def close(self) -> None:
-        """Do nothing: the HTTP client belongs to the server."""
 
     def _error(self, response: Response) -> DeliveryError:
         if response.status == 401:

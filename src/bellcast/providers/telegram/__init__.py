@@ -4,7 +4,7 @@ from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.outbound.port import Http, Response
 from bellcast.kernel.retries import MAX_RETRY_AFTER, is_temporary
 from bellcast.providers import vendor_api
-from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, ServerAddress
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
 from bellcast.providers.url import parse
 
 API = "https://api.telegram.org"
@@ -22,19 +22,15 @@ def from_url(text: str, *, http: Http, timeout: float = 30.0) -> "TelegramProvid
     return TelegramProvider(vendor_api.VendorAPI(vendor_api.base_url(url, API), http, timeout), token)
 
 
-class TelegramProvider:
+class TelegramProvider(vendor_api.VendorProvider):
     """ports.Provider for chat messages to Telegram chats."""
 
     channel: ExternalChannel = "chat"
     kind: AddressKind = "telegram"
 
     def __init__(self, endpoint: vendor_api.VendorAPI, token: str) -> None:
-        self._endpoint = endpoint
+        super().__init__(endpoint)
         self._token = token
-
-    @property
-    def server(self) -> ServerAddress:
-        return self._endpoint.server
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Call sendMessage; `to` is the chat id."""
@@ -63,6 +59,3 @@ class TelegramProvider:
         error.is_bounce = response.status == 403
         error.is_temporary = is_temporary(response.status) and not error.is_bounce
         raise error
-
-    async def close(self) -> None:
-        """Do nothing: the HTTP client belongs to the server."""

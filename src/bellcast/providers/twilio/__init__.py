@@ -15,7 +15,6 @@ from bellcast.providers.types import (
     OutgoingMessage,
     Receipt,
     ReceiptRequest,
-    ServerAddress,
     opt_out,
 )
 from bellcast.providers.url import parse
@@ -44,7 +43,7 @@ def from_url(text: str, *, http: Http, timeout: float = 30.0, receipts_url: str 
     return TwilioProvider(endpoint, url.user, url.password, url.options["from"].replace(" ", "+"), receipts_url)
 
 
-class TwilioProvider:
+class TwilioProvider(vendor_api.VendorProvider):
     """ports.Provider for text messages."""
 
     channel: ExternalChannel = "sms"
@@ -53,15 +52,11 @@ class TwilioProvider:
     def __init__(
         self, endpoint: vendor_api.VendorAPI, sid: str, token: str, sender: str, receipts_url: str | None
     ) -> None:
-        self._endpoint = endpoint
+        super().__init__(endpoint)
         self._sid = sid
         self._token = token
         self._sender = sender
         self._receipts_url = receipts_url
-
-    @property
-    def server(self) -> ServerAddress:
-        return self._endpoint.server
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Create a Message resource."""
@@ -104,9 +99,6 @@ class TwilioProvider:
         code = request.form.get("ErrorCode")
         is_bounce = code in BOUNCE_CODES
         return Receipt(request.form.get("MessageSid", ""), "bounced" if is_bounce else state, code)
-
-    async def close(self) -> None:
-        """Do nothing: the HTTP client belongs to the server."""
 
     @property
     def _account(self) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
+from bellcast.channels import lengths
 from bellcast.channels.types import ExternalChannel, State
 from bellcast.kernel.outbound.port import DeliveryError, Http
 from bellcast.providers import vendor_api
@@ -14,7 +15,6 @@ from bellcast.providers.types import (
     OutgoingMessage,
     Receipt,
     ReceiptRequest,
-    ServerAddress,
     opt_out,
 )
 from bellcast.providers.url import parse
@@ -32,11 +32,8 @@ STATES: Mapping[str, State] = {
     "rejected": "failed",
     "expired": "failed",
 }
-# The basic character set of GSM 03.38. Any other character needs `type=unicode`, with 70 characters per part.
-GSM = frozenset(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
-    "abcdefghijklmnopqrstuvwxyzäöñüà^{}\\[~]|€"
-)
+# Any other character needs `type=unicode`, with 70 characters per part.
+GSM = lengths.GSM | lengths.GSM_DOUBLE
 
 
 def from_url(text: str, *, http: Http, timeout: float = 30.0, receipts_url: str | None = None) -> "VonageProvider":
@@ -50,7 +47,7 @@ def from_url(text: str, *, http: Http, timeout: float = 30.0, receipts_url: str 
     return VonageProvider(endpoint, url.user, url.password, url.options["from"], receipts_url)
 
 
-class VonageProvider:
+class VonageProvider(vendor_api.VendorProvider):
     """ports.Provider for text messages."""
 
     channel: ExternalChannel = "sms"
@@ -59,15 +56,11 @@ class VonageProvider:
     def __init__(
         self, endpoint: vendor_api.VendorAPI, key: str, secret: str, sender: str, receipts_url: str | None
     ) -> None:
-        self._endpoint = endpoint
+        super().__init__(endpoint)
         self._credentials = {"api_key": key, "api_secret": secret}
         self._secret = secret
         self._sender = sender
         self._receipts_url = receipts_url
-
-    @property
-    def server(self) -> ServerAddress:
-        return self._endpoint.server
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Send one message. The API responds with 200 and a status for each part of a long text."""
@@ -115,9 +108,6 @@ class VonageProvider:
             return opt_out("+" + fields.get("msisdn", "").lstrip("+"), fields["text"])
         state = STATES.get(fields.get("status", ""))
         return None if state is None else Receipt(fields.get("messageId", ""), state, fields.get("err-code"))
-
-    async def close(self) -> None:
-        """Do nothing: the HTTP client belongs to the server."""
 
 
 def _signable(value: str) -> str:
