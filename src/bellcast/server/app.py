@@ -29,7 +29,7 @@ from bellcast.console.store import StatsPoints
 from bellcast.console.tenant_counts import ACCEPTED, FAILED
 from bellcast.console.types.stats import StatsPoint
 from bellcast.inbox import maintenance
-from bellcast.kernel.errors import BellcastError, SettingsError
+from bellcast.kernel.errors import BellcastError, Conflict, SettingsError
 from bellcast.kernel.events import Event, Stream
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.identities import Project
@@ -51,13 +51,11 @@ from bellcast.live.types.events import (
     SurveyRequest,
 )
 from bellcast.operators.console_sessions import ConsoleSessions
-from bellcast.operators.oidc_sign_in import OidcSignIn
-from bellcast.operators.passkeys import Passkeys
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.failures import Failures
 from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
-from bellcast.server import adapters, health, mounted, tasks
+from bellcast.server import adapters, health, mounted, tasks, wire_operators
 from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
 from bellcast.server.node_reporter import NodeReporter
@@ -67,7 +65,6 @@ from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop, Tasks
 from bellcast.server.wire_engines import ServerEngines
 from bellcast.server.wire_live import LiveEdge
-from bellcast.server.wire_operators import OperatorAccess
 from bellcast.server.worker_metrics import WorkerMetrics
 from bellcast.settings import Settings, load, project
 from bellcast.settings.database import GROUPS, DatabaseSettings
@@ -131,7 +128,7 @@ class App:
         self._node_settings = NodeSettings(self.db, engines.real_clock, settings, project, keys)
         # Code for the first set-up of the console; None if it is set up or turned off.
         self.setup_code: str | None = None
-        self._operators = OperatorAccess(engines, settings, project) if settings.server.console else None
+        self._operators = wire_operators.services(engines, settings, project) if settings.server.console else {}
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._log = RequestLog(
             engines.real_clock,
@@ -289,11 +286,7 @@ class App:
             TimeTravel: self._time_travel,
         }
         services |= {kind: service for kind, service in others.items() if service is not None}
-        if (operators := self._operators) is not None:
-            services |= {ConsoleSessions: operators.sessions, Passkeys: operators.passkeys}
-            if operators.oidc is not None:
-                services[OidcSignIn] = operators.oidc
-        return services
+        return services | self._operators
 
     def _agents(self) -> Agents | None:
         """Return the calls of agents, which are requests to this app; None if BELLCAST_MCP is off."""
@@ -516,8 +509,10 @@ class App:
 
     async def offer_setup(self) -> None:
         """Create a code for the first set-up of the console, unless it has an owner."""
-        if self._operators is not None:
-            self.setup_code = await self._operators.make_setup_code()
+        sessions = self._operators.get(ConsoleSessions)
+        if sessions is not None and await sessions.is_setup_needed():
+            with contextlib.suppress(Conflict):  # set up in the meantime, on another node
+                self.setup_code = await sessions.make_setup_code()
 
     async def drain(self) -> None:
         """Close every live connection with a reconnect delay, spread over the drain window."""
