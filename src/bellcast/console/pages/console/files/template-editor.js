@@ -105,12 +105,12 @@ function Editor({ page, tenant, found }) {
       ${embedded ? html`<button type="button" class="quiet" aria-label="Close" onClick=${() => embedded.emit('close', { template: page.key })}><${Icon} name="back" /></button>` : html`<a class="quiet button" href=${back} aria-label="Back to the template"><${Icon} name="back" /></a>`}
       <h1 tabIndex="-1">${page.key}</h1>${tenant && !embedded && html`<span class="tag">${tenant}</span>`}
       <${SaveState} draft=${draft} />
-      <div class="segments" role="group" aria-label="View">${Object.entries({ design: 'Design', yaml: 'YAML', ...(may('html') && { html: 'HTML' }) }).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(view === one)} onClick=${() => show(one)}>${word}</button>`)}</div>
-      <div class="editor-tools"><${Checks} findings=${findings} /><button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${draft.undo}><${Icon} name="undo" /></button>
+      <div class="editor-tools"><div class="segments" role="group" aria-label="View">${Object.entries({ design: 'Design', yaml: 'YAML', ...(may('html') && { html: 'HTML' }) }).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(view === one)} onClick=${() => show(one)}>${word}</button>`)}</div>
+        <${Checks} findings=${findings} /><button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${draft.undo}><${Icon} name="undo" /></button>
         <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${draft.history.value.future.length === 0} onClick=${draft.redo}><${Icon} name="redo" /></button>
         ${tenant && may('brand') && html`<button type="button" class="quiet" onClick=${() => setDialog('brand')}>Brand</button>`}
         ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog('discard')}>Discard</button>`}
-        ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="templates" one=${draft.current.value} values=${draft.values.value} isPrimary />` : may('publish') && html`<button type="button" class="primary" disabled=${!mayPublish} title="Ctrl+Enter" onClick=${review}>Review and publish</button>`}</div>
+        ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="templates" one=${draft.current.value} values=${draft.values.value} isPrimary />` : may('publish') && html`<button type="button" class="primary" disabled=${!mayPublish} title="Ctrl+Enter" aria-label="Review and publish" onClick=${review}><span class="on-wide">Review and </span>publish</button>`}</div>
     </header>
     <${ManagedBanner} page=${page} kind="templates" one=${draft.current.value} values=${draft.values.value} reload=${draft.reread} isDownloadable=${false} />
     ${draft.refusal.value && html`<p class="editor-note" role="note">${draft.refusal.value}</p>`}

@@ -3,6 +3,7 @@
  *
  * A path is that of the server's errors: `steps.1.branches.0.steps.0`. Fields that are not known here stay as they are.
  */
+import { count } from './format.js';
 
 /** Types of steps in the order of the menu, with their icons, colours and first fields. */
 export const TYPES = {
@@ -239,7 +240,7 @@ export function summaryOf(step) {
     case 'digest': return step.cron ? `Until ${step.cron}` : `For ${durationText(step.window) ?? step.window ?? '…'}`;
     case 'throttle': return `${step.limit ?? 1} per ${durationText(step.window) ?? step.window ?? '…'}`;
     case 'wait_for': return `${step.event ?? '…'}${step.step ? ` of ${step.step}` : ''}${step.timeout ? `, at most ${durationText(step.timeout) ?? step.timeout}` : ''}`;
-    case 'branch': return `${(step.branches ?? []).length + (step.else ? 1 : 0)} ways`;
+    case 'branch': return count((step.branches ?? []).length + (step.else ? 1 : 0), 'way');
     case 'stop': return 'The run ends here';
     default: {
       const name = SUMMARY.find((one) => typeof step?.[one] === 'string' && step[one]);
