@@ -253,9 +253,17 @@ function Editor({ page, tenant, found }) {
       const text = event.clipboardData?.getData('text/plain') || sessionStorage.getItem(COPIED);
       if (text) act.paste(text);
     };
+    // Without a focused element, Escape would leave the page.
+    const escape = (event) => {
+      if (event.key !== 'Escape' || !isInspecting || ![document.body, document.getElementById('main')].includes(event.target)) return;
+      event.preventDefault();
+      closeInspector();
+    };
+    document.addEventListener('keydown', escape, { capture: true });
     document.addEventListener('keydown', keydown);
     document.addEventListener('paste', paste);
     return () => {
+      document.removeEventListener('keydown', escape, { capture: true });
       document.removeEventListener('keydown', keydown);
       document.removeEventListener('paste', paste);
     };

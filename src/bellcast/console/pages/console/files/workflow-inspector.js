@@ -1,7 +1,7 @@
 /**
  * The form of a step, made from the JSON Schema of workflows. Fields that it does not know stay as they are.
  */
-import { html, useEffect, useId, useRef, useState } from './html.js';
+import { html, useEffect, useId, useLayoutEffect, useRef, useState } from './html.js';
 import { count } from './format.js';
 import { useLoad } from './load.js';
 import { Icon } from './parts.js';
@@ -317,9 +317,20 @@ function readyConditions(values, field) {
 
 function Condition({ attributes, value, change, isReadOnly, id, field, values }) {
   const ready = readyConditions(values, field);
-  if (value === undefined) return isReadOnly ? html`<p class="muted">Always</p>` : html`<button type="button" class="add-condition" ...${attributes} onClick=${() => change(ready[0]?.[1] ?? BLANK)}><${Icon} name="plus" /> Add a condition</button>`;
+  const shown = useRef(null);
+  const isReplaced = useRef(false);
+  const set = (next) => {
+    isReplaced.current = (next === undefined) !== (value === undefined);
+    change(next);
+  };
+  // The button that adds a condition, and that which deletes it, take the focus with them.
+  useLayoutEffect(() => {
+    if (isReplaced.current) (shown.current.querySelector('select, input') ?? shown.current).focus();
+    isReplaced.current = false;
+  }, [value === undefined]);
+  if (value === undefined) return isReadOnly ? html`<p class="muted">Always</p>` : html`<button type="button" class="add-condition" ref=${shown} ...${attributes} onClick=${() => set(ready[0]?.[1] ?? BLANK)}><${Icon} name="plus" /> Add a condition</button>`;
   if (depthOf(value) > MAX_FORM_DEPTH || value.not) return html`<${Json} attributes=${attributes} value=${value} change=${change} />`;
-  return html`<div class="condition" role="group" aria-labelledby=${`${id}-label`} data-field=${attributes['data-field']} aria-invalid=${attributes['aria-invalid']}><${ConditionPart} value=${value} change=${change} isReadOnly=${isReadOnly} ready=${ready} depth=${0} /></div>`;
+  return html`<div class="condition" role="group" ref=${shown} aria-labelledby=${`${id}-label`} data-field=${attributes['data-field']} aria-invalid=${attributes['aria-invalid']}><${ConditionPart} value=${value} change=${set} isReadOnly=${isReadOnly} ready=${ready} depth=${0} /></div>`;
 }
 
 function ConditionPart({ value, change, isReadOnly, ready, depth }) {

@@ -236,7 +236,7 @@ export function durationText(value) {
 /** What a step does, in one line. */
 export function summaryOf(step) {
   switch (step?.type) {
-    case 'delay': return step.until !== undefined ? `Until ${step.until?.var ?? step.until}${step.offset === undefined ? '' : `, ${String(step.offset).startsWith('-') ? `${durationText(step.offset) ?? step.offset} before` : `${durationText(step.offset) ?? step.offset} after`}`}` : durationText(step.for) ?? String(step.for ?? '');
+    case 'delay': return step.until !== undefined ? `${step.offset === undefined ? 'Until' : `${durationText(step.offset) ?? step.offset} ${String(step.offset).startsWith('-') ? 'before' : 'after'}`} ${step.until?.var ?? step.until}` : durationText(step.for) ?? String(step.for ?? '');
     case 'digest': return step.cron ? `Until ${step.cron}` : `For ${durationText(step.window) ?? step.window ?? '…'}`;
     case 'throttle': return `${step.limit ?? 1} per ${durationText(step.window) ?? step.window ?? '…'}`;
     case 'wait_for': return `${step.event ?? '…'}${step.step ? ` of ${step.step}` : ''}${step.timeout ? `, at most ${durationText(step.timeout) ?? step.timeout}` : ''}`;
