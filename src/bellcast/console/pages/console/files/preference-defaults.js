@@ -26,7 +26,7 @@ export function PreferenceDefaults({ page }) {
   const url = withQuery('/v1/preference-defaults', { tenant });
   const defaults = useLoad((signal) => get(url, signal), [tenant]);
   return html`<${Heading} title="Preference defaults" /><p class="muted">What a recipient gets before it chooses${tenant ? `, in ${tenant}` : ', in all tenants without their own'}. Recipients can change all but what is required.</p>
-    <${Loaded} of=${defaults}>${(of) => html`<${Defaults} key=${`${tenant} ${of.updated_at}`} page=${page} url=${url} tenant=${tenant} of=${of} reload=${defaults.reload} />`}<//>`;
+    <${Loaded} of=${defaults}>${(of) => html`<${Defaults} key=${tenant} page=${page} url=${url} tenant=${tenant} of=${of} reload=${defaults.reload} />`}<//>`;
 }
 
 function Defaults({ page, url, tenant, of: { effective, updated_at: at, tenant: holder, inherited, managed, ...values }, reload }) {
