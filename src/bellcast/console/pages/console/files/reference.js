@@ -276,7 +276,7 @@ async function show() {
   addEventListener('hashchange', () => { here.value = fragment(); });
   const operator = json('/v1/me').catch(() => null);
   place.replaceChildren();
-  render(html`<${Late}><main class="card"><${Skeleton} /></main><//>`, place);
+  render(html`<header class="bar"><${Brand} /></header><div class="frame reference"><aside class="side"></aside><main id="main"><${Late}><${Skeleton} /><//></main></div>`, place);
   try {
     const of = parsed(await json('/openapi.json'));
     me.value = await operator;
