@@ -90,15 +90,7 @@ class NetworkNode(MemoryBroker):
         report = callbacks._replace(report=self._report) if callbacks.report() is None else callbacks
         self.hub = Hub(PresenceTracker(lambda: ("*",)), self, self.clock, report)
         self.listen(self.hub.dispatcher.dispatch)
-        self._tasks = [
-            asyncio.ensure_future(loop)
-            for loop in (
-                self.hub.members.run(),
-                self.hub.groups.run(),
-                self.hub.groups.repeat(),
-                self.hub.guardians.run(),
-            )
-        ]
+        self._exchange = asyncio.ensure_future(self.hub.members.run())
 
     @property
     def id(self) -> str:
@@ -168,6 +160,5 @@ class NetworkNode(MemoryBroker):
 
     async def kill(self) -> None:
         self.network.nodes.remove(self)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._exchange.cancel()
+        await asyncio.gather(self._exchange, return_exceptions=True)

@@ -3,7 +3,9 @@ restart.
 """
 
 import contextlib
+import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from tests.faults.test_nodes_together import (
     next_members_left,
     webhooks_until,
 )
+from tests.wire.app_server import AppServer, running_app
 from tests.wire.clients import Socket, websocket
 from tests.wire.test_pusher_webhooks import Receiver
 
@@ -35,16 +38,30 @@ def app() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def three(tmp_path: Path, app: Receiver) -> Iterator[Cluster]:
+def handlers() -> Iterator[AppServer]:
+    with running_app(lambda _: (200, b"{}")) as server:
+        yield server
+
+
+def disconnects(handlers: AppServer) -> Counter[str]:
+    """Return the calls of the `disconnect` handler by recipient."""
+    calls = [json.loads(request.body) for request in handlers.requests]
+    return Counter(call["recipient"] for call in calls if call["name"] == "disconnect")
+
+
+@pytest.fixture
+def three(tmp_path: Path, app: Receiver, handlers: AppServer) -> Iterator[Cluster]:
     with cluster(tmp_path, engines.redis().url, engines.postgres(), "dead") as nodes:
         for _ in range(3):
-            nodes.start(BELLCAST_PUSHER_WEBHOOK_URL=app.url)
+            nodes.start(BELLCAST_PUSHER_WEBHOOK_URL=app.url, BELLCAST_HANDLER_URL=handlers.url)
         assert eventually(lambda: [known_nodes(node) for node in nodes.nodes] == [3, 3, 3])
         yield nodes
 
 
 @pytest.mark.thorough
-def test_connections_of_a_dead_node_expire_everywhere_and_the_node_can_return(three: Cluster, app: Receiver) -> None:
+def test_connections_of_a_dead_node_expire_everywhere_and_the_node_can_return(
+    three: Cluster, app: Receiver, handlers: AppServer
+) -> None:
     one, two, dying = three.nodes
     channel = f"presence-dying{time.monotonic_ns()}"
     with websocket(one, "alice", topics=channel, **TOPICS) as alice, contextlib.ExitStack() as opened:
@@ -61,6 +78,14 @@ def test_connections_of_a_dead_node_expire_everywhere_and_the_node_can_return(th
         dying.start()
         assert eventually(lambda: [known_nodes(node) for node in three.nodes] == [3, 3, 3])
         assert everywhere(three, channel, {"alice": 1})
+        assert disconnects(handlers) == {"mallory": 1, "niaj": 1}
+        # A node that stops calls the handler itself; what it has not reported is left to a guardian
+        with websocket(two, "olivia") as olivia:
+            olivia.until("ready")
+            two.stop()
+        assert eventually(lambda: known_nodes(one) == 2)
+        time.sleep(1)  # a guardian would have called by now
+        assert disconnects(handlers) == {"mallory": 1, "niaj": 1, "olivia": 1}
 
 
 def members(bell: Socket, number: int, next_members: Callable[[Socket], list[str]]) -> list[str]:

@@ -137,6 +137,7 @@ class Admission:
         connection.transition(Phase.OPENING)
         connection.principal = principal
         self._hub.subscriptions.follow_own_inbox(connection)
+        self._hub.callbacks.renewed(connection)
         inbox = (await self._open_inbox(connection, None)).inbox
         if connection.phase is Phase.CLOSED:
             raise Unavailable("The connection was closed during sign-in.")

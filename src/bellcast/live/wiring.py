@@ -91,7 +91,9 @@ class WiredDialect(Struct, frozen=True, kw_only=True):
     loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}  # background loops by their names in the log
     # Seconds of silence before a ping, and to wait for the pong. None: a heartbeat's interval each.
     silence_limit: Callable[[], tuple[float, float]] | None = None
-    disconnected: "Callable[[Connection], None] | None" = None  # called for the connections of every dialect
+    # Called for the connections of every dialect; `connected` again when a session is renewed or begins
+    connected: "Callable[[Connection], None] | None" = None
+    disconnected: "Callable[[Connection], None] | None" = None
     reload: Callable[[], Awaitable[None]] | None = None  # reads what it keeps of the store, at start and after changes
     numbers: Callable[[], Mapping[str, float]] = dict  # for the metrics, by name
     close_sessions: Callable[[], None] | None = None  # closes sessions without a connection, which drain does not close

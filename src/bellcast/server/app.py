@@ -44,6 +44,7 @@ from bellcast.live.types.events import (
     CloseRequest,
     FeedBatch,
     FeedWatches,
+    NodeLeft,
     RatesUsed,
     RateUsage,
     SettingsChanged,
@@ -547,7 +548,8 @@ class App:
         with contextlib.suppress(BellcastError):
             await self._engines.quotas.save()
             await self._node_settings.remove()
-        await self.hub.members.announce_shutdown()
+        await self.hub.exchange.send()
+        await self.broker.publish(NodeLeft(self.hub.members.id))
 
 
 def default_connections() -> int:

@@ -76,9 +76,9 @@ class LiveEdge:
         silence_limits: dict[str, SilenceLimit] = {}
         self._heartbeats = HeartbeatWheel(clock, settings.native.heartbeat, silence_limits)
         callbacks = HubCallbacks(
-            added=self._heartbeats.schedule,
+            added=partial(self._on_connected, self._heartbeats.schedule),
             disconnected=self._on_disconnected,
-            renewed=self._heartbeats.renewed,
+            renewed=partial(self._on_connected, self._heartbeats.renewed),
             followed=log.followed,
             topics_refused=log.topics_refused,
             fill_gap=inbox_sync.fill_gap,
@@ -117,6 +117,7 @@ class LiveEdge:
         silence_limits |= {name: one.silence_limit for name, one in wired.items() if one.silence_limit is not None}
         self._dialects = list(wired.values())
         self.paths = LivePaths(self._dialects)
+        self._connect_handlers = [one.connected for one in self._dialects if one.connected is not None]
         self._disconnect_handlers = [one.disconnected for one in self._dialects if one.disconnected is not None]
 
     @property
@@ -141,6 +142,11 @@ class LiveEdge:
         await self.reload()
         await self._announce()
 
+    def _on_connected(self, schedule: Callable[[Connection], None], connection: Connection) -> None:
+        schedule(connection)
+        for handle in self._connect_handlers:
+            handle(connection)
+
     def _on_disconnected(self, connection: Connection) -> None:
         self.survey.record_closed(connection, self._clock.now())
         for handle in self._disconnect_handlers:
@@ -164,12 +170,7 @@ class LiveEdge:
             "reconciler": self.reconciler.run,
         }
         if not isinstance(self._broker, MemoryBroker):  # else there are no other nodes
-            loops |= {
-                "cluster members": self.hub.members.run,
-                "cluster groups": self.hub.groups.run,
-                "cluster repetitions": self.hub.groups.repeat,
-                "cluster guardians": self.hub.guardians.run,
-            }
+            loops["cluster"] = self.hub.members.run
         loops["rates"] = partial(self._rates.run, self.hub.members)
         for dialect in self._dialects:
             loops |= dialect.loops

@@ -10,10 +10,11 @@ from bellcast.auth.permissions import Grant
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.events import Event, inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal
+from bellcast.live.cluster.guardians import Holder
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
-from bellcast.live.types.events import GroupAnswer, GroupUpdate
+from bellcast.live.types.events import GroupAnswer, GroupUpdate, NodeLeft
 from bellcast.server.clock import SystemClock
 from tests.contract.kernel.test_broker import BROKERS, REMOTE_BROKERS, wait_until
 from tests.unit.live.fakes import FakeConnection, connect
@@ -26,15 +27,14 @@ class Node:
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
-        self.hub = hub = Hub(PresenceTracker(lambda: ("room",)), broker, SystemClock(), HubCallbacks())
+        self.hub = Hub(PresenceTracker(lambda: ("room",)), broker, SystemClock(), HubCallbacks())
         self.is_deaf = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._loops = [hub.members.run, hub.groups.run, hub.groups.repeat, hub.guardians.run]
 
     async def start(self) -> None:
         self.broker.listen(self._receive, self.hub.mark_suspect)
         await self.broker.open()
-        self._tasks = [asyncio.ensure_future(loop()) for loop in self._loops]
+        self._tasks = [asyncio.ensure_future(self.hub.members.run())]
 
     def _receive(self, event: Event) -> None:
         if not (self.is_deaf and isinstance(event, GroupUpdate | GroupAnswer)):
@@ -127,7 +127,7 @@ async def test_node_that_announces_its_shutdown_is_removed(broker_name: str) -> 
         first.follow("1")
         second.follow("2", "bob")
         await wait_until(knows(second, alice=1, bob=1))
-        await first.hub.members.announce_shutdown()
+        await first.broker.publish(NodeLeft(first.hub.members.id))
         await wait_until(knows(second, bob=1))
         assert not second.hub.members.others
 
@@ -135,11 +135,11 @@ async def test_node_that_announces_its_shutdown_is_removed(broker_name: str) -> 
 async def test_guardian_reports_what_a_stopped_node_held(broker_name: str) -> None:
     async with nodes(broker_name, 2) as (first, second):
         ended: list[tuple[str, bytes]] = []
-        second.hub.guardians.enders["end"] = lambda *end: ended.append(end)
+        second.hub.guardians.holders["end"] = Holder(lambda *end: ended.append(end), lambda _: None)
         first.hub.guardians.hold("end", "a", b"1")
         first.hub.guardians.hold("end", "b", b"2")
         first.hub.guardians.release("end", "b")
         await wait_until(lambda: second.hub.guardians._guarded)
-        await first.hub.members.announce_shutdown()
+        await first.broker.publish(NodeLeft(first.hub.members.id))
         await wait_until(lambda: ended)
         assert ended == [("a", b"1")]

@@ -9,6 +9,7 @@ from bellcast.auth.permissions import Grant
 from bellcast.kernel.events import inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.live.cluster import groups
+from bellcast.live.cluster.guardians import Holder
 from bellcast.live.types.events import Holdings
 from tests.unit.live.fakes import FakeConnection, connect
 from tests.unit.live.test_members import Cluster
@@ -162,7 +163,9 @@ def held(cluster: Cluster) -> list[tuple[str, str]]:
     """Return the list to which the guardians of all nodes add the ends that they report, with their ids."""
     reported: list[tuple[str, str]] = []
     for node in cluster.nodes:
-        node.hub.guardians.enders["end"] = lambda name, _, by=node.id: reported.append((by, name))
+        node.hub.guardians.holders["end"] = Holder(
+            lambda name, _, by=node.id: reported.append((by, name)), lambda _: None
+        )
     return reported
 
 
@@ -201,7 +204,9 @@ async def test_end_that_a_guardian_cannot_report_stops_neither_the_others_nor_th
 ) -> None:
     first, second = await cluster.start(2)
     reported = held(cluster)
-    second.hub.guardians.enders["pusher"] = lambda name, _: reported.append((name.split("/", 1)[1], name))
+    second.hub.guardians.holders["pusher"] = Holder(
+        lambda name, _: reported.append((name.split("/", 1)[1], name)), lambda _: None
+    )
     second.hub.guardians.receive(Holdings(first.id, second.id, 1, True, {key: b"", "end a": b""}))
     await first.kill()
     await cluster.pass_seconds(40)
@@ -215,3 +220,53 @@ async def test_node_that_holds_nothing_sends_its_guardians_nothing(cluster: Clus
     await cluster.start(5)
     await cluster.pass_seconds(20)
     assert cluster.published["holdings"] == 0
+
+
+async def test_inherited_end_is_reported_by_the_next_guardian_but_not_one_that_has_been_reported(
+    cluster: Cluster,
+) -> None:
+    nodes = await cluster.start(5)
+    reported = held(cluster)
+    first = nodes[2].hub.guardians
+    reporting = first.holders["end"]
+
+    def end(name: str, payload: bytes) -> None:
+        reporting.end(name, payload)
+        if name == "done":
+            first.release("end", name)
+
+    first.holders["end"] = reporting._replace(end=end)
+    nodes[1].hub.guardians.hold("end", "done")
+    nodes[1].hub.guardians.hold("end", "unfinished")
+    await cluster.pass_seconds(3)
+    await nodes[1].kill()
+    await cluster.pass_seconds(14)
+    assert sorted(name for _, name in reported) == ["done", "unfinished"]
+    await nodes[2].kill()
+    await cluster.pass_seconds(20)
+    assert reported[2:] == [(nodes[3].id, "unfinished")]
+
+
+@pytest.mark.parametrize("fault", ["cut", "suspended"])
+async def test_node_that_returns_knows_what_a_guardian_has_reported(cluster: Cluster, fault: str) -> None:
+    nodes = await cluster.start(3)
+    reported, lost = held(cluster), []
+    returning = nodes[0].hub.guardians
+    returning.holders["end"] = Holder(lambda *_: None, lost.append)
+    returning.hold("end", "a")
+    await cluster.pass_seconds(3)
+    if fault == "cut":
+        await nodes[0].set_cut(True)
+    else:
+        nodes[0].suspend()
+    await cluster.pass_seconds(14)
+    if fault == "cut":
+        returning.hold("end", "b")  # not known to a guardian
+        await nodes[0].set_cut(False)
+    else:
+        nodes[0].resume()
+    await cluster.pass_seconds(4)
+    assert lost == ["a"]
+    await nodes[0].kill()
+    await cluster.pass_seconds(20)
+    assert [name for _, name in reported] == (["a", "b"] if fault == "cut" else ["a"])

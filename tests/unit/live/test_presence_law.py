@@ -83,9 +83,8 @@ class Node(MemoryBroker):
         self._outgoing: list[Event] = []  # while it is cut
         self.clients: list[Client] = []
         self.followed: Counter[Stream] = Counter()
-        self.hub = hub = Hub(PresenceTracker(lambda: ("room",)), self, network.clock, HubCallbacks())
-        loops = (hub.members.run(), hub.groups.run(), hub.groups.repeat(), hub.guardians.run())
-        self._tasks = [asyncio.ensure_future(loop) for loop in loops]
+        self.hub = Hub(PresenceTracker(lambda: ("room",)), self, network.clock, HubCallbacks())
+        self._exchange = asyncio.ensure_future(self.hub.members.run())
 
     async def publish(self, *events: Event) -> None:
         network = self.network
@@ -122,9 +121,8 @@ class Node(MemoryBroker):
 
     async def die(self) -> None:
         self.network.nodes.remove(self)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._exchange.cancel()
+        await asyncio.gather(self._exchange, return_exceptions=True)
 
 
 class Client:

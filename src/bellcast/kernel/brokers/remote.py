@@ -31,6 +31,9 @@ MAX_OUTGOING_BEFORE_EXPENDABLE = 1_000
 MAX_BATCH_MESSAGES = 500
 # Reconnect delay in seconds, randomized so that processes do not reconnect at the same moment.
 FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
+# Interval of warnings about one kind of message that cannot be decoded, and how many kinds are told apart: during a rolling
+# update every message of a new kind is one. In characters, how much of a kind is logged.
+UNKNOWN_INTERVAL_MS, MAX_UNKNOWN_KINDS, MAX_KIND = 60_000, 20, 40
 # How long a start waits for the first connection before it proceeds without one.
 START_TIMEOUT = 5.0
 ORIGIN_BYTES = 8
@@ -119,6 +122,7 @@ class RemoteBroker:
         self._tried = asyncio.Event()
         self._connected = False
         self._messages: Counter[tuple[str, str]] = Counter()  # by direction and kind of event
+        self._unknown: dict[str, int] = {}  # times of the last warnings by kind
         self._connections = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -346,8 +350,19 @@ class RemoteBroker:
             else:
                 self._listener(event)
         except (msgspec.DecodeError, ValueError, RecursionError) as failure:
-            # An event type of a newer version, during a rolling update, or a message of another program.
-            log.warning("event_not_decodable", reason=str(failure))
+            self._warn_unknown(memoryview(message)[start:], failure)
+
+    def _warn_unknown(self, message: memoryview, failure: Exception) -> None:
+        """Log a message of an older or newer version, during a rolling update, or of another program."""
+        kind = "malformed"
+        with contextlib.suppress(msgspec.DecodeError, ValueError, RecursionError, TypeError, KeyError):
+            kind = str(msgspec.msgpack.decode(message)["kind"])[:MAX_KIND]
+        if kind not in self._unknown and len(self._unknown) >= MAX_UNKNOWN_KINDS:
+            kind = "other"
+        now = self._clock.now()
+        if now - self._unknown.get(kind, -UNKNOWN_INTERVAL_MS) >= UNKNOWN_INTERVAL_MS:
+            self._unknown[kind] = now
+            log.warning("event_not_decodable", kind=kind, reason=str(failure))
 
 
 def kind_of(event: Event) -> str:

@@ -15,12 +15,11 @@ from typing import Protocol
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import SEPARATOR, Event, Stream
+from bellcast.live.cluster.exchange import Exchange
 from bellcast.live.cluster.members import NODE_TIMEOUT_MS, Members
 from bellcast.live.cluster.peer import ChangeOrigin, Peer, StateDelta
 from bellcast.live.types.events import GroupAnswer, GroupState, GroupUpdate, Member
 
-# Batching interval of changes, which bounds the staleness of the others.
-BATCH_SECONDS = 0.05
 # Later than every number: of a question that was not sent yet.
 NEVER = 2**62
 # The node sends the question of a new stream when the broker has subscribed to it (`mark_suspect`), or after this time,
@@ -37,7 +36,7 @@ MAX_BATCH_ASKS = 200
 FIRST_REPEAT_MS = 3_000
 REPEAT_MS = 60_000
 SILENT_MS = 150_000
-REPEAT_SECONDS = 1.0
+REPETITIONS_MS = 1_000  # interval of checks
 # Up to this many members are sent with each change; of more, the changed ones.
 MAX_FULL_MEMBERS = 20
 
@@ -73,7 +72,7 @@ class StreamGroup:
 class Groups:
     """The groups of the streams that this node follows. Only groups with other nodes, or with an open question, are stored."""
 
-    def __init__(self, broker: Broker, clock: Clock, members: Members, local: LocalState) -> None:
+    def __init__(self, broker: Broker, clock: Clock, exchange: Exchange, members: Members, local: LocalState) -> None:
         self.known: list[Callable[[Stream], None]] = []  # called when the others of a followed stream become known
         self._broker = broker
         self._clock = clock
@@ -82,16 +81,18 @@ class Groups:
         self._groups: dict[Stream, StreamGroup] = {}
         self._observed: Counter[Stream] = Counter()  # followed without connections
         self._asking: dict[Stream, StreamGroup] = {}  # in the order of their questions
-        # Times of the last messages of this node to groups with other nodes, the oldest first: not repeated yet, and repeated.
+        # Times of the last messages of this node to groups with other nodes, or to those that it has left, the oldest first: not
+        # repeated yet, and repeated.
         self._changed_at: dict[Stream, int] = {}
         self._repeated_at: dict[Stream, int] = {}
-        self._left_at: dict[Stream, int] = {}  # streams that this node has left
         # Last messages of nodes that have left: an answer of another node may be older.
         self._peers_left: dict[tuple[Stream, str], tuple[int, int]] = {}
         self._changed: dict[Stream, set[str]] = {}  # recipients whose presence changed
         self._outgoing: list[Event] = []
         self._number = 0
-        self._has_work = asyncio.Event()
+        self._checked_at = clock.now()
+        self._wake = exchange.wake
+        exchange.parts.append(self._messages)
         members.dropped.append(self._on_dropped)
         members.rejoined.append(self._on_rejoined)
 
@@ -195,13 +196,11 @@ class Groups:
         self._forget_repetition(stream)
         if not self._is_alone:  # a question may reach other nodes late, when this one has found that it is alone
             self._outgoing.append(self._update(stream, group or StreamGroup(), has_left=True))
-            self._forget_repetition(stream)
-            self._has_work.set()
+            if group is None:  # it was alone
+                self._forget_repetition(stream)
+            self._wake()
         if group is None:
             return
-        if group.peers:
-            self._left_at.pop(stream, None)
-            self._left_at[stream] = self._clock.now()
         if group.known is not None:
             group.known.set()
         for node, peer in group.peers.items():
@@ -213,12 +212,12 @@ class Groups:
     def count_changed(self, stream: Stream) -> None:
         if self._must_send(stream):
             self._changed.setdefault(stream, set())
-            self._has_work.set()
+            self._wake()
 
     def presence_changed(self, stream: Stream, recipient: str) -> None:
         if self._must_send(stream):
             self._changed.setdefault(stream, set()).add(recipient)
-            self._has_work.set()
+            self._wake()
 
     def _must_send(self, stream: Stream) -> bool:
         """True if another node has this node's state, or has been asked with it."""
@@ -240,49 +239,31 @@ class Groups:
         group.first_question = NEVER
         self._asking.pop(stream, None)
         self._asking[stream] = group
-        self._has_work.set()
+        self._wake()
 
     # --- sending
 
-    async def run(self) -> None:
-        """Send questions, answers and changes until cancelled."""
-        while True:
-            await self._has_work.wait()
-            self._has_work.clear()
-            await self._broker.publish(*self._messages())
-            await self._clock.sleep(BATCH_SECONDS)
-            if self._asking:
-                self._has_work.set()
-
-    async def repeat(self) -> None:
-        """Repeat states, and ask about silent nodes, until cancelled."""
-        while True:
-            await self._clock.sleep(REPEAT_SECONDS)
-            now = self._clock.now()
-            for stream in _due(self._left_at, now - FIRST_REPEAT_MS):
-                del self._left_at[stream]
-                if not self._is_followed(stream):
+    async def _repeat(self, now: int) -> None:
+        """Repeat states, and ask about silent nodes."""
+        for place in [place for place, (_, at) in self._peers_left.items() if now - at > NODE_TIMEOUT_MS]:
+            del self._peers_left[place]
+        for stream in _due(self._changed_at, now - FIRST_REPEAT_MS) + _due(self._repeated_at, now - REPEAT_MS):
+            group, is_followed = self._groups.get(stream), self._is_followed(stream)
+            if group is None or not is_followed:
+                if not is_followed:
                     self._outgoing.append(self._update(stream, StreamGroup(), has_left=True))
-                    self._forget_repetition(stream)
-            for place in [place for place, (_, at) in self._peers_left.items() if now - at > NODE_TIMEOUT_MS]:
-                del self._peers_left[place]
-            for stream in _due(self._changed_at, now - FIRST_REPEAT_MS) + _due(self._repeated_at, now - REPEAT_MS):
-                group = self._groups.get(stream)
-                if group is None:
-                    self._forget_repetition(stream)
-                    continue
-                is_silent = any(now - peer.heard_at > SILENT_MS for peer in group.peers.values())
-                if is_silent and await self._members.is_reachable():
-                    self._ask(stream)
-                # Without members: a node that does not know the number asks.
-                if group.number:
-                    self._outgoing.append(GroupUpdate(stream, self._state(stream, group, (), group.number)))
-                else:
-                    self._outgoing.append(self._update(stream, group))
                 self._forget_repetition(stream)
-                self._repeated_at[stream] = now
-            if self._outgoing:
-                self._has_work.set()
+                continue
+            is_silent = any(now - peer.heard_at > SILENT_MS for peer in group.peers.values())
+            if is_silent and await self._members.is_reachable():
+                self._ask(stream)
+            # Without members: a node that does not know the number asks.
+            if group.number:
+                self._outgoing.append(GroupUpdate(stream, self._state(stream, group, (), group.number)))
+            else:
+                self._outgoing.append(self._update(stream, group))
+            self._forget_repetition(stream)
+            self._repeated_at[stream] = now
 
     def _forget_repetition(self, stream: Stream) -> None:
         self._changed_at.pop(stream, None)
@@ -293,8 +274,14 @@ class Groups:
         self._forget_repetition(stream)
         self._changed_at[stream] = self._clock.now()
 
-    def _messages(self) -> list[Event]:
+    async def _messages(self) -> list[Event]:
+        """Return questions, answers, changes and repetitions."""
         now = self._clock.now()
+        if now - self._checked_at >= REPETITIONS_MS:
+            self._checked_at = now
+            await self._repeat(now)
+        if self._asking:
+            self._wake()
         messages, self._outgoing = self._outgoing, []
         changed, self._changed = self._changed, {}
         messages += [
@@ -406,7 +393,7 @@ class Groups:
         if is_whole:
             states += [peer.state(id) for id, peer in group.peers.items() if id != question.node]
         self._outgoing.append(GroupAnswer(question.node, question.number, stream, tuple(states), is_whole))
-        self._has_work.set()
+        self._wake()
 
     def _apply(self, stream: Stream, group: StreamGroup, state: GroupState) -> None:
         node = state.node

@@ -1,95 +1,86 @@
 """What a node would report at the end of its connections is also known to its guardians: the two nodes after it by id. If it
 dies, the first of them that is alive reports it. If all three die within ten seconds, it is not reported."""
 
-import asyncio
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import structlog
 
-from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import Event
+from bellcast.live.cluster.exchange import Exchange
 from bellcast.live.cluster.members import NODE_TIMEOUT_MS, Members
 from bellcast.live.types.events import Holdings, HoldingsRequest
 
 log = structlog.get_logger(__name__)
 GUARDIANS = 2
-BATCH_SECONDS = 0.05
-# A change of the members changes the guardians: it is noticed after this time.
-BEAT_SECONDS = 2.0
 # About 60 KB.
 MAX_MESSAGE_ENTRIES = 1_000
-# Characters of an unknown kind in the log.
-MAX_LOGGED = 40
+MAX_LOGGED = 40  # characters of an unknown kind in the log
+# Nodes regarded as dead of which it is known what has been reported, in case they return: 100 bytes for each connection.
+MAX_REPORTED_NODES = 4
 
 
-class Guarded:
-    """The holdings of another node, as of its message `number`."""
+class Holder(NamedTuple):
+    """What to do with the holdings of one kind. A kind is the first part of a key, the other is the name."""
 
-    def __init__(self) -> None:
-        self.number = 0
-        self.items: dict[str, bytes] = {}
-        self.dropped_at: int | None = None
+    end: Callable[[str, bytes], None]  # report the end of a dead node's holding, then `release` it
+    # Called with a holding that has ended, because this node was regarded as dead.
+    reported: Callable[[str], None]
 
 
 class Guardians:
     """Sends this node's holdings to its guardians, and holds those of the nodes that it guards."""
 
-    def __init__(self, broker: Broker, clock: Clock, members: Members) -> None:
-        self.enders: dict[str, Callable[[str, bytes], None]] = {}  # report an end by its kind: the key's first part
-        self._broker = broker
+    def __init__(self, clock: Clock, exchange: Exchange, members: Members) -> None:
+        self.holders: dict[str, Holder] = {}  # by kind
         self._clock = clock
         self._members = members
+        self._is_used = False  # without other nodes there is no exchange
         self._own: dict[str, bytes] = {}
         self._changed: set[str] = set()
         self._sent: dict[str, int] = {}  # number of the last message to each guardian
-        self._guarded: dict[str, Guarded] = {}
-        self._requests: set[str] = set()
-        self._has_work = asyncio.Event()
+        self._guarded: dict[str, dict[str, bytes]] = {}
+        self._numbers: dict[str, int] = {}  # of the last message of each guarded node
+        self._dropped_at: dict[str, int] = {}  # guarded nodes that another guardian reports, if it is alive
+        self._reported: dict[str, tuple[str, ...]] = {}  # keys of nodes regarded as dead
+        self._outgoing: list[Event] = []
+        self._wake = exchange.wake
+        exchange.parts.append(self._messages)
         members.dropped.append(self._on_dropped)
         members.rejoined.append(self.send_again)
 
     # --- this node's holdings
 
     def hold(self, kind: str, name: str, payload: bytes = b"") -> None:
-        """Let a guardian report the end of this, by `enders[kind]`, if this node dies before `release`."""
-        key = f"{kind} {name}"
-        if key not in self._own:
-            self._own[key] = payload
-            self._changed.add(key)
-            self._has_work.set()
+        """Let a guardian report the end of this, by the kind's holder, if this node dies before `release`."""
+        if self._is_used:
+            self._change(f"{kind} {name}", payload)
 
     def release(self, kind: str, name: str) -> None:
         """This node reports the end itself."""
-        key = f"{kind} {name}"
-        if self._own.pop(key, None) is not None:
-            self._changed.add(key)
-            self._has_work.set()
+        self._change(f"{kind} {name}", None)
+
+    def _change(self, key: str, payload: bytes | None) -> None:
+        if self._own.get(key) == payload:
+            return
+        if payload is None:
+            del self._own[key]
+        else:
+            self._own[key] = payload
+        self._changed.add(key)
+        self._wake()
 
     def send_again(self) -> None:
         """Send all holdings, because messages may be missing."""
         self._sent.clear()
-        self._has_work.set()
+        self._wake()
 
-    async def run(self) -> None:
-        """Send changes until cancelled. New guardians are noticed within a beat."""
-        while True:
-            await self._broker.publish(*self._messages())
-            await self._clock.sleep(BATCH_SECONDS)
-            if not self._changed and not self._requests:
-                self._has_work.clear()
-                beat = asyncio.ensure_future(self._clock.sleep(BEAT_SECONDS))
-                work = asyncio.ensure_future(self._has_work.wait())
-                try:
-                    await asyncio.wait((beat, work), return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    beat.cancel()
-                    work.cancel()
-
-    def _messages(self) -> list[Event]:
+    async def _messages(self) -> list[Event]:
+        """Return what has changed, or all for a new guardian."""
+        self._is_used = True
         changed, self._changed = self._changed, set()
-        requests, self._requests = self._requests, set()
-        messages: list[Event] = [HoldingsRequest(self._members.id, node) for node in requests]
+        messages: list[Event] = []
         guardians = self._successors(self._members.id)[:GUARDIANS]
         for node in guardians:
             if node in self._sent:
@@ -99,6 +90,10 @@ class Guardians:
         for node in [node for node in self._sent if node not in guardians]:
             messages += self._changes(node, {}, is_whole=True)
             del self._sent[node]
+        messages += (
+            self._outgoing
+        )  # last: guardians know what this node has taken over before it is removed from its node
+        self._outgoing = []
         return messages
 
     def _changes(self, node: str, changes: Mapping[str, bytes | None], *, is_whole: bool = False) -> list[Holdings]:
@@ -120,43 +115,69 @@ class Guardians:
     def receive(self, event: Holdings | HoldingsRequest) -> None:
         if event.to != self._members.id:
             return
+        self._wake()
         if isinstance(event, HoldingsRequest):
             self._sent.pop(event.node, None)
-            self._has_work.set()
             return
-        self._members.note(event.node)
-        guarded = self._guarded.setdefault(event.node, Guarded())
-        guarded.dropped_at = None
+        node = event.node
+        if node == self._members.id:  # a guardian has reported these
+            for key in self._own.keys() & event.changes.keys():
+                self._change(key, None)
+                kind, _, name = key.partition(" ")
+                self.holders[kind].reported(name)
+            return
+        if event.is_whole and not event.changes:  # they have another guardian, or have been reported
+            self._forget(node)
+            return
+        self._members.note(node)
+        self._dropped_at.pop(node, None)
+        reported = self._reported.pop(node, ())
+        for start in range(0, len(reported), MAX_MESSAGE_ENTRIES):
+            ended = dict.fromkeys(reported[start : start + MAX_MESSAGE_ENTRIES])
+            self._outgoing.append(Holdings(node, node, 0, is_whole=False, changes=ended))
         if event.is_whole:
-            guarded.items = {}
-        elif event.number != guarded.number + 1:
-            self._requests.add(event.node)
-            self._has_work.set()
+            self._guarded[node] = {}
+        elif node not in self._guarded or event.number != self._numbers[node] + 1:
+            self._outgoing.append(HoldingsRequest(self._members.id, node))
             return
-        guarded.number = event.number
+        self._numbers[node], items = event.number, self._guarded[node]
         for key, payload in event.changes.items():
             if payload is None:
-                guarded.items.pop(key, None)
+                items.pop(key, None)
             else:
-                guarded.items[key] = payload
+                items[key] = payload
+
+    def _forget(self, node: str) -> dict[str, bytes]:
+        self._numbers.pop(node, None)
+        self._dropped_at.pop(node, None)
+        return self._guarded.pop(node, {})
 
     def _on_dropped(self, node: str) -> None:
         """Report the ends of dead nodes of which this node is the first live guardian."""
         self._sent.pop(node, None)
-        self._has_work.set()
+        self._wake()
         now = self._clock.now()
         if node in self._guarded:
-            self._guarded[node].dropped_at = now
-        for id, guarded in list(self._guarded.items()):
-            if guarded.dropped_at is None:
-                continue
-            if now - guarded.dropped_at > NODE_TIMEOUT_MS:  # a guardian that was alive then has reported them
-                del self._guarded[id]
+            self._dropped_at[node] = now
+        for id, dropped_at in list(self._dropped_at.items()):
+            if now - dropped_at > NODE_TIMEOUT_MS:  # a guardian that was alive then has reported them
+                self._forget(id)
             elif self._successors(id)[0] == self._members.id:
-                del self._guarded[id]
-                for key, payload in guarded.items.items():
-                    kind, _, name = key.partition(" ")
-                    try:
-                        self.enders[kind](name, payload)
-                    except Exception:  # a kind of a newer version, during a rolling update, or a malformed message
-                        log.exception("end_not_reported", kind=kind[:MAX_LOGGED], node=id)
+                self._report(id, self._forget(id))
+
+    def _report(self, node: str, items: Mapping[str, bytes]) -> None:
+        """Report the ends of a dead node. Until that is done they are held, in case this node dies too."""
+        self._reported[node] = tuple(items)
+        while len(self._reported) > MAX_REPORTED_NODES:
+            del self._reported[next(iter(self._reported))]
+        for other in self._successors(node)[1:GUARDIANS]:
+            self._outgoing.append(Holdings(node, other, 0, is_whole=True))
+        for key, payload in items.items():
+            kind, _, name = key.partition(" ")
+            if key not in self._own:  # else it goes on here
+                self._change(key, payload)
+                try:
+                    self.holders[kind].end(name, payload)
+                except Exception:  # a kind of a newer version, during a rolling update, or a malformed message
+                    self.release(kind, name)
+                    log.exception("end_not_reported", kind=kind[:MAX_LOGGED], node=node)

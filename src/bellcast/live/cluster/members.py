@@ -3,7 +3,6 @@
 Only the keeper declares a node dead, and not after it was suspended or cut off itself. Without a list for six seconds,
 nodes claim the role, and the lowest id becomes the keeper. Of two keepers, the higher id yields to the lower."""
 
-import asyncio
 import secrets
 from collections.abc import Callable, Collection
 
@@ -12,14 +11,14 @@ import structlog
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError
-from bellcast.kernel.events import NODES, node_stream
+from bellcast.kernel.events import NODES, Event, node_stream
+from bellcast.live.cluster.exchange import Exchange
 from bellcast.live.types.events import BEATS, MEMBERS, NodeBeat, NodeClaim, NodeLeft, NodeList
 from bellcast.live.types.nodes import NodeReport
 
 log = structlog.get_logger(__name__)
 
-TICK_SECONDS = 0.5
-BEAT_TICKS = 4
+BEAT_MS = 2_000
 # Silence after which a node is dead: five beats.
 NODE_TIMEOUT_MS = 10_000
 # Silence after which the keeper is replaced: three lists.
@@ -40,7 +39,12 @@ class Members:
     """The nodes of the cluster, and their connections as of the last list."""
 
     def __init__(
-        self, broker: Broker, clock: Clock, connections: Callable[[], int], report: Callable[[], NodeReport | None]
+        self,
+        broker: Broker,
+        clock: Clock,
+        exchange: Exchange,
+        connections: Callable[[], int],
+        report: Callable[[], NodeReport | None],
     ) -> None:
         self.id = secrets.token_hex(ID_BYTES)
         self.others: dict[str, int] = {}  # connections by node
@@ -52,6 +56,7 @@ class Members:
         self.rejoined: list[Callable[[], None]] = []
         self._broker = broker
         self._clock = clock
+        self._exchange = exchange
         self._connections = connections
         self._report = report
         self._reports: dict[str, tuple[int, NodeReport]] = {}  # the last of each node, if this one is the keeper
@@ -61,12 +66,8 @@ class Members:
         self._claims: dict[str, int] = {}  # when the other nodes claimed the role
         self._claimed_at: int | None = None
         self._keeper_heard_at = self._ticked_at = clock.now()
-        self._must_send = asyncio.Event()
-
-    @property
-    def connections(self) -> int:
-        """Live connections of the other nodes."""
-        return sum(self.others.values())
+        self._sent_at = 0  # 0: now
+        exchange.parts.append(self._messages)
 
     @property
     def keeper(self) -> str:
@@ -83,29 +84,11 @@ class Members:
     # --- sending
 
     async def run(self) -> None:
-        """Send beats or lists, and replace a silent keeper, until cancelled."""
+        """Take part in the exchange until cancelled."""
         for stream in (NODES, MEMBERS, node_stream(self.id)):
             self._broker.follow(stream)
         self.rejoin()
-        tick = 0
-        while True:
-            self._must_send.clear()
-            if await self._check_silence() or tick % BEAT_TICKS == 0:
-                await self._send()
-            tick += 1
-            sleeping = asyncio.ensure_future(self._clock.sleep(TICK_SECONDS))
-            try:
-                while not sleeping.done():
-                    waiting = asyncio.ensure_future(self._must_send.wait())
-                    try:
-                        await asyncio.wait((sleeping, waiting), return_when=asyncio.FIRST_COMPLETED)
-                    finally:
-                        waiting.cancel()
-                    if self._must_send.is_set():
-                        self._must_send.clear()
-                        await self._send()
-            finally:
-                sleeping.cancel()
+        await self._exchange.run()
 
     def rejoin(self) -> None:
         """Ask which nodes are there, because messages may be missing: at the start, and after a gap in the subscription."""
@@ -113,18 +96,22 @@ class Members:
         self._restart_timeouts()
         self._claimed_at = self._clock.now()
         self._claims.clear()
-        self._must_send.set()
+        self._send_soon()
 
-    async def announce_shutdown(self) -> None:
-        await self._broker.publish(NodeLeft(self.id))
+    def _send_soon(self) -> None:
+        self._sent_at = 0
+        self._exchange.wake()
 
-    async def _send(self) -> None:
+    async def _messages(self) -> list[Event]:
+        """Return a list, a claim or a beat if one is due. Replaces a silent keeper."""
+        if not await self._check_silence() and self._clock.now() - self._sent_at < BEAT_MS:
+            return []
+        self._sent_at = self._clock.now()
         if self.is_keeper:
-            await self._broker.publish(NodeList(self.id, {self.id: self._connections(), **self.others}))
-        elif self._claimed_at is not None:
-            await self._broker.publish(NodeClaim(self.id))
-        else:
-            await self._broker.publish(NodeBeat(self.id, self._connections(), self._report()))
+            return [NodeList(self.id, {self.id: self._connections(), **self.others})]
+        if self._claimed_at is not None:
+            return [NodeClaim(self.id)]
+        return [NodeBeat(self.id, self._connections(), self._report())]
 
     async def _check_silence(self) -> bool:
         """Drop silent nodes as the keeper, or claim the role if the keeper is silent. True if something must be sent."""
@@ -141,7 +128,8 @@ class Members:
             if self.is_keeper or not any(id < self.id for id in claims):
                 self._become_keeper(now, claims)
                 return True
-            self._keeper_heard_at = now  # of the lowest claim
+            self._yield_to(min(claims))  # not to the dead one, whose id may be lower than that of its list
+            self._keeper_heard_at = now
         if self.is_keeper:
             silent = [id for id, at in self._heard_at.items() if now - at > NODE_TIMEOUT_MS]
             if silent and not await self.is_reachable():
@@ -175,7 +163,7 @@ class Members:
             self._broker.unfollow(BEATS)
         if self._keeper != keeper:
             self._keeper, self._listed = keeper, set()
-            self._must_send.set()  # a beat, so that the keeper knows this node
+            self._send_soon()  # a beat, so that the keeper knows this node
 
     def _restart_timeouts(self) -> None:
         now = self._clock.now()
@@ -205,12 +193,12 @@ class Members:
                 if event.report is not None:
                     self._reports[event.node] = now, event.report
                 if self.note(event.node, event.connections):
-                    self._must_send.set()
+                    self._send_soon()
             case NodeClaim():
                 self._claims[event.node] = now
                 if self.is_keeper:
                     self.note(event.node)
-                    self._must_send.set()
+                    self._send_soon()
             case NodeList():
                 self._receive_list(event, now)
 
@@ -219,12 +207,13 @@ class Members:
         self.note(event.node)
         if was_alone or (self.id not in event.nodes and (self.is_keeper or self.id in self._listed)):
             self._listed.discard(self.id)
-            self._must_send.set()
-            self._report_rejoined()
+            self._send_soon()
+            for rejoined in self.rejoined:
+                rejoined()
         has_keeper = self.is_keeper or now - self._keeper_heard_at <= KEEPER_TIMEOUT_MS
         if has_keeper and self._keeper is not None and event.node > self._keeper:
             if self.is_keeper:
-                self._must_send.set()
+                self._send_soon()
             return
         self._claimed_at = None
         self._yield_to(event.node)
@@ -246,10 +235,6 @@ class Members:
         if is_new or connections is not None:
             self.others[id] = connections or 0
         return is_new
-
-    def _report_rejoined(self) -> None:
-        for rejoined in self.rejoined:
-            rejoined()
 
     def _drop(self, id: str) -> None:
         self._heard_at.pop(id, None)

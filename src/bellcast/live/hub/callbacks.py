@@ -33,10 +33,6 @@ SendChange = Callable[[InboxEvent], None]
 def _ignore(*_: object) -> None: ...
 
 
-def _no_report() -> None:
-    """Return no report: the node is not listed."""
-
-
 class HubCallbacks(NamedTuple):
     """Work that the hub starts but does not do itself."""
 
@@ -47,7 +43,7 @@ class HubCallbacks(NamedTuple):
     topics_refused: Callable[[Connection, Sequence[TopicRefused]], None] = _ignore
     fill_gap: Callable[[Connection], None] = _ignore
     materialize: Callable[[AnnouncementChanged, FollowedInboxes, SendChange], None] = _ignore
-    report: Callable[[], NodeReport | None] = _no_report
+    report: Callable[[], NodeReport | None] = _ignore  # None: the node is not listed
     receive: Callable[[Event], None] = _ignore  # an event that is not for connections
 
 

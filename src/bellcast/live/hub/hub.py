@@ -9,6 +9,7 @@ from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import SEPARATOR, Stream
+from bellcast.live.cluster.exchange import Exchange
 from bellcast.live.cluster.groups import Groups
 from bellcast.live.cluster.guardians import Guardians
 from bellcast.live.cluster.members import Members
@@ -92,10 +93,11 @@ class Hub:
         # What the reconciler found, and its checks by outcome
         self.reconciled: Counter[str] = Counter()
         self.reconciler_checks: Counter[str] = Counter()
-        self.members = Members(broker, clock, self.__len__, callbacks.report)
-        self.groups = Groups(broker, clock, self.members, self)
+        self.exchange = Exchange(broker, clock)
+        self.members = Members(broker, clock, self.exchange, self.__len__, callbacks.report)
+        self.groups = Groups(broker, clock, self.exchange, self.members, self)
         self.groups.known.append(self._on_group_known)
-        self.guardians = Guardians(broker, clock, self.members)
+        self.guardians = Guardians(clock, self.exchange, self.members)
         self._log = log
         self._index = index = StreamIndex()
         self._by_id = index.by_id

@@ -136,7 +136,7 @@ class Subscriptions:
 
     def followed_elsewhere(self, tenant: str, recipients: Collection[str]) -> Set[str]:
         """Return the recipients whose inbox, which this node follows, another node follows, directly or through a topic that
-        carries it. Followers of the last 50 ms may be missing (`groups.BATCH_SECONDS`)."""
+        carries it. Followers of the last 50 ms may be missing (`exchange.BATCH_MS`)."""
         inboxes = inbox_stream(tenant, "")
         return {one for one in recipients if self._groups.is_followed_elsewhere(Stream(inboxes + one))}
 

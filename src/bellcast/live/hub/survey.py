@@ -99,7 +99,7 @@ class ConnectionSurvey:
         """Return at most `limit` connections, newest first, before the position `before`; without a `tenant`, of all tenants."""
         here, _ = self._local_page(tenant, before, limit, wanted)
         replies = await self._query_peers(tenant, before, limit, wanted)
-        merged = heapq.merge(here, *(reply.entries for reply in replies), key=_info_position, reverse=True)
+        merged = heapq.merge(here, *(reply.entries for reply in replies), key=attrgetter("position"), reverse=True)
         return list(islice(merged, limit))
 
     async def ids_of(self, tenant: str, recipient: str) -> frozenset[str]:
@@ -158,7 +158,9 @@ class ConnectionSurvey:
     ) -> Sequence[SurveyReply]:
         """Return the replies of the other nodes that arrive in time: about connections, or about the writes of a
         notification."""
-        request = SurveyRequest(self._hub.members.id, _question(), tenant, before, limit, wanted, notification)
+        request = SurveyRequest(
+            self._hub.members.id, secrets.token_hex(SURVEY_ID_BYTES), tenant, before, limit, wanted, notification
+        )
         return await self._survey(request, self._hub.members.others)
 
     async def _survey(self, request: SurveyRequest, nodes: Collection[str]) -> Sequence[SurveyReply]:
@@ -205,7 +207,7 @@ class ConnectionSurvey:
     async def nodes(self) -> list[LiveNode]:
         """Return the live nodes by id, as they have last reported themselves to the keeper."""
         members = self._hub.members
-        request = SurveyRequest(members.id, _question(), None, None, 0, reports=True)
+        request = SurveyRequest(members.id, secrets.token_hex(SURVEY_ID_BYTES), None, None, 0, reports=True)
         replies = await self._survey(request, {members.keeper} - {members.id})
         found = {id: report for reply in replies for id, report in reply.reports.items()} | members.reports
         return [
@@ -232,7 +234,7 @@ class ConnectionSurvey:
         tenants."""
         connections: Counter[tuple[str, str]] = Counter()
         members: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-        request = SurveyRequest(self._hub.members.id, _question(), tenant, None, 0, topics=True)
+        request = SurveyRequest(self._hub.members.id, secrets.token_hex(SURVEY_ID_BYTES), tenant, None, 0, topics=True)
         replies = await self._survey(request, self._hub.members.others)
         for one in chain(self._local_topics(tenant), *(reply.topics for reply in replies)):
             connections[one.tenant, one.topic] += one.connections
@@ -261,7 +263,7 @@ class ConnectionSurvey:
             "reconciler_checks": hub.reconciler_checks,
             "closed_connections": self._closed_total,
             "nodes": 1 + len(members.others),
-            "connections_of_all_nodes": len(hub) + members.connections,
+            "connections_of_all_nodes": len(hub) + sum(members.others.values()),
         }
 
     def _local_page(
@@ -282,14 +284,14 @@ class ConnectionSurvey:
         listed = connections if limit else []
         if wanted != EVERY_CONNECTION:
             matching = filter(wanted.matches, map(self._info, listed))
-            return _newest(matching, _info_position, before, limit), counts
-        return list(map(self._info, _newest(listed, _position, before, limit))), counts
+            return _newest(matching, attrgetter("position"), before, limit), counts
+        return list(map(self._info, _newest(listed, attrgetter("connected_at", "id"), before, limit))), counts
 
     def _closed_page(
         self, tenant: str | None, before: ConnectionPosition | None, limit: int, wanted: ConnectionFilter
     ) -> list[ConnectionInfo]:
         matching = (one for one in self._closed if tenant in (None, one.tenant) and wanted.matches(one))
-        return _newest(matching, _info_position, before, limit)
+        return _newest(matching, attrgetter("position"), before, limit)
 
     def _info(self, connection: Connection) -> ConnectionInfo:
         return ConnectionInfo(
@@ -304,18 +306,6 @@ class ConnectionSurvey:
             connected_at=connection.connected_at,
             node=self._hub.members.id,
         )
-
-
-def _question() -> str:
-    return secrets.token_hex(SURVEY_ID_BYTES)
-
-
-def _position(connection: Connection) -> ConnectionPosition:
-    return connection.connected_at, connection.id
-
-
-def _info_position(one: ConnectionInfo) -> ConnectionPosition:
-    return one.position
 
 
 def _newest(

@@ -1,8 +1,12 @@
 """Calls the app's handlers for a connection and applies their effects in the native dialect."""
 
 import asyncio
+import contextlib
+import random
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import structlog
 
 from bellcast import calls
@@ -13,11 +17,13 @@ from bellcast.context import Context
 from bellcast.inbox import views
 from bellcast.kernel.errors import BellcastError, Forbidden, HandlerFailed, NoHandler, Unavailable
 from bellcast.kernel.identities import Principal
+from bellcast.live.cluster.guardians import Holder
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.live.inbox_payloads import Payload
+from bellcast.live.native.protocol import WEBSOCKET
 from bellcast.live.sync import topic_replay
 from bellcast.topics import publishing as events
 
@@ -27,14 +33,17 @@ CLOSED_BY_APP = CloseReason(close_reasons.FORBIDDEN.code, "closed_by_app", recon
 RESTART_BY_APP = CloseReason(close_reasons.RESTARTING.code, "closed_by_app", reconnect=True)
 
 
-class ConnectionCallContext:
-    """The part of a calls.CallContext that is the same for native and Pusher connections."""
+class NativeCallContext:
+    """A calls.CallContext for one connection. Frames emitted before `ready` are queued in `pending_frames`, topics joined
+    before the connection follows any in `pending_topics`."""
 
     def __init__(self, engines: Context, hub: Hub, connection: Connection) -> None:
         self._engines = engines
         self._hub = hub
         self._connection = connection
         self.close_reason: CloseReason | None = None  # close the connection with this after the reply
+        self.pending_frames: list[Any] | None = [] if connection.phase is Phase.OPENING else None
+        self.pending_topics: list[str] | None = None if self.pending_frames is None else []
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
         await events.publish_from_handler(self._engines, self._connection.principal.tenant, topic, name, data)
@@ -45,34 +54,44 @@ class ConnectionCallContext:
     async def close(self, *, reconnect: bool) -> None:
         self.close_reason = RESTART_BY_APP if reconnect else CLOSED_BY_APP
 
-
-class NativeCallContext(ConnectionCallContext):
-    """A calls.CallContext for one connection. Frames emitted before `ready` are queued in `pending_frames`, topics joined
-    before the connection follows any in `pending_topics`."""
-
-    def __init__(self, engines: Context, hub: Hub, connection: Connection) -> None:
-        super().__init__(engines, hub, connection)
-        self.pending_frames: list[bytes] | None = [] if connection.phase is Phase.OPENING else None
-        self.pending_topics: list[str] | None = None if self.pending_frames is None else []
-
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
         """Send the caller an `event`. Its data is the first argument; if there are several, `args` has all of them."""
         several = {"args": args} if len(args) > 1 else {}
         frame = Payload("event", {"name": name, "data": args[0] if args else None, **several})
-        encoded = self._connection.dialect.encode_frame(frame)  # an encoding error is raised in the handler
+        self._emit(self._connection.dialect.encode_frame(frame))  # an encoding error is raised in the handler
+
+    def _emit(self, frame: Any) -> None:
         if self.pending_frames is not None:
-            self.pending_frames.append(encoded)
+            self.pending_frames.append(frame)
         elif self._connection.phase is not Phase.CLOSED:
-            self._connection.write_tracked(encoded)
+            self._connection.write_tracked(frame)
+
+    def send_pending(self) -> None:
+        """Send what the `connect` handler emitted."""
+        frames, self.pending_frames = self.pending_frames or (), None
+        for frame in frames:
+            self._emit(frame)
+
+    async def read_topics(
+        self, granted: Mapping[str, Grant], position: str | None, rewind: int = 0
+    ) -> tuple[topic_replay.TopicReplay, dict[str, Grant]]:
+        """Read what the client missed; return it with the topics that the `connect` handler joined. The handler may have
+        started a task that joins more of them during the read."""
+        while True:
+            joined = dict.fromkeys(self.pending_topics or (), Grant.APP)
+            topics = await topic_replay.read(self._hub, self._connection, granted, position, rewind, joined)
+            if joined.keys() == set(self.pending_topics or ()):
+                self.pending_topics = None  # from now on, a task of the handler follows its topics itself
+                return topics, joined
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
-        raise HandlerFailed("A native client cannot be called: emit an event, and let the client call.")
+        raise HandlerFailed("This client cannot be called: emit an event, and let the client call.")
 
     async def join(self, topic: str) -> None:
         """Subscribe the connection to a topic. The app's call authorizes it."""
         if self.pending_topics is not None:
             self.pending_topics.append(topic)
-        else:
+        elif self._connection.phase is not Phase.CLOSED:
             await topic_replay.confirm(self._hub, self._connection, (topic,))
             self._hub.subscriptions.follow(self._connection, {topic: Grant.APP})
 
@@ -107,7 +126,8 @@ class AppCallbacks:
             raise NoHandler(f"{name[:100]!r} cannot be called.")
         context = NativeCallContext(self._engines, self._hub, connection)
         try:
-            return await self._app.dispatch(self._call(context, connection, name, data))
+            args = () if data is None else (data,)
+            return await self._app.dispatch(Call(context, name, args, connection=connection.id, **caller(connection)))
         except calls.Refused as refused:
             raise Forbidden(refused.message, data=refused.data) from None
         finally:
@@ -121,69 +141,127 @@ class AppCallbacks:
     async def connected(self, connection: Connection, handshake: calls.ConnectRequest) -> NativeCallContext:
         """Call the `connect` handler before admission; it may refuse the connection or identify its recipient."""
         context = NativeCallContext(self._engines, self._hub, connection)
-        call = self._call(context, connection, calls.CONNECT, None, handshake)
+        call = Call(context, calls.CONNECT, connection=connection.id, handshake=handshake, **caller(connection))
         try:
             await self._app.dispatch(call)
         except calls.Refused as refused:
             raise close_reasons.RejectedByApp(refused.message, data=refused.data) from None
         if context.close_reason is not None:
             self._hub.end(connection, context.close_reason)  # sent unchanged as the close reason of an open WebSocket
-            raise _close_reason(context.close_reason)
-        if call.accepted is not None:
-            connection.principal = merge_principal(
-                call.accepted, connection.principal, accepted_at=connection.connected_at
-            )
+            detail = "The app closed this connection."
+            if context.close_reason.reconnect:
+                raise Unavailable(detail, retry_after=1)
+            raise close_reasons.RejectedByApp(detail)
+        accept(connection, call)
         return context
 
-    async def disconnected(self, connection: Connection) -> None:
-        try:
-            context = NativeCallContext(self._engines, self._hub, connection)
-            await self._app.dispatch(self._call(context, connection, calls.DISCONNECT, None))
-        except (BellcastError, calls.Refused) as failure:
-            log.warning("disconnect_handler_failed", reason=str(failure))
 
-    @property
-    def wants_disconnects(self) -> bool:
-        return self._app.has(calls.DISCONNECT)
+def caller(connection: Connection) -> dict[str, Any]:
+    """Return what a Call says about its connection, besides the id."""
+    principal = connection.principal
+    return {
+        "recipient": principal.recipient,
+        "tenant": principal.tenant,
+        "roles": principal.roles or (),
+        "dialect": connection.dialect.protocol,
+        "namespace": connection.namespace if connection.session is not None else None,
+    }
 
-    def _call(
-        self,
-        context: NativeCallContext,
-        connection: Connection,
-        name: str,
-        data: Any,
-        handshake: calls.ConnectRequest | None = None,
-    ) -> Call:
-        principal = connection.principal
-        return Call(
-            context,
-            name,
-            () if data is None else (data,),
-            recipient=principal.recipient,
-            connection=connection.id,
-            dialect=connection.dialect.protocol,
-            tenant=principal.tenant,
-            roles=principal.roles or (),
-            namespace=connection.namespace if connection.session is not None else None,
-            handshake=handshake,
+
+# The kind of what guardians hold: connections with a call of the `disconnect` handler at their end.
+HELD = "call"
+# Calls at a time for the connections of dead nodes, of which thousands may have ended together.
+MAX_CALLS_FOR_DEAD_NODES = 32
+# Bytes of a held record; of a connection with more, as with many roles, the calls of a guardian have no roles.
+MAX_RECORD_BYTES = 1_024
+# How long a stopping server waits for calls; a guardian repeats those that have not ended.
+STOP_SECONDS = 3.0
+# Time over which a node that was regarded as dead closes its connections, of which the app believes that they have ended.
+RECONNECT_SECONDS = 10.0
+
+
+class DisconnectCalls:
+    """Calls the app's `disconnect` handler for connections of this node, and for those of dead nodes that it guards."""
+
+    def __init__(self, engines: Context, hub: Hub, app: CallBackend) -> None:
+        self._engines = engines
+        self._hub = hub
+        self._app = app
+        self._calls: set[asyncio.Task[None]] = set()
+        self._for_dead_nodes = asyncio.Semaphore(MAX_CALLS_FOR_DEAD_NODES)
+        self._reported: set[str] = set()  # ended for the app, because this node was regarded as dead
+        hub.guardians.holders[HELD] = Holder(self._end, self._on_reported)
+
+    def connected(self, connection: Connection) -> None:
+        """Let a guardian call the handler if this node dies. Called again when the recipient changes."""
+        if self._app.has(calls.DISCONNECT):
+            record = msgspec.msgpack.encode(caller(connection))
+            if len(record) > MAX_RECORD_BYTES:
+                record = msgspec.msgpack.encode({**caller(connection), "roles": ()})
+            self._hub.guardians.hold(HELD, _name(connection), record)
+
+    def disconnected(self, connection: Connection) -> None:
+        name = _name(connection)
+        if name not in self._reported and self._app.has(calls.DISCONNECT):
+            self._start(name, caller(connection), contextlib.nullcontext())
+        else:
+            self._reported.discard(name)
+            self._hub.guardians.release(HELD, name)
+
+    def _start(self, name: str, ended: dict[str, Any], slot: contextlib.AbstractAsyncContextManager[None]) -> None:
+        id, _, connected_at = name.partition(" ")
+        principal = Principal(tenant=ended["tenant"], recipient=ended["recipient"])
+        # Not registered: effects on the connection have no receiver
+        connection = Connection(id, WEBSOCKET, principal, self._hub, int(connected_at), None)
+        context = NativeCallContext(self._engines, self._hub, connection)
+        call = self._call(name, calls.Call(context, calls.DISCONNECT, connection=id, **ended), slot)
+        task = asyncio.get_running_loop().create_task(call)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+    async def _call(self, name: str, call: Call, slot: contextlib.AbstractAsyncContextManager[None]) -> None:
+        async with slot:
+            try:
+                await self._app.dispatch(call)
+            except (BellcastError, calls.Refused) as failure:
+                log.warning("disconnect_handler_failed", reason=str(failure))
+        self._hub.guardians.release(HELD, name)
+
+    async def close(self) -> None:
+        if self._calls:
+            _, unfinished = await asyncio.wait(self._calls, timeout=STOP_SECONDS)
+            for call in unfinished:
+                call.cancel()
+
+    # --- guardians
+
+    def _end(self, name: str, record: bytes) -> None:
+        self._start(name, msgspec.msgpack.decode(record, type=dict[str, Any]), self._for_dead_nodes)
+
+    def _on_reported(self, name: str) -> None:
+        connection = self._hub.find(name.partition(" ")[0])
+        if connection is not None and _name(connection) == name:
+            self._reported.add(name)
+            delay, end = random.uniform(0, RECONNECT_SECONDS), close_reasons.RESTARTING
+            asyncio.get_running_loop().call_later(delay, self._hub.end, connection, end)
+
+
+def _name(connection: Connection) -> str:
+    """Return the name of the holding. A recovered connection has the id of the one before."""
+    return f"{connection.id} {connection.connected_at}"
+
+
+def accept(connection: Connection, call: Call) -> None:
+    """Set the principal that a `connect` handler accepted, keeping the session's grants. Its issue time is now, so earlier session
+    revocations do not apply."""
+    accepted, session = call.accepted, connection.principal
+    if accepted is not None:
+        connection.principal = msgspec.structs.replace(
+            session,
+            tenant=session.tenant if accepted.tenant is None else accepted.tenant,
+            recipient=accepted.recipient,
+            roles=session.roles if accepted.roles is None else accepted.roles,
+            member_since=None,
+            issued_at=connection.connected_at,
+            by_cookie=False,
         )
-
-
-def _close_reason(end: CloseReason) -> BellcastError:
-    detail = "The app closed this connection."
-    return Unavailable(detail, retry_after=1) if end.reconnect else close_reasons.RejectedByApp(detail)
-
-
-def merge_principal(accepted: calls.ConnectAccepted, session: Principal, *, accepted_at: int) -> Principal:
-    """Return the principal set by a `connect` handler, keeping the session's grants. `accepted_at`, in UTC
-    milliseconds, becomes the issue time, so earlier session revocations do not apply."""
-    return Principal(
-        tenant=session.tenant if accepted.tenant is None else accepted.tenant,
-        recipient=accepted.recipient,
-        topics=session.topics,
-        publish=session.publish,
-        roles=session.roles if accepted.roles is None else accepted.roles,
-        name=session.name,
-        issued_at=accepted_at,
-        expires_at=session.expires_at,
-    )

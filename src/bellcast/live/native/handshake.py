@@ -1,12 +1,11 @@
 """The native handshake: `ready`, then the replay of missed changes, then live events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.origins import WrongOrigin
-from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import Changes, Inbox
 from bellcast.inbox.types.positions import Position, parse_position
 from bellcast.kernel.brokers import history_rules as history
@@ -108,7 +107,7 @@ class NativeHandshake:
         """Send `ready`, replay missed changes and go live; raises if that fails."""
         missed, start = await self._send_ready(connection, opened_inbox, request)
         if opened_inbox.context is not None:
-            _send_pending(connection, opened_inbox.context)
+            opened_inbox.context.send_pending()
         at_ready()
         if connection.phase is not Phase.LIVE:
             await resume.replay(self._db, connection, missed, start, self._config.limits)
@@ -122,9 +121,10 @@ class NativeHandshake:
         granted, refused = await self._authorize(connection, requested) if requested else NOTHING
         if context is None:
             topics = await topic_replay.read(self._hub, connection, granted, event_id, opened_inbox.rewind)
-            followed: Mapping[str, Grant] = granted
+            followed = granted
         else:
-            topics, followed = await self._read_joined(connection, opened_inbox, context, granted)
+            topics, joined = await context.read_topics(granted, event_id, opened_inbox.rewind)
+            followed = {**granted, **joined}
         async with self.listener.knowing_members(connection.principal, granted):
             self._hub.subscriptions.follow(connection, followed)
         if connection.phase is Phase.CLOSED:
@@ -171,29 +171,3 @@ class NativeHandshake:
         if refused:
             self._hub.callbacks.topics_refused(connection, refused)
         return granted, refused
-
-    async def _read_joined(
-        self,
-        connection: Connection,
-        opened_inbox: OpenedInbox,
-        context: NativeCallContext,
-        granted: Mapping[str, Grant],
-    ) -> tuple[topic_replay.TopicReplay, Mapping[str, Grant]]:
-        """Read what the client missed; return it with the topics to follow: those granted, and those that the `connect`
-        handler joined. The handler may have started a task that joins more of them during the read."""
-        event_id, rewind = opened_inbox.event_id, opened_inbox.rewind
-        while True:
-            joined = dict.fromkeys(context.pending_topics or (), Grant.APP)
-            topics = await topic_replay.read(self._hub, connection, granted, event_id, rewind, joined)
-            if joined.keys() == set(context.pending_topics or ()):
-                context.pending_topics = None  # from now on, a task of the handler follows its topics itself
-                return topics, {**granted, **joined}
-
-
-def _send_pending(connection: Connection, context: NativeCallContext) -> None:
-    """Send the frames that the `connect` handler emitted."""
-    if context.pending_frames is None or connection.phase is Phase.CLOSED:
-        return
-    for frame in context.pending_frames:
-        connection.write_tracked(frame)
-    context.pending_frames = None

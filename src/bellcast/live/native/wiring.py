@@ -1,8 +1,7 @@
 """Wires the native dialect."""
 
-from bellcast.live.connection.connection import Connection
 from bellcast.live.http.websocket_endpoint import WebSocketEndpoint
-from bellcast.live.native.app_callbacks import AppCallbacks
+from bellcast.live.native.app_callbacks import AppCallbacks, DisconnectCalls
 from bellcast.live.native.commands import Commands
 from bellcast.live.native.handshake import NativeHandshake
 from bellcast.live.native.sse_endpoint import StreamEndpoint
@@ -17,18 +16,16 @@ def wire(live: LiveContext) -> WiredDialect:
     handshake = NativeHandshake(
         live.engines.db, live.hub, live.config, live.authenticator, live.admission, commands, callbacks
     )
-
-    def disconnected(connection: Connection) -> None:
-        if callbacks.wants_disconnects:
-            live.spawn(callbacks.disconnected(connection))
-
+    disconnects = DisconnectCalls(live.engines, live.hub, live.app)
     return WiredDialect(
         paths={
             STREAM_PATH: StreamEndpoint(live.authenticator, live.config, live.admission, handshake, live.spawn),
             WEBSOCKET_PATH: WebSocketEndpoint(live.config, live.admission, handshake, live.spawn),
         },
         stream_paths=frozenset((STREAM_PATH,)),
-        disconnected=disconnected,
+        connected=disconnects.connected,
+        disconnected=disconnects.disconnected,
+        close=disconnects.close,
     )
 
 

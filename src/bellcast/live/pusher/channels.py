@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
-from msgspec import Struct
 
 from bellcast import calls
 from bellcast.auth.permissions import Grant
 from bellcast.calls import Call
 from bellcast.context import Context
 from bellcast.kernel import validation
-from bellcast.kernel.errors import BadRequest, Forbidden, HandlerFailed, NoHandler
+from bellcast.kernel.errors import BadRequest, Forbidden, NoHandler
 from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.live import topic_access as following
@@ -20,7 +19,7 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.inbound_queue import MessageRateLimiter
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.hub.hub import Hub
-from bellcast.live.native.app_callbacks import ConnectionCallContext
+from bellcast.live.native.app_callbacks import NativeCallContext, accept, caller
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.hub_observer import PresenceCache
@@ -241,8 +240,8 @@ class PusherChannels:
             return
         except calls.Refused as refused:
             raise Forbidden(refused.message) from None
-        if call is not None and call.reply is not None:
-            connection.send_frame(frames.event(name, command.channel, frames.text(call.reply)))
+        if call is not None and call[0] is not None:
+            connection.send_frame(frames.event(name, command.channel, frames.text(call[0])))
 
     def _check_event(self, connection: Connection, command: protocol.ClientEvent) -> None:
         if not self._config.client_events:
@@ -265,9 +264,9 @@ class PusherChannels:
         channel: str | None,
         data: Any,
         request: HandshakeRequest | None = None,
-    ) -> "AppReply | None":
-        """Call the app's handler of this name; None if it has none."""
-        context, principal = self._context, connection.principal
+    ) -> "tuple[Any, PusherCallContext] | None":
+        """Call the app's handler of this name, and return its reply with the context; None if it has none."""
+        context = self._context
         if not context.app.has(name):
             return None
         is_connecting = name == calls.CONNECT
@@ -276,23 +275,22 @@ class PusherChannels:
             call_context,
             name,
             () if data is None else (data,),
-            recipient=principal.recipient,
             connection=connection.id,
-            dialect="pusher",
-            tenant=principal.tenant,
-            roles=principal.roles or (),
             signs_in_late=True,
             handshake=None if request is None else request.for_app(),
+            **caller(connection),
         )
         try:
-            return AppReply(await context.app.dispatch(call), call.accepted, call_context)
+            reply = await context.app.dispatch(call)
+            accept(connection, call)
+            return reply, call_context
         finally:
             # The handler may request to close the connection: immediately during `connect`, else after the reply, which is
             # sent before the next iteration of the event loop.
             if call_context.close_reason is not None and is_connecting:
                 self._hub.end(connection, call_context.close_reason)
-            elif call_context.close_reason is not None:
-                asyncio.get_running_loop().call_soon(self._hub.end, connection, call_context.close_reason)
+            else:
+                call_context.close_if_requested()
 
     def disconnected(self, connection: Connection) -> None:
         self._rate_limiters.pop(connection, None)
@@ -303,10 +301,10 @@ def _is_same(event: LiveEvent, last: LastEvent) -> bool:
     return (event.name, data) == (last.name, last.data)
 
 
-class PusherCallContext(ConnectionCallContext):
+class PusherCallContext(NativeCallContext):
     """A calls.CallContext for one connection. `channel` is the channel of the client event.
 
-    A `connect` handler runs before the connection is established: its frames and topics wait in `pending`.
+    A `connect` handler runs before the connection is established: its frames and topics wait until `flush`.
     """
 
     def __init__(
@@ -314,46 +312,23 @@ class PusherCallContext(ConnectionCallContext):
     ) -> None:
         super().__init__(engines, hub, connection)
         self._channel = channel
-        self._pending: list[bytes | str] | None = [] if is_connecting else None
+        if not is_connecting:  # an event of a connection that signs in, which opens it again
+            self.pending_frames = self.pending_topics = None
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
         data = args[0] if len(args) == 1 else list(args) or None
-        frame = self._connection.dialect.encode_frame(frames.event(name, self._channel, frames.text(data)))
-        if self._pending is not None:
-            self._pending.append(frame)
-        elif self._connection.phase is not Phase.CLOSED:
-            self._connection.write_tracked(frame)
-
-    async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
-        raise HandlerFailed("A Pusher client cannot be called: emit an event instead.")
+        self._emit(self._connection.dialect.encode_frame(frames.event(name, self._channel, frames.text(data))))
 
     async def join(self, topic: str) -> None:
         """Subscribe the connection to a topic and notify the client. The app's call authorizes it."""
-        if self._pending is not None:
-            self._pending.append(topic)
-            return
-        if self._connection.phase is not Phase.CLOSED:
-            await topic_replay.confirm(self._hub, self._connection, (topic,))
-            self._hub.subscriptions.follow(self._connection, {topic: Grant.APP})
-        if self._connection.phase is not Phase.CLOSED:
-            self._connection.write_tracked(self._connection.dialect.encode_frame(frames.subscribed(topic)))
-
-    async def leave(self, topic: str) -> None:
-        if self._pending is not None:
-            self._pending = [one for one in self._pending if one != topic]
-        self._hub.subscriptions.unfollow(self._connection, (topic,))
+        is_joining = self.pending_topics is None
+        await super().join(topic)
+        if is_joining:
+            self._emit(self._connection.dialect.encode_frame(frames.subscribed(topic)))
 
     async def flush(self) -> None:
-        """Send what a `connect` handler has sent and joined, after the connection is established."""
-        pending, self._pending = self._pending or [], None
-        for one in pending:
-            if isinstance(one, str):
-                await self.join(one)
-            elif self._connection.phase is not Phase.CLOSED:
-                self._connection.write_tracked(one)
-
-
-class AppReply(Struct, frozen=True):
-    reply: Any
-    accepted: calls.ConnectAccepted | None
-    context: PusherCallContext
+        """Join the topics of a `connect` handler, and send its frames, after the connection is established."""
+        topics, self.pending_topics = self.pending_topics or (), None
+        self.send_pending()
+        for topic in topics:
+            await self.join(topic)

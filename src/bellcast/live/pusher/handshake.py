@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from typing import Any
 
 import structlog
 
@@ -18,9 +19,8 @@ from bellcast.live.connection.connection import Connection, OnReady, Phase
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.hub.hub import Hub
-from bellcast.live.native.app_callbacks import merge_principal
 from bellcast.live.pusher import protocol
-from bellcast.live.pusher.channels import AppReply, PusherChannels
+from bellcast.live.pusher.channels import PusherCallContext, PusherChannels
 from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.protocol import close_codes, frames
 from bellcast.live.pusher.signed_in_users import PusherUsers
@@ -93,14 +93,14 @@ class PusherHandshake:
             self._apps.add(connection, app)
             try:
                 with self._admission.waiting_for_app(request.address):
-                    call = await self._call_connect(connection, request)
+                    called = await self._call_connect(connection, request)
                 opened = await self._admission.admit(connection)
                 if opened is not None:
                     connection.revision = opened.inbox.state.revision
                 # After every check: a client that was established and then refused would reconnect without a pause.
                 connection.send_frame(frames.established(connection.id, self._config.activity_timeout))
-                if call is not None:
-                    await call.context.flush()
+                if called is not None:
+                    await called[1].flush()
                 connection.go_live()
                 if connection.is_stale:  # the inbox changed since it was read
                     self._hub.callbacks.fill_gap(connection)
@@ -129,17 +129,14 @@ class PusherHandshake:
             return close_codes.DISABLED
         return close_codes.unsupported_version(request.parameter_values.get("protocol"))
 
-    async def _call_connect(self, connection: Connection, request: HandshakeRequest) -> AppReply | None:
+    async def _call_connect(
+        self, connection: Connection, request: HandshakeRequest
+    ) -> tuple[Any, PusherCallContext] | None:
         """Call the `connect` handler, which may refuse the connection or identify its user without a sign-in."""
         try:
-            call = await self._channels.call_app(connection, calls.CONNECT, None, None, request)
+            return await self._channels.call_app(connection, calls.CONNECT, None, None, request)
         except calls.Refused as refused:
             raise RejectedByApp(refused.message) from None
-        if call is not None and call.accepted is not None:
-            connection.principal = merge_principal(
-                call.accepted, connection.principal, accepted_at=connection.connected_at
-            )
-        return call
 
     def _check_authorized(self, connection: Connection) -> None:
         self._deadlines.pop(connection, None)

@@ -8,6 +8,7 @@ from functools import partial
 from bellcast.kernel.events import SEPARATOR, Stream, topic_stream
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.live import inbox_payloads
+from bellcast.live.cluster.guardians import Holder
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey
 from bellcast.live.connection.connection import Connection
 from bellcast.live.connection.dialect import Dialect
@@ -69,7 +70,7 @@ class PusherObserver:
         self._counting: dict[Stream, bool] = {}  # channel -> whether to notify the app too
         # Members that came here ("": a first follower) while those on other nodes were unknown
         self._unreported: dict[Stream, set[str]] = {}
-        self._hub.guardians.enders[HELD] = self._end_held
+        self._hub.guardians.holders[HELD] = Holder(self._end_held, self._begin_again)
 
     # --- subscribers
 
@@ -138,6 +139,14 @@ class PusherObserver:
     def _end_held(self, name: str, _payload: bytes) -> None:
         _, _, channel, member = name.split(SEPARATOR, 3)
         self._context.webhooks.ended(channel, member)
+        self._hub.guardians.release(HELD, name)
+
+    def _begin_again(self, name: str) -> None:
+        """Report what has not ended here, but was reported as ended because this node was regarded as dead."""
+        kind, tenant, channel, member = name.split(SEPARATOR, 3)
+        stream = Stream(SEPARATOR.join((kind, tenant, channel)))
+        self._hold(stream, member)
+        self._report_begin(stream, member)
 
     def _report_begin(self, stream: Stream, member: str) -> None:
         """Report an occupied channel or, with a `member`, who joined it; later if other nodes may have it already."""

@@ -1,15 +1,12 @@
 """Client events of a namespace, executed in order and acknowledged: app handlers first, then built-in events."""
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import msgspec
 import structlog
 
 from bellcast import calls
-from bellcast.auth.permissions import Grant
 from bellcast.calls import Call, CallBackend
 from bellcast.context import Context
 from bellcast.kernel import validation
@@ -20,13 +17,11 @@ from bellcast.live.connection.connection import Phase
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
-from bellcast.live.native.app_callbacks import CLOSED_BY_APP, RESTART_BY_APP
+from bellcast.live.native.app_callbacks import CLOSED_BY_APP, RESTART_BY_APP, NativeCallContext, caller
 from bellcast.live.native.commands import Commands
 from bellcast.live.socketio.joined_topics import ConnectionTopics
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.protocol.packets import Packet
-from bellcast.live.sync import topic_replay
-from bellcast.topics import publishing as live_events
 
 log = structlog.get_logger(__name__)
 
@@ -51,32 +46,26 @@ LISTS = ("topics", "ids")
 CLOSE_DELAY_SECONDS = 1
 
 
-class SocketIOCallContext:
-    """A calls.CallContext for one connection. Events emitted before it has joined are queued in `pending_frames`, topics
-    joined before it follows any in `pending_topics`."""
+class SocketIOCallContext(NativeCallContext):
+    """A calls.CallContext for one connection. `pending_frames` are events with their arguments."""
+
+    _connection: NamespaceConnection
 
     def __init__(
         self, engines: Context, hub: Hub, joined_topics: ConnectionTopics, connection: NamespaceConnection
     ) -> None:
-        self._engines = engines
-        self._hub = hub
+        super().__init__(engines, hub, connection)
         self._joined_topics = joined_topics
-        self._connection = connection
-        self.pending_frames: list[tuple[str, tuple[Any, ...]]] | None = (
-            [] if connection.phase is Phase.OPENING else None
-        )
-        self.pending_topics: list[str] | None = None if self.pending_frames is None else []
-        self.close_reason: Callable[[], None] | None = None  # disconnects the caller after the reply
+        self._ends_session = False
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
-        if self.pending_frames is not None:
-            self.pending_frames.append((name, args))
-        else:
-            self._connection.emit(name, args)
+        self._emit((name, args))
 
-    async def publish(self, topic: str, name: str, data: Any) -> None:
-        """Publish to the subscribers of a topic of the caller's tenant, in any dialect."""
-        await live_events.publish_from_handler(self._engines, self._connection.principal.tenant, topic, name, data)
+    def _emit(self, frame: tuple[str, tuple[Any, ...]]) -> None:
+        if self.pending_frames is not None:
+            self.pending_frames.append(frame)
+        else:
+            self._connection.emit(*frame)
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
         """Emit and wait for the ack. Return its only argument, a list of several, or None."""
@@ -91,32 +80,30 @@ class SocketIOCallContext:
         return reply if len(reply) > 1 else next(iter(reply), None)
 
     async def join(self, topic: str) -> None:
-        """Subscribe the connection to a topic. The app's call authorizes it."""
-        if self.pending_topics is not None:
-            self.pending_topics.append(topic)
-        elif self._connection.phase is not Phase.CLOSED:
-            await topic_replay.confirm(self._hub, self._connection, (topic,))
-            self._hub.subscriptions.follow(self._connection, {topic: Grant.APP})
+        is_joining = self.pending_topics is None and self._connection.phase is not Phase.CLOSED
+        await super().join(topic)
+        if is_joining:
             await self._joined_topics.follow(self._connection, (topic,), by_app=True)
 
     async def leave(self, topic: str) -> None:
-        if self.pending_topics is not None:
-            self.pending_topics = [one for one in self.pending_topics if one != topic]
-        self._hub.subscriptions.unfollow(self._connection, (topic,))
+        await super().leave(topic)
         await self._joined_topics.unfollow(self._connection, (topic,))
 
     async def disconnect(self) -> None:
-        self.close_reason = partial(self._hub.end, self._connection, CLOSED_BY_APP)
+        self.close_reason, self._ends_session = CLOSED_BY_APP, False
 
     async def close(self, *, reconnect: bool) -> None:
-        self.close_reason = (
-            partial(self._connection.session.close_by_client, RESTART_BY_APP) if reconnect else self._close_session
-        )
+        await super().close(reconnect=reconnect)
+        self._ends_session = True
 
     def close_if_requested(self) -> None:
         """Disconnect the caller if the handler requested it. The reply is sent before the next event loop iteration."""
-        if self.close_reason is not None:
-            asyncio.get_running_loop().call_soon(self.close_reason)
+        if not self._ends_session:
+            super().close_if_requested()
+        elif self.close_reason is RESTART_BY_APP:
+            asyncio.get_running_loop().call_soon(self._connection.session.close_by_client, RESTART_BY_APP)
+        else:
+            asyncio.get_running_loop().call_soon(self._close_session)
 
     def _close_session(self) -> None:
         """Disconnect every namespace first, so that the client does not reconnect, then close the session."""
@@ -147,20 +134,6 @@ class EventDispatcher:
 
     def context_for(self, connection: NamespaceConnection) -> SocketIOCallContext:
         return SocketIOCallContext(self._engines, self._hub, self.joined_topics, connection)
-
-    def call(self, context: SocketIOCallContext, connection: NamespaceConnection, name: str, args: list[Any]) -> Call:
-        principal = connection.principal
-        return Call(
-            context,
-            name,
-            args,
-            recipient=principal.recipient,
-            connection=connection.id,
-            dialect=connection.dialect.protocol,
-            tenant=principal.tenant,
-            roles=principal.roles or (),
-            namespace=connection.namespace,
-        )
 
     def receive(self, connection: NamespaceConnection, packet: Packet, size: int) -> None:
         self._queue.enqueue(connection, packet, size)
@@ -195,7 +168,9 @@ class EventDispatcher:
         if self.app.has(name) and name not in (calls.CONNECT, calls.DISCONNECT):
             context = self.context_for(connection)
             try:
-                return await self.app.dispatch(self.call(context, connection, name, args))
+                return await self.app.dispatch(
+                    Call(context, name, args, connection=connection.id, **caller(connection))
+                )
             except NoHandler:
                 if name not in BUILTIN_EVENTS:
                     raise

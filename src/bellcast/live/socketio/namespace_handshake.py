@@ -20,7 +20,7 @@ from bellcast.live.config import LiveConfig
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.hub import Hub
-from bellcast.live.native.app_callbacks import merge_principal
+from bellcast.live.native.app_callbacks import accept, caller
 from bellcast.live.socketio import recovery_ids
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.events import EventDispatcher, SocketIOCallContext
@@ -102,19 +102,18 @@ class NamespaceHandshake:
                 point = None
             else:
                 granted |= restored
-        topics, joined = await self._read_topics(connection, context, granted, point)
+        topics, joined = await context.read_topics(granted, None if point is None else point.text)
         if connection.session.is_closed or connection.phase is Phase.CLOSED:
             raise Unavailable(CLOSED_DURING_START)
         connection.session.app_state.add(connection)
         connection.activate(self._config.limits.unsent, resumable=inbox is not None and self._socketio.recovery)
-        self._hub.subscriptions.follow(connection, {**granted, **dict.fromkeys(joined, Grant.APP)})
-        context.pending_topics = None  # from now on, a task of the handler follows its topics itself
+        self._hub.subscriptions.follow(connection, {**granted, **joined})
         recovered = _recovery(pid, point, missed, topics)
         if recovered is not None:
             await self._resume(connection, recovered, granted)
         else:
             self._go_live(connection, inbox, granted, lost="pid" in auth)
-        self._connected(connection, context)
+        context.send_pending()
         if connection.phase is Phase.OPENING:  # the inbox changed since it was read
             await resume.catch_up(self._db, connection, self._config.limits)
 
@@ -141,7 +140,8 @@ class NamespaceHandshake:
         self, context: SocketIOCallContext, connection: NamespaceConnection, auth: dict[str, Any]
     ) -> bool:
         """Call the `connect` handler; True if its result authenticates the client. Raises RejectedByApp."""
-        call = self._dispatcher.call(context, connection, calls.CONNECT, [_without_recovery(auth)])
+        args = [{name: value for name, value in auth.items() if name not in ("pid", "offset")}]
+        call = calls.Call(context, calls.CONNECT, args, connection=connection.id, **caller(connection))
         if handshake := connection.session.request.app_handshake:
             call.handshake = msgspec.json.decode(handshake, type=calls.ConnectRequest)
         try:
@@ -152,9 +152,7 @@ class NamespaceHandshake:
         if context.close_reason is not None:
             context.close_if_requested()
             raise RejectedByApp("The app closed this connection.")
-        if call.accepted is not None:
-            accepted = merge_principal(call.accepted, connection.principal, accepted_at=connection.connected_at)
-            connection.principal = accepted
+        accept(connection, call)
         # The credentials may have been meant for the app only: without `accept`, the client is admitted as anonymous.
         return call.accepted is not None or self._config.access.anonymous
 
@@ -200,22 +198,6 @@ class NamespaceHandshake:
         by_record = tuple(map(patterns.role_topic, inbox.roles)) if principal.roles is None else ()
         topics = {EVERYONE: Grant.DIALECT} | dict.fromkeys(by_record, Grant.SUBSCRIPTION) | granted
         return dict(islice(topics.items(), limit or None))
-
-    async def _read_topics(
-        self,
-        connection: NamespaceConnection,
-        context: SocketIOCallContext,
-        granted: dict[str, Grant],
-        point: RecoveryPoint | None,
-    ) -> tuple[topic_replay.TopicReplay, tuple[str, ...]]:
-        """Read what the client missed; return it with the topics that the app joined. The handler may have started a task that
-        joins more of them during the read."""
-        position = None if point is None else point.text
-        while True:
-            joined = tuple(dict.fromkeys(context.pending_topics or ()))
-            topics = await topic_replay.read(self._hub, connection, granted, position, 0, joined=joined)
-            if joined == tuple(dict.fromkeys(context.pending_topics or ())):
-                return topics, joined
 
     async def _resume(self, connection: NamespaceConnection, missed: Recovery, granted: dict[str, Grant]) -> None:
         """Replay missed events before the reply: clients deliver them before they emit `connect`."""
@@ -273,13 +255,6 @@ class NamespaceHandshake:
         if isinstance(dialect_in_use, dialect.SocketIODialect):
             connection.write_tracked(connection.marked(dialect_in_use.marked("ready", fields)))
 
-    def _connected(self, connection: NamespaceConnection, context: SocketIOCallContext) -> None:
-        frames, context.pending_frames = context.pending_frames or [], None
-        if connection.phase is Phase.CLOSED:
-            return
-        for name, args in frames:
-            connection.emit(name, args)
-
 
 def _recovery(
     pid: Pid | None, point: RecoveryPoint | None, missed: Changes | None, topics: topic_replay.TopicReplay
@@ -295,7 +270,3 @@ def _token_of(data: Any) -> str:
     if not isinstance(data, str):
         raise Unauthenticated("auth.token must be a string: a session token.")
     return data.removeprefix("Bearer ")
-
-
-def _without_recovery(auth: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in auth.items() if name not in ("pid", "offset")}

@@ -1,14 +1,17 @@
 """A broker between processes recovers from failed starts and unexpected exceptions."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 
+import msgspec
 import pytest
+import structlog
 
 from bellcast.kernel.brokers import remote
 from bellcast.kernel.brokers.remote import PubSubMessage, RemoteBroker
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.events import LiveEvent, Stream
+from bellcast.kernel.events import Event, LiveEvent, Stream, inbox_stream, topic_stream
 from bellcast.live.types.events import AnyEvent, FeedBatch
 from bellcast.server.clock import SystemClock
 from tests.clock import FakeClock
@@ -110,6 +113,43 @@ async def test_feed_batches_of_an_outage_are_limited_and_displace_no_events() ->
     await asyncio.wait_for(connected.wait(), LIMIT_SECONDS)
     await broker.close()
     assert transport.sent == remote.MAX_OUTGOING_BEFORE_EXPENDABLE + 1
+
+
+# Messages of 0.1.0+0ecf2eb9, the last version in which every node had the state of all: heartbeat, request of it, used rates.
+OLD_CLUSTER_MESSAGES = (
+    b"\x89\xa4kind\xa4node\xa4node\xa20a\xa6number\x07\xabconnections\x03\xa6counts\x81\xacinbox\x1f\x1falice\x01\xa7members"
+    b"\x90\xa5piece\x00\xa6pieces\x00\xa6report\xc0",
+    b"\x83\xa4kind\xabnodes-asked\xa4node\xa20a\xa2of\xc0",
+    b"\x83\xa4kind\xa5spent\xa4node\xa20a\xa5taken\x81\xa9send acme\x03",
+)
+OLD_EVENTS = (
+    b"\x83\xa4kind\xb3notification-delete\xa5inbox\x86\xa6tenant\xa0\xa9recipient\xa5alice\xa5epoch\x05\xa8revision\t"
+    b"\xa6unread\x01\xa6unseen\x00\xa2id\xa2n1",
+    b"\x8d\xa4kind\xa5event\xa6tenant\xa0\xa4name\xa1n\xa4data\x81\xa1a\x01\xa5topic\xa4room\xa9recipient\xc0\xa6sender\xc0"
+    b"\xa4text\xc0\xa6member\xc0\xa4keep\xc3\xa2id\xc0\xa5trace\xc0\xabaccepted_at\xc0",
+)
+
+
+async def test_messages_of_an_older_node_warn_once_a_minute_for_each_kind_and_its_events_are_delivered() -> None:
+    clock, received = FakeClock(), list[Event]()
+    broker = RemoteBroker(Transport(), clock, AnyEvent)
+    broker.listen(received.append)
+    for stream in (inbox_stream("", "alice"), topic_stream("", "room")):
+        broker.follow(stream)
+    origin = b"12345678"
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(90):  # three minutes of heartbeats
+            for message in (*OLD_CLUSTER_MESSAGES, b"\xc1"):
+                broker._receive(origin + message)
+            clock.advance(2)
+        assert Counter(line["kind"] for line in logs) == {"node": 3, "nodes-asked": 3, "spent": 3, "malformed": 3}
+        logs.clear()
+        for number in range(1_000):
+            broker._receive(origin + msgspec.msgpack.encode({"kind": f"newer{number}"}))
+        assert len(logs) == remote.MAX_UNKNOWN_KINDS - 4 + 1
+    for message in OLD_EVENTS:
+        broker._receive(origin + message)
+    assert [event.stream for event in received] == [inbox_stream("", "alice"), topic_stream("", "room")]
 
 
 class ImpatientClock(FakeClock):

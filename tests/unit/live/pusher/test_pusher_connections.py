@@ -10,7 +10,7 @@ import pytest
 
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.permissions import Grant
-from bellcast.calls import ConnectAccepted, Refused
+from bellcast.calls import Refused
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import topic_stream
 from bellcast.kernel.identities import Principal, Project
@@ -20,7 +20,7 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.pusher import signatures
-from bellcast.live.pusher.channels import AppReply, PusherChannels
+from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.handshake import PusherHandshake
 from bellcast.live.pusher.hub_observer import PresenceCache, PusherObserver
@@ -108,9 +108,9 @@ class AcceptingApp:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
-    async def call_app(self, *_: Any) -> AppReply:
-        context: Any = SimpleNamespace(flush=lambda: asyncio.sleep(0))
-        return AppReply(None, ConnectAccepted(recipient="alice", tenant=""), context)
+    async def call_app(self, connection: Connection, *_: Any) -> tuple[None, Any]:
+        connection.principal = Principal(recipient="alice")
+        return None, SimpleNamespace(flush=lambda: asyncio.sleep(0))
 
     async def admit(self, connection: Connection) -> Any:
         self._hub.add(connection)
