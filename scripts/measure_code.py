@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
     "lines": (0, 99_400),
-    "modules": (0, 725),
+    "modules": (0, 726),
     "classes": (0, 1_405),
     "functions": (0, 6_870),
     "private functions used once": (0, 1_304),
