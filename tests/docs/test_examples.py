@@ -53,6 +53,21 @@ def test_bell_of_a_first_page_shows_a_new_notification(run_page: Callable[[Path]
     assert "error" not in runner.printed.lower()
 
 
+def test_pages_with_an_invented_address_say_what_replaces_it() -> None:
+    """The tests replace it; readers have to know by what."""
+    texts = {page: page.read_text(encoding="utf-8") for page in HANDWRITTEN if page.parent.name == "howto"}
+    invented = [
+        page_id(page)
+        for page, text in texts.items()
+        if any(
+            block.language in ("html", "vue", "svelte") and "bell.example.com" in block.text
+            for block in blocks.of(page)
+        )
+        and "before-you-begin" not in text
+    ]
+    assert invented == []
+
+
 @pytest.mark.parametrize("page", PAGES_WITH_HTML, ids=page_id)
 def test_html_of_a_page_works(run_html: Callable[[str], PageRunner], page: Path) -> None:
     for block in blocks.of(page):
