@@ -502,6 +502,8 @@ async def test_refusal_of_the_mail_server_is_explained_in_its_words(tmp_path: Pa
             found = await explain(client, notification=id)
             assert found["verdict"] == "waiting"
             assert "env-email-1 responded 451 4.7.1 Greylisted, try again. The next attempt is due at" in found["text"]
+            due_at = refused["due_at"][:19].replace("T", " ")  # with seconds: the first attempts are 10 s apart
+            assert f"due at {due_at} (UTC)" in found["text"]
             assert [one["path"] for one in found["actions"]] == ["/v1/providers/env-email-1/test"]
             entries = await timeline(client, id)
             assert [one["what"] for one in entries] == ["accepted", "routed", "queued", "attempt", "scheduled"]

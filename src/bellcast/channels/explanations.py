@@ -62,6 +62,7 @@ ENDINGS: dict[State, str] = {
     "expired": "was not sent, because the notification expired first",
 }
 # A queued message whose last attempt failed.
+SECONDS = "%Y-%m-%d %H:%M:%S"  # the first attempts are 10 s and 30 s apart
 RETRIED = "could not be sent at {at}: {reason}. The next attempt is due at {next_at}"
 CANCELLED = {
     "recalled": "the notification was recalled",
@@ -279,9 +280,9 @@ def _ending(message: StoredMessage | None, zone: ZoneInfo) -> str:
     last = message.attempts[-1] if message.attempts else None
     if last is not None and message.state == "queued":
         return RETRIED.format(
-            at=local_times.describe(times.milliseconds(last.at), zone),
-            reason=f"{last.provider} responded {_response(last)}",
-            next_at=local_times.describe(message.due_at, zone),
+            at=local_times.describe(times.milliseconds(last.at), zone, digits=SECONDS),
+            reason=f"{last.provider}{' responded' if last.code else ':'} {_response(last)}",
+            next_at=local_times.describe(message.due_at, zone, digits=SECONDS),
         )
     at = times.milliseconds(last.at) if last is not None and message.state == "sent" else message.due_at
     reason = CANCELLED.get(message.reason or "", message.reason) if message.state == "cancelled" else message.reason
@@ -296,7 +297,7 @@ def _ending(message: StoredMessage | None, zone: ZoneInfo) -> str:
 def _response(attempt: Attempt) -> str:
     """Return the provider's own words; without a response, the kind of failure."""
     words = " ".join(part for part in (attempt.code, attempt.response) if part)
-    return words.rstrip(".") or f"with a {attempt.outcome} failure"
+    return words.rstrip(".") or f"{attempt.outcome} failure"
 
 
 def facts_of(item: SentItem, entries: Sequence[TimelineEntry]) -> list[Fact]:

@@ -115,18 +115,14 @@ def demo(
         try:
             server.run(ready)
         finally:
-            _stop(pages, loading)
+            if loading is not None:
+                loading.stop()
+            for demo_app in pages:
+                demo_app.stop()
     console.note("The demo has ended; its data was deleted.")
     if is_reset.is_set():
         ports = [demo_app.port for demo_app in pages]
         _restart(server_port, ports, ["--busy", "--rows", str(past)] if busy else [])
-
-
-def _stop(apps: list["DemoApp"], busy_data: "_BusyLoader | None") -> None:
-    if busy_data is not None:
-        busy_data.stop()
-    for demo_app in apps:
-        demo_app.stop()
 
 
 def _write_past(path: Path, rows: int) -> None:

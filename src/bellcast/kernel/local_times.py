@@ -55,14 +55,14 @@ def _end_of_gap(after: datetime, zone: ZoneInfo) -> datetime:
     return after.replace(microsecond=0)
 
 
-def describe(at: int, zone: ZoneInfo) -> str:
+def describe(at: int, zone: ZoneInfo, *, digits: str = "%Y-%m-%d %H:%M") -> str:
     """Return UTC milliseconds as the zone's local time for readers, such as `2026-06-10 14:00 (Europe/Vienna)`."""
     moment = times.to_rfc3339(at)
     try:
         moment = moment.astimezone(zone)
     except OverflowError:  # after the year 9999 in this zone
         zone = UTC_ZONE
-    return f"{moment:%Y-%m-%d %H:%M} ({zone.key})"
+    return f"{moment:{digits}} ({zone.key})"
 
 
 def next_time(now: int, at: time, zone: ZoneInfo, *, weekday: int | None = None) -> int:

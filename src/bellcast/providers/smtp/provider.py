@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
@@ -151,8 +152,7 @@ class SMTPProvider:
     async def check(self) -> None:
         """Connect and log in."""
         async with self._exchange():
-            connection = await self._open()
-            await self._quit(connection)
+            await self._quit(await self._open())
 
     async def is_encrypted(self) -> bool:
         """Connect without a login; return whether with TLS. Raises DeliveryError."""
@@ -180,13 +180,9 @@ class SMTPProvider:
         except Unavailable as error:
             raise DeliveryError(error.detail, is_temporary=True) from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:  # ValueError: a challenge that is not base64
-            is_timeout = isinstance(error, TimeoutError)
-            reason = (
-                f"the mail server took more than {seconds:g} s for all its responses"
-                if limit.expired()
-                else _reason(error)
-            )
-            raise DeliveryError(reason, is_temporary=True, is_timeout=is_timeout) from None
+            late = f"the mail server took more than {seconds:g} s for all its responses"
+            reason = late if limit.expired() else _reason(error, self.server)
+            raise DeliveryError(reason, is_temporary=True, is_timeout=isinstance(error, TimeoutError)) from None
 
     async def _begin(self, encoding: str) -> _SMTPConnection:
         """Return a connection on which MAIL FROM was accepted. An idle connection that the server has closed is replaced; one on
@@ -285,8 +281,14 @@ def _error(error: aiosmtplib.SMTPResponseException) -> DeliveryError:
     return DeliveryError(error.message, code=str(error.code), is_temporary=is_temporary, is_bounce=is_bounce)
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, server: ServerAddress) -> str:
+    cause, address = error.__cause__ or error, f"{server.host}:{server.port}"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        fault = cause.verify_message.rstrip(".")
+        return (
+            f"the certificate of {address} is not accepted: {fault}. SSL_CERT_FILE can name that of your own authority"
+        )
     # asyncio's text contains the call and the tuple of its address
-    if isinstance(error, ConnectionError) and error.errno:
-        return f"The connection failed: {os.strerror(error.errno)}."
+    if isinstance(cause, ConnectionError) and cause.errno:
+        return f"The connection to {address} failed: {os.strerror(cause.errno)}."
     return str(error) or type(error).__name__
