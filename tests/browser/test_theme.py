@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
+from tests import thoroughness
 from tests.browser.test_accessibility import violations
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +81,8 @@ def test_gallery_shows_live_panels_that_are_legible_in_both_schemes(theme):
         lowest = one.locator("small").text_content()
         # That of Bootstrap's own blue on its own grey.
         assert lowest.endswith(" AA") or (preset, lowest) == ("Bootstrap", "4.2 low")
-        for scheme in ("Light", "Dark"):
+        # The page computes the contrasts of all; axe agrees for the defaults and for the lowest.
+        for scheme in ("Light", "Dark") if preset in ("Default", "Bootstrap") or thoroughness.is_thorough else ():
             theme.get_by_role("radio", name=scheme).check()
             # The presets differ in their values only.
             assert (violations(theme) if at == 0 else violations(theme, COLOR_RULES, "#preview")) == []

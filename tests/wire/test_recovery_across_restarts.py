@@ -9,9 +9,11 @@ import pytest
 from tests import engines
 from tests.faults.nodes import Cluster, cluster
 from tests.servers import ServerProcess
+from tests.thoroughness import sampled
 from tests.wire.socketio_client import Agent, Client, agent, open_client
 
-TRANSPORTS = [["websocket"], ["polling"], ["polling", "websocket"]]
+# The default of the clients uses both.
+TRANSPORTS = sampled([["polling", "websocket"], ["polling"], ["websocket"]])
 
 
 @pytest.fixture(scope="module")
