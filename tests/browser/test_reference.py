@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from tests.browser.console import DESKTOP, Console
 from tests.browser.looks import in_looks
 from tests.browser.shop import PHONE
@@ -87,8 +87,21 @@ def test_reference_stops_a_stream_of_events(open_console: Callable[..., Page], o
 
 
 def test_reference_is_searched_on_a_phone(chromium: Browser, bellcast_server: ServerProcess) -> None:
-    page = chromium.new_page(viewport=PHONE)
+    page, held = chromium.new_page(viewport=PHONE), list[Route]()
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.add_init_script(
+        "globalThis.shifts = []; new PerformanceObserver((list) => shifts.push(...list.getEntries().map(({ value }) => value)))"
+        ".observe({ type: 'layout-shift', buffered: true })"
+    )
+    page.route("**/openapi.json", hold)
     page.goto(f"{bellcast_server.url}/docs")
+    expect(page.get_by_text("Loading")).to_be_attached()
+    held.pop().continue_()
+    expect(page.get_by_role("heading", name="API reference")).to_be_visible()
+    assert page.evaluate("new Promise((done) => setTimeout(() => requestAnimationFrame(() => done(shifts))))") == []
     page.get_by_role("button", name="Menu and search").click()
     expect(page.get_by_role("searchbox", name="Search operations")).to_be_focused()
     page.keyboard.type("list the api keys")
