@@ -176,6 +176,6 @@ async def test_state_of_the_server_is_exported(tmp_path: Path) -> None:
     async with server(tmp_path) as bell:
         found = await bell.metrics()
         assert (found["store_up",], found["broker_up",], found["queue_age_seconds",]) == (1, 1, 0)
-        assert found["build_info", __version__] == 1
+        assert found["build_info", "", __version__] == 1
         assert found["process_resident_memory_bytes",] > 10_000_000
         assert found["process_open_fds",] < found["process_max_fds",]

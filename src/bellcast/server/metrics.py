@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from bellcast import __version__
+from bellcast.build import commit
 from bellcast.console.types.stats import BUCKETS
 from bellcast.kernel.histogram import Histogram
 from bellcast.live.hub.survey import ConnectionSurvey
@@ -95,7 +96,8 @@ class ProcessMetrics(Collector):
             yield HistogramMetricFamily(
                 f"bellcast_{name}_seconds", about, buckets=delays.cumulative(), sum_value=delays.sum
             )
-        yield _family(GaugeMetricFamily, "build_info", "The running version.", ("version",), {__version__: 1})
+        labels, running = ("version", "commit"), (__version__, commit() or "")
+        yield _family(GaugeMetricFamily, "build_info", "The running version and commit.", labels, {running: 1})
         yield from self._process.collect()
 
 

@@ -128,7 +128,7 @@ def test_metrics_of_a_worker_killed_during_export_are_omitted(requests):
 def test_each_worker_reports_its_process_and_version(requests):
     values = samples(requests, {"7": exporter(requests).own(), "8": exporter(requests).own()})
     for worker in ("7", "8"):
-        assert values["bellcast_build_info", __version__, worker] == 1
+        assert values["bellcast_build_info", "", __version__, worker] == 1
         assert values["bellcast_accepted_total", worker, "notification"] == 9
         for name in ("cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds"):
             assert values[f"process_{name}", worker] > 0
