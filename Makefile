@@ -14,13 +14,13 @@ HQ := $(VENV)/hq/.installed
 # Write .pyc files even if the environment disables them: a server then starts three times as fast.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: nats demo test test-all ready ready-in-parallel check lint types layers size audit client format bench package npm wheel docs pictures email-support lock site system engines clean
+.PHONY: nats demo test test-all ready ready-in-parallel check lint types layers size audit compiled client format bench package npm wheel docs pictures email-support lock site system engines clean
 
 demo: $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(SERVED)) $(CLIENT) ## Start the server and its demo apps; PORT=9000 picks the server's port
 	$(RUN)bellcast demo $(if $(PORT),--port $(PORT))
 
 # Four processes, one file each at a time: most tests wait for a server or a browser.
-PYTEST := $(RUN)pytest --processes 4
+PYTEST := $(RUN)pytest -n 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 test: ready-in-parallel ## Run the checks and tests, as CI does
 	$(PYTEST)
@@ -33,7 +33,7 @@ ready-in-parallel:
 	@# In parallel: some wait for the network while others use the processor.
 	$(MAKE) --no-print-directory --jobs 4 --output-sync ready
 
-ready: engines nats check client $(TESTED) $(HQ)
+ready: engines nats check client compiled $(TESTED) $(HQ)
 
 check: lint types layers size audit $(CLIENT) ## Lint, types, layers, formatting, size, known vulnerabilities
 	cd client && npm run check --silent
@@ -54,6 +54,10 @@ size: $(INSTALLED)
 audit: $(INSTALLED)
 	command -v npm >/dev/null || scripts/install_system.sh node
 	$(RUN)python scripts/audit.py
+
+# Compile the tests once before the parallel processes need them. The test run reports collection errors.
+compiled: $(INSTALLED) $(CLIENT)
+	-$(RUN)pytest --collect-only --quiet >/dev/null
 
 client: $(CLIENT)
 	cd client && npm test --silent

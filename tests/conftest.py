@@ -16,8 +16,7 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect
 
 from bellcast.templates.tenant_budget import budget_of
-from tests import processes, thoroughness
-from tests.processes import pytest_runtestloop  # noqa: F401 - pytest finds it by its name
+from tests import thoroughness
 from tests.servers import ServerProcess
 
 MEMORY_DISK = "/dev/shm"
@@ -47,7 +46,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run the example apps' servers with two workers, PostgreSQL and Redis",
     )
     parser.addoption("--thorough", action="store_true", help="also run the tests that are marked as thorough")
-    processes.pytest_addoption(parser)
     parser.addoption("--packages", type=Path, help="test the packages in this folder instead of building them")
 
 
@@ -72,8 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Exclude the collected tests and the imported modules from the search for garbage, which would also copy their memory in
-    each process that runs tests."""
+    """Exclude the collected tests and the imported modules from the search for garbage."""
     gc.freeze()
     gc.enable()
 
@@ -101,7 +98,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
     repeated = [id for id, count in Counter(item.nodeid for item in items).items() if count > 1]
     if repeated:
-        raise pytest.UsageError(f"two tests have the id {repeated[0]}")
+        raise pytest.UsageError(f"xdist would run only one of the tests with the id {repeated[0]}")
     files = list(dict.fromkeys(item.path for item in items))
     rank = dict.fromkeys(files, 1.0)
     for folders in (WAITING_FOLDERS, WORKING_FOLDERS):
