@@ -31,7 +31,7 @@ MAX_OUTGOING_BEFORE_EXPENDABLE = 1_000
 MAX_BATCH_MESSAGES = 500
 # Reconnect delay in seconds, randomized so that processes do not reconnect at the same moment.
 FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
-# Interval of warnings about one kind of message that cannot be decoded, and how many kinds are told apart: during a rolling
+# Interval of warnings about one kind of message that cannot be decoded, and how many kinds are distinguished: during a rolling
 # update every message of a new kind is one. In characters, how much of a kind is logged.
 UNKNOWN_INTERVAL_MS, MAX_UNKNOWN_KINDS, MAX_KIND = 60_000, 20, 40
 # How long a start waits for the first connection before it proceeds without one.

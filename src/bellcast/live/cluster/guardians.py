@@ -90,10 +90,8 @@ class Guardians:
         for node in [node for node in self._sent if node not in guardians]:
             messages += self._changes(node, {}, is_whole=True)
             del self._sent[node]
-        messages += (
-            self._outgoing
-        )  # last: guardians know what this node has taken over before it is removed from its node
-        self._outgoing = []
+        # Last: guardians know what this node has taken over before it is removed from its node.
+        messages, self._outgoing = messages + self._outgoing, []
         return messages
 
     def _changes(self, node: str, changes: Mapping[str, bytes | None], *, is_whole: bool = False) -> list[Holdings]:
