@@ -132,7 +132,7 @@ def test_keys_scroll_a_wide_block_of_code_also_after_a_change_of_its_width(folde
     page.goto((folder / "html" / "howto" / "send.html").as_uri())
     code = page.locator("pre > code", has_text='bell.notify("alice", title="New booking"').first
     expect(code).to_have_attribute("tabindex", "0")
-    expect(code).to_have_accessible_name("Code 1")
+    expect(code).to_have_accessible_name(re.compile(r"Code \d+"))
     page.set_viewport_size({"width": 1900, "height": 800})
     expect(code).not_to_have_attribute("tabindex", "0")
     context.close()

@@ -120,7 +120,7 @@ class TestPull:
         type = filled.write("types/git%2Fodd%3Atype.yaml", "# Odd\nname: Odd\nrequired: false\n")
         filled.put("/v1/preference-defaults", {"channels": {"sms": True}})
         assert filled.run("pull", "--check").status == 1
-        assert "Wrote 1 objects" in filled.run("pull").out
+        assert "Wrote 1 object," in filled.run("pull").out
         assert own.read_text().startswith("# Ours")
         assert type.read_text().startswith("# Odd")
         assert "sms: true" in (filled.root / "preference-defaults.yaml").read_text()

@@ -13,6 +13,7 @@ from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import Event
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
+from bellcast.live.cluster.exchange import Exchange
 from bellcast.live.cluster.members import Members
 from bellcast.live.cluster.rates import SYNC_INTERVAL_SECONDS, SharedRates
 from bellcast.live.types.events import BEATS, MEMBERS, RatesUsed, RateUsage
@@ -29,7 +30,9 @@ def make_broker(request: pytest.FixtureRequest) -> Callable[[], Broker]:
 
 
 async def start_node(broker: Broker, *, is_keeper: bool) -> tuple[SharedRates, Members]:
-    rates, members = SharedRates(broker, SystemClock()), Members(broker, SystemClock(), lambda: 0, lambda: None)
+    clock = SystemClock()
+    rates = SharedRates(broker, clock)
+    members = Members(broker, clock, Exchange(broker, clock), lambda: 0, lambda: None)
     members.is_keeper = is_keeper
     members.others["other"] = 0
 
