@@ -130,7 +130,7 @@ def test_keys_scroll_a_wide_block_of_code_also_after_a_change_of_its_width(folde
     context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto((folder / "html" / "howto" / "send.html").as_uri())
-    code = page.locator("pre > code", has_text='bell.notify("alice", title="New booking"').first
+    code = page.locator("pre > code", has_text='bell.recipients.put("alice", name="Alice').first
     expect(code).to_have_attribute("tabindex", "0")
     expect(code).to_have_accessible_name(re.compile(r"Code \d+"))
     page.set_viewport_size({"width": 1900, "height": 800})
