@@ -23,6 +23,7 @@ from bellcast.live.pusher import signatures as pusher_signatures
 from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.socketio import recovery_ids
 from bellcast.live.socketio.recovery_ids import Pid
+from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.server.app import App
 from bellcast.server.clock import SystemClock
 from tests.journey.channels_app import app, eventually
@@ -101,14 +102,12 @@ async def test_stored_secrets_and_the_audit_log_survive_the_change(tmp_path: Pat
         client.headers.update(bearer(OLD))
         assert (await client.put("/v1/providers/mail", json={"channel": "email", "url": url})).status_code == 201
         assert (await client.post("/v1/keys", json={"name": "a", "scopes": ["send"]})).status_code == 201
-        assert server._operators is not None
-        authenticator_app = server._operators.sessions._cipher.encrypt("totp", "operator")
+        authenticator_app = server._operators[ConsoleSessions]._cipher.encrypt("totp", "operator")
     async with app(tmp_path, **DURING) as (server, client):
         client.headers.update(bearer(NEW))
         provider = (await client.get("/v1/providers/mail")).json()
         assert (provider["secret"]["set"], "mail.example" in provider["url"]) == (True, True)
-        assert server._operators is not None
-        assert server._operators.sessions._cipher.decrypt(authenticator_app, "operator") == "totp"
+        assert server._operators[ConsoleSessions]._cipher.decrypt(authenticator_app, "operator") == "totp"
         assert (await client.post("/v1/keys", json={"name": "b", "scopes": ["send"]})).status_code == 201
         verified = (await client.get("/v1/audit/verification")).json()
         assert (verified["broken"], verified["checked"]) == (None, 2)

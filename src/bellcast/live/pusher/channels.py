@@ -329,6 +329,8 @@ class PusherCallContext(NativeCallContext):
     async def flush(self) -> None:
         """Join the topics of a `connect` handler, and send its frames, after the connection is established."""
         topics, self.pending_topics = self.pending_topics or (), None
-        self.send_pending()
+        emitted, self.pending_frames = self.pending_frames or (), None
         for topic in topics:
             await self.join(topic)
+        for frame in emitted:
+            self._emit(frame)
