@@ -61,8 +61,8 @@ ENDINGS: dict[State, str] = {
     "cancelled": "was cancelled before it was sent: {reason}",
     "expired": "was not sent, because the notification expired first",
 }
-# A queued message whose last attempt failed.
 SECONDS = "%Y-%m-%d %H:%M:%S"  # the first attempts are 10 s and 30 s apart
+# A queued message whose last attempt failed.
 RETRIED = "could not be sent at {at}: {reason}. The next attempt is due at {next_at}"
 CANCELLED = {
     "recalled": "the notification was recalled",
