@@ -11,7 +11,7 @@ from scripts import site
 
 from tests.browser.looks import in_looks
 from tests.browser.test_accessibility import AXE, violations
-from tests.browser.webdriver import IS_INSTALLED, firefox
+from tests.browser.webdriver import firefox
 from tests.thoroughness import sampled
 
 IMAGE = re.compile(r"<img [^>]*src=\"?([^\"#> ]+)")
@@ -110,7 +110,6 @@ def test_axe_finds_nothing(folder: Path, browser: Browser, viewport: Any, scheme
 
 
 @pytest.mark.thorough
-@pytest.mark.skipif(not IS_INSTALLED[firefox], reason="Debian's package of Firefox is not installed")
 def test_axe_finds_nothing_in_firefox(folder: Path, tmp_path: Path) -> None:
     browser = firefox(tmp_path)
     try:

@@ -82,8 +82,8 @@ class BoundedStream:
         self._stream = stream
         self.allowance = MAX_OVERHEAD_BYTES
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - required by httpcore
-        data = await self._stream.read(min(max_bytes, READ_BYTES), timeout)
+    async def read(self, max_bytes: int, *args: Any, **options: Any) -> bytes:
+        data = await self._stream.read(min(max_bytes, READ_BYTES), *args, **options)
         self.allowance -= len(data)
         if self.allowance < 0:
             raise httpcore.RemoteProtocolError(f"more than {MAX_OVERHEAD_BYTES} bytes besides the body, or tiny parts")
