@@ -124,7 +124,8 @@ async def test_write_needs_a_confirmation_of_the_same_arguments_once(tmp_path: P
         _, planned = await agent.call("cancel", run=runs[0])
         assert (await agent.world.get(f"/v1/runs/{runs[0]}"))["state"] == "waiting"
         confirm = planned["confirm"]
-        forged = [{"run": runs[0], "confirm": text} for text in (f"{confirm[:-2]}xx", "c_A", "c_é", "")]
+        changed = f"c_{'B' if confirm[2] == 'A' else 'A'}{confirm[3:]}"
+        forged = [{"run": runs[0], "confirm": text} for text in (changed, confirm[:-3], "c_A", "c_é", "")]
         for other in ({"run": runs[1], "confirm": confirm}, *forged):
             is_error, answer = await agent.call("cancel", **other)
             assert (is_error, answer["code"]) == (True, "conflict")

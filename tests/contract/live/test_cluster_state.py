@@ -49,11 +49,19 @@ class Node:
     def members(self) -> dict[str, int | None]:
         return {one.recipient: one.connections for one in self.hub.presence.members("", "room")}
 
+    async def leave(self) -> None:
+        """Announce the shutdown, after the last beat."""
+        await self._stop_exchange()
+        await self.broker.publish(NodeLeft(self.hub.members.id))
+
     async def stop(self) -> None:
+        await self._stop_exchange()
+        await self.broker.close()
+
+    async def _stop_exchange(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.broker.close()
 
 
 @asynccontextmanager
@@ -127,7 +135,7 @@ async def test_node_that_announces_its_shutdown_is_removed(broker_name: str) -> 
         first.follow("1")
         second.follow("2", "bob")
         await wait_until(knows(second, alice=1, bob=1))
-        await first.broker.publish(NodeLeft(first.hub.members.id))
+        await first.leave()
         await wait_until(knows(second, bob=1))
         assert not second.hub.members.others
 
@@ -140,6 +148,6 @@ async def test_guardian_reports_what_a_stopped_node_held(broker_name: str) -> No
         first.hub.guardians.hold("end", "b", b"2")
         first.hub.guardians.release("end", "b")
         await wait_until(lambda: second.hub.guardians._guarded)
-        await first.broker.publish(NodeLeft(first.hub.members.id))
+        await first.leave()
         await wait_until(lambda: ended)
         assert ended == [("a", b"1")]
