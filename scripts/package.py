@@ -7,8 +7,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts import image, sbom
-
 import bellcast
 
 ROOT = Path(__file__).parent.parent
@@ -47,6 +45,9 @@ def main() -> None:
     if only != ["wheel"]:
         build_npm(folder)
     if not only:
+        # `make wheel` and `make npm` run with the packages of `make demo`, which these modules do not have.
+        from scripts import image, sbom
+
         image.build_image(folder, bellcast.__version__)
         sbom.write(folder, bellcast.__version__)
     for file in sorted(folder.iterdir()):

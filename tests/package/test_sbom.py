@@ -4,11 +4,15 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 import tarfile
+from importlib import metadata
 from pathlib import Path
 
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from packaging.utils import canonicalize_name
 from scripts import image, sbom
 
 import bellcast
@@ -31,6 +35,18 @@ def write_image(file: Path, files: dict[str, bytes]) -> None:
     with tarfile.open(file, "w") as outer:
         add(outer, "manifest.json", json.dumps([{"Layers": ["layer.tar"]}]).encode())
         add(outer, "layer.tar", layer.getvalue())
+
+
+def test_a_wheel_is_built_with_the_packages_of_the_demo() -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; old = set(sys.modules); import scripts.package; print(*{*sys.modules} - old)",
+    ]
+    loaded = {name.partition(".")[0] for name in subprocess.check_output(command, cwd=ROOT, text=True).split()}
+    owners = metadata.packages_distributions()
+    used = {canonicalize_name(owner) for name in loaded for owner in owners.get(name, ())}
+    assert used - {"bellcast"} <= sbom.needed({"bellcast"}, {"demo"})
 
 
 def test_documents_are_valid_and_list_all_pins(tmp_path: Path) -> None:

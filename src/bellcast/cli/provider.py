@@ -61,7 +61,7 @@ def test(
         result = client.providers.test(key, to=to, values=values, tenant=tenant)
     failed = next((one for one in result["steps"] if one["state"] == "failed"), None)
     if failed is not None:
-        raise CommandError(f"{key} does not work: {failed['detail']}", failed["fix"])
+        raise CommandError(f"{key} does not work: {failed['detail']}", failed["fix"][:1].lower() + failed["fix"][1:])
     console.done(f"{key} works")
 
 

@@ -26,6 +26,7 @@ BellcastError                 500 internal
 └── SettingsError                                        a setting is wrong; the server does not start
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -35,6 +36,13 @@ MAX_FIELD_ERRORS = 100
 SHORT_COMMIT = 7
 # Characters of an error that is stored as a reason, so that a run's state stays small.
 MAX_REASON = 500
+# What to do about an engine that cannot be used, by a word of its error's class or text. The first that matches counts.
+FIXES = (
+    ("password|authenticat|authorization|noauth", " Check the user and the password in its URL."),
+    ("catalogname", " Create this database, or correct its name in the URL."),
+    ("ssl upgrade", " Enable TLS there, or set sslmode=prefer in its URL if the network is trusted."),
+    ("oserror|connect|tim(ed )?out|gaierror|respond|another server", " Is it running, and is its URL right?"),
+)
 
 
 class FieldError(NamedTuple):
@@ -219,6 +227,16 @@ class Unavailable(BellcastError):
         super().__init__(detail, retry_after=retry_after)
         self.is_timeout = is_timeout  # another server did not respond in time
 
+    @classmethod
+    def of(cls, engine: str, failure: BaseException) -> "Unavailable":
+        """Create the error for PostgreSQL, Redis or NATS: why it cannot be used, and what to do."""
+        if (fault := certificate_fault(failure)) is not None:
+            return cls(f"{engine} cannot be used: its certificate is not accepted: {fault}.")
+        reason = str(failure) or "it did not respond in time"
+        words = f"{type(failure).__name__} {reason}".lower()
+        fix = next((fix for pattern, fix in FIXES if re.search(pattern, words)), "")
+        return cls(f"{engine} cannot be used: {reason.rstrip('.')}.{fix}")
+
 
 class DiskFull(BellcastError):
     """The disk of the store is full: nothing was changed. Free space and retry."""
@@ -240,6 +258,18 @@ class HandlerFailed(BellcastError):
 
 class SettingsError(BellcastError):
     """A setting is wrong."""
+
+
+def certificate_fault(error: BaseException) -> str | None:
+    """Return why the certificate of a server is not accepted, and what to do; None for other errors."""
+    found = re.search(r"certificate verify failed: (.+?)\.?( \(_ssl|$)", str(error))
+    if found is None:
+        return None
+    if "mismatch" in found[1]:
+        return f"{found[1]}. Use a host name that it has"
+    if "expired" in found[1] or "not yet valid" in found[1]:
+        return f"{found[1]}. Renew it, or set the clock of this machine"
+    return f"{found[1]}. SSL_CERT_FILE can name that of your own authority"
 
 
 def every() -> list[type[BellcastError]]:

@@ -53,7 +53,7 @@ async def connected(url: str, **session: str) -> AsyncIterator[asyncpg.Connectio
         )
         yield connection
     except UNAVAILABLE_ERRORS as failure:
-        raise Unavailable(f"PostgreSQL cannot be used: {str(failure) or type(failure).__name__}.") from failure
+        raise Unavailable.of("PostgreSQL", failure) from failure
     finally:
         if connection is not None:
             connection.terminate()

@@ -200,7 +200,7 @@ def _redis_time(url: str) -> float:
         with Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3) as server:
             seconds, microseconds = server.time()
     except (RedisError, OSError) as error:
-        raise Unavailable(f"Redis cannot be used: {error}") from error
+        raise Unavailable.of("Redis", error) from error
     return float(seconds + microseconds / 1e6)
 
 

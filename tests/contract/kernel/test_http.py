@@ -288,9 +288,20 @@ def authority(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
 async def test_untrusted_certificate_is_refused(authority: tuple[Path, ssl.SSLContext], http: HttpxClient) -> None:
     server = Server()
     async with await start_server(server, authority[1]):
-        with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(Unavailable, match=r"certificate is not accepted: self.signed"):
             await http.request("GET", f"https://127.0.0.1:{server.port}", headers={})
     assert server.requests == []
+
+
+async def test_expired_certificate_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pem, context = self_signed(tmp_path, valid_hours=-1)
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    trusted.cache_clear()
+    server, client = Server(), HttpxClient()
+    async with await start_server(server, context):
+        with pytest.raises(Unavailable, match=r"its certificate is not accepted: certificate has expired\. Renew it"):
+            await client.request("GET", f"https://127.0.0.1:{server.port}", headers={})
+    await client.close()
 
 
 async def test_installed_authority_is_trusted_for_its_own_names_only(
@@ -302,7 +313,7 @@ async def test_installed_authority_is_trusted_for_its_own_names_only(
     server, client = Server(), HttpxClient()
     async with await start_server(server, context):
         assert (await client.request("GET", f"https://127.0.0.1:{server.port}", headers={})).status == 204
-        with pytest.raises(Unavailable, match="Hostname mismatch"):
+        with pytest.raises(Unavailable, match=r"Hostname mismatch.+ Use a host name that it has"):
             await client.request("GET", f"https://localhost:{server.port}", headers={})
     await client.close()
     assert len(server.requests) == 1

@@ -69,8 +69,7 @@ class NatsTransport:
             except (OSError, TimeoutError, ProtocolError, asyncio.IncompleteReadError, Unavailable) as failure:
                 await self.close()
                 if number == len(hosts):
-                    reason = str(failure) or "it does not respond"
-                    raise Unavailable(f"NATS cannot be used: {reason.rstrip('.')}.") from failure
+                    raise Unavailable.of("NATS", failure) from failure
             else:
                 return
 

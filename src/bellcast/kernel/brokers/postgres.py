@@ -71,7 +71,7 @@ class PostgresTransport:
             self._listening = await self._connection()
             self._sending = await self._connection()
         except UNAVAILABLE_ERRORS as failure:
-            raise Unavailable(f"PostgreSQL cannot be used: {failure}.") from failure
+            raise Unavailable.of("PostgreSQL", failure) from failure
         self._listening.add_termination_listener(lambda _: self._lost.set())
         await self._query(self._listening.add_listener, self._fence_channel, self._on_fence)
 

@@ -308,8 +308,7 @@ class PostgresLog:
         except exceptions.InsufficientPrivilegeError as failure:
             raise LogUnsupported(str(failure)) from failure
         except UNAVAILABLE_ERRORS as failure:
-            reason = str(failure) or type(failure).__name__
-            raise Unavailable(f"PostgreSQL cannot be used: {reason}.") from failure
+            raise Unavailable.of("PostgreSQL", failure) from failure
 
     async def _open(self) -> "asyncpg.Pool[Any]":
         async with self._opening:

@@ -63,7 +63,7 @@ class RedisTransport:
             finally:
                 await redis.aclose()
                 await redis.connection_pool.disconnect()
-        raise Unavailable(f"Redis cannot be used: {last_error}.") from last_error
+        raise Unavailable.of("Redis", last_error or TimeoutError()) from last_error
 
     @property
     def _seed_address(self) -> Address:

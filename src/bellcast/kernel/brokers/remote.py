@@ -274,7 +274,7 @@ class RemoteBroker:
             except (OSError, Unavailable, SettingsError) as failure:
                 if isinstance(failure, SettingsError) and not self._tried.is_set():
                     raise
-                log.warning("broker_disconnected", reason=str(failure), retry_in=wait)
+                log.warning("broker_disconnected", setting="BELLCAST_BROKER", reason=str(failure), retry_in=wait)
             except Exception:  # without this loop the process would never receive another event
                 log.exception("broker_connection_failed")
             self._on_lost()

@@ -85,9 +85,7 @@ class PostgresEngine(WritingEngine):
                 raise
             if isinstance(failure, Unavailable):
                 where = urlsplit(self._url).netloc.rpartition("@")[2] or "the default address"
-                failure = Unavailable(
-                    f"BELLCAST_STORE at {where}: {failure.detail} Is it running, and is the URL right?"
-                )
+                failure = Unavailable(f"BELLCAST_STORE at {where}: {failure.detail}")
             raise failure from error
         self._texts = texts()
         self._writer = PostgresWriter(self._pool, self._texts, self._clock)

@@ -133,12 +133,15 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, exceptions.CharacterNotInRepertoireError | exceptions.UntranslatableCharacterError):
         return Invalid("A text must not contain U+0000.")
     if isinstance(error, exceptions.ClientConfigurationError):  # of a parameter such as `sslmode`
-        return SettingsError(f"The URL of PostgreSQL cannot be used: {error}.")
+        reason = str(error).partition("\n")[0].rstrip(".")  # the next line is a hint
+        return SettingsError(
+            f"The URL of PostgreSQL cannot be used: {reason}. Its parameters, such as sslrootcert, are those of libpq."
+        )
     # asyncpg's pool reports a lost connection as released.
     if isinstance(error, exceptions.InterfaceError) and ("closed" in str(error) or "released" in str(error)):
         return Unavailable("The connection to PostgreSQL was lost.")
     if isinstance(error, UNAVAILABLE_ERRORS):
-        return Unavailable(f"PostgreSQL cannot be used: {str(error) or type(error).__name__}.")
+        return Unavailable.of("PostgreSQL", error)
     return error
 
 

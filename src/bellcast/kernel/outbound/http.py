@@ -10,7 +10,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from socket import socket
 from typing import TYPE_CHECKING
 
-from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.errors import Unavailable, certificate_fault
 from bellcast.kernel.outbound.guard import AddressGuard, open_socket
 from bellcast.kernel.outbound.port import Response
 from bellcast.kernel.outbound.resolver import Resolver
@@ -142,6 +142,8 @@ def _reason(error: Exception) -> str:
 
     if isinstance(error, httpcore.LocalProtocolError | UnicodeEncodeError):
         return "its request has a header that HTTP forbids: check credentials for line breaks and outer spaces"
+    if (fault := certificate_fault(error)) is not None:
+        return f"its certificate is not accepted: {fault}"
     return str(error) or type(error).__name__
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-import ssl
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
@@ -18,7 +17,7 @@ from msgspec import Struct
 
 from bellcast.channels import addresses, email
 from bellcast.channels.types import ExternalChannel
-from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.errors import Unavailable, certificate_fault
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers.types import AcceptedMessage, AddressKind, Connect, OutgoingMessage, ServerAddress
 from bellcast.providers.url import ProviderURL, parse
@@ -283,11 +282,8 @@ def _error(error: aiosmtplib.SMTPResponseException) -> DeliveryError:
 
 def _reason(error: BaseException, server: ServerAddress) -> str:
     cause, address = error.__cause__ or error, f"{server.host}:{server.port}"
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        fault = cause.verify_message.rstrip(".")
-        return (
-            f"the certificate of {address} is not accepted: {fault}. SSL_CERT_FILE can name that of your own authority"
-        )
+    if (fault := certificate_fault(cause)) is not None:
+        return f"the certificate of {address} is not accepted: {fault}"
     # asyncio's text contains the call and the tuple of its address
     if isinstance(cause, ConnectionError) and cause.errno:
         return f"The connection to {address} failed: {os.strerror(cause.errno)}."

@@ -1,0 +1,61 @@
+"""What a server says about an engine that it cannot use: the reason, and what to do."""
+
+import contextlib
+from collections.abc import Awaitable
+
+import pytest
+
+from bellcast.kernel.brokers.postgres import PostgresTransport
+from bellcast.kernel.brokers.redis import RedisTransport
+from bellcast.kernel.db.postgres import PostgresEngine
+from bellcast.kernel.errors import SettingsError, Unavailable
+from tests import engines
+from tests.clock import FakeClock
+
+CREDENTIALS = "Check the user and the password in its URL."
+ADDRESS = "Is it running, and is its URL right?"
+
+
+async def refusal(connecting: Awaitable[None]) -> str:
+    with pytest.raises((Unavailable, SettingsError)) as refused:
+        await connecting
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("database", "reason", "fix"),
+    [
+        ("nosuch", 'database "nosuch" does not exist', "Create this database, or correct its name in the URL."),
+        ("postgres?user=nosuch", 'role "nosuch" does not exist', CREDENTIALS),
+        ("postgres?sslmode=require", "rejected SSL upgrade", "Enable TLS there, or set sslmode=prefer in its URL"),
+        (
+            "postgres?sslmode=verify-ca&sslrootcert=/no.crt",
+            '"/no.crt" does not exist',
+            "such as sslrootcert, are those",
+        ),
+    ],
+)
+async def test_postgres_names_the_fault_and_the_fix(database: str, reason: str, fix: str) -> None:
+    url = engines.postgres().url(database)
+    text = await refusal(PostgresEngine(url, FakeClock()).open())
+    assert reason in text
+    assert fix in text
+    assert ".." not in text
+
+
+async def test_postgres_as_broker_names_the_fault_and_the_fix() -> None:
+    transport = PostgresTransport(engines.postgres().url("nosuch"), "test")
+    text = await refusal(transport.connect(print))
+    assert text.endswith('"nosuch" does not exist. Create this database, or correct its name in the URL.')
+
+
+@pytest.mark.parametrize(
+    ("user", "port", "fix"), [("nobody:wrong@", None, CREDENTIALS), ("", 1, ADDRESS)], ids=["password", "port"]
+)
+async def test_redis_names_the_fault_and_the_fix(user: str, port: int | None, fix: str) -> None:
+    transport = RedisTransport(f"redis://{user}127.0.0.1:{port or engines.redis().port}", "test")
+    text = await refusal(transport.connect(print))
+    with contextlib.suppress(Unavailable):
+        await transport.close()
+    assert text.startswith("Redis cannot be used: ")
+    assert text.endswith(f". {fix}")
