@@ -4,6 +4,7 @@ them.
 
 import contextlib
 import json
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -128,6 +129,34 @@ def test_lists_and_counts_cover_all_nodes(three: Cluster) -> None:
         assert eventually(lambda: paged(three.nodes[0], "lists") == [one["id"] for one in everyone])
         times = [one["connected_at"] for one in everyone]
         assert times == sorted(times, reverse=True)
+
+
+def test_lists_without_the_reply_of_a_node_have_the_number_of_missing_nodes(three: Cluster) -> None:
+    one, two, other = three.nodes
+    with websocket(two, "alice", claims={"tenant": "incomplete"}) as alice:
+        alice.until("ready")
+        assert eventually(lambda: reached(one) == (None, ["alice"]))
+        with paused(other):
+            assert reached(one) == ("1", ["alice"])
+        assert eventually(lambda: reached(one) == (None, ["alice"]))
+
+
+def reached(node: ServerProcess) -> tuple[str | None, list[str]]:
+    """Return the number of nodes without a reply, and the recipients of the connections that the others have."""
+    query = {"tenant": "incomplete"}
+    response = httpx.get(f"{node.url}/v1/connections", params=query, headers=node.as_app(), timeout=30)
+    recipients = [entry["recipient"] for entry in response.json()["connections"]]
+    return response.headers.get("Bellcast-Incomplete"), recipients
+
+
+@contextlib.contextmanager
+def paused(node: ServerProcess) -> Iterator[None]:
+    assert node.process is not None
+    node.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        node.process.send_signal(signal.SIGCONT)
 
 
 def listed(node: ServerProcess) -> list[str]:

@@ -63,6 +63,11 @@ async def test_server_without_its_broker_is_ready_and_degraded(
     broker = engine()
     broker.start()
     async with app(tmp_path, BROKER=broker.url) as (_, client):
+        for tenant in ("acme", "globex"):
+            event = {"topic": "room", "name": "said", "tenant": tenant}
+            assert (await client.post("/v1/events", json=event)).status_code < 300
+        # JetStream has a stream for each tenant, and a limit.
+        assert (await gauges(client)).get("bellcast_history_streams") == ("2.0" if engine is NatsServer else None)
         broker.kill()
         await eventually(lambda: readiness(client), lambda found: found == (200, "degraded"))
         found = await gauges(client)

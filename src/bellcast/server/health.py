@@ -105,15 +105,17 @@ async def metrics(request: ApiRequest) -> ASGIApp:
     ctx = context.of(request)
     workers = ctx.find(WorkerMetrics)
     reports = None if workers is None else {workers.name: exporter.own(), **await workers.others()}
-    db, broker, jobs, queue_age = await asyncio.gather(
+    db, broker, jobs, queue_age, logs = await asyncio.gather(
         _probe(ctx.engines.db.ping()),
         _probe(ctx.engines.broker.ping(writes=True)),
         _probe(Jobs(ctx.engines.db).counts()),
         _probe(ctx.queue_age()),
+        _probe(ctx.engines.history.count_logs()),
     )
     is_up = {"store_up": not isinstance(db, BellcastError), "broker_up": not isinstance(broker, BellcastError)}
     age = {} if isinstance(queue_age, BellcastError) else {"queue_age_seconds": queue_age / 1000}
+    streams = {"history_streams": logs} if isinstance(logs, int) else {}
     text = exporter.text(
-        reports, {} if isinstance(jobs, BellcastError) else jobs, {**is_up, **age, **ctx.dialect_numbers()}
+        reports, {} if isinstance(jobs, BellcastError) else jobs, {**is_up, **age, **streams, **ctx.dialect_numbers()}
     )
     return responses.complete(200, text, CONTENT_TYPE_PLAIN_0_0_4)

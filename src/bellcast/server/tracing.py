@@ -154,6 +154,7 @@ class TracedHistory:
         self._tracer = tracing.tracer
         self.end, self.missed, self.newest, self.confirm = history.end, history.missed, history.newest, history.confirm
         self.page, self.clear, self.listen, self.run = history.page, history.clear, history.listen, history.run
+        self.count_logs = history.count_logs
 
     async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
         attributes: Attributes = {"bellcast.events": len(events)}

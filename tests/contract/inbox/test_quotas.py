@@ -80,6 +80,17 @@ async def test_unused_rates_send_nothing() -> None:
     assert published == []
 
 
+async def test_former_keeper_forgets_what_it_has_received() -> None:
+    published: list[Event] = []
+    broker = MemoryBroker()
+    rates, members = await start_node(broker, is_keeper=True)
+    broker.listen(published.append)
+    rates.receive(RateUsage("other", {"a": 5}))
+    for members.is_keeper in (False, True):
+        await rates.exchange(members)
+    assert published == []
+
+
 def quotas(app: App, rates: TokenBuckets | None = None, **limits: int) -> Quotas:
     return Quotas(app.store, rates or TokenBuckets(), Limits(**limits), app.clock)
 

@@ -196,6 +196,7 @@ async def test_changed_limits_update_the_stream(start: Start) -> None:
 
 async def test_tenants_beyond_the_limit_have_no_history(start: Start) -> None:
     node = await start(f"{engines.nats().url}?streams=1")
+    assert await node.history.count_logs() == 0
     assert (await node.publish("a", 1)).id is not None
     stream = topic_stream("acme", "a")
     await node.history.newest("acme", [stream], 0)
@@ -206,6 +207,7 @@ async def test_tenants_beyond_the_limit_have_no_history(start: Start) -> None:
             assert event.id is None
             await node.broker.publish(event)
     assert [entry["event"] for entry in logs] == ["topic_history_full"]
+    assert await node.history.count_logs() == 1
     assert node.data == [0, 1]
 
 
@@ -227,6 +229,7 @@ async def test_without_jetstream_events_arrive_without_ids(
         for number in range(2):
             assert (await node.publish("a", number)).id is None
     assert [entry["event"] for entry in logs] == ["topic_history_unsupported"]
+    assert [await one.history.count_logs() for one in (node, other)] == [None, None]
     await wait_until(lambda: other.data == [0, 1])
     assert (await node.history.newest("", [A], 1)).end is None
     await node.broker.ping(writes=True)

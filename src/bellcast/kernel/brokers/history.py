@@ -69,6 +69,10 @@ class TopicHistory(Protocol):
         """Remove the events of a stream, or of all streams if it is None."""
         ...
 
+    async def count_logs(self) -> int | None:
+        """Return the number of logs of all tenants; None if the engine does not limit it."""
+        ...
+
     def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
         """Call `on_lost` with streams of which this process may have missed stored events that it cannot read again. It
         is called without streams when failed reads may now succeed."""
@@ -102,6 +106,9 @@ class NoHistory:
 
     async def clear(self, tenant: str, stream: Stream | None) -> None:
         """Do nothing: there are no events."""
+
+    async def count_logs(self) -> None:
+        """Return None: there is no limit."""
 
     def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
         """Do nothing: no stored event can be lost."""

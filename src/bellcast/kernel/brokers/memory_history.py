@@ -164,6 +164,9 @@ class MemoryHistory:
         elif log is not None:
             log.clear(stream)
 
+    async def count_logs(self) -> None:
+        """Return None: there is no limit."""
+
     def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
         """Do nothing: a process misses none of its own events."""
 

@@ -170,6 +170,12 @@ class NatsLog:
                     tenants.append(wire.text_of(one["config"]["subjects"][0].split(".")[3].encode()))
         return tenants
 
+    async def count_logs(self) -> int:
+        # The total is in each page, and the one after every stream has no names.
+        page = await self._api("STREAM.NAMES", subject=self._subject(None), offset=self._transport.address.streams)
+        total: int = page["total"]
+        return total
+
     def holes(self) -> Mapping[Stream, int]:
         holes, self._transport.holes = self._transport.holes, {}
         return holes
@@ -382,7 +388,7 @@ class NatsLog:
         """Create a tenant's first stream. Raises LogFull."""
         if now < self._full.get(tenant, 0):
             raise LogFull
-        total = (await self._api("STREAM.NAMES", subject=self._subject(None)))["total"]
+        total = await self.count_logs()
         reason = f"{total} tenants have a history"
         if total < self._transport.address.streams:
             try:

@@ -129,6 +129,14 @@ class RemoteHistory:
         except LogUnsupported as failure:  # there are no events
             self._disable(failure)
 
+    async def count_logs(self) -> int | None:
+        if self._is_supported:
+            try:
+                return await self._log.count_logs()
+            except LogUnsupported as failure:
+                self._disable(failure)
+        return None
+
     def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
         self._on_lost = on_lost
 

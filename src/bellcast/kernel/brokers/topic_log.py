@@ -71,6 +71,10 @@ class TopicLog(Protocol):
         """Return the tenants whose entries would stay without a sweep."""
         ...
 
+    async def count_logs(self) -> int | None:
+        """Return the number of logs of all tenants; None if the engine does not limit it."""
+        ...
+
     def holes(self) -> Mapping[Stream, int]:
         """Return streams that lack the event of an offset in what this process has received, since the last call."""
         ...

@@ -57,10 +57,9 @@ class SharedRates:
     async def exchange(self, members: Members) -> None:
         """Send this node's usage since the last call to the keeper or, as the keeper, that of all nodes to all."""
         own, self._usage = {name: number for name, number in self._usage.items() if number}, Counter()
+        received, self._received = self._received, {}  # also when another node has become the keeper: it is old later
         if not members.is_keeper:
             if own and members.others:
                 await self._broker.publish(RateUsage(members.id, own))
-            return
-        received, self._received = self._received, {}
-        if received or (own and members.others):
+        elif received or (own and members.others):
             await self._broker.publish(RatesUsed({members.id: own} | {id: dict(used) for id, used in received.items()}))

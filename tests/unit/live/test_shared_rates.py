@@ -1,0 +1,62 @@
+"""Rates of many nodes, with an in-memory broker and a fake clock."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from benchmarks.node_network import NetworkNode
+
+from bellcast.kernel.events import Event
+from bellcast.live.cluster.rates import SharedRates
+from bellcast.live.types.events import RatesUsed, RateUsage
+from tests.unit.live.test_members import TICK, Cluster
+
+RATE = 20  # per second
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[Cluster]:
+    started = Cluster()
+    yield started
+    await started.close()
+
+
+def share_rates(node: NetworkNode) -> tuple[SharedRates, asyncio.Task[None]]:
+    rates = SharedRates(node, node.clock)
+
+    def receive(event: Event) -> None:
+        if isinstance(event, RateUsage | RatesUsed):
+            rates.receive(event)
+        else:
+            node.hub.dispatcher.dispatch(event)
+
+    node.listen(receive)
+    return rates, asyncio.ensure_future(rates.run(node.hub.members))
+
+
+async def count_admitted(cluster: Cluster, rates: list[SharedRates], seconds: int) -> int:
+    """Return how many requests the nodes admit together if each always has one more."""
+    admitted = 0
+    for _ in range(round(seconds / TICK)):
+        for one in rates:
+            while not one.take("sends", RATE, cluster.clock.now()):
+                admitted += 1
+        await cluster.pass_seconds(TICK)
+    return admitted
+
+
+async def test_rate_covers_all_nodes_and_again_8_seconds_after_the_keeper_was_killed(cluster: Cluster) -> None:
+    nodes = await cluster.start(4)
+    shared = [share_rates(node) for node in nodes]
+    rates, tasks = [one for one, _ in shared], [task for _, task in shared]
+    await count_admitted(cluster, rates, 5)  # the buckets are full at first
+    assert await count_admitted(cluster, rates, 20) == pytest.approx(20 * RATE, rel=0.1)
+    tasks[0].cancel()
+    await nodes[0].kill()
+    while_replaced = await count_admitted(cluster, rates[1:], 8)
+    assert 8 * RATE * 1.1 < while_replaced <= 3 * 8 * RATE * 1.1  # each node the whole rate, at most
+    await count_admitted(cluster, rates[1:], 2)  # until what was admitted since the last sum is deducted
+    assert await count_admitted(cluster, rates[1:], 20) == pytest.approx(20 * RATE, rel=0.1)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
