@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager, suppress
 from itertools import takewhile
 from typing import Protocol
 
+from msgspec import Struct
+
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import SEPARATOR, Event, Stream
@@ -55,18 +57,16 @@ class LocalState(Protocol):
     def apply_peer(self, stream: Stream, node: str, delta: StateDelta, cause: ChangeOrigin) -> None: ...
 
 
-class StreamGroup:
+class StreamGroup(Struct):
     """The other nodes of a group, and the state of this node's question."""
 
-    __slots__ = ("asks", "due", "first_question", "known", "number", "peers", "questioned_at")
-
-    def __init__(self) -> None:
-        self.peers: dict[str, Peer] = {}
-        self.number = 0  # of this node's last message
-        self.asks = 0
-        self.first_question = self.questioned_at = 0  # number and time of the first message of the question
-        self.due: int | None = None  # of the next question; None once the others are known
-        self.known: asyncio.Event | None = None
+    peers: dict[str, Peer] = {}
+    number: int = 0  # of this node's last message
+    asks: int = 0
+    first_question: int = 0  # number and time of the first message of the question
+    questioned_at: int = 0
+    due: int | None = None  # of the next question; None once the others are known
+    known: asyncio.Event | None = None
 
 
 class Groups:
@@ -209,20 +209,13 @@ class Groups:
 
     # --- local changes
 
-    def count_changed(self, stream: Stream) -> None:
-        if self._must_send(stream):
-            self._changed.setdefault(stream, set())
-            self._wake()
-
-    def presence_changed(self, stream: Stream, recipient: str) -> None:
-        if self._must_send(stream):
-            self._changed.setdefault(stream, set()).add(recipient)
-            self._wake()
-
-    def _must_send(self, stream: Stream) -> bool:
-        """True if another node has this node's state, or has been asked with it."""
+    def changed(self, stream: Stream, recipient: str | None = None) -> None:
+        """Send the count of a stream, and the presence of a recipient on it, if another node has this node's state, or has
+        been asked with it."""
         group = self._groups.get(stream)
-        return group is not None and (group.asks > 0 or bool(group.peers))
+        if group is not None and (group.asks or group.peers):
+            self._changed.setdefault(stream, set()).update(() if recipient is None else (recipient,))
+            self._wake()
 
     def mark_suspect(self, streams: Collection[Stream]) -> None:
         """Ask about streams that may have missed messages: newly followed ones, or all after a lost connection."""

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from bellcast.live.types.events import GroupState, Member
 
 PresenceKey = tuple[str, str, str]  # tenant, topic, recipient
@@ -24,16 +26,16 @@ class StateDelta(NamedTuple):
     members: Sequence[Member] = ()
 
 
-class Peer:
+class Peer(Struct):
     """A node of a group: `number` is that of its last message, `missed` that of one that could not be applied. `is_new`: it
     has begun to follow at the same time as this node."""
 
-    __slots__ = ("count", "heard_at", "is_new", "members", "missed", "number")
-
-    def __init__(self) -> None:
-        self.number = self.count = self.heard_at = self.missed = 0
-        self.is_new = False
-        self.members: dict[str, Member] = {}
+    number: int = 0
+    count: int = 0
+    heard_at: int = 0
+    missed: int = 0
+    is_new: bool = False
+    members: dict[str, Member] = {}
 
     def apply(self, state: GroupState) -> StateDelta | None:
         """Apply a state that is not older. Returns what changed, None if a message has been lost before it."""

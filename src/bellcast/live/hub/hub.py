@@ -157,7 +157,7 @@ class Hub:
             stream = address_stream(connection.address)
             if self._index.count(stream) == 1:
                 self.groups.follow(stream)
-            self.groups.count_changed(stream)
+            self.groups.changed(stream)
         self.subscriptions.follow_own_inbox(connection)
         self.callbacks.added(connection)
         if self._log is not None:
@@ -171,7 +171,7 @@ class Hub:
             return
         if connection.address is not None:
             stream = address_stream(connection.address)
-            self.groups.count_changed(stream)
+            self.groups.changed(stream)
             if not self._index.count(stream):
                 self.groups.unfollow(stream)
         self.subscriptions.unfollow_all(connection)

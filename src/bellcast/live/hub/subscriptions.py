@@ -65,7 +65,7 @@ class Subscriptions:
                 joined = self._presence.join(principal, topic, connection.id, member)
                 if joined is not None:
                     key, change = joined
-                    self._groups.presence_changed(stream, key[2])
+                    self._groups.changed(stream, key[2])
                     for observer in self._observers:
                         observer.node_joined(key)
                     self.presence_changed(change, ChangeOrigin.HERE)
@@ -157,7 +157,7 @@ class Subscriptions:
             self._groups.follow(stream)
             self._observe_carried(stream)
         connection.streams += (stream,)
-        self._groups.count_changed(stream)
+        self._groups.changed(stream)
         for observer in self._observers:
             observer.subscription_count_changed(stream, count, 1, ChangeOrigin.HERE)
         return True
@@ -168,7 +168,7 @@ class Subscriptions:
             return
         if stream.startswith("topic"):
             self._leave_presence(connection, stream.split(SEPARATOR, 2)[2])
-        self._groups.count_changed(stream)
+        self._groups.changed(stream)
         for observer in self._observers:
             observer.subscription_count_changed(stream, count, -1, ChangeOrigin.HERE)
         if not count:
@@ -192,7 +192,7 @@ class Subscriptions:
         departed = self._presence.leave(connection.principal, topic, connection.id)
         if departed is None:
             return
-        self._groups.presence_changed(topic_stream(departed.key[0], topic), departed.key[2])
+        self._groups.changed(topic_stream(departed.key[0], topic), departed.key[2])
         self.presence_changed(departed.change, ChangeOrigin.HERE)
         if departed.here == 0:
             for observer in self._observers:
