@@ -113,9 +113,8 @@ async def metrics(request: ApiRequest) -> ASGIApp:
         _probe(ctx.engines.history.count_logs()),
     )
     is_up = {"store_up": not isinstance(db, BellcastError), "broker_up": not isinstance(broker, BellcastError)}
-    age = {} if isinstance(queue_age, BellcastError) else {"queue_age_seconds": queue_age / 1000}
-    streams = {"history_streams": logs} if isinstance(logs, int) else {}
-    text = exporter.text(
-        reports, {} if isinstance(jobs, BellcastError) else jobs, {**is_up, **age, **streams, **ctx.dialect_numbers()}
-    )
+    found = {} if isinstance(queue_age, BellcastError) else {"queue_age_seconds": queue_age / 1000}
+    found |= {"history_streams": logs} if isinstance(logs, int) else {}
+    numbers = {**is_up, **found, **ctx.dialect_numbers()}
+    text = exporter.text(reports, {} if isinstance(jobs, BellcastError) else jobs, numbers)
     return responses.complete(200, text, CONTENT_TYPE_PLAIN_0_0_4)

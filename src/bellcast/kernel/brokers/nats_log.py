@@ -128,7 +128,12 @@ class NatsLog:
                 while True:
                     stream = await self._find(tenant)
                     if stream is None:
-                        return _no_log(streams, after, now // 1000)
+                        # The epoch 0 and the Unix time, by which a later read knows that the first log has begun after it.
+                        end = EventId(0, now // 1000)
+                        is_known = (
+                            after is not None and not after.epoch and 0 <= end.offset - after.offset < IDLE_SECONDS
+                        )
+                        return LogRead(end, [], [] if is_known else list(streams))
                     with suppress(StreamGone):
                         return await self._read(kind, tenant, stream, streams, after, limit)
                     await self._forget(tenant)
@@ -173,8 +178,7 @@ class NatsLog:
     async def count_logs(self) -> int:
         # The total is in each page, and the one after every stream has no names.
         page = await self._api("STREAM.NAMES", subject=self._subject(None), offset=self._transport.address.streams)
-        total: int = page["total"]
-        return total
+        return int(page["total"])
 
     def holes(self) -> Mapping[Stream, int]:
         holes, self._transport.holes = self._transport.holes, {}
@@ -259,7 +263,10 @@ class NatsLog:
             rule = self._rules.for_stream(one)
             most = rule.events or sys.maxsize if rule is not None else 0
             oldest = self._now - (rule.duration_ms if rule is not None else 0)
-            if start is None or not begin - 1 <= start <= end or _is_cut(messages, most, oldest):
+            is_cut = len(messages) > most or any(
+                not message.payload or _time(message) <= oldest for message in messages
+            )
+            if is_cut or start is None or not begin - 1 <= start <= end:
                 incomplete.append(one)
                 if kind == "missed":
                     continue
@@ -473,21 +480,9 @@ class NatsLog:
         raise AssertionError
 
 
-def _no_log(streams: Sequence[Stream], after: EventId | None, seconds: int) -> LogRead:
-    """Return the read of a log that does not exist yet: its id is the epoch 0 and the Unix time, by which a later read
-    recognizes that the first log has begun after it."""
-    is_known = after is not None and not after.epoch and seconds - IDLE_SECONDS < after.offset <= seconds
-    return LogRead(EventId(0, seconds), [], [] if is_known else list(streams))
-
-
 def _subject(stream: TenantStream, name: Stream) -> str:
     """Return the subject on which a stream stores the events of a Bellcast stream."""
     return f"{stream.subject}.{wire.subject_of(name).decode().partition('.')[2]}"
-
-
-def _is_cut(messages: Sequence[Message], most: int, oldest: int) -> bool:
-    """True if some of the messages have expired, are too many, or were cleared."""
-    return len(messages) > most or any(not message.payload or _time(message) <= oldest for message in messages)
 
 
 def _sequence(message: Message) -> int:

@@ -106,19 +106,13 @@ class Groups:
         group = self._groups.get(Stream(stream))
         return 0 if group is None else sum([peer.count for peer in group.peers.values()])
 
-    def count_before(self, stream: Stream) -> int:
-        """Return the followers on other nodes without those that came at the same time and have a higher id."""
+    def count_before(self, stream: Stream, recipient: str | None = None) -> int:
+        """Return the followers on other nodes, or the nodes on which a recipient is present, without those that came at the
+        same time and have a higher id."""
         group = self._groups.get(stream)
         peers = {} if group is None else group.peers
-        return sum(peer.count for id, peer in peers.items() if not peer.is_new or id < self._members.id)
-
-    def was_present(self, stream: Stream, recipient: str) -> bool:
-        """True if a member was present on another node before it came here."""
-        group = self._groups.get(stream)
-        peers = {} if group is None else group.peers
-        return any(
-            recipient in peer.members and (not peer.is_new or id < self._members.id) for id, peer in peers.items()
-        )
+        before = [peer for id, peer in peers.items() if not peer.is_new or id < self._members.id]
+        return sum(peer.count if recipient is None else recipient in peer.members for peer in before)
 
     def is_followed_elsewhere(self, stream: Stream) -> bool:
         """True if other nodes follow a stream, or may follow it because they have not answered yet."""

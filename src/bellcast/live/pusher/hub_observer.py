@@ -155,7 +155,7 @@ class PusherObserver:
         groups, channel = self._hub.groups, stream.split(SEPARATOR, 2)[2]
         if not groups.is_known(stream):
             self._unreported.setdefault(stream, set()).add(member)
-        elif not (groups.was_present(stream, member) if member else groups.count_before(stream)):
+        elif not groups.count_before(stream, member or None):
             self._context.webhooks.began(channel, member)
 
     def _report_end(self, stream: Stream, member: str) -> None:
