@@ -11,6 +11,7 @@ from tests import thoroughness
 from tests.browser.console import PAGES, PASSWORD, Console, check_looks, excess_width, go, open_own_menu, wait_loaded
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
+from tests.thoroughness import sampled
 
 API = re.compile(r"/v1/(?!me$|me\?|session)|/readyz")
 PROBLEM = {"title": "Temporarily unavailable", "detail": "The store is away.", "status": 503}
@@ -41,11 +42,11 @@ class Server:
         self.held.clear()
 
 
-# The pages are divided into this many tests.
+# The pages are divided into this many tests. The frame of all is the same, so that a run checks the first.
 PARTS = 2
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", sampled(range(PARTS)))
 def test_every_page_shows_that_it_loads_and_why_it_failed_and_keeps_old_data(
     open_console: Callable[..., Page], owner: Console, part: int
 ) -> None:

@@ -185,7 +185,9 @@ def test_checks_stop_a_publication_and_lead_to_the_block(
     expect(page.get_by_role("button", name="Review and publish")).to_be_enabled()
 
 
-@pytest.mark.parametrize(("choice", "text"), [("Keep mine", "Mine"), ("Take theirs", "Theirs")])
+@pytest.mark.parametrize(
+    ("choice", "text"), [("Take theirs", "Theirs"), pytest.param("Keep mine", "Mine", marks=pytest.mark.thorough)]
+)
 def test_two_editors_of_a_template_choose_whose_text_stays(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any], choice: str, text: str
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 from tests import thoroughness
 from tests.browser.test_accessibility import violations
+from tests.thoroughness import sampled
 
 ROOT = Path(__file__).parents[2]
 ELEMENTS = ROOT / "client" / "src" / "bellcast" / "elements"
@@ -36,7 +37,7 @@ def shown(page, selector, name):
     )
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", sampled([390, 1280]))
 def test_page_loads_without_layout_shifts(chromium, bellcast_server, width):
     context = chromium.new_context(base_url=bellcast_server.url, viewport={"width": width, "height": 800})
     context.add_init_script(

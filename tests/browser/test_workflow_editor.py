@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.browser.console import DESKTOP, THEMES, Console, run_state
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
+from tests.thoroughness import sampled
 
 import bellcast
 from bellcast.workflows.definitions import MAX_BRANCH_DEPTH, MAX_STEPS
@@ -146,7 +147,7 @@ def test_tree_has_names_levels_and_announces_moves(edit: Callable[..., Editor]) 
     expect(editor.page.locator(".inspector").get_by_label("Subject", exact=True)).to_be_focused()
 
 
-@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("theme", sampled(THEMES))
 def test_editor_is_accessible(edit: Callable[..., Editor], theme: str) -> None:
     steps = [
         BELL,
@@ -529,7 +530,7 @@ def test_lines_follow_the_cards_when_a_panel_opens_beside_them(edit: Callable[..
     page.wait_for_function(f"({OFFSET})() < 1")
 
 
-@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("theme", sampled(THEMES))
 def test_workflow_is_tested_before_it_is_published(edit: Callable[..., Editor], owner: Console, theme: str) -> None:
     for key, zone in (("tess", "Asia/Tokyo"), ("tom", "UTC")):
         owner.send("PUT", f"/v1/recipients/{key}", {"email": f"{key}@example.com", "timezone": zone})
