@@ -6,7 +6,7 @@ import secrets
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import httpx
@@ -14,20 +14,21 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from bellcast.client import Bellcast
+from tests.example_apps import Browsers
 
 TIMEOUT = 40  # seconds
 
 
 @contextmanager
 def signed_in_browsers(site):
-    """A signed-in browser for each person, with an empty inbox."""
+    """Signed-in browsers of all people, who have empty inboxes."""
     keys = ("nora", "samir", "ben", "lucia", "tomasz")
     site.empty_outbox()
     with Bellcast(site.server.url, site.server.secret) as bell:
         for key in keys:
             bell.inbox(bell.token(key, tenant="gable")).clear("all")
-    with ExitStack() as stack:
-        yield {key: stack.enter_context(site.visitor(key)) for key in keys}
+    with Browsers(site.visitor) as browsers:
+        yield browsers
 
 
 class LiveConnection:

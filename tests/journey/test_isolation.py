@@ -62,10 +62,10 @@ class Acme(NamedTuple):
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything that must remain unchanged."""
-        app, alice = {"headers": self.server.as_app()}, {"headers": self.server.as_recipient("alice", tenant="acme")}
-        url = self.server.url
-        responses = {path: httpx.get(f"{url}{path}", **app).text for path in ACMES}
-        return responses | {path: httpx.get(f"{url}{path}", **alice).text for path in ALICES}
+        app, alice = self.server.as_app(), self.server.as_recipient("alice", tenant="acme")
+        with httpx.Client(base_url=self.server.url) as client:
+            responses = {path: client.get(path, headers=app).text for path in ACMES}
+            return responses | {path: client.get(path, headers=alice).text for path in ALICES}
 
 
 ACMES = [

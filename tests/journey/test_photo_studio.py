@@ -12,7 +12,7 @@ import pytest
 
 from bellcast.client import Bellcast
 from tests.app_servers import app_server
-from tests.example_apps import PASSWORD
+from tests.example_apps import PASSWORD, Browsers
 from tests.faults.raw_sockets import eventually
 from tests.photo_studio_app import Studio, free_time
 from tests.sqlite_dump import sqlite_dump
@@ -49,15 +49,16 @@ def bell(server, studio):
 
 @pytest.fixture
 def browsers(studio, bell):
-    """A signed-in browser for each person, with an empty inbox."""
-    browsers = {
-        key: httpx.Client(base_url=studio.url, timeout=60) for key in ("clara", "jonas", "mira", "theo", "ines")
-    }
-    for key, browser in browsers.items():
-        sign_in(browser, key)
-    yield browsers
-    for browser in browsers.values():
-        browser.close()
+    """Signed-in browsers of all people, who have empty inboxes."""
+
+    @contextmanager
+    def visitor(person):
+        with httpx.Client(base_url=studio.url, timeout=60) as browser:
+            sign_in(browser, person)
+            yield browser
+
+    with Browsers(visitor) as browsers:
+        yield browsers
 
 
 def sign_in(browser, person, path=""):
@@ -395,10 +396,11 @@ def test_photographer_has_one_session_at_a_time(browsers):
 
 def test_photographer_is_not_booked_twice_by_simultaneous_requests(browsers):
     time = free_time()
+    mira = browsers["mira"]
     bookings = [booked(browsers[client], starts_at=time) for client in ("clara", "jonas", "clara", "jonas")]
 
     def assign_ines(one):
-        return browsers["mira"].put(f"/api/bookings/{one}/photographer", json={"photographerId": "ines"})
+        return mira.put(f"/api/bookings/{one}/photographer", json={"photographerId": "ines"})
 
     with ThreadPoolExecutor(len(bookings)) as threads:
         statuses = [response.status_code for response in threads.map(assign_ines, bookings)]

@@ -145,8 +145,9 @@ def test_provider_accepts_one_job_at_a_time(browsers):
 def test_provider_is_not_booked_twice_by_simultaneous_requests(browsers):
     day = f"{datetime.now().astimezone() + timedelta(days=333):%Y-%m-%d}"
     bookings = [book(browsers[client], starts_at=f"{day}T10:00") for client in ("nora", "samir", "nora", "samir")]
+    ben = browsers["ben"]
     with ThreadPoolExecutor(len(bookings)) as threads:
-        responses = threads.map(lambda one: change_booking(browsers["ben"], one, "accept"), bookings)
+        responses = threads.map(lambda one: change_booking(ben, one, "accept"), bookings)
         statuses = [response.status_code for response in responses]
     assert sorted(statuses) == [200, 422, 422, 422]
 
