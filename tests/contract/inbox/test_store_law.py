@@ -16,6 +16,7 @@ from bellcast.inbox.types.notifications import Edit, View
 from bellcast.kernel import times
 from bellcast.kernel.events import Event
 from bellcast.live.types.events import AnnouncementChanged, SessionsRevoked, SubscriptionEnded
+from tests import thoroughness
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.contract.conftest import ENGINES
@@ -189,7 +190,8 @@ class RandomOperations(RuleBasedStateMachine):
 
 
 # Only round trips to PostgreSQL differ; both engines run the same scripts.
-EXAMPLES = {"sqlite": 60, "postgres": 20}
+EXAMPLES = {"sqlite": 30, "postgres": 20}
+THOROUGH_EXAMPLES = {"sqlite": 60, "postgres": 20}
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -198,7 +200,7 @@ def test_replicas_equal_the_store_after_random_operations(engine: str) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=EXAMPLES[engine],
+            max_examples=(THOROUGH_EXAMPLES if thoroughness.is_thorough else EXAMPLES)[engine],
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
