@@ -222,7 +222,7 @@ class RunSteps:
     async def _throttle(self, execution: Execution, step: Step) -> StepOutcome:
         window = engine.duration(step, "window", execution.state, execution.context)
         key, counter, revision = await self._counter(execution, step)
-        now = self._clock.now()
+        now = execution.context.now
         counter, has_passed = counters.throttle(counter, step.fields.get("limit", 1), window, now)
         execution.counters.append(
             CounterUpdate(key=key, revision=revision, body=msgspec.json.encode(counter), expires_at=now + window)
@@ -231,7 +231,7 @@ class RunSteps:
 
     async def _digest(self, execution: Execution, step: Step) -> StepOutcome:
         key, counter, revision = await self._counter(execution, step)
-        now = self._clock.now()
+        now = execution.context.now  # a later time would be in the future of this execution, and the wait would not count
         rules = self._digest_rules(execution, step, now)
         changed, outcome = counters.collect(counter, rules, execution.stored.id, execution.state, now)
         execution.counters.append(

@@ -25,6 +25,23 @@ BELL: dict[str, Any] = {
 }
 
 
+class PassingClock(FakeClock):
+    """Each reading is a millisecond later than the last one, as on a busy system."""
+
+    def now(self) -> int:
+        self._now += 1
+        return self._now
+
+
+async def test_digest_opens_once_while_time_passes(store: Store) -> None:
+    world = WorkflowWorld(store, PassingClock())
+    await world.put("comments", DIGEST, BELL)
+    ids = [await comment(world, n, actor) for n, actor in ((1, "Ann"), (2, "Bob"))]
+    assert await statuses(world, ids) == ["waiting", "merged"]
+    run, state = await world.run(ids[0])
+    assert run.wakes_at == state.step("all").due_at == (state.step("all").planned_at or 0) + HOUR * 1000
+
+
 @pytest.fixture
 async def world(store: Store, clock: FakeClock) -> WorkflowWorld:
     world = WorkflowWorld(store, clock)
