@@ -18,19 +18,38 @@ from benchmarks.server_under_test import BenchServer, booking
 NAME = "crossing"
 NODES = 3
 GOAL_MS = 30.0
+BROKERS = {"redis": "Redis", "postgres": "PostgreSQL", "nats": "NATS"}
+REST_SECONDS = 10.0
+GOAL_REST_PERCENT = 0.5
 
 
 def measure(run: BenchmarkRun) -> Sequence[Figure | MissingFigure]:
-    try:
-        with nodes.running(run, NODES) as cluster, EpollLoop(run.deadline) as loop:
-            return [_measure(run, cluster, loop)]
-    except AbsentError as absent:
-        return [MissingFigure(NAME, "engines", str(absent))]
+    found: list[Figure | MissingFigure] = []
+    for broker in BROKERS:
+        try:
+            with nodes.running(run, NODES, broker) as cluster, EpollLoop(run.deadline) as loop:
+                found += [_at_rest(run, cluster), _measure(run, cluster, loop)]
+        except AbsentError as absent:
+            found.append(MissingFigure(NAME, BROKERS[broker], str(absent)))
+    return found
+
+
+def _at_rest(run: BenchmarkRun, cluster: Nodes) -> Figure:
+    """Return the CPU that a node takes without clients."""
+    run.report(f"{NODES} nodes over {BROKERS[cluster.broker]} at rest for {REST_SECONDS:.0f} s")
+    time.sleep(REST_SECONDS / 2)  # the work of the start
+    before, begin = cluster.cpu(), time.perf_counter()
+    time.sleep(REST_SECONDS)
+    percent = 100 * cluster.cpu().since(before).total / (time.perf_counter() - begin) / NODES
+    name = f"CPU of a node of {NODES} over {BROKERS[cluster.broker]} without clients"
+    return Figure(
+        benchmark=NAME, name=name, value=percent, unit="%", goal=figures.at_most(GOAL_REST_PERCENT), details={}
+    )
 
 
 def _measure(run: BenchmarkRun, cluster: Nodes, loop: EpollLoop) -> Figure:
-    scale, clock = run.scale, DelayClock()
-    run.report(f"connecting {scale.crossing_clients:,} clients to {NODES} nodes")
+    scale, clock, broker = run.scale, DelayClock(), BROKERS[cluster.broker]
+    run.report(f"connecting {scale.crossing_clients:,} clients to {NODES} nodes over {broker}")
     pools = [_connected(run, loop, node, clock, at) for at, node in enumerate(cluster.each)]
     sends = _sends(run, cluster, [Sender(loop, node) for node in cluster.each])
     run.report(f"{scale.crossing_rate} sends a second for {scale.crossing_seconds} s")
@@ -41,7 +60,7 @@ def _measure(run: BenchmarkRun, cluster: Nodes, loop: EpollLoop) -> Figure:
         **cpu_per_item(before, cluster.used(), len(sends)),
         "generator_busy": (time.process_time() - busy) / (time.perf_counter() - begin),
     }
-    what = f"send to one of {NODES} nodes to socket of another at {scale.crossing_rate}/s"
+    what = f"send to one of {NODES} nodes to socket of another over {broker} at {scale.crossing_rate}/s"
     return latency.figure(NAME, f"{what}, {scale.crossing_clients:,} connections", delays, GOAL_MS, details)
 
 

@@ -1,4 +1,4 @@
-"""Database engines: an empty PostgreSQL and Redis on loopback for one run, stopped afterwards."""
+"""Engines: an empty PostgreSQL, Redis or NATS on loopback for one run, stopped afterwards."""
 
 import contextlib
 import os
@@ -20,6 +20,9 @@ from benchmarks.processes import Process, free_port
 VERSIONS = Path("/usr/lib/postgresql")
 OLDEST_POSTGRES = 15
 OLDEST_REDIS = 7
+OLDEST_NATS = 2
+# Where scripts/install_system.sh builds servers without root.
+BUILT = Path.home() / ".local/bin"
 FIRST_NUMBER = re.compile(r"\d+")
 
 # Usual settings of a dedicated server: shared buffers for the working set, and WAL space for rare checkpoints, since
@@ -42,17 +45,21 @@ class RunningEngine(NamedTuple):
 
 
 class Engines(NamedTuple):
-    """The engines that all nodes share."""
+    """The engines that all nodes share. They may be one."""
 
     postgres: RunningEngine
-    redis: RunningEngine
+    broker: RunningEngine
 
 
 @contextlib.contextmanager
-def running(deadline: Deadline) -> Iterator[Engines]:
-    """Start both engines. Raises AbsentError if one is missing."""
-    with postgres(deadline) as store, redis(deadline) as broker:
-        yield Engines(store, broker)
+def running(deadline: Deadline, broker: str = "redis") -> Iterator[Engines]:
+    """Start PostgreSQL and the broker: `redis`, `nats` or `postgres`. Raises AbsentError if one is missing."""
+    with postgres(deadline) as store:
+        if broker == "postgres":
+            yield Engines(store, store)
+            return
+        with {"redis": redis, "nats": nats}[broker](deadline) as found:
+            yield Engines(store, found)
 
 
 @contextlib.contextmanager
@@ -98,10 +105,22 @@ def redis(deadline: Deadline) -> Iterator[RunningEngine]:
             yield RunningEngine(process, f"redis://127.0.0.1:{port}/0")
 
 
+@contextlib.contextmanager
+def nats(deadline: Deadline) -> Iterator[RunningEngine]:
+    """Start a NATS server with JetStream. Raises AbsentError if it is missing."""
+    server = _program("nats-server", OLDEST_NATS)
+    with _folder("nats") as folder:
+        port = free_port()
+        command = [server, "--addr", "127.0.0.1", "--port", str(port), "--jetstream", "--store_dir", str(folder)]
+        with _process("nats", command, folder, signal.SIGTERM) as process:
+            process.wait_for(("127.0.0.1", port), deadline)
+            yield RunningEngine(process, f"nats://127.0.0.1:{port}")
+
+
 def versions() -> dict[str, str]:
     """Return the version texts of the installed engines."""
     versions = {}
-    for name in ("postgres", "redis-server"):
+    for name in ("postgres", "redis-server", "nats-server"):
         if program := _find_program(name):
             versions[name] = _version_text(program)
     return versions
@@ -110,7 +129,9 @@ def versions() -> dict[str, str]:
 def _program(name: str, oldest: int) -> str:
     program = _find_program(name)
     if program is None:
-        raise AbsentError("needs the Debian packages postgresql and redis-server")
+        raise AbsentError(
+            "needs the Debian packages postgresql and redis-server, and nats-server: run scripts/install_system.sh"
+        )
     version = _version_text(program)
     if _major(version) < oldest:
         raise AbsentError(f"needs version {oldest} or newer, found {version}")
@@ -119,7 +140,7 @@ def _program(name: str, oldest: int) -> str:
 
 def _find_program(name: str) -> str | None:
     installed = sorted(VERSIONS.glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
-    return shutil.which(name) or (str(installed[-1]) if installed else None)
+    return shutil.which(name) or shutil.which(name, path=str(BUILT)) or (str(installed[-1]) if installed else None)
 
 
 def _version_text(program: str) -> str:

@@ -1,4 +1,4 @@
-"""Nodes: several servers, or one server of several processes, that share a PostgreSQL and a Redis."""
+"""Nodes: several servers, or one server of several processes, that share a PostgreSQL and a broker."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -17,6 +17,7 @@ class Nodes:
 
     each: Sequence[BenchServer]
     engines: Engines
+    broker: str = "redis"
 
     def cpu(self) -> Cpu:
         """CPU time of all processes of all nodes, without the engines."""
@@ -28,16 +29,16 @@ class Nodes:
 
     def used(self) -> Used:
         """CPU time so far, by component."""
-        postgres, redis = self.engines
-        return {"server": self.cpu(), "postgres": postgres.process.cpu(), "redis": redis.process.cpu()}
+        postgres, broker = self.engines
+        return {"server": self.cpu(), "postgres": postgres.process.cpu(), self.broker: broker.process.cpu()}
 
 
 @contextlib.contextmanager
-def running(run: BenchmarkRun, number: int) -> Iterator[Nodes]:
+def running(run: BenchmarkRun, number: int, broker: str = "redis") -> Iterator[Nodes]:
     """Start `number` nodes, each with a port, on fresh engines. Raises AbsentError if an engine is not installed."""
-    with engines.running(run.deadline) as shared, contextlib.ExitStack() as stack:
+    with engines.running(run.deadline, broker) as shared, contextlib.ExitStack() as stack:
         each = [stack.enter_context(node(run, shared, f"node-{at}")) for at in range(number)]
-        yield Nodes(each, shared)
+        yield Nodes(each, shared, broker)
 
 
 @contextlib.contextmanager
@@ -55,5 +56,5 @@ def node(
     run: BenchmarkRun, shared: Engines, name: str, settings: dict[str, str] | None = None
 ) -> contextlib.AbstractContextManager[BenchServer]:
     """Start a server on these engines, with its own data folder."""
-    engine_settings = {"BELLCAST_STORE": shared.postgres.url, "BELLCAST_BROKER": shared.redis.url}
+    engine_settings = {"BELLCAST_STORE": shared.postgres.url, "BELLCAST_BROKER": shared.broker.url}
     return server_under_test.running(run.folder, run.deadline, {**engine_settings, **(settings or {})}, name)
