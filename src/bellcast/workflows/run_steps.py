@@ -231,7 +231,9 @@ class RunSteps:
 
     async def _digest(self, execution: Execution, step: Step) -> StepOutcome:
         key, counter, revision = await self._counter(execution, step)
-        now = execution.context.now  # a later time would be in the future of this execution, and the wait would not count
+        now = (
+            execution.context.now
+        )  # a later time would be in the future of this execution, and the wait would not count
         rules = self._digest_rules(execution, step, now)
         changed, outcome = counters.collect(counter, rules, execution.stored.id, execution.state, now)
         execution.counters.append(
