@@ -124,11 +124,9 @@ class Groups:
     async def wait_known(self, streams: Iterable[Stream], asks: int = 2) -> None:
         """Wait until the other nodes of followed streams are known, but only for the answer to some questions."""
         waiting: list[asyncio.Event] = []
-        for stream in streams:
-            group = self._asking.get(stream)
-            if group is not None:
-                group.known = group.known or asyncio.Event()
-                waiting.append(group.known)
+        for group in filter(None, map(self._asking.get, streams)):
+            group.known = group.known or asyncio.Event()
+            waiting.append(group.known)
         if waiting:
             with suppress(TimeoutError):
                 async with asyncio.timeout(asks * ANSWER_MS / 1000):
@@ -363,7 +361,6 @@ class Groups:
         if event.has_left:
             self._peers_left[stream, node] = event.state.number, self._clock.now()
             self._remove(stream, group, node, ChangeOrigin.ELSEWHERE)
-            self._end_if_alone(stream, group)
             return
         self._apply(stream, group, event.state)
         if event.asks == 1 and all(self._members.id < other for other in group.peers if other != node):
@@ -406,6 +403,7 @@ class Groups:
             delta = peer.clear()
             if delta.connections or delta.members:
                 self._local.apply_peer(stream, node, delta, cause)
+        self._end_if_alone(stream, group)
 
     def _end_if_alone(self, stream: Stream, group: StreamGroup) -> None:
         if not group.peers and stream not in self._asking:
@@ -418,7 +416,6 @@ class Groups:
     def _on_dropped(self, node: str) -> None:
         for stream, group in [item for item in self._groups.items() if node in item[1].peers]:
             self._remove(stream, group, node, ChangeOrigin.DEATH)
-            self._end_if_alone(stream, group)
 
     def _on_rejoined(self) -> None:
         """Send the states of this node, which the others may not have, and ask for theirs."""
