@@ -179,6 +179,20 @@ async def test_response_of_many_small_parts_is_aborted(server: Server, parts: st
     assert sent < 1_000_000
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [b"\0\0\1\0\0\0\0\0\0x", b"\0\0\1\1\4\0\0\0\1\xff"],
+    ids=["data of no stream", "headers that HPACK cannot decode"],
+)
+async def test_broken_http2_frame_is_the_peers_fault(server: Server, frame: bytes) -> None:
+    server.response = b"\0\0\0\4\0\0\0\0\0" + frame
+    http = HttpxClient(http2=True)
+    with pytest.raises(Unavailable, match="cannot be reached") as caught:
+        await http.request("GET", server.url, headers={})
+    await http.close()
+    assert "its request" not in caught.value.detail
+
+
 async def test_compressed_response_is_not_decompressed(server: Server, http: HttpxClient) -> None:
     bomb = gzip.compress(b"\0" * 50_000_000)
     server.respond_with(bomb, "Content-Encoding: gzip")

@@ -139,8 +139,11 @@ def _checked(url: str) -> "httpx.URL":
 def _reason(error: Exception) -> str:
     """Return the text of an error, without a header's value, which may be secret."""
     import httpcore
+    from h2.exceptions import ProtocolError
 
-    if isinstance(error, httpcore.LocalProtocolError | UnicodeEncodeError):
+    # httpcore also calls errors in a peer's HTTP/2 frames local
+    is_local = isinstance(error, httpcore.LocalProtocolError) and not isinstance(error.args[0], ProtocolError)
+    if is_local or isinstance(error, UnicodeEncodeError):
         return "its request has a header that HTTP forbids: check credentials for line breaks and outer spaces"
     if (fault := certificate_fault(error)) is not None:
         return f"its certificate is not accepted: {fault}"
