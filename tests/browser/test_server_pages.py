@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+from tests import thoroughness
 from tests.browser.console import DESKTOP
 from tests.browser.looks import looks_of
 from tests.browser.shop import PHONE, wait_until
@@ -54,9 +55,11 @@ def check(page: Page) -> None:
     assert page.evaluate(icons) == ["/favicon.svg"]
 
 
-def test_pages_have_the_icon_and_axe_finds_nothing(context: BrowserContext) -> None:
+def test_pages_have_the_icon_and_axe_finds_nothing(context: BrowserContext, request: pytest.FixtureRequest) -> None:
     page = context.new_page()
-    for path in PATHS:
+    is_dark = request.node.callspec.id.endswith("dark")
+    # A run checks each page in one of the two looks.
+    for path in PATHS if thoroughness.is_thorough else PATHS[is_dark::2]:
         page.goto(path)
         if path == "/theme":
             expect(page.locator("bellcast-inbox").last.locator(".row")).to_have_count(6)

@@ -68,6 +68,7 @@ def connections(server: ServerProcess) -> list[object]:
     return listed
 
 
+@pytest.mark.thorough
 def test_killed_worker_is_replaced_and_its_clients_reconnect(server: ServerProcess) -> None:
     before = child_processes(parent(server))
     assert send(server, "alice", "before").status_code == 201
@@ -78,6 +79,7 @@ def test_killed_worker_is_replaced_and_its_clients_reconnect(server: ServerProce
     assert titles(server, "alice") == ["after", "before"]
 
 
+@pytest.mark.thorough
 def test_sighup_replaces_workers_without_an_outage(server: ServerProcess) -> None:
     before = child_processes(parent(server))
     os.kill(parent(server), signal.SIGHUP)

@@ -136,6 +136,7 @@ def test_stock_clients_need_no_sticky_sessions(node: Agent, server: ServerProces
         client.do("disconnect")
 
 
+@pytest.mark.thorough
 def test_session_of_a_killed_worker_is_unknown_and_its_client_starts_a_new_one(
     node: Agent, server: ServerProcess
 ) -> None:
@@ -160,6 +161,7 @@ def test_session_of_another_machine_is_refused_with_a_hint(server: ServerProcess
     assert "session_on_other_machine" in server.log.read_text()
 
 
+@pytest.mark.thorough
 def test_workers_leave_no_folder_behind(nodes: Cluster) -> None:
     server = nodes.start("--workers", "2")
     command = Path(f"/proc/{next(iter(child_processes(parent(server))))}/cmdline").read_text()
