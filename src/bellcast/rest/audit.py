@@ -26,8 +26,7 @@ from bellcast.operators.store import Operators
 from bellcast.rest import context
 
 OK = "ok"
-# The actor of requests with the project secret. It has a space, so it is neither the name of an operator nor
-# `key:<id>`.
+# The actor of requests with the project secret. It has a space: operators have other names, and keys are `key:<id>`.
 SECRET_ACTOR = "project secret"  # noqa: S105  the name of an actor, no secret
 # Maximum characters of a path in an entry; keys are shorter.
 MAX_TARGET = 500
