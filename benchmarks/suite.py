@@ -101,7 +101,7 @@ ALL = [
     Benchmark(
         cross_node_latency.NAME,
         "the same from one of three nodes to another, 6,000 clients",
-        120,
+        360,
         cross_node_latency.measure,
     ),
     Benchmark(

@@ -32,6 +32,15 @@ def test_health_shows_nodes_and_streams_the_findings_of_the_doctor(open_console:
     page.get_by_role("button", name="Retry").click()
     expect(page.locator(".findings b").filter(has_text="open files")).to_be_visible()
 
+    def of_a_package(route: Route) -> None:  # a checkout has no commit
+        response = route.fetch()
+        (node,) = response.json()["nodes"]
+        route.fulfill(response=response, json={"nodes": [node | {"commit": "5f0c2a1"}], "next": None})
+
+    page.route("**/v1/nodes*", of_a_package)
+    page.reload()
+    expect(page.get_by_role("table", name="Nodes")).to_contain_text("(5f0c2a1)")
+
 
 def test_connections_of_a_node_are_listed(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/account")

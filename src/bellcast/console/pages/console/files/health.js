@@ -16,7 +16,7 @@ const ORDER = ['problem', 'warning', 'ok'];
 
 const columns = (page) => [
   { name: 'Node', kind: 'title', of: (one) => `${one.host}:${one.pid}`, text: (one) => html`${one.is_self && html`<${Tag}>this one<//>`}<code>${one.id}</code>` },
-  { name: 'Role', width: '6rem', of: (one) => (one.role === 'worker' || one.runs_jobs ? one.role : `${one.role}, no jobs`) }, { name: 'Version', of: (one) => one.version, width: '6.5rem' },
+  { name: 'Role', width: '6rem', of: (one) => (one.role === 'worker' || one.runs_jobs ? one.role : `${one.role}, no jobs`) }, { name: 'Version', of: (one) => (one.commit ? `${one.version} (${one.commit})` : one.version), width: '6.5rem' },
   { name: 'Connections', kind: 'number', width: '5.5rem', of: (one) => (one.connections > 0 ? html`<a href=${withQuery(page.url('/connections'), { node: one.id })}>${number(one.connections)}</a>` : '0') },
   { name: 'CPU', kind: 'number', of: (one) => `${Math.round(one.cpu * 100)} %`, width: '3rem' }, { name: 'Memory', kind: 'number', width: '5rem', of: (one) => one.memory !== null && `${number(Math.round(one.memory / 1e6))} MB` },
   { name: 'Queue age', kind: 'number', width: '6rem', of: (one) => one.queue_age !== null && `${number(one.queue_age / 1000)} s` }, { name: 'Settings', of: (one) => `revision ${one.settings_revision}`, width: '5.5rem' }, { name: 'Started', kind: 'time', width: '5rem', of: (one) => one.started_at },
