@@ -21,10 +21,7 @@ class Exchange:
         self._broker = broker
         self._clock = clock
         self._has_work = asyncio.Event()
-
-    def wake(self) -> None:
-        """Give each part a turn within BATCH_MS."""
-        self._has_work.set()
+        self.wake = self._has_work.set  # gives each part a turn within BATCH_MS
 
     async def run(self) -> None:
         """Take turns until cancelled."""
