@@ -145,9 +145,8 @@ def _reason(error: Exception) -> str:
     is_local = isinstance(error, httpcore.LocalProtocolError) and not isinstance(error.args[0], ProtocolError)
     if is_local or isinstance(error, UnicodeEncodeError):
         return "its request has a header that HTTP forbids: check credentials for line breaks and outer spaces"
-    if (fault := certificate_fault(error)) is not None:
-        return f"its certificate is not accepted: {fault}"
-    return str(error) or type(error).__name__
+    fault = certificate_fault(error)
+    return f"its certificate is not accepted: {fault}" if fault else str(error) or type(error).__name__
 
 
 def _origin(url: str) -> str:
