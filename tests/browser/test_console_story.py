@@ -63,6 +63,8 @@ def test_notification_page_says_which_provider_refused_the_mail_in_its_words(
     outcome = page.get_by_role("region", name="Outcome")
     expect(outcome.get_by_role("heading")).to_have_text("dave got no e-mail")
     expect(outcome.get_by_role("button", name="Retry the message")).to_be_visible()
+    address = outcome.get_by_role("link", name="Correct the recipient's address")
+    expect(address).to_have_attribute("href", "/console/recipients/dave")
     lane = page.get_by_role("region", name="E-mail")
     expect(lane.locator("li.bad").first).to_contain_text("refused it for good")
     expect(lane.locator("blockquote").first).to_contain_text("5.7.1 Message refused by policy")

@@ -43,7 +43,7 @@ DeliveryVerdict = Literal[
 SWITCHES = {"channel": "this channel off", "type": "this type off for the channel", "workflow": "this workflow off"}
 ADDRESSES = {
     "no_address": "the recipient has no address for it",
-    "invalid_address": "the recipient's address cannot be used",
+    "invalid_address": "the recipient's address is not one: expected name@example.com, or +43… for a phone",
     "suppressed": "the recipient's address is suppressed, after a bounce, a complaint or by hand",
 }
 # The settings with the providers of channels that deliver nothing without one.
@@ -190,12 +190,24 @@ def _verdict(channels: Sequence[ChannelExplanation]) -> DeliveryVerdict:
 
 
 def with_actions(
-    explanation: Explanation, recipient: str, type: str | None = None, *, unprovided: Collection[Channel]
+    explanation: Explanation,
+    recipient: str,
+    type: str | None = None,
+    *,
+    unprovided: Collection[Channel],
+    messages: Collection[StoredMessage] = (),
 ) -> Explanation:
     """Add the requests that may change the outcomes of the channels, and name those of `unprovided`, which have no
     provider."""
     key, channels, actions = quote(recipient, safe=""), [], []
+    refused = {one.id for one in messages if one.attempts and one.attempts[-1].outcome == "permanent"}
     for one in explanation.channels:
+        if one.message in refused and one.state == "failed" and one.channel != "push":
+            text = "Correct the recipient's address, if the provider refused it."
+            actions.append(SuggestedAction(text, "PATCH", f"/v1/recipients/{key}"))
+        elif one.provider is not None and one.state in ("queued", "failed"):
+            path = f"/v1/providers/{quote(one.provider, safe='')}/test"
+            actions.append(SuggestedAction("Test the provider that did not accept the message.", "POST", path))
         if (action := _action(one, key, type)) is not None:
             actions.append(action)
         is_wanted = one.outcome != "skip" or one.rule in ADDRESSES
@@ -211,9 +223,6 @@ def with_actions(
 def _action(channel: ChannelExplanation, key: str, type: str | None) -> SuggestedAction | None:
     if channel.state == "failed" and channel.message is not None:
         return SuggestedAction("Retry the message.", "POST", f"/v1/messages/{channel.message}/retry")
-    if channel.provider is not None and channel.state == "queued":
-        path = f"/v1/providers/{quote(channel.provider, safe='')}/test"
-        return SuggestedAction("Test the provider that did not accept the message.", "POST", path)
     if channel.state in ("bounced", "suppressed") or channel.rule == "suppressed":
         return SuggestedAction("Find the suppressed address, and remove it from the list.", "GET", "/v1/suppressions")
     if channel.outcome == "send":

@@ -6,10 +6,10 @@ import msgspec
 
 from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.explanations import Explanation
+from bellcast.channels.explanations import ChannelExplanation, Explanation
 from bellcast.channels.http import recipient_explanations
 from bellcast.channels.store.messages import Messages
-from bellcast.channels.types import MAX_DECISIONS
+from bellcast.channels.types import MAX_DECISIONS, StoredMessage
 from bellcast.inbox import sent
 from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types.sends import SentItem
@@ -124,7 +124,8 @@ async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explana
     inputs = await decision_inputs.read(db, ctx[Catalog], tenant, "", [recipient], ())
     unprovided = await recipient_explanations.unprovided(ctx, tenant)
     zone, state = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant), runs.decode(run.body)
-    explained = []
+    explained: list[ChannelExplanation] = []
+    sent_messages: list[StoredMessage] = []
     for step in definition.ordered:
         done = state.step(step.key)
         if step.type not in CHANNELS or done.state in ("pending", "running"):
@@ -134,9 +135,11 @@ async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explana
             continue
         stored = await Messages(db).decisions(tenant, done.decided, recipient, MAX_DECISIONS)
         messages = await Messages(db).find(list(done.messages)) if done.messages else ()
+        sent_messages += messages
         decisions = [one for one in stored if one.channel == step.type]
         explained += explanations.explain_sent(decisions, messages, zone).channels
-    return explanations.with_actions(explanations.joined(explained), recipient, unprovided=unprovided)
+    joined = explanations.joined(explained)
+    return explanations.with_actions(joined, recipient, unprovided=unprovided, messages=sent_messages)
 
 
 HANDLERS = [explain]

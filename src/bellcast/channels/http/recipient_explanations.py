@@ -123,7 +123,8 @@ async def _explain(
     entries = timeline(item, decisions, messages[::-1], actions, writes, ctx.engines.clock.now())
     explained = explanations.explain_sent(decided, messages, zone)
     explained = replace(explained, facts=explanations.facts_of(item, entries))
-    return explanations.with_actions(explained, recipient, type, unprovided=await unprovided(ctx, tenant))
+    missing = await unprovided(ctx, tenant)
+    return explanations.with_actions(explained, recipient, type, unprovided=missing, messages=messages)
 
 
 async def unprovided(ctx: ApiContext, tenant: str) -> list[Channel]:
