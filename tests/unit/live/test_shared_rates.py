@@ -60,3 +60,15 @@ async def test_rate_covers_all_nodes_and_again_8_seconds_after_the_keeper_was_ki
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_rates_at_rest_wait_for_usage(cluster: Cluster) -> None:
+    (node,) = await cluster.start(1)
+    sleeping = cluster.clock.sleeping
+    rates, task = share_rates(node)
+    for expected in (0, 1):
+        await cluster.settle()
+        assert cluster.clock.sleeping == sleeping + expected
+        rates.take("sends", RATE, cluster.clock.now())
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

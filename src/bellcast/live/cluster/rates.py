@@ -2,6 +2,7 @@
 its usage to the keeper, which sends that of all to all. They deduct the usage of the others. A bucket may be negative
 for a moment; over longer periods the rate holds, except while the keeper is replaced."""
 
+import asyncio
 from collections import Counter
 
 from bellcast.kernel.brokers.port import Broker
@@ -25,22 +26,26 @@ class SharedRates:
         self._buckets = TokenBuckets()
         self._usage: Counter[str] = Counter()
         self._received: dict[str, Counter[str]] = {}  # usage of other nodes that the keeper has not sent yet
+        self._has_usage = asyncio.Event()  # a node at rest does not wake up
 
     def take(self, name: str, rate: float, now: int, number: int = 1) -> float:
         wait = self._buckets.take(name, rate, now, number)
         if rate and not wait:
             self._usage[name] += number
+            self._has_usage.set()
         return wait
 
     def give_back(self, name: str, number: int) -> None:
         self._buckets.give_back(name, number)
         self._usage[name] -= number
+        self._has_usage.set()
 
     def receive(self, event: RateUsage | RatesUsed) -> None:
         """Collect the usage of a node, as the keeper, or deduct that of the other nodes."""
         if isinstance(event, RateUsage):
             if event.node != self._node:
                 self._received.setdefault(event.node, Counter()).update(event.taken)
+                self._has_usage.set()
             return
         for node, taken in event.nodes.items():
             if node != self._node:
@@ -50,8 +55,9 @@ class SharedRates:
     async def run(self, members: Members) -> None:
         """Exchange usage until cancelled."""
         self._node = members.id
-        while True:
+        while await self._has_usage.wait():
             await self._clock.sleep(SYNC_INTERVAL_SECONDS)
+            self._has_usage.clear()
             await self.exchange(members)
 
     async def exchange(self, members: Members) -> None:
