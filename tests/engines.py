@@ -4,6 +4,7 @@ Each starts at its first use and ends with the run. A missing one is an error, n
 installs them."""
 
 import atexit
+import json
 import os
 import pwd
 import shutil
@@ -288,14 +289,32 @@ class NatsCluster:
         ]
 
     def start(self) -> None:
-        """Start the servers and wait until JetStream has a leader."""
+        """Start the servers and wait until JetStream places a stream on all of them: its leader is elected by two."""
         for server in self.servers:
             server.start()
         deadline = time.monotonic() + START_TIMEOUT
-        while not any("JetStream cluster new metadata leader" in _log_of(server) for server in self.servers):
+        while not self._places_streams():
             if time.monotonic() > deadline:
                 raise AssertionError(f"the NATS cluster did not start:\n{_log_of(self.servers[0])[-2000:]}")
             time.sleep(0.05)
+
+    def _places_streams(self) -> bool:
+        create = json.dumps({"name": "ready", "subjects": ["ready"], "num_replicas": 3, "storage": "memory"}).encode()
+        try:
+            with socket.create_connection(("127.0.0.1", self.servers[0].port), timeout=2) as connection:
+                connection.sendall(b'CONNECT {"verbose":false}\r\nSUB replies 1\r\n')
+                replies = connection.makefile("rb")
+                for operation, body in (("CREATE", create), ("DELETE", b"")):
+                    subject = f"$JS.API.STREAM.{operation}.ready".encode()
+                    connection.sendall(b"PUB %s replies %d\r\n%s\r\n" % (subject, len(body), body))
+                    while not (line := replies.readline()).startswith(b"MSG"):
+                        if not line:
+                            return False
+                    if "error" in json.loads(replies.read(int(line.split()[-1]))):
+                        return False
+        except OSError:  # JetStream has no leader yet, and responds to nothing
+            return False
+        return True
 
     @property
     def url(self) -> str:
