@@ -151,6 +151,34 @@ async def test_all_responses_together_have_a_limit(call: str, monkeypatch: pytes
         assert (caught.value.is_temporary, caught.value.is_timeout) == (True, True)
 
 
+@pytest.mark.parametrize("ended_by", ["limit", "shutdown"])
+async def test_mail_is_not_sent_after_the_end_of_its_attempt(ended_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp_provider, "TIMEOUTS_PER_MESSAGE", 0.005 if ended_by == "limit" else 2)
+    commands: list[bytes] = []
+    sending: asyncio.Task[Any]
+    loop = asyncio.get_running_loop()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            commands.append(line[:4])
+            writer.write(b"250 OK\r\n")
+            if line.startswith(b"RCPT"):
+                # The response and the end of the attempt arrive in the same turn of the event loop.
+                if ended_by == "limit":
+                    while loop.time() <= limit:
+                        pass
+                else:
+                    loop.call_later(0, lambda: sending.cancel())
+
+    async with server_that(serve) as url:
+        smtp = from_url(url, timeout=60)
+        limit = loop.time() + 0.5
+        sending = asyncio.create_task(smtp.send(mail()))
+        with pytest.raises(DeliveryError if ended_by == "limit" else asyncio.CancelledError):
+            await sending
+    assert b"DATA" not in commands
+
+
 async def test_failed_mail_is_not_completed_when_the_server_reads_again() -> None:
     received = bytearray()
     failed, ended = asyncio.Event(), asyncio.Event()

@@ -137,6 +137,9 @@ class SMTPProvider:
             connection.messages += 1
             try:
                 await connection.client.rcpt(recipient, encoding=encoding)
+                # wait_for of Python 3.11 loses a cancellation in the moment of a response (bpo-37658).
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise asyncio.CancelledError
                 code, response = await connection.client.data(body)
             except BaseException:
                 connection.abort()
@@ -235,17 +238,14 @@ class SMTPProvider:
         )
         try:
             await client.connect(timeout=min(settings.timeout, CONNECT_SECONDS))
-            self._check_encryption(client)
+            if settings.needs_tls and not _is_encrypted(client):
+                raise DeliveryError(NO_STARTTLS, is_temporary=True)
             if logs_in and url.user is not None:
                 await client.login(url.user, url.password or "")
         except BaseException:
             client.close()
             raise
         return _SMTPConnection(client)
-
-    def _check_encryption(self, client: SMTP) -> None:
-        if self._settings.needs_tls and not _is_encrypted(client):
-            raise DeliveryError(NO_STARTTLS, is_temporary=True)
 
     async def _quit(self, connection: _SMTPConnection) -> None:
         with suppress(aiosmtplib.SMTPException, OSError):
