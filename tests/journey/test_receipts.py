@@ -32,7 +32,13 @@ async def test_receipts_move_the_state_forward_and_stop_suppresses(tmp_path: Pat
         assert vendor.requests[0].form["StatusCallback"] == f"{PUBLIC}/v1/providers/env-sms-1/receipts"
         forged = by_twilio({"MessageSid": "SM1", "MessageStatus": "delivered"})
         forged["headers"] = {**forged["headers"], "x-twilio-signature": "AAAA"}
-        assert (await client.post(**forged)).status_code == 401
+        # A stranger does not learn which keys exist, or which of them have receipts.
+        mail = {"channel": "email", "url": "smtp://mail.example.com"}
+        assert (await client.put("/v1/providers/mails", json=mail)).status_code == 201
+        strange = [forged["url"].replace("env-sms-1", key) for key in ("env-sms-1", "unknown", "mails")]
+        wrong = [await client.post(**{**forged, "url": url}) for url in strange]
+        assert [one.status_code for one in wrong] == [401] * 3
+        assert len({one.text.replace(url, "") for one, url in zip(wrong, strange, strict=True)}) == 1, wrong
         for status, state in (("sent", "sent"), ("delivered", "delivered"), ("undelivered", "delivered")):
             assert (await client.post(**by_twilio({"MessageSid": "SM1", "MessageStatus": status}))).status_code == 204
             assert (await client.get(f"/v1/messages/{message['id']}")).json()["state"] == state

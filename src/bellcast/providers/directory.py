@@ -295,16 +295,14 @@ class ProviderDirectory:
         return await ProviderSteps(fields.url, named, message, guard, entry.problem).run()
 
     async def receipt(self, tenant: str, key: str, request: ReceiptRequest) -> Receipt | OptOut | None:
-        """Verify and parse a vendor's request about a message. Raises NotFound, PermissionError for a wrong signature,
-        ValueError if the vendor sends no receipts, and Unavailable if this node cannot use the provider's URL."""
+        """Verify and parse a vendor's request about a message. Raises PermissionError if its signature is wrong or the provider
+        is unknown or has no receipts: strangers do not learn keys. Raises Unavailable if its URL cannot be used here."""
         entry = await self._find(tenant, key)
-        if entry is None:
-            raise NotFound("There is no provider with this key.")
-        if entry.named is None:
+        if entry is not None and entry.named is None:
             raise Unavailable(f"The provider's URL {entry.problem}.")
-        parse = getattr(entry.named.provider, "receipt", None)
+        parse = getattr(entry and entry.named and entry.named.provider, "receipt", None)
         if parse is None:
-            raise ValueError("has no receipts")
+            raise PermissionError("no receipts")
         result: Receipt | OptOut | None = parse(request)
         return result
 

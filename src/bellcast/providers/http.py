@@ -17,7 +17,7 @@ from bellcast.documents import store as documents
 from bellcast.documents.types import Document
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated, UnsupportedMediaType
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated
 from bellcast.kernel.field_limits import INNER
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
@@ -215,12 +215,13 @@ async def test(wanted: Change[ProviderTest]) -> ProviderTestResult:
     any_query=True,
     body_types=(request_body.FORM, "application/json", MAIL),
     response_types={204: None},
-    refusals=(NotFound, Unauthenticated, Invalid, UnsupportedMediaType),
+    refusals=(NotFound, Unauthenticated, Invalid),
 )
 async def receive(request: ApiRequest) -> ASGIApp:
     """Receive a delivery receipt.
 
-    Twilio and Vonage sign theirs. A mail server's report (message/rfc822) needs the scope `manage`."""
+    Twilio and Vonage sign theirs. The response to a wrong signature, an unknown provider and one without receipts is the same:
+    401. A mail server's report (message/rfc822) needs the scope `manage`."""
     ctx, key = context.of(request), _key(request)
     tenant = tenants.single_tenant(request)
     is_known = await (_mail if request_body.media_type(request) == MAIL else _vendor)(request, ctx, tenant, key)
@@ -244,7 +245,6 @@ async def _mail(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> 
 
 
 async def _vendor(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> bool:
-    await _find(request, tenant)
     body = await request_body.raw(request, ctx.limits.request)
     signed = ReceiptRequest(
         url=ctx[ProviderDirectory].receipts_url(tenant, key),
@@ -254,16 +254,14 @@ async def _vendor(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -
     )
     try:
         receipt = await ctx[ProviderDirectory].receipt(tenant, key, signed)
-    except PermissionError as error:
-        raise Unauthenticated(f"Not accepted: {error}.") from None
-    except ValueError as error:
-        raise UnsupportedMediaType(f"This provider {error} of this kind.") from None
-    if receipt is None:
-        return True
+    except PermissionError:
+        raise Unauthenticated(
+            "Not accepted: there is no provider with this key whose vendor signs receipts so."
+        ) from None
     if isinstance(receipt, OptOut):
         await ctx[Receipts].apply_opt_out(key, tenant, receipt)
-        return True
-    await ctx[Receipts].take_receipt(key, tenant, receipt)
+    elif receipt is not None:
+        await ctx[Receipts].take_receipt(key, tenant, receipt)
     return True
 
 

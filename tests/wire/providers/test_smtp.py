@@ -168,7 +168,7 @@ async def test_mail_is_not_sent_after_the_end_of_its_attempt(ended_by: str, monk
                     while loop.time() <= limit:
                         pass
                 else:
-                    loop.call_later(0, lambda: sending.cancel())
+                    loop.call_later(0, sending.cancel)
 
     async with server_that(serve) as url:
         smtp = from_url(url, timeout=60)

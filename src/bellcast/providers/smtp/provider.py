@@ -137,9 +137,7 @@ class SMTPProvider:
             connection.messages += 1
             try:
                 await connection.client.rcpt(recipient, encoding=encoding)
-                # wait_for of Python 3.11 loses a cancellation in the moment of a response (bpo-37658).
-                if (task := asyncio.current_task()) is not None and task.cancelling():
-                    raise asyncio.CancelledError
+                _check_cancelled()
                 code, response = await connection.client.data(body)
             except BaseException:
                 connection.abort()
@@ -178,7 +176,11 @@ class SMTPProvider:
             async with limit:
                 yield
         except aiosmtplib.SMTPResponseException as error:
-            raise _error(error) from None
+            # Other codes than 5xx are no refusal: replies of another protocol, or none.
+            is_temporary = not 500 <= error.code < 600 or error.code in REFUSED_LOGINS
+            is_bounce = isinstance(error, aiosmtplib.SMTPRecipientRefused) and error.code in BOUNCES
+            code = str(error.code)
+            raise DeliveryError(error.message, code=code, is_temporary=is_temporary, is_bounce=is_bounce) from None
         except Unavailable as error:
             raise DeliveryError(error.detail, is_temporary=True) from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:  # ValueError: a challenge that is not base64
@@ -238,8 +240,7 @@ class SMTPProvider:
         )
         try:
             await client.connect(timeout=min(settings.timeout, CONNECT_SECONDS))
-            if settings.needs_tls and not _is_encrypted(client):
-                raise DeliveryError(NO_STARTTLS, is_temporary=True)
+            self._check_encryption(client)
             if logs_in and url.user is not None:
                 await client.login(url.user, url.password or "")
         except BaseException:
@@ -247,10 +248,20 @@ class SMTPProvider:
             raise
         return _SMTPConnection(client)
 
+    def _check_encryption(self, client: SMTP) -> None:
+        if self._settings.needs_tls and not _is_encrypted(client):
+            raise DeliveryError(NO_STARTTLS, is_temporary=True)
+
     async def _quit(self, connection: _SMTPConnection) -> None:
         with suppress(aiosmtplib.SMTPException, OSError):
             await connection.client.quit(timeout=min(self._settings.timeout, QUIT_SECONDS))
         connection.client.close()
+
+
+def _check_cancelled() -> None:
+    """Raise a cancellation that wait_for of Python 3.11 lost in the moment of a response (bpo-37658)."""
+    if (task := asyncio.current_task()) is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _is_encrypted(client: SMTP) -> bool:
@@ -271,13 +282,6 @@ def _name_lookup() -> Future[str]:
     found = Future[str]()
     Thread(target=lambda: found.set_result(socket.getfqdn()), name="own-name", daemon=True).start()
     return found
-
-
-def _error(error: aiosmtplib.SMTPResponseException) -> DeliveryError:
-    # Other codes than 5xx are no refusal: replies of another protocol, or none.
-    is_temporary = not 500 <= error.code < 600 or error.code in REFUSED_LOGINS
-    is_bounce = isinstance(error, aiosmtplib.SMTPRecipientRefused) and error.code in BOUNCES
-    return DeliveryError(error.message, code=str(error.code), is_temporary=is_temporary, is_bounce=is_bounce)
 
 
 def _reason(error: BaseException, server: ServerAddress) -> str:
