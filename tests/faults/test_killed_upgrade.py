@@ -26,13 +26,13 @@ SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid NOT 
 AND state = 'active' AND query LIKE '%INDEX CONCURRENTLY%'
 """
 IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'bellcast.runs_cancel'::regclass"
-# The last step writes pages for minutes.
+# The last step writes pages for many seconds, and not without end should the test be killed.
 SLOW_STEP = """
 import bellcast.kernel.db.migrations.sqlite as migrations
 from bellcast.cli import main
 steps = migrations.steps()
 steps[max(steps)] += '''CREATE TABLE slow AS
-WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) SELECT i FROM n;
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000000) SELECT i FROM n;
 '''
 migrations.steps = lambda: steps
 main()
