@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.three_nodes import FULL, Three, three_nodes
 
-# Longer than the lease of ten seconds, after which the other nodes expire it.
+# Longer than the timeout of nine seconds, after which the other nodes expire it.
 PAUSED_SECONDS = 30.0 if FULL else 12.0
 
 

@@ -142,6 +142,21 @@ async def test_node_regarded_as_dead_returns_with_its_state(cluster: Cluster, fa
         assert node.hub.subscriptions.total(ROOM) == 2
 
 
+async def test_answers_of_other_nodes_do_not_keep_a_dead_node_alive(cluster: Cluster) -> None:
+    keeper, second, third = await cluster.start(3)
+    for number, node in enumerate((second, third)):
+        follow(node, f"{number}", f"r{number}")
+    await cluster.pass_seconds(2)
+    await third.kill()
+    for number in range(20):  # the keeper asks about the topic again and again
+        short = follow(keeper, f"short{number}")
+        await cluster.pass_seconds(0.25)
+        short.connection_lost(None)
+        await cluster.pass_seconds(0.25)
+    assert {one.recipient for one in second.hub.presence.members("", "room")} == {"r0"}
+    assert cluster.dropped == [(keeper.id, third.id), (second.id, third.id)]
+
+
 async def test_returning_node_asks_at_a_bounded_rate(cluster: Cluster) -> None:
     first, second = await cluster.start(2)
     for number in range(1_000):

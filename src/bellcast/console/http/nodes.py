@@ -71,7 +71,7 @@ async def nodes(request: ApiRequest) -> ASGIApp:
 
     A node is one process: a server, each of its `--workers`, or a `bellcast worker`. `is_self` marks the one that
     responds. A node reports itself every 2 seconds through the broker, so the numbers of the others are at most that
-    old. A node that stops leaves the list immediately. A node that crashes leaves it at most 12 seconds after its last
+    old. A node that stops leaves the list immediately. A node that crashes leaves it at most 10 seconds after its last
     report. Without a shared broker, a process lists only itself. Callers that are restricted to tenants are refused."""
     query, listed = request_body.query(request, NodesQuery), await context.of(request).nodes()
     found = [one for one in listed if one.id > query.after and query.includes(one.report.started_at)]

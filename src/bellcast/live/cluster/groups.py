@@ -188,10 +188,9 @@ class Groups:
         self._forget_repetition(stream)
         if not self._is_alone:  # a question may reach other nodes late, when this one has found that it is alone
             self._outgoing.append(self._update(stream, group or StreamGroup(), has_left=True))
-            if group is None:  # it was alone
-                self._forget_repetition(stream)
             self._wake()
-        if group is None:
+        if group is None:  # it was alone
+            self._forget_repetition(stream)
             return
         if group.known is not None:
             group.known.set()
@@ -383,7 +382,8 @@ class Groups:
         node = state.node
         if node == self._members.id or state.number <= self._peers_left.get((stream, node), (0, 0))[0]:
             return
-        self._members.note(node)
+        if node not in self._members.others:  # else the answer of a third node would keep a dead one alive
+            self._members.note(node)
         if node not in group.peers:
             group.peers[node] = Peer()
             self._repeat_soon(stream)

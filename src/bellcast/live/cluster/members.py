@@ -19,16 +19,17 @@ from bellcast.live.types.nodes import NodeReport
 log = structlog.get_logger(__name__)
 
 BEAT_MS = 2_000
-# Silence after which a node is dead: five beats.
-NODE_TIMEOUT_MS = 10_000
+# Silence after which a node is dead: presence is right within 10 s of its end, and a node that was busy for 6 s lives.
+NODE_TIMEOUT_MS = 9_000
 # Silence after which the keeper is replaced: three lists.
 KEEPER_TIMEOUT_MS = 6_000
 # How long claims are collected.
 CLAIM_MS = 500
 # A new keeper waits this long for the beats of nodes that sent theirs to the previous one. A node that died with it is
-# then dead after 10 s too.
+# then dead after 9 s too.
 GRACE_MS = NODE_TIMEOUT_MS - KEEPER_TIMEOUT_MS - CLAIM_MS
-# Time between two ticks after which this process was suspended, and knows nothing about the silence of others.
+# Time between two ticks after which this process was suspended, and knows nothing about the silence of others. Two seconds
+# less than the timeout, for what was silent already.
 SUSPENDED_MS = 5_000
 ID_BYTES = 8
 
@@ -166,8 +167,7 @@ class Members:
             self._send_soon()  # a beat, so that the keeper knows this node
 
     def _restart_timeouts(self) -> None:
-        now = self._clock.now()
-        self._keeper_heard_at = now
+        now = self._keeper_heard_at = self._clock.now()
         self._heard_at = dict.fromkeys(self._heard_at, now)
 
     async def is_reachable(self) -> bool:
