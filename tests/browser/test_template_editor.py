@@ -421,7 +421,7 @@ def test_author_confirms_an_email_in_the_editor_and_gets_a_test(
     block(page, 0).get_by_role("textbox", name="Heading").fill("Draft for {{ data.client }}")
     page.get_by_role("button", name="Send me a test").click()
     dialog = page.get_by_role("dialog", name="Where to?")
-    dialog.get_by_label("E-mail").fill("olive@example.com")
+    dialog.get_by_label("Address").fill("olive@example.com")
     assert violations(page) == []
     dialog.get_by_role("button", name="Send a code").click()
     expect(dialog.get_by_role("status")).to_contain_text("No provider delivers e-mail here")
@@ -439,7 +439,7 @@ def test_author_confirms_an_email_in_the_editor_and_gets_a_test(
     expect(card).to_contain_text("olive@example.com")
     card.get_by_role("button", name="Remove the e-mail").click()
     card.get_by_role("button", name="Remove the e-mail").click()
-    expect(card.get_by_label("E-mail")).to_be_visible()
+    expect(card.get_by_label("Address")).to_be_visible()
     assert violations(page) == []
 
 

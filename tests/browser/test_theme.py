@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 from tests import thoroughness
+from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
 
@@ -14,6 +15,11 @@ ELEMENTS = ROOT / "client" / "src" / "bellcast" / "elements"
 HOWTO = (ROOT / "docs" / "howto" / "theme.md").read_text(encoding="utf-8")
 SOURCES = "".join(path.read_text(encoding="utf-8") for path in ELEMENTS.rglob("*.js"))
 
+# The controls of a touch screen that are lower than 44 px. A label is the target of its radio button.
+SMALL_TARGETS = """() => [...document.querySelectorAll(':is(a, button, input, .tile)')]
+  .map((one) => one.type === 'radio' ? one.closest('label') : one)
+  .filter((one) => one.checkVisibility() && !one.closest('[inert]') && one.getBoundingClientRect().height < 44)
+  .map((one) => one.outerHTML.slice(0, 100))"""
 COLOR_RULES = ("color-contrast", "link-in-text-block")
 
 
@@ -155,3 +161,12 @@ def test_documented_parts_exist():
     created = set(re.findall(r"['`]([a-z -]+)['` $]", SOURCES))
     names = {name for text in created for name in text.split()}
     assert [part for part in parts if part not in names] == []
+
+
+def test_theme_page_begins_in_the_scheme_of_the_system(chromium, bellcast_server):
+    page = chromium.new_page(base_url=bellcast_server.url, color_scheme="dark", viewport=PHONE)
+    page.goto("/theme")
+    expect(page.get_by_role("radio", name="Dark", exact=True)).to_be_checked()
+    assert page.locator("#preview").evaluate("(stage) => getComputedStyle(stage).colorScheme") == "dark"
+    assert page.evaluate(SMALL_TARGETS) == []
+    page.close()

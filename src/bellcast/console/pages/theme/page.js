@@ -207,7 +207,9 @@ for (const [id, text] of [['copy', () => css.textContent], ['share', () => locat
   };
 }
 preview.append(...panel());
-setScheme('light');
+const first = matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
+document.querySelector(`[name=scheme][value=${first}]`).checked = true;
+setScheme(first);
 restore();
 show();
 addEventListener('hashchange', () => (restore(), show()));

@@ -11,7 +11,8 @@ import { refusalOf } from './roles.js';
 import { BASE, arrival, go, goBack, here, localPath } from './router.js';
 import { ResourcePage } from './resource-page.js';
 import { ROOT, get, request, whenPasswordRequired, whenSignedOut } from './server.js';
-import { applyTheme, me } from './session.js';
+import { SIGNED_IN, applyTheme, me } from './session.js';
+import { local } from './storage.js';
 import { Shell, isMenuOpen, ownPages, pageUrl } from './shell.js';
 import { Asked, Enrolment, SetUp, SignIn, askPassword, signInAgain } from './sign-in.js';
 
@@ -34,6 +35,7 @@ async function start() {
 
 /** Show sign-in, or set-up if the console has no owner. The URL stays, so that links survive sign-in. */
 async function showSignIn() {
+  local.removeItem(SIGNED_IN);
   batch(() => {
     screen.value = { kind: 'start' };
     me.value = null;
@@ -54,6 +56,7 @@ function enter(operator) {
     return;
   }
   me.value = operator;
+  local.setItem(SIGNED_IN, 'yes');
   screen.value = { kind: 'pages' };
 }
 

@@ -9,7 +9,7 @@ import { Late, Skeleton } from './load.js';
 import { Copy, Field, Heading, Icon, prose } from './parts.js';
 import { FieldRow, Fields, reader } from './reference-schema.js';
 import { ROOT } from './server.js';
-import { applyTheme, me } from './session.js';
+import { SIGNED_IN, applyTheme, me } from './session.js';
 import { local } from './storage.js';
 
 /** A response is shown up to this size: event streams do not end. */
@@ -274,7 +274,7 @@ async function show() {
   const place = document.getElementById('app');
   applyTheme();
   addEventListener('hashchange', () => { here.value = fragment(); });
-  const operator = json('/v1/me').catch(() => null);
+  const operator = local.getItem(SIGNED_IN) ? json('/v1/me').catch(() => null) : null;
   place.replaceChildren();
   render(html`<header class="bar"><${Brand} /></header><div class="frame reference"><aside class="side"></aside><main id="main"><${Late}><${Skeleton} /><//></main></div>`, place);
   try {

@@ -7,6 +7,8 @@ import { local } from './storage.js';
 /** The operator, or null. */
 export const me = signal(null);
 
+/** Whether an operator signed in with this browser: pages open to everyone then ask the server for it. */
+export const SIGNED_IN = 'bellcast-signed-in';
 const THEME = 'bellcast-theme';
 export const THEMES = ['system', 'light', 'dark'];
 export const theme = signal(local.getItem(THEME) ?? 'system');
