@@ -179,15 +179,25 @@ async def test_response_of_many_small_parts_is_aborted(server: Server, parts: st
     assert sent < 1_000_000
 
 
-@pytest.mark.parametrize(
-    "frame",
-    [b"\0\0\1\0\0\0\0\0\0x", b"\0\0\1\1\4\0\0\0\1\xff"],
-    ids=["data of no stream", "headers that HPACK cannot decode"],
-)
-async def test_broken_http2_frame_is_the_peers_fault(server: Server, frame: bytes) -> None:
+BROKEN = {
+    "data of no stream": (b"\0\0\1\0\0\0\0\0\0x", "cannot be reached"),
+    "headers that HPACK cannot decode": (b"\0\0\1\1\4\0\0\0\1\xff", "cannot be reached"),
+    "status without digits": (b"\0\0\x0c\1\5\0\0\0\1\0\7:status\2xx", "status of its response"),
+    "status of 20 digits": (b"\0\0\x1e\1\5\0\0\0\1\0\7:status\x14" + b"9" * 20, "status of its response"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_broken_http2_frame_is_the_peers_fault(server: Server, name: str) -> None:
+    frame, expected = BROKEN[name]
     server.response = b"\0\0\0\4\0\0\0\0\0" + frame
+
+    async def once(writer: asyncio.StreamWriter) -> None:
+        server.response = b""  # the client's preface has a second blank line
+
+    server.after_response = once
     http = HttpxClient(http2=True)
-    with pytest.raises(Unavailable, match="cannot be reached") as caught:
+    with pytest.raises(Unavailable, match=expected) as caught:
         await http.request("GET", server.url, headers={})
     await http.close()
     assert "its request" not in caught.value.detail
@@ -361,10 +371,19 @@ async def test_finished_request_leaves_no_garbage(server: Server, http: HttpxCli
 
 
 @pytest.mark.parametrize("end", ["\n", "\x00", " ", "€"])
-async def test_value_of_a_header_is_not_in_the_error(server: Server, http: HttpxClient, end: str) -> None:
+@pytest.mark.parametrize("http2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
+async def test_forbidden_value_of_a_header_is_not_sent_or_in_the_error(server: Server, http2: bool, end: str) -> None:
+    http = HttpxClient(http2=http2)
     with pytest.raises(Unavailable, match="header that HTTP forbids") as caught:
         await http.request("GET", server.url, headers={"authorization": f"Bearer SECRET{end}"})
+    await http.close()
     assert "SECRET" not in caught.value.detail
+    assert server.requests == []
+
+
+async def test_host_that_cannot_be_decoded_is_an_error(http: HttpxClient) -> None:
+    with pytest.raises(Unavailable, match="The URL cannot be reached"):
+        await http.request("GET", "https://xn--/", headers={})
 
 
 async def test_guard_that_the_pool_does_not_accept_sends_no_request(

@@ -71,15 +71,15 @@ class AddressGuard:
         import httpx
 
         try:
-            parts = httpx.URL(url)
+            host = (parts := httpx.URL(url)).host
         except (httpx.InvalidURL, UnicodeError):
             return "must be an https URL"
-        if not parts.host or parts.scheme not in ("https", "http") or parts.userinfo:
+        if not host or parts.scheme not in ("https", "http") or parts.userinfo:
             return "must be an https URL without credentials"
-        if (problem := self.host_problem(parts.host)) is not None:
+        if (problem := self.host_problem(host)) is not None:
             return problem
-        if parts.scheme == "http" and not self._is_allowed_host(parts.host):
-            literal = _address(parts.host)
+        if parts.scheme == "http" and not self._is_allowed_host(host):
+            literal = _address(host)
             # A name may resolve to an allowed address.
             if not (self._networks if literal is None else self._in_networks(literal)):
                 return "must be an https URL (BELLCAST_HTTP_ALLOW makes exceptions)"

@@ -3,6 +3,7 @@
 URLs from the operator's settings may lead to private addresses; for all others, a client has a guard."""
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
@@ -21,6 +22,9 @@ if TYPE_CHECKING:  # imported with the first request
 # Sessions, key sets and replies are far smaller. More is a mistake or an attack on this server's memory.
 MAX_RESPONSE_BYTES = 1_048_576
 MAX_PORT = 65_535
+STATUSES = range(100, 1000)  # those of three digits (RFC 9110 §15); over HTTP/2, a status may be any number
+FORBIDDEN = re.compile(r"[^\t\x20-\x7e\x80-\xff]|\A[ \t]|[ \t]\Z")  # in the value of a header (RFC 9110 §5.5)
+FORBIDDEN_HEADER = "its request has a header that HTTP forbids: check credentials for line breaks and outer spaces"
 # For the name, TCP and TLS each. A server in reach takes less than one second.
 CONNECT_SECONDS = 5.0
 
@@ -38,8 +42,7 @@ class HttpxClient:
 
     @cached_property
     def _client(self) -> "httpx.AsyncClient":
-        # Created by the first request: loading the certificate authorities takes 40 ms, and most servers send no
-        # requests.
+        # Created by the first request: loading the certificate authorities takes 40 ms.
         import httpx
 
         from bellcast.kernel.outbound.transport import Transport
@@ -65,6 +68,8 @@ class HttpxClient:
         import httpcore
         import httpx
 
+        if any(FORBIDDEN.search(value) for value in headers.values()):  # over HTTP/2, h2 would send it
+            raise Unavailable(f"{_origin(url)} cannot be reached: {FORBIDDEN_HEADER}.")
         client = self._client
         # A timeout of an HTTP/2 read ends all requests of its connection; below, each has a deadline.
         limits = httpx.Timeout(None if self._http2 else timeout, connect=min(timeout, CONNECT_SECONDS))
@@ -92,7 +97,7 @@ class HttpxClient:
             httpx.HTTPError,
             httpx.InvalidURL,
             OSError,
-            UnicodeError,
+            ValueError,
         ) as error:
             raise Unavailable(f"{_origin(url)} cannot be reached: {_reason(error)}.") from None
         finally:
@@ -119,6 +124,8 @@ class HttpxClient:
                 body += chunk
                 if len(body) > MAX_RESPONSE_BYTES:
                     raise Unavailable(f"{_origin(str(request.url))} sent more than {MAX_RESPONSE_BYTES} bytes.")
+            if response.status_code not in STATUSES:
+                raise ValueError
             return Response(response.status_code, dict(response.headers), bytes(body))
         finally:
             await response.aclose()
@@ -137,27 +144,21 @@ def _checked(url: str) -> "httpx.URL":
 
 
 def _reason(error: Exception) -> str:
-    """Return the text of an error, without a header's value, which may be secret."""
-    import httpcore
-    from h2.exceptions import ProtocolError
-
-    # httpcore also calls errors in a peer's HTTP/2 frames local
-    is_local = isinstance(error, httpcore.LocalProtocolError) and not isinstance(error.args[0], ProtocolError)
-    if is_local or isinstance(error, UnicodeEncodeError):
-        return "its request has a header that HTTP forbids: check credentials for line breaks and outer spaces"
+    if type(error) is ValueError:  # of httpcore, for HTTP/2
+        return "the status of its response is not a number from 100 to 999"
     fault = certificate_fault(error)
     return f"its certificate is not accepted: {fault}" if fault else str(error) or type(error).__name__
 
 
 def _origin(url: str) -> str:
-    """Scheme, host and port of a URL, without parts that may be secret."""
+    """Return scheme, host and port of a URL, without parts that may be secret."""
     import httpx
 
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL:
+        return f"{parsed.scheme}://{parsed.host}" + (f":{parsed.port}" if parsed.port else "")
+    except (httpx.InvalidURL, UnicodeError):
         return "The URL"
-    return f"{parsed.scheme}://{parsed.host}" + (f":{parsed.port}" if parsed.port else "")
 
 
 class HttpClients:

@@ -11,8 +11,7 @@ from bellcast.kernel import daemon_threads
 from bellcast.kernel.errors import Unavailable
 
 # Maximum names resolved at a time, more than the calls of jobs (jobs.destinations.CALLS): only names whose lookups hang reach
-# it. Each has a thread until the system's resolver gives up, by
-# default after 10 s per name server; nothing can end it earlier.
+# it. Each has a thread until the system's resolver gives up, by default after 10 s per name server; nothing can end it.
 MAX_LOOKUPS = 200
 # Characters of a wrong name in an error.
 MAX_SHOWN = 100

@@ -78,9 +78,19 @@ def test_public_address_is_accepted(address: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://example.com/", "ftp://example.com/", "https://user:pass@example.com/", "//example.com", "", "https://"],
+    [
+        *(
+            "http://example.com/",
+            "ftp://example.com/",
+            "https://user:pass@example.com/",
+            "//example.com",
+            "",
+            "https://",
+        ),
+        *("https://xn--/", "https://xn--a/"),  # httpx reads the URL, but not its host
+    ],
 )
-def test_url_without_tls_or_with_credentials_is_refused(url: str) -> None:
+def test_url_without_tls_or_a_host_or_with_credentials_is_refused(url: str) -> None:
     assert AddressGuard().problem(url) is not None
 
 
