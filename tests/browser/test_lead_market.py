@@ -67,6 +67,23 @@ def add(ruth: Page, customer: str, provider: str = "") -> None:
     ruth.get_by_role("button", name="Add lead").click()
 
 
+# Its sockets never open.
+SLOW_SERVER = """
+globalThis.opened = [];
+globalThis.WebSocket = class { constructor(url) { opened.push(url); } send() {} close() {} };
+"""
+
+
+def test_page_over_http_opens_no_socket_over_tls_beside_a_slow_one(context: BrowserContext) -> None:
+    ruth = desk(context, "ruth")
+    ruth.add_init_script(SLOW_SERVER)
+    ruth.clock.install()
+    ruth.reload()
+    ruth.wait_for_function("opened.some((url) => url.includes('/app/'))")
+    ruth.clock.run_for(6_000)  # pusher-js opens its next transport after 2 s
+    assert [url for url in ruth.evaluate("opened") if url.startswith("wss:")] == []
+
+
 def test_new_lead_notifies_and_updates_the_desks_it_concerns(context: BrowserContext) -> None:
     ruth, plumber, roofer = desk(context, "ruth"), desk(context, "42"), desk(context, "43")
     add(ruth, "Ada Byron", "42")

@@ -281,6 +281,19 @@ def test_stopped_server_is_found(folder: Path) -> None:
     assert "start `bellcast serve`" in next(one["fix"] for one in done.json["findings"] if one["check"] == "server")
 
 
+async def test_expired_certificate_of_the_server_is_named(folder: Path) -> None:
+    pem, context = self_signed(folder, valid_hours=-1)
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        shell = {"SSL_CERT_FILE": str(pem), "BELLCAST_SECRET": SECRET}
+        done = await asyncio.to_thread(bellcast, "doctor", "--json", "--data", folder, "--url", url, **shell)
+        sent = await asyncio.to_thread(bellcast, "notify", "alice", "Hi", "--data", folder, "--url", url, **shell)
+    refused = f"the certificate of {url} is not accepted: certificate has expired"
+    finding = next(one for one in done.json["findings"] if one["check"] == "server")
+    assert (finding["what"], finding["fix"]) == (refused, "renew it, or set the clock of this machine")
+    assert refused in " ".join(sent.err.split())
+
+
 def test_other_secret_in_the_shell_and_missing_jobs_are_found(tmp_path: Path) -> None:
     with ServerProcess(tmp_path, {"BELLCAST_NO_JOBS": "on"}) as server:
         done = bellcast("doctor", "--quick", "--json", "--url", server.url, BELLCAST_SECRET=server.secret)

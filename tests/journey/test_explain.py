@@ -90,6 +90,10 @@ async def test_timeline_has_the_messages_of_all_devices(tmp_path: Path) -> None:
         messages = {one["id"]: one["channel"] for one in await ended(client, 8)}
         assert sorted(messages.values()) == ["email", *["push"] * 7]
         assert {one["message"] for one in await timeline(client, id)} == {None, *messages}
+        shown = await explain(client, notification=id)
+        missing = "No provider delivers push notifications to this app, so they are only stored: set BELLCAST_PUSH, or"
+        assert missing in shown["text"]
+        assert "Add a provider of push notifications to this app." in [one["text"] for one in shown["actions"]]
 
 
 async def test_timeline_lists_decisions_and_the_outcome_of_the_message(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ function connect() {
     wsPort: settings.port,
     wssPort: settings.port,
     forceTLS: settings.tls,
-    enabledTransports: ['ws', 'wss'],
+    enabledTransports: ['ws'],
     authEndpoint: `${root}/broadcasting/auth`,
   });
 }

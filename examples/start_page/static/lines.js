@@ -35,7 +35,7 @@ function pusher(_, name, line) {
   const { Pusher } = globalThis;
   if (!Pusher) return line.failed(new Error('pusher-js is not installed: run npm run build in client/'));
   const { hostname, port, protocol } = new URL(network);
-  const client = new Pusher(key, { cluster: '', wsHost: hostname, wsPort: port, wssPort: port, forceTLS: protocol === 'https:', enabledTransports: ['ws', 'wss'] });
+  const client = new Pusher(key, { cluster: '', wsHost: hostname, wsPort: port, wssPort: port, forceTLS: protocol === 'https:', enabledTransports: ['ws'] });
   client.connection.bind('state_change', ({ current }) => (current === 'connected' ? line.live() : line.lost()));
   client.subscribe('admin').bind(name, line.arrived);
 }

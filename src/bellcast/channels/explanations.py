@@ -46,8 +46,13 @@ ADDRESSES = {
     "invalid_address": "the recipient's address is not one: expected name@example.com, or +43… for a phone",
     "suppressed": "the recipient's address is suppressed, after a bounce, a complaint or by hand",
 }
-# The settings with the providers of channels that deliver nothing without one.
-PROVIDERS: dict[Channel, str] = {"email": "BELLCAST_EMAIL", "sms": "BELLCAST_SMS"}
+# What needs a provider, and the setting with it. Browsers and chat webhooks need none.
+PROVIDERS: dict[Channel, tuple[str, str]] = {
+    "email": ("e-mails", "BELLCAST_EMAIL"),
+    "sms": ("text messages", "BELLCAST_SMS"),
+    "push": ("push notifications to this app", "BELLCAST_PUSH"),
+    "chat": ("messages to `chat.telegram`", "BELLCAST_CHAT"),
+}
 ENDINGS: dict[State, str] = {
     "held": "waits until {at}",
     "queued": "is due at {at}",
@@ -211,9 +216,10 @@ def with_actions(
         if (action := _action(one, key, type)) is not None:
             actions.append(action)
         is_wanted = one.outcome != "skip" or one.rule in ADDRESSES
-        if one.channel in unprovided and is_wanted and one.state in (None, "simulated", *OPEN_STATES):
-            name = f"{NAMES[one.channel]}s"
-            because = f"No provider delivers {name}, so they are only stored: set {PROVIDERS[one.channel]}"
+        waiting = () if one.channel in ("push", "chat") else (None, *OPEN_STATES)
+        if one.channel in unprovided and is_wanted and one.state in ("simulated", *waiting):
+            name, setting = PROVIDERS[one.channel]
+            because = f"No provider delivers {name}, so they are only stored: set {setting}"
             one = replace(one, text=f"{one.text} {because}, or add a provider with `bellcast provider put`.")
             actions.append(SuggestedAction(f"Add a provider of {name}.", "PUT", f"/v1/providers/{one.channel}"))
         channels.append(one)

@@ -167,12 +167,12 @@ def read_object(file: Path) -> tuple[str, dict[str, Any]]:
     try:
         value = json_text.loads(text)
     except ValueError as error:
-        if text.lstrip().startswith(("{", "[")):
-            raise CommandError(f"{file} is not JSON: {error}", "correct the file") from None
         try:
             value = YamlText(text.encode()).value
         except BadRequest as refusal:
-            raise CommandError(f"{file}: {refusal.detail}", "correct the file") from None
+            is_json = file.suffix not in (".yaml", ".yml") and text.lstrip().startswith(("{", "["))
+            reason = f" is not JSON: {error}" if is_json else f": {refusal.detail}"
+            raise CommandError(f"{file}{reason}", "correct the file") from None
     if not isinstance(value, dict):
         raise CommandError(f"{file} has no object", "write fields with values, as JSON or YAML")
     key = value.pop("key", None) or file.stem

@@ -20,6 +20,7 @@ from bellcast.client import (
     Unavailable,
     WrongProject,
 )
+from bellcast.kernel.errors import certificate_fault
 from bellcast.settings import Settings, address
 
 
@@ -51,9 +52,19 @@ def server(settings: Settings, file: Path | None = None) -> Iterator[Bellcast]:
             raise _command_error(error, settings, url, file) from error
 
 
+def certificate_refusal(error: BaseException | None) -> tuple[str, str] | None:
+    """Return why the server's certificate is not accepted, and what to do; None for other errors."""
+    if error is None or (fault := certificate_fault(error)) is None:
+        return None
+    reason, _, fix = fault.partition(". ")
+    return reason, fix[:1].lower() + fix[1:]
+
+
 def _command_error(error: BellcastError, settings: Settings, url: str, file: Path | None) -> CommandError:
     match error:
         case Unavailable():
+            if (refusal := certificate_refusal(error.__cause__)) is not None:
+                return CommandError(f"the certificate of {url} is not accepted: {refusal[0]}", refusal[1])
             if error.status is not None:
                 return CommandError(
                     f"the server at {url} is unavailable: {error.reason}", "try again, or run `bellcast doctor`"

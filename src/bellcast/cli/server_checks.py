@@ -45,7 +45,10 @@ def check(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -
                 yield Finding("server", "ok", f"{url} is ready, version {body['version']}")
             yield from _skew(response)
         except httpx.TransportError as error:
-            yield diagnoses.finding("server_unreachable", url=url, error=error)
+            if (refusal := remote.certificate_refusal(error)) is not None:
+                yield diagnoses.finding("certificate_refused", url=url, reason=refusal[0], fix=refusal[1])
+            else:
+                yield diagnoses.finding("server_unreachable", url=url, error=error)
             return
         try:
             with remote.server(settings) as client:

@@ -213,7 +213,7 @@ def _failure(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> Bellcas
         elif "WRONG_VERSION_NUMBER" in reason:
             reason += ". The server speaks http, not https: use http:// in its URL, or the address of your TLS proxy"
         elif "CERTIFICATE_VERIFY_FAILED" in reason:
-            reason += ". Is the host in the URL a name of the certificate? SSL_CERT_FILE can name your own authority"
+            reason += ". Its certificate must have the host in the URL and an authority known here, or in SSL_CERT_FILE"
         elif "[Errno -" in reason:  # numbers below 0 are errors of the name lookup
             reason += ". Is the host name in the URL right?"
         error = Unavailable(f"no response: {reason}", None, url)

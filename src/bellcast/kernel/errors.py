@@ -39,6 +39,7 @@ MAX_REASON = 500
 # What to do about an engine that cannot be used, by a word of its error's class or text. The first that matches counts.
 FIXES = (
     ("password|authenticat|authorization|noauth", " Check the user and the password in its URL."),
+    ("db index", " Its URL must end with a database that it has: /0 to /15 unless its `databases` differs."),
     ("catalogname", " Create this database, or correct its name in the URL."),
     ("ssl upgrade", " Enable TLS there, or set sslmode=prefer in its URL if the network is trusted."),
     ("oserror|connect|tim(ed )?out|gaierror|respond|another server", " Is it running, and is its URL right?"),
@@ -269,7 +270,7 @@ def certificate_fault(error: BaseException) -> str | None:
         return f"{found[1]}. Use a host name that it has"
     if "expired" in found[1] or "not yet valid" in found[1]:
         return f"{found[1]}. Renew it, or set the clock of this machine"
-    return f"{found[1]}. SSL_CERT_FILE can name that of your own authority"
+    return f"{found[1]}. Name the certificate of your own authority in SSL_CERT_FILE"
 
 
 def every() -> list[type[BellcastError]]:

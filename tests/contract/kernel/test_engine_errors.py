@@ -50,10 +50,17 @@ async def test_postgres_as_broker_names_the_fault_and_the_fix() -> None:
 
 
 @pytest.mark.parametrize(
-    ("user", "port", "fix"), [("nobody:wrong@", None, CREDENTIALS), ("", 1, ADDRESS)], ids=["password", "port"]
+    ("user", "port", "fix"),
+    [
+        ("nobody:wrong@", None, CREDENTIALS),
+        ("", "1", ADDRESS),
+        ("", "{port}/99", "Its URL must end with a database that it has: /0 to /15 unless its `databases` differs."),
+    ],
+    ids=["password", "port", "database"],
 )
-async def test_redis_names_the_fault_and_the_fix(user: str, port: int | None, fix: str) -> None:
-    transport = RedisTransport(f"redis://{user}127.0.0.1:{port or engines.redis().port}", "test")
+async def test_redis_names_the_fault_and_the_fix(user: str, port: str | None, fix: str) -> None:
+    place = (port or "{port}").format(port=engines.redis().port)
+    transport = RedisTransport(f"redis://{user}127.0.0.1:{place}", "test")
     text = await refusal(transport.connect(print))
     with contextlib.suppress(Unavailable):
         await transport.close()

@@ -1,5 +1,9 @@
 """Refusals of the command line name the file that they are about."""
 
+import io
+import sys
+from pathlib import Path
+
 import pytest
 import typer
 
@@ -10,6 +14,24 @@ from bellcast.cli.console import CommandError
 def test_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(typer.BadParameter, match=r"none\.yaml cannot be read: No such file"):
         objects.read_object(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("name", ["sms.yaml", "sms.json"])
+def test_object_may_begin_with_a_brace_in_yaml(tmp_path, name):
+    (tmp_path / name).write_text("{channel: sms, url: 'twilio://SID:TOKEN@default'}")
+    assert objects.read_object(tmp_path / name) == ("sms", {"channel": "sms", "url": "twilio://SID:TOKEN@default"})
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("sms.yaml", "The body is not YAML"), ("sms.json", "is not JSON: .*line 1"), ("-", "is not JSON: .*line 1")],
+)
+def test_object_that_cannot_be_read_is_refused_in_the_language_of_its_name(tmp_path, monkeypatch, name, reason):
+    text = '{"channel": "sms" "url": "x"}'
+    (tmp_path / name).write_text(text)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    with pytest.raises(CommandError, match=reason):
+        objects.read_object(Path("-") if name == "-" else tmp_path / name)
 
 
 def test_damaged_backup_is_named(tmp_path):

@@ -13,7 +13,7 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.explanations import Explanation, Fact
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.timeline import timeline
-from bellcast.channels.types import MAX_DECISIONS, MAX_MESSAGES, ExternalChannel, NewDecision
+from bellcast.channels.types import EXTERNAL_CHANNELS, MAX_DECISIONS, MAX_MESSAGES, NewDecision
 from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.console.types.requests import RequestFilter
 from bellcast.inbox.store.sent import SentItems
@@ -128,10 +128,14 @@ async def _explain(
 
 
 async def unprovided(ctx: ApiContext, tenant: str) -> list[Channel]:
-    """Return the channels of a tenant that need a provider and have none."""
-    needing: tuple[ExternalChannel, ...] = ("email", "sms")
+    """Return the channels of a tenant that store only what lacks a provider: push and chat for apps, the others if they
+    have none."""
     providers, simulated = ctx[ProviderDirectory], ctx[ChannelConfig].simulate
-    return [one for one in needing if one not in simulated and not await providers.can_deliver(tenant, one)]
+    return [
+        one
+        for one in EXTERNAL_CHANNELS
+        if one not in simulated and (one in ("push", "chat") or not await providers.can_deliver(tenant, one))
+    ]
 
 
 def _of_connections(connections: Sequence[ConnectionInfo]) -> Iterator[Fact]:

@@ -158,6 +158,12 @@ PATH = (
         fix="start `bellcast serve`, or pass the server with --url; --local checks this machine only",
     ),
     Diagnosis(
+        code="certificate_refused",
+        check="server",
+        what="the certificate of {url} is not accepted: {reason}",
+        fix="{fix}",
+    ),
+    Diagnosis(
         code="server_not_ready",
         check="server",
         what="{url} is not ready: {reason}",

@@ -173,7 +173,7 @@ function pusherLines(page, { admins, provider, assigned, updated, tenant }, even
 export function Troubleshooting({ page }) {
   const link = (path, text) => html`<a href=${page.url(path)}>${text}</a>`;
   const rows = [
-    ['“Pusher connected” never appears', 'The page cannot reach the server, or connects to another host.', ['Set ', code('wsHost'), ' to this host without a scheme, ', code('wsPort'), ' or ', code('wssPort'), ', and ', code("enabledTransports: ['ws', 'wss']"), '. Then ', link('/pusher-apps', 'Test connection'), ' shows the failing step.']],
+    ['“Pusher connected” never appears', 'The page cannot reach the server, or connects to another host.', ['Set ', code('wsHost'), ' to this host without a scheme, ', code('wsPort'), ' or ', code('wssPort'), ', and ', code("enabledTransports: ['ws']"), '. Then ', link('/pusher-apps', 'Test connection'), ' shows the failing step.']],
     ['Error 4001', 'No app has the key of the page.', ['Compare it with ', link('/pusher-apps', 'Pusher apps'), '.']],
     ['Error 4003', 'Pusher or the app is switched off.', [link('/settings', 'Settings'), ': ', code('pusher_enabled'), ', or Enable the app.']],
     ['Error 4009', 'The sign-in is wrong, or the page did not authorize in time.', 'Your auth endpoint signs with another secret: copy that of the app.'],

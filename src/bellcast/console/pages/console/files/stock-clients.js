@@ -58,7 +58,7 @@ async function pusher({ token, topic, key }, { opened, closed, failed, receive }
   const headers = { authorization: `Bearer ${token}` };
   const client = new Pusher(key, {
     cluster: '', wsHost: location.hostname, wsPort: port ?? 80, wssPort: port ?? 443, wsPath: ROOT,
-    forceTLS: location.protocol === 'https:', enabledTransports: ['ws', 'wss'],
+    forceTLS: location.protocol === 'https:', enabledTransports: ['ws'],
     channelAuthorization: { endpoint: `${ROOT}/pusher/auth`, headers }, userAuthentication: { endpoint: `${ROOT}/pusher/user-auth`, headers },
   });
   client.connection.bind('connected', opened);
