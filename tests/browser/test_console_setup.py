@@ -93,6 +93,7 @@ def page(chromium: Browser, server: ServerProcess) -> Iterator[Page]:
     code = re.search(r"/console/setup#code=(\S+)", server.log.read_text())
     assert code
     page.goto(f"/console/setup#code={code[1]}")
+    expect(page.get_by_label("Name")).to_be_focused()  # the code is filled in
     page.get_by_label("Name").fill("ruth")
     page.get_by_label("Password").fill("correct horse battery")
     page.get_by_role("button", name="Create owner").click()

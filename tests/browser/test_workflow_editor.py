@@ -106,15 +106,31 @@ def test_workflow_is_built_by_keyboard_and_by_pointer_to_the_same_bytes(
         place.hover()
         place.locator(".place-add").click()
         pointed.page.locator(f"[data-type={type}][role=option]").click()
+        expect(pointed.page.locator(".inspector")).to_be_visible()
+    expect(pointed.page.get_by_role("group", name="Runs")).to_have_count(0)  # a workflow without versions has none
     for key, fields_of in (
         ("bell", {"Title": "New booking"}),
         ("wait", {"For": "30m"}),
         ("mail", {"Subject": "New booking", "Text": "Hello"}),
     ):
-        pointed.step(key).dblclick()
+        pointed.step(key).click()
         for label, text in fields_of.items():
             pointed.page.locator(".inspector").get_by_label(label, exact=True).fill(text)
     assert pointed.yaml() == typed.yaml()
+
+
+def test_new_workflow_gets_a_key_whose_format_the_field_explains(open_console: Callable[..., Page]) -> None:
+    page = open_console("/workflows?edit=new")
+    key = page.get_by_label("Key")
+    expect(key).to_be_focused()
+    key.fill("Booking reminder")
+    page.get_by_role("button", name="Continue").click()
+    expect(key).to_be_focused()
+    assert not key.evaluate("(field) => field.checkValidity()")
+    expect(key).to_have_attribute("title", re.compile("without spaces"))
+    key.fill("booking-reminder")
+    key.press("Enter")
+    expect(page.get_by_role("heading", level=1, name="booking-reminder")).to_be_visible()
 
 
 def test_tree_has_names_levels_and_announces_moves(edit: Callable[..., Editor]) -> None:
@@ -592,8 +608,8 @@ def test_small_screen_reads_and_edits_nothing(edit: Callable[..., Editor], owner
     editor = edit("small-flow", BUILT, viewport=PHONE)
     expect(editor.page.get_by_role("note")).to_contain_text("On a small screen a workflow can be read")
     editor.step("wait").click()
-    editor.type("d", "Delete", "Alt+ArrowUp", "a", "Enter")
     expect(editor.page.locator(".inspector").get_by_label("For", exact=True)).to_be_disabled()
+    editor.type("d", "Delete", "Alt+ArrowUp", "a", "Enter")
     for name in ("Review and publish", "Test"):
         expect(editor.page.get_by_role("button", name=name, exact=True)).to_have_count(0)
     assert [

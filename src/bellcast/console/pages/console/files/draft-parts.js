@@ -27,6 +27,7 @@ export function SaveState({ draft, isReadOnly }) {
 export function NewObject({ page, kind, hint }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
   const own = page.me.tenants;
+  useEffect(() => document.querySelector('#main input')?.focus(), []);
   if (!page.may(BUILDERS)) return html`<${Heading} title=${`New ${kind.name}`} /><p>Your role, ${page.me.role}, does not permit this page.</p>`;
   const create = ({ key, tenant: of = '' }) => go(withQuery(page.url(`/${kind.plural}/${encodeURIComponent(key.trim())}`), { edit: 'yes', tenant: of.trim() }));
   return html`<${Heading} title=${`New ${kind.name}`}><a class="button" href=${page.url(`/${kind.plural}`)}>Back</a><//>

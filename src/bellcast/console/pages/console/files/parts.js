@@ -134,7 +134,8 @@ export function Confirm({ label, word, act, isDanger = false, isPrimary = false 
 /** A labelled input, select (`options`, with `words` for some of them) or text area (`isLong`). */
 export function Field({ label, hint, options, words = {}, isLong, ...attributes }) {
   const id = useId();
-  const described = { id, 'aria-describedby': hint && `${id}-hint`, ...attributes };
+  // Browsers add the title to their message when the input does not match the pattern.
+  const described = { id, 'aria-describedby': hint && `${id}-hint`, title: attributes.pattern && hint, ...attributes };
   const input = options
     ? html`<select ...${described}>${options.map((one) => html`<option key=${one} value=${one} selected=${one === attributes.defaultValue}>${words[one] ?? (one || 'any')}</option>`)}</select>`
     : isLong ? html`<textarea spellcheck=${false} ...${described} />` : html`<input ...${described} />`;

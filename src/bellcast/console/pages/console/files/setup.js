@@ -44,7 +44,7 @@ export function Setup({ page }) {
   const name = `pusher ${JSON.stringify(channels)}`;
   return html`<${Heading} title="Setup"><a class="button" href=${page.url('/setup/pusher')}>Troubleshooting</a><//>
     <p class="muted">Each line is ticked as soon as the server sees the event.</p>
-    <${Card} title="First steps"><${Checklist} page=${page} name="first" round=${round} lines=${FIRST_STEPS} /><//>
+    <${Card} title="First steps"><${Checklist} page=${page} name="first" round=${round} lines=${firstSteps(page)} /><//>
     <${Card} title="An app with Pusher"><p class="muted">Open your app beside this page, and go through it with your own channels and events.</p>
       <${Form} isInline button="Use these" send=${async (values) => go(withQuery(page.path, values))}>${CHANNELS.map((one) => html`<${Field} key=${one.name} label=${one.label} name=${one.name} defaultValue=${channels[one.name]} autocomplete="off" spellcheck=${false} autocapitalize="none" />`)}<//>
       <${Checklist} key=${name} page=${page} name=${name} round=${round} canReset lines=${pusherLines(page, channels, events)} />
@@ -120,8 +120,8 @@ const one = (path, parameters) => (signal) => get(withQuery(path, { tenant: '*',
 const nothing = async () => null;
 
 const [sent, announced, read, open, closed] = [one('/v1/notifications'), one('/v1/announcements'), one('/v1/notifications', { state: 'read' }), one('/v1/connections'), one('/v1/connections', { state: 'closed' })];
-const FIRST_STEPS = [
-  { title: 'A notification was sent', isPersistent: true, hint: code('bellcast notify alice "Hello"'), check: async (signal) => {
+const firstSteps = (page) => [
+  { title: 'A notification was sent', isPersistent: true, hint: [code('bellcast notify alice "Hello"'), ', or send one in the ', html`<a href=${page.url('/playground')}>Playground</a>`, '.'], check: async (signal) => {
     const first = (await sent(signal)).notifications[0] ?? (await announced(signal)).announcements[0];
     return first ? 'The server has notifications.' : null;
   } },

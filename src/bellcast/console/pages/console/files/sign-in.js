@@ -13,7 +13,7 @@ const CODE = { label: 'Code', name: 'code', maxlength: 100, autocomplete: 'one-t
 /** The frame of a page before the console: `tag` is a part of a dialog over the pages, otherwise the page itself. */
 function Framed({ tag: Tag = 'main', title, children }) {
   const place = useRef(null);
-  useEffect(() => place.current.querySelector('input')?.focus(), []);
+  useEffect(() => [...place.current.querySelectorAll('input')].find(({ value }) => value === '')?.focus(), []);
   return html`<${Tag} class="card" ref=${place}><p class="brand"><img src=${`${ROOT}/favicon.svg`} width="24" height="24" alt="" />Bellcast</p><h1 tabIndex="-1">${title}</h1>${children}<//>`;
 }
 
@@ -25,7 +25,7 @@ export function SetUp({ done, provider }) {
     const operator = await request('POST', '/v1/setup', { code: entered.trim(), name: name.trim().toLowerCase(), password });
     history.replaceState(null, '', location.pathname);
     done(operator);
-  }}><${Field} label="Code" name="code" required defaultValue=${code} autocomplete="off" spellcheck=${false} /><${Field} ...${NAME} hint="Lower case, such as an e-mail address." />
+  }}><${Field} label="Code" name="code" required defaultValue=${code} autocomplete="off" spellcheck=${false} /><${Field} ...${NAME} hint="Such as your e-mail address." />
       <${Field} label="Password" name="password" type="password" required minlength="12" autocomplete="new-password" hint="At least 12 characters." /><//><//>`;
 }
 

@@ -31,7 +31,7 @@ const STARTERS = [
 ];
 
 /** The page that names a new template. */
-export const NewTemplate = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Letters, digits and _ . -  Sends and steps name the template by it." />`;
+export const NewTemplate = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Sends and steps name the template by it, such as booking-reminder: letters, digits, and _ . - without spaces." />`;
 
 export function TemplateEditor({ page }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';

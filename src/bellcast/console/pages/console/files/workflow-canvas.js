@@ -38,7 +38,8 @@ export function Flow({ canvas, act }) {
     current.scrollLeft = (current.scrollWidth - current.clientWidth) / 2;
     if (selected) tree.current.querySelector(`[data-line="${CSS.escape(selected)}"]`)?.scrollIntoView({ block: 'center', inline: 'center' });
   }, []);
-  return html`<div class="flow-scroll" ref=${scroller} onPointerDown=${drag.start} onClick=${(event) => { if (event.target === event.currentTarget) act.select(null); }}>
+  // The form that the first click of a double click opens moves the cards: the second may be beside them.
+  return html`<div class="flow-scroll" ref=${scroller} onPointerDown=${drag.start} onClick=${(event) => { if (event.target === event.currentTarget && event.detail < 2) act.select(null); }}>
     <div class=${`flow ${drag.path ? 'dragging' : ''} ${states ? 'shows-states' : ''}`} style=${{ zoom: zoom / 100 }}>
       <${Lines} watch=${[values, zoom, canvas.closed, drag.target, states]} />
       <${Trigger} values=${values} act=${act} isSelected=${selected === 'trigger'} total=${canvas.total} />
@@ -51,7 +52,7 @@ export function Flow({ canvas, act }) {
 
 /** What starts the workflow. */
 function Trigger({ values, act, isSelected, total }) {
-  return html`<button type="button" class="step-card trigger-card" data-line="trigger" aria-pressed=${String(isSelected)} onClick=${() => act.select('trigger')}>
+  return html`<button type="button" class="step-card trigger-card" data-line="trigger" aria-pressed=${String(isSelected)} onClick=${() => act.open('trigger')}>
     <span class="step-icon tone-6"><${Icon} name="playground" /></span>
     <span class="step-text"><span class="step-kind">Trigger</span><span class="step-summary">${values.type ? values.type : 'Each trigger starts a run'}</span></span>
     ${total !== undefined && html`<span class="step-count">${total}</span>`}</button>`;
@@ -108,7 +109,7 @@ function DrawnStep({ path, step, index, count, level, canvas, act, active, drag 
     <div class="step-item" role="treeitem" aria-label=${name} aria-level=${level} aria-posinset=${index + 1} aria-setsize=${count} aria-owns=${isOpen ? `lanes-${path}` : null}
       aria-selected=${String(canvas.selected === path)} aria-expanded=${isOpen === undefined ? null : String(isOpen)} tabIndex=${active === path ? 0 : -1}
       data-path=${path} data-step=${step?.key} data-type=${step?.type} data-problems=${own.length || null} data-state=${state?.state} aria-description=${runs && runsText(runs, step?.key)}
-      onClick=${(event) => { act.select(path); event.currentTarget.focus(); }} onDblClick=${() => act.edit(path)} />
+      onClick=${(event) => { act.open(path); event.currentTarget.focus(); }} onDblClick=${() => act.edit(path)} />
     <div class="step-card" data-line=${path} aria-hidden="true">
       ${text}
       ${own.length > 0 && html`<span class="step-problems">${own.length}</span>`}
@@ -125,7 +126,7 @@ function Lane({ lane, number, count, branch, level, canvas, act, active, drag })
   return html`<div class="lane" data-shown=${canvas.lane?.(branch.key, lane)}><div class="lane-box">
     <div class="step-item" role="treeitem" aria-label=${text} aria-level=${level} aria-posinset=${number + 1} aria-setsize=${count} aria-selected=${String(canvas.selected === lane.path)} aria-expanded="true" aria-owns=${`steps-${lane.path}`}
       tabIndex=${active === lane.path ? 0 : -1} data-path=${lane.path} data-lane=${branch.key} data-problems=${isBad ? 1 : null} data-state=${canvas.lane?.(branch.key, lane)}
-      onClick=${(event) => { act.select(lane.path); event.currentTarget.focus(); }} onDblClick=${() => act.edit(lane.path)} />
+      onClick=${(event) => { act.open(lane.path); event.currentTarget.focus(); }} onDblClick=${() => act.edit(lane.path)} />
     <div class="lane-name" data-line=${lane.path} aria-hidden="true">${lane.isElse ? 'Else' : html`<b>If</b> ${conditionText(lane.condition, false)}`}</div></div>
     <div class="lane-steps" role="group" id=${`steps-${lane.path}`}><${Steps} list=${lane.list} steps=${Array.isArray(lane.steps) ? lane.steps : []} level=${level + 1} canvas=${canvas} act=${act} active=${active} drag=${drag} /></div>
     <div class="lane-end" aria-hidden="true" data-line=${`${lane.path} end`}></div>

@@ -37,7 +37,7 @@ function copy(step) {
 const KIND = { plural: 'workflows', name: 'workflow', differencesOf };
 
 /** The page that names a new workflow. */
-export const NewWorkflow = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Letters, digits and _ . -  Your app triggers the workflow by it." />`;
+export const NewWorkflow = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Your app triggers the workflow by it, such as booking-reminder: letters, digits, and _ . - without spaces." />`;
 
 /** The page of a workflow's editor. */
 export function WorkflowEditor({ page }) {
@@ -140,9 +140,11 @@ function Editor({ page, tenant, found }) {
   const act = {
     select: (path) => {
       setSelected(path);
-      if (isTesting) return;
-      if (path === 'trigger' || (path !== null && matchMedia('(min-width: 1100px)').matches && isInspecting)) setInspecting(true);
-      if (path === null) setInspecting(false);
+      if (path === null && !isTesting) setInspecting(false);
+    },
+    open: (path) => {
+      setSelected(path);
+      if (!isTesting) setInspecting(true);
     },
     edit: (path) => {
       test.isOpen.value = false;
@@ -214,9 +216,10 @@ function Editor({ page, tenant, found }) {
   const review = () => {
     if (mayEdit && !isLocked(draft.current.value) && draft.problems.value.length === 0 && draft.isChanged.value) setDialog({ kind: 'review' });
   };
-  const chooseType = (type) => {
+  const chooseType = (type, isPointer) => {
     const { list, index } = menu;
     setMenu(null);
+    if (isPointer) setInspecting(true);
     const step = newStep(draft.values.value, type);
     add(list, index, step);
   };
@@ -287,7 +290,8 @@ function Editor({ page, tenant, found }) {
     setMenu(null);
   };
   const problems = draft.problems.value;
-  const runs = useRunCounts(page, tenant, view === 'canvas');
+  const canHaveRuns = !draft.isNew.value || found.inherited;
+  const runs = useRunCounts(page, tenant, view === 'canvas' && canHaveRuns);
   const tested = isTesting ? statesOf(test) : undefined;
   const canvas = { values, schema, selected, isReadOnly: !mayEdit, problems, states: tested?.states ?? null, lane: tested?.lane, zoom, closed, runs: runs.isShown && !isTesting ? runs : null };
   const back = withQuery(page.url(draft.isNew.value ? '/workflows' : `/workflows/${encodeURIComponent(page.key)}`), { tenant });
@@ -313,7 +317,7 @@ function Editor({ page, tenant, found }) {
           : html`<${Flow} canvas=${canvas} act=${act} />`}
       ${isTesting && html`<${TestPanel} test=${test} schema=${schema} select=${showTested} selected=${selected} close=${closeTest} />`}
       ${view === 'canvas' && !isTesting && isInspecting && selected && html`<${Inspector} key=${selected} draft=${draft} path=${selected} schema=${schema} page=${page} isReadOnly=${!mayEdit} close=${closeInspector} select=${act.edit} openActions=${act.openActions} more=${runs.isShown && html`<${StepRuns} runs=${runs} step=${keyOfPath(selected)} />`} />`}
-      ${view === 'canvas' && hasSteps && html`${!isTesting && html`<${RunsBar} runs=${runs} />`}<div class="zoom" role="group" aria-label="Zoom"><button type="button" aria-label="Zoom out" disabled=${zoom === ZOOMS[0]} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) - 1])}>−</button><button type="button" aria-label="Zoom 100 %" onClick=${() => setZoom(100)}>${zoom} %</button><button type="button" aria-label="Zoom in" disabled=${zoom === ZOOMS.at(-1)} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) + 1])}>+</button></div>`}
+      ${view === 'canvas' && hasSteps && html`${!isTesting && canHaveRuns && html`<${RunsBar} runs=${runs} />`}<div class="zoom" role="group" aria-label="Zoom"><button type="button" aria-label="Zoom out" disabled=${zoom === ZOOMS[0]} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) - 1])}>−</button><button type="button" aria-label="Zoom 100 %" onClick=${() => setZoom(100)}>${zoom} %</button><button type="button" aria-label="Zoom in" disabled=${zoom === ZOOMS.at(-1)} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) + 1])}>+</button></div>`}
     </div>
     ${problems.length > 0 && html`<section class="problem-list" aria-label="Problems"><h2>Problems</h2><ul>${problems.map(({ field, message }) => html`<li key=${field + message}><button type="button" onClick=${() => { const path = stepPathOf(field); if (path) { setSelected(path); setInspecting(true); } }}><code>${keyAt(stepPathOf(field) ?? '') ?? field}</code> ${stepPathOf(field) && field.replace(`${stepPathOf(field)}.`, '')} ${message}</button></li>`)}</ul></section>`}
     <p class="hidden" role="status">${announced}</p>

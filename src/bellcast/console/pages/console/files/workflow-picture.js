@@ -21,7 +21,7 @@ export function Picture({ values, select, edit, copy, ...shown }) {
     if (scrollWidth > clientWidth) setZoom(Math.max(MIN_ZOOM, Math.floor(clientWidth / scrollWidth * 100)));
   }, []);
   const act = {
-    select, edit, close: () => select(null), nextProblem: () => {}, openActions: () => {},
+    select, open: select, edit, close: () => select(null), nextProblem: () => {}, openActions: () => {},
     fold: (path, isFolding) => setClosed((last) => new Set(isFolding ? [...last, path] : [...last].filter((one) => one !== path))),
     copy: (path) => copy(valueAt(values, path)),
   };
