@@ -90,6 +90,9 @@ def test_email_is_changed_in_two_languages_and_the_preview_follows(
     german = page.get_by_role("region", name="E-mail, German")
     german.get_by_role("textbox", name="Heading").fill("Willkommen")
     assert violations(page) == []
+    page.get_by_role("button", name="Side by side").click()
+    expect(page.locator(".mail-frame iframe")).to_have_attribute("style", re.compile("zoom"))  # as wide as its place
+    page.get_by_role("button", name="Side by side").click()
     assert published(owner)["email"] == stored["email"]
     publish(page)
     values = published(owner)

@@ -91,7 +91,8 @@ def test_workflow_is_built_by_keyboard_and_by_pointer_to_the_same_bytes(
         expect(typed.tree.locator("[role=treeitem]:focus")).to_have_count(1)
     typed.expect_saved()
     typed.type("Control+Enter")
-    expect(typed.page.get_by_role("dialog")).to_contain_text("added")
+    expect(typed.page.get_by_role("dialog")).to_contain_text("wait added 30 minutes")
+    expect(typed.page.get_by_role("dialog").get_by_role("link", name="Add a provider")).to_be_visible()
     publish = typed.page.get_by_role("button", name="Publish", exact=True)
     expect(publish).to_be_enabled()  # when the effects are shown
     publish.press("Enter")
@@ -631,6 +632,10 @@ def test_condition_on_an_earlier_bell_is_chosen_in_words(edit: Callable[..., Edi
     ]  # fmt: skip
     expect(editor.page.locator(".step-if")).to_have_text("if bell was not read")
     expect(inspector.get_by_label("Variable")).to_have_count(0)
+    inspector.get_by_label("Template", exact=True).fill("booking")
+    inspector.get_by_role("button", name="Remove subject, text").click()
+    expect(inspector.get_by_label("Template", exact=True)).to_be_focused()  # the button is gone
+    expect(inspector.get_by_label("Subject")).to_have_count(0)
     choice.select_option("bell was seen")
     expect(editor.page.locator(".step-if")).to_have_text("if bell was seen")
     yaml = editor.yaml()

@@ -168,7 +168,9 @@ function useArrival(view, page) {
     main.classList.remove('opening');
     const title = main.querySelector('h1')?.textContent;
     document.title = [title, title === page?.title ? null : page?.title, 'Bellcast'].filter(Boolean).join(' · ');
-    if (arrival.from && [main, document.body].includes(document.activeElement)) [...main.querySelectorAll('a.row-link')].find((one) => one.pathname === arrival.from)?.focus();
+    if (![main, document.body].includes(document.activeElement)) return;
+    main.querySelector('[autofocus]')?.focus();
+    if (arrival.from) [...main.querySelectorAll('a.row-link')].find((one) => one.pathname === arrival.from)?.focus();
   }, [isSettled, here.value.href]);
 }
 

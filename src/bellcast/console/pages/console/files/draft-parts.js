@@ -7,7 +7,7 @@ import { relativeTime } from './format.js';
 import { loadStyle } from './load.js';
 import { Field, Form, Heading } from './parts.js';
 import { BUILDERS } from './roles.js';
-import { go } from './router.js';
+import { BASE, go } from './router.js';
 import { exchange, withQuery } from './server.js';
 import { me } from './session.js';
 import { press } from './yaml-editor.js';
@@ -27,11 +27,10 @@ export function SaveState({ draft, isReadOnly }) {
 export function NewObject({ page, kind, hint }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
   const own = page.me.tenants;
-  useEffect(() => document.querySelector('#main input')?.focus(), []);
   if (!page.may(BUILDERS)) return html`<${Heading} title=${`New ${kind.name}`} /><p>Your role, ${page.me.role}, does not permit this page.</p>`;
   const create = ({ key, tenant: of = '' }) => go(withQuery(page.url(`/${kind.plural}/${encodeURIComponent(key.trim())}`), { edit: 'yes', tenant: of.trim() }));
   return html`<${Heading} title=${`New ${kind.name}`}><a class="button" href=${page.url(`/${kind.plural}`)}>Back</a><//>
-    <${Form} button="Continue" send=${create}><${Field} label="Key" name="key" required maxLength="100" pattern="[A-Za-z0-9_.\\-]+" autoComplete="off" spellcheck=${false} hint=${hint} />
+    <${Form} button="Continue" send=${create}><${Field} label="Key" name="key" autofocus required maxLength="100" pattern="[A-Za-z0-9_.\\-]+" autoComplete="off" spellcheck=${false} hint=${hint} />
     <${Field} label="Tenant" name="tenant" autoComplete="off" placeholder="all" ...${own ? { options: own, defaultValue: tenant || own[0] } : { defaultValue: tenant, hint: 'Leave it empty for all tenants.' }} /><//>`;
 }
 
@@ -76,7 +75,7 @@ export function Review({ draft, close, done }) {
   return html`<${Dialog} label=${draft.current.value ? `Publish version ${(draft.current.value.version ?? 0) + 1}` : 'Publish'} close=${close} isWide>
     ${changes.length > 0 && html`<${Changes} changes=${changes} />`}
     <details class="yaml-diff" open=${changes.length === 0}><summary>YAML</summary><${Difference} before=${draft.current.value ? toYaml(before) : ''} after=${toYaml(draft.values.value)} /></details>
-    ${plan?.effects.length > 0 && html`<div class="effects"><h3>What changes for recipients and apps</h3><ul>${plan.effects.map((one) => html`<li key=${one.code + one.text} data-effect=${one.code}>${one.text}</li>`)}</ul></div>`}
+    ${plan?.effects.length > 0 && html`<div class="effects"><h3>What changes for recipients and apps</h3><ul>${plan.effects.map((one) => html`<li key=${one.code + one.text} data-effect=${one.code}>${one.text}</li>`)}</ul>${plan.effects.some(({ code }) => code === 'credentials_missing') && html`<p>Messages without a provider are stored, not delivered. <a href=${`${BASE}/providers`}>Add a provider</a></p>`}</div>`}
     ${problem && html`<p class="error" role="alert">${problem.message}</p>`}
     ${isStale && html`<p><button type="button" onClick=${() => draft.rebase().then(load, setProblem)}>Compare with the current version</button></p>`}
     <div class="form-field"><div class="form-label"><label for="publish-note">Note</label></div><textarea id="publish-note" ref=${note} rows="2" maxLength="500" placeholder="Why? Shown in the list of versions."></textarea></div>

@@ -129,10 +129,10 @@ export function Asked() {
   if (kind !== 'password') return null;
   const cancel = () => answer(false);
   if (provider) {
-    return html`<${Dialog} key="provider" label="Sign in again" close=${cancel}><p class="muted">Changes to keys and operators, and erasure, need a sign-in within the last 10 minutes. Your input on this page is lost.</p>
+    return html`<${Dialog} key="provider" label="Sign in again" close=${cancel}><p class="muted">This change needs a sign-in within the last 10 minutes. Your input on this page is lost.</p>
       <div class="provider"><${ProviderButton} provider=${provider} body=${{ reauthenticate: true }} /></div><button type="button" onClick=${cancel}>Cancel</button><//>`;
   }
-  return html`<${Dialog} key="password" label="Type your password again" close=${cancel}><p class="muted">Changes to keys and operators, and erasure, need a password that was typed in the last 10 minutes.</p><${Form} button="Continue" send=${async ({ again }) => {
+  return html`<${Dialog} key="password" label="Type your password again" close=${cancel}><p class="muted">This change needs a password that was typed in the last 10 minutes.</p><${Form} button="Continue" send=${async ({ again }) => {
     await request('PUT', '/v1/session/verification', { password: again });
     answer(true);
   }}><${Field} label="Current password" name="again" type="password" required autocomplete="current-password" /><//><button type="button" onClick=${cancel}>Cancel</button><//>`;

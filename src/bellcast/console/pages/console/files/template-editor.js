@@ -179,7 +179,7 @@ function Languages({ values, change, languages, locale, beside }) {
     go(url, { isQuiet: true });
   };
   return html`<div class="languages"><div class="segments" role="tablist" aria-label="Language">${languages.map((tag) => html`<button key=${tag} type="button" role="tab" aria-selected=${String(tag === locale)} title=${languageName(tag)} onClick=${() => setQuery({ locale: tag || null, beside: null }, { isQuiet: true })}>${tag || 'Default'}</button>`)}</div>
-    <${Popup} label="Add a language" buttonClass="quiet" button=${html`<${Icon} name="plus" />`}>${(close) => html`<form onSubmit=${(event) => {
+    <${Popup} label="Add a language" buttonClass="quiet" button=${html`<${Icon} name="plus" />${languages.length === 1 && ' Language'}`}>${(close) => html`<form onSubmit=${(event) => {
       event.preventDefault();
       add(new FormData(event.currentTarget).get('tag').trim().replace('_', '-'));
       close();

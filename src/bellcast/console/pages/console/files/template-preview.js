@@ -83,7 +83,7 @@ export function Preview({ channel, preview, problems: known, path, shown, isOpen
   const part = parts?.[channel];
   const form = useRef(null);
   const frame = useRef(null);
-  useFittingWidth(frame, DEVICE_WIDTHS[device], [channel, device, Boolean(part?.html)]);
+  useFittingWidth(frame, DEVICE_WIDTHS[device], [channel, device, Boolean(part?.html), isOpen]);
   useEffect(() => { if (channel === 'email' && part?.html && isOpen) form.current?.submit(); }, [wanted, channel, device === 'text', isOpen, look]);
   if (!isOpen) return null;
   const isDark = look.scheme === 'dark' || look.scheme === 'inverted';

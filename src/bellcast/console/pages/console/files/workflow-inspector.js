@@ -67,6 +67,9 @@ function Ways({ step, path, draft }) {
 
 const pick = (all, names) => Object.fromEntries(names.map((name) => [name, all[name]]));
 
+/** What a step that sends has besides its content. */
+const NO_CONTENT = ['type', 'key', 'if', 'note', 'template'];
+
 /** The fields of a step, those of its content before the rare ones. */
 function fieldsOf(own, step) {
   if (!own) return {};
@@ -75,7 +78,7 @@ function fieldsOf(own, step) {
   const hasTemplate = step.template !== undefined;
   const isContent = SENDING.includes(step.type);
   return Object.fromEntries(Object.entries(fields).filter(([name]) => {
-    if (name in step || ['key', 'if', 'note', 'template'].includes(name)) return true;
+    if (name in step || NO_CONTENT.includes(name)) return true;
     if (isContent && hasTemplate) return false;
     if (step.type === 'delay') return name === 'for' ? step.until === undefined : name === 'until' ? step.for === undefined : step.until !== undefined;
     if (step.type === 'digest') return name === 'window' ? step.cron === undefined : name === 'cron' ? step.window === undefined : name === 'timezone' ? step.cron !== undefined : name === 'max_window' ? step.mode === 'sliding' : true;
@@ -206,11 +209,23 @@ function Zone({ attributes, value, change }) {
 }
 
 /** The key of another object, with the keys that exist. */
-const keyOf = (plural) => function KeyOf({ attributes, value, change, page, draft }) {
+const keyOf = (plural) => function KeyOf({ attributes, value, change, page, draft, values, field, isReadOnly }) {
   const list = useLoad((signal) => get(withQuery(`/v1/${plural}`, { tenant: draft.tenant, limit: 100 }), signal), [plural]);
   const found = list.value?.[plural] ?? [];
-  return html`<${Text} attributes=${attributes} value=${value} change=${change} list=${`keys-of-${plural}`} /><datalist id=${`keys-of-${plural}`}>${found.map((one) => html`<option key=${one.key} value=${one.key} />`)}</datalist>`;
+  return html`<${Text} attributes=${attributes} value=${value} change=${change} list=${`keys-of-${plural}`} /><datalist id=${`keys-of-${plural}`}>${found.map((one) => html`<option key=${one.key} value=${one.key} />`)}</datalist>
+    ${plural === 'templates' && value && !isReadOnly && html`<${InsteadOfContent} path=${field.replace(/\.template$/, '')} values=${values} draft=${draft} input=${attributes.id} />`}`;
 };
+
+/** A step has a template or content of its own: a button removes the content. */
+function InsteadOfContent({ path, values, draft, input }) {
+  const step = valueAt(values, path);
+  const content = Object.keys(step).filter((name) => !NO_CONTENT.includes(name));
+  const remove = () => {
+    draft.change(withValue(values, path, Object.fromEntries(Object.entries(step).filter(([name]) => !content.includes(name)))));
+    document.getElementById(input).focus(); // the button is gone
+  };
+  return content.length > 0 && html`<div class="form-hints"><small class="muted">The template has the content.</small><button type="button" class="chip-button" onClick=${remove}>Remove ${content.join(', ')}</button></div>`;
+}
 
 function SendingStep({ attributes, value, change, values, field, draft }) {
   const path = field.replace(/\.step$/, '');

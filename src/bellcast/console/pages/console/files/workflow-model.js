@@ -256,8 +256,8 @@ export function differencesOf(before, after) {
   const [old, now] = [before, after].map((values) => new Map(stepsOf(values ?? {}).map((one) => [one.step?.key, one])));
   const found = [];
   for (const name of ['type', 'data', 'note']) if (JSON.stringify(before?.[name]) !== JSON.stringify(after?.[name])) found.push(['changed', 'workflow', name]);
-  for (const [key, { step }] of now) if (!old.has(key)) found.push(['added', key, step?.type]);
-  for (const [key, { step }] of old) if (!now.has(key)) found.push(['removed', key, step?.type]);
+  for (const [key, { step }] of now) if (!old.has(key)) found.push(['added', key, summaryOf(step) || step?.type]);
+  for (const [key, { step }] of old) if (!now.has(key)) found.push(['removed', key, summaryOf(step) || step?.type]);
   const kept = [...now.keys()].filter((key) => old.has(key));
   const order = [...old.keys()].filter((key) => now.has(key));
   const stays = longestCommon(order, kept);
