@@ -1,5 +1,7 @@
 """A standby that becomes the primary: a running server that knows both continues."""
 
+import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,8 +9,9 @@ import httpx
 import pytest
 
 from tests import engines
-from tests.faults.nodes import send, titles
+from tests.faults.nodes import Cluster, send, titles
 from tests.faults.raw_sockets import eventually
+from tests.faults.three_nodes import check_under_load
 from tests.servers import ServerProcess
 
 
@@ -28,6 +31,12 @@ def standby(primary: engines.PostgresServer) -> Iterator[engines.PostgresServer]
     server.end()
 
 
+async def commit_on_standby(primary: engines.PostgresServer) -> None:
+    """With the primary's answer a commit is on the standby."""
+    await primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+    await primary.execute("SELECT pg_reload_conf()")
+
+
 def publishes(server: ServerProcess) -> bool:
     event = {"topic": "news", "name": "new", "data": 1}
     sent = httpx.post(f"{server.url}/v1/events", json=event, headers=server.as_app(), timeout=30)
@@ -40,9 +49,7 @@ async def test_server_continues_on_a_promoted_standby(
     # The standby comes first: a server that does not ask for read-write would take it.
     hosts = f"127.0.0.1:{standby.port},127.0.0.1:{primary.port}"
     url = f"postgresql://postgres@{hosts}/postgres?target_session_attrs=read-write"
-    # With the primary's answer a commit is on the standby.
-    await primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
-    await primary.execute("SELECT pg_reload_conf()")
+    await commit_on_standby(primary)
     with ServerProcess(tmp_path / "data", {"BELLCAST_STORE": url, "BELLCAST_BROKER": url}) as server:
         assert send(server, "alice", "before").status_code == 201
         primary.kill()
@@ -72,3 +79,25 @@ async def test_server_leaves_a_primary_that_becomes_read_only(
         assert eventually(lambda: send(server, "alice", "after").status_code == 201, within=15)
         assert eventually(lambda: publishes(server))
         await primary.execute("SELECT 1")  # it still accepts connections
+
+
+@pytest.mark.thorough
+async def test_three_nodes_under_load_lose_nothing_when_a_standby_is_promoted(
+    tmp_path: Path, primary: engines.PostgresServer, standby: engines.PostgresServer
+) -> None:
+    hosts = f"127.0.0.1:{standby.port},127.0.0.1:{primary.port}"
+    url = f"postgresql://postgres@{hosts}/postgres?target_session_attrs=read-write"
+    await commit_on_standby(primary)
+
+    def fault() -> None:
+        primary.kill()
+        time.sleep(2)  # until an operator or a manager of the servers promotes it
+        asyncio.run(standby.execute("SELECT pg_promote()"))
+
+    nodes = Cluster(tmp_path, url, url)
+    try:
+        for _ in range(3):
+            nodes.start(BELLCAST_DRAIN="1")
+        await check_under_load(nodes.nodes, fault)
+    finally:
+        nodes.end()

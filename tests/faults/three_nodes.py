@@ -6,15 +6,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from tests import engines
 from tests.faults.devices_under_load import DEVICES, World
 from tests.faults.nodes import Cluster
 from tests.faults.proxy import Proxy
+from tests.servers import ServerProcess
 
 # Recipients have two devices each. `FAULTS_CLIENTS=2000 pytest tests/faults/test_three_*.py` is the full size.
 CLIENTS = int(os.environ.get("FAULTS_CLIENTS", "200"))
@@ -47,19 +47,23 @@ class Three:
         self.to_postgres.end()
         self.to_redis.end()
 
-    async def check_under_load(self, fault: Any) -> None:
-        """Run a fault under load, then check the invariants."""
-        world = World(self.nodes, f"world{next(_numbers)}", CLIENTS // DEVICES)
-        async with world.running():
-            await asyncio.sleep(SECONDS_BEFORE)
-            await asyncio.to_thread(fault)
-            await asyncio.sleep(SECONDS_AFTER)
-            seconds = await world.settle()
-            sent_count = sum(sum(titles.values()) for titles in world.acknowledged.values())
-            sys.stderr.write(
-                f"\n{len(world.followers)} clients, {sent_count} sent, refused {dict(world.refused)}, whole after {seconds:.1f} s\n"
-            )
-            await world.check()
+    async def check_under_load(self, fault: Callable[[], None]) -> None:
+        await check_under_load(self.nodes, fault)
+
+
+async def check_under_load(nodes: list[ServerProcess], fault: Callable[[], None]) -> None:
+    """Run a fault under load, then check the invariants."""
+    world = World(nodes, f"world{next(_numbers)}", CLIENTS // DEVICES)
+    async with world.running():
+        await asyncio.sleep(SECONDS_BEFORE)
+        await asyncio.to_thread(fault)
+        await asyncio.sleep(SECONDS_AFTER)
+        seconds = await world.settle()
+        sent_count = sum(sum(titles.values()) for titles in world.acknowledged.values())
+        sys.stderr.write(
+            f"\n{len(world.followers)} clients, {sent_count} sent, refused {dict(world.refused)}, whole after {seconds:.1f} s\n"
+        )
+        await world.check()
 
 
 @contextlib.contextmanager
