@@ -9,6 +9,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from playwright.sync_api import Page, expect
 from tests.browser.console import Console, check_looks, wait_loaded
 from tests.browser.shop import wait_until
+from tests.browser.test_accessibility import violations
 from tests.servers import ServerProcess, free_port
 
 REFUSALS = {"dave": "554 5.7.1 Message refused by policy", "gone": "550 5.1.1 No such mailbox here"}
@@ -87,3 +88,13 @@ def test_bounced_address_is_freed_and_suppressed_again(open_console: Callable[..
     outcome.get_by_role("button", name="Undo").click()
     expect(outcome.get_by_role("button", name="Free this address")).to_be_visible()
     assert [one["address"] for one in owner.send("GET", "/v1/suppressions")["suppressions"]] == ["gone@example.com"]
+    message = owner.send("GET", f"/v1/messages?notification={notification}")["messages"][0]["id"]
+    page.goto(f"/console/messages/{message}")
+    page.get_by_role("region", name="Outcome").get_by_role("link", name="Correct the address").click()
+    email = page.locator(".panel").filter(has_text="Addresses").get_by_label("E-mail")
+    expect(email).to_have_value("gone@example.com")
+    email.fill("found@example.com")
+    email.press("Enter")
+    expect(page.locator(".facts")).to_contain_text("found@example.com")
+    assert violations(page) == []
+    assert owner.send("GET", "/v1/recipients/gone")["email"] == "found@example.com"

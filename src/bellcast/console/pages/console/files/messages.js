@@ -54,7 +54,7 @@ export function Message({ page }) {
     const steps = chapters([{ what: 'queued', at: one.created_at }, ...one.attempts.map(({ at }) => ({ what: 'attempt', message: one.id, at }))], start, [one]);
     return html`<${Heading} title=${one.content.subject ?? `${CHANNEL_NAMES[one.channel]} to ${one.to}`} />
       <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${HEADLINES[one.state](one)}</h2>${one.reason && html`<p class="text" dir="auto">${one.reason}</p>`}
-        ${(mayRetry || mayRelease || mayFree) && html`<div class="fixes">${mayFree && html`<${FreeAddress} message=${one} tenant=${tenant} />`}${mayRetry && html`<${RetryMessage} page=${page} url=${url('/retry')} />`}
+        ${(mayRetry || mayRelease || mayFree) && html`<div class="fixes">${mayFree && one.recipient && html`<a class="button" href=${inTenant(page, path`/recipients/${one.recipient}`, one)}>Correct the address</a>`}${mayFree && html`<${FreeAddress} message=${one} tenant=${tenant} />`}${mayRetry && html`<${RetryMessage} page=${page} url=${url('/retry')} />`}
           ${mayRelease && html`<${Confirm} label="Release this message" word="Release" act=${async () => {
       await request('POST', url('/release'));
       page.reload();
