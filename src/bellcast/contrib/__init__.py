@@ -1,1 +1,1 @@
-"""The outbox from Django and SQLAlchemy. Each module needs its framework and not the server."""
+"""The outbox from Django and SQLAlchemy, and fixtures for pytest. Each module needs its framework and not the server."""

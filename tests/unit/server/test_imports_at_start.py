@@ -28,6 +28,11 @@ async def start():
     await app.stop()
 asyncio.run(start())
 """
+PLUGIN = """
+import importlib.metadata, sys
+for point in importlib.metadata.entry_points(group="pytest11", name="bellcast"):
+    point.load()
+"""
 REPORT = "\nimport json\nprint(json.dumps(sorted(sys.modules)))"
 
 
@@ -70,3 +75,11 @@ def test_version_is_printed_without(name: str) -> None:
 )
 def test_server_at_rest_has_not_imported(name: str, of_a_server: set[str]) -> None:
     assert name not in of_a_server
+
+
+@pytest.mark.parametrize("name", ["bellcast.client", "bellcast.server", "httpx"])
+def test_pytest_plugin_is_loaded_without(name: str) -> None:
+    """Every pytest of an environment with Bellcast loads it."""
+    modules = imported(PLUGIN)
+    assert "bellcast.contrib.pytest_plugin" in modules
+    assert name not in modules

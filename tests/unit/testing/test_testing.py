@@ -6,7 +6,7 @@ import pytest
 
 from bellcast import AsyncBellcast, Bellcast
 from bellcast.client import RequestRefused, Unavailable
-from bellcast.testing import pytest_plugin
+from bellcast.contrib import pytest_plugin
 
 bellcast_server = pytest_plugin.bellcast_server  # the plugin's fixture: our own tests have another of this name
 
