@@ -407,6 +407,38 @@ def test_silent_server_is_unavailable_after_the_timeout(kind):
             bell.stats()
 
 
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        (b"200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 7\r\n\r\nno gzip", "decompressing"),
+        (b"302 Found\r\nLocation: http://xn--/\r\nContent-Length: 0\r\n\r\n", "A-label"),
+    ],
+    ids=["not compressed", "to no host"],
+)
+def test_malformed_response_is_unavailable(kind, response, reason):
+    with (
+        responding(b"HTTP/1.1 " + response) as url,
+        client(kind, url, "secret", retries=Retries(tries=1)) as bell,
+        pytest.raises(Unavailable, match=reason),
+    ):
+        bell.stats()
+
+
+@contextmanager
+def responding(response):
+    """Run a server that sends one response."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def respond():
+            near, _ = listener.accept()
+            with near:
+                near.recv(65536)
+                near.sendall(response)
+
+        threading.Thread(target=respond, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
 class LossyProxy:
     """A proxy that loses the first responses after the server has done the work."""
 

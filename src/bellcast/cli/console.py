@@ -62,7 +62,8 @@ class CommandError(Exception):
 def fail(message: str, status: int) -> NoReturn:
     """Print an error and exit."""
     err().print("[bold red]Error:[/] ", end="")
-    err().print(message, markup=False, soft_wrap=True)
+    for line in message.split("\n"):  # a server's reason may have control characters
+        err().print(plain(line), markup=False, soft_wrap=True)
     sys.exit(status)
 
 

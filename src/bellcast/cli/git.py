@@ -66,14 +66,13 @@ class Server(NamedTuple):
         import msgspec
 
         from bellcast.cli import remote
-        from bellcast.client.request import HttpRequest, HttpResponse
-
-        def decode(response: HttpResponse) -> Any:
-            return msgspec.json.decode(response.content)
+        from bellcast.client.request import HttpRequest, reads
 
         content = None if body is None else msgspec.json.encode(body)
         headers = {"Content-Type": "application/json"}
-        sent = HttpRequest(method, "/v1/bundle", decode, params, headers, content, timeout=TIMEOUT_SECONDS)
+        sent = HttpRequest(
+            method, "/v1/bundle", reads(dict[str, Any]), params, headers, content, timeout=TIMEOUT_SECONDS
+        )
         with remote.server(self.settings) as client:
             return client.sender.send(sent)
 

@@ -17,10 +17,10 @@ def request(
     """Send a request with the parameters that are not None. Return the decoded response; None if it is empty."""
     import msgspec
 
-    from bellcast.client.request import HttpRequest, HttpResponse
+    from bellcast.client.request import HttpRequest, HttpResponse, reads
 
     def decode(response: HttpResponse) -> Any:
-        return msgspec.json.decode(response.content) if response.content else None
+        return reads(dict[str, Any])(response) if response.content else None
 
     content = None if body is None else msgspec.json.encode(body)
     headers = {"Content-Type": "application/json"}
@@ -41,10 +41,9 @@ def every(ctx: typer.Context, path: str, rows: str) -> list[dict[str, Any]]:
 
 def show_plan(ctx: typer.Context, send: "HttpRequest[Any]", *, json: bool) -> None:
     """Send the request as a dry run, and print what it would decide for each channel."""
-    import msgspec
+    from bellcast.client.request import reads
 
-    params = {**send.params, "dry_run": "true"}
-    planned = dataclasses.replace(send, params=params, decode=lambda response: msgspec.json.decode(response.content))
+    planned = dataclasses.replace(send, params={**send.params, "dry_run": "true"}, decode=reads(dict[str, Any]))
     with options.server(ctx) as client:
         plan = client.sender.send(planned)
     if json:

@@ -17,6 +17,8 @@ from bellcast.client.responses import Problem
 TIMEOUT = httpx.Timeout(10, read=60)
 # Reconnect delay in seconds. Short, since a user is watching.
 MIN_RECONNECT_DELAY, MAX_RECONNECT_DELAY = 0.25, 5.0
+MAX_REQUESTED_DELAY = 600.0  # by a server; it asks for 60 s at most
+MAX_FRAME_BYTES = 16 * 1024 * 1024  # an endless frame would take all memory; a server's have up to 1 MiB
 
 
 class SseFrame(NamedTuple):
@@ -32,19 +34,24 @@ def frames(chunks: Iterable[bytes]) -> Iterator[SseFrame]:
     rest = b""
     for chunk in chunks:
         *blocks, rest = (rest + chunk).split(b"\n\n")
+        if len(rest) > MAX_FRAME_BYTES:
+            raise CommandError("the server sent an endless frame", "check --url")
         yield from (frame for block in blocks if (frame := _frame(block)) is not None)
 
 
 def _frame(block: bytes) -> SseFrame | None:
     """Parse a block of lines; None for a block with only a comment or `retry`."""
     fields: dict[str, str] = {}
-    for line in block.decode().split("\n"):
+    for line in block.decode(errors="replace").split("\n"):
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         fields[name] = f"{fields[name]}\n{value}" if name in fields else value
     if not fields.keys() >= {"event", "data"}:
         return None
-    return SseFrame(fields["event"], msgspec.json.decode(fields["data"]), fields.get("id"))
+    try:
+        return SseFrame(fields["event"], msgspec.json.decode(fields["data"], type=dict[str, Any]), fields.get("id"))
+    except msgspec.DecodeError:
+        raise CommandError("the server sent a frame that cannot be read", "check --url") from None
 
 
 def upgrade(token: str) -> dict[str, str]:
@@ -101,7 +108,7 @@ class SseFollower:
         """Handle the server's `close` frame."""
         if not reconnect:
             raise CommandError(f"the server ended the stream ({reason})", "run the command again for a new session")
-        self._delay = after / 1000
+        self._delay = min(after / 1000, MAX_REQUESTED_DELAY)
         if reason != "expired":
             self._on_disconnect(f"the server closed the connection ({reason})")
 

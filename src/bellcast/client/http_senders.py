@@ -95,7 +95,7 @@ class SyncSender:
         started = time.monotonic()
         try:
             return _to_response(self.http.send(_sendable(self.http, step, self.peer)), started)
-        except httpx.TransportError as error:
+        except (httpx.RequestError, UnicodeError) as error:
             return _lost(error, step, started)
 
 
@@ -127,7 +127,7 @@ class AsyncSender:
         started = time.monotonic()
         try:
             return _to_response(await self.http.send(_sendable(self.http, step, self.peer)), started)
-        except httpx.TransportError as error:
+        except (httpx.RequestError, UnicodeError) as error:
             return _lost(error, step, started)
 
 
@@ -189,7 +189,7 @@ def _to_response(response: httpx.Response, started: float) -> HttpResponse:
     return HttpResponse(response.status_code, response.content, response.headers)
 
 
-def _lost(error: httpx.TransportError, request: HttpRequest[Any], started: float) -> LostConnection:
+def _lost(error: Exception, request: HttpRequest[Any], started: float) -> LostConnection:
     _log(request.method, request.path, type(error).__name__, started)
     return LostConnection(error, delivered=not isinstance(error, _UNDELIVERED))
 

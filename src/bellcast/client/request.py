@@ -14,6 +14,8 @@ from bellcast.client.errors import Unreadable
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
+# What msgspec raises for JSON of a server that is not Bellcast.
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # Methods that are idempotent in this API, PATCH included.
 _REPEATABLE = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 
@@ -115,7 +117,7 @@ def reads(kind: type[T]) -> Callable[[HttpResponse], T]:
     def decode(response: HttpResponse) -> T:
         try:
             return decoder.decode(response.content)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNDECODABLE as error:
             raise Unreadable(response.status, kind.__name__) from error
 
     return decode

@@ -23,7 +23,7 @@ from bellcast.client.errors import (
     Unreadable,
     WrongProject,
 )
-from bellcast.client.request import HttpRequest, HttpResponse, Plan, reads
+from bellcast.client.request import UNDECODABLE, HttpRequest, HttpResponse, Plan, reads
 from bellcast.client.responses import Problem, ServerHealth
 
 T = TypeVar("T")
@@ -31,6 +31,13 @@ T = TypeVar("T")
 _REFUSALS: dict[int, type[RequestRefused]] = {401: Unauthorized, 403: Forbidden, 404: NotFound, 429: TooManyRequests}
 # The server did not process the request: a retry is always safe.
 _TRY_LATER = frozenset({429, 503})
+# What to do about a connection that fails with this text. Numbers below 0 are errors of the name lookup.
+_HINTS = {
+    "refused": ". Is `bellcast serve` running, and on this port?",
+    "WRONG_VERSION_NUMBER": ". The server speaks http, not https: use http:// in its URL, or the address of your TLS proxy",
+    "CERTIFICATE_VERIFY_FAILED": ". Its certificate must have the host in the URL and an authority known here, or in SSL_CERT_FILE",
+    "[Errno -": ". Is the host name in the URL right?",
+}
 # A proxy lost its upstream connection, possibly while the request was being processed.
 _GATEWAY_ERRORS = frozenset({502, 504})
 
@@ -54,6 +61,7 @@ Outcome = HttpResponse | LostConnection
 Step = HttpRequest[Any] | Wait
 
 
+MAX_RETRY_AFTER = 86_400.0  # a day: a number of 400 digits would be infinite
 # Timeout of a response in seconds: a working server needs milliseconds.
 TIMEOUT = 5.0
 
@@ -197,25 +205,18 @@ def _should_retry(request: HttpRequest[Any], outcome: Outcome) -> bool:
 
 
 def _retry_after(outcome: Outcome) -> float | None:
-    """Return the seconds in Retry-After. A date, which only proxies send, is ignored."""
+    """Return the seconds in Retry-After, a day at most. A date, which only proxies send, is ignored."""
     if isinstance(outcome, LostConnection):
         return None
     seconds = outcome.headers.get("retry-after", "")
-    return float(seconds) if seconds.isdecimal() else None
+    return min(float(seconds), MAX_RETRY_AFTER) if seconds.isdecimal() else None
 
 
 def _failure(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> BellcastError:
     url = peer.url + request.path
     if isinstance(outcome, LostConnection):
         reason = str(outcome.error) or type(outcome.error).__name__
-        if "refused" in reason:
-            reason += ". Is `bellcast serve` running, and on this port?"
-        elif "WRONG_VERSION_NUMBER" in reason:
-            reason += ". The server speaks http, not https: use http:// in its URL, or the address of your TLS proxy"
-        elif "CERTIFICATE_VERIFY_FAILED" in reason:
-            reason += ". Its certificate must have the host in the URL and an authority known here, or in SSL_CERT_FILE"
-        elif "[Errno -" in reason:  # numbers below 0 are errors of the name lookup
-            reason += ". Is the host name in the URL right?"
+        reason += next((hint for part, hint in _HINTS.items() if part in reason), "")
         error = Unavailable(f"no response: {reason}", None, url)
         error.__cause__ = outcome.error
         return error
@@ -229,5 +230,8 @@ def _problem(response: HttpResponse) -> Problem:
     """Return the server's problem document; a proxy may have replaced it by its own page."""
     try:
         return msgspec.json.decode(response.content, type=Problem)
-    except msgspec.DecodeError:
-        return Problem(status=response.status, code="unknown", title="refused without a reason")
+    except UNDECODABLE:
+        # A redirect, such as to https, is not followed: it would send the secret elsewhere.
+        redirects = 300 <= response.status < 400
+        title = "redirects to another address: check the URL" if redirects else "refused without a reason"
+        return Problem(status=response.status, code="unknown", title=title)

@@ -22,6 +22,12 @@ def test_long_error_is_one_line(capsys):
     assert len(output.err.splitlines()) == 1
 
 
+def test_reason_of_a_server_controls_no_terminal(capsys):
+    with pytest.raises(SystemExit):
+        console.fail("\x1b[2J\x1b]0;title\x07\nsecond line", 1)
+    assert capsys.readouterr().err == "Error: \ufffd[2J\ufffd]0;title\ufffd\nsecond line\n"
+
+
 def test_done_escapes_markup_and_control_characters(capsys):
     console.done("Sent to [bold]alice\x1b[31m", "id-1")
     assert capsys.readouterr().out == "✓ Sent to [bold]alice\ufffd[31m id-1\n"

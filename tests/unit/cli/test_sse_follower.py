@@ -1,10 +1,13 @@
 """The SSE parser reassembles frames from chunks cut at any position."""
 
+import itertools
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bellcast.cli.console import CommandError
 from bellcast.cli.sse_follower import SseFrame, frames
 from bellcast.live.framing import sse
 
@@ -33,6 +36,16 @@ def test_frames_are_independent_of_chunk_boundaries(cuts):
 
 def test_incomplete_frame_is_dropped():
     assert list(frames([STREAM[:-1]])) == FRAMES[:-1]
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [itertools.repeat(b"data: " + b"x" * 1_000_000), [b"event: x\ndata: {\n\n"], [b"event: \xff\ndata: 1\n\n"]],
+    ids=["endless", "no JSON", "no object"],
+)
+def test_frame_of_another_server_is_an_error(chunks):
+    with pytest.raises(CommandError, match="check --url"):
+        list(frames(chunks))
 
 
 def test_frame_is_returned_as_soon_as_it_is_complete():

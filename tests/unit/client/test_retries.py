@@ -78,6 +78,23 @@ def test_long_retry_after_is_raised_to_the_caller():
     assert refused.value.retry_after == 3600
 
 
+def test_endless_retry_after_is_a_day():
+    with pytest.raises(TooManyRequests) as refused:
+        execute(inbox.counts(), HttpResponse(429, b"", {"retry-after": "9" * 400}))
+    assert refused.value.retry_after == 86_400
+
+
+@pytest.mark.parametrize("content", [b'{"status":404,"code":"x","detail":"\xff"}', b'{"x":' + b"[" * 200_000])
+def test_unreadable_reason_is_a_refusal(content):
+    with pytest.raises(NotFound, match="refused without a reason"):
+        execute(inbox.counts(), HttpResponse(404, content))
+
+
+def test_redirect_says_that_the_url_is_wrong():
+    with pytest.raises(RequestRefused, match="redirects to another address: check the URL"):
+        execute(inbox.counts(), HttpResponse(302, b""))
+
+
 def test_date_in_retry_after_is_ignored():
     pauses, _ = execute(
         inbox.counts(), HttpResponse(503, b"", {"retry-after": "Wed, 01 Jan 2030 00:00:00 GMT"}), COUNTS
