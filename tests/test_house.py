@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -217,8 +218,10 @@ def sources() -> dict[str, str]:
     return {str(file.relative_to(package)): file.read_text(encoding="utf-8") for file in files}
 
 
-SOURCES = sources()
-TREES = {path: ast.parse(text) for path, text in SOURCES.items()}
+@cache
+def trees() -> dict[str, ast.Module]:
+    """The parsed modules of the package. Parsing takes a second: not where the tests are only collected."""
+    return {path: ast.parse(text) for path, text in sources().items()}
 
 
 def modules() -> set[str]:
@@ -274,7 +277,7 @@ def test_type_names_are_unique() -> None:
     """A port and its adapters share a name. `client` and `contrib` are separate programs: types of the client mirror the
     REST API, and frameworks prescribe names."""
     modules: dict[str, set[str]] = defaultdict(set)
-    for path, tree in TREES.items():
+    for path, tree in trees().items():
         if not path.startswith(("client/", "contrib/")):
             for name in type_names(tree):
                 modules[name].add(path)
@@ -310,9 +313,9 @@ def test_parameters_and_attributes_have_no_private_words() -> None:
     words = re.compile(rf"\b_*({'|'.join(PRIVATE_WORDS)})\b", re.IGNORECASE)
     uses = [
         f"{path}:{line} {name}"
-        for path, text in SOURCES.items()
+        for path, text in sources().items()
         if words.search(text)
-        for name, line in declared_names(TREES[path])
+        for name, line in declared_names(trees()[path])
         if name.strip("_").lower() in PRIVATE_WORDS
     ]
     assert uses == []
@@ -341,7 +344,7 @@ FORMER_MODULES = {
 def test_former_module_names_are_not_used() -> None:
     found = [
         path
-        for path in SOURCES
+        for path in trees()
         for package, names in FORMER_MODULES.items()
         if path.startswith(f"{package}/") and Path(path).stem in names.split()
     ]

@@ -1,24 +1,14 @@
 """The OpenAPI document matches the server: hundreds of generated valid and invalid requests find no difference."""
 
-import json
 import os
 import sys
-from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 import requests
-import schemathesis
-from hypothesis import HealthCheck, settings, strategies
-from schemathesis.checks import load_all_checks
-from schemathesis.core import NotSet
-from schemathesis.generation.feedback import FeedbackSources
-from schemathesis.pytest._test_builder import build_operation_test
-from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection, positive_data_acceptance
+from hypothesis import HealthCheck, settings
 
-from bellcast.inbox.http.bulk import NDJSON
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.validation import LOCALE, MAX_INTEGER, MIN_INTEGER
+from bellcast.kernel.validation import MAX_INTEGER, MIN_INTEGER
 from bellcast.server import api_app as app
 from tests import thoroughness
 from tests.servers import ServerProcess
@@ -35,12 +25,6 @@ OPERATIONS_PER_BOUNDS = 4
 # Operations that take a whole template, as `PUT /v1/templates/{key}` does, which runs in every run.
 WITH_A_TEMPLATE = {f"POST /v1/templates/{{key}}/{action}" for action in ("check", "html", "preview", "test")}
 
-# Only its credentials are used; they are the same for every test server.
-SERVER = ServerProcess(Path())
-# Extra headers are allowed, since proxies add them. Unknown query parameters have their own tests.
-GENERATION = {"generation": {"allow-extra-parameters": False}}
-CONFIG = schemathesis.Config.from_dict(GENERATION)
-WITHOUT_BOUNDS = schemathesis.Config.from_dict({**GENERATION, "phases": {"coverage": {"enabled": False}}})
 # A new operator's password is hashed in 0.1 s: only invalid ones are sent.
 ONLY_INVALID = {"POST /v1/operators"}
 # Valid according to the document, but refused by a rule that JSON Schema cannot express.
@@ -101,31 +85,6 @@ UNEXPRESSED = {
 }
 # Invalid according to the document, but accepted. Items of a list are refused one by one, in a 200.
 ACCEPTED = {"POST /v1/import", "POST /v1/notifications/bulk", "POST /v1/recipients/bulk"}
-load_all_checks()
-
-
-def _with_short_locales(document):
-    """Generate locales of few parts: one of exactly the maximum length takes 13 s."""
-    if isinstance(document, dict):
-        if LOCALE.pattern in str(document.get("pattern")):
-            short = document["pattern"].replace(")*", "){0,2}").replace(")+", "){1,2}")
-            return {name: value for name, value in document.items() if name != "maxLength"} | {"pattern": short}
-        return {name: _with_short_locales(value) for name, value in document.items()}
-    if isinstance(document, list):
-        return [_with_short_locales(one) for one in document]
-    return document
-
-
-schema = schemathesis.openapi.from_dict(_with_short_locales(app.described(Limits())), config=CONFIG)
-
-
-# Times that clients send are mostly in the future, and most rules need that.
-YEAR_2100, YEAR_2110 = 4_102_444_800, 4_417_977_600
-TIMES = strategies.integers(YEAR_2100, YEAR_2110).map(lambda seconds: datetime.fromtimestamp(seconds, UTC).isoformat())
-schemathesis.openapi.format("date-time", TIMES)
-schemathesis.openapi.format("seconds-or-unit", strategies.sampled_from(["25", "1500ms", "90s", "2m", "1.5h", "7d"]))
-schemathesis.openapi.format("time-zone", strategies.sampled_from(["Europe/Vienna", "UTC", ""]))
-schemathesis.openapi.format("time-or-back", strategies.just("back"))
 
 
 @pytest.fixture(scope="module")
@@ -133,25 +92,6 @@ def bellcast_server(tmp_path_factory):
     """A separate server: valid requests change defaults and settings on which tests of the shared server rely."""
     with ServerProcess(tmp_path_factory.mktemp("schemathesis") / "data") as server:
         yield server
-
-
-@schemathesis.serializer(*NDJSON)
-def lines(context, value):
-    return json.dumps(value)
-
-
-@schema.auth(refresh_interval=None)  # a cached response would be used for all operations
-class Credentials:
-    """The credentials that an operation accepts."""
-
-    def get(self, case, context):
-        return [name for one in case.operation.definition.raw["security"] for name in one]
-
-    def set(self, case, schemes, context):
-        if "server" in schemes:
-            case.headers.update(SERVER.as_app())
-        elif "session" in schemes:
-            case.headers.update(SERVER.as_recipient("schemathesis"))
 
 
 def _as_clients_send(case):
@@ -184,14 +124,21 @@ def _as_json_of_clients(value):
 
 # The response does not end: only the start of an accepted one is read.
 STREAMS = {"GET /v1/feed"}
-OPERATIONS = {operation.label: operation for operation in (found.ok() for found in schema.get_all_operations())}
+LABELS = [f"{method.upper()} {path}" for path, item in app.described(Limits())["paths"].items() for method in item]
 
 
 @pytest.mark.parametrize(
     "label",
-    [pytest.param(label, marks=[pytest.mark.thorough] if label in WITH_A_TEMPLATE else []) for label in OPERATIONS],
+    [pytest.param(label, marks=[pytest.mark.thorough] if label in WITH_A_TEMPLATE else []) for label in LABELS],
 )
 def test_operation_matches_the_openapi_document(label, bellcast_server):
+    from schemathesis.core import NotSet
+    from schemathesis.generation.feedback import FeedbackSources
+    from schemathesis.pytest._test_builder import build_operation_test
+    from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection, positive_data_acceptance
+
+    from tests.faults.openapi_requests import CONFIG, OPERATIONS, WITHOUT_BOUNDS
+
     operation = OPERATIONS[label]
     has_optional_body = not operation.definition.raw.get("requestBody", {}).get("required", True)
     excluded = [positive_data_acceptance] if label in UNEXPRESSED else []
@@ -211,7 +158,7 @@ def test_operation_matches_the_openapi_document(label, bellcast_server):
         unchecked = [*excluded, negative_data_rejection] if is_without_body else excluded
         case.validate_response(response, excluded_checks=unchecked)
 
-    is_at_bounds = thoroughness.is_thorough or list(OPERATIONS).index(label) % OPERATIONS_PER_BOUNDS == 0
+    is_at_bounds = thoroughness.is_thorough or LABELS.index(label) % OPERATIONS_PER_BOUNDS == 0
     # The library's own pytest items are built while pytest collects, in each worker: 50 s and 3 GB in all.
     test = build_operation_test(
         config=(CONFIG if is_at_bounds else WITHOUT_BOUNDS).projects.default,

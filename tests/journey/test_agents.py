@@ -12,9 +12,6 @@ from typing import Any
 import httpx
 import httpx2
 import pytest
-from anyio import open_process  # noqa: F401  pytest cannot import it lazily within a coroutine on Python 3.11
-from mcp import Client, StdioServerParameters
-from mcp.client.streamable_http import streamable_http_client
 
 from bellcast.agents import documentation
 from tests.journey.channels import World, opened
@@ -252,8 +249,17 @@ async def test_every_tool_answers(tmp_path: Path) -> None:
             assert answer
 
 
+@pytest.fixture
+def mcp() -> Any:
+    """The official library, whose import takes a second: not where the tests are only collected."""
+    import mcp.client.streamable_http
+    from anyio import open_process  # noqa: F401  pytest cannot import it lazily within a coroutine on Python 3.11
+
+    return mcp
+
+
 @pytest.mark.parametrize("is_bridged", [False, True], ids=["http", "stdio"])
-async def test_official_client_lists_and_calls_tools(tmp_path: Path, is_bridged: bool) -> None:
+async def test_official_client_lists_and_calls_tools(tmp_path: Path, is_bridged: bool, mcp: Any) -> None:
     server = ServerProcess(tmp_path / "data", ON).start()
     try:
         body = {"name": "helper", "scopes": ["agent", "read", "observe"]}
@@ -261,9 +267,13 @@ async def test_official_client_lists_and_calls_tools(tmp_path: Path, is_bridged:
             key = (await app.post("/v1/keys", json=body)).json()["key"]
         http = httpx2.AsyncClient(headers={"authorization": f"Bearer {key}"}, timeout=30)
         environment = {"BELLCAST_URL": server.url, "BELLCAST_SECRET": key}
-        bridge = StdioServerParameters(command=sys.executable, args=["-m", "bellcast", "mcp"], env=environment)
-        target: Any = bridge if is_bridged else streamable_http_client(f"{server.url}/mcp", http_client=http)
-        async with http, Client(target) as client:
+        bridge = mcp.StdioServerParameters(command=sys.executable, args=["-m", "bellcast", "mcp"], env=environment)
+        target: Any = (
+            bridge
+            if is_bridged
+            else mcp.client.streamable_http.streamable_http_client(f"{server.url}/mcp", http_client=http)
+        )
+        async with http, mcp.Client(target) as client:
             assert [tool.name for tool in (await client.list_tools()).tools] == READ + OBSERVE
             found = await client.call_tool("docs", {"text": "quiet hours"})
             assert not found.is_error
