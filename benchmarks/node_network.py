@@ -20,6 +20,7 @@ class NodeNetwork:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.nodes: list[NetworkNode] = []
+        self.batches = 0
         self.published: Counter[str] = Counter()  # by tag of the event
         self.delivered: Counter[str] = Counter()  # to other nodes than the publisher
 
@@ -27,6 +28,10 @@ class NodeNetwork:
         node = NetworkNode(self, callbacks or HubCallbacks())
         self.nodes.append(node)
         return node
+
+    def carry(self, node: "NetworkNode", event: Event) -> None:
+        """Let an event of another node arrive."""
+        asyncio.get_running_loop().call_soon(node.receive, event)
 
     async def settle(self) -> None:
         """Let the nodes send and receive what is due."""
@@ -106,6 +111,7 @@ class NetworkNode(MemoryBroker):
             self._held.extend(events)
             return
         await super().publish(*events)
+        self.network.batches += 1
         for event in events:
             kind = kind_of(event)
             self.network.published[kind] += 1
@@ -113,7 +119,7 @@ class NetworkNode(MemoryBroker):
                 if node is not self and not node.is_cut and node.followed[event.stream]:
                     self.network.delivered[kind] += 1
                     node.received[kind] += 1
-                    asyncio.get_running_loop().call_soon(node.receive, event)
+                    self.network.carry(node, event)
 
     def receive(self, event: Event) -> None:
         if not self.clock.runs.is_set():

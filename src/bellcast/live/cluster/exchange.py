@@ -41,5 +41,5 @@ class Exchange:
 
     async def send(self) -> None:
         """Take one turn."""
-        for part in self.parts:
-            await self._broker.publish(*await part())
+        if messages := [message for part in self.parts for message in await part()]:
+            await self._broker.publish(*messages)
