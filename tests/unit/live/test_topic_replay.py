@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -121,6 +123,16 @@ class Server:
         return asyncio.ensure_future(
             self.commands.perform(connection, protocol.SubscribeCommand(topics=[topic], **fields))
         )
+
+    def resume(
+        self, connection: FakeConnection, start: str, context: NativeCallContext | None = None
+    ) -> "asyncio.Future[None]":
+        """Open the connection with the topic room after an event."""
+        opened = OpenedInbox(None, None, None, False, context, start, 0)
+        unused, config = cast(Any, None), LiveConfig(limits=LIMITS)
+        handshake = NativeHandshake(self.store, self.hub, config, unused, unused, self.commands, unused)
+        request = cast(Any, SimpleNamespace(topics=("room",)))
+        return asyncio.ensure_future(handshake.send_ready(connection, opened, request))
 
 
 @pytest.fixture
@@ -291,6 +303,38 @@ async def test_topic_that_the_app_joins_during_the_last_read_of_a_replay_misses_
     assert (numbers(connection, "room"), numbers(connection, "late")) == (ALL_NUMBERS, [1, 2])
 
 
+# --- events that arrive while the connection waits for the members on other nodes
+
+
+@asynccontextmanager
+async def publishing_while_it_waits(server: Server, *_: Any) -> AsyncIterator[None]:
+    """In place of `Groups.observing`: an event arrives before the members."""
+    await server.publish("room", 1)
+    yield
+
+
+async def test_event_during_the_wait_for_members_is_received_by_a_subscriber(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = await server.publish("room", 0)
+    connection = server.connect()
+    monkeypatch.setattr(server.hub.groups, "observing", partial(publishing_while_it_waits, server))
+    ack = await server.subscribe(connection, "room", position=f"~{start}")
+    await server.publish("room", 2)
+    assert (ack.fields["recovered"], numbers(connection, "room")) == (True, [1, 2])
+
+
+async def test_event_during_the_wait_for_members_is_received_by_a_client_that_resumes(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = await server.publish("room", 0)
+    connection = server.connect(phase=Phase.OPENING)
+    monkeypatch.setattr(server.hub.groups, "observing", partial(publishing_while_it_waits, server))
+    await server.resume(connection, start)
+    await server.publish("room", 2)
+    assert numbers(connection, "room") == [1, 2]
+
+
 # --- topics that a task of the `connect` handler joins during the replay of a resume
 
 
@@ -332,12 +376,7 @@ async def test_topic_joined_during_the_replay_of_a_resume_is_confirmed_first(ser
     connection = server.connect(phase=Phase.OPENING)
     connection.fake.is_buffering = True
     context = NativeCallContext(cast(Any, None), server.hub, connection)
-    opened = OpenedInbox(None, None, None, False, context, start, 0)
-    unused = cast(Any, None)
-    config = LiveConfig(limits=LIMITS)
-    handshake = NativeHandshake(server.store, server.hub, config, unused, unused, server.commands, unused)
-    request = cast(Any, SimpleNamespace(topics=("room",)))
-    starting = asyncio.ensure_future(handshake.send_ready(connection, opened, request))
+    starting = server.resume(connection, start, context)
     await check_joining(server, connection, context, starting)
     assert (numbers(connection, "room"), numbers(connection, "late")) == (ALL_NUMBERS, [1, 2])
 

@@ -51,7 +51,6 @@ class RequestedTopics(Struct, frozen=True):
     accepted: list[str]
     granted: Mapping[str, Grant]
     refused: Sequence[topic_access.TopicRefused]
-    past: topic_replay.TopicReplay
 
 
 class Commands:
@@ -102,24 +101,27 @@ class Commands:
 
     async def _subscribe(self, connection: Connection, command: protocol.SubscribeCommand) -> Payload:
         while True:
-            topics = await self._prepare_topics(connection, command)
-            if not topics.past.events or connection.phase is not Phase.REPLAYING:
-                break
+            topics = await self._authorize_topics(connection, command)
+            async with self.knowing_members(connection.principal, topics.granted):
+                past = await topic_replay.read_topics(
+                    self._hub, connection, topics.granted, command.position, command.rewind
+                )
+                _check_not_followed(command, connection.grants or {})  # the app may have joined it in the meantime
+                if not past.events or connection.phase is not Phase.REPLAYING:
+                    self._hub.subscriptions.follow(connection, topics.granted)
+                    break
             # One replay of a connection runs at a time. A slow reader may take minutes: authorize and read again.
             await self._hub.wait_replayed(connection)
-        async with self.knowing_members(connection.principal, topics.granted):
-            self._hub.subscriptions.follow(connection, topics.granted)
-        if topics.past.events:
-            await self._replay_topics(connection, topics.past)
+        if past.events:
+            await self._replay_topics(connection, past)
         fields: dict[str, Any] = {"id": self._hub.newest_event(connection)}
         if command.position is not None:
-            fields["recovered"] = topics.past.recovered
+            fields["recovered"] = past.recovered
         present = self.members(connection.principal, topics.accepted)
         more = {"presence": present} if present else {}
         return protocol.ack(command.ref, topics=topics.accepted, refused=topics.refused, **fields, **more)
 
-    async def _prepare_topics(self, connection: Connection, command: protocol.SubscribeCommand) -> RequestedTopics:
-        """Authorize topics and read what the client missed of them."""
+    async def _authorize_topics(self, connection: Connection, command: protocol.SubscribeCommand) -> RequestedTopics:
         followed = connection.grants or {}
         _check_not_followed(command, followed)
         new = [topic for topic in dict.fromkeys(command.topics) if topic not in followed]
@@ -131,9 +133,7 @@ class Commands:
         accepted = [topic for topic in dict.fromkeys(command.topics) if topic in granted or topic in followed]
         if refused and not accepted:
             raise _none_accepted(refused)
-        past = await topic_replay.read_topics(self._hub, connection, granted, command.position, command.rewind)
-        _check_not_followed(command, connection.grants or {})  # the app may have joined it in the meantime
-        return RequestedTopics(accepted, granted, refused, past)
+        return RequestedTopics(accepted, granted, refused)
 
     async def _replay_topics(self, connection: Connection, past: topic_replay.TopicReplay) -> None:
         await topic_replay.send(self._hub, connection, past, protocol.encode_rewound)
@@ -146,7 +146,8 @@ class Commands:
             connection.go_live()
 
     def knowing_members(self, principal: Principal, topics: Iterable[str]) -> AbstractAsyncContextManager[None]:
-        """Know the members on other nodes, of topics with presence, before a connection follows."""
+        """Know the members on other nodes, of topics with presence, before a connection follows. Read missed events within:
+        those of the wait for the members would be lost after it."""
         presence = self._hub.presence
         return self._hub.groups.observing(
             [topic_stream(principal.tenant, topic) for topic in topics if presence.tracks(topic)]

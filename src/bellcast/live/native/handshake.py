@@ -119,13 +119,13 @@ class NativeHandshake:
         live."""
         requested, context, event_id = request.topics, opened_inbox.context, opened_inbox.event_id
         granted, refused = await self._authorize(connection, requested) if requested else NOTHING
-        if context is None:
-            topics = await topic_replay.read(self._hub, connection, granted, event_id, opened_inbox.rewind)
-            followed = granted
-        else:
-            topics, joined = await context.read_topics(granted, event_id, opened_inbox.rewind)
-            followed = {**granted, **joined}
         async with self.listener.knowing_members(connection.principal, granted):
+            if context is None:
+                topics = await topic_replay.read(self._hub, connection, granted, event_id, opened_inbox.rewind)
+                followed = granted
+            else:
+                topics, joined = await context.read_topics(granted, event_id, opened_inbox.rewind)
+                followed = {**granted, **joined}
             self._hub.subscriptions.follow(connection, followed)
         if connection.phase is Phase.CLOSED:
             return None, Position(0, 0)
