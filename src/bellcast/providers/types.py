@@ -141,12 +141,12 @@ class Provider(Protocol):
         ...
 
     async def check(self) -> None:
-        """Check the credentials without sending. Raises DeliveryError."""
-        ...
+        """Check the credentials without sending, if there are any. Raises DeliveryError."""
+        return
 
     async def close(self) -> None:
-        """Close connections."""
-        ...
+        """Close connections, if it has other ones than those of the server's HTTP client."""
+        return
 
 
 class ConfiguredProvider(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from msgspec import Struct
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound.port import DeliveryError, Http, Response
 from bellcast.kernel.retries import is_temporary, parse_retry_after
-from bellcast.providers.types import ServerAddress
+from bellcast.providers.types import Provider, ServerAddress
 from bellcast.providers.url import VENDOR_HOST, ProviderURL
 
 
@@ -45,7 +45,7 @@ class VendorAPI(Struct, frozen=True):
         return await self.post(path, {**headers, "content-type": "application/json"}, msgspec.json.encode(value))
 
 
-class VendorProvider:
+class VendorProvider(Provider):
     """A provider of messages through a vendor's API."""
 
     def __init__(self, endpoint: VendorAPI) -> None:
@@ -54,9 +54,6 @@ class VendorProvider:
     @property
     def server(self) -> ServerAddress:
         return self._endpoint.server
-
-    async def close(self) -> None:
-        """Do nothing: the HTTP client belongs to the server."""
 
 
 def base_url(url: ProviderURL, vendor: str) -> str:

@@ -59,9 +59,9 @@ class TopicHistory(Protocol):
         ...
 
     async def confirm(self, streams: Collection[Stream]) -> None:
-        """Return once this process receives all later stored events of the streams. For readers that need no past
-        events."""
-        ...
+        """Return once this process receives all later stored events of the streams, as it does without a log of several
+        processes. For readers that need no past events."""
+        return
 
     async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage: ...
 
@@ -71,20 +71,20 @@ class TopicHistory(Protocol):
 
     async def count_logs(self) -> int | None:
         """Return the number of logs of all tenants; None if the engine does not limit it."""
-        ...
+        return None
 
     def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
         """Call `on_lost` with streams of which this process may have missed stored events that it cannot read again. It
-        is called without streams when failed reads may now succeed."""
-        ...
+        is called without streams when failed reads may now succeed. Not called without a log of several processes."""
+        return
 
     async def run(self) -> None:
         """Remove expired events until cancelled."""
         ...
 
 
-class NoHistory:
-    """A TopicHistory that keeps nothing."""
+class NoHistory(TopicHistory):
+    """Keeps nothing."""
 
     async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
         return events
@@ -98,20 +98,11 @@ class NoHistory:
     async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
         return PastEvents()
 
-    async def confirm(self, streams: Collection[Stream]) -> None:
-        """Do nothing: no event is kept."""
-
     async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
         return HistoryPage((), has_more=False, epoch=None, recovered=after is None)
 
     async def clear(self, tenant: str, stream: Stream | None) -> None:
         """Do nothing: there are no events."""
-
-    async def count_logs(self) -> None:
-        """Return None: there is no limit."""
-
-    def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
-        """Do nothing: no stored event can be lost."""
 
     async def run(self) -> None:
         """Return: there is nothing to remove."""

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.kernel.brokers import history_rules as history
-from bellcast.kernel.brokers.history import HistoryPage, KeptEvent, PastEvents
+from bellcast.kernel.brokers.history import HistoryPage, KeptEvent, PastEvents, TopicHistory
 from bellcast.kernel.brokers.history_rules import EventId, HistoryRule, KeepRules
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import LiveEvent, Stream
@@ -105,8 +105,8 @@ class TenantLog:
             self._forgotten = max(self._forgotten, self._floors.pop(next(iter(self._floors))))
 
 
-class MemoryHistory:
-    """A TopicHistory for the memory broker. A restart begins a new epoch."""
+class MemoryHistory(TopicHistory):
+    """The history of the memory broker. A restart begins a new epoch."""
 
     def __init__(
         self, clock: Clock, rules: Callable[[], Sequence[HistoryRule]], limit_bytes: Callable[[], int]
@@ -145,9 +145,6 @@ class MemoryHistory:
         parts = [list(islice(reversed(log.entries(stream, now)), count)) for stream in streams]
         return PastEvents(_in_order(parts), end=log.end)
 
-    async def confirm(self, streams: Collection[Stream]) -> None:
-        """Do nothing: a process receives all of its own events."""
-
     async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
         log = self._log(tenant)
         entries = log.entries(stream, self._clock.now())
@@ -163,12 +160,6 @@ class MemoryHistory:
             self._logs.pop(tenant, None)
         elif log is not None:
             log.clear(stream)
-
-    async def count_logs(self) -> None:
-        """Return None: there is no limit."""
-
-    def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
-        """Do nothing: a process misses none of its own events."""
 
     async def run(self) -> None:
         while True:

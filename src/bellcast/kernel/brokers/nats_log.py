@@ -23,7 +23,15 @@ from bellcast.kernel.brokers.history_rules import EventId, KeepRules
 from bellcast.kernel.brokers.memory_history import EPOCH_BITS
 from bellcast.kernel.brokers.nats import COMMAND_TIMEOUT, NatsTransport, Request
 from bellcast.kernel.brokers.nats_wire import Message
-from bellcast.kernel.brokers.topic_log import LogFull, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry
+from bellcast.kernel.brokers.topic_log import (
+    LogFull,
+    LogRead,
+    LogUnsupported,
+    NewEntry,
+    ReadKind,
+    StoredEntry,
+    TopicLog,
+)
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Stream
 
@@ -82,8 +90,8 @@ class StreamGone(Exception):
     """The stream does not exist, or another has replaced it."""
 
 
-class NatsLog:
-    """A TopicLog on the servers of a transport. A server that restarts begins new logs, because it may have lost the last two
+class NatsLog(TopicLog):
+    """A log on the servers of a transport. A server that restarts begins new logs, because it may have lost the last two
     minutes; a cluster keeps three copies."""
 
     def __init__(self, transport: NatsTransport, limit_bytes: Callable[[], int], rules: KeepRules) -> None:

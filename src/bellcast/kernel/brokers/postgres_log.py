@@ -25,7 +25,16 @@ from bellcast.kernel.brokers.postgres import (
     UNAVAILABLE_ERRORS,
     PostgresTransport,
 )
-from bellcast.kernel.brokers.topic_log import KEPT_PREFIX, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry
+from bellcast.kernel.brokers.topic_log import (
+    KEPT_PREFIX,
+    LogRead,
+    LogUnsupported,
+    NewEntry,
+    ReadKind,
+    StoredEntry,
+    TopicLog,
+)
+from bellcast.kernel.db.postgres_connection import PooledConnection
 from bellcast.kernel.db.postgres_identity import identity_of
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Stream
@@ -190,8 +199,8 @@ READ: dict[ReadKind, str] = {
 LogConnection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
 
 
-class PostgresLog:
-    """A TopicLog in the database of a transport. It survives a restart of PostgreSQL."""
+class PostgresLog(TopicLog):
+    """A log in the database of a transport. It survives a restart of PostgreSQL."""
 
     def __init__(self, transport: PostgresTransport, project: str, limit_bytes: Callable[[], int]) -> None:
         self._transport = transport
@@ -273,12 +282,6 @@ class PostgresLog:
         async with self._connection() as connection:
             return [tenant for (tenant,) in await connection.fetch(TENANTS, self._project)]
 
-    async def count_logs(self) -> None:
-        """Return None: the engine holds any number."""
-
-    def holes(self) -> Mapping[Stream, int]:
-        return {}  # the messages of one connection have no holes
-
     async def close(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
@@ -325,7 +328,7 @@ class PostgresLog:
                     timeout=CONNECT_TIMEOUT,
                     command_timeout=COMMAND_TIMEOUT,
                     init=_begin_session,
-                    reset=_keep_session,
+                    connection_class=PooledConnection,  # a reset would undo `_begin_session`
                     server_settings={"application_name": "bellcast"},
                 )
                 try:
@@ -342,7 +345,3 @@ class PostgresLog:
 async def _begin_session(connection: LogConnection) -> None:
     # An acknowledged event must not be lost in a crash, because the next one would get its id.
     await connection.execute("SET synchronous_commit = on")
-
-
-async def _keep_session(_: LogConnection) -> None:
-    """Do nothing: no session state changes between uses, and asyncpg's reset query would undo `_begin_session`."""

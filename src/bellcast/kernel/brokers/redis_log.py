@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
 
@@ -12,7 +12,7 @@ from msgspec import Struct
 from bellcast.kernel.brokers.history_rules import EventId, ids_up_to
 from bellcast.kernel.brokers.memory_history import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
 from bellcast.kernel.brokers.redis import RedisTransport
-from bellcast.kernel.brokers.topic_log import KEPT_PREFIX, LogRead, NewEntry, ReadKind, StoredEntry
+from bellcast.kernel.brokers.topic_log import KEPT_PREFIX, LogRead, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.events import Stream
 
 # A log without events or readers for a week is deleted as a whole; the next one has another epoch.
@@ -41,8 +41,9 @@ class WaitingRead(Struct, frozen=True):
     result: asyncio.Future[LogRead]
 
 
-class RedisLog:
-    """A TopicLog on the Redis of a transport. In a cluster a tenant's log is on one shard."""
+class RedisLog(TopicLog):
+    """A log on the Redis of a transport, which removes one without events or readers. In a cluster a tenant's log is on one
+    shard."""
 
     def __init__(self, transport: RedisTransport, limit_bytes: Callable[[], int]) -> None:
         self._transport = transport
@@ -101,19 +102,6 @@ class RedisLog:
         while removed == SWEEP_EVENTS:
             _, _, removed, left = await self._run("sweep", tenant, now, [])
         return left > 0
-
-    async def tenants(self) -> Collection[str]:
-        """Return none: logs without events or readers expire."""
-        return ()
-
-    async def count_logs(self) -> None:
-        """Return None: the engine holds any number."""
-
-    def holes(self) -> Mapping[Stream, int]:
-        return {}  # the messages of one connection have no holes
-
-    async def close(self) -> None:
-        """Do nothing: the transport owns the connections."""
 
     async def _run(self, command: str, tenant: str, now: int, args: Sequence[Any]) -> Any:
         new_epoch = f"{secrets.randbits(EPOCH_BITS):x}"

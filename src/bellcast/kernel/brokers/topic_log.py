@@ -69,17 +69,20 @@ class TopicLog(Protocol):
 
     async def tenants(self) -> Collection[str]:
         """Return the tenants whose entries would stay without a sweep."""
-        ...
+        return ()
 
     async def count_logs(self) -> int | None:
         """Return the number of logs of all tenants; None if the engine does not limit it."""
-        ...
+        return None
 
     def holes(self) -> Mapping[Stream, int]:
-        """Return streams that lack the event of an offset in what this process has received, since the last call."""
-        ...
+        """Return streams that lack the event of an offset in what this process has received, since the last call: of none, if
+        one connection delivers all."""
+        return {}
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close what the log has opened, if it uses more than the transport's connections."""
+        return
 
 
 class LogFull(Exception):

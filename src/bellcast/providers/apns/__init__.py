@@ -54,7 +54,7 @@ def from_url(
 
 
 class APNsProvider(vendor_api.VendorProvider):
-    """ports.Provider for Apple device tokens."""
+    """A provider for Apple device tokens."""
 
     channel: ExternalChannel = "push"
     kind: AddressKind = "apns"

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel import daemon_threads
 from bellcast.kernel.outbound.port import DeliveryError
-from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider
 
 SCHEME = "apprise+"
 # Placeholder in the URL for the recipient's chat id, percent-encoded.
@@ -32,8 +32,8 @@ def from_url(text: str, *, timeout: float = 30.0, is_trusted: bool = False) -> "
     return provider
 
 
-class AppriseProvider:
-    """ports.Provider for chat ids of recipients, or for the fixed target of a URL without `{to}`."""
+class AppriseProvider(Provider):
+    """A provider for chat ids of recipients, or for the fixed target of a URL without `{to}`."""
 
     channel: ExternalChannel = "chat"
     kind: AddressKind = "telegram"
@@ -60,12 +60,6 @@ class AppriseProvider:
         if not is_sent:
             raise DeliveryError("Apprise could not deliver the message", is_temporary=True)
         return AcceptedMessage("ok")
-
-    async def check(self) -> None:
-        """Do nothing: Apprise cannot check credentials."""
-
-    async def close(self) -> None:
-        """Apprise keeps no connections."""
 
     def connection(self, to: str) -> Any:
         """Return Apprise's object for a chat id; None for an unusable URL."""

@@ -7,7 +7,7 @@ from bellcast.channels.addresses import chat_vendor
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.outbound.port import DeliveryError, Http
 from bellcast.providers import vendor_api
-from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider
 
 # Maximum characters of one message.
 MAX_TEXT: Mapping[str, int] = {"slack": 40_000, "discord": 2000, "teams": 20_000}
@@ -15,8 +15,8 @@ MAX_TEXT: Mapping[str, int] = {"slack": 40_000, "discord": 2000, "teams": 20_000
 GONE = frozenset({404, 410})
 
 
-class ChatWebhookProvider:
-    """ports.Provider for incoming webhooks. `http` must be guarded."""
+class ChatWebhookProvider(Provider):
+    """A provider for incoming webhooks. `http` must be guarded."""
 
     channel: ExternalChannel = "chat"
     kind: AddressKind = "webhook"
@@ -36,12 +36,6 @@ class ChatWebhookProvider:
         if not 200 <= response.status < 300:
             raise vendor_api.error_of(response, is_bounce=response.status in GONE)
         return AcceptedMessage(str(response.status))
-
-    async def check(self) -> None:
-        """Do nothing: a webhook has no account."""
-
-    async def close(self) -> None:
-        """Do nothing: the HTTP client belongs to the server."""
 
 
 def _body(kind: str, text: str) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def from_url(
 
 
 class FCMProvider(vendor_api.VendorProvider):
-    """ports.Provider for FCM registration tokens."""
+    """A provider for FCM registration tokens."""
 
     channel: ExternalChannel = "push"
     kind: AddressKind = "fcm"

@@ -106,7 +106,7 @@ class _SMTPConnection:
 
 
 class SMTPProvider:
-    """ports.Provider for e-mail."""
+    """A provider of e-mail."""
 
     channel: ExternalChannel = "email"
     kind: AddressKind = "email"

@@ -23,7 +23,7 @@ def from_url(text: str, *, http: Http, timeout: float = 30.0) -> "TelegramProvid
 
 
 class TelegramProvider(vendor_api.VendorProvider):
-    """ports.Provider for chat messages to Telegram chats."""
+    """A provider of chat messages to Telegram chats."""
 
     channel: ExternalChannel = "chat"
     kind: AddressKind = "telegram"

@@ -44,7 +44,7 @@ def from_url(text: str, *, http: Http, timeout: float = 30.0, receipts_url: str 
 
 
 class TwilioProvider(vendor_api.VendorProvider):
-    """ports.Provider for text messages."""
+    """A provider of text messages."""
 
     channel: ExternalChannel = "sms"
     kind: AddressKind = "sms"

@@ -48,7 +48,7 @@ def from_url(text: str, *, http: Http, timeout: float = 30.0, receipts_url: str 
 
 
 class VonageProvider(vendor_api.VendorProvider):
-    """ports.Provider for text messages."""
+    """A provider of text messages."""
 
     channel: ExternalChannel = "sms"
     kind: AddressKind = "sms"

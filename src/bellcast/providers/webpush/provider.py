@@ -11,7 +11,7 @@ from bellcast.kernel.base64url import decode
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.outbound.port import DeliveryError, Http
 from bellcast.providers import vendor_api
-from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider
 from bellcast.providers.webpush.vapid import VapidKey
 
 # A push service must take 4096 bytes (RFC 8030 §7.2): header 86, tag 16 and delimiter 1 leave this for the message.
@@ -60,8 +60,8 @@ MIN_TEXT_BYTES = 200
 URGENCY = {"low": "low", "normal": "normal", "high": "high", "urgent": "high"}
 
 
-class WebPushProvider:
-    """ports.Provider for browsers. `to` of a message is a Subscription as JSON. `http` must be guarded, because
+class WebPushProvider(Provider):
+    """A provider for browsers. `to` of a message is a Subscription as JSON. `http` must be guarded, because
     clients supply the endpoints."""
 
     channel: ExternalChannel = "push"
@@ -104,12 +104,6 @@ class WebPushProvider:
         if not 200 <= response.status < 300:
             raise vendor_api.error_of(response, is_bounce=response.status in GONE)
         return AcceptedMessage(str(response.status), None, response.headers.get("location"))
-
-    async def check(self) -> None:
-        """Do nothing: Web Push has no account."""
-
-    async def close(self) -> None:
-        """Do nothing: the HTTP client belongs to the server."""
 
 
 def _fitted(shown: dict[str, Any]) -> bytes:
