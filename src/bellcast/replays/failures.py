@@ -162,10 +162,6 @@ class Failures:
         # Computing the causes of 20,000 different reasons takes time, so other requests run in between.
         return await asyncio.to_thread(report_of, groups, wanted, is_exact=is_exact)
 
-    async def find(self, tenant: str, ids: Sequence[str]) -> list[StoredFailure]:
-        """Return the failures with these ids."""
-        return await Replays(self._db).find(tenant, ids)
-
     async def scan(
         self, tenants: Sequence[str], wanted: FailureFilter, before: str | None = None, batch: int = SCAN_BATCH_ROWS
     ) -> AsyncIterator[list[StoredFailure]]:

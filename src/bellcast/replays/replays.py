@@ -98,7 +98,7 @@ class ReplayRunner:
     async def plan(self, tenant: str, wanted: FailureFilter | None, ids: Sequence[str]) -> ReplayPlan:
         """Count the failures of a replay. Writes nothing."""
         if wanted is None:
-            found = await self._failures.find(tenant, ids)
+            found = await Replays(self._db).find(tenant, ids)
             found_ids = tuple(sorted({failure.id for failure in found}, reverse=True))
             return ReplayPlan(None, found_ids, len(found), is_exact=True, effects=_effects(found))
         page = await self._failures.page((tenant,), wanted, None, MAX_SCANNED_ROWS)
@@ -193,7 +193,7 @@ class ReplayRunner:
         if replay.wanted is None:
             waiting = [id for id in replay.ids if replay.before is None or id < replay.before]
             batch = waiting[:REPLAY_BATCH_ROWS]
-            return await self._failures.find(tenant, batch), batch[-1] if len(waiting) > len(batch) else None
+            return await Replays(self._db).find(tenant, batch), batch[-1] if len(waiting) > len(batch) else None
         async for page in self._failures.scan((tenant,), replay.wanted, replay.before, REPLAY_BATCH_ROWS):
             is_last = len(page) < REPLAY_BATCH_ROWS
             return list(filter(replay.wanted.matches, page)), None if is_last else page[-1].id

@@ -42,7 +42,7 @@ class UvicornServer(uvicorn.Server):
         self._stopping = asyncio.Event()
 
     async def main_loop(self) -> None:
-        """Wait for a signal. uvicorn's looks for one ten times a second, which was a sixth of the CPU time of a node at rest."""
+        """Wait for a signal. uvicorn's looks for one ten times a second, which was a fifth of the CPU time of a node at rest."""
         while not await self.on_tick(0):  # sets the header `date`
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), TICK_SECONDS)

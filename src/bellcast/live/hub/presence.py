@@ -195,9 +195,7 @@ def merge_changes(changes: Sequence[PresenceChanged]) -> PresenceChanged | None:
 
 
 # Called twice for each follower of a topic. With topic names of at most 200 characters, the cache takes 2 MB.
-@lru_cache(maxsize=5_000)
-def _matches_any(tracked: tuple[str, ...], topic: str) -> bool:
-    return patterns.any_matches(tracked, topic)
+_matches_any = lru_cache(maxsize=5_000)(patterns.any_matches)
 
 
 def _plain(member: Member) -> Member:

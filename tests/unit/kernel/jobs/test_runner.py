@@ -213,6 +213,25 @@ async def test_outcome_is_saved_once_the_store_is_back(world: World, monkeypatch
     assert world.store.jobs == {}
 
 
+async def test_runner_at_rest_polls_less_often_until_it_is_woken(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "POLL_INTERVAL_SECONDS", 0)
+    monkeypatch.setattr(runner, "REST_INTERVAL_SECONDS", 3_600)
+    read, reads = world.store.due, 0
+
+    async def count(now: int) -> list[JobGroup]:
+        nonlocal reads
+        reads += 1
+        return await read(now)
+
+    monkeypatch.setattr(world.store, "due", count)
+    world.runner.wake()
+    await world.settle(1_000)
+    assert runner.QUIET_TURNS <= reads <= runner.QUIET_TURNS + 2
+    world.add(1)
+    await world.settle()
+    assert "j0" in world.running
+
+
 async def test_settling_reads_the_store_once_if_an_iteration_runs_meanwhile(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
