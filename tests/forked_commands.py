@@ -2,7 +2,8 @@
 `python -m bellcast`. The tests start about a thousand servers.
 
 Each pytest process has one such parent. It imports, serves one request after another, and has no threads. Commands
-with a prefix or another program, and the tests of the command line itself, start Python normally.
+with a prefix or another program, and the tests of the command line itself, start Python normally. Shell scripts
+have a `bellcast` of `write_command()`.
 """
 
 import atexit
@@ -27,6 +28,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.server import api_app as app
 
 MAX_REQUEST = 262_144  # bytes; a request carries the environment
+MAX_WAITING = 16  # connections of shell scripts
 STATUS_SIZE = 8  # bytes of an exit status or process id
 # What a server or a command imports at its first use, besides what these import: up to 0.2 s of CPU time in each child.
 MODULES = [
@@ -59,6 +61,25 @@ MODULES = [
     "uvicorn.lifespan.on",
     "uvicorn.loops.uvloop",
 ]
+# The program `bellcast` of shell scripts: Python without its site packages, which starts in a hundredth of a second.
+COMMAND = """#!{python} -IS
+import json, os, signal, socket, sys
+
+status, status_end = os.pipe()
+request = {{"args": sys.argv[1:], "environ": dict(os.environ), "folder": os.getcwd()}}
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as parent:
+    parent.connect({address!r})
+    socket.send_fds(parent, [json.dumps(request).encode()], [0, 1, 2, status_end])
+    pid = int(parent.recv({size}))
+os.close(status_end)
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda number, frame: os.kill(pid, number))
+code = int(os.read(status, {size}))
+if code < 0:
+    signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+sys.exit(code)
+"""
 
 
 class Forked:
@@ -102,8 +123,13 @@ class _Parent:
 
     def __init__(self) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-m", "tests.forked_commands", str(theirs.fileno())]
-        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+        self.address = f"\0bellcast-commands-{os.getpid()}"  # without a file
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as scripts:
+            scripts.bind(self.address)
+            scripts.listen(MAX_WAITING)
+            fds = [theirs.fileno(), scripts.fileno()]
+            command = [sys.executable, "-m", "tests.forked_commands", *map(str, fds)]
+            self._process = subprocess.Popen(command, pass_fds=fds)
         theirs.close()
         self._lock = threading.Lock()  # tests start servers in threads
         atexit.register(self._end)
@@ -133,34 +159,53 @@ def start(args: Sequence[str], environ: Mapping[str, str], stdin: IO, stdout: IO
     return Forked(pid, status)
 
 
+def write_command(folder: Path) -> None:
+    """Write a program `bellcast` for shell scripts that have this folder in their PATH."""
+    program = folder / "bellcast"
+    program.write_text(COMMAND.format(python=sys.executable, address=_parent().address, size=STATUS_SIZE))
+    program.chmod(0o755)
+
+
 # --- the parent
 
 
-def serve(requests: socket.socket) -> None:
-    """Fork a command per request and report the exit statuses, until the connection closes."""
+def serve(requests: socket.socket, scripts: socket.socket) -> None:
+    """Fork a command per request and report the exit statuses, until the connection of the pytest process closes. Each
+    command of a shell script has its own connection."""
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writing)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C ends pytest first
     statuses: dict[int, int] = {}
     while True:
-        ready, _, _ = select.select([requests, reading], [], [])
+        ready, _, _ = select.select([requests, scripts, reading], [], [])
         if reading in ready:
             os.read(reading, 4096)
             _report(statuses)
-        if requests in ready:
-            request, fds, _, _ = socket.recv_fds(requests, MAX_REQUEST, 4)
-            if not request:
-                return
-            *streams, status = fds
-            pid = os.fork()
-            if pid == 0:
-                _prepare(json.loads(request), streams)
-                main()
-            statuses[pid] = status
-            for stream in streams:
-                os.close(stream)
-            requests.send(str(pid).encode())
+        if scripts in ready:
+            script, _ = scripts.accept()
+            with script:
+                _fork(script, statuses)
+        if requests in ready and not _fork(requests, statuses):
+            return
+
+
+def _fork(requests: socket.socket, statuses: dict[int, int]) -> bool:
+    """Read one request and start its command. False if there is none, because the connection is closed."""
+    request, fds, _, _ = socket.recv_fds(requests, MAX_REQUEST, 4)
+    if not request:
+        return False
+    *streams, status = fds
+    pid = os.fork()
+    if pid == 0:
+        requests.detach()  # _prepare() closes its descriptor
+        _prepare(json.loads(request), streams)
+        main()
+    statuses[pid] = status
+    for stream in streams:
+        os.close(stream)
+    requests.send(str(pid).encode())
+    return True
 
 
 def _report(statuses: dict[int, int]) -> None:
@@ -202,6 +247,6 @@ def _import() -> None:
 
 
 if __name__ == "__main__":
-    requests = socket.socket(fileno=int(sys.argv[-1]))
+    requests, scripts = (socket.socket(fileno=int(fd)) for fd in sys.argv[1:])
     _import()
-    serve(requests)
+    serve(requests, scripts)

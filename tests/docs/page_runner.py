@@ -1,16 +1,20 @@
 """Runs the examples of a documentation page in order, in a separate folder, on a real server."""
 
 import asyncio
+import atexit
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +23,7 @@ from uuid import uuid4
 from playwright.sync_api import Browser, Page
 
 from bellcast.client import Bellcast
-from tests import engines
+from tests import engines, forked_commands
 from tests.docs.blocks import Block
 from tests.servers import PROJECT, ServerProcess, free_port
 
@@ -103,8 +107,9 @@ class PageRunner:
 
     def _run(self, text: str) -> None:
         command = ["bash", "-euo", "pipefail", "-c", text]
+        environ = self.environ | {"PATH": f"{_commands()}:{self.environ['PATH']}"}
         result = subprocess.run(
-            command, cwd=self.folder, env=self.environ, capture_output=True, text=True, timeout=3 * TIMEOUT
+            command, cwd=self.folder, env=environ, capture_output=True, text=True, timeout=3 * TIMEOUT
         )
         self.printed = result.stdout + result.stderr
         assert result.returncode == 0, self.printed
@@ -231,6 +236,15 @@ def _matches(expected: str, printed: str) -> bool:
     """True if the printed text contains the expected lines; `…` matches anything."""
     pattern = ".*?".join(re.escape(part) for part in expected.strip().split("…"))
     return re.search(pattern, "\n".join(line.rstrip() for line in printed.splitlines()), re.DOTALL) is not None
+
+
+@cache
+def _commands() -> str:
+    """A folder with a `bellcast` that starts faster. Commands that stay, as `bellcast serve`, are those of the reader."""
+    folder = tempfile.mkdtemp(prefix="bellcast-test-")
+    atexit.register(shutil.rmtree, folder)
+    forked_commands.write_command(Path(folder))
+    return folder
 
 
 def _is_listening(port: int) -> bool:
