@@ -217,6 +217,8 @@ class TestEnvironments:
         missing = filled.run("diff", "--env", "staging")
         assert (missing.status, "BELLCAST_SECRET_STAGING is not set" in missing.err) == (1, True)
         secrets = {"BELLCAST_SECRET_STAGING": secret, "BELLCAST_SECRET_PRODUCTION": secret}
+        wrong = " ".join(filled.run("plan", "--env", "staging", BELLCAST_SECRET_STAGING="wrong").err.split())
+        assert "does not accept this secret (from BELLCAST_SECRET_STAGING); check the `url` of staging in" in wrong
         assert filled.run("diff", "--env", "staging", **secrets).status == 0
         plan = filled.root.parent / "plan.json"
         assert filled.run("plan", "--env", "production", "--out", plan, **secrets).status == 0

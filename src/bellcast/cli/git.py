@@ -29,6 +29,11 @@ TIMEOUT_SECONDS = 120.0
 SYMBOLS = {"create": "+", "update": "~", "delete": "-", "adopt": "=", "drift": "!", "none": " "}
 # Actions that need an option of `push`.
 FLAGS = {"delete": "--delete", "adopt": "--adopt", "drift": "--overwrite"}
+REASONS = {
+    "--adopt": "are not managed by any source yet",
+    "--overwrite": "were changed on the server since the last push",
+    "--delete": "have no file any more",
+}
 PLACEHOLDER = re.compile(r"\$\{(BELLCAST_PROVIDER_[A-Z0-9_]+)\}")
 FIELD = re.compile(r"\bobjects\.(\d+)\.?(?:values\.?)?")
 SHOWN_LINES = 20
@@ -60,12 +65,14 @@ class Server(NamedTuple):
     settings: "Settings"
     environment: str | None = None
     is_protected: bool = False
+    variable: str = ""  # with the secret of its environment
 
     def request(self, method: str, body: Any = None, **params: str) -> Any:
         """Send a request for the bundle, and return the decoded response. Raises CommandError."""
         import msgspec
 
         from bellcast.cli import remote
+        from bellcast.client import Unauthorized, Unavailable
         from bellcast.client.request import HttpRequest, reads
 
         content = None if body is None else msgspec.json.encode(body)
@@ -73,8 +80,15 @@ class Server(NamedTuple):
         sent = HttpRequest(
             method, "/v1/bundle", reads(dict[str, Any]), params, headers, content, timeout=TIMEOUT_SECONDS
         )
-        with remote.server(self.settings) as client:
-            return client.sender.send(sent)
+        try:
+            with remote.server(self.settings) as client:
+                return client.sender.send(sent)
+        except CommandError as error:
+            if self.environment is None or not isinstance(error.__cause__, Unauthorized | Unavailable):
+                raise
+            problem = error.problem.replace("BELLCAST_SECRET", self.variable)
+            hint = f"check the `url` of {self.environment} in bellcast.yaml, and {self.variable}"
+            raise CommandError(problem, hint) from error
 
     def state(self, kinds: Sequence[str]) -> dict["Name", Any]:
         """Return the objects of the server by name. Their kinds become folders: another one could lead anywhere."""
@@ -259,7 +273,7 @@ def _server(ctx: typer.Context, config: "Config", env: str | None) -> Server:
     if secret is None:
         raise CommandError(f"{variable} is not set", f"set it to the secret, or a key with `manage`, of {env}")
     client = msgspec.structs.replace(settings.client, url=of_env["url"], secret=Secret(secret))
-    return Server(msgspec.structs.replace(settings, client=client), env, of_env.get("protected") is True)
+    return Server(msgspec.structs.replace(settings, client=client), env, of_env.get("protected") is True, variable)
 
 
 def _planned(ctx: typer.Context, env: str | None, folder: Path) -> tuple[Server, dict[str, Any]]:
@@ -271,7 +285,7 @@ def _planned(ctx: typer.Context, env: str | None, folder: Path) -> tuple[Server,
     values = {one.name: one.values for one in local}
     if len(values) != len(local):
         raise CommandError(f"{folder} has an object twice", "check the names of its files")
-    return server, _body(server, config, values, _commit(folder))
+    return server, _body(server, config, values, _git(folder, "rev-parse", "HEAD") or None)
 
 
 def _body(
@@ -351,19 +365,10 @@ def _push(
     is_reviewed: bool = False,
 ) -> None:
     _show(changes)
-    for flag in ("--adopt", "--overwrite", "--delete"):
-        names = [
-            _label(one, sent) for one, sent in zip(changes, body["objects"], strict=True) if flag in _flags(one, sent)
-        ]
+    for flag, reason in REASONS.items():
+        names = [_label(one) for one, sent in zip(changes, body["objects"], strict=True) if flag in _flags(one, sent)]
         if names and flag not in allowed:
-            reasons = {
-                "--adopt": "are not managed by any source yet",
-                "--overwrite": "were changed on the server since the last push",
-                "--delete": "have no file any more",
-            }
-            raise CommandError(
-                f"{len(names)} objects {reasons[flag]}: {_listed(names)}", f"check them, and pass {flag}"
-            )
+            raise CommandError(f"{len(names)} objects {reason}: {_listed(names)}", f"check them, and pass {flag}")
     if server.is_protected and not is_reviewed:
         if yes:
             raise CommandError(f"{server.environment} is protected", "push a file of `bellcast plan --out` with --plan")
@@ -393,11 +398,6 @@ def _plan_of(file: Path) -> dict[str, Any]:
     return stored
 
 
-def _commit(folder: Path) -> str | None:
-    """Return the commit of the folder, if it is in git."""
-    return _git(folder, "rev-parse", "HEAD") or None
-
-
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603, S607  no shell; as in any command line, `git` is the one in the user's PATH
@@ -410,7 +410,7 @@ def _is_different(change: dict[str, Any]) -> bool:
     return change["action"] in ("create", "delete") or bool(change["diff"])
 
 
-def _label(change: dict[str, Any], sent: dict[str, Any] | None = None) -> str:
+def _label(change: dict[str, Any]) -> str:
     from bellcast.cli import object_files
 
     return object_files.label((change["kind"], change["tenant"], change["key"]))
