@@ -92,9 +92,9 @@ class SyncSender:
             time.sleep(step.seconds)  # noqa: TID251 (the pause before a retry, in the app's own thread, where there is no Clock port)
             return None
         _warn_in_event_loop(step)
-        started = time.monotonic()
+        request, started = _sendable(self.http, step, self.peer), time.monotonic()
         try:
-            return _to_response(self.http.send(_sendable(self.http, step, self.peer)), started)
+            return _to_response(self.http.send(request), started)
         except (httpx.RequestError, UnicodeError) as error:
             return _lost(error, step, started)
 
@@ -124,9 +124,9 @@ class AsyncSender:
         if isinstance(step, Wait):
             await asyncio.sleep(step.seconds)
             return None
-        started = time.monotonic()
+        request, started = _sendable(self.http, step, self.peer), time.monotonic()
         try:
-            return _to_response(await self.http.send(_sendable(self.http, step, self.peer)), started)
+            return _to_response(await self.http.send(request), started)
         except (httpx.RequestError, UnicodeError) as error:
             return _lost(error, step, started)
 
