@@ -76,9 +76,25 @@ def test_email_is_shown_in_a_frame_that_runs_and_loads_nothing(
 def test_owner_reads_and_changes_all_about_a_recipient_and_erases_it(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
-    owner.send("PUT", "/v1/recipients/rita", {"name": "Rita"})
+    page = open_console("/recipients")
+    page.get_by_role("link", name="New recipient").click()
+    for label, text in {"Key": "evil", "Name": "Rita", "E-mail": "rita@example.com", "Time zone": "Vienna"}.items():
+        page.get_by_label(label, exact=True).fill(text)
+    page.get_by_label("Time zone").press("Enter")
+    expect(page.get_by_label("Time zone")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_role("alert").filter(has_text="Time zone must be")).to_be_visible()
+    page.get_by_label("Time zone").fill("Europe/Vienna")
+    page.get_by_label("Time zone").press("Enter")
+    expect(page.get_by_role("alert").filter(has_text="Key exists already")).to_be_visible()
+    expect(page.get_by_label("Key", exact=True)).to_be_focused()
+    assert violations(page) == []
+    page.get_by_label("Key", exact=True).fill("rita")
+    page.get_by_label("Key", exact=True).press("Enter")
+    expect(page.get_by_role("heading", level=1, name="rita")).to_be_visible()
+    created = owner.send("GET", "/v1/recipients/rita")
+    assert (created["name"], created["timezone"], created["phone"]) == ("Rita", "Europe/Vienna", None)
     owner.send("POST", "/v1/notifications", {"to": "rita", "title": "Hello Rita", "type": "greeting"})
-    page = open_console("/recipients/rita")
+    page.reload()
     expect(page.get_by_role("link", name="Hello Rita", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name="Live").last).to_have_attribute("href", re.compile(r"live\?recipient=rita"))
     page.get_by_role("button", name="Mute everything").click()

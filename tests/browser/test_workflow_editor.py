@@ -411,8 +411,11 @@ def test_draft_is_published_with_its_changes_and_rolled_back(edit: Callable[...,
     expect(editor.page.get_by_role("listitem").filter(has_text="Version 2")).to_contain_text("E-mail first")
     editor.page.go_back()
     owner.send("PATCH", "/v1/workflows/published-flow", {"version": 1})
+    refused: list[str] = []
+    editor.page.on("response", lambda one: refused.append(one.url) if one.status >= 400 else None)
     editor.page.reload()
     expect(editor.save).to_have_text("Version 1")
+    assert refused == []  # there is no draft to request
     expect(editor.step("mail")).to_have_attribute("data-path", "steps.2")
 
 

@@ -50,6 +50,24 @@ async def test_draft_is_published_as_the_next_version_with_its_author_and_note(r
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("plural", ["workflows", "templates"])
+async def test_read_states_who_saved_the_draft_of_the_tenant(rest, plural):
+    url, body = f"/v1/{plural}/booking", values(BELL) if plural == "workflows" else {"inbox": {"title": "Booked"}}
+    await rest.app.put(url, json=body)
+    plain = await rest.app.get(url)
+    assert plain.json()["draft"] is None
+    await rest.app.put(f"{url}/draft", json={"values": body, "base": 1})
+    read = await rest.app.get(url)
+    draft = (await rest.app.get(f"{url}/draft")).json()
+    assert read.json()["draft"] == {"by": "project secret", "updated_at": draft["updated_at"]}
+    assert read.headers["etag"] == plain.headers["etag"]
+    assert (await rest.app.get(f"{url}?version=1")).json()["draft"] == read.json()["draft"]
+    inherited = (await rest.app.get(f"{url}?tenant=acme")).json()
+    assert (inherited["tenant"], inherited["draft"]) == (None, None)
+    await rest.app.put(f"{url}/draft?tenant=acme", json={"values": body})
+    assert (await rest.app.get(f"{url}?tenant=acme")).json()["draft"]["by"] == "project secret"
+
+
 async def test_two_editors_do_not_overwrite_each_other(rest):
     mine = (await save(rest, values(BELL), headers={"if-none-match": "*"})).headers["etag"]
     assert refused(await save(rest, values(MAIL), headers={"if-none-match": "*"}), 412, "precondition_failed")

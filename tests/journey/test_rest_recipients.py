@@ -29,6 +29,17 @@ class TestRecipients:
         assert (stored["name"], stored["email"], stored["roles"], stored["data"]) == ("Alice B.", None, [], {})
         assert stored == replaced.json()
 
+    async def test_put_with_a_condition_creates_and_never_replaces(self, rest):
+        only_new = {"headers": {"if-none-match": "*"}}
+        assert (await rest.app.put("/v1/recipients/alice?dry_run=true", json=ALICE, **only_new)).status_code == 200
+        assert (await rest.app.put("/v1/recipients/alice", json=ALICE, **only_new)).status_code == 201
+        for query in ("", "?dry_run=true"):
+            again = await rest.app.put(f"/v1/recipients/alice{query}", json={"name": "Other"}, **only_new)
+            assert refused(again, 412, "precondition_failed")
+        assert (await rest.app.get("/v1/recipients/alice")).json()["name"] == "Alice"
+        rival = await rest.app.put("/v1/recipients/alice?tenant=globex", json={"name": "Other"}, **only_new)
+        assert (rival.status_code, rival.json()["tenant"]) == (201, "globex")
+
     async def test_patch_changes_only_its_fields(self, rest):
         await rest.app.put("/v1/recipients/alice", json=ALICE)
         response = await rest.app.patch("/v1/recipients/alice", json={"locale": "de", "phone": None})

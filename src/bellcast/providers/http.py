@@ -100,7 +100,7 @@ class ProviderTestResult(Struct, frozen=True):
 PROVIDERS = Resource(
     "providers",
     "/{key:str}",
-    lambda request: (_key(request),),
+    lambda request: (objects.restricted_key(request),),
     tag="Objects",
     unknown="There is no provider with this key.",
 )
@@ -222,7 +222,7 @@ async def receive(request: ApiRequest) -> ASGIApp:
 
     Twilio and Vonage sign theirs. The response to a wrong signature, an unknown provider and one without receipts is the same:
     401. A mail server's report (message/rfc822) needs the scope `manage`."""
-    ctx, key = context.of(request), _key(request)
+    ctx, key = context.of(request), objects.restricted_key(request)
     tenant = tenants.single_tenant(request)
     is_known = await (_mail if request_body.media_type(request) == MAIL else _vendor)(request, ctx, tenant, key)
     if not is_known:
@@ -272,12 +272,8 @@ def _fields(body: bytes, media_type: str) -> dict[str, str]:
     return {name: str(field) for name, field in value.items()} if isinstance(value, dict) else {}
 
 
-def _key(request: ApiRequest) -> str:
-    return objects.checked_key(request_body.path(request, "key"))
-
-
 def _writable_key(request: ApiRequest) -> str:
-    key = _key(request)
+    key = objects.restricted_key(request)
     _check_writable(key)
     return key
 
@@ -289,7 +285,7 @@ def _check_writable(key: str) -> None:
 
 async def _find(request: ApiRequest, tenant: str) -> ConfiguredProvider:
     """Return the provider in the path that applies in a tenant. Raises NotFound."""
-    found = await context.of(request)[ProviderDirectory].find(tenant, _key(request))
+    found = await context.of(request)[ProviderDirectory].find(tenant, objects.restricted_key(request))
     if found is None:
         raise NotFound(PROVIDERS.unknown)
     return found
@@ -379,7 +375,7 @@ async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) ->
 
 BUNDLE = BundleKind(
     plural="providers",
-    check_key=objects.check_restricted_key,
+    check_key=lambda _, key: objects.checked_key(key),
     values=_values,
     hidden=_hidden,
     parse=_parse,

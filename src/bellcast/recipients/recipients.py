@@ -11,11 +11,12 @@ from bellcast.recipients.types import Recipient, RecipientFields, Subscription, 
 
 
 async def put(
-    engines: Context, tenant: str, key: str, fields: RecipientFields, *, replace: bool
+    engines: Context, tenant: str, key: str, fields: RecipientFields, *, replace: bool, is_new: bool = False
 ) -> tuple[Recipient, bool]:
-    """Write a recipient; return whether it is new."""
-    now = engines.clock.now()
-    recipient, created, events = await Recipients(engines.db).put(tenant, key, fields, now, replace=replace)
+    """Write a recipient; return whether it is new. Raises PreconditionFailed if it `is_new` and exists."""
+    recipient, created, events = await Recipients(engines.db).put(
+        tenant, key, fields, engines.clock.now(), replace=replace, is_new=is_new
+    )
     await engines.broker.publish(*events)
     return recipient, created
 

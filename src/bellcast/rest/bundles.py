@@ -65,7 +65,7 @@ class BundleKind(Struct, frozen=True, kw_only=True):
     the script of a change, `written` is called after it, and `services` are those that read the state after the bundle."""
 
     plural: str
-    check_key: Callable[[ApiContext, str], None]
+    check_key: Callable[[ApiContext, str], object]
     values: Callable[[ApiContext, str, Document], JsonObject | None]
     parse: Callable[[ApiContext, str, str, JsonObject, Document | None], Awaitable[bytes]]
     check: Callable[[ApiContext, str, str, JsonObject, Document | None], Awaitable[list[FieldError]]]

@@ -9,9 +9,9 @@ from msgspec import Struct
 from bellcast.documents.store import LIST, Documents
 from bellcast.documents.types import Document, StoredDraft, draft_kind
 from bellcast.kernel import times
-from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import context, resource
+from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import ObjectsQuery
 
 T = TypeVar("T")
@@ -35,17 +35,12 @@ def decode(document: Document) -> StoredDraft:
     return msgspec.json.decode(document.body, type=StoredDraft)
 
 
-def wanted(request: ApiRequest, query: DraftsQuery) -> ListQuery:
-    """Return the page of the store that a request means."""
-    return resource.wanted(request, LIST, query, is_counted=False)
-
-
 async def merge(
     request: ApiRequest, plural: str, query: DraftsQuery, published: dict[tuple[str, str], T], *, is_last: bool
 ) -> tuple[list[tuple[str, str, T | None, DraftInfo | None]], str | None]:
     """Return a page of published objects by tenant and key, each with its draft, and the position of the next page. With
     `drafts`, it includes drafts of objects that were never published. `is_last` states that there is no further published object."""
-    documents, page = Documents(context.of(request).engines.db), wanted(request, query)
+    documents, page = Documents(context.of(request).engines.db), resource.wanted(request, LIST, query, is_counted=False)
     until = max(published, default=("", ""))
     drafted: dict[tuple[str, str], DraftInfo] = {}
     following, more = page.after, True
@@ -61,6 +56,12 @@ async def merge(
     has_ended = len(names) == len(every) and is_last and not (query.drafts and more)
     position = None if has_ended else resource.cursor(LIST, names[-1], query.tenant)
     return [(*name, published.get(name), drafted.get(name)) for name in names], position
+
+
+async def draft_of(ctx: ApiContext, plural: str, tenant: str, key: str) -> DraftInfo | None:
+    """Return who saved the draft of a tenant's object, or None without a draft."""
+    document = await Documents(ctx.engines.db).get(draft_kind(plural), tenant, key)
+    return None if document is None else _info(document)
 
 
 def _info(document: Document) -> DraftInfo:

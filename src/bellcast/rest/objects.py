@@ -172,7 +172,7 @@ def types_of(kind: Kind[Any]) -> tuple[Any, Any]:
         namespace={
             "__doc__": f"A {kind.name} with its key. `tenant` is null for the project's own."
             + (
-                " `version` is 0 for a draft that was never published; lists have who saved the `draft`."
+                " `version` is 0 for a draft that was never published; reads and lists have who saved the `draft` of the tenant, or null."
                 * kind.is_versioned
             )
         },
@@ -216,11 +216,6 @@ def checked_key(key: str) -> str:
     return key
 
 
-def check_restricted_key(ctx: ApiContext, key: str) -> None:
-    """Raise Invalid for a key that does not have the restricted form."""
-    checked_key(key)
-
-
 def restricted_key(request: ApiRequest) -> str:
     """Return the object's key in the path if it has the restricted form. Raises Invalid."""
     return checked_key(request_body.path(request, "key"))
@@ -247,7 +242,10 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
         if kind.is_versioned and (version := request_body.query(request, VersionQuery).version) is not None:
             found = await _of_version(kind, ctx, found, version)
         shown = _outside(kind, *found)
-        return responses.json(await _described(kind, ctx, tenant, shown), headers=tagged(shown))
+        described = await _described(kind, ctx, tenant, shown)
+        if kind.is_versioned:
+            described["draft"] = await draft_lists.draft_of(ctx, kind.plural, tenant, key)
+        return responses.json(described, headers=tagged(shown))
 
     async def write(request: ApiRequest) -> ASGIApp:
         return await _write(request, kind, shape)

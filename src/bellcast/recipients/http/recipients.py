@@ -7,8 +7,8 @@ from msgspec.structs import force_setattr, replace
 from bellcast.kernel import validation
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.errors import Invalid
-from bellcast.kernel.http import request_body
+from bellcast.kernel.errors import Invalid, PreconditionFailed
+from bellcast.kernel.http import entity_tags, request_body
 from bellcast.kernel.http.list_parameters import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.times import Moment
@@ -87,12 +87,13 @@ async def read(wanted: Change[None]) -> Recipient:
     return await recipients.get(wanted.ctx.engines, wanted.tenant, *wanted.key)
 
 
-@RECIPIENTS.put(RecipientFields, Recipient, example=EXAMPLE)
+@RECIPIENTS.put(RecipientFields, Recipient, headers=("If-None-Match",), refusals=(PreconditionFailed,), example=EXAMPLE)
 async def write(change: Change[RecipientFields]) -> tuple[Recipient, bool]:
     """Write a recipient.
 
-    The request replaces the recipient: absent fields are cleared. 201 when the recipient is new. `timezone` is an IANA
-    name, and `locale` a language tag such as `de-AT`; other values are refused."""
+    The request replaces the recipient: absent fields are cleared. 201 when the recipient is new. With
+    `If-None-Match: *`, only a new one is written. `timezone` is an IANA name, and `locale` a language tag such as `de-AT`;
+    other values are refused."""
     return await _put(change, replace=True)
 
 
@@ -108,14 +109,17 @@ async def change(change: Change[RecipientFields]) -> Recipient:
 async def _put(change: Change[RecipientFields], *, replace: bool) -> tuple[Recipient, bool]:
     request, ctx, fields, (known,) = change.request, change.ctx, change.body, change.key
     tenant = tenants.single_tenant(request, None if fields.tenant is UNSET else fields.tenant)
+    is_new = replace and entity_tags.creates_only(request)
     before = None
     if not replace:
         before = await recipients.get(ctx.engines, tenant, known)
+    elif is_new or audit.is_by_operator(request):
+        before = await Recipients(ctx.engines.db).get(tenant, known)
+    if is_new and before is not None:
+        raise PreconditionFailed
     if change.is_dry_run:
         return await recipients.plan(ctx.engines, tenant, known, fields, replace=replace), False
-    if replace and audit.is_by_operator(request):
-        before = await Recipients(ctx.engines.db).get(tenant, known)
-    written = await recipients.put(ctx.engines, tenant, known, fields, replace=replace)
+    written = await recipients.put(ctx.engines, tenant, known, fields, replace=replace, is_new=is_new)
     # Record the names of the changed fields. The audit log outlives the erasure of a recipient, so it contains no
     # personal values.
     after = written[0]

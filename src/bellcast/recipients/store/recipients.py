@@ -11,6 +11,7 @@ from bellcast.kernel.db import columns
 from bellcast.kernel.db.lists import KeysetList, ListQuery
 from bellcast.kernel.db.script import Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write_to_recipient
+from bellcast.kernel.errors import PreconditionFailed
 from bellcast.kernel.events import Event
 from bellcast.live.types.events import SessionsRevoked
 from bellcast.recipients.store import ensure, subscriptions
@@ -88,11 +89,13 @@ class Recipients(StoreTable):
 
     @write_to_recipient
     def put(
-        self, tenant: str, key: str, fields: RecipientFields, now: int, *, replace: bool
+        self, tenant: str, key: str, fields: RecipientFields, now: int, *, replace: bool, is_new: bool = False
     ) -> Script[tuple[Recipient, bool, tuple[Event, ...]]]:
         """Write the given fields; `replace` clears the others. Return the recipient, whether it is new, and the events: a
-        lost role ends a subscription."""
-        inbox, is_new = yield from ensure.ensure_recipient(tenant, key, now)
+        lost role ends a subscription. Raises PreconditionFailed, and writes nothing, if it `is_new` and exists."""
+        inbox, created = yield from ensure.ensure_recipient(tenant, key, now)
+        if is_new and not created:
+            raise PreconditionFailed
         ((*row,),) = yield Statement("recipient_find", {"tenant": tenant, "key": key})
         before = recipient(tuple(row))
         after = merge(before, fields, replace=replace)
@@ -104,7 +107,7 @@ class Recipients(StoreTable):
         if roles is not UNSET:
             events = yield from set_roles(tenant, inbox, key, before.roles, roles, now)
         ((*row,),) = yield Statement("recipient_find", {"tenant": tenant, "key": key})
-        return recipient(tuple(row)), is_new, tuple(events)
+        return recipient(tuple(row)), created, tuple(events)
 
     @read
     def after(self, tenant: str, key: str | None, limit: int) -> Script[list[Recipient]]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.documents.store import Documents, Versions
+from bellcast.documents.store import LIST, Documents, Versions
 from bellcast.documents.types import PROJECT, Document
 from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import SendPlan
@@ -21,7 +21,18 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.types import ROLES
 from bellcast.providers.directory import ProviderDirectory
-from bellcast.rest import audit, context, definition_body, draft_lists, drafts, managed, objects, tenants, viewers
+from bellcast.rest import (
+    audit,
+    context,
+    definition_body,
+    draft_lists,
+    drafts,
+    managed,
+    objects,
+    resource,
+    tenants,
+    viewers,
+)
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
 from bellcast.rest.draft_lists import DraftInfo, DraftsQuery
@@ -68,7 +79,7 @@ class WorkflowDefinition(Struct, frozen=True, kw_only=True):
 
 class WorkflowObject(WorkflowDefinition, frozen=True, kw_only=True):
     """A workflow with its key. `tenant` is null for the project's own. `version` is 0 for a draft that was never
-    published. Lists have who saved its `draft`, if there is one, and when."""
+    published. Reads and lists have who saved the `draft` of the tenant, and when, or null."""
 
     key: str
     tenant: str | None
@@ -138,7 +149,8 @@ async def page(request: ApiRequest) -> ASGIApp:
     By key. With `?tenant=`, the tenant's own; with `?tenant=*`, those of the project and of all tenants, by tenant and
     key. With `drafts`, also drafts that were never published."""
     query = request_body.query(request, DraftsQuery)
-    of_kind = msgspec.structs.replace(draft_lists.wanted(request, query), filters={"kind": WORKFLOWS})
+    wanted = resource.wanted(request, LIST, query, is_counted=False)
+    of_kind = msgspec.structs.replace(wanted, filters={"kind": WORKFLOWS})
     found = await Documents(context.of(request).engines.db).owned(of_kind)
     published = {(owner, one.key): one for owner, one in found.items}
     shown, following = await draft_lists.merge(request, WORKFLOWS, query, published, is_last=found.next is None)
@@ -173,18 +185,19 @@ async def read(request: ApiRequest) -> ASGIApp:
 
     The current version, or that of `?version=`. With `?tenant=`, the one that applies there."""
     ctx = context.of(request)
-    found = await ctx[WorkflowCatalog].latest(tenants.single_tenant(request), objects.restricted_key(request))
+    tenant, key = tenants.single_tenant(request), objects.restricted_key(request)
+    found = await ctx[WorkflowCatalog].latest(tenant, key)
     if found is None:
         raise NotFound(UNKNOWN)
     version = request_body.query(request, VersionQuery).version
-    by = await _shown(ctx, found)
+    added = await _shown(ctx, found) | {"draft": await draft_lists.draft_of(ctx, WORKFLOWS, tenant, key)}
     if version is None:
-        return responses.json(by, headers=objects.tagged(found.outside))
+        return responses.json(added, headers=objects.tagged(found.outside))
     stored = await Versions(ctx.engines.db).find(WORKFLOWS, found.owner, found.key, version)
     if stored is None:
         raise NotFound(f"This workflow has no version {version}.")
     shown = found.outside | msgspec.json.decode(stored.body) | {"version": version}
-    return responses.json(shown | {managed.FIELD: by[managed.FIELD]}, headers=objects.tagged(shown))
+    return responses.json(added | shown, headers=objects.tagged(shown))
 
 
 WORKFLOW = Resource(
@@ -500,7 +513,7 @@ async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) ->
 
 BUNDLE = BundleKind(
     plural=WORKFLOWS,
-    check_key=objects.check_restricted_key,
+    check_key=lambda _, key: objects.checked_key(key),
     values=_values,
     parse=_parse,
     check=lambda ctx, tenant, key, values, before: _draft_errors(ctx, tenant, key, values),

@@ -24,13 +24,14 @@ const withoutNotFound = (reading) => reading.catch((problem) => {
   throw problem;
 });
 
+/** The draft of an object that was never published is found only by a request for it. */
+const mayHaveDraft = (published) => published === null || published.draft !== null;
+
 /** Read the published object and its draft; a tenant without an own object begins with the project's, `inherited`. */
 export async function readDrafted({ plural }, key, tenant, signal) {
   const url = `/v1/${plural}` + path`/${key}`;
-  const [published, draft] = await Promise.all([
-    withoutNotFound(get(withQuery(url, { tenant }), signal)),
-    withoutNotFound(exchange('GET', withQuery(`${url}/draft`, { tenant }), { signal })),
-  ]);
+  const published = await withoutNotFound(get(withQuery(url, { tenant }), signal));
+  const draft = mayHaveDraft(published) ? await withoutNotFound(exchange('GET', withQuery(`${url}/draft`, { tenant }), { signal })) : null;
   const isOwn = published !== null && (published.tenant ?? '') === tenant;
   return { published: isOwn ? published : null, inherited: isOwn ? null : published, draft: draft?.value ?? null, tag: draft?.response.headers.get('etag') ?? null };
 }
@@ -154,14 +155,10 @@ export function createDraft({ kind, key, tenant, me, published, draft, tag }) {
     if (!isDirty() && save.value.state === 'saving') save.value = { state: 'saved', text: 'Saved' };
   }
 
+  const readPublished = () => withoutNotFound(get(url(''), abort.signal));
   const readDraft = async () => {
-    try {
-      const { value, response } = await exchange('GET', url('/draft'), { signal: abort.signal });
-      return { draft: value, tag: response.headers.get('etag') };
-    } catch (problem) {
-      if (problem.status === 404) return { draft: null, tag: null };
-      throw problem;
-    }
+    const found = mayHaveDraft(await readPublished()) ? await withoutNotFound(exchange('GET', url('/draft'), { signal: abort.signal })) : null;
+    return { draft: found?.value ?? null, tag: found?.response.headers.get('etag') ?? null };
   };
 
   /** Another operator has saved or published the draft. */
@@ -206,10 +203,7 @@ export function createDraft({ kind, key, tenant, me, published, draft, tag }) {
 
   /** Read the published version again, without a draft. */
   async function reopen() {
-    const one = await get(url(''), abort.signal).catch((problem) => {
-      if (problem.status === 404) return null;
-      throw problem;
-    });
+    const one = await readPublished();
     batch(() => {
       current.value = one;
       base.value = one?.version ?? null;

@@ -146,6 +146,17 @@ export function Field({ label, hint, options, words = {}, isLong, ...attributes 
 export const Choices = ({ label, name, options, selected, hints = {} }) => html`<fieldset class="choices"><legend>${label}</legend>
   ${options.map((one) => html`<label key=${one}><input type="checkbox" name=${name} value=${one} defaultChecked=${selected.includes(one)} />${one} <small>${hints[one]}</small></label>`)}</fieldset>`;
 
+/** The message of a problem with the labels of the form's fields, which it marks, instead of their names in the API. */
+function inWordsOf(form, { errors = [], message }) {
+  const named = errors.map((one) => {
+    const input = form.elements.namedItem(one.field);
+    input?.setAttribute?.('aria-invalid', 'true');
+    return `${input?.labels?.[0].textContent ?? one.field} ${one.message}`;
+  });
+  form.querySelector('[aria-invalid]')?.focus();
+  return named.join('; ') || message;
+}
+
 /** A form that sends its fields, shows errors next to the button, and prevents a second click. `more` are further buttons. */
 export function Form({ button, send, children, more, isInline = false, class: name, ...attributes }) {
   const [problem, setProblem] = useState(null);
@@ -157,10 +168,11 @@ export function Form({ button, send, children, more, isInline = false, class: na
     const hadFocus = document.activeElement === submit.current;
     setSending(true);
     setProblem(null);
+    form.querySelectorAll('[aria-invalid]').forEach((input) => input.removeAttribute('aria-invalid'));
     try {
       await send(Object.fromEntries(new FormData(form)), form);
     } catch (failed) {
-      setProblem(failed);
+      setProblem({ ...failed, message: inWordsOf(form, failed) });
     }
     setSending(false);
     // Disabling a button removes the focus.

@@ -8,17 +8,22 @@ import { CREATED } from './filters.js';
 import { number } from './format.js';
 import { html } from './html.js';
 import { Loaded, Paged, Skeleton, Together, refresh, useLoad } from './load.js';
-import { Card, Confirm, Dialect, Empty, Facts, Field, Form, Heading, Id, Json, Moment, Time } from './parts.js';
+import { Card, Confirm, Dialect, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Time } from './parts.js';
 import { Preferences } from './preferences.js';
 import { BUILDERS, CONTENT, OWNERS } from './roles.js';
-import { go, inTenant, tenantOf } from './router.js';
-import { ROOT, get, path, request, withQuery } from './server.js';
+import { go, inTenant, shownTenant, tenantOf } from './router.js';
+import { Problem, ROOT, exchange, get, path, request, withQuery } from './server.js';
+
+/** The fields of a new recipient, beside its key. */
+const NEW_FIELDS = [['Name', 'name'], ['E-mail', 'email', { type: 'email' }], ['Phone', 'phone', { type: 'tel', placeholder: '+44 20 7946 0000' }], ['Locale', 'locale', { placeholder: 'de-AT' }], ['Time zone', 'timezone', { placeholder: 'Europe/Vienna', list: 'time-zones' }]];
 
 /** Maximum rows of each list on the page; the linked lists contain all. */
 const FEW = 10;
 
+const newButton = (page) => page.may(BUILDERS) && html`<a class="button" href=${withQuery(page.url('/recipients'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> New recipient</a>`;
+
 export const recipients = {
-  path: '/v1/recipients', rows: 'recipients', link: (one) => path`/recipients/${one.key}`,
+  path: '/v1/recipients', rows: 'recipients', link: (one) => path`/recipients/${one.key}`, tools: newButton, create: NewRecipient,
   filters: [{ name: 'search', label: 'Key begins with', isSearch: true }, CREATED],
   views: [['New this week', { range: '7d' }]],
   columns: [
@@ -30,6 +35,25 @@ export const recipients = {
   ],
   none: { text: 'There are no recipients yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"' },
 };
+
+function NewRecipient({ page }) {
+  const own = page.me.tenants;
+  const create = async ({ key, tenant, ...fields }) => {
+    const values = Object.fromEntries(Object.entries(fields).filter(([, value]) => value.trim()).map(([name, value]) => [name, value.trim()]));
+    try {
+      await exchange('PUT', withQuery(path`/v1/recipients/${key.trim()}`, { tenant }), { type: 'application/json', body: JSON.stringify(values), headers: { 'if-none-match': '*' } });
+    } catch (problem) {
+      if (problem.status === 412) throw new Problem(412, { errors: [{ field: 'key', message: 'exists already: choose another, or open this recipient' }] }, null);
+      throw problem;
+    }
+    refresh();
+    go(inTenant(page, path`/recipients/${key.trim()}`, { tenant }));
+  };
+  return html`<${Heading} title="New recipient" /><p class="muted">Recipients are created by the first send to them too. Create one here to enter its addresses before.</p><${Form} button="Create" send=${create}>
+    <${Field} label="Key" name="key" required autofocus maxlength="200" autocomplete="off" spellcheck=${false} autocapitalize="none" hint="The id of the user in your app." />
+    <${Field} label="Tenant" name="tenant" autocomplete="off" ...${own ? { options: own, defaultValue: shownTenant() || own[0] } : { defaultValue: shownTenant(), placeholder: 'none' }} />
+    ${NEW_FIELDS.map(([label, name, more]) => html`<${Field} key=${name} label=${label} name=${name} autocomplete="off" ...${more} />`)}<datalist id="time-zones">${Intl.supportedValuesOf('timeZone').map((one) => html`<option key=${one} value=${one} />`)}</datalist><//>`;
+}
 
 const ABOUT = [['Live', '/live'], ['Notifications', '/notifications'], ['Messages', '/messages'], ['Workflow runs', '/runs'], ['Connections', '/connections']];
 
