@@ -24,7 +24,7 @@ def test_explanation_names_the_missing_provider_and_how_to_add_one(project):
     missing = "No provider delivers text messages, so they are only stored: set BELLCAST_SMS, or add a provider with `bellcast provider put`."
     shown = " ".join(bellcast(*ask, "sms", **project).out.split())
     assert missing in shown
-    assert "Add a provider of text messages." in shown
+    assert "Add a provider of text messages. bellcast api PUT /v1/providers/sms --body JSON" in shown
     assert "provider" not in bellcast(*ask, "inbox", **project).out
     assert "Register a browser or an app." in bellcast(*ask, "push", **project).out
 

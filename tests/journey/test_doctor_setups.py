@@ -294,10 +294,14 @@ async def test_expired_certificate_of_the_server_is_named(folder: Path) -> None:
     assert refused in " ".join(sent.err.split())
 
 
-def test_other_secret_in_the_shell_and_missing_jobs_are_found(tmp_path: Path) -> None:
-    with ServerProcess(tmp_path, {"BELLCAST_NO_JOBS": "on"}) as server:
+def test_other_secret_in_the_shell_missing_jobs_and_mail_servers_are_found(tmp_path: Path) -> None:
+    mail = f"smtp://127.0.0.1:{free_port()}?from=bells@example.com"
+    with ServerProcess(tmp_path, {"BELLCAST_NO_JOBS": "on", "BELLCAST_EMAIL": mail}) as server:
         done = bellcast("doctor", "--quick", "--json", "--url", server.url, BELLCAST_SECRET=server.secret)
         queue = next(one for one in done.json["findings"] if one["check"] == "queue")
         assert (queue["state"], "bellcast worker" in queue["fix"]) == ("warning", True)
+        # The server's environment has the URL, that of this shell does not.
+        found = [one for one in done.json["findings"] if one["check"] == "mail server"]
+        assert ["Connection refused" in one["what"] for one in found] == [True]
         done = bellcast("doctor", "--quick", "--json", "--url", server.url, BELLCAST_SECRET=SECRET)
         assert "secret" in next(one["what"] for one in done.json["findings"] if one["check"] == "live path")

@@ -82,9 +82,8 @@ def _run_checks(ctx: typer.Context, local: bool, quick: bool, progress: Callable
 def _summary(findings: list["Finding"]) -> str:
     problems = sum(finding.state == "problem" for finding in findings)
     warnings = sum(finding.state == "warning" for finding in findings)
-    if problems:
-        return f"\n[bold red]{_count(problems, 'problem')}[/], {_count(warnings, 'warning')}."
-    return f"\n[green]No problems[/], {_count(warnings, 'warning')}."
+    result = f"[bold red]{_count(problems, 'problem')}[/]" if problems else "[green]No problems[/]"
+    return f"\n{result}, {_count(warnings, 'warning')}."
 
 
 def _count(number: int, word: str) -> str:

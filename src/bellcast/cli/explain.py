@@ -57,17 +57,14 @@ def explain(
         console.json(found)
         return
     is_alone = notification is None and run is None and type is None
-    for text in [found.text] if is_alone else [one.text for one in found.channels]:
-        console.out().print(console.plain(text), markup=False, soft_wrap=True)
+    lines = [found.text] if is_alone else [one.text for one in found.channels]
     for action in found.actions:
-        line = f"  → {action.text} {action.method} {action.path}"
-        console.out().print(console.plain(line), markup=False, soft_wrap=True)
+        body = " --body JSON" if action.method in ("PATCH", "PUT") else ""
+        lines.append(f"  → {action.text} bellcast api {action.method} {action.path}{body}")
     for heading, facts in _by_notification(found.facts):
-        console.out().print()
-        console.out().print(console.plain(heading), markup=False, soft_wrap=True)
-        for fact in facts:
-            line = f"  {fact.at:%Y-%m-%d %H:%M:%S}  {fact.text}"
-            console.out().print(console.plain(line), markup=False, soft_wrap=True)
+        lines += ["", heading, *(f"  {fact.at:%Y-%m-%d %H:%M:%S}  {fact.text}" for fact in facts)]
+    for line in lines:
+        console.out().print(console.plain(line), markup=False, soft_wrap=True)
 
 
 def _by_notification(facts: "list[Fact]") -> "list[tuple[str, list[Fact]]]":

@@ -69,16 +69,13 @@ def _command_error(error: BellcastError, settings: Settings, url: str, file: Pat
                 return CommandError(
                     f"the server at {url} is unavailable: {error.reason}", "try again, or run `bellcast doctor`"
                 )
-            if settings.client.url is None and address.stored(settings) is not None:
-                return CommandError(
-                    f"no server responds at {url}, where the last `bellcast serve` for {settings.store.data} listened",
-                    "start it again, or pass another with --url",
-                )
-            if "refused" not in error.reason:  # no such host, or one that does not speak http or TLS
+            if "refused" not in error.reason:  # no such host, or one that does not speak http or TLS, or not in time
                 return CommandError(f"{url}: {error.reason}", "pass the server's address with --url")
-            return CommandError(
-                f"no server responds at {url}", "start one with `bellcast serve`, or pass another with --url"
-            )
+            where, start = "", "start one with `bellcast serve`"
+            if settings.client.url is None and address.stored(settings) is not None:
+                where = f", where the last `bellcast serve` for {settings.store.data} listened"
+                start = "start it again"
+            return CommandError(f"no server responds at {url}{where}", f"{start}, or pass another with --url")
         case WrongProject():
             return CommandError(
                 f"the server at {url} has another project ({error.project}) than the credentials {_origin(settings)}",

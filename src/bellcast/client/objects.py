@@ -140,6 +140,7 @@ def check_provider(
         path("providers", arguments.name("key", key), "test"),
         reads(dict[str, Any]),
         params=query(tenant=tenant, dry_run=dry_run),
+        timeout=20.0,  # the server tests for 15 s at most
         **json(body),
     )
 

@@ -36,6 +36,7 @@ _HINTS = {
     "refused": ". Is `bellcast serve` running, and on this port?",
     "WRONG_VERSION_NUMBER": ". The server speaks http, not https: use http:// in its URL, or the address of your TLS proxy",
     "CERTIFICATE_VERIFY_FAILED": ". Its certificate must have the host in the URL and an authority known here, or in SSL_CERT_FILE",
+    "timed out": ". Is this the server's address, and is the server overloaded?",
     "[Errno -": ". Is the host name in the URL right?",
 }
 # A proxy lost its upstream connection, possibly while the request was being processed.

@@ -228,10 +228,7 @@ async def _check_mail_server(name: str, key: str, server: Provider) -> Finding:
     try:
         async with asyncio.timeout(MAIL_SECONDS):
             await server.check()
-    except TimeoutError:
-        return diagnoses.finding(
-            "mail_unusable", check=name, server=label, error=f"no response in {MAIL_SECONDS:.0f} s"
-        )
-    except DeliveryError as error:
-        return diagnoses.finding("mail_unusable", check=name, server=label, error=error)
+    except (TimeoutError, DeliveryError) as error:
+        reason = str(error) or f"no response in {MAIL_SECONDS:.0f} s"
+        return diagnoses.finding("mail_unusable", check=name, server=label, error=reason)
     return Finding(name, "ok", f"{label} can be used")

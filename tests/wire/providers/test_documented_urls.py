@@ -284,5 +284,6 @@ async def test_missing_starttls_is_named_with_its_remedies() -> None:
 
 async def test_smtps_to_a_server_without_tls_is_temporary() -> None:
     async with smtp_server() as mailbox:
-        await failure(f"smtps://shop:secret@127.0.0.1:{mailbox.port}?{SENDER}")
+        error = await failure(f"smtps://shop:secret@127.0.0.1:{mailbox.port}?{SENDER}")
+        assert error.response.startswith(f"127.0.0.1:{mailbox.port} does not begin with TLS: use smtp://")
         assert (mailbox.logins, mailbox.received) == ([], [])

@@ -1,6 +1,8 @@
 """The SMTP provider with a real SMTP server, and the server's failures."""
 
 import asyncio
+import errno
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -371,6 +373,35 @@ async def test_cancelled_send_closes_its_connection() -> None:
         await smtp.send(mail(2))
         assert mailbox.connections == 2
         await smtp.close()
+
+
+async def test_server_that_expects_tls_before_it_greets_is_named_with_smtps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp_provider, "CONNECT_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        error = await failure(from_url(f"smtp://127.0.0.1:{port}?from=bells@example.com"))
+    assert error.response == f"127.0.0.1:{port} did not greet in time: if the port is for TLS, as 465 is, use smtps://"
+
+
+@pytest.mark.parametrize(
+    ("fault", "named"),
+    [
+        (
+            socket.gaierror(-2, "Name or service not known"),
+            "the host mx.test has no address (Name or service not known)",
+        ),
+        (TimeoutError(), "no connection to mx.test:25 in time: check the host and the port"),
+        (OSError(errno.EHOSTUNREACH, "text of asyncio"), "The connection to mx.test:25 failed: No route to host."),
+    ],
+    ids=["unknown", "silent", "unreachable"],
+)
+async def test_connection_that_fails_names_the_server(fault: OSError, named: str) -> None:
+    async def connect(host: str, port: int) -> socket.socket:
+        raise fault
+
+    error = await failure(from_url("smtp://mx.test:25?from=bells@example.com", connect=connect))
+    assert error.response.startswith(named)
+    assert error.is_temporary
 
 
 @pytest.mark.parametrize(

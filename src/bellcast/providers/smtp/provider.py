@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
@@ -240,17 +241,14 @@ class SMTPProvider:
         )
         try:
             await client.connect(timeout=min(settings.timeout, CONNECT_SECONDS))
-            self._check_encryption(client)
+            if settings.needs_tls and not _is_encrypted(client):
+                raise DeliveryError(NO_STARTTLS, is_temporary=True)  # noqa: TRY301  the client is closed below
             if logs_in and url.user is not None:
                 await client.login(url.user, url.password or "")
         except BaseException:
             client.close()
             raise
         return _SMTPConnection(client)
-
-    def _check_encryption(self, client: SMTP) -> None:
-        if self._settings.needs_tls and not _is_encrypted(client):
-            raise DeliveryError(NO_STARTTLS, is_temporary=True)
 
     async def _quit(self, connection: _SMTPConnection) -> None:
         with suppress(aiosmtplib.SMTPException, OSError):
@@ -288,7 +286,15 @@ def _reason(error: BaseException, server: ServerAddress) -> str:
     cause, address = error.__cause__ or error, f"{server.host}:{server.port}"
     if (fault := certificate_fault(cause)) is not None:
         return f"the certificate of {address} is not accepted: {fault}"
-    # asyncio's text contains the call and the tuple of its address
-    if isinstance(cause, ConnectionError) and cause.errno:
+    if "WRONG_VERSION_NUMBER" in str(cause):
+        return f"{address} does not begin with TLS: use smtp:// with this port, or the port for TLS, usually 465"
+    if isinstance(cause, socket.gaierror):
+        return f"the host {server.host} has no address ({cause.strerror}): check its name"
+    if isinstance(error, aiosmtplib.SMTPConnectTimeoutError) and not server.has_tls:
+        return f"{address} did not greet in time: if the port is for TLS, as 465 is, use smtps://"
+    # asyncio's text contains the call and the tuple of its address; aiosmtplib does not know the port of a socket.
+    if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ssl.SSLError):
         return f"The connection to {address} failed: {os.strerror(cause.errno)}."
-    return str(error) or type(error).__name__
+    if type(error) is TimeoutError:
+        return f"no connection to {address} in time: check the host and the port, and whether a firewall blocks them"
+    return str(cause if isinstance(error, aiosmtplib.SMTPConnectError) else error) or type(error).__name__
