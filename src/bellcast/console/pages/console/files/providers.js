@@ -18,11 +18,11 @@ const TECHNICAL = { autocomplete: 'off', spellcheck: false, autocapitalize: 'non
 
 /** Fields by name: their label and attributes. Secrets are masked, and not shown again. */
 const FIELDS = {
-  host: { label: 'Host', placeholder: 'mail.example.com', required: true }, port: { label: 'Port', type: 'number', defaultValue: '587', hint: '465: TLS from the start. Others: STARTTLS if it is offered, and always with a password.' }, user: { label: 'User' }, password: { label: 'Password', type: 'password', isSecret: true },
+  host: { label: 'Host', placeholder: 'mail.example.com', required: true, pattern: '[^\\s\\/@?#]+', title: 'A name without https:// and without a port, such as mail.example.com' }, port: { label: 'Port', type: 'number', min: 1, max: 65535, defaultValue: '587', hint: '465: TLS from the start. Others: STARTTLS if it is offered, and always with a password.' }, user: { label: 'User' }, password: { label: 'Password', type: 'password', isSecret: true },
   token: { label: 'Token', type: 'password', isSecret: true, required: true }, from: { label: 'Sender', placeholder: 'Shop <bells@example.com>', required: true }, region: { label: 'Region', defaultValue: 'eu-central-1', required: true },
   sid: { label: 'Account SID', required: true }, key: { label: 'API key', required: true }, secret: { label: 'API secret', type: 'password', isSecret: true, required: true }, number: { label: 'Sender', placeholder: '+12025550123', required: true, hint: 'A number, or a name where that is allowed.' },
   account: { label: 'Service account', isLong: true, isSecret: true, required: true, hint: 'The JSON file of Firebase, as text.' }, team: { label: 'Team id', required: true }, keyId: { label: 'Key id', required: true }, pem: { label: 'Key', isLong: true, isSecret: true, required: true, hint: 'The .p8 file, as text.' }, topic: { label: 'Bundle id', placeholder: 'com.example.app', required: true },
-  url: { label: 'URL', type: 'password', isSecret: true, required: true },
+  url: { label: 'URL', type: 'password', isSecret: true, required: true }, raw: { label: 'URL' },
 };
 const smtp = ({ host, port, user, password, from }) => `${port === '465' ? 'smtps' : 'smtp'}://${user || password ? `${encode(user)}:${encode(password)}@` : ''}${host}:${port || 587}${from ? `?from=${encode(from)}` : ''}`;
 /** A mail service that is used over SMTP, with a token as its password. */
@@ -103,6 +103,15 @@ function storedFields(one) {
   return { host: url.hostname, port: url.port || '587' };
 }
 
+/** An error of the URL that fields make, as one of the field that it is about. */
+function ofField({ field, message }, names) {
+  if (!/^(values\.)?url$/.test(field)) return { field, message };
+  const find = (...wanted) => wanted.find((name) => names.includes(name));
+  if (/sender/.test(message) && find('number')) return { field: 'number', message: 'must be a number such as +12025550123' };
+  if (/sender/.test(message) && find('from')) return { field: 'from', message: 'must be an address such as bells@example.com, or a name and an address' };
+  return { field: find('raw', 'account', 'pem', 'host', 'region', 'token', 'key', 'url'), message };
+}
+
 /** Fields that make a provider, tested before it is saved. A stored one keeps its secret unless another is entered. */
 function Editor({ page, vendor, tenant, initial }) {
   const isNew = initial.url === undefined;
@@ -120,14 +129,15 @@ function Editor({ page, vendor, tenant, initial }) {
     return { key: isNew ? key : initial.key, values: { channel: vendor.channel, url, active: initial.active ?? true, ...numbers } };
   };
   const target = (key, more = '') => withQuery(path`/v1/providers/${key}` + more, { tenant });
+  const ofFields = (problem) => { throw problem.errors ? Object.assign(problem, { errors: problem.errors.map((one) => ofField(one, isByUrl ? ['raw'] : vendor.fields)) }) : problem; };
   const read = () => {
     if (!form.current.reportValidity()) return null;
     const { key, values } = valuesOf(Object.fromEntries(new FormData(form.current)));
-    return { url: target(key, '/test'), body: { values } };
+    return { send: () => request('POST', target(key, '/test'), { values }).catch(ofFields) };
   };
   return html`<div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} button=${isNew ? 'Add provider' : 'Save provider'} send=${async (entered) => {
     const { key, values } = valuesOf(entered);
-    await request('PUT', target(key), values);
+    await request('PUT', target(key), values).catch(ofFields);
     refresh();
     go(withQuery(page.url(path`/providers/${key}`), { tenant, scope: shownTenant() ? '' : 'all' }));
   }} more=${html`<${Test} label="Test these values" read=${read} />`}>
@@ -143,20 +153,20 @@ function Editor({ page, vendor, tenant, initial }) {
 }
 
 /** A button that tests a provider, or the values that `read` returns. */
-function Test({ label, url, read = () => ({ url, body: {} }) }) {
+function Test({ label, url, read = () => ({ send: () => request('POST', url, {}) }) }) {
   const [state, setState] = useState({ isRunning: false });
   const test = async () => {
     const tested = read();
     if (!tested) return;
     setState({ isRunning: true });
     try {
-      setState({ isRunning: false, result: await request('POST', tested.url, tested.body) });
+      setState({ isRunning: false, result: await tested.send() });
     } catch (problem) {
       setState({ isRunning: false, problem });
     }
   };
   const { isRunning, result, problem } = state;
   const failed = result && result.state !== 'ok';
-  return html`<button type="button" aria-label=${label} disabled=${isRunning} onClick=${test}>${label.startsWith('Test connection') ? 'Test connection' : label}</button><div class="tested" role="status">${isRunning && html`<span class="muted">Testing…</span>`}${problem && html`<${State} of="error" /> ${problem.message}`}
+  return html`<button type="button" aria-label=${label} disabled=${isRunning} onClick=${test}>${label.startsWith('Test connection') ? 'Test connection' : label}</button><div class="tested" role="status">${isRunning && html`<span class="muted">Testing…</span>`}${problem && html`<${State} of="error" /> ${problem.errors?.map(({ field, message }) => `${FIELDS[field]?.label ?? field} ${message}`).join('; ') || problem.message}`}
     ${result && html`<p class="big"><${State} of=${failed ? 'Not connected' : 'Connected'} kind=${failed ? 'bad' : 'ok'} /></p><${TestSteps} steps=${result.steps.filter((one) => one.state !== 'skipped')} />`}</div>`;
 }

@@ -27,7 +27,6 @@ export function Flow({ canvas, act }) {
   const latest = useRef(null);
   latest.current = act;
   const stable = useMemo(() => new Proxy({}, { get: (_, name) => (...given) => latest.current[name](...given) }), []);
-  const drag = useDrag(tree, act, isReadOnly);
   const first = values.steps?.[0] ? 'steps.0' : null;
   const active = selected && valueAt(values, selected) !== undefined ? selected : first;
   const steps = Array.isArray(values.steps) ? values.steps : [];
@@ -39,12 +38,12 @@ export function Flow({ canvas, act }) {
     if (selected) tree.current.querySelector(`[data-line="${CSS.escape(selected)}"]`)?.scrollIntoView({ block: 'center', inline: 'center' });
   }, []);
   // The form that the first click of a double click opens moves the cards: the second may be beside them.
-  return html`<div class="flow-scroll" ref=${scroller} onPointerDown=${drag.start} onClick=${(event) => { if (event.target === event.currentTarget && event.detail < 2) act.select(null); }}>
-    <div class=${`flow ${drag.path ? 'dragging' : ''} ${states ? 'shows-states' : ''}`} style=${{ zoom: zoom / 100 }}>
-      <${Lines} watch=${[values, zoom, canvas.closed, drag.target, states]} />
+  return html`<div class="flow-scroll" ref=${scroller} onPointerDown=${(event) => { if (!isReadOnly) startDrag(event, stable); }} onClick=${(event) => { if (event.target === event.currentTarget && event.detail < 2) act.select(null); }}>
+    <div class=${`flow ${states ? 'shows-states' : ''}`} style=${{ zoom: zoom / 100 }}>
+      <${Lines} watch=${[values, zoom, canvas.closed, states]} />
       <${Trigger} values=${values} act=${act} isSelected=${selected === 'trigger'} total=${canvas.total} />
       <div class="tree" role="tree" aria-label="Steps" ref=${tree} onKeyDown=${(event) => keys(event, tree.current, act, isReadOnly)}>
-        <${Steps} list="steps" steps=${steps} level=${1} canvas=${canvas} act=${stable} active=${active} drag=${drag} />
+        <${Steps} list="steps" steps=${steps} level=${1} canvas=${canvas} act=${stable} active=${active} />
       </div>
       <div class="flow-end" aria-hidden="true" data-line="end">End</div>
     </div></div>`;
@@ -75,21 +74,20 @@ function Steps({ list, steps, ...shared }) {
 }
 
 /** A place at which a step can be added or dropped. The keyboard adds with `a`. */
-function Place({ list, index, canvas, act, drag }) {
+function Place({ list, index, canvas, act }) {
   if (canvas.isReadOnly) return html`<div class="place" aria-hidden="true"></div>`;
-  const isTarget = drag.target === `${list}.${index}`;
-  return html`<div class=${`place ${isTarget ? 'target' : ''}`} aria-hidden="true" data-place=${`${list}.${index}`}><span class="place-add" onClick=${(event) => act.openMenu({ list, index, anchor: event.currentTarget })}><${Icon} name="plus" /></span></div>`;
+  return html`<div class="place" aria-hidden="true" data-place=${`${list}.${index}`}><span class="place-add" onClick=${(event) => act.openMenu({ list, index, anchor: event.currentTarget })}><${Icon} name="plus" /></span></div>`;
 }
 
 /** A step is drawn again only after a change of what it shows: a key in a workflow of 50 steps changes one or two. */
 function Step(props) {
-  const { path, step, index, count, level, canvas: { schema, problems, states, closed, isReadOnly, runs, selected }, active, drag } = props;
+  const { path, step, index, count, level, canvas: { schema, problems, states, closed, isReadOnly, runs, selected }, active } = props;
   const within = (place) => (place === path || place?.startsWith(`${path}.`) ? place : null);
   const marked = problems.map(({ field }) => within(field)).filter(Boolean).join(' ');
-  return useMemo(() => html`<${DrawnStep} ...${props} />`, [path, step, index, count, level, schema, marked, states, closed, isReadOnly, runs, within(selected), within(active), drag.path, drag.target]);
+  return useMemo(() => html`<${DrawnStep} ...${props} />`, [path, step, index, count, level, schema, marked, states, closed, isReadOnly, runs, within(selected), within(active)]);
 }
 
-function DrawnStep({ path, step, index, count, level, canvas, act, active, drag }) {
+function DrawnStep({ path, step, index, count, level, canvas, act, active }) {
   const { schema, problems, states, closed, isReadOnly, runs } = canvas;
   const type = typeOf(step);
   const own = problems.filter(({ field }) => field === path || (field.startsWith(`${path}.`) && !/^(branches\.\d+\.steps|else)\.\d/.test(field.slice(path.length + 1))));
@@ -105,7 +103,7 @@ function DrawnStep({ path, step, index, count, level, canvas, act, active, drag 
   const lanes = step?.type === 'branch' ? lanesOf(step, path) : [];
   const isOpen = lanes.length > 0 ? !closed.has(path) : undefined;
   const name = [step?.key, label, summary, `${index + 1} of ${count}`, own.length > 0 && `${own.length} ${own.length === 1 ? 'problem' : 'problems'}`, state?.text].filter(Boolean).join(', ');
-  return html`<div class=${`step ${drag.path === path ? 'dragged' : ''}`} data-shown=${state?.state}><div class="step-box" data-card=${path}>
+  return html`<div class="step" data-shown=${state?.state}><div class="step-box" data-card=${path}>
     <div class="step-item" role="treeitem" aria-label=${name} aria-level=${level} aria-posinset=${index + 1} aria-setsize=${count} aria-owns=${isOpen ? `lanes-${path}` : null}
       aria-selected=${String(canvas.selected === path)} aria-expanded=${isOpen === undefined ? null : String(isOpen)} tabIndex=${active === path ? 0 : -1}
       data-path=${path} data-step=${step?.key} data-type=${step?.type} data-problems=${own.length || null} data-state=${state?.state} aria-description=${runs && runsText(runs, step?.key)}
@@ -116,11 +114,11 @@ function DrawnStep({ path, step, index, count, level, canvas, act, active, drag 
       ${!isReadOnly && html`<span class="step-more" onClick=${(event) => act.openActions(path, event.currentTarget)}><${Icon} name="more" /></span>`}
       ${lanes.length > 0 && html`<span class=${`step-fold ${isOpen ? 'open' : ''}`} onClick=${() => act.fold(path, isOpen)}><${Icon} name="chevron" /></span>`}
     </div>${runs && html`<${CardRuns} runs=${runs} step=${step?.key} />`}</div>
-    ${isOpen && html`<div class="lanes" role="group" id=${`lanes-${path}`}>${lanes.map((lane, number) => html`<${Lane} key=${number} lane=${lane} number=${number} count=${lanes.length} branch=${step} level=${level + 1} canvas=${canvas} act=${act} active=${active} drag=${drag} />`)}</div>`}
+    ${isOpen && html`<div class="lanes" role="group" id=${`lanes-${path}`}>${lanes.map((lane, number) => html`<${Lane} key=${number} lane=${lane} number=${number} count=${lanes.length} branch=${step} level=${level + 1} canvas=${canvas} act=${act} active=${active} />`)}</div>`}
   </div>`;
 }
 
-function Lane({ lane, number, count, branch, level, canvas, act, active, drag }) {
+function Lane({ lane, number, count, branch, level, canvas, act, active }) {
   const text = lane.isElse ? 'else' : `branch ${lane.number} of ${lane.count}, if ${conditionText(lane.condition)}`;
   const isBad = canvas.problems.some(({ field }) => field === lane.path || field.startsWith(`${lane.path}.if`));
   return html`<div class="lane" data-shown=${canvas.lane?.(branch.key, lane)}><div class="lane-box">
@@ -128,7 +126,7 @@ function Lane({ lane, number, count, branch, level, canvas, act, active, drag })
       tabIndex=${active === lane.path ? 0 : -1} data-path=${lane.path} data-lane=${branch.key} data-problems=${isBad ? 1 : null} data-state=${canvas.lane?.(branch.key, lane)}
       onClick=${(event) => { act.open(lane.path); event.currentTarget.focus(); }} onDblClick=${() => act.edit(lane.path)} />
     <div class="lane-name" data-line=${lane.path} aria-hidden="true">${lane.isElse ? 'Else' : html`<b>If</b> ${conditionText(lane.condition, false)}`}</div></div>
-    <div class="lane-steps" role="group" id=${`steps-${lane.path}`}><${Steps} list=${lane.list} steps=${Array.isArray(lane.steps) ? lane.steps : []} level=${level + 1} canvas=${canvas} act=${act} active=${active} drag=${drag} /></div>
+    <div class="lane-steps" role="group" id=${`steps-${lane.path}`}><${Steps} list=${lane.list} steps=${Array.isArray(lane.steps) ? lane.steps : []} level=${level + 1} canvas=${canvas} act=${act} active=${active} /></div>
     <div class="lane-end" aria-hidden="true" data-line=${`${lane.path} end`}></div>
   </div>`;
 }
@@ -276,73 +274,85 @@ const laneList = ({ dataset: { path } }) => (path.endsWith('.else') ? path : `${
 
 // --- dragging
 
-function useDrag(tree, act, isReadOnly) {
-  const [state, setState] = useState({ path: null, target: null });
-  const latest = useRef(act);
-  latest.current = act;
-  const start = (event) => {
-    const box = event.target.closest('[data-card]');
-    if (isReadOnly || !box || event.button !== 0 || event.pointerType === 'touch' || event.target.closest('.step-more, .step-fold')) return;
-    const { card: path } = box.dataset;
-    const card = box.querySelector('.step-card');
-    const from = { x: event.clientX, y: event.clientY };
-    const scroller = event.currentTarget;
-    const abort = new AbortController();
-    let ghost = null;
-    let target = null;
-    const end = () => {
-      abort.abort();
-      ghost?.remove();
-      setState({ path: null, target: null });
-    };
-    const begin = () => {
-      ghost = card.cloneNode(true);
-      ghost.classList.add('ghost');
-      ghost.setAttribute('aria-hidden', 'true');
-      ghost.style.width = `${card.offsetWidth}px`;
-      document.body.append(ghost);
-    };
-    const move = ({ clientX: x, clientY: y }) => {
-      if (ghost === null && Math.hypot(x - from.x, y - from.y) < DRAG_PX) return;
-      if (ghost === null) begin();
-      ghost.style.transform = `translate(${x + 8}px, ${y + 8}px)`;
-      const { top, bottom, left, right } = scroller.getBoundingClientRect();
-      scroller.scrollBy((x > right - EDGE_PX ? 12 : x < left + EDGE_PX ? -12 : 0), (y > bottom - EDGE_PX ? 12 : y < top + EDGE_PX ? -12 : 0));
-      target = nearest(tree.current, path, x, y);
-      setState({ path, target });
-    };
-    const drop = () => {
-      if (ghost !== null && target !== null) {
-        const { list, index } = placeOf(target);
-        latest.current.move(path, list, index);
-      }
-      // The click that ends a drag selects nothing else.
-      if (ghost !== null) addEventListener('click', (click) => click.stopPropagation(), { capture: true, once: true, signal: AbortSignal.timeout(50) });
-      end();
-    };
-    const { signal } = abort;
-    addEventListener('pointermove', move, { signal });
-    addEventListener('pointerup', drop, { signal });
-    addEventListener('pointercancel', end, { signal });
-    addEventListener('keydown', (key) => {
-      if (key.key !== 'Escape') return;
-      key.preventDefault();
-      key.stopPropagation();
-      end();
-    }, { signal, capture: true });
+/** Drag the card under the pointer. Only classes change until it is dropped: nothing is drawn or laid out again. */
+function startDrag(event, act) {
+  const box = event.target.closest('[data-card]');
+  if (!box || event.button !== 0 || event.pointerType === 'touch' || event.target.closest('.step-more, .step-fold')) return;
+  const { card: path } = box.dataset;
+  const card = box.querySelector('.step-card');
+  const from = { x: event.clientX, y: event.clientY };
+  const scroller = event.currentTarget;
+  const abort = new AbortController();
+  let ghost = null;
+  let places = [];
+  let target = null;
+  const mark = (place) => {
+    if (place === target) return;
+    target?.element.classList.remove('target');
+    place?.element.classList.add('target');
+    target = place;
   };
-  return { ...state, start };
+  const end = () => {
+    abort.abort();
+    ghost?.remove();
+    mark(null);
+    scroller.firstElementChild.classList.remove('dragging');
+    box.parentElement.classList.remove('dragged');
+  };
+  const begin = () => {
+    ghost = card.cloneNode(true);
+    ghost.classList.add('ghost');
+    ghost.setAttribute('aria-hidden', 'true');
+    ghost.style.width = `${card.offsetWidth}px`;
+    places = placesOutside(scroller, path);
+    document.body.append(ghost);
+    scroller.firstElementChild.classList.add('dragging');
+    box.parentElement.classList.add('dragged');
+  };
+  const move = ({ clientX: x, clientY: y }) => {
+    if (ghost === null && Math.hypot(x - from.x, y - from.y) < DRAG_PX) return;
+    if (ghost === null) begin();
+    ghost.style.transform = `translate(${x + 8}px, ${y + 8}px)`;
+    const { top, bottom, left, right } = frame;
+    if (x > right - EDGE_PX || x < left + EDGE_PX || y > bottom - EDGE_PX || y < top + EDGE_PX) scroller.scrollBy((x > right - EDGE_PX ? 12 : x < left + EDGE_PX ? -12 : 0), (y > bottom - EDGE_PX ? 12 : y < top + EDGE_PX ? -12 : 0));
+    mark(nearest(places, x + scroller.scrollLeft, y + scroller.scrollTop));
+  };
+  const drop = () => {
+    const place = target?.element.dataset.place;
+    // The click that ends a drag selects nothing else.
+    if (ghost !== null) addEventListener('click', (click) => click.stopPropagation(), { capture: true, once: true, signal: AbortSignal.timeout(50) });
+    end();
+    if (place !== undefined) act.move(path, placeOf(place).list, placeOf(place).index);
+  };
+  const frame = scroller.getBoundingClientRect();
+  const { signal } = abort;
+  addEventListener('pointermove', move, { signal });
+  addEventListener('pointerup', drop, { signal });
+  addEventListener('pointercancel', end, { signal });
+  addEventListener('keydown', (key) => {
+    if (key.key !== 'Escape') return;
+    key.preventDefault();
+    key.stopPropagation();
+    end();
+  }, { signal, capture: true });
 }
 
-/** The place nearest to the pointer, outside of the dragged step. */
-function nearest(tree, path, x, y) {
+/** The places outside of a step, where they are in the content of the scroller. */
+function placesOutside(scroller, path) {
+  const { scrollLeft, scrollTop } = scroller;
+  return [...scroller.querySelectorAll('[data-place]')].filter(({ dataset }) => !dataset.place.startsWith(`${path}.`)).map((element) => {
+    const { left, right, top, bottom } = element.getBoundingClientRect();
+    return { element, left: left + scrollLeft, right: right + scrollLeft, y: (top + bottom) / 2 + scrollTop };
+  });
+}
+
+/** The place nearest to a point of the content. */
+function nearest(places, x, y) {
   let best = null;
   let distance = DROP_PX;
-  for (const place of tree.querySelectorAll('[data-place]')) {
-    if (place.dataset.place.startsWith(`${path}.`)) continue;
-    const { left, right, top, bottom } = place.getBoundingClientRect();
-    const away = Math.hypot(Math.max(left - x, 0, x - right) , (top + bottom) / 2 - y);
-    if (away < distance) [best, distance] = [place.dataset.place, away];
+  for (const place of places) {
+    const away = Math.hypot(Math.max(place.left - x, 0, x - place.right), place.y - y);
+    if (away < distance) [best, distance] = [place, away];
   }
   return best;
 }
