@@ -3,9 +3,9 @@
 import re
 from collections.abc import Collection
 from typing import Literal
-from urllib.parse import urlsplit
 
 from bellcast.kernel.errors import Forbidden
+from bellcast.kernel.ip_addresses import is_server
 
 # Kind of the response: single, event stream, or WebSocket.
 ResponseKind = Literal["request", "stream", "websocket"]
@@ -29,19 +29,10 @@ class WrongOrigin(Forbidden):
 def canonical(origin: str) -> str | None:
     """`scheme://host[:port]` in lower case without a default port; None for an origin that pages cannot have, such as
     `null`."""
-    try:
-        parts = urlsplit(origin.lower())
-        port = parts.port
-    except ValueError:
+    scheme, _, server = origin.lower().partition("://")
+    if scheme not in DEFAULT_PORTS or not is_server(server):
         return None
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or origin.lower() != f"{parts.scheme}://{parts.netloc}":
-        return None
-    if "@" in parts.netloc:
-        return None
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return (
-        f"{parts.scheme}://{host}" if port in (None, DEFAULT_PORTS[parts.scheme]) else f"{parts.scheme}://{host}:{port}"
-    )
+    return f"{scheme}://{server.removesuffix(':').removesuffix(f':{DEFAULT_PORTS[scheme]}')}"
 
 
 def is_same(origin: str, scheme: str, host: str) -> bool:

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-import idna
-
 from bellcast.channels.types import ExternalChannel
+from bellcast.kernel import ip_addresses
 from bellcast.preferences.decision import AddressProblem
 from bellcast.preferences.types import Channel
 from bellcast.recipients.types import ChatAddresses, Profile
@@ -45,15 +44,7 @@ def is_email(address: str) -> bool:
     labels = domain.split(".")
     if not all(LABEL.fullmatch(label) and "_" not in label for label in labels) or labels[-1].isdigit():
         return False
-    return domain.isascii() or _is_international(domain)
-
-
-def _is_international(domain: str) -> bool:
-    try:
-        idna.encode(domain, uts46=True)
-    except idna.IDNAError:
-        return False
-    return True
+    return ip_addresses.is_server(domain)
 
 
 def is_phone(number: str) -> bool:

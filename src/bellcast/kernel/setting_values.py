@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from bellcast.kernel import times
+from bellcast.kernel.ip_addresses import is_server
 
 Parser: TypeAlias = Callable[[str], Any]
 # Returned by parsers for which an empty text is a value: the empty list.
@@ -79,6 +80,7 @@ def names(value: str) -> NameList:
 def url(value: str) -> str:
     """an http or https URL"""
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+    is_usable = parts.scheme in ("http", "https") and is_server(parts.netloc.rpartition("@")[2])
+    if not is_usable or not value.isprintable() or " " in value:
         raise ValueError(value)
     return value

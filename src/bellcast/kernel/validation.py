@@ -13,6 +13,7 @@ import msgspec
 from bellcast.kernel import patterns, times
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.ip_addresses import is_server
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.local_times import find_zone
 
@@ -124,11 +125,16 @@ def url(field: str, value: object, limits: Limits) -> FieldErrors:
     if value.startswith("/") and not value.startswith("//"):
         return errors  # a path has no scheme, and parsing it is a third of the cost of checking a draft
     try:
-        scheme = urlsplit(value.strip()).scheme.lower()
+        parts = urlsplit(value.strip())
     except ValueError:
         return [*errors, FieldError(field, "must be a URL or a path")]
-    if scheme not in SCHEMES:
+    if parts.scheme not in SCHEMES:
         return [*errors, FieldError(field, "must be a path or an http, https, mailto or tel URL")]
+    if parts.scheme in ("http", "https") and not is_server(parts.netloc.rpartition("@")[2]):
+        return [
+            *errors,
+            FieldError(field, "must be a path, or a URL with a host name and a port of 1 to 65535 or none"),
+        ]
     return errors
 
 

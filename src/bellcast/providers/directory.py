@@ -381,7 +381,7 @@ class ProviderDirectory:
         clients = self._clients
         if not is_trusted:
             # Refuse private addresses. Raises ValueError.
-            host = url.parse_host(fields.url)
+            host = url.split(fields.url).hostname or ""
             if host != url.VENDOR_HOST and (problem := self._clients.guard.host_problem(host)) is not None:
                 raise ValueError(problem)
         setup = vendors.Setup(

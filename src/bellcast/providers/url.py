@@ -2,9 +2,12 @@
 (`smtp://user:password@host:587?from=…`)."""
 
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from contextlib import suppress
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 from msgspec import Struct
+
+from bellcast.kernel.ip_addresses import is_server
 
 # Instead of the vendor's own servers, for tests and gateways: `twilio://SID:TOKEN@localhost:9000?tls=off`.
 VENDOR_HOST = "default"
@@ -79,26 +82,18 @@ def _tls(query: str) -> str | None:
     return dict(parse_qsl(query)).get("tls")
 
 
-def parse_host(text: str) -> str:
-    """Return the host of a provider's URL. Raises ValueError."""
-    try:
-        host = urlsplit(text.strip()).hostname
-    except ValueError:
-        host = None
-    if not host:
-        raise ValueError("must be a URL such as smtp://user:password@host:587")
-    return host
+def split(text: str) -> SplitResult:
+    """Split a provider's URL, whose host and port can be connected to. Raises ValueError."""
+    with suppress(ValueError):
+        parts = urlsplit(text.strip())
+        if parts.scheme and is_server(parts.netloc.rpartition("@")[2]):
+            return parts
+    raise ValueError("must be a URL with a host name such as smtp://user:password@mail.example.com:587")
 
 
 def parse(text: str, *, known_options: frozenset[str] = frozenset()) -> ProviderURL:
     """Parse a provider's URL. Raises ValueError with a message that never contains the URL, which has a secret."""
-    try:
-        parts = urlsplit(text.strip())
-        port = parts.port
-    except ValueError:
-        raise ValueError("must be a URL such as smtp://user:password@host:587") from None
-    if not parts.scheme or not parts.hostname:
-        raise ValueError("must be a URL such as smtp://user:password@host:587")
+    parts = split(text)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     unknown = sorted(options.keys() - known_options - {"tls"})
     if unknown:
@@ -109,7 +104,7 @@ def parse(text: str, *, known_options: frozenset[str] = frozenset()) -> Provider
         scheme=parts.scheme,
         user=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
-        host=parts.hostname,
-        port=port,
+        host=parts.hostname or "",
+        port=parts.port,
         options=options,
     )

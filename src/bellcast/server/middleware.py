@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from bellcast.auth import origins
 from bellcast.console.pages import browser_files
@@ -15,6 +15,7 @@ from bellcast.kernel.events import SEPARATOR
 from bellcast.kernel.http import responses
 from bellcast.kernel.http.asgi import HEADER_VALUES, ASGIApp, AsgiMessage, Send
 from bellcast.kernel.http.compression import compressing
+from bellcast.kernel.ip_addresses import is_server
 from bellcast.rest.context import ApiContext
 from bellcast.rest.guards import HAS_SESSION
 from bellcast.rest.router import HAS_STARTED, TokenPaths
@@ -30,8 +31,6 @@ REQUEST_ID = b"x-request-id"
 # trace id of a large cloud provider up to 80. Anything else is rejected to prevent log injection.
 GIVEN_ID = re.compile(r"[A-Za-z0-9._:=+/@-]{1,128}")
 ID_BITS = 64
-# RFC 3986, 3.2.2 and 3.2.3: the characters of a host and its port.
-HOST = re.compile(r"[0-9A-Za-z!$&'()*+,;=\-._~:\[\]@%]*")
 
 
 class ApiMiddleware:
@@ -94,7 +93,7 @@ class ApiMiddleware:
         if rate and client is not None and engines.rates.take(f"{REQUESTS}{client[0]}", rate, engines.clock.now()):
             return TooMany("Too many requests per second from this IP address.", retry_after=1)
         host = _text(scope["state"][HEADER_VALUES].get(b"host"))
-        if host is not None and not _is_host(host):
+        if host and not is_server(host):
             return BadRequest("The Host header is not a host name or an IP address with an optional port.")
         # An empty key must not match another route: `/v1/recipients//` is not `/v1/recipients/`.
         return NotFound("A segment of the path is empty.") if "//" in scope["path"] else None
@@ -124,16 +123,6 @@ class ApiMiddleware:
             await send(message)
 
         return send_with_headers
-
-
-def _is_host(host: str) -> bool:
-    """Return whether a Host header can be used in URLs. Brackets may only surround an IPv6 address."""
-    if "[" in host or "]" in host:
-        try:
-            urlsplit(f"//{host}")
-        except ValueError:
-            return False
-    return HOST.fullmatch(host) is not None
 
 
 def request_id(scope: dict[str, Any]) -> str:

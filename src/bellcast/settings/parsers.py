@@ -13,6 +13,7 @@ from bellcast.kernel.brokers import history_rules as history
 from bellcast.kernel.brokers import nats_wire
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
+from bellcast.kernel.ip_addresses import is_server
 from bellcast.kernel.local_times import find_zone
 from bellcast.kernel.setting_values import NameList
 from bellcast.operators import oidc_config
@@ -140,10 +141,11 @@ def broker(value: str) -> str:
 
 def _server(value: str) -> str:
     parts = urlsplit(value)
-    # PostgreSQL's driver tries several hosts in turn.
-    hosts = parts.netloc.rpartition("@")[2].split(",") if value.startswith(POSTGRES) else [parts.netloc]
-    ports = [urlsplit(f"//{host}").port for host in hosts]
-    if not value.startswith(POSTGRES + REDIS) or not (parts.netloc or parts.path) or 0 in ports:
+    server = parts.netloc.rpartition("@")[2]
+    # PostgreSQL's driver tries several hosts in turn, and takes the encoded path of a socket.
+    hosts = [host for host in server.split(",") if "%" not in host] if value.startswith(POSTGRES) else [server]
+    is_usable = value.startswith(POSTGRES + REDIS) and all(not host or is_server(host) for host in hosts)
+    if not is_usable or not (parts.netloc or parts.path):
         raise ValueError(value)
     for name, text in parse_qsl(parts.query, keep_blank_values=True) if value.startswith(POSTGRES) else ():
         allowed = POSTGRES_PARAMETERS.get(name, (text,))

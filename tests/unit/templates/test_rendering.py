@@ -451,10 +451,14 @@ def test_link_renders_urls_of_pages(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["javascript:alert(1)", " JavaScript:alert(1)", "java\tscript:alert(1)", "data:text/html,x", 7, None, ["/x"]]
+    "url",
+    [
+        *("javascript:alert(1)", " JavaScript:alert(1)", "java\tscript:alert(1)", "data:text/html,x", 7, None, ["/x"]),
+        *("https://not a host/x", "https:///x", "http://a..example", "https://a.example:0/", "https://a.example:x/"),
+    ],
 )
-def test_link_refuses_other_schemes(url: Any) -> None:
-    with pytest.raises(TemplateError, match="link: must be a path or an http"):
+def test_link_refuses_other_schemes_and_unusable_hosts(url: Any) -> None:
+    with pytest.raises(TemplateError, match="link: must be a path"):
         Renderer(Variables(values={"data": url})).render('<a href="{{ data | link }}">', is_html=True)
 
 

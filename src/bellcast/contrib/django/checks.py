@@ -51,9 +51,11 @@ def _secret(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
 def _url(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
     for name in ("URL", "PUBLIC_URL"):
         value = configuration.values[name]
-        if value is not None and (
-            urlsplit(str(value)).scheme not in ("http", "https") or not urlsplit(str(value)).hostname
-        ):
+        try:
+            is_url = urlsplit(str(value)).scheme in ("http", "https") and urlsplit(str(value)).hostname
+        except ValueError:  # a wrong IPv6 address
+            is_url = False
+        if value is not None and not is_url:
             yield checks.Error(
                 f"BELLCAST[{name!r}] must be an address that begins with http:// or https://, got {value!r}.",
                 id="bellcast.E002",

@@ -12,6 +12,7 @@ import msgspec
 
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.events import SEPARATOR, Stream
+from bellcast.kernel.ip_addresses import is_server
 
 # Bytes of an operation without its payload: INFO with the addresses of a large cluster has 10 kB.
 MAX_LINE_BYTES = 65_536
@@ -52,7 +53,7 @@ def parse_url(url: str) -> NatsAddress:
     login, _, netloc = parts.netloc.rpartition("@")
     user, colon, password = login.partition(":")
     found = [urlsplit(f"//{host}") for host in netloc.split(",")]
-    if parts.path.strip("/") or not all(one.hostname and one.port != 0 for one in found):
+    if parts.path.strip("/") or not all(map(is_server, netloc.split(","))):
         raise ValueError(url)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     creds, replicas, streams = query.pop("creds", None), query.pop("replicas", "1"), query.pop("streams", "2000")

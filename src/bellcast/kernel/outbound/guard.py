@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.ip_addresses import IPAddress
+from bellcast.kernel.ip_addresses import IPAddress, is_server
 from bellcast.kernel.outbound.resolver import Resolver
 
 if TYPE_CHECKING:  # imported with the first URL
@@ -78,6 +78,8 @@ class AddressGuard:
             return "must be an https URL without credentials"
         if (problem := self.host_problem(host)) is not None:
             return problem
+        if " " in url or not is_server(parts.netloc.decode()):
+            return "must have a host name such as app.example.com, a port of 1 to 65535 or none, and no spaces"
         if parts.scheme == "http" and not self._is_allowed_host(host):
             literal = _address(host)
             # A name may resolve to an allowed address.

@@ -87,6 +87,15 @@ def test_public_address_is_accepted(address: str) -> None:
             "",
             "https://",
         ),
+        *(
+            "https://a..example/",
+            "https://a%20b.example/",
+            "https://-a.example/",
+            "https://a,b/",
+            "https://example.com:0/",
+            "https://example.com:70000/",
+        ),
+        *("https://example.com/a b", "https://example.com/ "),
         *("https://xn--/", "https://xn--a/"),  # httpx reads the URL, but not its host
     ],
 )

@@ -14,8 +14,6 @@ from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound import connection_steps, resolver
 from bellcast.kernel.outbound.guard import AddressGuard
 from bellcast.kernel.outbound.http import HttpClients, HttpxClient
-from bellcast.kernel.outbound.port import DeliveryError
-from bellcast.providers import smtp
 from bellcast.server import local_checks
 from bellcast.settings import load
 
@@ -153,7 +151,3 @@ async def test_name_that_no_server_can_have_is_an_error_of_the_address(host: str
     guard = AddressGuard()
     with pytest.raises(OSError, match="is not a host name"):
         await guard.addresses(host)
-    provider = smtp.from_url(f"smtp://{host}?from=a@example.com", connect=guard.connect)
-    with pytest.raises(DeliveryError, match="is not a host name"):
-        await provider.check()
-    await provider.close()

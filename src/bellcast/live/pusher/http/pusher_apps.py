@@ -248,14 +248,10 @@ def _audited(item: PusherAppItem) -> dict[str, Any]:
 def _canonical(texts: list[str]) -> tuple[str, ...]:
     """Raises Invalid."""
     found = [origins.canonical(text) for text in texts]
-    errors = [
-        FieldError(f"origins.{number}", "must be an origin such as https://app.example.com")
-        for number, origin in enumerate(found)
-        if origin is None
-    ]
-    if errors:
+    expected = "must be an origin such as https://app.example.com"
+    if errors := [FieldError(f"origins.{number}", expected) for number, text in enumerate(found) if text is None]:
         raise Invalid.fields(errors)
-    return tuple(dict.fromkeys(origin for origin in found if origin is not None))
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 HANDLERS = (page, create, read, change, rotate, delete)

@@ -1,10 +1,10 @@
 """Tests the connection of a Pusher app, saved or not, or of the mail server."""
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
+from bellcast.kernel import setting_values
 from bellcast.kernel.errors import Invalid, NotFound, PasswordRequired
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
@@ -75,16 +75,11 @@ def _check_test(body: SettingsTest, ctx: ApiContext) -> None:
             raise Invalid.of(
                 name, "is for Pusher only: test other values of an e-mail provider with POST /v1/providers/{key}/test"
             )
-    if body.values is not None and body.values.url is not None and not _is_url(body.values.url):
-        raise Invalid.of("values.url", "must be an HTTP URL with a valid host and port")
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return bool(parts.hostname) and parts.port != 0  # `port` raises ValueError too
-    except ValueError:
-        return False
+    if body.values is not None and body.values.url is not None:
+        try:
+            setting_values.url(body.values.url)
+        except ValueError:
+            raise Invalid.of("values.url", "must be an HTTP URL with a valid host and port") from None
 
 
 def _wanted_test(request: ApiRequest, body: SettingsTest) -> tuple[PusherApp, str | None, bool]:
