@@ -326,6 +326,7 @@ class RemoteBroker:
             await lost
         finally:
             lost.cancel()
+            await asyncio.gather(lost, return_exceptions=True)  # it may end with the loss that a send has noticed
 
     async def _send(self) -> None:
         while self._outgoing:

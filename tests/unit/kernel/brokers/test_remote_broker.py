@@ -1,6 +1,7 @@
 """A broker between processes recovers from failed starts and unexpected exceptions."""
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -150,6 +151,35 @@ async def test_messages_of_an_older_node_warn_once_a_minute_for_each_kind_and_it
     for message in OLD_EVENTS:
         broker._receive(origin + message)
     assert [event.stream for event in received] == [inbox_stream("", "alice"), topic_stream("", "room")]
+
+
+async def test_loss_that_a_send_notices_first_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "FIRST_WAIT", 0)
+    transport = Transport()
+    transport.gate.set()
+    has_sent = asyncio.Event()
+
+    async def send(_: Sequence[PubSubMessage]) -> None:
+        has_sent.set()
+        raise Unavailable("The connection was lost.")
+
+    async def lose() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:  # `wait_for` ends like this if it is cancelled when its future is done
+            raise Unavailable("The connection was lost.") from None
+
+    monkeypatch.setattr(transport, "send", send)
+    monkeypatch.setattr(transport, "wait_lost", lose)
+    errors: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    broker = RemoteBroker(transport, SystemClock(), AnyEvent)
+    await broker.open()
+    await broker.publish(LiveEvent(tenant="", name="n", data=1, topic="t"))
+    await asyncio.wait_for(has_sent.wait(), LIMIT_SECONDS)
+    await broker.close()
+    gc.collect()  # a task reports its exception when it is deleted
+    assert errors == []
 
 
 class ImpatientClock(FakeClock):
