@@ -94,6 +94,11 @@ async def test_page_offers_channels_with_a_provider_or_an_address(tmp_path: Path
     async with opened(tmp_path) as world:
         await world.put("/v1/recipients/alice", {"email": "alice@example.com", "phone": "+4366012345"})
         assert await offered() == ["inbox"]
+        # Without a provider, the e-mail is only stored; the page that its footer links to can still turn e-mails off.
+        await world.put("/v1/recipients/carl", {"email": "carl@example.com"})
+        await world.send(to="carl", channels=["inbox", "email"])
+        (general, *_) = (await world.get("/v1/recipients/carl/preferences"))["effective"]
+        assert general["channels"]["email"].get("available", True)
         await world.put("/v1/providers/mail", {"url": "smtp://93.184.215.14?from=a@example.com", "channel": "email"})
         assert await offered() == ["inbox", "email"]
         await world.put("/v1/recipients/alice", {"chat": {"slack": "https://hooks.slack.com/services/1"}})

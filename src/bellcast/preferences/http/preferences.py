@@ -8,11 +8,13 @@ import msgspec
 
 from bellcast.channels.catalog import PREFERENCES, TYPES, Catalog, NotificationType
 from bellcast.channels.config import ChannelConfig
+from bellcast.channels.store.messages import Messages
 from bellcast.documents.store import Documents
 from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT, Document
 from bellcast.inbox.http import session
 from bellcast.inbox.types.notifications import GENERAL
 from bellcast.kernel import times, validation
+from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import FieldError, Invalid, NotFound, Unavailable
 from bellcast.kernel.http import request_body
 from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
@@ -230,9 +232,10 @@ async def _notification_types(ctx: ApiContext, tenant: str) -> Mapping[str, Noti
 
 
 async def available_channels(ctx: ApiContext, tenant: str, key: str) -> Sequence[Channel]:
-    """Return the channels that pages offer: those with a provider, those that a type or the settings name, and, as push to
-    browsers and chat webhooks need no provider, those with an address of the recipient."""
-    config, named = ctx[ChannelConfig], {"inbox"}
+    """Return the channels that pages offer: those with a provider, those that a type, the settings or the recipient's newest
+    messages name, and, as push to browsers and chat webhooks need no provider, those with an address of the recipient."""
+    config, newest = ctx[ChannelConfig], ListQuery(tenants=[tenant], filters={"recipient": key})
+    named = {"inbox", *(one.channel for one in (await Messages(ctx.engines.db).page(newest)).items)}
     named.update(config.default, config.simulate)
     for type in (await _notification_types(ctx, tenant)).values():
         named.update(one if isinstance(one, str) else one.channel for one in type.channels or ())
@@ -241,11 +244,8 @@ async def available_channels(ctx: ApiContext, tenant: str, key: str) -> Sequence
         profile = (await Recipients(ctx.engines.db).profiles(tenant, [key])).get(key)
         named |= {"chat"} if profile is not None and profile.chat != ChatAddresses() else set()
         named |= {"push"} if await PushEndpoints(ctx.engines.db).page(tenant, key) else set()
-    return [
-        one
-        for one in CHANNELS
-        if one in named or (one != "inbox" and await ctx[ProviderDirectory].providers(tenant, one))
-    ]
+    providers = ctx[ProviderDirectory].providers
+    return [one for one in CHANNELS if one in named or (one != "inbox" and await providers(tenant, one))]
 
 
 async def _write(change: Change[dict[str, Any]], *, merge: bool) -> dict[str, Any]:
