@@ -16,7 +16,7 @@ from bellcast.kernel.http.asgi import HEADER_VALUES, ASGIApp, AsgiMessage, Recei
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller
 from bellcast.rest import audit, context, guards
-from bellcast.rest.operations import ApiEndpoint, operation
+from bellcast.rest.operations import ApiEndpoint, operation, public_file
 
 PATH = "/mcp"
 # Maximum bytes of a request: the draft of a workflow, and what surrounds it.
@@ -112,15 +112,7 @@ def _too_many(refusal: TooMany, id: Any) -> ASGIApp:
     return responses.json({"jsonrpc": "2.0", "id": id, "error": error}, refusal.status, headers=headers)
 
 
-@operation(
-    "GET",
-    "/llms/{name:path}",
-    tag="Server",
-    required_scope=None,
-    any_query=True,
-    response_types={200: "text/plain"},
-    refusals=(NotFound,),
-)
+@public_file("/llms/{name:path}", "text/plain", NotFound, is_cached=False)
 async def page(request: ApiRequest) -> ASGIApp:
     """The documentation for language models: one page.
 

@@ -109,6 +109,15 @@ def operation(method: Method, path: str, **declaration: Any) -> Callable[[Handle
     return lambda handler: ApiEndpoint(method, path, _guarded(handler, declared), declared)
 
 
+def public_file(
+    path: str, media_type: str, *refusals: type[BellcastError], is_cached: bool = True, any_query: bool = True
+) -> Callable[[Handler], ApiEndpoint]:
+    """Make a function the handler of a file or page that needs no authentication. A browser may have a cached one (304)."""
+    types = {200: media_type, 304: None} if is_cached else {200: media_type}
+    declared = {"any_query": any_query, "response_types": types, "refusals": refusals}
+    return operation("GET", path, tag="Server", required_scope=None, **declared)
+
+
 def _guarded(handler: Handler, declared: Operation) -> Handler:
     """Wrap the handler with authorization and the check of query parameters."""
     required_scope, allowed = declared.required_scope, declared.query_names

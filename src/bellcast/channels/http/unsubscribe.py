@@ -12,7 +12,7 @@ from bellcast.channels.http import link_pages
 from bellcast.channels.links import Unsubscription
 from bellcast.channels.types import Brand
 from bellcast.kernel.errors import NotFound
-from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http import request_body
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.preferences import changes as preference_changes
@@ -21,7 +21,6 @@ from bellcast.preferences.types import Preferences, merge_patch
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import Profile
 from bellcast.rest import context
-from bellcast.rest.operations import operation
 
 
 class LinkPage(Struct):
@@ -45,15 +44,7 @@ class LinkPage(Struct):
         return link_pages.message(texts[title], content, self.language, self.brand)
 
 
-@operation(
-    "GET",
-    "/u/{token:str}",
-    tag="Preferences",
-    required_scope=None,
-    response_types={200: responses.HTML},
-    refusals=(NotFound,),
-)
-@link_pages.with_error_page
+@link_pages.link_page("GET", "/u/{token:str}")
 async def show(request: ApiRequest) -> ASGIApp:
     """Show the unsubscribe page.
 
@@ -65,15 +56,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     return page.response("ask", "will_end", f'<form method="post"><button>{label}</button></form>')
 
 
-@operation(
-    "POST",
-    "/u/{token:str}",
-    tag="Preferences",
-    required_scope=None,
-    response_types={200: responses.HTML},
-    refusals=(NotFound,),
-)
-@link_pages.with_error_page
+@link_pages.link_page("POST", "/u/{token:str}")
 async def confirm(request: ApiRequest) -> ASGIApp:
     """Unsubscribe.
 

@@ -9,7 +9,7 @@ from bellcast.kernel.http import request_body, served_file
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.served_file import ServedFile
-from bellcast.rest.operations import operation
+from bellcast.rest.operations import public_file
 
 BROWSER = Path(bellcast.__file__).parent / "browser"
 # Without a build, as in a checkout, the sources are served; browsers run them unbuilt.
@@ -45,15 +45,7 @@ class Files:
         return cached[1]
 
 
-@operation(
-    "GET",
-    ENTRY,
-    tag="Server",
-    required_scope=None,
-    any_query=True,
-    response_types={200: "text/javascript", 304: None},
-    refusals=(NotFound,),
-)
+@public_file(ENTRY, "text/javascript", NotFound)
 async def entry(request: ApiRequest) -> ASGIApp:
     """The browser client.
 
@@ -61,29 +53,13 @@ async def entry(request: ApiRequest) -> ASGIApp:
     return _file(request, "bellcast.js")
 
 
-@operation(
-    "GET",
-    MODULE,
-    tag="Server",
-    required_scope=None,
-    any_query=True,
-    response_types={200: "text/javascript", 304: None},
-    refusals=(NotFound,),
-)
+@public_file(MODULE, "text/javascript", NotFound)
 async def module(request: ApiRequest) -> ASGIApp:
     """A module of the browser client."""
     return _file(request, f"bellcast/{request_body.path(request, 'name')}")
 
 
-@operation(
-    "GET",
-    PUSH_WORKER,
-    tag="Server",
-    required_scope=None,
-    any_query=True,
-    response_types={200: "text/javascript", 304: None},
-    refusals=(NotFound,),
-)
+@public_file(PUSH_WORKER, "text/javascript", NotFound)
 async def push_worker(request: ApiRequest) -> ASGIApp:
     """The service worker script for push messages.
 
@@ -92,15 +68,7 @@ async def push_worker(request: ApiRequest) -> ASGIApp:
     return _file(request, "bellcast-push.js")
 
 
-@operation(
-    "GET",
-    LOADER,
-    tag="Server",
-    required_scope=None,
-    any_query=True,
-    response_types={200: "text/javascript", 304: None},
-    refusals=(NotFound,),
-)
+@public_file(LOADER, "text/javascript", NotFound)
 async def loader(request: ApiRequest) -> ASGIApp:
     """A script that loads the browser client, and tries again while this server cannot be reached.
 

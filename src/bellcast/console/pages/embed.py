@@ -13,7 +13,7 @@ from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import context, editor_access
-from bellcast.rest.operations import operation
+from bellcast.rest.operations import operation, public_file
 from bellcast.templates.http import templates
 from bellcast.templates.http.templates import DraftLookQuery
 
@@ -50,15 +50,7 @@ def _ancestors(request: ApiRequest) -> str:
     return " ".join(["'self'", *origins])
 
 
-@operation(
-    "GET",
-    "/embed/template-editor",
-    tag="Server",
-    required_scope=None,
-    any_query=True,
-    response_types={200: responses.HTML},
-    refusals=(Forbidden,),
-)
+@public_file("/embed/template-editor", responses.HTML, Forbidden, is_cached=False)
 async def show(request: ApiRequest) -> ASGIApp:
     """Show the template editor in a frame.
 
@@ -98,15 +90,7 @@ async def preview(request: ApiRequest) -> ASGIApp:
     return await templates.embedded_html(request, fields.get("request", "").encode(), ancestors)
 
 
-@operation(
-    "GET",
-    "/embed/{name:path}",
-    tag="Server",
-    required_scope=None,
-    any_query=True,
-    response_types={200: "text/javascript", 304: None},
-    refusals=(NotFound,),
-)
+@public_file("/embed/{name:path}", "text/javascript", NotFound)
 async def module(request: ApiRequest) -> ASGIApp:
     """Return a module of the embedded editor."""
     name = request_body.path(request, "name")

@@ -10,7 +10,7 @@ from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.rest.operations import operation
+from bellcast.rest.operations import operation, public_file
 
 # The page is open to everyone, also where the console is off.
 HEADERS = {"content-security-policy": console.POLICY, "cache-control": "no-cache"}
@@ -41,14 +41,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     return responses.complete(200, _page().substitute(root=root).encode(), responses.HTML, HEADERS)
 
 
-@operation(
-    "GET",
-    "/docs/{name:path}",
-    tag="Server",
-    required_scope=None,
-    response_types={200: responses.HTML, 304: None},
-    refusals=(NotFound,),
-)
+@public_file("/docs/{name:path}", responses.HTML, NotFound, any_query=False)
 async def file(request: ApiRequest) -> ASGIApp:
     """Return a file of the API reference."""
     name = request_body.path(request, "name")

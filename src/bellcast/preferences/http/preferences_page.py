@@ -78,15 +78,7 @@ async def create(change: Change[LinkRequest]) -> PreferencesLink:
     return PreferencesLink(links.preferences_url(base, ctx.project, grant))
 
 
-@operation(
-    "GET",
-    "/preferences/{token:str}",
-    tag="Preferences",
-    required_scope=None,
-    response_types={200: responses.HTML},
-    refusals=(NotFound,),
-)
-@link_pages.with_error_page
+@link_pages.link_page("GET", "/preferences/{token:str}")
 async def show(request: ApiRequest) -> ASGIApp:
     """Show the preferences page.
 
@@ -128,15 +120,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     return await _json(ctx, grant, changed, now)
 
 
-@operation(
-    "POST",
-    "/preferences/{token:str}",
-    tag="Preferences",
-    required_scope=None,
-    response_types={200: responses.HTML},
-    refusals=(NotFound, Invalid),
-)
-@link_pages.with_error_page
+@link_pages.link_page("POST", "/preferences/{token:str}", Invalid)
 async def save(request: ApiRequest) -> ASGIApp:
     """Save the form of the preferences page.
 

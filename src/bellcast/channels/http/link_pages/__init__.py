@@ -2,18 +2,19 @@
 They need no scripts, so that they work in the browsers of all mail programs."""
 
 import functools
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
 from bellcast.channels import html, links
 from bellcast.channels.links import PreferencesGrant, Unsubscription
 from bellcast.channels.types import Brand
-from bellcast.kernel.errors import NotFound
+from bellcast.kernel.errors import BellcastError, NotFound
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.recipients.types import RecipientOfLink
-from bellcast.rest.operations import Handler
+from bellcast.rest.operations import ApiEndpoint, Handler, Method, operation
 from bellcast.templates.types import locales_of
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
@@ -25,21 +26,28 @@ CONTENT_SECURITY = (
 HEADERS = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
 
 
-def with_error_page(handler: Handler) -> Handler:
-    """Show a page instead of a problem in JSON to people whose link is not valid."""
+def link_page(method: Method, path: str, *refusals: type[BellcastError]) -> Callable[[Handler], ApiEndpoint]:
+    """Make a function the handler of a page. Show a page instead of a problem in JSON to people whose link is not valid."""
+    types = {200: responses.HTML}
+    declare = operation(
+        method, path, tag="Preferences", required_scope=None, response_types=types, refusals=(NotFound, *refusals)
+    )
 
-    @functools.wraps(handler)
-    async def handle(request: ApiRequest) -> ASGIApp:
-        try:
-            return await handler(request)
-        except NotFound:
-            if not request_body.accepts_html(request):
-                raise
-            language = links.language(_browser_locales(request))
-            texts = links.TEXTS[language]
-            return message(texts["invalid"], f"<p>{texts['invalid_hint']}</p>", language, Brand(), 404)
+    def declared(handler: Handler) -> ApiEndpoint:
+        @functools.wraps(handler)
+        async def handle(request: ApiRequest) -> ASGIApp:
+            try:
+                return await handler(request)
+            except NotFound:
+                if not request_body.accepts_html(request):
+                    raise
+                language = links.language(_browser_locales(request))
+                texts = links.TEXTS[language]
+                return message(texts["invalid"], f"<p>{texts['invalid_hint']}</p>", language, Brand(), 404)
 
-    return handle
+        return declare(handle)
+
+    return declared
 
 
 def recipient(link: PreferencesGrant | Unsubscription) -> RecipientOfLink:

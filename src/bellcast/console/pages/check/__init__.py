@@ -25,7 +25,7 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.served_file import ServedFile
 from bellcast.rest import context
-from bellcast.rest.operations import operation
+from bellcast.rest.operations import operation, public_file
 from bellcast.topics import publishing
 
 # Tokens are far smaller.
@@ -79,15 +79,7 @@ def _page() -> Template:
     return Template((_FOLDER / "page.html").read_text(encoding="utf-8"))
 
 
-@operation(
-    "GET",
-    "/check",
-    tag="Server",
-    required_scope=None,
-    any_query=True,
-    response_types={200: responses.HTML},
-    refusals=(NotFound,),
-)
+@public_file("/check", responses.HTML, NotFound, is_cached=False)
 async def show(request: ApiRequest) -> ASGIApp:
     """Show how to test a page's connection.
 
@@ -99,28 +91,13 @@ async def show(request: ApiRequest) -> ASGIApp:
     return responses.complete(200, _page().substitute(base=base).encode(), responses.HTML, HEADERS)
 
 
-@operation(
-    "GET",
-    "/check/{name:str}",
-    tag="Server",
-    required_scope=None,
-    any_query=True,
-    response_types={200: "text/javascript", 304: None},
-    refusals=(NotFound,),
-)
+@public_file("/check/{name:str}", "text/javascript", NotFound)
 async def asset(request: ApiRequest) -> ASGIApp:
     """A module or the style sheet of the page `/check`."""
     return _file(request, request_body.path(request, "name"), {})
 
 
-@operation(
-    "GET",
-    browser_files.CHECK,
-    tag="Server",
-    required_scope=None,
-    any_query=True,
-    response_types={200: "text/javascript", 304: None},
-)
+@public_file(browser_files.CHECK, "text/javascript")
 async def script(request: ApiRequest) -> ASGIApp:
     """The check of a page's connection.
 

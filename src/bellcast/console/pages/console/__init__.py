@@ -14,7 +14,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.served_file import ServedFile
 from bellcast.operators.http import account as console_session
 from bellcast.rest import guards
-from bellcast.rest.operations import operation
+from bellcast.rest.operations import public_file
 
 IMPORT = re.compile(r"^(?:import|export) .*from '\./(.+?)';", re.MULTILINE)
 FOLDER = Path(__file__).parent / "files"
@@ -66,15 +66,7 @@ def _page() -> Template:
     return Template((FOLDER / "index.html").read_text(encoding="utf-8").replace("$preloads", preloads))
 
 
-@operation(
-    "GET",
-    "/console",
-    tag="Server",
-    required_scope=None,
-    any_query=True,
-    response_types={200: responses.HTML},
-    refusals=(Forbidden, NotFound),
-)
+@public_file("/console", responses.HTML, Forbidden, NotFound, is_cached=False)
 async def show(request: ApiRequest) -> ASGIApp:
     """Show the console.
 
@@ -82,15 +74,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     return _shown(request)
 
 
-@operation(
-    "GET",
-    "/console/{name:path}",
-    tag="Server",
-    required_scope=None,
-    any_query=True,
-    response_types={200: responses.HTML, 304: None},
-    refusals=(Forbidden, NotFound),
-)
+@public_file("/console/{name:path}", responses.HTML, Forbidden, NotFound)
 async def show_page(request: ApiRequest) -> ASGIApp:
     """Show a page of the console, or return one of its modules."""
     name = request_body.path(request, "name")

@@ -14,7 +14,7 @@ from bellcast.kernel.errors import BellcastError, NotFound
 from bellcast.kernel.http import problems, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.rest.operations import operation
+from bellcast.rest.operations import operation, public_file
 
 NAMES = re.compile("`([^`]+)`")
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
@@ -41,14 +41,7 @@ async def all_errors(request: ApiRequest) -> ASGIApp:
     return _page(request, "Errors", f'<h1>Errors</h1><div class="cards">{shown}</div>')
 
 
-@operation(
-    "GET",
-    "/errors/{code:str}",
-    tag="Server",
-    required_scope=None,
-    response_types={200: responses.HTML},
-    refusals=(NotFound,),
-)
+@public_file("/errors/{code:str}", responses.HTML, NotFound, is_cached=False, any_query=False)
 async def error(request: ApiRequest) -> ASGIApp:
     """Explain an error.
 
