@@ -331,6 +331,16 @@ def test_owner_changes_preference_defaults_beside_another_operator(
         {"push": False, "chat": "urgent"},
         {"preferred": {"sms": False}},
     )
+    page.get_by_label("Quiet from").fill("22:00")
+    page.get_by_label("E-mails: Preferred").select_option("Every day")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("alert").filter(has_text="Quiet until must be")).to_be_visible()
+    page.get_by_label("Quiet until").fill("07:00")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("quiet_hours:")).to_be_attached()
+    delivery = owner.send("GET", "/v1/preference-defaults?tenant=defaulted")
+    hours, digest = {"start": "22:00", "end": "07:00"}, {"preferred": "daily"}
+    assert (delivery["quiet_hours"], delivery["digest"], delivery["types"]) == (hours, digest, saved["types"])
     page.get_by_role("button", name="All channels of Preferred").click()
     page.get_by_role("button", name="Set nothing here").click()
     page.get_by_role("button", name="Save 1 change").click()

@@ -6,7 +6,7 @@ import { CHANNEL_NAMES } from './explain.js';
 import { count } from './format.js';
 import { Loaded, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
-import { Card, Empty, Heading, Icon, Moment, Popup } from './parts.js';
+import { Card, Choices, Empty, Field, Form, Heading, Icon, Moment, Popup } from './parts.js';
 import { Matrix } from './preferences.js';
 import { BUILDERS } from './roles.js';
 import { shownTenant } from './router.js';
@@ -19,6 +19,10 @@ const EVERY = '*';
 const CHANNELS = Object.keys(CHANNEL_NAMES);
 const WORDS = { on: 'On', off: 'Off', urgent: 'Urgent', required: 'Required' };
 const KINDS = { on: 'ok', off: 'info', urgent: 'warn', required: 'lock' };
+const FREQUENCIES = { instant: 'Immediately', hourly: 'Every hour', daily: 'Every day', weekly: 'Every week, on Monday' };
+const OFF = 'Turn them off here';
+/** When daily and weekly e-mails are sent if no document says so. */
+const DIGEST_AT = '08:00';
 const VALUES = { on: true, off: false, urgent: 'urgent' };
 
 export function PreferenceDefaults({ page }) {
@@ -109,6 +113,25 @@ function Defaults({ page, url, tenant, of: { effective, updated_at: at, tenant: 
     setChanges({});
     setProblem('');
   }}>Discard</button><p class="error" role="alert">${problem}</p></div>`}</form>
+    ${mayChange && html`<${Card} title="When messages are delivered"><${Delivery} key=${JSON.stringify([own.quiet_hours, own.digest_at, own.digest])} ...${{ own, below, types: effective, url, reload }} /><//>`}
     <${Card}><details><summary>As YAML</summary><pre tabIndex="0"><code>${Object.keys(values).length > 0 ? toYaml(values) : '# nothing is set: every channel is on'}</code></pre></details>
-      <p class="muted">${at && html`Changed <${Moment} at=${at} />. `}${holder ? `Set for ${holder}.` : 'Set for the project.'} Digests and quiet hours are changed with <code>PATCH /v1/preference-defaults</code>.</p><//>`;
+      <p class="muted">${at && html`Changed <${Moment} at=${at} />. `}${holder ? `Set for ${holder}.` : 'Set for the project.'}</p><//>`;
+}
+
+/** Quiet hours, and how often e-mails of a type are sent. The fields have their names in the API. */
+function Delivery({ own, below, types, url, reload }) {
+  const save = async (entered) => {
+    const start = entered['quiet_hours.start'], end = entered['quiet_hours.end'];
+    const values = { quiet_hours: entered.none ? false : start || end ? { start, end } : null, digest_at: entered.digest_at || null };
+    const digest = Object.fromEntries(types.map(({ type }) => [type, entered[`digest.${type}`] || null]));
+    const isChanged = (before) => ([name, value]) => JSON.stringify(value) !== JSON.stringify(before?.[name] ?? null);
+    const changed = (all, before) => Object.fromEntries(Object.entries(all).filter(isChanged(before)));
+    await request('PATCH', url, { ...changed(values, own), digest: changed(digest, own.digest) });
+    reload();
+  };
+  const hours = own.quiet_hours, others = below.quiet_hours;
+  return html`<${Form} button="Save" send=${save}><div class="columns"><${Field} label="Quiet from" name="quiet_hours.start" type="time" defaultValue=${hours?.start ?? ''} hint="In the time zone of each recipient. Urgent messages do not wait." /><${Field} label="Quiet until" name="quiet_hours.end" type="time" defaultValue=${hours?.end ?? ''} hint=${others ? `Not set here: from ${others.start} to ${others.end}.` : 'Not set here: none.'} /></div>
+    ${others && html`<${Choices} label="Quiet hours of the project" name="none" options=${[OFF]} selected=${hours === false ? [OFF] : []} />`}
+    <div class="columns">${types.map(({ type, name }) => html`<${Field} key=${type} label=${`E-mails: ${name}`} name=${`digest.${type}`} options=${['', ...Object.keys(FREQUENCIES)]} words=${{ ...FREQUENCIES, '': `Not set here: ${FREQUENCIES[below.digest?.[type] ?? 'instant'].toLowerCase()}` }} defaultValue=${own.digest?.[type] ?? ''} />`)}
+      <${Field} label="Time of daily and weekly e-mails" name="digest_at" type="time" defaultValue=${own.digest_at ?? ''} hint=${`Not set here: ${below.digest_at ?? DIGEST_AT}.`} /></div><//>`;
 }

@@ -33,7 +33,7 @@ export const recipients = {
     { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
-  none: { text: 'There are no recipients yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"' },
+  none: { text: 'There are no recipients yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"', tools: newButton },
 };
 
 function NewRecipient({ page }) {

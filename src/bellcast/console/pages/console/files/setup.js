@@ -1,9 +1,9 @@
 /**
  * Setup: checklists whose items are checked when the server receives the first send, connection and read, and the Pusher events of an app.
  */
-import { html, useEffect, useRef, useState } from './html.js';
+import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { hourOf } from './format.js';
-import { useEvery } from './load.js';
+import { Together, openLoads, useEvery } from './load.js';
 import { Card, Field, Form, Heading, State, dialectName } from './parts.js';
 import { PusherTest } from './pusher-apps.js';
 import { go } from './router.js';
@@ -43,12 +43,12 @@ export function Setup({ page }) {
   }, [channels.tenant]);
   const name = `pusher ${JSON.stringify(channels)}`;
   return html`<${Heading} title="Setup"><a class="button" href=${page.url('/setup/pusher')}>Troubleshooting</a><//>
-    <p class="muted">Each line is ticked as soon as the server sees the event.</p>
+    <p class="muted">Each line is ticked as soon as the server sees the event.</p><${Together}>
     <${Card} title="First steps"><${Checklist} page=${page} name="first" round=${round} lines=${firstSteps(page)} /><//>
     <${Card} title="An app with Pusher"><p class="muted">Open your app beside this page, and go through it with your own channels and events.</p>
       <${Form} isInline button="Use these" send=${async (values) => go(withQuery(page.path, values))}>${CHANNELS.map((one) => html`<${Field} key=${one.name} label=${one.label} name=${one.name} defaultValue=${channels[one.name]} autocomplete="off" spellcheck=${false} autocapitalize="none" />`)}<//>
       <${Checklist} key=${name} page=${page} name=${name} round=${round} canReset lines=${pusherLines(page, channels, events)} />
-      <p>A line stays open? <a href=${page.url('/setup/pusher')}>Pusher troubleshooting</a></p><//>`;
+      <p>A line stays open? <a href=${page.url('/setup/pusher')}>Pusher troubleshooting</a></p><//><//>`;
 }
 
 const keyOf = (topic, name) => `${topic} ${name}`;
@@ -78,8 +78,9 @@ function Checklist({ page, name, lines, round, canReset }) {
     if (isPersistent) remember(page, { ...remembered(page), [`${name} ${title}`]: text });
     setSeen((last) => ({ ...last, [title]: { text } }));
   };
-  useEffect(() => {
-    const abort = new AbortController();
+  const isFirst = useRef(true);
+  useLayoutEffect(() => {
+    const abort = new AbortController(), checks = [];
     for (const { title, isPersistent, check } of lines) {
       const kept = isPersistent && remembered(page)[`${name} ${title}`];
       if (kept) {
@@ -87,12 +88,18 @@ function Checklist({ page, name, lines, round, canReset }) {
         continue;
       }
       if (isPersistent && seen[title]?.text) continue;
-      check(abort.signal).then((text) => {
+      checks.push(check(abort.signal).then((text) => {
         if (abort.signal.aborted || (seen[title]?.text ?? null) === text) return;
         if (text) keep(title, text, isPersistent);
         else setSeen((last) => ({ ...last, [title]: { text: null } }));
-      }, (problem) => { if (!abort.signal.aborted && !seen[title]?.text) setSeen((last) => ({ ...last, [title]: { text: null, problem } })); });
+      }, (problem) => { if (!abort.signal.aborted && !seen[title]?.text) setSeen((last) => ({ ...last, [title]: { text: null, problem } })); }));
     }
+    // The first answers appear with the lines, which keep their places.
+    if (isFirst.current) {
+      openLoads.value += 1;
+      Promise.all(checks).finally(() => { openLoads.value -= 1; });
+    }
+    isFirst.current = false;
     return () => abort.abort();
   }, [round]);
   const reset = () => {

@@ -71,6 +71,13 @@ const STARTERS = [
     { key: 'unread', type: 'wait_for', step: 'bell', event: 'read', timeout: '2h', on_match: 'stop', on_timeout: 'continue' },
     { key: 'mail', type: 'email', subject: 'New booking', text: '{{ data.client }} booked.' },
   ]],
+  ['Remind before a time', 'Bell; two hours before, an e-mail unless it is read, then an SMS', 'schedules', [
+    { key: 'bell', type: 'inbox', title: 'Appointment with {{ data.client }}' },
+    { key: 'before', type: 'delay', until: { var: 'data.starts_at' }, offset: '-2h' },
+    { key: 'mail', type: 'email', subject: 'Your appointment', text: 'Today at {{ data.starts_at | time }} with {{ data.client }}.', if: { var: 'steps.bell.read_at', op: 'empty' } },
+    { key: 'later', type: 'delay', for: '30m' },
+    { key: 'sms', type: 'sms', text: 'Your appointment with {{ data.client }} is at {{ data.starts_at | time }}.', if: { var: 'steps.bell.read_at', op: 'empty' } },
+  ]],
   ['Collect', 'One e-mail for everything of an hour', 'digest', [
     { key: 'digest', type: 'digest', window: '1h' },
     { key: 'mail', type: 'email', subject: '{{ digest.count }} new bookings', text: '{% for one in digest.items %}{{ one.client }}\n{% endfor %}' },
