@@ -7,6 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from bellcast.kernel.identities import Principal
+from bellcast.live.connection import close_reasons
+from bellcast.live.connection.connection import Phase
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.connection.pending_messages import MAX_PENDING, PendingMessages
 from bellcast.live.native import protocol
@@ -19,10 +22,10 @@ from tests.unit.live.fakes import ALICE, FakeConnection, FakeTransport, connect,
 class SlowHandler:
     """A queue whose handler takes a message when `step` is called."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, rate: int = 0) -> None:
         self.handled: list[Any] = []
         self._permits = asyncio.Semaphore(0)
-        self.queue = InboundQueue(self._handle, asyncio.ensure_future, max_bytes)
+        self.queue = InboundQueue(self._handle, asyncio.ensure_future, max_bytes, rate)
 
     async def _handle(self, connection: Any, message: Any) -> None:
         await self._permits.acquire()
@@ -216,3 +219,59 @@ async def test_credentials_of_namespaces_that_are_joining_count() -> None:
     permits.release()
     await settle()
     assert (session.app_state.joining_bytes, session.app_state.is_full) == (0, False)
+
+
+class StoppedClock:
+    """The event loop's time, which passes only by `advance`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._now = 1_000.0
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self._now)
+
+    async def advance(self, seconds: float) -> None:
+        self._now += seconds
+        await settle()
+
+
+async def test_connections_of_a_recipient_share_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, slow, hub = StoppedClock(monkeypatch), SlowHandler(0, rate=4), new_hub()
+    tabs, other = [connect(hub, id) for id in "123"], connect(hub, "4", Principal(recipient="bob"))
+    await slow.step(100)
+    for number in range(3):
+        for tab in tabs:
+            slow.queue.enqueue(tab, (tab.id, number), 1)
+    await settle()
+    assert len(slow.handled) == 4
+    slow.queue.enqueue(other, "other", 1)
+    await settle()
+    assert slow.handled[4:] == ["other"]
+    await clock.advance(0.75)  # the first of those that wait, in turn
+    assert len(slow.handled) == 8
+    assert {id for id, _ in [*slow.handled[:4], *slow.handled[5:]]} == {"1", "2", "3"}
+    await clock.advance(5)
+    assert len(slow.handled) == 10
+
+
+async def test_waiting_messages_of_a_closed_connection_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, slow = StoppedClock(monkeypatch), SlowHandler(0, rate=1)
+    connection = connect(new_hub())
+    await slow.step(100)
+    for number in range(3):
+        slow.queue.enqueue(connection, number, 1)
+    await settle()
+    connection.phase = Phase.CLOSED
+    await clock.advance(5)
+    assert slow.handled == [0]
+    assert connection.pending is None
+
+
+async def test_connection_that_would_wait_too_long_for_its_turn_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    StoppedClock(monkeypatch)
+    slow, hub = SlowHandler(0, rate=1), new_hub()
+    tabs = [connect(hub, str(number)) for number in range(9)]
+    await slow.step(100)
+    for tab in tabs:
+        slow.queue.enqueue(tab, tab.id, 1)
+    await settle()
+    assert slow.handled == ["0"]
+    assert [tab.close_reason for tab in tabs] == [None] * 6 + [close_reasons.TOO_FAST] * 3

@@ -20,7 +20,7 @@ from bellcast.kernel.identities import Principal
 from bellcast.live import topic_access
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection.connection import Connection, Phase
-from bellcast.live.connection.inbound_queue import InboundQueue
+from bellcast.live.connection.inbound_queue import TOPICS_PER_MESSAGE, InboundQueue
 from bellcast.live.hub.hub import Hub
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native import protocol
@@ -59,7 +59,9 @@ class Commands:
         self._hub = hub
         self._config = config
         self._callbacks = callbacks
-        self._queue = InboundQueue(self._execute, spawn, config.limits.frame, survives_disconnect=True)
+        self._queue = InboundQueue(
+            self._execute, spawn, config.limits.frame, config.limits.frames_per_second, survives_disconnect=True
+        )
         self._command_table: dict[type[protocol.ClientCommand], Callable[[Connection, Any], Awaitable[Payload]]] = {
             protocol.SubscribeCommand: self._subscribe,
             protocol.UnsubscribeCommand: self._unsubscribe,
@@ -100,6 +102,7 @@ class Commands:
     # --- one method per command
 
     async def _subscribe(self, connection: Connection, command: protocol.SubscribeCommand) -> Payload:
+        await self._queue.pace(connection, len(command.topics) // TOPICS_PER_MESSAGE)
         while True:
             topics = await self._authorize_topics(connection, command)
             async with self.knowing_members(connection.principal, topics.granted):
@@ -159,6 +162,7 @@ class Commands:
         return {topic: presence.members(principal.tenant, topic) for topic in topics if presence.tracks(topic)}
 
     async def _unsubscribe(self, connection: Connection, command: protocol.UnsubscribeCommand) -> Payload:
+        await self._queue.pace(connection, len(command.topics) // TOPICS_PER_MESSAGE)
         self._hub.subscriptions.unfollow(connection, command.topics)
         return protocol.ack(command.ref, topics=command.topics, refused=[])
 

@@ -59,7 +59,7 @@ class PusherHandshake:
         self._admission = admission
         self._channels = channels
         self._users = users
-        self._queue = InboundQueue(self._handle, spawn, limits.frame)
+        self._queue = InboundQueue(self._handle, spawn, limits.frame, limits.frames_per_second)
         self._deadlines: dict[Connection, asyncio.TimerHandle] = {}  # for authorization
         self.limits = limits
         self.listener = self

@@ -130,7 +130,7 @@ class EventDispatcher:
         self._commands = commands
         self._engines = engines
         self._hub = hub
-        self._queue = InboundQueue(self._respond, spawn, max_payload)
+        self._queue = InboundQueue(self._respond, spawn, max_payload, commands.limits.frames_per_second)
 
     def context_for(self, connection: NamespaceConnection) -> SocketIOCallContext:
         return SocketIOCallContext(self._engines, self._hub, self.joined_topics, connection)
