@@ -1,6 +1,7 @@
 """The objects of a server as files in git: pull, diff, plan, push and promote on the command line."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,6 +150,25 @@ class TestPull:
         for command in ("pull", "plan", "push"):
             refused = folder.run(command)
             assert (refused.status, "is a link" in refused.err) == (1, True)
+
+    def test_link_in_place_of_the_configuration_creates_no_file_outside(self, folder: Folder, tmp_path: Path) -> None:
+        outside = tmp_path / "outside.yaml"
+        folder.root.mkdir(parents=True, exist_ok=True)
+        (folder.root / "bellcast.yaml").symlink_to(outside)
+        refused = folder.run("pull")
+        assert (refused.status, "is a link" in refused.err) == (1, True)
+        assert not outside.exists()
+
+    def test_pipe_and_huge_file_are_refused_without_being_read(self, folder: Folder) -> None:
+        folder.write("bellcast.yaml", "format: 1\nsource: shop\n")
+        huge = folder.write("workflows/huge.yaml", "steps: []\n")
+        os.truncate(huge, 2**40)  # a sparse file
+        refused = folder.run("plan")
+        assert (refused.status, "huge.yaml has more than 512 KiB" in refused.err) == (1, True)
+        huge.unlink()
+        os.mkfifo(huge)
+        refused = folder.run("plan")
+        assert (refused.status, "huge.yaml is no file" in refused.err) == (1, True)
 
 
 class TestPush:

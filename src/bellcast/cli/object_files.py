@@ -19,6 +19,8 @@ KINDS = ("types", "templates", "workflows", "sources", "providers", "preference-
 TEMPLATES, DEFAULTS = "templates", "preference-defaults"
 CONFIG, TEMPLATE, HTML, TENANTS = "bellcast.yaml", "template.yaml", "email.html", "tenants"
 MAX_OBJECTS, MAX_BYTES = 1_000, 8 * 1024 * 1024
+# Of one file: twice a definition of the largest size, which has comments. Parsing it takes seconds.
+MAX_FILE_BYTES = 524_288
 # Fields that say what an object is stand before the others, and lists of parts after them.
 FIRST = ("format", "source", "key", "type", "name", "event", "channel", "url", "if")
 LAST = ("steps", "branches", "else", "blocks", "columns", "translations", "environments")
@@ -108,6 +110,8 @@ def read_config(root: Path) -> Config:
 def write_config(root: Path, config: Config) -> None:
     """Write `bellcast.yaml`."""
     root.mkdir(parents=True, exist_ok=True)
+    if (root / CONFIG).is_symlink():
+        raise CommandError(f"{root / CONFIG} is a link", "replace it with the file itself")
     value = {"format": 1} | config._asdict() | {"kinds": list(config.kinds)}
     (root / CONFIG).write_bytes(dump(value))
 
@@ -178,8 +182,13 @@ def _entries(folder: Path) -> list[Path]:
 def _bytes(path: Path) -> bytes:
     if path.is_symlink():
         raise CommandError(f"{path} is a link", "replace it with the file itself")
+    if path.exists() and not path.is_file():  # reading a pipe would not end
+        raise CommandError(f"{path} is no file", "delete it")
     try:
-        text = path.read_bytes()
+        with path.open("rb") as file:
+            text = file.read(MAX_FILE_BYTES + 1)
+        if len(text) > MAX_FILE_BYTES:
+            raise CommandError(f"{path} has more than {MAX_FILE_BYTES // 1024} KiB", "no object is as large: delete it")
         text.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{path} cannot be read: {error}", "write it as UTF-8") from None
