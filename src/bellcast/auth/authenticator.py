@@ -156,9 +156,8 @@ class Authenticator:
         )
         if not allowed:
             raise WrongOrigin(
-                "Pages of this origin may not use cookies here: send a session token, or add the origin to "
-                "BELLCAST_ORIGINS. If it is this server's own, behind a proxy that ends TLS, name the proxy in "
-                "BELLCAST_TRUSTED_PROXIES."
+                "Pages of this origin may not use cookies here: send a session token, or add it to BELLCAST_ORIGINS. "
+                "If it is this server's own, behind a proxy that ends TLS, name that in BELLCAST_TRUSTED_PROXIES."
             )
         if not credentials.cookies:
             raise Unauthenticated
@@ -167,7 +166,8 @@ class Authenticator:
     def _check_origin(self, request: AuthRequest, credentials: RequestCredentials) -> None:
         origin, declared = credentials.origin, self._access.origins
         if not origins.token_allowed(origin, scheme=request.scheme, host=credentials.host, origins=declared):
-            raise WrongOrigin
+            page = origins.canonical(origin or "") or "this origin"
+            raise WrongOrigin(f"Pages of {page} may not send requests to this server: add it to BELLCAST_ORIGINS.")
 
 
 def read(request: AuthRequest) -> RequestCredentials:

@@ -80,7 +80,7 @@ def verify(project: Project, token: str, now: int, limits: Limits) -> Principal:
     if jwt.header.alg != "HS256":
         raise Unauthenticated("The session token's algorithm is not accepted: sign with HS256.")
     if jwt.header.kid is not None and jwt.header.kid != project.key:
-        raise Unauthenticated("The session token was signed for another project: its kid is not this project's key.")
+        raise Unauthenticated(f"The session token is of another project: sign with the secret of {project.key}.")
     if True not in [hmac.compare_digest(_digest(one, jwt.signed), jwt.signature) for one in project.accepted]:
         raise Unauthenticated("The session token's signature is wrong: sign with the project secret.")
     return claims.principal(claims.decode(jwt.payload), now, limits)

@@ -140,6 +140,9 @@ async def test_live_connection_renews_its_session_by_the_same_rules() -> None:
     assert (await harness.authenticator.session(ALICE)).recipient == "alice"
     with pytest.raises(Unauthenticated):
         await harness.authenticator.session(token({}, RIVAL))
+    assert f"another project: sign with the secret of {PROJECT.key}." in await harness.is_refused(
+        bearer(token({}, RIVAL)), "request"
+    )
     with pytest.raises(Forbidden):
         await harness.authenticator.session(PROJECT.secret)
 
@@ -226,7 +229,7 @@ async def test_declared_origins_apply_to_tokens_and_anonymous_access() -> None:
     for origin in ("https://shop.example", "https://bell.example"):
         assert (await harness.authenticator.recipient(bearer(ALICE, origin=origin), "websocket")).recipient == "alice"
     for incoming in (bearer(ALICE, origin="https://evil.example"), request(origin="https://evil.example")):
-        with pytest.raises(WrongOrigin):
+        with pytest.raises(WrongOrigin, match=r"Pages of https://evil\.example may not .* BELLCAST_ORIGINS"):
             await harness.authenticator.recipient(incoming, "websocket")
 
 
