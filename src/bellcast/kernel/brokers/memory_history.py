@@ -1,7 +1,7 @@
 """The history of live events in the memory of one process."""
 
 import secrets
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain, islice, takewhile
 from operator import attrgetter
@@ -48,7 +48,7 @@ class TenantLog:
         self.end = EventId(self.epoch, 0).text  # its id
         self._limit_bytes = limit_bytes
         self._size = 0
-        self._streams: dict[Stream, deque[LogEntry]] = {}
+        self._streams: dict[Stream, list[LogEntry]] = {}  # an empty deque would take 700 bytes more
         self._all: OrderedDict[int, LogEntry] = OrderedDict()  # by offset
         self._floors: dict[Stream, int] = {}
         self._forgotten = 0  # the floor of streams that are not in `_floors`
@@ -59,15 +59,15 @@ class TenantLog:
         self.end = EventId(self.epoch, self.last).text
         kept = replace(event, id=self.end)
         entry = LogEntry(self.last, kept, now, now + rule.duration_ms, len(_encode(event.data)) + ENTRY_BYTES)
-        entries = self._streams.setdefault(stream, deque())
+        entries = self._streams.setdefault(stream, [])
         entries.append(entry)
         self._all[entry.offset] = entry
         self._size += entry.size
-        while rule.events is not None and len(entries) > rule.events:
-            self._remove_oldest(stream)
+        if rule.events is not None and len(entries) > rule.events:
+            self._remove(stream, len(entries) - rule.events)
         self._sweep(stream, now)
         while self._all and self._size > self._limit_bytes():
-            self._remove_oldest(next(iter(self._all.values())).event.stream)
+            self._remove(next(iter(self._all.values())).event.stream, 1)
         return kept
 
     def entries(self, stream: Stream, now: int) -> Sequence[LogEntry]:
@@ -79,8 +79,8 @@ class TenantLog:
         return self._floors.get(stream, self._forgotten)
 
     def clear(self, stream: Stream) -> None:
-        while stream in self._streams:
-            self._remove_oldest(stream)
+        if stream in self._streams:
+            self._remove(stream, len(self._streams[stream]))
 
     def sweep(self, now: int) -> None:
         """Remove the expired events of every stream."""
@@ -88,17 +88,18 @@ class TenantLog:
             self._sweep(stream, now)
 
     def _sweep(self, stream: Stream, now: int) -> None:
-        while (entries := self._streams.get(stream)) and entries[0].expires_at <= now:
-            self._remove_oldest(stream)
+        if (entries := self._streams.get(stream)) and entries[0].expires_at <= now:
+            self._remove(stream, sum(1 for _ in takewhile(lambda entry: entry.expires_at <= now, entries)))
 
-    def _remove_oldest(self, stream: Stream) -> None:
-        """Remove the oldest event of a stream and raise the stream's floor."""
+    def _remove(self, stream: Stream, number: int) -> None:
+        """Remove the oldest events of a stream and raise the stream's floor."""
         entries = self._streams[stream]
-        entry = entries.popleft()
-        del self._all[entry.offset]
-        self._size -= entry.size
+        for entry in entries[:number]:
+            del self._all[entry.offset]
+            self._size -= entry.size
         self._floors.pop(stream, None)
-        self._floors[stream] = entry.offset  # moved to the end: the first floors are the oldest
+        self._floors[stream] = entries[number - 1].offset  # moved to the end: the first floors are the oldest
+        del entries[:number]
         if not entries:
             del self._streams[stream]
         while len(self._floors) > MAX_FLOORS:
@@ -164,9 +165,8 @@ class MemoryHistory(TopicHistory):
     async def run(self) -> None:
         while True:
             await self._clock.sleep(SWEEP_INTERVAL_SECONDS)
-            now = self._clock.now()
             for log in list(self._logs.values()):
-                log.sweep(now)
+                log.sweep(self._clock.now())
 
     def _log(self, tenant: str) -> TenantLog:
         log = self._logs.get(tenant)
