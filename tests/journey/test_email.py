@@ -274,6 +274,22 @@ async def test_retried_message_is_sent_to_an_allowed_address_only(
             assert explained["channels"][0]["rule"] == (None if is_allowed else "suppressed")
 
 
+async def test_retried_message_is_sent_to_the_corrected_address(tmp_path: Path) -> None:
+    async with smtp_server() as mailbox:
+        mailbox.replies["RCPT"] = ["550 5.1.1 unknown user"]
+        url = f"smtp://127.0.0.1:{mailbox.port}?from=bells@example.com&tls=off"
+        async with opened(tmp_path, email=(url,)) as world:
+            await world.put("/v1/recipients/alice", {"email": "alcie@example.com"})
+            await world.send(channels=["email"])
+            await world.run_due()
+            (message,) = await world.messages()
+            await world.put("/v1/recipients/alice", {"email": "alice@example.com"})
+            await world.request("POST", f"/v1/messages/{message['id']}/retry")
+            await world.run_due()
+            (message,) = await world.messages()
+            assert (message["state"], message["to"]) == ("sent", "alice@example.com")
+
+
 async def test_message_between_attempts_stops_when_its_address_is_suppressed(tmp_path: Path) -> None:
     async with opened(tmp_path, email=("smtp://127.0.0.1:1?from=bells@example.com&tls=off",)) as world:
         await world.put("/v1/recipients/alice", {"email": "alice@example.com"})

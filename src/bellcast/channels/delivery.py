@@ -16,7 +16,7 @@ from bellcast.channels.email import Email
 from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.provider_rate import ProviderRate
 from bellcast.channels.push import PushTarget
-from bellcast.channels.release import Release, is_held, suppression_update
+from bellcast.channels.release import Release, is_held, suppression_update, to_current_address
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import (
     NO_CONTENT,
@@ -136,7 +136,8 @@ class MessageDelivery:
             if isinstance(released, MessageUpdate):
                 return released
             message = released
-        elif message.attempts:  # the address may have been suppressed since
+        elif message.attempts:  # the address may have been corrected or suppressed since
+            message = await to_current_address(self._db, message)
             suppressed = await suppression_update(self._db, message, self._clock.now())
             if suppressed is not None:
                 return suppressed

@@ -12,6 +12,7 @@ from bellcast.channels.types import MessageUpdate, NewDecision, StoredMessage, w
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.preferences.decision import Decision
+from bellcast.recipients.store.recipients import Recipients
 
 # The reason stored with a queued message that was simulated before.
 RELEASED = "released"
@@ -65,6 +66,15 @@ class Release:
             state = "suppressed" if decision.rule == "suppressed" else "cancelled"
             changed = with_outcome(message, state=state, reason=decision.rule)
         return MessageUpdate(message=changed, decision=_record(message, decision, now))
+
+
+async def to_current_address(db: Engine, message: StoredMessage) -> StoredMessage:
+    """Return a retried message with the address that its recipient has now, if its channel has one address."""
+    if message.rounds or message.channel not in SINGLE_ADDRESS:
+        return message
+    profile = (await Recipients(db).profiles(message.tenant, [message.recipient])).get(message.recipient)
+    current = profile and (profile.email if message.channel == "email" else profile.phone)
+    return replace(message, address=current) if current else message
 
 
 async def suppression_update(db: Engine, message: StoredMessage, now: int) -> MessageUpdate | None:

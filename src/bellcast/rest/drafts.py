@@ -104,16 +104,18 @@ class DraftKind(Struct, frozen=True, kw_only=True):
     publish: Callable[[ApiRequest, ToPublish], Awaitable[dict[str, Any] | None]]
 
 
+async def errors_of(check: Awaitable[object]) -> list[FieldError]:
+    """Return the errors of a check."""
+    try:
+        await check
+    except Invalid as refusal:
+        return list(refusal.errors)
+    return []
+
+
 def of_kind(kind: objects.Kind[Any]) -> DraftKind:
     """Return how drafts of a versioned kind of objects are checked and published."""
     shape = objects.shape_of(kind)
-
-    async def check(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) -> list[FieldError]:
-        try:
-            await objects.checked(kind, shape, ctx, tenant, key, values)
-        except Invalid as refusal:
-            return list(refusal.errors)
-        return []
 
     async def version(ctx: ApiContext, tenant: str, key: str) -> int | None:
         stored = await Documents(ctx.engines.db).get(kind.plural, tenant, key)
@@ -141,7 +143,7 @@ def of_kind(kind: objects.Kind[Any]) -> DraftKind:
         added=frozenset(objects.read_adds(kind)),
         published_type=objects.types_of(kind)[1],
         example=kind.example,
-        check=check,
+        check=lambda *values: errors_of(objects.checked(kind, shape, *values)),
         version=version,
         plan=plan,
         publish=publish,

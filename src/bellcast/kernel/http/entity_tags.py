@@ -28,11 +28,6 @@ def is_conditional(request: ApiRequest) -> bool:
     return any(request_body.header(request, name) is not None for name in (IF_MATCH, IF_NONE_MATCH))
 
 
-def creates_only(request: ApiRequest) -> bool:
-    """True if a write must not replace an object (`If-None-Match: *`)."""
-    return ANY in _tags(request, IF_NONE_MATCH)
-
-
 def check(request: ApiRequest, etag: str | None) -> None:
     """Raise PreconditionFailed unless the object's ETag is in If-Match (compared strongly) and not in If-None-Match.
     `etag` is None if the object does not exist."""

@@ -109,7 +109,7 @@ async def change(change: Change[RecipientFields]) -> Recipient:
 async def _put(change: Change[RecipientFields], *, replace: bool) -> tuple[Recipient, bool]:
     request, ctx, fields, (known,) = change.request, change.ctx, change.body, change.key
     tenant = tenants.single_tenant(request, None if fields.tenant is UNSET else fields.tenant)
-    is_new = replace and entity_tags.creates_only(request)
+    is_new = replace and request_body.header(request, entity_tags.IF_NONE_MATCH) == entity_tags.ANY
     before = None
     if not replace:
         before = await recipients.get(ctx.engines, tenant, known)

@@ -435,14 +435,6 @@ async def cancel(change: Change[CancelRequest]) -> Cancelled:
 # --- drafts
 
 
-async def _draft_errors(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) -> list[FieldError]:
-    try:
-        await check(ctx, tenant, key, values)
-    except Invalid as refusal:
-        return list(refusal.errors)
-    return []
-
-
 async def _version(ctx: ApiContext, tenant: str, key: str) -> int | None:
     stored = await ctx[WorkflowCatalog].writable(tenant, key)
     return None if stored is None else workflow_catalog.stored(stored, tenant).current.version
@@ -481,7 +473,7 @@ DRAFTS = DraftKind(
     added=frozenset(READ_ADDS),
     published_type=PublishedWorkflow,
     example=EXAMPLE,
-    check=_draft_errors,
+    check=lambda *values: drafts.errors_of(check(*values)),
     version=_version,
     plan=_plan,
     publish=_publish,
@@ -516,7 +508,7 @@ BUNDLE = BundleKind(
     check_key=lambda _, key: objects.checked_key(key),
     values=_values,
     parse=_parse,
-    check=lambda ctx, tenant, key, values, before: _draft_errors(ctx, tenant, key, values),
+    check=lambda ctx, tenant, key, values, before: drafts.errors_of(check(ctx, tenant, key, values)),
     check_uses=_check_uses,
     find_effects=_effects,
     write=workflow_catalog.write_version,
