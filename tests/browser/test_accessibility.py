@@ -274,6 +274,7 @@ def test_selected_row_is_described_as_such(app, person, shop):
     bell(page, 1).click()
     expect(row(page, "Order")).to_be_visible()
     page.keyboard.press("j")
+    expect(page.locator(".title")).to_be_focused()
     page.keyboard.press("x")
     expect(page.locator(".title")).to_have_accessible_description("1 selected, Unread")
 
