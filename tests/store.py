@@ -1,6 +1,13 @@
 """All stores on one engine, as most tests of stores use several."""
 
+import atexit
+import shutil
+import sqlite3
+import tempfile
 from collections.abc import Callable
+from contextlib import closing
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from bellcast.auth.store import Keys
@@ -14,7 +21,11 @@ from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.store.maintenance import Maintenance
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.store.sent import SentItems
+from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.migrations import sqlite as migrations
+from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.db.sqlite_connection import make_private
 from bellcast.kernel.db.table import StoreTable
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.operators.store import Operators
@@ -97,3 +108,26 @@ class JobsOfRuns(Jobs):
 
     def replan(self, ids: Any, now: int, lease: int, due: Any = ()) -> Any:
         return super().replan(ids, now, lease, due or TIMED)
+
+
+class FreshSqliteEngine(SqliteEngine):
+    """An engine on a file that gets its tables as a copy: the migrations of an empty file take 0.03 s."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        super().__init__(path, clock)
+        self.path = path
+
+    async def open(self) -> None:
+        if not self.path.exists():
+            make_private(self.path)
+            shutil.copyfile(_file_with_tables(), self.path)
+        await super().open()
+
+
+@cache
+def _file_with_tables() -> Path:
+    path = Path(tempfile.mkdtemp(prefix="bellcast-tables-")) / "tables.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrations.migrate(connection)
+    atexit.register(shutil.rmtree, path.parent)
+    return path

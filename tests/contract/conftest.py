@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.db.sqlite import SqliteEngine
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
-from tests.store import Store
+from tests.store import FreshSqliteEngine, Store
 
 ENGINES: dict[str, Callable[[Path, Clock], Store]] = {
-    "sqlite": lambda folder, clock: Store(SqliteEngine(folder / "bellcast.db", clock)),
+    "sqlite": lambda folder, clock: Store(FreshSqliteEngine(folder / "bellcast.db", clock)),
     "postgres": lambda _, clock: Store(engines.FreshPostgresEngine(clock)),
 }
 # Files whose tests run on PostgreSQL in every run: together they execute each statement that differs between the engines.

@@ -25,7 +25,6 @@ from bellcast.console.stats import StatsRecorder
 from bellcast.console.types.stats import StatsPoint
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Project
@@ -69,7 +68,7 @@ from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
 from tests.contexts import NO_FEED, idle_context
-from tests.store import Store
+from tests.store import FreshSqliteEngine, Store
 
 PROJECT = Project("42", "public-key", "the secret of the project, forty characters")
 HOUR = 3_600_000
@@ -176,7 +175,7 @@ async def opened(
     clock, broker, published = FakeClock(), MemoryBroker(), list[Event]()
     limits, access = limits or Limits(), access or AccessConfig()
     store, http = (
-        Store(SqliteEngine(folder / "bellcast.sqlite3", clock) if engine is None else engine(clock)),
+        Store(FreshSqliteEngine(folder / "bellcast.sqlite3", clock) if engine is None else engine(clock)),
         HttpxClient(),
     )
     clients = HttpClients()

@@ -15,7 +15,6 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.runner import Again, JobRunner, SetAside
@@ -29,7 +28,7 @@ from bellcast.workflows.types.runs import RunStatus
 from tests.clock import FakeClock
 from tests.contexts import NO_FEED
 from tests.journey.channels_app import app, eventually, session_of
-from tests.store import Store
+from tests.store import FreshSqliteEngine, Store
 from tests.vendor_server import HANG, Request, VendorServer, raw_response, vendor_server
 
 
@@ -294,7 +293,7 @@ class Deliveries:
 @asynccontextmanager
 async def deliveries(folder: Path, vendor: VendorServer) -> AsyncIterator[Deliveries]:
     clock, clients = FakeClock(), HttpClients(["127.0.0.1"])
-    store = Store(SqliteEngine(folder / "bellcast.sqlite3", clock))
+    store = Store(FreshSqliteEngine(folder / "bellcast.sqlite3", clock))
     await store.open()
     try:
         one = Deliveries(store, clock, clients)

@@ -7,7 +7,6 @@ import pytest
 
 from bellcast.auth.permissions import Grant
 from bellcast.kernel.brokers.memory import MemoryBroker
-from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
@@ -20,7 +19,7 @@ from bellcast.live.native import protocol
 from bellcast.live.native.commands import Commands
 from tests.clock import FakeClock
 from tests.contexts import idle_context
-from tests.store import Store
+from tests.store import FreshSqliteEngine, Store
 
 
 class Renewed:
@@ -38,7 +37,7 @@ class Renewed:
 
 async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path) -> None:
     clock = FakeClock()
-    store = Store(SqliteEngine(tmp_path / "bellcast.db", clock))
+    store = Store(FreshSqliteEngine(tmp_path / "bellcast.db", clock))
     await store.open()
     await store.close()
     broker = MemoryBroker()
