@@ -1,6 +1,6 @@
 # `make demo` and `make test` install their dependencies when these are missing.
 SHELL := /bin/bash
-PYTHON ?= python3
+PYTHON ?= $(shell scripts/find_python.sh)
 VENV := .venv
 RUN := $(VENV)/bin/
 INSTALLED := $(VENV)/.installed
@@ -29,7 +29,7 @@ test-all: ready-in-parallel ## Also run the thorough tests: every contract on Po
 	$(PYTEST) --thorough
 
 ready-in-parallel:
-	scripts/install_system.sh python node
+	PYTHON=$(PYTHON) scripts/install_system.sh python node
 	@# In parallel: some wait for the network while others use the processor.
 	$(MAKE) --no-print-directory --jobs 4 --output-sync ready
 
@@ -95,10 +95,10 @@ email-support: $(INSTALLED) ## Update the table of CSS that mail programs do not
 	$(RUN)python scripts/email_support.py
 
 lock: ## Update requirements.lock
-	$(RUN)uv pip compile --quiet --all-extras --group dev pyproject.toml --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
+	$(RUN)uv pip compile --quiet --python-version 3.11 --all-extras --group dev pyproject.toml --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
 
 $(INSTALLED): requirements.lock pyproject.toml
-	$(PYTHON) -c 'import ensurepip' || scripts/install_system.sh python
+	$(PYTHON) -c 'import ensurepip' || PYTHON=$(PYTHON) scripts/install_system.sh python
 	test -x $(RUN)python || $(PYTHON) -m venv $(VENV)
 	$(RUN)pip install --quiet --disable-pip-version-check uv
 	@# The lock is complete; uv would apply the overrides of pyproject.toml again and look for other versions.
@@ -108,7 +108,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 $(SERVED): requirements.lock pyproject.toml
 	@echo "Installing Bellcast and its demo into $(VENV) (about 60 packages) …"
-	$(PYTHON) -c 'import ensurepip' || scripts/install_system.sh python
+	$(PYTHON) -c 'import ensurepip' || PYTHON=$(PYTHON) scripts/install_system.sh python
 	test -x $(RUN)python || $(PYTHON) -m venv $(VENV)
 	$(RUN)pip install --quiet --disable-pip-version-check uv
 	$(RUN)uv pip install --quiet --no-config --python $(RUN)python --constraint requirements.lock --editable '.[demo]'

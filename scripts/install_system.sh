@@ -32,7 +32,7 @@ missing=()
 builds=()
 for purpose in "$@"; do
   case "$purpose" in
-    python) python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv) ;;
+    python) "${PYTHON:-python3}" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv) ;;
     node)
       if command -v npm >/dev/null; then
         require_node "$(node --version)" "the installed node"
