@@ -124,6 +124,8 @@ def test_object_is_written_as_yaml(project, tmp_path):
     file = tmp_path / "cli-yaml.yaml"
     file.write_text("sms:\n  text: 'Hello {{ data.name }}'\n")
     assert bellcast("template", "put", file, **project).out == "✓ Wrote cli-yaml\n"
+    assert bellcast("template", "put", "cli-named", file, **project).out == "✓ Wrote cli-named\n"
+    assert "one file, got 3 arguments" in bellcast("template", "put", "a", "b", file, **project).err
     piped = bellcast("template", "put", "-", stdin="key: cli-piped\nsms: {text: Hello}\n", **project)
     assert piped.out == "✓ Wrote cli-piped\n"
     file.write_text("sms:\n  text: {{ data.name }}\n")

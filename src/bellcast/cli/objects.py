@@ -12,9 +12,7 @@ from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 
 OwnerOption = Annotated[str | None, typer.Option(metavar="TENANT", help="The tenant. Default: the project's own.")]
-FileArgument = Annotated[
-    Path, typer.Argument(metavar="FILE", help="The object as JSON or YAML; - reads standard input.")
-]
+FileArgument = Annotated[list[Path], typer.Argument(metavar="[KEY] FILE", help="JSON or YAML; - is standard input.")]
 # Annotated with the help of each kind.
 Key: TypeAlias = str
 Owner: TypeAlias = str | None
@@ -96,27 +94,25 @@ def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
     group.add_list(lambda one: str(one["key"]), f"List the {plural}.")
     group.add_show(f"Show {article} {name} as JSON.")
 
-    @commands.command(
-        cls=options.RequestCommand, help=f"Write {article} {name}. Its key is the file's `key`, else the file's name."
-    )
+    @commands.command(cls=options.RequestCommand, help=f"Write {article} {name}. Its key is KEY, else the file's.")
     def put(
         ctx: typer.Context,
-        file: FileArgument,
+        named: FileArgument,
         tenant: OwnerOption = None,
         dry_run: console.DryRunOption = False,
         json: console.JsonFlag = False,
     ) -> None:
-        write(ctx, file, plural, tenant, dry_run=dry_run, json=json)
+        write(ctx, named, plural, tenant, dry_run=dry_run, json=json)
 
     group.add_delete(f"Delete {article} {name}.")
 
 
 def write(
-    ctx: typer.Context, file: Path, plural: str, tenant: str | None, *, dry_run: bool, json: bool, of: str = ""
+    ctx: typer.Context, named: list[Path], plural: str, tenant: str | None, *, dry_run: bool, json: bool, of: str = ""
 ) -> None:
     """Write the object in a file, and report it. `of` precedes its key in the report."""
-    key, body = read_object(file)
-    with options.server(ctx, file) as client:
+    key, body = read_named(named)
+    with options.server(ctx, named[-1]) as client:
         written = getattr(client, plural).put(key, body, tenant=tenant, dry_run=dry_run)
     console.json(written) if json else console.done(f"{wrote(dry_run=dry_run)} {of}{key}")
 
@@ -156,6 +152,15 @@ def read_text(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise typer.BadParameter(f"{file} cannot be read: {reason}", param_hint="FILE") from None
+
+
+def read_named(named: list[Path]) -> tuple[str, dict[str, Any]]:
+    """Return the key and the body of the object in the last of these, a file; the one before it is a key."""
+    *keys, file = named
+    if len(keys) > 1:
+        raise CommandError(f"expected a key and one file, got {len(named)} arguments", "write the files one by one")
+    key, body = read_object(file)
+    return str(keys[0]) if keys else key, body
 
 
 def read_object(file: Path) -> tuple[str, dict[str, Any]]:

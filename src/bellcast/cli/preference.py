@@ -22,13 +22,13 @@ def show(ctx: typer.Context, recipient: RecipientArgument, tenant: OwnerOption =
 @preference.command(cls=options.RequestCommand)
 def put(
     ctx: typer.Context,
-    file: FileArgument,
+    named: FileArgument,
     tenant: OwnerOption = None,
     dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,
 ) -> None:
-    """Replace a recipient's preferences. The recipient is the file's `key`, else the file's name."""
-    objects.write(ctx, file, "preferences", tenant, dry_run=dry_run, json=json, of="the preferences of ")
+    """Replace a recipient's preferences. The recipient is KEY, else the file's `key`, else its name."""
+    objects.write(ctx, named, "preferences", tenant, dry_run=dry_run, json=json, of="the preferences of ")
 
 
 @preference.command(cls=options.RequestCommand)

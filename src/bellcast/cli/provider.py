@@ -34,14 +34,14 @@ group.add_show("Show a provider as JSON, with a masked URL.")
 @provider.command(cls=options.RequestCommand)
 def put(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A provider as JSON or YAML; - reads standard input.")],
+    named: objects.FileArgument,
     tenant: ProviderTenantOption = None,
     dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,
 ) -> None:
-    """Write a provider. Its key is the file's `key`, else the file's name."""
-    key, body = objects.read_object(file)
-    with options.server(ctx, file) as client:
+    """Write a provider. Its key is KEY, else that of the file, else its name."""
+    key, body = objects.read_named(named)
+    with options.server(ctx, named[-1]) as client:
         written = client.providers.put(key, body, tenant=tenant, dry_run=dry_run)
     done = f"{objects.wrote(dry_run=dry_run)} {key}"
     console.json(written) if json else console.done(done, f"{written['channel']}, {written['url']}")

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 import typer
 
 from bellcast.cli import console, objects, options
-from bellcast.cli.console import CommandError
 
 WorkflowKey = Annotated[str, typer.Argument(metavar="KEY", help="The workflow's key.")]
 TenantOption = Annotated[
@@ -56,20 +55,14 @@ group.add_show("Show a workflow as JSON.")
 @workflow.command(cls=options.RequestCommand)
 def put(
     ctx: typer.Context,
-    named: Annotated[
-        list[Path], typer.Argument(metavar="[KEY] FILE", help="A definition as JSON or YAML, after its key.")
-    ],
+    named: objects.FileArgument,
     tenant: TenantOption = None,
     dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,
 ) -> None:
-    """Write a workflow. Its key is KEY, else the file's `key`, else the file's name."""
-    *keys, file = named
-    if len(keys) > 1:
-        raise CommandError(f"expected a key and one file, got {len(named)} arguments", "write the files one by one")
-    own, body = objects.read_object(file)
-    key = str(keys[0]) if keys else own
-    with options.server(ctx, file) as client:
+    """Write a workflow. Its key is KEY, else that of the file, else its name."""
+    key, body = objects.read_named(named)
+    with options.server(ctx, named[-1]) as client:
         written = client.workflows.put(key, body, tenant=tenant, dry_run=dry_run)
     done = f"{objects.wrote(dry_run=dry_run)} {key}"
     console.json(written) if json else console.done(done, f"version {written['version']}")
