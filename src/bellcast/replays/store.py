@@ -29,12 +29,7 @@ from bellcast.workflows.store import runs
 MAX_INLINE_ROWS = 200
 
 
-def _replay(row: Row) -> StoredReplay:
-    id, tenant, body = row
-    return StoredReplay(tenant, id, body.encode())
-
-
-LIST = KeysetList("replays", ("key",), _replay, is_newest_first=True)
+LIST = KeysetList("replays", ("key",), lambda row: StoredReplay(row[1], row[0], row[2].encode()), is_newest_first=True)
 
 
 class Replays(StoreTable):

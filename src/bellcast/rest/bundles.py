@@ -54,10 +54,6 @@ Action = Literal["create", "update", "delete", "adopt", "drift", "none"]
 JsonObject = dict[str, Any]
 
 
-def _no_services(engines: Context) -> Mapping[type[Any], Any]:
-    return {}
-
-
 class BundleKind(Struct, frozen=True, kw_only=True):
     """A kind of object in bundles. `values` returns a stored object as its file has it, None for one that no file may define;
     `hidden` what its ETag depends on besides. `parse` returns what is stored of values, and `check` the errors of their
@@ -74,7 +70,7 @@ class BundleKind(Struct, frozen=True, kw_only=True):
     hidden: Callable[[ApiContext, str, Document], object] = lambda ctx, tenant, document: None
     write: Callable[[Mapping[str, str], bytes | None, bytes | None, int, str, str], WriteScript] = documents.push
     written: Callable[[ApiContext, Sequence[tuple[str, str, bool]]], Awaitable[None]]
-    services: Callable[[Context], Mapping[type[Any], Any]] = _no_services
+    services: Callable[[Context], Mapping[type[Any], Any]] = lambda engines: {}
 
 
 class BundleQuery(TenantQuery, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ and answer. What is special about an object is in the function; what is not that
 
 import functools
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -111,17 +111,14 @@ class Resource:
     ) -> Callable[[ReadPage[Any]], ApiEndpoint]:
         """Make a function the operation that lists objects, and exports them. The filters of the list are parameters."""
         is_counted = "total" in request_body.attributes(page_type)
-        of_list = {"required_scope": "read", "bound_by": "list", "is_exported": True, **self._promise, **promise}
-        declare = operation("GET", self.path, response_types={200: page_type}, **{**of_list, "query": query})
+        declare = listing(self.path, page_type, **{**self._promise, **promise, "query": query})
 
         def declared(read: ReadPage[Any]) -> ApiEndpoint:
             @functools.wraps(read)
-            async def page(request: ApiRequest) -> ASGIApp:
-                given = request_body.query(request, query)
-                of_store = wanted(request, listed, given, is_counted=is_counted)
-                found = await read(Listing(request, context.of(request), given, of_store))
-                shown = answer(page_type, self.name, listed, given.tenant, found)
-                return responses.json(viewers.page_for(request, shown))
+            async def page(request: ApiRequest, parameters: Any) -> Any:
+                of_store = wanted(request, listed, parameters, is_counted=is_counted)
+                found = await read(Listing(request, context.of(request), parameters, of_store))
+                return answer(page_type, self.name, listed, parameters.tenant, found)
 
             return declare(page)
 
@@ -221,6 +218,25 @@ class Resource:
             return declare(respond_to)
 
         return declared
+
+
+def listing(
+    path: str, page_type: type[T], *, query: Any, shown: Collection[str] = (), **promise: Any
+) -> Callable[[Callable[[ApiRequest, Any], Awaitable[T]]], ApiEndpoint]:
+    """Make a function the operation that lists objects, and exports them: it gets the parameters, and returns the page. In
+    this list, the fields `shown` do not count as content."""
+    of_list = {"required_scope": "read", "bound_by": "list", "is_exported": True, **promise}
+    declare = operation("GET", path, query=query, response_types={200: page_type}, **of_list)
+
+    def declared(read: Callable[[ApiRequest, Any], Awaitable[T]]) -> ApiEndpoint:
+        @functools.wraps(read)
+        async def page(request: ApiRequest) -> ASGIApp:
+            listed = await read(request, request_body.query(request, query))
+            return responses.json(viewers.page_for(request, listed, shown=shown))
+
+        return declare(page)
+
+    return declared
 
 
 def wanted(request: ApiRequest, listed: KeysetList[Any], query: Any, *, is_counted: bool) -> ListQuery:

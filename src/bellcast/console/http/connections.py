@@ -21,8 +21,9 @@ from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types.events import EVERY_CONNECTION, ConnectionFilter, ConnectionInfo
 from bellcast.operators.types import ONE_BY_ONE, ROLES
 from bellcast.recipients.http.recipients import PageQuery
-from bellcast.rest import bound_callers, context, tenants, viewers
+from bellcast.rest import bound_callers, context, tenants
 from bellcast.rest.operations import operation
+from bellcast.rest.resource import listing
 from bellcast.rest.tenants import TenantQuery
 
 
@@ -101,24 +102,21 @@ class CloseQuery(TenantQuery, frozen=True, kw_only=True):
     reconnect: bool = True
 
 
-@operation(
-    "GET",
+# The reasons are the server's own words.
+@listing(
     "/v1/connections",
-    tag="Live",
-    required_scope="read",
-    roles=ROLES,
-    bound_by="list",
+    ConnectionPage,
     query=ConnectionsQuery,
-    is_exported=True,
-    response_types={200: ConnectionPage},
+    shown={"reason"},
+    tag="Live",
+    roles=ROLES,
     refusals=(BadRequest,),
 )
-async def page(request: ApiRequest) -> ASGIApp:
+async def page(request: ApiRequest, params: ConnectionsQuery) -> ConnectionPage:
     """List the connections of a tenant on all nodes.
 
     Open connections, or with `state=closed` the last 1,000 closed ones of each node, with the reason. Open connections
     are ordered by their start and closed ones by their end, newest first."""
-    params = request_body.query(request, ConnectionsQuery)
     wanted, connections, limit = params.wanted, context.of(request)[ConnectionSurvey], params.limit + 1
     named = _tenants(request, params)
     before = list_positions.moment(params.after) if params.after else None
@@ -132,9 +130,7 @@ async def page(request: ApiRequest) -> ASGIApp:
         kinds = [kind for tenant in named for kind in await connections.counts_by_transport(tenant)]
         total = ListTotal(sum(kind.count for kind in kinds), exact=True)
     following = list_positions.of_moment(*result[params.limit - 1].position) if has_next else None
-    listed_page = ConnectionPage(shown, following, total)
-    # The reasons are the server's own words.
-    return responses.json(viewers.page_for(request, listed_page, shown={"reason"}))
+    return ConnectionPage(shown, following, total)
 
 
 @operation(

@@ -25,7 +25,7 @@ from bellcast.console.types.requests import IS_WEBSOCKET, RequestFilter, ServedR
 from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.errors import BadRequest, BellcastError, FieldError, Forbidden, Invalid
-from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http import list_positions, request_body
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.list_positions import AfterMoment
@@ -35,6 +35,7 @@ from bellcast.kernel.identity_cache import IdentityCache
 from bellcast.operators.types import Role
 from bellcast.rest import bound_callers, context, guards
 from bellcast.rest.operations import operation
+from bellcast.rest.resource import listing
 
 EVENT_STREAM = "text/event-stream"
 WATCHERS: tuple[Role, ...] = ("owner", "developer", "support")
@@ -281,24 +282,20 @@ _whole_items = IdentityCache(partial(_item, shows_content=True), CACHED_EVENTS)
 _redacted_items = IdentityCache(partial(_item, shows_content=False), CACHED_EVENTS)
 
 
-@operation(
-    "GET",
+@listing(
     "/v1/requests",
+    RequestPage,
+    query=RequestsQuery,
     tag="Console",
     required_scope="observe",
     roles=WATCHERS,
-    bound_by="list",
-    query=RequestsQuery,
-    is_exported=True,
-    response_types={200: RequestPage},
     refusals=(BadRequest,),
 )
-async def page(request: ApiRequest) -> ASGIApp:
+async def page(request: ApiRequest, query: RequestsQuery) -> RequestPage:
     """List recent requests of this node.
 
     Newest first: the last 2,000 that succeeded and the last 500 that were refused, from memory. Secrets in bodies are
     redacted, and IP addresses shortened to their network."""
-    query = request_body.query(request, RequestsQuery)
     wanted = RequestFilter(
         status=query.status,
         route=query.route,
@@ -315,8 +312,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     shown, following = list_positions.split(found, query.limit, lambda one: list_positions.of_moment(one.at, one.id))
     total = None if query.after else ListTotal(len(found), exact=True)
     shows_content = _shows_content(request)
-    listed = [_request(one, shows_content=shows_content) for one in shown]
-    return responses.json(RequestPage(listed, following, total))
+    return RequestPage([_request(one, shows_content=shows_content) for one in shown], following, total)
 
 
 def _request(served: ServedRequest, *, shows_content: bool) -> RequestItem:

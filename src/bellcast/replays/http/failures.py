@@ -10,15 +10,14 @@ from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.lists import MAX_COUNTED_ITEMS
 from bellcast.kernel.errors import BadRequest
-from bellcast.kernel.http import list_positions, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import list_positions
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.types import ROLES
 from bellcast.replays.failures import CauseGroup, FailureFilter, Failures, cause_of, webhook_of
 from bellcast.replays.types import FailureKind, StoredFailure
-from bellcast.rest import context, tenants, viewers
-from bellcast.rest.operations import operation
+from bellcast.rest import context, tenants
+from bellcast.rest.resource import listing
 
 FIELDS = ("kind", "channel", "provider", "workflow", "job", "webhook", "cause")
 
@@ -102,24 +101,12 @@ class CausePage(Struct, frozen=True, kw_only=True):
     total: ListTotal
 
 
-@operation(
-    "GET",
-    "/v1/failures",
-    tag="Messages",
-    required_scope="read",
-    roles=ROLES,
-    bound_by="list",
-    query=FailuresQuery,
-    is_exported=True,
-    response_types={200: FailurePage},
-    refusals=(BadRequest,),
-)
-async def failure_page(request: ApiRequest) -> ASGIApp:
+@listing("/v1/failures", FailurePage, query=FailuresQuery, tag="Messages", roles=ROLES, refusals=(BadRequest,))
+async def failure_page(request: ApiRequest, query: FailuresQuery) -> FailurePage:
     """List failures.
 
     Messages that failed or bounced, failed runs and dead jobs, by descending id: the newest first. The filters can be
     combined."""
-    query = request_body.query(request, FailuresQuery)
     named, failures = tenants.tenants_of(request, query.tenant), context.of(request)[Failures]
     found = await failures.page(named, query.wanted, list_positions.failure_id(query.after), query.limit)
 
@@ -129,36 +116,24 @@ async def failure_page(request: ApiRequest) -> ASGIApp:
         if has_next and not query.wanted.compares_fields:
             number = await failures.count(named, query.wanted, MAX_COUNTED_ITEMS + 1)
             total = ListTotal(min(number, MAX_COUNTED_ITEMS), exact=number <= MAX_COUNTED_ITEMS)
-    listed = FailurePage(
+    return FailurePage(
         failures=[_failure(one) async for one in context.of(request).engines.pace.each(found.failures)],
         next=None if found.is_cut else found.before,
         scanned_until=found.before if found.is_cut else None,
         total=total,
     )
-    return responses.json(viewers.page_for(request, listed))
 
 
-@operation(
-    "GET",
-    "/v1/failures/causes",
-    tag="Messages",
-    required_scope="read",
-    roles=ROLES,
-    bound_by="list",
-    query=CausesQuery,
-    response_types={200: CausePage},
-)
-async def causes(request: ApiRequest) -> ASGIApp:
+@listing("/v1/failures/causes", CausePage, query=CausesQuery, tag="Messages", roles=ROLES, is_exported=False)
+async def causes(request: ApiRequest, query: CausesQuery) -> CausePage:
     """Count failures by cause.
 
     The most frequent cause comes first. Causes are counted per tenant. A cause is the error text of the provider, the
     step or the job, without addresses, ids and long numbers."""
-    query = request_body.query(request, CausesQuery)
     named = tenants.tenants_of(request, query.tenant)
     report = await context.of(request)[Failures].causes(named, query.wanted)
     total = ListTotal(report.total, report.is_exact)
-    listed = CausePage(causes=[_cause(group) for group in report.groups], total=total)
-    return responses.json(viewers.page_for(request, listed))
+    return CausePage(causes=[_cause(group) for group in report.groups], total=total)
 
 
 def _failure(failure: StoredFailure) -> Failure:

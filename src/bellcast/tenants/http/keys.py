@@ -10,8 +10,7 @@ from bellcast.auth.store import Keys
 from bellcast.kernel import times
 from bellcast.kernel.errors import BadRequest, FieldError, Forbidden
 from bellcast.kernel.field_limits import KEY, LINK_LIFETIME, ValueRule
-from bellcast.kernel.http import list_positions, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import list_positions, request_body
 from bellcast.kernel.http.list_parameters import ListLimit
 from bellcast.kernel.http.list_positions import AfterMoment
 from bellcast.kernel.http.request_body import ApiRequest
@@ -19,8 +18,7 @@ from bellcast.kernel.identities import EVERY_TENANT, KeyScope
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.validation import FieldErrors
 from bellcast.rest import audit, context, guards, tenants
-from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, Resource
+from bellcast.rest.resource import Change, Resource, listing
 from bellcast.rest.tenants import BOUND, TenantQuery
 from bellcast.tenants.types import ApiKey
 
@@ -98,24 +96,14 @@ async def create(change: Change[KeyRequest]) -> NewKey:
     return NewKey(**msgspec.structs.asdict(made.key), key=made.text)
 
 
-@operation(
-    "GET",
-    "/v1/keys",
-    tag="Access",
-    required_scope="manage",
-    bound_by="list",
-    query=KeysQuery,
-    is_exported=True,
-    response_types={200: ApiKeys},
-    refusals=(BadRequest,),
-)
-async def page(request: ApiRequest) -> ASGIApp:
+@listing("/v1/keys", ApiKeys, query=KeysQuery, tag="Access", required_scope="manage", refusals=(BadRequest,))
+async def page(request: ApiRequest, query: KeysQuery) -> ApiKeys:
     """List the API keys.
 
     A caller that is restricted to tenants sees only the keys of these tenants. With `?tenant=`, the list has the keys
     that may use the tenant: those restricted to it, and those without a restriction. Without it, or with `*`, the list
     has all keys."""
-    query, ctx, bound = request_body.query(request, KeysQuery), context.of(request), guards.caller(request).tenants
+    ctx, bound = context.of(request), guards.caller(request).tenants
     tenant = None if query.tenant == EVERY_TENANT else query.tenant
     if tenant is not None:
         tenants.single_tenant(request)
@@ -128,8 +116,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     if query.after:
         after = list_positions.moment(query.after)
         own = [one for one in own if _position(one) > after]
-    page = list_positions.split(own, query.limit, lambda one: list_positions.of_moment(*_position(one)))
-    return responses.json(ApiKeys(*page))
+    return ApiKeys(*list_positions.split(own, query.limit, lambda one: list_positions.of_moment(*_position(one))))
 
 
 @KEYS.delete()

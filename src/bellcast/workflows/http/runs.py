@@ -19,7 +19,7 @@ from bellcast.kernel.http.list_parameters import AppListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.operators.types import ONE_BY_ONE, ROLES
-from bellcast.rest import context, objects, resource, tenants, viewers
+from bellcast.rest import context, objects, resource, tenants
 from bellcast.rest.objects import Version
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Resource
@@ -116,23 +116,12 @@ class StatsQuery(TimeRangeQuery, frozen=True, kw_only=True):
 RUNS = Resource("runs", "/{id:str}", tag="Workflows", unknown="There is no run with this id.")
 
 
-@operation(
-    "GET",
-    "/v1/runs",
-    tag="Workflows",
-    required_scope="read",
-    roles=ROLES,
-    bound_by="list",
-    query=RunsQuery,
-    is_exported=True,
-    response_types={200: RunPage},
-    refusals=(BadRequest,),
-)
-async def page(request: ApiRequest) -> ASGIApp:
+@resource.listing("/v1/runs", RunPage, query=RunsQuery, tag="Workflows", roles=ROLES, refusals=(BadRequest,))
+async def page(request: ApiRequest, query: RunsQuery) -> RunPage:
     """List runs.
 
     Newest first; the filters can be combined."""
-    query, engines = request_body.query(request, RunsQuery), context.of(request).engines
+    engines = context.of(request).engines
     store, wanted = Runs(engines.db), resource.wanted(request, runs_store.LIST, query, is_counted=True)
     if query.step is None and query.step_state is None:
         found = await store.page(wanted)
@@ -146,7 +135,7 @@ async def page(request: ApiRequest) -> ASGIApp:
         is_running = fanout is not None and fanout.tenant == tenant and fanout.state == "running"
         counts = await store.counts(tenant, query.trigger)
         result = msgspec.structs.replace(result, fanout="running" if is_running else "done", counts=counts)
-    return responses.json(viewers.page_for(request, result))
+    return result
 
 
 @operation(
