@@ -4,7 +4,7 @@ import asyncio
 import ssl
 import warnings
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -130,5 +130,6 @@ async def smtp_server(
     finally:
         server.close()
         for transport in mailbox.transports:
-            transport.abort()  # type: ignore[attr-defined]  # a socket's transport
+            with suppress(AttributeError):  # Python 3.11.2, if the transport was closed twice
+                transport.abort()  # type: ignore[attr-defined]  # a socket's transport
         await asyncio.sleep(0)  # lets them close their sockets

@@ -59,7 +59,7 @@ URL_ATTRIBUTES = frozenset(
     {"href", "src", "action", "formaction", "background", "poster", "xlink:href", "data", "cite"}
 )
 # Up to the next title, so that many without an end take linear time.
-TITLE = re.compile(r"(?is)<title[^>]{0,300}>((?:[^<]|<(?!/?title))*+)</title")
+TITLE = re.compile(r"(?is)<title[^>]{0,300}>([^<]*(?:<(?!/?title)[^<]*)*)</title")
 RUNNING = re.compile(r"(?i)(?:java|vb|live)script:|data:(?!image/(?:png|gif|jpe?g|webp)[;,])")
 IGNORED_IN_URLS = re.compile(r"[\x00-\x20\u200b-\u200f]+")
 

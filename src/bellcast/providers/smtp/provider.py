@@ -102,8 +102,8 @@ class _SMTPConnection:
 
     def abort(self) -> None:
         """Close the connection. What the server has not read is not sent: it could accept a message that has failed here."""
+        self._transport.abort()  # first: Python 3.11.2 cannot abort a TLS transport that was closed twice
         self.client.close()
-        self._transport.abort()
 
 
 class SMTPProvider:

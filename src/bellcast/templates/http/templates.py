@@ -45,7 +45,7 @@ from bellcast.workflows.http import references
 # Recipients' `de_AT` is looked up as `de-AT`, so a key with an underscore would never be found.
 LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 # An attribute whose value begins with an expression, which determines its scheme. Blocks before it have no output of their own.
-HREF = re.compile(r"""(?is)\bhref\s*+=\s*+["']?(?>\s|\{%.{0,300}?%\}|\{\#.{0,300}?\#\})*+\{\{(.{1,300}?)\}\}""")
+HREF = re.compile(r"""(?is)\bhref\s*+=\s*+["']?(?:\s|\{([%#])(?:(?!\1\}).){0,300}\1\})*\{\{(.{1,300}?)\}\}""")
 # Expressions that are safe there: the filter, and the variables whose URLs the server makes.
 CHECKED_URL = re.compile(r"(?s)[-\s]*(?:(?:unsubscribe|preferences)_url\b.*|.*\|\s*link\s*(?:\|.*)?)[-\s]*")
 # The condition of a style rule for one color scheme.
@@ -110,11 +110,11 @@ def _warnings(template: Template) -> list[str]:
     parts = {"": template, **{f"translations.{locale}.": one for locale, one in template.translations.items()}}
     return [
         f"{prefix}email.html: line {html.count(chr(10), 0, found.start()) + 1}: write the URL of this href with the filter "
-        f"link, as in {{{{ data.url | link }}}}: {found[1].strip()[:100]} can be a URL that runs code"
+        f"link, as in {{{{ data.url | link }}}}: {found[2].strip()[:100]} can be a URL that runs code"
         for prefix, one in parts.items()
         if one.email is not None and (html := one.email.html)
         for found in HREF.finditer(html)
-        if CHECKED_URL.fullmatch(found[1]) is None
+        if CHECKED_URL.fullmatch(found[2]) is None
     ]
 
 
