@@ -120,9 +120,9 @@ def test_unrelated_variables_are_ignored() -> None:
         ),
         (
             "STORE",
-            "postgresql://bell:pw@a:5433,[::1]:5434,b/bell?target_session_attrs=read-write",
+            "postgresql://bell:pw@a:5433,127.0.0.1:5434,b/bell?target_session_attrs=read-write",
             "store.url",
-            "postgresql://bell:pw@a:5433,[::1]:5434,b/bell?target_session_attrs=read-write",
+            "postgresql://bell:pw@a:5433,127.0.0.1:5434,b/bell?target_session_attrs=read-write",
         ),
         ("RETENTION", "0", "store.retention", 0),
         ("TOMBSTONES", "2h", "store.tombstones", 7_200),

@@ -49,11 +49,13 @@ class NatsAddress(NamedTuple):
 
 def parse_url(url: str) -> NatsAddress:
     """Parse the URL of a broker. Raises ValueError, or SettingsError with what was expected of a part."""
-    parts = urlsplit(url)
-    login, _, netloc = parts.netloc.rpartition("@")
+    scheme, _, rest = url.partition("://")
+    servers = re.split("[/?#]", rest, maxsplit=1)[0]  # Debian's `urlsplit` refuses several with an IPv6 address
+    parts = urlsplit(rest.removeprefix(servers))
+    login, _, netloc = servers.rpartition("@")
     user, colon, password = login.partition(":")
     found = [urlsplit(f"//{host}") for host in netloc.split(",")]
-    if parts.path.strip("/") or not all(map(is_server, netloc.split(","))):
+    if parts.netloc or parts.path.strip("/") or not all(map(is_server, netloc.split(","))):
         raise ValueError(url)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     creds, replicas, streams = query.pop("creds", None), query.pop("replicas", "1"), query.pop("streams", "2000")
@@ -65,7 +67,7 @@ def parse_url(url: str) -> NatsAddress:
         raise SettingsError(f"expected a URL with streams as a whole number, got {streams!r}.")
     return NatsAddress(
         tuple((one.hostname or "", one.port or DEFAULT_PORT) for one in found),
-        parts.scheme == "tls",
+        scheme == "tls",
         unquote(user) if login else None,
         unquote(password) if colon else None,
         None if creds is None else Path(creds),
