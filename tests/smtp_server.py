@@ -21,7 +21,7 @@ class Mailbox:
         self.envelopes: list[Envelope] = []
         self.replies: dict[str, list[str]] = {"MAIL": [], "RCPT": [], "DATA": []}
         self.connections = 0
-        self.transports: list[asyncio.BaseTransport] = []
+        self.transports: list[asyncio.WriteTransport] = []
         self.hanging = asyncio.Event()
         self.disconnected = asyncio.Event()
         self.logins: list[tuple[bytes, bytes]] = []
@@ -93,6 +93,7 @@ async def smtp_server(
 
     class Server(SMTP):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.WriteTransport)
             mailbox.transports.append(transport)
             super().connection_made(transport)
 
@@ -131,5 +132,5 @@ async def smtp_server(
         server.close()
         for transport in mailbox.transports:
             with suppress(AttributeError):  # Python 3.11.2, if the transport was closed twice
-                transport.abort()  # type: ignore[attr-defined]  # a socket's transport
+                transport.abort()
         await asyncio.sleep(0)  # lets them close their sockets

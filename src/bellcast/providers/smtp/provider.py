@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from email.utils import parseaddr
 from functools import cache
 from threading import Thread
@@ -239,15 +239,14 @@ class SMTPProvider:
             timeout=settings.timeout,
             local_hostname=await _own_name(),
         )
-        try:
+        with ExitStack() as opened:
+            opened.callback(client.close)
             await client.connect(timeout=min(settings.timeout, CONNECT_SECONDS))
             if settings.needs_tls and not _is_encrypted(client):
-                raise DeliveryError(NO_STARTTLS, is_temporary=True)  # noqa: TRY301  the client is closed below
+                raise DeliveryError(NO_STARTTLS, is_temporary=True)
             if logs_in and url.user is not None:
                 await client.login(url.user, url.password or "")
-        except BaseException:
-            client.close()
-            raise
+            opened.pop_all()
         return _SMTPConnection(client)
 
     async def _quit(self, connection: _SMTPConnection) -> None:
