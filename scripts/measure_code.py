@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 99_289),
+    "lines": (0, 99_294),
     "modules": (0, 726),
     "classes": (0, 1_405),
-    "functions": (0, 6_846),
-    "private functions used once": (0, 1_290),
+    "functions": (0, 6_847),
+    "private functions used once": (0, 1_291),
     "functions that only pass their parameters on": (0, 56),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),

@@ -12,11 +12,16 @@ IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 # RFC 1035 §2.3.4, without the lengths and the root.
 MAX_NAME = 253
+MAX_SERVER = MAX_NAME + len(".:65535")
+
+
+def is_server(netloc: str) -> bool:
+    """True for an IP address or a host name that can be resolved, with a port that can be connected to or without one."""
+    return len(netloc) <= MAX_SERVER and _is_server(netloc)  # peers send names of any length: they are not remembered
 
 
 @lru_cache(1_000)  # links of many notifications name the same few servers
-def is_server(netloc: str) -> bool:
-    """True for an IP address or a host name that can be resolved, with a port that can be connected to or without one."""
+def _is_server(netloc: str) -> bool:
     try:
         parts = urlsplit(f"//{netloc}")
         host = parts.hostname or ""

@@ -1,5 +1,6 @@
 import pytest
 
+from bellcast.kernel import ip_addresses
 from bellcast.kernel.ip_addresses import is_server
 
 LONGEST = ".".join(["a" * 63] * 3 + ["b" * 61])
@@ -65,3 +66,9 @@ def test_address_or_name_with_an_optional_port_is_a_server(server: str) -> None:
 )
 def test_text_that_no_connection_can_be_made_to_is_not_a_server(server: str) -> None:
     assert not is_server(server)
+
+
+def test_long_server_is_refused_and_not_remembered() -> None:
+    remembered = ip_addresses._is_server.cache_info().currsize
+    assert not is_server("a." * 100_000 + "example")
+    assert ip_addresses._is_server.cache_info().currsize == remembered

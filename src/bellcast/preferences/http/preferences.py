@@ -234,7 +234,7 @@ async def _notification_types(ctx: ApiContext, tenant: str) -> Mapping[str, Noti
 async def available_channels(ctx: ApiContext, tenant: str, key: str) -> Sequence[Channel]:
     """Return the channels that pages offer: those with a provider, those that a type, the settings or the recipient's newest
     messages name, and, as push to browsers and chat webhooks need no provider, those with an address of the recipient."""
-    config, newest = ctx[ChannelConfig], ListQuery(tenants=[tenant], filters={"recipient": key})
+    config, newest = ctx[ChannelConfig], ListQuery(limit=20, tenants=[tenant], filters={"recipient": key})
     named = {"inbox", *(one.channel for one in (await Messages(ctx.engines.db).page(newest)).items)}
     named.update(config.default, config.simulate)
     for type in (await _notification_types(ctx, tenant)).values():
