@@ -122,6 +122,8 @@ def test_workflow_is_built_by_keyboard_and_by_pointer_to_the_same_bytes(
 
 def test_new_workflow_gets_a_key_whose_format_the_field_explains(open_console: Callable[..., Page]) -> None:
     page = open_console("/workflows?edit=new")
+    refusals: list[str] = []
+    page.on("response", lambda response: refusals.append(response.url) if response.status >= 400 else None)
     key = page.get_by_label("Key")
     expect(key).to_be_focused()
     key.fill("Booking reminder")
@@ -132,6 +134,9 @@ def test_new_workflow_gets_a_key_whose_format_the_field_explains(open_console: C
     key.fill("booking-reminder")
     key.press("Enter")
     expect(page.get_by_role("heading", level=1, name="booking-reminder")).to_be_visible()
+    page.locator(".starter").first.click()
+    expect(page.locator("[data-save=saved]")).to_contain_text("Draft saved")
+    assert refusals == []
 
 
 def test_tree_has_names_levels_and_announces_moves(edit: Callable[..., Editor]) -> None:

@@ -63,7 +63,6 @@ async def test_sends_use_the_published_version_and_never_the_draft(rest):
     assert await title(rest) == "New booking"
     published = await publish(rest, saved.headers["etag"], {"note": "Names the client"})
     assert (published.status_code, published.json()["version"]) == (200, 2)
-    assert published.headers["etag"] == (await rest.app.get(BOOKING)).headers["etag"]
     assert await title(rest, data={"client": "Ann"}) == "Booked by Ann"
     assert refused(await rest.app.get(f"{BOOKING}/draft"), 404, "not_found")
     assert await versions(rest) == [(2, "project secret", "Names the client"), (1, "project secret", None)]

@@ -301,7 +301,7 @@ async def _publish(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     )
     if published is None:
         raise PreconditionFailed
-    return responses.json(published, headers=objects.tagged(published))
+    return responses.json(published)
 
 
 async def _versions(request: ApiRequest, kind: DraftKind) -> ASGIApp:

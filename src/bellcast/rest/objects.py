@@ -245,7 +245,7 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
         described = await _described(kind, ctx, tenant, shown)
         if kind.is_versioned:
             described["draft"] = await draft_lists.draft_of(ctx, kind.plural, tenant, key)
-        return responses.json(described, headers=tagged(shown))
+        return responses.json(described, headers=tagged(shown, described))
 
     async def write(request: ApiRequest) -> ASGIApp:
         return await _write(request, kind, shape)
@@ -509,10 +509,9 @@ async def _page(kind: Kind[Any], ctx: ApiContext, tenant: str, after: str, limit
     return [one for key in keys if (one := _applied(kind, base.get(key), own.get(key), tenant)) is not None]
 
 
-def tagged(shown: Mapping[str, Any]) -> dict[str, str]:
-    """Return the headers of a response with an object. Its ETag does not depend on who manages it."""
-    own = {name: one for name, one in shown.items() if name != managed.FIELD}
-    return {"etag": entity_tags.tag_of(own), "cache-control": "no-store"}
+def tagged(content: Mapping[str, Any], shown: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers of a response with an object. Its ETag also changes with fields that a write ignores."""
+    return {"etag": entity_tags.tag_of(content, shown), "cache-control": "no-store"}
 
 
 def _applied(kind: Kind[Any], base: Document | None, own: Document | None, tenant: str) -> tuple[Document, str] | None:

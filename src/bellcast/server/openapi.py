@@ -101,7 +101,7 @@ EXPORTS: Json = {type.partition(";")[0]: {"schema": {"type": "string"}} for type
 STREAMED: Json = {list_export.MEDIA_TYPES["ndjson"]: {"schema": {"type": "string"}}}
 RESPONSE_HEADERS = {
     "Set-Cookie": "The session of the operator: HttpOnly, SameSite=Lax, and Secure over HTTPS.",
-    "ETag": "Changes with the content: for `If-Match` and `If-None-Match`.",
+    "ETag": "Changes with each field of the response. `If-Match` compares only what a write replaces.",
 }
 PROTOCOLS = " or ".join((", ".join(f"`{one.name}`" for one in DIALECTS[:-1]), f"`{DIALECTS[-1].name}`"))
 PARAMETERS = {

@@ -12,9 +12,9 @@ IF_MATCH, IF_NONE_MATCH = b"if-match", b"if-none-match"
 ANY = "*"
 
 
-def tag_of(value: object) -> str:
-    """Return the ETag of a JSON value."""
-    return f'"{hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:32]}"'
+def tag_of(*values: object) -> str:
+    """Return the ETag of JSON values: a part for each. Conditions compare only the first, that of what a write replaces."""
+    return f'"{".".join(hashlib.sha256(msgspec.json.encode(one)).hexdigest()[:32] for one in values)}"'
 
 
 def unchanged(request: ApiRequest, etag: str) -> bool:
@@ -33,7 +33,7 @@ def check(request: ApiRequest, etag: str | None) -> None:
     `etag` is None if the object does not exist."""
     if request_body.header(request, IF_MATCH) is not None:
         wanted = _tags(request, IF_MATCH)
-        if etag is None or (etag not in wanted and ANY not in wanted):
+        if etag is None or not any(one in (etag, ANY) or one.startswith(f"{etag[:-1]}.") for one in wanted):
             raise PreconditionFailed
     if etag is not None and unchanged(request, etag):
         raise PreconditionFailed

@@ -192,12 +192,12 @@ async def read(request: ApiRequest) -> ASGIApp:
     version = request_body.query(request, VersionQuery).version
     added = await _shown(ctx, found) | {"draft": await draft_lists.draft_of(ctx, WORKFLOWS, tenant, key)}
     if version is None:
-        return responses.json(added, headers=objects.tagged(found.outside))
+        return responses.json(added, headers=objects.tagged(found.outside, added))
     stored = await Versions(ctx.engines.db).find(WORKFLOWS, found.owner, found.key, version)
     if stored is None:
         raise NotFound(f"This workflow has no version {version}.")
     shown = found.outside | msgspec.json.decode(stored.body) | {"version": version}
-    return responses.json(added | shown, headers=objects.tagged(shown))
+    return responses.json(added | shown, headers=objects.tagged(shown, added))
 
 
 WORKFLOW = Resource(

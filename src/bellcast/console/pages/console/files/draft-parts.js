@@ -2,6 +2,7 @@
  * The parts that editors of drafts share: whether it is saved, review and publish, a conflict, and the definition as YAML.
  */
 import { html, useEffect, useRef, useState } from './html.js';
+import { prepare } from './draft.js';
 import { Difference } from './difference.js';
 import { relativeTime } from './format.js';
 import { loadStyle } from './load.js';
@@ -28,7 +29,10 @@ export function NewObject({ page, kind, hint }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
   const own = page.me.tenants;
   if (!page.may(BUILDERS)) return html`<${Heading} title=${`New ${kind.name}`} /><p>Your role, ${page.me.role}, does not permit this page.</p>`;
-  const create = ({ key, tenant: of = '' }) => go(withQuery(page.url(`/${kind.plural}/${encodeURIComponent(key.trim())}`), { edit: 'yes', tenant: of.trim() }));
+  const create = async ({ key, tenant: of = '' }) => {
+    if (!of.trim()) await prepare(kind, key.trim());
+    go(withQuery(page.url(`/${kind.plural}/${encodeURIComponent(key.trim())}`), { edit: 'yes', tenant: of.trim() }));
+  };
   return html`<${Heading} title=${`New ${kind.name}`}><a class="button" href=${page.url(`/${kind.plural}`)}>Back</a><//>
     <${Form} button="Continue" send=${create}><${Field} label="Key" name="key" autofocus required maxLength="100" pattern="[A-Za-z0-9_.\\-]+" autoComplete="off" spellcheck=${false} hint=${hint} />
     <${Field} label="Tenant" name="tenant" autoComplete="off" placeholder="all" ...${own ? { options: own, defaultValue: tenant || own[0] } : { defaultValue: tenant, hint: 'Leave it empty for all tenants.' }} /><//>`;

@@ -27,9 +27,21 @@ const withoutNotFound = (reading) => reading.catch((problem) => {
 /** The draft of an object that was never published is found only by a request for it. */
 const mayHaveDraft = (published) => published === null || published.draft !== null;
 
+/** The URL of an object that is about to be created: nothing of it is stored. */
+let created = null;
+
+/** Find out whether a project's object exists before its editor opens, without a 404: by the first of the list from its key on. */
+export async function prepare({ plural }, key) {
+  // No character of a key comes after `~`, so no other key is between this position and the key.
+  const after = `${key.slice(0, -1)}${String.fromCharCode(key.charCodeAt(key.length - 1) - 1)}~`;
+  const { [plural]: [next] } = await get(withQuery(`/v1/${plural}`, { after, limit: 1, drafts: true }));
+  created = next?.key === key ? null : `/v1/${plural}` + path`/${key}`;
+}
+
 /** Read the published object and its draft; a tenant without an own object begins with the project's, `inherited`. */
 export async function readDrafted({ plural }, key, tenant, signal) {
   const url = `/v1/${plural}` + path`/${key}`;
+  if (created === url && !tenant) return { published: null, inherited: null, draft: null, tag: null };
   const published = await withoutNotFound(get(withQuery(url, { tenant }), signal));
   const draft = mayHaveDraft(published) ? await withoutNotFound(exchange('GET', withQuery(`${url}/draft`, { tenant }), { signal })) : null;
   const isOwn = published !== null && (published.tenant ?? '') === tenant;
@@ -37,8 +49,8 @@ export async function readDrafted({ plural }, key, tenant, signal) {
 }
 const isTemporary = ({ status }) => status === 0 || status === 429 || status >= 500;
 
-/** @param {{kind: Kind, key: string, tenant: string, me: any, published: any, draft: any, tag: string | null}} of `published` is the current version, or null; `draft` that of the server, or null */
-export function createDraft({ kind, key, tenant, me, published, draft, tag }) {
+/** @param {{kind: Kind, key: string, tenant: string, me: any, published: any, inherited: any, draft: any, tag: string | null}} of `published` is the current version, or null; `draft` that of the server, or null */
+export function createDraft({ kind, key, tenant, me, published, inherited, draft, tag }) {
   const { differencesOf } = kind;
   const url = (more, query = {}) => withQuery(`/v1/${kind.plural}` + path`/${key}` + more, { tenant, ...query });
   const stored = `draft ${me.id} ${kind.plural}/${key} ${tenant}`;
@@ -131,6 +143,7 @@ export function createDraft({ kind, key, tenant, me, published, draft, tag }) {
         const headers = etag === null ? { 'if-none-match': '*' } : { 'if-match': etag };
         const { value, response } = await exchange('PUT', url('/draft'), { type: 'application/json', body: JSON.stringify({ values: sent, base: base.value }), headers, signal: abort.signal });
         etag = response.headers.get('etag');
+        created = null;
         retry = RETRY_MS[0];
         batch(() => {
           saved.value = sent;
@@ -155,9 +168,10 @@ export function createDraft({ kind, key, tenant, me, published, draft, tag }) {
     if (!isDirty() && save.value.state === 'saving') save.value = { state: 'saved', text: 'Saved' };
   }
 
+  const isStored = () => current.value !== null || inherited !== null;
   const readPublished = () => withoutNotFound(get(url(''), abort.signal));
   const readDraft = async () => {
-    const found = mayHaveDraft(await readPublished()) ? await withoutNotFound(exchange('GET', url('/draft'), { signal: abort.signal })) : null;
+    const found = mayHaveDraft(isStored() ? await readPublished() : null) ? await withoutNotFound(exchange('GET', url('/draft'), { signal: abort.signal })) : null;
     return { draft: found?.value ?? null, tag: found?.response.headers.get('etag') ?? null };
   };
 
@@ -190,7 +204,7 @@ export function createDraft({ kind, key, tenant, me, published, draft, tag }) {
 
   async function poll() {
     try {
-      if (!document.hidden && save.value.state === 'saved' && !isDirty()) {
+      if (!document.hidden && save.value.state === 'saved' && !isDirty() && (etag !== null || isStored())) {
         const found = await readDraft();
         if (found.tag !== etag && save.value.state === 'saved' && !isDirty()) {
           if (found.draft) adopt(found);
@@ -203,6 +217,7 @@ export function createDraft({ kind, key, tenant, me, published, draft, tag }) {
 
   /** Read the published version again, without a draft. */
   async function reopen() {
+    created = null;
     const one = await readPublished();
     batch(() => {
       current.value = one;

@@ -14,7 +14,7 @@ const SEVERITIES = { error: ['bad', 'Stops the publication'], warning: ['warn', 
 /** The findings of values, a second after their last change; null until they are known. Values with problems keep the last. */
 export function useFindings({ path, values, problems }) {
   const [findings, setFindings] = useState(null);
-  const isValid = problems.length === 0;
+  const isValid = problems.length === 0 && Object.keys(values).length > 0;
   useEffect(() => {
     if (!isValid) return undefined;
     const abort = new AbortController();

@@ -42,7 +42,7 @@ export function TemplateEditor({ page }) {
 
 function Editor({ page, tenant, found }) {
   const draft = useMemo(() => {
-    const one = createDraft({ kind: KIND, key: page.key, tenant, me: page.me, published: found.published, draft: found.draft, tag: found.tag });
+    const one = createDraft({ kind: KIND, key: page.key, tenant, me: page.me, ...found });
     if (found.inherited && !found.draft && one.isNew.value && Object.keys(one.values.value).length === 0) one.begin(valuesOf(found.inherited));
     return one;
   }, []);

@@ -30,8 +30,9 @@ export function usePreviewData({ path, values, isStored }) {
 /** The rendered parts, 300 ms after the last change, with the data of `usePreviewData`. */
 export function usePreview({ path, values, shown: { data, sample, isReady }, locale, recipient, brandChanges }) {
   const [state, setState] = useState({ parts: null, problems: [], wanted: null });
+  const isEmpty = Object.keys(values).length === 0; // a new template
   useEffect(() => {
-    if (!isReady) return undefined;
+    if (!isReady || isEmpty) return undefined;
     const abort = new AbortController();
     const timer = setTimeout(async () => {
       let wanted;

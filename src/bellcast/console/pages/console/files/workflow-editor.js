@@ -67,7 +67,7 @@ const useWidth = () => {
 function Editor({ page, tenant, found }) {
   const { schema } = found;
   const draft = useMemo(() => {
-    const one = createDraft({ kind: KIND, key: page.key, tenant, me: page.me, published: found.published, draft: found.draft, tag: found.tag });
+    const one = createDraft({ kind: KIND, key: page.key, tenant, me: page.me, ...found });
     one.freeKey = (key) => freeKey(one.values.value, key);
     if (found.inherited && !found.draft && one.isNew.value && !one.values.value.steps) one.change(valuesOf(found.inherited));
     return one;
