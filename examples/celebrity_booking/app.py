@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -67,7 +68,11 @@ def create_app(
             *pages.routes,
             *desk.routes,
         ],
-        exception_handlers={**desk.exception_handlers, NotSignedIn: not_signed_in},
+        exception_handlers={
+            HTTPException: pages.refused,
+            bookings.NotPossible: pages.refused,
+            NotSignedIn: not_signed_in,
+        },
     )
     site.state.bell, site.state.bellcast_url, site.state.jwt_secret = bell, bellcast_url, jwt_secret
     site.state.accounts, site.state.ledger = user_accounts, ledger

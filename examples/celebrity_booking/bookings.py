@@ -55,7 +55,11 @@ MOST_AHEAD = timedelta(days=730)
 
 
 class NotPossible(Exception):
-    """The state of the booking or celebrity does not allow the action. The message is shown to the user."""
+    """The booking or celebrity does not allow the action, or is unknown. The message is shown to the user."""
+
+    def __init__(self, detail: str, status_code: int = 409) -> None:
+        super().__init__(detail)
+        self.detail, self.status_code = detail, status_code
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ class Ledger:
         place: str = "",
     ) -> Booking:
         if client.role != "client":
-            raise NotPossible("Only clients book celebrities.")
+            raise NotPossible("Only clients book celebrities.", 403)
         if day < today():
             raise NotPossible("That day has passed. Please choose another.")
         if day > today() + MOST_AHEAD:
@@ -141,12 +145,12 @@ class Ledger:
     def act(self, person: Person, id: int, action: str) -> Booking:
         """Confirm, decline, complete or cancel a booking. A repeated action changes nothing."""
         if action not in ACTIONS:
-            raise NotPossible("Unknown action.")
+            raise NotPossible(f"action must be one of: {', '.join(ACTIONS)}.", 422)
         roles, allowed, becomes = ACTIONS[action]
         with self._database.transaction() as connection:
             booking = self._booking(connection, id, person)
             if person.role not in roles:
-                raise NotPossible("Only the agency is allowed to do this.")
+                raise NotPossible("Only the agency is allowed to do this.", 403)
             if booking.status == becomes:
                 return booking
             if booking.status not in allowed:
@@ -163,7 +167,7 @@ class Ledger:
             connection.execute("UPDATE celebrities SET available = ? WHERE key = ?", [available, key])
             row = connection.execute("SELECT * FROM celebrities WHERE key = ?", [key]).fetchone()
             if row is None:
-                raise NotPossible("Unknown celebrity.")
+                raise NotPossible("Unknown celebrity.", 404)
             celebrity = _celebrity(row)
             _log(connection, admin, "available" if available else "unavailable", celebrity.name)
             NotificationManager(connection).broadcast("celebrity_update", asdict(celebrity), durable=False)
@@ -217,7 +221,7 @@ class Ledger:
         where, params = _visible(person) if person else ("1", [])
         row = connection.execute(f"{SELECT} WHERE b.id = ? AND {where}", [id, *params]).fetchone()
         if row is None:
-            raise NotPossible("Unknown booking.")
+            raise NotPossible("Unknown booking.", 404)
         return self._read(row)
 
     def _read(self, row: Row) -> Booking:
@@ -244,7 +248,9 @@ def _visible(person: Person) -> tuple[str, list[str]]:
 def _expect_free(connection: Connection, celebrity: str, day: str) -> None:
     """Refuse an unavailable celebrity, and a second booking on a day."""
     row = connection.execute("SELECT name, available FROM celebrities WHERE key = ?", [celebrity]).fetchone()
-    if row is None or not row["available"]:
+    if row is None:
+        raise NotPossible("Unknown celebrity.", 404)
+    if not row["available"]:
         raise NotPossible("This celebrity is not available.")
     taken = "SELECT 1 FROM bookings WHERE celebrity = ? AND day = ? AND status IN ('confirmed', 'completed')"
     if connection.execute(taken, [celebrity, day]).fetchone():

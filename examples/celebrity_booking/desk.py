@@ -13,7 +13,7 @@ from starlette.routing import Route
 from bellcast.examples.app_kit import NotSignedIn, Person, visit_of
 
 from . import tokens
-from .bookings import MOST_SHOWN, Ledger, NotPossible
+from .bookings import MOST_SHOWN, Ledger
 
 LONGEST_TEXT = 200
 
@@ -128,11 +128,6 @@ def _request_id(fields: dict[str, Any]) -> str:
     return _text(fields, "requestId") if "requestId" in fields else str(uuid.uuid4())
 
 
-async def refused(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 409
-    return JSONResponse({"error": error.detail if isinstance(error, HTTPException) else str(error)}, status)
-
-
 routes = [
     Route("/api/token", token),
     Route("/api/bookings", list_bookings),
@@ -142,4 +137,3 @@ routes = [
     Route("/api/celebrities/{celebrity}", availability, methods=["PATCH"]),
     Route("/api/alerts", alert, methods=["POST"]),
 ]
-exception_handlers = {HTTPException: refused, NotPossible: refused}

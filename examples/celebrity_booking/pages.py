@@ -6,14 +6,14 @@ from typing import Any
 import jinja2
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from bellcast.client import Bellcast, BellcastError
 from bellcast.examples.app_kit import Person, signed_in_person
 
 from . import portraits
-from .bookings import MOST_AHEAD, today
+from .bookings import MOST_AHEAD, NotPossible, today
 from .desk import page_data
 from .identity import CAST, TENANT
 
@@ -75,6 +75,14 @@ async def activity(request: Request) -> Response:
 async def portrait(request: Request) -> Response:
     drawn = portraits.draw(request.path_params["celebrity"])
     return Response(drawn, media_type="image/svg+xml", headers={"Cache-Control": "max-age=3600"})
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """Respond with JSON for API paths, with a page for all others."""
+    assert isinstance(error, HTTPException | NotPossible)
+    if "/api/" in request.url.path:
+        return JSONResponse({"error": error.detail}, error.status_code)
+    return _render(request, "refused.html", error.status_code, reason=error.detail)
 
 
 def _admin(request: Request) -> Person:

@@ -298,12 +298,20 @@ def _public_page(request: Request, status: int = 200, **values: Any) -> Response
 
 
 async def _refused(request: Request, refusal: Exception) -> Response:
+    """Respond with a page to a browser, with JSON to scripts."""
     assert isinstance(refusal, HTTPException)
+    if _is_page(request):
+        text = _templates.get_template("refused.html").render(root=request.scope["root_path"], reason=refusal.detail)
+        return HTMLResponse(text, refusal.status_code)
     return JSONResponse({"message": refusal.detail}, refusal.status_code)
 
 
 async def _not_signed_in(request: Request, error: Exception) -> Response:
     """Redirect pages to the login page; requests from scripts get 401."""
-    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+    if _is_page(request):
         return await not_signed_in(request, error)
     return JSONResponse({"message": "Please sign in."}, 401)
+
+
+def _is_page(request: Request) -> bool:
+    return request.method == "GET" and "text/html" in request.headers.get("accept", "")

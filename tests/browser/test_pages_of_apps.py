@@ -37,12 +37,12 @@ PAGES: dict[type[Site], dict[str, list[str]]] = {
     Market: {
         "": ["/", "/login", "/request", "/request?sent"],
         "ruth": ["/desk", "/admin/settings", "/admin/troubleshooting"],
-        "42": ["/desk"],
+        "42": ["/desk", "/missing"],
     },
     Agency: {
         "": ["/", "/login"],
         "dana": ["/bookings", "/mail", "/schedules", "/activity"],
-        "iris": ["/bookings"],
+        "iris": ["/bookings", "/missing"],
     },
     Suite: {
         "": ["/login"],
@@ -50,7 +50,7 @@ PAGES: dict[type[Site], dict[str, list[str]]] = {
             *("/sales/", "/inventory/", "/customers/", "/customers/1/", "/preferences/", "/security/", "/system/"),
             *("/classic/", "/admin/"),
         ],
-        "omar": ["/sales/"],
+        "omar": ["/sales/", "/missing"],
     },
 }
 # A person, the page with the list, and a row of it from the app's own database.

@@ -107,8 +107,8 @@ def test_client_cancels_and_the_agency_declines(agency: Agency, dana: Visitor, i
     ids = [book(iris, occasion).json()["id"] for occasion in ("Not wanted", "Not possible")]
     with agency.visitor("noah") as noah:
         assert act(noah, ids[0], "cancel").json()["error"] == "Unknown booking."
-        assert noah.send("GET", f"/api/bookings/{ids[0]}").status_code == 409
-    assert act(iris, ids[1], "decline").status_code == 409
+        assert noah.send("GET", f"/api/bookings/{ids[0]}").status_code == 404
+    assert act(iris, ids[1], "decline").status_code == 403
     assert act(iris, ids[0], "cancel").json()["status"] == "cancelled"
     assert act(dana, ids[1], "decline").json()["status"] == "declined"
     assert eventually(lambda: {"You cancelled Dayo Okoro", "Dayo Okoro is not available"} <= set(emails(agency)))
@@ -222,10 +222,18 @@ def test_activity_is_logged(dana: Visitor, iris: Visitor):
     assert iris.http.get("/activity").status_code == 403
 
 
+def test_page_that_is_unknown_or_not_for_the_person_is_refused_by_a_page(iris: Visitor):
+    for path, status in (("/missing", 404), ("/activity", 403)):
+        page = iris.http.get(path)
+        assert page.status_code == status
+        assert "Back to the bookings" in page.text
+    assert iris.http.get("/api/missing").json() == {"error": "Not Found"}
+
+
 def test_wrong_request_is_refused_with_a_reason(dana: Visitor, iris: Visitor):
     assert book(iris, "Too late", date="2020-01-01").json()["error"].startswith("That day has passed")
     assert book(iris, "In a long time", date="9999-12-31").json()["error"].startswith("Please choose a day within")
-    assert book(iris, "Nobody", celebrity="ghost").status_code == 409
+    assert book(iris, "Nobody", celebrity="ghost").status_code == 404
     assert book(iris, "Noon", time="noon").status_code == 422
     early = book(iris, "Not yet").json()["id"]
     act(dana, early, "confirm")
@@ -233,8 +241,10 @@ def test_wrong_request_is_refused_with_a_reason(dana: Visitor, iris: Visitor):
     assert book(iris, "").status_code == 422
     assert book(iris, "Soon", date="soon").status_code == 422
     assert book(dana, "For the agency").json()["error"] == "Only clients book celebrities."
-    assert act(iris, early, "complete").status_code == 409
-    assert dana.send("PATCH", "/api/bookings/999", action="confirm").status_code == 409
+    assert act(iris, early, "complete").status_code == 403
+    assert act(dana, early, "explode").status_code == 422
+    assert dana.send("PATCH", "/api/bookings/999", action="confirm").status_code == 404
+    assert dana.send("PATCH", "/api/celebrities/ghost", available=True).status_code == 404
     assert dana.send("PATCH", "/api/celebrities/okoro", available="yes").status_code == 422
 
 

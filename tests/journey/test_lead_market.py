@@ -57,6 +57,13 @@ def test_name_of_a_page_leads_to_it(market: Market, ruth: httpx.Client, plumber:
         assert (response.status_code, response.headers["location"]) == (307, "desk")
 
 
+def test_browser_gets_a_page_with_the_reason_of_a_refusal(plumber: httpx.Client):
+    for path, status in (("/missing", 404), ("/admin/settings", 403)):
+        page = plumber.get(path, headers={"Accept": "text/html"})
+        assert (page.status_code, page.headers["Content-Type"]) == (status, "text/html; charset=utf-8")
+        assert plumber.get(path).json()["message"] in page.text
+
+
 def test_provider_cannot_use_another_provider_s_channel_or_leads(ruth: httpx.Client, plumber: httpx.Client):
     form = {"socket_id": "1.2", "channel_name": "private-provider.43"}
     assert plumber.post("/broadcasting/auth", data=form).status_code == 403

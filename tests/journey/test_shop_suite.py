@@ -65,7 +65,9 @@ def test_sale_reaches_exactly_the_people_of_the_shop_even_before_their_first_sig
             "A sale of $100.00 was completed by Nadia", "sale", "normal", "View Sale",
         )  # fmt: skip
         assert "Hand grinder" in omar.http.get(sale["action_url"]).text
-        assert petra.http.get(sale["action_url"]).status_code == 404
+        missing = petra.http.get(sale["action_url"])
+        assert missing.status_code == 404
+        assert "Back to the shop" in missing.text
 
 
 def test_stock_customers_security_and_notices_notify(suite):
