@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 99_294),
+    "lines": (0, 99_340),
     "modules": (0, 726),
     "classes": (0, 1_405),
     "functions": (0, 6_847),

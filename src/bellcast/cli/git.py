@@ -127,6 +127,7 @@ def pull(
             )
         console.done("No file would change")
         return
+    object_files.check_case(folder, state)
     for name in differ:
         object_files.write(object_files.files_of(folder, name, state[name]["values"]))
     for one in deleted:

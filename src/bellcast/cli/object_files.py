@@ -3,7 +3,7 @@
 The same objects make the same bytes. A file whose value does not differ is never written again, so it keeps its comments."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -86,6 +86,21 @@ def _encoded(key: str) -> str:
     """Return a key as the name of a file, which no path leaves and no system treats specially."""
     text = quote(key, safe=" !#$&'()+,;=@[]^{}~")
     return f"%2E{text[1:]}" if text.startswith(".") else text
+
+
+def check_case(root: Path, names: Iterable[Name]) -> None:
+    """Raise CommandError if objects differ only by case, and so do not in the file system of the folder."""
+    if not (root / CONFIG.upper()).exists():
+        return
+    found: dict[tuple[str, ...], Name] = {}
+    for kind, tenant, key in names:
+        for one in ((kind, tenant, key), ("", tenant, "")):  # the file, and the folder of the tenant
+            other = found.setdefault(tuple(_encoded(part or "").casefold() for part in one), one)
+            if other != one:
+                raise CommandError(
+                    f"{label(other)} and {label(one)} differ only by case, and {root} does not distinguish it",
+                    "use a folder that does, or replace one of them on the server",
+                )
 
 
 def read_config(root: Path) -> Config:

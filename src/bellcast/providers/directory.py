@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -387,7 +388,7 @@ class ProviderDirectory:
         setup = vendors.Setup(
             url=fields.url,
             http=clients.trusted() if is_trusted else clients.guarded(),
-            http2=clients.trusted_http2 if is_trusted else clients.guarded_http2,
+            http2=partial(clients.trusted if is_trusted else clients.guarded, http2=True),
             connect=clients.connect if is_trusted else clients.guard.connect,
             clock=self._real_clock,
             timeout=times.seconds(fields.timeout),

@@ -1,9 +1,12 @@
 """What `bellcast pull` accepts from a server."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bellcast.cli import object_files
+from bellcast.cli.console import CommandError
 from bellcast.cli.git import Server
 from bellcast.settings import load
 
@@ -14,3 +17,18 @@ def test_objects_of_other_kinds_are_ignored_because_kinds_become_folders(monkeyp
 
     monkeypatch.setattr(Server, "request", request)
     assert list(Server(load({}, {})).state(("types", "templates"))) == [("types", None, "k")]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(("types", None, "Order"), ("types", None, "order")), (("types", "Acme", "a"), ("workflows", "acme", "b"))],
+)
+def test_objects_that_share_a_file_are_refused_where_case_does_not_count(
+    tmp_path: Path, one: object_files.Name, other: object_files.Name
+) -> None:
+    (tmp_path / object_files.CONFIG).touch()
+    object_files.check_case(tmp_path, [one, other])
+    (tmp_path / object_files.CONFIG.upper()).touch()  # as if it were the same file
+    with pytest.raises(CommandError, match="differ only by case"):
+        object_files.check_case(tmp_path, [one, other])
+    object_files.check_case(tmp_path, [one, ("templates", None, "É"), ("templates", None, "é")])

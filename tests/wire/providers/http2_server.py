@@ -13,11 +13,20 @@ import h2.config
 import h2.connection
 import h2.events
 from h2.errors import ErrorCodes
+from hyperframe.frame import GoAwayFrame
 from msgspec import Struct
 
 # Failures in place of a response: none arrives; it arrives after `release`; the connection is reset; it is reset in the middle of the body; the server
-# ends the connection, or the stream, in the terms of HTTP/2.
-HANG, HOLD, CUT, HALF, GO_AWAY, RESET_STREAM = "hang", "hold", "cut", "half", "go away", "reset stream"
+# ends the connection, or the stream, in the terms of HTTP/2; it announces the end of the connection, and the response arrives after `release`.
+HANG, HOLD, CUT, HALF, GO_AWAY, RESET_STREAM, RETIRE = (
+    "hang",
+    "hold",
+    "cut",
+    "half",
+    "go away",
+    "reset stream",
+    "retire",
+)
 
 
 class Http2Response(Struct, frozen=True):
@@ -77,6 +86,7 @@ class _Connection:
         self._writer = writer
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
         self._requests: dict[int, tuple[dict[str, str], bytearray]] = {}
+        self._last = 2**31 - 1  # stream that is processed
         self._h2.initiate_connection()
         self._flush()
 
@@ -94,6 +104,8 @@ class _Connection:
 
     def _respond(self, stream: int) -> None:
         headers, body = self._requests.pop(stream)
+        if stream > self._last:
+            return
         self._server.requests.append((headers, bytes(body)))
         match self._server.next_response():
             case Http2Response() as response:
@@ -113,12 +125,21 @@ class _Connection:
                 self._h2.close_connection(last_stream_id=0)
                 self._flush()
                 self._writer.close()
+            case (
+                "retire"
+            ):  # as RFC 9113 §6.8 recommends: first any stream, then the last one; h2 would send no responses after it
+                for last in (self._last, stream):
+                    self._writer.write(GoAwayFrame(0, last_stream_id=last).serialize())
+                self._last = stream
+                self._server.hold(partial(self._release, stream, is_last=True))
             case "reset stream":
                 self._h2.reset_stream(stream, ErrorCodes.REFUSED_STREAM)
 
-    def _release(self, stream: int) -> None:
+    def _release(self, stream: int, *, is_last: bool = False) -> None:
         self._send(stream, Http2Response(200))
         self._flush()
+        if is_last:
+            self._writer.close()
 
     def _send(self, stream: int, response: Http2Response) -> None:
         content = b"" if response.body is None else json.dumps(response.body).encode()

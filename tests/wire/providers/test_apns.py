@@ -31,6 +31,7 @@ from tests.wire.providers.http2_server import (
     HANG,
     HOLD,
     RESET_STREAM,
+    RETIRE,
     Http2Response,
     HTTP2Server,
     http2_server,
@@ -221,6 +222,24 @@ async def test_alert_after_a_timeout_has_a_new_connection() -> None:
         assert not slow.done()
         apple.release()
         assert (await slow).status == 200
+        await http.close()
+
+
+async def test_alert_that_the_server_still_answers_after_a_goaway_is_sent_once() -> None:
+    async with http2_server() as apple:
+        http = HttpxClient(http2=True)
+        url = f"http://{apple.host}/3/device/{DEVICE}"
+        apple.responses += [Http2Response(200), RETIRE]
+        await http.request("POST", url, headers={}, timeout=60)
+        accepted = asyncio.create_task(http.request("POST", url, headers={"apns-id": "1"}, timeout=60))
+        await asyncio.wait_for(apple.holding.wait(), 60)
+        # Depending on when the GOAWAY is read, on a new connection, or ignored by the server and sent again.
+        late = asyncio.create_task(http.request("POST", url, headers={"apns-id": "2"}, timeout=60))
+        await asyncio.sleep(0)
+        apple.release()
+        assert (await accepted).status == (await late).status == 200
+        assert (await http.request("POST", url, headers={"apns-id": "3"}, timeout=60)).status == 200
+        assert [headers.get("apns-id") for headers, _ in apple.requests] == [None, "1", "2", "3"]
         await http.close()
 
 

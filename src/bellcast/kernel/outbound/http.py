@@ -32,8 +32,8 @@ CONNECT_SECONDS = 5.0
 class HttpxClient:
     """HTTP client on httpx (the Http port). With a guard, it connects to the addresses that the guard allows.
 
-    HTTP/2 requests share a connection. If one times out, the connection may be dead, so later requests use a new
-    connection, while requests in progress keep theirs."""
+    HTTP/2 requests share a connection. If one times out, the connection may be dead, and after a GOAWAY it takes no more, so
+    later requests use a new connection, while requests in progress keep theirs."""
 
     def __init__(self, guard: AddressGuard | None = None, *, http2: bool = False) -> None:
         self._guard = guard
@@ -47,13 +47,14 @@ class HttpxClient:
 
         from bellcast.kernel.outbound.transport import Transport
 
-        return httpx.AsyncClient(
-            transport=Transport(self._guard, http2=self._http2),
+        client = httpx.AsyncClient(
+            transport=Transport(self._guard, (lambda: self._replace(client)) if self._http2 else None),
             follow_redirects=False,
             trust_env=False,  # the operator sets URLs here, not a proxy in the environment
             # One response's Set-Cookie must not be sent with another recipient's request.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
+        return client
 
     async def request(
         self,
@@ -78,7 +79,9 @@ class HttpxClient:
             async with asyncio.timeout(timeout):
                 sent = {"user-agent": "bellcast", "accept-encoding": "identity", **headers}
                 raw = [(name.encode("ascii"), value.encode("latin-1")) for name, value in sent.items()]
-                request = client.build_request(method, _checked(url), headers=raw, content=body, timeout=limits)
+                request = client.build_request(method, url, headers=raw, content=body, timeout=limits)
+                if (request.url.port or 0) > MAX_PORT:
+                    raise httpx.InvalidURL("the port exceeds 65535")  # noqa: TRY301 - handled as those of httpx are
                 if self._guard is not None:
                     await self._guard.check(request.url)
                 return await self._exchange(client, request)
@@ -87,8 +90,8 @@ class HttpxClient:
                 f"{_origin(url)} accepted no connection within {CONNECT_SECONDS:g} s.", is_timeout=True
             ) from None
         except (TimeoutError, httpcore.TimeoutException):
-            if self._http2 and client is self._current():
-                del self._client
+            if self._http2:
+                self._replace(client)
             raise Unavailable(f"{_origin(url)} did not respond within {timeout:g} s.", is_timeout=True) from None
         except (
             httpcore.NetworkError,
@@ -112,6 +115,10 @@ class HttpxClient:
         if (client := self._current()) is not None:
             await client.aclose()
 
+    def _replace(self, client: "httpx.AsyncClient") -> None:
+        if client is self._current():
+            del self._client
+
     def _current(self) -> "httpx.AsyncClient | None":
         return self.__dict__.get("_client")  # where a cached property is stored
 
@@ -132,15 +139,6 @@ class HttpxClient:
             # Break the reference cycle of stream, response and request. Otherwise up to 60 KB per request stay in
             # memory until the garbage collector runs, which is rare in the server.
             del response.stream
-
-
-def _checked(url: str) -> "httpx.URL":
-    import httpx
-
-    checked = httpx.URL(url)
-    if (checked.port or 0) > MAX_PORT:
-        raise httpx.InvalidURL("the port exceeds 65535")
-    return checked
 
 
 def _reason(error: Exception) -> str:
@@ -172,17 +170,11 @@ class HttpClients:
         self._resolver = Resolver()
         self._clients: dict[tuple[AddressGuard | None, bool], HttpxClient] = {}
 
-    def trusted(self) -> HttpxClient:
-        return self._client(None)
+    def trusted(self, *, http2: bool = False) -> HttpxClient:
+        return self._client(None, http2=http2)
 
-    def trusted_http2(self) -> HttpxClient:
-        return self._client(None, http2=True)
-
-    def guarded(self) -> HttpxClient:
-        return self._client(self.guard)
-
-    def guarded_http2(self) -> HttpxClient:
-        return self._client(self.guard, http2=True)
+    def guarded(self, *, http2: bool = False) -> HttpxClient:
+        return self._client(self.guard, http2=http2)
 
     def identity_provider(self) -> HttpxClient:
         return self._client(self._identity_provider_guard)

@@ -24,12 +24,16 @@ MAX_OVERHEAD_BYTES = 131_072
 PART_BYTES = 32
 # Other tasks run after this many bytes are parsed.
 READ_BYTES = 8192
+# Of HTTP/2 (RFC 9113 §4.1): the bytes before a frame's payload, and the type of a GOAWAY (§6.8).
+FRAME_HEAD, GOAWAY = 9, 7
 
 
 class Transport(httpx.AsyncBaseTransport):
     """Sends requests with httpcore. The transport of httpx has no parameter for the guard."""
 
-    def __init__(self, guard: AddressGuard | None, *, http2: bool) -> None:
+    def __init__(self, guard: AddressGuard | None, on_goaway: Callable[[], None] | None = None) -> None:
+        """Send over HTTP/2 if there is an `on_goaway`, which is called when a server takes no more requests on a connection."""
+        http2 = on_goaway is not None
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=trusted(http2=http2),
             # Plain HTTP does not negotiate the version; an HTTP/2 server then expects HTTP/2 from the first byte.
@@ -38,7 +42,7 @@ class Transport(httpx.AsyncBaseTransport):
             max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=MAX_IDLE_CONNECTIONS,
             keepalive_expiry=IDLE_SECONDS,
-            network_backend=ResolvedNetwork(Resolver().resolve if guard is None else guard.addresses),
+            network_backend=ResolvedNetwork(Resolver().resolve if guard is None else guard.addresses, on_goaway),
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -76,21 +80,51 @@ class ResponseBody(httpx.AsyncByteStream):
 
 
 class BoundedStream:
-    """A connection (httpcore.AsyncNetworkStream) on which the server may send `allowance` more bytes."""
+    """A connection (httpcore.AsyncNetworkStream) on which the server may send `allowance` more bytes.
 
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+    With `on_goaway` it is HTTP/2, and a GOAWAY without an error is read at its end. At a GOAWAY, httpcore fails all requests of
+    the connection, also those that the server still answers (RFC 9113 §6.8): they would be sent again. Those that came too
+    late are unprocessed, and it sends them on another connection."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream, on_goaway: Callable[[], None] | None) -> None:
         self._stream = stream
         self.allowance = MAX_OVERHEAD_BYTES
+        self._on_goaway = on_goaway
+        self._goaway = self._begun = b""  # the frame that waits; the beginning of one that may have to wait
+        self._payload = 0  # bytes of the current frame that are still to come
 
     async def read(self, max_bytes: int, *args: Any, **options: Any) -> bytes:
-        data = await self._stream.read(min(max_bytes, READ_BYTES), *args, **options)
-        self.allowance -= len(data)
-        if self.allowance < 0:
-            raise httpcore.RemoteProtocolError(f"more than {MAX_OVERHEAD_BYTES} bytes besides the body, or tiny parts")
+        while data := await self._stream.read(min(max_bytes, READ_BYTES), *args, **options):
+            self.allowance -= len(data)
+            if self.allowance < 0:
+                raise httpcore.RemoteProtocolError(
+                    f"more than {MAX_OVERHEAD_BYTES} bytes besides the body, or tiny parts"
+                )
+            if self._on_goaway is None or (data := self._without_goaway(self._begun + data, self._on_goaway)):
+                return data
+        data, self._goaway = self._goaway, b""
         return data
 
+    def _without_goaway(self, data: bytes, on_goaway: Callable[[], None]) -> bytes:
+        others = b""
+        while data:
+            size = self._payload
+            if not size:
+                size = FRAME_HEAD + int.from_bytes(data[:3])
+                if len(data) < FRAME_HEAD or (data[3] == GOAWAY and len(data) < size <= READ_BYTES):
+                    break
+                if data[3] == GOAWAY and size <= READ_BYTES and not any(data[13:17]):  # no error
+                    self._goaway, data = data[:size], data[size:]
+                    on_goaway()
+                    continue
+            others += data[:size]
+            self._payload = max(size - len(data), 0)
+            data = data[size:]
+        self._begun = data
+        return others
+
     async def start_tls(self, *args: Any, **options: Any) -> "BoundedStream":
-        return BoundedStream(await self._stream.start_tls(*args, **options))
+        return BoundedStream(await self._stream.start_tls(*args, **options), self._on_goaway)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -100,8 +134,10 @@ class ResolvedNetwork(httpcore.AsyncNetworkBackend):
     """Opens the connections of an HTTP client to the addresses that a function returns for a host: a guard has checked them,
     and the event loop's resolver is not used. TLS still verifies the name."""
 
-    def __init__(self, addresses: Callable[[str], Awaitable[Sequence[str]]]) -> None:
-        self._addresses = addresses
+    def __init__(
+        self, addresses: Callable[[str], Awaitable[Sequence[str]]], on_goaway: Callable[[], None] | None
+    ) -> None:
+        self._addresses, self._on_goaway = addresses, on_goaway
         self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -117,7 +153,8 @@ class ResolvedNetwork(httpcore.AsyncNetworkBackend):
             async with asyncio.timeout(timeout):
                 for address in await self._addresses(host):
                     try:
-                        return BoundedStream(await self._network.connect_tcp(address, port, timeout, *args, **options))
+                        stream = await self._network.connect_tcp(address, port, timeout, *args, **options)
+                        return BoundedStream(stream, self._on_goaway)
                     except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                         failure = error
         except TimeoutError:
