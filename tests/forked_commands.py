@@ -23,7 +23,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from bellcast.cli import main
+from bellcast.cli import main, options, serve
+from bellcast.kernel.db import sqlite_connection
 from bellcast.kernel.limits import Limits
 from bellcast.server import api_app as app
 
@@ -39,7 +40,6 @@ MODULES = [
             "cli.logs",
             "cli.objects",
             "cli.remote",
-            "cli.serve",
             "client",
             "kernel.db.postgres",
             "kernel.yaml_text",
@@ -169,7 +169,7 @@ def write_command(folder: Path) -> None:
 # --- the parent
 
 
-def serve(requests: socket.socket, scripts: socket.socket) -> None:
+def answer(requests: socket.socket, scripts: socket.socket) -> None:
     """Fork a command per request and report the exit statuses, until the connection of the pytest process closes. Each
     command of a shell script has its own connection."""
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -240,6 +240,9 @@ def _import() -> None:
     for name in MODULES:
         importlib.import_module(name)
     app.described(Limits())
+    sqlite_connection.texts()
+    options.setting_options((), serve.GROUPS)
+    options.setting_options(options.RequestCommand.names, ())
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), suppress(SystemExit):
         sys.argv = ["bellcast", "--version"]
         main()
@@ -249,4 +252,4 @@ def _import() -> None:
 if __name__ == "__main__":
     requests, scripts = (socket.socket(fileno=int(fd)) for fd in sys.argv[1:])
     _import()
-    serve(requests, scripts)
+    answer(requests, scripts)

@@ -4,8 +4,9 @@ The table is imported when a command's options are first needed: `bellcast --hel
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -95,7 +96,6 @@ class SettingsCommand(CliCommand):
 
     names: ClassVar[tuple[str, ...]] = ()
     groups: ClassVar[tuple[str, ...]] = ()
-    _cached_options: list[Any] | None = None
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the command's parameters, the settings, and --help last. A server's own options are the rarer ones."""
@@ -119,10 +119,8 @@ class SettingsCommand(CliCommand):
         for option, was_hidden in zip(options, hidden, strict=True):
             option.hidden = was_hidden
 
-    def _options(self) -> list[Any]:
-        if self._cached_options is None:
-            self._cached_options = _build(self.names, self.groups)
-        return self._cached_options
+    def _options(self) -> Sequence[Any]:
+        return setting_options(self.names, self.groups)
 
 
 def with_settings(*names: str, groups: tuple[str, ...] = ()) -> type[SettingsCommand]:
@@ -179,8 +177,9 @@ def panels(*groups: str) -> dict[str, str]:
     return {name: titles.get(name) or PANELS[name] for name in names}
 
 
-def _build(names: tuple[str, ...], groups: tuple[str, ...]) -> list[Any]:
-    """Build the options of settings through typer, from a function's parameters."""
+@cache
+def setting_options(names: tuple[str, ...], groups: tuple[str, ...]) -> Sequence[Any]:
+    """Build the options of these settings and groups through typer, from a function's parameters."""
     from bellcast.settings import Settings, as_displayed, table
 
     defaults = as_displayed(Settings())
