@@ -1,6 +1,7 @@
 """Authenticates requests of recipients and of servers."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import unquote_plus
 
@@ -15,7 +16,6 @@ from bellcast.auth.published_keys import ALGORITHMS, PublishedKeys
 from bellcast.auth.store import Keys
 from bellcast.auth.tokens import Jwt
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.configured import Configured
 from bellcast.kernel.errors import Forbidden, Unauthenticated
 from bellcast.kernel.identities import Caller, Principal, Project
 from bellcast.kernel.limits import Limits
@@ -72,9 +72,15 @@ class Authenticator:
         self._limits = limits
         self._keys = keys
         self._clock = clock
-        self._app_claims = Configured(lambda: access.jwt_claims, app_tokens.mapping)
-        self._jwks = Configured(lambda: access.jwks_url, lambda url: Jwks(url, access, http, clock, limits))
-        self._sessions = Configured(lambda: access.session_url, lambda url: CookieSessions(url, http, clock, limits))
+        # Each of the setting's current value: the settings may change while the server runs.
+        self._app_claims = lru_cache(1)(app_tokens.mapping)
+        self._jwks = lru_cache(1)(lambda url: Jwks(url, access, http, clock, limits))
+        self._sessions_of = lru_cache(1)(lambda url: CookieSessions(url, http, clock, limits))
+
+    @property
+    def _sessions(self) -> CookieSessions | None:
+        url = self._access.session_url
+        return None if url is None else self._sessions_of(url)
 
     async def recipient(self, request: AuthRequest, kind: ResponseKind) -> Principal:
         """Authenticate a recipient. The principal can be anonymous only on live paths, and only if the operator allows
@@ -87,7 +93,7 @@ class Authenticator:
         allows_anonymous = kind != "request" and self._access.anonymous
         # The response is the same with and without cookies, so that a page cannot detect whether cookies exist.
         is_page = credentials.origin is not None and kind != "websocket"
-        sessions = self._sessions.current
+        sessions = self._sessions
         if sessions is not None and (credentials.cookies or is_page):
             try:
                 return await self._from_cookie(sessions, request, credentials, kind)
@@ -104,12 +110,14 @@ class Authenticator:
         is_jwt, now = tokens.is_jwt(token), self._clock.now()
         if not is_jwt and await server_credentials.authenticate(self._project, self._keys, token, self._clock):
             raise Forbidden(SERVERS_ONLY)
-        if self._access.jwks_url is not None and (jwks := self._jwks.current) is not None:
+        access = self._access
+        if access.jwks_url is not None:
             parts = tokens.parse(token)
             if parts.header.alg in ALGORITHMS.values():
-                return await jwks.verify(parts)
-        if self._access.jwt_secret is not None and (app_claims := self._app_claims.current) is not None:
-            principal = app_tokens.verify(self._access.jwt_secret, app_claims, token, now, self._limits)
+                return await self._jwks(access.jwks_url).verify(parts)
+        if access.jwt_secret is not None:
+            app_claims = self._app_claims(access.jwt_claims)
+            principal = app_tokens.verify(access.jwt_secret, app_claims, token, now, self._limits)
             if principal is not None:
                 return principal
         return tokens.verify(self._project, token, now, self._limits)
@@ -137,7 +145,7 @@ class Authenticator:
     async def renewed(self, principal: Principal, before: int) -> Principal | None:
         """Query the app again for a cookie session that was accepted before its recipient's sessions were revoked.
         Return None if the session has ended, as every token session has."""
-        sessions = self._sessions.current
+        sessions = self._sessions
         if sessions is None or not principal.by_cookie:
             return None
         return await sessions.refresh(principal, before)

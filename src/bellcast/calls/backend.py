@@ -1,10 +1,10 @@
 """The call backend port, and the default backend."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Protocol
 
 from bellcast.calls.call import ROOT, Call
-from bellcast.kernel.configured import Configured
 from bellcast.kernel.errors import NoHandler
 
 
@@ -42,19 +42,20 @@ class ConfiguredCallback:
     """A CallBackend that sends each call to the current URL. Without a URL it handles no calls."""
 
     def __init__(self, url: Callable[[], str | None], make: Callable[[str], CallBackend]) -> None:
-        self._callback = Configured(url, make)
+        self._url = url
+        self._make = lru_cache(1)(make)
         self._none = NoBackend()
 
     def has(self, name: str, namespace: str = ROOT) -> bool:
-        backend = self._callback.current
-        return backend is not None and backend.has(name, namespace)
+        return self._current.has(name, namespace)
 
     def has_namespace(self, namespace: str) -> bool:
-        return self._present.has_namespace(namespace)
+        return self._current.has_namespace(namespace)
 
     async def dispatch(self, call: Call) -> Any:
-        return await self._present.dispatch(call)
+        return await self._current.dispatch(call)
 
     @property
-    def _present(self) -> CallBackend:
-        return self._callback.current or self._none
+    def _current(self) -> CallBackend:
+        url = self._url()
+        return self._none if url is None else self._make(url)

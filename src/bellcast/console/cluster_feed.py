@@ -12,14 +12,13 @@ import msgspec
 import structlog
 from msgspec import structs
 
-from bellcast.console.live_feed import EVENTS_PER_SECOND, LiveFeed, Watcher
+from bellcast.console.live_feed import LiveFeed, Watcher
 from bellcast.console.types.live_feed import FeedEvent, FeedFilter, SkippedEvents
 from bellcast.console.types.requests import RequestFilter, ServedRequest
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import UNENCODABLE
-from bellcast.kernel.identity_cache import IdentityCache
 from bellcast.live.config import Spawn
 from bellcast.live.types.events import FeedBatch, FeedWatch, FeedWatches
 
@@ -88,8 +87,9 @@ class ClusterWatch:
 
     def _of_node(self, batch: Sequence[FeedEvent | SkippedEvents]) -> Sequence[FeedEvent | SkippedEvents]:
         """Set this node's name in its own events."""
-        of_node = self._cluster_feed.of_node
-        return [of_node(one) if isinstance(one, FeedEvent) and one.node is None else one for one in batch]
+        node = self._cluster_feed.node
+        is_own = [isinstance(one, FeedEvent) and one.node is None for one in batch]
+        return [structs.replace(one, node=node) if own else one for one, own in zip(batch, is_own, strict=True)]
 
     def close(self) -> None:
         self._watcher.close()
@@ -107,15 +107,10 @@ class ClusterFeed:
         self._spawn = spawn
         self._watches: dict[str, ClusterWatch] = {}
         self._peers: dict[str, dict[str, Watcher]] = {}  # the watchers of each other node, by id
-        # All watchers of an event get the same object, so it is encoded once.
-        self.of_node = IdentityCache(self._of_node, EVENTS_PER_SECOND).get
 
     @property
     def node(self) -> str:
         return self._cluster.id
-
-    def _of_node(self, event: FeedEvent) -> FeedEvent:
-        return structs.replace(event, node=self.node)
 
     def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
         return self._feed.requests(wanted, before)

@@ -49,16 +49,13 @@ def seconds(duration: str | float) -> float:
     """Parse a duration in seconds: `25`, `"25"`, `"300ms"`, `"2m"`, `"1.5h"`, `"7d"`. Raises ValueError with the
     expected format."""
     try:
-        found = _seconds(duration)
+        if isinstance(duration, int | float):
+            found = float(duration)
+        else:
+            match = DURATION.fullmatch(duration.strip())
+            found = math.nan if match is None else float(match[1]) * UNITS[match[2] or "s"]
     except OverflowError:  # an integer larger than any float
         found = math.inf
     if not abs(found) <= LATEST_MS / 1000:  # NaN is not a duration either
         raise ValueError("expected a duration such as 25, 300ms, 2m, 1h or 7d")
     return found
-
-
-def _seconds(duration: str | float) -> float:
-    if isinstance(duration, int | float):
-        return float(duration)
-    match = DURATION.fullmatch(duration.strip())
-    return math.nan if match is None else float(match[1]) * UNITS[match[2] or "s"]

@@ -52,22 +52,15 @@ class TokenBuckets:
         if bucket is None or bucket.rate != rate:
             if len(self._buckets) >= NAMES:
                 for _ in range(CHECKS_PER_NAME):
-                    self._remove_oldest_if_full(now)
+                    oldest, checked = self._buckets.popitem(last=False)
+                    checked.fill(now)
+                    if checked.tokens < checked.rate:
+                        self._buckets[oldest] = checked
             bucket = self._buckets[name] = TokenBucket(rate, now)
         return bucket.take(now, number)
 
-    def give_back(self, name: str, number: int) -> None:
-        """Return unused tokens."""
-        self.deduct(name, -number)
-
     def deduct(self, name: str, number: int) -> None:
-        """Deduct tokens taken by another node."""
+        """Deduct tokens taken elsewhere; a negative number returns unused ones."""
         bucket = self._buckets.get(name)
         if bucket is not None:
             bucket.tokens -= number
-
-    def _remove_oldest_if_full(self, now: int) -> None:
-        name, bucket = self._buckets.popitem(last=False)
-        bucket.fill(now)
-        if bucket.tokens < bucket.rate:
-            self._buckets[name] = bucket

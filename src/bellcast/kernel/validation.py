@@ -228,7 +228,10 @@ def snooze_end(until: str | None, duration: str | float | None, now: datetime) -
     if until == UNTIL_BACK:
         return now + timedelta(seconds=MAX_UNTIL_BACK_SECONDS)
     if until is not None:
-        field, end = "until", _snooze_time(until)
+        try:
+            field, end = "until", msgspec.convert(until, datetime)
+        except msgspec.ValidationError:
+            raise Invalid.of("until", 'must be a time, as in 2030-01-31T12:00:00Z, or "back"') from None
         check(expiry(field, end, now))
     else:
         try:
@@ -241,13 +244,6 @@ def snooze_end(until: str | None, duration: str | float | None, now: datetime) -
     if end - now > timedelta(seconds=times.MAX_AHEAD_SECONDS):
         raise Invalid.of(field, "must be at most 366 days from now")
     return end
-
-
-def _snooze_time(until: str) -> datetime:
-    try:
-        return msgspec.convert(until, datetime)
-    except msgspec.ValidationError:
-        raise Invalid.of("until", 'must be a time, as in 2030-01-31T12:00:00Z, or "back"') from None
 
 
 def check_event(name: str, value: Any, limits: Limits) -> None:

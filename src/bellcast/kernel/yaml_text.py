@@ -95,13 +95,13 @@ class YamlText:
 
     def with_lines(self, errors: Sequence[FieldError]) -> list[FieldError]:
         """Return the errors with the line of the part, or of the closest enclosing part."""
-        return [error._replace(line=self._line_of(error)) for error in errors]
-
-    def _line_of(self, error: FieldError) -> int:
-        part, is_exact = self._root.find(error.field)
-        if error.line is not None and is_exact and part.block is not None:
-            return part.block + error.line - 1
-        return part.line
+        found: list[FieldError] = []
+        for error in errors:
+            part, is_exact = self._root.find(error.field)
+            is_in_block = error.line is not None and is_exact and part.block is not None
+            line = (part.block or 0) + (error.line or 0) - 1 if is_in_block else part.line
+            found.append(error._replace(line=line))
+        return found
 
 
 def _unreadable(problem: str, line: int | None) -> BadRequest:

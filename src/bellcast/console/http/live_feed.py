@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -31,7 +30,6 @@ from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.list_positions import AfterMoment
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
-from bellcast.kernel.identity_cache import IdentityCache
 from bellcast.operators.types import Role
 from bellcast.rest import bound_callers, context, guards
 from bellcast.rest.operations import operation
@@ -44,8 +42,6 @@ REAUTHORIZE_MS = 60_000
 NORMAL_CLOSURE = 1000  # RFC 6455, 7.4.1
 FilterText = Annotated[str, Meta(max_length=200)]
 NamedEvent: TypeAlias = tuple[str, bytes]  # an event's name and its JSON
-# The watchers of a team get the same events within a tenth of a second; an event takes 10 µs to encode.
-CACHED_EVENTS = 500
 _encode = msgspec.json.Encoder().encode
 # Validated by `filter_of`, whose error lists the kinds; a pattern here would put a regular expression into the error.
 _KIND = f"({'|'.join(FEED_KINDS)})"
@@ -255,10 +251,6 @@ async def _batches(request: ApiRequest, watching: ClusterWatch) -> AsyncIterator
 def _named(event: FeedEvent | SkippedEvents, *, shows_content: bool) -> NamedEvent:
     if isinstance(event, SkippedEvents):
         return "skipped", _encode(event)
-    return event.kind, (_whole_items if shows_content else _redacted_items).get(event)
-
-
-def _item(event: FeedEvent, *, shows_content: bool) -> bytes:
     item = FeedItem(
         kind=event.kind,
         at=times.to_rfc3339(event.at),
@@ -275,11 +267,7 @@ def _item(event: FeedEvent, *, shows_content: bool) -> bytes:
             if value is not None and (shows_content or name not in CONTENT)
         },
     )
-    return _encode(item)
-
-
-_whole_items = IdentityCache(partial(_item, shows_content=True), CACHED_EVENTS)
-_redacted_items = IdentityCache(partial(_item, shows_content=False), CACHED_EVENTS)
+    return event.kind, _encode(item)
 
 
 @listing(

@@ -39,9 +39,12 @@ def compressing(scope: Any, send: Send) -> Send:
 
     async def send_compressed(message: AsgiMessage) -> None:
         nonlocal start
-        if message["type"] == "http.response.start" and _is_compressible(message["headers"]):
-            start = message  # its headers depend on the body
-            return
+        if message["type"] == "http.response.start":
+            named = dict(message["headers"])
+            is_text = named.get(b"content-type", b"").startswith(TYPES)
+            if is_text and not named.keys() & {b"etag", b"content-encoding"}:
+                start = message  # its headers depend on the body
+                return
         if start is not None:
             held, start = start, None
             if not message.get("more_body") and len(message["body"]) >= MIN_BYTES:
@@ -50,11 +53,6 @@ def compressing(scope: Any, send: Send) -> Send:
         await send(message)
 
     return send_compressed
-
-
-def _is_compressible(headers: list[tuple[bytes, bytes]]) -> bool:
-    named = dict(headers)
-    return named.get(b"content-type", b"").startswith(TYPES) and not named.keys() & {b"etag", b"content-encoding"}
 
 
 async def _compressed(scope: Any, start: AsgiMessage, message: AsgiMessage) -> AsgiMessage:

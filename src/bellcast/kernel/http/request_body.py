@@ -4,8 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import datetime
-from functools import lru_cache
-from math import inf
+from functools import lru_cache, partial
 from typing import Any, Generic, NamedTuple, TypeVar, cast, get_origin
 from urllib.parse import parse_qs, parse_qsl, unquote
 
@@ -37,9 +36,6 @@ AUTHORIZE = "authorize"
 # After a slower body, the request is authorized again. A body can take half an hour, in which its key may be revoked.
 SLOW_SECONDS = 1.0
 NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
-
-# Maximum digits of a Content-Length. Real ones are shorter; `int` refuses more than 4,300.
-MAX_LENGTH_DIGITS = 100
 
 BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}")
 
@@ -85,7 +81,7 @@ async def raw(request: ApiRequest, limit: int) -> bytes:
     if encoding and encoding.lower() != "identity":
         raise UnsupportedMediaType("Send the body without Content-Encoding: compressed bodies are not accepted.")
     announced = header(request, b"content-length") or ""
-    if limit and announced.isascii() and announced.isdigit() and _whole(announced) > limit:
+    if limit and announced.isascii() and announced.isdigit() and float(announced) > limit:  # `int` refuses long ones
         raise _too_large(limit)
     started = time.monotonic()
     message: Any = await request.receive()
@@ -102,11 +98,6 @@ async def raw(request: ApiRequest, limit: int) -> bytes:
     if check is not None:
         await check(body)
     return body
-
-
-def _whole(digits: str) -> float:
-    """Return the number; infinity if it has too many digits for `int`."""
-    return int(digits) if len(digits) <= MAX_LENGTH_DIGITS else inf
 
 
 async def _chunks(request: ApiRequest, message: Any, limit: int) -> bytes:
@@ -205,22 +196,17 @@ def json(text: bytes, shape: Shape[T], ctx: Any, suggestions: Suggestions | None
     try:
         value = decoder(shape.type).decode(text)
     except msgspec.ValidationError:
-        raise Invalid.fields(
-            validation_errors.validation_errors(
-                anything(text), shape.type, _ruled(shape, ctx), shape.stand_ins, suggestions=suggestions
-            )
-        ) from None
+        is_ruled = shape.rules is not None or field_limits.of(cast("Any", shape.type))
+        rules = partial(shape.check, ctx=ctx) if is_ruled else None
+        errors = validation_errors.validation_errors(
+            anything(text), shape.type, rules, shape.stand_ins, suggestions=suggestions
+        )
+        raise Invalid.fields(errors) from None
     except (msgspec.DecodeError, ValueError, RecursionError) as broken:
         raise unreadable(text, broken) from None
     if not shape.ruled_later:
         shape.check(value, ctx)
     return value
-
-
-def _ruled(shape: Shape[T], ctx: Any) -> Callable[[T], None] | None:
-    if shape.rules is None and not field_limits.of(cast("Any", shape.type)):
-        return None
-    return lambda value: shape.check(value, ctx)
 
 
 def anything(text: bytes) -> Any:

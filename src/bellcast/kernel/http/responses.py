@@ -16,8 +16,6 @@ from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.http.request_body import ApiRequest
 
 NDJSON = request_body.NDJSON_TYPES[0]
-_encode_item = msgspec.json.Encoder().encode
-
 # The nodes that did not reply while this request was served: their number is in the header `Bellcast-Incomplete`.
 INCOMPLETE: ContextVar[set[str]] = ContextVar("incomplete")
 JSON = "application/json"
@@ -45,9 +43,12 @@ def complete(
     encoded += _encoded(headers)
     if cookies:
         encoded += _set_cookies(cookies)
+    return _at_once(status, encoded, body)
 
+
+def _at_once(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> ASGIApp:
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": status, "headers": encoded})
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
     return respond
@@ -79,25 +80,13 @@ def json(
 
 def empty(status: int = 204, headers: Mapping[str, str] | None = None) -> ASGIApp:
     """Return a response without a body, such as 204 or 304."""
-    encoded = _encoded(headers)
-
-    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": status, "headers": encoded})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    return respond
+    return _at_once(status, _encoded(headers), b"")
 
 
 def see_other(location: str, cookies: Sequence[str]) -> ASGIApp:
     """Return a 303, with cookies to set."""
     headers = [(b"location", location.encode()), (b"content-length", b"0"), NO_STORE]
-    headers += _set_cookies(cookies)
-
-    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 303, "headers": headers})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    return respond
+    return _at_once(303, headers + _set_cookies(cookies), b"")
 
 
 def problem(refused: BellcastError, more: Mapping[str, str] = {}) -> ASGIApp:
@@ -155,6 +144,6 @@ async def respond_list(request: ApiRequest, items: AsyncGenerator[Any]) -> ASGIA
 async def _item_lines(first: list[Any], items: AsyncGenerator[Any]) -> AsyncGenerator[bytes]:
     async with aclosing(items):
         for one in first:
-            yield _encode_item(one) + b"\n"
+            yield _encode(one) + b"\n"
         async for one in items:
-            yield _encode_item(one) + b"\n"
+            yield _encode(one) + b"\n"

@@ -36,7 +36,7 @@ class SharedRates:
         return wait
 
     def give_back(self, name: str, number: int) -> None:
-        self._buckets.give_back(name, number)
+        self._buckets.deduct(name, -number)
         self._usage[name] -= number
         self._has_usage.set()
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bellcast.kernel.events import inbox_stream
-from bellcast.kernel.token_bucket import TokenBucket, TokenBuckets
+from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live.config import Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, Phase
@@ -80,16 +80,3 @@ class InboundQueue:
             self._rates.deduct(name, number)  # those that wait take turns, each is woken once
             await asyncio.sleep(wait)
         return not wait or connection.phase is not Phase.CLOSED
-
-
-class MessageRateLimiter:
-    """Limits one connection's frames per second; 0 is unlimited."""
-
-    __slots__ = ("_bucket",)
-
-    def __init__(self, limit: int) -> None:
-        self._bucket = TokenBucket(limit, 0)
-
-    def hit(self, now: float) -> bool:
-        """Count a frame; True if it exceeds the limit."""
-        return self._bucket.take(int(now * 1000)) > 0

@@ -1,5 +1,6 @@
 """The output of a connection."""
 
+import asyncio
 from socket import AF_INET, SOCK_STREAM, SocketType
 from typing import Any, Protocol
 
@@ -45,6 +46,43 @@ class NullTransport:
 
 
 NULL_TRANSPORT = NullTransport()
+
+
+class QueuedTransport:
+    """Output that waits in this process until another server or a client takes it. While `reading` is not set, the caller reads
+    no further input, which is bounded elsewhere."""
+
+    clear = False  # never written directly
+
+    def __init__(self) -> None:
+        self._size = 0  # of the waiting output
+        self._closing = False
+        self.reading = asyncio.Event()
+
+    def write_eof(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._closing = True
+        self.reading.set()  # what waits for it must end
+
+    def abort(self) -> None:
+        self.close()
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def get_write_buffer_size(self) -> int:
+        return self._size
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def pause_reading(self) -> None:
+        self.reading.clear()
+
+    def resume_reading(self) -> None:
+        self.reading.set()
 
 
 def raw_socket(transport: OutboundTransport) -> SocketType | None:

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Send
+from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Listener, Phase
-from bellcast.live.connection.inbound_queue import MessageRateLimiter
+from bellcast.live.connection.outbound import QueuedTransport
 from bellcast.live.framing import websocket
 
 ToMessage = Callable[[bytes], AsgiMessage]
@@ -23,20 +24,17 @@ class AsgiOwner(Protocol):
     def connection_lost(self, exc: Exception | None) -> None: ...
 
 
-class AsgiTransport:
+class AsgiTransport(QueuedTransport):
     """Buffers a connection's output until the server's `send` accepts it. Reading is paused initially."""
 
     def __init__(self, connection: AsgiOwner, to_message: ToMessage) -> None:
-        self.clear = False
+        super().__init__()
         self._connection = connection
         self._to_message = to_message
         self._waiting: deque[bytes] = deque()
-        self._size = 0
         self._high, self._low = 2**31, 2**29
         self._full = False
         self._wakeup = asyncio.Event()
-        self._closing = False
-        self.reading = asyncio.Event()
         self.aborted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, send: Send, first: AsgiMessage, last: Callable[[], AsgiMessage]) -> None:
@@ -69,37 +67,18 @@ class AsgiTransport:
             self._full = True
             self._connection.pause_writing()
 
-    def write_eof(self) -> None:
-        self.close()
-
     def close(self) -> None:
-        self._closing = True
+        super().close()
         self._wakeup.set()
-        self.reading.set()
 
     def abort(self) -> None:
-        self.close()
+        super().abort()
         if not self.aborted.done():
             self.aborted.set_result(None)
-
-    def is_closing(self) -> bool:
-        return self._closing
-
-    def get_write_buffer_size(self) -> int:
-        return self._size
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._high, self._low = high or 2**31, low or 0
         self._maybe_pause()
-
-    def pause_reading(self) -> None:
-        self.reading.clear()  # frames wait in the queue of the server, which is bounded
-
-    def resume_reading(self) -> None:
-        self.reading.set()
 
 
 class AsgiConnection(Connection):
@@ -136,14 +115,14 @@ async def receive_websocket(
     connection: Connection, transport: AsgiTransport, receive: Receive, listener: Listener
 ) -> None:
     """Pass the client's messages to the listener until it disconnects."""
-    rate_limiter = MessageRateLimiter(listener.limits.frames_per_second)
+    rate_limiter = TokenBucket(listener.limits.frames_per_second, 0)
     await transport.reading.wait()
     while (message := await receive())["type"] != "websocket.disconnect":
         connection.last_received_tick = connection.owner.tick
         payload = message.get("text")
         if payload is None:
             payload = message.get("bytes") or b""
-        if rate_limiter.hit(asyncio.get_running_loop().time()):
+        if rate_limiter.take(int(asyncio.get_running_loop().time() * 1000)):
             connection.owner.end(connection, close_reasons.TOO_FAST)
         elif 0 < listener.limits.frame < (len(payload.encode()) if isinstance(payload, str) else len(payload)):
             connection.owner.end(connection, close_reasons.TOO_LARGE)

@@ -10,13 +10,13 @@ from bellcast.auth import origins
 from bellcast.kernel.errors import BadRequest, BellcastError, UpgradeRequired
 from bellcast.kernel.http.asgi import Receive, Scope, Send
 from bellcast.kernel.identities import Principal
+from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.admission import Admission, close_refused, guarded_start
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Listener, OnReady, Phase
 from bellcast.live.connection.dialect import Dialect
-from bellcast.live.connection.inbound_queue import MessageRateLimiter
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request, responses
 from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
@@ -37,7 +37,7 @@ class WebSocketConnection(Connection):
         self._listener = listener
         # created with the first input, because most clients only listen
         self._reader: websocket.FrameReader | None = None
-        self._rate_limiter: MessageRateLimiter
+        self._rate_limiter: TokenBucket
 
     def start_reading(self) -> None:
         """Start processing input, beginning with the buffered bytes."""
@@ -60,7 +60,7 @@ class WebSocketConnection(Connection):
 
     def _create_reader(self) -> websocket.FrameReader:
         limits = self._listener.limits
-        self._rate_limiter = MessageRateLimiter(limits.frames_per_second)
+        self._rate_limiter = TokenBucket(limits.frames_per_second, 0)
         self._reader = websocket.FrameReader(limits.frame, limits.frames_per_second)
         return self._reader
 
@@ -74,7 +74,7 @@ class WebSocketConnection(Connection):
                 self.transport.close()
             case websocket.TooManyFrames():
                 self._end_flood()
-            case _ if self._rate_limiter.hit(asyncio.get_running_loop().time()):
+            case _ if self._rate_limiter.take(int(asyncio.get_running_loop().time() * 1000)):
                 self._end_flood()
             case _ if self.phase is Phase.CLOSED:
                 pass

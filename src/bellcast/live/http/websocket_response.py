@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from bellcast.console.types.requests import IS_WEBSOCKET, STATE
 from bellcast.kernel.errors import BadRequest, UpgradeRequired
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
-from bellcast.live.connection.inbound_queue import MessageRateLimiter
+from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.framing import websocket
 from bellcast.live.http import handshake_request, responses
 from bellcast.live.http.closing import ReadTimeout
@@ -76,7 +76,7 @@ class TakenWebSocket(asyncio.Protocol):
         self._send_http = send
         self._transport: asyncio.Transport | None = None
         self._reader = websocket.FrameReader(MAX_MESSAGE_BYTES, MAX_FRAMES_PER_SECOND)
-        self._rate_limiter = MessageRateLimiter(MAX_FRAMES_PER_SECOND)
+        self._rate_limiter = TokenBucket(MAX_FRAMES_PER_SECOND, 0)
         self._is_accepted = asyncio.Event()
         self._has_ended = asyncio.Event()
         self._is_writable = asyncio.Event()
@@ -153,7 +153,7 @@ class TakenWebSocket(asyncio.Protocol):
         self._has_received = True
         now = asyncio.get_running_loop().time()
         for event in self._reader.receive(data):
-            if self._rate_limiter.hit(now) or isinstance(event, websocket.TooManyFrames):
+            if self._rate_limiter.take(int(now * 1000)) or isinstance(event, websocket.TooManyFrames):
                 self._reader.stop()
                 self.close(websocket.POLICY, f"More than {MAX_FRAMES_PER_SECOND} frames in a second.")
                 return

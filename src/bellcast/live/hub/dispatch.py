@@ -125,10 +125,15 @@ class Dispatcher:
         transport's `write`. Later events of the same iteration, and output behind buffered bytes, are coalesced by the
         transport."""
         id = None
+        # A copy, because a write may close a slow reader and remove it from the set.
+        connections: Sequence[Connection] = tuple(self._streams.get(event.stream, ()))
         if isinstance(event, LiveEvent):
             id = event.id
             self._collected.add(event)
-        connections = self._audience_of(event)
+            if (
+                event.topic is None
+            ):  # connections follow topics from `ready` on, and their recipient's own stream earlier
+                connections = [one for one in connections if one.phase is not Phase.OPENING]
         if id is not None and self._held_connections:
             connections = [one for one in connections if one not in self._held_connections]
         if connections:
@@ -147,14 +152,6 @@ class Dispatcher:
         if connections:
             self._fan_out(connections, encode, None)
 
-    def _audience_of(self, event: LiveEvent | Typing) -> Sequence[Connection]:
-        """Return the connections that receive a live event. It is a copy, because a write may close a slow reader and
-        remove it from the set. Connections follow topics from `ready` on, and their recipient's own stream earlier."""
-        connections = self._streams.get(event.stream, ())
-        if isinstance(event, LiveEvent) and event.topic is None:
-            return [one for one in connections if one.phase is not Phase.OPENING]
-        return tuple(connections)
-
     def _fan_out(
         self,
         connections: Sequence[Connection],
@@ -163,7 +160,10 @@ class Dispatcher:
         id: str | None = None,
     ) -> int:
         """Send to these connections, except the one with the id `sender`. Return the number of writes."""
-        is_coalescing = self._note_tick_events()
+        is_coalescing = self._is_tick_busy
+        if not is_coalescing:
+            self._is_tick_busy = True
+            asyncio.get_running_loop().call_soon(self._end_tick)
         if sender in self._by_id:
             connections = [one for one in connections if one.id != sender]
         encoded: dict[object, bytes | None] = {}
@@ -198,13 +198,6 @@ class Dispatcher:
             else:
                 connection.write_directly(data)
         return written
-
-    def _note_tick_events(self) -> bool:
-        if self._is_tick_busy:
-            return True
-        self._is_tick_busy = True
-        asyncio.get_running_loop().call_soon(self._end_tick)
-        return False
 
     def _end_tick(self) -> None:
         self._is_tick_busy = False

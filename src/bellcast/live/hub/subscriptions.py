@@ -155,7 +155,12 @@ class Subscriptions:
             return False
         if count == 1:
             self._groups.follow(stream)
-            self._observe_carried(stream)
+            kind, tenant, name = stream.split(SEPARATOR, 2)
+            carried = [inbox_stream(tenant, one) for one in self._recipients_of(name)] if kind == "topic" else []
+            if carried:  # stored for the last follower's end, because the setting for them may change until then
+                self._carried_inboxes[stream] = carried
+            for inbox in carried:
+                self._groups.observe(inbox)
         connection.streams += (stream,)
         self._groups.changed(stream)
         for observer in self._observers:
@@ -167,7 +172,13 @@ class Subscriptions:
         if count is None:
             return
         if stream.startswith("topic"):
-            self._leave_presence(connection, stream.split(SEPARATOR, 2)[2])
+            topic = stream.split(SEPARATOR, 2)[2]
+            departed = self._presence.leave(connection.principal, topic, connection.id)
+            if departed is not None:
+                self._groups.changed(stream, departed.key[2])
+                self.presence_changed(departed.change, ChangeOrigin.HERE)
+                for observer in self._observers if departed.here == 0 else ():
+                    observer.node_left(departed.key)
         self._groups.changed(stream)
         for observer in self._observers:
             observer.subscription_count_changed(stream, count, -1, ChangeOrigin.HERE)
@@ -175,25 +186,3 @@ class Subscriptions:
             self._groups.unfollow(stream)
             for inbox in self._carried_inboxes.pop(stream, ()):
                 self._groups.end_observing(inbox)
-
-    def _observe_carried(self, stream: Stream) -> None:
-        """Observe the inboxes that a topic carries. They are stored for the last follower's end, because the setting for
-        them may change until then."""
-        if not stream.startswith("topic"):
-            return
-        _, tenant, name = stream.split(SEPARATOR, 2)
-        carried = [inbox_stream(tenant, recipient) for recipient in self._recipients_of(name)]
-        if carried:
-            self._carried_inboxes[stream] = carried
-        for inbox in carried:
-            self._groups.observe(inbox)
-
-    def _leave_presence(self, connection: Connection, topic: str) -> None:
-        departed = self._presence.leave(connection.principal, topic, connection.id)
-        if departed is None:
-            return
-        self._groups.changed(topic_stream(departed.key[0], topic), departed.key[2])
-        self.presence_changed(departed.change, ChangeOrigin.HERE)
-        if departed.here == 0:
-            for observer in self._observers:
-                observer.node_left(departed.key)

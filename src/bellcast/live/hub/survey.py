@@ -274,7 +274,8 @@ class ConnectionSurvey:
         wanted: ConnectionFilter = EVERY_CONNECTION,
     ) -> tuple[list[ConnectionInfo], list[ConnectionCount]]:
         if wanted.is_closed:
-            return self._closed_page(tenant, before, limit, wanted), []
+            closed = (one for one in self._closed if tenant in (None, one.tenant) and wanted.matches(one))
+            return _newest(closed, attrgetter("position"), before, limit), []
         if tenant is None or wanted.recipient is None:
             connections = [entry for entry in self._hub if tenant is None or entry.principal.tenant == tenant]
         else:
@@ -286,12 +287,6 @@ class ConnectionSurvey:
             matching = filter(wanted.matches, map(self._info, listed))
             return _newest(matching, attrgetter("position"), before, limit), counts
         return list(map(self._info, _newest(listed, attrgetter("connected_at", "id"), before, limit))), counts
-
-    def _closed_page(
-        self, tenant: str | None, before: ConnectionPosition | None, limit: int, wanted: ConnectionFilter
-    ) -> list[ConnectionInfo]:
-        matching = (one for one in self._closed if tenant in (None, one.tenant) and wanted.matches(one))
-        return _newest(matching, attrgetter("position"), before, limit)
 
     def _info(self, connection: Connection) -> ConnectionInfo:
         return ConnectionInfo(

@@ -186,26 +186,25 @@ class PusherAppDirectory:
     async def reload(self) -> None:
         """Reload the apps from the store. Of concurrent calls, the last one to return has read last."""
         async with self._reading:
-            await self._reload()
-
-    async def _reload(self) -> None:
-        known: list[tuple[str, Document]] = []
-        after = ("", "")
-        while found := await self._documents.of_all_tenants(KIND, after, PAGE):
-            known += found
-            after = (found[-1][0], found[-1][1].key)
-        if known == self._known:
-            return
-        self._known = known
+            known: list[tuple[str, Document]] = []
+            after = ("", "")
+            while found := await self._documents.of_all_tenants(KIND, after, PAGE):
+                known += found
+                after = (found[-1][0], found[-1][1].key)
+            if known == self._known:
+                return
+            self._known = known
         apps = sorted((self._read(*one) for one in known), key=lambda one: (one.app.created_at, one.app.credentials.id))
         self._all = [self._project]
+        taken = {("id", self._project.app.credentials.id), ("key", self._project.app.credentials.key)}
         for one in apps:
-            self._all.append(one if self._is_free(one.app.credentials) else replace(one, state="overridden"))
+            own = {("id", one.app.credentials.id), ("key", one.app.credentials.key)}
+            if taken & own:
+                self._all.append(replace(one, state="overridden"))
+            else:
+                self._all.append(one)
+                taken |= own
         self._index()
-
-    def _is_free(self, credentials: Project) -> bool:
-        taken = [one.app.credentials for one in self._all if one.state != "overridden"]
-        return all(one.id != credentials.id and one.key != credentials.key for one in taken)
 
     def _index(self) -> None:
         # Stored apps replace trials with the same id or key.

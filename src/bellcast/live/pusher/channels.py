@@ -1,7 +1,6 @@
 """Pusher channels: authorization, subscription replies and client events."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -14,16 +13,16 @@ from bellcast.kernel import validation
 from bellcast.kernel.errors import BadRequest, Forbidden, NoHandler
 from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.identities import DEFAULT_TENANT
+from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live import topic_access as following
 from bellcast.live.connection.connection import Connection, Phase
-from bellcast.live.connection.inbound_queue import MessageRateLimiter
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native.app_callbacks import NativeCallContext, accept, caller
-from bellcast.live.pusher import protocol, signatures
+from bellcast.live.pusher import signatures
 from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.hub_observer import PresenceCache
-from bellcast.live.pusher.protocol import frames
+from bellcast.live.pusher.protocol import commands, frames
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.sync import topic_replay
 from bellcast.live.types.events import Member
@@ -61,11 +60,11 @@ class PusherChannels:
         self._hub = context.hub
         self._limits = context.config.limits
         self._config = context.pusher
-        self._rate_limiters: dict[Connection, MessageRateLimiter] = {}
+        self._rate_limiters: dict[Connection, TokenBucket] = {}
 
     # --- subscriptions
 
-    async def subscribe(self, connection: Connection, command: protocol.PusherSubscribe) -> None:
+    async def subscribe(self, connection: Connection, command: commands.PusherSubscribe) -> None:
         """Subscribe to the channel, or send the error in the two forms that clients handle."""
         try:
             await self._subscribe(connection, command)
@@ -78,7 +77,7 @@ class PusherChannels:
             connection.send_frame(frames.subscription_error(channel, refused.kind, refused.message, refused.status))
             connection.send_frame(frames.error(refused.message))
 
-    async def _subscribe(self, connection: Connection, command: protocol.PusherSubscribe) -> None:
+    async def _subscribe(self, connection: Connection, command: commands.PusherSubscribe) -> None:
         channel = command.channel
         only = self._context.apps.only_channel(connection)
         if only not in (None, channel):
@@ -109,7 +108,9 @@ class PusherChannels:
             if connection.phase is Phase.CLOSED:
                 return
             self._hub.subscriptions.follow(connection, {channel: grant}, member)
-        connection.send_frame(frames.subscribed(channel, self._presence_snapshot(connection, channel)))
+        tenant, members = connection.principal.tenant, self._presence_cache
+        snapshot = members.snapshot(tenant, channel) if is_presence(channel) else frames.EMPTY
+        connection.send_frame(frames.subscribed(channel, snapshot))
         if is_cache(channel):
             await self._send_cached_event(connection, channel)
 
@@ -117,7 +118,7 @@ class PusherChannels:
         self._hub.subscriptions.unfollow(connection, (channel,))
 
     async def _authorize(
-        self, connection: Connection, command: protocol.PusherSubscribe, followed: int
+        self, connection: Connection, command: commands.PusherSubscribe, followed: int
     ) -> tuple[Grant, Member | None]:
         """Return the grant and, on a presence channel, the member; raises SubscriptionRefused if not authorized."""
         if is_presence(command.channel):
@@ -136,7 +137,7 @@ class PusherChannels:
         return granted[command.channel], None
 
     def _check_signature(
-        self, connection: Connection, command: protocol.PusherSubscribe, channel_data: str | None
+        self, connection: Connection, command: commands.PusherSubscribe, channel_data: str | None
     ) -> None:
         apps = self._context.apps
         signed = signatures.channel_string(connection.id, command.channel, channel_data)
@@ -152,14 +153,14 @@ class PusherChannels:
         if limit and is_new and self._presence_cache.count(tenant, channel) >= limit:
             raise SubscriptionRefused("LimitReached", f"{channel} already has {limit} members.", 403)
 
-    def _member(self, connection: Connection, command: protocol.PusherSubscribe) -> Member:
+    def _member(self, connection: Connection, command: commands.PusherSubscribe) -> Member:
         self._check_signature(connection, command, command.channel_data)
         principal = connection.principal
         if command.channel_data is None:
             if principal.recipient is None:
                 raise SubscriptionRefused("AuthError", f"{command.channel}: send channel_data, or sign in first.", 401)
             return Member(recipient=principal.recipient, name=principal.name, info=self._users.info(connection))
-        member_data = protocol.read_member(command.channel_data)
+        member_data = commands.read_member(command.channel_data)
         if isinstance(member_data, str):
             raise SubscriptionRefused("AuthError", f"{command.channel}: {member_data}", 401)
         for problem in validation.data("user_info", member_data.user_info, 0):  # it is also sent to other nodes
@@ -167,11 +168,6 @@ class PusherChannels:
                 "AuthError", f"{command.channel}: channel_data: {problem.field} {problem.message}.", 401
             )
         return Member(recipient=member_data.user_id, info=member_data.user_info)
-
-    def _presence_snapshot(self, connection: Connection, channel: str) -> str:
-        if not is_presence(channel):
-            return frames.EMPTY
-        return self._presence_cache.snapshot(connection.principal.tenant, channel)
 
     async def _send_cached_event(self, connection: Connection, channel: str) -> None:
         """Send the last event of a cache channel, unless it or a newer one was delivered since the subscription."""
@@ -182,7 +178,9 @@ class PusherChannels:
             for _ in range(MAX_CACHE_QUERIES):
                 count = len(delivered)
                 last = await LastEvents(engines.db).get(tenant, channel, since)
-                if last is not None and self._may_be_delivered(last, delivered):
+                # Saved a moment ago, it may be delivered to the new subscriber as well.
+                is_new = last is not None and engines.clock.now() - last.at < DELIVERY_SECONDS * 1000
+                if last is not None and is_new and not any(_is_same(event, last) for event in delivered):
                     await engines.clock.sleep(DELIVERY_SECONDS)
                 # Events are saved before they are delivered, so a query with no delivery in the meantime returns the
                 # last delivered event or a newer one. Client events are delivered but not saved.
@@ -199,19 +197,14 @@ class PusherChannels:
         else:
             connection.send_frame(frames.event(last.name, channel, last.data))
 
-    def _may_be_delivered(self, last: LastEvent, delivered: Sequence[LiveEvent]) -> bool:
-        """True if an event was saved a moment ago, and may be delivered to the new subscriber as well."""
-        age = self._context.engines.clock.now() - last.at
-        return age < DELIVERY_SECONDS * 1000 and not any(_is_same(event, last) for event in delivered)
-
     # --- client events
 
-    async def client_event(self, connection: Connection, command: protocol.ClientEvent) -> None:
+    async def client_event(self, connection: Connection, command: commands.ClientEvent) -> None:
         self._check_event(connection, command)
         limiter = self._rate_limiters.get(connection)
         if limiter is None:
-            limiter = self._rate_limiters[connection] = MessageRateLimiter(self._config.client_events_per_second)
-        if limiter.hit(asyncio.get_running_loop().time()):
+            limiter = self._rate_limiters[connection] = TokenBucket(self._config.client_events_per_second, 0)
+        if limiter.take(int(asyncio.get_running_loop().time() * 1000)):
             limit = self._config.client_events_per_second
             connection.send_frame(frames.error(f"At most {limit} client events per second.", TOO_FAST))
             return
@@ -243,7 +236,7 @@ class PusherChannels:
         if call is not None and call[0] is not None:
             connection.send_frame(frames.event(name, command.channel, frames.text(call[0])))
 
-    def _check_event(self, connection: Connection, command: protocol.ClientEvent) -> None:
+    def _check_event(self, connection: Connection, command: commands.ClientEvent) -> None:
         if not self._config.client_events:
             raise Forbidden("Client events are turned off (BELLCAST_PUSHER_CLIENT_EVENTS).")
         stream = topic_stream(connection.principal.tenant, command.channel)

@@ -10,6 +10,7 @@ import secrets
 import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -92,23 +93,21 @@ class PusherTest:
 
     async def run(self) -> TestReport:
         """Run all steps."""
-        try:
-            return await connection_steps.run(self._steps(), FIXES)
-        finally:
-            if self._socket is not None:
-                self._socket.close()
-
-    def _steps(self) -> dict[str, ConnectionStep]:
-        return {
+        steps: dict[str, ConnectionStep] = {
             "enabled": self._check_enabled,
             "url": self._check_url,
-            "dns": self._resolve,
+            "dns": partial(connection_steps.resolve, self._host, self._port, self._guard),
             "connect": self._connect,
             "signed_call": self._call,
             "websocket": self._open,
             "subscription": self._subscribe,
             "event": self._receive_event,
         }
+        try:
+            return await connection_steps.run(steps, FIXES)
+        finally:
+            if self._socket is not None:
+                self._socket.close()
 
     async def _check_enabled(self) -> str:
         if not self._pusher.enabled:
@@ -127,9 +126,6 @@ class PusherTest:
     @property
     def _port(self) -> int:
         return self._url.port or (443 if self._url.scheme == "https" else 80)
-
-    async def _resolve(self) -> str:
-        return await connection_steps.resolve(self._host, self._port, self._guard)
 
     async def _connect(self) -> str:
         context = ssl.create_default_context() if self._url.scheme == "https" else None

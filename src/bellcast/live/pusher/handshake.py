@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-from typing import Any
 
 import structlog
 
@@ -19,10 +18,9 @@ from bellcast.live.connection.connection import Connection, OnReady, Phase
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.hub.hub import Hub
-from bellcast.live.pusher import protocol
-from bellcast.live.pusher.channels import PusherCallContext, PusherChannels
+from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.connected_apps import ConnectedApps
-from bellcast.live.pusher.protocol import close_codes, frames
+from bellcast.live.pusher.protocol import close_codes, commands, dialect, frames
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.pusher.types import PusherApp, PusherConfig
 from bellcast.topics.types import is_private
@@ -37,8 +35,8 @@ ID_RANGE = 2**48
 class PusherHandshake:
     """Opens connections and dispatches client commands to channels and users."""
 
-    direct = protocol.WEBSOCKET
-    foreign = protocol.MESSAGE
+    direct = dialect.WEBSOCKET
+    foreign = dialect.MESSAGE
 
     def __init__(
         self,
@@ -93,7 +91,8 @@ class PusherHandshake:
             self._apps.add(connection, app)
             try:
                 with self._admission.waiting_for_app(request.address):
-                    called = await self._call_connect(connection, request)
+                    # The `connect` handler may refuse the connection, or identify its user without a sign-in.
+                    called = await self._channels.call_app(connection, calls.CONNECT, None, None, request)
                 opened = await self._admission.admit(connection)
                 if opened is not None:
                     connection.revision = opened.inbox.state.revision
@@ -108,8 +107,10 @@ class PusherHandshake:
                 if self._config.authorized_within:
                     loop, seconds = asyncio.get_running_loop(), self._config.authorized_within
                     self._deadlines[connection] = loop.call_later(seconds, self._check_authorized, connection)
-            except BaseException:  # refused, perhaps before the connection was registered
+            except BaseException as error:  # refused, perhaps before the connection was registered
                 self._apps.discard(connection)
+                if isinstance(error, calls.Refused):
+                    raise RejectedByApp(error.message) from None
                 raise
         elif close_reason is not None:
             self._hub.end(connection, close_reason)
@@ -120,7 +121,7 @@ class PusherHandshake:
 
     def _rejection(self, app: PusherApp | None, request: HandshakeRequest) -> CloseReason | None:
         if app is None:
-            return protocol.NO_SUCH_APP
+            return close_codes.NO_SUCH_APP
         if not app.is_readable:
             return close_codes.APP_UNREADABLE
         if not app.enabled:
@@ -128,15 +129,6 @@ class PusherHandshake:
         if not self._config.enabled:
             return close_codes.DISABLED
         return close_codes.unsupported_version(request.parameter_values.get("protocol"))
-
-    async def _call_connect(
-        self, connection: Connection, request: HandshakeRequest
-    ) -> tuple[Any, PusherCallContext] | None:
-        """Call the `connect` handler, which may refuse the connection or identify its user without a sign-in."""
-        try:
-            return await self._channels.call_app(connection, calls.CONNECT, None, None, request)
-        except calls.Refused as refused:
-            raise RejectedByApp(refused.message) from None
 
     def _check_authorized(self, connection: Connection) -> None:
         self._deadlines.pop(connection, None)
@@ -155,7 +147,7 @@ class PusherHandshake:
             self._queue.enqueue(connection, message, len(message))
 
     async def _handle(self, connection: Connection, message: str) -> None:
-        command = protocol.receive(message)
+        command = commands.receive(message)
         try:
             await self._execute(connection, command)
         except BellcastError as authentication_error:
@@ -165,22 +157,22 @@ class PusherHandshake:
             connection.send_frame(frames.error(BellcastError().detail))
 
     async def _execute(
-        self, connection: Connection, command: protocol.PusherCommand | protocol.InvalidPusherFrame
+        self, connection: Connection, command: commands.PusherCommand | commands.InvalidPusherFrame
     ) -> None:
         match command:
-            case protocol.PusherSubscribe():
+            case commands.PusherSubscribe():
                 await self._channels.subscribe(connection, command)
-            case protocol.PusherUnsubscribe(channel):
+            case commands.PusherUnsubscribe(channel):
                 self._channels.unsubscribe(connection, channel)
-            case protocol.Signin():
+            case commands.Signin():
                 await self._users.sign_in(connection, command)
-            case protocol.ClientEvent():
+            case commands.ClientEvent():
                 await self._channels.client_event(connection, command)
-            case protocol.PusherPing():
+            case commands.PusherPing():
                 connection.send_frame(frames.PONG)
-            case protocol.PusherPong():
+            case commands.PusherPong():
                 self._users.on_pong(connection, None)
-            case protocol.InvalidPusherFrame(message):
+            case commands.InvalidPusherFrame(message):
                 raise BadRequest(message)
 
     def disconnected(self, connection: Connection) -> None:

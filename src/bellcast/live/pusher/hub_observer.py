@@ -12,9 +12,9 @@ from bellcast.live.cluster.guardians import Holder
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey
 from bellcast.live.connection.connection import Connection
 from bellcast.live.connection.dialect import Dialect
-from bellcast.live.pusher import protocol
 from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.protocol import frames
+from bellcast.live.pusher.protocol.dialect import PusherDialect
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.pusher.types import alias, aliased
 from bellcast.live.types.events import InboxEvent, NotificationAdded, PresenceChanged
@@ -202,7 +202,7 @@ class PusherObserver:
                 self._send(stream, partial(frames.inbox_change, channel, payload))
                 if isinstance(event, NotificationAdded):
                     followers = self._hub.subscriptions.connections_on(stream)
-                    written = sum(isinstance(one.dialect, protocol.PusherDialect) for one in followers)
+                    written = sum(isinstance(one.dialect, PusherDialect) for one in followers)
                     if written:
                         self._hub.writes.record(event, written)
                     if LARAVEL in pattern:
@@ -225,6 +225,6 @@ class PusherObserver:
         """Send a frame to the Pusher clients of a stream. It is only encoded if there are any."""
 
         def encode(dialect: Dialect) -> bytes | None:
-            return dialect.encode_frame(frame()) if isinstance(dialect, protocol.PusherDialect) else None
+            return dialect.encode_frame(frame()) if isinstance(dialect, PusherDialect) else None
 
         self._hub.dispatcher.send_to_stream(stream, encode)

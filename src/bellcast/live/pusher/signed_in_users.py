@@ -20,9 +20,9 @@ from bellcast.live.admission import Admission, close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.http.handshake_request import HandshakeRequest
-from bellcast.live.pusher import protocol, signatures
+from bellcast.live.pusher import signatures
 from bellcast.live.pusher.context import PusherContext
-from bellcast.live.pusher.protocol import close_codes, frames
+from bellcast.live.pusher.protocol import close_codes, commands, dialect, frames
 from bellcast.live.sync import resume
 from bellcast.recipients.store.devices import UNKNOWN, DevicePosition, Devices
 from bellcast.topics.store.last_events import LastEvents
@@ -43,7 +43,7 @@ DIGEST_BYTES = 12
 class SignedInUser(Struct):
     """A connection's user, with the inbox revisions of the last ping, the last pong, and the last save."""
 
-    user: protocol.User
+    user: commands.User
     device: bytes
     inbox: int
     pinged: int = UNKNOWN
@@ -72,7 +72,7 @@ class PusherUsers:
 
     # --- sign-in
 
-    async def sign_in(self, connection: Connection, command: protocol.Signin) -> None:
+    async def sign_in(self, connection: Connection, command: commands.Signin) -> None:
         """Authenticate the user, open the inbox and replay missed changes."""
         user = self._user(connection, command)
         if isinstance(user, CloseReason):
@@ -85,14 +85,14 @@ class PusherUsers:
         else:
             raise BadRequest("This connection is signed in as another user: open a new connection.")
 
-    def _user(self, connection: Connection, command: protocol.Signin) -> protocol.User | CloseReason:
+    def _user(self, connection: Connection, command: commands.Signin) -> commands.User | CloseReason:
         apps = self._context.apps
         if apps.only_channel(connection) is not None:
             return _refused("This app is being tested: it cannot sign in users.")
         signed = signatures.user_string(connection.id, command.user_data)
         if not signatures.is_valid_for_any(apps.credentials(connection), command.auth, signed):
             return _refused(f"The signature must be {apps.key(connection)}:<hex HMAC-SHA256> of {signed[:500]!r}.")
-        user = protocol.read_user(command.user_data)
+        user = commands.read_user(command.user_data)
         if isinstance(user, str):
             return _refused(user)
         for problem in chain(
@@ -101,7 +101,7 @@ class PusherUsers:
             return _refused(f"user_data: {problem.field} {problem.message}.")
         return user
 
-    async def _send_signed_in(self, connection: Connection, user: protocol.User, user_data: str) -> None:
+    async def _send_signed_in(self, connection: Connection, user: commands.User, user_data: str) -> None:
         tenant, now = connection.principal.tenant, self._context.engines.clock.now()
         principal = Principal(tenant=tenant, recipient=user.id, issued_at=now)
         inbox = await self._admission.sign_in(connection, principal)
@@ -161,7 +161,7 @@ class PusherUsers:
                 used = connection.dialect
                 # If pings have no number, the pong to the previous one must have arrived, because it would also confirm
                 # this one.
-                if isinstance(used, protocol.PusherDialect) and (
+                if isinstance(used, dialect.PusherDialect) and (
                     used.numbers_pings or signed.acknowledged == signed.pinged
                 ):
                     signed.pinged = connection.revision
@@ -182,12 +182,12 @@ class PusherUsers:
 
     # --- watchlists
 
-    def _watchlist(self, user: protocol.User) -> list[str]:
+    def _watchlist(self, user: commands.User) -> list[str]:
         """Return the users that a user watches, each once."""
         limit = self._config.watchlist or len(user.watchlist)
         return list(dict.fromkeys(user.watchlist[:limit])) if self._config.watchlists else []
 
-    def _watch(self, connection: Connection, user: protocol.User) -> None:
+    def _watch(self, connection: Connection, user: commands.User) -> None:
         watched, tenant = self._watchlist(user), connection.principal.tenant
         if not watched or connection.phase is Phase.CLOSED:
             return

@@ -281,7 +281,14 @@ class EngineSessions:
         self._schedule(session)
         if self.log is not None:
             self.log.session_opened(session)
-        session.send_packet(engineio.open_packet(self._handshake(session)))
+        handshake = OpenPayload(
+            sid=session.sid,
+            upgrades=("websocket",) if session.transport.encoding is engineio.POLLING_BODY else (),
+            ping_interval=round(self.config.ping_interval * 1000),
+            ping_timeout=round(self.config.ping_timeout * 1000),
+            max_payload=self.config.max_payload,
+        )
+        session.send_packet(engineio.open_packet(handshake))
         self.listener.on_open(session)
 
     def set_drained(self, session: EngineSession) -> None:
@@ -335,13 +342,3 @@ class EngineSessions:
 
     def _slot(self, time: float) -> int:
         return int(time / self._slot_seconds)
-
-    def _handshake(self, session: EngineSession) -> OpenPayload:
-        rules = self.config
-        return OpenPayload(
-            sid=session.sid,
-            upgrades=("websocket",) if session.transport.encoding is engineio.POLLING_BODY else (),
-            ping_interval=round(rules.ping_interval * 1000),
-            ping_timeout=round(rules.ping_timeout * 1000),
-            max_payload=rules.max_payload,
-        )

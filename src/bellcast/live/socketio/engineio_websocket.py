@@ -4,10 +4,10 @@ import asyncio
 from socket import SocketType
 from typing import Any
 
+from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import CLOSE_TIMEOUT
-from bellcast.live.connection.inbound_queue import MessageRateLimiter
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport, raw_socket
 from bellcast.live.framing import websocket
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession
@@ -39,7 +39,7 @@ class EngineWebSocket(asyncio.Protocol):
     def __init__(self, session: EngineSession, encoding: Encoding, max_payload: int, frames_per_second: int) -> None:
         self._session = session
         self._reader = websocket.FrameReader(max_payload, frames_per_second)
-        self._rate_limiter = MessageRateLimiter(frames_per_second)
+        self._rate_limiter = TokenBucket(frames_per_second, 0)
         self._probing = False
         self._close_reason: CloseReason | None = None
         self._close_timer: asyncio.TimerHandle | None = None
@@ -86,7 +86,7 @@ class EngineWebSocket(asyncio.Protocol):
                 self.transport.close()
             case websocket.TooManyFrames():
                 self._end_flood()
-            case _ if self._rate_limiter.hit(asyncio.get_running_loop().time()):
+            case _ if self._rate_limiter.take(int(asyncio.get_running_loop().time() * 1000)):
                 self._end_flood()
             case _ if self._close_reason is not None:
                 pass
@@ -106,7 +106,7 @@ class EngineWebSocket(asyncio.Protocol):
             return
         if 0 < limit < len(message.encode() if isinstance(message, str) else message):
             self._close_with_error(close_reasons.TOO_LARGE)
-        elif self._rate_limiter.hit(asyncio.get_running_loop().time()):
+        elif self._rate_limiter.take(int(asyncio.get_running_loop().time() * 1000)):
             self._close_with_error(close_reasons.TOO_FAST)
         else:
             self.receive(message)

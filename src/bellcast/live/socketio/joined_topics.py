@@ -28,15 +28,6 @@ UNSAVED = "The topics of this connection could not be stored: after a reconnect,
 REFRESH_BATCH_ROWS = 250
 
 
-def _decode(text: str) -> TopicLists | None:
-    """Return stored topics. None if they are damaged, or were written by a newer version during a rolling update."""
-    try:
-        return msgspec.json.decode(text, type=TopicLists)
-    except msgspec.DecodeError as failure:
-        log.warning("joined_topics_not_decodable", reason=str(failure))
-        return None
-
-
 def _encode(topics: TopicLists) -> str:
     return msgspec.json.encode(topics).decode()
 
@@ -78,7 +69,11 @@ class ConnectionTopics:
         found = await JoinedTopics(db).get(by)
         if found is None:
             return None if has_joined else {}
-        saved = _decode(found.text)
+        saved: TopicLists | None = None
+        try:
+            saved = msgspec.json.decode(found.text, type=TopicLists)
+        except msgspec.DecodeError as failure:  # damaged, or written by a newer version during a rolling update
+            log.warning("joined_topics_not_decodable", reason=str(failure))
         if saved == TopicLists():
             return {}
         if saved is None or now - found.saved_at > JOINED_TOPICS_LIFETIME_MS:

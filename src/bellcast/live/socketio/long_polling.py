@@ -7,11 +7,11 @@ session. The close packet is sent to the pending poll, or stored for a moment fo
 import asyncio
 import gzip
 from contextlib import suppress
-from typing import Any
 
 from bellcast.kernel.http.asgi import Receive, Send
 from bellcast.kernel.http.compression import accepts
 from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.outbound import QueuedTransport
 from bellcast.live.http import asgi, responses
 from bellcast.live.http.handshake_request import HandshakeRequest, Headers
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession
@@ -34,26 +34,22 @@ class ClientDisconnected(Exception):
     """The request's connection dropped before its end."""
 
 
-class PollingTransport:
+class PollingTransport(QueuedTransport):
     """A session transport that queues packets until the next poll."""
-
-    clear = False  # never written directly
 
     encoding = engineio.POLLING_BODY
 
     def __init__(self, session: EngineSession) -> None:
+        super().__init__()
         self._session = session
         self._waiting: list[bytes] = []
-        self._size = 0
         self._high = 2**31
         self._full = False
-        self._closing = False
         self._wakeup = False
         self._packets: asyncio.Future[bytes] | None = None
         self.posting = False
         self.candidate: object | None = None  # the WebSocket that probes an upgrade
         self.upgrading = False  # during a probe polls return immediately
-        self.reading = asyncio.Event()
         self.reading.set()
 
     @property
@@ -142,36 +138,11 @@ class PollingTransport:
                 self._wakeup = True
                 asyncio.get_running_loop().call_soon(self._flush)
 
-    def write_eof(self) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._closing = True
-        self.reading.set()  # a POST that waits for a full queue must end
-
-    def abort(self) -> None:
-        self.close()
-
-    def is_closing(self) -> bool:
-        return self._closing
-
-    def get_write_buffer_size(self) -> int:
-        return self._size
-
     def open_socket(self) -> None:
         """Nothing can be written directly: the packets wait for the next poll."""
 
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return default
-
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._high = high or 2**31
-
-    def pause_reading(self) -> None:
-        self.reading.clear()
-
-    def resume_reading(self) -> None:
-        self.reading.set()
 
 
 async def respond_poll(

@@ -11,8 +11,7 @@ from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.events import LiveEvent
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.pusher import protocol
-from bellcast.live.pusher.protocol import close_codes, frames
+from bellcast.live.pusher.protocol import close_codes, commands, dialect, frames
 from bellcast.live.types.events import InboxBulkChanged, Member, NotificationDeleted, PresenceChanged, Typing
 
 SUBSCRIBE = {"channel": "private-a", "auth": "key:sig"}
@@ -21,34 +20,34 @@ STATE = InboxState("", "ann", 1, 2, 3, 4)
 
 def frame_of(event: Any) -> dict[str, Any] | None:
     """Return the frame that a client receives for an event."""
-    encoded = protocol.MESSAGE.encode(event)
+    encoded = dialect.MESSAGE.encode(event)
     return None if encoded is None else json.loads(encoded)
 
 
 @pytest.mark.parametrize(
     ("frame", "command"),
     [
-        ({"event": "pusher:subscribe", "data": SUBSCRIBE}, protocol.PusherSubscribe("private-a", "key:sig")),
+        ({"event": "pusher:subscribe", "data": SUBSCRIBE}, commands.PusherSubscribe("private-a", "key:sig")),
         (
             {"event": "pusher:subscribe", "data": json.dumps(SUBSCRIBE)},
-            protocol.PusherSubscribe("private-a", "key:sig"),
+            commands.PusherSubscribe("private-a", "key:sig"),
         ),
-        ({"event": "pusher:subscribe", "data": {"channel": "a", "auth": None}}, protocol.PusherSubscribe("a")),
-        ({"event": "pusher:unsubscribe", "data": {"channel": "a"}}, protocol.PusherUnsubscribe("a")),
-        ({"event": "pusher:signin", "data": {"auth": "k:s", "user_data": "{}"}}, protocol.Signin("k:s", "{}")),
-        ({"event": "pusher:ping"}, protocol.PusherPing()),
-        ({"event": "pusher:pong", "data": []}, protocol.PusherPong()),
-        ({"event": "client-x", "channel": "a", "data": {"b": 1}}, protocol.ClientEvent("client-x", "a", {"b": 1})),
-        ({"event": "client-x", "channel": "a"}, protocol.ClientEvent("client-x", "a", None)),
+        ({"event": "pusher:subscribe", "data": {"channel": "a", "auth": None}}, commands.PusherSubscribe("a")),
+        ({"event": "pusher:unsubscribe", "data": {"channel": "a"}}, commands.PusherUnsubscribe("a")),
+        ({"event": "pusher:signin", "data": {"auth": "k:s", "user_data": "{}"}}, commands.Signin("k:s", "{}")),
+        ({"event": "pusher:ping"}, commands.PusherPing()),
+        ({"event": "pusher:pong", "data": []}, commands.PusherPong()),
+        ({"event": "client-x", "channel": "a", "data": {"b": 1}}, commands.ClientEvent("client-x", "a", {"b": 1})),
+        ({"event": "client-x", "channel": "a"}, commands.ClientEvent("client-x", "a", None)),
     ],
 )
 def test_client_frame_becomes_a_command(frame: dict[str, Any], command: object) -> None:
-    assert protocol.receive(json.dumps(frame)) == command
+    assert commands.receive(json.dumps(frame)) == command
 
 
 @given(st.text() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps))
 def test_arbitrary_text_is_an_invalid_frame(text: str) -> None:
-    assert isinstance(protocol.receive(text), protocol.InvalidPusherFrame)
+    assert isinstance(commands.receive(text), commands.InvalidPusherFrame)
 
 
 @given(
@@ -59,8 +58,8 @@ def test_arbitrary_text_is_an_invalid_frame(text: str) -> None:
     ),
 )
 def test_arbitrary_fields_raise_nothing(event: str, data: dict[str, Any]) -> None:
-    command = protocol.receive(json.dumps({"event": event, "channel": data.get("channel"), "data": data}))
-    if isinstance(command, protocol.PusherSubscribe):
+    command = commands.receive(json.dumps({"event": event, "channel": data.get("channel"), "data": data}))
+    if isinstance(command, commands.PusherSubscribe):
         assert isinstance(command.channel, str)
 
 
@@ -154,7 +153,7 @@ def test_presence_snapshot_has_the_documented_form() -> None:
     ],
 )
 def test_close_reason_has_the_documented_code(end: CloseReason, code: int) -> None:
-    assert protocol.WEBSOCKET.close_event(end).code == code
+    assert dialect.WEBSOCKET.close_event(end).code == code
 
 
 def test_code_of_every_close_reason_matches_its_reconnect_rule() -> None:
@@ -173,21 +172,21 @@ def test_code_of_every_close_reason_matches_its_reconnect_rule() -> None:
     ],
 )  # fmt: skip
 def test_unsupported_version_has_a_close_reason(version: str | None, end: CloseReason | None) -> None:
-    assert protocol.unsupported_version(version) == end
+    assert close_codes.unsupported_version(version) == end
 
 
 @pytest.mark.parametrize(
     ("text", "member"),
     [
-        ('{"user_id":10}', protocol.ChannelMember("10", {})),
-        ('{"user_id":"10","user_info":true}', protocol.ChannelMember("10", True)),
-        ('{"user_id":"a","user_info":null,"more":1}', protocol.ChannelMember("a", {})),
+        ('{"user_id":10}', commands.ChannelMember("10", {})),
+        ('{"user_id":"10","user_info":true}', commands.ChannelMember("10", True)),
+        ('{"user_id":"a","user_info":null,"more":1}', commands.ChannelMember("a", {})),
     ],
 )
-def test_signed_member_is_read(text: str, member: protocol.ChannelMember) -> None:
-    assert protocol.read_member(text) == member
+def test_signed_member_is_read(text: str, member: commands.ChannelMember) -> None:
+    assert commands.read_member(text) == member
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"user_id":null}', '{"user_id":1.5}', '{"user_id":""}', "[" * 9_999])
 def test_invalid_member_is_refused(text: str) -> None:
-    assert isinstance(protocol.read_member(text), str)
+    assert isinstance(commands.read_member(text), str)

@@ -24,7 +24,8 @@ from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.handshake import PusherHandshake
 from bellcast.live.pusher.hub_observer import PresenceCache, PusherObserver
-from bellcast.live.pusher.protocol import PusherSubscribe, dialect
+from bellcast.live.pusher.protocol import dialect
+from bellcast.live.pusher.protocol.commands import PusherSubscribe
 from bellcast.live.pusher.types import PusherApp, PusherConfig
 from bellcast.live.types.events import SessionsRevoked
 from tests.unit.live import fakes

@@ -1,5 +1,6 @@
 """Publishing in Pusher's HTTP API: one event to many channels, or a batch. An invalid request publishes nothing."""
 
+import contextlib
 from typing import Any
 
 import msgspec
@@ -99,21 +100,16 @@ def _checked(request: PusherRequest, field: str, requested: Trigger, channels: l
 
 
 def _events(tenant: str, requested: Trigger, channels: list[str]) -> list[LiveEvent]:
-    data = _value(requested.data)
-    return [_event(tenant, requested, channel, data) for channel in channels]
-
-
-def _event(tenant: str, requested: Trigger, channel: str, data: Any) -> LiveEvent:
-    recipient = topics.recipient(channel)
-    topic = channel if recipient is None else None
-    return LiveEvent(tenant, requested.name, data, topic, recipient, sender=requested.socket_id, text=requested.data)
-
-
-def _value(text: str) -> Any:
-    """Return the data for other dialects: the decoded value if the text is JSON that a broker can encode, as produced
-    by the SDKs."""
-    try:
-        value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return text
-    return text if any(validation.data("data", value, 0)) else value
+    """Return an event for each channel. Other dialects get the decoded value if the text is JSON that a broker can encode, as
+    produced by the SDKs."""
+    data: Any = requested.data
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):
+        value = msgspec.json.decode(requested.data)
+        data = data if any(validation.data("data", value, 0)) else value
+    found: list[LiveEvent] = []
+    for channel in channels:
+        recipient = topics.recipient(channel)
+        topic = channel if recipient is None else None
+        sender, text = requested.socket_id, requested.data
+        found.append(LiveEvent(tenant, requested.name, data, topic, recipient, sender=sender, text=text))
+    return found

@@ -158,23 +158,19 @@ def _restore_attachments(value: Any, unused: dict[int, bytes]) -> Any:
 
 def _validated(packet: Packet) -> Packet:
     """Return the packet; raises InvalidPacket if its data does not match its type."""
-    if not _is_valid_payload(packet.type, packet.data):
+    data, is_valid = packet.data, False  # only the server may send a CONNECT_ERROR
+    match packet.type:
+        case 0:
+            is_valid = data is None or isinstance(data, dict)
+        case 1:
+            is_valid = data is None
+        case 2:
+            is_valid = isinstance(data, list) and bool(data) and _is_event_name(data[0])
+        case 3:
+            is_valid = isinstance(data, list)
+    if not is_valid:
         raise InvalidPacket("The packet's data does not match its type.")
     return packet
-
-
-def _is_valid_payload(type: int, data: Any) -> bool:
-    match type:
-        case 0:
-            return data is None or isinstance(data, dict)
-        case 1:
-            return data is None
-        case 2:
-            return isinstance(data, list) and bool(data) and _is_event_name(data[0])
-        case 3:
-            return isinstance(data, list)
-        case _:
-            return False  # only the server may send a CONNECT_ERROR
 
 
 def _is_event_name(name: Any) -> bool:
