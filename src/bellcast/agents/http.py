@@ -58,7 +58,10 @@ async def serve(request: ApiRequest) -> ASGIApp:
             agents.admit(caller, str(params.get("name")), arguments if isinstance(arguments, dict) else {})
         except TooMany as refusal:
             await _record(request, str(params.get("name")), {}, refusal.code)
-            return _too_many(refusal, message.get("id"))
+            failure = {"code": SERVER_ERROR, "message": refusal.detail, "data": {"code": refusal.code}}
+            headers = {"retry-after": str(refusal.retry_after or 1)}
+            refused = {"jsonrpc": "2.0", "id": message.get("id"), "error": failure}
+            return responses.json(refused, refusal.status, headers=headers)
 
     async def record(tool: str, arguments: Mapping[str, Any], outcome: str) -> None:
         await _record(request, tool, arguments, outcome)
@@ -104,12 +107,6 @@ async def _record(request: ApiRequest, tool: str, arguments: Mapping[str, Any], 
     """Record a call in the audit log."""
     target = json.dumps(redact(dict(arguments)), ensure_ascii=False)
     await audit.record(request, audit.actor(request), outcome, action=f"TOOL {tool[:50]}", target=target)
-
-
-def _too_many(refusal: TooMany, id: Any) -> ASGIApp:
-    error = {"code": SERVER_ERROR, "message": refusal.detail, "data": {"code": refusal.code}}
-    headers = {"retry-after": str(refusal.retry_after or 1)}
-    return responses.json({"jsonrpc": "2.0", "id": id, "error": error}, refusal.status, headers=headers)
 
 
 @public_file("/llms/{name:path}", "text/plain", NotFound, is_cached=False)

@@ -180,20 +180,17 @@ class Authenticator:
 
 def read(request: AuthRequest) -> RequestCredentials:
     """Return the credentials in a request, unverified."""
-    result = request.header_values
+    result, cookies = request.header_values, b""
+    if b"cookie" in result:  # HTTP/2 may split it (RFC 9113, 8.2.3)
+        cookies = b"; ".join([value for name, value in request.headers if name == b"cookie"])
     return RequestCredentials(
         bearer=_bearer(result),
         token=_query_token(request.query),
-        cookies=without_own_cookies(_cookies(request.headers)) if b"cookie" in result else b"",
+        cookies=without_own_cookies(cookies) if cookies else b"",
         host=result.get(b"host", b"").decode("latin-1"),
         origin=_text(result.get(b"origin")),
         site=_text(result.get(b"sec-fetch-site")),
     )
-
-
-def _cookies(headers: HeaderPairs) -> bytes:
-    """Join the cookie headers, which HTTP/2 may split (RFC 9113, 8.2.3)."""
-    return b"; ".join([value for name, value in headers if name == b"cookie"])
 
 
 def _bearer(values: Mapping[bytes, bytes]) -> str | None:

@@ -1,6 +1,5 @@
 """Strict decoding of session claims: every claim has a type and bounds, for all issuers."""
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import msgspec
@@ -49,16 +48,12 @@ class SessionClaims(Struct, frozen=True, kw_only=True):
             errors += validation.tenant("tenant", self.tenant, limits)
         if self.name is not None:
             errors += validation.text("name", self.name, limits.title)
-        if self.topics or self.publish or self.roles:
-            errors += self._list_errors(limits)
-        return errors
-
-    def _list_errors(self, limits: Limits) -> Iterator[FieldError]:
         for field, values in (("topics", self.topics), ("publish", self.publish)):
             for number, value in enumerate(values or ()):
-                yield from validation.key(f"{field}.{number}", value, limits)
+                errors += validation.key(f"{field}.{number}", value, limits)
         for number, role in enumerate(self.roles or ()):
-            yield from validation.role(f"roles.{number}", role, limits)
+            errors += validation.role(f"roles.{number}", role, limits)
+        return errors
 
 
 class JwtClaims(SessionClaims, frozen=True, kw_only=True):

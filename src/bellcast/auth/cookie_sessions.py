@@ -104,16 +104,13 @@ class CookieSessions:
             _make_room(self._cookies_by_principal)
             self._cache[digest] = outcome
             self._cookies_by_principal[id(outcome)] = outcome, cookies
-            asyncio.get_running_loop().call_later(COOKIES_SECONDS, self._forget_cookies, outcome)
+            asyncio.get_running_loop().call_later(COOKIES_SECONDS, self._cookies_by_principal.pop, id(outcome), None)
         except BellcastError as refusal:
             outcome = refusal
         finally:
             del self._pending[digest]
             pending.set_result(outcome)
         return outcome
-
-    def _forget_cookies(self, principal: Principal) -> None:
-        self._cookies_by_principal.pop(id(principal), None)
 
     def _read(self, body: bytes, now: int) -> Principal:
         try:
@@ -125,15 +122,14 @@ class CookieSessions:
             wrong.append(FieldError("expires_at", validation.OUT_OF_CALENDAR))
         if wrong:
             raise Unavailable(f"BELLCAST_SESSION_URL returned an invalid session: {claims.error_text(wrong)}.")
-        return response.principal(response.recipient, issued_at=now, expires_at=_expiry(response), by_cookie=True)
+        end = response.expires_at
+        if isinstance(end, datetime):
+            expires_at: int | None = times.milliseconds(end)
+        else:
+            expires_at = None if end is None else round(end * 1000)
+        return response.principal(response.recipient, issued_at=now, expires_at=expires_at, by_cookie=True)
 
 
 def _make_room(cache: dict[Any, Any]) -> None:
     if len(cache) >= MAX_CACHED:
         del cache[next(iter(cache))]
-
-
-def _expiry(response: SessionResponse) -> int | None:
-    if isinstance(response.expires_at, datetime):
-        return times.milliseconds(response.expires_at)
-    return None if response.expires_at is None else round(response.expires_at * 1000)

@@ -4,7 +4,6 @@ They are signed with a key that is derived from the project secret, so that no v
 one accepts no session token."""
 
 import hmac
-from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -67,7 +66,8 @@ def is_editor(credential: str) -> bool:
 def verify(project: Project, token: str, now: int) -> EditorClaims:
     """Return the claims of a valid token. Raises Unauthenticated."""
     jwt = tokens.parse(token, SUBJECT)
-    if jwt.header.alg != "HS256" or not _is_signed(project.accepted, jwt):
+    is_signed = True in [hmac.compare_digest(_digest(one, jwt.signed), jwt.signature) for one in project.accepted]
+    if jwt.header.alg != "HS256" or not is_signed:
         raise Unauthenticated(f"The {SUBJECT}'s signature is wrong.")
     try:
         claims = msgspec.json.decode(jwt.payload, type=EditorClaims)
@@ -78,10 +78,6 @@ def verify(project: Project, token: str, now: int) -> EditorClaims:
     if now >= claims.exp * 1000:
         raise Unauthenticated(f"The {SUBJECT} has expired: create another.")
     return claims
-
-
-def _is_signed(accepted: Sequence[Project], jwt: tokens.Jwt) -> bool:
-    return True in [hmac.compare_digest(_digest(one, jwt.signed), jwt.signature) for one in accepted]
 
 
 def _digest(project: Project, signed: bytes) -> bytes:

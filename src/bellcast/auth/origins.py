@@ -15,7 +15,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 DEFAULT_PORTS = {"http": 80, "https": 443}
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 ALLOWED_HEADERS = b"Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID"
-EXPOSED_HEADERS = b"ETag, Location, Retry-After, X-Request-Id"
+READABLE = (b"access-control-expose-headers", b"ETag, Location, Retry-After, X-Request-Id")
 # Chromium's maximum for caching a preflight response: two hours.
 MAX_AGE = b"7200"
 # Paths of operators' sessions and accounts, which only pages of this server may use.
@@ -83,22 +83,19 @@ def cors_headers(
     vary = (b"vary", b"Origin")
     if origin is None:
         return [vary] if origins else []
-    if canonical(origin) in origins or (status >= 400 and _is_echoed(origin)):
+    page = canonical(origin)
+    # An error may name any origin that pages can have; `null` is the origin of pages opened as files.
+    if page in origins or (status >= 400 and (origin == "null" or page is not None)):
         allow_origin = (b"access-control-allow-origin", origin.encode("latin-1"))
-        return [allow_origin, (b"access-control-allow-credentials", b"true"), _readable(), vary]
+        return [allow_origin, (b"access-control-allow-credentials", b"true"), READABLE, vary]
     if origins and not is_public:
         return [vary]
-    return [(b"access-control-allow-origin", b"*"), _readable(), *([vary] if origins else [])]
+    return [(b"access-control-allow-origin", b"*"), READABLE, *([vary] if origins else [])]
 
 
 def is_of_console(path: str) -> bool:
     """True if no page of another origin may read responses of this path."""
     return CONSOLE_PATH.fullmatch(path) is not None
-
-
-def _is_echoed(origin: str) -> bool:
-    """True if an error may name this origin. `null` is the origin of pages opened as files."""
-    return origin == "null" or canonical(origin) is not None
 
 
 def preflight_headers(origin: str | None, origins: Collection[str]) -> HeaderPairs:
@@ -117,7 +114,3 @@ def preflight_origin(origin: str | None, origins: Collection[str]) -> HeaderPair
     is_declared = origin is not None and canonical(origin) in origins
     vary = [(b"vary", b"Origin")] if origins and not is_declared else []
     return [*cors_headers(origin, origins if is_declared else ()), *vary]
-
-
-def _readable() -> tuple[bytes, bytes]:
-    return (b"access-control-expose-headers", EXPOSED_HEADERS)

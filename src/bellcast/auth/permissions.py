@@ -52,7 +52,24 @@ def may_follow(principal: Principal, topic: str, *, subscribed: bool, public: Co
 def refusal_of(principal: Principal, topic: str) -> Refusal:
     """Return a refusal that states what would allow the principal to follow the topic."""
     is_role = topic.startswith(patterns.ROLE_PREFIX)
-    return _anonymous(is_role=is_role) if principal.recipient is None else _not_following(is_role=is_role)
+    if principal.recipient is None and is_role:
+        message = "A role's topic is for recipients who have the role: connect with a session token."
+    elif principal.recipient is None:
+        message = (
+            "A connection without a session token follows public topics only: connect with a token, "
+            "or declare the topic public with BELLCAST_PUBLIC_TOPICS."
+        )
+    elif is_role:
+        message = (
+            "This topic is for recipients who have its role: add the role to the recipient's record or in "
+            'the session token\'s "roles" claim.'
+        )
+    else:
+        message = (
+            "Following this topic needs a subscription of the recipient, a matching pattern in the session token's "
+            '"topics" claim, or a topic declared public with BELLCAST_PUBLIC_TOPICS.'
+        )
+    return Refusal(message=message)
 
 
 def may_publish(principal: Principal, topic: str) -> Refusal | None:
@@ -60,24 +77,3 @@ def may_publish(principal: Principal, topic: str) -> Refusal | None:
     if principal.recipient is not None and patterns.any_matches(principal.publish, topic):
         return None
     return Refusal(message='Publishing here needs a session token whose "publish" claim has a matching pattern.')
-
-
-def _anonymous(*, is_role: bool) -> Refusal:
-    if is_role:
-        return Refusal(message="A role's topic is for recipients who have the role: connect with a session token.")
-    return Refusal(
-        message="A connection without a session token follows public topics only: connect with a token, "
-        "or declare the topic public with BELLCAST_PUBLIC_TOPICS."
-    )
-
-
-def _not_following(*, is_role: bool) -> Refusal:
-    if is_role:
-        return Refusal(
-            message="This topic is for recipients who have its role: add the role to the recipient's record or in "
-            'the session token\'s "roles" claim.'
-        )
-    return Refusal(
-        message="Following this topic needs a subscription of the recipient, a matching pattern in the session token's "
-        '"topics" claim, or a topic declared public with BELLCAST_PUBLIC_TOPICS.'
-    )

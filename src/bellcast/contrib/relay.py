@@ -300,12 +300,8 @@ def _open(batch: Sequence[Row], done: Round) -> list[Row]:
 
 def _stop(done: Round, row: Row, failure: BellcastError) -> None:
     log.warning("relay_failed id=%s error=%s", row.id, failure)
-    done.failure, done.wait = failure, _backoff(row.attempts)
-
-
-def _backoff(attempts: int) -> float:
-    """1, 2, 4 … 60 seconds."""
-    return float(min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(max(attempts, 1) - 1, 10)))
+    backoff = FIRST_BACKOFF * 2.0 ** min(max(row.attempts, 1) - 1, 10)  # 1, 2, 4 … 60 seconds
+    done.failure, done.wait = failure, min(LONGEST_BACKOFF, backoff)
 
 
 def _reason(problem: Problem) -> str:

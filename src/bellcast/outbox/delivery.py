@@ -80,7 +80,12 @@ class Delivery:
         for is_notify, run in groupby(rows, key=lambda row: row.kind == "notify"):
             if outcome.stopped is not None:
                 break
-            await (self._notify if is_notify else self._publish)(list(run), outcome)
+            if is_notify:
+                await self._notify(list(run), outcome)
+                continue
+            for row in run:
+                if outcome.stopped is None:
+                    _record(outcome, row, await self._publish_row(row))
         return outcome
 
     async def _notify(self, rows: list[OutboxRow], outcome: DeliveryResult) -> None:
@@ -122,11 +127,6 @@ class Delivery:
         except Exception as error:  # noqa: BLE001  any error of the ping means an unavailable store
             return Unavailable(f"The store cannot be used: {error}.")
         return BellcastError(f"unexpected error: {type(failure).__name__}")
-
-    async def _publish(self, rows: list[OutboxRow], outcome: DeliveryResult) -> None:
-        for row in rows:
-            if outcome.stopped is None:
-                _record(outcome, row, await self._publish_row(row))
 
     async def _publish_row(self, row: OutboxRow) -> BellcastError | None:
         """Publish the row's live events, or trigger its workflow. Return the error of a failure."""

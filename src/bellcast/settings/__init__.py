@@ -106,7 +106,8 @@ def _value_of(setting: Setting, flag: object | None, environ: Mapping[str, str])
 
 def _sources(setting: Setting, flag: object | None, environ: Mapping[str, str]) -> Iterator[SettingSource]:
     if flag is not None:
-        yield setting.flag, _text(flag)
+        text = ",".join(map(str, flag)) if isinstance(flag, list | tuple) else str(flag)
+        yield setting.flag, ("on" if flag else "off") if isinstance(flag, bool) else text
     if setting.variable in environ:
         yield setting.variable, environ[setting.variable].strip()
     if environ.get(f"{setting.variable}_FILE"):
@@ -130,19 +131,14 @@ def _content(variable: str, environ: Mapping[str, str]) -> SettingSource:
         raise SettingsError(f"{variable}: the file cannot be read: {error}.") from None
 
 
-def _text(flag: object) -> str:
-    if isinstance(flag, bool):
-        return "on" if flag else "off"
-    return ",".join(map(str, flag)) if isinstance(flag, list | tuple) else str(flag)
-
-
 def _read(setting: Setting, source: str, raw: str) -> Any:
     try:
         return setting.parse(raw)
     except SettingsError as error:
         raise SettingsError(f"{source}: {error}") from None
     except (ValueError, KeyError):
-        got = "" if setting.is_secret or _may_hold_password(raw) else f", got {raw!r}"
+        may_hold_password = "@" in raw or any(name in unquote(raw).lower() for name in PASSWORD_PARAMETERS)
+        got = "" if setting.is_secret or may_hold_password else f", got {raw!r}"
         raise SettingsError(f"{source}: expected {setting.expects}{got}.") from None
 
 
@@ -190,11 +186,6 @@ def as_text(setting: Setting, value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(_duration(one) if isinstance(one, float) else one for one in value)
     return str(value)
-
-
-def _may_hold_password(invalid: str) -> bool:
-    """True if an invalid text may be an address with a password."""
-    return "@" in invalid or any(name in unquote(invalid).lower() for name in PASSWORD_PARAMETERS)
 
 
 def _without_value(parameter: str) -> str:

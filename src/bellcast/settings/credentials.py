@@ -17,8 +17,10 @@ def project(settings: Settings) -> tuple[Project, bool]:
     file, existing = credentials_file(settings), existing_project(settings)
     if existing is not None:
         return msgspec.structs.replace(existing, second=settings.second_secret), False
+    id, key, secret = str(100_000 + secrets.randbelow(900_000)), secrets.token_hex(10), secrets.token_urlsafe(32)
+    generated = Project(id, key, secret)
     try:
-        is_new = create_private(file, msgspec.json.encode(_generate()))
+        is_new = create_private(file, msgspec.json.encode(generated))
     except OSError as error:
         raise SettingsError(f"BELLCAST_DATA: {file} cannot be written: {error}.") from None
     return _load(file, file.read_bytes()), is_new
@@ -93,10 +95,6 @@ def _sync_folder(file: Path) -> None:
 def credentials_file(settings: Settings) -> Path:
     """Return the path of the credentials, which the first start creates."""
     return settings.store.data / "project.json"
-
-
-def _generate() -> Project:
-    return Project(str(100_000 + secrets.randbelow(900_000)), secrets.token_hex(10), secrets.token_urlsafe(32))
 
 
 def _load(file: Path, content: bytes) -> Project:

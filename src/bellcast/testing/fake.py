@@ -3,7 +3,7 @@
 import asyncio
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,7 +105,9 @@ class RecordingTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 return
             self._keys.add(key)
         plain_key = None if key is None else key.partition("-")[2]
-        self.sent += [_sent(to, draft, plain_key) for to in _recipients(draft)]
+        self.sent += [
+            _sent(to, draft, plain_key) for to in (draft["to"] if isinstance(draft["to"], list) else [draft["to"]])
+        ]
 
 
 class FakeBellcast(Bellcast):
@@ -137,10 +139,6 @@ class FakeBellcast(Bellcast):
     def fail_with(self, error: BellcastError | None) -> None:
         """Raise this error in all following calls; None ends that."""
         self._transport.failure = error
-
-
-def _recipients(draft: Mapping[str, Any]) -> Iterator[Any]:
-    yield from draft["to"] if isinstance(draft["to"], list) else [draft["to"]]
 
 
 def _sent(to: Any, draft: dict[str, Any], key: str | None) -> SentDraft:

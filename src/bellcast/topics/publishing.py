@@ -30,7 +30,10 @@ async def publish(engines: Context, *events: LiveEvent, key: str | None = None) 
         await engines.db.ping()
     for event in events:
         if event.topic is not None and is_cache(event.topic):
-            await LastEvents(engines.db).save(event.tenant, event.topic, _last_event(event, now))
+            data = event.data if event.text is None else event.text
+            text = data if isinstance(data, str) else msgspec.json.encode(data).decode()
+            last = LastEvent(event.name, text, now)
+            await LastEvents(engines.db).save(event.tenant, event.topic, last)
     published = await engines.history.append(*events)
     await deliver(engines, *[replace(one, accepted_at=now) for one in published])
     if key is None:
@@ -69,10 +72,3 @@ async def publish_from_handler(engines: Context, tenant: str, topic: str, name: 
     """Publish an event of the app's handler. Raises, in the handler, if the broker cannot encode the data."""
     validation.check(validation.data("data", data, 0))
     await publish(engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
-
-
-def _last_event(event: LiveEvent, now: int) -> LastEvent:
-    if event.text is not None:
-        return LastEvent(event.name, event.text, now)
-    data = event.data if isinstance(event.data, str) else msgspec.json.encode(event.data).decode()
-    return LastEvent(event.name, data, now)

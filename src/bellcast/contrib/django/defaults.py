@@ -56,12 +56,9 @@ def default_tenant_users(tenant: Any) -> Iterable[Any]:
     active: QuerySet[Any] = users._default_manager.filter(is_active=True)
     if isinstance(tenant, Model) or not field.is_relation:
         return active.filter(tenant=tenant)
-    name = "slug" if _has_field(field.related_model, "slug") else "pk"
+    has_slug = any(one.name == "slug" for one in field.related_model._meta.get_fields())
+    name = "slug" if has_slug else "pk"
     return active.filter(**{f"tenant__{name}": tenant})
-
-
-def _has_field(model: Any, name: str) -> bool:
-    return any(field.name == name for field in model._meta.get_fields())
 
 
 def tenant_key(tenant: Any) -> str | None:

@@ -34,18 +34,15 @@ def connect() -> None:
 
 def end_sessions(sender: Any, user: Any = None, **_: Any) -> None:
     """Close the live connections of a user who signs out, on all devices."""
-    if user is None or not conf.current().values["REVOKE_ON_LOGOUT"] or _is_in_tests():
+    from django.core import mail
+
+    is_in_tests = hasattr(mail, "outbox")
+    if user is None or not conf.current().values["REVOKE_ON_LOGOUT"] or is_in_tests:
         return
     try:
         conf.relay_client().revoke(identity.recipient_of(user), tenant=identity.tenant_of(user))
     except BellcastError as error:
         log.warning("revoke_failed user=%s error=%s", user.pk, error)
-
-
-def _is_in_tests() -> bool:
-    from django.core import mail
-
-    return hasattr(mail, "outbox")
 
 
 def _reports(event: str) -> bool:
@@ -94,14 +91,9 @@ def note_password(sender: Any, instance: Any, raw: bool = False, **_extra: Any) 
     if raw or instance.pk is None or not _reports("password_changed"):
         return
     stored = sender._base_manager.filter(pk=instance.pk).values_list("password", flat=True).first()
-    instance._bellcast_password_changed = (
-        stored is not None and stored != instance.password and not _is_rehash(instance)
-    )
-
-
-def _is_rehash(user: Any) -> bool:
-    """True while a login only renews the hash: Django then saves the field `password` with the raw password set."""
-    return getattr(user, "_password", None) is None
+    # While a login only renews the hash, Django saves the field `password` with the raw password set.
+    is_rehash = getattr(instance, "_password", None) is None
+    instance._bellcast_password_changed = stored is not None and stored != instance.password and not is_rehash
 
 
 def report_password(sender: Any, instance: Any, **_extra: Any) -> None:

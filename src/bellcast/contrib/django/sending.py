@@ -138,15 +138,13 @@ def publish(
     if recipient is None:
         bodies = [topics.event(arguments.name("topic", topic), name, data, tenant=tenant_key(tenant))]
     else:
-        bodies = [_event_to(one, name, data, tenant) for one in members_of(recipient)]
+        bodies = []
+        for one in members_of(recipient):
+            owner = tenant or identity.tenant_of(one) if _is_user(one) else tenant
+            key = identity.recipient_of(one) if _is_user(one) else one
+            to = topics.ToRecipient(recipient=arguments.name("recipient", key))
+            bodies.append(topics.event(to, name, data, tenant=tenant_key(owner)))
     return backends.current().send([OutgoingSend("publish", body, row_key()) for body in bodies], using)
-
-
-def _event_to(recipient: Any, name: Any, data: Any, tenant: Any) -> dict[str, Any]:
-    if _is_user(recipient):
-        recipient, tenant = identity.recipient_of(recipient), tenant or identity.tenant_of(recipient)
-    to = topics.ToRecipient(recipient=arguments.name("recipient", recipient))
-    return topics.event(to, name, data, tenant=tenant_key(tenant))
 
 
 # --- recipients
@@ -166,7 +164,11 @@ def _targets(to: Any, tenant: object) -> Iterator[tuple[Any, str | None]]:
     if _is_user(to):
         yield identity.recipient_of(to), identity.tenant_of(to)
     elif _is_group(to):
-        tenants = [None] if tenant is not None else _tenants_of(to)
+        tenants: list[str | None] = [None]
+        if tenant is None:
+            members = members_of(to)
+            identity.load_tenants(members)
+            tenants = list(dict.fromkeys(map(identity.tenant_of, members))) or tenants
         yield from (({"role": role_of_group(to.name)}, owner) for owner in tenants)
     elif isinstance(to, QuerySet) or (isinstance(to, Sequence) and to and all(map(_is_user, to))):
         members = list(to)
@@ -180,13 +182,6 @@ def _targets(to: Any, tenant: object) -> Iterator[tuple[Any, str | None]]:
         raise InvalidArgument("to", f"expected a user, a group, a queryset or an id, got {type(to).__name__}")
     else:
         yield to, None
-
-
-def _tenants_of(group: Any) -> list[str | None]:
-    """Return the tenants of a group's members; None alone for an empty group."""
-    members = members_of(group)
-    identity.load_tenants(members)
-    return list(dict.fromkeys(map(identity.tenant_of, members))) or [None]
 
 
 def members_of(recipient: Any) -> list[Any]:
@@ -288,7 +283,10 @@ def _payload(
         ) from error
     if extra and (records := _addresses(users, extra)):
         payload[ADDRESSES] = records
-    return payload, _send_at(fields.get("send_at"))
+    send_at = fields.get("send_at")
+    if send_at is not None and not isinstance(send_at, datetime):
+        raise ValidationError({"send_at": f"expected a datetime, got {type(send_at).__name__}"})
+    return payload, datetimes.with_zone(send_at)
 
 
 def _checked(body: dict[str, Any]) -> dict[str, Any]:
@@ -314,14 +312,6 @@ def _check_arguments(fields: Mapping[str, Any]) -> None:
     for name in ("send_email", "send_sms"):
         if not isinstance(fields.get(name, False), bool):
             raise ValidationError({name: "expected True or False"})
-
-
-def _send_at(value: Any) -> datetime | None:
-    if value is None:
-        return None
-    if not isinstance(value, datetime):
-        raise ValidationError({"send_at": f"expected a datetime, got {type(value).__name__}"})
-    return datetimes.with_zone(value)
 
 
 def _addresses(users: Mapping[str, Any], channels: Sequence[str]) -> dict[str, dict[str, str]]:

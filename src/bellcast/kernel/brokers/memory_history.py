@@ -118,11 +118,12 @@ class MemoryHistory(TopicHistory):
         self._logs: dict[str, TenantLog] = {}
 
     async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
-        return tuple([self._keep(event) for event in events])
-
-    def _keep(self, event: LiveEvent) -> LiveEvent:
-        rule = self._rules.for_event(event)
-        return event if rule is None else self._log(event.tenant).append(event.stream, event, rule, self._clock.now())
+        found: list[LiveEvent] = []
+        for event in events:
+            rule, now = self._rules.for_event(event), self._clock.now()
+            kept = event if rule is None else self._log(event.tenant).append(event.stream, event, rule, now)
+            found.append(kept)
+        return tuple(found)
 
     def end(self, tenant: str) -> str | None:
         return self._log(tenant).end

@@ -57,18 +57,15 @@ class RedisTransport:
             try:
                 if not (await redis.info("cluster")).get("cluster_enabled"):
                     return None
-                return _by_slot(await redis.execute_command("CLUSTER", "SLOTS"), address or self._seed_address)
+                kwargs = self._seed.connection_kwargs
+                seed = kwargs.get("host", "localhost"), kwargs.get("port", 6379)
+                return _by_slot(await redis.execute_command("CLUSTER", "SLOTS"), address or seed)
             except (exceptions.RedisError, OSError) as failure:
                 last_error = failure
             finally:
                 await redis.aclose()
                 await redis.connection_pool.disconnect()
         raise Unavailable.of("Redis", last_error or TimeoutError()) from last_error
-
-    @property
-    def _seed_address(self) -> Address:
-        kwargs = self._seed.connection_kwargs
-        return kwargs.get("host", "localhost"), kwargs.get("port", 6379)
 
     def _pool(self, address: Address | None) -> ConnectionPool:
         target = {} if address is None else {"host": address[0], "port": address[1]}

@@ -117,14 +117,10 @@ def _hex(number: int) -> str:
 def _log_read(
     end: EventId, streams: Sequence[Stream], incomplete: Sequence[int], members_of: Sequence[Sequence[bytes]]
 ) -> LogRead:
-    entries = [
-        entry for stream, members in zip(streams, members_of, strict=True) for entry in _entries(stream, members)
-    ]
+    entries: list[StoredEntry] = []
+    for stream, members in zip(streams, members_of, strict=True):
+        start = len(stream.encode()) + 1
+        offset, at, payload = start + DIGITS, start + 2 * DIGITS, start + 3 * DIGITS
+        entries += [StoredEntry(int(one[start:offset], 16), int(one[offset:at], 16), one[payload:]) for one in members]
     entries.sort(key=lambda entry: entry.offset)
     return LogRead(end, entries, [streams[number] for number in incomplete])
-
-
-def _entries(stream: Stream, members: Sequence[bytes]) -> list[StoredEntry]:
-    start = len(stream.encode()) + 1
-    offset, at, payload = start + DIGITS, start + 2 * DIGITS, start + 3 * DIGITS
-    return [StoredEntry(int(one[start:offset], 16), int(one[offset:at], 16), one[payload:]) for one in members]

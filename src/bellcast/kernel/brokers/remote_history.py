@@ -6,7 +6,7 @@ merges the log's content with events that the subscriptions deliver in the meant
 import asyncio
 import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import msgspec
 import structlog
@@ -250,17 +250,14 @@ class RemoteHistory:
             yield kept
         finally:
             # After the caller's own `follow` in this iteration.
-            asyncio.get_running_loop().call_soon(self._unfollow, kept)
+            for stream in kept:
+                asyncio.get_running_loop().call_soon(self._broker.unfollow, stream)
 
     async def _wait_received(self, streams: Sequence[Stream]) -> None:
         """Wait until followed streams are subscribed and no gap is open. Raises Unavailable."""
         await self._broker.wait_followed(streams)
         if self._filled is not None and not await asyncio.shield(self._filled):
             raise Unavailable("The log of live events cannot be read.")
-
-    def _unfollow(self, streams: Iterable[Stream]) -> None:
-        for stream in streams:
-            self._broker.unfollow(stream)
 
     async def _read_once(
         self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int
@@ -270,8 +267,8 @@ class RemoteHistory:
             read = await self._log.read(kind, tenant, streams, after, limit, self._clock.now())
             if self._may_be_in_flight(tenant, read):
                 await self._broker.fence()
-                if interruptions == self._interruptions:
-                    self._delivered[tenant] = _later(self._delivered.get(tenant), read.end)
+                if interruptions == self._interruptions and self._may_be_in_flight(tenant, read):
+                    self._delivered[tenant] = read.end
         return _missed(read, streams, after, collected) if kind == "missed" else _newest(read, collected, limit)
 
     def _may_be_in_flight(self, tenant: str, read: LogRead) -> bool:
@@ -399,12 +396,6 @@ def _event(entry: StoredEntry, epoch: int) -> LiveEvent | None:
         log.warning("event_not_decodable", reason=str(failure))
         return None
     return replace(event, id=EventId(epoch, entry.offset).text)
-
-
-def _later(one: EventId | None, other: EventId) -> EventId:
-    if one is None or one.epoch != other.epoch:
-        return other
-    return max(one, other, key=lambda id: id.offset)
 
 
 def _missed(

@@ -3,7 +3,7 @@
 All rows of all tables are copied in one transaction and counted on both sides."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -90,55 +90,34 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 async def _copy(source: sqlite3.Connection, target: asyncpg.Connection, progress: Progress) -> dict[str, int]:
     source.execute("BEGIN")  # one snapshot of all tables
-    counts = {table: _count(source, table) for table in migrations.tables()}
-    await _check_empty(target, list(counts))
+    counts: dict[str, int] = {}
+    await target.execute("DELETE FROM counters WHERE value = 0")  # the migration created them
+    for table in migrations.tables():
+        ((counts[table],),) = source.execute(f"SELECT count(*) FROM {table}")  # noqa: S608  our own tables
+        if await target.fetchval(f"SELECT EXISTS (SELECT 1 FROM {table})"):  # noqa: S608  our own tables
+            raise Conflict(f"The database already contains rows (in {table}): use an empty database.")
     done, total = 0, sum(counts.values())
-    for table in counts:
-        columns = migrations.tables()[table]
-        for rows in _rows(source, table, columns):
-            await target.copy_records_to_table(table, records=rows, columns=columns)
+    for table, columns in migrations.tables().items():
+        named = ", ".join(f'"{column}"' for column in columns)
+        cursor = source.execute(f"SELECT {named} FROM {table}")  # noqa: S608  our own tables
+        while rows := cursor.fetchmany(COPY_BATCH_ROWS):
+            records = [tuple(map(_converted, row)) for row in rows]
+            await target.copy_records_to_table(table, records=records, columns=columns)
             done += len(rows)
             progress(done, total)
     # Continue after the highest number ever used.
-    await target.execute("SELECT setval(pg_get_serial_sequence('recipients', 'id'), $1)", _last_number(source))
-    await _verify(target, counts)
-    return counts
-
-
-def _count(source: sqlite3.Connection, table: str) -> int:
-    ((number,),) = source.execute(f"SELECT count(*) FROM {table}")  # noqa: S608  our own tables
-    return int(number)
-
-
-def _last_number(source: sqlite3.Connection) -> int:
     numbers = """
     SELECT max(seq) FROM sqlite_sequence WHERE name = 'recipients' AND typeof(seq) = 'integer'
     UNION SELECT max(id) FROM recipients
     """
-    return max(1, *(number or 0 for (number,) in source.execute(numbers)))
-
-
-def _rows(source: sqlite3.Connection, table: str, columns: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
-    named = ", ".join(f'"{column}"' for column in columns)
-    cursor = source.execute(f"SELECT {named} FROM {table}")  # noqa: S608  our own tables
-    while rows := cursor.fetchmany(COPY_BATCH_ROWS):
-        yield [tuple(map(_converted, row)) for row in rows]
-
-
-def _converted(value: Any) -> Any:
-    return value.replace(NUL, INSTEAD) if isinstance(value, str) and NUL in value else value
-
-
-async def _check_empty(target: asyncpg.Connection, tables: list[str]) -> None:
-    """Raise Conflict if there are rows that the migration did not create."""
-    await target.execute("DELETE FROM counters WHERE value = 0")
-    for table in tables:
-        if await target.fetchval(f"SELECT EXISTS (SELECT 1 FROM {table})"):  # noqa: S608  our own tables
-            raise Conflict(f"The database already contains rows (in {table}): use an empty database.")
-
-
-async def _verify(target: asyncpg.Connection, counts: dict[str, int]) -> None:
+    last = max(1, *(number or 0 for (number,) in source.execute(numbers)))
+    await target.execute("SELECT setval(pg_get_serial_sequence('recipients', 'id'), $1)", last)
     for table, expected in counts.items():
         found = await target.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608  our own tables
         if found != expected:
             raise BellcastError(f"{table}: expected {expected} rows, found {found}. Nothing was changed.")
+    return counts
+
+
+def _converted(value: Any) -> Any:
+    return value.replace(NUL, INSTEAD) if isinstance(value, str) and NUL in value else value

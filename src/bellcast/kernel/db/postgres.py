@@ -26,7 +26,7 @@ from bellcast.kernel.db.postgres_connection import (
     translated,
 )
 from bellcast.kernel.db.read_batching import ReadBatcher
-from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.db.script import Script
 from bellcast.kernel.errors import SettingsError, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -99,10 +99,15 @@ class PostgresEngine(WritingEngine):
         running = script(*args, **kwargs)
         try:
             pending = next(running)
-            while self._is_batchable(pending):
+            # Reads that begin no transaction and are fast run together with others.
+            while self._texts[pending.name].returns_rows and not pending.heavy:
                 pending = running.send(await self._read_batcher.read(pending.name, pending.params))
             async with self._pool.acquire() as raw:
-                return await _read(raw, PostgresConnection(raw, self._texts), running, pending)
+                try:
+                    return await PostgresConnection(raw, self._texts).run(running, pending)
+                finally:
+                    if raw.is_in_transaction():
+                        await raw.execute("COMMIT")
         except StopIteration as done:
             return cast(T, done.value)
         except Exception as error:
@@ -110,10 +115,6 @@ class PostgresEngine(WritingEngine):
             if failure is error:
                 raise
             raise failure from error
-
-    def _is_batchable(self, statement: Statement) -> bool:
-        """Return whether a statement may be batched with others: it begins no transaction and is fast."""
-        return self._texts[statement.name].returns_rows and not statement.heavy
 
     async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Like `read`, because reads do not wait for each other's connections."""
@@ -136,11 +137,3 @@ class PostgresEngine(WritingEngine):
 async def _begin_session(connection: Raw) -> None:
     await connection.execute(SET_SESSION)
     await postgres_identity.check(connection)
-
-
-async def _read(raw: Raw, connection: PostgresConnection, script: Script[T], pending: Statement) -> T:
-    try:
-        return await connection.run(script, pending)
-    finally:
-        if raw.is_in_transaction():
-            await raw.execute("COMMIT")

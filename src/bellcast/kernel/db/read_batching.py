@@ -63,7 +63,10 @@ class ReadBatcher:
 
     async def _run_each(self, name: str, some: Sequence[PendingRead]) -> None:
         try:
-            found = await self._query(name, [one.params for one in some]) if some else []
+            if not some:
+                return
+            async with self._pool.acquire() as raw:
+                found = await PostgresConnection(raw, self._texts).query(name, [one.params for one in some])
         except Exception as failure:  # noqa: BLE001  every reader gets the error
             if len(some) > 1 and not isinstance(translated(failure), DiskFull | Unavailable):
                 for one in some:  # so that only the invalid read fails
@@ -76,7 +79,3 @@ class ReadBatcher:
         for one, rows in zip(some, found, strict=True):
             if not one.rows.done():
                 one.rows.set_result(rows)
-
-    async def _query(self, name: str, sets: Sequence[Params]) -> list[list[Row]]:
-        async with self._pool.acquire() as raw:
-            return await PostgresConnection(raw, self._texts).query(name, sets)

@@ -2,7 +2,6 @@
 have eight million elements, which take 80 bytes each."""
 
 import re
-from collections.abc import Iterator
 from itertools import accumulate
 
 import msgspec
@@ -33,23 +32,18 @@ LINES_BYTES = 1_048_576
 async def lines(text: bytes, limit: int, pace: Scheduler) -> list[bytes]:
     """Return the lines that are not blank. Raises TooLarge for more than `limit` (0: any number)."""
     items: list[bytes] = []
-    for start, end in _line_pieces(text):
+    start = 0
+    while start < len(text):
+        line_end = LINE_END.search(text, start + LINES_BYTES)
+        end = line_end.end() if line_end else len(text)
         for line in LINE.finditer(text, start, end):
             items.append(line[0])
             if limit and len(items) > limit:
                 raise too_many(limit)
-        if end < len(text):
+        start = end
+        if start < len(text):
             await pace.wait()
     return items
-
-
-def _line_pieces(text: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the offsets of pieces of at least LINES_BYTES that end with a line."""
-    start = 0
-    while start < len(text):
-        end = LINE_END.search(text, start + LINES_BYTES)
-        yield start, end.end() if end else len(text)
-        start = end.end() if end else len(text)
 
 
 async def elements(text: bytes, limit: int, pace: Scheduler, noun: str = "notifications") -> list[msgspec.Raw]:

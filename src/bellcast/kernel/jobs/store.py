@@ -96,7 +96,13 @@ class Jobs(StoreTable):
     @write(is_housekeeping=True)
     def retry(self, jobs: Sequence[Job], now: int) -> Script[None]:
         """End leases; each job is due again at its `run_at`, with its `kind`, `payload`, `attempts`, `crashes` and `error`."""
-        yield Statement("job_again", many=[_retry_params(job) | {"now": now} for job in jobs])
+        yield Statement(
+            "job_again",
+            many=[
+                _lease_params(job) | {field: getattr(job, field) for field in RETRIED_FIELDS} | {"now": now}
+                for job in jobs
+            ],
+        )
 
     @read_in_background
     def planned_after(self, moment: int, lease: int, limit: int) -> Script[list[str]]:
@@ -166,10 +172,6 @@ def _set_dead(params: Sequence[Params], jobs: Sequence[Job], effects: Mapping[st
 
 def _lease_params(job: Job) -> dict[str, object]:
     return {"id": job.id, "lease": job.lease}
-
-
-def _retry_params(job: Job) -> dict[str, object]:
-    return _lease_params(job) | {field: getattr(job, field) for field in RETRIED_FIELDS}
 
 
 def _lease(shares: Sequence[JobShare], now: int, until: int, lease: str) -> Script[list[Job]]:

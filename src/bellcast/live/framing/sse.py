@@ -49,7 +49,9 @@ def _response_head(http_version: str, origin_headers: HeaderFields) -> bytes:
 def event(name: str, data: bytes, id: str = "") -> bytes:
     """Encode one event. An id that differs between connections precedes it instead, see `id_field`."""
     fields = _event_field(name) + _field("id", id) if id else _event_field(name)
-    return b"%bdata: %b\n\n" % (fields, _data_lines(data))
+    # Each line is a data field; EventSource joins them with LF.
+    lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\ndata: ")
+    return b"%bdata: %b\n\n" % (fields, lines)
 
 
 def id_field(id: str) -> bytes:
@@ -81,8 +83,3 @@ def _field(name: str, value: str) -> bytes:
     if _LINE_BREAK.search(value):
         raise ValueError(f"{name} may not contain CR, LF or NUL: {value!r}")
     return f"{name}: {value}\n".encode()
-
-
-def _data_lines(data: bytes) -> bytes:
-    """Encode each line as a data field; EventSource joins them with LF."""
-    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\ndata: ")

@@ -54,15 +54,12 @@ class WebSocketConnection(Connection):
                 self.transport.pause_reading()
             return
         self.last_received_tick = self.owner.tick
-        reader = self._create_reader() if self._reader is None else self._reader
-        for event in reader.receive(data):
+        if self._reader is None:
+            limits = self._listener.limits
+            self._rate_limiter = TokenBucket(limits.frames_per_second, 0)
+            self._reader = websocket.FrameReader(limits.frame, limits.frames_per_second)
+        for event in self._reader.receive(data):
             self._receive(event)
-
-    def _create_reader(self) -> websocket.FrameReader:
-        limits = self._listener.limits
-        self._rate_limiter = TokenBucket(limits.frames_per_second, 0)
-        self._reader = websocket.FrameReader(limits.frame, limits.frames_per_second)
-        return self._reader
 
     def _receive(self, event: websocket.ReaderEvent) -> None:
         match event:

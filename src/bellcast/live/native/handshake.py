@@ -1,7 +1,5 @@
 """The native handshake: `ready`, then the replay of missed changes, then live events."""
 
-from collections.abc import Sequence
-
 from msgspec import Struct
 
 from bellcast.auth.authenticator import Authenticator
@@ -118,7 +116,13 @@ class NativeHandshake:
         """Send `ready`. Return the changes to replay and where the replay begins; None if the connection is already
         live."""
         requested, context, event_id = request.topics, opened_inbox.context, opened_inbox.event_id
-        granted, refused = await self._authorize(connection, requested) if requested else NOTHING
+        granted, refused = NOTHING
+        if requested:
+            granted, refused = await topic_access.authorize_topics(
+                self._db, connection.principal, requested, 0, self._config
+            )
+        if refused:
+            self._hub.callbacks.topics_refused(connection, refused)
         async with self.listener.knowing_members(connection.principal, granted):
             if context is None:
                 topics = await topic_replay.read(self._hub, connection, granted, event_id, opened_inbox.rewind)
@@ -163,11 +167,3 @@ class NativeHandshake:
         if not connection.is_stale:
             connection.go_live()
         return None, Position(connection.epoch, connection.revision)
-
-    async def _authorize(self, connection: Connection, requested: Sequence[str]) -> topic_access.Authorized:
-        granted, refused = await topic_access.authorize_topics(
-            self._db, connection.principal, requested, 0, self._config
-        )
-        if refused:
-            self._hub.callbacks.topics_refused(connection, refused)
-        return granted, refused

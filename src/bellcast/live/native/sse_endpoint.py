@@ -76,7 +76,7 @@ class StreamEndpoint:
         except BellcastError as error:
             await _respond_error(error, self._cors(request, error.status), send)
             return
-        opened = await guarded_start(connection, self._handshake.open_inbox(connection, request), _respond_later)
+        opened = await guarded_start(connection, self._handshake.open_inbox(connection, request), lambda error: error)
         if isinstance(opened, BellcastError):
             await _respond_error(opened, self._cors(request, opened.status), send)
         elif not is_direct:
@@ -121,11 +121,6 @@ class StreamEndpoint:
 def _retry(connection: Connection) -> bytes:
     field = sse.retry(int(random.uniform(*RETRY_MS)))
     return sse.chunk(field) if connection.dialect is protocol.SSE_CHUNKED else field
-
-
-def _respond_later(error: BellcastError) -> BellcastError:
-    """Return the error: the socket still belongs to the HTTP server, so the response carries it."""
-    return error
 
 
 async def _respond_error(error: BellcastError, cors: Headers, send: Send) -> None:

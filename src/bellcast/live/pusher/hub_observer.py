@@ -81,8 +81,10 @@ class PusherObserver:
 
     def subscription_count_changed(self, stream: Stream, here: int, change: int, cause: ChangeOrigin) -> None:
         if not stream.startswith("topic"):
-            if self._users.has_watchers:
-                self._notify_watchers(stream, change)
+            count = self._hub.subscriptions.total(stream) if self._users.has_watchers else None
+            if count in (0, change):  # the user came online or went offline
+                _, tenant, recipient = stream.split(SEPARATOR, 2)
+                (self._users.on_online if count else self._users.on_offline)(tenant, recipient)
             return
         if cause is ChangeOrigin.HERE and here == max(change, 0):  # the first follower came, or the last one left
             is_followed = here > 0
@@ -103,13 +105,6 @@ class PusherObserver:
             elif cause is ChangeOrigin.HERE and here == 0:
                 self._report_end(stream, "")
         self._count_soon(stream, name, count, cause)
-
-    def _notify_watchers(self, inbox: Stream, change: int) -> None:
-        """Notify the watchers of a user who came online or went offline."""
-        count = self._hub.subscriptions.total(inbox)
-        if count in (0, change):
-            _, tenant, recipient = inbox.split(SEPARATOR, 2)
-            (self._users.on_online if count else self._users.on_offline)(tenant, recipient)
 
     def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None:
         self._presence_cache.apply(change)

@@ -137,14 +137,18 @@ class SocketIOEndpoint:
 
     async def _respond(self, request: HandshakeRequest, query: Mapping[str, str], receive: Receive, send: Send) -> None:
         if request.method == "OPTIONS":
+            wanted = request.header(b"access-control-request-headers")
+            named = [] if wanted is None else [(b"access-control-allow-headers", wanted.encode("latin-1"))]
             allowed = origins.preflight_origin(request.header(b"origin"), self._config.access.origins)
-            await responses.respond(send, 204, [*allowed, PREFLIGHT_METHODS, *_requested_headers(request)])
+            await responses.respond(send, 204, [*allowed, PREFLIGHT_METHODS, *named])
             return
         cors = self._cors(request, 200)
         sid = _session_id(query)
         error = self._refusal(request, query, upgrading=False)
         if error is not None:
-            if error is engineio.UNKNOWN_SESSION and await self._send_final_packets(sid, request, send, cors):
+            final = self._sessions.final_packets(sid) if error is engineio.UNKNOWN_SESSION else None
+            if isinstance(final, PollingTransport):
+                await long_polling.respond_body(send, request, cors, final.take_pending())
                 return
             await long_polling.respond_engine_error(send, error, self._cors(request, error.status))
         elif not sid:
@@ -172,13 +176,6 @@ class SocketIOEndpoint:
         else:
             limits = (self._settings.max_payload, self._upgrade_timeout)
             await long_polling.respond_post(session, session.transport, receive, send, cors, limits)
-
-    async def _send_final_packets(self, sid: str, request: HandshakeRequest, send: Send, cors: Headers) -> bool:
-        transport = self._sessions.final_packets(sid)
-        if not isinstance(transport, PollingTransport):
-            return False
-        await long_polling.respond_body(send, request, cors, transport.take_pending())
-        return True
 
     # --- WebSocket
 
@@ -339,11 +336,6 @@ def _session_id(query: Mapping[str, str]) -> str:
 
 def _token_query(request: HandshakeRequest) -> bytes:
     return request.query if b"token=" in request.query else b""
-
-
-def _requested_headers(request: HandshakeRequest) -> Headers:
-    query = request.header(b"access-control-request-headers")
-    return [] if query is None else [(b"access-control-allow-headers", query.encode("latin-1"))]
 
 
 def _to_message(data: bytes) -> AsgiMessage:

@@ -342,11 +342,9 @@ class ConnectionFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
             and (self.topic is None or self.topic in one.topics)
             and (self.protocol is None or one.protocol == self.protocol)
             and (self.node is None or one.node == self.node)
-            and self._is_in_time(one.position[0])
+            and self.since <= one.position[0]
+            and (self.until is None or one.position[0] < self.until)
         )
-
-    def _is_in_time(self, at: int) -> bool:
-        return self.since <= at and (self.until is None or at < self.until)
 
 
 EVERY_CONNECTION = ConnectionFilter()

@@ -1,6 +1,5 @@
 """Topics: their subscriptions, present members, and stored live events."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -127,7 +126,9 @@ async def all_topics(listing: Listing[TopicsQuery]) -> ListPage[ListedTopic]:
     wanted, connections = replace(listing.wanted, prefix=listing.query.prefix), listing.ctx[ConnectionSurvey]
     stored = await StoredSubscriptions(listing.ctx.engines.db).topics(wanted)
     subscribers = {(owner, name): count for owner, name, count in stored.items}
-    followed = await _followed_topics(connections, wanted.tenants)
+    followed: dict[tuple[str, str], TopicCount] = {}
+    for tenant in [None] if wanted.tenants is None else wanted.tenants:
+        followed |= await connections.followed_topics(tenant)
     after, last = wanted.after or (), stored.scanned_until or AFTER_ALL
     live = {place for place in followed if after < place <= last and place[1].startswith(wanted.prefix)}
     places = sorted(live | subscribers.keys())
@@ -146,14 +147,6 @@ async def all_topics(listing: Listing[TopicsQuery]) -> ListPage[ListedTopic]:
     scanned_until = None if has_next else stored.scanned_until
     total = ListTotal(len(shown) + has_next, exact=not has_next and scanned_until is None)
     return ListPage(shown, places[-1] if has_next else None, scanned_until, None if listing.query.after else total)
-
-
-async def _followed_topics(
-    connections: ConnectionSurvey, named: Sequence[str] | None
-) -> Mapping[tuple[str, str], TopicCount]:
-    if named is None:
-        return await connections.followed_topics(None)
-    return {key: count for tenant in named for key, count in (await connections.followed_topics(tenant)).items()}
 
 
 @SUBSCRIPTIONS.put(SubscribeBody, Subscription, is_body_optional=True, example={})

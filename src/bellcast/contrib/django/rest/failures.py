@@ -1,7 +1,6 @@
 """Error responses: the status, the body and the headers."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
@@ -15,7 +14,9 @@ RETRY_AFTER = 5
 def describe(error: Exception) -> tuple[int, Any, dict[str, str]]:
     """Return status, body and headers. Re-raises other errors."""
     if isinstance(error, ValidationError):
-        return 400, _by_field(error), {}
+        if hasattr(error, "error_dict"):
+            return 400, {name: list(messages) for name, messages in error.message_dict.items()}, {}
+        return 400, {"non_field_errors": list(error.messages)}, {}
     if isinstance(error, ObjectDoesNotExist | NotFound):
         return 404, {"detail": "Not found."}, {}
     if isinstance(error, InvalidArgument):
@@ -30,9 +31,3 @@ def describe(error: Exception) -> tuple[int, Any, dict[str, str]]:
         headers = {"Retry-After": str(math.ceil(seconds or RETRY_AFTER))}
         return 503, {"detail": "Notifications are not available at the moment."}, headers
     raise error
-
-
-def _by_field(error: ValidationError) -> Mapping[str, list[str]]:
-    if hasattr(error, "error_dict"):
-        return {name: list(messages) for name, messages in error.message_dict.items()}
-    return {"non_field_errors": list(error.messages)}

@@ -50,7 +50,10 @@ async def run_pipelined(connection: PostgresConnection, scripts: Iterable[Script
 async def _advance(connection: PostgresConnection, waiting: Sequence[tuple[ScriptRun, Statement]]) -> None:
     """Run all pending statements, then resume all scripts."""
     results: list[tuple[ScriptRun, list[Row]]] = []
-    for (name, is_many), pending in _by_statement(waiting).items():
+    groups: dict[tuple[str, bool], list[tuple[ScriptRun, Statement]]] = {}
+    for run, statement in waiting:
+        groups.setdefault((statement.name, statement.many is not None), []).append((run, statement))
+    for (name, is_many), pending in groups.items():
         for run, _ in pending:
             run.record_writes(writes=connection.writes(name))
         if is_many:
@@ -61,15 +64,6 @@ async def _advance(connection: PostgresConnection, waiting: Sequence[tuple[Scrip
             results += [(run, rows_of_run) for (run, _), rows_of_run in zip(pending, rows, strict=True)]
     for run, rows_of_run in results:
         run.resume(rows_of_run)
-
-
-def _by_statement(
-    waiting: Sequence[tuple[ScriptRun, Statement]],
-) -> dict[tuple[str, bool], list[tuple[ScriptRun, Statement]]]:
-    groups: dict[tuple[str, bool], list[tuple[ScriptRun, Statement]]] = {}
-    for run, statement in waiting:
-        groups.setdefault((statement.name, statement.many is not None), []).append((run, statement))
-    return groups
 
 
 def conflict_free_rounds(

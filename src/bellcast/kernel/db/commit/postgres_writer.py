@@ -88,7 +88,11 @@ class PostgresWriter(Writer):
 
     def _next(self) -> QueuedCommand | None:
         """Return the next entry for which a task may start."""
-        full = [tenant for tenant, tasks in self._small_tasks.items() if tasks >= _max_tasks(tenant)]
+        full = [
+            tenant
+            for tenant, tasks in self._small_tasks.items()
+            if tasks >= (MAX_TASKS_WITHOUT_TENANT if tenant == NO_TENANT else MAX_TASKS_PER_TENANT)
+        ]
         return self._queue.next(full, bulk=self._bulk_tasks < MAX_BULK_TASKS)
 
     def _next_batch(self) -> list[QueuedCommand]:
@@ -113,7 +117,11 @@ class PostgresWriter(Writer):
             began = perf_counter()
             part = batch.next_statement(waiting, POSTGRES.contended_merged if self._contention else POSTGRES.merged)
             commands = [entry.command for entry in part]
-            results = await self._single_statement(commands, waiting) or await self._in_transactions(commands)
+            results = await self._single_statement(commands, waiting)
+            if not results and len(commands) > 1:
+                results = await self._merged(commands)
+            if not results:
+                results = await batch.run_in_order(commands, self._retried)
             for entry, result in zip(part, results, strict=True):
                 entry.settle(result)
             if self._contention and not part[0].is_small:
@@ -129,7 +137,8 @@ class PostgresWriter(Writer):
             return None
         for _ in range(MAX_ATTEMPTS):
             try:
-                result = await self._run_single_statement(statement)
+                async with self._connection() as raw:
+                    result = await PostgresConnection(raw, self._texts).run(statement.script())
             except Exception as error:  # noqa: BLE001  every caller gets the error
                 failure = translated(error)
                 if batch.is_unavailable(failure) and not isinstance(error, RETRYABLE_ERRORS):
@@ -141,16 +150,6 @@ class PostgresWriter(Writer):
             if before and (failure := await self._retried(before)) is not None:
                 return [failure for _ in commands]
         return None
-
-    async def _run_single_statement(self, command: WriteCommand[Any]) -> Any:
-        async with self._connection() as raw:
-            return await PostgresConnection(raw, self._texts).run(command.script())
-
-    async def _in_transactions(self, commands: Sequence[WriteCommand[Any]]) -> list[ScriptOutcome]:
-        """Run commands in one transaction, or each in its own."""
-        if len(commands) > 1 and (merged := await self._merged(commands)) is not None:
-            return merged
-        return await batch.run_in_order(commands, self._retried)
 
     async def _merged(self, commands: Sequence[WriteCommand[Any]]) -> list[ScriptOutcome] | None:
         """Run commands in one transaction; None if each needs its own."""
@@ -215,10 +214,6 @@ class PostgresWriter(Writer):
             except exceptions.ReadOnlySQLTransactionError:
                 await self._pool.expire_connections()
                 raise
-
-
-def _max_tasks(tenant: str) -> int:
-    return MAX_TASKS_WITHOUT_TENANT if tenant == NO_TENANT else MAX_TASKS_PER_TENANT
 
 
 async def _begin(connection: PostgresConnection, keys: frozenset[LockKey]) -> Numbers:

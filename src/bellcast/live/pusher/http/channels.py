@@ -38,11 +38,14 @@ async def channel(request: PusherRequest) -> object:
     if "user_count" in requested and not is_presence(name):
         raise Invalid.of("info", "user_count is available for presence channels only")
     count = (await request.context[ConnectionSurvey].topic_counts(request.app.tenant, [name]))[name]
-    return {
-        "occupied": count.connections > 0,
-        **_attributes(name, requested, count),
-        **(await _cache(request, name) if "cache" in requested else {}),
-    }
+    found: dict[str, Any] = {"occupied": count.connections > 0, **_attributes(name, requested, count)}
+    if "cache" in requested:
+        engines, ttl = request.context.engines, int(request.context[PusherConfig].cache_ttl * 1000)
+        now = engines.clock.now()
+        last = await LastEvents(engines.db).get(request.app.tenant, name, now - ttl)
+        left = 0 if last is None else max(0, last.at + ttl - now) // 1000
+        found["cache"] = None if last is None else {"data": last.data, "ttl": left}
+    return found
 
 
 async def users(request: PusherRequest) -> object:
@@ -79,10 +82,3 @@ def _attributes(channel: str, requested: frozenset[str], count: TopicCount) -> d
     if "subscription_count" in requested:
         result["subscription_count"] = count.connections
     return result
-
-
-async def _cache(request: PusherRequest, channel: str) -> dict[str, Any]:
-    engines, ttl = request.context.engines, int(request.context[PusherConfig].cache_ttl * 1000)
-    now = engines.clock.now()
-    last = await LastEvents(engines.db).get(request.app.tenant, channel, now - ttl)
-    return {"cache": None if last is None else {"data": last.data, "ttl": max(0, last.at + ttl - now) // 1000}}

@@ -165,18 +165,14 @@ def _validated(packet: Packet) -> Packet:
         case 1:
             is_valid = data is None
         case 2:
-            is_valid = isinstance(data, list) and bool(data) and _is_event_name(data[0])
+            name = data[0] if isinstance(data, list) and data else None
+            is_number = isinstance(name, int | float) and not isinstance(name, bool)
+            is_valid = is_number or (isinstance(name, str) and name not in SOCKETIO_LIFECYCLE)
         case 3:
             is_valid = isinstance(data, list)
     if not is_valid:
         raise InvalidPacket("The packet's data does not match its type.")
     return packet
-
-
-def _is_event_name(name: Any) -> bool:
-    if isinstance(name, str):
-        return name not in SOCKETIO_LIFECYCLE
-    return isinstance(name, int | float) and not isinstance(name, bool)
 
 
 # --- encoding
