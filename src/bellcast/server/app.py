@@ -30,7 +30,7 @@ from bellcast.console.tenant_counts import ACCEPTED, FAILED
 from bellcast.console.types.stats import StatsPoint
 from bellcast.inbox import maintenance
 from bellcast.kernel.errors import BellcastError, Conflict, SettingsError
-from bellcast.kernel.events import Event, Stream
+from bellcast.kernel.events import Event
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.store import Jobs
@@ -56,7 +56,7 @@ from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.failures import Failures
 from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
-from bellcast.server import adapters, health, mounted, tasks, wire_operators
+from bellcast.server import adapters, health, mounted, tasks
 from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
 from bellcast.server.node_reporter import NodeReporter
@@ -64,7 +64,7 @@ from bellcast.server.node_settings import NodeSettings
 from bellcast.server.request_feed import ObservedCalls
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop, Tasks
-from bellcast.server.wire_engines import ServerEngines
+from bellcast.server.wire_engines import ServerEngines, operator_services
 from bellcast.server.wire_live import LiveEdge
 from bellcast.server.worker_metrics import WorkerMetrics
 from bellcast.settings import Settings, load, project
@@ -124,12 +124,19 @@ class App:
         self.handoff = handoff
         self._worker_metrics = None if handoff is None else WorkerMetrics(handoff.folder)
         self.tasks = Tasks()
-        self._engines = engines = ServerEngines(settings, project, keys, workflows, test_clock, self._count_followers)
+        self._engines = engines = ServerEngines(
+            settings,
+            project,
+            keys,
+            workflows,
+            test_clock,
+            lambda stream: self.hub.subscriptions.total(stream),  # noqa: PLW0108  the hub is built below
+        )
         self.db, self.broker, self.feed, self.context = engines.db, engines.broker, engines.feed, engines.context
         self._node_settings = NodeSettings(self.db, engines.real_clock, settings, project, keys)
         # Code for the first set-up of the console; None if it is set up or turned off.
         self.setup_code: str | None = None
-        self._operators = wire_operators.services(engines, settings, project) if settings.server.console else {}
+        self._operators = operator_services(engines, settings, project) if settings.server.console else {}
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._log = RequestLog(
             engines.real_clock,
@@ -145,10 +152,6 @@ class App:
         self._starting = asyncio.Lock()
         self._started = False
         self._wire(handlers)
-
-    def _count_followers(self, stream: Stream) -> int:
-        """Count a stream's followers. The hub does not exist yet when the engines are created."""
-        return self.hub.subscriptions.total(stream)
 
     def _wire(self, handlers: calls.Handlers | None) -> None:
         settings, engines = self.settings, self._engines

@@ -143,19 +143,16 @@ class WorkerCollector(Collector):
         """Collect the metrics: each family once, with the samples of all workers."""
         families: dict[str, Metric] = {}
         for worker, reports in self._reports.items():
-            for name, about, kind, samples in _read(reports):
+            try:
+                found = msgspec.json.decode(reports, type=list[MetricReport])
+            except msgspec.DecodeError:
+                continue  # the worker was killed while writing
+            for name, about, kind, samples in found:
                 metric = families.setdefault(name, Metric(name, about, kind))
                 for sample, labels, value in samples:
                     metric.add_sample(sample, labels | {"worker": worker}, value)
         yield GaugeMetricFamily("bellcast_workers", "Workers that reported metrics.", value=len(self._reports))
         yield from families.values()
-
-
-def _read(reports: bytes) -> list[MetricReport]:
-    try:
-        return msgspec.json.decode(reports, type=list[MetricReport])
-    except msgspec.DecodeError:
-        return []  # the worker was killed while writing
 
 
 class MetricsExporter:

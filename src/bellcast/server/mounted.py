@@ -19,22 +19,15 @@ CREDENTIAL = re.compile(rb"(?<![^&])(token|sid|auth_[a-z0-9_]+)=[^&]*")
 HIDDEN = rb"\1=hidden"
 
 
-def _host_server() -> uvicorn.Server | None:
-    """Return the server that installed the signal handlers; None under another server, or with uvicorn in a thread."""
-    for name in (signal.SIGINT, signal.SIGTERM):
-        server = getattr(signal.getsignal(name), "__self__", None)
-        if isinstance(server, uvicorn.Server):
-            return server
-    return None
-
-
 async def drain_with_host(drain: Callable[[], Awaitable[None]]) -> None:
     """Call `drain` when the host stops, and repeat it for connections that were still being opened. Runs until
     cancelled.
 
     On Ctrl-C or SIGTERM, uvicorn waits until every response is complete before it ends the lifespan, and does not notify
     the apps. Event streams and long polls would keep it waiting until their clients disconnect."""
-    server = _host_server()
+    # The server that installed the signal handlers; None under another server, or with uvicorn in a thread.
+    owners = [getattr(signal.getsignal(name), "__self__", None) for name in (signal.SIGINT, signal.SIGTERM)]
+    server = next((one for one in owners if isinstance(one, uvicorn.Server)), None)
     if server is None:
         return
     while True:

@@ -62,7 +62,10 @@ class NodeSettings:
         now = self._clock.now()
         if not adapters.is_shared(self._settings.store) or now - self._written_at < WRITE_MS:
             return
-        self._secrets = self._secrets or [self._slow_digest(one) for one in self._project.accepted]
+        self._secrets = self._secrets or [
+            hashlib.scrypt(one.secret.encode(), salt=f"bellcast node {one.key}".encode(), **SCRYPT).hex()
+            for one in self._project.accepted
+        ]
         own = NodeDigests(f"{platform.node()} (process {os.getpid()})", now, self._secrets[0], self._parts())
         await self._documents.put(KIND, PROJECT, self._node, msgspec.json.encode(own), now)
         self._written_at = now
@@ -107,6 +110,3 @@ class NodeSettings:
             name: hmac.digest(key, name.encode() + msgspec.json.encode(value, enc_hook=str), "sha256").hex()
             for name, value in values.items()
         }
-
-    def _slow_digest(self, project: Project) -> str:
-        return hashlib.scrypt(project.secret.encode(), salt=f"bellcast node {project.key}".encode(), **SCRYPT).hex()

@@ -247,7 +247,10 @@ class _Schemas:
     """The schemas of all request and response types, with the configured limits."""
 
     def __init__(self, served: Sequence[Route], limits: Limits) -> None:
-        types = [Problem, *(type for route in served for type in _types(route.operation))]
+        used = [
+            one for route in served for one in (*_inputs(route.operation), *route.operation.response_types.values())
+        ]
+        types = [Problem, *(one for one in used if one is not None and not isinstance(one, str))]
         schema, self.components = msgspec.json.schema_components(types, ref_template=REF)
         _convert_patterns(self.components)
         self._by_type = dict(zip(map(repr, types), schema, strict=True))
@@ -261,14 +264,22 @@ class _Schemas:
                 properties[name] = _restrict(properties[name], limit.schema(limits))
             component.update(vars(one).get("SCHEMA", {}))
         for name in MERGE_PATCHES:
-            self.components[name] = _merge_patch(self.components[name])
-        self.components[PREFERENCES_CHANGE] = _preferences_change(self.components)
+            # RFC 7396: a null removes a field, at any depth.
+            fields = {field: _or_null(one) for field, one in self.components[name]["properties"].items()}
+            self.components[name] = self.components[name] | {"properties": fields}
+        # Each of the quiet hours alone suffices in a change of preferences, if the other one is stored.
+        hours, whole = self.components["QuietHours"], self.components["Preferences"]
+        quiet_hours = {"quiet_hours": {"anyOf": [NO, hours | {"required": []}, NULL]}}
+        title = {"title": PREFERENCES_CHANGE, "properties": whole["properties"] | quiet_hours}
+        self.components[PREFERENCES_CHANGE] = whole | title
         queries = {route.operation.query.__name__ for route in served if route.operation.query is not None}
         self._queries = {name: self.components.pop(name) for name in queries}
         complete = _always_complete(served) - AS_WRITTEN
         for name, schema in self.components.items():
             _complete_types(schema)
-            _format_times(schema)
+            for field, one in schema.get("properties", {}).items():
+                if field.endswith("_at") and field not in LOCAL_TIMES:
+                    schema["properties"][field] = _restrict(one, {"format": "date-time"})
             _describe_defaults(schema, required=name in complete)
 
     def of(self, type: Any) -> Json:
@@ -279,7 +290,8 @@ class _Schemas:
     def query(self, route: Route) -> Iterator[tuple[str, Json, bool]]:
         """Yield name, schema and `required` of each query parameter."""
         name, is_list = route.operation.query.__name__, route.operation.tenant_rule == "list"
-        schema, tenant = self._queries[name], _tenant_parameter(route.path, self.limits, is_list=is_list)
+        pattern = ANY_TENANT_PATTERN if is_list or route.path.startswith("/v1/webhooks") else TENANT_OR_DEFAULT
+        schema, tenant = self._queries[name], text(self.limits.key, pattern)
         for name, field in schema["properties"].items():
             bound = {} if "pattern" in str(field) else tenant if name == "tenant" else ANY_TEXT
             yield name, _restrict(field, bound), name in schema["required"]
@@ -299,26 +311,8 @@ def _convert_patterns(schema: Any) -> None:
                 _convert_patterns(value)
 
 
-def _types(operation: Operation) -> Iterator[Any]:
-    candidates = [*_inputs(operation), *operation.response_types.values()]
-    return (one for one in candidates if one is not None and not isinstance(one, str))
-
-
 def _inputs(operation: Operation) -> list[Any]:
     return [one for one in (operation.query, operation.body) if one is not None]
-
-
-def _merge_patch(schema: Schema) -> Schema:
-    """Schema of a change of a document (RFC 7396): a null removes a field, at any depth."""
-    fields = {name: _or_null(field) for name, field in schema["properties"].items()}
-    return schema | {"properties": fields}
-
-
-def _preferences_change(components: dict[str, Schema]) -> Schema:
-    """Schema of a change of preferences: each of the quiet hours alone suffices, if the other one is stored."""
-    hours, whole = components["QuietHours"], components["Preferences"]
-    change = {"anyOf": [NO, hours | {"required": []}, NULL]}
-    return whole | {"title": "PreferencesChange", "properties": whole["properties"] | {"quiet_hours": change}}
 
 
 def _or_null(schema: Schema) -> Schema:
@@ -346,12 +340,6 @@ def _path_parameter(path: str, name: str, limits: Limits) -> Schema:
 
 # The paths of objects whose keys have the restricted form of `objects.checked_key`.
 OBJECT_PATHS = ("/v1/providers/", "/v1/schedules/", "/v1/sources/", "/v1/templates/", "/v1/workflows/")
-
-
-def _tenant_parameter(path: str, limits: Limits, *, is_list: bool) -> Schema:
-    """Constraints of the query parameter `tenant`."""
-    accepts_every = is_list or path.startswith("/v1/webhooks")
-    return text(limits.key, ANY_TENANT_PATTERN if accepts_every else TENANT_OR_DEFAULT)
 
 
 def _restrict(schema: Schema, bound: Schema) -> Schema:
@@ -439,21 +427,16 @@ def _complete_types(schema: Json) -> None:
         schema.setdefault("type", "string")
 
 
-def _format_times(schema: Json) -> None:
-    for name, field in schema.get("properties", {}).items():
-        if name.endswith("_at") and name not in LOCAL_TIMES:
-            schema["properties"][name] = _restrict(field, {"format": "date-time"})
-
-
 def _operation(route: Route, schemas: _Schemas) -> Json:
     declared = route.operation
+    schemes = () if declared.required_scope is None else SECURITY_OF_SCOPE.get(declared.required_scope, ("server",))
     spec: Json = {
         "operationId": route.name,
         "tags": [declared.tag],
         "summary": route.summary,
         "parameters": [*_parameters(route, schemas)],
         "responses": _responses(route, schemas),
-        "security": _security(declared),
+        "security": [{name: []} for name in schemes],
     }
     if route.description:
         spec["description"] = route.description
@@ -476,13 +459,6 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
             },
         }
     return spec
-
-
-def _security(declared: Operation) -> list[Json]:
-    if declared.required_scope is None:
-        return []
-    names = SECURITY_OF_SCOPE.get(declared.required_scope, ("server",))
-    return [{name: []} for name in names]
 
 
 def _parameters(route: Route, schemas: _Schemas) -> Iterator[Json]:

@@ -62,19 +62,30 @@ class RequestFeed:
             else:
                 self._feed.emit_later("request", served.tenant or "", partial(_request_event, served))
         if by_operator and not is_safe:
-            self._feed.emit(_operator_event(served))
+            event = FeedEvent(
+                kind="operator",
+                at=served.at,
+                text=f"{served.operator}: {served.method} {served.path}",
+                tenant=served.tenant or "",
+                trace=served.id,
+                fields={"operator": served.operator, "status": served.status, "address": served.address},
+            )
+            self._feed.emit(event)
 
     def opened(self, connection: Connection, path: str | None, request_id: str | None) -> None:
         """Emit the start of a connection, with the path and the id of its request, if known."""
         principal, at = connection.principal, connection.connected_at
         context = _ConnectionContext(at, principal.tenant, principal.recipient, connection.id)
-        make = partial(_connect_event, context, connection.dialect, path, request_id, connection.origin)
+        dialect, given = connection.dialect, {"path": path, "request_id": request_id}
+        source = {name: value for name, value in given.items() if value is not None}
+        text, fields = f"connected by {dialect.protocol} over {dialect.transport}", _from(source, connection.origin)
+        make = partial(_connection_event, "connect", context, dialect, text, fields)
         self._feed.emit_later("connect", principal.tenant, make)
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
         context = self._context_of(connection)
         for topic in topics:
-            make = partial(_subscribe_event, context, connection.dialect, topic)
+            make = partial(_connection_event, "subscribe", context, connection.dialect, f"follows {topic}", {}, topic)
             self._feed.emit_later("subscribe", context.tenant, make)
 
     def topics_refused(self, connection: Connection, refused: Sequence[TopicRefused]) -> None:
@@ -85,7 +96,8 @@ class RequestFeed:
 
     def closed(self, connection: Connection, end: CloseReason) -> None:
         context = self._context_of(connection)
-        make = partial(_disconnect_event, context, connection.dialect, end, connection.connected_at)
+        text, fields = f"disconnected: {end.reason}", why(end) | {"ms": context.at - connection.connected_at}
+        make = partial(_connection_event, "disconnect", context, connection.dialect, text, fields)
         self._feed.emit_later("disconnect", context.tenant, make)
 
     def refused(self, connection: Connection, end: CloseReason, source: Mapping[str, str]) -> None:
@@ -121,24 +133,6 @@ class _ConnectionContext(Struct, frozen=True):
     tenant: str
     recipient: str | None
     connection: str
-
-
-def _connect_event(
-    context: _ConnectionContext, dialect: Dialect, path: str | None, request_id: str | None, origin: str | None
-) -> FeedEvent:
-    given = {"path": path, "request_id": request_id}
-    source = {name: value for name, value in given.items() if value is not None}
-    text = f"connected by {dialect.protocol} over {dialect.transport}"
-    return _connection_event("connect", context, dialect, text, _from(source, origin))
-
-
-def _subscribe_event(context: _ConnectionContext, dialect: Dialect, topic: str) -> FeedEvent:
-    return _connection_event("subscribe", context, dialect, f"follows {topic}", {}, topic)
-
-
-def _disconnect_event(context: _ConnectionContext, dialect: Dialect, end: CloseReason, connected_at: int) -> FeedEvent:
-    fields = why(end) | {"ms": context.at - connected_at}
-    return _connection_event("disconnect", context, dialect, f"disconnected: {end.reason}", fields)
 
 
 def _connection_event(
@@ -236,17 +230,6 @@ def _request_event(served: ServedRequest) -> FeedEvent:
         recipient=served.recipient,
         trace=served.id,
         fields={name: value for name, value in fields.items() if value is not None},
-    )
-
-
-def _operator_event(served: ServedRequest) -> FeedEvent:
-    return FeedEvent(
-        kind="operator",
-        at=served.at,
-        text=f"{served.operator}: {served.method} {served.path}",
-        tenant=served.tenant or "",
-        trace=served.id,
-        fields={"operator": served.operator, "status": served.status, "address": served.address},
     )
 
 

@@ -20,6 +20,7 @@ from bellcast.kernel.identities import Principal
 from bellcast.kernel.ids import REQUEST_ID
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
+from bellcast.live.http.websocket_response import is_handshake
 from bellcast.live.topic_access import TopicRefused
 from bellcast.live.wiring import LiveSession
 from bellcast.server.logged_request import (
@@ -36,6 +37,8 @@ log = structlog.get_logger("bellcast.requests")
 SESSION_DIGEST_CHARACTERS = 12
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 OK = 200
+# Fields that link a connection to its request, by their keys in the request's state.
+SOURCE = {"path": "logged_path", "request_id": "request_id"}
 CONNECTION_LOST = CloseReason(1006, "connection lost", reconnect=True)  # RFC 6455, 7.1.5: closed without a close frame
 
 _current: ContextVar[LoggedRequest | None] = ContextVar("bellcast_logged_request", default=None)
@@ -72,7 +75,12 @@ class RequestLog:
         finally:
             _current.reset(token)
             REQUEST_ID.reset(id_token)
-            if request.status is None and not request.has_connection and _is_upgrade(scope):
+            if (
+                request.status is None
+                and not request.has_connection
+                and scope["type"] == "http"
+                and is_handshake(scope)
+            ):
                 request.status = SWITCHING_PROTOCOLS  # the live edge writes to the socket directly
             if request.status is not None and not (
                 request.has_connection and request.status in (OK, SWITCHING_PROTOCOLS)
@@ -134,7 +142,8 @@ class RequestLog:
     def refused(self, connection: Connection, end: CloseReason) -> None:
         """Log a WebSocket that was accepted only to send the reason of its rejection."""
         request = _becoming_connection()
-        self._feed.refused(connection, end, _source(request))
+        state = {} if request is None else request.state
+        self._feed.refused(connection, end, {name: state[key] for name, key in SOURCE.items() if state})
 
         def fields() -> dict[str, Any]:
             return _fields(request, "websocket") | _client_fields(connection) | why(connection.dialect.close_event(end))
@@ -181,11 +190,6 @@ def _becoming_connection() -> LoggedRequest | None:
     return request
 
 
-def _source(request: LoggedRequest | None) -> dict[str, str]:
-    """Return the fields that link a connection to its request."""
-    return {} if request is None else {"path": request.state["logged_path"], "request_id": request.state["request_id"]}
-
-
 def _fields(request: LoggedRequest | None, transport: str) -> dict[str, Any]:
     if request is None:
         return {}
@@ -214,12 +218,6 @@ def _session_of(session: LiveSession) -> dict[str, Any]:
 
 def _session(session: LiveSession) -> str:
     return hashlib.sha256(session.sid.encode()).hexdigest()[:SESSION_DIGEST_CHARACTERS]
-
-
-def _is_upgrade(scope: Scope) -> bool:
-    return scope["type"] == "http" and any(
-        name == b"upgrade" and value.lower() == b"websocket" for name, value in scope["headers"]
-    )
 
 
 def _printable(value: Any) -> Any:

@@ -132,7 +132,10 @@ def serve(app: App, ready: Callable[[str], None], *, shared: bool = False) -> No
         timeout_keep_alive=ceil(settings.keep_alive),
         timeout_graceful_shutdown=int(settings.drain) + 1,
     )
-    with _bind(settings.host, settings.port, shared=shared) as listener:
+    family, _, _, _, host = socket.getaddrinfo(
+        settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with socket.create_server(host[:2], family=family, backlog=BACKLOG, reuse_port=shared) as listener:
         UvicornServer(config, app, protocol_class, ready).run(sockets=[listener])
 
 
@@ -152,8 +155,3 @@ async def _work(app: App, ready: Callable[[], None]) -> None:
     ready()
     await stopping.wait()
     await app.stop()
-
-
-def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    return socket.create_server(address[:2], family=family, backlog=BACKLOG, reuse_port=shared)

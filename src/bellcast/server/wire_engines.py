@@ -1,7 +1,9 @@
-"""Wires the parts that need no connections: store, broker, channels, workflows, jobs, and their shared context."""
+"""Wires the parts that need no connections: store, broker, channels, workflows, jobs, their shared context, and the sign-in of
+operators."""
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -11,6 +13,7 @@ from bellcast.context import Context
 from bellcast.inbox.quotas import Quotas
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.events import Stream
 from bellcast.kernel.identities import Project
 from bellcast.kernel.ids import Ids
@@ -19,6 +22,11 @@ from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.test_clock import TestClock
 from bellcast.kernel.outbound.http import HttpClients
 from bellcast.live.cluster.rates import SharedRates
+from bellcast.operators.console_sessions import ConsoleConfig, ConsoleSessions
+from bellcast.operators.oidc import OidcProvider
+from bellcast.operators.oidc_sign_in import OidcSignIn
+from bellcast.operators.passkeys import Passkeys
+from bellcast.operators.store import Operators
 from bellcast.replays.replays import ReplayRunner
 from bellcast.server import adapters
 from bellcast.server.clock import SystemClock
@@ -122,3 +130,25 @@ def with_public_url(settings: Settings) -> ChannelConfig:
         return settings.channels
     local = address.listening(settings.server.host, settings.server.port)
     return msgspec.structs.replace(settings.channels, public_url=address.reachable(local))
+
+
+def operator_services(engines: ServerEngines, settings: Settings, project: Project) -> dict[type[Any], Any]:
+    """Return what operators sign in with, by its types: sessions, passkeys and the identity provider."""
+    server, db, clock, new_id = settings.server, engines.db, engines.real_clock, engines.context.new_id
+    # Uses the project secret, which does not rotate, so that an operator's authenticator app stays valid.
+    current, *previous = [one.secret.encode() for one in project.accepted]
+    cipher = Encryption(current, previous)
+    config = ConsoleConfig(
+        networks=server.console_networks,
+        require_mfa=server.require_mfa,
+        external_session=settings.oidc.session,
+    )
+    sessions = ConsoleSessions(Operators(db), clock, new_id, cipher, config)
+    found: dict[type[Any], Any] = {
+        ConsoleSessions: sessions,
+        Passkeys: Passkeys(sessions, Operators(db), cipher, clock, new_id),
+    }
+    if settings.oidc.issuer is not None:
+        provider = OidcProvider(settings.oidc, engines.clients.identity_provider(), clock)
+        found[OidcSignIn] = OidcSignIn(settings.oidc, provider, sessions, Operators(db), cipher, clock)
+    return found

@@ -17,10 +17,8 @@ def project(settings: Settings) -> tuple[Project, bool]:
     file, existing = credentials_file(settings), existing_project(settings)
     if existing is not None:
         return msgspec.structs.replace(existing, second=settings.second_secret), False
-    id, key, secret = str(100_000 + secrets.randbelow(900_000)), secrets.token_hex(10), secrets.token_urlsafe(32)
-    generated = Project(id, key, secret)
     try:
-        is_new = create_private(file, msgspec.json.encode(generated))
+        is_new = create_private(file, msgspec.json.encode(_generate()))
     except OSError as error:
         raise SettingsError(f"BELLCAST_DATA: {file} cannot be written: {error}.") from None
     return _load(file, file.read_bytes()), is_new
@@ -105,3 +103,7 @@ def _load(file: Path, content: bytes) -> Project:
     if not (project.id and project.key and project.secret):
         raise SettingsError(f"BELLCAST_DATA: {file} lacks the id, the key or the secret.")
     return Project(project.id, project.key, Secret(project.secret))
+
+
+def _generate() -> Project:
+    return Project(str(100_000 + secrets.randbelow(900_000)), secrets.token_hex(10), secrets.token_urlsafe(32))

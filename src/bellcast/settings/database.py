@@ -175,7 +175,7 @@ class DatabaseSettings:
             group=group,
             description=setting.description,
             expects=setting.expects,
-            value=as_text(setting, _attribute(self._targets[group][0], setting)),
+            value=as_text(setting, reduce(getattr, setting.place.split(".")[1:], self._targets[group][0])),
             default=as_text(setting, setting.value_in(Settings())),
             source=source,
             locked_by=None if source in ("database", "default") else self._settings.sources[setting.variable],
@@ -320,10 +320,6 @@ class DatabaseSettings:
 
     def _emit(self, kind: Any, text: str, revision: int) -> None:
         self._feed.emit(FeedEvent(kind=kind, at=self._clock.now(), text=text, fields={"revision": revision}))
-
-
-def _attribute(group: Any, setting: Setting) -> Any:
-    return reduce(getattr, setting.place.split(".")[1:], group)
 
 
 def _value_problems(values: Mapping[str, str]) -> dict[str, str]:
