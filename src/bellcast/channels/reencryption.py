@@ -113,7 +113,7 @@ def _place(kind: str, tenant: str, document: Document) -> str:
 
 def _renewed(encryption: Encryption, encrypted: str | None, place: str) -> str | None:
     """Return the field, encrypted with the current key; None if it needs no change."""
-    if encrypted is None or encryption.is_current(encrypted, place):
+    if encrypted is None or encryption.key_index(encrypted, place) == 0:
         return None
     try:
         return encryption.encrypt(encryption.decrypt(encrypted, place), place)

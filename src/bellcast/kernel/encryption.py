@@ -47,10 +47,6 @@ class Encryption:
         texts = (_decrypted(cipher, encrypted, place) for cipher in self._ciphers)
         return next((number for number, text in enumerate(texts) if text is not None), None)
 
-    def is_current(self, encrypted: str, place: str) -> bool:
-        """True if the current secret encrypted this text for this place."""
-        return _decrypted(self._ciphers[0], encrypted, place) is not None
-
 
 def _decrypted(cipher: "AESGCM", encrypted: str, place: str) -> str | None:
     from cryptography.exceptions import InvalidTag

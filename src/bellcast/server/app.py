@@ -138,7 +138,7 @@ class App:
         self.setup_code: str | None = None
         self._operators = operator_services(engines, settings, project) if settings.server.console else {}
         self._event_loop: asyncio.AbstractEventLoop | None = None
-        self._log = RequestLog(
+        self.request_log = RequestLog(
             engines.real_clock,
             self.feed,
             lambda: settings.server.logged_requests,
@@ -216,7 +216,7 @@ class App:
             authenticator,
             app,
             lambda: self.broker.publish(SettingsChanged(self._database_settings.revision)),
-            self._log,
+            self.request_log,
             self.node_reporter.report,
             self._receive,
             self.tasks.spawn,
@@ -415,16 +415,12 @@ class App:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         live = self._live.paths.find(path)
         if live is not None:
-            await self._log.serve(live, scope, receive, send, adds_id=True)
+            await self.request_log.serve(live, scope, receive, send, adds_id=True)
             return
         endpoint: ASGIApp = self._serve_api
         if path.rstrip("/") == FEED_PATH and websocket_response.is_handshake(scope):
             endpoint = partial(websocket_response.serve, self._serve_api)
-        await self._log.serve(endpoint, scope, receive, send, adds_id=False)
-
-    def head_refused(self, status: int, address: str | None) -> None:
-        """Log a request that was refused before this application saw it."""
-        self._log.head_refused(status, address)
+        await self.request_log.serve(endpoint, scope, receive, send, adds_id=False)
 
     def begins_live(self, path: str, *, upgrade: bool) -> bool:
         """True if a GET of this path, with or without a WebSocket upgrade, always yields a live connection or an
@@ -538,7 +534,7 @@ class App:
                 log.warning(
                     "work_not_finished", reason=f"the store or the broker did not respond within {STOP_SECONDS:.0f} s"
                 )
-            await self._engines.channels.close()
+            await self._engines.channels.providers.close()
             await self._engines.clients.close()
             await self._close()
             if self._engines.tracing is not None:

@@ -83,12 +83,14 @@ class RequestFeed:
         self._feed.emit_later("connect", principal.tenant, make)
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
+        """Emit the topics that a connection begins to follow. They are not logged."""
         context = self._context_of(connection)
         for topic in topics:
             make = partial(_connection_event, "subscribe", context, connection.dialect, f"follows {topic}", {}, topic)
             self._feed.emit_later("subscribe", context.tenant, make)
 
     def topics_refused(self, connection: Connection, refused: Sequence[TopicRefused]) -> None:
+        """Emit the topics that a connection may not follow. They are not logged."""
         context = self._context_of(connection)
         for one in refused[:MAX_REFUSED_TOPICS]:
             text, fields = f"may not follow {one.topic}", {"code": one.code, "detail": one.message}

@@ -6,7 +6,7 @@ ids (`sid=`) and signatures (`auth_signature=`). Events are not logged."""
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -21,7 +21,6 @@ from bellcast.kernel.ids import REQUEST_ID
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.http.websocket_response import is_handshake
-from bellcast.live.topic_access import TopicRefused
 from bellcast.live.wiring import LiveSession
 from bellcast.server.logged_request import (
     MAX_PATH,
@@ -54,7 +53,7 @@ class RequestLog:
         self._hide = hide  # the credentials in a path
         self._clock = clock
         self._logged = logged
-        self._feed = RequestFeed(feed, clock)
+        self.feed = RequestFeed(feed, clock)
 
     async def serve(
         self,
@@ -85,7 +84,7 @@ class RequestLog:
             if request.status is not None and not (
                 request.has_connection and request.status in (OK, SWITCHING_PROTOCOLS)
             ):
-                self._feed.served(request)
+                self.feed.served(request)
                 if self._logged() != "off":
                     is_error = is_refusal(request.status, request.reason)
                     self._write("request_served", lambda: request.fields, is_error=is_error)
@@ -105,16 +104,16 @@ class RequestLog:
         if (session := connection.session) is not None:
             # Opened by a packet, so independent of the request that transported it.
             path = session.request.path
-            self._feed.opened(connection, path, None)
+            self.feed.opened(connection, path, None)
             self._write(
                 "connection_opened", lambda: {"path": path, "session": _session(session)} | _client_fields(connection)
             )
         else:
             request = _becoming_connection()
             if request is None:
-                self._feed.opened(connection, None, None)
+                self.feed.opened(connection, None, None)
             else:
-                self._feed.opened(connection, request.state["logged_path"], request.state["request_id"])
+                self.feed.opened(connection, request.state["logged_path"], request.state["request_id"])
             self._write(
                 "connection_opened", lambda: _fields(request, connection.dialect.transport) | _client_fields(connection)
             )
@@ -123,7 +122,7 @@ class RequestLog:
         """Log the end of a connection."""
         end = connection.close_reason or CONNECTION_LOST
         lasted = {"ms": self._clock.now() - connection.connected_at}
-        self._feed.closed(connection, end)
+        self.feed.closed(connection, end)
 
         def fields() -> dict[str, Any]:
             session = {"session": _session(connection.session)} if connection.session is not None else {}
@@ -131,19 +130,11 @@ class RequestLog:
 
         self._write("connection_closed", fields)
 
-    def followed(self, connection: Connection, topics: Collection[str]) -> None:
-        """Pass the topics that a connection begins to follow to the feed. They are not logged."""
-        self._feed.followed(connection, topics)
-
-    def topics_refused(self, connection: Connection, refused: Sequence[TopicRefused]) -> None:
-        """Feed the topics that a connection may not follow. They are not logged."""
-        self._feed.topics_refused(connection, refused)
-
     def refused(self, connection: Connection, end: CloseReason) -> None:
         """Log a WebSocket that was accepted only to send the reason of its rejection."""
         request = _becoming_connection()
         state = {} if request is None else request.state
-        self._feed.refused(connection, end, {name: state[key] for name, key in SOURCE.items() if state})
+        self.feed.refused(connection, end, {name: state[key] for name, key in SOURCE.items() if state})
 
         def fields() -> dict[str, Any]:
             return _fields(request, "websocket") | _client_fields(connection) | why(connection.dialect.close_event(end))
@@ -174,7 +165,7 @@ class RequestLog:
         }
         if is_fed:
             request = session.request
-            self._feed.namespace_refused(principal, fields | {"path": request.path}, request.header(b"origin"))
+            self.feed.namespace_refused(principal, fields | {"path": request.path}, request.header(b"origin"))
         self._write("connection_refused", lambda: fields | {"session": _session(session)}, is_error=True)
 
     def _write(self, event: str, fields: Callable[[], dict[str, Any]], *, is_error: bool = False) -> None:

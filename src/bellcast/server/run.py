@@ -116,7 +116,7 @@ def serve(app: App, ready: Callable[[str], None], *, shared: bool = False) -> No
     used by other processes: the kernel distributes the connections.
 
     Raises OSError if it cannot listen, and the errors of opening the store."""
-    settings, protocol_class = app.settings.server, FastPathFactory(app, app.head_refused)
+    settings, protocol_class = app.settings.server, FastPathFactory(app, app.request_log.head_refused)
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -155,10 +155,6 @@ class Channels:
         async for _ in self.secrets.rotate():
             pass
 
-    async def close(self) -> None:
-        """Close the providers' connections."""
-        await self.providers.close()
-
     def _web_push(self) -> WebPushProvider:
         url = self._config.public_url or ""
         # Push services contact the operator here about problems (RFC 8292 §2.1); they refuse plain http.

@@ -9,8 +9,8 @@ from msgspec import Meta, Struct
 from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange
 from bellcast.kernel.field_limits import ANY_TENANT
+from bellcast.kernel.http.pages import MAX_APP_PAGE_ROWS, MAX_PAGE_ROWS
 from bellcast.kernel.identities import EVERY_TENANT
-from bellcast.kernel.limits import MAX_APP_PAGE_ROWS, MAX_PAGE_ROWS
 from bellcast.kernel.times import Moment
 
 ListLimit = Annotated[int, Meta(ge=1, le=MAX_PAGE_ROWS)]
