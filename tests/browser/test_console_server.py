@@ -18,7 +18,7 @@ from tests.wire.clients import websocket
 
 def test_health_shows_nodes_and_streams_the_findings_of_the_doctor(open_console: Callable[..., Page]) -> None:
     page = open_console("/health")
-    expect(page.locator(".big")).to_have_text("ready")
+    expect(page.get_by_role("region", name="Readiness")).to_contain_text("Ready")
     expect(page.get_by_role("table", name="Nodes").locator(".chunk .row")).to_have_count(1)
     page.get_by_role("button", name="Run the doctor").click()
     expect(page.get_by_role("status").filter(has_text="checks.")).to_be_visible()

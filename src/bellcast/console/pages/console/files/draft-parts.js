@@ -6,7 +6,7 @@ import { prepare } from './draft.js';
 import { Difference } from './difference.js';
 import { relativeTime } from './format.js';
 import { loadStyle } from './load.js';
-import { Field, Form, Heading } from './parts.js';
+import { Field, Form, Heading, Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { BASE, go } from './router.js';
 import { exchange, withQuery } from './server.js';
@@ -25,7 +25,7 @@ export function SaveState({ draft, isReadOnly }) {
 }
 
 /** The page that names a new object. */
-export function NewObject({ page, kind, hint }) {
+export function NewObject({ page, kind, hint, steps }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
   const own = page.me.tenants;
   if (!page.may(BUILDERS)) return html`<${Heading} title=${`New ${kind.name}`} /><p>Your role, ${page.me.role}, does not permit this page.</p>`;
@@ -34,8 +34,9 @@ export function NewObject({ page, kind, hint }) {
     go(withQuery(page.url(`/${kind.plural}/${encodeURIComponent(key.trim())}`), { edit: 'yes', tenant: of.trim() }));
   };
   return html`<${Heading} title=${`New ${kind.name}`}><a class="button" href=${page.url(`/${kind.plural}`)}>Back</a><//>
-    <${Form} button="Continue" send=${create}><${Field} label="Key" name="key" autofocus required maxLength="100" pattern="[A-Za-z0-9_.\\-]+" autoComplete="off" spellcheck=${false} hint=${hint} />
-    <${Field} label="Tenant" name="tenant" autoComplete="off" placeholder="all" ...${own ? { options: own, defaultValue: tenant || own[0] } : { defaultValue: tenant, hint: 'Leave it empty for all tenants.' }} /><//>`;
+    <div class="naming"><section class="panel"><${Form} button="Continue" send=${create}><${Field} label="Key" name="key" autofocus required maxLength="100" pattern="[A-Za-z0-9_.\\-]+" autoComplete="off" spellcheck=${false} hint=${hint} />
+    <${Field} label="Tenant" name="tenant" autoComplete="off" placeholder="all" ...${own ? { options: own, defaultValue: tenant || own[0] } : { defaultValue: tenant, hint: 'Leave it empty for all tenants.' }} /><//></section>
+    <ol class="next-steps" aria-label="What comes next">${steps.map(([icon, title, text]) => html`<li key=${title}><span class="drawing"><${Icon} name=${icon} /></span><b>${title}</b><span>${text}</span></li>`)}</ol></div>`;
 }
 
 /** A modal dialog while it is rendered. */

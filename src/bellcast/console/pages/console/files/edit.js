@@ -124,8 +124,8 @@ function Editor({ page, kind, read }) {
     draft.clear();
     page.go(back());
   }} />`}>
-      ${isNew && html`<${Field} label="Key" name="key" autofocus required maxlength="100" pattern="[A-Za-z0-9_.\\-]+" autocomplete="off" spellcheck=${false} hint="Letters, digits and _ . -" />
-        <${Field} label="Tenant" name="tenant" defaultValue=${own || tenants?.[0] || ''} options=${tenants} autocomplete="off" placeholder="all" hint=${tenants ? null : 'Leave it empty for all tenants.'} />`}
+      ${isNew && html`<div class="columns"><${Field} label="Key" name="key" autofocus required maxlength="100" pattern="[A-Za-z0-9_.\\-]+" autocomplete="off" spellcheck=${false} hint="Letters, digits and _ . -" />
+        <${Field} label="Tenant" name="tenant" defaultValue=${own || tenants?.[0] || ''} options=${tenants} autocomplete="off" placeholder="all" hint=${tenants ? null : 'Leave it empty for all tenants.'} /></div>`}
       <${YamlEditor} label="Definition as YAML" value=${text} problem=${problem} change=${change} /><//></div>
     ${review && html`<section class="panel"><h2 tabIndex="-1" ref=${title}>${review.title}</h2>${!review.isSame && html`<${Difference} before=${review.before} after=${review.after} /><button type="button" class="primary" onClick=${save}>Save</button>`}</section>`}`;
 }

@@ -5,7 +5,7 @@ import { html, useEffect, useRef, useState } from './html.js';
 import { count, number } from './format.js';
 import { Failure, Loaded, Together, useEvery, useLoad } from './load.js';
 import { readiness } from './overview.js';
-import { Card, Copy, Heading, State, Tag } from './parts.js';
+import { Card, Copy, Heading, Icon, State, Tag } from './parts.js';
 import { CONTENT } from './roles.js';
 import { Rows } from './rows.js';
 import { lines, readAll, withQuery } from './server.js';
@@ -26,7 +26,7 @@ export function Health({ page }) {
   const ready = useLoad(readiness), nodes = useLoad((signal) => readAll((after) => withQuery('/v1/nodes', { after }), 'nodes', signal));
   useEvery(REFRESH_MS, nodes.reload);
   return html`<${Heading} title="Health" /><${Together}>
-    <${Card} title="Readiness"><${Loaded} of=${ready}>${(reason) => html`<div class="readiness"><p class="big"><${State} of=${reason ? 'not ready' : 'ready'} /></p><p class="muted">${reason ?? 'The store is readable and writable, and the broker is connected.'}</p></div>`}<//><//>
+    <${Loaded} of=${ready}>${(reason) => html`<section class=${`verdict ${reason ? 'bad' : 'ok'}`} aria-label="Readiness"><${Icon} name=${reason ? 'bad' : 'ok'} /><div><h2>${reason ? 'Not ready' : 'Ready'}</h2><p class="muted">${reason ?? 'The store is readable and writable, and the broker is connected.'}</p></div></section>`}<//>
     <section class="resource nodes"><h2>Nodes</h2><div class="list"><${Loaded} of=${nodes}>${(all) => html`<${Rows} label="Nodes" columns=${columns(page)} chunks=${[all]} isOpen=${() => false} />`}<//></div></section>
     ${page.may(CONTENT) && html`<${Doctor} />`}<//>`;
 }
@@ -53,8 +53,8 @@ function Doctor() {
   const { findings, isRunning, problem } = state;
   const [problems, warnings] = ORDER.map((kind) => findings?.filter((one) => one.state === kind).length);
   const status = isRunning ? 'Checking…' : findings && !problem ? `${problems === 0 ? 'No problems' : count(problems, 'problem')}, ${count(warnings, 'warning')}, ${count(findings.length, 'check')}.` : '';
-  return html`<${Card} title="Doctor"><div class="actions"><button type="button" class="primary" disabled=${isRunning} onClick=${run}>Run the doctor</button><p class="muted" role="status">${status}</p></div>
-    ${findings ? html`<ul class="findings">${findings.map((one, index) => html`<li key=${index}><${State} of=${one.state} /><b>${one.check}</b><div><p>${one.what}</p>${one.fix && html`<p class="fix"><span aria-hidden="true">→ </span>${one.fix}</p>`}</div></li>`)}</ul>`
-    : html`<p class="muted">Checks the machine, the databases, the clocks, the other nodes and the URLs of this server, and suggests a fix for each problem. By terminal: <code>bellcast doctor</code> <${Copy} what="the command" text="bellcast doctor" /></p>`}
+  return html`<${Card} title="Doctor">${!findings && html`<p class="muted">Checks the machine, the databases, the clocks, the other nodes and the URLs of this server, and suggests a fix for each problem.</p>`}
+    <div class="actions"><button type="button" class="primary" disabled=${isRunning} onClick=${run}>Run the doctor</button>${!findings && html`<span class="muted">or by terminal <code>bellcast doctor</code> <${Copy} what="the command" text="bellcast doctor" /></span>`}<p class="muted" role="status">${status}</p></div>
+    ${findings && html`<ul class="findings">${findings.map((one, index) => html`<li key=${index}><${State} of=${one.state} /><b>${one.check}</b><div><p>${one.what}</p>${one.fix && html`<p class="fix"><span aria-hidden="true">→ </span>${one.fix}</p>`}</div></li>`)}</ul>`}
     ${problem && html`<${Failure} problem=${problem} retry=${run} />`}<//>`;
 }

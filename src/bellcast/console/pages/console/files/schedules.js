@@ -44,5 +44,5 @@ export function Schedule({ page }) {
   };
   return html`<${Definition} page=${page} kind=${KIND} facts=${(one) => [['State', html`<${State} of=${stateOf(one)} />`], ['Error', one.last_error], ['Repeats', html`<code>${ruleOf(one)}</code>`], ['Time zone', one.timezone], ['Sends', effectOf(one)], ['Last', one.last_at && html`<${Moment} at=${one.last_at} />`]]}
     actions=${(one) => html`<${Confirm} label=${`Run now: ${one.key}`} word="Run now" act=${run} /><button type="button" onClick=${() => change({ ...one, active: !one.active })}>${one.active ? 'Pause' : 'Resume'}</button>`}>
-    ${(one) => html`<${Card} title="Next times">${!one.active ? html`<p class="muted">Paused: it sends nothing until it is resumed.</p>` : next.value?.times.length > 0 ? html`<ol class="rows-of">${next.value.times.map((at) => html`<li key=${at}><${Moment} at=${at} /> <span class="muted"><${Time} at=${at} /></span></li>`)}</ol>` : html`<p class="muted">It will not send again.</p>`}<//>`}<//>`;
+    ${(one) => html`<${Card} title="Next times">${!one.active ? html`<p class="muted">Paused: it sends nothing until it is resumed.</p>` : next.value?.times.length > 0 ? html`<ol class="rows-of">${next.value.times.map((at) => html`<li key=${at}><${Moment} at=${at} /><${Time} at=${at} /></li>`)}</ol>` : html`<p class="muted">It will not send again.</p>`}<//>`}<//>`;
 }

@@ -31,7 +31,7 @@ const STARTERS = [
 ];
 
 /** The page that names a new template. */
-export const NewTemplate = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Sends and steps name the template by it, such as booking-reminder: letters, digits, and _ . - without spaces." />`;
+export const NewTemplate = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Sends and steps name the template by it, such as booking-reminder: letters, digits, and _ . - without spaces." steps=${[['templates', 'Start with a pattern', 'A confirmation, a receipt, or an import of your e-mail.'], ['mail', 'Write the texts', 'By channel and language, beside the preview. Each change is saved in a draft.'], ['ok', 'Publish', 'Sends use the version from then on.']]} />`;
 
 export function TemplateEditor({ page }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';

@@ -37,7 +37,7 @@ function copy(step) {
 const KIND = { plural: 'workflows', name: 'workflow', differencesOf };
 
 /** The page that names a new workflow. */
-export const NewWorkflow = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Your app triggers the workflow by it, such as booking-reminder: letters, digits, and _ . - without spaces." />`;
+export const NewWorkflow = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Your app triggers the workflow by it, such as booking-reminder: letters, digits, and _ . - without spaces." steps=${[['workflows', 'Start with a pattern', 'A reminder, a digest, or an empty canvas.'], ['branch', 'Edit the steps', 'On the canvas or as YAML. Each change is saved in a draft.'], ['playground', 'Test it', 'See what a recipient would get, and when. Nothing is sent.'], ['ok', 'Publish', 'New triggers use the version; current runs keep theirs.']]} />`;
 
 /** The page of a workflow's editor. */
 export function WorkflowEditor({ page }) {
