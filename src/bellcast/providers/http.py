@@ -17,7 +17,7 @@ from bellcast.documents import store as documents
 from bellcast.documents.types import Document
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated
+from bellcast.kernel.errors import Conflict, Invalid, NotFound, Unauthenticated
 from bellcast.kernel.field_limits import INNER
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
@@ -364,10 +364,6 @@ async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any],
     return await directory.encrypted(tenant, key, fields)
 
 
-async def _no_references(*_: object) -> list[FieldError]:
-    return []
-
-
 async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) -> None:
     for tenant in {tenant for tenant, *_ in changed}:
         ctx[ProviderDirectory].forget(tenant)
@@ -379,7 +375,6 @@ BUNDLE = BundleKind(
     values=_values,
     hidden=_hidden,
     parse=_parse,
-    check=_no_references,
     written=_written,
 )
 FIELDS = request_body.Shape(ProviderFields, None, {"channel": "email", "url": "smtp://mail.example.com"})

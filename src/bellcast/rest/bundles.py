@@ -56,7 +56,7 @@ JsonObject = dict[str, Any]
 
 class BundleKind(Struct, frozen=True, kw_only=True):
     """A kind of object in bundles. `values` returns a stored object as its file has it, None for one that no file may define;
-    `hidden` what its ETag depends on besides. `parse` returns what is stored of values, and `check` the errors of their
+    `hidden` what its ETag depends on besides. `parse` returns what is stored of values, and `check` raises Invalid for wrong
     references. `check_uses` raises Conflict if the state after a bundle, the second context, breaks uses of objects. `write` is
     the script of a change, `written` is called after it, and `services` are those that read the state after the bundle."""
 
@@ -64,12 +64,12 @@ class BundleKind(Struct, frozen=True, kw_only=True):
     check_key: Callable[[ApiContext, str], object]
     values: Callable[[ApiContext, str, Document], JsonObject | None]
     parse: Callable[[ApiContext, str, str, JsonObject, Document | None], Awaitable[bytes]]
-    check: Callable[[ApiContext, str, str, JsonObject, Document | None], Awaitable[list[FieldError]]]
+    check: Callable[[ApiContext, str, str, JsonObject, Document | None], Awaitable[object]] | None = None
     check_uses: Callable[[ApiContext, ApiContext, Sequence[tuple[str, str]]], Awaitable[None]] | None = None
     find_effects: objects.FindEffects[Any] | None = None
     hidden: Callable[[ApiContext, str, Document], object] = lambda ctx, tenant, document: None
     write: Callable[[Mapping[str, str], bytes | None, bytes | None, int, str, str], WriteScript] = documents.push
-    written: Callable[[ApiContext, Sequence[tuple[str, str, bool]]], Awaitable[None]]
+    written: Callable[[ApiContext, Sequence[tuple[str, str, bool]]], Awaitable[None]] | None = None
     services: Callable[[Context], Mapping[type[Any], Any]] = lambda engines: {}
 
 
@@ -206,35 +206,22 @@ def operations(kinds: Sequence[BundleKind]) -> list[ApiEndpoint]:
         would change."""
         return await _write(request, by_plural)
 
-    @operation("POST", "/v1/bundle/unlock", tag="Objects", required_scope="admin", roles=("owner",), query=TenantQuery,
-               body=ManagedObject, is_audited=True, is_sensitive=True, response_types={200: ManagedBy}, refusals=(NotFound, Conflict),
-               example={"kind": "workflows", "key": "booking"})  # fmt: skip
-    async def unlock(request: ApiRequest) -> ASGIApp:
-        """Unlock an object that is managed by git.
-
-        It can then be written until the next push of its source, whose plan shows the changes as drift."""
-        return await _unlock(request)
-
     return [read_bundle, write_bundle, unlock]
 
 
 def of(kind: objects.Kind[Any]) -> BundleKind:
     """Return a kind that is stored as JSON, for bundles."""
-    shape = objects.shape_of(kind)
 
     def values(ctx: ApiContext, tenant: str, document: Document) -> JsonObject:
         value = request_body.decoder(kind.type).decode(document.body)
         return portable(value if kind.source is None else kind.source(value))
 
     async def parse(ctx: ApiContext, tenant: str, key: str, sent: JsonObject, before: Document | None) -> bytes:
-        return msgspec.json.encode(await objects.parse(kind, shape, ctx, sent))
+        return msgspec.json.encode(await objects.parse(kind, ctx, sent))
 
-    async def check(
-        ctx: ApiContext, tenant: str, key: str, sent: JsonObject, before: Document | None
-    ) -> list[FieldError]:
-        if kind.check_references is None:
-            return []
-        return await kind.check_references(msgspec.convert(sent, kind.type), ctx, tenant, key)
+    async def check(ctx: ApiContext, tenant: str, key: str, sent: JsonObject, before: Document | None) -> None:
+        if kind.check_references is not None:
+            validation.check(await kind.check_references(msgspec.convert(sent, kind.type), ctx, tenant, key))
 
     async def find_effects(
         ctx: ApiContext, after: ApiContext, tenant: str, key: str, sent: JsonObject
@@ -437,11 +424,12 @@ async def _plan(
     if wrong:
         raise Invalid.fields(wrong)
     for one in changed:
-        current = before[one.place]
-        if one.values is not None:
-            document = None if current is None else current.document
-            failed = await kinds[one.kind].check(after, one.place[1], one.key, one.values, document)
-            wrong += _within(numbers[one.place], failed)
+        current, check = before[one.place], kinds[one.kind].check
+        if one.values is not None and check is not None:
+            try:
+                await check(after, one.place[1], one.key, one.values, None if current is None else current.document)
+            except Invalid as refusal:
+                wrong += _within(numbers[one.place], refusal.errors)
     if wrong:
         raise Invalid.fields(wrong)
     for kind in kinds.values():
@@ -601,17 +589,23 @@ async def _apply(
     audit.note_changes(request, {}, {"source": push.source, "commit": push.commit})
     await Documents(ctx.engines.db).apply(scripts, audit.committed(request))
     ctx.engines.router.forget()
-    for plural, written in kinds.items():
+    for plural, pushed in kinds.items():
         changed = [
             (*one.place[1:], one.after is None)
             for one in planned
             if one.place[0] == plural and one.after != (None if one.before is None else one.before.document.body)
         ]
-        if changed:
-            await written.written(ctx, changed)
+        if changed and pushed.written is not None:
+            await pushed.written(ctx, changed)
 
 
-async def _unlock(request: ApiRequest) -> ASGIApp:
+@operation("POST", "/v1/bundle/unlock", tag="Objects", required_scope="admin", roles=("owner",), query=TenantQuery,
+           body=ManagedObject, is_audited=True, is_sensitive=True, response_types={200: ManagedBy}, refusals=(NotFound, Conflict),
+           example={"kind": "workflows", "key": "booking"})  # fmt: skip
+async def unlock(request: ApiRequest) -> ASGIApp:
+    """Unlock an object that is managed by git.
+
+    It can then be written until the next push of its source, whose plan shows the changes as drift."""
     ctx, body = context.of(request), await request_body.body(request, NAMED)
     tenant = tenants.single_tenant(request, body.tenant)
     table, now, place = Documents(ctx.engines.db), ctx.engines.clock.now(), managed_place(body.kind, tenant, body.key)

@@ -3,6 +3,7 @@ the five operations of a kind.
 
 A draft belongs to all operators. It may be invalid; sends and runs never read it."""
 
+import functools
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Any
@@ -75,22 +76,10 @@ class ObjectVersions(Struct, frozen=True):
     versions: list[VersionInfo]
 
 
-class ToPublish(Struct, frozen=True, kw_only=True):
-    """A draft that is published: what is stored, the version that it changes, and who publishes it."""
-
-    tenant: str
-    key: str
-    document: Document
-    base: int | None
-    values: dict[str, Any]
-    by: str
-    note: str | None
-
-
 class DraftKind(Struct, frozen=True, kw_only=True):
-    """A kind of object with drafts. `check` returns the errors of values, `version` the current version of a tenant's own
-    object, and raises Conflict if the object cannot be written. `publish` writes the values and deletes the draft in one
-    transaction; it returns None if either has changed. `plan` returns what `publish` would, and its `effects`."""
+    """A kind of object with drafts. `check` raises Invalid for wrong values, `version` returns the current version of a tenant's own
+    object, and raises Conflict if the object cannot be written. `publish` writes the values of a tenant's
+    stored draft, with a note, and deletes it in one transaction; it returns None if either has changed. `plan` returns what `publish` would, and its `effects`."""
 
     plural: str
     name: str
@@ -98,31 +87,21 @@ class DraftKind(Struct, frozen=True, kw_only=True):
     added: frozenset[str]
     published_type: Any
     example: dict[str, Any]
-    check: Callable[[ApiContext, str, str, dict[str, Any]], Awaitable[list[FieldError]]]
+    check: Callable[[ApiContext, str, str, dict[str, Any]], Awaitable[object]]
     version: Callable[[ApiContext, str, str], Awaitable[int | None]]
     plan: Callable[[ApiContext, str, str, dict[str, Any]], Awaitable[dict[str, Any]]]
-    publish: Callable[[ApiRequest, ToPublish], Awaitable[dict[str, Any] | None]]
-
-
-async def errors_of(check: Awaitable[object]) -> list[FieldError]:
-    """Return the errors of a check."""
-    try:
-        await check
-    except Invalid as refusal:
-        return list(refusal.errors)
-    return []
+    publish: Callable[[ApiRequest, str, Document, StoredDraft, str | None], Awaitable[dict[str, Any] | None]]
 
 
 def of_kind(kind: objects.Kind[Any]) -> DraftKind:
     """Return how drafts of a versioned kind of objects are checked and published."""
-    shape = objects.shape_of(kind)
 
     async def version(ctx: ApiContext, tenant: str, key: str) -> int | None:
         stored = await Documents(ctx.engines.db).get(kind.plural, tenant, key)
         return None if stored is None else stored.version
 
     async def publishable(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) -> Any:
-        value = await objects.checked(kind, shape, ctx, tenant, key, values)
+        value = await objects.checked(kind, ctx, tenant, key, values)
         if kind.find_obstacles is not None:
             validation.check(await kind.find_obstacles(ctx, tenant, key, value))
         return value
@@ -130,10 +109,12 @@ def of_kind(kind: objects.Kind[Any]) -> DraftKind:
     async def plan(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) -> dict[str, Any]:
         return await objects.planned(kind, ctx, tenant, key, await publishable(ctx, tenant, key, values))
 
-    async def publish(request: ApiRequest, draft: ToPublish) -> dict[str, Any] | None:
-        value = await publishable(context.of(request), draft.tenant, draft.key, draft.values)
+    async def publish(
+        request: ApiRequest, tenant: str, document: Document, draft: StoredDraft, note: str | None
+    ) -> dict[str, Any] | None:
+        value = await publishable(context.of(request), tenant, document.key, draft.values)
         return await objects.publish(
-            request, kind, draft.tenant, draft.key, value, draft=draft.document.body, base=draft.base, note=draft.note
+            request, kind, tenant, document.key, value, draft=document.body, base=draft.base, note=note
         )
 
     return DraftKind(
@@ -143,7 +124,7 @@ def of_kind(kind: objects.Kind[Any]) -> DraftKind:
         added=frozenset(objects.read_adds(kind)),
         published_type=objects.types_of(kind)[1],
         example=kind.example,
-        check=lambda *values: errors_of(objects.checked(kind, shape, *values)),
+        check=functools.partial(objects.checked, kind),
         version=version,
         plan=plan,
         publish=publish,
@@ -158,21 +139,6 @@ def operations(kind: DraftKind) -> list[ApiEndpoint]:
     """Return the operations that read, save, discard and publish drafts, and list versions."""
     item = f"/v1/{kind.plural}/{{key:str}}"
     path = f"{item}/draft"
-
-    async def read_draft(request: ApiRequest) -> ASGIApp:
-        return await _read(request, kind)
-
-    async def save_draft(request: ApiRequest) -> ASGIApp:
-        return await _save(request, kind)
-
-    async def discard_draft(request: ApiRequest) -> ASGIApp:
-        return await _discard(request, kind)
-
-    async def publish(request: ApiRequest) -> ASGIApp:
-        return await _publish(request, kind)
-
-    async def versions(request: ApiRequest) -> ASGIApp:
-        return await _versions(request, kind)
 
     own = "With `?tenant=`, that of the tenant's override."
     return [
@@ -215,7 +181,11 @@ async def _shown(
     kind: DraftKind, ctx: ApiContext, tenant: str, key: str, document: Document, status: int = 200
 ) -> ASGIApp:
     draft = draft_lists.decode(document)
-    errors = await kind.check(ctx, tenant, key, draft.values)
+    errors: tuple[FieldError, ...] = ()
+    try:
+        await kind.check(ctx, tenant, key, draft.values)
+    except Invalid as refusal:
+        errors = tuple(refusal.errors)
     found = DraftObject(
         values=draft.values,
         base=draft.base,
@@ -226,14 +196,14 @@ async def _shown(
     return responses.json(found, status, headers={"etag": _tag(document), "cache-control": "no-store"})
 
 
-async def _read(request: ApiRequest, kind: DraftKind) -> ASGIApp:
+async def read_draft(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     ctx, key, tenant, document = await _find(request, kind)
     if document is None:
         raise NotFound(f"There is no draft of this {kind.name}.")
     return await _shown(kind, ctx, tenant, key, document)
 
 
-async def _save(request: ApiRequest, kind: DraftKind) -> ASGIApp:
+async def save_draft(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     ctx, key, tenant, before = await _find(request, kind)
     _, sent, yaml = await definition_body.read(request, ())
     try:
@@ -258,7 +228,7 @@ async def _save(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     return await _shown(kind, ctx, tenant, key, document, 201 if before is None else 200)
 
 
-async def _discard(request: ApiRequest, kind: DraftKind) -> ASGIApp:
+async def discard_draft(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     ctx, key, tenant, document = await _find(request, kind)
     if document is None:
         raise NotFound(f"There is no draft of this {kind.name}.")
@@ -270,7 +240,7 @@ async def _discard(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     return responses.empty()
 
 
-async def _publish(request: ApiRequest, kind: DraftKind) -> ASGIApp:
+async def publish(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     ctx, key, tenant, document = await _find(request, kind)
     body = await request_body.optional_body(request, PUBLICATION) or Publication()
     if request_body.header(request, entity_tags.IF_MATCH) is None:
@@ -283,28 +253,16 @@ async def _publish(request: ApiRequest, kind: DraftKind) -> ASGIApp:
         raise Conflict(
             f"The {kind.name} has changed since this draft was begun: compare them, and save the draft again."
         )
-    if errors := await kind.check(ctx, tenant, key, draft.values):
-        raise Invalid.fields(errors)
+    await kind.check(ctx, tenant, key, draft.values)
     if request_body.is_dry_run(request):
         return responses.json(await kind.plan(ctx, tenant, key, draft.values))
-    published = await kind.publish(
-        request,
-        ToPublish(
-            tenant=tenant,
-            key=key,
-            document=document,
-            base=draft.base,
-            values=draft.values,
-            by=audit.actor(request),
-            note=body.note,
-        ),
-    )
+    published = await kind.publish(request, tenant, document, draft, body.note)
     if published is None:
         raise PreconditionFailed
     return responses.json(published)
 
 
-async def _versions(request: ApiRequest, kind: DraftKind) -> ASGIApp:
+async def versions(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     ctx, key, tenant = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
     for owner in dict.fromkeys((tenant, PROJECT)):
         if (document := await Documents(ctx.engines.db).get(kind.plural, owner, key)) is None:

@@ -25,12 +25,13 @@ from bellcast.operators.types import ROLES
 from bellcast.rest import audit, context, definition_body, draft_lists, managed, resource, tenants, viewers
 from bellcast.rest.context import ApiContext
 from bellcast.rest.draft_lists import DraftInfo, DraftsQuery
-from bellcast.rest.operations import ApiEndpoint, Handler, Method, Tag, operation
+from bellcast.rest.operations import ApiEndpoint, Method, Tag, operation
 from bellcast.rest.resource import DryRunQuery, ObjectsQuery
 from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows.types.runs import GENERATED_PREFIX, SCHEDULES
 
 T = TypeVar("T", bound=Struct)
+K = TypeVar("K", bound="NamedKind")
 
 KEY_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
 # Maximum uses listed in the error of a refused DELETE, and by a read.
@@ -149,6 +150,7 @@ class VersionChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 VERSION_CHANGE = request_body.Shape(VersionChange, None, {"version": 1})
 
 
+@functools.cache
 def shape_of(kind: Kind[T]) -> request_body.Shape[T]:
     """Return the type of a kind's objects with its rules."""
     return request_body.Shape(kind.type, kind.rules, dict(kind.stand_ins))
@@ -224,54 +226,12 @@ def restricted_key(request: ApiRequest) -> str:
 def operations(kind: Kind[T]) -> list[ApiEndpoint]:
     """Return the operations that list, read, write and delete objects."""
     path, item = f"/v1/{kind.plural}", f"/v1/{kind.plural}/{{key:str}}"
-    shape, (shown, written) = shape_of(kind), types_of(kind)
+    shown, written = types_of(kind)
     listed = msgspec.defstruct(
         f"{kind.type.__name__}Page",
         [(kind.plural, list[shown]), ("next", str | None)],  # type: ignore[valid-type]  # a type made above
         namespace={"__doc__": "A page of objects; pass `next` as `after` for the next page."},
     )
-
-    async def page(request: ApiRequest) -> ASGIApp:
-        return await _list(request, kind)
-
-    async def read(request: ApiRequest) -> ASGIApp:
-        ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
-        found = await find(kind, ctx, tenant, key)
-        if found is None:
-            raise NotFound(f"There is no {kind.name} with this key.")
-        if kind.is_versioned and (version := request_body.query(request, VersionQuery).version) is not None:
-            found = await _of_version(kind, ctx, found, version)
-        shown = _outside(kind, *found)
-        described = await _described(kind, ctx, tenant, shown)
-        if kind.is_versioned:
-            described["draft"] = await draft_lists.draft_of(ctx, kind.plural, tenant, key)
-        return responses.json(described, headers=tagged(shown, described))
-
-    async def write(request: ApiRequest) -> ASGIApp:
-        return await _write(request, kind, shape)
-
-    async def delete(request: ApiRequest) -> ASGIApp:
-        ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
-        documents, now = Documents(ctx.engines.db), ctx.engines.clock.now()
-        before, unknown = await documents.get(kind.plural, tenant, key), f"There is no {kind.name} with this key."
-        if before is None:
-            raise NotFound(unknown)
-        await managed.check(ctx, kind.plural, tenant, key)
-        await _check_condition(request, kind, tenant, key)
-        await check_uses(kind, ctx, overlaid(ctx, kind.plural, tenant, key, None), [(tenant, key)])
-        if entity_tags.is_conditional(request):
-            if not await documents.change(kind.plural, tenant, key, before.body, None, now):
-                raise PreconditionFailed
-        elif not await documents.delete(kind.plural, tenant, key):
-            raise NotFound(unknown)
-        if kind.is_versioned:
-            await documents.delete(draft_kind(kind.plural), tenant, key)
-        _changed(kind, ctx)
-        audit.note_change(request, "key", key, None)
-        return responses.empty()
-
-    async def change(request: ApiRequest) -> ASGIApp:
-        return await _restore(request, kind, shape)
 
     override = f"the request is about a tenant's override of the {kind.name}."
     return [
@@ -300,7 +260,7 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
     ]  # fmt: skip
 
 
-async def _list(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
+async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     query, ctx = request_body.query(request, DraftsQuery if kind.is_versioned else ObjectsQuery), context.of(request)
     if query.tenant == EVERY_TENANT:
         wanted = resource.wanted(request, documents.LIST, query, is_counted=False)
@@ -310,7 +270,7 @@ async def _list(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         named = [(owner, document.key) for document, owner in found]
     else:
         tenant = tenants.single_tenant(request)
-        applied = await _page(kind, ctx, tenant, query.after or "", query.limit + 1)
+        applied = await _applying(kind, ctx, tenant, query.after or "", query.limit + 1)
         found, following = list_positions.split(applied, query.limit, lambda one: one[0].key)
         named = [(tenant, document.key) for document, _ in found]
     drafted: dict[tuple[str, str], DraftInfo | None] = {}
@@ -320,7 +280,12 @@ async def _list(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         drafted = {(owner, key): draft for owner, key, _, draft in merged}
         named = list(drafted)
     added = await _added(kind, ctx, named)
-    shown = [_outside(kind, *published[name]) if name in published else _never_published(*name) for name in named]
+    shown: list[dict[str, Any]] = [
+        _outside(kind, *published[name])
+        if name in published
+        else {"key": name[1], "tenant": name[0] or None, "version": 0}  # a draft that was never published
+        for name in named
+    ]
     managers = await managed.of(ctx, kind.plural, [(one["tenant"] or PROJECT, one["key"]) for one in shown])
     items = [
         one | {managed.FIELD: by} | added[name] | ({"draft": drafted[name]} if name in drafted else {})
@@ -329,18 +294,32 @@ async def _list(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     return responses.json({kind.plural: viewers.definitions_for(request, items), "next": following})
 
 
-async def parse(kind: Kind[T], shape: request_body.Shape[T], ctx: ApiContext, sent: object) -> T:
+async def read(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
+    ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
+    found = await find(kind, ctx, tenant, key)
+    if found is None:
+        raise NotFound(f"There is no {kind.name} with this key.")
+    if kind.is_versioned and (version := request_body.query(request, VersionQuery).version) is not None:
+        found = await _of_version(kind, ctx, found, version)
+    shown = _outside(kind, *found)
+    described = await _described(kind, ctx, tenant, shown)
+    if kind.is_versioned:
+        described["draft"] = await draft_lists.draft_of(ctx, kind.plural, tenant, key)
+    return responses.json(described, headers=tagged(shown, described))
+
+
+async def parse(kind: Kind[T], ctx: ApiContext, sent: object) -> T:
     """Return what is stored of a value, without a check of its references. Raises Invalid."""
     # In a thread: compiling the texts of a template takes seconds and would block the event loop.
-    value = await asyncio.to_thread(request_body.json, msgspec.json.encode(sent), shape, ctx)
+    value = await asyncio.to_thread(request_body.json, msgspec.json.encode(sent), shape_of(kind), ctx)
     return value if kind.complete is None else await asyncio.to_thread(kind.complete, value)
 
 
-async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T]) -> ASGIApp:
+async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
     ctx, key, plans = context.of(request), key_of(request, kind), is_dry_run(request)
     tenant, sent, yaml = await definition_body.read(request, read_adds(kind))
     try:
-        value = await checked(kind, shape, ctx, tenant, key, sent)
+        value = await checked(kind, ctx, tenant, key, sent)
     except Invalid as refusal:
         raise definition_body.with_lines(refusal, yaml) from None
     body, documents = msgspec.json.encode(value), Documents(ctx.engines.db)
@@ -377,9 +356,9 @@ def read_adds(kind: Kind[Any]) -> set[str]:
     return {*ADDED, *kind.added, *(("version", "draft") if kind.is_versioned else ())}
 
 
-async def checked(kind: Kind[T], shape: request_body.Shape[T], ctx: ApiContext, tenant: str, key: str, sent: Any) -> T:
+async def checked(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, sent: Any) -> T:
     """Return the valid object of a write as it is stored. Raises Invalid."""
-    value = await parse(kind, shape, ctx, sent)
+    value = await parse(kind, ctx, sent)
     if kind.check_references is not None and (errors := await kind.check_references(value, ctx, tenant, key)):
         raise Invalid.fields(errors)
     return value
@@ -443,7 +422,7 @@ async def _of_version(
     return msgspec.structs.replace(document, body=stored.body, version=version), owner
 
 
-async def _restore(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T]) -> ASGIApp:
+async def change(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
     ctx, key, body = context.of(request), key_of(request, kind), await request_body.body(request, VERSION_CHANGE)
     tenant, db = tenants.single_tenant(request, body.tenant), ctx.engines.db
     before = await Documents(db).get(kind.plural, tenant, key)
@@ -467,8 +446,25 @@ async def _restore(request: ApiRequest, kind: Kind[T], shape: request_body.Shape
     return responses.json(await _described(kind, ctx, tenant, _outside(kind, before, tenant)))
 
 
-def _never_published(tenant: str, key: str) -> dict[str, Any]:
-    return {"key": key, "tenant": tenant or None, "version": 0}
+async def delete(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
+    ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
+    documents, now = Documents(ctx.engines.db), ctx.engines.clock.now()
+    before, unknown = await documents.get(kind.plural, tenant, key), f"There is no {kind.name} with this key."
+    if before is None:
+        raise NotFound(unknown)
+    await managed.check(ctx, kind.plural, tenant, key)
+    await _check_condition(request, kind, tenant, key)
+    await check_uses(kind, ctx, overlaid(ctx, kind.plural, tenant, key, None), [(tenant, key)])
+    if entity_tags.is_conditional(request):
+        if not await documents.change(kind.plural, tenant, key, before.body, None, now):
+            raise PreconditionFailed
+    elif not await documents.delete(kind.plural, tenant, key):
+        raise NotFound(unknown)
+    if kind.is_versioned:
+        await documents.delete(draft_kind(kind.plural), tenant, key)
+    _changed(kind, ctx)
+    audit.note_change(request, "key", key, None)
+    return responses.empty()
 
 
 async def _check_condition(request: ApiRequest, kind: Kind[Any], tenant: str, key: str) -> None:
@@ -498,7 +494,9 @@ async def find(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str) -> tuple
     return _applied(kind, base, own, tenant)
 
 
-async def _page(kind: Kind[Any], ctx: ApiContext, tenant: str, after: str, limit: int) -> list[tuple[Document, str]]:
+async def _applying(
+    kind: Kind[Any], ctx: ApiContext, tenant: str, after: str, limit: int
+) -> list[tuple[Document, str]]:
     """Return the objects that apply to a tenant, by key, with their owners."""
     documents = Documents(ctx.engines.db)
     base = {one.key: one for one in await documents.page(kind.plural, PROJECT, after, limit)}
@@ -525,12 +523,21 @@ def _applied(kind: Kind[Any], base: Document | None, own: Document | None, tenan
 
 
 def declare(
-    method: Method, path: str, function: Handler, kind: NamedKind, doc: str, scope: KeyScope, **promise: Any
+    method: Method,
+    path: str,
+    function: Callable[[ApiRequest, K], Awaitable[ASGIApp]],
+    kind: K,
+    doc: str,
+    scope: KeyScope,
+    **promise: Any,
 ) -> ApiEndpoint:
-    """Declare an operation. Its name in the OpenAPI document includes the kind."""
-    function.__doc__ = doc
-    function.__name__ = f"{function.__name__}_{kind.plural.replace('-', '_')}"
-    return operation(method, path, tag=kind.tag, required_scope=scope, **promise)(function)
+    """Declare an operation of a kind. Its name in the OpenAPI document includes the kind."""
+
+    async def respond(request: ApiRequest) -> ASGIApp:
+        return await function(request, kind)
+
+    respond.__doc__, respond.__name__ = doc, f"{function.__name__}_{kind.plural.replace('-', '_')}"
+    return operation(method, path, tag=kind.tag, required_scope=scope, **promise)(respond)
 
 
 def overlaid(ctx: ApiContext, plural: str, tenant: str, key: str, body: bytes | None) -> ApiContext:

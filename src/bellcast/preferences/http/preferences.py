@@ -400,18 +400,10 @@ async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any],
     return msgspec.json.encode(_defaults(ctx, values, stored, types, merge=False))
 
 
-async def _reference_errors(
+async def _check_references(
     ctx: ApiContext, tenant: str, key: str, values: dict[str, Any], before: Document | None
-) -> list[FieldError]:
-    try:
-        await check_workflows(ctx, tenant, values.get("workflows"), None if before is None else before.body)
-    except Invalid as refusal:
-        return list(refusal.errors)
-    return []
-
-
-async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) -> None:
-    """Do nothing: every push lets the router read defaults again."""
+) -> None:
+    await check_workflows(ctx, tenant, values.get("workflows"), None if before is None else before.body)
 
 
 BUNDLE = BundleKind(
@@ -419,8 +411,7 @@ BUNDLE = BundleKind(
     check_key=_check_key,
     values=_values,
     parse=_parse,
-    check=_reference_errors,
-    written=_written,
+    check=_check_references,
 )
 HANDLERS = [
     *(read_own, replace_own, change_own, read, replace, change),

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.documents.store import LIST, Documents, Versions
-from bellcast.documents.types import PROJECT, Document
+from bellcast.documents.types import PROJECT, Document, StoredDraft
 from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import SendPlan
 from bellcast.inbox.types.notifications import TO
@@ -36,7 +36,7 @@ from bellcast.rest import (
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
 from bellcast.rest.draft_lists import DraftInfo, DraftsQuery
-from bellcast.rest.drafts import DraftKind, ToPublish
+from bellcast.rest.drafts import DraftKind
 from bellcast.rest.managed import ManagedBy
 from bellcast.rest.objects import ADDED, BrokenUses, PublishEffect, Version, VersionQuery
 from bellcast.rest.operations import operation
@@ -452,12 +452,14 @@ async def _effects(
     return await publishing.effects(db, after.engines.db, providers, tenant, key, values)
 
 
-async def _publish(request: ApiRequest, draft: ToPublish) -> dict[str, Any] | None:
-    ctx = context.of(request)
-    await managed.check(ctx, WORKFLOWS, draft.tenant, draft.key)
-    before, catalog = await _own(request, draft.tenant, draft.key), ctx[WorkflowCatalog]
-    published = await catalog.publish(
-        draft.tenant, draft.key, draft.document, draft.values, base=draft.base, by=draft.by, note=draft.note
+async def _publish(
+    request: ApiRequest, tenant: str, document: Document, draft: StoredDraft, note: str | None
+) -> dict[str, Any] | None:
+    ctx, key = context.of(request), document.key
+    await managed.check(ctx, WORKFLOWS, tenant, key)
+    before = await _own(request, tenant, key)
+    published = await ctx[WorkflowCatalog].publish(
+        tenant, key, document, draft.values, base=draft.base, by=audit.actor(request), note=note
     )
     if published is None:
         return None
@@ -473,7 +475,7 @@ DRAFTS = DraftKind(
     added=frozenset(READ_ADDS),
     published_type=PublishedWorkflow,
     example=EXAMPLE,
-    check=lambda *values: drafts.errors_of(check(*values)),
+    check=check,
     version=_version,
     plan=_plan,
     publish=_publish,
@@ -508,7 +510,7 @@ BUNDLE = BundleKind(
     check_key=lambda _, key: objects.checked_key(key),
     values=_values,
     parse=_parse,
-    check=lambda ctx, tenant, key, values, before: drafts.errors_of(check(ctx, tenant, key, values)),
+    check=lambda ctx, tenant, key, values, before: check(ctx, tenant, key, values),
     check_uses=_check_uses,
     find_effects=_effects,
     write=workflow_catalog.write_version,
