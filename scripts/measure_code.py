@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 98_845),
+    "lines": (0, 98_791),
     "modules": (0, 723),
-    "classes": (0, 1_403),
-    "functions": (0, 6_732),
-    "private functions used once": (0, 1_195),
-    "functions that only pass their parameters on": (0, 53),
+    "classes": (0, 1_402),
+    "functions": (0, 6_720),
+    "private functions used once": (0, 1_182),
+    "functions that only pass their parameters on": (0, 52),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
 }
