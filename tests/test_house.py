@@ -341,6 +341,17 @@ FORMER_MODULES = {
 }
 
 
+def test_files_that_the_design_names_exist() -> None:
+    folders = ("src", "client", "tests", "scripts", "examples", "benchmarks")
+    names = {file.name for folder in folders for file in project_files(ROOT / folder)}
+    found = [
+        (page.name, file)
+        for page in sorted((DOCS / "design").glob("*.md"))
+        for file in re.findall(r"`(?:[\w-]+/)*([\w-]+\.(?:py|js))`", page.read_text(encoding="utf-8"))
+    ]
+    assert [(page, file) for page, file in found if file not in names] == []
+
+
 def test_former_module_names_are_not_used() -> None:
     found = [
         path
