@@ -96,18 +96,14 @@ class Delivery:
             results = [refusal] * len(rows)
         except Exception:
             log.exception("outbox_batch_failed")
-            results = await self._send_individually(drafts)
+            # Each row alone, up to the first for which the store fails, so that no later row overtakes it.
+            results = []
+            for draft in drafts:
+                results.append(await self._send_one(draft))
+                if isinstance(results[-1], UNAVAILABLE_ERRORS):
+                    break
         for row, result in zip(rows, results, strict=False):
             _record(outcome, row, result if isinstance(result, BellcastError) else None)
-
-    async def _send_individually(self, drafts: list[Draft | BellcastError]) -> list[bytes | BellcastError]:
-        """Send each row alone, up to the first for which the store fails, so that no later row overtakes it."""
-        results: list[bytes | BellcastError] = []
-        for draft in drafts:
-            results.append(await self._send_one(draft))
-            if isinstance(results[-1], UNAVAILABLE_ERRORS):
-                break
-        return results
 
     async def _send_one(self, draft: Draft | BellcastError) -> bytes | BellcastError:
         if isinstance(draft, BellcastError):

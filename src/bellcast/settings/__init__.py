@@ -51,7 +51,14 @@ def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.env
     """Load the settings from flags and environment. Flags are named in lower case; None means absent. Raises
     SettingsError."""
     _refuse_unknown(environ)
-    values = {setting.place: _value_of(setting, flags.get(setting.key), environ) for setting in TABLE}
+    values: dict[str, Any] = {}
+    used: dict[str, SettingSource] = {}
+    for setting in TABLE:
+        # The first source that has a value counts. Except for lists, an empty text is absent.
+        sources = [one for one in _sources(setting, flags.get(setting.key), environ) if one[1] or setting.is_list]
+        values[setting.place] = _read(setting, *sources[0]) if sources else None
+        if sources:
+            used[setting.variable] = sources[0]
     settings = Settings(
         server=ServerSettings(**_group("server", values)),
         store=StoreSettings(**_group("store", values)),
@@ -64,7 +71,7 @@ def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.env
         channels=ChannelConfig(**_group("channels", values)),
         native=NativeSettings(**_group("native", values)),
         dialects={one.name: one.config(**_group(one.name, values)) for one in DIALECTS if one.config},
-        sources=_sources_in_use(flags, environ),
+        sources={variable: source for variable, (source, _) in used.items()},
     )
     _check(settings)
     return settings
@@ -96,14 +103,6 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
             raise SettingsError(f"{PREFIX}{name}: unknown setting{''.join(suggestions) or '.'}")
 
 
-def _value_of(setting: Setting, flag: object | None, environ: Mapping[str, str]) -> Any:
-    """Return the value of the first source that has one, or None. Except for lists, an empty text counts as absent."""
-    for source, raw in _sources(setting, flag, environ):
-        if raw or setting.is_list:
-            return _read(setting, source, raw)
-    return None
-
-
 def _sources(setting: Setting, flag: object | None, environ: Mapping[str, str]) -> Iterator[SettingSource]:
     if flag is not None:
         text = ",".join(map(str, flag)) if isinstance(flag, list | tuple) else str(flag)
@@ -112,16 +111,6 @@ def _sources(setting: Setting, flag: object | None, environ: Mapping[str, str]) 
         yield setting.variable, environ[setting.variable].strip()
     if environ.get(f"{setting.variable}_FILE"):
         yield _content(f"{setting.variable}_FILE", environ)
-
-
-def _sources_in_use(flags: Mapping[str, object | None], environ: Mapping[str, str]) -> dict[str, str]:
-    found = {
-        setting.variable: [
-            source for source, raw in _sources(setting, flags.get(setting.key), environ) if raw or setting.is_list
-        ]
-        for setting in TABLE
-    }
-    return {variable: sources[0] for variable, sources in found.items() if sources}
 
 
 def _content(variable: str, environ: Mapping[str, str]) -> SettingSource:

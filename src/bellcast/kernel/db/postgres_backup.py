@@ -80,7 +80,7 @@ async def _copy(source: asyncpg.Connection, copy: sqlite3.Connection, progress: 
         if await source_migrations.version(source) != max(source_migrations.steps()):
             raise Conflict("This store has another version: run `bellcast migrate` of that version first.")
         tables = migrations.tables()
-        counts = {table: await _count(source, table) for table in tables}
+        counts = {table: await source.fetchval(f"SELECT count(*) FROM {table}") for table in tables}  # noqa: S608  our own tables
         copy.execute("BEGIN")
         copy.execute("DELETE FROM counters")
         done, total = 0, sum(counts.values())
@@ -96,14 +96,13 @@ async def _copy(source: asyncpg.Connection, copy: sqlite3.Connection, progress: 
         last = await source.fetchval(f"SELECT last_value FROM {sequence}")  # noqa: S608  our own sequence
         copy.execute("DELETE FROM sqlite_sequence WHERE name = 'recipients'")
         copy.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('recipients', ?)", (last,))
-        _verify(copy, counts)
+        for table, expected in counts.items():
+            ((found,),) = copy.execute(f"SELECT count(*) FROM {table}")  # noqa: S608  our own tables
+            if found != expected:
+                raise BellcastError(f"{table}: expected {expected} rows, found {found}.")
         sqlite_identity.write(copy)
         copy.execute("COMMIT")
     return counts
-
-
-async def _count(source: asyncpg.Connection, table: str) -> int:
-    return int(await source.fetchval(f"SELECT count(*) FROM {table}"))  # noqa: S608  our own tables
 
 
 async def _rows(source: asyncpg.Connection, table: str, columns: Sequence[str]) -> AsyncIterator[list[tuple[Any, ...]]]:
@@ -114,10 +113,3 @@ async def _rows(source: asyncpg.Connection, table: str, columns: Sequence[str]) 
 
 def _quoted_names(columns: Sequence[str]) -> str:
     return ", ".join(f'"{column}"' for column in columns)
-
-
-def _verify(copy: sqlite3.Connection, counts: dict[str, int]) -> None:
-    for table, expected in counts.items():
-        ((found,),) = copy.execute(f"SELECT count(*) FROM {table}")  # noqa: S608  our own tables
-        if found != expected:
-            raise BellcastError(f"{table}: expected {expected} rows, found {found}.")

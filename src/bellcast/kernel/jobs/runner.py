@@ -263,11 +263,8 @@ class JobRunner:
         return max((now - group.run_at for group in await self._known_groups(now) if group.run_at > 0), default=0)
 
     async def _known_groups(self, now: int) -> list[JobGroup]:
-        return [group for group in await self._db.due(now) if self._serves(group)]
-
-    def _serves(self, group: JobGroup) -> bool:
-        kind = self._kinds.get(kind_of(group.kind))
-        return kind is not None and kind.serves(line_of(group.kind))
+        due = [(group, self._kinds.get(kind_of(group.kind))) for group in await self._db.due(now)]
+        return [group for group, kind in due if kind is not None and kind.serves(line_of(group.kind))]
 
     async def run_due(self) -> int:
         """Run due jobs to their end, up to the number of slots; return their number."""

@@ -60,20 +60,12 @@ class TopicCount(NamedTuple):
     members: int
 
 
-class PendingSurvey:
+class PendingSurvey(NamedTuple):
     """A survey in progress: the nodes without a reply and the replies so far."""
 
-    def __init__(self, others: Collection[str]) -> None:
-        self.waiting = set(others)
-        self.replies: list[SurveyReply] = []
-        self.complete = asyncio.Event()
-
-    def add_reply(self, reply: SurveyReply) -> None:
-        if reply.node in self.waiting:
-            self.waiting.discard(reply.node)
-            self.replies.append(reply)
-        if not self.waiting:
-            self.complete.set()
+    waiting: set[str]
+    replies: list[SurveyReply]
+    complete: asyncio.Event
 
 
 class ConnectionSurvey:
@@ -166,7 +158,7 @@ class ConnectionSurvey:
     async def _survey(self, request: SurveyRequest, nodes: Collection[str]) -> Sequence[SurveyReply]:
         if not nodes:
             return []
-        survey = self._pending[request.question] = PendingSurvey(nodes)
+        survey = self._pending[request.question] = PendingSurvey(set(nodes), [], asyncio.Event())
         try:
             await self._broker.publish(request)
             seconds = REPLY_TIMEOUT if request.notification is None else WRITES_TIMEOUT
@@ -185,8 +177,11 @@ class ConnectionSurvey:
                 self._hub.end(connection, close_reasons.RECONNECT if event.reconnect else close_reasons.CLOSED)
         elif isinstance(event, SurveyReply):
             survey = self._pending.get(event.question)
-            if survey is not None:
-                survey.add_reply(event)
+            if survey is not None and event.node in survey.waiting:
+                survey.waiting.discard(event.node)
+                survey.replies.append(event)
+                if not survey.waiting:
+                    survey.complete.set()
         elif event.node != self._hub.members.id:
             self._spawn(self._broker.publish(self._reply(event)))
 

@@ -60,7 +60,7 @@ class Commands:
         self._config = config
         self._callbacks = callbacks
         self._queue = InboundQueue(
-            self._execute, spawn, config.limits.frame, config.limits.frames_per_second, survives_disconnect=True
+            self._respond, spawn, config.limits.frame, config.limits.frames_per_second, survives_disconnect=True
         )
         self._command_table: dict[type[protocol.ClientCommand], Callable[[Connection, Any], Awaitable[Payload]]] = {
             protocol.SubscribeCommand: self._subscribe,
@@ -80,20 +80,19 @@ class Commands:
         else:
             self._queue.enqueue(connection, message, len(message))
 
-    async def _execute(self, connection: Connection, message: str) -> None:
-        connection.send_frame(await self._respond(connection, message))
-
-    async def _respond(self, connection: Connection, message: str) -> Payload:
+    async def _respond(self, connection: Connection, message: str) -> None:
         command = protocol.receive(message)
-        if isinstance(command, protocol.InvalidFrame):
-            return protocol.error(command.ref, command.error)
         try:
-            return await self.perform(connection, command)
+            if isinstance(command, protocol.InvalidFrame):
+                reply = protocol.error(command.ref, command.error)
+            else:
+                reply = await self.perform(connection, command)
         except BellcastError as error:
-            return protocol.error(command.ref, error)
+            reply = protocol.error(command.ref, error)
         except Exception:
             log.exception("command_failed", command=type(command).__name__)
-            return protocol.error(command.ref, BellcastError())
+            reply = protocol.error(command.ref, BellcastError())
+        connection.send_frame(reply)
 
     async def perform(self, connection: Connection, command: protocol.AnyCommand) -> Payload:
         """Execute a command and return its ack; raises BellcastError if it is refused."""
@@ -116,7 +115,12 @@ class Commands:
             # One replay of a connection runs at a time. A slow reader may take minutes: authorize and read again.
             await self._hub.wait_replayed(connection)
         if past.events:
-            await self._replay_topics(connection, past)
+            await topic_replay.send(self._hub, connection, past, protocol.encode_rewound)
+            if connection.phase is Phase.REPLAYING and connection.inbox:
+                start = Position(connection.epoch, connection.revision)
+                await resume.replay(self._engines.db, connection, None, start, self.limits)
+            elif connection.phase is Phase.REPLAYING:
+                connection.go_live()
         fields: dict[str, Any] = {"id": self._hub.newest_event(connection)}
         if command.position is not None:
             fields["recovered"] = past.recovered
@@ -137,16 +141,6 @@ class Commands:
         if refused and not accepted:
             raise _none_accepted(refused)
         return RequestedTopics(accepted, granted, refused)
-
-    async def _replay_topics(self, connection: Connection, past: topic_replay.TopicReplay) -> None:
-        await topic_replay.send(self._hub, connection, past, protocol.encode_rewound)
-        if connection.phase is not Phase.REPLAYING:
-            return
-        if connection.inbox:
-            start = Position(connection.epoch, connection.revision)
-            await resume.replay(self._engines.db, connection, None, start, self.limits)
-        else:
-            connection.go_live()
 
     def knowing_members(self, principal: Principal, topics: Iterable[str]) -> AbstractAsyncContextManager[None]:
         """Know the members on other nodes, of topics with presence, before a connection follows. Read missed events within:

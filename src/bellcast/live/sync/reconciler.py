@@ -60,17 +60,14 @@ class Reconciler:
             checks = self._groups(set(self._hub), self._grants)
         else:
             connections = {one for stream in streams for one in self._hub.subscriptions.connections_on(stream)}
-            checks = self._groups(connections, {grant for one in connections for grant in self._grants_of(one)})
+            followed = {
+                SubscriptionGrant(one.principal.tenant, one.principal.recipient or "", topic)
+                for one in connections
+                for topic in self._hub.subscriptions.topics(one)
+            }
+            checks = self._groups(connections, followed & self._grants)
         if checks:
             self._spawn(_interleaved(checks))
-
-    def _grants_of(self, connection: Connection) -> Iterable[SubscriptionGrant]:
-        principal = connection.principal
-        grants = (
-            SubscriptionGrant(principal.tenant, principal.recipient or "", topic)
-            for topic in self._hub.subscriptions.topics(connection)
-        )
-        return (grant for grant in grants if grant in self._grants)
 
     def _groups(self, connections: Iterable[Connection], grants: Iterable[SubscriptionGrant]) -> list[InboxCheck]:
         all_grants = list(grants)

@@ -39,7 +39,12 @@ def accept_key(key: bytes) -> bytes:
 
 def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, bytes]]) -> Upgrade | HandshakeRejected:
     """Validate a handshake request. Header names are lower-case and may be repeated, as in ASGI."""
-    fields = _fields(headers)
+    fields = dict(headers)
+    if len(fields) < len(headers):  # join repeated lines into one list (RFC 9110, 5.3)
+        repeated: dict[bytes, list[bytes]] = {}
+        for name, value in headers:
+            repeated.setdefault(name, []).append(value)
+        fields = {name: b", ".join(values) for name, values in repeated.items()}
     if not _lists(fields, b"upgrade", b"websocket"):
         return _upgrade_required("This path accepts WebSocket only.")
     if fields.get(b"sec-websocket-version", b"").strip(SPACES) != b"13":
@@ -87,17 +92,6 @@ def _request_error(method: str, http_version: str, fields: dict[bytes, bytes]) -
 def _upgrade_required(detail: str) -> HandshakeRejected:
     headers = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"), (b"Sec-WebSocket-Version", b"13"))
     return HandshakeRejected(426, headers, detail)
-
-
-def _fields(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Join repeated header lines into one list (RFC 9110, 5.3)."""
-    fields = dict(headers)
-    if len(fields) < len(headers):
-        repeated: dict[bytes, list[bytes]] = {}
-        for name, value in headers:
-            repeated.setdefault(name, []).append(value)
-        fields = {name: b", ".join(values) for name, values in repeated.items()}
-    return fields
 
 
 def _items(value: bytes) -> list[bytes]:

@@ -3,7 +3,6 @@
 Its paths, responses and errors are Pusher's own, so it is separate from the operations and the OpenAPI document of
 Bellcast's own API."""
 
-import contextlib
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
@@ -96,7 +95,15 @@ async def _call(scope: Any, receive: Any) -> object:
     # Again: while the body arrived, the app may have been disabled, or its secret rotated.
     app = _app(ctx, parts, parameters, route)
     if route.signed:
-        _check_signature(app, scope, pairs, body, ctx)
+        now = ctx.token_clock.now()  # the app signs with the system time, even if a test clock is used
+        newest, *previous = app.valid_credentials(ctx.engines.clock.now())
+        for credentials in (*previous, newest):
+            try:
+                signatures.check_request(credentials, scope["method"], scope["path"], pairs, body, now)
+                break
+            except Unauthenticated:
+                if credentials is newest:
+                    raise
     if app.only_channel is not None and not route.is_of_channels:
         raise Forbidden(f"This app is being tested: it may use only the channel {app.only_channel}.")
     return await route.operation(PusherRequest(ctx, app, scope, parts, parameters, body))
@@ -119,16 +126,6 @@ def _app(ctx: ApiContext, parts: dict[str, str], parameters: dict[str, str], rou
     if not app.enabled:
         raise Forbidden("This app is disabled.")
     return app
-
-
-def _check_signature(app: PusherApp, scope: Any, pairs: list[tuple[str, str]], body: bytes, ctx: ApiContext) -> None:
-    *previous, newest = reversed(app.valid_credentials(ctx.engines.clock.now()))
-    now = ctx.token_clock.now()  # the app signs with the system time, even if a test clock is used
-    for credentials in previous:
-        with contextlib.suppress(Unauthenticated):
-            signatures.check_request(credentials, scope["method"], scope["path"], pairs, body, now)
-            return
-    signatures.check_request(newest, scope["method"], scope["path"], pairs, body, now)
 
 
 def _route(method: str, path: str) -> tuple[PusherRoute, dict[str, str]]:

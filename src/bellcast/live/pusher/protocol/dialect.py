@@ -41,8 +41,12 @@ class PusherDialect(Struct, frozen=True, eq=False):
 
     def encode(self, event: Event) -> bytes | None:
         match event:
+            case LiveEvent() if event.name.startswith(PUSHER_PREFIXES):
+                return None
             case LiveEvent():
-                frame = _live(event)
+                channel = TO_RECIPIENT + (event.recipient or "") if event.topic is None else event.topic
+                data = frames.text(event.data) if event.text is None else event.text
+                return self.encode_frame(frames.event(event.name, channel, data, event.member))
             case PresenceChanged() if is_presence(event.topic):
                 joined = [self.encode_frame(frames.member_added(event.topic, member)) for member in event.joined]
                 left = [self.encode_frame(frames.member_removed(event.topic, member)) for member in event.left]
@@ -50,8 +54,7 @@ class PusherDialect(Struct, frozen=True, eq=False):
             case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
                 return self.replay(event, event.inbox.position)
             case _:
-                frame = None
-        return None if frame is None else self.encode_frame(frame)
+                return None
 
     def replay(self, event: InboxEvent, position: str) -> bytes:
         """Encode a replayed inbox change on the recipient's own channel."""
@@ -74,14 +77,6 @@ class PusherDialect(Struct, frozen=True, eq=False):
         """Encode an error event before the close, because clients below protocol 6 do not know close codes."""
         is_quiet = not 4000 <= end.code < QUIET_CODES
         return b"" if is_quiet else self.encode_frame(frames.error(end.message or end.reason, end.code))
-
-
-def _live(event: LiveEvent) -> bytes | None:
-    if event.name.startswith(PUSHER_PREFIXES):
-        return None
-    channel = TO_RECIPIENT + (event.recipient or "") if event.topic is None else event.topic
-    data = frames.text(event.data) if event.text is None else event.text
-    return frames.event(event.name, channel, data, event.member)
 
 
 def _itself(payload: bytes) -> bytes:
