@@ -110,7 +110,12 @@ def topic_history(
 ) -> TopicHistory:
     """Create the history of live events on the broker's engine. If there is none at the start, settings in the database
     cannot turn it on, because options or the environment have turned it off."""
-    rules = _history_rules(config, limits)
+    parse = functools.lru_cache(maxsize=1)(history.parse_rules)
+
+    def rules() -> Sequence[HistoryRule]:
+        """Return the current rules, which operators can change while the server runs."""
+        return parse(config.topic_history) if limits.history else ()
+
     if not any(rule.duration_ms for rule in rules()):
         return NO_HISTORY
     if isinstance(broker, MemoryBroker):
@@ -121,12 +126,6 @@ def topic_history(
     if not isinstance(broker, RemoteBroker):
         return NO_HISTORY
     return RemoteHistory(_topic_log(broker.transport, project, lambda: limits.history, rules), broker, clock, rules)
-
-
-def _history_rules(config: StoreSettings, limits: Limits) -> Callable[[], Sequence[HistoryRule]]:
-    """Return a function that reads the rules, which operators can change while the server runs."""
-    parse = functools.lru_cache(maxsize=1)(history.parse_rules)
-    return lambda: parse(config.topic_history) if limits.history else ()
 
 
 def _topic_log(

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bellcast.console.types import diagnoses
 from bellcast.console.types.diagnoses import Finding
@@ -27,6 +27,7 @@ MESSAGE_SECONDS = 3.0
 OTHER_CONNECTIONS = 2
 # Of `max_connections`, for superusers, backups and other programs.
 RESERVED_CONNECTIONS = 10
+TIME = "SELECT clock_timestamp()"
 PROBE_STREAM = node_stream("doctor")
 # Names the channels if the credentials are not a setting.
 NO_PROJECT = Project("doctor", "", "")
@@ -67,7 +68,8 @@ def _store(url: str, connections: int) -> Iterator[Finding]:
 
     try:
         version, latest = asyncio.run(copy_to_postgres.version(url))
-        engine_time, allowed = asyncio.run(_time(url)), asyncio.run(_max_connections(url))
+        engine_time = asyncio.run(_value(url, TIME)).timestamp()
+        allowed = int(asyncio.run(_value(url, "SELECT current_setting('max_connections')")))
         asyncio.run(database_pooler.check(url, "BELLCAST_STORE"))
     except BellcastError as error:
         yield _unavailable("store", POSTGRESQL, "BELLCAST_STORE", error)
@@ -86,29 +88,21 @@ def _store(url: str, connections: int) -> Iterator[Finding]:
         yield Finding("store", "ok", f"PostgreSQL, version {version}, can be written")
 
 
-async def _time(url: str) -> float:
-    """Return the engine's clock in seconds since 1970."""
+async def _value(url: str, query: str) -> Any:
+    """Return the value of a query."""
     from bellcast.outbox import schema
 
     async with schema.connected(url) as connection:
-        now: datetime = await connection.fetchval("SELECT clock_timestamp()")
-        return now.timestamp()
-
-
-async def _max_connections(url: str) -> int:
-    from bellcast.outbox import schema
-
-    async with schema.connected(url) as connection:
-        return int(await connection.fetchval("SELECT current_setting('max_connections')"))
+        return await connection.fetchval(query)
 
 
 async def _time_of_broker(url: str) -> float:
     """Return the clock of PostgreSQL. Raises BellcastError, also for a pooler that shares sessions."""
     from bellcast.kernel.db import database_pooler
 
-    found = await _time(url)  # first: its errors are those of a server that cannot be reached
+    now: datetime = await _value(url, TIME)  # first: its errors are those of a server that cannot be reached
     await database_pooler.check(url, "BELLCAST_BROKER")
-    return found
+    return now.timestamp()
 
 
 async def _write(url: str, *, is_migrated: bool) -> None:

@@ -179,10 +179,13 @@ class InboxQuery:
         if "id" in self._filters or "pk" in self._filters:
             yield from self._by_id(user)
             return
+        views = {None: "all", True: "read", False: "unread"}
+        named: dict[str, Any] = {name: self._filters[name] for name in ("type", "priority") if name in self._filters}
+        view, since = views[self._filters.get("is_read")], _moment(self._filters.get("created_at__gte"))
         limit = PAGE_ROWS if most is None else max(1, min(most, PAGE_ROWS))
         before = None
         while True:
-            page = read_page(user, limit, before, **self._params())
+            page = read_page(user, limit, before, view, **named, since=since)
             yield from page.notifications
             if page.next is None:
                 return
@@ -202,12 +205,6 @@ class InboxQuery:
             return
         if self._filters.get("is_read") in (None, row.read_at is not None):
             yield row
-
-    def _params(self) -> dict[str, Any]:
-        views = {None: "all", True: "read", False: "unread"}
-        named: dict[str, Any] = {name: self._filters[name] for name in ("type", "priority") if name in self._filters}
-        since = _moment(self._filters.get("created_at__gte"))
-        return {"view": views[self._filters.get("is_read")], **named, "since": since}
 
     # --- changing
 

@@ -33,7 +33,9 @@ _LONGEST = 100
 
 def field_error(refusal: Exception) -> FieldError:
     """Return the field (`""` for the whole value) and its error."""
-    message, path = _split(str(refusal))
+    parts = _PLACE.fullmatch(str(refusal))
+    message, place = parts.groups() if parts is not None else (str(refusal), None)
+    path = _STEP.sub(lambda step: "" if step[1] == "..." else f".{step[1]}", place or "").strip(".")
     if (named := _NAMED.fullmatch(message)) is not None:
         field = ".".join(filter(None, (path, named[2][:_LONGEST])))
         return FieldError(field, "is required" if named[1] == "missing required" else "is not a known field")
@@ -57,13 +59,6 @@ def sentence(refusal: Exception, whole: str) -> str:
         return f"{whole} is not JSON."
     bad = field_error(refusal)
     return f"{whole}: {bad.field} {bad.message}." if bad.field else f"{whole} {bad.message}."
-
-
-def _split(refusal: str) -> tuple[str, str]:
-    """Split a decoder error into its message and the field's path."""
-    parts = _PLACE.fullmatch(refusal)
-    message, path = parts.groups() if parts is not None else (refusal, None)
-    return message, _STEP.sub(lambda step: "" if step[1] == "..." else f".{step[1]}", path or "").strip(".")
 
 
 def _in_words(types: str) -> str:
@@ -110,7 +105,8 @@ def validation_errors(
     """Return the invalid fields of a value, at most MAX_FIELD_ERRORS: type errors first, then errors of `rules` for the
     valid fields, with `stand_ins` in place of the invalid ones. `suggestions` are shared by the items of a request."""
     if not isinstance(value, dict):
-        return [FieldError("", f"must be an object, got {_kind(value)}")]
+        kinds = {list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
+        return [FieldError("", f"must be an object, got {kinds.get(value.__class__, 'null')}")]
     search = _Search(strict, suggestions or Suggestions())
     errors = list(islice(search.in_struct(type, value, ""), MAX_FIELD_ERRORS))
     if rules is not None and len(errors) < MAX_FIELD_ERRORS:
@@ -211,8 +207,3 @@ def _message(type: Any, refusal: Exception, value: Any) -> str:
     # The id of a user, which many databases number.
     hint = f'; write "{value}"' if value.__class__ is int and str in parts and len(parts) > 2 else ""
     return field_error(refusal).message + hint
-
-
-def _kind(value: Any) -> str:
-    kinds = {list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
-    return kinds.get(value.__class__, "null")

@@ -127,7 +127,9 @@ class AddressGuard:
         return host.lower().rstrip(".") in self._hosts
 
     def _is_allowed(self, address: IPAddress) -> bool:
-        return _is_public(address) or self._in_networks(address)
+        is_allocated = address.version == 4 or address in PUBLIC_V6
+        is_special = any(address in network for network in SPECIAL)
+        return (is_allocated and address.is_global and not is_special) or self._in_networks(address)
 
 
 async def open_socket(host: str, addresses: Sequence[str], port: int) -> socket.socket:
@@ -168,9 +170,3 @@ def _effective(address: IPAddress) -> IPAddress:
     if address in NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
     return address.ipv4_mapped or address.sixtofour or address
-
-
-def _is_public(address: IPAddress) -> bool:
-    if address.version == 6 and address not in PUBLIC_V6:
-        return False
-    return address.is_global and not any(address in network for network in SPECIAL)

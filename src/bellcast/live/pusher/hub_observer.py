@@ -104,7 +104,13 @@ class PusherObserver:
                 self._report_begin(stream, "")
             elif cause is ChangeOrigin.HERE and here == 0:
                 self._report_end(stream, "")
-        self._count_soon(stream, name, count, cause)
+        if not self._context.pusher.subscription_count or is_presence(name):
+            return
+        # One count for all changes in this event loop iteration, sent after the reply to the new subscriber.
+        if stream not in self._counting:
+            delay = 0 if count <= DIRECT_SUBSCRIBERS else COUNT_INTERVAL_SECONDS
+            asyncio.get_running_loop().call_later(delay, self._count, stream, name)
+        self._counting[stream] = self._counting.get(stream, False) or cause is ChangeOrigin.HERE
 
     def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None:
         self._presence_cache.apply(change)
@@ -164,17 +170,6 @@ class PusherObserver:
     def group_known(self, stream: Stream) -> None:
         for member in self._unreported.pop(stream, ()):
             self._report_begin(stream, member)
-
-    def _count_soon(self, stream: Stream, channel: str, count: int, cause: ChangeOrigin) -> None:
-        """Schedule one count for all changes in this event loop iteration. It is sent after the reply to the new
-        subscriber."""
-        if not self._context.pusher.subscription_count or is_presence(channel):
-            return
-        if stream not in self._counting:
-            asyncio.get_running_loop().call_later(
-                0 if count <= DIRECT_SUBSCRIBERS else COUNT_INTERVAL_SECONDS, self._count, stream, channel
-            )
-        self._counting[stream] = self._counting.get(stream, False) or cause is ChangeOrigin.HERE
 
     def _count(self, stream: Stream, channel: str) -> None:
         is_ours = self._counting.pop(stream) and stream == topic_stream(DEFAULT_TENANT, channel)
