@@ -47,8 +47,9 @@ def timeline(
         decision.message: decision for decision in decisions if decision.message in by_id and decision.outcome == "skip"
     }
     ordered = sorted(decisions, key=lambda decision: CHANNELS.index(decision.channel))
+    accepted = TimelineEntry(at=item.notification.created_at, what="accepted")
     entries = [
-        *(_accepted(item) if decisions or item.announcement or not item.has_row else ()),
+        *([accepted] if decisions or item.announcement or not item.has_row else ()),
         *(_inbox_entries(item, now) if item.has_row else ()),
         *map(_write_entry, writes),
         *(_decision_entry(decision) for decision in ordered if decision.message not in released or decision.due_at),
@@ -56,10 +57,6 @@ def timeline(
         *map(_action_entry, actions),
     ]
     return sorted(entries, key=lambda entry: entry.at)
-
-
-def _accepted(item: SentItem) -> Iterator[TimelineEntry]:
-    yield TimelineEntry(at=item.notification.created_at, what="accepted")
 
 
 def _inbox_entries(item: SentItem, now: int) -> Iterator[TimelineEntry]:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 import typer
 
-from bellcast.cli import console, options
+from bellcast.cli import console, objects, options
 
 if TYPE_CHECKING:  # imported when a command runs, not for --help
     from bellcast.client.request import HttpResponse
@@ -52,29 +52,15 @@ def api(
     route, _, query = path.partition("?")
     params: dict[str, Any] = parse_qs(query, keep_blank_values=True)
     headers = {"Accept": accept} | ({} if body is None else {"Content-Type": JSON})
-    content = None if body is None else _content(body)
+    content = None
+    if body is not None:
+        text = objects.read_text(Path(body[1:]), "--body") if body.startswith("@") else body
+        console.parsed_json(text, "--body")
+        content = text.encode()
     with options.server(ctx) as client:
-        request = HttpRequest(method.upper(), route, _response, params, headers, content, timeout=TIMEOUT_SECONDS)
+        # The response itself is the result.
+        request = HttpRequest(method.upper(), route, lambda one: one, params, headers, content, timeout=TIMEOUT_SECONDS)
         _show(client.sender.send(request))
-
-
-def _content(body: str) -> bytes:
-    """Return the JSON of the option `--body`. Raises BadParameter."""
-    text = _read(body[1:]) if body.startswith("@") else body
-    console.parsed_json(text, "--body")
-    return text.encode()
-
-
-def _read(file: str) -> str:
-    try:
-        return typer.get_text_stream("stdin").read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise typer.BadParameter(f"{file} cannot be read: {reason}", param_hint="--body") from None
-
-
-def _response(response: "HttpResponse") -> "HttpResponse":
-    return response
 
 
 def _show(response: "HttpResponse") -> None:

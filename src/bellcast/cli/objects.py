@@ -145,13 +145,13 @@ def show_list(items: list[dict[str, Any]], line: Callable[[dict[str, Any]], str]
         console.out().print(console.plain(line(one)), markup=False, soft_wrap=True)
 
 
-def read_text(file: Path) -> str:
-    """Return the text of a file, or of standard input for `-`."""
+def read_text(file: Path, hint: str = "FILE") -> str:
+    """Return the text of a file, or of standard input for `-`. `hint` is the parameter that names it."""
     try:
         return typer.get_text_stream("stdin").read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise typer.BadParameter(f"{file} cannot be read: {reason}", param_hint="FILE") from None
+        raise typer.BadParameter(f"{file} cannot be read: {reason}", param_hint=hint) from None
 
 
 def read_named(named: list[Path]) -> tuple[str, dict[str, Any]]:

@@ -68,14 +68,10 @@ class CompactHelp:
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]  # defined by the class this is mixed into
         for param in params:
             if param.param_type_name == "argument":
-                param.display_type_rich = _no_type
+                param.display_type_rich = lambda _: ""
             elif param.is_flag:
                 param.metavar = ""
         return params
-
-
-def _no_type(ctx: Any) -> str:
-    return ""
 
 
 class CliCommand(CompactHelp, TyperCommand):

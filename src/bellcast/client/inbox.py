@@ -56,7 +56,7 @@ def counts() -> HttpRequest[Counts]:
 
 def get(id: Text) -> HttpRequest[Notification]:
     """Return one notification."""
-    return HttpRequest("GET", _path(id), reads(Notification))
+    return HttpRequest("GET", path("inbox", id=id), reads(Notification))
 
 
 def mark(
@@ -67,7 +67,7 @@ def mark(
     if not changes:
         raise InvalidArgument("mark", "expected at least one of seen, read, archived")
     body = {name: arguments.flag(name, value) for name, value in changes.items()}
-    return HttpRequest("PATCH", _path(id), reads(Notification), **json(body))
+    return HttpRequest("PATCH", path("inbox", id=id), reads(Notification), **json(body))
 
 
 def act(id: Text, key: Text) -> HttpRequest[Notification]:
@@ -97,7 +97,7 @@ def back() -> HttpRequest[Changed]:
 
 def delete(id: Text) -> HttpRequest[None]:
     """Delete one notification from the inbox."""
-    return HttpRequest("DELETE", _path(id), nothing)
+    return HttpRequest("DELETE", path("inbox", id=id), nothing)
 
 
 class OfType(TypedDict, total=False):
@@ -150,10 +150,6 @@ def _selected(ids: tuple[Text, ...], of: Mapping[str, Any], *, all: bool) -> Map
     if ids:
         raise InvalidArgument("ids", "expected ids or all=True, got both")
     return {"all": True, **({"of": of} if of else {})}
-
-
-def _path(id: Text) -> str:
-    return path("inbox", arguments.name("id", id))
 
 
 _cleared = arguments.one_of("read", "archived", "snoozed", "all")

@@ -40,22 +40,26 @@ def page(
 
 def get(id: Text, *, tenant: Text | None = None) -> HttpRequest[Message]:
     """Return a message with its content and its attempts."""
-    return HttpRequest("GET", _path(id), reads(Message), params=query(tenant=tenant))
+    return HttpRequest("GET", path("messages", id=id), reads(Message), params=query(tenant=tenant))
 
 
 def attempts(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return the attempts to deliver a message, oldest first, with its state: `{"state", "reason", "attempts": […]}`."""
-    return HttpRequest("GET", f"{_path(id)}/attempts", reads(dict[str, Any]), params=query(tenant=tenant))
+    return HttpRequest("GET", f"{path('messages', id=id)}/attempts", reads(dict[str, Any]), params=query(tenant=tenant))
 
 
 def retry(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[Retried]:
     """Queue a failed or bounced message again."""
-    return HttpRequest("POST", f"{_path(id)}/retry", reads(Retried), params=query(tenant=tenant, dry_run=dry_run))
+    return HttpRequest(
+        "POST", f"{path('messages', id=id)}/retry", reads(Retried), params=query(tenant=tenant, dry_run=dry_run)
+    )
 
 
 def release(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[Retried]:
     """Send a simulated message for real. Raises Conflict if its channel has no provider."""
-    return HttpRequest("POST", f"{_path(id)}/release", reads(Retried), params=query(tenant=tenant, dry_run=dry_run))
+    return HttpRequest(
+        "POST", f"{path('messages', id=id)}/release", reads(Retried), params=query(tenant=tenant, dry_run=dry_run)
+    )
 
 
 class RetryFilter(TypedDict, total=False):
@@ -111,7 +115,3 @@ def explain(
         tenant=tenant,
     )
     return HttpRequest("GET", "/v1/explain", reads(Explanation), params=params)
-
-
-def _path(id: Text) -> str:
-    return path("messages", arguments.name("id", id))

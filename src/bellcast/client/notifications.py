@@ -221,7 +221,7 @@ def import_notifications(items: Iterable[ImportedItem]) -> Generator[HttpRequest
 
 def read(id: Text, *, tenant: Text | None = None) -> HttpRequest[Notification]:
     """Return a notification with its recipient and timeline, or an announcement."""
-    return HttpRequest("GET", _path(id), reads(Notification), params=query(tenant=tenant))
+    return HttpRequest("GET", path("notifications", id=id), reads(Notification), params=query(tenant=tenant))
 
 
 def edit(id: Text, *, tenant: Text | None = None, **changes: Unpack[Edit]) -> HttpRequest[Notification]:
@@ -230,16 +230,14 @@ def edit(id: Text, *, tenant: Text | None = None, **changes: Unpack[Edit]) -> Ht
     for argument, value in fields.items():
         if value is None and argument not in _REMOVABLE:
             raise InvalidArgument(argument, "cannot be removed, only changed")
-    return HttpRequest("PATCH", _path(id), reads(Notification), params=query(tenant=tenant), **json(fields))
+    return HttpRequest(
+        "PATCH", path("notifications", id=id), reads(Notification), params=query(tenant=tenant), **json(fields)
+    )
 
 
 def recall(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Remove a sent notification from every inbox that contains it."""
-    return HttpRequest("DELETE", _path(id), nothing, params=query(tenant=tenant))
-
-
-def _path(id: Text) -> str:
-    return path("notifications", arguments.name("id", id))
+    return HttpRequest("DELETE", path("notifications", id=id), nothing, params=query(tenant=tenant))
 
 
 def once(

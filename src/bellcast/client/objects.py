@@ -23,7 +23,7 @@ class Objects:
 
     def get(self, key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
         """Return an object; with `tenant`, the one that applies there."""
-        return HttpRequest("GET", self._path(key), reads(dict[str, Any]), params=query(tenant=tenant))
+        return HttpRequest("GET", path(self.plural, key=key), reads(dict[str, Any]), params=query(tenant=tenant))
 
     def put(
         self, key: Text, body: Mapping[str, Any], *, tenant: Text | None = None, dry_run: bool = False
@@ -31,14 +31,11 @@ class Objects:
         """Create or replace an object; with `tenant`, the tenant's override. A dry run only validates it."""
         content = json(arguments.document("body", body))
         params = query(tenant=tenant, dry_run=dry_run)
-        return HttpRequest("PUT", self._path(key), reads(dict[str, Any]), params=params, **content)
+        return HttpRequest("PUT", path(self.plural, key=key), reads(dict[str, Any]), params=params, **content)
 
     def delete(self, key: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
         """Delete an object; with `tenant`, the tenant's override."""
-        return HttpRequest("DELETE", self._path(key), nothing, params=query(tenant=tenant))
-
-    def _path(self, key: Text) -> str:
-        return path(self.plural, arguments.name("key", key))
+        return HttpRequest("DELETE", path(self.plural, key=key), nothing, params=query(tenant=tenant))
 
 
 def preview(
@@ -53,20 +50,20 @@ def preview(
     """Render a template, or `values` that are not stored: its parts by channel, and `missing`, the variables without a value."""
     fields = {"values": values, "data": data or {}, "recipient": recipient, "locale": locale}
     content = json({name: value for name, value in fields.items() if value is not None})
-    address = path("templates", arguments.name("key", key), "preview")
+    address = f"{path('templates', key=key)}/preview"
     return HttpRequest("POST", address, reads(dict[str, Any]), params=query(tenant=tenant), harmless=True, **content)
 
 
 def change_template(key: Text, *, version: int, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Make another version of a template current."""
-    address = path("templates", arguments.name("key", key))
+    address = path("templates", key=key)
     content = json({"version": arguments.whole("version", version)})
     return HttpRequest("PATCH", address, reads(dict[str, Any]), params=query(tenant=tenant), **content)
 
 
 def template_versions(key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return the versions of a template, newest first."""
-    address = path("templates", arguments.name("key", key), "versions")
+    address = f"{path('templates', key=key)}/versions"
     return HttpRequest("GET", address, reads(dict[str, Any]), params=query(tenant=tenant))
 
 
@@ -81,7 +78,7 @@ def send_test(
 ) -> HttpRequest[dict[str, Any]]:
     """Send a test message to a recipient, regardless of preferences: `{"message": id}`."""
     content = json({"channel": channel, "to": to, "data": data or {}})
-    address = path("templates", arguments.name("key", key), "test")
+    address = f"{path('templates', key=key)}/test"
     return HttpRequest("POST", address, reads(dict[str, Any]), params=query(tenant=tenant), **content)
 
 
@@ -109,11 +106,10 @@ def editor_token(
         email=None if email is None else arguments.text("email", email),
         ttl=seconds,
     )
-    return HttpRequest("POST", "/v1/editor-tokens", _editor_token, harmless=True, **json(body))
-
-
-def _editor_token(response: Any) -> str:
-    return str(reads(dict[str, Any])(response)["token"])
+    read = reads(dict[str, Any])
+    return HttpRequest(
+        "POST", "/v1/editor-tokens", lambda response: str(read(response)["token"]), harmless=True, **json(body)
+    )
 
 
 def end_editor_tokens(tenant: Text) -> HttpRequest[None]:
@@ -137,7 +133,7 @@ def check_provider(
     )
     return HttpRequest(
         "POST",
-        path("providers", arguments.name("key", key), "test"),
+        f"{path('providers', key=key)}/test",
         reads(dict[str, Any]),
         params=query(tenant=tenant, dry_run=dry_run),
         timeout=20.0,  # the server tests for 15 s at most

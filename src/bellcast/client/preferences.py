@@ -28,7 +28,7 @@ def change(recipient: Text, body: Mapping[str, Any], *, tenant: Text | None = No
 
 def link(recipient: Text, *, ttl: Duration = "30d", tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Create a link to a page on which the recipient changes preferences without a login: `{"url": …}`."""
-    address = path("recipients", arguments.name("recipient", recipient), "preferences-link")
+    address = f"{path('recipients', recipient=recipient)}/preferences-link"
     content = json({"ttl": arguments.seconds("ttl", ttl)})
     return HttpRequest("POST", address, reads(dict[str, Any]), params=query(tenant=tenant), **content)
 
@@ -45,15 +45,14 @@ def suppress(
     channel: Text, address: Text, *, reason: str = "manual", tenant: Text | None = None, dry_run: bool = False
 ) -> HttpRequest[dict[str, Any]]:
     """Suppress an address: nothing more is sent to it. A dry run only validates it."""
-    params = query(tenant=tenant, dry_run=dry_run)
-    return HttpRequest(
-        "PUT", _address(channel, address), reads(dict[str, Any]), params=params, **json({"reason": reason})
-    )
+    where, params = path("suppressions", channel=channel, address=address), query(tenant=tenant, dry_run=dry_run)
+    return HttpRequest("PUT", where, reads(dict[str, Any]), params=params, **json({"reason": reason}))
 
 
 def allow(channel: Text, address: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Allow an address again."""
-    return HttpRequest("DELETE", _address(channel, address), nothing, params=query(tenant=tenant))
+    where = path("suppressions", channel=channel, address=address)
+    return HttpRequest("DELETE", where, nothing, params=query(tenant=tenant))
 
 
 def _write(
@@ -64,8 +63,4 @@ def _write(
 
 
 def _path(recipient: Text) -> str:
-    return path("recipients", arguments.name("recipient", recipient), "preferences")
-
-
-def _address(channel: Text, address: Text) -> str:
-    return path("suppressions", arguments.name("channel", channel), arguments.name("address", address))
+    return f"{path('recipients', recipient=recipient)}/preferences"

@@ -49,4 +49,4 @@ def key(recipient: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str,
 
 
 def _path(recipient: Text) -> str:
-    return path("recipients", arguments.name("recipient", recipient), "push-endpoints")
+    return f"{path('recipients', recipient=recipient)}/push-endpoints"

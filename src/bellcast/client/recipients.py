@@ -68,12 +68,12 @@ def bulk(
 
 def get(key: Text, *, tenant: Text | None = None) -> HttpRequest[Recipient]:
     """Return a recipient's record."""
-    return HttpRequest("GET", _path(key), reads(Recipient), params=query(tenant=tenant))
+    return HttpRequest("GET", path("recipients", key=key), reads(Recipient), params=query(tenant=tenant))
 
 
 def delete(key: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Delete a recipient and everything stored for them."""
-    return HttpRequest("DELETE", _path(key), nothing, params=query(tenant=tenant))
+    return HttpRequest("DELETE", path("recipients", key=key), nothing, params=query(tenant=tenant))
 
 
 def page(
@@ -86,7 +86,9 @@ def page(
 
 def export(key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return all data stored about a recipient, for a copy on request."""
-    return HttpRequest("GET", f"{_path(key)}/export", reads(dict[str, Any]), params=query(tenant=tenant))
+    return HttpRequest(
+        "GET", f"{path('recipients', key=key)}/export", reads(dict[str, Any]), params=query(tenant=tenant)
+    )
 
 
 def token(
@@ -131,12 +133,8 @@ def token(
 
 def revoke(recipient: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Close a recipient's live connections and refuse the tokens issued so far."""
-    where = path("recipients", arguments.name("recipient", recipient), "sessions")
+    where = f"{path('recipients', recipient=recipient)}/sessions"
     return HttpRequest("DELETE", where, nothing, params=query(tenant=tenant))
-
-
-def _path(key: Text) -> str:
-    return path("recipients", arguments.name("key", key))
 
 
 def _bulk_item(argument: str, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,7 +145,7 @@ def _bulk_item(argument: str, record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _write(method: str, key: Text, tenant: Text | None, record: Record) -> HttpRequest[Recipient]:
     body = json(arguments.fields("", record, _RECORD))
-    return HttpRequest(method, _path(key), reads(Recipient), params=query(tenant=tenant), **body)
+    return HttpRequest(method, path("recipients", key=key), reads(Recipient), params=query(tenant=tenant), **body)
 
 
 _issued = reads(IssuedToken)

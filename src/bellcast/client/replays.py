@@ -82,12 +82,12 @@ def page(
 
 def get(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return the progress of a replay."""
-    return HttpRequest("GET", _path(id), reads(dict[str, Any]), params=query(tenant=tenant))
+    return HttpRequest("GET", path("replays", id=id), reads(dict[str, Any]), params=query(tenant=tenant))
 
 
 def cancel(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Cancel a replay. Its retries are not undone."""
-    return HttpRequest("DELETE", _path(id), nothing, params=query(tenant=tenant))
+    return HttpRequest("DELETE", path("replays", id=id), nothing, params=query(tenant=tenant))
 
 
 def dead_jobs(
@@ -99,12 +99,14 @@ def dead_jobs(
 
 def retry_job(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[dict[str, Any]]:
     """Run a dead job again."""
-    return HttpRequest("POST", f"{_job(id)}/retry", reads(dict[str, Any]), params=query(tenant=tenant, dry_run=dry_run))
+    return HttpRequest(
+        "POST", f"{path('jobs', id=id)}/retry", reads(dict[str, Any]), params=query(tenant=tenant, dry_run=dry_run)
+    )
 
 
 def delete_job(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Delete a dead job."""
-    return HttpRequest("DELETE", _job(id), nothing, params=query(tenant=tenant))
+    return HttpRequest("DELETE", path("jobs", id=id), nothing, params=query(tenant=tenant))
 
 
 def _fields(of: FailureFilter) -> dict[str, Any]:
@@ -116,11 +118,3 @@ def _params(of: FailureFilter) -> dict[str, str]:
     return {
         name: value.isoformat() if isinstance(value, datetime) else str(value) for name, value in _fields(of).items()
     }
-
-
-def _path(id: Text) -> str:
-    return path("replays", arguments.name("id", id))
-
-
-def _job(id: Text) -> str:
-    return path("jobs", arguments.name("id", id))

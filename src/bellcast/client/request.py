@@ -62,9 +62,11 @@ class Plan(Protocol[T_co]):
     def __iter__(self) -> Generator[HttpRequest[Any], Any, T_co]: ...
 
 
-def path(*segments: str) -> str:
-    """Return `/v1/…` with every segment quoted, since keys may contain any character."""
-    return "/".join(["/v1", *map(_quoted, segments)])
+def path(*segments: str, **names: arguments.Text) -> str:
+    """Return `/v1/…` with the segments and then these arguments, every one quoted, since keys may contain any character. Raises
+    InvalidArgument."""
+    checked = [arguments.name(argument, value) for argument, value in names.items()]
+    return "/".join(["/v1", *map(_quoted, [*segments, *checked])])
 
 
 def _quoted(segment: str) -> str:

@@ -29,12 +29,12 @@ def subscriptions(
 ) -> HttpRequest[SubscriptionPage]:
     """Return a page of a topic's subscribers. Pass its `next` as `after` for the next page."""
     params = query(limit=limit, after=after, tenant=tenant)
-    return HttpRequest("GET", f"{_topic(topic)}/subscriptions", reads(SubscriptionPage), params=params)
+    return HttpRequest("GET", f"{path('topics', topic=topic)}/subscriptions", reads(SubscriptionPage), params=params)
 
 
 def presence(topic: Text, *, tenant: Text | None = None) -> HttpRequest[Presence]:
     """Return the members that are connected to a topic now."""
-    return HttpRequest("GET", f"{_topic(topic)}/presence", reads(Presence), params=query(tenant=tenant))
+    return HttpRequest("GET", f"{path('topics', topic=topic)}/presence", reads(Presence), params=query(tenant=tenant))
 
 
 def topic_events(
@@ -43,12 +43,12 @@ def topic_events(
     """Return a page of the stored live events of a topic, oldest first. `after` is the id of an event or the `next` of
     the previous page."""
     params = query(limit=limit, after=after, tenant=tenant)
-    return HttpRequest("GET", f"{_topic(topic)}/events", reads(TopicEventPage), params=params)
+    return HttpRequest("GET", f"{path('topics', topic=topic)}/events", reads(TopicEventPage), params=params)
 
 
 def clear_topic_events(topic: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Delete the stored live events of a topic."""
-    return HttpRequest("DELETE", f"{_topic(topic)}/events", nothing, params=query(tenant=tenant))
+    return HttpRequest("DELETE", f"{path('topics', topic=topic)}/events", nothing, params=query(tenant=tenant))
 
 
 def publish(
@@ -100,10 +100,6 @@ def connections(
 def stats(tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return the numbers of connections and stored rows of a tenant, or of all tenants."""
     return HttpRequest("GET", "/v1/stats", reads(dict[str, Any]), params=query(tenant=tenant))
-
-
-def _topic(topic: Text) -> str:
-    return path("topics", arguments.name("topic", topic))
 
 
 def _subscription(topic: Text, recipient: Text) -> str:

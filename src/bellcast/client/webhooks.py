@@ -30,7 +30,7 @@ def create(
 
 def get(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return a webhook."""
-    return HttpRequest("GET", _path(id), reads(dict[str, Any]), params=query(tenant=tenant))
+    return HttpRequest("GET", path("webhooks", id=id), reads(dict[str, Any]), params=query(tenant=tenant))
 
 
 def change(
@@ -47,18 +47,20 @@ def change(
         events=None if events is None else arguments.names("events", events),
         active=active,
     )
-    return HttpRequest("PATCH", _path(id), reads(dict[str, Any]), params=query(tenant=tenant), **json(body))
+    return HttpRequest(
+        "PATCH", path("webhooks", id=id), reads(dict[str, Any]), params=query(tenant=tenant), **json(body)
+    )
 
 
 def delete(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Delete a webhook."""
-    return HttpRequest("DELETE", _path(id), nothing, params=query(tenant=tenant))
+    return HttpRequest("DELETE", path("webhooks", id=id), nothing, params=query(tenant=tenant))
 
 
 def rotate(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[dict[str, Any]]:
     """Replace the secret; the result has the new one. Both sign for 24 hours. A dry run returns an empty one."""
     return HttpRequest(
-        "POST", f"{_path(id)}/rotate", reads(dict[str, Any]), params=query(tenant=tenant, dry_run=dry_run)
+        "POST", f"{path('webhooks', id=id)}/rotate", reads(dict[str, Any]), params=query(tenant=tenant, dry_run=dry_run)
     )
 
 
@@ -68,9 +70,9 @@ def replay(
     """Deliver the events since a time again; the result has their number."""
     body: Mapping[str, Any] = {"since": arguments.past_moment("since", since)}
     return HttpRequest(
-        "POST", f"{_path(id)}/replay", reads(dict[str, Any]), params=query(tenant=tenant, dry_run=dry_run), **json(body)
+        "POST",
+        f"{path('webhooks', id=id)}/replay",
+        reads(dict[str, Any]),
+        params=query(tenant=tenant, dry_run=dry_run),
+        **json(body),
     )
-
-
-def _path(id: Text) -> str:
-    return path("webhooks", arguments.name("id", id))

@@ -116,13 +116,13 @@ def simulate(
 
 def run_schedule(key: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[dict[str, Any]]:
     """Fire a schedule now; return the response of its trigger or send. A dry run returns what it would decide."""
-    where = path("schedules", arguments.name("key", key), "run")
+    where = f"{path('schedules', key=key)}/run"
     return HttpRequest("POST", where, reads(dict[str, Any]), params=query(tenant=tenant, dry_run=dry_run))
 
 
 def next_times(key: Text, *, count: int | None = None, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return the next times of a schedule."""
-    where = path("schedules", arguments.name("key", key), "next")
+    where = f"{path('schedules', key=key)}/next"
     params = query(tenant=tenant) | ({} if count is None else {"count": arguments.whole("count", count)})
     return HttpRequest("GET", where, reads(dict[str, Any]), params=params)
 
@@ -161,22 +161,18 @@ def runs_page(
 
 def run(id: Text, *, tenant: Text | None = None) -> HttpRequest[Run]:
     """Return a run with the state of each step."""
-    return HttpRequest("GET", _run(id), reads(Run), params=query(tenant=tenant))
+    return HttpRequest("GET", path("runs", id=id), reads(Run), params=query(tenant=tenant))
 
 
 def cancel_run(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Cancel a run, or all runs of a trigger."""
-    return HttpRequest("DELETE", _run(id), nothing, params=query(tenant=tenant))
+    return HttpRequest("DELETE", path("runs", id=id), nothing, params=query(tenant=tenant))
 
 
 def retry_run(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[None]:
     """Retry a failed run from the step that failed."""
-    return HttpRequest("POST", f"{_run(id)}/retry", nothing, params=query(tenant=tenant, dry_run=dry_run))
+    return HttpRequest("POST", f"{path('runs', id=id)}/retry", nothing, params=query(tenant=tenant, dry_run=dry_run))
 
 
 def _workflow(key: Text, *segments: str) -> str:
     return path("workflows", arguments.name("workflow", key), *segments)
-
-
-def _run(id: Text) -> str:
-    return path("runs", arguments.name("id", id))

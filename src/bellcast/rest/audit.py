@@ -151,7 +151,7 @@ def actor(request: ApiRequest) -> str:
 def note_change(request: ApiRequest, field: str, before: Any, after: Any) -> None:
     """Add a changed field to the request's entry. Values must contain no secret."""
     if before != after:
-        change = FieldChange(field, _bounded(before), _bounded(after))
+        change = FieldChange(field, bounded(before), bounded(after))
         request.scope["state"].setdefault(CHANGES, []).append(change)
 
 
@@ -255,8 +255,9 @@ def _target(scope: Any) -> str:
     return target.replace("\x00", "")[:MAX_TARGET]
 
 
-def _bounded(value: Any) -> Any:
-    return value if len(msgspec.json.encode(value)) <= MAX_VALUE else TOO_LONG
+def bounded(value: Any, limit: int = MAX_VALUE) -> Any:
+    """Return a value, or only a sign that it is longer than `limit` bytes as JSON."""
+    return value if len(msgspec.json.encode(value)) <= limit else TOO_LONG
 
 
 def _shown(entry: AuditEntry) -> AuditItem:

@@ -46,7 +46,6 @@ OBJECTS_PER_READ = 200
 # Maximum fields in the difference of an object, and bytes of a value in it.
 MAX_DIFF = 100
 MAX_DIFF_VALUE = 2_000
-TOO_LONG = "…"
 # Objects of a dry run whose effects are searched: each takes up to 20 ms.
 MAX_EFFECTS = 100
 
@@ -499,14 +498,16 @@ def differences(path: str, before: Any, after: Any) -> Iterator[FieldDifference]
     if before == after and (one is None or other is None or list(one) == list(other)):
         return
     if one is None or other is None or (not path and type(before) is not type(after)):
-        yield FieldDifference(path, _bounded(before), _bounded(after))
+        yield FieldDifference(path, audit.bounded(before, MAX_DIFF_VALUE), audit.bounded(after, MAX_DIFF_VALUE))
         return
     for name in dict.fromkeys([*one, *other]):
         inner = f"{path}.{name}" if path else name
         if name in one and name in other:
             yield from differences(inner, one[name], other[name])
         else:
-            yield FieldDifference(inner, _bounded(one.get(name)), _bounded(other.get(name)))
+            yield FieldDifference(
+                inner, audit.bounded(one.get(name), MAX_DIFF_VALUE), audit.bounded(other.get(name), MAX_DIFF_VALUE)
+            )
     both = [name for name in one if name in other]
     if isinstance(before, list) and both != [name for name in other if name in one]:
         yield FieldDifference(path, list(one), list(other))  # the order
@@ -518,10 +519,6 @@ def _parts(value: Any) -> dict[str, Any] | None:
     if isinstance(value, list | tuple) and value and all(isinstance(one, dict) and "key" in one for one in value):
         return {str(one["key"]): one for one in value}
     return None
-
-
-def _bounded(value: Any) -> Any:
-    return value if len(msgspec.json.encode(value)) <= MAX_DIFF_VALUE else TOO_LONG
 
 
 async def _effects(

@@ -14,19 +14,12 @@ from bellcast.workflows.http import references
 from bellcast.workflows.recent_data import InferredSchema
 
 
-def _check(value: NotificationType, ctx: ApiContext) -> None:
-    validation.check(_required_errors(value), _schema_errors(value))
-
-
-def _required_errors(value: NotificationType) -> validation.FieldErrors:
+def _errors(value: NotificationType) -> validation.FieldErrors:
     for number, channel in enumerate(value.required if isinstance(value.required, tuple) else ()):
         if channel not in CHANNELS:
             yield FieldError(f"required.{number}", f"must be one of: {', '.join(CHANNELS)}")
         elif value.defaults.get(channel) is False:
             yield FieldError(f"defaults.{channel}", "must not switch off a required channel")
-
-
-def _schema_errors(value: NotificationType) -> validation.FieldErrors:
     if value.data is not None:
         yield from data_schemas.schema_errors("data", value.data)
 
@@ -51,7 +44,7 @@ KIND = objects.Kind(
     name="notification type",
     tag="Objects",
     type=NotificationType,
-    rules=_check,
+    rules=lambda value, ctx: validation.check(_errors(value)),
     example={"name": "Bookings", "channels": ["inbox", "email"], "required": ["inbox"]},
     any_key=True,
     check_references=_reference_errors,
