@@ -69,7 +69,7 @@ def test_old_front_end_works_on_the_same_paths(nadia: Page, suite: Suite) -> Non
         expect(badge).to_be_hidden()
         other.submit("/customers/", name="Bakery Ost", email="")
     expect(badge).to_have_text("1")
-    nadia.get_by_role("button", name="Notifications").click()
+    nadia.get_by_role("button", name="Notifications, 1 unread").click()
     newest = nadia.locator(".classic-panel article").first
     expect(newest).to_contain_text("New customer")
     newest.get_by_role("button", name="Mark as read").click()

@@ -52,6 +52,7 @@ function connect() {
     if (message.type === 'notification_count') {
       badge.textContent = message.count;
       badge.hidden = message.count === 0;
+      button.setAttribute('aria-label', message.count ? `Notifications, ${message.count} unread` : 'Notifications');
     }
     if (message.type === 'notification' && !panel.hidden) load();
   };
