@@ -249,6 +249,24 @@ def test_input_after_a_flood_of_frames_is_not_parsed(target: ServerProcess, path
         assert cpu_seconds(target) - before < 1
 
 
+@pytest.mark.parametrize(
+    ("path", "control"),
+    [
+        (SOCKETS["native"], frame(PING, b"x")),
+        (SOCKETS["socketio"], frame(PONG, b"x")),
+        (SOCKETS["socketio"], frame(TEXT, b"6")),
+    ],
+    ids=["native", "socketio", "engineio"],
+)
+def test_pings_and_pongs_have_a_lower_limit_than_messages(target: ServerProcess, path: str, control: bytes) -> None:
+    """They are answered at once: the connections of one recipient could have 20,000 of them handled in a second."""
+    with RawSocket(target) as flooding:
+        flooding.send(request(path.format(token=target.token("flooding")), **HANDSHAKE))
+        assert flooding.read_head()[0] == 101
+        flooding.send(control * 100, close(1000))
+        assert flooding.closed() == 4429
+
+
 def test_flood_of_subscribes_and_publishes_does_not_delay_others(slow_app: ServerProcess) -> None:
     claims = {"topics": ["*"], "publish": ["*"]}
     with raw_websocket(slow_app, "flood", claims=claims) as flood, websocket(slow_app, "calm") as regular:

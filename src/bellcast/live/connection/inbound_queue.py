@@ -13,6 +13,9 @@ from bellcast.live.connection.pending_messages import PendingMessages
 
 # Following or leaving this many topics takes as much CPU time as another message, about 0.1 ms.
 TOPICS_PER_MESSAGE = 10
+# A WebSocket ping or pong counts as this many messages, as does a packet of Engine.IO without a message. They are handled at
+# once, and do not wait for the recipient's turn. Clients send one per heartbeat.
+CONTROL_FRAME_MESSAGES = 10
 # For a turn among the connections of the same recipient. Bounds what closed connections hold until their turn.
 MAX_WAIT_SECONDS = 5.0
 

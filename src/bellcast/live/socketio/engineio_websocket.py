@@ -8,6 +8,7 @@ from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import CLOSE_TIMEOUT
+from bellcast.live.connection.inbound_queue import CONTROL_FRAME_MESSAGES
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport, raw_socket
 from bellcast.live.framing import websocket
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession
@@ -19,6 +20,9 @@ NORMAL = 1000
 # Close codes for client errors, which are sent unchanged. Other closes are sent as NORMAL, after which clients
 # reconnect.
 ERROR_CODES = range(4000, 5000)
+
+# Packets without a message: ping, pong and noop.
+HEARTBEATS = tuple(map(websocket.TextMessage, "236"))
 
 
 class EngineWebSocket(asyncio.Protocol):
@@ -86,7 +90,10 @@ class EngineWebSocket(asyncio.Protocol):
                 self.transport.close()
             case websocket.TooManyFrames():
                 self._end_flood()
-            case _ if self._rate_limiter.take(int(asyncio.get_running_loop().time() * 1000)):
+            case _ if self._rate_limiter.take(
+                int(asyncio.get_running_loop().time() * 1000),
+                CONTROL_FRAME_MESSAGES if isinstance(event, websocket.CONTROL) or event in HEARTBEATS else 1,
+            ):
                 self._end_flood()
             case _ if self._close_reason is not None:
                 pass

@@ -16,6 +16,7 @@ from bellcast.live.framing.websocket.frames import (
 )
 from bellcast.live.framing.websocket.handshake import HandshakeRejected, Upgrade, accept_key, check_upgrade, response
 from bellcast.live.framing.websocket.reader import (
+    CONTROL,
     MAX_FRAGMENTS,
     SMALL_FRAGMENT,
     BinaryMessage,
@@ -31,6 +32,7 @@ from bellcast.live.framing.websocket.reader import (
 )
 
 __all__ = [
+    "CONTROL",
     "MAX_FRAGMENTS",
     "NOT_UTF8",
     "NO_CODE",

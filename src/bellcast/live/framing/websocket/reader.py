@@ -67,6 +67,7 @@ ReaderEvent: TypeAlias = (
     | ProtocolViolation
     | TooManyFrames
 )
+CONTROL: Final = (PingReceived, PongReceived)
 _FRAGMENT: Final = FragmentReceived()
 
 
