@@ -536,7 +536,8 @@ def declare(
     async def respond(request: ApiRequest) -> ASGIApp:
         return await function(request, kind)
 
-    respond.__doc__, respond.__name__ = doc, f"{function.__name__}_{kind.plural.replace('-', '_')}"
+    respond.__doc__, respond.__module__ = doc, function.__module__
+    respond.__name__ = f"{function.__name__}_{kind.plural.replace('-', '_')}"
     return operation(method, path, tag=kind.tag, required_scope=scope, **promise)(respond)
 
 

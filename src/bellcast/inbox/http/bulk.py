@@ -15,7 +15,7 @@ from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import PlannedChannel
 from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel import validation
-from bellcast.kernel.errors import MAX_FIELD_ERRORS, BellcastError, Invalid, UnsupportedMediaType
+from bellcast.kernel.errors import MAX_FIELD_ERRORS, BellcastError, Invalid
 from bellcast.kernel.http import bulk_items, problems, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
@@ -176,20 +176,11 @@ def _tenant_of(draft: Draft | BellcastError) -> str | None:
 async def read(request: ApiRequest) -> BulkRequest:
     """Read the items of a request without decoding them, with its tenant and idempotency key."""
     ctx = context.of(request)
-    kind = request_body.media_type(request)
-    if kind not in NDJSON and not request_body.JSON_TYPE.fullmatch(kind):
-        raise UnsupportedMediaType("Send a JSON array, or one JSON object per line as application/x-ndjson.")
     tenant = request_body.query(request, TenantQuery).tenant
     key = request_body.header(request, b"idempotency-key")
     if key is not None:
         validation.check(validation.key("Idempotency-Key", key, ctx.limits))
-    text = await request_body.raw(request, ctx.limits.bulk)
-    limit = ctx.limits.bulk_items
-    items: Sequence[RawItem]
-    if kind in NDJSON:
-        items = await bulk_items.lines(text, limit, ctx.engines.pace)
-    else:
-        items = await bulk_items.elements(text, limit, ctx.engines.pace)
+    items = await bulk_items.read(request, ctx.limits.bulk, ctx.limits.bulk_items, ctx.engines.pace)
     return BulkRequest(items, tenant, key)
 
 

@@ -2,12 +2,13 @@
 have eight million elements, which take 80 bytes each."""
 
 import re
+from collections.abc import Sequence
 from itertools import accumulate
 
 import msgspec
 
 from bellcast.kernel.contention import Scheduler
-from bellcast.kernel.errors import BadRequest, Invalid, TooLarge
+from bellcast.kernel.errors import BadRequest, Invalid, TooLarge, UnsupportedMediaType
 from bellcast.kernel.http import request_body
 from bellcast.kernel.limits import MAX_ITEM_BYTES
 
@@ -27,6 +28,19 @@ MAX_LEVELS = 255
 PIECE_BYTES = 16_384
 # Bytes split into lines without a pause: at most 4 ms, and 16 MB take 60 ms.
 LINES_BYTES = 1_048_576
+
+
+async def read(
+    request: request_body.ApiRequest, max_bytes: int, limit: int, pace: Scheduler, noun: str = "notifications"
+) -> Sequence[bytes | msgspec.Raw]:
+    """Return the items of a body, not decoded: a JSON array, or one JSON object per line. Raises UnsupportedMediaType, and
+    TooLarge for more than `limit` (0: any number)."""
+    media_type = request_body.media_type(request)
+    has_lines = media_type in request_body.NDJSON_TYPES
+    if not has_lines and not request_body.JSON_TYPE.fullmatch(media_type):
+        raise UnsupportedMediaType("Send a JSON array, or one JSON object per line as application/x-ndjson.")
+    text = await request_body.raw(request, max_bytes)
+    return await lines(text, limit, pace) if has_lines else await elements(text, limit, pace, noun)
 
 
 async def lines(text: bytes, limit: int, pace: Scheduler) -> list[bytes]:

@@ -1,14 +1,13 @@
 """Many recipients in one request: a JSON array or one JSON object per line, each written or refused separately."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.inbox.http.bulk import NDJSON
-from bellcast.kernel.errors import BellcastError, UnsupportedMediaType
+from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.field_limits import KEY
 from bellcast.kernel.http import bulk_items, problems, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
@@ -59,7 +58,8 @@ async def write(request: ApiRequest) -> ASGIApp:
     Up to 10,000, each created or changed, or refused separately: a JSON array, or one JSON object per line
     (`application/x-ndjson`)."""
     ctx = context.of(request)
-    items, is_dry_run = await _items(request, ctx), objects.is_dry_run(request)
+    items = await bulk_items.read(request, ctx.limits.bulk, MAX_RECIPIENTS, ctx.engines.pace, "recipients")
+    is_dry_run = objects.is_dry_run(request)
     results: list[WrittenRecipient] = []
     named: set[str | None] = set()
     async for some in ctx.engines.pace.slices(items):
@@ -69,17 +69,6 @@ async def write(request: ApiRequest) -> ASGIApp:
         results += await asyncio.gather(*writes)
     tenants.log_tenant_of_items(request, named)
     return responses.json(WrittenRecipients(results))
-
-
-async def _items(request: ApiRequest, ctx: ApiContext) -> Sequence[bytes | msgspec.Raw]:
-    """Return the recipients in a body, not decoded."""
-    kind = request_body.media_type(request)
-    text = await request_body.raw(request, ctx.limits.bulk)
-    if kind in NDJSON:
-        return await bulk_items.lines(text, MAX_RECIPIENTS, ctx.engines.pace)
-    if not request_body.JSON_TYPE.fullmatch(kind):
-        raise UnsupportedMediaType("Send a JSON array, or one JSON object per line as application/x-ndjson.")
-    return await bulk_items.elements(text, MAX_RECIPIENTS, ctx.engines.pace, "recipients")
 
 
 def _read(ctx: ApiContext, item: bytes | msgspec.Raw) -> BulkRecipient | BellcastError:
