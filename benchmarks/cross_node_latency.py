@@ -28,22 +28,23 @@ def measure(run: BenchmarkRun) -> Sequence[Figure | MissingFigure]:
     for broker in BROKERS:
         try:
             with nodes.running(run, NODES, broker) as cluster, EpollLoop(run.deadline) as loop:
-                found += [_at_rest(run, cluster), _measure(run, cluster, loop)]
+                found += [at_rest(NAME, run, cluster), _measure(run, cluster, loop)]
         except AbsentError as absent:
             found.append(MissingFigure(NAME, BROKERS[broker], str(absent)))
     return found
 
 
-def _at_rest(run: BenchmarkRun, cluster: Nodes) -> Figure:
+def at_rest(benchmark: str, run: BenchmarkRun, cluster: Nodes) -> Figure:
     """Return the CPU that a node takes without clients."""
-    run.report(f"{NODES} nodes over {BROKERS[cluster.broker]} at rest for {REST_SECONDS:.0f} s")
+    number = len(cluster.each)
+    run.report(f"{number} nodes over {BROKERS[cluster.broker]} at rest for {REST_SECONDS:.0f} s")
     time.sleep(REST_SECONDS / 2)  # the work of the start
     before, begin = cluster.cpu(), time.perf_counter()
     time.sleep(REST_SECONDS)
-    percent = 100 * cluster.cpu().since(before).total / (time.perf_counter() - begin) / NODES
-    name = f"CPU of a node of {NODES} over {BROKERS[cluster.broker]} without clients"
+    percent = 100 * cluster.cpu().since(before).total / (time.perf_counter() - begin) / number
+    name = f"CPU of a node of {number} over {BROKERS[cluster.broker]} without clients"
     return Figure(
-        benchmark=NAME, name=name, value=percent, unit="%", goal=figures.at_most(GOAL_REST_PERCENT), details={}
+        benchmark=benchmark, name=name, value=percent, unit="%", goal=figures.at_most(GOAL_REST_PERCENT), details={}
     )
 
 

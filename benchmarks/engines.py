@@ -52,9 +52,11 @@ class Engines(NamedTuple):
 
 
 @contextlib.contextmanager
-def running(deadline: Deadline, broker: str = "redis") -> Iterator[Engines]:
+def running(
+    deadline: Deadline, broker: str = "redis", settings: Mapping[str, str] = POSTGRES_SETTINGS
+) -> Iterator[Engines]:
     """Start PostgreSQL and the broker: `redis`, `nats` or `postgres`. Raises AbsentError if one is missing."""
-    with postgres(deadline) as store:
+    with postgres(deadline, settings) as store:
         if broker == "postgres":
             yield Engines(store, store)
             return

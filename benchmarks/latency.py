@@ -67,8 +67,8 @@ class DelayClock:
 class Sender:
     """Sends as soon as a connection is free. Latency counts from the intended send time, so queueing is included."""
 
-    def __init__(self, loop: EpollLoop, server: BenchServer) -> None:
-        self._free = deque(HttpCaller(loop, server.address, self._on_response) for _ in range(CALLERS))
+    def __init__(self, loop: EpollLoop, server: BenchServer, callers: int = CALLERS) -> None:
+        self._free = deque(HttpCaller(loop, server.address, self._on_response) for _ in range(callers))
         self._waiting: deque[bytes] = deque()
 
     def send(self, request: bytes) -> None:

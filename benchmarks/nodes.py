@@ -1,11 +1,11 @@
 """Nodes: several servers, or one server of several processes, that share a PostgreSQL and a broker."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks import engines, server_under_test
-from benchmarks.engines import Engines
+from benchmarks.engines import POSTGRES_SETTINGS, Engines
 from benchmarks.processes import Cpu, Used, sum_cpu
 from benchmarks.scales import BenchmarkRun
 from benchmarks.server_under_test import BenchServer
@@ -34,9 +34,11 @@ class Nodes:
 
 
 @contextlib.contextmanager
-def running(run: BenchmarkRun, number: int, broker: str = "redis") -> Iterator[Nodes]:
-    """Start `number` nodes, each with a port, on fresh engines. Raises AbsentError if an engine is not installed."""
-    with engines.running(run.deadline, broker) as shared, contextlib.ExitStack() as stack:
+def running(
+    run: BenchmarkRun, number: int, broker: str = "redis", settings: Mapping[str, str] = POSTGRES_SETTINGS
+) -> Iterator[Nodes]:
+    """Start `number` nodes, each with a port, on fresh engines, PostgreSQL with these settings. Raises AbsentError if an engine is not installed."""
+    with engines.running(run.deadline, broker, settings) as shared, contextlib.ExitStack() as stack:
         each = [stack.enter_context(node(run, shared, f"node-{at}")) for at in range(number)]
         yield Nodes(each, shared, broker)
 

@@ -21,6 +21,7 @@ from benchmarks import (
     failover_resume,
     fairness,
     fanout,
+    fleet,
     inbox,
     ingest,
     large_run,
@@ -104,6 +105,7 @@ ALL = [
         360,
         cross_node_latency.measure,
     ),
+    Benchmark(fleet.NAME, "50 nodes over each broker: at rest, sends across them, one is killed", 900, fleet.measure),
     Benchmark(
         failover_resume.NAME,
         "10,000 clients of a killed node resume inbox and topics on the others",
