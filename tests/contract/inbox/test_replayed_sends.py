@@ -11,7 +11,7 @@ from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import BellcastError, IdempotencyMismatch, Invalid, TooMany, Unavailable
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.token_bucket import TokenBuckets
+from bellcast.live.cluster.rates import SharedRates
 from tests.contexts import InboxOnly, idle_context
 from tests.contract.app import App
 from tests.store import Store
@@ -24,9 +24,10 @@ class Sender:
 
     def __init__(self, app: App, limits: Limits) -> None:
         self.limits = limits
-        rates = TokenBuckets()
+        broker = MemoryBroker()
+        rates = SharedRates(broker, app.clock)
         self.quotas = Quotas(app.store, rates, limits, app.clock)
-        self.engines = idle_context(app.store, MemoryBroker(), app.clock, Ids().new, quotas=self.quotas, rates=rates)
+        self.engines = idle_context(app.store, broker, app.clock, Ids().new, quotas=self.quotas, rates=rates)
 
     async def send(self, key: str | None, to: object = "alice", title: str = "Hello") -> bytes:
         return await sending.send(self.engines, self.limits, draft(key, to, title))
