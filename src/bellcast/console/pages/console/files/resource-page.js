@@ -69,8 +69,8 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   const tools = resource.tools?.(page);
   return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}`}>
     <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>
-      <header class="heading"><div class="titles">${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${Total} of=${list} /></div>
-        <div class="tools"><${Fresh} of=${list} />${page.may(CONTENT) && list.count > 0 && html`<${Export} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
+      <header class="heading"><div class="titles">${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${list.fresh ? Fresh : Total} of=${list} /></div>
+        <div class="tools">${page.may(CONTENT) && list.count > 0 && html`<${Export} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
       <${Views} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} />
       ${(filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />`}
       ${resource.above && html`<${resource.above} page=${page} />`}
