@@ -105,7 +105,10 @@ def test_new_rows_are_counted_and_shown_on_request(open_console: Callable[..., P
     expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
     for number in range(2):
         owner.send("POST", "/v1/notifications", {"to": "carl", "title": f"Counted {number}", "type": "counted"})
+    tools, views = (page.locator(part).bounding_box() for part in (".heading .tools", ".views"))
     page.clock.run_for(16_000)
+    expect(page.get_by_role("button", name="2 new")).to_be_visible()
+    assert (page.locator(".heading .tools").bounding_box(), page.locator(".views").bounding_box()) == (tools, views)
     page.get_by_role("button", name="2 new").click()
     expect(page.locator(".row-link")).to_have_text(["Counted 1", "Counted 0"])
     expect(page.get_by_role("button", name="2 new")).to_have_count(0)
