@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from tests.browser.console import DESKTOP, Console
+from tests.browser.console import DESKTOP, Console, wait_loaded
 from tests.browser.looks import in_looks
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
@@ -43,6 +43,7 @@ def test_reference_shows_an_operation_of_a_link(
 
 def test_reference_sends_a_request_as_the_signed_in_operator(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/")
+    wait_loaded(page)  # the reference sends with a session that the console has noted
     page.goto(f"{owner.server.url}/docs")
     expect(page.get_by_text("Requests are sent as")).to_be_visible()
     page.keyboard.press("/")
@@ -69,6 +70,7 @@ def test_reference_sends_a_request_as_the_signed_in_operator(open_console: Calla
 
 def test_reference_sends_the_example_of_a_notification(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/")
+    wait_loaded(page)  # the reference sends with a session that the console has noted
     page.goto(f"{owner.server.url}{SEND}")
     with page.expect_response("**/v1/notifications*") as sent:
         page.get_by_role("button", name="Send POST").click()
@@ -78,6 +80,7 @@ def test_reference_sends_the_example_of_a_notification(open_console: Callable[..
 
 def test_reference_stops_a_stream_of_events(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/")
+    wait_loaded(page)  # the reference sends with a session that the console has noted
     page.goto(f"{owner.server.url}/docs#/get/v1/feed")
     page.get_by_role("button", name="Send", exact=True).click()
     expect(page.get_by_text(re.compile(r"^200 OK .*s$"))).to_be_visible()

@@ -83,11 +83,7 @@ async def _call(scope: Any, receive: Any) -> object:
     scope["path_template"] = route.template
     if not ctx[PusherConfig].enabled:
         raise Forbidden("Pusher is switched off on this server: the setting pusher_enabled.")
-    try:
-        query = scope["query_string"].decode("ascii")
-        pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=100)
-    except ValueError:
-        raise BadRequest("The query string is not valid percent-encoded UTF-8.") from None
+    pairs = _pairs(scope["query_string"])
     parameters = signatures.parameters(pairs)
     _app(ctx, parts, parameters, route)
     limit = ctx.limits.request
@@ -137,6 +133,13 @@ def _route(method: str, path: str) -> tuple[PusherRoute, dict[str, str]]:
             if route.method == method:
                 return route, {name: unquote(part) for name, part in result.groupdict().items()}
     raise MethodNotAllowed if known else NotFound
+
+
+def _pairs(query: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError:
+        raise BadRequest("The query string is not valid percent-encoded UTF-8.") from None
 
 
 def _refusal(scope: Any, refused: BellcastError) -> ASGIApp:
