@@ -267,6 +267,18 @@ def test_pings_and_pongs_have_a_lower_limit_than_messages(target: ServerProcess,
         assert flooding.closed() == 4429
 
 
+@pytest.mark.parametrize("dialect", ["native", "socketio"])
+def test_heartbeat_passes_beside_messages_whatever_their_limit(
+    start_server: Callable[..., ServerProcess], dialect: str
+) -> None:
+    server = start_server(BELLCAST_LIMIT_FRAMES_PER_SECOND="5")
+    with RawSocket(server) as client:
+        client.send(request(SOCKETS[dialect].format(token=server.token("active")), **HANDSHAKE))
+        assert client.read_head()[0] == 101
+        client.send(frame(PONG, b"x") * 5, close(1000))
+        assert client.closed() == 1000
+
+
 def test_flood_of_subscribes_and_publishes_does_not_delay_others(slow_app: ServerProcess) -> None:
     claims = {"topics": ["*"], "publish": ["*"]}
     with raw_websocket(slow_app, "flood", claims=claims) as flood, websocket(slow_app, "calm") as regular:

@@ -278,7 +278,7 @@ LIMITS: dict[str, tuple[Parser, str]] = {
     "LIMIT_FRAME": (setting_values.non_negative_int, "Bytes of one message from a live client."),
     "LIMIT_FRAMES_PER_SECOND": (
         setting_values.non_negative_int,
-        "Messages per second from one live connection. Small fragments count too, and a ping or pong counts as ten. The connections of "
+        "Messages per second from one live connection. Small fragments count too, and of pings and pongs at most 20 are accepted. The connections of "
         "a recipient together have the same number; further messages wait up to 5 s.",
     ),
     "LIMIT_TOPICS_PER_CONNECTION": (setting_values.non_negative_int, "Topics followed by one connection."),

@@ -13,11 +13,16 @@ from bellcast.live.connection.pending_messages import PendingMessages
 
 # Following or leaving this many topics takes as much CPU time as another message, about 0.1 ms.
 TOPICS_PER_MESSAGE = 10
-# A WebSocket ping or pong counts as this many messages, as does a packet of Engine.IO without a message. They are handled at
-# once, and do not wait for the recipient's turn. Clients send one per heartbeat.
-CONTROL_FRAME_MESSAGES = 10
+# Of WebSocket pings and pongs, and packets of Engine.IO without a message, on a connection that may send more messages. They are
+# handled at once, and do not wait for the recipient's turn. Clients send one per heartbeat.
+CONTROL_FRAMES_PER_SECOND = 20
 # For a turn among the connections of the same recipient. Bounds what closed connections hold until their turn.
 MAX_WAIT_SECONDS = 5.0
+
+
+def control_frame_cost(frames_per_second: int) -> int:
+    """Return the messages that a control frame counts as on a connection that may send this many in a second."""
+    return max(1, frames_per_second // CONTROL_FRAMES_PER_SECOND)
 
 
 class InboundQueue:

@@ -17,7 +17,7 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Listener, OnReady, Phase
 from bellcast.live.connection.dialect import Dialect
-from bellcast.live.connection.inbound_queue import CONTROL_FRAME_MESSAGES
+from bellcast.live.connection.inbound_queue import control_frame_cost
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request, responses
 from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
@@ -74,7 +74,7 @@ class WebSocketConnection(Connection):
                 self._end_flood()
             case _ if self._rate_limiter.take(
                 int(asyncio.get_running_loop().time() * 1000),
-                CONTROL_FRAME_MESSAGES if isinstance(event, websocket.CONTROL) else 1,
+                control_frame_cost(int(self._rate_limiter.rate)) if isinstance(event, websocket.CONTROL) else 1,
             ):
                 self._end_flood()
             case _ if self.phase is Phase.CLOSED:

@@ -8,7 +8,7 @@ from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import CLOSE_TIMEOUT
-from bellcast.live.connection.inbound_queue import CONTROL_FRAME_MESSAGES
+from bellcast.live.connection.inbound_queue import control_frame_cost
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport, raw_socket
 from bellcast.live.framing import websocket
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession
@@ -92,7 +92,9 @@ class EngineWebSocket(asyncio.Protocol):
                 self._end_flood()
             case _ if self._rate_limiter.take(
                 int(asyncio.get_running_loop().time() * 1000),
-                CONTROL_FRAME_MESSAGES if isinstance(event, websocket.CONTROL) or event in HEARTBEATS else 1,
+                control_frame_cost(int(self._rate_limiter.rate))
+                if isinstance(event, websocket.CONTROL) or event in HEARTBEATS
+                else 1,
             ):
                 self._end_flood()
             case _ if self._close_reason is not None:
