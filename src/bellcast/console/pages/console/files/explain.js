@@ -115,21 +115,21 @@ function byNotification(facts) {
 
 /** Explains the last notification to a recipient when the page opens, or the one in the URL, or what a type would do now. */
 export function Explanation({ page, recipient, tenant }) {
-  const [asked, setAsked] = useState({ notification: page.query.get('notification') ?? '', type: '' });
-  const type = asked.notification ? '' : asked.type;
-  const result = useLoad((signal) => get(withQuery('/v1/explain', { recipient, notification: asked.notification, type, ...tenant }), signal), [recipient, asked.notification, type]);
+  const notification = page.query.get('notification') ?? '';
+  const [ofType, setType] = useState('');
+  const type = notification ? '' : ofType;
+  const result = useLoad((signal) => get(withQuery('/v1/explain', { recipient, notification, type, ...tenant }), signal), [recipient, notification, type]);
   const ask = async (values) => {
-    const notification = values.notification.trim();
-    setAsked({ notification, type: values.type.trim() });
-    if (page.query.has('notification') || notification) setQuery({ notification }, { isQuiet: true });
+    setType(values.type.trim());
+    setQuery({ notification: values.notification.trim() }, { isQuiet: true });
   };
   return html`<${Card} title="Why did it arrive, or not?"><div aria-live="polite"><${Loaded} of=${result}>${(value) => html`
     <${Verdict} page=${page} of=${value} recipient=${recipient} type=${type || value.facts.find((one) => one.type)?.type} tenant=${tenant} />
-    ${value.channels.length > 0 && !asked.notification && !type && html`<p class="muted">${value.text.split(value.channels[0].text)[0]}${value.text.split(value.channels.at(-1).text).at(-1)}</p>`}
+    ${value.channels.length > 0 && !notification && !type && html`<p class="muted">${value.text.split(value.channels[0].text)[0]}${value.text.split(value.channels.at(-1).text).at(-1)}</p>`}
     ${byNotification(value.facts).map(([id, facts]) => html`<details key=${id}><summary dir="auto">${id ? facts[0].title || id : 'Connections and refused requests'}</summary>
       ${id && html`<p><a href=${withQuery(page.url(path`/notifications/${id}`), tenant)}>Open the notification</a></p>`}
       <ol class="rows-of">${facts.map((one, index) => html`<li key=${index}>${one.text}<${Time} at=${one.at} /></li>`)}</ol></details>`)}`}<//></div>
     <details><summary>Ask about another notification or a type</summary><${Form} button="Explain" send=${ask}><div class="columns">
-      <${Field} label="Notification" name="notification" defaultValue=${asked.notification} autocomplete="off" spellcheck=${false} hint="The id of a notification. If both are empty: the last one." />
-      <${Field} label="Type" name="type" autocomplete="off" hint="What would happen now to a notification of this type." /></div><//></details><//>`;
+      <${Field} label="Notification" name="notification" defaultValue=${notification} autocomplete="off" spellcheck=${false} hint="The id of a notification. If both are empty: the last one." />
+      <${Field} label="Type" name="type" autocomplete="off" hint="What would happen now to a notification of this type, if no notification is named." /></div><//></details><//>`;
 }

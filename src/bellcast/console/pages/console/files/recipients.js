@@ -71,7 +71,7 @@ export function Recipient({ page }) {
   return html`<${Heading} title=${one.key}>${page.may(CONTENT) && html`<a class="button" href=${`${ROOT}${url('/export')}`} download=${`${one.key}.json`}>Export</a>`}${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`End sessions of ${one.key}`} word="End sessions" act=${endSessions} />`}<//><${Together}>
     <${Facts} of=${facts(one)} />
     <nav class="links" aria-label="About this recipient">${ABOUT.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { recipient: one.key, ...tenant })}>${name}</a>`)}</nav>
-    <${Explanation} key=${page.query.get('notification')} page=${page} recipient=${one.key} tenant=${tenant} />
+    <${Explanation} key=${one.key} page=${page} recipient=${one.key} tenant=${tenant} />
     ${page.may(BUILDERS) && html`<${Card} title="Addresses"><${Addresses} key=${`${one.email} ${one.phone}`} one=${one} url=${url()} refresh=${refresh} /><//>`}
     <${Card} title="Last notifications"><${Inbox} page=${page} tenant=${tenant} /><//>
     <${Card} title="Preferences"><${Preferences} page=${page} url=${url('/preferences')} /><//>
