@@ -151,7 +151,7 @@ def select(names: Sequence[str]) -> list[Benchmark]:
     """Return the named benchmarks, or all, in the suite's order, in which later benchmarks reuse the large store.
     Raises ValueError for an unknown name."""
     if unknown := sorted(set(names) - set(BY_NAME)):
-        raise ValueError(f"unknown benchmark {', '.join(unknown)}; expected one of {', '.join(BY_NAME)}")
+        raise ValueError(f"unknown benchmark {', '.join(unknown)}: bellcast bench --list shows them all")
     return [benchmark for benchmark in ALL if not names or benchmark.name in names]
 
 

@@ -118,7 +118,7 @@ def test_colours_appear_at_terminals_unless_disabled():
         (["token"], "Missing argument 'recipient'", "bellcast token --help"),
         (["tail", "alice", "-n", "many"], "'--last' / '-n': 'many' is not a valid int", "bellcast tail --help"),
         (["key", "create", "ci"], "Invalid value for --scope", "bellcast key create --help"),
-        (["bench", "speed"], "unknown benchmark speed", "fanout"),
+        (["bench", "speed"], "unknown benchmark speed", "bellcast bench --list"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

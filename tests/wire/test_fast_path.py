@@ -113,10 +113,10 @@ def _comparable(response: bytes) -> tuple[bytes, list[bytes], list[bytes]]:
 
 
 def test_frames_right_behind_a_handshake_are_processed(bellcast_server: ServerProcess) -> None:
-    """The request carries a hundred pings, and a hundred more follow."""
-    pings = b"".join(frame(PING, b"%d" % number) for number in range(100))
+    """The request carries ten pings, and ten more follow: as many as a second may have."""
+    pings = b"".join(frame(PING, b"%d" % number) for number in range(10))
     with Raw(bellcast_server) as client:
         client.send(upgrade(bellcast_server, f"person{next(numbers)}"), pings)
         client.send(pings)
         received = _read_all(client)
-    assert received.count(bytes([0x80 | PONG])) >= 200
+    assert received.count(bytes([0x80 | PONG])) >= 20
