@@ -26,17 +26,18 @@ async def refusal(connecting: Awaitable[None]) -> str:
     ("database", "reason", "fix"),
     [
         ("nosuch", 'database "nosuch" does not exist', "Create this database, or correct its name in the URL."),
-        ("postgres?user=nosuch", 'role "nosuch" does not exist', CREDENTIALS),
+        ("nosuch@", 'role "nosuch" does not exist', CREDENTIALS),
         ("postgres?sslmode=require", "rejected SSL upgrade", "Enable TLS there, or set sslmode=prefer in its URL"),
         (
             "postgres?sslmode=verify-ca&sslrootcert=/no.crt",
-            '"/no.crt" does not exist',
+            "certificate, key or socket that its URL names does not exist",
             "such as sslrootcert, are those",
         ),
     ],
 )
 async def test_postgres_names_the_fault_and_the_fix(database: str, reason: str, fix: str) -> None:
-    url = engines.postgres().url(database)
+    user, _, name = database.rpartition("@")
+    url = engines.postgres().url(name or "postgres").replace("//postgres@", f"//{user or 'postgres'}@")
     text = await refusal(PostgresEngine(url, FakeClock()).open())
     assert reason in text
     assert fix in text

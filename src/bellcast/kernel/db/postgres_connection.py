@@ -140,6 +140,11 @@ def translated(error: Exception) -> Exception:
     # asyncpg's pool reports a lost connection as released.
     if isinstance(error, exceptions.InterfaceError) and ("closed" in str(error) or "released" in str(error)):
         return Unavailable("The connection to PostgreSQL was lost.")
+    if isinstance(error, FileNotFoundError):
+        return Unavailable(
+            "PostgreSQL cannot be used: the certificate, key or socket that its URL names does not exist. "
+            "Its parameters, such as sslrootcert, are those of libpq."
+        )
     if isinstance(error, UNAVAILABLE_ERRORS):
         return Unavailable.of("PostgreSQL", error)
     return error
