@@ -322,6 +322,7 @@ def test_canvas_of_many_steps_is_usable_and_smooth(chromium, owner, record_figur
     owner.send("PUT", "/v1/workflows/larger-flow/draft", {"values": {"steps": canvas_steps(60)}})
     page.goto("/console/workflows/larger-flow?edit=yes")
     expect(page.locator("[role=treeitem][data-step]")).to_have_count(60)
+    page.locator("[data-step=wait-0]").click()  # opens the form of steps, which moves the canvas in answer to the click
     for name, change in (
         ("scrolled", "document.querySelector('.flow-scroll').scrollTop += 40"),
         ("selected", "document.querySelectorAll('[data-step]')[i % 60].click()"),
