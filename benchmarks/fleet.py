@@ -88,9 +88,13 @@ def _wait_until_all_see(run: BenchmarkRun, each: Sequence[BenchServer], loop: Ep
     while [_listed(run, each[at]) for at in (0, len(each) // 2, -1)] != [connections] * 3:
         if time.monotonic() > start + LONGEST_GONE_S:
             raise HandshakeRefused(f"the nodes do not list {connections} connections after {LONGEST_GONE_S:.0f} s")
-        next_poll = time.monotonic() + POLL_S
-        loop.run(lambda until=next_poll: time.monotonic() > until)  # type: ignore[misc]  # mypy: a default in a lambda
+        _run(loop, POLL_S)
     return time.monotonic() - start
+
+
+def _run(loop: EpollLoop, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    loop.run(lambda: time.monotonic() > end)
 
 
 def _listed(run: BenchmarkRun, node: BenchServer) -> int:

@@ -233,7 +233,7 @@ def test_page_that_is_unknown_or_not_for_the_person_is_refused_by_a_page(iris: V
 def test_wrong_request_is_refused_with_a_reason(dana: Visitor, iris: Visitor):
     assert book(iris, "Too late", date="2020-01-01").json()["error"].startswith("That day has passed")
     assert book(iris, "In a long time", date="9999-12-31").json()["error"].startswith("Please choose a day within")
-    assert book(iris, "Nobody", celebrity="ghost").status_code == 404
+    assert book(iris, "Unknown celebrity", celebrity="ghost").status_code == 404
     assert book(iris, "Noon", time="noon").status_code == 422
     early = book(iris, "Not yet").json()["id"]
     act(dana, early, "confirm")

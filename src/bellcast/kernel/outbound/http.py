@@ -32,7 +32,7 @@ CONNECT_SECONDS = 5.0
 class HttpxClient:
     """HTTP client on httpx (the Http port). With a guard, it connects to the addresses that the guard allows.
 
-    HTTP/2 requests share a connection. If one times out, the connection may be dead, and after a GOAWAY it takes no more, so
+    HTTP/2 requests share a connection. If one times out, the connection may be dead, and after a GOAWAY it accepts no further requests, so
     later requests use a new connection, while requests in progress keep theirs."""
 
     def __init__(self, guard: AddressGuard | None = None, *, http2: bool = False) -> None:

@@ -32,7 +32,7 @@ class Transport(httpx.AsyncBaseTransport):
     """Sends requests with httpcore. The transport of httpx has no parameter for the guard."""
 
     def __init__(self, guard: AddressGuard | None, on_goaway: Callable[[], None] | None = None) -> None:
-        """Send over HTTP/2 if there is an `on_goaway`, which is called when a server takes no more requests on a connection."""
+        """Send over HTTP/2 if there is an `on_goaway`, which is called when a server accepts no further requests on a connection."""
         http2 = on_goaway is not None
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=trusted(http2=http2),
