@@ -8,15 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.three_nodes import FULL, Three, three_nodes
+from tests.faults.three_nodes import BROKERS, FULL, Three, three_nodes
 
 # Longer than the timeout of nine seconds, after which the other nodes expire it.
 PAUSED_SECONDS = 30.0 if FULL else 12.0
 
 
-@pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
-    with three_nodes(tmp_path_factory.mktemp("dying")) as three:
+@pytest.fixture(scope="module", params=BROKERS)
+def three(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
+    with three_nodes(tmp_path_factory.mktemp("dying"), request.param) as three:
         yield three
 
 

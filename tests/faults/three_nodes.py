@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tests.faults.proxy import Proxy
 from tests.servers import ServerProcess
 
 # Recipients have two devices each. `FAULTS_CLIENTS=2000 pytest tests/faults/test_three_*.py` is the full size.
+BROKERS = ("redis", "postgres", "nats", "nats-cluster")
 CLIENTS = int(os.environ.get("FAULTS_CLIENTS", "200"))
 FULL = CLIENTS >= 2_000
 # Seconds of steady sends before and after a fault.
@@ -27,16 +28,17 @@ _numbers = count(1)
 class Three:
     """The nodes, their engines, and the proxies between those and the first node."""
 
-    def __init__(self, folder: Path, postgres: engines.PostgresServer, redis: engines.RedisServer) -> None:
+    def __init__(self, folder: Path, postgres: engines.PostgresServer, broker: str) -> None:
         self.postgres = postgres
-        self.redis = redis
         self.to_postgres = Proxy(postgres.port)
-        self.to_redis = Proxy(redis.port)
         database = asyncio.run(postgres.make("three"))
-        self.cluster = Cluster(folder, database, redis.url)
+        store_behind_proxy = f"postgresql://postgres@127.0.0.1:{self.to_postgres.port}/three"
+        self.broker_servers, broker_url, behind_proxy = start_broker(broker)
+        self.to_broker = Proxy(self.broker_servers[0].port) if self.broker_servers else self.to_postgres
+        self.cluster = Cluster(folder, database, broker_url or database)
         cut = {
-            "BELLCAST_STORE": f"postgresql://postgres@127.0.0.1:{self.to_postgres.port}/three",
-            "BELLCAST_BROKER": f"redis://127.0.0.1:{self.to_redis.port}/0",
+            "BELLCAST_STORE": store_behind_proxy,
+            "BELLCAST_BROKER": behind_proxy.format(self.to_broker.port) or store_behind_proxy,
         }
         for environ in (cut, {}, {}):
             self.cluster.start(BELLCAST_DRAIN="1", BELLCAST_LOG_LEVEL="warning", **environ)
@@ -44,11 +46,24 @@ class Three:
 
     def end(self) -> None:
         self.cluster.end()
-        self.to_postgres.end()
-        self.to_redis.end()
+        for proxy in {self.to_postgres, self.to_broker}:
+            proxy.end()
+        for server in self.broker_servers:
+            server.end()
 
     async def check_under_load(self, fault: Callable[[], None]) -> None:
         await check_under_load(self.nodes, fault)
+
+
+def start_broker(name: str) -> tuple[Sequence[engines.Process], str, str]:
+    """Start a broker; return its servers, its URL, and that behind a proxy to the first server, with `{}` for the port. PostgreSQL
+    as broker is the store's."""
+    if name == "postgres":
+        return [], "", ""
+    server = {"redis": engines.RedisServer, "nats": engines.NatsServer, "nats-cluster": engines.NatsCluster}[name]()
+    server.start()
+    servers = server.servers if isinstance(server, engines.NatsCluster) else [server]
+    return servers, server.url, "redis://127.0.0.1:{}/0" if name == "redis" else "nats://127.0.0.1:{}"
 
 
 async def check_under_load(nodes: list[ServerProcess], fault: Callable[[], None]) -> None:
@@ -67,19 +82,17 @@ async def check_under_load(nodes: list[ServerProcess], fault: Callable[[], None]
 
 
 @contextlib.contextmanager
-def three_nodes(folder: Path, disk: Path | None = None) -> Iterator[Three]:
+def three_nodes(folder: Path, broker: str, disk: Path | None = None) -> Iterator[Three]:
     """Start nodes and engines. PostgreSQL stores its data on `disk` if given."""
-    postgres, redis = engines.PostgresServer(disk), engines.RedisServer()
+    postgres = engines.PostgresServer(disk)
     try:
         postgres.start()
-        redis.start()
-        three = Three(folder, postgres, redis)
+        three = Three(folder, postgres, broker)
         try:
             yield three
         finally:
             three.end()
     finally:
-        redis.end()
         postgres.end()
 
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from bellcast import build
 from bellcast.documents.store import Documents
 from bellcast.server import doctor
 from tests import engines
@@ -76,6 +77,19 @@ async def test_equal_nodes_and_those_of_a_change_of_the_secret_fit_together(tmp_
         ):
             for client in (first, second, third):
                 assert (await nodes_finding(client))["state"] == "ok"
+    assert [one for one in logs if one["event"] == "node_settings_differ"] == []
+
+
+async def test_settings_of_nodes_are_not_compared_during_an_upgrade(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common = {"STORE": database, "NO_JOBS": "on"}
+    with capture_logs() as logs:
+        async with app(tmp_path / "a", **common) as (_, older):
+            monkeypatch.setattr(build, "version", lambda: "0.3.0")
+            async with app(tmp_path / "b", **common, LIMIT_TITLE="20"):  # the new default
+                monkeypatch.undo()
+                assert "limits" not in (await nodes_finding(older))["what"]
     assert [one for one in logs if one["event"] == "node_settings_differ"] == []
 
 

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from bellcast import build
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
 from bellcast.kernel.clock import Clock
@@ -34,12 +35,14 @@ SCRYPT = {"n": 2**14, "r": 8, "p": 1}
 
 
 class NodeDigests(Struct, frozen=True):
-    """What a node writes. `secret` is the digest of its project secret, `parts` are those of its settings by name."""
+    """What a node writes. `secret` is the digest of its project secret, `parts` are those of its settings by name, which nodes of
+    different versions do not share."""
 
     name: str
     at: int
     secret: str
     parts: dict[str, str]
+    version: str = ""
 
 
 class NodeSettings:
@@ -66,7 +69,8 @@ class NodeSettings:
             hashlib.scrypt(one.secret.encode(), salt=f"bellcast node {one.key}".encode(), **SCRYPT).hex()
             for one in self._project.accepted
         ]
-        own = NodeDigests(f"{platform.node()} (process {os.getpid()})", now, self._secrets[0], self._parts())
+        name = f"{platform.node()} (process {os.getpid()})"
+        own = NodeDigests(name, now, self._secrets[0], self._parts(), build.version())
         await self._documents.put(KIND, PROJECT, self._node, msgspec.json.encode(own), now)
         self._written_at = now
         found = await self.differences()
@@ -87,7 +91,7 @@ class NodeSettings:
                 await self._documents.delete(KIND, PROJECT, document.key)
             elif other.secret not in self._secrets:
                 found[other.name] = "project secret"
-            elif other.secret == self._secrets[0] and other.parts != parts:
+            elif (other.secret, other.version) == (self._secrets[0], build.version()) and other.parts != parts:
                 found[other.name] = ", ".join(name for name in parts if other.parts.get(name) != parts[name])
         return found
 
