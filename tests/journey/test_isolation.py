@@ -2,25 +2,31 @@
 none of its data, changes nothing, and reaches none of its clients.
 """
 
+import copy
 import functools
 import json
 import random
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, get_args
 from urllib.parse import quote
 
 import httpx
 import pusher
 import pytest
+from pusher.errors import PusherError
 from websockets.sync.client import ClientConnection, connect
 
+from bellcast.auth.editor_tokens import EditorRight
 from bellcast.auth.keys import SCOPES
 from bellcast.live.native import protocol
 from bellcast.server.api_app import HANDLERS
+from tests.faults.raw_sockets import eventually
 from tests.servers import ServerProcess
-from tests.wire.clients import Socket, websocket
+from tests.wire import socketio_raw
+from tests.wire.clients import Socket, stream, websocket
 from tests.wire.pusher_clients import bare
 
 # Contained in all of Acme's data; anywhere else, it proves a leak.
@@ -46,29 +52,40 @@ OF_THE_PROJECT += (
 OF_THE_PROJECT += ("/u/", "/preferences/", "/mailbox/")
 
 
-class Acme(NamedTuple):
-    """The data of Acme, with the ids that Globex might obtain."""
-
-    server: ServerProcess
-    notification: str
-    announcement: str
-    connection: str
-    position: str
-    bell: Socket
-
-    @property
-    def ids(self) -> list[str]:
-        return [self.notification, self.announcement]
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return everything that must remain unchanged."""
-        app, alice = self.server.as_app(), self.server.as_recipient("alice", tenant="acme")
-        with httpx.Client(base_url=self.server.url) as client:
-            responses = {path: client.get(path, headers=app).text for path in ACMES}
-            return responses | {path: client.get(path, headers=alice).text for path in ALICES}
-
-
+ORIGIN = "https://app.example"
+PASSWORD = "correct horse battery"
+STEPS = [{"key": "wait", "type": "delay", "for": "1h"}, {"key": "bell", "type": "inbox", "title": MARK}]
+# What each kind of Acme's objects is made with. Their ids, keys and lists follow from the responses.
+OBJECTS: dict[str, tuple[str, str, Any]] = {
+    "/v1/workflows": ("PUT", "/v1/workflows/workflow", {"note": MARK, "steps": STEPS}),
+    "/v1/templates": ("PUT", "/v1/templates/booking", {"email": {"subject": MARK, "html": f"<p>{MARK}</p>"}}),
+    "/v1/types": ("PUT", "/v1/types/booking", {"name": MARK}),
+    "/v1/webhooks": ("POST", "/v1/webhooks", {"url": f"https://hook.example/{MARK}", "events": ["*"]}),
+    "/v1/providers": (
+        "PUT",
+        "/v1/providers/mail",
+        {"channel": "sms", "url": f"vonage://key:{MARK}@default?from={MARK}"},
+    ),
+    "/v1/schedules": (
+        "PUT",
+        "/v1/schedules/yearly",
+        {"workflow": "workflow", "cron": "0 0 1 1 *", "to": "alice", "data": {"a": MARK}},
+    ),
+    "/v1/suppressions": ("PUT", "/v1/suppressions/email/alice@example.com", {"reason": "manual"}),
+    "/v1/runs": ("POST", "/v1/workflows/workflow/trigger", {"to": "alice", "data": {"a": MARK}}),
+    "/v1/messages": ("POST", "/v1/notifications", {"to": "alice", "title": MARK, "channels": ["email"]}),
+}
+# The keys of Acme's objects in the paths of their kind; a recipient of Globex has the key `alice` too.
+KEYS = {
+    "/v1/workflows": ["workflow"],
+    "/v1/templates": ["booking"],
+    "/v1/types": ["booking"],
+    "/v1/providers": ["mail"],
+    "/v1/schedules": ["yearly"],
+    "/v1/tenants": ["acme"],
+}
 ACMES = [
+    *(f"{path}?tenant=acme" for path in OBJECTS),
     "/v1/recipients?tenant=acme",
     "/v1/recipients/alice/export?tenant=acme",
     "/v1/recipients/alice/subscriptions?tenant=acme",
@@ -80,29 +97,82 @@ ACMES = [
 ALICES = ["/v1/inbox", "/v1/inbox/counts", "/v1/inbox?view=archived"]
 
 
+class Acme:
+    """The data of Acme, with the ids that Globex might obtain. `objects` are the ids of its other objects, by the path of
+    their kind; `state` is everything that must remain unchanged."""
+
+    def __init__(self, server: ServerProcess, notification: str, announcement: str, bell: Socket) -> None:
+        ready = bell.until("ready")
+        self.server, self.bell = server, bell
+        self.ids = [notification, announcement]
+        self.connection, self.position = ready["connection"], ready["position"]
+        self.objects: dict[str, list[str]] = {"/v1/connections": [self.connection]}
+        self.pusher_key = ""
+        self.state: dict[str, str] = {}
+
+    def snapshot(self) -> dict[str, str]:
+        app, alice = self.server.as_app(), self.server.as_recipient("alice", tenant="acme")
+        with httpx.Client(base_url=self.server.url) as client:
+            responses = {path: client.get(path, headers=app).text for path in ACMES}
+            return responses | {path: client.get(path, headers=alice).text for path in ALICES}
+
+    def is_unchanged(self) -> bool:
+        """Check that nothing of Acme has changed, and that its client has received nothing."""
+        return self.snapshot() == self.state and frames_until_pong(self.bell) == []
+
+    def leaks(self, text: str, sent: str) -> bool:
+        """Return True if a response contains something of Acme that was not in the request."""
+        secrets = [MARK, self.connection, self.pusher_key, *(id for ids in self.objects.values() for id in ids)]
+        return any(one in text and one not in sent for one in secrets)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("isolation") / "data", {"BELLCAST_PUBLIC_TOPICS": "public-*"}) as server:
+    options = {"PUBLIC_TOPICS": "public-*", "MCP": "on", "MCP_CALLS_PER_MINUTE": "10000", "ORIGINS": ORIGIN}
+    environ = {f"BELLCAST_{name}": value for name, value in options.items()} | {"BELLCAST_PUSHER_CLIENT_EVENTS": "on"}
+    with ServerProcess(tmp_path_factory.mktemp("isolation") / "data", environ) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def acme(server: ServerProcess) -> Iterator[Acme]:
     """The recipient Alice of Acme. Globex has one of the same name."""
-    app = httpx.Client(base_url=server.url, headers=server.as_app(), params={"tenant": "acme"})
-    app.put("/v1/tenants/acme", params={}, json={"name": MARK, "settings": {"plan": MARK}})
-    app.put("/v1/recipients/alice", json={"name": MARK, "email": f"{MARK}@example.com", "roles": ["admin"]})
-    for topic in TOPICS:
-        app.put(f"/v1/topics/{topic}/subscriptions/alice")
-    sent = app.post("/v1/notifications", json={"to": "alice", "title": MARK, "tags": [MARK], "data": {"a": MARK}})
-    announced = app.post("/v1/notifications", json={"to": {"all": True}, "title": MARK})
-    httpx.put(f"{server.url}/v1/recipients/alice?tenant=globex", json={"name": "Alice"}, headers=server.as_app())
-    claims = {"tenant": "acme", "topics": ["*"], "publish": ["*"], "name": MARK}
-    with websocket(server, "alice", topics=",".join(TOPICS), claims=claims) as bell:
-        ready = bell.until("ready")
-        ids = sent.json()["notifications"][0]["id"], announced.json()["announcement"]["id"]
-        yield Acme(server, *ids, ready["connection"], ready["position"], bell)
-    app.close()
+    with httpx.Client(base_url=server.url, headers=server.as_app(), params={"tenant": "acme"}) as app:
+        app.put("/v1/tenants/acme", params={}, json={"name": MARK, "settings": {"plan": MARK}})
+        app.put("/v1/recipients/alice", json={"name": MARK, "email": f"{MARK}@example.com", "roles": ["admin"]})
+        for topic in TOPICS:
+            app.put(f"/v1/topics/{topic}/subscriptions/alice")
+        sent = app.post("/v1/notifications", json={"to": "alice", "title": MARK, "tags": [MARK], "data": {"a": MARK}})
+        announced = app.post("/v1/notifications", json={"to": {"all": True}, "title": MARK})
+        made = {kind: app.request(method, path, json=body) for kind, (method, path, body) in OBJECTS.items()}
+        assert all(one.is_success for one in made.values()), [one.text for one in made.values() if not one.is_success]
+        project = functools.partial(httpx.request, headers=server.as_app())
+        pusher_app = project("POST", f"{server.url}/v1/pusher-apps", json={"name": MARK, "tenant": "acme"}).json()
+        body = {"name": MARK, "scopes": ["send"], "tenants": ["acme"]}
+        key = project("POST", f"{server.url}/v1/keys", json=body).json()
+        project("PUT", f"{server.url}/v1/recipients/alice?tenant=globex", json={"name": "Alice"})
+        claims = {"tenant": "acme", "topics": ["*"], "publish": ["*"], "name": MARK}
+        with websocket(server, "alice", topics=",".join(TOPICS), claims=claims) as bell:
+            acme = Acme(server, sent.json()["notifications"][0]["id"], announced.json()["announcement"]["id"], bell)
+            acme.objects |= {kind: ids_of(app, kind) for kind in ("/v1/runs", "/v1/messages", "/v1/webhooks")}
+            acme.objects |= {"/v1/pusher-apps": [pusher_app["id"]], "/v1/keys": [key["id"]]}
+            acme.pusher_key = pusher_app["key"]
+            assert all(acme.objects.values())
+            acme.state = acme.snapshot()
+            yield acme
+
+
+def ids_of(app: httpx.Client, kind: str) -> list[str]:
+    """Return the ids of Acme's objects of a kind."""
+    (rows,) = (value for value in app.get(kind).json().values() if isinstance(value, list))
+    return [one["id"] for one in rows]
+
+
+@pytest.fixture
+def changing_acme(acme: Acme) -> Iterator[Acme]:
+    """Acme, for a test that changes it."""
+    yield acme
+    acme.state = acme.snapshot()
 
 
 def operations() -> list[tuple[str, str, Any]]:
@@ -115,8 +185,9 @@ def operations() -> list[tuple[str, str, Any]]:
 
 def filled(path: str, acme: Acme) -> list[str]:
     """Return the path once for each combination of Acme's ids."""
-    values = {"id": acme.ids, "key": ["alice", "bob"], "recipient": ["alice"], "topic": TOPICS, "name": ["workflow"]}
-    values |= {"channel": ["email"], "address": ["alice@example.com"], "tenant": ["acme"]}
+    kind = "/".join(path.split("/")[:3])
+    values = {"id": acme.objects.get(kind, acme.ids), "key": KEYS.get(kind, ["alice", "bob"]), "topic": TOPICS}
+    values |= {"recipient": ["alice"], "name": ["workflow"], "channel": ["email"], "address": ["alice@example.com"]}
     names = re.findall(r"{(\w+)", path)
     paths = []
     for chosen in product(*(values[name] for name in names)):
@@ -159,7 +230,7 @@ QUERIES = {
     ("method", "path", "operation"), operations(), ids=lambda one: one if isinstance(one, str) else ""
 )
 def test_no_path_returns_anything_of_another_tenant(acme: Acme, method: str, path: str, operation: Any) -> None:
-    server, before = acme.server, acme.snapshot()
+    server = acme.server
     recipient = operation.required_scope == "recipient"
     headers = server.as_recipient("alice", tenant="globex") if recipient else server.as_app()
     with httpx.Client(base_url=server.url, headers=headers) as globex:
@@ -168,42 +239,116 @@ def test_no_path_returns_anything_of_another_tenant(acme: Acme, method: str, pat
         ):
             response = globex.request(method, f"{one}?{query.format(position=acme.position)}", json=body)
             assert response.status_code < 500, response.text
-            assert MARK not in response.text, (one, query, body)
-            assert acme.connection not in response.text
-    assert acme.snapshot() == before
-    assert frames_until_pong(acme.bell) == []
+            assert not acme.leaks(response.text, one), (one, query, body, response.text)
+    assert acme.is_unchanged()
 
 
-def test_bound_key_reaches_no_other_tenant(acme: Acme) -> None:
-    """Each operation limits a Globex key with all scopes to Globex, or refuses it. With a key of two tenants, lists of
-    all tenants contain nothing of a third."""
-    server, before = acme.server, acme.snapshot()
-    with keyed(server, "globex") as globex, keyed(server, "globex", "initech") as two:
-        for method, template, operation in operations_of_servers():
-            rule, example = operation.tenant_rule, bodies(operation, acme)[0]
-            path = filled(template.replace("/v1/tenants/{key", "/v1/tenants/{tenant"), acme)[0]
+CALLERS = ["key", "developer", "support", "viewer", "editor", "recipient"]
+# Operations on the caller itself: some end its session.
+OF_THE_CALLER = ("/v1/session", "/v1/me", "/v1/setup")
+# They show the caller's own requests, with the ids in them.
+LOGS = ("/v1/requests", "/v1/audit")
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_caller_of_a_tenant_reaches_no_other_tenant(acme: Acme, caller: str) -> None:
+    """Each operation limits the caller to Globex, or refuses it: a key with all scopes, an operator of each role, an author
+    of templates, a recipient."""
+    own = [id for ids in acme.objects.values() for id in ids]
+    with called(acme.server, caller) as globex:
+        for one in sorted(HANDLERS, key=lambda one: (one.method, one.path)):
+            rule, operation = one.operation.tenant_rule, one.operation
+            if one.path.startswith(OF_THE_CALLER) or (operation.required_scope is None and rule is None):
+                continue
+            example = bodies(operation, acme)[0]
             # The response of the feed has no end.
-            send = functools.partial(globex.request, "HEAD" if template == "/v1/feed" else method, path)
-            if rule != "handler":
-                refused = send(params={"tenant": "acme"} if rule in ("query", "list") else {}, json=example)
-                assert refused.status_code == 403, (method, template)
-            for query, sent in (({}, naming_acme(example)), ({"tenant": "*"}, example)):
-                response = send(params=query, json=sent)
-                assert response.status_code < 500, response.text
-                assert MARK not in response.text, (method, template, query)
-                assert acme.connection not in response.text
-                assert rule == "handler" or sent == example or response.status_code in (403, 404), (
-                    method,
-                    template,
-                    response.text,
-                )
-            if rule == "list" and template != "/v1/feed":
-                response = two.request(method, path, params={"tenant": "*"}, json=example)
-                assert response.status_code < 500, response.text
-                assert MARK not in response.text, (method, template)
-                assert acme.connection not in response.text, (method, template)
-    assert acme.snapshot() == before
-    assert frames_until_pong(acme.bell) == []
+            method = "HEAD" if one.path == "/v1/feed" else one.method
+            for path in filled(one.path, acme):
+                send = functools.partial(globex.request, method, path)
+                if operation.required_scope in SCOPES and rule != "handler":
+                    params = {"tenant": "acme"} if rule in ("query", "list") else {}
+                    refused = send(params=params, json=example).status_code
+                    assert refused == 403 or (refused == 404 and rule is None), (method, path, refused)
+                for query, sent in (({}, naming_acme(example)), ({"tenant": "*"}, example)):
+                    response = send(params=query, json=sent)
+                    assert response.status_code < 500, response.text
+                    known = f"{path} {own if one.path in LOGS else ()}"
+                    assert not acme.leaks(response.text, known), (method, path, query, response.text)
+                    is_checked = operation.required_scope in SCOPES and rule != "handler" and sent != example
+                    assert not is_checked or response.status_code in (403, 404), (method, path, response.text)
+    assert acme.is_unchanged()
+
+
+def test_list_of_two_tenants_has_nothing_of_a_third(acme: Acme) -> None:
+    with keyed(acme.server, "globex", "initech") as two:
+        for one in HANDLERS:
+            if one.operation.tenant_rule == "list" and one.path != "/v1/feed":
+                for path in filled(one.path, acme):
+                    response = two.request(
+                        one.method, path, params={"tenant": "*"}, json=bodies(one.operation, acme)[0]
+                    )
+                    assert response.status_code < 500, response.text
+                    assert MARK not in response.text, (one.method, path)
+    assert acme.is_unchanged()
+
+
+def called(server: ServerProcess, caller: str) -> httpx.Client:
+    """Return the client of a caller that is limited to Globex."""
+    if caller == "key":
+        return keyed(server, "globex")
+    if caller == "recipient":
+        return httpx.Client(base_url=server.url, headers=server.as_recipient("alice", tenant="globex"))
+    app = functools.partial(httpx.post, headers=server.as_app())
+    if caller == "editor":
+        body = {
+            "tenant": "globex",
+            "templates": ["*"],
+            "can": list(get_args(EditorRight)),
+            "origin": ORIGIN,
+            "name": "A",
+        }
+        token = app(f"{server.url}/v1/editor-tokens", json={**body, "email": "ann@example.com"}).json()["token"]
+        return httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {token}", "origin": ORIGIN})
+    body = {"name": caller, "role": caller, "password": PASSWORD, "tenants": ["globex"]}
+    assert app(f"{server.url}/v1/operators", json=body).status_code == 201
+    page = {"origin": server.url, "sec-fetch-site": "same-origin"}
+    signed_in = httpx.post(f"{server.url}/v1/session", json={"name": caller, "password": PASSWORD}, headers=page)
+    return httpx.Client(base_url=server.url, headers=page, cookies=signed_in.cookies)
+
+
+def test_tool_of_an_agent_reaches_no_other_tenant(acme: Acme) -> None:
+    """Each tool, with the ids and keys of Acme in the required arguments and in all."""
+    app = functools.partial(httpx.post, f"{acme.server.url}/v1/keys", headers=acme.server.as_app())
+    body = {"name": "agent", "scopes": ["agent", "read", "observe", "manage"], "tenants": ["globex"]}
+    values = [acme.ids[0], acme.objects["/v1/runs"][0], acme.objects["/v1/messages"][0], "alice", "workflow", "booking"]
+    with httpx.Client(base_url=acme.server.url, headers={"accept": "application/json, text/event-stream"}) as agent:
+        agent.headers["authorization"] = f"Bearer {app(json=body).json()['key']}"
+        for tool in mcp(agent, "tools/list")["tools"]:
+            agent.headers["authorization"] = f"Bearer {app(json=body).json()['key']}"  # 20 writes of a key in an hour
+            schema = tool["inputSchema"]
+            for value in values:
+                every = {name: argument(one, value) for name, one in schema["properties"].items() if name != "tenant"}
+                required = {name: every[name] for name in schema["required"] if name != "tenant"}
+                for arguments in (every, required, {**required, "tenant": "acme"}):
+                    result = mcp(agent, "tools/call", name=tool["name"], arguments=arguments)
+                    answer = result["content"][0]["text"]
+                    assert not acme.leaks(answer, value), (tool["name"], arguments, answer)
+                    assert result["isError"] or "tenant" not in arguments, (tool["name"], answer)
+    assert acme.is_unchanged()
+
+
+def mcp(agent: httpx.Client, method: str, **params: Any) -> Any:
+    response = agent.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+    assert response.status_code == 200, response.text
+    return response.json()["result"]
+
+
+def argument(schema: dict[str, Any], value: str) -> Any:
+    """Return the value in the form of the schema."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    forms: dict[str, Any] = {"array": [value], "integer": 1, "boolean": True, "object": {}}
+    return forms.get(str(schema.get("type")), value)
 
 
 def keyed(server: ServerProcess, *tenants: str) -> httpx.Client:
@@ -211,11 +356,6 @@ def keyed(server: ServerProcess, *tenants: str) -> httpx.Client:
     body = {"name": "bound", "scopes": SCOPES, "tenants": tenants}
     key = httpx.post(f"{server.url}/v1/keys", json=body, headers=server.as_app()).json()["key"]
     return httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {key}"})
-
-
-def operations_of_servers() -> list[tuple[str, str, Any]]:
-    found = [(one.method, one.path, one.operation) for one in HANDLERS if one.operation.required_scope in SCOPES]
-    return sorted(found, key=lambda one: one[:2])
 
 
 def naming_acme(body: Any) -> Any:
@@ -228,7 +368,7 @@ def naming_acme(body: Any) -> Any:
         return {**body, "to": {"tenant": "acme"}}
     if isinstance(body.get("notification"), dict):
         return {**body, "notification": naming_acme(body["notification"])}
-    return {**body, "tenant": "acme"}
+    return {**body, "tenants": ["acme"]} if "tenants" in body else {**body, "tenant": "acme"}
 
 
 def frames_until_pong(bell: Socket) -> list[dict[str, Any]]:
@@ -276,7 +416,6 @@ def native_commands(acme: Acme) -> dict[str, list[dict[str, Any]]]:
 def test_native_frame_reaches_no_other_tenant(acme: Acme) -> None:
     frames = native_commands(acme)
     assert set(frames) == {one.__struct_config__.tag for one in protocol.AnyCommand.__args__}
-    before = acme.snapshot()
     claims = {"tenant": "globex", "topics": ["*"], "publish": ["*"]}
     with websocket(acme.server, "alice", topics=",".join(TOPICS), claims=claims) as globex:
         received = [globex.until("ready")]
@@ -287,9 +426,7 @@ def test_native_frame_reaches_no_other_tenant(acme: Acme) -> None:
                 received.append(globex.ask(name, **fields))
         received += frames_until_pong(globex)
         assert MARK not in json.dumps(received)
-    after = acme.snapshot()
-    assert after == before
-    assert frames_until_pong(acme.bell) == []
+    assert acme.is_unchanged()
 
 
 def socketio_events(acme: Acme) -> Iterator[tuple[str, list[Any]]]:
@@ -300,19 +437,47 @@ def socketio_events(acme: Acme) -> Iterator[tuple[str, list[Any]]]:
             yield name, list(fields.values())
 
 
+GLOBEX = {"tenant": "globex", "topics": ["*"], "publish": ["*"]}
+
+
 def test_socketio_event_reaches_no_other_tenant(acme: Acme) -> None:
-    before = acme.snapshot()
-    claims = {"tenant": "globex", "topics": ["*"], "publish": ["*"]}
+    """With and without an ack, in the same rooms as Alice of Acme; in no other namespace; and acks that nothing expects."""
     url = f"{acme.server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket"
-    with connect(url) as socket:
-        socket.send("40" + json.dumps({"token": acme.server.token("alice", **claims)}))
-        received = until(socket, "40{")
-        for number, (name, args) in enumerate(socketio_events(acme), 1):
+    with connect(url, max_queue=None) as theirs, connect(url, max_queue=None) as socket:
+        for one, tenant in ((theirs, "acme"), (socket, "globex")):
+            one.send("40" + json.dumps({"token": acme.server.token("alice", **{**GLOBEX, "tenant": tenant})}))
+            until(one, "40{")
+            one.send("421" + json.dumps(["subscribe", {"topics": TOPICS}]))
+            until(one, "431")
+        before, acme.state = acme.state, acme.snapshot()  # with another connection
+        for number, (name, args) in enumerate(socketio_events(acme), 2):
             socket.send(f"42{number}" + json.dumps([name, *args]))
-        received += until(socket, f"43{number}")
-    assert MARK not in "".join(received)
-    assert acme.snapshot() == before
-    assert frames_until_pong(acme.bell) == []
+            socket.send("42" + json.dumps([name, *args]))
+            socket.send(f"43{number}" + json.dumps(args))
+        socket.send('421["ping"]')
+        received = until(socket, "431")
+        assert not acme.leaks("".join(received), "")
+        socket.send("40/vault," + json.dumps({"token": acme.server.token("alice", tenant="acme")}))
+        assert "Invalid namespace" in until(socket, "44/vault,")[-1]
+        theirs.send('422["ping"]')
+        assert [one for one in until(theirs, "432") if "pong" not in one] == ["432[{}]"]
+        assert acme.is_unchanged()
+    live = "/v1/connections?tenant=acme"
+    assert eventually(lambda: acme.snapshot()[live] == before[live])
+    acme.state = acme.snapshot()
+
+
+def test_socketio_client_of_another_tenant_recovers_nothing(changing_acme: Acme) -> None:
+    """With the recovery id and the offset of Alice of Acme, which was cut and has missed notifications."""
+    acme, server = changing_acme, changing_acme.server
+    theirs = socketio_raw.Raw(server, {"token": server.token("alice", tenant="acme")}, keep_open=False)
+    for token in (server.token("alice", **GLOBEX), server.token("alice"), server.token("bob", tenant="acme")):
+        for offset in ({}, {"offset": acme.position}, {"offset": f"{acme.position}~1"}):
+            late = socketio_raw.Raw(server, {"token": token, "pid": theirs.pid, **offset}, keep_open=False)
+            assert late.sid != theirs.sid
+            assert late.pid != theirs.pid
+            assert [name for name, _ in late.before + late.after] == ["ready", "reset"]
+            assert MARK not in json.dumps(late.before + late.after)
 
 
 def until(socket: ClientConnection, beginning: str) -> list[str]:
@@ -323,34 +488,69 @@ def until(socket: ClientConnection, beginning: str) -> list[str]:
     return received
 
 
-def test_pusher_client_sees_no_tenant(acme: Acme) -> None:
-    server, before = acme.server, acme.snapshot()
-    sdk = pusher.Pusher(server.project, server.key, server.secret, host="127.0.0.1", port=server.port, ssl=False)
-    with bare(server) as default_tenant:
-        default_tenant.sign_in(id="alice", watchlist=["alice", "bob"])
-        for topic in TOPICS:
+@pytest.mark.parametrize("tenant", ["", "globex"])
+def test_pusher_app_reaches_no_other_tenant(acme: Acme, tenant: str) -> None:
+    """The project's app, which is the default tenant's, and an app of Globex: its clients and its HTTP API."""
+    server = copy.copy(acme.server)
+    if tenant:
+        body = {"name": tenant, "tenant": tenant}
+        app = httpx.post(f"{server.url}/v1/pusher-apps", json=body, headers=server.as_app()).json()
+        server.project, server.key, server.secret = app["id"], app["key"], app["secret"]
+    connect_sdk = functools.partial(pusher.Pusher, host="127.0.0.1", port=server.port, ssl=False)
+    sdk = connect_sdk(server.project, server.key, server.secret)
+    foreign = connect_sdk(acme.objects["/v1/pusher-apps"][0], server.key, server.secret)
+    with bare(server) as client:
+        client.sign_in(id="alice", watchlist=["alice", "bob"])
+        received = []
+        for topic in [*TOPICS, "private-bellcast-inbox-alice"]:
             member = '{"user_id":"mallory"}' if topic.startswith("presence-") else None
-            assert "alice" not in str(default_tenant.subscribe(topic, member))
-            default_tenant.send_frame("client-x", {"a": 1}, channel=topic)
+            received.append(client.subscribe(topic, member))
+            client.send_frame("client-x", {"a": 1}, channel=topic)
         assert [one["id"] for one in sdk.users_info(TOPICS[0])["users"]] == ["mallory"]
-        counted = sdk.channel_info(TOPICS[1], ["subscription_count"])
-        assert counted["subscription_count"] == 1
-        sdk.trigger(TOPICS, "x", {"a": 1})
-        sdk.trigger("#server-to-user-alice", "x", {"a": 1})
-        assert MARK not in json.dumps(default_tenant.frames_until_pong())
+        assert sdk.channel_info(TOPICS[1], ["subscription_count"])["subscription_count"] == 1
+        assert acme.pusher_key not in json.dumps(sdk.channels_info())
+        for one in (sdk, foreign):
+            calls = (
+                functools.partial(one.trigger, TOPICS, "x", {"a": 1}, client.socket_id),
+                functools.partial(
+                    one.trigger_batch, [{"channel": topic, "name": "x", "data": "1"} for topic in TOPICS]
+                ),
+                functools.partial(one.trigger, "#server-to-user-alice", "x", {"a": 1}),
+                functools.partial(one.channels_info, "presence-", ["user_count"]),
+                functools.partial(one.users_info, TOPICS[0]),
+            )
+            for call in calls:
+                with pytest.raises(PusherError) if one is foreign else nullcontext():
+                    received.append(call())
+        received += client.frames_until_pong()
+        assert "alice" not in [one.get("channel") for one in received]
+        assert not acme.leaks(json.dumps(received), acme.connection)
         sdk.terminate_user_connections("alice")
-    assert acme.snapshot() == before
-    assert frames_until_pong(acme.bell) == []
+    assert acme.is_unchanged()
 
 
 def test_position_of_another_tenant_reveals_nothing(acme: Acme) -> None:
-    with websocket(acme.server, "alice", position=acme.position, claims={"tenant": "globex"}) as globex:
-        received = [globex.until("ready"), *frames_until_pong(globex)]
-    assert MARK not in json.dumps(received)
+    """Over both transports: in the query, as the last event's id, with an id of the topics, and with a rewind."""
+    topics = ",".join(TOPICS)
+    for position in (acme.position, f"{acme.position}~1", "~1"):
+        with websocket(acme.server, "alice", position=position, topics=topics, claims=GLOBEX) as globex:
+            received = [globex.until("ready"), *frames_until_pong(globex)]
+            received += [globex.ask("subscribe", topics=TOPICS, position=position), *frames_until_pong(globex)]
+        assert MARK not in json.dumps(received)
+        for query in ({"position": position}, {"rewind": 100}, {"topics": "*,recipient:alice", "rewind": 100}):
+            with stream(acme.server, "alice", last=position, claims=GLOBEX, **{"topics": topics, **query}) as following:
+                event = {"recipient": "alice", "name": "end"}
+                received = [following.until("ready")]
+                httpx.post(f"{acme.server.url}/v1/events?tenant=globex", json=event, headers=acme.server.as_app())
+                while received[-1].get("name") != "end":
+                    received.append(following.next())
+            assert MARK not in json.dumps(received)
+            assert {one["type"] for one in received} <= {"ready", "reset", "event"}
 
 
-def test_event_of_a_tenant_reaches_no_other_tenant(acme: Acme) -> None:
+def test_event_of_a_tenant_reaches_no_other_tenant(changing_acme: Acme) -> None:
     """The reverse: Globex and the default tenant follow while Acme sends everything."""
+    acme = changing_acme
     server, headers = acme.server, acme.server.as_app()
     with (
         websocket(server, "alice", topics=",".join(TOPICS), claims={"tenant": "globex", "topics": ["*"]}) as globex,
@@ -372,7 +572,8 @@ def test_event_of_a_tenant_reaches_no_other_tenant(acme: Acme) -> None:
     frames_until_pong(acme.bell)
 
 
-def test_idempotency_keys_of_two_tenants_are_independent(acme: Acme) -> None:
+def test_idempotency_keys_of_two_tenants_are_independent(changing_acme: Acme) -> None:
+    acme = changing_acme
     url, headers = f"{acme.server.url}/v1/notifications", acme.server.as_app() | {"Idempotency-Key": "same"}
     responses = [
         httpx.post(url, params={"tenant": tenant}, json={"to": "carol", "title": tenant}, headers=headers)
