@@ -67,7 +67,7 @@ def test_notification_page_says_which_provider_refused_the_mail_in_its_words(
     address = outcome.get_by_role("link", name="Correct the recipient's address")
     expect(address).to_have_attribute("href", "/console/recipients/dave")
     lane = page.get_by_role("region", name="E-mail")
-    expect(lane.locator("li.bad").first).to_contain_text("refused it for good")
+    expect(lane.locator("li.bad").first).to_contain_text("refused it permanently")
     expect(lane.locator("blockquote").first).to_contain_text("5.7.1 Message refused by policy")
     expect(lane.locator("time").first).to_have_text(re.compile(r"^\+\d"))
     seen = page.locator(".seen")

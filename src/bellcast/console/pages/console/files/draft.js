@@ -66,6 +66,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
   const checked = signal(null);
   /** Why nothing can be edited. */
   const refusal = signal(null);
+  const mark = (found) => { if (found.length + problems.value.length > 0) problems.value = found; };
   const history = signal({ past: [], future: [] });
   const isNew = computed(() => current.value === null);
   const changes = computed(() => differencesOf(current.value === null ? {} : valuesOf(current.value), values.value));
@@ -120,7 +121,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
     const sent = values.value;
     try {
       const { value } = await exchange('PUT', url('', { dry_run: true }), { type: 'application/json', body: JSON.stringify(sent), signal: abort.signal });
-      if (sent === values.value) batch(() => { problems.value = []; checked.value = value; });
+      if (sent === values.value) batch(() => { mark([]); checked.value = value; });
     } catch (problem) {
       if (abort.signal.aborted || sent !== values.value) return;
       if (problem.status === 422) problems.value = problem.errors;
@@ -149,7 +150,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
           saved.value = sent;
           saver.value = { by: value.by, at: value.updated_at };
           if (sent === values.value) {
-            problems.value = value.errors;
+            mark(value.errors);
             save.value = { state: 'saved', text: 'Saved' };
           }
         });
@@ -266,9 +267,9 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
       write();
     },
     takeTheirs: () => (theirs.value.tag ? adopt(theirs.value) : reopen()),
-    /** Base the draft on the current version, after another operator has written it. */
     /** Read the published object again, after it was unlocked. */
     reread: async () => { current.value = await get(url(''), abort.signal); },
+    /** Base the draft on the current version, after another operator has written it. */
     rebase: async () => {
       const one = await get(url(''), abort.signal);
       batch(() => {

@@ -35,7 +35,7 @@ export const mails = {
 const HEADLINES = {
   queued: ({ due_at: due, created_at: at }) => (due && Date.parse(due) > Math.max(Date.now(), Date.parse(at)) ? html`Waits until <${Moment} at=${due} />` : 'Waits for its turn'),
   sending: ({ provider }) => `${provider ?? 'A provider'} is being called`, sent: ({ provider }) => `${provider} accepted it; no delivery receipt yet`, delivered: ({ to }) => `Delivered to ${to}`,
-  failed: ({ provider }) => (provider ? `${provider} refused it for good` : 'It could not be sent'), bounced: ({ to }) => `${to} does not exist`, suppressed: ({ to }) => `Not sent: ${to} is suppressed`,
+  failed: ({ provider }) => (provider ? `${provider} did not accept it` : 'It could not be sent'), bounced: ({ to }) => `${to} does not exist`, suppressed: ({ to }) => `Not sent: ${to} is suppressed`,
   held: ({ due_at: due }) => (due ? html`Held until <${Moment} at=${due} />` : 'Held'), cancelled: () => 'Cancelled before it was sent', expired: () => 'Expired before it was sent',
   simulated: ({ channel }) => `Stored, not sent: ${CHANNEL_NAMES[channel]} has no provider`,
 };

@@ -11,7 +11,7 @@ import { ROOT, path, withQuery } from './server.js';
 const GAP_MS = 1000;
 const ICONS = { inbox: 'notifications', email: 'mail', sms: 'messages', push: 'live', chat: 'announcements' };
 const ATTEMPTS = {
-  accepted: (provider) => ['ok', `${provider} accepted it`], temporary: (provider) => ['warn', `${provider} could not take it now`], permanent: (provider) => ['bad', `${provider} refused it for good`],
+  accepted: (provider) => ['ok', `${provider} accepted it`], temporary: (provider) => ['warn', `${provider} could not take it now`], permanent: (provider) => ['bad', `${provider} refused it permanently`],
 };
 const SENTENCES = {
   accepted: ['ok', 'Your app sent it'], created: ['ok', 'Put into the inbox'], edited: ['info', 'Corrected'], seen: ['ok', 'Seen'], read: ['ok', 'Read'], archived: ['info', 'Archived'],

@@ -51,11 +51,11 @@ export function Webhook({ page }) {
     <${Deliveries} page=${page} />`}<//>`;
 }
 
-/** Deliveries that failed for good, and a way to send the events of some hours again. */
+/** Deliveries that are not tried again, and a way to send the events of some hours again. */
 function Deliveries({ page }) {
   const [result, setResult] = useState('');
   const failed = useLoad((signal) => get(withQuery('/v1/failures', { webhook: page.key, tenant: page.query.get('tenant'), limit: 5 }), signal), [page.path]);
-  return html`<${Card} title="Failed deliveries"><${Loaded} of=${failed}>${({ failures }) => (failures.length === 0 ? html`<p class="muted">No delivery has failed for good.</p>` : html`<ol class="rows-of">${failures.map((one) => html`<li key=${one.id}>${one.reason}<${Time} at=${one.created_at} /></li>`)}</ol><a href=${withQuery(page.url('/failures'), { webhook: page.key, tenant: page.query.get('tenant') })}>All failures</a>`)}<//>
+  return html`<${Card} title="Failed deliveries"><${Loaded} of=${failed}>${({ failures }) => (failures.length === 0 ? html`<p class="muted">No delivery has failed.</p>` : html`<ol class="rows-of">${failures.map((one) => html`<li key=${one.id}>${one.reason}<${Time} at=${one.created_at} /></li>`)}</ol><a href=${withQuery(page.url('/failures'), { webhook: page.key, tenant: page.query.get('tenant') })}>All failures</a>`)}<//>
     ${page.may(BUILDERS) && html`<${Form} isInline button="Send again" send=${async ({ hours }) => {
     const { replayed } = await request('POST', apiPath(page, KIND, '/replay'), { since: new Date(Date.now() - hours * HOUR_MS).toISOString() });
     setResult(`${replayed} events are sent again.`);

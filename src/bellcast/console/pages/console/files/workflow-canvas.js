@@ -29,8 +29,10 @@ export function Flow({ canvas, act }) {
   const stable = useMemo(() => new Proxy({}, { get: (_, name) => (...given) => latest.current[name](...given) }), []);
   const first = values.steps?.[0] ? 'steps.0' : null;
   const active = selected && valueAt(values, selected) !== undefined ? selected : first;
-  const steps = Array.isArray(values.steps) ? values.steps : [];
   const scroller = useRef(null);
+  // Saving and checking draw the editor again, but none of its steps.
+  const steps = useMemo(() => html`<${Steps} list="steps" steps=${Array.isArray(values.steps) ? values.steps : []} level=${1} canvas=${canvas} act=${stable} active=${active} />`,
+    [values.steps, canvas.schema, canvas.problems, states, canvas.closed, isReadOnly, canvas.runs, selected, active]);
   // A wide flow begins in its middle, or at the step in the URL.
   useLayoutEffect(() => {
     const { current } = scroller;
@@ -43,7 +45,7 @@ export function Flow({ canvas, act }) {
       <${Lines} watch=${[values, zoom, canvas.closed, states]} />
       <${Trigger} values=${values} act=${act} isSelected=${selected === 'trigger'} total=${canvas.total} />
       <div class="tree" role="tree" aria-label="Steps" ref=${tree} onKeyDown=${(event) => keys(event, tree.current, act, isReadOnly)}>
-        <${Steps} list="steps" steps=${steps} level=${1} canvas=${canvas} act=${stable} active=${active} />
+        ${steps}
       </div>
       <div class="flow-end" aria-hidden="true" data-line="end">End</div>
     </div></div>`;
@@ -74,9 +76,9 @@ function Steps({ list, steps, ...shared }) {
 }
 
 /** A place at which a step can be added or dropped. The keyboard adds with `a`. */
-function Place({ list, index, canvas, act }) {
-  if (canvas.isReadOnly) return html`<div class="place" aria-hidden="true"></div>`;
-  return html`<div class="place" aria-hidden="true" data-place=${`${list}.${index}`}><span class="place-add" onClick=${(event) => act.openMenu({ list, index, anchor: event.currentTarget })}><${Icon} name="plus" /></span></div>`;
+function Place({ list, index, canvas: { isReadOnly }, act }) {
+  return useMemo(() => html`<div class="place" aria-hidden="true" data-place=${isReadOnly ? null : `${list}.${index}`}>
+    ${!isReadOnly && html`<span class="place-add" onClick=${(event) => act.openMenu({ list, index, anchor: event.currentTarget })}><${Icon} name="plus" /></span>`}</div>`, [list, index, isReadOnly]);
 }
 
 /** A step is drawn again only after a change of what it shows: a key in a workflow of 50 steps changes one or two. */

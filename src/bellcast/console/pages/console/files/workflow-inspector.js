@@ -1,7 +1,7 @@
 /**
  * The form of a step, made from the JSON Schema of workflows. Fields that it does not know stay as they are.
  */
-import { html, useEffect, useId, useLayoutEffect, useRef, useState } from './html.js';
+import { html, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { count } from './format.js';
 import { useLoad } from './load.js';
 import { Icon } from './parts.js';
@@ -411,7 +411,8 @@ const WIDGETS = {
 /** Variables that conditions and fields can name, as suggestions. */
 export function Variables({ values }) {
   const properties = Object.keys(values.data?.properties ?? {}).map((name) => `data.${name}`);
-  const steps = stepsOf(values).map(({ step }) => `steps.${step?.key}.${SENDING.includes(step?.type) ? 'read_at' : 'result'}`);
-  return html`<datalist id="workflow-variables">${[...properties, ...steps, ...ROOTS].map((one) => html`<option key=${one} value=${one} />`)}</datalist>`;
+  const steps = stepsOf(values).map(({ step }) => `steps.${step?.key}.${SENDING.includes(step?.type) ? 'read_at' : 'result'}`).sort();
+  const all = [...properties, ...steps, ...ROOTS];
+  return useMemo(() => html`<datalist id="workflow-variables">${all.map((one) => html`<option key=${one} value=${one} />`)}</datalist>`, [all.join()]);
 }
 
