@@ -3,6 +3,7 @@
 The connection is registered with the hub before its inbox is read, so no event is lost between the snapshot and the
 first live event."""
 
+import asyncio
 import os
 import sys
 from collections import Counter
@@ -18,8 +19,9 @@ from bellcast.inbox import views
 from bellcast.inbox.types.inboxes import Inbox, OpenInbox, SessionRevoked
 from bellcast.inbox.types.positions import Position
 from bellcast.kernel.errors import BellcastError, Forbidden, Invalid, TooMany, Unauthenticated, Unavailable
-from bellcast.kernel.events import SEPARATOR, Stream
+from bellcast.kernel.events import SEPARATOR, Stream, inbox_stream
 from bellcast.kernel.identities import Principal
+from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
@@ -35,6 +37,10 @@ MAX_ORIGIN = 300
 PROCESS_FULL_RETRY_SECONDS = 5
 # A recipient at its limit probably has a page in a reconnect loop, so the delay is longer.
 RECIPIENT_FULL_RETRY_SECONDS = 60
+
+# Of one recipient on a node, because each takes 3 ms of CPU time. Further ones wait for their turn, for at most MAX_TURN_SECONDS.
+ADMISSIONS_PER_SECOND = 50
+MAX_TURN_SECONDS = 5.0
 
 # Maximum connections that wait for the app's `connect` handler. They are not authenticated yet, and each may wait for
 # the handler's timeout. The total equals the limit on Engine.IO sessions without a namespace. The limit per address is
@@ -64,6 +70,7 @@ class Admission:
         self._config = config
         self._limits = config.limits
         self._authenticator = authenticator
+        self._turns = TokenBuckets()
         self._next_warning_at = 0
         self._waiting_for_app = 0
         self._waiting_by_address: Counter[str | None] = Counter()  # None: unknown
@@ -121,6 +128,18 @@ class Admission:
     async def admit(self, connection: Connection, position: Position | None = None) -> OpenInbox | None:
         """Register the connection, then open its recipient's inbox with the changes since `position`. Returns None for an
         anonymous connection."""
+        principal = connection.principal
+        if principal.recipient is not None:
+            name, now = (
+                inbox_stream(principal.tenant, principal.recipient),
+                int(asyncio.get_running_loop().time() * 1000),
+            )
+            wait = self._turns.take(name, ADMISSIONS_PER_SECOND, now)
+            if wait > MAX_TURN_SECONDS:
+                raise TooMany("This recipient connects too often.", retry_after=RECIPIENT_FULL_RETRY_SECONDS)
+            if wait:
+                self._turns.deduct(name, 1)
+                await asyncio.sleep(wait)
         if connection.address is not None:
             self.check_address(connection.address)  # repeated, because authentication took time
         self._check_process()

@@ -1,5 +1,6 @@
 """Connections that wait for the app's `connect` handler count before they are admitted."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from bellcast.auth.access_config import AccessConfig
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import TooMany, Unavailable
+from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live import admission
 from bellcast.live.admission import Admission
@@ -15,6 +17,7 @@ from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from tests.clock import FakeClock
+from tests.unit.live.fakes import connect, new_hub
 
 
 class Engines:
@@ -74,3 +77,29 @@ def test_connection_that_fails_while_it_waits_is_no_longer_counted() -> None:
     for _ in range(2):
         with pytest.raises(ConnectionError), limited.waiting_for_app("10.0.0.1"):
             raise ConnectionError
+
+
+async def test_recipient_that_connects_all_the_time_waits_for_its_turn_and_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float] = []
+
+    async def open_inbox(*_: Any) -> None:
+        """The store is not part of this test."""
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(Admission, "_open_inbox", open_inbox)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: 1.0)
+    monkeypatch.setattr(admission, "ADMISSIONS_PER_SECOND", 2)
+    monkeypatch.setattr(admission, "MAX_TURN_SECONDS", 1.0)
+    door = admission_with()
+    for _ in range(4):
+        await door.admit(connect(new_hub()))
+    assert waits == [0.5, 1.0]
+    with pytest.raises(TooMany):
+        await door.admit(connect(new_hub()))
+    await door.admit(connect(new_hub(), principal=Principal(recipient="bob")))
+    assert waits == [0.5, 1.0]

@@ -69,6 +69,22 @@ async def test_full_queue_pauses_reading_until_a_message_is_handled(max_bytes: i
     assert slow.handled == ["first", *range(count - 1), "last"]
 
 
+async def test_connections_take_turns_if_their_handler_never_waits() -> None:
+    """A flood, whose messages are refused at once, does not delay others by all of it."""
+    handled: list[tuple[str, int]] = []
+
+    async def handle(connection: Any, message: tuple[str, int]) -> None:
+        handled.append(message)
+
+    hub, queue = new_hub(), InboundQueue(handle, asyncio.ensure_future, 0, 0)
+    connections = {name: connect(hub) for name in "ab"}
+    for name, connection in connections.items():
+        for number in range(3):
+            queue.enqueue(connection, (name, number), 1)
+    await settle()
+    assert handled == [(name, number) for number in range(3) for name in "ab"]
+
+
 async def test_messages_of_one_read_beyond_the_limit_keep_reading_paused() -> None:
     slow = SlowHandler(100)
     connection = connect(new_hub())

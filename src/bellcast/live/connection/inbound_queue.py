@@ -68,6 +68,8 @@ class InboundQueue:
                     break
                 await self._handler(connection, message)
                 pending.end_current()
+                # Many handlers never wait: deliveries to others go between two messages of a flood.
+                await asyncio.sleep(0)
                 if was_full and not connection.has_full_queue:
                     connection.resume_reading()
         finally:
