@@ -66,7 +66,8 @@ ready="import urllib.request as u; u.urlopen('http://$host:${port:-8787}/readyz'
 start() {
   systemctl daemon-reload && systemctl enable --quiet bellcast && systemctl restart bellcast || return 1
   left=${WAIT:-120}
-  until "$programs/$name/bin/python" -c "$ready" 2>/dev/null; do
+  # Another server may answer at this address while this one ends because the port is in use.
+  until "$programs/$name/bin/python" -c "$ready" 2>/dev/null && sleep 1 && systemctl is-active --quiet bellcast; do
     [ "$left" -gt 0 ] || return 1
     left=$((left - 1))
     sleep 1

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect
@@ -26,6 +27,7 @@ TESTS = Path(__file__).parent
 # Seconds. The clients' defaults, 5 and 10 s, are too short for a loaded machine that starts a server and three browsers;
 # pytest's timeout ends a test that hangs.
 CLIENT_TIMEOUT = 60
+PLAIN_LOG = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 WAITING_FOLDERS = ("faults", "browser", "docs", "outbox", "wire", "deploy", "migration", "package")
 WORKING_FOLDERS = ("contract", "journey", "law")
 
@@ -65,6 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.pop("SSL_CERT_FILE", None)
     os.environ["SSL_CERT_DIR"] = CERTIFICATES
     _raise_client_timeouts()
+    # The default draws tracebacks with the values of all variables, which takes a second each.
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAIN_LOG])
     # The collection creates 12,000 tests that stay; looking for garbage among them would take half of its time.
     gc.disable()
 

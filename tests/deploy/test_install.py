@@ -2,11 +2,13 @@
 pip installs a wheel that is a small server."""
 
 import configparser
+import http.server
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +40,7 @@ unit=$DESTDIR/etc/systemd/system/bellcast.service
 stop() { [ ! -e $DESTDIR/pid ] || { kill "$(cat $DESTDIR/pid)" 2>/dev/null; rm $DESTDIR/pid; }; }
 case "$1" in
   stop) stop ;;
+  is-active) readlink -q "/proc/$(cat $DESTDIR/pid)/exe" >/dev/null ;; # not that of a process that has ended
   restart)
     stop
     set -a; . "$DESTDIR$(sed -n 's/^EnvironmentFile=-//p' $unit)"; set +a
@@ -132,6 +135,26 @@ def test_first_version_that_does_not_start_leaves_no_link(machine: Machine) -> N
     assert not machine.current.is_symlink()
     settings = machine.root / "etc" / "bellcast" / "bellcast.env"
     assert (settings.stat().st_mode & 0o777, settings.read_text()[0]) == (0o600, "#")
+
+
+def test_answer_of_another_server_is_not_that_of_the_installed_one(machine: Machine) -> None:
+    with http.server.HTTPServer(("127.0.0.1", machine.port), Ready) as other:
+        answering = threading.Thread(target=other.serve_forever)
+        answering.start()
+        try:
+            failed = machine.install("0.1.0", "#!/bin/sh\nexit 1\n", wait=1)
+        finally:
+            other.shutdown()
+            answering.join()
+    assert (failed.returncode, "0.1.0 does not start" in failed.stderr) == (1, True), failed.stderr
+
+
+class Ready(http.server.BaseHTTPRequestHandler):
+    """Another server, which is ready."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
 
 
 def test_script_is_short_and_refuses_other_files(machine: Machine) -> None:

@@ -74,6 +74,33 @@ async def test_redis_that_hangs_during_many_subscriptions_is_noticed(own_redis: 
     await other.close()
 
 
+async def test_subscriptions_that_are_confirmed_slowly_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All three take longer than the time limit, as 60,000 do on a busy machine, and each less."""
+    monkeypatch.setattr("bellcast.kernel.brokers.shards.COMMAND_TIMEOUT", 1.0)
+    ended = asyncio.Event()
+
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            if b"SUBSCRIBE" not in data:
+                writer.write(b"+OK\r\n" * data.count(b"*"))  # commands of a new connection
+                continue
+            for number, channel in enumerate((b"a", b"b", b"c"), 1):
+                await asyncio.sleep(0.4)
+                writer.write(b"*3\r\n$9\r\nsubscribe\r\n$1\r\n%s\r\n:%d\r\n" % (channel, number))
+        writer.close()
+        await writer.wait_closed()
+        ended.set()
+
+    server = await asyncio.start_server(respond, "127.0.0.1")
+    port = server.sockets[0].getsockname()[1]
+    shard = Shard(ConnectionPool.from_url(f"redis://127.0.0.1:{port}"), PLAIN)
+    await shard.connect(lambda _: None)
+    await asyncio.wait_for(shard.follow([b"a", b"b", b"c"]), LIMIT_SECONDS)
+    await shard.close()
+    server.close()
+    await asyncio.wait_for(ended.wait(), LIMIT_SECONDS)
+
+
 async def test_connections_to_a_redis_that_hangs_are_closed_with_unsent_commands(
     own_redis: engines.RedisServer,
 ) -> None:

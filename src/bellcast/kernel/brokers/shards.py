@@ -160,14 +160,19 @@ class Shard:
             await self._disconnect_if_closed()
 
     async def follow(self, channels: Sequence[bytes]) -> None:
-        """Subscribe to these channels. Returns once Redis has confirmed every subscription."""
+        """Subscribe to these channels. Returns once Redis has confirmed every subscription. Many take longer than COMMAND_TIMEOUT
+        on a busy machine, so this is the time between two confirmations: with a limit for all, each attempt would fail."""
         self._unconfirmed.update(channels)
         self._confirmed.clear()
         await self._command(self._names.follow, channels)
-        try:
-            await asyncio.wait_for(self._confirmed.wait(), COMMAND_TIMEOUT)
-        except TimeoutError:
-            raise Unavailable("Redis does not respond.") from None
+        while True:
+            before = self._unconfirmed.copy()
+            try:
+                await asyncio.wait_for(self._confirmed.wait(), COMMAND_TIMEOUT)
+                return
+            except TimeoutError:
+                if before <= self._unconfirmed:
+                    raise Unavailable("Redis does not respond.") from None
 
     async def unfollow(self, channels: Sequence[bytes]) -> None:
         """Unsubscribe from these channels."""
