@@ -165,14 +165,12 @@ class Shard:
         self._unconfirmed.update(channels)
         self._confirmed.clear()
         await self._command(self._names.follow, channels)
-        while True:
+        while not self._confirmed.is_set():
             before = self._unconfirmed.copy()
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._confirmed.wait(), COMMAND_TIMEOUT)
-                return
-            except TimeoutError:
-                if before <= self._unconfirmed:
-                    raise Unavailable("Redis does not respond.") from None
+            if not self._confirmed.is_set() and before <= self._unconfirmed:
+                raise Unavailable("Redis does not respond.")
 
     async def unfollow(self, channels: Sequence[bytes]) -> None:
         """Unsubscribe from these channels."""
