@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 98_720),
-    "modules": (0, 723),
+    "lines": (0, 98_700),
+    "modules": (0, 718),
     "classes": (0, 1_402),
     "functions": (0, 6_700),
     "private functions used once": (0, 1_160),

@@ -14,9 +14,8 @@ from bellcast.inbox.types.notifications import Edit
 from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel import times
 from bellcast.kernel.db import postgres_connection
-from bellcast.kernel.db.postgres import PostgresEngine
+from bellcast.kernel.db.postgres import PostgresEngine, ReadBatcher
 from bellcast.kernel.db.postgres_connection import PostgresConnection, PostgresText
-from bellcast.kernel.db.read_batching import ReadBatcher
 from bellcast.kernel.db.script import Params, Row
 from bellcast.kernel.errors import IdempotencyMismatch, NotFound
 from tests import engines

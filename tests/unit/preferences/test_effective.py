@@ -2,8 +2,7 @@
 
 import msgspec
 
-from bellcast.preferences.decision import Layers
-from bellcast.preferences.effective import ChannelStatus, effective
+from bellcast.preferences.decision import ChannelStatus, Layers, effective
 from bellcast.preferences.types import Preferences, TypeRules
 
 

@@ -10,7 +10,7 @@ from django.views.decorators.cache import cache_control
 
 import bellcast
 from bellcast.contrib.django import conf
-from bellcast.contrib.django.rest import calls, plain
+from bellcast.contrib.django.rest import plain
 from bellcast.contrib.django.rest.actions import ROUTES
 
 app_name = "bellcast"
@@ -40,6 +40,6 @@ _private = cache_control(no_store=True)
 urlpatterns = [
     *(path(route, _private(_views().view(handlers)), name=name) for name, (route, handlers) in ROUTES.items()),
     path("session/", _private(plain.session_view), name="session"),
-    path("calls/", calls.answer_calls, name="calls"),
+    path("calls/", plain.answer_calls, name="calls"),
     path("bellcast-load.js", _loader, name="loader"),
 ]

@@ -19,8 +19,7 @@ from bellcast.kernel.errors import FieldError, Invalid, NotFound, Unavailable
 from bellcast.kernel.http import request_body
 from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
 from bellcast.preferences import changes
-from bellcast.preferences.decision import Layers
-from bellcast.preferences.effective import EffectiveType, effective
+from bellcast.preferences.decision import EffectiveType, Layers, effective
 from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import (
     CHANNELS,

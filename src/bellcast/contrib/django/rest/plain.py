@@ -1,16 +1,19 @@
-"""The views without Django REST framework: session login, CSRF protection, 401 for anonymous users."""
+"""The views without Django REST framework: session login, CSRF protection, 401 for anonymous users; and the view of clients' calls."""
 
 import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.csrf import csrf_protect
+from django.utils.module_loading import import_string
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
+from bellcast import Callbacks
 from bellcast.client import arguments
-from bellcast.contrib.django import datetimes
+from bellcast.client.credentials import find_credentials
+from bellcast.contrib.django import conf, datetimes
 from bellcast.contrib.django.rest import actions, failures
 from bellcast.contrib.django.rest.actions import Handler, Incoming
 
@@ -76,3 +79,22 @@ def session_view(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
         return JsonResponse({"detail": "Authentication credentials were not provided."}, status=401)
     return JsonResponse(actions.describe_session(request.user, session_end(request)))
+
+
+@csrf_exempt
+def answer_calls(request: HttpRequest) -> HttpResponse:
+    """Handle a signed call with the handlers of the setting HANDLERS."""
+    if request.method != "POST":
+        return JsonResponse(
+            {"detail": f'Method "{request.method}" not allowed.'}, status=405, headers={"Allow": "POST"}
+        )
+    values = conf.current().values
+    if values["HANDLERS"] is None:
+        return JsonResponse({"detail": "No handlers are configured."}, status=404)
+    try:
+        handlers = import_string(values["HANDLERS"]) if isinstance(values["HANDLERS"], str) else values["HANDLERS"]
+    except ImportError as error:
+        raise ImproperlyConfigured(f"BELLCAST['HANDLERS']: {error}") from error
+    callbacks = Callbacks(handlers, find_credentials(values["SECRET"]).secret)
+    status, body = callbacks.answer(request.headers, request.body)
+    return JsonResponse(body, status=status)
