@@ -1,6 +1,7 @@
 """`bellcast env`, unreadable data folders, and invalid arguments."""
 
 import json
+import socket
 import subprocess
 
 import pytest
@@ -27,6 +28,24 @@ def test_env_output_can_be_evaluated_by_a_shell(data):
     )
     assert shown.stdout.splitlines() == ["http://127.0.0.1:9000", "1:key-1:it's:a secret", "it's:a secret"]
     assert bellcast("env", "--data", data, "--json").json["BELLCAST_URL"] == "http://127.0.0.1:9000"
+
+
+def test_env_refuses_the_address_of_another_server(data, bellcast_server):
+    (data / "server.json").write_text(json.dumps({"url": bellcast_server.url}))
+    refused = bellcast("env", "--data", data)
+    assert (refused.status, refused.out) == (1, "")
+    assert f"another server responds at {bellcast_server.url}: it is not that of the project key-1" in refused.err
+    assert "start yours with `bellcast serve --port NUMBER`, or pass its address with --url" in refused.err
+    assert bellcast("env", "--data", data, "--url", bellcast_server.url).status == 0
+
+
+def test_env_warns_that_no_server_responds_yet(data):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    (data / "server.json").write_text(f'{{"url": "http://127.0.0.1:{port}"}}')
+    printed = bellcast("env", "--data", data)
+    assert f"BELLCAST_URL=http://127.0.0.1:{port}" in printed.out
+    assert f"No server responds at http://127.0.0.1:{port} yet: start `bellcast serve`." in printed.err
 
 
 def test_env_without_credentials_prints_an_error(tmp_path):

@@ -26,18 +26,20 @@ def env(
     json: console.JsonFlag = False,
 ) -> None:
     """Print export lines, or lines of a file .env, for the URL, the project and the secret."""
-    from bellcast.cli.console import CommandError
     from bellcast.settings import existing_project, url
 
     settings = options.settings(ctx)
     project = existing_project(settings)
     if project is None:
-        raise CommandError(
+        raise console.CommandError(
             f"{settings.store.data} has no credentials",
             "start `bellcast serve` with this folder once, pass the server's folder with --data, or set BELLCAST_PROJECT",
         )
+    where = url(settings)
+    if settings.client.url is None:
+        _require_own(where, project.key)
     variables = {
-        "BELLCAST_URL": url(settings),
+        "BELLCAST_URL": where,
         "BELLCAST_PROJECT": f"{project.id}:{project.key}:{project.secret}",
         "BELLCAST_SECRET": str(project.secret),
     }
@@ -48,3 +50,26 @@ def env(
         print(f"export {name}={shlex.quote(value)}" if format == "shell" else f"{name}={value}")
     if format == "shell" and console.out().is_terminal:
         console.note('# To set them in this shell, run: eval "$(bellcast env)"')
+
+
+def _require_own(where: str, key: str) -> None:
+    """Refuse the address of another server, and warn if no server responds there yet."""
+    import httpx
+    import msgspec
+
+    from bellcast.client.responses import ServerHealth
+
+    try:
+        found = msgspec.json.decode(
+            httpx.get(f"{where}/healthz", timeout=3, trust_env=False).content, type=ServerHealth
+        ).project
+    except httpx.HTTPError:
+        console.note(f"No server responds at {where} yet: start `bellcast serve`.")
+        return
+    except msgspec.DecodeError:
+        found = None
+    if found != key:
+        raise console.CommandError(
+            f"another server responds at {where}: it is not that of the project {key}",
+            "start yours with `bellcast serve --port NUMBER`, or pass its address with --url",
+        )
