@@ -38,7 +38,8 @@ PROCESS_FULL_RETRY_SECONDS = 5
 # A recipient at its limit probably has a page in a reconnect loop, so the delay is longer.
 RECIPIENT_FULL_RETRY_SECONDS = 60
 
-# Of one recipient on a node, because each takes 3 ms of CPU time. Further ones wait for their turn, for at most MAX_TURN_SECONDS.
+# Of one recipient on a node, because each takes 3 ms of CPU time, or half of those it may have if that is more, so that all return
+# within MAX_TURN_SECONDS. Further ones wait for their turn, for at most that long.
 ADMISSIONS_PER_SECOND = 50
 MAX_TURN_SECONDS = 5.0
 
@@ -130,11 +131,9 @@ class Admission:
         anonymous connection."""
         principal = connection.principal
         if principal.recipient is not None:
-            name, now = (
-                inbox_stream(principal.tenant, principal.recipient),
-                int(asyncio.get_running_loop().time() * 1000),
-            )
-            wait = self._turns.take(name, ADMISSIONS_PER_SECOND, now)
+            name = inbox_stream(principal.tenant, principal.recipient)
+            limit, now = self._limits.connections_per_recipient, int(asyncio.get_running_loop().time() * 1000)
+            wait = self._turns.take(name, limit and max(ADMISSIONS_PER_SECOND, limit // 2), now)
             if wait > MAX_TURN_SECONDS:
                 raise TooMany("This recipient connects too often.", retry_after=RECIPIENT_FULL_RETRY_SECONDS)
             if wait:

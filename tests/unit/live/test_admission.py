@@ -95,7 +95,12 @@ async def test_recipient_that_connects_all_the_time_waits_for_its_turn_and_is_re
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: 1.0)
     monkeypatch.setattr(admission, "ADMISSIONS_PER_SECOND", 2)
     monkeypatch.setattr(admission, "MAX_TURN_SECONDS", 1.0)
-    door = admission_with()
+    for limits in ({"connections_per_recipient": 8}, {"connections_per_recipient": 0}):  # half of 8, and unlimited
+        many = admission_with(**limits)
+        for _ in range(4):
+            await many.admit(connect(new_hub()))
+    assert waits == []
+    door = admission_with(connections_per_recipient=5)
     for _ in range(4):
         await door.admit(connect(new_hub()))
     assert waits == [0.5, 1.0]
