@@ -212,7 +212,7 @@ def test_node_environment_starts_a_server(compose) -> None:
     assert hosts <= set(compose["services"])
     (subnet,) = compose["networks"]["default"]["ipam"]["config"]
     assert settings.server.trusted_proxies == (subnet["subnet"],)
-    assert float(node["stop_grace_period"].rstrip("s")) > settings.server.drain
+    assert float(node["stop_grace_period"].rstrip("s")) >= settings.server.drain + 15
 
 
 def test_proxies_close_idle_connections_before_bellcast() -> None:

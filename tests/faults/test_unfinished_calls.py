@@ -15,8 +15,8 @@ from websockets.sync.client import connect
 from tests import engines
 from tests.servers import ServerProcess, child_processes
 
-# The time until Docker Compose kills a server.
-GRACE_SECONDS = 20
+# With the default drain of 10 s, the time until Kubernetes kills a server.
+GRACE_SECONDS = 25
 # More than the threads of asyncio.
 HANGING = 40
 HANDLERS = """

@@ -94,8 +94,8 @@ IN_PROCESS_URL = "http://127.0.0.1"
 # The only API operation that also accepts a WebSocket.
 FEED_PATH = "/v1/feed"
 
-# For running jobs (5 s) and what is saved after them. With the drain and the closing of the engines, less than the 20 s after which
-# Docker Compose kills, also if the store or the broker does not respond.
+# For running jobs (5 s) and what is saved after them. With the drain and the closing of the engines, at most 15 s longer than the
+# drain, after which Kubernetes kills with the chart's settings, also if the store or the broker does not respond.
 STOP_SECONDS = 7.0
 
 # Open files reserved for the store, the broker, requests of the app, and new connections until they are rejected.
