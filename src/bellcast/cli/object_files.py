@@ -232,8 +232,11 @@ def files_of(root: Path, name: Name, values: Values) -> dict[Path, Values | str]
     files: dict[Path, Values | str] = {folder / TEMPLATE: rest}
     for locale, parts in (("", rest), *list((rest.get("translations") or {}).items())):
         html = (parts.get("email") or {}).get("html")
-        if isinstance(html, str) and "\r" not in html:
-            files[folder / (f"{_encoded(locale)}.{HTML}" if locale else HTML)] = html
+        file = folder / (f"{_encoded(locale)}.{HTML}" if locale else HTML)
+        # File systems may not distinguish locales that differ only by case: the second one's HTML stays in the YAML file.
+        is_distinct = str(file).casefold() not in {str(one).casefold() for one in files}
+        if isinstance(html, str) and "\r" not in html and is_distinct:
+            files[file] = html
             del parts["email"]["html"]
             if not parts["email"]:
                 del parts["email"]

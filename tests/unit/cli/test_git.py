@@ -32,3 +32,16 @@ def test_objects_that_share_a_file_are_refused_where_case_does_not_count(
     with pytest.raises(CommandError, match="differ only by case"):
         object_files.check_case(tmp_path, [one, other])
     object_files.check_case(tmp_path, [one, ("templates", None, "É"), ("templates", None, "é")])
+
+
+def test_html_of_locales_that_differ_only_by_case_is_kept_in_separate_places(tmp_path: Path) -> None:
+    translations = {locale: {"email": {"html": f"<p>{locale}</p>"}} for locale in ("pt-BR", "pt-br", "fr")}
+    values = {"email": {"html": "<p>Hi</p>"}, "translations": translations}
+    files = object_files.files_of(tmp_path, ("templates", None, "booked"), values)
+    folder = tmp_path / "templates" / "booked"
+    assert sorted(path.name for path in files) == ["email.html", "fr.email.html", "pt-BR.email.html", "template.yaml"]
+    assert files[folder / "template.yaml"] == {"translations": {"pt-br": {"email": {"html": "<p>pt-br</p>"}}}}
+
+    object_files.write(files)
+    (found,) = object_files.read(tmp_path, ("templates",))
+    assert found.values == values
