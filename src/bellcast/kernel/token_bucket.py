@@ -39,9 +39,10 @@ class TokenBucket:
 
 
 class TokenBuckets:
-    """One bucket per name."""
+    """One bucket per name. From `names` of them on, full ones are removed."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: int = NAMES) -> None:
+        self._names = names
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()  # the least recently checked first
 
     def take(self, name: str, rate: float, now: int, number: int = 1) -> float:
@@ -50,7 +51,7 @@ class TokenBuckets:
             return 0.0
         bucket = self._buckets.get(name)
         if bucket is None or bucket.rate != rate:
-            if len(self._buckets) >= NAMES:
+            if len(self._buckets) >= self._names:
                 for _ in range(CHECKS_PER_NAME):
                     oldest, checked = self._buckets.popitem(last=False)
                     checked.fill(now)

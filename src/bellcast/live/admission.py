@@ -42,6 +42,8 @@ RECIPIENT_FULL_RETRY_SECONDS = 60
 # within MAX_TURN_SECONDS. Further ones wait for their turn, for at most that long.
 ADMISSIONS_PER_SECOND = 50
 MAX_TURN_SECONDS = 5.0
+# Buckets from which on full ones are removed. That of a recipient who has connected once is full after 20 ms.
+RECENT_RECIPIENTS = 500
 
 # Maximum connections that wait for the app's `connect` handler. They are not authenticated yet, and each may wait for
 # the handler's timeout. The total equals the limit on Engine.IO sessions without a namespace. The limit per address is
@@ -71,7 +73,7 @@ class Admission:
         self._config = config
         self._limits = config.limits
         self._authenticator = authenticator
-        self._turns = TokenBuckets()
+        self._turns = TokenBuckets(RECENT_RECIPIENTS)
         self._next_warning_at = 0
         self._waiting_for_app = 0
         self._waiting_by_address: Counter[str | None] = Counter()  # None: unknown
