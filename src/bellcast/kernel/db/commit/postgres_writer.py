@@ -265,9 +265,9 @@ class ScriptRun:
         self.outcome: Any = None
 
     def resume(self, rows: list[Row] | None) -> None:
-        """Pass the rows of the pending statement to the script, and run up to the next statement."""
+        """Pass the rows of the pending statement to the script, None to start it, and run up to the next statement."""
         try:
-            self.pending = self._script.send(rows)  # type: ignore[arg-type]  # a generator's first send is None
+            self.pending = next(self._script) if rows is None else self._script.send(rows)
         except StopIteration as done:
             self.pending, self.outcome = None, done.value
         except Exception as error:
