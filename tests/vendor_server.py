@@ -41,6 +41,7 @@ class VendorServer:
         self.default = raw_response(200, {})
         self.port = 0
         self._serving: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     @property
     def host(self) -> str:
@@ -51,9 +52,13 @@ class VendorServer:
         task = asyncio.ensure_future(self._serve(reader, writer))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
+        task.add_done_callback(lambda _: writer.close())  # not in the task, which may end before it begins
+        if self._is_closed:
+            task.cancel()
 
     async def close(self) -> None:
-        """End the connections."""
+        """End the connections, also those that are still being accepted."""
+        self._is_closed = True
         serving = list(self._serving)
         for task in serving:
             task.cancel()
@@ -72,8 +77,6 @@ class VendorServer:
                     break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
-        finally:
-            writer.close()
 
     async def _respond(self, writer: asyncio.StreamWriter) -> bool:
         given = self.responses.popleft() if self.responses else self.default
