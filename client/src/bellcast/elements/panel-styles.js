@@ -64,11 +64,11 @@ export const PANEL_CSS = `
 .top { display: flex; }
 .line { flex: 1; min-width: 0; }
 .names, .row .text { display: block; }
-.row [data-when]::before { content: attr(data-when); float: right; min-width: 84px; height: 20px; padding: 0 0 0 22px; box-sizing: border-box; font-size: 12px; font-weight: 500; visibility: hidden; } /* as wide as the time, which lies over it; "now" leaves room for "vor 59 Min." */
+.row [data-when]::before { content: attr(data-when); float: right; min-width: 62px; height: 20px; padding: 0 0 0 22px; font-size: 12px; font-weight: 500; visibility: hidden; } /* as wide as the time, which lies over it; "now" leaves room for "vor 59 Min." */
 [dir=rtl] .row [data-when]::before { float: left; padding: 0 22px 0 0; } /* of the panel, not of the text */
 .names + .title { font-weight: 400; }
 .side { position: absolute; inset-inline-end: 12px; align-self: start; height: 20px; display: flex; }
-.when { min-width: 76px; height: 20px; }
+.when { min-width: 76px; }
 .time { flex: 1; text-align: end; }
 .dot { width: 8px; height: 8px; border-radius: 50%; background: var(--accent); }
 [data-priority=low] .dot { border: 2px solid var(--muted); background: none; }
