@@ -193,6 +193,26 @@ def test_client_beyond_the_rate_limit_is_closed_for_a_second(
             assert regular.until("client-y")["data"] == "heard"
 
 
+def test_reader_that_does_not_read_is_closed_and_others_still_receive(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    server = start_server(BELLCAST_LIMIT_UNSENT="100000", BELLCAST_LIMIT_EVENT_DATA="60000")
+    with (
+        bare(server) as unread,
+        bare(server) as reading,
+        httpx.Client(base_url=server.url, headers=server.as_app()) as http,
+    ):
+        for client in (unread, reading):
+            client.subscribe("private-large")
+        for _ in range(300):
+            http.post("/v1/events", json={"topic": "private-large", "name": "large", "data": "x" * 50_000})
+            assert len(reading.until("large")["data"]) == 50_000
+            if live(server) == 1:
+                break
+        else:
+            raise AssertionError("the connection that does not read is still held")
+
+
 class Watcher:
     """A member of a presence channel that tracks the other members by events."""
 

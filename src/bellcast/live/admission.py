@@ -131,16 +131,7 @@ class Admission:
     async def admit(self, connection: Connection, position: Position | None = None) -> OpenInbox | None:
         """Register the connection, then open its recipient's inbox with the changes since `position`. Returns None for an
         anonymous connection."""
-        principal = connection.principal
-        if principal.recipient is not None:
-            name = inbox_stream(principal.tenant, principal.recipient)
-            limit, now = self._limits.connections_per_recipient, int(asyncio.get_running_loop().time() * 1000)
-            wait = self._turns.take(name, limit and max(ADMISSIONS_PER_SECOND, limit // 2), now)
-            if wait > MAX_TURN_SECONDS:
-                raise TooMany("This recipient connects too often.", retry_after=RECIPIENT_FULL_RETRY_SECONDS)
-            if wait:
-                self._turns.deduct(name, 1)
-                await asyncio.sleep(wait)
+        await self._wait_for_turn(connection, connection.principal)
         if connection.address is not None:
             self.check_address(connection.address)  # repeated, because authentication took time
         self._check_process()
@@ -153,6 +144,7 @@ class Admission:
 
     async def sign_in(self, connection: Connection, principal: Principal) -> Inbox:
         """Open the inbox of an anonymous connection that has authenticated."""
+        await self._wait_for_turn(connection, principal)
         self._check_recipient(principal)
         connection.transition(Phase.OPENING)
         connection.principal = principal
@@ -162,6 +154,20 @@ class Admission:
         if connection.phase is Phase.CLOSED:
             raise Unavailable("The connection was closed during sign-in.")
         return inbox
+
+    async def _wait_for_turn(self, connection: Connection, principal: Principal) -> None:
+        if principal.recipient is None:
+            return
+        name = inbox_stream(principal.tenant, principal.recipient)
+        limit, now = self._limits.connections_per_recipient, int(asyncio.get_running_loop().time() * 1000)
+        wait = self._turns.take(name, limit and max(ADMISSIONS_PER_SECOND, limit // 2), now)
+        if wait > MAX_TURN_SECONDS:
+            raise TooMany("This recipient connects too often.", retry_after=RECIPIENT_FULL_RETRY_SECONDS)
+        if wait:
+            self._turns.deduct(name, 1)
+            await asyncio.sleep(wait)
+            if connection.phase is Phase.CLOSED:
+                raise Unavailable("The connection was closed while it waited for its turn.")
 
     def _check_process(self) -> None:
         limit = self._config.max_connections

@@ -106,5 +106,9 @@ async def test_recipient_that_connects_all_the_time_waits_for_its_turn_and_is_re
     assert waits == [0.5, 1.0]
     with pytest.raises(TooMany):
         await door.admit(connect(new_hub()))
+    anonymous = connect(new_hub(), principal=Principal())
+    with pytest.raises(TooMany):  # Pusher: connected, then signed in
+        await door.sign_in(anonymous, connect(new_hub()).principal)
+    assert anonymous.principal.recipient is None
     await door.admit(connect(new_hub(), principal=Principal(recipient="bob")))
     assert waits == [0.5, 1.0]
