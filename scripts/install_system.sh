@@ -43,7 +43,8 @@ for purpose in "$@"; do
     engines)
       command -v chromium >/dev/null || missing+=(chromium)
       command -v chromium-headless-shell >/dev/null || missing+=(chromium-headless-shell)
-      fc-list 2>/dev/null | grep -qi . || missing+=(fonts-dejavu-core fontconfig)
+      # Without -q: grep would end at the first font, and the pipe fail.
+      fc-list 2>/dev/null | grep . >/dev/null || missing+=(fonts-dejavu-core fontconfig)
       [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
       [ -e /usr/lib/nginx/modules/ngx_nchan_module.so ] || missing+=(libnginx-mod-nchan)
       command -v caddy >/dev/null || missing+=(caddy)
@@ -78,8 +79,8 @@ for purpose in "$@"; do
       command -v Xvfb >/dev/null || missing+=(xvfb)
       ;;
     pictures)
-      fc-list | grep -qi '/inter' || missing+=(fonts-inter)
-      fc-list | grep -qi emoji || missing+=(fonts-noto-color-emoji)
+      fc-list | grep -i '/inter' >/dev/null || missing+=(fonts-inter)
+      fc-list | grep -i emoji >/dev/null || missing+=(fonts-noto-color-emoji)
       ;;
     buildah) command -v buildah >/dev/null || missing+=(buildah) ;;
     mmdebstrap)
@@ -103,7 +104,12 @@ if [ "${#missing[@]}" -gt 0 ]; then
   fi
   # A new machine may be updating itself, and a mirror may hang up.
   patient=(-qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
-  apt-get "${patient[@]}" update
+  # The timeout is only for the lock of the packages, not for that of their lists.
+  for attempt in {1..12}; do
+    if apt-get "${patient[@]}" update; then break; fi
+    [ "$attempt" -lt 12 ] || exit 1
+    sleep 5
+  done
   if [[ " ${missing[*]} " == *" nodejs "* ]]; then
     require_node "$(apt-cache policy nodejs | sed -n 's/^ *Candidate: *//p')" "the newest of this system's packages"
   fi

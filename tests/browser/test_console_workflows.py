@@ -145,4 +145,28 @@ def test_page_of_a_pusher_app_tests_its_connection(operator: Operator) -> None:
 
 def test_audit_log_names_who_changed_what(operator: Operator) -> None:
     operator.open("Audit")
-    expect(operator.page.get_by_role("row").filter(has_text="POST /v1/setup")).to_contain_text("olive@example.com")
+    entry = operator.page.get_by_role("row").filter(has_text="POST /v1/setup")
+    expect(entry).to_contain_text("Create the first owner")
+    expect(entry).to_contain_text("olive@example.com")
+
+
+def test_audit_log_names_each_action_in_words(operator: Operator) -> None:
+    cases = {
+        ("PUT /v1/types/{key}", "/v1/types/edited"): "Save notification type edited",
+        ("POST /v1/workflows/{key}/publish", "/v1/workflows/a b/publish"): "Publish workflow a b",
+        ("DELETE /v1/workflows/{key}/draft", "/v1/workflows/reminder/draft"): "Delete draft of workflow reminder",
+        ("POST /v1/webhooks/{id}/rotate", "/v1/webhooks/7/rotate"): "Rotate the secret of webhook 7",
+        ("POST /v1/keys", "/v1/keys"): "Create API key",
+        ("PATCH /v1/settings", "/v1/settings"): "Change settings",
+        ("PUT /v1/me/password", "/v1/me/password"): "Save password of own account",
+        ("GET /v1/recipients", "/v1/recipients"): "Export recipients",
+        ("set-password", "olive@example.com"): "set-password olive@example.com",
+    }
+    words = operator.page.evaluate(
+        """async (entries) => {
+          const { actionOf } = await import('/console/access.js');
+          return entries.map(([action, target]) => actionOf({ action, target }));
+        }""",
+        [list(entry) for entry in cases],
+    )
+    assert dict(zip(cases, words, strict=True)) == cases

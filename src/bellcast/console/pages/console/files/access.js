@@ -118,10 +118,33 @@ export function Operator({ page }) {
   }}<//>`;
 }
 
+const VERBS = { GET: 'Read', POST: 'Create', PUT: 'Save', PATCH: 'Change', DELETE: 'Delete' };
+const STEPS = { cancel: 'Cancel runs of', check: 'Check', preview: 'Preview', publish: 'Publish', release: 'Release', replay: 'Replay', retry: 'Retry', rotate: 'Rotate the secret of', run: 'Fire', simulate: 'Simulate', test: 'Test', trigger: 'Trigger' };
+const NOUNS = { keys: 'API key', types: 'notification type', sources: 'event source', me: 'own account', settings: 'settings', 'preference-defaults': 'preference defaults', 'pusher-apps': 'Pusher app' };
+const ACTIONS = {
+  'POST /v1/setup': 'Create the first owner', 'POST /v1/session': 'Sign in', 'DELETE /v1/session': 'Sign out', 'POST /v1/session/passkey': 'Sign in with a passkey', 'PUT /v1/session/verification': 'Enter the password again',
+  'POST /v1/notifications': 'Send a notification', 'POST /v1/notifications/bulk': 'Send notifications', 'POST /v1/events': 'Publish a live event', 'POST /v1/bundle': 'Write objects from files', 'POST /v1/settings/rollback': 'Return to earlier settings', 'POST /v1/settings/test': 'Test settings',
+  'POST /v1/replays': 'Replay failures', 'POST /v1/messages/retry': 'Retry messages', 'POST /v1/tokens': 'Create a session token', 'POST /v1/secrets/rotation': 'Encrypt all secrets anew', 'PUT /v1/me/mfa': 'Set up an authenticator app', 'DELETE /v1/me/mfa': 'Remove the authenticator app',
+};
+
+const requestOf = ({ action, target }) => (action.includes(' /') ? `${action.split(' ')[0]} ${target}` : '');
+
+/** What an entry is about, such as "Publish workflow reminder". @param {{action: string, target: string}} entry  the action is a method and a route */
+export function actionOf({ action, target }) {
+  const [method, route = ''] = action.split(' '), [, , first = '', , step] = route.split('/'), [, , , name] = target.split('/');
+  if (ACTIONS[action] || !route.startsWith('/v1/')) return ACTIONS[action] ?? `${action} ${target}`;
+  if (method === 'GET' && !route.includes('{')) return `Export ${first.replaceAll('-', ' ')}`;
+  const noun = NOUNS[first] ?? first.replace(/s$/, '').replaceAll('-', ' ');
+  const object = [noun, route.includes('{') && name].filter(Boolean).join(' ');
+  if (step && method === 'POST' && STEPS[step]) return `${STEPS[step]} ${object}`;
+  const part = step ?? (route.includes('{') ? '' : route.split('/')[3]);
+  return `${VERBS[method] ?? method} ${part ? `${part.replaceAll('-', ' ')} of ` : ''}${object}`;
+}
+
 export const audit = {
   path: '/v1/audit', rows: 'entries', link: (one) => path`/audit/${one.id}`, isOfTenant: true, isNewestFirst: true, filters: [RANGE],
   columns: [
-    { name: 'Outcome', kind: 'state', of: (one) => one.outcome, width: '5.5rem' }, { name: 'Action', kind: 'title', of: (one) => `${one.action.split(' ')[0]} ${one.target}`, text: (one) => one.changes.map(({ field }) => field).join(', ') },
+    { name: 'Outcome', kind: 'state', of: (one) => one.outcome, width: '5.5rem' }, { name: 'Action', kind: 'title', of: actionOf, text: (one) => one.changes.map(({ field }) => field).join(', ') || requestOf(one) },
     { name: 'Actor', kind: 'person', of: (one) => one.actor, width: '11rem' }, { name: 'Address', of: (one) => one.address }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'When', kind: 'time', of: (one) => one.at },
   ],
   none: { text: 'Nothing has been recorded yet. Changes by operators and keys appear here, with the fields that changed.' },
@@ -140,8 +163,8 @@ async function entryOf(id, tenant, signal) {
 /** An entry with its fields before and after. */
 export function AuditEntry({ page }) {
   const entry = useLoad((signal) => entryOf(page.key, page.query.get('tenant'), signal), [page.path]);
-  return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} title=${`${one.action.split(' ')[0]} ${one.target}`} />
-    <${Facts} of=${[['Outcome', html`<${State} of=${one.outcome} />`], ['Actor', one.actor], ['When', html`<${Moment} at=${one.at} />`], ['Tenant', one.tenant], ['Address', one.address], ['Request', html`<${Id} of=${one.request_id} />`], ['Number', number(one.number)]]} />
+  return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} title=${actionOf(one)} />
+    <${Facts} of=${[['Outcome', html`<${State} of=${one.outcome} />`], ['Actor', one.actor], ['When', html`<${Moment} at=${one.at} />`], ['Tenant', one.tenant], ['Address', one.address], ['Request', html`<code>${requestOf(one)}</code>`], ['Request id', html`<${Id} of=${one.request_id} />`], ['Entry', number(one.number)]]} />
     ${one.changes.length > 0 && html`<${Card} title="Changes"><dl class="changes">${one.changes.map(({ field, from, to }) => html`<div key=${field}><dt>${field}</dt><dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd></div>`)}</dl><//>`}`}<//>`;
 }
 

@@ -197,7 +197,16 @@ function OpenedEvent({ page, row }) {
   return html`<aside class="details" aria-label="Opened event"><h2 dir="auto">${event.text}</h2><${Refusal} key=${event.text + event.at} page=${page} of=${event} />
     ${targets.length > 0 && html`<p class="links">${targets.map(([name, target]) => html`<a key=${name} class="button" href=${withQuery(page.url(target), { tenant: event.tenant ?? '' })}>${name}</a>`)}</p>`}
     ${row.events.length > 1 && html`<ol class="rows-of">${row.events.map((one, index) => html`<li key=${index}><b>${one.kind}</b> ${one.text}<time dateTime=${one.at}>${secondOf(one.at)}</time></li>`)}</ol>`}
-    <${Json} of=${event} /></aside>`;
+    <${Facts} of=${factsOf(event)} /><details><summary>JSON</summary><${Json} of=${event} /></details></aside>`;
+}
+
+const IDS = ['id', 'trace', 'node'];
+
+/** The fields of an event that are texts and numbers, such as "Recipients 1". */
+function factsOf({ kind, text, at, detail, ...event }) {
+  const fields = Object.entries({ ...detail, ...event }).filter(([, value]) => ['string', 'number'].includes(typeof value));
+  const rank = ([name]) => IDS.indexOf(name); // ids come last
+  return fields.sort((a, b) => rank(a) - rank(b)).map(([name, value]) => [(name[0].toUpperCase() + name.slice(1)).replaceAll('_', ' '), rank([name]) < 0 ? (name === 'type' ? html`<${Type} of=${value} />` : value) : html`<${Id} of=${value} />`]);
 }
 
 /** The reason of a refusal, and the fix for its cause. */
