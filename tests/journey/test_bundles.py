@@ -274,6 +274,9 @@ class TestLock:
         await push(rest.app, wanted, lock=True)
         assert refused(await owner.put("/v1/types/booking", json={}), 409, "managed")
         assert refused(await owner.post("/v1/bundle/unlock", json={**name, "key": "other"}), 404, "not_found")
+        assert refused(await push(rest.app, wanted, source="second"), 409, "conflict")
+        assert (await owner.post("/v1/bundle/unlock", json=name)).status_code == 200
+        assert (await push(rest.app, wanted, source="second")).status_code == 200
 
 
 class TestSecrets:
@@ -296,6 +299,18 @@ class TestSecrets:
         assert fields(unknown)["objects.0.values.url"] == (
             "has no value and none is stored: set the variable BELLCAST_PROVIDER_MAIL"
         )
+
+    async def test_no_two_providers_share_a_variable(self, rest: Rest) -> None:
+        """The author of one could otherwise receive the URL of the other by its next push."""
+        places = [("", "acme-mail"), ("", "acme_mail"), ("acme", "mail"), ("acme", "eu-mail"), ("acme-eu", "mail")]
+        places += [("acme_eu", "mail"), ("acme.eu", "mail"), ("acme", "eu.mail"), ("acme", "eu_mail"), ("Acme", "mail")]
+        for tenant, key in places:
+            at = {"tenant": tenant} if tenant else {}
+            response = await rest.app.put(f"/v1/providers/{key}", json=PROVIDER, params=at)
+            assert response.status_code == 201, response.text
+        found = [one["values"]["url"] for one in (await state(rest)).values()]
+        assert len(set(found)) == len(found) == len(places)
+        assert {"${BELLCAST_PROVIDER_ACME_MAIL}", "${BELLCAST_PROVIDER_ACME__MAIL}"} < set(found)
 
 
 class TestTenants:

@@ -12,7 +12,7 @@ from bellcast.auth import editor_tokens, tokens
 from bellcast.client import AsyncBellcast, Bellcast
 from bellcast.kernel.identities import Project
 from tests.journey.operators import set_up, signed_in
-from tests.journey.rest import Rest, refused
+from tests.journey.rest import Rest, fields, refused
 from tests.journey.test_email import app
 from tests.servers import PROJECT, ServerProcess
 
@@ -255,6 +255,42 @@ async def test_tokens_of_an_erased_tenant_are_refused(rest: Rest) -> None:
     assert (await rest.app.delete("/v1/tenants/acme")).status_code == 204
     headers = {"authorization": f"Bearer {made}"}
     assert (await rest.client.put(f"{BOOKING}/draft", json={"values": VALUES}, headers=headers)).status_code == 401
+
+
+async def test_previews_show_no_recipient_and_no_other_template(client: httpx.AsyncClient) -> None:
+    layout = {"email": {"subject": "x", "html": "<p>SECRET {{ content }}</p>"}}
+    for key in ("own", "news-frame", "other"):
+        assert (await client.put(f"/v1/templates/{key}?tenant=acme", json=layout)).status_code == 201
+    stored = {"email": {"subject": "x", "text": "x", "layout": "own"}}
+    assert (await client.put(f"{BOOKING}?tenant=acme", json=stored)).status_code == 201
+    await client.put("/v1/recipients/alice?tenant=acme", json={"email": "alice@example.com"})
+    ann = await author(client)
+    values = {"email": {"subject": "{{ recipient | tojson }}", "text": "x"}}
+    for path in ("preview", "html"):
+        body = {"values": values, "recipient": "alice"}
+        assert refused(await ann("POST", f"{BOOKING}/{path}", body), 403, "forbidden")
+    assert (await ann("POST", f"{BOOKING}/preview", {"values": values})).status_code == 200
+    for name, status in {"own": 200, "news-frame": 200, "base": 200, "other": 422, "secret": 422}.items():
+        body = {"values": {"email": {"subject": "x", "text": "x", "layout": name}}}
+        shown = await ann("POST", f"{BOOKING}/preview", body)
+        assert shown.status_code == status, shown.text
+    assert fields(shown) == {"values.email.layout": "must be base, null, or a layout of the stored template"}
+
+
+async def test_token_ends_with_the_key_that_made_it(rest: Rest) -> None:
+    body = {"name": "k", "scopes": ["manage", "read"], "ttl": "1h"}
+    made = (await rest.app.post("/v1/keys", json=body)).json()
+    headers = {"authorization": f"Bearer {made['key']}"}
+    for path, more in {
+        "/v1/keys": {"name": "child", "scopes": ["read"]},
+        "/v1/keys?": {"name": "child", "scopes": ["read"], "ttl": "90d"},
+        "/v1/tokens": {"recipient": "alice", "ttl": "30d"},
+        "/v1/editor-tokens": REQUEST | {"ttl": "8h"},
+    }.items():
+        response = await rest.client.post(path, json=more, headers=headers)
+        assert (response.status_code, response.json()["expires_at"]) == (201, made["expires_at"]), path
+    shorter = await rest.client.post("/v1/tokens", json={"recipient": "alice", "ttl": "1m"}, headers=headers)
+    assert shorter.json()["expires_at"] < made["expires_at"]
 
 
 @pytest.mark.usefixtures("cheap_hashes")

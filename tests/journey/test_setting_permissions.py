@@ -57,6 +57,9 @@ ROWS = {
     "handler_url": Row("owner", URL),
     "pusher_webhook_url": Row("owner", URL),
     "app_url": Row("owner", "https://evil.example"),
+    # what recipients of all tenants receive
+    "newcomers": Row("owner", "3d"),
+    "simulate": Row("owner", "email"),
     # when data of all tenants is deleted
     "retention": Row("owner", "90d", minimum="1d"),
     "run_retention": Row("owner", "7d", minimum="1d"),
@@ -66,8 +69,6 @@ ROWS = {
     # the rest can be taken back
     "access_log": Row("configure", "errors"),
     "log_requests": Row("configure", "on"),
-    "newcomers": Row("configure", "3d"),
-    "simulate": Row("configure", "email"),
     "retries": Row("configure", "10,60"),
     "locale": Row("configure", "de"),
     "locales": Row("configure", "en,de"),

@@ -11,7 +11,7 @@ from bellcast.kernel import times, validation
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.field_limits import KEY, ROLE, TENANT, Limit, ValueRule, each, lasting, text
 from bellcast.kernel.http import request_body
-from bellcast.rest import tenants
+from bellcast.rest import guards, tenants
 from bellcast.rest.resource import Change, Resource
 from bellcast.rest.tenants import TenantQuery
 
@@ -59,11 +59,11 @@ async def make(change: Change[TokenRequest]) -> Token:
     """Create a session token.
 
     It gives access to one recipient's inbox until it expires: send it to that recipient's browser. An API key with the
-    scope `manage` can create one for any recipient, topics and roles: protect it like the project secret."""
+    scope `manage` can create one for any recipient, topics and roles: protect it like the project secret. The token ends with that key at the latest."""
     ctx, params = change.ctx, change.body
     tenant = tenants.single_tenant(change.request, params.tenant)
     now = ctx.token_clock.now()
-    expires_at = now + round(times.seconds(params.ttl) * 1000)
+    expires_at = guards.ending(change.request, now + round(times.seconds(params.ttl) * 1000))
     token = tokens.sign(
         ctx.project,
         params.recipient,

@@ -30,12 +30,13 @@ async def authenticate(project: Project, api_keys: Keys, credential: str, clock:
         raise Unauthenticated("This API key was revoked.")
     key = stored[0]
     now = clock.now()
-    if key.expires_at is not None and now >= times.milliseconds(key.expires_at):
+    expires_at = None if key.expires_at is None else times.milliseconds(key.expires_at)
+    if expires_at is not None and now >= expires_at:
         raise Unauthenticated("This API key has expired.")
     if key.used_at is None or now - times.milliseconds(key.used_at) >= USE_MS:
         with contextlib.suppress(DiskFull, Unavailable):  # requests still succeed while the store cannot be written
             await api_keys.record_use(key.id, now)
-    return Caller(scopes=stored[0].scopes, key=id, tenants=stored[0].tenants)
+    return Caller(scopes=key.scopes, key=id, tenants=key.tenants, expires_at=expires_at)
 
 
 def is_secret(project: Project, credential: str) -> bool:

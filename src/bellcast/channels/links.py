@@ -38,16 +38,21 @@ class PreferencesGrant(Struct, frozen=True, array_like=True):
     expires_at: int
 
 
+PLACEHOLDER = "hidden-in-previews"
 # Suffix of the names of all variables with links.
 VARIABLE_SUFFIX = b"_url"
 TEXTS = msgspec.json.decode(Path(__file__).with_name("link_texts.json").read_bytes(), type=dict[str, dict[str, str]])
 
 
 def links(
-    config: ChannelConfig, project: Project, tenant: str, recipient: str, types: Sequence[str], now: int
+    config: ChannelConfig, project: Project | None, tenant: str, recipient: str, types: Sequence[str], now: int
 ) -> dict[str, str]:
-    """Return the URLs by the names of their variables. Without `types`, there is no unsubscribe link."""
+    """Return the URLs by the names of their variables. Without `types`, there is no unsubscribe link. Without a project, they
+    have a placeholder for the token: a template can write a token in any form, so none is made for its author."""
     base = (config.public_url or "").rstrip("/")
+    if project is None:
+        unsubscribe = f"{base}/u/{PLACEHOLDER}" if types else ""
+        return {"unsubscribe_url": unsubscribe, "preferences_url": f"{base}{PREFERENCES_PATH}/{PLACEHOLDER}"}
     grant = PreferencesGrant(tenant, recipient, now, now + PREFERENCES_TTL_MS)
     unsubscribe_url = ""
     if types:

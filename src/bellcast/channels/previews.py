@@ -117,6 +117,7 @@ class Previews:
         draft = Draft(
             to=subject.recipient, data=dict(subject.data), actor=None if is_strict else Actor(name=EXAMPLE_ACTOR)
         )
+        project = self._project if is_strict else None  # links that work are in messages only
         context = contents.ContentContext(
             draft=draft,
             content=content(draft),
@@ -125,7 +126,7 @@ class Previews:
             profile=profile,
             tenant_key=subject.tenant,
             tenant=inputs.tenant,
-            links=links.links(self._config, self._project, subject.tenant, profile.key, (GENERAL,), subject.now),
+            links=links.links(self._config, project, subject.tenant, profile.key, (GENERAL,), subject.now),
             is_strict=is_strict,
         )
         await budget_of(subject.tenant).wait()

@@ -70,7 +70,7 @@ class Router:
         clock: Clock,
         catalog: Catalog,
         config: ChannelConfig,
-        project: Project,
+        project: Project | None,
         new_id: Callable[[int], str],
         messages_added: Callable[[], None],
         webhooks: WebhookSink,
@@ -107,13 +107,13 @@ class Router:
             self.messages_added()
 
     def without_effects(self, new_id: Callable[[int], str]) -> "Router":
-        """Return a router that decides in the same way, without reports."""
+        """Return a router that decides in the same way, without reports and links of recipients."""
         return Router(
             self._db,
             self._clock,
             self._catalog,
             self._config,
-            self._project,
+            None,
             new_id,
             lambda: None,
             NoWebhooks(),

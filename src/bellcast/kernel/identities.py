@@ -69,5 +69,6 @@ class Caller(Struct, frozen=True):
     operator: str | None = None  # the name of an operator
     role: str | None = None  # the role of an operator
     tenants: tuple[str, ...] | None = None  # tenants that it is restricted to; None: all
+    expires_at: int | None = None  # of an API key, UTC milliseconds: what it creates ends with it
     is_verified: bool = True  # False: the operator must type its password again for sensitive operations
     must_enrol: bool = False  # the operator must set up a second factor first

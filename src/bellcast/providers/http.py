@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -51,6 +52,7 @@ from bellcast.rest.resource import Change, DryRunQuery, Listing, ObjectsQuery, R
 
 MAIL = "message/rfc822"
 # In place of a provider's URL in files, and characters that no variable's name has.
+PLAIN_KEY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 PLACEHOLDER, NO_VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}"), re.compile(r"[^A-Za-z0-9]")
 READ_ADDS = {*objects.ADDED, "secret"}
 
@@ -331,9 +333,12 @@ def _outside(provider: ConfiguredProvider, by: ManagedBy | None) -> ProviderObje
 
 
 def _placeholder(tenant: str, key: str) -> str:
-    """Return what files have instead of the URL: the name of a variable."""
-    name = "_".join(filter(None, (tenant, key)))
-    return f"${{BELLCAST_PROVIDER_{NO_VARIABLE.sub('_', name).upper()}}}"
+    """Return what files have instead of the URL: the name of a variable, which no other provider has. Two underscores end a
+    tenant, three begin the code of keys whose letters do not tell them apart."""
+    names = [one for one in (tenant, key) if one]
+    code = "" if all(map(PLAIN_KEY.fullmatch, names)) else hashlib.sha256("\0".join((tenant, key)).encode()).hexdigest()
+    name = "__".join(NO_VARIABLE.sub("_", one) for one in names) + (code and f"___{code[:16]}")
+    return f"${{BELLCAST_PROVIDER_{name.upper()}}}"
 
 
 def _values(ctx: ApiContext, tenant: str, document: Document) -> dict[str, Any]:

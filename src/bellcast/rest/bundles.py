@@ -448,7 +448,7 @@ def _before(ctx: ApiContext, kind: BundleKind, one: PushedObject, document: Docu
 
 
 def _check_current(push: Push, one: PushedObject, before: _State | None, by: Management | None) -> None:
-    if by is not None and by.source != push.source and before is not None:
+    if by is not None and by.unlocked_at is None and by.source != push.source and before is not None:
         raise Conflict(f"{_name(one.place)} is managed by another source: {by.source}.")
     if one.if_match is not UNSET and one.if_match != (None if before is None else before.etag):
         raise PreconditionFailed(f"{_name(one.place)} has changed since it was read: plan again.")

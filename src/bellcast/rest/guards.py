@@ -143,6 +143,12 @@ def caller(request: ApiRequest) -> Caller:
     return result
 
 
+def ending(request: ApiRequest, wanted: int) -> int:
+    """Return when what the caller creates ends: with the caller's key at the latest."""
+    own = caller(request).expires_at
+    return wanted if own is None else min(wanted, own)
+
+
 def session(request: ApiRequest) -> Principal:
     """Return the authenticated session of the recipient."""
     result: Principal = request.scope["state"]["principal"]

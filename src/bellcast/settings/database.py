@@ -43,6 +43,9 @@ OWNER_ONLY = (
     # where data and recipients of all tenants are sent
     "HANDLER_URL",
     "APP_URL",
+    # what recipients receive: a simulated message is not sent later, and an announcement in an inbox stays there
+    "NEWCOMERS",
+    "SIMULATE",
     # when data of all tenants is deleted
     "RETENTION",
     "RUN_RETENTION",
@@ -56,8 +59,6 @@ EDITABLE = (
     *OWNER_ONLY,
     "ACCESS_LOG",
     "LOG_REQUESTS",
-    "NEWCOMERS",
-    "SIMULATE",
     "RETRIES",
     "LOCALE",
     "LOCALES",

@@ -1,8 +1,10 @@
 """The CPU time of a tenant's templates in this process, so that they leave the processor to other tenants."""
 
 import asyncio
+from collections.abc import Callable
 from functools import lru_cache
-from time import monotonic
+from time import monotonic, thread_time
+from typing import ParamSpec, TypeVar
 
 from bellcast.kernel.token_bucket import TokenBucket
 
@@ -14,6 +16,8 @@ MAX_SLOW = 3
 STOPPED_SECONDS = 60.0
 MAX_SLOW_TEXTS = 1_000
 CACHED_TENANTS = 10_000
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class TenantBudget:
@@ -22,6 +26,7 @@ class TenantBudget:
 
     def __init__(self) -> None:
         self._bucket = TokenBucket(CPU_SHARE, _now())
+        self.compiling = asyncio.Lock()
         self._slow: dict[int, tuple[int, float]] = {}  # by text: renderings that took too long, and the last one's time
 
     def charge(self, seconds: float) -> None:
@@ -57,6 +62,26 @@ class TenantBudget:
     def clear_slow(self, text: int) -> None:
         """Record a rendering in time."""
         self._slow.pop(text, None)
+
+
+async def in_thread(tenant: str, compile: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Compile texts of a tenant in a thread, one at a time, and charge the thread's time."""
+    budget = budget_of(tenant)
+
+    def timed() -> T:
+        started = thread_time()
+        try:
+            return compile(*args, **kwargs)
+        finally:
+            seconds.append(thread_time() - started)
+
+    seconds: list[float] = []
+    async with budget.compiling:
+        await budget.wait()
+        try:
+            return await asyncio.to_thread(timed)
+        finally:
+            budget.charge(sum(seconds))
 
 
 @lru_cache(CACHED_TENANTS)

@@ -1,6 +1,8 @@
 """CPU time of the templates of one tenant."""
 
+import asyncio
 import itertools
+import threading
 
 import pytest
 
@@ -94,3 +96,25 @@ def test_slow_texts_of_a_tenant_are_bounded(now: list[float]) -> None:
     for text in range(MAX_SLOW_TEXTS + 1):
         acme.add_slow(text)
     assert (acme.is_slow(0), acme.is_slow(1), acme.is_slow(MAX_SLOW_TEXTS)) == (False, True, True)
+
+
+async def test_texts_of_a_tenant_are_compiled_one_at_a_time_and_charged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the previews of one author would hold all threads, which also check the passwords of others."""
+    may_end, both_run, running = threading.Event(), threading.Barrier(3), list[str]()
+    monkeypatch.setattr(tenant_budget, "thread_time", lambda: len(running) * 2.0)
+
+    def compile(tenant: str) -> None:
+        running.append(tenant)
+        both_run.wait(60)
+        may_end.wait(60)
+        raise ValueError
+
+    tasks = [asyncio.create_task(tenant_budget.in_thread(one, compile, one)) for one in ("busy", "busy", "other")]
+    await asyncio.to_thread(both_run.wait, 60)
+    assert sorted(running) == ["busy", "other"]
+    assert budget_of("busy").seconds_to_wait() == 0
+    tasks[1].cancel()
+    may_end.set()
+    await asyncio.wait(tasks)
+    assert isinstance(tasks[0].exception(), ValueError)
+    assert budget_of("busy").seconds_to_wait() > 0

@@ -19,7 +19,7 @@ from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.limits import Limits
-from bellcast.rest import audit, context, editor_access, tenants
+from bellcast.rest import audit, context, editor_access, guards, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Resource
@@ -84,11 +84,12 @@ async def make(request: ApiRequest) -> ASGIApp:
     """Create an editor token.
 
     With it, `<bellcast-template-editor>` opens these templates of the tenant in a page of your app, until it expires. The
-    project's own templates are never changed. It is not a session token, and opens no inbox."""
+    project's own templates are never changed. It is not a session token, and opens no inbox. It ends with the API key that
+    creates it at the latest."""
     ctx, body = context.of(request), await request_body.body(request, TOKEN)
     tenant = tenants.single_tenant(request, body.tenant)
     now = ctx.token_clock.now()
-    expires_at = now + round(times.seconds(body.ttl) * 1000)
+    expires_at = guards.ending(request, now + round(times.seconds(body.ttl) * 1000))
     claims = EditorClaims(
         tenant=tenant,
         templates=tuple(body.templates),

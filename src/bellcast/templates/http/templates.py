@@ -1,9 +1,8 @@
 """Templates: content with variables, per channel and language."""
 
-import asyncio
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -34,13 +33,15 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, DryRunQuery, Resource
 from bellcast.rest.tenants import TenantQuery
-from bellcast.templates import rendering
+from bellcast.templates import rendering, tenant_budget
 from bellcast.templates.http import checking, publishing, samples
 from bellcast.templates.http.checking import FindingList
 from bellcast.templates.http.samples import SampleList, TemplateVariable
 from bellcast.templates.rendering import TemplateError, check_template
 from bellcast.templates.types import CONTENT_ROOTS, MAX_LOCALE, Parts, Template, TemplateEmail
 from bellcast.workflows.http import references
+
+T = TypeVar("T", bound=Struct)
 
 # Recipients' `de_AT` is looked up as `de-AT`, so a key with an underscore would never be found.
 LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
@@ -166,12 +167,18 @@ async def errors_of_send(ctx: ApiContext, tenant: str, send: Mapping[str, Any], 
 
 async def _reference_errors(value: Template, ctx: ApiContext, tenant: str, key: str) -> list[FieldError]:
     """Check the layouts."""
-    errors: list[FieldError] = []
-    for prefix, parts in (("", value), *((f"translations.{name}.", one) for name, one in value.translations.items())):
-        name = None if parts.email is None else parts.email.layout
-        if isinstance(name, str) and (problem := await _layout_problem(ctx, tenant, name, key)) is not None:
-            errors.append(FieldError(f"{prefix}email.layout", problem))
-    return errors
+    problems = [(prefix, await _layout_problem(ctx, tenant, name, key)) for prefix, name in _layouts(value)]
+    return [FieldError(f"{prefix}email.layout", problem) for prefix, problem in problems if problem is not None]
+
+
+def _layouts(value: Template) -> list[tuple[str, str]]:
+    """Return the layouts that a template names, each with the prefix of its field."""
+    parts = [("", value), *((f"translations.{name}.", one) for name, one in value.translations.items())]
+    return [
+        (prefix, one.email.layout)
+        for prefix, one in parts
+        if one.email is not None and isinstance(one.email.layout, str)
+    ]
 
 
 async def _layout_problem(ctx: ApiContext, tenant: str, name: str, key: str) -> str | None:
@@ -413,7 +420,7 @@ async def check(change: Change[bytes]) -> FindingList:
     Missing languages, variables and descriptions of images, wrong links, low contrast, and what mail programs cut or do
     not support (data of Can I email, caniemail.com). Findings with the severity `error` stop its publication."""
     request, ctx, (key,) = change.request, change.ctx, change.key
-    body = await asyncio.to_thread(request_body.json, change.body, CHECK, ctx)
+    body = await _parsed(request, change.body, CHECK)
     data = body.data if body.sample is None else await _data_of_sample(request, body.sample)
     subject = await _subject(request, "", data or {}, None, body.values)
     return FindingList(await checking.check(ctx, change.tenant, key, subject.template, data))
@@ -455,7 +462,8 @@ async def import_email(request: ApiRequest) -> ASGIApp:
     `mj-include` are removed; each is a finding. Nothing is written: save the `part` as a template's `email`."""
     request_body.query(request, DryRunQuery)  # nothing is written in any case
     body = await request_body.body(request, IMPORT)
-    part, findings = await asyncio.to_thread(email_imports.part_of, body.format, body.source)
+    tenant = tenants.single_tenant(request)
+    part, findings = await tenant_budget.in_thread(tenant, email_imports.part_of, body.format, body.source)
     return responses.json(ImportedEmail(part, findings))
 
 
@@ -474,7 +482,7 @@ async def test(change: Change[bytes]) -> TestMessage:
     It is sent to the recipient's address regardless of preferences. `{"me": true}` sends an e-mail to the confirmed address of
     the operator, with `[Test]` before its subject, at most 10 in 10 minutes. A dry run only renders it."""
     request, ctx = change.request, change.ctx
-    body = await asyncio.to_thread(request_body.json, change.body, TEST, ctx)
+    body = await _parsed(request, change.body, TEST)
     data = body.data if body.sample is None else await _data_of_sample(request, body.sample)
     if isinstance(body.to, str) and guards.caller(request).role == editor_access.ROLE:
         raise Forbidden("An editor token sends tests to its own e-mail only.")
@@ -556,10 +564,17 @@ def _in_scheme(text: str, scheme: str | None) -> str:
     return text + (INVERTED if scheme == "inverted" else "")
 
 
+async def _parsed(request: ApiRequest, text: bytes, shape: request_body.Shape[T]) -> T:
+    """Read a body. Raises Invalid. In a thread: compiling the texts of `values` takes seconds and would block the event loop."""
+    tenant = tenants.single_tenant(request)
+    return await tenant_budget.in_thread(tenant, request_body.json, text, shape, context.of(request))
+
+
 async def _subject_of(request: ApiRequest, text: bytes) -> Subject:
     """Return the subject of a preview's body. Raises Invalid."""
-    # In a thread: compiling the texts of `values` takes seconds and would block the event loop.
-    body = await asyncio.to_thread(request_body.json, text, PREVIEW, context.of(request))
+    body = await _parsed(request, text, PREVIEW)
+    if body.recipient is not None and editor_access.CLAIMS in request.scope["state"]:
+        raise Forbidden("An editor token previews without a recipient: its templates could show the fields of any.")
     data = body.data if body.sample is None else await _data_of_sample(request, body.sample)
     return await _subject(request, body.recipient or "", data, body.locale, body.values)
 
@@ -582,7 +597,7 @@ async def _subject(
     """Return the stored template that applies to the tenant, or that would apply with these values."""
     ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
     if values is not None:
-        template = await _with_values(ctx, tenant, key, values)
+        template = await _with_values(request, tenant, key, values)
     elif (found := await objects.find(KIND, ctx, tenant, key)) is not None:
         await ctx[Catalog].compile(found[0].body)
         template = request_body.decoder(Template).decode(found[0].body)
@@ -593,16 +608,32 @@ async def _subject(
     )
 
 
-async def _with_values(ctx: ApiContext, tenant: str, key: str, values: Template) -> Template:
+async def _foreign_layouts(ctx: ApiContext, claims: EditorClaims, key: str, values: Template) -> list[FieldError]:
+    """Return the layouts that an editor token is not for, unless the stored template has them."""
+    found = await objects.find(KIND, ctx, claims.tenant, key)
+    stored = None if found is None else request_body.decoder(Template).decode(found[0].body)
+    known = {BASE_LAYOUT} | ({one for _, one in _layouts(stored)} if stored else set())
+    return [
+        FieldError(f"{prefix}email.layout", "must be base, null, or a layout of the stored template")
+        for prefix, name in _layouts(values)
+        if name not in known and not claims.covers(name)
+    ]
+
+
+async def _with_values(request: ApiRequest, tenant: str, key: str, values: Template) -> Template:
     """Return the template that applies to a tenant after a write of these values. Raises Invalid."""
+    ctx = context.of(request)
     errors = await _reference_errors(values, ctx, tenant, key)
+    claims: EditorClaims | None = request.scope["state"].get(editor_access.CLAIMS)
+    if claims is not None:
+        errors += await _foreign_layouts(ctx, claims, key, values)
     if errors:
         raise Invalid.fields([FieldError(f"values.{one.field}", one.message) for one in errors])
     return await _applied(ctx, tenant, key, values)
 
 
 async def _applied(ctx: ApiContext, tenant: str, key: str, values: Template) -> Template:
-    values = await asyncio.to_thread(compiled, values)
+    values = await tenant_budget.in_thread(tenant, compiled, values)
     base = None if tenant == PROJECT else await objects.find(KIND, ctx, PROJECT, key)
     if base is None:
         return values

@@ -77,7 +77,7 @@ KEYS = Resource(
 async def create(change: Change[KeyRequest]) -> NewKey:
     """Create an API key.
 
-    Only this response contains its text. A key can only have scopes and tenants that its creator has. A key with
+    Only this response contains its text. A key can only have scopes and tenants that its creator has, and ends with it at the latest. A key with
     `tenants` can use only these: its requests name one in the query (`?tenant=acme`), which may be omitted if the key
     has only one. Operations that do not belong to one tenant refuse such a key."""
     params, caller = change.body, guards.caller(change.request)
@@ -89,7 +89,9 @@ async def create(change: Change[KeyRequest]) -> NewKey:
     tenants.check_grant(caller, bound)
     now = change.ctx.engines.clock.now()
     until = change.ctx.token_clock.now()
-    expires_at = None if params.ttl is None else until + round(times.seconds(params.ttl) * 1000)
+    expires_at = caller.expires_at
+    if params.ttl is not None:
+        expires_at = guards.ending(change.request, until + round(times.seconds(params.ttl) * 1000))
     made = keys.make(params.name, params.scopes, now, bound, expires_at)
     await Keys(change.ctx.engines.db).create(made.key, made.digest)
     audit.note_changes(change.request, {}, {"name": params.name, "scopes": made.key.scopes, "tenants": bound})

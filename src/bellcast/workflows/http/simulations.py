@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from bellcast.auth import link_tokens
 from bellcast.channels.http.messages import HTML_HEADERS
 from bellcast.documents.store import Documents
 from bellcast.documents.types import MAX_OBJECT_KEY, draft_kind
@@ -92,8 +91,7 @@ async def simulate(request: ApiRequest) -> ASGIApp:
         SimulatedWorkflow(tenant=tenant, workflow=key, owner=owner, definition=definition, request=body, at=at)
     )
     if step is None:
-        text = link_tokens.hide(msgspec.json.encode(found))
-        return responses.complete(200, text, responses.JSON)
+        return responses.json(found)
     html = [
         one.content["html"]
         for one in found.recipients[0].path
@@ -101,7 +99,7 @@ async def simulate(request: ApiRequest) -> ASGIApp:
     ]
     if not html:
         raise Conflict("This step sends no e-mail with HTML in this simulation.")
-    return responses.complete(200, link_tokens.hide(html[0].encode()), responses.HTML, HTML_HEADERS)
+    return responses.complete(200, html[0].encode(), responses.HTML, HTML_HEADERS)
 
 
 async def _definition(
