@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 98_700),
+    "lines": (0, 98_780),
     "modules": (0, 718),
     "classes": (0, 1_402),
     "functions": (0, 6_700),

@@ -1,17 +1,21 @@
 """`python -m bellcast.examples.NAME`: the options of all apps."""
 
 import argparse
+import contextlib
+import json
 import os
 import shlex
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp
 
 BELLCAST = "http://127.0.0.1:8787"
+DEFAULT_PORT = 8787
 
 
 class Options(NamedTuple):
@@ -57,7 +61,8 @@ def run(
 
 
 def exports(settings: Iterable[Mapping[str, str]]) -> str:
-    """Return the settings of one server for all of these apps as lines for a shell. Another port, if 8787 is in use."""
+    """Return the settings of one server for all of these apps as lines for a shell. If 8787 is in use, the port of the last
+    server in this folder, or another one: apps that run know its URL."""
     merged: dict[str, str] = {}
     for one in settings:
         for name, value in one.items():
@@ -65,11 +70,20 @@ def exports(settings: Iterable[Mapping[str, str]]) -> str:
                 merged[name] += f",{value}"
             elif merged.setdefault(name, value) != value:
                 raise SystemExit(f"Two of these apps need different values of BELLCAST_{name.upper()}.")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", 8787))
-        except OSError:
-            probe.bind(("127.0.0.1", 0))
-            merged["port"] = str(probe.getsockname()[1])
+    for wanted in (DEFAULT_PORT, _last_port(), 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", wanted))
+                if wanted != DEFAULT_PORT:
+                    merged["port"] = str(probe.getsockname()[1])
+                break
     return "\n".join(f"export BELLCAST_{name.upper()}={shlex.quote(value)}" for name, value in merged.items())
+
+
+def _last_port() -> int:
+    """The port of the server that ran last with the data folder `bellcast-data`; 0 if none did."""
+    try:
+        return urlsplit(json.loads(Path("bellcast-data/server.json").read_text())["url"]).port or 0
+    except (OSError, ValueError, KeyError):
+        return 0

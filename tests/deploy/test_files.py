@@ -20,6 +20,7 @@ import yaml
 from scripts import image
 
 from bellcast import cli
+from bellcast.kernel.errors import SettingsError
 from bellcast.settings import load, table
 
 ROOT = Path(__file__).parents[2]
@@ -206,7 +207,9 @@ def test_node_environment_starts_a_server(compose) -> None:
     environ = {
         name: re.sub(r"\$\{(\w+)[^}]*\}", lambda m: example[m[1]], value) for name, value in node["environment"].items()
     }
-    settings = load({}, environ)
+    with pytest.raises(SettingsError, match="BELLCAST_PROJECT"):  # one in the file would be public
+        load({}, environ)
+    settings = load({}, environ | {"BELLCAST_PROJECT": f"{environ['BELLCAST_PROJECT']}{'s' * 64}"})
     assert settings.channels.public_url == f"https://{example['DOMAIN']}"
     hosts = {urlsplit(url).hostname for url in (settings.store.url, settings.store.broker)}
     assert hosts <= set(compose["services"])

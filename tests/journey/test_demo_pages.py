@@ -1,7 +1,9 @@
 """The pages of the demo apps load everything from this machine, and report a bundle that was not built."""
 
+import json
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +15,7 @@ import pytest
 
 from bellcast import settings
 from bellcast.examples import celebrity_booking, lead_market
-from bellcast.examples.app_kit import attempts
+from bellcast.examples.app_kit import attempts, command_line
 
 BELLCAST = "http://127.0.0.1:8787"
 
@@ -85,6 +87,22 @@ def test_settings_of_an_app_are_variables_of_the_server(tmp_path: Path, name: st
     printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
     variables = dict(word.split("=", 1) for word in shlex.split(printed) if word != "export")  # as `eval "$(…)"` does
     assert settings.load({}, variables)
+
+
+def test_settings_keep_the_port_of_the_last_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr(command_line, "DEFAULT_PORT", taken.getsockname()[1])
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        Path("bellcast-data").mkdir()
+        Path("bellcast-data/server.json").write_text(json.dumps({"url": f"http://127.0.0.1:{port}"}))
+        assert command_line.exports([]) == f"export BELLCAST_PORT={port}"
+        with socket.create_server(("127.0.0.1", port)):
+            other = command_line.exports([]).removeprefix("export BELLCAST_PORT=")
+        assert 0 < int(other) != port
+        Path("bellcast-data/server.json").write_text("{}")
+        assert int(command_line.exports([]).removeprefix("export BELLCAST_PORT=")) > 0
 
 
 async def test_wrong_passwords_of_a_person_are_limited(tmp_path: Path) -> None:

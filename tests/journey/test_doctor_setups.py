@@ -19,7 +19,7 @@ from bellcast.console.types.diagnoses import Finding
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite_connection import connect
 from bellcast.kernel.errors import SettingsError
-from bellcast.server import local_checks
+from bellcast.server import adapters, database_checks, local_checks
 from bellcast.settings import load
 from tests import engines
 from tests.certificates import self_signed
@@ -305,3 +305,15 @@ def test_other_secret_in_the_shell_missing_jobs_and_mail_servers_are_found(tmp_p
         assert ["Connection refused" in one["what"] for one in found] == [True]
         done = bellcast("doctor", "--quick", "--json", "--url", server.url, BELLCAST_SECRET=SECRET)
         assert "secret" in next(one["what"] for one in done.json["findings"] if one["check"] == "live path")
+
+
+def test_broker_is_checked_as_the_project_of_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permissions of NATS are for its channels."""
+    checked: list[str] = []
+    monkeypatch.setattr(adapters, "transport", lambda _, project: checked.append(project.id))
+    environ = {"BELLCAST_DATA": str(tmp_path), "BELLCAST_BROKER": "nats://127.0.0.1"}
+    for expected in ("doctor", "770077"):
+        assert list(database_checks.check(load({}, environ), 1)) == []
+        assert checked.pop() == expected
+        project = {"id": "770077", "key": "public-key", "secret": "s" * 64}
+        (tmp_path / "project.json").write_text(json.dumps(project))

@@ -14,6 +14,7 @@ from bellcast.kernel.events import node_stream
 from bellcast.kernel.identities import Project
 from bellcast.server import adapters
 from bellcast.settings import Settings
+from bellcast.settings.credentials import existing_project
 from bellcast.settings.groups import NATS, POSTGRES, REDIS
 
 # Session tokens allow 2 s between two clocks.
@@ -29,7 +30,7 @@ OTHER_CONNECTIONS = 2
 RESERVED_CONNECTIONS = 10
 TIME = "SELECT clock_timestamp()"
 PROBE_STREAM = node_stream("doctor")
-# Names the channels if the credentials are not a setting.
+# Names the channels before the first start.
 NO_PROJECT = Project("doctor", "", "")
 
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
@@ -43,7 +44,8 @@ def check(settings: Settings, processes: int) -> Iterator[Finding]:
     if store.url is not None and store.url.startswith(POSTGRES):
         adapters.need_postgres()
         yield from _store(store.url, processes * (store.connections + OTHER_CONNECTIONS))
-    transport = adapters.transport(store.broker, settings.project or NO_PROJECT)
+    project = existing_project(settings) or NO_PROJECT
+    transport = adapters.transport(store.broker, project)
     if transport is not None:
         findings = list(_broker(store.broker, transport))
         yield from findings
@@ -53,7 +55,7 @@ def check(settings: Settings, processes: int) -> Iterator[Finding]:
             and store.broker.startswith(NATS)
             and any(rule.duration_ms for rule in parse_rules(store.topic_history))
         ):
-            yield from _history(store.broker, settings.project or NO_PROJECT)
+            yield from _history(store.broker, project)
     if store.outbox_url is not None:
         adapters.need_postgres("BELLCAST_DATABASE_URL")
         yield from _outbox(store.outbox_url, named=store.database_url is not None)

@@ -93,7 +93,7 @@ def issuer(value: str) -> str:
 
 
 def origin_list(value: str) -> NameList:
-    """a comma-separated list of origins such as https://app.example.com"""
+    """a comma-separated list of origins such as https://app.example.com, without a final slash or a path"""
     return tuple(origin(text) for text in setting_values.names(value))
 
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from bellcast.kernel import validation
+from bellcast.kernel.errors import FieldError, Invalid
 
 
 def nested(levels: int) -> Any:
@@ -54,3 +55,12 @@ def test_unencodable_data_is_refused_by_its_path(value: Any, field: str, message
 def test_large_data_is_refused_before_it_is_searched() -> None:
     (error,) = validation.data("data", [2**64] * 10_000, 100)
     assert error.message.startswith("must be at most 100 bytes")
+
+
+def test_error_that_two_checks_find_is_listed_once() -> None:
+    twice = [
+        FieldError("url", "must be a path"),
+        FieldError("title", "must be text"),
+        FieldError("url", "must be a path"),
+    ]
+    assert Invalid.fields(twice).errors == (twice[0], twice[1])
