@@ -108,6 +108,8 @@ def test_webhook_is_added_changed_replayed_and_removed(project):
     assert f"Would add {url}" in planned.out
     assert bellcast("job", "list", "--json", **project).json == []
     assert bellcast("job", "list", **project)[1:] == ("", "Nothing found.\n")
+    nothing = ("", "Nothing found. --tenant NAME lists those of another tenant.\n")
+    assert bellcast("message", "list", "--recipient", "cli-none", **project)[1:] == nothing
     assert bellcast("job", "retry", "none", "--dry-run", **project).status == 1
     assert bellcast("job", "delete", "none", **project).status == 1
     assert bellcast("webhook", "create", "http://10.0.0.1/x", "--event", "*", **project).status == 1

@@ -65,6 +65,7 @@ test('refusals are typed and name the field', async () => {
   await assert.rejects(new Bellcast({ secret: 'another' }).stats(), Unauthorized);
   await assert.rejects(bell.notify('', { title: 'Hello' }), InvalidArgument);
   await assert.rejects(bell.publish({ topic: 'a' }, 'tick'), UnknownArgument);
+  assert.throws(() => new Bellcast({ ulr: 'http://127.0.0.1:1', secret: 'x' }), /^UnknownArgument: ulr: is not known; expected url, /);
   await assert.rejects(new Bellcast({ secret: 'another', key: 'another-key' }).stats(), (error) => error instanceof WrongProject && error.project === key);
   await assert.rejects(bell.token('alice', { ttl: 'soon' }), InvalidArgument);
 });

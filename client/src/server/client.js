@@ -307,7 +307,9 @@ export class Bellcast {
   #crypto;
 
   /** @param {Options} [options] */
-  constructor({ url, secret, key, timeout = TIMEOUT, retries = 2, fetch: send = globalThis.fetch, crypto = globalThis.crypto } = {}) {
+  constructor({ url, secret, key, timeout = TIMEOUT, retries = 2, fetch: send = globalThis.fetch, crypto = globalThis.crypto, ...others } = {}) {
+    const [unknown] = Object.keys(others);
+    if (unknown !== undefined) throw new UnknownArgument(`${unknown}: is not known; expected url, secret, key, timeout, retries, fetch or crypto`);
     const credentials = findCredentials(secret, key);
     this.#secret = credentials.secret;
     this.#key = credentials.key;

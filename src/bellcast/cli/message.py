@@ -40,7 +40,7 @@ def list_(
             tenant=tenant,
         )
     found: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in page.messages]
-    objects.show_list(found, _line, json=json)
+    objects.show_list(found, _line, json=json, is_of_tenant=True)
 
 
 def _line(one: dict[str, Any]) -> str:

@@ -134,13 +134,15 @@ def every_page(list_: Callable[..., Any], plural: str, tenant: str | None) -> li
             return found
 
 
-def show_list(items: list[dict[str, Any]], line: Callable[[dict[str, Any]], str], *, json: bool) -> None:
-    """Print objects as JSON, or a line for each."""
+def show_list(
+    items: list[dict[str, Any]], line: Callable[[dict[str, Any]], str], *, json: bool, is_of_tenant: bool = False
+) -> None:
+    """Print objects as JSON, or a line for each. Those of a tenant are listed for one tenant at a time."""
     if json:
         console.json(items)
         return
     if not items:
-        console.note("Nothing found.")
+        console.note("Nothing found." + (" --tenant NAME lists those of another tenant." if is_of_tenant else ""))
     for one in items:
         console.out().print(console.plain(line(one)), markup=False, soft_wrap=True)
 

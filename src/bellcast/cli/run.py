@@ -59,7 +59,7 @@ def list_(
             tenant=tenant,
         )
     found: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in page.runs]
-    objects.show_list(found, _line, json=json)
+    objects.show_list(found, _line, json=json, is_of_tenant=True)
 
 
 group = objects.CommandGroup(commands=run, plural="runs", key="The run's id.", key_name="ID")
