@@ -11,6 +11,7 @@ import pytest
 from bellcast.auth import editor_tokens, tokens
 from bellcast.client import AsyncBellcast, Bellcast
 from bellcast.kernel.identities import Project
+from bellcast.rest.editor_access import REFUSED
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import Rest, fields, refused
 from tests.journey.test_email import app
@@ -270,11 +271,16 @@ async def test_previews_show_no_recipient_and_no_other_template(client: httpx.As
         body = {"values": values, "recipient": "alice"}
         assert refused(await ann("POST", f"{BOOKING}/{path}", body), 403, "forbidden")
     assert (await ann("POST", f"{BOOKING}/preview", {"values": values})).status_code == 200
-    for name, status in {"own": 200, "news-frame": 200, "base": 200, "other": 422, "secret": 422}.items():
-        body = {"values": {"email": {"subject": "x", "text": "x", "layout": name}}}
-        shown = await ann("POST", f"{BOOKING}/preview", body)
-        assert shown.status_code == status, shown.text
-    assert fields(shown) == {"values.email.layout": "must be base, null, or a layout of the stored template"}
+    for name, status in {"own": 200, "news-frame": 200, "base": 200, None: 200, "other": 422, "secret": 422}.items():
+        body = {"values": {"translations": {"de": {"email": {"subject": "x", "text": "x", "layout": name}}}}}
+        for method, path in (("POST", "preview"), ("POST", "html"), ("PUT", "draft")):
+            shown = await ann(method, f"{BOOKING}/{path}", body)
+            if path != "html" or status == 422:  # there is no e-mail in the first language
+                assert shown.is_success == (status == 200), (name, path, shown.text)
+            assert status == 200 or fields(shown) == {"translations.de.email.layout": REFUSED["layout"]}
+    draft = await client.put(f"{BOOKING}/draft?tenant=acme", json=body)  # by an author without a token
+    assert draft.is_success, draft.text
+    assert fields(await ann("POST", f"{BOOKING}/publish")) == {"translations.de.email.layout": REFUSED["layout"]}
 
 
 async def test_token_ends_with_the_key_that_made_it(rest: Rest) -> None:

@@ -197,9 +197,8 @@ class Invalid(BellcastError):
     @classmethod
     def fields(cls, errors: list[FieldError]) -> "Invalid":
         """Create an error for several invalid fields, at most MAX_FIELD_ERRORS."""
-        errors = list(dict.fromkeys(errors))[
-            :MAX_FIELD_ERRORS
-        ]  # a rule may be checked again with the rest of an object
+        # Once each: a rule may be checked again with the rest of an object.
+        errors = list(dict.fromkeys(errors))[:MAX_FIELD_ERRORS]
         return cls("; ".join(f"{e.field}: {e.message}" if e.field else e.message for e in errors), errors=tuple(errors))
 
 

@@ -12,6 +12,7 @@ from jinja2 import nodes
 
 from bellcast.auth import authenticator, editor_tokens, origins
 from bellcast.auth.editor_tokens import ACTOR, EditorClaims, EditorRight
+from bellcast.channels.types import BASE_LAYOUT
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, draft_kind
 from bellcast.kernel.errors import FieldError, Forbidden, Invalid, Unauthenticated
@@ -50,7 +51,10 @@ OPEN: dict[str, EditorRight | None] = {
     "PUT /v1/tenants/{key}/brand": "brand",
 }
 _JINJA = jinja2.Environment(autoescape=True)  # parses only
-NO_HTML = "must not be HTML: this editor may only use blocks and text"
+REFUSED = {
+    "html": "must not be HTML: this editor may only use blocks and text",
+    "layout": "must be base, null, or a layout that the template has or the token is for",
+}
 
 
 async def authenticate(ctx: ApiContext, request: authenticator.AuthRequest) -> EditorClaims | None:
@@ -118,8 +122,8 @@ async def limit(ctx: ApiContext, request: ApiRequest, claims: EditorClaims) -> N
         key = request_body.path(request, "key")
         draft = await Documents(ctx.engines.db).get(draft_kind(TEMPLATES), claims.tenant, key)
         if draft is not None:
-            await _check_html(ctx, claims, key, [msgspec.json.decode(draft.body).get("values")])
-    if TEMPLATE not in operation or "html" in claims.can:
+            await _check_texts(ctx, claims, key, [msgspec.json.decode(draft.body).get("values")])
+    if TEMPLATE not in operation:
         return
     check_tenant, is_template = scope["state"][request_body.CHECK_BODY], operation == f"PUT {TEMPLATE}"
 
@@ -127,29 +131,35 @@ async def limit(ctx: ApiContext, request: ApiRequest, claims: EditorClaims) -> N
         await check_tenant(body)
         values = bound_callers.values_of(request_body.media_type(request), body)
         sent = [one if is_template else one.get("values") for one in values if isinstance(one, dict)]
-        await _check_html(ctx, claims, request_body.path(request, "key"), sent)
+        await _check_texts(ctx, claims, request_body.path(request, "key"), sent)
 
     scope["state"][request_body.CHECK_BODY] = check_body
 
 
-async def _check_html(ctx: ApiContext, claims: EditorClaims, key: str, bodies: list[Any]) -> None:
-    """Raise Invalid for HTML in template values, unless the token permits it or the template has the same HTML already."""
-    if "html" in claims.can:
-        return
+async def _check_texts(ctx: ApiContext, claims: EditorClaims, key: str, bodies: list[Any]) -> None:
+    """Raise Invalid for HTML and layouts in template values that the token does not permit, unless the template has the same
+    already: an e-mail shows its layout."""
     # In a thread: parsing long texts takes tens of milliseconds.
-    written = await asyncio.to_thread(lambda: [found for body in bodies for found in _raw_html("", body)])
+    written = await asyncio.to_thread(
+        lambda: [found for body in bodies for found in _texts("", body) if not _is_permitted(claims, *found[1:])]
+    )
     if not written:
         return
     documents = Documents(ctx.engines.db)
     stored = [await documents.get(TEMPLATES, tenant, key) for tenant in dict.fromkeys((claims.tenant, PROJECT))]
-    known = {text for one in stored if one is not None for _, text in _raw_html("", msgspec.json.decode(one.body))}
-    errors = [FieldError(field, NO_HTML) for field, text in written if text not in known]
+    known = {found[1:] for one in stored if one is not None for found in _texts("", msgspec.json.decode(one.body))}
+    errors = [FieldError(field, REFUSED[kind]) for field, kind, text in written if (kind, text) not in known]
     if errors:
         raise Invalid.fields(errors)
 
 
-def _raw_html(path: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Yield the fields with HTML in template values, at any depth: fields of that name, and texts that switch escaping off."""
+def _is_permitted(claims: EditorClaims, kind: str, text: str) -> bool:
+    return "html" in claims.can if kind == "html" else text == BASE_LAYOUT or claims.covers(text)
+
+
+def _texts(path: str, value: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield the fields with HTML and layouts in template values, at any depth, each with its kind and text. HTML are fields of
+    that name, and texts that switch escaping off."""
     waiting = [(path, value)]
     while waiting:
         where, one = waiting.pop()
@@ -157,8 +167,10 @@ def _raw_html(path: str, value: Any) -> Iterator[tuple[str, str]]:
             for name, inner in one.items():
                 field = f"{where}.{name}".removeprefix(".")
                 if isinstance(inner, str):
-                    if name == "html" or _switches_escaping_off(inner):
-                        yield field, inner
+                    if name == "layout":
+                        yield field, name, inner
+                    elif name == "html" or _switches_escaping_off(inner):
+                        yield field, "html", inner
                 else:
                     waiting.append((field, inner))
         elif isinstance(one, list):

@@ -462,7 +462,7 @@ async def import_email(request: ApiRequest) -> ASGIApp:
     `mj-include` are removed; each is a finding. Nothing is written: save the `part` as a template's `email`."""
     request_body.query(request, DryRunQuery)  # nothing is written in any case
     body = await request_body.body(request, IMPORT)
-    tenant = tenants.single_tenant(request)
+    tenant = (guards.caller(request).tenants or (PROJECT,))[0]
     part, findings = await tenant_budget.in_thread(tenant, email_imports.part_of, body.format, body.source)
     return responses.json(ImportedEmail(part, findings))
 
@@ -597,7 +597,7 @@ async def _subject(
     """Return the stored template that applies to the tenant, or that would apply with these values."""
     ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
     if values is not None:
-        template = await _with_values(request, tenant, key, values)
+        template = await _with_values(ctx, tenant, key, values)
     elif (found := await objects.find(KIND, ctx, tenant, key)) is not None:
         await ctx[Catalog].compile(found[0].body)
         template = request_body.decoder(Template).decode(found[0].body)
@@ -608,25 +608,9 @@ async def _subject(
     )
 
 
-async def _foreign_layouts(ctx: ApiContext, claims: EditorClaims, key: str, values: Template) -> list[FieldError]:
-    """Return the layouts that an editor token is not for, unless the stored template has them."""
-    found = await objects.find(KIND, ctx, claims.tenant, key)
-    stored = None if found is None else request_body.decoder(Template).decode(found[0].body)
-    known = {BASE_LAYOUT} | ({one for _, one in _layouts(stored)} if stored else set())
-    return [
-        FieldError(f"{prefix}email.layout", "must be base, null, or a layout of the stored template")
-        for prefix, name in _layouts(values)
-        if name not in known and not claims.covers(name)
-    ]
-
-
-async def _with_values(request: ApiRequest, tenant: str, key: str, values: Template) -> Template:
+async def _with_values(ctx: ApiContext, tenant: str, key: str, values: Template) -> Template:
     """Return the template that applies to a tenant after a write of these values. Raises Invalid."""
-    ctx = context.of(request)
     errors = await _reference_errors(values, ctx, tenant, key)
-    claims: EditorClaims | None = request.scope["state"].get(editor_access.CLAIMS)
-    if claims is not None:
-        errors += await _foreign_layouts(ctx, claims, key, values)
     if errors:
         raise Invalid.fields([FieldError(f"values.{one.field}", one.message) for one in errors])
     return await _applied(ctx, tenant, key, values)
