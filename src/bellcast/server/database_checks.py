@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bellcast.console.types import diagnoses
 from bellcast.console.types.diagnoses import Finding
 from bellcast.kernel.brokers.history_rules import KeepRules, parse_rules
-from bellcast.kernel.errors import BellcastError, Conflict, NotFound, Unavailable
+from bellcast.kernel.errors import BellcastError, Conflict, NotFound, SettingsError, Unavailable
 from bellcast.kernel.events import node_stream
 from bellcast.kernel.identities import Project
 from bellcast.server import adapters
@@ -44,7 +45,9 @@ def check(settings: Settings, processes: int) -> Iterator[Finding]:
     if store.url is not None and store.url.startswith(POSTGRES):
         adapters.need_postgres()
         yield from _store(store.url, processes * (store.connections + OTHER_CONNECTIONS))
-    project = existing_project(settings) or NO_PROJECT
+    project = NO_PROJECT
+    with suppress(SettingsError):  # unreadable credentials are a finding of the local checks
+        project = existing_project(settings) or NO_PROJECT
     transport = adapters.transport(store.broker, project)
     if transport is not None:
         findings = list(_broker(store.broker, transport))
