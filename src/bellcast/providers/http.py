@@ -334,7 +334,7 @@ def _outside(provider: ConfiguredProvider, by: ManagedBy | None) -> ProviderObje
 
 def _placeholder(tenant: str, key: str) -> str:
     """Return what files have instead of the URL: the name of a variable, which no other provider has. Two underscores end a
-    tenant, three begin the code of keys whose letters do not tell them apart."""
+    tenant; three begin the code of keys that could have the same name as others."""
     names = [one for one in (tenant, key) if one]
     code = "" if all(map(PLAIN_KEY.fullmatch, names)) else hashlib.sha256("\0".join((tenant, key)).encode()).hexdigest()
     name = "__".join(NO_VARIABLE.sub("_", one) for one in names) + (code and f"___{code[:16]}")

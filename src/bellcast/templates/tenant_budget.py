@@ -6,6 +6,7 @@ from functools import lru_cache
 from time import monotonic, thread_time
 from typing import ParamSpec, TypeVar
 
+from bellcast.kernel.errors import TooMany
 from bellcast.kernel.token_bucket import TokenBucket
 
 # CPU time per second of all renderings of a tenant. Usual ones take less, because the rest of a fan-out takes longer.
@@ -15,6 +16,9 @@ MAX_SLOW = 3
 # A stopped text is rendered again after this time, because the data may have been the cause.
 STOPPED_SECONDS = 60.0
 MAX_SLOW_TEXTS = 1_000
+# Bodies of a tenant that are compiled or wait: an author sends one at a time. The largest take 5 s each.
+MAX_WAITING = 20
+WAITING_RETRY_SECONDS = 5
 CACHED_TENANTS = 10_000
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,6 +31,7 @@ class TenantBudget:
     def __init__(self) -> None:
         self._bucket = TokenBucket(CPU_SHARE, _now())
         self.compiling = asyncio.Lock()
+        self.waiting = 0  # texts that are being compiled or wait for it
         self._slow: dict[int, tuple[int, float]] = {}  # by text: renderings that took too long, and the last one's time
 
     def charge(self, seconds: float) -> None:
@@ -65,8 +70,10 @@ class TenantBudget:
 
 
 async def in_thread(tenant: str, compile: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Compile texts of a tenant in a thread, one at a time, and charge the thread's time."""
+    """Compile texts of a tenant in a thread, one at a time, and charge the thread's time. Raises TooMany if many wait."""
     budget = budget_of(tenant)
+    if budget.waiting >= MAX_WAITING:
+        raise TooMany("Too many templates of this tenant are being compiled.", retry_after=WAITING_RETRY_SECONDS)
 
     def timed() -> T:
         started = thread_time()
@@ -76,12 +83,16 @@ async def in_thread(tenant: str, compile: Callable[P, T], *args: P.args, **kwarg
             seconds.append(thread_time() - started)
 
     seconds: list[float] = []
-    async with budget.compiling:
-        await budget.wait()
-        try:
-            return await asyncio.to_thread(timed)
-        finally:
-            budget.charge(sum(seconds))
+    budget.waiting += 1
+    try:
+        async with budget.compiling:
+            await budget.wait()
+            try:
+                return await asyncio.to_thread(timed)
+            finally:
+                budget.charge(sum(seconds))
+    finally:
+        budget.waiting -= 1
 
 
 @lru_cache(CACHED_TENANTS)

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from bellcast.kernel.errors import TooMany
 from bellcast.templates import budget, tenant_budget
 from bellcast.templates.rendering import Renderer, TemplateError
 from bellcast.templates.tenant_budget import CPU_SHARE, MAX_SLOW, MAX_SLOW_TEXTS, STOPPED_SECONDS, budget_of
@@ -113,8 +114,12 @@ async def test_texts_of_a_tenant_are_compiled_one_at_a_time_and_charged(monkeypa
     await asyncio.to_thread(both_run.wait, 60)
     assert sorted(running) == ["busy", "other"]
     assert budget_of("busy").seconds_to_wait() == 0
+    monkeypatch.setattr(tenant_budget, "MAX_WAITING", 2)
+    with pytest.raises(TooMany):
+        await tenant_budget.in_thread("busy", compile, "busy")
     tasks[1].cancel()
     may_end.set()
     await asyncio.wait(tasks)
     assert isinstance(tasks[0].exception(), ValueError)
     assert budget_of("busy").seconds_to_wait() > 0
+    assert budget_of("busy").waiting == 0

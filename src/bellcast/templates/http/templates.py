@@ -167,18 +167,12 @@ async def errors_of_send(ctx: ApiContext, tenant: str, send: Mapping[str, Any], 
 
 async def _reference_errors(value: Template, ctx: ApiContext, tenant: str, key: str) -> list[FieldError]:
     """Check the layouts."""
-    problems = [(prefix, await _layout_problem(ctx, tenant, name, key)) for prefix, name in _layouts(value)]
-    return [FieldError(f"{prefix}email.layout", problem) for prefix, problem in problems if problem is not None]
-
-
-def _layouts(value: Template) -> list[tuple[str, str]]:
-    """Return the layouts that a template names, each with the prefix of its field."""
-    parts = [("", value), *((f"translations.{name}.", one) for name, one in value.translations.items())]
-    return [
-        (prefix, one.email.layout)
-        for prefix, one in parts
-        if one.email is not None and isinstance(one.email.layout, str)
-    ]
+    errors: list[FieldError] = []
+    for prefix, parts in (("", value), *((f"translations.{name}.", one) for name, one in value.translations.items())):
+        name = None if parts.email is None else parts.email.layout
+        if isinstance(name, str) and (problem := await _layout_problem(ctx, tenant, name, key)) is not None:
+            errors.append(FieldError(f"{prefix}email.layout", problem))
+    return errors
 
 
 async def _layout_problem(ctx: ApiContext, tenant: str, name: str, key: str) -> str | None:

@@ -87,11 +87,10 @@ async def create(change: Change[KeyRequest]) -> NewKey:
         raise Forbidden("Only an owner may create keys with the scope manage.")
     bound = caller.tenants if params.tenants is None else tuple(params.tenants)
     tenants.check_grant(caller, bound)
-    now = change.ctx.engines.clock.now()
-    until = change.ctx.token_clock.now()
-    expires_at = caller.expires_at
+    now, expires_at = change.ctx.engines.clock.now(), caller.expires_at
     if params.ttl is not None:
-        expires_at = guards.ending(change.request, until + round(times.seconds(params.ttl) * 1000))
+        until = change.ctx.token_clock.now() + round(times.seconds(params.ttl) * 1000)
+        expires_at = guards.ending(change.request, until)
     made = keys.make(params.name, params.scopes, now, bound, expires_at)
     await Keys(change.ctx.engines.db).create(made.key, made.digest)
     audit.note_changes(change.request, {}, {"name": params.name, "scopes": made.key.scopes, "tenants": bound})

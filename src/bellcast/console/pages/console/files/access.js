@@ -124,7 +124,7 @@ const NOUNS = { keys: 'API key', types: 'notification type', sources: 'event sou
 const ACTIONS = {
   'POST /v1/setup': 'Create the first owner', 'POST /v1/session': 'Sign in', 'DELETE /v1/session': 'Sign out', 'POST /v1/session/passkey': 'Sign in with a passkey', 'PUT /v1/session/verification': 'Enter the password again',
   'POST /v1/notifications': 'Send a notification', 'POST /v1/notifications/bulk': 'Send notifications', 'POST /v1/events': 'Publish a live event', 'POST /v1/bundle': 'Write objects from files', 'POST /v1/settings/rollback': 'Return to earlier settings', 'POST /v1/settings/test': 'Test settings',
-  'POST /v1/replays': 'Replay failures', 'POST /v1/messages/retry': 'Retry messages', 'POST /v1/tokens': 'Create a session token', 'POST /v1/secrets/rotation': 'Encrypt all secrets anew', 'PUT /v1/me/mfa': 'Set up an authenticator app', 'DELETE /v1/me/mfa': 'Remove the authenticator app',
+  'POST /v1/replays': 'Replay failures', 'POST /v1/messages/retry': 'Retry messages', 'POST /v1/tokens': 'Create a session token', 'POST /v1/secrets/rotation': 'Re-encrypt all secrets', 'PUT /v1/me/mfa': 'Set up an authenticator app', 'DELETE /v1/me/mfa': 'Remove the authenticator app',
 };
 
 const requestOf = ({ action, target }) => (action.includes(' /') ? `${action.split(' ')[0]} ${target}` : '');
