@@ -479,7 +479,9 @@ def test_brand_of_the_default_tenant_is_chosen_in_the_settings(
 def test_editor_of_templates_stays_within_its_budget() -> None:
     files = [
         *FILES.glob("template-*"),
-        *(FILES / name for name in ("email-blocks.js", "embed.js", "own-email.js", "brand.js")),
+        *(FILES / name for name in ("email-blocks.js", "text-input.js", "embed.js", "own-email.js", "brand.js")),
     ]
     assert sum(len(gzip.compress(file.read_bytes())) for file in files) <= 60_000
-    assert not [name for name in pages.first_modules() if name.startswith(("template-", "embed", "email-blocks"))]
+    assert not [
+        name for name in pages.first_modules() if name.startswith(("template-", "text-input", "embed", "email-blocks"))
+    ]

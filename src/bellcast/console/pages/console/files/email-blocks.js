@@ -3,7 +3,7 @@
  */
 import { html, useRef } from './html.js';
 import { Icon, Popup } from './parts.js';
-import { InsertVariable, TextInput, problemAt } from './template-editor.js';
+import { InsertVariable, TextInput, problemAt } from './text-input.js';
 
 const TYPES = {
   heading: { title: 'Heading', icon: 'heading', make: () => ({ type: 'heading', text: 'Heading' }) },

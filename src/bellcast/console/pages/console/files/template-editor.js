@@ -17,6 +17,7 @@ import { BrandDialog } from './template-brand.js';
 import { Checks, hasErrors, useFindings } from './template-checks.js';
 import { CHANNELS, KIND, at, languageName, placeOf, withAt } from './template-model.js';
 import { Preview, usePreview, usePreviewData } from './template-preview.js';
+import { TextInput, problemAt } from './text-input.js';
 import { valuesOf } from './yaml.js';
 
 const STARTERS = [
@@ -209,20 +210,3 @@ function Part({ channel, locale, values, change, problems, openImport, ...tools 
     : text(part.html === undefined && part.text !== undefined ? 'text' : 'html', part.html === undefined && part.text !== undefined ? 'Text' : 'HTML', { isLong: true, isCode: true }),
   !part.blocks && html`<p><button type="button" key="to-blocks" onClick=${() => start({ ...part, html: undefined, text: undefined, blocks: [{ type: 'html', html: part.html ?? part.text ?? '' }] })}>Continue with blocks</button> <span class="muted">The text becomes the first block.</span></p>`, remove];
 }
-
-/** The problem of a field, from the answer of the server. */
-export const problemAt = (problems, path) => problems.find((one) => one.field === path.join('.'))?.message;
-
-/** A text that grows with its content. Variables are inserted where the cursor was last. */
-export function TextInput({ label, value, set, problem, isLong = false, isCode = false, isQuiet = false, hint, focused, variables, insert, isOptional: _, ...attributes }) {
-  const input = useRef(null);
-  const focus = () => { focused.current = { input: input.current, set }; };
-  const id = useMemo(() => `t${Math.random().toString(36).slice(2)}`, []);
-  const shared = { id, ref: input, value, dir: 'auto', spellcheck: !isCode, 'aria-invalid': problem ? 'true' : null, 'aria-describedby': problem ? `${id}-problem` : null, onFocus: focus, onInput: (event) => { focus(); set(event.currentTarget.value); }, ...attributes };
-  return html`<div class=${`field text-input${isCode ? ' code' : ''}`}><div class="label-line"><label for=${id} class=${isQuiet ? 'hidden' : null}>${label}</label>${insert && html`<${InsertVariable} variables=${variables} choose=${(text) => { focus(); insert(text); }} />`}</div>
-    ${isLong ? html`<div class="grow" data-text=${`${value}\n`}><textarea rows="1" ...${shared}></textarea></div>` : html`<input ...${shared} />`}
-    ${problem ? html`<small class="error" id=${`${id}-problem`}>${problem}</small>` : hint && html`<small class="muted hint">${hint}</small>`}</div>`;
-}
-
-/** A button that inserts a variable. */
-export const InsertVariable = ({ variables, choose }) => html`<${Popup} label="Insert a variable" buttonClass="quiet insert" button=${html`<span aria-hidden="true">{ }</span>`}>${(close) => variables.map((one) => html`<button key=${one.path} type="button" class="option" onClick=${() => { close(); choose(`{{ ${one.path} }}`); }}><span><code>${one.path}</code></span><small class="muted">${one.example}</small></button>`)}<//>`;
