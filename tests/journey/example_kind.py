@@ -34,6 +34,5 @@ HANDLERS = objects.operations(LABELS)
 
 def add_to(app: typer.Typer) -> None:
     """Add `bellcast label list`, `show`, `put` and `delete`."""
-    label, group = options.group("label", "List, show, write and delete labels.")
+    label = options.group(app, "label", "List, show, write and delete labels.")
     commands.add_commands(label, "labels", "label")
-    app.add_typer(group)

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bellcast.cli import data_types
-from bellcast.cli.type_declarations import python, typescript
+from bellcast.cli.data_types import python, typescript
 from tests.servers import ServerProcess
 
 ROOT = Path(__file__).parents[2]
@@ -98,7 +98,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def types(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(data_types.app, [str(one) for one in arguments])
+    result = CliRunner().invoke(data_types.app, ["types", *(str(one) for one in arguments)])
     return result.exit_code, result.output
 
 
@@ -158,7 +158,7 @@ def test_definitions_of_a_server_give_the_code_of_their_files(bellcast_server: S
         for name, value in DEFINITIONS.items():
             assert client.put(f"/v1/{name.removesuffix('.yaml')}", json=value).status_code in (200, 201)
         access = {"BELLCAST_URL": bellcast_server.url, "BELLCAST_SECRET": bellcast_server.secret}
-        shown = CliRunner(env=access).invoke(data_types.app, ["python"])
+        shown = CliRunner(env=access).invoke(data_types.app, ["types", "python"])
         for name in DEFINITIONS:  # the server is shared
             client.delete(f"/v1/{name.removesuffix('.yaml')}")
     assert shown.exit_code == 0, shown.output

@@ -3,7 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from bellcast.cli import schema as command
+from bellcast.cli import data_types
 from bellcast.workflows.definitions import STEP_TYPES
 from tests.journey.rest import refused
 
@@ -32,6 +32,6 @@ async def test_unknown_schema_is_not_found(rest):
 
 
 async def test_command_prints_the_same_schema(rest):
-    result = CliRunner().invoke(command.app, ["workflow"])
+    result = CliRunner().invoke(data_types.app, ["schema", "workflow"])
     assert result.exit_code == 0, result.output
     assert '"x-widget": "duration"' in result.stdout

@@ -2,15 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from urllib.parse import parse_qs
 
 import typer
 
 from bellcast.cli import console, objects, options
-
-if TYPE_CHECKING:  # imported when a command runs, not for --help
-    from bellcast.client.request import HttpResponse
 
 EPILOG = """\
 [dim]Examples[/]
@@ -43,6 +40,8 @@ def api(
     accept: Annotated[str, typer.Option(metavar="TYPE", help="The format of the response.")] = JSON,
 ) -> None:
     """Send a request to the REST API, for operations without a separate command."""
+    import msgspec
+
     from bellcast.client.request import HttpRequest
 
     if method.upper() not in METHODS:
@@ -60,18 +59,13 @@ def api(
     with options.server(ctx) as client:
         # The response itself is the result.
         request = HttpRequest(method.upper(), route, lambda one: one, params, headers, content, timeout=TIMEOUT_SECONDS)
-        _show(client.sender.send(request))
-
-
-def _show(response: "HttpResponse") -> None:
-    import msgspec
-
-    if not response.content:
-        console.note(f"The response is {response.status}, without a body.")
-    elif response.headers.get("content-type", "").partition(";")[0] == JSON:
-        print(msgspec.json.format(response.content, indent=2).decode())
-    elif sys.stdout.isatty():
-        for line in response.content.decode(errors="replace").splitlines():
-            print(console.plain(line))
-    else:
-        sys.stdout.buffer.write(response.content)
+        response = client.sender.send(request)
+        if not response.content:
+            console.note(f"The response is {response.status}, without a body.")
+        elif response.headers.get("content-type", "").partition(";")[0] == JSON:
+            print(msgspec.json.format(response.content, indent=2).decode())
+        elif sys.stdout.isatty():
+            for line in response.content.decode(errors="replace").splitlines():
+                print(console.plain(line))
+        else:
+            sys.stdout.buffer.write(response.content)

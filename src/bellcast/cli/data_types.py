@@ -1,8 +1,12 @@
-"""`bellcast types`: writes types of the data of workflows and notification types, for apps in Python and TypeScript."""
+"""`bellcast types` and `schema`: types of the data of workflows and notification types, for apps in Python and TypeScript, and JSON
+Schemas of objects."""
 
-from collections.abc import Mapping
+import json
+import keyword
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -40,7 +44,7 @@ def types(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the file is not current.")] = False,
 ) -> None:
     """Write types of the data of workflows and notification types, as code."""
-    from bellcast.cli.type_declarations import LANGUAGES
+    from bellcast.cli.data_types import LANGUAGES
 
     if language not in LANGUAGES:
         raise CommandError(f"there are no types for {language!r}", f"choose one of: {', '.join(LANGUAGES)}")
@@ -100,3 +104,307 @@ def _of_folder(folder: Path) -> Definitions:
             f"{folder} has no workflows and no types", "name the folder that contains workflows/ and types/"
         )
     return found[0], found[1]
+
+
+WORDS = re.compile(r"[A-Za-z0-9]+")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SCALARS = {
+    "python": {"string": "str", "number": "float", "integer": "int", "boolean": "bool", "null": "None"},
+    "typescript": {"string": "string", "number": "number", "integer": "number", "boolean": "boolean", "null": "null"},
+}
+
+
+class DeclaredField(NamedTuple):
+    """A field of an object: its name, the code of its type, and whether it must be present."""
+
+    name: str
+    type: str
+    is_required: bool
+
+
+class Language(NamedTuple):
+    """How a language writes types. `declare` returns the declaration of an object with fields."""
+
+    scalars: Mapping[str, str]
+    anything: str
+    reserved: Iterable[str]
+    text: Callable[[str], str]
+    literal: Callable[[Sequence[Any]], str | None]
+    list_of: Callable[[str], str]
+    map_of: Callable[[str], str]
+    declare: Callable[[str, list[DeclaredField]], str]
+
+
+class TypedObject(NamedTuple):
+    """A workflow or a notification type: its key, the code of the type of its data, and whether data must be passed."""
+
+    key: str
+    data: str | None
+    is_required: bool
+
+
+class Declarations:
+    """Turns schemas into code. Objects get names; a name that is taken gets a number."""
+
+    def __init__(self, language: Language) -> None:
+        self.language = language
+        self.declared: list[str] = []
+        self._names = set(language.reserved)
+        self._known: dict[str, str] = {}
+
+    def subjects(self, schemas: Mapping[str, Any]) -> list[TypedObject]:
+        """Return the types of the data of objects by key, in the order of their keys."""
+        found = []
+        for key, schema in sorted(schemas.items()):
+            is_object = isinstance(schema, Mapping) and "properties" in schema and schema.get("type") == "object"
+            data = self._named(schema, _pascal(key) or "Data") if is_object else None
+            found.append(TypedObject(key, data, is_required=bool(data and schema.get("required"))))
+        return found
+
+    def _named(self, schema: Any, name: str) -> str:
+        """Return the code of a schema's type, which is declared once for equal schemas."""
+        text = json.dumps(schema, sort_keys=True)
+        if text not in self._known:
+            self._known[text] = self.type_of(schema, name)
+        return self._known[text]
+
+    def type_of(self, schema: Any, name: str) -> str:
+        """Return the code of a schema's type. `name` is that of an object without one."""
+        language = self.language
+        if not isinstance(schema, Mapping):
+            return language.anything
+        if "const" in schema or "enum" in schema:
+            values = [schema["const"]] if "const" in schema else schema["enum"]
+            if values and (literal := language.literal(values)) is not None:
+                return literal
+        for several in ("anyOf", "oneOf"):
+            if schema.get(several):
+                return self._union(self.type_of(one, name) for one in schema[several])
+        types = schema.get("type")
+        if types is None and "properties" in schema:
+            types = "object"
+        names = types if isinstance(types, list) else [types]
+        return self._union(self._of_type(schema, one, name) for one in names)
+
+    def _of_type(self, schema: Mapping[str, Any], type: Any, name: str) -> str:
+        language = self.language
+        if type == "array":
+            return language.list_of(self.type_of(schema.get("items"), f"{name}Item"))
+        if type != "object":
+            return language.scalars.get(type, language.anything)
+        if not schema.get("properties"):
+            return language.map_of(self.type_of(schema.get("additionalProperties"), f"{name}Value"))
+        own, required = self._unique(name), schema.get("required", ())
+        fields = [
+            DeclaredField(key, self.type_of(inner, own + _pascal(key)), key in required)
+            for key, inner in schema["properties"].items()
+        ]
+        self.declared.append(language.declare(own, fields))
+        return own
+
+    def _union(self, types: Iterable[str]) -> str:
+        unique = list(dict.fromkeys(types))
+        return self.language.anything if self.language.anything in unique else " | ".join(unique)
+
+    def _unique(self, name: str) -> str:
+        number, unique = 1, name
+        while unique in self._names:
+            number += 1
+            unique = f"{name}_{number}"
+        self._names.add(unique)
+        return unique
+
+
+def _pascal(key: str) -> str:
+    name = "".join(word[:1].upper() + word[1:] for word in WORDS.findall(key))
+    return f"_{name}" if name[:1].isdigit() else name
+
+
+# --- Python
+
+
+def _python_text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False) if text.isprintable() else ascii(text)
+
+
+def _python_literal(values: Sequence[Any]) -> str | None:
+    if not all(value is None or isinstance(value, str | bool | int) for value in values):
+        return None
+    return f"Literal[{', '.join(_python_text(one) if isinstance(one, str) else repr(one) for one in values)}]"
+
+
+def _typed_dict(name: str, fields: list[DeclaredField]) -> str:
+    shown = [(one.name, one.type if one.is_required else f"NotRequired[{one.type}]") for one in fields]
+    if all(NAME.fullmatch(key) and not keyword.iskeyword(key) and not key.startswith("__") for key, _ in shown):
+        return "\n".join([f"class {name}(TypedDict):", *(f"    {key}: {type}" for key, type in shown)])
+    lines = [f"    {_python_text(key)}: {type}," for key, type in shown]
+    return "\n".join([f'{name} = TypedDict("{name}", {{', *lines, "})"])
+
+
+PYTHON_HEAD = '''\
+"""Types of the data of workflows and notification types. Written by `bellcast types python`."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NotRequired, TypedDict, Unpack, overload
+
+from bellcast import AsyncBellcast, Bellcast
+from bellcast.client.notifications import Moment, OtherContent, Target
+from bellcast.client.responses import Sent, Triggered
+
+__all__ = ["TypedAsyncBellcast", "TypedBellcast"]
+
+
+class TriggerOptions(TypedDict, total=False):
+    actor: str | Mapping[str, Any] | None
+    cancel_key: str | None
+    send_at: Moment | None
+    timezone: str | None
+    idempotency_key: str | None
+    tenant: str | None
+'''
+PYTHON = Language(
+    scalars=SCALARS["python"],
+    anything="Any",
+    reserved=[
+        *("Any", "Literal", "NotRequired", "TypedDict", "Unpack", "Mapping", "AsyncBellcast", "Bellcast", "Moment"),
+        *("OtherContent", "Sent", "Target", "Triggered", "TriggerOptions", "TypedAsyncBellcast", "TypedBellcast"),
+        *("None", "True", "False"),
+    ],
+    text=_python_text,
+    literal=_python_literal,
+    list_of=lambda item: f"list[{item}]",
+    map_of=lambda value: f"dict[str, {value}]",
+    declare=_typed_dict,
+)
+
+
+def python(workflows: Mapping[str, Any], types: Mapping[str, Any]) -> str:
+    """Return the Python module of the schemas of workflows and types, by their keys; None is no schema."""
+    declarations = Declarations(PYTHON)
+    of_types, of_workflows = declarations.subjects(types), declarations.subjects(workflows)
+    triggers = [_python_trigger(one) for one in of_workflows]
+    sends = [*(_python_notify(one) for one in of_types), _PYTHON_PLAIN] if of_types else []
+    classes = []
+    for name, base, start in (
+        ("TypedBellcast", "Bellcast", "def"),
+        ("TypedAsyncBellcast", "AsyncBellcast", "async def"),
+    ):
+        body = [
+            text
+            for method, result, signatures in (("trigger", "Triggered", triggers), ("notify", "Sent", sends))
+            if signatures
+            for text in _python_method(start, method, result, signatures)
+        ]
+        doc = f'    """{base}, whose triggers and sends have typed data."""\n'
+        classes.append("\n".join([f"class {name}({base}):", doc, *body]).rstrip())
+    return "\n\n".join([PYTHON_HEAD, *(f"{one}\n" for one in (*declarations.declared, *classes))])
+
+
+_PYTHON_PLAIN = (
+    "to: Target, title: str | None = None, *, idempotency_key: str | None = None, data: Mapping[str, Any] = ..., "
+    "**content: Unpack[OtherContent]"
+)
+
+
+def _python_trigger(subject: TypedObject) -> str:
+    return (
+        f"workflow: Literal[{_python_text(subject.key)}], to: Target, {_python_data(subject)}, "
+        "**options: Unpack[TriggerOptions]"
+    )
+
+
+def _python_notify(subject: TypedObject) -> str:
+    return (
+        f"to: Target, title: str | None = None, *, type: Literal[{_python_text(subject.key)}], {_python_data(subject)}, "
+        "idempotency_key: str | None = None, "
+        "**content: Unpack[OtherContent]"
+    )
+
+
+def _python_data(subject: TypedObject) -> str:
+    return f"data: {subject.data or 'Mapping[str, Any]'}" + ("" if subject.is_required else " = ...")
+
+
+def _python_method(start: str, name: str, result: str, signatures: Sequence[str]) -> list[str]:
+    """Return the code of a method with these signatures. One alone is no overload."""
+    call = f"{'await ' if start != 'def' else ''}super().{name}(*args, **kwargs)"
+    ignore = "  # type: ignore[override]  # accepts the known keys only"
+    if len(signatures) == 1:
+        signatures = [*signatures, signatures[0]]
+    lines = []
+    for number, signature in enumerate(signatures):
+        lines += [
+            "    @overload" + ("" if number else ignore),
+            f"    {start} {name}(self, {signature}) -> {result}: ...",
+        ]
+    return [*lines, f"    {start} {name}(self, *args: Any, **kwargs: Any) -> Any:", f"        return {call}", ""]
+
+
+# --- TypeScript
+
+
+def _typescript_text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+def _typescript_literal(values: Sequence[Any]) -> str | None:
+    if not all(value is None or isinstance(value, str | bool | int | float) for value in values):
+        return None
+    return " | ".join(_typescript_text(one) if isinstance(one, str) else json.dumps(one) for one in values)
+
+
+def _type_alias(name: str, fields: list[DeclaredField]) -> str:
+    names = [one.name if NAME.fullmatch(one.name) else _typescript_text(one.name) for one in fields]
+    lines = [f"  {name}{'' if one.is_required else '?'}: {one.type};" for name, one in zip(names, fields, strict=True)]
+    return "\n".join([f"export type {name} = {{", *lines, "};"])
+
+
+TYPESCRIPT = Language(
+    scalars=SCALARS["typescript"],
+    anything="unknown",
+    reserved=("Record", "Array"),
+    text=_typescript_text,
+    literal=_typescript_literal,
+    list_of=lambda item: f"Array<{item}>",
+    map_of=lambda value: f"Record<string, {value}>",
+    declare=_type_alias,
+)
+
+
+def typescript(workflows: Mapping[str, Any], types: Mapping[str, Any]) -> str:
+    """Return the TypeScript module of the schemas of workflows and types, by their keys; None is no schema."""
+    declarations = Declarations(TYPESCRIPT)
+    of_both = {"TypeData": declarations.subjects(types), "WorkflowData": declarations.subjects(workflows)}
+    interfaces = [
+        "\n".join(
+            [
+                f"  interface {name} {{",
+                *(f"    {_typescript_text(one.key)}: {one.data or 'Record<string, unknown>'};" for one in subjects),
+                "  }",
+            ]
+        )
+        for name, subjects in of_both.items()
+    ]
+    head = "// Types of the data of workflows and notification types. Written by `bellcast types typescript`."
+    module = "\n".join(["declare module 'bellcast/server' {", *interfaces, "}"])
+    return "\n\n".join([head, "import 'bellcast/server';", *declarations.declared, module]) + "\n"
+
+
+LANGUAGES = {"python": python, "typescript": typescript}
+
+
+@app.command(cls=options.CliCommand, rich_help_panel="Send and follow")
+def schema(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="workflow, template, type, source, provider or bundle.", show_default=False
+        ),
+    ],
+) -> None:
+    """Print the JSON Schema of an object that you define."""
+    from bellcast.workflows.http.schemas import SCHEMAS
+
+    if name not in SCHEMAS:
+        raise CommandError(f"there is no schema {name!r}", f"choose one of: {', '.join(SCHEMAS)}")
+    console.json(SCHEMAS[name]())

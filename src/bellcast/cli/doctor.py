@@ -54,7 +54,9 @@ def doctor(
     if json:
         console.json({"ok": not problems, "findings": [finding._asdict() for finding in findings]})
     else:
-        console.out().print(_summary(findings))
+        warnings = sum(finding.state == "warning" for finding in findings)
+        result = f"[bold red]{_count(problems, 'problem')}[/]" if problems else "[green]No problems[/]"
+        console.out().print(f"\n{result}, {_count(warnings, 'warning')}.")
     raise typer.Exit(1 if problems else 0)
 
 
@@ -77,13 +79,6 @@ def _run_checks(ctx: typer.Context, local: bool, quick: bool, progress: Callable
     yield from url_checks.check(settings)
     if not local:
         yield from server_checks.check(settings, quick=quick, progress=progress)
-
-
-def _summary(findings: list["Finding"]) -> str:
-    problems = sum(finding.state == "problem" for finding in findings)
-    warnings = sum(finding.state == "warning" for finding in findings)
-    result = f"[bold red]{_count(problems, 'problem')}[/]" if problems else "[green]No problems[/]"
-    return f"\n{result}, {_count(warnings, 'warning')}."
 
 
 def _count(number: int, word: str) -> str:

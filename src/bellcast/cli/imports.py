@@ -52,10 +52,20 @@ def import_(
     json: console.JsonFlag = False,
 ) -> None:
     """Import notifications of another system, with their times and read state."""
-    from bellcast.cli.import_files import Mapped, rows
+    from bellcast.cli.import_files import FIELDS, Mapped, rows
+    from bellcast.kernel.local_times import find_zone
 
     chosen = _format(file, format)
-    mapped = Mapped(_names(map or []), _zone(timezone), drop_unknown)
+    zone = None if timezone is None else find_zone(timezone)
+    if zone is None and timezone is not None:
+        raise typer.BadParameter("expected a time zone such as Europe/Berlin", param_hint="--timezone")
+    names = {}
+    for pair in map or ():
+        old, separator, new = pair.partition("=")
+        if not separator or new not in FIELDS:
+            raise typer.BadParameter(f"expected OLD=NEW with one of {', '.join(sorted(FIELDS))}", param_hint="--map")
+        names[old] = new
+    mapped = Mapped(names, zone, drop_unknown)
     with (
         options.server(ctx) as client,
         _opened(file) as (stream, size),
@@ -163,27 +173,6 @@ def _format(file: str, format: str | None) -> "FileFormat":
     if format not in SUFFIXES.values():
         raise typer.BadParameter("expected csv, json or ndjson", param_hint="--format")
     return format  # type: ignore[return-value]  # it is one of them
-
-
-def _names(pairs: list[str]) -> dict[str, str]:
-    from bellcast.cli.import_files import FIELDS
-
-    names = {}
-    for pair in pairs:
-        old, separator, new = pair.partition("=")
-        if not separator or new not in FIELDS:
-            raise typer.BadParameter(f"expected OLD=NEW with one of {', '.join(sorted(FIELDS))}", param_hint="--map")
-        names[old] = new
-    return names
-
-
-def _zone(name: str | None) -> Any:
-    from bellcast.kernel.local_times import find_zone
-
-    zone = None if name is None else find_zone(name)
-    if zone is None and name is not None:
-        raise typer.BadParameter("expected a time zone such as Europe/Berlin", param_hint="--timezone")
-    return zone
 
 
 @contextmanager

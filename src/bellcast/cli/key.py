@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from bellcast.cli import console, options
-from bellcast.cli.rest import every, request
+from bellcast.cli.objects import every, request
 
 EPILOG = """\
 [dim]A key grants access to the server's paths like the project secret, within its scopes:[/] send [dim]notifications and \
@@ -25,7 +25,8 @@ EXAMPLES = """\
 AGENT_SCOPES = ("agent", "read", "observe")
 AGENT_TTL = "90d"
 
-key, app = options.group("key", "Create, list and revoke API keys.", EPILOG)
+app = typer.Typer()
+key = options.group(app, "key", "Create, list and revoke API keys.", EPILOG)
 
 
 @key.command(cls=options.RequestCommand, epilog=EXAMPLES)

@@ -1,14 +1,11 @@
 """`bellcast notify`: sends a notification."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from bellcast.cli import console, options
-
-if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.client import Sent
 
 EPILOG = """\
 [dim]Examples[/]
@@ -74,7 +71,7 @@ def notify(
     json: console.JsonFlag = False,
 ) -> None:
     """Send a notification."""
-    from bellcast.cli import rest
+    from bellcast.cli import objects
     from bellcast.client import notifications
 
     recipient, title = _recipient_and_title(words or [], bool(to_topic or to_role or all_), template is not None)
@@ -99,11 +96,19 @@ def notify(
     content: Any = {field: value for field, value in fields.items() if value is not None}
     request = notifications.notify(to, idempotency_key=idempotency_key, **content)
     if dry_run:
-        rest.show_plan(ctx, request, json=json)
+        objects.show_plan(ctx, request, json=json)
         return
     with options.server(ctx) as client:
         sent = client.sender.send(request)
-    console.json(_as_json(sent)) if json else console.done(_summary(sent, to), sent.id)
+    if json:
+        # the shape of the server's response
+        made = [{"id": notification.id, "recipient": notification.recipient} for notification in sent.notifications]
+        console.json({"announcement": {"id": sent.announcement.id}} if sent.announcement else {"notifications": made})
+    elif sent.announcement:
+        audience = "everyone" if "all" in to else f"everyone of {' '.join(map(str, *to.items()))}"
+        console.done(f"Announced to {audience}", sent.id)
+    else:
+        console.done(f"Sent to {to}", sent.id)
 
 
 def _recipient_and_title(words: list[str], has_audience: bool, has_template: bool) -> tuple[str | None, str | None]:
@@ -137,21 +142,3 @@ def _expiry(expires: str | None) -> Any:
         return times.to_rfc3339(time.time_ns() // 1_000_000 + round(times.seconds(expires) * 1000))
     except (ValueError, OverflowError):
         return expires
-
-
-def _as_json(sent: "Sent") -> dict[str, Any]:
-    """Return the result in the shape of the server's response."""
-    if sent.announcement:
-        return {"announcement": {"id": sent.announcement.id}}
-    return {
-        "notifications": [
-            {"id": notification.id, "recipient": notification.recipient} for notification in sent.notifications
-        ]
-    }
-
-
-def _summary(sent: "Sent", to: Any) -> str:
-    if not sent.announcement:
-        return f"Sent to {to}"
-    audience = "everyone" if "all" in to else f"everyone of {' '.join(map(str, *to.items()))}"
-    return f"Announced to {audience}"

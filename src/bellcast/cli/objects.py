@@ -1,10 +1,11 @@
 """Subcommands of objects that the app defines by key: `list`, `show`, `put FILE` and `delete`."""
 
+import dataclasses
 import json as json_text
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
 import typer
 
@@ -49,6 +50,25 @@ class CommandGroup(NamedTuple):
 
         self._describe(show)
 
+    def add_put(self, help: str, of: str = "", detail: Callable[[dict[str, Any]], str] = lambda written: "") -> None:
+        """Add `put`, which writes the object in a file. The report has `of` before its key, and `detail` after it."""
+
+        @self.commands.command("put", cls=options.RequestCommand, help=help)
+        def put(
+            ctx: typer.Context,
+            named: FileArgument,
+            tenant: Owner = None,
+            dry_run: console.DryRunOption = False,
+            json: console.JsonFlag = False,
+        ) -> None:
+            key, body = read_named(named)
+            with _methods(ctx, self.plural, named[-1]) as methods:
+                written = methods.put(key, body, tenant=tenant, dry_run=dry_run)
+            done = f"{'Would write' if dry_run else 'Wrote'} {of}{key}"
+            console.json(written) if json else console.done(done, detail(written))
+
+        self._describe(put)
+
     def add_delete(self, help: str, done: str = "Deleted") -> None:
         """Add `delete`; `done` is the report."""
 
@@ -81,9 +101,9 @@ class CommandGroup(NamedTuple):
 
 
 @contextmanager
-def _methods(ctx: typer.Context, plural: str) -> Iterator[Any]:
-    """Connect to the server; return the client's methods of a kind of object."""
-    with options.server(ctx) as client:
+def _methods(ctx: typer.Context, plural: str, file: Path | None = None) -> Iterator[Any]:
+    """Connect to the server; return the client's methods of a kind of object. A refusal names the file."""
+    with options.server(ctx, file) as client:
         yield getattr(client, plural)
 
 
@@ -93,33 +113,8 @@ def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
     group = CommandGroup(commands=commands, plural=plural, key=f"The key of the {name}.")
     group.add_list(lambda one: str(one["key"]), f"List the {plural}.")
     group.add_show(f"Show {article} {name} as JSON.")
-
-    @commands.command(cls=options.RequestCommand, help=f"Write {article} {name}. Its key is KEY, else the file's.")
-    def put(
-        ctx: typer.Context,
-        named: FileArgument,
-        tenant: OwnerOption = None,
-        dry_run: console.DryRunOption = False,
-        json: console.JsonFlag = False,
-    ) -> None:
-        write(ctx, named, plural, tenant, dry_run=dry_run, json=json)
-
+    group.add_put(f"Write {article} {name}. Its key is KEY, else the file's.")
     group.add_delete(f"Delete {article} {name}.")
-
-
-def write(
-    ctx: typer.Context, named: list[Path], plural: str, tenant: str | None, *, dry_run: bool, json: bool, of: str = ""
-) -> None:
-    """Write the object in a file, and report it. `of` precedes its key in the report."""
-    key, body = read_named(named)
-    with options.server(ctx, named[-1]) as client:
-        written = getattr(client, plural).put(key, body, tenant=tenant, dry_run=dry_run)
-    console.json(written) if json else console.done(f"{wrote(dry_run=dry_run)} {of}{key}")
-
-
-def wrote(*, dry_run: bool) -> str:
-    """Return the text that reports a write."""
-    return "Would write" if dry_run else "Wrote"
 
 
 def every_page(list_: Callable[..., Any], plural: str, tenant: str | None) -> list[dict[str, Any]]:
@@ -184,3 +179,56 @@ def read_object(file: Path) -> tuple[str, dict[str, Any]]:
         raise CommandError(f"{file} has no object", "write fields with values, as JSON or YAML")
     key = value.pop("key", None) or file.stem
     return str(key), value
+
+
+if TYPE_CHECKING:  # imported when a command runs, not for --help
+    from bellcast.client.request import HttpRequest
+
+
+def request(
+    ctx: typer.Context, method: str, path: str, body: dict[str, Any] | None = None, **params: str | int | None
+) -> Any:
+    """Send a request with the parameters that are not None. Return the decoded response; None if it is empty."""
+    import msgspec
+
+    from bellcast.client.request import HttpRequest, HttpResponse, reads
+
+    def decode(response: HttpResponse) -> Any:
+        return reads(dict[str, Any])(response) if response.content else None
+
+    content = None if body is None else msgspec.json.encode(body)
+    headers = {"Content-Type": "application/json"}
+    query = {name: value for name, value in params.items() if value is not None}
+    with options.server(ctx) as client:
+        return client.sender.send(HttpRequest(method, path, decode, query, headers, content))
+
+
+def every(ctx: typer.Context, path: str, rows: str) -> list[dict[str, Any]]:
+    """Return the items of all pages of a list."""
+    page = request(ctx, "GET", path)
+    found: list[dict[str, Any]] = page[rows]
+    while page["next"] is not None:
+        page = request(ctx, "GET", path, after=page["next"])
+        found += page[rows]
+    return found
+
+
+def show_plan(ctx: typer.Context, send: "HttpRequest[Any]", *, json: bool) -> None:
+    """Send the request as a dry run, and print what it would decide for each channel."""
+    from bellcast.client.request import reads
+
+    planned = dataclasses.replace(send, params={**send.params, "dry_run": "true"}, decode=reads(dict[str, Any]))
+    with options.server(ctx) as client:
+        plan = client.sender.send(planned)
+    if json:
+        console.json(plan)
+        return
+    show_list(plan["plan"], _line, json=False)
+    count = plan["recipients"]
+    console.done("Would send to an audience" if count is None else f"Would send to {count} recipients")
+
+
+def _line(one: dict[str, Any]) -> str:
+    at = f" at {one['at']}" if one["at"] else ""
+    rule = f", {one['rule']}" if one["rule"] else ""
+    return f"{one['recipient']}  {one['channel']}  {one['outcome']}{at}{rule}"

@@ -129,12 +129,12 @@ RequestCommand = with_settings("DATA", "URL")
 
 
 def group(
-    name: str, help: str, epilog: str | None = None, panel: str = "Send and follow"
-) -> tuple[typer.Typer, typer.Typer]:
-    """Return a group of commands, and the app that adds it to the command line. Without a command, it prints its help."""
-    commands, app = typer.Typer(cls=CliGroup, callback=_print_help, invoke_without_command=True), typer.Typer()
+    app: typer.Typer, name: str, help: str, epilog: str | None = None, panel: str = "Send and follow"
+) -> typer.Typer:
+    """Add a group of commands to an app. Without a command, it prints its help."""
+    commands = typer.Typer(cls=CliGroup, callback=_print_help, invoke_without_command=True)
     app.add_typer(commands, name=name, help=help, epilog=epilog, rich_help_panel=panel)
-    return commands, app
+    return commands
 
 
 def _print_help(ctx: typer.Context) -> None:

@@ -1,34 +1,26 @@
-"""`bellcast preference`: shows and writes preferences of recipients, and links to their page."""
+"""`bellcast type` and `preference`: notification types, and preferences of recipients."""
 
 from typing import Annotated
 
 import typer
 
 from bellcast.cli import console, objects, options
-from bellcast.cli.objects import FileArgument, OwnerOption
+from bellcast.cli.objects import OwnerOption
 
 RecipientArgument = Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient: your app's user id.")]
 
-preference, app = options.group("preference", "Show, write and delete preferences of recipients; link to their page.")
+app = typer.Typer()
+preference = options.group(app, "preference", "Show, write and delete preferences of recipients; link to their page.")
 
 
-@preference.command(cls=options.RequestCommand)
-def show(ctx: typer.Context, recipient: RecipientArgument, tenant: OwnerOption = None) -> None:
-    """Show a recipient's preferences as JSON, with the effective ones."""
-    with options.server(ctx) as client:
-        console.json(client.preferences.get(recipient, tenant=tenant))
-
-
-@preference.command(cls=options.RequestCommand)
-def put(
-    ctx: typer.Context,
-    named: FileArgument,
-    tenant: OwnerOption = None,
-    dry_run: console.DryRunOption = False,
-    json: console.JsonFlag = False,
-) -> None:
-    """Replace a recipient's preferences. The recipient is KEY, else the file's `key`, else its name."""
-    objects.write(ctx, named, "preferences", tenant, dry_run=dry_run, json=json, of="the preferences of ")
+preferences = objects.CommandGroup(
+    commands=preference, plural="preferences", key="The recipient: your app's user id.", key_name="RECIPIENT"
+)
+preferences.add_show("Show a recipient's preferences as JSON, with the effective ones.")
+preferences.add_put(
+    "Replace a recipient's preferences. The recipient is KEY, else the file's `key`, else its name.",
+    of="the preferences of ",
+)
 
 
 @preference.command(cls=options.RequestCommand)
@@ -51,3 +43,7 @@ def link(
         console.out().print(
             client.preferences.link(recipient, ttl=ttl, tenant=tenant)["url"], markup=False, soft_wrap=True
         )
+
+
+types = options.group(app, "type", "List, show, write and delete notification types.")
+objects.add_commands(types, "types", "notification type")

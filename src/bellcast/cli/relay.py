@@ -1,6 +1,5 @@
 """`bellcast relay`: sends the rows of the table `bellcast_outbox` in the app's database."""
 
-from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +38,7 @@ def relay(
     from bellcast import settings
     from bellcast.cli import remote
     from bellcast.client import Bellcast, Retries
+    from bellcast.contrib.relay import stop_event
     from bellcast.contrib.relay_thread import DatabaseRelay
 
     loaded = options.settings(ctx)
@@ -49,7 +49,14 @@ def relay(
         # A wrong URL or a missing driver is an error. If the database becomes unavailable later, the relay waits for
         # it.
         _connect(database).close()
-        _serve(DatabaseRelay(database, bell).run)
+        run = DatabaseRelay(database, bell).run
+
+        stopped = stop_event()
+        console.note("The relay runs. Ctrl-C ends it.")
+        while not stopped.is_set():
+            done = run()
+            _print(done)
+            stopped.wait(max(0.05, done.wait or 0.0))
 
 
 def _send_once(rows: "OutboxRows", bell: "Bellcast") -> None:
@@ -76,17 +83,6 @@ def _connect(database: str) -> "OutboxRows":
         raise CommandError(str(error), "see bellcast relay --help", 2) from None
     except Exception as error:  # every driver has its own error classes
         raise CommandError(f"the database cannot be used: {error}", "check the URL") from error
-
-
-def _serve(run: Callable[[], "Round"]) -> None:
-    from bellcast.contrib.relay import stop_event
-
-    stopped = stop_event()
-    console.note("The relay runs. Ctrl-C ends it.")
-    while not stopped.is_set():
-        done = run()
-        _print(done)
-        stopped.wait(max(0.05, done.wait or 0.0))
 
 
 def _print(done: "Round") -> None:

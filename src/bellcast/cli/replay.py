@@ -1,11 +1,11 @@
-"""`bellcast replay`: retries failures by filter or by id."""
+"""`bellcast replay` and `job`: retries of failures by filter or by id."""
 
 import threading
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bellcast.cli import console, options
+from bellcast.cli import console, objects, options
 from bellcast.cli.console import CommandError
 from bellcast.cli.objects import OwnerOption
 
@@ -67,7 +67,11 @@ def replay(
     if json:
         console.json(result)
     elif dry_run:
-        _print_plan(started)
+        matched = f"{started['matched']}" if started["exact"] else f"more than {started['matched']}"
+        console.done(f"Would retry {matched} failures")
+        for one in started["effects"]:
+            subject = one["channel"] or one["workflow"] or one["job"]
+            console.out().print(console.plain(f"{one['count']}  {one['kind']}  {subject}"), markup=False)
     else:
         console.done(
             f"Retried {result['retried']} of {result['examined']}", "" if result["state"] == "done" else result["state"]
@@ -88,9 +92,11 @@ def _finished(client: "Bellcast", started: dict[str, Any], tenant: str | None) -
     return replay
 
 
-def _print_plan(planned: dict[str, Any]) -> None:
-    matched = f"{planned['matched']}" if planned["exact"] else f"more than {planned['matched']}"
-    console.done(f"Would retry {matched} failures")
-    for one in planned["effects"]:
-        subject = one["channel"] or one["workflow"] or one["job"]
-        console.out().print(console.plain(f"{one['count']}  {one['kind']}  {subject}"), markup=False)
+job = options.group(app, "job", "List, retry and delete jobs that failed several times in a row.")
+jobs = objects.CommandGroup(commands=job, plural="jobs", key="The job's id.", key_name="ID")
+jobs.add_list(
+    lambda one: f"{one['id']}  {one['kind']}  {one['error'] or ''}".rstrip(),
+    "List the dead jobs, with their last error.",
+)
+jobs.add_retry("Retry a dead job, and reset its failure count.")
+jobs.add_delete("Delete a job. It never runs again.")

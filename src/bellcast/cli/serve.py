@@ -1,4 +1,4 @@
-"""`bellcast serve`: runs the server."""
+"""`bellcast serve` and `worker`: run the server, or its jobs only."""
 
 import contextlib
 import errno
@@ -68,7 +68,7 @@ def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsW
     from msgspec import structs
 
     from bellcast import server
-    from bellcast.cli import data_folder, logs
+    from bellcast.cli import data_folder, logs, supervisor
     from bellcast.kernel.identities import Project
     from bellcast.settings import project
     from bellcast.settings.credentials import existing_project
@@ -86,7 +86,12 @@ def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsW
         _run_worker(settings, as_worker)
         return
     if settings.store.broker != MEMORY:
-        _log_sticky_sessions()
+        import structlog
+
+        from bellcast.live.dialects import DIALECTS
+
+        for reason in filter(None, (one.sticky_sessions for one in DIALECTS)):
+            structlog.get_logger(__name__).info("sticky_sessions_needed", reason=reason)
     if existing_project(settings) is None:
         # An invalid setting is reported before credentials are created and printed.
         server.create_app(structs.replace(settings, project=Project("0", "key", "secret")))
@@ -98,7 +103,13 @@ def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsW
             raise typer.BadParameter(
                 "expected one worker, because each would have its own clock", param_hint="--test-clock"
             )
-        _supervise(settings)
+        try:
+            started = supervisor.Supervisor(settings, _storing(settings, partial(_listening, settings)))
+            status = started.run(settings.server.host, settings.server.port)
+        except OSError as error:
+            raise _listen_error(error, settings) from None
+        if status:
+            raise typer.Exit(status)
     else:
         app = server.create_app(settings, test_clock=_test_clock(test_clock))
         run(app, lambda url: _listening(settings, url, app.setup_code))
@@ -126,16 +137,6 @@ def _test_clock(value: str | None) -> "TestClock | None":
     return TestClock(times.milliseconds(moment))
 
 
-def _log_sticky_sessions() -> None:
-    """Log that deployments on several machines need sticky sessions."""
-    import structlog
-
-    from bellcast.live.dialects import DIALECTS
-
-    for reason in filter(None, (one.sticky_sessions for one in DIALECTS)):
-        structlog.get_logger(__name__).info("sticky_sessions_needed", reason=reason)
-
-
 def _listening(settings: "Settings", url: str, setup_code: str | None = None) -> None:
     from bellcast.settings import address
 
@@ -143,19 +144,6 @@ def _listening(settings: "Settings", url: str, setup_code: str | None = None) ->
         link = address.setup_link(settings, address.reachable(url), setup_code)
         print(f"Set up the console within a day: {link}", file=sys.stderr, flush=True)
     print(f"Bellcast {__version__} is listening on {url}", flush=True)
-
-
-def _supervise(settings: "Settings") -> None:
-    """Run the supervisor of several workers."""
-    from bellcast.cli import supervisor
-
-    try:
-        started = supervisor.Supervisor(settings, _storing(settings, partial(_listening, settings)))
-        status = started.run(settings.server.host, settings.server.port)
-    except OSError as error:
-        raise _listen_error(error, settings) from None
-    if status:
-        raise typer.Exit(status)
 
 
 def _run_worker(settings: "Settings", worker_args: str) -> None:
@@ -247,3 +235,51 @@ def _listen_error(error: OSError, settings: "Settings") -> CommandError:
     number = error.errno or 0
     message = os.strerror(number) if number > 0 else error.strerror or str(error)
     return CommandError(f"cannot listen on {where}: {message}", "choose another address with --host and --port")
+
+
+WORKER_EPILOG = """\
+[dim]Examples[/]
+
+  [dim]# servers accept requests, workers deliver[/]
+  bellcast serve --no-jobs
+  bellcast worker
+
+[dim]Needs PostgreSQL, and the same settings and project as the servers. After SIGTERM the worker finishes its running jobs \
+and exits with status 0.[/] [dim]If a worker dies, others continue its jobs within 40 seconds.[/]
+"""
+WORKER_GROUPS = ("store", "channels", "limits")
+WORKER_SETTINGS = ("WORKFLOWS", "LOG_LEVEL", "LOG_FORMAT")
+
+
+@app.command(
+    cls=options.with_settings(*WORKER_SETTINGS, groups=WORKER_GROUPS), rich_help_panel="Server", epilog=WORKER_EPILOG
+)
+def worker(ctx: typer.Context) -> None:
+    """Run durable jobs without serving requests."""
+    console.import_structlog()
+    import structlog
+
+    from bellcast import server
+    from bellcast.cli import data_folder, logs
+    from bellcast.cli.serve import print_credentials
+    from bellcast.kernel import errors
+    from bellcast.server.run import work
+    from bellcast.settings import project
+    from bellcast.settings.groups import MEMORY
+
+    settings = options.settings(ctx)
+    if settings.store.is_file:
+        raise errors.SettingsError(
+            "BELLCAST_STORE: expected postgresql://…, since a SQLite store serves one process: `bellcast serve` runs its jobs."
+        )
+    logs.configure(settings.server)
+    data_folder.prepare(settings)
+    if settings.store.broker == MEMORY:
+        structlog.get_logger(__name__).warning(
+            "broker_needed",
+            reason="open inboxes show notifications from this worker only after they reconnect: set BELLCAST_BROKER",
+        )
+    credentials, is_new = project(settings)
+    if is_new:
+        print_credentials(credentials, settings)
+    work(server.create_app(settings), lambda: print("Bellcast worker is running", flush=True))

@@ -1,14 +1,18 @@
 """Checks of `bellcast doctor` through the server's URL, including proxies in between."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
+import httpcore
 import httpx
 
 from bellcast import build
 from bellcast import settings as effective
-from bellcast.cli import idle_checks, proxy_checks, remote, sse_follower
+from bellcast.auth.browser_request import FOREIGN
+from bellcast.cli import remote, sse_follower
 from bellcast.cli.console import CommandError
 from bellcast.client import Bellcast
 from bellcast.console.types import diagnoses
@@ -43,7 +47,11 @@ def check(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -
                 yield diagnoses.finding("other_version", url=url, version=body["version"], own=build.version())
             else:
                 yield Finding("server", "ok", f"{url} is ready, version {body['version']}")
-            yield from _skew(response)
+            if "date" in response.headers:
+                own = time.time()  # noqa: TID251  the check is about this machine's clock
+                skew = own - parsedate_to_datetime(response.headers["date"]).timestamp()
+                if abs(skew) > SKEW_S:
+                    yield diagnoses.finding("clock_differs", check="server's clock", seconds=f"{abs(skew):.0f}")
         except httpx.TransportError as error:
             if (refusal := remote.certificate_refusal(error)) is not None:
                 yield diagnoses.finding("certificate_refused", url=url, reason=refusal[0], fix=refusal[1])
@@ -52,18 +60,10 @@ def check(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -
             return
         try:
             with remote.server(settings) as client:
-                waits_for_heartbeat = not quick and not idle_checks.is_direct(url, response)
+                waits_for_heartbeat = not quick and not is_direct(url, response)
                 yield from _live(client, http, settings, progress, waits_for_heartbeat=waits_for_heartbeat)
         except CommandError as error:
             yield diagnoses.finding("live_not_checked", problem=error.problem, hint=error.hint)
-
-
-def _skew(response: httpx.Response) -> Iterator[Finding]:
-    if "date" not in response.headers:
-        return
-    skew = time.time() - parsedate_to_datetime(response.headers["date"]).timestamp()  # noqa: TID251  the check is about this machine's clock
-    if abs(skew) > SKEW_S:
-        yield diagnoses.finding("clock_differs", check="server's clock", seconds=f"{abs(skew):.0f}")
 
 
 def _live(
@@ -79,13 +79,13 @@ def _live(
     token = client.token(TEST_RECIPIENT, ttl=300)
     try:
         events, heartbeat = _sse(http, token)
-        connections = [(events, idle_checks.event_stream), (_websocket(http, token), idle_checks.websocket)]
+        connections = [(events, hold_event_stream), (_websocket(http, token), hold_websocket)]
         yield from (finding for finding, _ in connections)
-        yield from proxy_checks.check(settings, http, token, remote.credentials(settings).secret)
+        yield from check_proxies(settings, http, token, remote.credentials(settings).secret)
         if waits_for_heartbeat:
-            progress(f"Waiting up to {heartbeat + idle_checks.LATE_S:.0f} s for a heartbeat; --quick skips this")
+            progress(f"Waiting up to {heartbeat + LATE_S:.0f} s for a heartbeat; --quick skips this")
             transports = {finding.check: hold for finding, hold in connections if finding.state == "ok"}
-            yield from idle_checks.check(effective.url(settings), token, transports, heartbeat)
+            yield from check_idle(effective.url(settings), token, transports, heartbeat)
     finally:
         client.recipients.delete(TEST_RECIPIENT)
 
@@ -130,3 +130,128 @@ def _websocket(http: httpx.Client, token: str) -> Finding:
     if status == 101:
         return Finding("WebSocket", "ok", "the upgrade works")
     return diagnoses.finding("upgrade_refused", status=status)
+
+
+# Tolerated delay of a heartbeat in seconds.
+LATE_S = 10.0
+LOCAL = ("localhost", "127.0.0.1", "::1")
+HEARTBEAT = b'"type":"heartbeat"'
+
+HoldConnection = Callable[[httpx.Client, str, float], float | None]
+
+
+def is_direct(url: str, response: httpx.Response) -> bool:
+    """True if there seems to be no proxy: the server is local, and the response has no header of a proxy."""
+    return urlsplit(url).hostname in LOCAL and not {"server", "via"} & set(response.headers)
+
+
+def check_idle(url: str, token: str, transports: Mapping[str, HoldConnection], heartbeat: float) -> Iterator[Finding]:
+    """Keep a connection of each transport open until its first heartbeat, concurrently."""
+    timeout = heartbeat + LATE_S
+    with (
+        ThreadPoolExecutor(len(transports) or 1) as threads,
+        httpx.Client(base_url=url, timeout=httpx.Timeout(10, read=timeout)) as http,
+    ):
+        futures = {name: threads.submit(hold, http, token, timeout) for name, hold in transports.items()}
+        closed = {name: after for name, future in futures.items() if (after := future.result()) is not None}
+    if closed:
+        connections = " and ".join(f"{name} after {after:.1f} s" for name, after in closed.items())
+        yield diagnoses.finding("idle_closed", connections=connections)
+    elif transports:
+        yield Finding("idle", "ok", f"{' and '.join(transports)} stay open until the server's heartbeat")
+
+
+def hold_event_stream(http: httpx.Client, token: str, timeout: float) -> float | None:
+    """Return the event stream's lifetime in seconds if it ends before the first heartbeat."""
+    started = time.monotonic()
+    try:
+        with http.stream("GET", "/v1/stream", headers={"Authorization": f"Bearer {token}"}) as response:
+            if any(frame.name == "heartbeat" for frame in sse_follower.frames(response.iter_raw())):
+                return None
+    except httpx.TransportError:
+        pass
+    return time.monotonic() - started
+
+
+def hold_websocket(http: httpx.Client, token: str, timeout: float) -> float | None:
+    """Like `hold_event_stream`, over a WebSocket. Searches the raw bytes instead of parsing frames."""
+    started = time.monotonic()
+    received = b""
+    try:
+        with http.stream("GET", "/v1/ws", headers=sse_follower.upgrade(token)) as response:
+            network = response.extensions["network_stream"]
+            while HEARTBEAT not in received and (data := network.read(65_536, timeout=timeout)):
+                received += data
+    except (httpx.TransportError, httpcore.NetworkError, httpcore.TimeoutException):
+        pass
+    return None if HEARTBEAT in received else time.monotonic() - started
+
+
+# An origin that is never declared.
+UNDECLARED_ORIGIN = "https://bellcast-doctor.invalid"
+ALLOWED = "access-control-allow-origin"
+# Above the default limit of proxies, below the server's: BELLCAST_LIMIT_BULK is 16 MiB.
+UPLOAD_BYTES = 2_000_000
+
+
+def check_proxies(settings: Settings, http: httpx.Client, token: str, secret: str) -> Iterator[Finding]:
+    """Run the checks. A failed request is a problem."""
+    checks: dict[str, Callable[[], Finding]] = {
+        "own pages": lambda: _own_pages(effective.url(settings), http, token),
+        "CORS": lambda: _cors(settings, http),
+        "uploads": lambda: _uploads(http, secret),
+    }
+    for name, run in checks.items():
+        try:
+            yield run()
+        except httpx.TransportError as error:
+            yield diagnoses.finding("proxy_no_response", check=name, error=error)
+
+
+def _own_pages(url: str, http: httpx.Client, token: str) -> Finding:
+    """Send the server's own origin with a token, which matters with declared origins, and with a cookie, which matters
+    with cookie sessions."""
+    parts = urlsplit(url)
+    own = {"Origin": f"{parts.scheme}://{parts.netloc}"}
+    statuses = [http.get("/v1/inbox/counts", headers={**own, "Authorization": f"Bearer {token}"}).status_code]
+    with http.stream("GET", "/v1/stream", headers={**own, "Cookie": "bellcast-doctor=1"}) as response:
+        statuses.append(response.status_code)
+    # Operators' sessions are for pages of the host that the server sees. Without a session, nothing ends.
+    is_foreign = FOREIGN in http.delete("/v1/session", headers=own).text
+    if 403 in statuses or is_foreign:
+        return diagnoses.finding("own_pages_refused", origin=own["Origin"])
+    return Finding("own pages", "ok", f"pages of {own['Origin']} are accepted as same-origin")
+
+
+def _cors(settings: Settings, http: httpx.Client) -> Finding:
+    response = http.get("/healthz", headers={"Origin": UNDECLARED_ORIGIN})
+    allowed = response.headers.get_list(ALLOWED)
+    # With declared origins, the response varies by origin and never allows "*".
+    contradicts = "*" in allowed and _varies(response)
+    if len(allowed) > 1 or contradicts:
+        return diagnoses.finding("proxy_adds_cors", headers=" and ".join(allowed))
+    unknown = [origin for origin in settings.access.origins if not _is_allowed(http, origin)]
+    if unknown:
+        return diagnoses.finding("origins_differ", origins=", ".join(unknown))
+    return Finding("CORS", "ok", "the headers are the server's")
+
+
+def _is_allowed(http: httpx.Client, origin: str) -> bool:
+    response = http.options("/v1/inbox", headers={"Origin": origin, "Access-Control-Request-Method": "GET"})
+    allowed = response.headers.get(ALLOWED)
+    # An undeclared origin gets "*" too, so that it can read the error.
+    return allowed == origin or (allowed == "*" and not _varies(response))
+
+
+def _varies(response: httpx.Response) -> bool:
+    return "origin" in response.headers.get("vary", "").lower()
+
+
+def _uploads(http: httpx.Client, secret: str) -> Finding:
+    """Post an empty list padded with spaces, which sends nothing."""
+    body = b"[" + b" " * UPLOAD_BYTES + b"]"
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+    response = http.post("/v1/notifications/bulk", content=body, headers=headers)
+    if response.status_code == 413 and "problem" not in response.headers.get("content-type", ""):
+        return diagnoses.finding("upload_rejected", megabytes=f"{UPLOAD_BYTES / 1e6:.0f}")
+    return Finding("uploads", "ok", f"{UPLOAD_BYTES / 1e6:.0f} MB are accepted")

@@ -1,4 +1,4 @@
-"""`bellcast settings`: read and change settings of a running server without a restart."""
+"""`bellcast config` and `settings`: the settings in effect, and those of a running server that change without a restart."""
 
 from typing import Annotated, Any
 
@@ -6,7 +6,7 @@ import typer
 
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
-from bellcast.cli.rest import request
+from bellcast.cli.objects import request
 
 EPILOG = """\
 [dim]Changes apply on all nodes within seconds, and are kept in the database. Options, the environment and its files take \
@@ -21,7 +21,8 @@ EXAMPLES = """\
 """
 PREFIX = "bellcast_"
 
-settings, app = options.group("settings", "Read and change settings while the server runs.", EPILOG, "Server")
+app = typer.Typer()
+settings = options.group(app, "settings", "Read and change settings while the server runs.", EPILOG, "Server")
 
 SettingArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="The setting, such as `origins` or BELLCAST_ORIGINS.")
@@ -42,7 +43,11 @@ def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
 @settings.command(cls=options.RequestCommand)
 def get(ctx: typer.Context, name: SettingArgument, json: console.JsonFlag = False) -> None:
     """Print the value of a setting."""
-    found = _find(request(ctx, "GET", "/v1/settings"), name)
+    document = request(ctx, "GET", "/v1/settings")
+    key = _key(name)
+    found: dict[str, Any] | None = next((one for one in document["settings"] if one["name"] == key), None)
+    if found is None:
+        raise CommandError(f"{name} cannot be changed without a restart", "`bellcast settings list` lists these")
     console.json(found) if json else print(console.plain(found["value"]), flush=True)
 
 
@@ -118,13 +123,63 @@ def _changes(revision: dict[str, Any]) -> str:
     return ", ".join(changes) or "no change"
 
 
-def _find(document: dict[str, Any], name: str) -> dict[str, Any]:
-    key = _key(name)
-    found: dict[str, Any] | None = next((one for one in document["settings"] if one["name"] == key), None)
-    if found is None:
-        raise CommandError(f"{name} cannot be changed without a restart", "`bellcast settings list` lists these")
-    return found
-
-
 def _key(name: str) -> str:
     return name.strip().lower().removeprefix(PREFIX)
+
+
+CONFIG_EPILOG = """\
+[dim]Examples[/]
+
+  bellcast config --changed
+  bellcast config --json | jq -r .BELLCAST_PORT.value
+
+[dim]Secrets are masked. Pass any setting to[/] bellcast serve [dim]as an option, as the variable, or as a file named by[/] \
+<VARIABLE>_FILE[dim].[/]
+"""
+
+
+@app.command(cls=options.with_settings("DATA"), rich_help_panel="Maintenance", epilog=CONFIG_EPILOG)
+def config(
+    ctx: typer.Context,
+    only_changed: Annotated[
+        bool, typer.Option("--changed", help="Show only settings that differ from their defaults.")
+    ] = False,
+    json: console.JsonFlag = False,
+) -> None:
+    """Show the settings in effect."""
+    from bellcast.settings import as_displayed, existing_project, load
+    from bellcast.settings.credentials import credentials_file
+    from bellcast.settings.groups import Settings
+
+    flags = options.flags(ctx)
+    defaults, from_flags, values = as_displayed(Settings()), as_displayed(load(flags, {})), as_displayed(load(flags))
+    rows = {}
+    for variable, value in values.items():
+        source = "option" if from_flags[variable] != defaults[variable] else "environment"
+        rows[variable] = (value, "default" if value == defaults[variable] else source)
+    if json:
+        console.json({name: {"value": value, "source": source} for name, (value, source) in rows.items()})
+    else:
+        _show_all(rows, only_changed)
+        settings = options.settings(ctx)
+        if settings.project is None:
+            state = ", generated at the first start" if existing_project(settings) is None else ""
+            console.out().print(f"\nCredentials: {credentials_file(settings)}{state}", markup=False, soft_wrap=True)
+
+
+def _show_all(rows: dict[str, tuple[str, str]], only_changed: bool) -> None:
+    """Print a line for each setting, never truncated or wrapped, so that values can be copied."""
+    from rich.text import Text
+
+    from bellcast.settings import table
+
+    names = max(map(len, rows))
+    for group, settings in table.GROUPS.items():
+        shown = [setting for setting in settings if not only_changed or rows[setting.variable][1] != "default"]
+        if shown:
+            console.out().print(f"\n[bold]{options.panels(group)[group]}[/]")
+        values = max((len(rows[setting.variable][0]) for setting in shown), default=0)
+        for setting in shown:
+            value, source = rows[setting.variable]
+            line = f"{setting.variable:<{names}}   {value:<{values}}   {source}"
+            console.out().print(Text(line, "dim" if source == "default" else "cyan"), soft_wrap=True)

@@ -1,6 +1,6 @@
 """`bellcast sql`: the outbox in the app's PostgreSQL, and watched tables."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -11,9 +11,15 @@ from bellcast.cli.console import CommandError
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     import asyncpg
 
+    from bellcast.outbox.status import Status
     from bellcast.outbox.table_watch import TableWatch, WatchRequest
 
 T = TypeVar("T")
+
+# Maximum length of a refused row on its line.
+SHORT = 100
+# Rows are pending for milliseconds while a server runs.
+LATE_SECONDS = 10
 
 EPILOG = """\
 [dim]A row written in a transaction is sent once the transaction commits, and never if it is rolled back:[/]
@@ -55,7 +61,8 @@ UrlAndRow = Annotated[
     ),
 ]
 
-sql, app = options.group("sql", HELP, EPILOG)
+app = typer.Typer()
+sql = options.group(app, "sql", HELP, EPILOG)
 
 SqlCommand = options.with_settings("DATABASE_URL", "STORE")
 
@@ -123,14 +130,13 @@ def uninstall(
 def status(ctx: typer.Context, url: Url = None, json: console.JsonFlag = False) -> None:
     """Show pending rows, refused rows with the reason, and watched tables."""
     _need_driver()
-    from bellcast.cli import outbox_output
     from bellcast.outbox import status as outbox_status
 
     result = _run(ctx, url, outbox_status.read_status)
     if json:
         console.json(result)
     else:
-        outbox_output.show(result)
+        _show_status(result)
 
 
 @sql.command(cls=SqlCommand)
@@ -193,10 +199,8 @@ def watch(
     if json:
         console.json(watched)
     else:
-        from bellcast.cli import outbox_output
-
         events = ", ".join(watched.names[kind] for kind in table_watch.KINDS if kind in watched.names)
-        console.done(f"{watched.table} is watched: {events}", f"→ {outbox_output.reached(watched)}")
+        console.done(f"{watched.table} is watched: {events}", f"→ {_reached(watched)}")
         console.note(f"Published columns: {', '.join(watched.columns)}.")
 
 
@@ -217,7 +221,6 @@ def unwatch(ctx: typer.Context, table: Table, url: Url = None, json: console.Jso
 def list_(ctx: typer.Context, url: Url = None, json: console.JsonFlag = False) -> None:
     """List the watched tables."""
     _need_driver()
-    from bellcast.cli import outbox_output
     from bellcast.outbox import table_watch
 
     result = _run(ctx, url, table_watch.every)
@@ -226,7 +229,7 @@ def list_(ctx: typer.Context, url: Url = None, json: console.JsonFlag = False) -
     elif not result:
         console.note("No table is watched: run `bellcast sql watch TABLE`.")
     else:
-        outbox_output.watches(result)
+        _show_watches(result)
 
 
 def _url_and_row(words: list[str]) -> tuple[str | None, int | None]:
@@ -252,24 +255,19 @@ def _run(ctx: typer.Context, url: str | None, work: Callable[["asyncpg.Connectio
 
     async def connect_and_run() -> T:
         from bellcast.outbox import schema
+        from bellcast.settings import load
 
-        async with schema.connected(_url(ctx, url)) as connection:
+        value = options.flags(ctx) | ({"database_url": url} if url else {})
+        result = load(value).store.outbox_url
+        if result is None:
+            raise CommandError("no database is configured", "pass its URL, or set BELLCAST_DATABASE_URL", 2)
+        async with schema.connected(result) as connection:
             return await work(connection)
 
     try:
         return asyncio.run(connect_and_run())
     except asyncpg.PostgresError as error:
         raise CommandError(f"PostgreSQL rejected the statement: {error}", "nothing was changed") from error
-
-
-def _url(ctx: typer.Context, url: str | None) -> str:
-    from bellcast.settings import load
-
-    value = options.flags(ctx) | ({"database_url": url} if url else {})
-    result = load(value).store.outbox_url
-    if result is None:
-        raise CommandError("no database is configured", "pass its URL, or set BELLCAST_DATABASE_URL", 2)
-    return result
 
 
 async def _watch(connection: "asyncpg.Connection", request: "WatchRequest") -> "TableWatch":
@@ -306,3 +304,43 @@ def _print_count(count: int, action: str, key: str, *, json: bool) -> None:
         console.json({key: count})
     else:
         console.done(f"{count} {'row was' if count == 1 else 'rows were'} {action}.")
+
+
+def _show_status(status: "Status") -> None:
+    from rich.text import Text
+
+    console.done(f"The outbox is installed, version {status.version}.")
+    if not status.waiting:
+        console.note("No rows are pending.")
+    else:
+        late = (status.oldest or 0) > LATE_SECONDS
+        hint = " Is a server running with this BELLCAST_DATABASE_URL?" if late else ""
+        console.out().print(f"{status.waiting} pending, the oldest for {status.oldest:.0f} s.{hint}", soft_wrap=True)
+    if status.later:
+        console.note(f"{status.later} postponed: their tenant has reached its rate or budget.")
+    if status.refused:
+        console.out().print(f"[red]{status.refused} refused[/]; `bellcast sql retry` or `discard`, all or by number:")
+    for row in status.refusals:
+        console.out().print(Text(f"  {row.id}  {console.plain(row.error)}"), soft_wrap=True)
+        console.out().print(Text(f"     {row.kind} {console.plain(row.payload)[:SHORT]}", "dim"), soft_wrap=True)
+    if status.watched:
+        _show_watches(status.watched)
+
+
+def _show_watches(watched: Mapping[str, "TableWatch"]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for heading in ("WATCHED", "EVENTS", "AUDIENCE", "COLUMNS"):
+        table.add_column(heading)
+    for name, watch in watched.items():
+        cells = (name, ", ".join(watch.names.values()), _reached(watch), ", ".join(watch.columns))
+        table.add_row(*(Text(console.plain(cell)) for cell in cells))
+    console.out().print(table)
+
+
+def _reached(watched: "TableWatch") -> str:
+    """Describe the recipients of a watched table's events."""
+    fields = [("topic", watched.topic), ("recipient", watched.recipient), ("tenant", watched.tenant)]
+    return ", ".join(f"{field} {value}" for field, value in fields if value is not None)

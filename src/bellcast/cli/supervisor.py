@@ -115,7 +115,13 @@ class Supervisor:
 
     def run(self, host: str, port: int) -> int:
         """Run until SIGTERM or SIGINT and return the exit status. Raises OSError if the port is not available."""
-        with _reserved(host, port) as self._port, _private_folder() as self._folder, self._signals():
+        with (
+            # of the workers' sockets: accessible to this user only
+            tempfile.TemporaryDirectory(prefix="bellcast-", ignore_cleanup_errors=True) as folder,
+            _reserved(host, port) as self._port,
+            self._signals(),
+        ):
+            self._folder = Path(folder)
             for _ in range(self._worker_count):
                 self._start()
             while self._workers or self._restarts:
@@ -229,13 +235,6 @@ class Supervisor:
     def _kill_workers(self) -> None:
         for worker in list(self._workers.values()):
             worker.process.kill()
-
-
-@contextlib.contextmanager
-def _private_folder() -> Iterator[Path]:
-    """A temporary folder for the workers' sockets, accessible to this user only."""
-    with tempfile.TemporaryDirectory(prefix="bellcast-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
 
 
 @contextlib.contextmanager

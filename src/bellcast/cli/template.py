@@ -12,7 +12,8 @@ from bellcast.cli.objects import DataOption, OwnerOption
 WITH_DATA = options.with_settings("URL")
 TemplateKey = Annotated[str, typer.Argument(metavar="KEY", help="The template's key.")]
 
-template, app = options.group("template", "List, show, write, import, preview, test and delete templates.")
+app = typer.Typer()
+template = options.group(app, "template", "List, show, write, import, preview, test and delete templates.")
 objects.add_commands(template, "templates", "template")
 
 

@@ -63,7 +63,13 @@ def token(
             "start `bellcast serve` with this folder once, pass the server's folder with --data, or set BELLCAST_PROJECT",
         )
     now = time.time_ns() // 1_000_000
-    expires_at = now + _milliseconds(ttl)
+    try:
+        seconds = times.seconds(ttl)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--ttl") from None
+    if not 1 <= seconds <= tokens.MAX_TTL_SECONDS:
+        raise typer.BadParameter("expected a lifetime between 1 second and 30 days", param_hint="--ttl")
+    expires_at = now + round(seconds * 1000)
     signed = tokens.sign(
         project,
         recipient,
@@ -104,16 +110,3 @@ def _epoch_seconds(time: str) -> float:
     if moment is None or moment.tzinfo is None:
         raise typer.BadParameter("expected epoch seconds or a time such as 2026-01-31T12:00:00Z", param_hint="--since")
     return moment.timestamp()
-
-
-def _milliseconds(ttl: str) -> int:
-    from bellcast.auth import tokens
-    from bellcast.kernel import times
-
-    try:
-        seconds = times.seconds(ttl)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--ttl") from None
-    if not 1 <= seconds <= tokens.MAX_TTL_SECONDS:
-        raise typer.BadParameter("expected a lifetime between 1 second and 30 days", param_hint="--ttl")
-    return round(seconds * 1000)

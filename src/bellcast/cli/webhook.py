@@ -14,7 +14,8 @@ ListenerOption = Annotated[
     str | None, typer.Option(metavar="TENANT", help="The tenant; * receives all events. Default: the project's own.")
 ]
 
-webhook, app = options.group("webhook", "List, add, change and remove webhooks: URLs that receive events.")
+app = typer.Typer()
+webhook = options.group(app, "webhook", "List, add, change and remove webhooks: URLs that receive events.")
 
 
 def _line(one: dict[str, Any]) -> str:

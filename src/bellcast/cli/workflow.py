@@ -1,4 +1,4 @@
-"""`bellcast workflow`: lists, shows, writes, simulates and deletes workflows, and cancels their runs."""
+"""`bellcast workflow`, `trigger`, `run`, `schedule` and `source`: workflows, their starts and their runs."""
 
 import json as json_text
 from collections.abc import Callable, Iterator
@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from bellcast.cli import console, objects, options
+from bellcast.cli.objects import OwnerOption
 
 WorkflowKey = Annotated[str, typer.Argument(metavar="KEY", help="The workflow's key.")]
 TenantOption = Annotated[
@@ -34,41 +35,32 @@ SIMULATE_EPILOG = """\
   bellcast workflow simulate order alice --fields '{"results":{"tax":9}}'
 """
 
-workflow, app = options.group("workflow", "List, show, write, simulate and delete workflows.")
+app = typer.Typer()
+workflow = options.group(app, "workflow", "List, show, write, simulate and delete workflows.")
 
 
-def _line(one: dict[str, Any]) -> str:
+def _workflow_line(one: dict[str, Any]) -> str:
     state = "active" if one["active"] else "not active"
     return f"{one['key']}  version {one['version']}, {state}, {len(one['steps'])} steps"
 
 
-group = objects.CommandGroup(
+workflows = objects.CommandGroup(
     commands=workflow,
     plural="workflows",
     key="The workflow's key.",
     owner="The tenant's override. Default: the project's own.",
 )
-group.add_list(_line, "List the workflows.")
-group.add_show("Show a workflow as JSON.")
+workflows.add_list(_workflow_line, "List the workflows.")
+workflows.add_show("Show a workflow as JSON.")
 
 
-@workflow.command(cls=options.RequestCommand)
-def put(
-    ctx: typer.Context,
-    named: objects.FileArgument,
-    tenant: TenantOption = None,
-    dry_run: console.DryRunOption = False,
-    json: console.JsonFlag = False,
-) -> None:
-    """Write a workflow. Its key is KEY, else that of the file, else its name."""
-    key, body = objects.read_named(named)
-    with options.server(ctx, named[-1]) as client:
-        written = client.workflows.put(key, body, tenant=tenant, dry_run=dry_run)
-    done = f"{objects.wrote(dry_run=dry_run)} {key}"
-    console.json(written) if json else console.done(done, f"version {written['version']}")
+workflows.add_put(
+    "Write a workflow. Its key is KEY, else that of the file, else its name.",
+    detail=lambda written: f"version {written['version']}",
+)
 
 
-group.add_delete("Delete a workflow. Its current runs finish.")
+workflows.add_delete("Delete a workflow. Its current runs finish.")
 
 
 @workflow.command(cls=options.RequestCommand, epilog=CANCEL_EPILOG)
@@ -192,3 +184,176 @@ def _outcome(step: dict[str, Any], local: Callable[[str], str]) -> str:
     if step["decision"]:
         parts.append(step["decision"]["text"])
     return ", ".join(parts)
+
+
+TRIGGER_EPILOG = """\
+[dim]Examples[/]
+
+  bellcast trigger booking-created alice --data '{"client": "Bob"}'
+  bellcast trigger maintenance --to-topic admins
+  bellcast trigger booking-created alice --dry-run
+
+[dim]The secret is[/] BELLCAST_SECRET[dim], or that of the data folder[/] BELLCAST_DATA[dim].[/]
+"""
+
+
+@app.command(cls=options.with_settings("URL"), rich_help_panel="Send and follow", epilog=TRIGGER_EPILOG)
+def trigger(
+    ctx: typer.Context,
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="The workflow's key.")],
+    to: Annotated[
+        str | None, typer.Argument(metavar="[TO]", help="Your app's user id, unless an option names the audience.")
+    ] = None,
+    to_topic: Annotated[str | None, typer.Option(metavar="TOPIC", help="All subscribers of a topic.")] = None,
+    data: Annotated[str | None, typer.Option(metavar="JSON", help="The `data` of the trigger.")] = None,
+    cancel_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="A key by which the runs can be cancelled.")
+    ] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Repeating the key within 24 hours starts nothing again.")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The recipient's tenant.")] = None,
+    dry_run: console.DryRunOption = False,
+    json: console.JsonFlag = False,
+) -> None:
+    """Start a workflow."""
+    from bellcast.cli import objects
+    from bellcast.client import workflows
+
+    if (to is None) == (to_topic is None):
+        raise typer.BadParameter("expected either a recipient or --to-topic", param_hint="TO")
+    request = workflows.trigger(
+        workflow,
+        {"topic": to_topic} if to_topic is not None else to or "",
+        console.parsed_json(data, "--data"),
+        cancel_key=cancel_key,
+        idempotency_key=idempotency_key,
+        tenant=tenant,
+    )
+    if dry_run:
+        objects.show_plan(ctx, request, json=json)
+        return
+    with options.server(ctx) as client:
+        started = client.sender.send(request)
+    console.json(started) if json else console.done(f"Triggered {workflow}", started.run)
+
+
+RunFilter = Annotated[str | None, typer.Option(metavar="VALUE", help="Only runs with this value.", show_default=False)]
+
+RUN_EPILOG = """\
+[dim]Examples[/]
+
+  bellcast run list --workflow booking-created --state failed
+  bellcast run list --workflow booking --step mail --step-state skipped
+  bellcast run list --trigger 01890a5d-ac96-774b-bcce-b302099a8057 --json
+"""
+
+run = options.group(app, "run", "List, show, cancel and retry runs of workflows.")
+
+
+@run.command("list", cls=options.RequestCommand, epilog=RUN_EPILOG)
+def list_runs(
+    ctx: typer.Context,
+    workflow: RunFilter = None,
+    recipient: RunFilter = None,
+    state: RunFilter = None,
+    trigger: RunFilter = None,
+    channel: RunFilter = None,
+    provider: RunFilter = None,
+    step: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Only runs that reached this step.", show_default=False)
+    ] = None,
+    step_state: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STATE", help="Only runs in which the step is done, waiting, skipped or failed.", show_default=False
+        ),
+    ] = None,
+    limit: console.AppLimitOption = 50,
+    tenant: OwnerOption = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """List runs, the newest first."""
+    import msgspec
+
+    with options.server(ctx) as client:
+        page = client.runs.list(
+            workflow=workflow,
+            recipient=recipient,
+            state=state,
+            trigger=trigger,
+            channel=channel,
+            provider=provider,
+            step=step,
+            step_state=step_state,
+            limit=limit,
+            tenant=tenant,
+        )
+    found: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in page.runs]
+    objects.show_list(found, _run_line, json=json, is_of_tenant=True)
+
+
+runs = objects.CommandGroup(commands=run, plural="runs", key="The run's id.", key_name="ID")
+runs.add_show("Show a run with its steps as JSON.")
+
+
+@run.command("cancel", cls=options.RequestCommand)
+def cancel_run(
+    ctx: typer.Context,
+    id: Annotated[str, typer.Argument(metavar="ID", help="The id of a run, or of a trigger: all its runs.")],
+    tenant: OwnerOption = None,
+) -> None:
+    """Cancel a run, or all runs of a trigger. Their queued messages are not sent."""
+    with options.server(ctx) as client:
+        client.runs.cancel(id, tenant=tenant)
+    console.done(f"Cancelled {id}")
+
+
+runs.add_retry("Retry a failed run from the step that failed.")
+
+
+def _run_line(one: dict[str, Any]) -> str:
+    reason = f", {one['reason']}" if one["reason"] else ""
+    return f"{one['id']}  {one['workflow']}  {one['recipient']}  {one['state']}{reason}"
+
+
+ScheduleKey = Annotated[str, typer.Argument(metavar="KEY", help="The schedule's key.")]
+
+schedule = options.group(app, "schedule", "List, show, write, fire and delete schedules.")
+objects.add_commands(schedule, "schedules", "schedule")
+
+
+@schedule.command("run", cls=options.RequestCommand)
+def fire(
+    ctx: typer.Context,
+    key: ScheduleKey,
+    tenant: OwnerOption = None,
+    dry_run: console.DryRunOption = False,
+    json: console.JsonFlag = False,
+) -> None:
+    """Fire a schedule now, in addition to its times."""
+    with options.server(ctx) as client:
+        response = client.schedules.run(key, tenant=tenant, dry_run=dry_run)
+    console.json(response) if json else console.done(f"{'Would fire' if dry_run else 'Fired'} {key}")
+
+
+@schedule.command("next", cls=options.RequestCommand)
+def following(
+    ctx: typer.Context,
+    key: ScheduleKey,
+    count: Annotated[int, typer.Option(metavar="NUMBER", min=1, max=100, help="How many times.")] = 10,
+    tenant: OwnerOption = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Print the next times of a schedule, in UTC."""
+    with options.server(ctx) as client:
+        times = client.schedules.next(key, count=count, tenant=tenant)["times"]
+    if json:
+        console.json(times)
+        return
+    for moment in times:
+        console.out().print(moment, markup=False)
+
+
+source = options.group(app, "source", "List, show, write and delete event sources.")
+objects.add_commands(source, "sources", "event source")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from bellcast.cli import objects, restore
+from bellcast.cli import objects, store
 from bellcast.cli.console import CommandError
 
 
@@ -38,4 +38,4 @@ def test_damaged_backup_is_named(tmp_path):
     broken = tmp_path / "broken.db"
     broken.write_text("no database")
     with pytest.raises(CommandError, match=r"broken\.db: The database file is not a database"):
-        restore.checked_version(broken)
+        store.checked_version(broken)

@@ -8,7 +8,7 @@ import typer
 
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
-from bellcast.cli.rest import every, request
+from bellcast.cli.objects import every, request
 
 EPILOG = """\
 [dim]The project's own app always exists. Create more for apps with other credentials, or for tenants. Pusher's clients \
@@ -22,7 +22,8 @@ EXAMPLES = """\
   bellcast pusher-app test 1234567
 """
 
-pusher_app, app = options.group("pusher-app", "Create, rotate and disable Pusher apps.", EPILOG, "Server")
+app = typer.Typer()
+pusher_app = options.group(app, "pusher-app", "Create, rotate and disable Pusher apps.", EPILOG, "Server")
 
 AppIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The app's id.")]
 OptionalId = Annotated[str | None, typer.Argument(metavar="ID", help="The app's id. Default: the project's app.")]

@@ -1,0 +1,206 @@
+"""`bellcast message`, `mailbox`, `suppression` and `provider`: messages, addresses to which nothing is sent, and providers."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bellcast.cli import console, objects, options
+from bellcast.cli.console import CommandError
+from bellcast.cli.objects import OwnerOption
+
+MessageFilter = Annotated[
+    str | None, typer.Option(metavar="VALUE", help="Only messages with this value.", show_default=False)
+]
+
+app = typer.Typer()
+message = options.group(app, "message", "List, show and retry e-mails and other messages.")
+
+
+@message.command("list", cls=options.RequestCommand)
+def list_messages(
+    ctx: typer.Context,
+    channel: MessageFilter = None,
+    state: MessageFilter = None,
+    recipient: MessageFilter = None,
+    notification: MessageFilter = None,
+    workflow: MessageFilter = None,
+    limit: console.AppLimitOption = 50,
+    tenant: OwnerOption = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """List messages, the newest first."""
+    import msgspec
+
+    with options.server(ctx) as client:
+        page = client.messages.list(
+            channel=channel,
+            state=state,
+            recipient=recipient,
+            notification=notification,
+            workflow=workflow,
+            limit=limit,
+            tenant=tenant,
+        )
+    found: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in page.messages]
+    objects.show_list(found, _message_line, json=json, is_of_tenant=True)
+
+
+def _message_line(one: dict[str, Any]) -> str:
+    title = next((text for name in ("subject", "title", "text") if (text := one["content"].get(name))), "")
+    first_line = str(title).partition("\n")[0][:60]
+    return f"{one['id']}  {one['created_at'][:16]}  {one['channel']}  {one['state']}  {one['to']}  {first_line}"
+
+
+objects.CommandGroup(commands=message, plural="messages", key="The message's id.", key_name="ID").add_show(
+    "Show a message with its content and its attempts as JSON."
+)
+
+
+@message.command(cls=options.RequestCommand)
+def release(
+    ctx: typer.Context,
+    id: Annotated[str, typer.Argument(metavar="ID", help="The message's id.")],
+    tenant: OwnerOption = None,
+    dry_run: console.DryRunOption = False,
+    json: console.JsonFlag = False,
+) -> None:
+    """Send a simulated message for real."""
+    with options.server(ctx) as client:
+        done = client.messages.release(id, tenant=tenant, dry_run=dry_run)
+    console.json(done) if json else console.done(f"{'Would release' if dry_run else 'Released'} {id}")
+
+
+@message.command(cls=options.RequestCommand)
+def retry(
+    ctx: typer.Context,
+    id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The message's id. Default: all failed messages.")
+    ] = None,
+    channel: Annotated[
+        str | None, typer.Option(metavar="CHANNEL", help="Without ID: only messages of this channel.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Without ID: only messages created since this time.")
+    ] = None,
+    tenant: OwnerOption = None,
+    dry_run: console.DryRunOption = False,
+    json: console.JsonFlag = False,
+) -> None:
+    """Retry messages that failed or bounced."""
+    from bellcast.client.messages import RetryFilter
+
+    of: RetryFilter = {}
+    if channel is not None:
+        of["channel"] = channel
+    if since is not None:
+        of["since"] = since
+    with options.server(ctx) as client:
+        if id is not None:
+            if of:
+                raise console.CommandError(
+                    "--channel and --since select among all messages", "leave out ID, or both options", 2
+                )
+            done = client.messages.retry(id, tenant=tenant, dry_run=dry_run)
+        else:
+            done = client.messages.retry_all(tenant=tenant, dry_run=dry_run, **of)
+    verb = "Would queue" if dry_run else "Queued"
+    console.json(done) if json else console.done(f"{verb} {done.retried} again")
+
+
+@app.command(cls=options.RequestCommand, rich_help_panel="Send and follow")
+def mailbox(
+    ctx: typer.Context,
+    ttl: Annotated[str, typer.Option(metavar="DURATION", help="How long the link is valid.")] = "1d",
+    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The tenant.")] = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Print a link to a page with all messages that were stored instead of sent."""
+    with options.server(ctx) as client:
+        link = client.messages.mailbox(ttl=ttl, tenant=tenant)
+    console.json(link) if json else console.out().print(link["url"], markup=False, soft_wrap=True)
+
+
+ChannelArgument = Annotated[str, typer.Argument(metavar="CHANNEL", help="email, sms, push or chat.")]
+AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="The address.")]
+
+suppression = options.group(app, "suppression", "List, add and remove addresses to which nothing is sent.")
+
+
+objects.CommandGroup(commands=suppression, plural="suppressions", key="The address.").add_list(
+    lambda one: f"{one['channel']}  {one['address']}  {one['reason']}", "List suppressed addresses."
+)
+
+
+@suppression.command("put", cls=options.RequestCommand)
+def suppress(
+    ctx: typer.Context,
+    channel: ChannelArgument,
+    address: AddressArgument,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="The reason for the suppression.")] = "manual",
+    tenant: OwnerOption = None,
+    dry_run: console.DryRunOption = False,
+    json: console.JsonFlag = False,
+) -> None:
+    """Suppress an address."""
+    with options.server(ctx) as client:
+        written = client.suppressions.put(channel, address, reason=reason, tenant=tenant, dry_run=dry_run)
+    console.json(written) if json else console.done(f"{'Would suppress' if dry_run else 'Suppressed'} {address}")
+
+
+@suppression.command("delete", cls=options.RequestCommand)
+def allow(ctx: typer.Context, channel: ChannelArgument, address: AddressArgument, tenant: OwnerOption = None) -> None:
+    """Allow an address again."""
+    with options.server(ctx) as client:
+        client.suppressions.delete(channel, address, tenant=tenant)
+    console.done(f"Allowed {address}")
+
+
+ProviderKey = Annotated[str, typer.Argument(metavar="KEY", help="The provider's key.")]
+ProviderTenantOption = Annotated[
+    str | None, typer.Option(metavar="TENANT", help="The tenant's own provider. Default: the project's.")
+]
+
+provider = options.group(app, "provider", "List, show, write, test and delete providers.")
+
+
+def _provider_line(one: dict[str, Any]) -> str:
+    state = "" if one["active"] else ", not active"
+    return f"{one['key']}  {one['channel']}, {one['url']}, priority {one['priority']}{state}"
+
+
+providers = objects.CommandGroup(
+    commands=provider,
+    plural="providers",
+    key="The provider's key.",
+    owner="The tenant's own provider. Default: the project's.",
+)
+providers.add_list(_provider_line, "List the providers.")
+providers.add_show("Show a provider as JSON, with a masked URL.")
+
+
+providers.add_put(
+    "Write a provider. Its key is KEY, else that of the file, else its name.",
+    detail=lambda written: f"{written['channel']}, {written['url']}",
+)
+
+
+@provider.command(cls=options.RequestCommand)
+def test(
+    ctx: typer.Context,
+    key: ProviderKey,
+    to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Send a test message to this address.")] = None,  # noqa: PT028  a command, not a test
+    file: Annotated[Path | None, typer.Option(metavar="FILE", help="Test these values, which are not stored.")] = None,  # noqa: PT028  a command, not a test
+    tenant: ProviderTenantOption = None,  # noqa: PT028  a command, not a test
+) -> None:
+    """Test a provider: check its credentials, or send a message."""
+    values = None if file is None else objects.read_object(file)[1]
+    with options.server(ctx, file) as client:
+        result = client.providers.test(key, to=to, values=values, tenant=tenant)
+    failed = next((one for one in result["steps"] if one["state"] == "failed"), None)
+    if failed is not None:
+        raise CommandError(f"{key} does not work: {failed['detail']}", failed["fix"][:1].lower() + failed["fix"][1:])
+    console.done(f"{key} works")
+
+
+providers.add_delete("Delete a provider.")

@@ -1,0 +1,266 @@
+"""`bellcast backup`, `restore` and `migrate`: the store, without a server."""
+
+import os
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bellcast.cli import console, options
+from bellcast.cli.console import CommandError
+from bellcast.kernel.errors import Unavailable
+
+if TYPE_CHECKING:  # imported when the command runs, not for --help
+    from bellcast.settings import Settings
+
+MIGRATE_EPILOG = """\
+[dim]A server upgrades its store when it starts. To test the upgrade first: stop the server, back up, migrate, start.[/]
+
+  bellcast migrate --store postgresql://db/bell --from ./bellcast-data
+
+[dim]moves the SQLite store of a data folder into an empty PostgreSQL database in one transaction, and compares the row \
+counts. Stop the server first. Clients resume at their position on the new store.[/]
+"""
+
+From = Annotated[
+    Path | None, typer.Option("--from", metavar="FOLDER", help="Move the SQLite store of this data folder.")
+]
+
+app = typer.Typer()
+
+
+@app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Maintenance", epilog=MIGRATE_EPILOG)
+def migrate(ctx: typer.Context, source: From = None, json: console.JsonFlag = False) -> None:
+    """Upgrade the store, or move it to PostgreSQL."""
+    import asyncio
+
+    from bellcast.cli import data_folder, logs
+    from bellcast.kernel.db.migrations import sqlite as migrations
+    from bellcast.server import adapters
+
+    settings = options.settings(ctx)
+    logs.configure(settings.server)
+    if source is not None:
+        _move(source, settings, json=json)
+        return
+    if settings.store.is_file:
+        store = str(settings.store.path)
+        before, after = version(settings.store.path), max(migrations.steps())
+        data_folder.prepare(settings)
+        with console.err().status(f"Migrating {store}"):
+            asyncio.run(_open(settings))
+    else:
+        adapters.need_postgres()
+        from bellcast.kernel.db import copy_to_postgres
+
+        store = "the PostgreSQL store"
+        with console.err().status("Migrating the PostgreSQL store"):
+            before, after = asyncio.run(copy_to_postgres.bring_up_to_date(settings.store.url or ""))
+    if json:
+        console.json({"store": store, "from": before, "to": after})
+    elif before == after:
+        console.done(f"{store} is up to date (version {after}).")
+    elif before:
+        console.done(f"{store} was upgraded from version {before} to {after}.")
+    else:
+        console.done(f"{store} was created at version {after}.")
+
+
+def _move(source: Path, settings: "Settings", *, json: bool) -> None:
+    import asyncio
+
+    from bellcast.server import adapters
+    from bellcast.settings.groups import FILE
+
+    if settings.store.is_file:
+        raise console.CommandError(
+            "--from moves a store to PostgreSQL", "pass the database with --store postgresql://…"
+        )
+    adapters.need_postgres()
+    from bellcast.kernel.db import copy_to_postgres
+
+    file = source / FILE if source.is_dir() else source
+    with console.progress(f"Moving {file}") as progress:
+        counts = asyncio.run(copy_to_postgres.transfer(file, settings.store.url or "", progress))
+    if json:
+        console.json({"moved": str(file), "rows": counts})
+    else:
+        console.done(f"{file} was moved to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
+
+
+def version(path: Path) -> int:
+    """Return the version of the SQLite store; 0 if it does not exist."""
+    import sqlite3
+
+    from bellcast.kernel.db.migrations import sqlite as migrations
+    from bellcast.kernel.db.sqlite_connection import translated
+
+    if not path.exists():
+        return 0
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return migrations.version(connection)
+    except sqlite3.Error as error:
+        raise translated(error) from error
+
+
+async def _open(settings: "Settings") -> None:
+    from bellcast.kernel.db.sqlite import SqliteEngine
+    from bellcast.server.clock import SystemClock
+
+    engine = SqliteEngine(settings.store.path, SystemClock())
+    await engine.open()
+    await engine.close()
+
+
+if TYPE_CHECKING:  # imported when the command runs, not for --help
+    pass
+
+BACKUP_EPILOG = """\
+[dim]Examples[/]
+
+  bellcast backup /backups/bellcast-$(date +%F).db
+  bellcast backup /backups/now.db --data /var/lib/bellcast
+
+[dim]The copy is a consistent snapshot in one SQLite file, also of a store on PostgreSQL. It does not contain the credentials: back up[/] project.json \
+[dim]of the data folder separately, or set[/] BELLCAST_PROJECT[dim].[/]
+"""
+
+
+@app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Maintenance", epilog=BACKUP_EPILOG)
+def backup(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file. An existing file is never overwritten.")],
+    json: console.JsonFlag = False,
+) -> None:
+    """Copy the store into a file, even while a server is running."""
+    import asyncio
+
+    from bellcast.kernel.db import backup as sqlite_backup
+    from bellcast.server import adapters
+
+    store = options.settings(ctx).store
+    os.umask(0o077)  # the copy contains the notifications of all recipients
+    label = str(store.path) if store.is_file else "the PostgreSQL store"
+    with console.progress(f"Copying {label}") as progress:
+        if store.is_file:
+            sqlite_backup.backup(store.path, file, progress)
+        else:
+            adapters.need_postgres()
+            from bellcast.kernel.db import postgres_backup
+
+            asyncio.run(postgres_backup.dump(store.url or "", file, progress))
+    size = file.stat().st_size
+    if json:
+        console.json({"store": label, "file": str(file), "bytes": size})
+    else:
+        console.done(f"Copied {label} to {file} ({console.size(size)}).")
+
+
+RESTORE_EPILOG = """\
+[dim]Example[/]
+
+  bellcast restore /backups/bellcast-2026-01-31.db --data /var/lib/bellcast
+  [dim]# after a restore by other tools, such as a disk snapshot[/]
+  bellcast restore --positions
+
+[dim]Stop the server first. The file is verified before anything is changed. A backup of an older version is upgraded. Live \
+clients refetch their inboxes.[/]
+"""
+
+
+@app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Maintenance", epilog=RESTORE_EPILOG)
+def restore(
+    ctx: typer.Context,
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A file created by `bellcast backup`.")] = None,
+    positions: Annotated[
+        bool, typer.Option("--positions", help="Only make clients refetch: the store was restored by other tools.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing store. Its data is lost.")] = False,
+    json: console.JsonFlag = False,
+) -> None:
+    """Replace the store with a backup."""
+    from bellcast.cli import logs
+
+    settings = options.settings(ctx)
+    logs.configure(settings.server)
+    if (file is None) is not positions:
+        raise typer.BadParameter("pass either a file or --positions", param_hint="FILE")
+    if file is None:
+        _renew_positions(settings, json=json)
+        return
+    if file.exists() and not file.is_file():
+        raise CommandError(f"{file} is not a file", "pass a file created by `bellcast backup`")
+    if checked_version(file) == 0:
+        raise CommandError(f"{file} is empty or does not exist", "pass a file created by `bellcast backup`")
+    if settings.store.is_file:
+        _into_file(settings, file, force=force, json=json)
+    else:
+        _into_database(settings, file, force=force, json=json)
+
+
+def _renew_positions(settings: "Settings", *, json: bool) -> None:
+    import asyncio
+
+    from bellcast.kernel.db import backup as sqlite_backup
+    from bellcast.server import adapters
+
+    if settings.store.is_file:
+        sqlite_backup.renew_positions(settings.store.path)
+    else:
+        adapters.need_postgres()
+        from bellcast.kernel.db import postgres_backup
+
+        asyncio.run(postgres_backup.renew_positions(settings.store.url or ""))
+    store = str(settings.store.path) if settings.store.is_file else "the PostgreSQL store"
+    if json:
+        console.json({"store": store})
+    else:
+        console.done(f"All positions in {store} are unknown now: each client refetches its inbox.")
+
+
+def checked_version(file: Path) -> int:
+    """Return the version of a backup. Raises CommandError if it is damaged."""
+    try:
+        return version(file)
+    except Unavailable as damaged:
+        raise CommandError(f"{file}: {damaged.detail}", "pass another backup") from None
+
+
+def _into_database(settings: "Settings", file: Path, *, force: bool, json: bool) -> None:
+    import asyncio
+
+    from bellcast.kernel.errors import Conflict
+    from bellcast.server import adapters
+
+    adapters.need_postgres()
+    from bellcast.kernel.db import postgres_backup
+
+    try:
+        with console.progress("Restoring the PostgreSQL store") as progress:
+            counts = asyncio.run(postgres_backup.restore(file, settings.store.url or "", progress, replace=force))
+    except Conflict as conflict:
+        raise CommandError(
+            conflict.detail, "pass another database with --store, or replace its data with --force"
+        ) from None
+    if json:
+        console.json({"file": str(file), "rows": counts})
+    else:
+        console.done(f"{file} was restored to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
+
+
+def _into_file(settings: "Settings", file: Path, *, force: bool, json: bool) -> None:
+    from bellcast.cli import data_folder
+    from bellcast.kernel.db import backup as sqlite_backup
+
+    path = settings.store.path
+    if path.exists() and not force:
+        raise CommandError(f"{path} already exists", "pass another folder with --data, or replace it with --force")
+    data_folder.prepare(settings)
+    with console.progress(f"Restoring {path}") as progress:
+        sqlite_backup.restore(file, path, progress)
+    if json:
+        console.json({"file": str(file), "store": str(path), "bytes": path.stat().st_size})
+    else:
+        console.done(f"{file} was restored to {path} ({console.size(path.stat().st_size)}).")
