@@ -278,6 +278,31 @@ class TestLock:
         assert (await owner.post("/v1/bundle/unlock", json=name)).status_code == 200
         assert (await push(rest.app, wanted, source="second")).status_code == 200
 
+    async def test_deleted_object_is_no_longer_managed(self, rest: Rest) -> None:
+        objects: list[tuple[str, Any]] = [
+            ("/v1/sources/booked", None),
+            ("/v1/workflows/chain", None),
+            ("/v1/workflows/booking", BELL),
+            ("/v1/types/booking", {"name": "x"}),
+            ("/v1/templates/booking?tenant=acme", TEMPLATE),
+            ("/v1/providers/mail", PROVIDER),
+            ("/v1/preference-defaults", {}),
+        ]
+        await push(rest.app, *EVERY_KIND)
+        assert (await rest.app.get("/v1/types/booking")).json()["managed"]["source"] == "shop"
+        for path, _ in objects:
+            assert (await rest.app.delete(path)).status_code == 204, path
+            again = await rest.app.delete(path)
+            assert (again.status_code, again.json()["code"]) == (404, "not_found"), path
+        for path, value in reversed(objects):
+            if value is not None:
+                assert (await rest.app.put(path, json=value)).status_code in (200, 201), path
+                assert (await rest.app.get(path)).json()["managed"] is None, path
+        other = await push(rest.app, item("types", "booking", {"name": "x"}), source="other")
+        assert [one["action"] for one in other.json()["changes"]] == ["adopt"]
+        assert (await push(rest.app, item("types", "booking", None), source="other")).status_code == 200
+        assert (await rest.app.put("/v1/types/booking", json={})).json()["managed"] is None
+
 
 class TestSecrets:
     async def test_url_of_a_provider_is_never_read_and_stays_if_a_variable_has_no_value(self, rest: Rest) -> None:

@@ -1,5 +1,7 @@
 """Operators of the console: setup, sign-in, sessions, roles, forged requests and guessed passwords."""
 
+import asyncio
+import threading
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,7 +10,7 @@ import pytest
 
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.keys import SCOPES
-from bellcast.operators import passwords
+from bellcast.operators import console_sessions, passwords
 from bellcast.operators.console_sessions import NAME_FAILURES
 from bellcast.operators.types import ROLES
 from bellcast.server.api_app import HANDLERS
@@ -309,6 +311,30 @@ async def test_known_device_waits_after_its_own_failures(rest: Rest) -> None:
     assert refused(response, 429, "too_many")
     assert response.headers["retry-after"] == "30"
     assert (await browser(rest).post("/v1/session", json=RIGHT)).status_code == 200
+
+
+async def test_guesses_of_strangers_do_not_delay_known_devices_and_open_sessions(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, known = await set_up(rest), browser(rest)
+    assert (await known.post("/v1/session", json=RIGHT)).status_code == 200
+    has_begun, may_end, matches = threading.Event(), threading.Event(), passwords.matches
+
+    def slow_for_guesses(password: str, hashed: str) -> bool:
+        if password == "guess":
+            has_begun.set()
+            may_end.wait(60)
+        return matches(password, hashed)
+
+    monkeypatch.setattr(passwords, "matches", slow_for_guesses)
+    monkeypatch.setattr(console_sessions, "MAX_WAITING", 1)
+    guess = asyncio.ensure_future(at(rest, STRANGER).post("/v1/session", json=GUESS))
+    assert await asyncio.to_thread(has_begun.wait, 60)
+    assert refused(await at(rest, OFFICE).post("/v1/session", json=RIGHT), 429, "too_many")
+    assert (await owner.put("/v1/session/verification", json={"password": PASSWORD})).status_code == 204
+    assert (await known.post("/v1/session", json=RIGHT)).status_code == 200
+    may_end.set()
+    assert refused(await guess, 401, "unauthenticated")
 
 
 @pytest.mark.parametrize("forged", ["forged", "é", "AAAA" * 20])

@@ -116,9 +116,10 @@ async def test_person_signs_in_with_the_role_of_its_group(rest: Rest, provider: 
     assert min(len(sent[name]) for name in ("state", "nonce", "code_challenge")) >= 43
     response = await come_back(client, await visit(url))
     assert (response.status_code, response.headers["location"]) == (303, "/console/live?kind=send")
-    session, ended = response.headers.get_list("set-cookie")
+    session, device, ended = response.headers.get_list("set-cookie")
     assert session.startswith(f"{COOKIE}=")
     assert all(part in session for part in ("; HttpOnly", "; SameSite=Lax", "; Secure", "; Path=/"))
+    assert device.startswith(f"{COOKIE}-device=")
     assert ended.startswith(f"{PENDING}=; ")
     me = (await client.get("/v1/me")).json()
     assert (me["name"], me["role"], me["is_external"]) == ("alice", "viewer", True)
@@ -415,13 +416,16 @@ async def test_refusal_of_the_provider_is_named_without_foreign_text(rest: Rest,
 async def test_failed_sign_ins_of_an_address_are_limited_before_the_provider_is_called(
     rest: Rest, provider: IdentityProvider
 ) -> None:
+    known = browser(rest)
+    assert (await sign_in(rest, known)).status_code == 303
     provider.claims = {"nonce": "another"}
     for _ in range(ADDRESS_FAILURES):
         reason(await sign_in(rest), 401)
     calls = provider.requests.count("/token")
     provider.claims = {}
     assert "Too many failed attempts" in reason(await sign_in(rest), 429)
-    assert provider.requests.count("/token") == calls == ADDRESS_FAILURES
+    assert provider.requests.count("/token") == calls == ADDRESS_FAILURES + 1
+    assert (await sign_in(rest, known)).status_code == 303
     rest.clock.advance(15 * 60)
     assert (await sign_in(rest)).status_code == 303
 

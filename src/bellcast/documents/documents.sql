@@ -32,8 +32,9 @@ WHERE kind = :kind AND tenant = :tenant AND key = :key AND body = :body RETURNIN
 UPDATE documents SET version = :version WHERE kind = :kind AND tenant = :tenant AND key = :key
 
 -- name: document_delete
--- Delete an object.
-DELETE FROM documents WHERE kind = :kind AND tenant = :tenant AND key = :key RETURNING key
+-- Delete an object, and who manages it: a later object with its key is another one.
+DELETE FROM documents WHERE kind = :kind AND tenant = :tenant AND key = :key
+OR kind = 'managed' AND tenant = :tenant AND key = :kind || '/' || :key RETURNING kind
 
 
 -- name: documents_keys

@@ -134,8 +134,8 @@ class Documents(StoreTable):
 
     @write()
     def delete(self, kind: str, tenant: str, key: str) -> Script[bool]:
-        """Delete an object; return whether there was one."""
-        return bool((yield Statement("document_delete", {"kind": kind, "tenant": tenant, "key": key})))
+        """Delete an object, and who manages it; return whether there was one."""
+        return (kind,) in (yield Statement("document_delete", {"kind": kind, "tenant": tenant, "key": key}))
 
 
 def push(name: Params, before: bytes | None, after: bytes | None, now: int, note: str, by: str) -> WriteScript:

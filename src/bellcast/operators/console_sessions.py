@@ -1,6 +1,7 @@
 """Sign-in of operators: the first set-up, passwords, sessions, and limits for failed attempts."""
 
 import asyncio
+import functools
 import ipaddress
 import re
 import secrets
@@ -66,7 +67,7 @@ SETUP_FAILURES = 10
 DEVICE_SECONDS = 400 * 24 * 3600
 DEVICE_ID_BYTES = 16
 DEVICE_PLACE = "device of an operator"
-# Hashing takes 0.1 s and 64 MiB and runs one at a time. More waiting requests would only time out.
+# Hashing takes 0.1 s and 64 MiB and runs one at a time, for strangers and for known devices each. More waiting requests would only time out.
 MAX_WAITING = 16
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,98}[a-z0-9])?")
 OPERATOR_NAME = field_limits.matching(
@@ -138,8 +139,9 @@ class ConsoleSessions:
         self._external_session_ms = round(config.external_session * 1000)
         self._clock = clock
         self._new_id = new_id
-        self._hashing = asyncio.Lock()
-        self._waiting = 0
+        # Strangers wait for each other only: known devices and open sessions have their own lock.
+        self._hashing = {is_known: asyncio.Lock() for is_known in (False, True)}
+        self._waiting = [0, 0]
         # Checked for unknown names, so that known and unknown names take the same time.
         self._decoy: str | None = None
 
@@ -158,21 +160,24 @@ class ConsoleSessions:
         """Create the first owner with a set-up code, and sign in as this owner. Raises Conflict if the name is
         taken."""
         self.check_page(request)
-        return await self.start(request, await self._alone(lambda: self._create_owner(request, code, name, password)))
+        return await self.start(
+            request, await self._alone(lambda: self._create_owner(request, code, name, password), is_known=False)
+        )
 
     async def sign_in(self, request: BrowserRequest, name: str, password: str, code: str | None = None) -> SignedIn:
         """Start a session, and end the request's current one. Raises MfaRequired if the password is right, but the code
         of the operator's second factor is missing."""
         self.check_page(request)
         limits = self._sign_in_limits(request, name)
-        found = await self._alone(lambda: self._verify(name, password, limits, second=code or ""))
+        work = functools.partial(self._verify, name, password, limits, second=code or "")
+        found = await self._alone(work, is_known=not limits.maximums)
         return await self.start(request, found.operator, hashed=found.hashed)
 
     async def verify_again(self, request: BrowserRequest, password: str) -> None:
         """Check the password of the request's operator and set `Caller.is_verified` for the session."""
         self.check_page(request)
         session = await self.session(request)
-        await self._alone(lambda: self._verify(session.operator.name, password, _session_limits(session)))
+        await self._verify_in(session, password)
         await self._operators.verify_session(session.digest, self._clock.now())
 
     async def sign_out(self, request: BrowserRequest) -> str:
@@ -240,7 +245,7 @@ class ConsoleSessions:
         the password was changed in the meantime."""
         self.check_page(request)
         session = await self.session(request)
-        found = await self._alone(lambda: self._verify(session.operator.name, current, _session_limits(session)))
+        found = await self._verify_in(session, current)
         hashed = await self.hash(password)
         # An owner may have ended the session while this request waited.
         operator = (await self.session(request)).operator
@@ -375,21 +380,21 @@ class ConsoleSessions:
     def _sign_in_limits(self, request: BrowserRequest, name: str) -> FailureLimits:
         """Return the limits of a sign-in. A device from which this operator signed in before is counted alone, so that
         strangers cannot keep the operator out."""
-        device = self._device(request, name)
-        if device is not None:
-            return FailureLimits(f"device:{device}")
+        device = self._device(request)
+        if device is not None and device[1] == name:
+            return FailureLimits(f"device:{device[0]}")
         network = _network(request.address)
         maximums = ((f"address:{network}", ADDRESS_FAILURES), (f"account:{name}", NAME_FAILURES))
         # The network has no space, so that no other name gives the same subject.
         return FailureLimits(f"sign-in:{network} {name}", maximums)
 
-    def _device(self, request: BrowserRequest, name: str) -> str | None:
+    def _device(self, request: BrowserRequest) -> list[str] | None:
+        """Return the id of a device from which an operator signed in before, and the name of that operator."""
         cookie = browser_request.cookie_of(request, browser_request.cookie_name(request, DEVICE))
         try:
-            device, _, operator = self._cipher.decrypt(cookie or "", DEVICE_PLACE).partition(" ")
+            return self._cipher.decrypt(cookie or "", DEVICE_PLACE).split(" ")
         except ValueError:
             return None
-        return device if operator == name else None
 
     async def _verify(self, name: str, password: str, limits: FailureLimits, second: str | None = None) -> Verified:
         """Check the password and, unless `second` is None, the second factor. Failures of both are counted together."""
@@ -421,6 +426,11 @@ class ConsoleSessions:
         await self._operators.clear_failures(limits.delayed)
         return Verified(*found)
 
+    async def _verify_in(self, session: OperatorSession, password: str) -> Verified:
+        """Check the password in an open session, whose failures are counted alone."""
+        limits = FailureLimits(f"session:{session.digest.hex()}")
+        return await self._alone(lambda: self._verify(session.operator.name, password, limits), is_known=True)
+
     async def _use_code(self, operator: Operator, code: str, now: int) -> bool:
         secret = self._decrypted((await self._operators.mfa_secrets(operator.id)).current, operator)
         # Without a secret, the operator has no authenticator app, or it was just reset.
@@ -438,10 +448,11 @@ class ConsoleSessions:
             log.warning("mfa_secret_unreadable", operator=operator.id, reason="encrypted with another project secret")
             return None
 
-    async def count_attempt(self, kind: str, address: str | None) -> str:
-        """Count an unfinished attempt as a failure of its address, so that concurrent attempts cannot exceed the limit.
-        Return the subject, to clear the count after a success. Raises TooMany."""
-        place, now = f"{kind}:{_network(address)}", self._clock.now()
+    async def count_attempt(self, kind: str, request: BrowserRequest) -> str:
+        """Count an unfinished attempt as a failure of its device or its address, so that concurrent attempts cannot exceed the
+        limit. Return the subject, to clear the count after a success. Raises TooMany."""
+        device, now = self._device(request), self._clock.now()
+        place = f"{kind}:{_network(request.address) if device is None else device[0]}"
         await self._check_maximum(place, ADDRESS_FAILURES, now)
         await self._operators.add_failure([place], now)
         return place
@@ -454,18 +465,19 @@ class ConsoleSessions:
     async def hash(self, password: str) -> str:
         """Return the hash of a new password. It may wait for 16 others, so callers must repeat their checks afterwards.
         Raises TooMany."""
-        return await self._alone(lambda: asyncio.to_thread(passwords.hash_password, password))
+        return await self._alone(lambda: asyncio.to_thread(passwords.hash_password, password), is_known=True)
 
-    async def _alone(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Run one attempt at a time, so that concurrent guesses cannot exceed the limit of failures."""
-        if self._waiting >= MAX_WAITING:
+    async def _alone(self, work: Callable[[], Awaitable[T]], *, is_known: bool) -> T:
+        """Run one attempt at a time, so that concurrent guesses cannot exceed the limit of failures. Guesses of strangers, of
+        which each address has a few, must not keep operators from revoking a leaked key."""
+        if self._waiting[is_known] >= MAX_WAITING:
             raise TooMany("Too many operators are signing in: try again.", retry_after=2)
-        self._waiting += 1
+        self._waiting[is_known] += 1
         try:
-            async with self._hashing:
+            async with self._hashing[is_known]:
                 return await work()
         finally:
-            self._waiting -= 1
+            self._waiting[is_known] -= 1
 
     async def start(
         self, request: BrowserRequest, operator: Operator, verified_at: int | None = None, *, hashed: str | None = None
@@ -480,15 +492,9 @@ class ConsoleSessions:
         if not await self._operators.start_session(keys.digest(token), operator.id, now, at, hashed):
             raise Unauthenticated(WRONG)
         cookie = browser_request.make_cookie(request, browser_request.cookie_name(request), token, SESSION_MS // 1000)
-        # Operators of an identity provider have no password that a stranger could guess here.
-        device = () if operator.subject is not None else (self._device_cookie(request, operator.name),)
-        return SignedIn(operator, (cookie, *device))
-
-    def _device_cookie(self, request: BrowserRequest, name: str) -> str:
-        device = self._cipher.encrypt(f"{secrets.token_hex(DEVICE_ID_BYTES)} {name}", DEVICE_PLACE)
-        return browser_request.make_cookie(
-            request, browser_request.cookie_name(request, DEVICE), device, DEVICE_SECONDS
-        )
+        device = self._cipher.encrypt(f"{secrets.token_hex(DEVICE_ID_BYTES)} {operator.name}", DEVICE_PLACE)
+        name = browser_request.cookie_name(request, DEVICE)
+        return SignedIn(operator, (cookie, browser_request.make_cookie(request, name, device, DEVICE_SECONDS)))
 
     async def _end(self, request: BrowserRequest) -> None:
         token = browser_request.session_token(request)
@@ -507,11 +513,6 @@ def _email_place(operator: Operator) -> str:
 
 def _place(operator: Operator) -> str:
     return f"operator {operator.id}"
-
-
-def _session_limits(session: OperatorSession) -> FailureLimits:
-    """Return the limits of an open session, which failures elsewhere must not keep from revoking a leaked key."""
-    return FailureLimits(f"session:{session.digest.hex()}")
 
 
 def _network(address: str | None) -> str:

@@ -135,7 +135,7 @@ class OidcSignIn:
             raise TooMany("Too many operators are signing in: try again.", retry_after=2)
         self._waiting += 1
         try:
-            attempt = await self._sessions.count_attempt("provider", request.address)
+            attempt = await self._sessions.count_attempt("provider", request)
             if len(code) > MAX_CODE or issuer not in (None, self._provider.issuer):  # RFC 9207
                 raise Unauthenticated(STALE)
             await self._use(pending)
@@ -155,7 +155,7 @@ class OidcSignIn:
 
     async def refuse(self, request: BrowserRequest, pending: PendingSignIn, error: str) -> None:
         """End a sign-in that the provider refused. Raises Unauthenticated."""
-        await self._sessions.count_attempt("provider", request.address)
+        await self._sessions.count_attempt("provider", request)
         await self._use(pending)
         raise Unauthenticated(f"The identity provider refused the sign-in: {oidc.error_text(error)}.")
 

@@ -140,7 +140,7 @@ class Passkeys:
     async def sign_in(self, request: BrowserRequest, ceremony: str, credential: dict[str, Any]) -> SignedIn:
         """Start a session of the operator whose passkey signed the challenge. Raises Unauthenticated or TooMany."""
         self._sessions.check_page(request)
-        attempt = await self._sessions.count_attempt("passkey", request.address)
+        attempt = await self._sessions.count_attempt("passkey", request)
         opened = self._opened(ceremony, "get")
         if opened is None:
             raise Unauthenticated(WRONG)

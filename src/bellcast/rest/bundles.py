@@ -576,13 +576,12 @@ async def _apply(
         else:
             scripts.append(functools.partial(kinds[kind].write, name, stored, one.after, now, note, by))
             audit.note_change(request, _name(one.place), None, one.action)
-        by_now, by_then = managers.get(one.place), None
         if one.etag is not None:
+            by_now = managers.get(one.place)
             by_then = Management(source=push.source, commit=push.commit, etag=one.etag, at=now, lock=push.lock)
-        if by_now is not None or by_then is not None:
             of_manager = dict(zip(("kind", "tenant", "key"), managed_place(*one.place), strict=True))
-            earlier, later = (None if each is None else msgspec.json.encode(each) for each in (by_now, by_then))
-            scripts.append(functools.partial(documents.replace, of_manager, earlier, later, now))
+            before, after = None if by_now is None else msgspec.json.encode(by_now), msgspec.json.encode(by_then)
+            scripts.append(functools.partial(documents.replace, of_manager, before, after, now))
     audit.note_changes(request, {}, {"source": push.source, "commit": push.commit})
     await Documents(ctx.engines.db).apply(scripts, audit.committed(request))
     ctx.engines.router.forget()
