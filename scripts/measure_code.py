@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 98_504),
+    "lines": (0, 98_541),
     "modules": (0, 697),
     "classes": (0, 1_402),
-    "functions": (0, 6_663),
+    "functions": (0, 6_671),
     "private functions used once": (0, 1_139),
     "functions that only pass their parameters on": (0, 52),
     "median lines of a function": (5, 6),

@@ -180,7 +180,7 @@ def test_restore_overwrites_data_only_with_force(bellcast_server, tmp_path):
     assert bellcast("restore", copy, "--data", data, "--force").status == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"a letter, not a database" * 100], ids=["empty", "letter"])
+@pytest.mark.parametrize("content", [b"", b"a letter, not a database" * 100, b"x"], ids=["empty", "letter", "byte"])
 def test_invalid_backup_is_not_restored(tmp_path, content):
     (tmp_path / "letter").write_bytes(content)
     refused = bellcast("restore", tmp_path / "letter", "--data", tmp_path / "data")

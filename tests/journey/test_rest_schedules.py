@@ -115,7 +115,21 @@ async def test_send_and_trigger_with_a_time_are_schedules(rest):
     assert (triggered.status_code, list(triggered.json())) == (202, ["schedule"])
     late = await rest.app.post("/v1/workflows/none/trigger", json={"to": "alice", **at})
     assert refused(late, 404, "not_found")
-    assert "send_at" in fields(await rest.app.post("/v1/notifications", json={"to": "a", "title": "x", "send_at": "?"}))
+
+
+async def test_invalid_times_are_named_with_all_other_invalid_fields(rest):
+    await rest.app.put("/v1/workflows/hello", json={"steps": [{"key": "bell", "type": "inbox", "title": "Hello"}]})
+    at, past = {"send_at": "?", "timezone": "Vienna"}, {"send_at": "2020-01-01T00:00:00Z"}
+    sends = "/v1/notifications"
+    assert set(fields(await rest.app.post(sends, json={"to": [], "title": "x", **at}))) == {"to", "send_at", "timezone"}
+    assert set(fields(await rest.app.post(sends, json={"to": "a", **past}))) == {"title", "send_at"}
+    assert set(fields(await rest.app.post(sends, json={"to": "a", "titel": "x", **past}))) == {"titel", "send_at"}
+    bulk = (await rest.app.post("/v1/notifications/bulk", json=[{"to": "a", **past}])).json()["results"][0]["error"]
+    assert {one["field"] for one in bulk["errors"]} == {"0.title", "0.send_at"}
+    assert "send_at" in fields(await rest.app.post(f"{sends}?dry_run=true", json={"to": "a", "title": "x", **past}))
+    trigger = "/v1/workflows/hello/trigger"
+    assert set(fields(await rest.app.post(trigger, json={"to": [], **at}))) == {"to", "send_at", "timezone"}
+    assert set(fields(await rest.app.post(trigger, json={"to": "a", "x": 1, "timezone": "UTC"}))) == {"x", "timezone"}
 
 
 async def test_cancel_key_cancels_a_trigger_with_a_time(rest):

@@ -87,6 +87,31 @@ async def test_unknown_template_is_refused_with_the_nearest_key(tmp_path: Path) 
         assert far.json()["errors"] == [{"field": "template", "message": "there is no template 'invoice'"}]
 
 
+async def test_unknown_workflow_provider_or_object_is_refused_with_the_nearest_key(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/workflows/booking", json={"steps": [{"key": "bell", "type": "inbox", "title": "Booked"}]})
+        await client.put(
+            "/v1/providers/booking", json={"channel": "email", "url": "smtp://mail.example.com?from=a@b.example"}
+        )
+        await client.put("/v1/types/booking", json={"name": "Bookings"})
+        names = {"workflow": "bookng", "to": "alice"}
+        step = {"key": "next", "type": "trigger", **names}
+        refused = [
+            await client.post("/v1/workflows/bookng/trigger", json={"to": "alice"}),
+            await client.get("/v1/workflows/bookng"),
+            await client.get("/v1/types/bookng"),
+            await client.get("/v1/providers/bookng"),
+            await client.post("/v1/providers/bookng/test", json={}),
+            await client.put("/v1/schedules/late", json={"cron": "0 8 * * *", **names}),
+            await client.put("/v1/sources/leads", json={"event": "lead.added", **names}),
+            await client.put("/v1/workflows/greeting", json={"steps": [step]}),
+        ]
+        assert [response.status_code for response in refused] == [404] * 5 + [422] * 3
+        for response in refused:
+            assert "bookng'; did you mean 'booking'?" in response.json()["detail"].replace("this key", "'bookng'")
+        assert (await client.get("/v1/workflows/invoice")).json()["detail"] == "There is no workflow with this key."
+
+
 async def put_types(rest: Rest, count: int, tenant: str = "") -> None:
     for number in range(count):
         await rest.store.documents.put("types", tenant, f"t{number:04}", b'{"template":"hello"}', 1)

@@ -4,7 +4,6 @@ Sends are frequent and objects change rarely, so they are read from the store ag
 takes effect on every node within that time.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -31,9 +30,6 @@ from bellcast.preferences.types import CHANNEL_NAMES, CHANNELS, NO_PREFERENCES, 
 from bellcast.templates.background import BackgroundCompiler
 from bellcast.templates.types import Template
 from bellcast.tenants.store import Tenants
-
-# Maximum keys of an owner that are compared with an unknown one: the rows contain the templates, up to 512 KiB each.
-MAX_COMPARED = 200
 
 TYPES, TEMPLATES, PREFERENCES = "types", "templates", "preference-defaults"
 
@@ -64,10 +60,7 @@ NO_TYPE = NotificationType()
 
 async def no_template(db: Engine, tenant: str, key: str) -> str:
     """Return the message for an unknown template, with the nearest key of those that apply to the tenant."""
-    shown, owners = key[:100], dict.fromkeys((tenant, PROJECT))
-    pages = [await Documents(db).page(TEMPLATES, owner, "", MAX_COMPARED) for owner in owners]
-    near = difflib.get_close_matches(shown, {document.key for page in pages for document in page}, n=1)
-    return f"there is no template {shown!r}" + "".join(f"; did you mean {name!r}?" for name in near)
+    return f"there is no template {key[:100]!r}" + await Documents(db).suggestion(TEMPLATES, tenant, key)
 
 
 _decode_type = msgspec.json.Decoder(NotificationType).decode

@@ -215,6 +215,7 @@ def _print_urls(url: str, data: str, apps: list["DemoApp"], setup_code: str | No
         console.out().print(f"[dim]Set up the console:[/]\n  {url}/console/setup#code={setup_code}", soft_wrap=True)
     console.out().print("[dim]Send a notification from another terminal:[/]")
     script = Path(sys.executable).with_name("bellcast")  # `make demo` does not activate a virtual environment
-    command = "bellcast" if shutil.which("bellcast") else os.path.relpath(script)
+    is_on_path = shutil.which("bellcast") and "UV" not in os.environ  # noqa: TID251  uvx adds it to the path of this process only
+    command = "bellcast" if is_on_path else min(os.path.relpath(script), str(script), key=len)
     to = 'clara "Hello" --tenant oriel' if len(apps) > 1 else 'bob "Hello"'
     console.out().print(f"  {command} notify {to} --url {url} --data {data}\n", soft_wrap=True)

@@ -193,7 +193,8 @@ def restore(
     if file.exists() and not file.is_file():
         raise CommandError(f"{file} is not a file", "pass a file created by `bellcast backup`")
     if checked_version(file) == 0:
-        raise CommandError(f"{file} is empty or does not exist", "pass a file created by `bellcast backup`")
+        state = "is not a backup" if file.exists() and file.stat().st_size else "is empty or does not exist"
+        raise CommandError(f"{file} {state}", "pass a file created by `bellcast backup`")
     if settings.store.is_file:
         _into_file(settings, file, force=force, json=json)
     else:

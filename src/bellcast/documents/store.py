@@ -1,5 +1,6 @@
 """Objects that the app defines by key, as JSON, and the versions of those that are published."""
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
@@ -7,7 +8,7 @@ import msgspec
 from msgspec import UnsetType
 
 from bellcast.audit import store as audit
-from bellcast.documents.types import AuditRecord, Document, StoredVersion, draft_kind
+from bellcast.documents.types import PROJECT, AuditRecord, Document, StoredVersion, draft_kind
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.list_scan import CreatedRange
 from bellcast.kernel.db.lists import KeysetList, ListQuery
@@ -15,6 +16,8 @@ from bellcast.kernel.db.script import Params, Row, Script, Statement, WriteConfl
 from bellcast.kernel.db.table import StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.errors import PreconditionFailed
 
+# Maximum keys of an owner that are compared with an unknown one: the rows contain the objects, up to 512 KiB each.
+MAX_COMPARED = 200
 # Kind, tenant and key of an object.
 Place: TypeAlias = tuple[str, str, str]
 # Writes one object; returns False, and writes nothing, if it has changed.
@@ -59,6 +62,12 @@ class Documents(StoreTable):
         return [document for _, document in (yield from LIST.page(query)).items]
 
     owned = pages(LIST)
+
+    async def suggestion(self, kind: str, tenant: str, key: str) -> str:
+        """Return the end of a message for an unknown key: the nearest of those that apply to the tenant."""
+        found = [await self.page(kind, owner, "", MAX_COMPARED) for owner in dict.fromkeys((tenant, PROJECT))]
+        near = difflib.get_close_matches(key[:100], {document.key for page in found for document in page}, n=1)
+        return "".join(f"; did you mean {name!r}?" for name in near)
 
     @read
     def newest(self, kind: str, tenant: str, before: str, created: CreatedRange, limit: int) -> Script[list[Document]]:

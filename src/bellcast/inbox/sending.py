@@ -16,7 +16,7 @@ from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types import drafts as notification_drafts
 from bellcast.inbox.types.notifications import AnnouncementMade, Audience, CreatedNotification, Draft, Sent, content
 from bellcast.inbox.types.sends import AnnounceRequest, Claim, ImportRequest, SendRequest, SendResult
-from bellcast.kernel import patterns, times
+from bellcast.kernel import patterns, times, validation
 from bellcast.kernel.errors import BellcastError, Conflict, DiskFull, Invalid, TooMany, Unavailable
 from bellcast.kernel.fingerprints import fingerprint
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
@@ -90,7 +90,8 @@ async def plan(
     """Return what sending the draft would do: the number of recipients, None for an audience of more than 10,000, and
     the decisions for the first `limit` of them; none for an audience of all tenants. Nothing is written or charged."""
     now = engines.clock.now()
-    notification_drafts.check_draft(draft, limits, times.to_rfc3339(now))
+    errors = notification_drafts.draft_errors(draft, limits, times.to_rfc3339(now))
+    validation.check(errors, engines.scheduler.time_errors(draft))
     if isinstance(draft.to, Audience):
         announcement = _announce_request(engines, draft, draft.to, now)
         await engines.router.announced(draft, announcement)
@@ -371,10 +372,9 @@ def _prepare(
     request."""
     if isinstance(draft, BellcastError):
         return draft
-    try:
-        notification_drafts.check_draft(draft, limits, moment)
-    except BellcastError as refusal:
-        return refusal
+    if errors := notification_drafts.draft_errors(draft, limits, moment):
+        # The time of a valid draft is checked later: it may repeat an earlier send, whose time has passed.
+        return Invalid.fields([*errors, *engines.scheduler.time_errors(draft)])
     if own_key is not None:
         draft = msgspec.structs.replace(draft, idempotency_key=own_key)
     if is_later(draft):

@@ -199,6 +199,11 @@ class ProviderDirectory:
         entry = await self._find(tenant, key)
         return None if entry is None else entry.configured
 
+    async def unknown(self, tenant: str, key: str) -> NotFound:
+        """Return the error for an unknown provider, with the nearest key."""
+        near = await self._documents.suggestion(KIND, tenant, key)
+        return NotFound(f"There is no provider with this key{near or '.'}")
+
     async def page(self, query: ListQuery) -> ListPage[ConfiguredProvider]:
         """Return the tenants' own providers by tenant and key. Providers from the settings belong to the project."""
         stored = await self._documents.owned(msgspec.structs.replace(query, filters={"kind": KIND}))
@@ -266,7 +271,7 @@ class ProviderDirectory:
         """Connect and check the credentials, or send a test message. Raises NotFound."""
         entry = await self._find(tenant, key)
         if entry is None:
-            raise NotFound("There is no provider with this key.")
+            raise await self.unknown(tenant, key)
         is_trusted = any(entry is one for one in self._settings)
         return await self._test(entry, to, is_trusted=is_trusted)
 

@@ -120,12 +120,11 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[ProviderObject]:
 
 
 @PROVIDERS.get(ProviderObject)
-async def read(wanted: Change[None]) -> ProviderObject | None:
+async def read(wanted: Change[None]) -> ProviderObject:
     """Read a provider.
 
     With `?tenant=`, the one that applies there."""
-    found = await wanted.ctx[ProviderDirectory].find(wanted.tenant, *wanted.key)
-    return None if found is None else await _shown(wanted.ctx, found)
+    return await _shown(wanted.ctx, await _find(wanted.request, wanted.tenant))
 
 
 @operation(
@@ -287,9 +286,9 @@ def _check_writable(key: str) -> None:
 
 async def _find(request: ApiRequest, tenant: str) -> ConfiguredProvider:
     """Return the provider in the path that applies in a tenant. Raises NotFound."""
-    found = await context.of(request)[ProviderDirectory].find(tenant, objects.restricted_key(request))
-    if found is None:
-        raise NotFound(PROVIDERS.unknown)
+    directory, key = context.of(request)[ProviderDirectory], objects.restricted_key(request)
+    if (found := await directory.find(tenant, key)) is None:
+        raise await directory.unknown(tenant, key)
     return found
 
 

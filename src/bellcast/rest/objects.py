@@ -298,7 +298,8 @@ async def read(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
     found = await find(kind, ctx, tenant, key)
     if found is None:
-        raise NotFound(f"There is no {kind.name} with this key.")
+        near = await Documents(ctx.engines.db).suggestion(kind.plural, tenant, key)
+        raise NotFound(f"There is no {kind.name} with this key{near or '.'}")
     if kind.is_versioned and (version := request_body.query(request, VersionQuery).version) is not None:
         found = await _of_version(kind, ctx, found, version)
     shown = _outside(kind, *found)

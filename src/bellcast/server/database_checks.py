@@ -16,7 +16,7 @@ from bellcast.kernel.identities import Project
 from bellcast.server import adapters
 from bellcast.settings import Settings
 from bellcast.settings.credentials import existing_project
-from bellcast.settings.groups import NATS, POSTGRES, REDIS
+from bellcast.settings.groups import NATS, POSTGRES, REDIS, StoreSettings
 
 # Session tokens allow 2 s between two clocks.
 SKEW_S = 2.0
@@ -41,16 +41,20 @@ if TYPE_CHECKING:  # PostgreSQL's driver is an extra
 def check(settings: Settings, processes: int) -> Iterator[Finding]:
     """Check the databases named in the settings, with the connections that a server uses. `processes` are those of all
     nodes."""
-    store = settings.store
-    if store.url is not None and store.url.startswith(POSTGRES):
-        adapters.need_postgres()
-        yield from _store(store.url, processes * (store.connections + OTHER_CONNECTIONS))
-    project = NO_PROJECT
+    for findings in (_store(settings.store, processes), _broker(settings), _outbox(settings.store)):
+        try:
+            yield from findings
+        except SettingsError as error:  # its driver is not installed
+            yield diagnoses.finding("settings_invalid", error=error.detail)
+
+
+def _broker(settings: Settings) -> Iterator[Finding]:
+    store, project = settings.store, NO_PROJECT
     with suppress(SettingsError):  # unreadable credentials are a finding of the local checks
         project = existing_project(settings) or NO_PROJECT
     transport = adapters.transport(store.broker, project)
     if transport is not None:
-        findings = list(_broker(store.broker, transport))
+        findings = list(_transport(store.broker, transport))
         yield from findings
         is_usable = all(finding.state == "ok" for finding in findings)
         if (
@@ -59,16 +63,17 @@ def check(settings: Settings, processes: int) -> Iterator[Finding]:
             and any(rule.duration_ms for rule in parse_rules(store.topic_history))
         ):
             yield from _history(store.broker, project)
-    if store.outbox_url is not None:
-        adapters.need_postgres("BELLCAST_DATABASE_URL")
-        yield from _outbox(store.outbox_url, named=store.database_url is not None)
 
 
 def _unavailable(check: str, engine: str, variable: str, error: BellcastError) -> Finding:
     return diagnoses.finding("engine_unavailable", check=check, engine=engine, variable=variable, error=error.detail)
 
 
-def _store(url: str, connections: int) -> Iterator[Finding]:
+def _store(store: StoreSettings, processes: int) -> Iterator[Finding]:
+    url, connections = store.url, processes * (store.connections + OTHER_CONNECTIONS)
+    if url is None or not url.startswith(POSTGRES):
+        return
+    adapters.need_postgres()
     from bellcast.kernel.db import copy_to_postgres, database_pooler
 
     try:
@@ -128,7 +133,7 @@ async def _write(url: str, *, is_migrated: bool) -> None:
         raise server.translated(error) from error
 
 
-def _broker(url: str, transport: "PubSubTransport") -> Iterator[Finding]:
+def _transport(url: str, transport: "PubSubTransport") -> Iterator[Finding]:
     engine = "Redis" if url.startswith(REDIS) else "NATS" if url.startswith(NATS) else POSTGRESQL
     try:
         if engine == "NATS":  # it tells no time
@@ -211,8 +216,11 @@ def _skew(check: str, engine_time: float) -> Iterator[Finding]:
         yield Finding(check, "ok", "agrees with this machine's clock")
 
 
-def _outbox(url: str, *, named: bool) -> Iterator[Finding]:
-    """Check the outbox. In the store's database it is optional; in BELLCAST_DATABASE_URL (`named`) it is expected."""
+def _outbox(store: StoreSettings) -> Iterator[Finding]:
+    """Check the outbox. In the store's database it is optional; in BELLCAST_DATABASE_URL it is expected."""
+    if (url := store.outbox_url) is None:
+        return
+    adapters.need_postgres("BELLCAST_DATABASE_URL")
     from bellcast.outbox import schema, status
 
     async def read_status() -> status.Status:
@@ -222,7 +230,7 @@ def _outbox(url: str, *, named: bool) -> Iterator[Finding]:
     try:
         outbox = asyncio.run(read_status())
     except NotFound:
-        if named:
+        if store.database_url is not None:
             yield diagnoses.finding("no_outbox")
         return
     except Conflict as error:

@@ -96,7 +96,6 @@ def time_errors(schedule: Schedule, now: int, at: str = "at", *, allows_past: bo
         return
     if not schedule.is_by_zone and local_times.find_zone(schedule.timezone or "UTC") is None:
         yield FieldError("timezone", "must be an IANA time zone such as Europe/Vienna, or recipient")
-        return
     if schedule.cron is not None:
         if not cron.is_cron(schedule.cron):
             yield FieldError("cron", "must be five fields of cron, such as 0 8 * * 1-5")

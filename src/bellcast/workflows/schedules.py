@@ -19,8 +19,8 @@ from bellcast.documents.store import Documents
 from bellcast.inbox import sending
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types.notifications import Audience, Draft
-from bellcast.kernel import times
-from bellcast.kernel.errors import Invalid
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.kernel.fingerprints import fingerprint
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.jobs.types import Job
@@ -117,7 +117,7 @@ class Schedules:
             return
         workflow = await self._workflow_catalog.find(tenant, schedule.workflow)
         if workflow is None:
-            raise Invalid.of("workflow", f"names an unknown workflow {schedule.workflow[:100]!r}")
+            raise Invalid.of("workflow", await self._workflow_catalog.unknown_name(tenant, schedule.workflow))
         await self._triggers.check_data(tenant, workflow.current.definition, schedule.data)
 
     async def _new(self, tenant: str, key: str, schedule: StoredSchedule) -> NewSchedule:
@@ -223,7 +223,7 @@ class Schedules:
         schedule = StoredSchedule(
             at=draft.send_at, timezone=draft.timezone, notification=notification, missed="all", is_generated=True
         )
-        self._check_time(schedule, allows_past=allows_past)
+        validation.check(self.time_errors(draft, allows_past=allows_past))
         sent_now = msgspec.structs.replace(draft, send_at=None, timezone=None, idempotency_key=None)
         await sending.plan(self._engines(), self._limits, sent_now)
         return await self._later(tenant, schedule, draft.idempotency_key, draft)
@@ -244,16 +244,14 @@ class Schedules:
         tenant = draft.tenant or DEFAULT_TENANT
         if (response := await self._stored_response(tenant, draft.idempotency_key, [workflow, draft])) is not None:
             return response
-        schedule = _later(workflow, draft)
-        self._check_time(schedule)
+        validation.check(self.time_errors(draft))
         await self._triggers.prepare(workflow, draft, Origin(tenant))
-        return await self._later(tenant, schedule, draft.idempotency_key, [workflow, draft])
+        return await self._later(tenant, _later(workflow, draft), draft.idempotency_key, [workflow, draft])
 
     async def plan(self, workflow: str, draft: TriggerDraft, limit: int) -> tuple[int | None, Sequence[NewDecision]]:
         """Return what the sending steps of a validated trigger would decide now: the number of recipients, None for an
         audience of more than 10,000, and the decisions for the first `limit` of them. Raises NotFound, Conflict and Invalid."""
-        if draft.send_at is not None or draft.timezone is not None:
-            self._check_time(_later(workflow, draft))
+        validation.check(self.time_errors(draft))
         request = await self._triggers.prepare(workflow, draft, Origin(draft.tenant or DEFAULT_TENANT))
         number: int | None = len(request.runs)
         keys: Sequence[str] = [run.recipient for run in request.runs[:limit]]
@@ -324,13 +322,12 @@ class Schedules:
             waiting = await Runs(self._engines().db).unclaimed(tenant, claim, removed)
         return (msgspec.structs.replace(schedule, to=left) if left else None), len(waiting)
 
-    def _check_time(self, schedule: Schedule, *, allows_past: bool = False) -> None:
-        if schedule.at is None:
-            raise Invalid.of("timezone", "needs send_at")
-        now = self._engines().clock.now()
-        errors = list(schedule_times.time_errors(schedule, now, "send_at", allows_past=allows_past))
-        if errors:
-            raise Invalid.fields(errors)
+    def time_errors(self, draft: Draft | TriggerDraft, *, allows_past: bool = False) -> validation.FieldErrors:
+        """Return the errors of the time of a send or trigger."""
+        if draft.send_at is None:
+            return [] if draft.timezone is None else [FieldError("timezone", "needs send_at")]
+        schedule, now = Schedule(at=draft.send_at, timezone=draft.timezone), self._engines().clock.now()
+        return schedule_times.time_errors(schedule, now, "send_at", allows_past=allows_past)
 
     async def _stored_response(self, tenant: str, idempotency_key: str | None, request: Any) -> bytes | None:
         """Return the stored response if this request repeats an earlier one, whose time may have passed and whose

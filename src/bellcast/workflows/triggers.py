@@ -71,12 +71,16 @@ class Origin(Struct, frozen=True):
 
 
 def check(draft: TriggerDraft, limits: Limits) -> None:
-    """Raise Invalid with all errors of a draft, except those of the workflow's own schema."""
+    """Raise Invalid with all errors of a draft, except those of its time and of the workflow's own schema."""
+    validation.check(draft_errors(draft, limits))
+
+
+def draft_errors(draft: TriggerDraft, limits: Limits) -> list[FieldError]:
+    """Return the errors that `check` raises."""
     errors = field_limits.errors(draft, limits)
     if isinstance(draft.to, Audience) and draft.to.tenant == EVERY_TENANT:
         errors.append(FieldError("to.tenant", 'must not be "*": a workflow runs in one tenant'))
-    if errors:
-        raise Invalid.fields(errors)
+    return errors
 
 
 def _check_tenant(draft: TriggerDraft, tenant: str) -> None:

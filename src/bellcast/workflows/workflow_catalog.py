@@ -135,8 +135,16 @@ class WorkflowCatalog:
         """Like `find`; raises NotFound."""
         found = await self.find(tenant, key)
         if found is None:
-            raise NotFound(UNKNOWN)
+            raise await self.unknown(tenant, key)
         return found
+
+    async def unknown(self, tenant: str, key: str) -> NotFound:
+        """Return the error for an unknown workflow, with the nearest key."""
+        return NotFound(f"{UNKNOWN[:-1]}{await Documents(self._db).suggestion(WORKFLOWS, tenant, key) or '.'}")
+
+    async def unknown_name(self, tenant: str, key: str) -> str:
+        """Return the error of a field that names an unknown workflow."""
+        return f"names an unknown workflow {key[:100]!r}{await Documents(self._db).suggestion(WORKFLOWS, tenant, key)}"
 
     async def current(self, owner: str, key: str) -> CurrentVersion | None:
         """Return the current version of this owner's workflow, without inheritance."""
@@ -209,7 +217,7 @@ class WorkflowCatalog:
         workflow = step.get("workflow")
         is_trigger = step["type"] == "trigger" and isinstance(workflow, str) and workflow not in (key, *self.expected)
         if is_trigger and not await self._stored(WORKFLOWS, tenant, str(workflow)):
-            return [FieldError(f"{path}.workflow", f"names an unknown workflow {str(workflow)[:100]!r}")]
+            return [FieldError(f"{path}.workflow", await self.unknown_name(tenant, str(workflow)))]
         return []
 
     async def _stored(self, kind: str, tenant: str, key: str) -> list[Document]:

@@ -1,6 +1,7 @@
 """Checks of `bellcast doctor` on store, broker, their clocks and the outbox."""
 
 import asyncio
+import importlib.util
 import time
 
 import pytest
@@ -126,3 +127,15 @@ def test_outbox_is_reported_as_missing_flowing_or_stalled(url):
     asyncio.run(run(url, move, "DELETE FROM bellcast.outbox"))
     assert states_and_fixes(database_url=url)["outbox"][0] == "warning"
     assert "bellcast sql status" in states_and_fixes(database_url=url)["outbox"][1]
+
+
+def test_each_missing_driver_is_a_finding_beside_the_other_checks(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    settings = Settings(
+        store=StoreSettings(url="postgresql://h/d", broker="redis://h", database_url="postgresql://h/e")
+    )
+    findings = list(database_checks.check(settings, 1))
+    assert [(one.state, one.what.split(":")[0]) for one in findings] == [
+        ("problem", "BELLCAST_STORE"), ("problem", "BELLCAST_BROKER"), ("problem", "BELLCAST_DATABASE_URL"),
+    ]  # fmt: skip
+    assert "pip install 'bellcast[redis]'" in findings[1].what

@@ -23,7 +23,7 @@ from bellcast.inbox import sending, sent
 from bellcast.inbox.types import drafts as notification_drafts
 from bellcast.inbox.types.notifications import Audience, Draft, Edit, Notification, Sent
 from bellcast.inbox.types.sends import SentItem
-from bellcast.kernel import patterns, times
+from bellcast.kernel import patterns, times, validation
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import IdempotencyMismatch, Invalid, NotFound, TemplateFailed
 from bellcast.kernel.field_limits import TENANT_NAME
@@ -278,7 +278,8 @@ def _audience(item: SentItem) -> Audience:
 
 
 def _check(draft: Draft, ctx: ApiContext) -> None:
-    notification_drafts.check_draft(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
+    errors = notification_drafts.draft_errors(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
+    validation.check(errors, ctx.engines.scheduler.time_errors(draft))
 
 
 def _check_correction(edit: Correction, ctx: ApiContext) -> None:

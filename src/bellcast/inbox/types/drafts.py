@@ -18,12 +18,12 @@ IMPORTED_TIMES = ("created_at", "seen_at", "read_at", "archived_at")
 
 def check_draft(draft: Draft, limits: Limits, now: datetime) -> None:
     """Raise Invalid with every bad field of a draft."""
-    _check(_draft_errors(draft, limits, now))
+    _check(draft_errors(draft, limits, now))
 
 
 def check_import(draft: ImportedDraft, limits: Limits, now: datetime) -> None:
     """Raise Invalid with every bad field of an imported notification."""
-    _check([*_draft_errors(draft, limits, now), *_import_errors(draft, now)])
+    _check([*draft_errors(draft, limits, now), *_import_errors(draft, now)])
 
 
 def check_edit(edit: Edit, limits: Limits, now: datetime) -> None:
@@ -39,7 +39,8 @@ def _check(errors: list[FieldError]) -> None:
         raise Invalid.fields(errors)
 
 
-def _draft_errors(draft: Draft, limits: Limits, now: datetime) -> list[FieldError]:
+def draft_errors(draft: Draft, limits: Limits, now: datetime) -> list[FieldError]:
+    """Return the bad fields of a draft, except its time."""
     # Lists instead of generators: most fields have no errors, and checking drafts is a sixth of the time of a bulk
     # send.
     errors = field_limits.errors(draft, limits)

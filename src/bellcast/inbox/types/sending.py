@@ -6,6 +6,7 @@ from typing import Protocol
 from bellcast.channels.types import NewDecision
 from bellcast.inbox.types.notifications import Audience, Content, Draft
 from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
+from bellcast.kernel.validation import FieldErrors
 from bellcast.preferences.types import Channel
 
 
@@ -59,6 +60,10 @@ class SendScheduler(Protocol):
         """Commit a checked draft with `send_at` as a schedule; return the JSON response, for a repeated idempotency key
         the first one. With `allows_past`, a time that has passed is due immediately, else it is refused. Raises Invalid and
         IdempotencyMismatch."""
+        ...
+
+    def time_errors(self, draft: Draft, *, allows_past: bool = False) -> FieldErrors:
+        """Return the errors of the time of a draft."""
         ...
 
 

@@ -31,7 +31,7 @@ from bellcast.workflows.types.simulations import (
     Simulation,
     SimulationRequest,
 )
-from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS, WorkflowCatalog
+from bellcast.workflows.workflow_catalog import WORKFLOWS, WorkflowCatalog
 
 # Of one caller: an author who tries every few seconds, with previews of the e-mails.
 SIMULATIONS_PER_MINUTE = 30
@@ -118,7 +118,7 @@ async def _definition(
             raise Invalid.fields(errors) from None
     found = await ctx[WorkflowCatalog].latest(tenant, key)
     if found is None:
-        raise NotFound(UNKNOWN)
+        raise await ctx[WorkflowCatalog].unknown(tenant, key)
     current = found.current
     return found.owner, current.definition, await ctx[WorkflowCatalog].definition(found.owner, key, current.version)
 

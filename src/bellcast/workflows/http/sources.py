@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.kernel.errors import FieldError
 from bellcast.rest import objects
 from bellcast.rest.context import ApiContext
@@ -23,7 +22,7 @@ async def _reference_errors(value: EventSource, ctx: ApiContext, tenant: str, ke
         return await templates.errors_of_send(ctx, tenant, value.notification, "notification")
     if value.workflow is None or await ctx[WorkflowCatalog].find(tenant, value.workflow) is not None:
         return []
-    return [FieldError("workflow", f"names an unknown workflow {value.workflow[:MAX_OBJECT_KEY]!r}")]
+    return [FieldError("workflow", await ctx[WorkflowCatalog].unknown_name(tenant, value.workflow))]
 
 
 async def _describe(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:

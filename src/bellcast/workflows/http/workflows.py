@@ -188,7 +188,7 @@ async def read(request: ApiRequest) -> ASGIApp:
     tenant, key = tenants.single_tenant(request), objects.restricted_key(request)
     found = await ctx[WorkflowCatalog].latest(tenant, key)
     if found is None:
-        raise NotFound(UNKNOWN)
+        raise await ctx[WorkflowCatalog].unknown(tenant, key)
     version = request_body.query(request, VersionQuery).version
     added = await _shown(ctx, found) | {"draft": await draft_lists.draft_of(ctx, WORKFLOWS, tenant, key)}
     if version is None:
@@ -361,7 +361,11 @@ async def _check_uses(ctx: ApiContext, after: ApiContext, names: Sequence[tuple[
         await objects.check_unused("workflow", after, deleted, BrokenUses(references.of_workflows))
 
 
-TRIGGER = request_body.Shape(TriggerDraft, lambda draft, ctx: triggers.check(draft, ctx.limits), {"to": "x"})
+def _check_trigger(draft: TriggerDraft, ctx: ApiContext) -> None:
+    validation.check(triggers.draft_errors(draft, ctx.limits), ctx[Schedules].time_errors(draft))
+
+
+TRIGGER = request_body.Shape(TriggerDraft, _check_trigger, {"to": "x"}, ruled_later=True)
 
 
 @WORKFLOW.act(
@@ -385,6 +389,8 @@ async def trigger(change: Change[TriggerDraft]) -> Any:
     `dry_run` validates the trigger and returns, for each channel of the workflow's steps and the first 100 recipients,
     what would be decided now; conditions of steps are not evaluated."""
     request, schedules, (key,), draft = change.request, change.ctx[Schedules], change.key, change.body
+    if triggers.draft_errors(draft, change.ctx.limits):  # a valid one may repeat an earlier one, whose time has passed
+        _check_trigger(draft, change.ctx)
     draft = _with_defaults(draft, tenants.single_tenant(request, draft.tenant), request)
     if change.is_dry_run:
         return notifications.plan_of(*await schedules.plan(key, draft, notifications.plan_limit(request, draft.to)))
