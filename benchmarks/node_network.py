@@ -11,7 +11,7 @@ from bellcast.kernel.events import Event, Stream, inbox_stream
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
-from bellcast.live.types.nodes import NodeReport
+from bellcast.live.types import NodeReport
 
 
 class NodeNetwork:

@@ -26,7 +26,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.port import Http, Response
 from bellcast.preferences.types import Channel
 from bellcast.recipients.types import RecipientFields
-from bellcast.server.wire_workflows import WorkflowParts
+from bellcast.server.wire_engines import WorkflowParts
 from bellcast.workflows.calls import StepFunction
 from bellcast.workflows.tasks import Task
 from bellcast.workflows.triggers import TriggerDraft

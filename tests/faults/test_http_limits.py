@@ -10,7 +10,7 @@ import httpx
 import pytest
 import uvicorn
 
-from bellcast.live.http import closing, takeover
+from bellcast.live.http import takeover
 from tests.faults.raw_sockets import HANDSHAKE, WAIT, Raw, RawSocket, eventually, memory, request, upgrade
 from tests.servers import ServerProcess
 
@@ -253,7 +253,7 @@ async def pour(writer: asyncio.StreamWriter, limit: int) -> int:
 async def test_client_that_does_not_read_its_response_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, connection: str
 ) -> None:
-    monkeypatch.setattr(closing, "READ_TIMEOUT", 0.2)
+    monkeypatch.setattr(takeover, "READ_TIMEOUT", 0.2)
     async with running_app(App()) as server, connecting(server) as (reader, writer):
         reader._transport.pause_reading()  # type: ignore[attr-defined] # by default a reader buffers 128 KiB
         writer.write(request("/large", Connection=connection) * 3)
@@ -264,7 +264,7 @@ async def test_client_that_does_not_read_its_response_is_cut_off(
 
 async def test_client_that_reads_slowly_gets_its_whole_response(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        closing, "READ_TIMEOUT", 2
+        takeover, "READ_TIMEOUT", 2
     )  # longer than a pause of a loaded machine, shorter than reading takes
     async with running_app(App()) as server, connecting(server) as (reader, writer):
         writer.write(request("/large", Connection="close"))

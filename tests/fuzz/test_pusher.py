@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BadRequest, Invalid, Unauthenticated
 from bellcast.kernel.identities import Project
-from bellcast.live.pusher import signatures
+from bellcast.live.pusher import protocol, signatures
+from bellcast.live.pusher.http.channels import infos
 from bellcast.live.pusher.http.endpoint import _pairs
-from bellcast.live.pusher.http.request import infos
-from bellcast.live.pusher.protocol import commands, dialect, frames
 from tests.fuzz.runner import fuzz
 
 PROJECT = Project("1", "key", "secret")
@@ -95,26 +94,26 @@ QUERY_SEEDS = [
 
 def test_pusher_frames_are_commands_or_rejected_in_a_response() -> None:
     def check(text: str) -> None:
-        command = commands.receive(text)
+        command = protocol.receive(text)
         match command:
-            case commands.InvalidPusherFrame(message):
-                response = frames.error(message)
-            case commands.PusherSubscribe(channel):
-                response = frames.subscription_error(channel, "AuthError", channel, 401)
+            case protocol.InvalidPusherFrame(message):
+                response = protocol.error(message)
+            case protocol.PusherSubscribe(channel):
+                response = protocol.subscription_error(channel, "AuthError", channel, 401)
                 signatures.is_valid(PROJECT, command.auth or "", channel)
-            case commands.ClientEvent(event, channel, data):
+            case protocol.ClientEvent(event, channel, data):
                 list(validation.data("data", data, 0))
-                response = frames.event(event, channel, frames.text(data))
+                response = protocol.event_frame(event, channel, protocol.text(data))
             case _:
-                response = frames.PONG
-        json.loads(dialect.MESSAGE.encode_frame(response))
+                response = protocol.PONG
+        json.loads(protocol.MESSAGE.encode_frame(response))
 
     fuzz("pusher frames", FRAMES | st.text(max_size=40), check, FRAME_SEEDS)
 
 
 def test_signed_data_is_parsed_or_reported_as_wrong() -> None:
     def check(text: str) -> None:
-        member, user = commands.read_member(text), commands.read_user(text)
+        member, user = protocol.read_member(text), protocol.read_user(text)
         for parsed in (member, user):
             info: Any = "" if isinstance(parsed, str) else parsed.user_info
             list(validation.data("user_info", info, 0))

@@ -11,9 +11,9 @@ import msgspec
 from hypothesis import strategies as st
 
 from bellcast.live.http import handshake_request
+from bellcast.live.socketio import SocketIOConfig
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession, EngineSessions
 from bellcast.live.socketio.long_polling import PollingTransport
-from bellcast.live.socketio.plugin import SocketIOConfig
 from bellcast.live.socketio.protocol import engineio, packets
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
 from bellcast.live.socketio.protocol.packets import MAX_ATTACHMENTS, Packet, PacketReader

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import strategies as st
 
 from bellcast.live.framing import websocket
-from bellcast.live.framing.websocket.reader import CloseReceived, FrameReader, ProtocolViolation, ReaderEvent
+from bellcast.live.framing.websocket import CloseReceived, FrameReader, ProtocolViolation, ReaderEvent
 from tests.fuzz.runner import fuzz
 from tests.unit.live.framing.client import BINARY, CONTINUATION, TEXT, close, fragments, frame, header
 

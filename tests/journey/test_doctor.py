@@ -10,7 +10,7 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import NamedProvider
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound.port import Response
-from bellcast.live.types.nodes import LiveNode, NodeReport
+from bellcast.live.types import LiveNode, NodeReport
 from bellcast.server import doctor, local_checks, url_checks
 from bellcast.settings.groups import Settings
 from tests.journey.operators import set_up, signed_in

@@ -12,7 +12,7 @@ import httpx
 from bellcast.documents.store import Documents
 from bellcast.kernel.encryption import Encryption
 from bellcast.providers.webpush import VapidKey
-from bellcast.server import wire_channels
+from bellcast.server import wire_engines
 from bellcast.server.app import App, create_app
 from bellcast.settings import load
 from bellcast.settings.encryption_keys import encryption_keys, rotate
@@ -155,12 +155,12 @@ async def test_keys_of_a_ring_are_replaced_one_by_one(tmp_path: Path) -> None:
 async def test_two_nodes_that_start_together_store_one_identity(tmp_path: Path) -> None:
     async with generated(tmp_path, encryption_key="a:" + "k" * 40, no_jobs="on") as (server, client):
         documents, encryption = Documents(server.db), server._engines.channels.encryption
-        found = await wire_channels.load_push_identity(documents, server.context.clock, encryption, VapidKey.generate())
+        found = await wire_engines.load_push_identity(documents, server.context.clock, encryption, VapidKey.generate())
         assert found.public == await push_key(client)
-        assert await documents.delete(wire_channels.KIND, "", wire_channels.KEY)
+        assert await documents.delete(wire_engines.KIND, "", wire_engines.KEY)
         keys = [VapidKey.generate() for _ in range(2)]
         both = await asyncio.gather(
-            *(wire_channels.load_push_identity(documents, server.context.clock, encryption, key) for key in keys)
+            *(wire_engines.load_push_identity(documents, server.context.clock, encryption, key) for key in keys)
         )
         assert both[0].public == both[1].public
         assert both[0].public in {key.public for key in keys}

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from bellcast.kernel.events import Event
-from bellcast.live.types.events import PreferencesChanged
+from bellcast.live.types import PreferencesChanged
 from bellcast.preferences.http.preferences_page import MAX_FORM_FIELDS
 from bellcast.preferences.types import CHANNELS
 from tests.journey.channels import World, opened

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bellcast.live.types.events import NotificationUpdated
+from bellcast.live.types import NotificationUpdated
 from tests.journey.rest import fields, refused
 
 NDJSON = {"content-type": "application/x-ndjson"}

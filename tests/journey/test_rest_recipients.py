@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.live.types.events import SessionsRevoked, SubscriptionEnded
+from bellcast.live.types import SessionsRevoked, SubscriptionEnded
 from bellcast.recipients.types import RecipientFields
 from tests.journey.rest import fields, refused
 

@@ -21,8 +21,8 @@ from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.http import HttpClients
 from bellcast.live.pusher import signatures as pusher_signatures
 from bellcast.live.pusher.apps import PusherAppDirectory
-from bellcast.live.socketio import recovery_ids
-from bellcast.live.socketio.recovery_ids import Pid
+from bellcast.live.socketio import namespace_handshake
+from bellcast.live.socketio.namespace_handshake import Pid
 from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.server.app import App
 from bellcast.server.clock import SystemClock
@@ -72,8 +72,8 @@ async def test_both_secrets_are_accepted_everywhere(tmp_path: Path, settings: di
     async with app(tmp_path, **settings) as (server, client):
         for secret in (OLD, NEW):
             assert await statuses(server, client, secret) == {2}
-            pid = recovery_ids.sign(of(secret), Pid("", "alice", "/", "sid", "1-1"))
-            assert recovery_ids.read(server.project, pid, None) is not None
+            pid = namespace_handshake.sign(of(secret), Pid("", "alice", "/", "sid", "1-1"))
+            assert namespace_handshake.read(server.project, pid, None) is not None
             found = server._live.services[PusherAppDirectory].by_key("key")
             assert found is not None
             auth = pusher_signatures.sign(of(secret), "1.1:private-a")

@@ -26,7 +26,7 @@ from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Connection,
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.native.commands import Commands
 from bellcast.live.sync import resume
-from bellcast.live.types.events import NotificationAdded
+from bellcast.live.types import NotificationAdded
 from tests import fake_stores
 from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import wait_until

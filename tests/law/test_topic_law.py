@@ -17,10 +17,9 @@ import pytest
 
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.positions import InboxState
-from bellcast.kernel.brokers import history_rules as model
+from bellcast.kernel.brokers import history as model
 from bellcast.kernel.brokers.history import TopicHistory
-from bellcast.kernel.brokers.memory import MemoryBroker
-from bellcast.kernel.brokers.memory_history import MemoryHistory
+from bellcast.kernel.brokers.memory import MemoryBroker, MemoryHistory
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
@@ -33,7 +32,7 @@ from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native import protocol
 from bellcast.live.sync import topic_replay
-from bellcast.live.types.events import NotificationAdded
+from bellcast.live.types import NotificationAdded
 from bellcast.server.clock import SystemClock
 from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import wait_until

@@ -14,9 +14,9 @@ from bellcast.kernel.limits import Limits
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig
 from bellcast.live.http.takeover import TakeoverProtocol
+from bellcast.live.socketio import SocketIOConfig
 from bellcast.live.socketio.endpoint import SocketIOEndpoint
 from bellcast.live.socketio.engine_session import EngineSession, EngineSessions
-from bellcast.live.socketio.plugin import SocketIOConfig
 from bellcast.server.clock import SystemClock
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 from bellcast.channels.types import OPEN_STATES, Attempt, NewDecision, RecordedAction, StoredMessage
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import times
-from bellcast.live.types.events import NotificationWrite
+from bellcast.live.types import NotificationWrite
 from bellcast.preferences.types import CHANNELS, Channel
 
 # A message that is due immediately is attempted within this time, unless many are queued.

@@ -20,7 +20,7 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import UNENCODABLE
 from bellcast.live.config import Spawn
-from bellcast.live.types.events import FeedBatch, FeedWatch, FeedWatches
+from bellcast.live.types import FeedBatch, FeedWatch, FeedWatches
 
 log = structlog.get_logger(__name__)
 

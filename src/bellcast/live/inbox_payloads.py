@@ -8,7 +8,7 @@ from msgspec import Struct
 from bellcast.inbox.types.notifications import Notification
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel import times
-from bellcast.live.types.events import (
+from bellcast.live.types import (
     InboxBulkChanged,
     InboxEvent,
     NotificationAdded,

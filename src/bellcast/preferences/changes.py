@@ -7,7 +7,7 @@ import msgspec
 
 from bellcast.context import Context
 from bellcast.kernel.errors import NotFound, Unavailable
-from bellcast.live.types.events import PreferencesChanged
+from bellcast.live.types import PreferencesChanged
 from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import Preferences
 from bellcast.recipients.types import RecipientOfLink

@@ -15,7 +15,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.live.types.nodes import LiveNode
+from bellcast.live.types import LiveNode
 
 T = TypeVar("T")
 

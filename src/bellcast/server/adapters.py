@@ -6,11 +6,9 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from bellcast.context import Context
-from bellcast.kernel.brokers import history_rules as history
-from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
-from bellcast.kernel.brokers.history_rules import HistoryRule
-from bellcast.kernel.brokers.memory import MemoryBroker
-from bellcast.kernel.brokers.memory_history import MemoryHistory
+from bellcast.kernel.brokers import history
+from bellcast.kernel.brokers.history import NO_HISTORY, HistoryRule, TopicHistory
+from bellcast.kernel.brokers.memory import MemoryBroker, MemoryHistory
 from bellcast.kernel.brokers.port import Broker, Publisher
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
@@ -19,14 +17,14 @@ from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.events import Stream
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
-from bellcast.live.types.events import AnyEvent, FeedBatch
+from bellcast.live.types import AnyEvent, FeedBatch
 from bellcast.settings.groups import NATS, POSTGRES, REDIS, ServerSettings
 from bellcast.settings.groups import StoreSettings as StoreSettings
 
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     from bellcast.inbox.store.external_writes import ExternalWrites
+    from bellcast.kernel.brokers.port import TopicLog
     from bellcast.kernel.brokers.remote import PubSubTransport
-    from bellcast.kernel.brokers.topic_log import TopicLog
     from bellcast.outbox.consumer import OutboxConsumer
     from bellcast.server.tracing import Tracing
     from bellcast.workflows.triggers import TriggerWorkflow

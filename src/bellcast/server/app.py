@@ -40,7 +40,7 @@ from bellcast.live.http import websocket_response
 from bellcast.live.http.responses import can_take_over
 from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.live.types.events import (
+from bellcast.live.types import (
     CloseRequest,
     FeedBatch,
     FeedWatches,
@@ -59,14 +59,13 @@ from bellcast.rest.context import ApiContext
 from bellcast.server import adapters, health, mounted, tasks
 from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
-from bellcast.server.node_reporter import NodeReporter
-from bellcast.server.node_settings import NodeSettings
+from bellcast.server.metrics import WorkerMetrics
+from bellcast.server.nodes import NodeReporter, NodeSettings
 from bellcast.server.request_feed import ObservedCalls
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop, Tasks
 from bellcast.server.wire_engines import ServerEngines, operator_services
 from bellcast.server.wire_live import LiveEdge
-from bellcast.server.worker_metrics import WorkerMetrics
 from bellcast.settings import Settings, load, project
 from bellcast.settings.database import GROUPS, DatabaseSettings
 from bellcast.settings.encryption_keys import EncryptionKeys, encryption_keys
@@ -547,7 +546,7 @@ class App:
         with contextlib.suppress(BellcastError):
             await self._engines.quotas.save()
             await self._node_settings.remove()
-        await self.hub.exchange.send()
+        await self.hub.members.send()
         await self.broker.publish(NodeLeft(self.hub.members.id))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bellcast.console.types import diagnoses
 from bellcast.console.types.diagnoses import Finding
-from bellcast.kernel.brokers.history_rules import KeepRules, parse_rules
+from bellcast.kernel.brokers.history import KeepRules, parse_rules
 from bellcast.kernel.errors import BellcastError, Conflict, NotFound, SettingsError, Unavailable
 from bellcast.kernel.events import node_stream
 from bellcast.kernel.identities import Project
@@ -157,7 +157,7 @@ def _history(url: str, project: Project) -> Iterator[Finding]:
     """Check that JetStream can keep live events."""
     from bellcast.kernel.brokers.nats import NatsTransport
     from bellcast.kernel.brokers.nats_log import NatsLog
-    from bellcast.kernel.brokers.topic_log import LogUnsupported
+    from bellcast.kernel.brokers.port import LogUnsupported
 
     async def count_streams() -> None:
         transport = NatsTransport(url, project.id)

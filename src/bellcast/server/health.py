@@ -16,8 +16,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.rest import context
 from bellcast.rest.operations import operation
-from bellcast.server.metrics import MetricsExporter
-from bellcast.server.worker_metrics import WorkerMetrics
+from bellcast.server.metrics import MetricsExporter, WorkerMetrics
 
 # Prometheus waits 10 s for a scrape, load balancers often 5 s for a check. The store and the broker respond within
 # milliseconds, unless they are down.

@@ -22,13 +22,8 @@ from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.http.websocket_response import is_handshake
 from bellcast.live.wiring import LiveSession
-from bellcast.server.logged_request import (
-    MAX_PATH,
-    SWITCHING_PROTOCOLS,
-    LoggedRequest,
-)
 from bellcast.server.middleware import path_as_sent, request_id
-from bellcast.server.request_feed import RequestFeed, why
+from bellcast.server.request_feed import MAX_PATH, SWITCHING_PROTOCOLS, LoggedRequest, RequestFeed, why
 
 log = structlog.get_logger("bellcast.requests")
 

@@ -25,7 +25,7 @@ from bellcast.kernel.db.commit.command import ListCommand, WriteCommand
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.events import Event, LiveEvent, Stream
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
-from bellcast.live.types.events import NotificationAdded
+from bellcast.live.types import NotificationAdded
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -1,41 +1,276 @@
 """Wires the parts that need no connections: store, broker, channels, workflows, jobs, their shared context, and the sign-in of
 operators."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
+import structlog
+from msgspec import Struct, json
 
+from bellcast.channels import push
+from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
+from bellcast.channels.delivery import MessageDelivery, NamedProvider
+from bellcast.channels.digests import Digests
+from bellcast.channels.message_reports import MessageReports
+from bellcast.channels.previews import Previews
+from bellcast.channels.receipts import Receipts
+from bellcast.channels.reencryption import StoredSecrets
+from bellcast.channels.release import Release
+from bellcast.channels.routing import Router
+from bellcast.channels.store import messages
+from bellcast.channels.types import ExternalChannel
 from bellcast.console.live_feed import LiveFeed
+from bellcast.console.types.live_feed import Feed
 from bellcast.context import Context
+from bellcast.documents.store import Documents
+from bellcast.documents.types import PROJECT
+from bellcast.inbox.fanout import SendFanout
 from bellcast.inbox.quotas import Quotas
+from bellcast.inbox.store import sends
+from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
+from bellcast.kernel.errors import Invalid, SettingsError
 from bellcast.kernel.events import Stream
 from bellcast.kernel.identities import Project
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.test_clock import TestClock
+from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.http import HttpClients
+from bellcast.kernel.outbound.port import Http
 from bellcast.live.cluster.rates import SharedRates
+from bellcast.live.dialects import DIALECTS
 from bellcast.operators.console_sessions import ConsoleConfig, ConsoleSessions
 from bellcast.operators.oidc import OidcProvider
 from bellcast.operators.oidc_sign_in import OidcSignIn
 from bellcast.operators.passkeys import Passkeys
 from bellcast.operators.store import Operators
+from bellcast.preferences.types import Channel
+from bellcast.providers import directory
+from bellcast.providers.chat_webhooks import ChatWebhookProvider
+from bellcast.providers.directory import ProviderDirectory
+from bellcast.providers.types import Provider
+from bellcast.providers.webpush import VapidKey, WebPushProvider
 from bellcast.replays.replays import ReplayRunner
 from bellcast.server import adapters
 from bellcast.server.clock import SystemClock
-from bellcast.server.wire_channels import Channels
-from bellcast.server.wire_workflows import WorkflowParts
 from bellcast.settings import Settings, address
 from bellcast.settings.encryption_keys import EncryptionKeys
 from bellcast.tenants.erasure import ERASURE_JOB_KIND, continue_erasure
+from bellcast.webhooks import store as webhook_events
+from bellcast.webhooks import webhooks
+from bellcast.webhooks.webhooks import Webhooks
+from bellcast.workflows import schedules
+from bellcast.workflows.calls import StepCalls, StepFunction
+from bellcast.workflows.event_reactions import Sources
+from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.flows import Workflows
+from bellcast.workflows.run_fanout import RunFanout
+from bellcast.workflows.run_steps import RunSteps
+from bellcast.workflows.schedule_firing import ScheduleFiring
+from bellcast.workflows.schedules import Schedules
+from bellcast.workflows.simulation import Simulator
+from bellcast.workflows.store import run_commits
+from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.tasks import ScheduledTasks, Task
+from bellcast.workflows.triggers import CheckTypeData, Triggers
+from bellcast.workflows.workflow_catalog import WorkflowCatalog
+
+log = structlog.get_logger(__name__)
+IDENTITY_KIND, IDENTITY_KEY = "push-identity", "vapid"
+IDENTITY_PLACE = f"{IDENTITY_KIND}/{PROJECT}/{IDENTITY_KEY}"
+
+# Calls of one tenant at a time to the push services of browsers, and to the incoming webhooks of chats.
+BUILT_IN_SLOTS = 64
+# Encrypted fields by kind of object.
+ENCRYPTED_FIELDS = {
+    directory.KIND: ("url",),
+    webhooks.KIND: ("secret", "previous"),
+    **{kind: fields for one in DIALECTS for kind, fields in one.encrypted_fields.items()},
+    IDENTITY_KIND: ("key",),
+}
+
+
+class Channels:
+    """The parts of the channels outside the inbox."""
+
+    def __init__(
+        self, engines: "ServerEngines", project: Project, keys: EncryptionKeys, pace: Scheduler, *, runs_jobs: bool
+    ) -> None:
+        db, clock, config, new_id = engines.db, engines.clock, engines.channel_config, engines.new_id
+        clients, jobs, feed, real_clock = engines.clients, engines.jobs, engines.feed, engines.real_clock
+        self._runs_jobs = runs_jobs
+        self._config = config
+        self._clock = clock
+        self._real_clock = real_clock
+        self._clients = clients
+        self._db = db
+        self.encryption = Encryption(keys.current.encode(), [key.encode() for key in keys.previous])
+        self.secrets = StoredSecrets(Documents(db), clock, self.encryption, keys.ids, ENCRYPTED_FIELDS)
+        self._has_ring = keys.is_ring
+        # Derived from the identity key: browsers bind their subscriptions to this key, so a rotation of the encryption
+        # keys must not change it.
+        self.vapid_key = VapidKey(lambda: push.project_key(keys.identity.encode()))
+        self._destinations = jobs.destinations
+        self.providers = ProviderDirectory(
+            db, clock, real_clock, clients, config, self.encryption, engines.rates, jobs.destinations
+        )
+        self.webhooks = Webhooks(db, clock, real_clock, clients.guarded, self.encryption, new_id, jobs, feed)
+        self.receipts = Receipts(db, self.providers.find, clock, self.webhooks, jobs)
+        self._built_in: dict[str, tuple[str, Provider]] = {
+            "push": ("webpush", self._web_push()),
+            "chat": ("webhook", ChatWebhookProvider(clients.guarded())),
+        }
+        self.catalog = Catalog(db, clock, config, feed)
+        self.previews = Previews(db, self.catalog, config, project)
+        self.reports = reports = MessageReports(clock, feed)
+        self.router = Router(
+            db,
+            clock,
+            self.catalog,
+            config,
+            project,
+            new_id,
+            jobs.wake,
+            self.webhooks,
+            self._find_simulated,
+            reports,
+        )
+        release = Release(db, clock, self.catalog, Runs(db).workflow_of)
+        delivery = MessageDelivery(db, clock, self._find, release, self.webhooks, reports, lambda: config.retries)
+        digests = Digests(db, clock, self.catalog, release, config, project, new_id, self.webhooks, reports)
+        jobs.register_pages(messages.JOB_KIND, delivery.run_page)
+        jobs.register(sends.FANOUT_JOB_KIND, SendFanout(db, clock, self.router, pace).run)
+        jobs.register(messages.DIGEST_JOB_KIND, digests.run)
+        jobs.register(webhook_events.JOB_KIND, self.webhooks.dispatch)
+        jobs.register(webhooks.JOB_KIND, self.webhooks.deliver)
+
+    async def _find(self, tenant: str, channel: ExternalChannel) -> Sequence[NamedProvider]:
+        if channel in self._config.simulate:
+            return ()
+        found = await self.providers.providers(tenant, channel)
+        if channel not in self._built_in:
+            return found
+        key, provider = self._built_in[channel]
+        destination = self._destinations.of(f"provider {key}", tenant, BUILT_IN_SLOTS)
+        return [*found, NamedProvider(key, provider, destination)]
+
+    async def _find_simulated(self, tenant: str, channels: Iterable[Channel]) -> frozenset[Channel]:
+        """Return the channels without a provider. A process without jobs returns none, because the settings of
+        delivering processes may have providers."""
+        if not self._runs_jobs:
+            return frozenset()
+        return frozenset([one for one in channels if one != "inbox" and not await self._find(tenant, one)])
+
+    async def open(self) -> None:
+        """Load the key that identifies the server to push services. With a key ring, it is derived from the first key
+        and stored, because the ring's keys are rotated."""
+        if self._has_ring:
+            self.vapid_key = await load_push_identity(Documents(self._db), self._clock, self.encryption, self.vapid_key)
+            self._built_in["push"] = "webpush", self._web_push()
+
+    async def reencrypt(self) -> None:
+        """Re-encrypt the secrets in the store with the current key."""
+        async for _ in self.secrets.rotate():
+            pass
+
+    def _web_push(self) -> WebPushProvider:
+        url = self._config.public_url or ""
+        # Push services contact the operator here about problems (RFC 8292 §2.1); they refuse plain http.
+        contact = url if url.startswith("https://") else f"mailto:postmaster@{urlsplit(url).hostname or 'localhost'}"
+        return WebPushProvider(self._clients.guarded(), self._real_clock, self.vapid_key, contact)
+
+
+class StoredIdentity(Struct, frozen=True):
+    """The private key in PEM, encrypted."""
+
+    key: str
+
+
+async def load_push_identity(documents: Documents, clock: Clock, encryption: Encryption, first: VapidKey) -> VapidKey:
+    """Return the stored identity. If there is none, store `first` and return it; two nodes that start together both use
+    the one stored first. If no key decrypts the stored identity, return `first`."""
+    body = json.encode(StoredIdentity(encryption.encrypt(first.to_pem().decode(), IDENTITY_PLACE)))
+    document = await documents.get(IDENTITY_KIND, PROJECT, IDENTITY_KEY)
+    if document is None and not await documents.change(IDENTITY_KIND, PROJECT, IDENTITY_KEY, None, body, clock.now()):
+        document = await documents.get(IDENTITY_KIND, PROJECT, IDENTITY_KEY)
+    if document is None:
+        return first
+    try:
+        pem = encryption.decrypt(json.decode(document.body, type=StoredIdentity).key, IDENTITY_PLACE)
+    except ValueError as error:
+        log.warning("push_identity_unreadable", reason=str(error))
+        return first
+    return VapidKey.from_pem(pem.encode())
+
+
+class WorkflowParts:
+    """The parts of workflows."""
+
+    def __init__(
+        self,
+        db: Engine,
+        broker: Broker,
+        clock: Clock,
+        real_clock: Clock,
+        http: Http,
+        config: ChannelConfig,
+        limits: Limits,
+        project: Project,
+        router: Router,
+        new_id: Callable[[int], str],
+        jobs: JobRunner,
+        functions: Mapping[str, StepFunction],
+        engines: Callable[[], Context],
+        tasks: Mapping[str, Task],
+        feed: Feed,
+        check_type_data: CheckTypeData,
+        pace: Scheduler,
+        *,
+        shares_runs: bool = False,
+    ) -> None:
+        self.workflow_catalog = WorkflowCatalog(db, clock)
+        self.triggers = Triggers(db, clock, self.workflow_catalog, new_id, router.webhooks, check_type_data)
+        calls = StepCalls(http, clock, real_clock, project, functions, lambda: config.retries, jobs.destinations)
+        find_current = self.workflow_catalog.current
+        steps = RunSteps(find_current, Runs(db).counter, clock, router, self.triggers, limits, new_id)
+        self.simulator = Simulator(db, router, self.triggers, limits)
+        executor = RunExecutor(db, broker, clock, self.workflow_catalog, router, steps, calls, pace, feed)
+        jobs.register_pages(
+            run_commits.JOB_KIND,
+            executor.run_page,
+            serves=calls.serves,
+            when_dead=run_commits.WHEN_DEAD,
+            is_timed=True,
+        )
+        self.schedules = Schedules(
+            engines, self.workflow_catalog, self.triggers, router.tenant, router.plan_steps, limits
+        )
+        self.schedule_firing = ScheduleFiring(engines, self.schedules, self.triggers, router.tenant, limits)
+        self.tasks = ScheduledTasks(engines, tasks, self.schedules.trigger, limits, jobs)
+        self.sources = Sources(engines, self.workflow_catalog, self.triggers, router.tenant, limits)
+        jobs.register(schedules.JOB_KIND, self.schedule_firing.run, is_timed=True)
+        fanout = RunFanout(db, clock, self.workflow_catalog, self.triggers, executor, pace, shares_runs=shares_runs)
+        jobs.register(run_commits.FANOUT_JOB_KIND, fanout.run)
+
+    async def define(self, definitions: Mapping[str, dict[str, Any]]) -> None:
+        """Make the workflows defined in code current. Raises SettingsError for an invalid one."""
+        self.workflow_catalog.expected = frozenset(definitions)
+        for key, definition in definitions.items():
+            try:
+                await self.workflow_catalog.check(PROJECT, key, definition)
+            except Invalid as error:
+                raise SettingsError(f"BELLCAST_WORKFLOWS: the workflow {key!r} is invalid: {error.detail}.") from error
+            await self.workflow_catalog.put(PROJECT, key, definition, is_code=True)
+        await self.tasks.plan()
 
 
 class ServerEngines:
@@ -53,8 +288,9 @@ class ServerEngines:
         # Tokens, signatures, connections and rates use the system time even with a test clock, because other servers
         # check them by theirs.
         self.real_clock = real_clock = SystemClock()
-        clock: Clock = test_clock or real_clock
-        new_id = Ids().new
+        self.clock: Clock = test_clock or real_clock
+        self.new_id = Ids().new
+        clock, new_id = self.clock, self.new_id
         self.tracing = adapters.tracing(settings.server)
         self.db = adapters.store(settings.store, clock, self.tracing)
         self.broker = adapters.broker(settings.store, project, real_clock)
@@ -68,21 +304,7 @@ class ServerEngines:
         self.jobs = JobRunner(Jobs(self.db), clock, new_id, self.quotas.weight_of)
         self.channel_config = with_public_url(settings)
         pace = Scheduler()
-        self.channels = Channels(
-            self.db,
-            clock,
-            real_clock,
-            self.clients,
-            self.channel_config,
-            project,
-            new_id,
-            self.jobs,
-            self.rates,
-            keys,
-            self.feed,
-            pace,
-            runs_jobs=not settings.server.no_jobs,
-        )
+        self.channels = Channels(self, project, keys, pace, runs_jobs=not settings.server.no_jobs)
         self.workflows = WorkflowParts(
             self.db,
             self.broker,

@@ -21,9 +21,8 @@ from bellcast.live.hub.heartbeats import HeartbeatWheel, SilenceLimit
 from bellcast.live.hub.hub import Hub, drain
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.live.sync.inbox_sync import InboxSync
-from bellcast.live.sync.reconciler import Reconciler
-from bellcast.live.types.nodes import NodeReport
+from bellcast.live.sync.reconciler import InboxSync, Reconciler
+from bellcast.live.types import NodeReport
 from bellcast.live.wiring import LiveContext, WiredDialect
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop

@@ -10,7 +10,7 @@ from msgspec import Struct
 from bellcast.auth.access_config import AccessConfig
 from bellcast.channels.config import ChannelConfig
 from bellcast.console.types.requests import AccessLog
-from bellcast.kernel.brokers.history_rules import DEFAULT_HISTORY
+from bellcast.kernel.brokers.history import DEFAULT_HISTORY
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits

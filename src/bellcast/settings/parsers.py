@@ -9,8 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from bellcast.auth import app_tokens, origins
 from bellcast.channels import html
 from bellcast.kernel import setting_values
-from bellcast.kernel.brokers import history_rules as history
-from bellcast.kernel.brokers import nats_wire
+from bellcast.kernel.brokers import history, nats_wire
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.ip_addresses import is_server

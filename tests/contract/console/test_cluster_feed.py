@@ -16,7 +16,7 @@ from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import Event, node_stream
-from bellcast.live.types.events import FeedBatch, FeedWatches
+from bellcast.live.types import FeedBatch, FeedWatches
 from bellcast.server.clock import SystemClock
 from bellcast.server.tasks import Tasks
 from tests.clock import FakeClock

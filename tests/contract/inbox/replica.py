@@ -8,7 +8,7 @@ from bellcast.inbox.types.inboxes import Change
 from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import times
 from bellcast.kernel.events import Event
-from bellcast.live.types.events import InboxBulkChanged, NotificationAdded, NotificationDeleted, NotificationUpdated
+from bellcast.live.types import InboxBulkChanged, NotificationAdded, NotificationDeleted, NotificationUpdated
 
 CLEARED_BY = {"unread": ("read_at",), "unarchived": ("archived_at", "snoozed_until"), "archived": ("snoozed_until",)}
 SET_BY = {"seen": ("seen_at",), "read": ("seen_at", "read_at"), "archived": ("archived_at",)}

@@ -17,8 +17,8 @@ from bellcast.kernel.limits import Limits
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
-from bellcast.live.sync.inbox_sync import InboxSync
-from bellcast.live.types.events import AnnouncementChanged, GroupState, GroupUpdate
+from bellcast.live.sync.reconciler import InboxSync
+from bellcast.live.types import AnnouncementChanged, GroupState, GroupUpdate
 from tests.contract.app import App
 from tests.unit.live.fakes import FakeConnection, connect
 

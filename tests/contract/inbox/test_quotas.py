@@ -13,10 +13,9 @@ from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import Event
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.live.cluster.exchange import Exchange
 from bellcast.live.cluster.members import Members
 from bellcast.live.cluster.rates import SYNC_INTERVAL_SECONDS, SharedRates
-from bellcast.live.types.events import BEATS, MEMBERS, RatesUsed, RateUsage
+from bellcast.live.types import BEATS, MEMBERS, RatesUsed, RateUsage
 from bellcast.server.clock import SystemClock
 from tests.contract.app import App, engine_of
 from tests.contract.kernel.test_broker import BROKERS, REMOTE_BROKERS, TIMEOUT
@@ -32,7 +31,7 @@ def make_broker(request: pytest.FixtureRequest) -> Callable[[], Broker]:
 async def start_node(broker: Broker, *, is_keeper: bool) -> tuple[SharedRates, Members]:
     clock = SystemClock()
     rates = SharedRates(broker, clock)
-    members = Members(broker, clock, Exchange(broker, clock), lambda: 0, lambda: None)
+    members = Members(broker, clock, lambda: 0, lambda: None)
     members.is_keeper = is_keeper
     members.others["other"] = 0
 

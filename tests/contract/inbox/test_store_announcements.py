@@ -8,7 +8,7 @@ import pytest
 from bellcast.inbox.types.notifications import Edit
 from bellcast.kernel import times
 from bellcast.kernel.events import Event
-from bellcast.live.types.events import (
+from bellcast.live.types import (
     AnnouncementChanged,
     NotificationAdded,
     NotificationDeleted,

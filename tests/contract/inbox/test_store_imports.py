@@ -10,7 +10,7 @@ from bellcast.inbox.types.positions import Position
 from bellcast.inbox.types.sends import ImportRequest, SendResult
 from bellcast.kernel import times
 from bellcast.kernel.errors import IdempotencyMismatch
-from bellcast.live.types.events import NotificationUpdated
+from bellcast.live.types import NotificationUpdated
 from tests.contract.app import App, content
 
 HOUR, DAY = 3_600_000, 24 * 3600

@@ -8,7 +8,7 @@ from bellcast.inbox.types.inboxes import Action, Change, Marking, Query, ResumeF
 from bellcast.inbox.types.notifications import Notification
 from bellcast.inbox.types.positions import Position, SentRows
 from bellcast.kernel.errors import NotFound
-from bellcast.live.types.events import InboxBulkChanged, NotificationAdded, NotificationDeleted, NotificationUpdated
+from bellcast.live.types import InboxBulkChanged, NotificationAdded, NotificationDeleted, NotificationUpdated
 from tests.contract.app import App
 
 

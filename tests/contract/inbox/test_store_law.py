@@ -15,7 +15,7 @@ from bellcast.inbox.types.inboxes import Action, Query
 from bellcast.inbox.types.notifications import Edit, View
 from bellcast.kernel import times
 from bellcast.kernel.events import Event
-from bellcast.live.types.events import AnnouncementChanged, SessionsRevoked, SubscriptionEnded
+from bellcast.live.types import AnnouncementChanged, SessionsRevoked, SubscriptionEnded
 from tests import thoroughness
 from tests.clock import FakeClock
 from tests.contract.app import App

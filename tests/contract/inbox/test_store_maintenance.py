@@ -11,7 +11,7 @@ from bellcast.kernel import times
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.ids import Ids
-from bellcast.live.types.events import AnnouncementChanged, NotificationDeleted
+from bellcast.live.types import AnnouncementChanged, NotificationDeleted
 from tests.contexts import idle_context
 from tests.contract.app import App
 

@@ -13,7 +13,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListTotal
 from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.kernel.errors import IdempotencyMismatch
-from bellcast.live.types.events import NotificationAdded, NotificationDeleted, NotificationUpdated
+from bellcast.live.types import NotificationAdded, NotificationDeleted, NotificationUpdated
 from tests.contract.app import App
 
 DAY = 24 * 3600

@@ -12,7 +12,7 @@ from bellcast.inbox.types.inboxes import Query
 from bellcast.inbox.types.notifications import ActionButton, Edit
 from bellcast.kernel.db.script import Statement
 from bellcast.kernel.errors import Conflict, NotFound
-from bellcast.live.types.events import NotificationAdded, NotificationUpdated
+from bellcast.live.types import NotificationAdded, NotificationUpdated
 from tests.contract.app import App
 from tests.contract.inbox.replica import Replica
 

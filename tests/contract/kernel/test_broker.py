@@ -13,15 +13,13 @@ from bellcast.inbox.store import rows
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.brokers.nats import NatsTransport
-from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.brokers.port import KEPT_PREFIX, Broker
 from bellcast.kernel.brokers.postgres import PostgresTransport
-from bellcast.kernel.brokers.redis import RedisTransport
+from bellcast.kernel.brokers.redis import MAX_COMMANDS, PLAIN, RedisTransport, Shard
 from bellcast.kernel.brokers.remote import RemoteBroker
-from bellcast.kernel.brokers.shards import MAX_COMMANDS, PLAIN, Shard
-from bellcast.kernel.brokers.topic_log import KEPT_PREFIX
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import ANNOUNCEMENTS, Event, LiveEvent, Stream, topic_stream
-from bellcast.live.types.events import AnnouncementChanged, AnyEvent, Member, NotificationAdded, PresenceChanged
+from bellcast.live.types import AnnouncementChanged, AnyEvent, Member, NotificationAdded, PresenceChanged
 from bellcast.server.clock import SystemClock
 from tests import engines
 from tests.contract.app import content
@@ -339,7 +337,7 @@ async def test_command_that_connects_while_its_shard_closes_leaves_no_connection
 async def test_command_does_not_wait_for_minutes_behind_others_of_a_redis_that_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bellcast.kernel.brokers.shards.COMMAND_TIMEOUT", 0.05)
+    monkeypatch.setattr("bellcast.kernel.brokers.redis.COMMAND_TIMEOUT", 0.05)
     shard = Shard(ConnectionPool.from_url(engines.redis().url), PLAIN)
     forever = asyncio.Event()
     monkeypatch.setattr(shard._redis, "ping", forever.wait)

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 from redis.asyncio import ConnectionPool
 
-from bellcast.kernel.brokers.redis import RedisTransport
+from bellcast.kernel.brokers.redis import PLAIN, RedisTransport, Shard
 from bellcast.kernel.brokers.remote import RemoteBroker
-from bellcast.kernel.brokers.shards import PLAIN, Shard
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Event, LiveEvent, topic_stream
-from bellcast.live.types.events import AnyEvent
+from bellcast.live.types import AnyEvent
 from bellcast.server.clock import SystemClock
 from tests import engines
 from tests.contract.kernel.test_broker import wait_until
@@ -76,7 +75,7 @@ async def test_redis_that_hangs_during_many_subscriptions_is_noticed(own_redis: 
 
 async def test_subscriptions_that_are_confirmed_slowly_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """All three take longer than the time limit, as 60,000 do on a busy machine, and each less."""
-    monkeypatch.setattr("bellcast.kernel.brokers.shards.COMMAND_TIMEOUT", 1.0)
+    monkeypatch.setattr("bellcast.kernel.brokers.redis.COMMAND_TIMEOUT", 1.0)
     ended = asyncio.Event()
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

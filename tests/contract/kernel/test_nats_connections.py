@@ -14,7 +14,7 @@ from bellcast.kernel.brokers.nats import NatsTransport
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Event, LiveEvent, topic_stream
-from bellcast.live.types.events import AnyEvent
+from bellcast.live.types import AnyEvent
 from bellcast.server.clock import SystemClock
 from tests import certificates, engines, nats_accounts
 from tests.contract.kernel.test_broker import wait_until

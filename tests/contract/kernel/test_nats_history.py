@@ -9,14 +9,14 @@ import msgspec
 import pytest
 import structlog
 
-from bellcast.kernel.brokers import history_rules as model
+from bellcast.kernel.brokers import history as model
 from bellcast.kernel.brokers.nats import NatsTransport
 from bellcast.kernel.brokers.nats_log import ANCHOR_MS, NatsLog
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RemoteHistory
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import LiveEvent, topic_stream
-from bellcast.live.types.events import AnyEvent
+from bellcast.live.types import AnyEvent
 from bellcast.server.clock import SystemClock
 from tests import engines
 from tests.clock import FakeClock

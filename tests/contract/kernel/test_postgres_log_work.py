@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 
 from bellcast.kernel.brokers import postgres_log
+from bellcast.kernel.brokers.port import NewEntry
 from bellcast.kernel.brokers.postgres import PostgresTransport
 from bellcast.kernel.brokers.postgres_log import TRIM_READS, PostgresLog
-from bellcast.kernel.brokers.topic_log import NewEntry
 from bellcast.kernel.events import topic_stream
 from tests import engines
 

@@ -13,7 +13,7 @@ from bellcast.inbox.types.sends import SendRequest, SendResult
 from bellcast.kernel.db import postgres_connection
 from bellcast.kernel.db.commit.batch_sizes import POSTGRES
 from bellcast.kernel.db.postgres import PostgresEngine
-from bellcast.live.types.events import NotificationAdded
+from bellcast.live.types import NotificationAdded
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App

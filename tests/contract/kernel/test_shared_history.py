@@ -11,18 +11,18 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from bellcast.kernel.brokers import history_rules as model
+from bellcast.kernel.brokers import history as model
 from bellcast.kernel.brokers.history import TopicHistory
-from bellcast.kernel.brokers.memory_history import SWEEP_INTERVAL_SECONDS
+from bellcast.kernel.brokers.memory import SWEEP_INTERVAL_SECONDS
+from bellcast.kernel.brokers.port import KEPT_PREFIX, NewEntry
 from bellcast.kernel.brokers.postgres import PostgresTransport
 from bellcast.kernel.brokers.postgres_log import PostgresLog
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RemoteHistory
-from bellcast.kernel.brokers.topic_log import KEPT_PREFIX, NewEntry
 from bellcast.kernel.db import postgres_backup
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
-from bellcast.live.types.events import AnyEvent
+from bellcast.live.types import AnyEvent
 from bellcast.server.clock import SystemClock
 from tests import engines
 from tests.clock import FakeClock

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from bellcast.kernel.brokers import history_rules as model
+from bellcast.kernel.brokers import history as model
 from bellcast.kernel.brokers.history import TopicHistory
-from bellcast.kernel.brokers.memory_history import MemoryHistory, TenantLog
+from bellcast.kernel.brokers.memory import MemoryHistory, TenantLog
 from bellcast.kernel.brokers.nats import NatsTransport
 from bellcast.kernel.brokers.nats_log import NatsLog
+from bellcast.kernel.brokers.port import TopicLog
 from bellcast.kernel.brokers.postgres import PostgresTransport
 from bellcast.kernel.brokers.postgres_log import PostgresLog
 from bellcast.kernel.brokers.redis import RedisTransport
 from bellcast.kernel.brokers.redis_log import RedisLog
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RemoteHistory
-from bellcast.kernel.brokers.topic_log import TopicLog
 from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
-from bellcast.live.types.events import AnyEvent
+from bellcast.live.types import AnyEvent
 from bellcast.server.clock import SystemClock
 from tests import engines
 from tests.clock import FakeClock
@@ -256,7 +256,7 @@ async def test_pages_continue_after_an_id_and_report_a_gap(create: Create) -> No
 
 
 def test_forgotten_floor_counts_as_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bellcast.kernel.brokers.memory_history.MAX_FLOORS", 2)
+    monkeypatch.setattr("bellcast.kernel.brokers.memory.MAX_FLOORS", 2)
     log, rule = TenantLog(lambda: 10**6), model.HistoryRule("*", 1_000, 1)
     for number in range(4):
         stream = topic_stream("", str(number))

@@ -14,7 +14,7 @@ from bellcast.live.cluster.guardians import Holder
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
-from bellcast.live.types.events import GroupAnswer, GroupUpdate, NodeLeft
+from bellcast.live.types import GroupAnswer, GroupUpdate, NodeLeft
 from bellcast.server.clock import SystemClock
 from tests.contract.kernel.test_broker import BROKERS, REMOTE_BROKERS, wait_until
 from tests.unit.live.fakes import FakeConnection, connect

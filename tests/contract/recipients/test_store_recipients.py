@@ -10,7 +10,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListTotal
 from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.kernel.errors import Forbidden
-from bellcast.live.types.events import SessionsRevoked, SubscriptionEnded
+from bellcast.live.types import SessionsRevoked, SubscriptionEnded
 from bellcast.recipients.types import Recipient, RecipientFields, RecipientOfLink, Subscription
 from bellcast.tenants.types import ApiKey
 from tests.contract.app import App

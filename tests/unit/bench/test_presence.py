@@ -3,8 +3,8 @@
 import pytest
 from benchmarks.presence import is_move
 
-from bellcast.live.pusher.protocol import frames
-from bellcast.live.types.events import Member
+from bellcast.live.pusher import protocol
+from bellcast.live.types import Member
 
 MEMBER = Member("m-1")
 
@@ -12,10 +12,10 @@ MEMBER = Member("m-1")
 @pytest.mark.parametrize(
     ("frame", "count"),
     [
-        (frames.member_added("presence-x", MEMBER), 1),
-        (frames.member_removed("presence-x", MEMBER), 1),
-        (frames.subscribed("presence-x"), 0),
-        (frames.subscription_count("presence-x", 3), 0),
+        (protocol.member_added("presence-x", MEMBER), 1),
+        (protocol.member_removed("presence-x", MEMBER), 1),
+        (protocol.subscribed("presence-x"), 0),
+        (protocol.subscription_count("presence-x", 3), 0),
     ],
 )
 def test_presence_change_is_recognised_by_its_frame(frame, count):

@@ -24,8 +24,14 @@ from bellcast.console.types.requests import RequestFilter, ServedRequest
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.events import LiveEvent
-from bellcast.server.logged_request import MAX_REFUSED_BODY
-from bellcast.server.request_feed import MAX_BODY, MAX_LISTED, MAX_LISTED_ERRORS, MAX_LISTED_KEY, ObservedCalls
+from bellcast.server.request_feed import (
+    MAX_BODY,
+    MAX_LISTED,
+    MAX_LISTED_ERRORS,
+    MAX_LISTED_KEY,
+    MAX_REFUSED_BODY,
+    ObservedCalls,
+)
 from bellcast.topics import publishing
 from tests.clock import FakeClock
 

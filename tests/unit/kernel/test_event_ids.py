@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.kernel.brokers import history_rules as history
+from bellcast.kernel.brokers import history
 
 
 @pytest.mark.parametrize(

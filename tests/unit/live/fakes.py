@@ -17,7 +17,7 @@ from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
-from bellcast.live.types.events import NotificationAdded
+from bellcast.live.types import NotificationAdded
 from tests.clock import FakeClock
 
 ALICE = Principal(recipient="alice")

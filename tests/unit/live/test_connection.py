@@ -9,9 +9,15 @@ import pytest
 
 import bellcast.live
 from bellcast.live.connection.close_reasons import RESTARTING, TOO_SLOW
-from bellcast.live.connection.connection import LEGAL_MOVES, REPLAY_BUFFER_BYTES, Connection, IllegalTransition, Phase
+from bellcast.live.connection.connection import (
+    LEGAL_MOVES,
+    REPLAY_BUFFER_BYTES,
+    Connection,
+    IllegalTransition,
+    PendingMessages,
+    Phase,
+)
 from bellcast.live.connection.outbound import NULL_TRANSPORT
-from bellcast.live.connection.pending_messages import PendingMessages
 from tests.unit.live.fakes import FakeConnection, connect, new_hub
 
 OPENING, REPLAYING, LIVE, CLOSED = Phase

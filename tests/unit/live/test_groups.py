@@ -10,7 +10,7 @@ from bellcast.kernel.events import inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.live.cluster import groups
 from bellcast.live.cluster.guardians import Holder
-from bellcast.live.types.events import Holdings
+from bellcast.live.types import Holdings
 from tests.unit.live.fakes import FakeConnection, connect
 from tests.unit.live.test_members import Cluster
 

@@ -15,7 +15,7 @@ from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.heartbeats import TICKS_PER_INTERVAL, HeartbeatWheel
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
-from bellcast.live.pusher.protocol import dialect
+from bellcast.live.pusher import protocol as pusher
 from bellcast.live.pusher.wiring import PONG_TIMEOUT
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, connect, new_hub
@@ -114,7 +114,7 @@ async def test_transport_without_pings_is_never_closed_as_silent(wheel: Wheel) -
 
 
 async def test_pusher_peer_is_pinged_after_its_activity_timeout(wheel: Wheel) -> None:
-    connection = connect(wheel.hub, dialect=dialect.MESSAGE)
+    connection = connect(wheel.hub, dialect=pusher.MESSAGE)
     wheel.tick(int(ACTIVITY_TIMEOUT) - 1)
     assert connection.pings == 0
     wheel.tick(TICKS_PER_INTERVAL)
@@ -122,7 +122,7 @@ async def test_pusher_peer_is_pinged_after_its_activity_timeout(wheel: Wheel) ->
 
 
 async def test_pusher_peer_has_its_own_pong_timeout(wheel: Wheel) -> None:
-    connection = connect(wheel.hub, dialect=dialect.MESSAGE)
+    connection = connect(wheel.hub, dialect=pusher.MESSAGE)
     while not connection.pings:
         wheel.tick()
     wheel.tick(int(PONG_TIMEOUT) - 1)

@@ -10,14 +10,14 @@ from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
-from bellcast.live.cluster.peer import ChangeOrigin, StateDelta
+from bellcast.live.cluster.groups import ChangeOrigin, StateDelta
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.close_reasons import REVOKED, TOO_SLOW
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.native import protocol
-from bellcast.live.pusher.protocol import dialect
-from bellcast.live.types.events import (
+from bellcast.live.pusher import protocol as pusher
+from bellcast.live.types import (
     AnnouncementChanged,
     InboxBulkChanged,
     Member,
@@ -240,7 +240,7 @@ async def test_new_connection_of_a_present_member_is_not_sent_earlier_changes() 
 
 async def test_presence_changes_are_one_frame_each_for_another_server() -> None:
     hub = new_hub()
-    connections = [connect(hub, str(number), dialect=dialect.MESSAGE) for number in range(2)]
+    connections = [connect(hub, str(number), dialect=pusher.MESSAGE) for number in range(2)]
     for connection in connections:
         hub.subscriptions.follow(connection, {"presence-room": Grant.APP})
     joined = [PresenceChanged("", "presence-room", joined=(Member(name),), sender=sender) for name, sender in JOINS]

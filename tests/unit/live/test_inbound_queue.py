@@ -9,13 +9,12 @@ import pytest
 
 from bellcast.kernel.identities import Principal
 from bellcast.live.connection import close_reasons
-from bellcast.live.connection.connection import Phase
+from bellcast.live.connection.connection import MAX_PENDING, PendingMessages, Phase
 from bellcast.live.connection.inbound_queue import InboundQueue
-from bellcast.live.connection.pending_messages import MAX_PENDING, PendingMessages
 from bellcast.live.native import protocol
+from bellcast.live.socketio import SocketIOConfig
 from bellcast.live.socketio.layer import MAX_NAMESPACES, SocketIOLayer, SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.plugin import SocketIOConfig
 from tests.unit.live.fakes import ALICE, FakeConnection, FakeTransport, connect, new_hub
 
 

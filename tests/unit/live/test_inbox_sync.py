@@ -15,8 +15,8 @@ from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.sync.inbox_sync import InboxSync
-from bellcast.live.types.events import AnnouncementChanged, GroupState, GroupUpdate, InboxEvent, NodeLeft
+from bellcast.live.sync.reconciler import InboxSync
+from bellcast.live.types import AnnouncementChanged, GroupState, GroupUpdate, InboxEvent, NodeLeft
 from tests import fake_stores
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, new_hub

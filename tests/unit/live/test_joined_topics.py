@@ -10,12 +10,12 @@ import pytest
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.identities import Project
 from bellcast.live.connection.connection import Phase
-from bellcast.live.socketio import recovery_ids
+from bellcast.live.socketio import namespace_handshake
 from bellcast.live.socketio.joined_topics import SAVE_RETRY_SECONDS, ConnectionTopics
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
+from bellcast.live.socketio.namespace_handshake import Pid
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.dialect import dialect_for
-from bellcast.live.socketio.recovery_ids import Pid
 from bellcast.topics.store.joined_topics import JOINED_TOPICS_REFRESH_MS, JoinedBy, SavedTopics
 from tests import fake_stores
 from tests.clock import FakeClock
@@ -105,13 +105,13 @@ class Client:
     @property
     def is_recoverable(self) -> bool:
         """True if a server would accept the client's recovery id with its last offset."""
-        pid = recovery_ids.sign(PROJECT, Pid("", "alice", "/", "sid", "1-0"))
-        return recovery_ids.read(PROJECT, pid, self.offset) is not None
+        pid = namespace_handshake.sign(PROJECT, Pid("", "alice", "/", "sid", "1-0"))
+        return namespace_handshake.read(PROJECT, pid, self.offset) is not None
 
     @property
     def has_joined(self) -> bool:
         """True if a server that receives the client's last offset knows that it had joined topics."""
-        point = recovery_ids.point_of(Pid("", "alice", "/", "sid", "1-0"), self.offset)
+        point = namespace_handshake.point_of(Pid("", "alice", "/", "sid", "1-0"), self.offset)
         assert point is not None
         return point.has_joined
 

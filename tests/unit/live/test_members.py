@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from benchmarks.node_network import NetworkNode, NodeNetwork
 
-from bellcast.live.types.events import NodeLeft
+from bellcast.live.types import NodeLeft
 from tests.clock import FakeClock
 
 TICK = 0.25

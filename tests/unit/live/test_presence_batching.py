@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from bellcast.live.hub.presence import DIRECT_FOLLOWERS, MAX_BATCH_CHANGES, PresenceBatcher, merge_changes
-from bellcast.live.types.events import Member, PresenceChanged
+from bellcast.live.types import Member, PresenceChanged
 
 
 def join(who: str) -> PresenceChanged:

@@ -16,7 +16,7 @@ from bellcast.auth.permissions import Grant
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Principal
 from bellcast.live.cluster import groups
-from bellcast.live.types.events import GroupAnswer, GroupUpdate
+from bellcast.live.types import GroupAnswer, GroupUpdate
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, connect
 

@@ -8,7 +8,7 @@ from benchmarks.node_network import NetworkNode
 
 from bellcast.kernel.events import Event
 from bellcast.live.cluster.rates import SharedRates
-from bellcast.live.types.events import RatesUsed, RateUsage
+from bellcast.live.types import RatesUsed, RateUsage
 from tests.unit.live.test_members import TICK, Cluster
 
 RATE = 20  # per second

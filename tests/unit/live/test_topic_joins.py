@@ -16,8 +16,8 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import NativeCallContext
+from bellcast.live.pusher import protocol as pusher
 from bellcast.live.pusher.channels import PusherCallContext
-from bellcast.live.pusher.protocol import dialect as pusher
 from bellcast.live.socketio.events import SocketIOCallContext
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, connect

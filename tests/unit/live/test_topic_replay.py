@@ -14,10 +14,8 @@ from msgspec.structs import replace
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import Changes, Inbox
 from bellcast.inbox.types.positions import Position
-from bellcast.kernel.brokers.history import PastEvents
-from bellcast.kernel.brokers.history_rules import parse_rules
-from bellcast.kernel.brokers.memory import MemoryBroker
-from bellcast.kernel.brokers.memory_history import MemoryHistory
+from bellcast.kernel.brokers.history import PastEvents, parse_rules
+from bellcast.kernel.brokers.memory import MemoryBroker, MemoryHistory
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.events import LiveEvent, Stream, topic_stream
 from bellcast.kernel.identities import Principal, Project
@@ -33,12 +31,11 @@ from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.native.commands import Commands
 from bellcast.live.native.handshake import NativeHandshake, OpenedInbox
-from bellcast.live.socketio import recovery_ids
+from bellcast.live.socketio import SocketIOConfig, namespace_handshake
 from bellcast.live.socketio.events import SocketIOCallContext
 from bellcast.live.socketio.layer import SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.namespace_handshake import EVERYONE, NamespaceHandshake
-from bellcast.live.socketio.plugin import SocketIOConfig
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.dialect import dialect_for
 from bellcast.live.sync import resume
@@ -425,7 +422,7 @@ async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirme
         cast(Any, SimpleNamespace(admit=admit)),
         cast(Any, dispatcher),
     )
-    pid = recovery_ids.sign(project, recovery_ids.Pid("", "alice", "/", "known", "1-0"))
+    pid = namespace_handshake.sign(project, namespace_handshake.Pid("", "alice", "/", "known", "1-0"))
     starting = asyncio.ensure_future(handshake.join(connection, {"pid": pid, "offset": f"1-0~{start}"}))
     await check_joining(server, connection, context, starting)
     events = [json.loads(data[2:])[1] for data in fake.written if data.startswith(b'42["n"')]

@@ -12,17 +12,11 @@ from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection.connection import Phase
-from bellcast.live.hub import write_log
+from bellcast.live.hub import dispatch
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.sync import resume
-from bellcast.live.types.events import (
-    ConnectionFilter,
-    NotificationUpdated,
-    NotificationWrite,
-    SurveyReply,
-    SurveyRequest,
-)
+from bellcast.live.types import ConnectionFilter, NotificationUpdated, NotificationWrite, SurveyReply, SurveyRequest
 from tests.clock import FakeClock
 from tests.unit.live.fakes import added, change, changes, connect, new_hub, notification, state
 
@@ -69,9 +63,9 @@ def test_announcement_has_one_write_for_all_recipients() -> None:
 
 
 def test_oldest_writes_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write_log, "MAX_WRITES", 3)
-    monkeypatch.setattr(write_log, "MAX_LISTED_WRITES", 2)
-    log = write_log.WriteLog(FakeClock())
+    monkeypatch.setattr(dispatch, "MAX_WRITES", 3)
+    monkeypatch.setattr(dispatch, "MAX_LISTED_WRITES", 2)
+    log = dispatch.WriteLog(FakeClock())
     for connections in range(1, 6):
         log.record(added(1), connections)
     assert [one.connections for one in log.find("a", "", "n", "alice")] == [4, 5]

@@ -13,7 +13,7 @@ from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
 from bellcast.live.pusher.types import PusherConfig
-from bellcast.live.socketio.plugin import SocketIOConfig
+from bellcast.live.socketio import SocketIOConfig
 from bellcast.operators.oidc_config import OidcConfig
 from bellcast.settings import credentials, table
 from bellcast.settings.groups import ClientSettings, NativeSettings, ServerSettings, Settings, StoreSettings

@@ -22,7 +22,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ANY_TIME
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.live.types.events import ConnectionFilter, ConnectionInfo, NotificationWrite
+from bellcast.live.types import ConnectionFilter, ConnectionInfo, NotificationWrite
 from bellcast.preferences.types import Channel
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.rest.context import ApiContext

@@ -18,7 +18,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.times import Moment
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.live.types.events import EVERY_CONNECTION, ConnectionFilter, ConnectionInfo
+from bellcast.live.types import EVERY_CONNECTION, ConnectionFilter, ConnectionInfo
 from bellcast.operators.types import ONE_BY_ONE, ROLES
 from bellcast.recipients.http.recipients import PageQuery
 from bellcast.rest import bound_callers, context, tenants

@@ -9,7 +9,7 @@ from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.live.types.nodes import LiveNode, NodeRole
+from bellcast.live.types import LiveNode, NodeRole
 from bellcast.operators.types import ROLES
 from bellcast.rest import context
 from bellcast.rest.operations import operation

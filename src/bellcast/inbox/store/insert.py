@@ -21,7 +21,7 @@ from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.kernel.db.commit.command import RecipientKey
 from bellcast.kernel.db.script import Params, Script, Statement
 from bellcast.kernel.events import Event
-from bellcast.live.types.events import NotificationAdded, NotificationUpdated
+from bellcast.live.types import NotificationAdded, NotificationUpdated
 from bellcast.recipients.store import ensure
 
 

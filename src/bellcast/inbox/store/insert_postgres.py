@@ -19,7 +19,7 @@ from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.kernel.db.commit.command import RecipientKey
 from bellcast.kernel.db.script import Row, Script, Statement
 from bellcast.kernel.events import Event
-from bellcast.live.types.events import NotificationAdded
+from bellcast.live.types import NotificationAdded
 from bellcast.recipients.store import ensure
 
 # The first columns of a row: the index of its recipient, its number among that recipient's rows, and its id.

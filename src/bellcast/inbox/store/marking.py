@@ -14,7 +14,7 @@ from bellcast.kernel import ids
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Row, Script, Statement
 from bellcast.kernel.errors import NotFound
-from bellcast.live.types.events import (
+from bellcast.live.types import (
     Changed,
     InboxBulkChanged,
     InboxEvent,

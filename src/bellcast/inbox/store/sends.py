@@ -27,7 +27,7 @@ from bellcast.kernel.db.script import Script, Statement, WriteConflict
 from bellcast.kernel.db.table import StoreTable, on_table, read, write
 from bellcast.kernel.errors import IdempotencyMismatch
 from bellcast.kernel.identities import EVERY_TENANT
-from bellcast.live.types.events import AnnouncementChanged
+from bellcast.live.types import AnnouncementChanged
 from bellcast.recipients.store import ensure
 from bellcast.webhooks import store as webhook_events
 from bellcast.workflows.types.runs import NewFanout, TriggerRequest

@@ -19,7 +19,7 @@ from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ids import NEWEST
-from bellcast.live.types.events import AnnouncementChanged, NotificationUpdated
+from bellcast.live.types import AnnouncementChanged, NotificationUpdated
 from bellcast.webhooks.types import EventReport, no_report
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from bellcast.inbox.types.notifications import ActionButton, Notification, View
 from bellcast.inbox.types.positions import InboxState, Position
 from bellcast.kernel.errors import Unauthenticated
 from bellcast.kernel.events import Event
-from bellcast.live.types.events import InboxEvent
+from bellcast.live.types import InboxEvent
 from bellcast.preferences.types import Priority
 
 

@@ -6,7 +6,7 @@ from bellcast.channels.types import NewDecision, NewMessage
 from bellcast.inbox.types.notifications import Content, Notification
 from bellcast.kernel import times
 from bellcast.kernel.events import Event
-from bellcast.live.types.events import InboxEvent
+from bellcast.live.types import InboxEvent
 from bellcast.webhooks.types import WebhookEvent
 
 # Lifetime of an idempotency key and the stored response.

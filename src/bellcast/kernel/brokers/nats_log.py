@@ -19,19 +19,11 @@ import structlog
 from msgspec import Struct
 
 from bellcast.kernel.brokers import nats_wire as wire
-from bellcast.kernel.brokers.history_rules import EventId, KeepRules
-from bellcast.kernel.brokers.memory_history import EPOCH_BITS
+from bellcast.kernel.brokers.history import EventId, KeepRules
+from bellcast.kernel.brokers.memory import EPOCH_BITS
 from bellcast.kernel.brokers.nats import COMMAND_TIMEOUT, NatsTransport, Request
 from bellcast.kernel.brokers.nats_wire import Message
-from bellcast.kernel.brokers.topic_log import (
-    LogFull,
-    LogRead,
-    LogUnsupported,
-    NewEntry,
-    ReadKind,
-    StoredEntry,
-    TopicLog,
-)
+from bellcast.kernel.brokers.port import LogFull, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Stream
 

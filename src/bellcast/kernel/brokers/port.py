@@ -1,8 +1,11 @@
-"""Transport of events between processes."""
+"""Ports: the transport of events between processes, and the log of live events on an engine that several processes share."""
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Literal, Protocol
 
+from msgspec import Struct
+
+from bellcast.kernel.brokers.history import EventId
 from bellcast.kernel.events import Event, Stream
 
 
@@ -52,3 +55,88 @@ class Broker(Publisher, Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+# Prefix of a stored event's message to other processes, followed by its id and a zero byte.
+KEPT_PREFIX = b"\0" * 8
+
+ReadKind = Literal["missed", "newest", "page"]
+
+
+class NewEntry(Struct, frozen=True):
+    """An encoded event to append, with its lifetime (milliseconds) and the maximum number of events kept of its stream
+    (0: any number)."""
+
+    stream: Stream
+    payload: bytes
+    duration_ms: int
+    max_events: int
+
+
+class StoredEntry(Struct, frozen=True):
+    """An event of the log; `at` is UTC milliseconds."""
+
+    offset: int
+    at: int
+    payload: bytes
+
+
+class LogRead(Struct, frozen=True):
+    """The state of a log, and entries ordered by offset. `incomplete` are streams that have lost events after the given
+    id, or whose log does not know the id."""
+
+    end: EventId
+    entries: list[StoredEntry]
+    incomplete: list[Stream]
+
+
+class TopicLog(Protocol):
+    """Ordered logs of live events, one per tenant. Each call is atomic; all raise Unavailable if the engine cannot be
+    reached, and LogUnsupported if the engine cannot store a log.
+
+    An engine that may have lost acknowledged events begins a new log, with another epoch."""
+
+    async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> Sequence[EventId]:
+        """Append entries and publish them to all processes, in log order. Return their ids. Raises LogFull if the engine
+        holds no further log."""
+        ...
+
+    async def read(
+        self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int, now: int
+    ) -> LogRead:
+        """Read streams. `missed`: the entries after an id, of those streams that are complete; `newest`: the last `limit` of
+        each stream; `page`: the first `limit` of each stream after the id or, if it is incomplete, of all."""
+        ...
+
+    async def clear(self, tenant: str, stream: Stream | None, now: int) -> None:
+        """Remove the entries of a stream. If it is None, end the log: the next one has another epoch."""
+        ...
+
+    async def sweep(self, tenant: str, now: int) -> bool:
+        """Remove expired entries. Return whether others are left."""
+        ...
+
+    async def tenants(self) -> Collection[str]:
+        """Return the tenants whose entries would stay without a sweep."""
+        return ()
+
+    async def count_logs(self) -> int | None:
+        """Return the number of logs of all tenants; None if the engine does not limit it."""
+        return None
+
+    def holes(self) -> Mapping[Stream, int]:
+        """Return streams that lack the event of an offset in what this process has received, since the last call: of none, if
+        one connection delivers all."""
+        return {}
+
+    async def close(self) -> None:
+        """Close what the log has opened, if it uses more than the transport's connections."""
+        return
+
+
+class LogFull(Exception):
+    """The engine holds no further log; the tenant's events are not kept."""
+
+
+class LogUnsupported(Exception):
+    """The engine does not permit operations that a log needs."""

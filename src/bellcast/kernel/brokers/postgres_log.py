@@ -16,23 +16,15 @@ import asyncpg
 from asyncpg import exceptions
 from asyncpg.pool import PoolConnectionProxy
 
-from bellcast.kernel.brokers.history_rules import EventId, ids_up_to
-from bellcast.kernel.brokers.memory_history import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
+from bellcast.kernel.brokers.history import EventId, ids_up_to
+from bellcast.kernel.brokers.memory import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
+from bellcast.kernel.brokers.port import KEPT_PREFIX, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.brokers.postgres import (
     COMMAND_TIMEOUT,
     CONNECT_TIMEOUT,
     MAX_NOTIFY_BYTES,
     UNAVAILABLE_ERRORS,
     PostgresTransport,
-)
-from bellcast.kernel.brokers.topic_log import (
-    KEPT_PREFIX,
-    LogRead,
-    LogUnsupported,
-    NewEntry,
-    ReadKind,
-    StoredEntry,
-    TopicLog,
 )
 from bellcast.kernel.db.postgres_connection import PooledConnection
 from bellcast.kernel.db.postgres_identity import identity_of

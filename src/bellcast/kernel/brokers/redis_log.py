@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.kernel.brokers.history_rules import EventId, ids_up_to
-from bellcast.kernel.brokers.memory_history import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
+from bellcast.kernel.brokers.history import EventId, ids_up_to
+from bellcast.kernel.brokers.memory import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
+from bellcast.kernel.brokers.port import KEPT_PREFIX, LogRead, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.brokers.redis import RedisTransport
-from bellcast.kernel.brokers.topic_log import KEPT_PREFIX, LogRead, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.events import Stream
 
 # A log without events or readers for a week is deleted as a whole; the next one has another epoch.

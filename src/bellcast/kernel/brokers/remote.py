@@ -16,7 +16,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from bellcast.kernel.brokers.topic_log import KEPT_PREFIX
+from bellcast.kernel.brokers.port import KEPT_PREFIX
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import SettingsError, Unavailable
 from bellcast.kernel.events import ANNOUNCEMENTS, UNENCODABLE, Event, LiveEvent, Stream

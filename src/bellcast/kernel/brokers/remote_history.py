@@ -13,20 +13,20 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast.kernel.brokers import history_rules as history
-from bellcast.kernel.brokers.history import NO_HISTORY, CollectedEvents, HistoryPage, KeptEvent, PastEvents
-from bellcast.kernel.brokers.history_rules import EventId, HistoryRule, KeepRules
-from bellcast.kernel.brokers.memory_history import SWEEP_INTERVAL_SECONDS
-from bellcast.kernel.brokers.remote import RemoteBroker
-from bellcast.kernel.brokers.topic_log import (
-    LogFull,
-    LogRead,
-    LogUnsupported,
-    NewEntry,
-    ReadKind,
-    StoredEntry,
-    TopicLog,
+from bellcast.kernel.brokers import history
+from bellcast.kernel.brokers.history import (
+    NO_HISTORY,
+    CollectedEvents,
+    EventId,
+    HistoryPage,
+    HistoryRule,
+    KeepRules,
+    KeptEvent,
+    PastEvents,
 )
+from bellcast.kernel.brokers.memory import SWEEP_INTERVAL_SECONDS
+from bellcast.kernel.brokers.port import LogFull, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
+from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import SEPARATOR, UNENCODABLE, LiveEvent, Stream

@@ -7,20 +7,83 @@ message before, so a gap is noticed, and asks again. What a broker loses without
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Set
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence, Set
 from contextlib import asynccontextmanager, suppress
+from enum import IntEnum
 from itertools import takewhile
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import SEPARATOR, Event, Stream
-from bellcast.live.cluster.exchange import Exchange
 from bellcast.live.cluster.members import NODE_TIMEOUT_MS, Members
-from bellcast.live.cluster.peer import ChangeOrigin, Peer, StateDelta
-from bellcast.live.types.events import GroupAnswer, GroupState, GroupUpdate, Member
+from bellcast.live.types import GroupAnswer, GroupState, GroupUpdate, Member
+
+PresenceKey = tuple[str, str, str]  # tenant, topic, recipient
+
+
+class ChangeOrigin(IntEnum):
+    """Why a count or presence on all nodes changed."""
+
+    HERE = 0
+    ELSEWHERE = 1
+    DEATH = 2  # of another node, which can no longer report its own changes
+
+
+class StateDelta(NamedTuple):
+    """Changes of a node on one stream: the difference of its connections, and members with their new numbers of connections."""
+
+    connections: int = 0
+    members: Sequence[Member] = ()
+
+
+class Peer(Struct):
+    """A node of a group: `number` is that of its last message, `missed` that of one that could not be applied. `is_new`: it
+    has begun to follow at the same time as this node."""
+
+    number: int = 0
+    count: int = 0
+    heard_at: int = 0
+    missed: int = 0
+    is_new: bool = False
+    members: dict[str, Member] = {}
+
+    def apply(self, state: GroupState) -> StateDelta | None:
+        """Apply a state that is not older. Returns what changed, None if a message has been lost before it."""
+        if state.number < self.number or (state.number == self.number and state.previous is None and self.number):
+            return StateDelta()
+        if state.previous is not None and state.previous != self.number:
+            return None
+        self.number = state.number
+        change, self.count = state.count - self.count, state.count
+        self.is_new = state.is_new
+        listed = {member.recipient: member for member in state.members}
+        if state.previous is None:
+            listed = {key: _absent(key) for key in self.members if key not in listed} | listed
+        changed = [member for key, member in listed.items() if self.members.get(key) != member]
+        for member in changed:
+            if member.connections:
+                self.members[member.recipient] = member
+            else:
+                self.members.pop(member.recipient, None)
+        return StateDelta(change, changed)
+
+    def clear(self) -> StateDelta:
+        """Return the end of all that the node has."""
+        change, self.count = -self.count, 0
+        left, self.members = [_absent(key) for key in self.members], {}
+        return StateDelta(change, left)
+
+    def state(self, node: str) -> GroupState:
+        """Return all that is known about the node."""
+        return GroupState(node, self.number, None, self.count, tuple(self.members.values()), self.is_new)
+
+
+def _absent(recipient: str) -> Member:
+    return Member(recipient=recipient, connections=0)
+
 
 # Later than every number: of a question that was not sent yet.
 NEVER = 2**62
@@ -72,7 +135,7 @@ class StreamGroup(Struct):
 class Groups:
     """The groups of the streams that this node follows. Only groups with other nodes, or with an open question, are stored."""
 
-    def __init__(self, broker: Broker, clock: Clock, exchange: Exchange, members: Members, local: LocalState) -> None:
+    def __init__(self, broker: Broker, clock: Clock, members: Members, local: LocalState) -> None:
         self.known: list[Callable[[Stream], None]] = []  # called when the others of a followed stream become known
         self._broker = broker
         self._clock = clock
@@ -91,8 +154,8 @@ class Groups:
         self._outgoing: list[Event] = []
         self._number = 0
         self._checked_at = clock.now()
-        self._wake = exchange.wake
-        exchange.parts.append(self._messages)
+        self._wake = members.wake
+        members.parts.append(self._messages)
         members.dropped.append(self._on_dropped)
         members.rejoined.append(self._on_rejoined)
 

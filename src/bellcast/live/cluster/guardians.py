@@ -8,9 +8,8 @@ import structlog
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import Event
-from bellcast.live.cluster.exchange import Exchange
 from bellcast.live.cluster.members import NODE_TIMEOUT_MS, Members
-from bellcast.live.types.events import Holdings, HoldingsRequest
+from bellcast.live.types import Holdings, HoldingsRequest
 
 log = structlog.get_logger(__name__)
 GUARDIANS = 2
@@ -32,11 +31,11 @@ class Holder(NamedTuple):
 class Guardians:
     """Sends this node's holdings to its guardians, and holds those of the nodes that it guards."""
 
-    def __init__(self, clock: Clock, exchange: Exchange, members: Members) -> None:
+    def __init__(self, clock: Clock, members: Members) -> None:
         self.holders: dict[str, Holder] = {}  # by kind
         self._clock = clock
         self._members = members
-        self._is_used = False  # without other nodes there is no exchange
+        self._is_used = False  # a process that takes no turns has no guardians
         self._own: dict[str, bytes] = {}
         self._changed: set[str] = set()
         self._sent: dict[str, int] = {}  # number of the last message to each guardian
@@ -45,8 +44,8 @@ class Guardians:
         self._dropped_at: dict[str, int] = {}  # guarded nodes that another guardian reports, if it is alive
         self._reported: dict[str, tuple[str, ...]] = {}  # keys of nodes regarded as dead
         self._outgoing: list[Event] = []
-        self._wake = exchange.wake
-        exchange.parts.append(self._messages)
+        self._wake = members.wake
+        members.parts.append(self._messages)
         members.dropped.append(self._on_dropped)
         members.rejoined.append(self.send_again)
 

@@ -1,10 +1,11 @@
-"""Which nodes are alive. Each sends a beat every two seconds, which only the keeper receives; the keeper sends the list.
+"""Which nodes are alive, and the loop that sends what the parts of the cluster state have for other nodes. Each node sends a beat every two seconds, which only the keeper receives; the keeper sends the list.
 
 Only the keeper declares a node dead, and not after it was suspended or cut off itself. Without a list for six seconds,
 nodes claim the role, and the lowest id becomes the keeper. Of two keepers, the higher id yields to the lower."""
 
+import asyncio
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
@@ -12,12 +13,14 @@ from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import NODES, Event, node_stream
-from bellcast.live.cluster.exchange import Exchange
-from bellcast.live.types.events import BEATS, MEMBERS, NodeBeat, NodeClaim, NodeLeft, NodeList
-from bellcast.live.types.nodes import NodeReport
+from bellcast.live.types import BEATS, MEMBERS, NodeBeat, NodeClaim, NodeLeft, NodeList, NodeReport
 
 log = structlog.get_logger(__name__)
 
+# Interval of batches, which bounds the staleness of the others.
+BATCH_MS = 50
+# Interval of turns without changes: the resolution of all timeouts.
+TURN_SECONDS = 0.5
 BEAT_MS = 2_000
 # Silence after which a node is dead: presence is right within 10 s of its end, and a node that was busy for 6 s lives.
 NODE_TIMEOUT_MS = 9_000
@@ -37,16 +40,18 @@ MembersEvent = NodeBeat | NodeClaim | NodeList | NodeLeft
 
 
 class Members:
-    """The nodes of the cluster, and their connections as of the last list."""
+    """The nodes of the cluster, and their connections as of the last list. `parts` return the messages of a turn."""
 
     def __init__(
         self,
         broker: Broker,
         clock: Clock,
-        exchange: Exchange,
         connections: Callable[[], int],
         report: Callable[[], NodeReport | None],
     ) -> None:
+        self.parts: list[Callable[[], Awaitable[list[Event]]]] = [self._messages]
+        self._has_work = asyncio.Event()
+        self.wake = self._has_work.set  # gives each part a turn within BATCH_MS
         self.id = secrets.token_hex(ID_BYTES)
         self.others: dict[str, int] = {}  # connections by node
         # False until the other nodes are known: after the start, and after a gap in the subscription.
@@ -57,7 +62,6 @@ class Members:
         self.rejoined: list[Callable[[], None]] = []
         self._broker = broker
         self._clock = clock
-        self._exchange = exchange
         self._connections = connections
         self._report = report
         self._reports: dict[str, tuple[int, NodeReport]] = {}  # the last of each node, if this one is the keeper
@@ -68,7 +72,6 @@ class Members:
         self._claimed_at: int | None = None
         self._keeper_heard_at = self._ticked_at = clock.now()
         self._sent_at = 0  # 0: now
-        exchange.parts.append(self._messages)
 
     @property
     def keeper(self) -> str:
@@ -85,11 +88,28 @@ class Members:
     # --- sending
 
     async def run(self) -> None:
-        """Take part in the exchange until cancelled."""
+        """Take turns until cancelled: one within BATCH_MS of a change, and at rest one in TURN_SECONDS."""
         for stream in (NODES, MEMBERS, node_stream(self.id)):
             self._broker.follow(stream)
         self.rejoin()
-        await self._exchange.run()
+        while True:
+            self._has_work.clear()
+            await self.send()
+            sent_at = self._clock.now()
+            turn = asyncio.ensure_future(self._clock.sleep(TURN_SECONDS))
+            work = asyncio.ensure_future(self._has_work.wait())
+            try:
+                await asyncio.wait((turn, work), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                turn.cancel()
+                work.cancel()
+            if (wait := sent_at + BATCH_MS - self._clock.now()) > 0:
+                await self._clock.sleep(wait / 1000)
+
+    async def send(self) -> None:
+        """Take one turn. Publishing never waits for the network."""
+        if messages := [message for part in self.parts for message in await part()]:
+            await self._broker.publish(*messages)
 
     def rejoin(self) -> None:
         """Ask which nodes are there, because messages may be missing: at the start, and after a gap in the subscription."""
@@ -101,7 +121,7 @@ class Members:
 
     def _send_soon(self) -> None:
         self._sent_at = 0
-        self._exchange.wake()
+        self.wake()
 
     async def _messages(self) -> list[Event]:
         """Return a list, a claim or a beat if one is due. Replaces a silent keeper."""

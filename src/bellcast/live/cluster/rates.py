@@ -9,7 +9,7 @@ from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live.cluster.members import Members
-from bellcast.live.types.events import RatesUsed, RateUsage
+from bellcast.live.types import RatesUsed, RateUsage
 
 # The others know of usage after at most twice this time: at a rate of 100 per second, each node may once exceed it by
 # twenty.

@@ -4,6 +4,7 @@ A connection has no task, no queue and, until it closes, no timer: an idle conne
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
 from socket import SocketType
@@ -17,8 +18,54 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport, raw_socket
-from bellcast.live.connection.pending_messages import PendingMessages
-from bellcast.live.types.events import NotificationAdded
+from bellcast.live.types import NotificationAdded
+
+# Queued messages at which reading from the socket is paused.
+MAX_PENDING = 64
+
+
+class PendingMessages:
+    """A queue that is full at MAX_PENDING messages, or above `max_bytes` (0: no limit). Decoded messages may use 20
+    times their size."""
+
+    __slots__ = ("_bytes", "_handled_bytes", "_max_bytes", "_messages")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._messages: deque[tuple[Any, int]] = deque()
+        self._bytes = 0
+        self._handled_bytes = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._messages)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._messages) >= MAX_PENDING or 0 < self._max_bytes < self._bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """Return the bytes of the queued messages and of the one that is being handled."""
+        return self._bytes + self._handled_bytes
+
+    def append(self, message: Any, size: int) -> None:
+        self._messages.append((message, size))
+        self._bytes += size
+
+    def begin_next(self) -> Any:
+        """Return the first message, which is held until `end_current`."""
+        message, size = self._messages.popleft()
+        self._bytes -= size
+        self._handled_bytes = size
+        return message
+
+    def end_current(self) -> None:
+        self._handled_bytes = 0
+
+    def clear(self) -> None:
+        self._messages.clear()
+        self._bytes = 0
+
 
 # Write buffer limit during a replay: the reader sets the pace.
 REPLAY_BUFFER_BYTES = 65_536

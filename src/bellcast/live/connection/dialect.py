@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.events import Event
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.types.events import InboxEvent
+from bellcast.live.types import InboxEvent
 
 
 class PositionMark(Protocol):

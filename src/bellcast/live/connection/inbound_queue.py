@@ -8,8 +8,7 @@ from bellcast.kernel.events import inbox_stream
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live.config import Spawn
 from bellcast.live.connection import close_reasons
-from bellcast.live.connection.connection import Connection, Phase
-from bellcast.live.connection.pending_messages import PendingMessages
+from bellcast.live.connection.connection import Connection, PendingMessages, Phase
 
 # Following or leaving this many topics takes as much CPU time as another message, about 0.1 ms.
 TOPICS_PER_MESSAGE = 10

@@ -20,7 +20,6 @@ from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http import problems
 from bellcast.kernel.http.asgi import Scope
 from bellcast.live.framing.response_head import CLOSE, head
-from bellcast.live.http.closing import linger
 from bellcast.live.http.takeover import (
     EXTENSION,
     HEAD_TIMEOUT,
@@ -30,6 +29,7 @@ from bellcast.live.http.takeover import (
     READABLE,
     LogRefusal,
     TakeoverProtocol,
+    linger,
 )
 
 log = structlog.get_logger(__name__)

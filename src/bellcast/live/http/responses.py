@@ -7,7 +7,7 @@ from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http import problems
 from bellcast.kernel.http.asgi import Send
 from bellcast.live.connection.connection import Connection
-from bellcast.live.http.coalescing import CoalescingTransport
+from bellcast.live.connection.outbound import CoalescingTransport
 from bellcast.live.http.handshake_request import Headers
 from bellcast.live.http.takeover import EXTENSION
 

@@ -10,8 +10,7 @@ from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.framing import websocket
 from bellcast.live.http import handshake_request, responses
-from bellcast.live.http.closing import ReadTimeout
-from bellcast.live.http.takeover import EXTENSION
+from bellcast.live.http.takeover import EXTENSION, ReadTimeout
 
 # Maximum message size; clients only send control frames.
 MAX_MESSAGE_BYTES = 125

@@ -4,12 +4,11 @@ from collections.abc import Callable, Collection, Sequence, Set
 from typing import NamedTuple, Protocol
 
 from bellcast.kernel.events import Event, Stream
-from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey
+from bellcast.live.cluster.groups import ChangeOrigin, PresenceKey
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.topic_access import TopicRefused
-from bellcast.live.types.events import AnnouncementChanged, InboxEvent, PresenceChanged
-from bellcast.live.types.nodes import NodeReport
+from bellcast.live.types import AnnouncementChanged, InboxEvent, NodeReport, PresenceChanged
 
 
 class FollowedInboxes(Protocol):

@@ -9,21 +9,17 @@ from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import SEPARATOR, Stream
-from bellcast.live.cluster.exchange import Exchange
-from bellcast.live.cluster.groups import Groups
+from bellcast.live.cluster.groups import ChangeOrigin, Groups, StateDelta
 from bellcast.live.cluster.guardians import Guardians
 from bellcast.live.cluster.members import Members
-from bellcast.live.cluster.peer import ChangeOrigin, StateDelta
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import ConnectionLog, HubCallbacks, HubObserver
-from bellcast.live.hub.dispatch import Dispatcher
+from bellcast.live.hub.dispatch import Dispatcher, WriteLog
 from bellcast.live.hub.presence import PresenceBatcher, PresenceTracker
-from bellcast.live.hub.stream_index import ADDRESS, StreamIndex, address_stream
-from bellcast.live.hub.subscriptions import Subscriptions
-from bellcast.live.hub.write_log import WriteLog
-from bellcast.live.types.events import MEMBERS, Member, NotificationAdded, PresenceChanged
+from bellcast.live.hub.subscriptions import ADDRESS, StreamIndex, Subscriptions, address_stream
+from bellcast.live.types import MEMBERS, Member, NotificationAdded, PresenceChanged
 
 
 class HistoryHolds:
@@ -93,11 +89,10 @@ class Hub:
         # What the reconciler found, and its checks by outcome
         self.reconciled: Counter[str] = Counter()
         self.reconciler_checks: Counter[str] = Counter()
-        self.exchange = Exchange(broker, clock)
-        self.members = Members(broker, clock, self.exchange, self.__len__, callbacks.report)
-        self.groups = Groups(broker, clock, self.exchange, self.members, self)
+        self.members = Members(broker, clock, self.__len__, callbacks.report)
+        self.groups = Groups(broker, clock, self.members, self)
         self.groups.known.append(self._on_group_known)
-        self.guardians = Guardians(clock, self.exchange, self.members)
+        self.guardians = Guardians(clock, self.members)
         self._log = log
         self._index = index = StreamIndex()
         self._by_id = index.by_id

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from bellcast.kernel import patterns
 from bellcast.kernel.events import Stream
 from bellcast.kernel.identities import Principal
-from bellcast.live.cluster.peer import PresenceKey
-from bellcast.live.types.events import Member, PresenceChanged
+from bellcast.live.cluster.groups import PresenceKey
+from bellcast.live.types import Member, PresenceChanged
 
 # Up to this many followers receive every change in the next event loop iteration.
 DIRECT_FOLLOWERS = 100

@@ -20,7 +20,7 @@ from bellcast.live.config import Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection
 from bellcast.live.hub.hub import Hub
-from bellcast.live.types.events import (
+from bellcast.live.types import (
     EVERY_CONNECTION,
     CloseRequest,
     ConnectionCount,
@@ -28,12 +28,12 @@ from bellcast.live.types.events import (
     ConnectionInfo,
     ConnectionPosition,
     FollowedTopic,
+    LiveNode,
     Member,
     NotificationWrite,
     SurveyReply,
     SurveyRequest,
 )
-from bellcast.live.types.nodes import LiveNode
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

@@ -26,7 +26,7 @@ from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import AppCallbacks
 from bellcast.live.sync import resume, topic_replay
-from bellcast.live.types.events import Member, Typing
+from bellcast.live.types import Member, Typing
 from bellcast.topics import publishing
 from bellcast.topics.types import publishable
 

@@ -6,7 +6,7 @@ from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.origins import WrongOrigin
 from bellcast.inbox.types.inboxes import Changes, Inbox
 from bellcast.inbox.types.positions import Position, parse_position
-from bellcast.kernel.brokers import history_rules as history
+from bellcast.kernel.brokers import history
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.identities import Principal

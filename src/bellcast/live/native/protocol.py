@@ -22,7 +22,7 @@ from bellcast.live.connection.dialect import Dialect, PositionMark
 from bellcast.live.framing import sse, websocket
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.topic_access import TopicRefused
-from bellcast.live.types.events import (
+from bellcast.live.types import (
     InboxBulkChanged,
     InboxEvent,
     Member,

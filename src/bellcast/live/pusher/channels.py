@@ -19,13 +19,12 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native.app_callbacks import NativeCallContext, accept, caller
-from bellcast.live.pusher import signatures
+from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.hub_observer import PresenceCache
-from bellcast.live.pusher.protocol import commands, frames
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.sync import topic_replay
-from bellcast.live.types.events import Member
+from bellcast.live.types import Member
 from bellcast.topics import publishing
 from bellcast.topics.store.last_events import LastEvent, LastEvents
 from bellcast.topics.types import TO_RECIPIENT, is_cache, is_presence, is_private, recipient
@@ -64,7 +63,7 @@ class PusherChannels:
 
     # --- subscriptions
 
-    async def subscribe(self, connection: Connection, command: commands.PusherSubscribe) -> None:
+    async def subscribe(self, connection: Connection, command: protocol.PusherSubscribe) -> None:
         """Subscribe to the channel, or send the error in the two forms that clients handle."""
         try:
             await self._subscribe(connection, command)
@@ -74,10 +73,10 @@ class PusherChannels:
             self._hub.callbacks.topics_refused(
                 connection, (following.TopicRefused(shown, refused.kind, refused.reason),)
             )
-            connection.send_frame(frames.subscription_error(channel, refused.kind, refused.message, refused.status))
-            connection.send_frame(frames.error(refused.message))
+            connection.send_frame(protocol.subscription_error(channel, refused.kind, refused.message, refused.status))
+            connection.send_frame(protocol.error(refused.message))
 
-    async def _subscribe(self, connection: Connection, command: commands.PusherSubscribe) -> None:
+    async def _subscribe(self, connection: Connection, command: protocol.PusherSubscribe) -> None:
         channel = command.channel
         only = self._context.apps.only_channel(connection)
         if only not in (None, channel):
@@ -89,7 +88,7 @@ class PusherChannels:
                 raise SubscriptionRefused(
                     "AuthError", f"{channel} is only for connections signed in as that user.", 401
                 )
-            connection.send_frame(frames.subscribed(channel))
+            connection.send_frame(protocol.subscribed(channel))
             return
         for problem in validation.topic("channel", channel, self._limits):
             raise SubscriptionRefused("InvalidName", f"A channel's name {problem.message}.", 400)
@@ -109,8 +108,8 @@ class PusherChannels:
                 return
             self._hub.subscriptions.follow(connection, {channel: grant}, member)
         tenant, members = connection.principal.tenant, self._presence_cache
-        snapshot = members.snapshot(tenant, channel) if is_presence(channel) else frames.EMPTY
-        connection.send_frame(frames.subscribed(channel, snapshot))
+        snapshot = members.snapshot(tenant, channel) if is_presence(channel) else protocol.EMPTY
+        connection.send_frame(protocol.subscribed(channel, snapshot))
         if is_cache(channel):
             await self._send_cached_event(connection, channel)
 
@@ -118,7 +117,7 @@ class PusherChannels:
         self._hub.subscriptions.unfollow(connection, (channel,))
 
     async def _authorize(
-        self, connection: Connection, command: commands.PusherSubscribe, followed: int
+        self, connection: Connection, command: protocol.PusherSubscribe, followed: int
     ) -> tuple[Grant, Member | None]:
         """Return the grant and, on a presence channel, the member; raises SubscriptionRefused if not authorized."""
         if is_presence(command.channel):
@@ -137,7 +136,7 @@ class PusherChannels:
         return granted[command.channel], None
 
     def _check_signature(
-        self, connection: Connection, command: commands.PusherSubscribe, channel_data: str | None
+        self, connection: Connection, command: protocol.PusherSubscribe, channel_data: str | None
     ) -> None:
         apps = self._context.apps
         signed = signatures.channel_string(connection.id, command.channel, channel_data)
@@ -153,14 +152,14 @@ class PusherChannels:
         if limit and is_new and self._presence_cache.count(tenant, channel) >= limit:
             raise SubscriptionRefused("LimitReached", f"{channel} already has {limit} members.", 403)
 
-    def _member(self, connection: Connection, command: commands.PusherSubscribe) -> Member:
+    def _member(self, connection: Connection, command: protocol.PusherSubscribe) -> Member:
         self._check_signature(connection, command, command.channel_data)
         principal = connection.principal
         if command.channel_data is None:
             if principal.recipient is None:
                 raise SubscriptionRefused("AuthError", f"{command.channel}: send channel_data, or sign in first.", 401)
             return Member(recipient=principal.recipient, name=principal.name, info=self._users.info(connection))
-        member_data = commands.read_member(command.channel_data)
+        member_data = protocol.read_member(command.channel_data)
         if isinstance(member_data, str):
             raise SubscriptionRefused("AuthError", f"{command.channel}: {member_data}", 401)
         for problem in validation.data("user_info", member_data.user_info, 0):  # it is also sent to other nodes
@@ -191,22 +190,22 @@ class PusherChannels:
         if last is not None and any(_is_same(event, last) for event in delivered):
             return
         if last is None:
-            connection.send_frame(frames.cache_miss(channel))
+            connection.send_frame(protocol.cache_miss(channel))
             if tenant == DEFAULT_TENANT:
                 self._context.webhooks.missed(channel, since)
         else:
-            connection.send_frame(frames.event(last.name, channel, last.data))
+            connection.send_frame(protocol.event_frame(last.name, channel, last.data))
 
     # --- client events
 
-    async def client_event(self, connection: Connection, command: commands.ClientEvent) -> None:
+    async def client_event(self, connection: Connection, command: protocol.ClientEvent) -> None:
         self._check_event(connection, command)
         limiter = self._rate_limiters.get(connection)
         if limiter is None:
             limiter = self._rate_limiters[connection] = TokenBucket(self._config.client_events_per_second, 0)
         if limiter.take(int(asyncio.get_running_loop().time() * 1000)):
             limit = self._config.client_events_per_second
-            connection.send_frame(frames.error(f"At most {limit} client events per second.", TOO_FAST))
+            connection.send_frame(protocol.error(f"At most {limit} client events per second.", TOO_FAST))
             return
         context, principal = self._context, connection.principal
         member = None
@@ -234,9 +233,9 @@ class PusherChannels:
         except calls.Refused as refused:
             raise Forbidden(refused.message) from None
         if call is not None and call[0] is not None:
-            connection.send_frame(frames.event(name, command.channel, frames.text(call[0])))
+            connection.send_frame(protocol.event_frame(name, command.channel, protocol.text(call[0])))
 
-    def _check_event(self, connection: Connection, command: commands.ClientEvent) -> None:
+    def _check_event(self, connection: Connection, command: protocol.ClientEvent) -> None:
         if not self._config.client_events:
             raise Forbidden("Client events are turned off (BELLCAST_PUSHER_CLIENT_EVENTS).")
         stream = topic_stream(connection.principal.tenant, command.channel)
@@ -245,7 +244,7 @@ class PusherChannels:
         validation.check_event(command.event, None, self._limits)
         validation.check(validation.data("data", command.data, 0))  # the size is checked below, as encoded for clients
         limit = self._limits.event_data
-        if limit and len(frames.text(command.data).encode(errors="surrogatepass")) > limit:
+        if limit and len(protocol.text(command.data).encode(errors="surrogatepass")) > limit:
             raise BadRequest(f"{command.event[:50]}: the data may have at most {limit} bytes.")
 
     # --- the app's handlers
@@ -290,7 +289,7 @@ class PusherChannels:
 
 
 def _is_same(event: LiveEvent, last: LastEvent) -> bool:
-    data = frames.text(event.data) if event.text is None else event.text
+    data = protocol.text(event.data) if event.text is None else event.text
     return (event.name, data) == (last.name, last.data)
 
 
@@ -310,14 +309,16 @@ class PusherCallContext(NativeCallContext):
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
         data = args[0] if len(args) == 1 else list(args) or None
-        self._emit(self._connection.dialect.encode_frame(frames.event(name, self._channel, frames.text(data))))
+        self._emit(
+            self._connection.dialect.encode_frame(protocol.event_frame(name, self._channel, protocol.text(data)))
+        )
 
     async def join(self, topic: str) -> None:
         """Subscribe the connection to a topic and notify the client. The app's call authorizes it."""
         is_joining = self.pending_topics is None
         await super().join(topic)
         if is_joining:
-            self._emit(self._connection.dialect.encode_frame(frames.subscribed(topic)))
+            self._emit(self._connection.dialect.encode_frame(protocol.subscribed(topic)))
 
     async def flush(self) -> None:
         """Join the topics of a `connect` handler, and send its frames, after the connection is established."""

@@ -7,7 +7,7 @@ from bellcast.context import Context
 from bellcast.live.config import LiveConfig
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.live.pusher.connected_apps import ConnectedApps
+from bellcast.live.pusher.apps import ConnectedApps
 from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.pusher.webhooks import PusherWebhooks
 

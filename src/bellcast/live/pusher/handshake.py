@@ -18,9 +18,9 @@ from bellcast.live.connection.connection import Connection, OnReady, Phase
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.hub.hub import Hub
+from bellcast.live.pusher import protocol
+from bellcast.live.pusher.apps import ConnectedApps
 from bellcast.live.pusher.channels import PusherChannels
-from bellcast.live.pusher.connected_apps import ConnectedApps
-from bellcast.live.pusher.protocol import close_codes, commands, dialect, frames
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.pusher.types import PusherApp, PusherConfig
 from bellcast.topics.types import is_private
@@ -35,8 +35,8 @@ ID_RANGE = 2**48
 class PusherHandshake:
     """Opens connections and dispatches client commands to channels and users."""
 
-    direct = dialect.WEBSOCKET
-    foreign = dialect.MESSAGE
+    direct = protocol.WEBSOCKET
+    foreign = protocol.MESSAGE
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class PusherHandshake:
                 if opened is not None:
                     connection.revision = opened.inbox.state.revision
                 # After every check: a client that was established and then refused would reconnect without a pause.
-                connection.send_frame(frames.established(connection.id, self._config.activity_timeout))
+                connection.send_frame(protocol.established(connection.id, self._config.activity_timeout))
                 if called is not None:
                     await called[1].flush()
                 connection.go_live()
@@ -121,14 +121,14 @@ class PusherHandshake:
 
     def _rejection(self, app: PusherApp | None, request: HandshakeRequest) -> CloseReason | None:
         if app is None:
-            return close_codes.NO_SUCH_APP
+            return protocol.NO_SUCH_APP
         if not app.is_readable:
-            return close_codes.APP_UNREADABLE
+            return protocol.APP_UNREADABLE
         if not app.enabled:
-            return close_codes.APP_DISABLED
+            return protocol.APP_DISABLED
         if not self._config.enabled:
-            return close_codes.DISABLED
-        return close_codes.unsupported_version(request.parameter_values.get("protocol"))
+            return protocol.DISABLED
+        return protocol.unsupported_version(request.parameter_values.get("protocol"))
 
     def _check_authorized(self, connection: Connection) -> None:
         self._deadlines.pop(connection, None)
@@ -136,43 +136,43 @@ class PusherHandshake:
             map(is_private, self._hub.subscriptions.topics(connection))
         )
         if connection.phase is not Phase.CLOSED and not is_authorized:
-            self._hub.end(connection, close_codes.UNAUTHORIZED)
+            self._hub.end(connection, protocol.UNAUTHORIZED)
 
     # --- client commands
 
     def receive(self, connection: Connection, message: str | bytes) -> None:
         if isinstance(message, bytes):
-            connection.write_tracked(connection.dialect.encode_frame(frames.error("Frames are text, not binary.")))
+            connection.write_tracked(connection.dialect.encode_frame(protocol.error("Frames are text, not binary.")))
         else:
             self._queue.enqueue(connection, message, len(message))
 
     async def _handle(self, connection: Connection, message: str) -> None:
-        command = commands.receive(message)
+        command = protocol.receive(message)
         try:
             await self._execute(connection, command)
         except BellcastError as authentication_error:
-            connection.send_frame(frames.error(authentication_error.detail))
+            connection.send_frame(protocol.error(authentication_error.detail))
         except Exception:
             log.exception("command_failed", command=type(command).__name__)
-            connection.send_frame(frames.error(BellcastError().detail))
+            connection.send_frame(protocol.error(BellcastError().detail))
 
     async def _execute(
-        self, connection: Connection, command: commands.PusherCommand | commands.InvalidPusherFrame
+        self, connection: Connection, command: protocol.PusherCommand | protocol.InvalidPusherFrame
     ) -> None:
         match command:
-            case commands.PusherSubscribe():
+            case protocol.PusherSubscribe():
                 await self._channels.subscribe(connection, command)
-            case commands.PusherUnsubscribe(channel):
+            case protocol.PusherUnsubscribe(channel):
                 self._channels.unsubscribe(connection, channel)
-            case commands.Signin():
+            case protocol.Signin():
                 await self._users.sign_in(connection, command)
-            case commands.ClientEvent():
+            case protocol.ClientEvent():
                 await self._channels.client_event(connection, command)
-            case commands.PusherPing():
-                connection.send_frame(frames.PONG)
-            case commands.PusherPong():
+            case protocol.PusherPing():
+                connection.send_frame(protocol.PONG)
+            case protocol.PusherPong():
                 self._users.on_pong(connection, None)
-            case commands.InvalidPusherFrame(message):
+            case protocol.InvalidPusherFrame(message):
                 raise BadRequest(message)
 
     def disconnected(self, connection: Connection) -> None:

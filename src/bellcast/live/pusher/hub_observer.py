@@ -8,16 +8,16 @@ from functools import partial
 from bellcast.kernel.events import SEPARATOR, Stream, topic_stream
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.live import inbox_payloads
+from bellcast.live.cluster.groups import ChangeOrigin, PresenceKey
 from bellcast.live.cluster.guardians import Holder
-from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey
 from bellcast.live.connection.connection import Connection
 from bellcast.live.connection.dialect import Dialect
+from bellcast.live.pusher import protocol
 from bellcast.live.pusher.context import PusherContext
-from bellcast.live.pusher.protocol import frames
-from bellcast.live.pusher.protocol.dialect import PusherDialect
+from bellcast.live.pusher.protocol import PusherDialect
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.pusher.types import alias, aliased
-from bellcast.live.types.events import InboxEvent, NotificationAdded, PresenceChanged
+from bellcast.live.types import InboxEvent, NotificationAdded, PresenceChanged
 from bellcast.topics.types import is_presence
 
 
@@ -35,7 +35,7 @@ class PresenceCache:
         key = (event.tenant, event.topic)
         ids, entries = self._ids.setdefault(key, {}), self._entries.setdefault(key, {})
         for member in event.joined:
-            ids[member.recipient], entries[member.recipient] = frames.presence_entry(member)
+            ids[member.recipient], entries[member.recipient] = protocol.presence_entry(member)
         for member in event.left:
             ids.pop(member.recipient, None)
             entries.pop(member.recipient, None)
@@ -47,7 +47,7 @@ class PresenceCache:
 
     def snapshot(self, tenant: str, channel: str) -> str:
         ids = self._ids.get((tenant, channel), {})
-        return frames.presence_snapshot(ids.values(), self._entries.get((tenant, channel), {}).values(), len(ids))
+        return protocol.presence_snapshot(ids.values(), self._entries.get((tenant, channel), {}).values(), len(ids))
 
 
 # Channels with more subscribers than this get their count at most once per interval.
@@ -175,7 +175,7 @@ class PusherObserver:
         is_ours = self._counting.pop(stream) and stream == topic_stream(DEFAULT_TENANT, channel)
         count = self._hub.subscriptions.total(stream)
         if count:
-            self._send(stream, partial(frames.subscription_count, channel, count))
+            self._send(stream, partial(protocol.subscription_count, channel, count))
             if is_ours:
                 self._context.webhooks.counted(channel, count)
 
@@ -189,14 +189,14 @@ class PusherObserver:
             stream = topic_stream(event.inbox.tenant, channel)
             if stream in self._followed_aliases:
                 payload = inbox_payloads.payload_of(event, event.inbox.position)
-                self._send(stream, partial(frames.inbox_change, channel, payload))
+                self._send(stream, partial(protocol.inbox_change, channel, payload))
                 if isinstance(event, NotificationAdded):
                     followers = self._hub.subscriptions.connections_on(stream)
                     written = sum(isinstance(one.dialect, PusherDialect) for one in followers)
                     if written:
                         self._hub.writes.record(event, written)
                     if LARAVEL in pattern:
-                        self._send(stream, partial(frames.laravel, channel, event.notification))
+                        self._send(stream, partial(protocol.laravel, channel, event.notification))
 
     def recipient_of(self, topic: str) -> str | None:
         for pattern in self._context.pusher.aliases:

@@ -20,9 +20,8 @@ from bellcast.live.admission import Admission, close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.http.handshake_request import HandshakeRequest
-from bellcast.live.pusher import signatures
+from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.context import PusherContext
-from bellcast.live.pusher.protocol import close_codes, commands, dialect, frames
 from bellcast.live.sync import resume
 from bellcast.recipients.store.devices import UNKNOWN, DevicePosition, Devices
 from bellcast.topics.store.last_events import LastEvents
@@ -43,7 +42,7 @@ DIGEST_BYTES = 12
 class SignedInUser(Struct):
     """A connection's user, with the inbox revisions of the last ping, the last pong, and the last save."""
 
-    user: commands.User
+    user: protocol.User
     device: bytes
     inbox: int
     pinged: int = UNKNOWN
@@ -72,7 +71,7 @@ class PusherUsers:
 
     # --- sign-in
 
-    async def sign_in(self, connection: Connection, command: commands.Signin) -> None:
+    async def sign_in(self, connection: Connection, command: protocol.Signin) -> None:
         """Authenticate the user, open the inbox and replay missed changes."""
         user = self._user(connection, command)
         if isinstance(user, CloseReason):
@@ -81,18 +80,18 @@ class PusherUsers:
             start = self._send_signed_in(connection, user, command.user_data)
             await guarded_start(connection, start, partial(close_refused, connection))
         elif connection.principal.recipient == user.id:
-            connection.send_frame(frames.signed_in(command.user_data))
+            connection.send_frame(protocol.signed_in(command.user_data))
         else:
             raise BadRequest("This connection is signed in as another user: open a new connection.")
 
-    def _user(self, connection: Connection, command: commands.Signin) -> commands.User | CloseReason:
+    def _user(self, connection: Connection, command: protocol.Signin) -> protocol.User | CloseReason:
         apps = self._context.apps
         if apps.only_channel(connection) is not None:
             return _refused("This app is being tested: it cannot sign in users.")
         signed = signatures.user_string(connection.id, command.user_data)
         if not signatures.is_valid_for_any(apps.credentials(connection), command.auth, signed):
             return _refused(f"The signature must be {apps.key(connection)}:<hex HMAC-SHA256> of {signed[:500]!r}.")
-        user = commands.read_user(command.user_data)
+        user = protocol.read_user(command.user_data)
         if isinstance(user, str):
             return _refused(user)
         for problem in chain(
@@ -101,7 +100,7 @@ class PusherUsers:
             return _refused(f"user_data: {problem.field} {problem.message}.")
         return user
 
-    async def _send_signed_in(self, connection: Connection, user: commands.User, user_data: str) -> None:
+    async def _send_signed_in(self, connection: Connection, user: protocol.User, user_data: str) -> None:
         tenant, now = connection.principal.tenant, self._context.engines.clock.now()
         principal = Principal(tenant=tenant, recipient=user.id, issued_at=now)
         inbox = await self._admission.sign_in(connection, principal)
@@ -117,7 +116,7 @@ class PusherUsers:
                 return
             # No await from here to the replay: events for a signed-in user must not arrive while the connection is still
             # opening.
-            connection.send_frame(frames.signed_in(user_data))
+            connection.send_frame(protocol.signed_in(user_data))
             self._watch(connection, signed.user)
         connection.revision = state.revision
         if position is not None and missed is not None:
@@ -161,7 +160,7 @@ class PusherUsers:
                 used = connection.dialect
                 # If pings have no number, the pong to the previous one must have arrived, because it would also confirm
                 # this one.
-                if isinstance(used, dialect.PusherDialect) and (
+                if isinstance(used, protocol.PusherDialect) and (
                     used.numbers_pings or signed.acknowledged == signed.pinged
                 ):
                     signed.pinged = connection.revision
@@ -182,12 +181,12 @@ class PusherUsers:
 
     # --- watchlists
 
-    def _watchlist(self, user: commands.User) -> list[str]:
+    def _watchlist(self, user: protocol.User) -> list[str]:
         """Return the users that a user watches, each once."""
         limit = self._config.watchlist or len(user.watchlist)
         return list(dict.fromkeys(user.watchlist[:limit])) if self._config.watchlists else []
 
-    def _watch(self, connection: Connection, user: commands.User) -> None:
+    def _watch(self, connection: Connection, user: protocol.User) -> None:
         watched, tenant = self._watchlist(user), connection.principal.tenant
         if not watched or connection.phase is Phase.CLOSED:
             return
@@ -198,11 +197,11 @@ class PusherUsers:
             watchers.add(connection)
         online = [one for one in watched if self._is_online(tenant, one)]
         offline = [one for one in watched if not self._is_online(tenant, one)]
-        connection.send_frame(frames.watchlist_event(online, offline))
+        connection.send_frame(protocol.watchlist_event(online, offline))
         limit = self._config.watchlist
         if limit and len(user.watchlist) > limit:
             message = f"A watchlist holds {limit} users; the rest is ignored."
-            connection.send_frame(frames.error(message, WATCHLIST_TOO_LONG))
+            connection.send_frame(protocol.error(message, WATCHLIST_TOO_LONG))
 
     def _is_online(self, tenant: str, user: str) -> bool:
         return self._hub.subscriptions.total(inbox_stream(tenant, user)) > 0
@@ -213,11 +212,11 @@ class PusherUsers:
 
     def on_online(self, tenant: str, user: str) -> None:
         for connection in tuple(self._watchers.get((tenant, user), ())):
-            connection.send_frame(frames.watchlist_event([user], []))
+            connection.send_frame(protocol.watchlist_event([user], []))
 
     def on_offline(self, tenant: str, user: str) -> None:
         for connection in tuple(self._watchers.get((tenant, user), ())):
-            connection.send_frame(frames.watchlist_event([], [user]))
+            connection.send_frame(protocol.watchlist_event([], [user]))
 
     def disconnected(self, connection: Connection) -> None:
         self._browsers.pop(connection, None)
@@ -232,7 +231,7 @@ class PusherUsers:
 
 def _refused(message: str) -> CloseReason:
     # The text may quote data of the user, which must not appear in the log and in lists of connections.
-    return close_codes.BAD_SIGNIN.with_message(message)
+    return protocol.BAD_SIGNIN.with_message(message)
 
 
 def _digest(text: str) -> bytes:

@@ -25,8 +25,7 @@ from bellcast.kernel.outbound.port import Http
 from bellcast.live.cluster.groups import MAX_ASKS
 from bellcast.live.config import Spawn
 from bellcast.live.hub.hub import Hub
-from bellcast.live.pusher import signatures
-from bellcast.live.pusher.protocol import frames
+from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.types import PusherConfig
 
 log = structlog.get_logger(__name__)
@@ -108,7 +107,12 @@ class PusherWebhooks:
         self._queue_event(Move(channel, member, is_begin=False))
 
     def client_event(self, event: LiveEvent) -> None:
-        events = {"name": "client_event", "channel": event.topic, "event": event.name, "data": frames.text(event.data)}
+        events = {
+            "name": "client_event",
+            "channel": event.topic,
+            "event": event.name,
+            "data": protocol.text(event.data),
+        }
         self._queue_event(
             {**events, "socket_id": event.sender, **({} if event.member is None else {"user_id": event.member})}
         )

@@ -1,9 +1,8 @@
 """Wires the Pusher dialect."""
 
 from bellcast.live.http.websocket_endpoint import WebSocketEndpoint
-from bellcast.live.pusher.apps import PusherAppDirectory
+from bellcast.live.pusher.apps import ConnectedApps, PusherAppDirectory
 from bellcast.live.pusher.channels import PusherChannels
-from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.connection_test import ConnectionTests
 from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.handshake import PATH, PusherHandshake

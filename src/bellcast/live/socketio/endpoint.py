@@ -15,18 +15,17 @@ from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig
+from bellcast.live.connection.outbound import CoalescingTransport
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request, responses, socket_handoff
 from bellcast.live.http.asgi import AsgiTransport
-from bellcast.live.http.coalescing import CoalescingTransport
 from bellcast.live.http.handshake_request import HandshakeRequest, Headers
 from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.http.takeover import EXTENSION
-from bellcast.live.socketio import long_polling, session_ids
+from bellcast.live.socketio import SocketIOConfig, engine_session, long_polling
 from bellcast.live.socketio.engine_session import POLLING, WEBSOCKET, EngineSession, EngineSessions
 from bellcast.live.socketio.engineio_websocket import EngineWebSocket
 from bellcast.live.socketio.long_polling import PollingTransport
-from bellcast.live.socketio.plugin import SocketIOConfig
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.engineio import EngineError
 
@@ -115,8 +114,8 @@ class SocketIOEndpoint:
         self, siblings: SocketHandoff, scope: Scope, query: Mapping[str, str], receive: Receive, send: Send
     ) -> bool:
         """Pass the request to the process that owns its session. Return True if it needs no response here."""
-        owner = session_ids.owner_of(_session_id(query))
-        if owner is None or owner.host != session_ids.HOST:
+        owner = engine_session.owner_of(_session_id(query))
+        if owner is None or owner.host != engine_session.HOST:
             return False
         socket_path = siblings.peer_path(owner.process)
         if socket_path is None or scope["method"] not in ("GET", "POST") or not responses.can_take_over(scope):
@@ -271,8 +270,8 @@ class SocketIOEndpoint:
 
     def _unknown_session(self, sid: str) -> EngineError:
         """Return the error for an unknown session. Log a warning if it belongs to another machine."""
-        error, now = session_ids.unknown_session(sid), asyncio.get_running_loop().time()
-        if error is session_ids.ELSEWHERE and now - self._warned_at > WARNING_INTERVAL_SECONDS:
+        error, now = engine_session.unknown_session(sid), asyncio.get_running_loop().time()
+        if error is engine_session.ELSEWHERE and now - self._warned_at > WARNING_INTERVAL_SECONDS:
             self._warned_at = now
             log.warning("session_on_other_machine", reason=error.message)
         return error

@@ -1,16 +1,22 @@
 """The namespace handshake: authentication, admission and replay after a CONNECT."""
 
+import base64
+import binascii
+import hmac
 from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from bellcast import calls
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.origins import ResponseKind, WrongOrigin
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import Changes, Inbox
+from bellcast.inbox.types.positions import Position, parse_position
 from bellcast.kernel import patterns
+from bellcast.kernel.brokers import history
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Principal, Project
@@ -21,15 +27,79 @@ from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native.app_callbacks import accept, caller
-from bellcast.live.socketio import recovery_ids
+from bellcast.live.socketio import SocketIOConfig
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.events import EventDispatcher, SocketIOCallContext
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.plugin import SocketIOConfig
 from bellcast.live.socketio.protocol import dialect, engineio
 from bellcast.live.socketio.protocol.packets import CONNECT, Packet
-from bellcast.live.socketio.recovery_ids import Pid, RecoveryPoint
 from bellcast.live.sync import resume, topic_replay
+
+PURPOSE = b"socketio recovery\0"
+SIGNATURE_BYTES = 16
+# Several times the length of an issued id; longer ones are not decoded.
+MAX_PID_LENGTH = 2_048
+
+
+class Pid(Struct, frozen=True, array_like=True):
+    tenant: str
+    recipient: str
+    namespace: str
+    sid: str
+    position: str
+    connected_at: int = 0  # a new session has another id: clients recognize a recovery by the same one
+
+    def is_of(self, principal: Principal, namespace: str) -> bool:
+        return (self.tenant, self.recipient, self.namespace) == (principal.tenant, principal.recipient, namespace)
+
+
+_decoder = msgspec.json.Decoder(Pid)
+
+
+def sign(project: Project, pid: Pid) -> str:
+    body = msgspec.json.encode(pid)
+    return base64.urlsafe_b64encode(_signature(project, body) + body).rstrip(b"=").decode()
+
+
+def read(project: Project, text: Any, offset: Any) -> Pid | None:
+    """Decode a client's `pid`; None if it is invalid, or if the offset shows that the client must not be recovered."""
+    if not isinstance(text, str) or len(text) > MAX_PID_LENGTH:
+        return None
+    if isinstance(offset, str) and offset.startswith(dialect.UNRECOVERABLE):
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        signature, body = raw[:SIGNATURE_BYTES], raw[SIGNATURE_BYTES:]
+        if not any(hmac.compare_digest(signature, _signature(one, body)) for one in project.accepted):
+            return None
+        return _decoder.decode(body)
+    except (ValueError, binascii.Error, msgspec.DecodeError):
+        return None
+
+
+class RecoveryPoint(NamedTuple):
+    """The inbox position and the last live event of a returning client. `text` is the resume position. `has_joined`:
+    the client had joined topics when it received the offset."""
+
+    position: Position
+    text: str
+    has_joined: bool
+
+
+def point_of(pid: Pid, offset: Any) -> RecoveryPoint | None:
+    """Return the resume position in the client's offset or, if that is invalid, the one at its start."""
+    for text in (offset, pid.position):
+        if isinstance(text, str):
+            bare = text.removeprefix(dialect.HAS_JOINED)
+            position = parse_position(history.split_position(bare)[0])
+            if position is not None:
+                return RecoveryPoint(position, bare, has_joined=bare != text)
+    return None
+
+
+def _signature(project: Project, body: bytes) -> bytes:
+    return hmac.digest(project.secret.encode(), PURPOSE + body, "sha256")[:SIGNATURE_BYTES]
+
 
 # The author of a page cannot set the header that the general error names.
 WITHOUT_CREDENTIALS = (
@@ -89,7 +159,7 @@ class NamespaceHandshake:
         context, pid = await self._authenticate(connection, auth)
         if (old := self._hub.find(connection.id)) is not None:
             self._hub.end(old, SESSION_REPLACED)  # its socket is dead, which the server has not noticed yet
-        point = None if pid is None else recovery_ids.point_of(pid, auth.get("offset"))
+        point = None if pid is None else point_of(pid, auth.get("offset"))
         opened = await self._admission.admit(connection, None if point is None else point.position)
         inbox = None if opened is None else opened.inbox
         granted = await self._topics(connection, inbox)
@@ -158,7 +228,7 @@ class NamespaceHandshake:
 
     def _pid(self, connection: NamespaceConnection, auth: dict[str, Any]) -> Pid | None:
         """Return the client's recovery id, unless its credentials name another recipient."""
-        pid = recovery_ids.read(self._project, auth.get("pid"), auth.get("offset")) if self._socketio.recovery else None
+        pid = read(self._project, auth.get("pid"), auth.get("offset")) if self._socketio.recovery else None
         principal = connection.principal
         if pid is None or (principal.recipient and not pid.is_of(principal, connection.namespace)):
             return None
@@ -207,7 +277,7 @@ class NamespaceHandshake:
         await resume.replay(self._db, connection, missed.missed, position, self._config.limits)
         if connection.phase is Phase.CLOSED:
             return
-        self._reply(connection, recovery_ids.sign(self._project, missed.pid))
+        self._reply(connection, sign(self._project, missed.pid))
         state = missed.missed.state
         exact = {"unread": state.unread, "unseen": state.unseen} if state.revision == connection.revision else {}
         self._ready(connection, tuple(granted), resumed=True, counters=exact)
@@ -225,7 +295,7 @@ class NamespaceHandshake:
         start = connection.resume_position()
         recipient, namespace = principal.recipient or "", connection.namespace
         pid = Pid(principal.tenant, recipient, namespace, connection.id, start, connection.connected_at)
-        self._reply(connection, recovery_ids.sign(self._project, pid) if self._socketio.recovery else None)
+        self._reply(connection, sign(self._project, pid) if self._socketio.recovery else None)
         self._ready(
             connection, tuple(granted), resumed=False, counters={"unread": state.unread, "unseen": state.unseen}
         )

@@ -19,7 +19,7 @@ from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import NO_MARK, Connection, Phase
-from bellcast.live.types.events import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
+from bellcast.live.types import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
 
 log = structlog.get_logger(__name__)
 

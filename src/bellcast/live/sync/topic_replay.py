@@ -10,7 +10,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast.kernel.brokers import history_rules as history
+from bellcast.kernel.brokers import history
 from bellcast.kernel.brokers.history import PastEvents
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import LiveEvent, Stream, inbox_stream, topic_stream

@@ -13,7 +13,7 @@ from bellcast.kernel.db.script import Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write_to_recipient
 from bellcast.kernel.errors import PreconditionFailed
 from bellcast.kernel.events import Event
-from bellcast.live.types.events import SessionsRevoked
+from bellcast.live.types import SessionsRevoked
 from bellcast.recipients.store import ensure, subscriptions
 from bellcast.recipients.types import RECORD_FIELDS, ChatAddresses, Profile, Recipient, RecipientFields, merge
 

@@ -9,7 +9,7 @@ from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, RowKey
 from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, on_table, read, read_in_background, write
 from bellcast.kernel.events import Event
-from bellcast.live.types.events import SubscriptionEnded
+from bellcast.live.types import SubscriptionEnded
 from bellcast.recipients.store import ensure
 from bellcast.recipients.types import Subscription, SubscriptionGrant
 

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from bellcast.kernel import patterns, times, validation
-from bellcast.kernel.brokers import history_rules as history
+from bellcast.kernel.brokers import history
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BadRequest, Invalid
@@ -17,7 +17,7 @@ from bellcast.kernel.http import list_positions, request_body
 from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.live.hub.survey import ConnectionSurvey, TopicCount
-from bellcast.live.types.events import Member
+from bellcast.live.types import Member
 from bellcast.operators.types import ROLES
 from bellcast.recipients import recipients as inbox_recipients
 from bellcast.recipients.http import recipients

@@ -2,8 +2,8 @@
 
 import tracemalloc
 
-from bellcast.kernel.brokers.history_rules import parse_rules
-from bellcast.kernel.brokers.memory_history import ENTRY_BYTES, TenantLog
+from bellcast.kernel.brokers.history import parse_rules
+from bellcast.kernel.brokers.memory import ENTRY_BYTES, TenantLog
 from bellcast.kernel.events import LiveEvent
 
 TOPICS = 2_000

@@ -17,7 +17,7 @@ from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.sync import resume
-from bellcast.live.types.events import InboxEvent
+from bellcast.live.types import InboxEvent
 from bellcast.live.wiring import DialectPlugin, LiveContext, WiredDialect
 
 HEAD = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/x-ndjson")]}

@@ -11,8 +11,8 @@ from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.events import LiveEvent
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.pusher.protocol import close_codes, commands, dialect, frames
-from bellcast.live.types.events import InboxBulkChanged, Member, NotificationDeleted, PresenceChanged, Typing
+from bellcast.live.pusher import protocol
+from bellcast.live.types import InboxBulkChanged, Member, NotificationDeleted, PresenceChanged, Typing
 
 SUBSCRIBE = {"channel": "private-a", "auth": "key:sig"}
 STATE = InboxState("", "ann", 1, 2, 3, 4)
@@ -20,34 +20,34 @@ STATE = InboxState("", "ann", 1, 2, 3, 4)
 
 def frame_of(event: Any) -> dict[str, Any] | None:
     """Return the frame that a client receives for an event."""
-    encoded = dialect.MESSAGE.encode(event)
+    encoded = protocol.MESSAGE.encode(event)
     return None if encoded is None else json.loads(encoded)
 
 
 @pytest.mark.parametrize(
     ("frame", "command"),
     [
-        ({"event": "pusher:subscribe", "data": SUBSCRIBE}, commands.PusherSubscribe("private-a", "key:sig")),
+        ({"event": "pusher:subscribe", "data": SUBSCRIBE}, protocol.PusherSubscribe("private-a", "key:sig")),
         (
             {"event": "pusher:subscribe", "data": json.dumps(SUBSCRIBE)},
-            commands.PusherSubscribe("private-a", "key:sig"),
+            protocol.PusherSubscribe("private-a", "key:sig"),
         ),
-        ({"event": "pusher:subscribe", "data": {"channel": "a", "auth": None}}, commands.PusherSubscribe("a")),
-        ({"event": "pusher:unsubscribe", "data": {"channel": "a"}}, commands.PusherUnsubscribe("a")),
-        ({"event": "pusher:signin", "data": {"auth": "k:s", "user_data": "{}"}}, commands.Signin("k:s", "{}")),
-        ({"event": "pusher:ping"}, commands.PusherPing()),
-        ({"event": "pusher:pong", "data": []}, commands.PusherPong()),
-        ({"event": "client-x", "channel": "a", "data": {"b": 1}}, commands.ClientEvent("client-x", "a", {"b": 1})),
-        ({"event": "client-x", "channel": "a"}, commands.ClientEvent("client-x", "a", None)),
+        ({"event": "pusher:subscribe", "data": {"channel": "a", "auth": None}}, protocol.PusherSubscribe("a")),
+        ({"event": "pusher:unsubscribe", "data": {"channel": "a"}}, protocol.PusherUnsubscribe("a")),
+        ({"event": "pusher:signin", "data": {"auth": "k:s", "user_data": "{}"}}, protocol.Signin("k:s", "{}")),
+        ({"event": "pusher:ping"}, protocol.PusherPing()),
+        ({"event": "pusher:pong", "data": []}, protocol.PusherPong()),
+        ({"event": "client-x", "channel": "a", "data": {"b": 1}}, protocol.ClientEvent("client-x", "a", {"b": 1})),
+        ({"event": "client-x", "channel": "a"}, protocol.ClientEvent("client-x", "a", None)),
     ],
 )
 def test_client_frame_becomes_a_command(frame: dict[str, Any], command: object) -> None:
-    assert commands.receive(json.dumps(frame)) == command
+    assert protocol.receive(json.dumps(frame)) == command
 
 
 @given(st.text() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps))
 def test_arbitrary_text_is_an_invalid_frame(text: str) -> None:
-    assert isinstance(commands.receive(text), commands.InvalidPusherFrame)
+    assert isinstance(protocol.receive(text), protocol.InvalidPusherFrame)
 
 
 @given(
@@ -58,8 +58,8 @@ def test_arbitrary_text_is_an_invalid_frame(text: str) -> None:
     ),
 )
 def test_arbitrary_fields_raise_nothing(event: str, data: dict[str, Any]) -> None:
-    command = commands.receive(json.dumps({"event": event, "channel": data.get("channel"), "data": data}))
-    if isinstance(command, commands.PusherSubscribe):
+    command = protocol.receive(json.dumps({"event": event, "channel": data.get("channel"), "data": data}))
+    if isinstance(command, protocol.PusherSubscribe):
         assert isinstance(command.channel, str)
 
 
@@ -120,15 +120,15 @@ def test_events_without_a_pusher_equivalent_are_not_sent() -> None:
 
 def test_presence_snapshot_has_the_documented_form() -> None:
     pieces = [
-        frames.presence_entry(Member('a"b', info={"n": 1})),
-        frames.presence_entry(Member("c", name="C")),
-        frames.presence_entry(Member("d")),
+        protocol.presence_entry(Member('a"b', info={"n": 1})),
+        protocol.presence_entry(Member("c", name="C")),
+        protocol.presence_entry(Member("d")),
     ]
     ids, people = zip(*pieces, strict=True)
-    assert json.loads(frames.presence_snapshot(ids, people, 3)) == {
+    assert json.loads(protocol.presence_snapshot(ids, people, 3)) == {
         "presence": {"ids": ['a"b', "c", "d"], "hash": {'a"b': {"n": 1}, "c": {"name": "C"}, "d": {}}, "count": 3}
     }
-    assert json.loads(frames.presence_snapshot((), (), 0)) == {"presence": {"ids": [], "hash": {}, "count": 0}}
+    assert json.loads(protocol.presence_snapshot((), (), 0)) == {"presence": {"ids": [], "hash": {}, "count": 0}}
 
 
 @pytest.mark.parametrize(
@@ -148,45 +148,45 @@ def test_presence_snapshot_has_the_documented_form() -> None:
         (close_reasons.TOO_LARGE, 1009),
         (CloseReason(1002, "a broken frame", reconnect=False), 1002),
         (CloseReason(1007, "not UTF-8", reconnect=False), 1007),
-        (close_codes.NO_SUCH_APP, 4001),
-        (close_codes.UNKNOWN_VERSION, 4007),
+        (protocol.NO_SUCH_APP, 4001),
+        (protocol.UNKNOWN_VERSION, 4007),
     ],
 )
 def test_close_reason_has_the_documented_code(end: CloseReason, code: int) -> None:
-    assert dialect.WEBSOCKET.close_event(end).code == code
+    assert protocol.WEBSOCKET.close_event(end).code == code
 
 
 def test_code_of_every_close_reason_matches_its_reconnect_rule() -> None:
     for end in (value for value in vars(close_reasons).values() if isinstance(value, CloseReason)):
-        code = close_codes.close_frame_of(end).code
+        code = protocol.close_frame_of(end).code
         gives_up = 4000 <= code < 4100
-        assert code == close_codes.TOO_LARGE or gives_up is not end.reconnect
+        assert code == protocol.TOO_LARGE or gives_up is not end.reconnect
 
 
 @pytest.mark.parametrize(
     ("version", "end"),
     [
-        ("7", None), ("4", None), (None, close_codes.NO_VERSION), ("", close_codes.BAD_VERSION), ("7.0", close_codes.BAD_VERSION),
-        ("-7", close_codes.BAD_VERSION), ("٧", close_codes.BAD_VERSION), ("3", close_codes.UNKNOWN_VERSION),
-        ("8", close_codes.UNKNOWN_VERSION), ("0000000000007", close_codes.UNKNOWN_VERSION),
+        ("7", None), ("4", None), (None, protocol.NO_VERSION), ("", protocol.BAD_VERSION), ("7.0", protocol.BAD_VERSION),
+        ("-7", protocol.BAD_VERSION), ("٧", protocol.BAD_VERSION), ("3", protocol.UNKNOWN_VERSION),
+        ("8", protocol.UNKNOWN_VERSION), ("0000000000007", protocol.UNKNOWN_VERSION),
     ],
 )  # fmt: skip
 def test_unsupported_version_has_a_close_reason(version: str | None, end: CloseReason | None) -> None:
-    assert close_codes.unsupported_version(version) == end
+    assert protocol.unsupported_version(version) == end
 
 
 @pytest.mark.parametrize(
     ("text", "member"),
     [
-        ('{"user_id":10}', commands.ChannelMember("10", {})),
-        ('{"user_id":"10","user_info":true}', commands.ChannelMember("10", True)),
-        ('{"user_id":"a","user_info":null,"more":1}', commands.ChannelMember("a", {})),
+        ('{"user_id":10}', protocol.ChannelMember("10", {})),
+        ('{"user_id":"10","user_info":true}', protocol.ChannelMember("10", True)),
+        ('{"user_id":"a","user_info":null,"more":1}', protocol.ChannelMember("a", {})),
     ],
 )
-def test_signed_member_is_read(text: str, member: commands.ChannelMember) -> None:
-    assert commands.read_member(text) == member
+def test_signed_member_is_read(text: str, member: protocol.ChannelMember) -> None:
+    assert protocol.read_member(text) == member
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"user_id":null}', '{"user_id":1.5}', '{"user_id":""}', "[" * 9_999])
 def test_invalid_member_is_refused(text: str) -> None:
-    assert isinstance(commands.read_member(text), str)
+    assert isinstance(protocol.read_member(text), str)

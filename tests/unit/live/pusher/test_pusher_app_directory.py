@@ -12,10 +12,9 @@ from bellcast import settings
 from bellcast.documents.types import Document
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.identities import Project
-from bellcast.live.pusher.apps import KIND, PusherAppDirectory, StoredApp
-from bellcast.live.pusher.connected_apps import ConnectedApps
+from bellcast.live.pusher import protocol
+from bellcast.live.pusher.apps import KIND, ConnectedApps, PusherAppDirectory, StoredApp
 from bellcast.live.pusher.connection_test import ConnectionTests
-from bellcast.live.pusher.protocol import close_codes
 from bellcast.live.pusher.types import PusherApp
 from bellcast.server.app import create_app
 from tests import fake_stores
@@ -84,7 +83,7 @@ async def test_app_created_again_in_another_tenant_ends_its_connections(
     apps.add(connection, app)
     documents.put("globex")
     await directory.reload()
-    assert ended == [(connection, close_codes.NO_SUCH_APP)]
+    assert ended == [(connection, protocol.NO_SUCH_APP)]
 
 
 @pytest.mark.parametrize("is_own", [True, False])

@@ -11,8 +11,8 @@ from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live.config import LiveConfig
+from bellcast.live.pusher import protocol
 from bellcast.live.pusher.channels import DELIVERY_SECONDS, MAX_CACHE_QUERIES, PusherChannels
-from bellcast.live.pusher.protocol import commands, dialect
 from bellcast.live.pusher.types import PusherConfig
 from bellcast.topics.store.last_events import LastEvent
 from tests import fake_stores
@@ -51,9 +51,9 @@ class Subscriber:
             engines=engines, hub=self.hub, config=config, pusher=PusherConfig(), apps=apps, webhooks=webhooks
         )
         channels = PusherChannels(cast(Any, context), cast(Any, None), cast(Any, None))
-        self.connection = fakes.connect(self.hub, "1.1", Principal(), dialect=dialect.MESSAGE)
+        self.connection = fakes.connect(self.hub, "1.1", Principal(), dialect=protocol.MESSAGE)
         self.subscribing = asyncio.ensure_future(
-            channels.subscribe(self.connection, commands.PusherSubscribe(CHANNEL, None))
+            channels.subscribe(self.connection, protocol.PusherSubscribe(CHANNEL, None))
         )
 
     async def query(self, number: int) -> None:

@@ -19,15 +19,14 @@ from bellcast.live.admission import close_refused, guarded_start
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
-from bellcast.live.pusher import signatures
+from bellcast.live.pusher import protocol, signatures
+from bellcast.live.pusher.apps import ConnectedApps
 from bellcast.live.pusher.channels import PusherChannels
-from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.handshake import PusherHandshake
 from bellcast.live.pusher.hub_observer import PresenceCache, PusherObserver
-from bellcast.live.pusher.protocol import dialect
-from bellcast.live.pusher.protocol.commands import PusherSubscribe
+from bellcast.live.pusher.protocol import PusherSubscribe
 from bellcast.live.pusher.types import PusherApp, PusherConfig
-from bellcast.live.types.events import SessionsRevoked
+from bellcast.live.types import SessionsRevoked
 from tests.unit.live import fakes
 
 PROJECT = Project("1", "project-key", "project-secret")
@@ -68,7 +67,7 @@ async def test_connection_that_is_refused_before_it_is_registered_is_not_kept() 
         cast(Any, None),
         cast(Any, None),
     )
-    connection = fakes.FakeConnection("1", dialect.MESSAGE, Principal(tenant="acme"), hub, 0, None)
+    connection = fakes.FakeConnection("1", protocol.MESSAGE, Principal(tenant="acme"), hub, 0, None)
     connection.attach(fakes.FakeTransport(), 0)
     request = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
     with pytest.raises(TooMany):
@@ -91,7 +90,7 @@ async def test_connection_that_the_app_refuses_receives_its_message() -> None:
     handshake = PusherHandshake(
         connected_apps(), AccessConfig(), Limits(), config, hub, app, app, cast(Any, None), cast(Any, None)
     )
-    connection = fakes.FakeConnection("1", dialect.MESSAGE, Principal(tenant="acme"), hub, 0, None)
+    connection = fakes.FakeConnection("1", protocol.MESSAGE, Principal(tenant="acme"), hub, 0, None)
     transport = fakes.FakeTransport()
     connection.attach(transport, 0)
     request: Any = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
@@ -127,7 +126,7 @@ async def test_inbox_change_while_an_accepted_client_connects_is_sent() -> None:
     handshake = PusherHandshake(
         connected_apps(), AccessConfig(), Limits(), PusherConfig(), hub, app, app, users, cast(Any, None)
     )
-    connection = fakes.FakeConnection("1", dialect.MESSAGE, Principal(), hub, 0, None)
+    connection = fakes.FakeConnection("1", protocol.MESSAGE, Principal(), hub, 0, None)
     connection.attach(fakes.FakeTransport(), 0)
     request: Any = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
     await handshake.start(connection, request, None, lambda: None)
@@ -167,7 +166,7 @@ def counts(connection: Connection) -> list[str]:
 
 async def test_count_reaches_pusher_clients_when_another_client_follows_their_channel() -> None:
     channel = Channel()
-    client = fakes.connect(channel.hub, "1.1", Principal(), dialect=dialect.MESSAGE)
+    client = fakes.connect(channel.hub, "1.1", Principal(), dialect=protocol.MESSAGE)
     channel.apps.add(client, PusherApp(credentials=PROJECT))
     channel.hub.subscriptions.follow(client, {CHANNEL: Grant.CLAIM})
     channel.join("2", fakes.protocol.MESSAGE)
@@ -187,7 +186,7 @@ async def test_counts_of_other_nodes_matter_once_a_pusher_client_has_connected()
     channel = Channel()
     observer = channel.hub._observers[0]
     assert not observer.has_count_receivers
-    client = fakes.connect(channel.hub, "1.1", Principal(), dialect=dialect.MESSAGE)
+    client = fakes.connect(channel.hub, "1.1", Principal(), dialect=protocol.MESSAGE)
     channel.apps.add(client, PusherApp(credentials=PROJECT))
     assert observer.has_count_receivers
 
@@ -235,7 +234,7 @@ async def test_member_limit_counts_people_and_not_their_connections() -> None:
     channels = PusherChannels(cast(Any, context), cast(Any, None), cache)
     subscribed = []
     for id, user in (("1.1", "alice"), ("2.2", "alice"), ("3.3", "bob")):
-        connection = fakes.connect(hub, id, Principal(), dialect=dialect.MESSAGE)
+        connection = fakes.connect(hub, id, Principal(), dialect=protocol.MESSAGE)
         data = f'{{"user_id":"{user}"}}'
         auth = signatures.sign(PROJECT, signatures.channel_string(id, "presence-room", data))
         await channels.subscribe(connection, PusherSubscribe("presence-room", auth, data))

@@ -8,7 +8,7 @@ import pytest
 from bellcast.kernel.errors import Unavailable
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.pusher.protocol import commands, dialect
+from bellcast.live.pusher import protocol
 from bellcast.live.pusher.signed_in_users import PusherUsers, SignedInUser
 from bellcast.recipients.store.devices import DevicePosition
 from tests import fake_stores
@@ -32,14 +32,14 @@ class Devices:
 class Browser:
     """A signed-in connection, whose pongs the test sends."""
 
-    def __init__(self, encoding: dialect.PusherDialect) -> None:
+    def __init__(self, encoding: protocol.PusherDialect) -> None:
         hub, self.devices = fakes.new_hub(), Devices()
         engines = SimpleNamespace(db=fake_stores.db(SimpleNamespace(devices=self.devices)), clock=FakeClock())
         context = SimpleNamespace(hub=hub, pusher=None, engines=engines)
         self.users = PusherUsers(cast(Any, context), cast(Any, None))
         hub.callbacks = HubCallbacks(disconnected=self.users.disconnected)
         self.connection = fakes.connect(hub, dialect=encoding)
-        self.users._signed_in[self.connection] = SignedInUser(commands.User(id="alice"), b"", 1)
+        self.users._signed_in[self.connection] = SignedInUser(protocol.User(id="alice"), b"", 1)
 
     async def change(self, revision: int) -> None:
         """Send a change, and let the next round of pings pass."""
@@ -52,7 +52,7 @@ class Browser:
 
 
 async def test_pong_without_a_number_confirms_only_what_preceded_its_ping() -> None:
-    browser = Browser(dialect.MESSAGE)
+    browser = Browser(protocol.MESSAGE)
     await browser.change(5)
     await browser.change(7)
     await browser.pong(None)
@@ -63,7 +63,7 @@ async def test_pong_without_a_number_confirms_only_what_preceded_its_ping() -> N
 
 
 async def test_pong_with_a_number_confirms_its_ping_even_if_an_earlier_one_was_not_answered() -> None:
-    browser = Browser(dialect.WEBSOCKET)
+    browser = Browser(protocol.WEBSOCKET)
     await browser.change(5)
     await browser.change(7)
     await browser.pong(b"5")
@@ -74,7 +74,7 @@ async def test_pong_with_a_number_confirms_its_ping_even_if_an_earlier_one_was_n
 
 
 async def test_position_that_could_not_be_saved_is_saved_in_a_later_round() -> None:
-    browser = Browser(dialect.MESSAGE)
+    browser = Browser(protocol.MESSAGE)
     await browser.change(9)
     browser.devices.is_away = True
     for _ in range(2):
@@ -87,12 +87,12 @@ async def test_position_that_could_not_be_saved_is_saved_in_a_later_round() -> N
 
 
 async def test_ping_that_closes_a_slow_reader_leaves_the_others_of_the_round() -> None:
-    browser = Browser(dialect.WEBSOCKET)
+    browser = Browser(protocol.WEBSOCKET)
     hub = browser.connection.owner
-    connections = [browser.connection, *(fakes.connect(hub, id, dialect=dialect.WEBSOCKET) for id in ("2", "3"))]
+    connections = [browser.connection, *(fakes.connect(hub, id, dialect=protocol.WEBSOCKET) for id in ("2", "3"))]
     for connection in connections:
         connection.revision = 5
-        browser.users._signed_in[connection] = SignedInUser(commands.User(id="alice"), b"", 1)
+        browser.users._signed_in[connection] = SignedInUser(protocol.User(id="alice"), b"", 1)
     slow = connections[1].fake
     slow.is_buffering, slow.high = True, 1
     await browser.users.save_acknowledged()

@@ -13,12 +13,11 @@ from bellcast.kernel.limits import Limits
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.live.pusher import signatures
+from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.channels import PusherChannels
-from bellcast.live.pusher.protocol import commands, dialect
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.pusher.types import PusherConfig
-from bellcast.live.types.events import GroupState, GroupUpdate
+from bellcast.live.types import GroupState, GroupUpdate
 from tests import fake_stores
 from tests.clock import FakeClock
 from tests.unit.live import fakes
@@ -94,10 +93,10 @@ class SigningIn:
             apps=apps,
         )
         self.users = PusherUsers(cast(Any, context), cast(Any, Admission()))
-        self.connection = fakes.connect(self.hub, "1.1", Principal(), dialect=dialect.MESSAGE, max_unsent=max_unsent)
+        self.connection = fakes.connect(self.hub, "1.1", Principal(), dialect=protocol.MESSAGE, max_unsent=max_unsent)
         self.connection.fake.is_buffering = max_unsent > 0
         auth = signatures.sign(PROJECT, signatures.user_string("1.1", user_data))
-        self.task = asyncio.ensure_future(self.users.sign_in(self.connection, commands.Signin(auth, user_data)))
+        self.task = asyncio.ensure_future(self.users.sign_in(self.connection, protocol.Signin(auth, user_data)))
 
 
 async def test_sign_in_is_confirmed_when_events_reach_the_connection_and_not_before() -> None:
@@ -128,14 +127,14 @@ async def test_app_under_test_neither_signs_in_users_nor_subscribes_to_other_cha
     context = SimpleNamespace(hub=hub, config=config, pusher=PusherConfig(), project=PROJECT, apps=apps)
     users = PusherUsers(cast(Any, context), cast(Any, Admission()))
     channels = PusherChannels(cast(Any, context), users, cast(Any, None))
-    connection = fakes.connect(hub, "1.1", Principal(), dialect=dialect.MESSAGE)
+    connection = fakes.connect(hub, "1.1", Principal(), dialect=protocol.MESSAGE)
     for channel in ("private-orders", "news", "#server-to-user-alice"):
         auth = signatures.sign(PROJECT, signatures.channel_string("1.1", channel))
-        await channels.subscribe(connection, commands.PusherSubscribe(channel, auth))
+        await channels.subscribe(connection, protocol.PusherSubscribe(channel, auth))
     assert [one["event"] for one in connection.fake.frames] == ["pusher:subscription_error", "pusher:error"] * 3
     assert not hub.subscriptions.topics(connection)
     auth = signatures.sign(PROJECT, signatures.user_string("1.1", USER_DATA))
-    await users.sign_in(connection, commands.Signin(auth, USER_DATA))
+    await users.sign_in(connection, protocol.Signin(auth, USER_DATA))
     assert (connection.phase, connection.principal.recipient) == (Phase.CLOSED, None)
 
 
@@ -148,9 +147,9 @@ async def test_refusals_are_reported_without_the_data_of_users() -> None:
     )
     users = PusherUsers(cast(Any, context), cast(Any, Admission()))
     channels = PusherChannels(cast(Any, context), users, cast(Any, None))
-    connection = fakes.connect(hub, "1.1", Principal(), dialect=dialect.MESSAGE)
+    connection = fakes.connect(hub, "1.1", Principal(), dialect=protocol.MESSAGE)
     data = '{"user_id":"alice","user_info":{"email":"alice@example.com"}}'
-    await channels.subscribe(connection, commands.PusherSubscribe("presence-room", "wrong", data))
+    await channels.subscribe(connection, protocol.PusherSubscribe("presence-room", "wrong", data))
     assert "alice@example.com" in str(connection.fake.frames[0])
     (one,) = refused
     assert (one.topic, one.code, one.message) == (
@@ -159,7 +158,7 @@ async def test_refusals_are_reported_without_the_data_of_users() -> None:
         "presence-room: the signature is invalid.",
     )
     await users.sign_in(
-        connection, commands.Signin("wrong", '{"id":"alice","user_info":{"email":"alice@example.com"}}')
+        connection, protocol.Signin("wrong", '{"id":"alice","user_info":{"email":"alice@example.com"}}')
     )
     assert "alice@example.com" in str(connection.fake.frames[-1])
     assert connection.close_reason is not None

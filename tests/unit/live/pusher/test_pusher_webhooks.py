@@ -21,7 +21,7 @@ from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.pusher import webhooks
 from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.pusher.webhooks import SEND, PusherWebhooks
-from bellcast.live.types.events import GroupAnswer, GroupState
+from bellcast.live.types import GroupAnswer, GroupState
 from tests.clock import FakeClock
 from tests.unit.live import fakes
 

@@ -9,10 +9,10 @@ import pytest
 from bellcast.live.connection.close_reasons import TOO_SLOW
 from bellcast.live.connection.connection import Phase
 from bellcast.live.http import handshake_request
+from bellcast.live.socketio import SocketIOConfig
 from bellcast.live.socketio.engine_session import EngineSession, EngineSessions
 from bellcast.live.socketio.layer import SocketIOLayer
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.plugin import SocketIOConfig
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.dialect import dialect_for
 from tests.clock import FakeClock

@@ -9,7 +9,7 @@ from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.events import LiveEvent
 from bellcast.live.socketio.protocol import dialect
 from bellcast.live.socketio.protocol.engineio import ASGI_MESSAGES, FRAMES, POLLING_BODY
-from bellcast.live.types.events import SessionsRevoked
+from bellcast.live.types import SessionsRevoked
 
 STATE = InboxState("", "alice", 1, 2, 3, 4)
 

@@ -16,7 +16,7 @@ from bellcast.kernel.http.validation_errors import sentence
 from bellcast.kernel.identities import Principal, Project
 from bellcast.live.pusher import signatures
 from bellcast.live.pusher.apps import PusherAppDirectory
-from bellcast.live.pusher.http.request import PusherRequest
+from bellcast.live.pusher.http.channels import PusherRequest
 from bellcast.live.pusher.types import MAX_DEVICE, PusherConfig, aliased
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.rest import guards

@@ -17,9 +17,9 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.live.pusher import signatures
 from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.http import authorization as pusher_auth
+from bellcast.live.pusher.http import channels
 from bellcast.live.pusher.http import channels as pusher_channels
-from bellcast.live.pusher.http import events as pusher_events
-from bellcast.live.pusher.http.request import PusherRequest
+from bellcast.live.pusher.http.channels import PusherRequest
 from bellcast.live.pusher.types import PusherApp, PusherConfig
 from bellcast.rest.context import ApiContext
 
@@ -49,8 +49,8 @@ class PusherRoute(NamedTuple):
 
 
 ROUTES = [
-    PusherRoute("POST", "/apps/{app}/events", pusher_events.trigger, is_of_channels=True),
-    PusherRoute("POST", "/apps/{app}/batch_events", pusher_events.batch),
+    PusherRoute("POST", "/apps/{app}/events", channels.trigger, is_of_channels=True),
+    PusherRoute("POST", "/apps/{app}/batch_events", channels.batch),
     PusherRoute("GET", "/apps/{app}/channels", pusher_channels.channels),
     PusherRoute("GET", "/apps/{app}/channels/{channel}", pusher_channels.channel, is_of_channels=True),
     PusherRoute("GET", "/apps/{app}/channels/{channel}/users", pusher_channels.users),

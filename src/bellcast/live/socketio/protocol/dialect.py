@@ -20,7 +20,7 @@ from bellcast.live.connection.dialect import PositionMark
 from bellcast.live.socketio.protocol import packets
 from bellcast.live.socketio.protocol.engineio import Encoding
 from bellcast.live.socketio.protocol.packets import Packet
-from bellcast.live.types.events import (
+from bellcast.live.types import (
     InboxBulkChanged,
     InboxEvent,
     NotificationAdded,

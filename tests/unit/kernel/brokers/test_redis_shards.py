@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from redis import exceptions
 
-from bellcast.kernel.brokers.redis import RedisTransport
-from bellcast.kernel.brokers.shards import SHARDED, Shard
+from bellcast.kernel.brokers.redis import SHARDED, RedisTransport, Shard
 from bellcast.kernel.errors import Unavailable
 
 LIMIT_SECONDS = 60

@@ -1,11 +1,196 @@
-"""Incremental reader of client frames: messages, control frames and protocol violations."""
+"""Strict server side of WebSocket (RFC 6455): handshake, outbound frames, inbound messages."""
 
+import binascii
 import codecs
+import hashlib
+import re
+import struct
 from typing import Final, TypeAlias
 
 import msgspec
 
-from bellcast.live.framing.websocket import frames
+from bellcast.live.framing.response_head import HeaderFields, lines
+
+# --- frames (5.2, 5.5, 7.4): those of the server are unfragmented and unmasked
+
+FINAL: Final = 0x80
+RESERVED: Final = 0x70
+
+CONTINUATION_OPCODE: Final = 0x0
+TEXT_OPCODE: Final = 0x1
+BINARY_OPCODE: Final = 0x2
+CLOSE_OPCODE: Final = 0x8
+PING_OPCODE: Final = 0x9
+PONG_OPCODE: Final = 0xA
+
+PROTOCOL_ERROR: Final = 1002
+NO_CODE: Final = 1005  # represents a close frame without a code; never sent
+NOT_UTF8: Final = 1007
+POLICY: Final = 1008
+TOO_LARGE: Final = 1009
+
+CONTROL_LIMIT: Final = 125
+# Values of the 7-bit length field above 125: the length follows in 2 or 8 bytes.
+TWO_BYTES_FOLLOW: Final = 126
+EIGHT_BYTES_FOLLOW: Final = 127
+
+PING: Final = b"\x89\x00"
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Encode a text message; the payload must be UTF-8."""
+    return _header(TEXT_OPCODE, len(payload)) + payload
+
+
+def text_header(size: int) -> bytes:
+    """Encode what precedes the payload of a text message."""
+    return _header(TEXT_OPCODE, size)
+
+
+def binary_frame(payload: bytes) -> bytes:
+    return _header(BINARY_OPCODE, len(payload)) + payload
+
+
+def ping_frame(data: bytes) -> bytes:
+    return _control_frame(PING_OPCODE, data)
+
+
+def pong_frame(data: bytes) -> bytes:
+    return _control_frame(PONG_OPCODE, data)
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """Encode a close frame; `NO_CODE` yields an empty one. A reason over 123 bytes is truncated between characters."""
+    if code == NO_CODE:
+        return _control_frame(CLOSE_OPCODE, b"")
+    if not is_sendable_code(code):
+        raise ValueError(f"close code {code} may not be sent")
+    fitting = reason.encode(errors="replace")[: CONTROL_LIMIT - 2].decode(errors="ignore")
+    return _control_frame(CLOSE_OPCODE, code.to_bytes(2) + fitting.encode())
+
+
+def is_sendable_code(code: int) -> bool:
+    """1000 to 1014 are protocol codes, three of which are reserved; 3000 to 4999 are for libraries and applications."""
+    return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in (1004, 1005, 1006))
+
+
+def _control_frame(opcode: int, data: bytes) -> bytes:
+    if len(data) > CONTROL_LIMIT:
+        raise ValueError(f"a control frame has at most {CONTROL_LIMIT} bytes, not {len(data)}")
+    return _header(opcode, len(data)) + data
+
+
+def _header(opcode: int, size: int) -> bytes:
+    if size < TWO_BYTES_FOLLOW:
+        return b"%c%c" % (FINAL | opcode, size)
+    if size < 1 << 16:
+        return struct.pack("!BBH", FINAL | opcode, TWO_BYTES_FOLLOW, size)
+    return struct.pack("!BBQ", FINAL | opcode, EIGHT_BYTES_FOLLOW, size)
+
+
+# --- the opening handshake (4.2). No extension is negotiated; an offered permessage-deflate is ignored.
+
+
+class Upgrade(msgspec.Struct, frozen=True):
+    """A valid handshake request."""
+
+    key: bytes
+    subprotocols: tuple[str, ...]
+
+
+class HandshakeRejected(msgspec.Struct, frozen=True):
+    """An invalid handshake request, with its response."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    detail: str
+
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n%b\r\n"
+SPACES = b" \t"  # whitespace around a header's value, which some servers keep
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+def accept_key(key: bytes) -> bytes:
+    return binascii.b2a_base64(hashlib.sha1(key + _GUID, usedforsecurity=False).digest(), newline=False)
+
+
+def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, bytes]]) -> Upgrade | HandshakeRejected:
+    """Validate a handshake request. Header names are lower-case and may be repeated, as in ASGI."""
+    fields = dict(headers)
+    if len(fields) < len(headers):  # join repeated lines into one list (RFC 9110, 5.3)
+        repeated: dict[bytes, list[bytes]] = {}
+        for name, value in headers:
+            repeated.setdefault(name, []).append(value)
+        fields = {name: b", ".join(values) for name, values in repeated.items()}
+    if not _lists(fields, b"upgrade", b"websocket"):
+        return _upgrade_required("This path accepts WebSocket only.")
+    if fields.get(b"sec-websocket-version", b"").strip(SPACES) != b"13":
+        return _upgrade_required("Sec-WebSocket-Version must be 13.")
+    if fault := _request_error(method, http_version, fields):
+        return HandshakeRejected(400, (), fault)
+    key = fields.get(b"sec-websocket-key", b"").strip(SPACES)
+    if not _is_key(key):
+        return HandshakeRejected(400, (), "Sec-WebSocket-Key must be 16 bytes in base64.")
+    if b"sec-websocket-protocol" not in fields:
+        return Upgrade(key, ())
+    offered = _items(fields[b"sec-websocket-protocol"])
+    if not all(_TOKEN.fullmatch(name) for name in offered):
+        return HandshakeRejected(400, (), "Sec-WebSocket-Protocol must be a list of names.")
+    return Upgrade(key, tuple(name.decode("ascii") for name in offered))
+
+
+def response(
+    upgrade: Upgrade, subprotocol: str | None = None, extra: HeaderFields = (), own_line: bytes = b""
+) -> bytes:
+    """Encode the 101 response, with `extra` headers and an encoded header line. Raises ValueError for a subprotocol that
+    was not offered: browsers would disconnect."""
+    if subprotocol is not None and subprotocol not in upgrade.subprotocols:
+        raise ValueError(f"subprotocol {subprotocol!r} was not offered")
+    chosen = () if subprotocol is None else ((b"Sec-WebSocket-Protocol", subprotocol.encode()),)
+    more = lines((*chosen, *extra)) if chosen or extra else b""
+    return _SWITCHING % (accept_key(upgrade.key), more + own_line)
+
+
+def _request_error(method: str, http_version: str, fields: dict[bytes, bytes]) -> str | None:
+    if method != "GET" or http_version != "1.1":
+        return "A WebSocket handshake is an HTTP/1.1 GET."
+    if not _lists(fields, b"connection", b"upgrade"):
+        return "Connection: Upgrade is missing; a proxy on the way may have removed it."
+    if not fields.get(b"host"):
+        return "Host is missing."
+    if fields[b"host"].count(b","):
+        return "Send exactly one Host header."
+    # Bellcast would read the bytes after the head as frames, a proxy as a body: request smuggling.
+    if b"transfer-encoding" in fields or fields.get(b"content-length", b"0").strip(SPACES) != b"0":
+        return "A WebSocket handshake has no body."
+    return None
+
+
+def _upgrade_required(detail: str) -> HandshakeRejected:
+    headers = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"), (b"Sec-WebSocket-Version", b"13"))
+    return HandshakeRejected(426, headers, detail)
+
+
+def _items(value: bytes) -> list[bytes]:
+    return [item for part in value.split(b",") if (item := part.strip(SPACES))]
+
+
+def _lists(fields: dict[bytes, bytes], name: bytes, token: bytes) -> bool:
+    """True if a header's list contains a token."""
+    value = fields.get(name, b"").lower()
+    return value == token or token in _items(value)
+
+
+def _is_key(key: bytes) -> bool:
+    try:
+        return len(binascii.a2b_base64(key, strict_mode=True)) == 16
+    except binascii.Error:
+        return False
+
+
+# --- the incremental reader of client frames
 
 # Browsers fragment messages into 64 KiB or more, so only an attack reaches this limit.
 MAX_FRAGMENTS: Final = 1024
@@ -14,7 +199,7 @@ MAX_FRAGMENTS: Final = 1024
 SMALL_FRAGMENT: Final = 512
 
 _LARGEST: Final = (1 << 63) - 1  # the most significant bit of a length must be 0
-_WHOLE_TEXT: Final = frames.FINAL | frames.TEXT_OPCODE
+_WHOLE_TEXT: Final = FINAL | TEXT_OPCODE
 _MASKED: Final = 0x80
 _OPCODES: Final = frozenset((0x0, 0x1, 0x2, 0x8, 0x9, 0xA))
 
@@ -136,13 +321,13 @@ class FrameReader:
         if (measured := _length(data, at, opcode)) is None:
             return None
         length, start = measured
-        if opcode < frames.CLOSE_OPCODE:
+        if opcode < CLOSE_OPCODE:
             # Begin a data frame, which may be the first of a message, and read the available payload
-            message = self._message or _Message(is_text=first & 0x0F == frames.TEXT_OPCODE)
+            message = self._message or _Message(is_text=first & 0x0F == TEXT_OPCODE)
             message.check_room(length, self._max_size)
             if len(data) < start:
                 return None
-            is_final = first >= frames.FINAL
+            is_final = first >= FINAL
             message.begin_frame(data[start - 4 : start], length, is_final=is_final)
             self._message = message
             if not is_final and length < SMALL_FRAGMENT and self._max_events != _LARGEST:
@@ -155,9 +340,9 @@ class FrameReader:
         return end
 
     def _control(self, opcode: int, payload: bytes) -> ReaderEvent:
-        if opcode == frames.PING_OPCODE:
+        if opcode == PING_OPCODE:
             return PingReceived(payload)
-        if opcode == frames.PONG_OPCODE:
+        if opcode == PONG_OPCODE:
             return PongReceived(payload)
         closed = _closed(payload)
         self.stop()
@@ -189,9 +374,9 @@ class _Message:
 
     def check_room(self, length: int, max_size: int) -> None:
         if len(self._content) + length > max_size:
-            raise _ClientError(frames.TOO_LARGE, f"a message may have {max_size} bytes")
+            raise _ClientError(TOO_LARGE, f"a message may have {max_size} bytes")
         if self._fragments == MAX_FRAGMENTS:
-            raise _ClientError(frames.POLICY, f"a message may have {MAX_FRAGMENTS} fragments")
+            raise _ClientError(POLICY, f"a message may have {MAX_FRAGMENTS} fragments")
 
     def begin_frame(self, key: bytes, length: int, *, is_final: bool) -> None:
         self._key, self.awaited, self._is_final = key, length, is_final
@@ -231,14 +416,14 @@ class _ClientError(Exception):
 
 def _check_first_byte(first: int, unfinished: _Message | None) -> None:
     opcode = first & 0x0F
-    if first & frames.RESERVED:
+    if first & RESERVED:
         raise _protocol_error("reserved bits are set, but no extension was agreed on")
     if opcode not in _OPCODES:
         raise _protocol_error(f"opcode {opcode} is unknown")
-    if opcode >= frames.CLOSE_OPCODE:
-        if first < frames.FINAL:
+    if opcode >= CLOSE_OPCODE:
+        if first < FINAL:
             raise _protocol_error("a control frame is fragmented")
-    elif opcode == frames.CONTINUATION_OPCODE:
+    elif opcode == CONTINUATION_OPCODE:
         if unfinished is None:
             raise _protocol_error("there is no message to continue")
     elif unfinished is not None:
@@ -252,11 +437,11 @@ def _length(data: bytes, at: int, opcode: int) -> tuple[int, int] | None:
     length = data[at + 1] - _MASKED
     if length < 0:
         raise _protocol_error("a client's frame is not masked")
-    if length < frames.TWO_BYTES_FOLLOW:
+    if length < TWO_BYTES_FOLLOW:
         return length, at + 6
-    if opcode >= frames.CLOSE_OPCODE:
-        raise _protocol_error(f"a control frame has more than {frames.CONTROL_LIMIT} bytes")
-    return _long_length(data, at + 2, 2 if length == frames.TWO_BYTES_FOLLOW else 8)
+    if opcode >= CLOSE_OPCODE:
+        raise _protocol_error(f"a control frame has more than {CONTROL_LIMIT} bytes")
+    return _long_length(data, at + 2, 2 if length == TWO_BYTES_FOLLOW else 8)
 
 
 def _long_length(data: bytes, at: int, width: int) -> tuple[int, int] | None:
@@ -264,7 +449,7 @@ def _long_length(data: bytes, at: int, width: int) -> tuple[int, int] | None:
     if len(field) < width:
         return None
     length = int.from_bytes(field)
-    if length < (frames.TWO_BYTES_FOLLOW if width == 2 else 1 << 16):
+    if length < (TWO_BYTES_FOLLOW if width == 2 else 1 << 16):
         raise _protocol_error("a length is not encoded in the shortest form")
     if length > _LARGEST:
         raise _protocol_error("a length has its top bit set")
@@ -273,9 +458,9 @@ def _long_length(data: bytes, at: int, width: int) -> tuple[int, int] | None:
 
 def _closed(payload: bytes) -> CloseReceived:
     if not payload:
-        return CloseReceived(frames.NO_CODE, "")
+        return CloseReceived(NO_CODE, "")
     code = int.from_bytes(payload[:2])  # a single byte yields an invalid code below 256
-    if not frames.is_sendable_code(code):
+    if not is_sendable_code(code):
         raise _protocol_error("a close frame has no valid code")
     return CloseReceived(code, _utf8(payload[2:]))
 
@@ -301,8 +486,42 @@ def _utf8(payload: bytes | bytearray) -> str:
 
 
 def _not_utf8() -> _ClientError:
-    return _ClientError(frames.NOT_UTF8, "text is not UTF-8")
+    return _ClientError(NOT_UTF8, "text is not UTF-8")
 
 
 def _protocol_error(reason: str) -> _ClientError:
-    return _ClientError(frames.PROTOCOL_ERROR, reason)
+    return _ClientError(PROTOCOL_ERROR, reason)
+
+
+__all__ = [
+    "CONTROL",
+    "MAX_FRAGMENTS",
+    "NOT_UTF8",
+    "NO_CODE",
+    "PING",
+    "POLICY",
+    "PROTOCOL_ERROR",
+    "SMALL_FRAGMENT",
+    "TOO_LARGE",
+    "BinaryMessage",
+    "CloseReceived",
+    "FragmentReceived",
+    "FrameReader",
+    "HandshakeRejected",
+    "PingReceived",
+    "PongReceived",
+    "ProtocolViolation",
+    "ReaderEvent",
+    "TextMessage",
+    "TooManyFrames",
+    "Upgrade",
+    "accept_key",
+    "binary_frame",
+    "check_upgrade",
+    "close_frame",
+    "ping_frame",
+    "pong_frame",
+    "response",
+    "text_frame",
+    "text_header",
+]

@@ -1,5 +1,4 @@
-"""Events sent to clients, and the streams that carry them. Every event has a stream. Brokers carry events; hubs
-dispatch them."""
+"""The events that servers exchange, and what they say about connections and nodes."""
 
 from typing import Any, Literal
 
@@ -9,7 +8,6 @@ from bellcast.console.types.live_feed import FeedFilter
 from bellcast.inbox.types.notifications import Notification, View
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.events import ANNOUNCEMENTS, NODES, LiveEvent, Stream, inbox_stream, node_stream, topic_stream
-from bellcast.live.types.nodes import NodeReport
 from bellcast.preferences.types import Preferences
 
 Changed = Literal["seen", "read", "unread", "archived", "unarchived", "deleted"]
@@ -157,6 +155,39 @@ class AnnouncementChanged(Struct, frozen=True, tag_field="kind", tag="announceme
 
 # The streams of `live.cluster`; nodes of older versions follow neither.
 BEATS, MEMBERS = Stream("beats"), Stream("members")
+
+
+NodeRole = Literal["server", "worker"]
+
+
+class NodeReport(Struct, frozen=True, kw_only=True):
+    """A process: a server, or a worker that only runs jobs. `started_at` is UTC milliseconds, `cpu` the share of one
+    core since the previous report, `memory` the resident bytes (None where the system does not report them), and
+    `queue_age` the milliseconds for which a due job had waited at the last sample (None without statistics).
+    `commit` is the commit of its code (None if that is not known), and `schema_version` that of the store that its code knows. The defaults are those of a node that sends no report."""
+
+    version: str = "unknown"
+    commit: str | None = None
+    role: NodeRole = "server"
+    host: str = ""
+    pid: int = 0
+    runs_jobs: bool = True
+    started_at: int
+    connections: int
+    cpu: float = 0.0
+    memory: int | None = None
+    queue_age: int | None = None
+    settings_revision: int = 0
+    schema_version: int | None = None
+
+
+class LiveNode(Struct, frozen=True, kw_only=True):
+    """A node whose heartbeats arrive. `is_self` marks the node that lists the others."""
+
+    id: str
+    reported_at: int
+    is_self: bool
+    report: NodeReport
 
 
 class NodeBeat(Struct, frozen=True, tag_field="kind", tag="beat"):

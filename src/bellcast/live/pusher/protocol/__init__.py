@@ -1,1 +1,0 @@
-"""Pusher Channels, protocol 7, without I/O: decoding of commands, encoding of events."""

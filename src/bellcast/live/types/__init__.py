@@ -1,1 +1,0 @@
-"""Live events and the nodes that send them to each other."""
