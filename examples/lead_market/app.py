@@ -237,18 +237,19 @@ async def save_settings(request: Request) -> Response:
     form = await _form(request)
     try:
         with request.app.state.database.transaction() as connection:
-            settings.change(connection, form)
+            settings.store(connection, settings.of_form(connection, form))
     except HTTPException as refusal:
         return _page(request, "settings.html", 422, problem=refusal.detail)
     return RedirectResponse(request.scope["root_path"] + "/admin/settings?saved", 303)
 
 
 async def try_settings(request: Request) -> Response:
-    """Test the connection with the stored settings."""
+    """Test the connection with the settings of the form, before they are saved."""
     identity.signed_in_as(request, "admin")
+    form = await _form(request)
     with request.app.state.database.transaction() as connection:
-        stored = settings.read(connection)
-    problem = await run_in_threadpool(settings.try_connection, stored)
+        tried = settings.of_form(connection, form)
+    problem = await run_in_threadpool(settings.try_connection, tried)
     return JSONResponse({"ok": problem is None, "message": problem or "Connection test successful."})
 
 

@@ -64,8 +64,8 @@ def read(connection: Connection) -> PusherSettings:
     return PusherSettings(**stored | {name: bool(row[name]) for name in ("enabled", "tls", "private_admin")})
 
 
-def change(connection: Connection, form: dict[str, str]) -> PusherSettings:
-    """Store the admin's form. An empty secret keeps the stored one."""
+def of_form(connection: Connection, form: dict[str, str]) -> PusherSettings:
+    """Return the settings of the admin's form. An empty secret is the stored one."""
     before = read(connection)
     values = {name: form.get(name, "").strip() for name in ("app_id", "key", "host")}
     if not all(0 < len(value) <= LONGEST for value in values.values()):
@@ -80,11 +80,14 @@ def change(connection: Connection, form: dict[str, str]) -> PusherSettings:
         settings.client()
     except (ValueError, TypeError) as error:
         raise HTTPException(422, str(error)) from error
+    return settings
+
+
+def store(connection: Connection, settings: PusherSettings) -> None:
     columns = asdict(settings)
     connection.execute(
         f"UPDATE pusher_settings SET {', '.join(f'{name} = ?' for name in columns)}", [*columns.values()]
     )
-    return settings
 
 
 def try_connection(settings: PusherSettings) -> str | None:

@@ -174,14 +174,20 @@ def test_settings_are_stored_tested_and_never_shown(market: Market, ruth: httpx.
     page = ruth.get("/admin/settings").text
     assert market.server.key in page
     assert market.server.secret not in page
-    assert ruth.post("/admin/settings/test").json() == {"ok": True, "message": "Connection test successful."}
     form = {"enabled": "on", "app_id": market.server.project, "key": market.server.key, "host": "127.0.0.1"}
+    form["port"] = str(market.server.port)
+    successful = {"ok": True, "message": "Connection test successful."}
+    assert ruth.post("/admin/settings/test", data=form).json() == successful
     assert ruth.post("/admin/settings", data={**form, "port": "x"}).status_code == 422
-    wrong = ruth.post("/admin/settings", data={**form, "port": str(market.server.port), "secret": "wrong"})
+    assert "port" in ruth.post("/admin/settings/test", data={**form, "port": "x"}).json()["message"]
+    # The form is tested before it is saved.
+    assert ruth.post("/admin/settings/test", data={**form, "secret": "wrong"}).json()["ok"] is False
+    assert ruth.post("/admin/settings/test", data=form).json() == successful
+    wrong = ruth.post("/admin/settings", data={**form, "secret": "wrong"})
     assert wrong.headers["location"] == "/admin/settings?saved"
-    assert ruth.post("/admin/settings/test").json()["ok"] is False
-    ruth.post("/admin/settings", data={**form, "port": str(market.server.port), "secret": market.server.secret})
-    assert ruth.post("/admin/settings/test").json()["ok"] is True
+    assert ruth.post("/admin/settings/test", data=form).json()["ok"] is False
+    ruth.post("/admin/settings", data={**form, "secret": market.server.secret})
+    assert ruth.post("/admin/settings/test", data=form).json()["ok"] is True
     assert "signature" in ruth.get("/admin/troubleshooting").text
 
 
