@@ -159,6 +159,14 @@ async def test_person_without_a_role_is_refused_and_audited(rest: Rest, provider
     assert await audited(rest) == [("unknown person", "forbidden")]
 
 
+async def test_person_whose_role_was_removed_is_signed_out(rest: Rest, provider: IdentityProvider) -> None:
+    client = browser(rest)
+    await sign_in(rest, client)
+    provider.user["groups"] = ["visitors"]
+    assert "no role here" in reason(await sign_in(rest), 403)
+    assert (await client.get("/v1/me")).status_code == 401
+
+
 async def test_last_owner_is_not_demoted_by_its_groups(rest: Rest, provider: IdentityProvider) -> None:
     provider.user["groups"] = ["admins"]
     await sign_in(rest)

@@ -212,7 +212,8 @@ class ConsoleSessions:
 
     def check_network(self, address: str | None) -> None:
         """Raise Forbidden unless operators may connect from this address."""
-        if self._networks and not any(_is_in(address, network) for network in self._networks):
+        parsed = ip_addresses.parse(address) if self._networks else None
+        if self._networks and (parsed is None or not any(parsed in network for network in self._networks)):
             raise Forbidden(WRONG_NETWORK)
 
     async def session(self, request: BrowserRequest) -> OperatorSession:
@@ -500,11 +501,6 @@ class ConsoleSessions:
         token = browser_request.session_token(request)
         if token is not None:
             await self._operators.end_session(keys.digest(token))
-
-
-def _is_in(address: str | None, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
-    parsed = ip_addresses.parse(address)
-    return parsed is not None and parsed in network
 
 
 def _email_place(operator: Operator) -> str:

@@ -170,6 +170,8 @@ class OidcSignIn:
         subject = f"{claims.iss} {claims.sub}"
         found, role = await self._operators.of_subject(subject), self._config.role_of(claims.groups)
         if role is None:
+            if found is not None:
+                await self._operators.end_sessions(found.id)
             raise Forbidden(NO_ROLE)
         if self._sessions.requires_mfa and "mfa" not in claims.amr:
             raise Forbidden(NO_MFA)

@@ -38,7 +38,7 @@ from bellcast.rest.resource import listing
 EVENT_STREAM = "text/event-stream"
 WATCHERS: tuple[Role, ...] = ("owner", "developer", "support")
 # How long a watch may continue after its key was revoked or its session ended.
-REAUTHORIZE_MS = 60_000
+REAUTHORIZE_MS = 5_000
 NORMAL_CLOSURE = 1000  # RFC 6455, 7.4.1
 FilterText = Annotated[str, Meta(max_length=200)]
 NamedEvent: TypeAlias = tuple[str, bytes]  # an event's name and its JSON
