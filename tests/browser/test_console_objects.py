@@ -192,6 +192,11 @@ def test_workflow_is_compared_with_the_version_before_and_rolled_back(
     page.get_by_role("button", name="Show what would be sent").click()
     expect(page.locator(".panel .tag").filter(has_text="inbox").last).to_be_visible()
     assert violations(page) == []
+    for _ in range(2):  # the second click confirms
+        page.get_by_role("button", name="Trigger rolled").click()
+    page.get_by_role("link", name="Open the run").click()
+    expect(page.locator("h1")).to_have_text("rolled for rudi")
+    page.go_back()
     restore = page.get_by_role("button", name="Make current: version 1")
     restore.click()
     restore.click()

@@ -524,7 +524,19 @@ def test_workflow_that_is_only_a_draft_is_in_the_list(open_console: Callable[...
     expect(row).to_contain_text("draft")
     row.get_by_role("link", name="unpublished").click()
     page.get_by_role("link", name="Open the draft").click()
-    expect(page.get_by_role("tree", name="Steps").locator("[data-step=mail]")).to_be_visible()
+    mail = page.get_by_role("tree", name="Steps").locator("[data-step=mail]")
+    mail.click()
+    # Its texts become a template, which other languages can follow.
+    page.get_by_role("button", name="Move the texts to a template").click()
+    expect(page.locator("h1")).to_have_text("unpublished-mail")
+    template = owner.send("GET", "/v1/templates/unpublished-mail/draft")["values"]
+    assert template == {"email": {"subject": "New booking", "blocks": [{"type": "text", "text": "Hello"}]}}
+    steps = owner.send("GET", "/v1/workflows/unpublished/draft")["values"]["steps"]
+    assert steps[-1] == {"key": "mail", "type": "email", "template": "unpublished-mail"}
+    # The Overview does not count what the console asks for in vain.
+    page.goto("/console/")
+    expect(page.get_by_role("region", name="Needs attention").get_by_role("paragraph")).to_contain_text("ready")
+    expect(page.get_by_role("region", name="Needs attention")).not_to_contain_text("/v1/workflows")
 
 
 TESTED = [

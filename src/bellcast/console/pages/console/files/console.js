@@ -3,7 +3,7 @@
  */
 import { batch, effect, html, render, signal, useEffect, useLayoutEffect, useRef } from './html.js';
 import { zone } from './format.js';
-import { Failure, Loaded, Outdated, SKELETON_MS, openLoads, outdated, refresh, useLoad } from './load.js';
+import { Failure, Loaded, Outdated, SKELETON_MS, focusFirst, openLoads, outdated, refresh, useLoad } from './load.js';
 import { Palette, ShortcutList, openDialogById } from './palette.js';
 import { Heading } from './parts.js';
 import { pageOf } from './pages.js';
@@ -168,8 +168,7 @@ function useArrival(view, page) {
     main.classList.remove('opening');
     const title = main.querySelector('h1')?.textContent;
     document.title = [title, title === page?.title ? null : page?.title, 'Bellcast'].filter(Boolean).join(' · ');
-    if (![main, document.body].includes(document.activeElement)) return;
-    main.querySelector('[autofocus]')?.focus();
+    if (!focusFirst(main)) return;
     if (arrival.from) [...main.querySelectorAll('a.row-link')].find((one) => one.pathname === arrival.from)?.focus();
   }, [isSettled, here.value.href]);
 }

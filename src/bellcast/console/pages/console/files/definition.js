@@ -40,7 +40,7 @@ export function Definition({ page, kind, facts, actions, children }) {
 }
 
 /** The definition as YAML. */
-export const Yaml = ({ of, isOpen = false }) => html`<details class="panel" open=${isOpen}><summary>YAML</summary><pre tabIndex="0"><code>${yamlOf(of)}</code></pre><${Copy} what="the YAML" text=${yamlOf(of)} /></details>`;
+export const Yaml = ({ of, isOpen = false, isInFiles = false }) => html`<details class="panel" open=${isOpen}><summary>${isInFiles ? 'YAML and git' : 'YAML'}</summary>${isInFiles && html`<p class="muted">To keep it in git, or to move it to another server: <code>bellcast pull</code> writes all objects of a server into a folder, and <code>bellcast push</code> writes the folder to a server.</p>`}<pre tabIndex="0"><code>${yamlOf(of)}</code></pre><${Copy} what="the YAML" text=${yamlOf(of)} /></details>`;
 
 /** Whether this is the object of the tenant that is shown, not the project's. */
 const isOwn = (one) => (one.tenant ?? '') === (here.value.searchParams.get('tenant') ?? '');

@@ -80,7 +80,7 @@ export function Review({ draft, close, done }) {
   return html`<${Dialog} label=${draft.current.value ? `Publish version ${(draft.current.value.version ?? 0) + 1}` : 'Publish'} close=${close} isWide>
     ${changes.length > 0 && html`<${Changes} changes=${changes} />`}
     <details class="yaml-diff" open=${changes.length === 0}><summary>YAML</summary><${Difference} before=${draft.current.value ? toYaml(before) : ''} after=${toYaml(draft.values.value)} /></details>
-    ${plan?.effects.length > 0 && html`<div class="effects"><h3>What changes for recipients and apps</h3><ul>${plan.effects.map((one) => html`<li key=${one.code + one.text} data-effect=${one.code}>${one.text}</li>`)}</ul>${plan.effects.some(({ code }) => code === 'credentials_missing') && html`<p>Messages without a provider are stored, not delivered. <a href=${`${BASE}/providers`}>Add a provider</a></p>`}</div>`}
+    ${plan?.effects.length > 0 && html`<div class="effects"><h3>What changes for recipients and apps</h3><ul>${plan.effects.map((one) => html`<li key=${one.code + one.text} data-effect=${one.code}>${one.text}</li>`)}</ul>${plan.effects.some(({ code }) => code === 'credentials_missing') && html`<p>Messages without a provider are stored, not delivered. <a href=${`${BASE}/providers?new=yes`}>Add a provider</a></p>`}</div>`}
     ${problem && html`<p class="error" role="alert">${problem.message}</p>`}
     ${isStale && html`<p><button type="button" onClick=${() => draft.rebase().then(load, setProblem)}>Compare with the current version</button></p>`}
     <div class="form-field"><div class="form-label"><label for="publish-note">Note</label></div><textarea id="publish-note" ref=${note} rows="2" maxLength="500" placeholder="Why? Shown in the list of versions."></textarea></div>

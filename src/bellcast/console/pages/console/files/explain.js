@@ -54,16 +54,16 @@ function switchOf({ rule, by, channel }, type, { muted = {}, channels = {}, type
 }
 
 /** A button that sends to a suppressed address again. */
-export function FreeAddress({ message, tenant }) {
+export function FreeAddress({ message, tenant, isPrimary }) {
   const url = withQuery(path`/v1/suppressions/${message.channel}/${message.to}`, tenant);
-  return html`<${Undoable} word="Free this address" act=${async () => {
+  return html`<${Undoable} word="Free this address" isPrimary=${isPrimary} act=${async () => {
     await request('DELETE', url);
     return { done: `${message.to} is free again.`, undo: () => request('PUT', url, { reason: 'bounce' }).then(() => null) };
   }} />`;
 }
 
 /** A button that sends a failed message again. */
-export const RetryMessage = ({ page, url }) => html`<${Confirm} isPrimary label="Retry the message" word="Retry" act=${async () => {
+export const RetryMessage = ({ page, url, isPrimary = true }) => html`<${Confirm} isPrimary=${isPrimary} label="Retry the message" word="Retry" act=${async () => {
   await request('POST', url);
   page.reload();
 }} />`;
@@ -103,7 +103,7 @@ function Fix({ page, action, channels, recipient, type, tenant, messages }) {
   if (target.startsWith('/v1/providers/')) return link(method === 'PUT' ? `Add a provider of ${target.endsWith('/sms') ? 'SMS' : 'e-mail'}` : 'Test the provider', '/providers', {});
   if (target.startsWith('/v1/types/')) return link('Change the type', target.slice('/v1'.length));
   if (target.startsWith('/v1/preference-defaults')) return link('Change the defaults', '/preference-defaults');
-  return link(action.text.replace(/\.$/, ''), path`/recipients/${recipient}`);
+  return link(action.text.replace(/(,.*)?\.$/, ''), path`/recipients/${recipient}`, { ...tenant, focus: 'address' });
 }
 
 /** The facts of each notification, in order of its first fact; those about no notification come last. */

@@ -135,12 +135,20 @@ export function Late({ children }) {
   return isLate ? children : html`<div aria-busy="true"></div>`;
 }
 
+/** Move the focus to the control of a page that wants it, unless another one has got it: then false. */
+export function focusFirst(main) {
+  const isFree = [main, main.querySelector('.pane'), document.body].includes(document.activeElement);
+  if (isFree) main.querySelector('[autofocus]')?.focus();
+  return isFree;
+}
+
 /** Parts that load separately and appear together, at their final places. */
 export function Together({ children }) {
   const [isSettled, setSettled] = useState(false);
   const isDone = openLoads.value === 0;
   // The parts begin to load after they were drawn.
   useEffect(() => { if (isDone && openLoads.peek() === 0) setSettled(true); }, [isDone]);
+  useLayoutEffect(() => { if (isSettled) focusFirst(document.getElementById('main')); }, [isSettled]);
   return html`${!isSettled && html`<${Late}><${Skeleton} rows="9" /><//>`}<div class=${isSettled ? null : 'pending'}>${children}</div>`;
 }
 

@@ -4,7 +4,7 @@
 import { html, useState } from './html.js';
 import { CHANNEL_NAMES, FreeAddress, RetryMessage, outcomeOf } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
-import { Loaded, Skeleton, useLoad } from './load.js';
+import { Loaded, Skeleton, useEvery, useLoad } from './load.js';
 import { Card, Confirm, Facts, Heading, Icon, Id, Moment, Person, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
@@ -31,6 +31,10 @@ export const mails = {
   none: { text: 'No e-mail has been sent yet. Without a provider, e-mails are simulated and shown here.', command: 'bellcast notify alice "Hello" --channel email' },
 };
 
+/** A message that is being sent is read again after this time. */
+const POLL_MS = 2000;
+const UNDERWAY = ['queued', 'sending'];
+
 /** The outcome of a message as a sentence. */
 const HEADLINES = {
   queued: ({ due_at: due, created_at: at }) => (due && Date.parse(due) > Math.max(Date.now(), Date.parse(at)) ? html`Waits until <${Moment} at=${due} />` : 'Waits for its turn'),
@@ -45,16 +49,18 @@ export function Message({ page }) {
   const tenant = tenantOf(page), url = (more = '') => withQuery(path`/v1/messages/${page.key}` + more, tenant);
   const found = useLoad((signal) => get(url(), signal), [url()]);
   const title = html`<${Heading} title=${page.key} />`;
+  useEvery(POLL_MS, () => UNDERWAY.includes(found.value?.state) && found.reload());
   return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
     const [kind] = outcomeOf({ ...one, outcome: one.state === 'held' ? 'hold' : 'send' });
     const mayRetry = page.may(CONTENT) && ['failed', 'bounced'].includes(one.state);
     const mayRelease = page.may(CONTENT) && one.state === 'simulated' && !one.reason;
     const mayFree = page.may(BUILDERS) && ['bounced', 'suppressed'].includes(one.state);
+    const isBounced = one.state === 'bounced' && one.recipient !== null; // the address is wrong
     const start = Date.parse(one.created_at);
     const steps = chapters([{ what: 'queued', at: one.created_at }, ...one.attempts.map(({ at }) => ({ what: 'attempt', message: one.id, at }))], start, [one]);
     return html`<${Heading} title=${one.content.subject ?? `${CHANNEL_NAMES[one.channel]} to ${one.to}`} />
       <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${HEADLINES[one.state](one)}</h2>${one.reason && html`<p class="text" dir="auto">${one.reason}</p>`}
-        ${(mayRetry || mayRelease || mayFree) && html`<div class="fixes">${mayFree && one.recipient && html`<a class="button" href=${inTenant(page, path`/recipients/${one.recipient}`, one)}>Correct the address</a>`}${mayFree && html`<${FreeAddress} message=${one} tenant=${tenant} />`}${mayRetry && html`<${RetryMessage} page=${page} url=${url('/retry')} />`}
+        ${(mayRetry || mayRelease || mayFree) && html`<div class="fixes">${mayFree && one.recipient && html`<a class=${isBounced ? 'button primary' : 'button'} href=${withQuery(page.url(path`/recipients/${one.recipient}`), { tenant: one.tenant, focus: 'address' })}>Correct the address</a>`}${mayFree && html`<${FreeAddress} message=${one} tenant=${tenant} isPrimary=${!isBounced} />`}${mayRetry && html`<${RetryMessage} page=${page} url=${url('/retry')} isPrimary=${!isBounced} />`}
           ${mayRelease && html`<${Confirm} label="Release this message" word="Release" act=${async () => {
       await request('POST', url('/release'));
       page.reload();

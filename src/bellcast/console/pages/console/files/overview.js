@@ -60,7 +60,7 @@ async function attentionOf(page, tenant, signal) {
   const [{ requests }, { webhooks }] = await Promise.all([
     get(withQuery('/v1/requests', { tenant: rows, status: '4xx', from: ago(1), limit: 200 }), signal), get(withQuery('/v1/webhooks', { tenant: rows, limit: 200 }), signal),
   ]);
-  const refused = Object.entries(Object.groupBy(requests.filter(({ code }) => code), ({ code }) => code)).map(([code, all]) => ({
+  const refused = Object.entries(Object.groupBy(requests.filter(({ code, operator }) => code && !operator), ({ code }) => code)).map(([code, all]) => ({
     kind: 'warn', weight: all.length, text: `${count(all.length, 'request')} refused in an hour`, note: `${code} · ${all[0].method} ${all[0].route ?? all[0].path}`, at: all[0].at, tenants: [...new Set(all.flatMap((each) => each.tenant ?? []))],
     link: withQuery(page.url('/requests'), { status: String(all[0].status), range: '1h', tenant }),
   }));

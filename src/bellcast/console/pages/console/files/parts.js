@@ -77,7 +77,7 @@ export const dialectName = ({ protocol, transport }) => `${PROTOCOLS[protocol] ?
 export const Dialect = ({ of }) => html`<span class=${`dialect ${of.protocol === 'native' ? of.transport : of.protocol}`}>${dialectName(of)}</span>`;
 
 /** A button that acts at once. `act` resolves to what was done and how to undo it, `{done, undo}`, or to nothing. */
-export function Undoable({ word, act }) {
+export function Undoable({ word, act, isPrimary = true }) {
   const [done, setDone] = useState(null);
   const [problem, setProblem] = useState('');
   const attempt = async (next) => {
@@ -89,7 +89,7 @@ export function Undoable({ word, act }) {
     }
   };
   const error = problem && html`<span class="error" role="alert">${problem}</span>`;
-  if (!done) return html`<button type="button" class="primary" onClick=${() => attempt(act)}>${word}</button>${error}`;
+  if (!done) return html`<button type="button" class=${isPrimary ? 'primary' : null} onClick=${() => attempt(act)}>${word}</button>${error}`;
   return html`<span class="fixed" role="status"><${Icon} name="ok" /> ${done.done} <button type="button" onClick=${() => attempt(done.undo)}>Undo</button>${error}</span>`;
 }
 

@@ -72,7 +72,7 @@ export function Recipient({ page }) {
     <${Facts} of=${facts(one)} />
     <nav class="links" aria-label="About this recipient">${ABOUT.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { recipient: one.key, ...tenant })}>${name}</a>`)}</nav>
     <${Explanation} key=${one.key} page=${page} recipient=${one.key} tenant=${tenant} />
-    ${page.may(BUILDERS) && html`<${Card} title="Addresses"><${Addresses} key=${`${one.email} ${one.phone}`} one=${one} url=${url()} refresh=${refresh} /><//>`}
+    ${page.may(BUILDERS) && html`<${Card} title="Addresses"><${Addresses} key=${`${one.email} ${one.phone}`} one=${one} url=${url()} refresh=${refresh} isFirst=${page.query.get('focus') === 'address'} /><//>`}
     <${Card} title="Last notifications"><${Inbox} page=${page} tenant=${tenant} /><//>
     <${Card} title="Preferences"><${Preferences} page=${page} url=${url('/preferences')} /><//>
     <${Card} title="Devices"><${Devices} page=${page} tenant=${tenant} url=${url} /><//>
@@ -82,12 +82,12 @@ export function Recipient({ page }) {
 }
 
 /** The addresses of messages, to correct one that a provider refused. */
-function Addresses({ one, url, refresh }) {
+function Addresses({ one, url, refresh, isFirst }) {
   const save = async ({ email, phone }) => {
     await request('PATCH', url, { email: email.trim() || null, phone: phone.trim() || null });
     refresh();
   };
-  return html`<${Form} isInline button="Save" send=${save}><${Field} label="E-mail" name="email" type="email" defaultValue=${one.email ?? ''} autocomplete="off" /><${Field} label="Phone" name="phone" type="tel" defaultValue=${one.phone ?? ''} autocomplete="off" /><//>`;
+  return html`<${Form} isInline button="Save" send=${save}><${Field} label="E-mail" name="email" type="email" defaultValue=${one.email ?? ''} autocomplete="off" autofocus=${isFirst} /><${Field} label="Phone" name="phone" type="tel" defaultValue=${one.phone ?? ''} autocomplete="off" /><//>`;
 }
 
 const facts = (one) => [

@@ -45,10 +45,10 @@ export function Setup({ page }) {
   return html`<${Heading} title="Setup"><a class="button" href=${page.url('/setup/pusher')}>Troubleshooting</a><//>
     <p class="muted">Each line is ticked as soon as the server sees the event.</p><${Together}>
     <${Card} title="First steps"><${Checklist} page=${page} name="first" round=${round} lines=${firstSteps(page)} /><//>
-    <${Card} title="An app with Pusher"><p class="muted">Open your app beside this page, and go through it with your own channels and events.</p>
+    <details class="panel" open=${CHANNELS.some((one) => page.query.has(one.name))}><summary>An app with Pusher</summary><p class="muted">Open your app beside this page, and go through it with your own channels and events.</p>
       <${Form} isInline button="Use these" send=${async (values) => go(withQuery(page.path, values))}>${CHANNELS.map((one) => html`<${Field} key=${one.name} label=${one.label} name=${one.name} defaultValue=${channels[one.name]} autocomplete="off" spellcheck=${false} autocapitalize="none" />`)}<//>
       <${Checklist} key=${name} page=${page} name=${name} round=${round} canReset lines=${pusherLines(page, channels, events)} />
-      <p>A line stays open? <a href=${page.url('/setup/pusher')}>Pusher troubleshooting</a></p><//><//>`;
+      <p>A line stays open? <a href=${page.url('/setup/pusher')}>Pusher troubleshooting</a></p></details><//>`;
 }
 
 const keyOf = (topic, name) => `${topic} ${name}`;

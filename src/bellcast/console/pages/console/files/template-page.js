@@ -24,7 +24,8 @@ export function Template({ page }) {
   const found = useLoad((signal) => get(url(), signal), [url()]);
   const title = html`<${Heading} title=${page.key} />`;
   const isMissing = found.problem?.status === 404 && !found.isLoading && page.may(CONTENT);
-  return html`${found.problem && !found.isLoading && !found.value && title}${isMissing && html`<${DraftOnly} url=${url('/draft')} editor=${withQuery(page.path, { ...tenant, edit: 'yes' })} />`}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
+  if (isMissing) return html`<${DraftOnly} page=${page} url=${url('/draft')} editor=${withQuery(page.path, { ...tenant, edit: 'yes' })} missing=${found} />`;
+  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
     const mayChange = page.may(BUILDERS), isOwn = mayChange && (one.tenant ?? '') === tenant.tenant && !isLocked(one);
     const remove = async () => {
       await request('DELETE', url());
@@ -33,7 +34,7 @@ export function Template({ page }) {
     return html`<${Heading} title=${one.key} note=${html`<span class="muted">Version ${one.version}${one.tenant && ` of ${one.tenant}`}${one.uses.length > 0 && html`, used by ${one.uses.join(', ')}`}</span>`}><${EditLink} page=${page} one=${one} />${isOwn && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${remove} />`}<//>
       <${ManagedBanner} page=${page} kind="templates" one=${one} />
       ${mayChange ? html`<${Shown} key=${url()} ...${{ page, one, url, isOwn, tenant }} />` : html`<${Card} title="Versions"><${Versions} one=${one} url=${url} /><//>`}
-      <${Yaml} of=${one} isOpen=${!mayChange} />`;
+      <${Yaml} of=${one} isInFiles isOpen=${!mayChange} />`;
   }}<//>`;
 }
 

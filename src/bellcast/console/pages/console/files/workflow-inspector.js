@@ -6,7 +6,7 @@ import { count } from './format.js';
 import { useLoad } from './load.js';
 import { Icon } from './parts.js';
 import { SchemaForm, SchemaTable } from './schema-fields.js';
-import { get, path, withQuery } from './server.js';
+import { exchange, get, path, withQuery } from './server.js';
 import { SENDING, conditionText, durationText, lanesOf, pathOfKey, renamed, stepsOf, summaryOf, typeOf, usersOf, valueAt, withValue } from './workflow-model.js';
 
 const EVENTS = { inbox: ['seen', 'read', 'archived', 'acted'], message: ['delivered', 'bounced', 'failed'] };
@@ -213,8 +213,29 @@ const keyOf = (plural) => function KeyOf({ attributes, value, change, page, draf
   const list = useLoad((signal) => get(withQuery(`/v1/${plural}`, { tenant: draft.tenant, limit: 100 }), signal), [plural]);
   const found = list.value?.[plural] ?? [];
   return html`<${Text} attributes=${attributes} value=${value} change=${change} list=${`keys-of-${plural}`} /><datalist id=${`keys-of-${plural}`}>${found.map((one) => html`<option key=${one.key} value=${one.key} />`)}</datalist>
-    ${plural === 'templates' && value && !isReadOnly && html`<${InsteadOfContent} path=${field.replace(/\.template$/, '')} values=${values} draft=${draft} input=${attributes.id} />`}`;
+    ${plural === 'templates' && value && html`<div class="form-hints"><a href=${withQuery(page.url(path`/templates/${value}`), { tenant: draft.tenant })}>Open the template</a></div>`}
+    ${plural === 'templates' && !isReadOnly && html`<${value ? InsteadOfContent : AsTemplate} path=${field.replace(/\.template$/, '')} values=${values} draft=${draft} page=${page} input=${attributes.id} />`}`;
 };
+
+/** A button that moves the texts of a step to a template, which has other languages and, for an e-mail, a design. */
+function AsTemplate({ path: place, values, draft, page }) {
+  const [problem, setProblem] = useState('');
+  const { type, key, if: condition, note, ...content } = valueAt(values, place);
+  if (!SENDING.includes(type) || Object.keys(content).length === 0) return null;
+  const move = async () => {
+    const template = `${page.key}-${key}`, { text, ...rest } = content, { tenant } = draft;
+    const part = type === 'email' && text && !rest.html ? { ...rest, blocks: [{ type: 'text', text }] } : content;
+    try {
+      await exchange('PUT', withQuery(path`/v1/templates/${template}/draft`, { tenant }), { type: 'application/json', body: JSON.stringify({ values: { [type]: part }, base: null }), headers: { 'if-none-match': '*' } });
+      draft.change(withValue(draft.values.value, place, { key, type, template, ...(condition && { if: condition }), ...(note && { note }) }));
+      await draft.write();
+      page.go(withQuery(page.url(path`/templates/${template}`), { edit: 'yes', channel: type, tenant }));
+    } catch (failed) {
+      setProblem(failed.status === 412 ? `The template ${template} exists.` : failed.message);
+    }
+  };
+  return html`<div class="form-hints"><small class="muted">A template has other languages${type === 'email' && ' and a design'}.</small><button type="button" class="chip-button" onClick=${move}>Move the texts to a template</button></div>${problem && html`<p class="error" role="alert">${problem}</p>`}`;
+}
 
 /** A step has a template or content of its own: a button removes the content. */
 function InsteadOfContent({ path, values, draft, input }) {

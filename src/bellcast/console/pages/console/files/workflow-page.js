@@ -1,15 +1,16 @@
 /**
- * A workflow: its flow with what its runs did, the versions with their differences, and a dry run.
+ * A workflow: its flow with what its runs did, the versions with their differences, and triggers.
  */
 import { Yaml } from './definition.js';
 import { EditLink } from './edit.js';
 import { number, parsed } from './format.js';
-import { html, useState } from './html.js';
+import { html, useRef, useState } from './html.js';
 import { Loaded, Skeleton, Together, refresh, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
-import { Card, Confirm, Field, Form, Heading, Moment, State, Tag, Type } from './parts.js';
+import { Card, Confirm, Copy, Field, Form, Heading, Moment, State, Tag, Type } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, tenantOf } from './router.js';
+import { sampleOf } from './sample-data.js';
 import { get, path, request, withQuery } from './server.js';
 import { DraftOnly, Versions } from './versions.js';
 import { RunsBar, useRunCounts } from './workflow-counts.js';
@@ -22,7 +23,8 @@ export function Workflow({ page }) {
   const found = useLoad((signal) => get(url(), signal), [url()]);
   const title = html`<${Heading} title=${page.key} />`;
   const isMissing = found.problem?.status === 404 && !found.isLoading && page.may(CONTENT);
-  return html`${found.problem && !found.isLoading && !found.value && title}${isMissing && html`<${DraftOnly} url=${url('/draft')} editor=${withQuery(page.path, { ...tenant, edit: 'yes' })} />`}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
+  if (isMissing) return html`<${DraftOnly} page=${page} url=${url('/draft')} editor=${withQuery(page.path, { ...tenant, edit: 'yes' })} missing=${found} />`;
+  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
     // The project's object on the page of a tenant is not the tenant's own.
     const isOwn = page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant;
     const word = one.active ? 'Switch off' : 'Switch on';
@@ -35,8 +37,8 @@ export function Workflow({ page }) {
       go(withQuery(page.url('/workflows'), tenant));
     }} />`}`}<//><${ManagedBanner} page=${page} kind="workflows" one=${one} /><${Together}>
       <div class="workflow-page"><section class="panel" aria-label="Steps"><${Steps} page=${page} one=${one} tenant=${tenant.tenant} /></section>
-        <div><${Card} title="Versions"><${Versions} one=${one} url=${url} isOwn=${isOwn && !isLocked(one)} /><//>${page.may(BUILDERS) && html`<${DryRun} url=${url('/trigger', { dry_run: true })} />`}</div></div>
-      <${Yaml} of=${one} /><//>`;
+        <div><${Card} title="Versions"><${Versions} one=${one} url=${url} isOwn=${isOwn && !isLocked(one)} /><//>${page.may(BUILDERS) && html`<${Trigger} key=${one.version} ...${{ page, one, url, tenant }} />`}</div></div>
+      <${Yaml} of=${one} isInFiles /><//>`;
   }}<//>`;
 }
 
@@ -49,10 +51,24 @@ function Steps({ page, one, tenant }) {
   return html`<${Loaded} of=${schema}>${(value) => html`<${Picture} ...${{ values: valuesOf(one), schema: value, selected, runs: runs.isShown ? runs : null }} select=${setSelected} edit=${() => go(editor)} copy=${() => {}} />`}<//><${RunsBar} runs=${runs} />`;
 }
 
-/** The channels that a trigger would use now. The server sends nothing. */
-function DryRun({ url }) {
+/** What a trigger would send now, and a button that triggers the workflow. */
+function Trigger({ page, one, url, tenant }) {
   const [plan, setPlan] = useState(null);
-  return html`<${Card} title="Dry run"><${Form} button="Show what would be sent" send=${async ({ to, data }) => setPlan((await request('POST', url, { to: to.trim(), data: parsed(data) ?? {} })).plan)}>
-      <${Field} label="Recipient" name="to" required autocomplete="off" spellcheck=${false} /><${Field} isLong label="Data as JSON" name="data" defaultValue="{}" /><//>
-    <div aria-live="polite">${plan?.length === 0 && html`<p>The workflow sends nothing by itself.</p>`}${plan?.length > 0 && html`<ul class="rows-of">${plan.map((one, index) => html`<li key=${index}><${Tag}>${one.channel}<//><${State} of=${one.outcome} />${one.rule && `Rule: ${one.rule}`}<${Moment} at=${one.at} /></li>`)}</ul>`}</div><//>`;
+  const [run, setRun] = useState(null);
+  const place = useRef(null);
+  const [example] = useState(() => JSON.stringify(sampleOf({ steps: one.steps }), null, 2));
+  const post = (query) => {
+    const form = place.current.querySelector('form');
+    if (!form.reportValidity()) throw new Error('Enter the key of a recipient.');
+    const { to, data } = Object.fromEntries(new FormData(form));
+    return request('POST', url('/trigger', query), { to: to.trim(), data: parsed(data) ?? {} });
+  };
+  const start = html`<${Confirm} label=${`Trigger ${one.key}`} word="Trigger" act=${async () => setRun((await post({})).run)} />`;
+  return html`<${Card} title="Trigger"><div ref=${place}><${Form} button="Show what would be sent" more=${start} send=${async () => setPlan((await post({ dry_run: true })).plan)}>
+      <${Field} label="Recipient" name="to" required autocomplete="off" spellcheck=${false} /><${Field} isLong label="Data as JSON" name="data" defaultValue=${example} /><//></div>
+    <p role="status">${run && html`<${State} of="running" /> <a href=${withQuery(page.url(path`/runs/${run}`), tenant)}>Open the run</a>`}</p>
+    <div aria-live="polite">${plan?.length === 0 && html`<p>The workflow sends nothing by itself.</p>`}${plan?.length > 0 && html`<ul class="rows-of">${plan.map((one, index) => html`<li key=${index}><${Tag}>${one.channel}<//><${State} of=${one.outcome} />${one.rule && `Rule: ${one.rule}`}<${Moment} at=${one.at} /></li>`)}</ul>`}</div>
+    <details><summary>From your app or a terminal</summary><pre tabIndex="0"><code>${command(one.key, example, tenant)}</code></pre><${Copy} what="the command" text=${command(one.key, example, tenant)} /></details><//>`;
 }
+
+const command = (key, data, { tenant }) => `bellcast trigger ${key} alice${tenant && ` --tenant ${tenant}`} --data '${JSON.stringify(JSON.parse(data)).replaceAll("'", "'\\''")}'`;
