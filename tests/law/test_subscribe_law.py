@@ -188,10 +188,11 @@ class Subscriptions:
         self.rows: list[Change] = []
         self.tasks: set[asyncio.Task[Any]] = set()
         self.store = cast(Any, SimpleNamespace(inboxes=self))
-        engines, config = cast(Any, SimpleNamespace(db=fake_stores.db(self.store))), LiveConfig(limits=LIMITS)
-        self.commands = {
-            node: Commands(engines, node.hub, config, cast(Any, None), cast(Any, self.spawn)) for node in nodes
+        engines, config = SimpleNamespace(db=fake_stores.db(self.store)), LiveConfig(limits=LIMITS)
+        contexts: dict[LawNode, Any] = {
+            node: SimpleNamespace(engines=engines, hub=node.hub, config=config, spawn=self.spawn) for node in nodes
         }
+        self.commands = {node: Commands(contexts[node], cast(Any, None)) for node in nodes}
         for node in nodes:
             node.hub.dispatcher._callbacks = HubCallbacks(fill_gap=self.fill_gap)
         self.reader = SlowReader(self)

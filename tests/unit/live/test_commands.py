@@ -1,6 +1,7 @@
 """Commands of the native dialect, against a store that fails."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -43,9 +44,10 @@ async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path) -> None:
     broker = MemoryBroker()
     hub = Hub(PresenceTracker(tuple), broker, clock, HubCallbacks())
     before, fresh = Principal(recipient="alice", roles=("admin",)), Principal(recipient="alice", roles=())
-    commands = Commands(
-        idle_context(store, broker, clock, str), hub, LiveConfig(limits=Limits()), Renewed(fresh), cast(Any, None)
+    live = SimpleNamespace(
+        engines=idle_context(store, broker, clock, str), hub=hub, config=LiveConfig(limits=Limits()), spawn=None
     )
+    commands = Commands(cast(Any, live), Renewed(fresh))
     connection = Connection("1", protocol.MESSAGE, before, hub, 0, None)
     connection.transition(Phase.LIVE)
     hub.subscriptions.follow(connection, {"role.admin": Grant.ROLE})

@@ -88,9 +88,15 @@ class Server:
         self.hub = Hub(PresenceTracker(tuple), self.broker, FakeClock(), HubCallbacks(), None, self.history)
         self.broker.listen(self.hub.dispatcher.dispatch)
         self.store = fake_stores.db(SimpleNamespace(inboxes=Inboxes()))
-        engines = cast(Any, SimpleNamespace(db=self.store))
-        config = LiveConfig(limits=LIMITS)
-        self.commands = Commands(engines, self.hub, config, cast(Any, None), cast(Any, asyncio.ensure_future))
+        self.live: Any = SimpleNamespace(
+            engines=SimpleNamespace(db=self.store),
+            hub=self.hub,
+            config=LiveConfig(limits=LIMITS),
+            spawn=asyncio.ensure_future,
+            authenticator=None,
+            admission=None,
+        )
+        self.commands = Commands(self.live, cast(Any, None))
 
     async def publish(self, topic: str, data: Any) -> str:
         (event,) = await self.history.append(LiveEvent("", "n", data, topic=topic))
@@ -126,8 +132,7 @@ class Server:
     ) -> "asyncio.Future[None]":
         """Open the connection with the topic room after an event."""
         opened = OpenedInbox(None, None, None, False, context, start, 0)
-        unused, config = cast(Any, None), LiveConfig(limits=LIMITS)
-        handshake = NativeHandshake(self.store, self.hub, config, unused, unused, self.commands, unused)
+        handshake = NativeHandshake(self.live, self.commands, cast(Any, None))
         request = cast(Any, SimpleNamespace(topics=("room",)))
         return asyncio.ensure_future(handshake.send_ready(connection, opened, request))
 
@@ -412,16 +417,10 @@ async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirme
     dispatcher = SimpleNamespace(
         app=SimpleNamespace(has=lambda *_: False), context_for=lambda _: context, joined_topics=joined_topics
     )
-    handshake = NamespaceHandshake(
-        project,
-        server.store,
-        server.hub,
-        LiveConfig(limits=LIMITS),
-        SocketIOConfig(),
-        cast(Any, SimpleNamespace(recipient=recipient)),
-        cast(Any, SimpleNamespace(admit=admit)),
-        cast(Any, dispatcher),
-    )
+    server.live.project, server.live.settings = project, {"socketio": SocketIOConfig()}
+    server.live.authenticator = SimpleNamespace(recipient=recipient)
+    server.live.admission = SimpleNamespace(admit=admit)
+    handshake = NamespaceHandshake(server.live, cast(Any, dispatcher))
     pid = namespace_handshake.sign(project, namespace_handshake.Pid("", "alice", "/", "known", "1-0"))
     starting = asyncio.ensure_future(handshake.join(connection, {"pid": pid, "offset": f"1-0~{start}"}))
     await check_joining(server, connection, context, starting)

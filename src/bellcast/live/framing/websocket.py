@@ -336,17 +336,15 @@ class FrameReader:
         end = start + length
         if len(data) < end:
             return None
-        received.append(self._control(opcode, _unmask(data[start - 4 : start], data[start:end])))
-        return end
-
-    def _control(self, opcode: int, payload: bytes) -> ReaderEvent:
+        payload = _unmask(data[start - 4 : start], data[start:end])
         if opcode == PING_OPCODE:
-            return PingReceived(payload)
-        if opcode == PONG_OPCODE:
-            return PongReceived(payload)
-        closed = _closed(payload)
-        self.stop()
-        return closed
+            received.append(PingReceived(payload))
+        elif opcode == PONG_OPCODE:
+            received.append(PongReceived(payload))
+        else:
+            received.append(_closed(payload))
+            self.stop()
+        return end
 
     def _payload(self, message: "_Message", data: bytes, at: int, received: list[ReaderEvent]) -> int:
         """Read the available payload of the current frame; append the message if it is complete."""
@@ -441,11 +439,8 @@ def _length(data: bytes, at: int, opcode: int) -> tuple[int, int] | None:
         return length, at + 6
     if opcode >= CLOSE_OPCODE:
         raise _protocol_error(f"a control frame has more than {CONTROL_LIMIT} bytes")
-    return _long_length(data, at + 2, 2 if length == TWO_BYTES_FOLLOW else 8)
-
-
-def _long_length(data: bytes, at: int, width: int) -> tuple[int, int] | None:
-    field = data[at : at + width]
+    width = 2 if length == TWO_BYTES_FOLLOW else 8
+    field = data[at + 2 : at + 2 + width]
     if len(field) < width:
         return None
     length = int.from_bytes(field)
@@ -453,7 +448,7 @@ def _long_length(data: bytes, at: int, width: int) -> tuple[int, int] | None:
         raise _protocol_error("a length is not encoded in the shortest form")
     if length > _LARGEST:
         raise _protocol_error("a length has its top bit set")
-    return length, at + width + 4
+    return length, at + 2 + width + 4
 
 
 def _closed(payload: bytes) -> CloseReceived:

@@ -259,9 +259,10 @@ class TakeoverProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._cancel_timeout()
         # Raise ValueError, which stops the parser, once a head was refused
-        if len(self.headers) > MAX_HEADER_LINES or (
-            self._head_bytes + self._chunk_size > MAX_HEAD_BYTES and self._head_size() > MAX_HEAD_BYTES
-        ):
+        is_large = self._head_bytes + self._chunk_size > MAX_HEAD_BYTES and (
+            len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES
+        )
+        if is_large or len(self.headers) > MAX_HEADER_LINES:
             self._refuse(TOO_LARGE)
             raise ValueError("request head too large")
         hosts = [name for name, _ in self.headers].count(b"host")
@@ -396,9 +397,6 @@ class TakeoverProtocol(HttpToolsProtocol):
         self._current = None
         self.cycle = self.scope = self.flow = self.transport = self.parser = None  # type: ignore[assignment]  # as uvicorn does
         return transport, early
-
-    def _head_size(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def _cancel_timeout(self) -> None:
         if self._timeout is not None:

@@ -10,9 +10,8 @@ import msgspec
 import structlog
 
 from bellcast import calls
-from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.permissions import Grant
-from bellcast.calls import Call, CallBackend
+from bellcast.calls import Call
 from bellcast.context import Context
 from bellcast.inbox import views
 from bellcast.kernel.errors import BellcastError, Forbidden, HandlerFailed, NoHandler, Unavailable
@@ -25,6 +24,7 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native.protocol import WEBSOCKET
 from bellcast.live.sync import topic_replay
+from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing as events
 
 log = structlog.get_logger(__name__)
@@ -109,11 +109,11 @@ class NativeCallContext:
 class AppCallbacks:
     """Verifies fresh tokens with the authenticator and calls the app's handlers."""
 
-    def __init__(self, engines: Context, hub: Hub, authenticator: Authenticator, app: CallBackend) -> None:
-        self._engines = engines
-        self._hub = hub
-        self._authenticator = authenticator
-        self._app = app
+    def __init__(self, live: LiveContext) -> None:
+        self._engines = live.engines
+        self._hub = live.hub
+        self._authenticator = live.authenticator
+        self._app = live.app
 
     async def renew(self, token: str) -> Principal:
         principal = await self._authenticator.session(token)
@@ -183,10 +183,10 @@ RECONNECT_SECONDS = 10.0
 class DisconnectCalls:
     """Calls the app's `disconnect` handler for connections of this node, and for those of dead nodes that it guards."""
 
-    def __init__(self, engines: Context, hub: Hub, app: CallBackend) -> None:
-        self._engines = engines
-        self._hub = hub
-        self._app = app
+    def __init__(self, live: LiveContext) -> None:
+        self._engines = live.engines
+        self._hub = hub = live.hub
+        self._app = live.app
         self._calls: set[asyncio.Task[None]] = set()
         self._for_dead_nodes = asyncio.Semaphore(MAX_CALLS_FOR_DEAD_NODES)
         self._reported: set[str] = set()  # ended for the app, because this node was regarded as dead

@@ -1,15 +1,12 @@
 """Client commands over a WebSocket, executed in order per connection. The reply to each is an `ack` or `error`."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import structlog
-from msgspec import Struct
 
 from bellcast.auth import permissions
-from bellcast.auth.permissions import Grant
-from bellcast.context import Context
 from bellcast.inbox import actions
 from bellcast.inbox.types.inboxes import Action, Marking
 from bellcast.inbox.types.positions import Position
@@ -18,15 +15,14 @@ from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid
 from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.live import topic_access
-from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.inbound_queue import TOPICS_PER_MESSAGE, InboundQueue
-from bellcast.live.hub.hub import Hub
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import AppCallbacks
 from bellcast.live.sync import resume, topic_replay
 from bellcast.live.types import Member, Typing
+from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing
 from bellcast.topics.types import publishable
 
@@ -45,22 +41,15 @@ ACTIONS: dict[type[protocol.MarkCommand], Action] = {
 }
 
 
-class RequestedTopics(Struct, frozen=True):
-    """Topics of a `subscribe`. `accepted` are newly granted ones and those already followed."""
-
-    accepted: list[str]
-    granted: Mapping[str, Grant]
-    refused: Sequence[topic_access.TopicRefused]
-
-
 class Commands:
-    def __init__(self, engines: Context, hub: Hub, config: LiveConfig, callbacks: AppCallbacks, spawn: Spawn) -> None:
-        self._engines = engines
-        self._hub = hub
-        self._config = config
+    def __init__(self, live: LiveContext, callbacks: AppCallbacks) -> None:
+        self._engines = live.engines
+        self._hub = live.hub
+        self._config = live.config
         self._callbacks = callbacks
+        self.limits = limits = live.config.limits
         self._queue = InboundQueue(
-            self._respond, spawn, config.limits.frame, config.limits.frames_per_second, survives_disconnect=True
+            self._respond, live.spawn, limits.frame, limits.frames_per_second, survives_disconnect=True
         )
         self._command_table: dict[type[protocol.ClientCommand], Callable[[Connection, Any], Awaitable[Payload]]] = {
             protocol.SubscribeCommand: self._subscribe,
@@ -72,7 +61,6 @@ class Commands:
             protocol.PingCommand: self._ping,
             **dict.fromkeys(ACTIONS, self._mark),
         }
-        self.limits = config.limits
 
     def receive(self, connection: Connection, message: str | bytes) -> None:
         if isinstance(message, bytes):
@@ -103,14 +91,26 @@ class Commands:
     async def _subscribe(self, connection: Connection, command: protocol.SubscribeCommand) -> Payload:
         await self._queue.pace(connection, len(command.topics) // TOPICS_PER_MESSAGE)
         while True:
-            topics = await self._authorize_topics(connection, command)
-            async with self.knowing_members(connection.principal, topics.granted):
-                past = await topic_replay.read_topics(
-                    self._hub, connection, topics.granted, command.position, command.rewind
-                )
+            followed = connection.grants or {}
+            _check_not_followed(command, followed)
+            named = dict.fromkeys(command.topics)
+            granted, refused = await topic_access.authorize_topics(
+                self._engines.db,
+                connection.principal,
+                [topic for topic in named if topic not in followed],
+                len(followed),
+                self._config,
+            )
+            if refused:
+                self._hub.callbacks.topics_refused(connection, refused)
+            accepted = [topic for topic in named if topic in granted or topic in followed]
+            if refused and not accepted:
+                raise _none_accepted(refused)
+            async with self.knowing_members(connection.principal, granted):
+                past = await topic_replay.read_topics(self._hub, connection, granted, command.position, command.rewind)
                 _check_not_followed(command, connection.grants or {})  # the app may have joined it in the meantime
                 if not past.events or connection.phase is not Phase.REPLAYING:
-                    self._hub.subscriptions.follow(connection, topics.granted)
+                    self._hub.subscriptions.follow(connection, granted)
                     break
             # One replay of a connection runs at a time. A slow reader may take minutes: authorize and read again.
             await self._hub.wait_replayed(connection)
@@ -124,23 +124,9 @@ class Commands:
         fields: dict[str, Any] = {"id": self._hub.newest_event(connection)}
         if command.position is not None:
             fields["recovered"] = past.recovered
-        present = self.members(connection.principal, topics.accepted)
+        present = self.members(connection.principal, accepted)
         more = {"presence": present} if present else {}
-        return protocol.ack(command.ref, topics=topics.accepted, refused=topics.refused, **fields, **more)
-
-    async def _authorize_topics(self, connection: Connection, command: protocol.SubscribeCommand) -> RequestedTopics:
-        followed = connection.grants or {}
-        _check_not_followed(command, followed)
-        new = [topic for topic in dict.fromkeys(command.topics) if topic not in followed]
-        granted, refused = await topic_access.authorize_topics(
-            self._engines.db, connection.principal, new, len(followed), self._config
-        )
-        if refused:
-            self._hub.callbacks.topics_refused(connection, refused)
-        accepted = [topic for topic in dict.fromkeys(command.topics) if topic in granted or topic in followed]
-        if refused and not accepted:
-            raise _none_accepted(refused)
-        return RequestedTopics(accepted, granted, refused)
+        return protocol.ack(command.ref, topics=accepted, refused=refused, **fields, **more)
 
     def knowing_members(self, principal: Principal, topics: Iterable[str]) -> AbstractAsyncContextManager[None]:
         """Know the members on other nodes, of topics with presence, before a connection follows. Read missed events within:

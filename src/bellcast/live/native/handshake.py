@@ -2,24 +2,20 @@
 
 from msgspec import Struct
 
-from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.origins import WrongOrigin
 from bellcast.inbox.types.inboxes import Changes, Inbox
 from bellcast.inbox.types.positions import Position, parse_position
 from bellcast.kernel.brokers import history
-from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.identities import Principal
 from bellcast.live import topic_access
-from bellcast.live.admission import Admission
-from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection, OnReady, Phase
 from bellcast.live.http.handshake_request import HandshakeRequest
-from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import AppCallbacks, NativeCallContext
 from bellcast.live.native.commands import Commands
 from bellcast.live.sync import resume, topic_replay
+from bellcast.live.wiring import LiveContext
 
 NOTHING: topic_access.Authorized = ({}, ())
 
@@ -42,23 +38,14 @@ class NativeHandshake:
     direct = protocol.WEBSOCKET
     foreign = protocol.MESSAGE
 
-    def __init__(
-        self,
-        db: Engine,
-        hub: Hub,
-        config: LiveConfig,
-        authenticator: Authenticator,
-        admission: Admission,
-        commands: Commands,
-        app: AppCallbacks,
-    ) -> None:
-        self._db = db
-        self._hub = hub
-        self._config = config
-        heartbeat = config.heartbeat
+    def __init__(self, live: LiveContext, commands: Commands, app: AppCallbacks) -> None:
+        self._db = live.engines.db
+        self._hub = live.hub
+        self._config = live.config
+        heartbeat = live.config.heartbeat
         self._heartbeat = int(heartbeat) if heartbeat == int(heartbeat) else heartbeat
-        self._authenticator = authenticator
-        self._admission = admission
+        self._authenticator = live.authenticator
+        self._admission = live.admission
         self._app = app
         self.listener = commands
 

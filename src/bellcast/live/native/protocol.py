@@ -82,16 +82,8 @@ def _sse_event(frame: Payload) -> bytes:
     return sse.event(frame.name, _encode(frame.fields))
 
 
-def _sse_chunk(frame: Payload) -> bytes:
-    return sse.chunk(_sse_event(frame))
-
-
 def _message(frame: Payload) -> bytes:
     return _encode({"type": frame.name, **frame.fields})
-
-
-def _websocket_frame(frame: Payload) -> bytes:
-    return websocket.text_frame(_message(frame))
 
 
 class IdMark(Struct, frozen=True):
@@ -109,9 +101,11 @@ class IdMark(Struct, frozen=True):
         return None, self.frame(b"~%b\n" % event_id.encode()) + data
 
 
-SSE_CHUNKED = NativeDialect("sse", _sse_chunk, mark=IdMark(sse.chunk))  # written directly to an HTTP/1.1 socket
+# Written directly to an HTTP/1.1 socket.
+SSE_CHUNKED = NativeDialect("sse", lambda frame: sse.chunk(_sse_event(frame)), mark=IdMark(sse.chunk))
 SSE_PLAIN = NativeDialect("sse", _sse_event, mark=IdMark(bytes))  # HTTP/1.0, or through ASGI `send`
-WEBSOCKET = NativeDialect("websocket", _websocket_frame)  # written directly to the socket
+# Written directly to the socket.
+WEBSOCKET = NativeDialect("websocket", lambda frame: websocket.text_frame(_message(frame)))
 MESSAGE = NativeDialect("websocket", _message)  # through ASGI `send`
 
 

@@ -7,12 +7,10 @@ import random
 from functools import partial
 
 from bellcast.auth import origins
-from bellcast.auth.authenticator import Authenticator
 from bellcast.inbox.types.inboxes import SessionRevoked
 from bellcast.kernel.errors import BellcastError, MethodNotAllowed
 from bellcast.kernel.http.asgi import Receive, Scope, Send
-from bellcast.live.admission import Admission, close_reason_for, close_refused, guarded_start
-from bellcast.live.config import LiveConfig, Spawn
+from bellcast.live.admission import close_reason_for, close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.framing import sse
@@ -21,6 +19,7 @@ from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest, Headers
 from bellcast.live.native import protocol
 from bellcast.live.native.handshake import NativeHandshake, OpenedInbox
+from bellcast.live.wiring import LiveContext
 
 # Delay before browsers reconnect an event stream, randomized to avoid a reconnect storm after a server failure.
 RETRY_MS = (1_500, 4_500)
@@ -41,19 +40,12 @@ class SseConnection(Connection):
 
 
 class StreamEndpoint:
-    def __init__(
-        self,
-        authenticator: Authenticator,
-        config: LiveConfig,
-        admission: Admission,
-        handshake: NativeHandshake,
-        spawn: Spawn,
-    ) -> None:
-        self._authenticator = authenticator
-        self._config = config
-        self._admission = admission
+    def __init__(self, live: LiveContext, handshake: NativeHandshake) -> None:
+        self._authenticator = live.authenticator
+        self._config = live.config
+        self._admission = live.admission
         self._handshake = handshake
-        self._spawn = spawn
+        self._spawn = live.spawn
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = handshake_request.read(scope)

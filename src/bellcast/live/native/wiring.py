@@ -13,13 +13,11 @@ STREAM_PATH, WEBSOCKET_PATH = "/v1/stream", "/v1/ws"
 def wire(live: LiveContext) -> WiredDialect:
     """Wire event streams and WebSockets, and the app's `disconnect` handler for all dialects."""
     callbacks, commands = create_commands(live)
-    handshake = NativeHandshake(
-        live.engines.db, live.hub, live.config, live.authenticator, live.admission, commands, callbacks
-    )
-    disconnects = DisconnectCalls(live.engines, live.hub, live.app)
+    handshake = NativeHandshake(live, commands, callbacks)
+    disconnects = DisconnectCalls(live)
     return WiredDialect(
         paths={
-            STREAM_PATH: StreamEndpoint(live.authenticator, live.config, live.admission, handshake, live.spawn),
+            STREAM_PATH: StreamEndpoint(live, handshake),
             WEBSOCKET_PATH: WebSocketEndpoint(live.config, live.admission, handshake, live.spawn),
         },
         stream_paths=frozenset((STREAM_PATH,)),
@@ -31,5 +29,5 @@ def wire(live: LiveContext) -> WiredDialect:
 
 def create_commands(live: LiveContext) -> tuple[AppCallbacks, Commands]:
     """Create the app's callbacks and the commands, which other dialects also use."""
-    callbacks = AppCallbacks(live.engines, live.hub, live.authenticator, live.app)
-    return callbacks, Commands(live.engines, live.hub, live.config, callbacks, live.spawn)
+    callbacks = AppCallbacks(live)
+    return callbacks, Commands(live, callbacks)

@@ -20,11 +20,14 @@ from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native.app_callbacks import NativeCallContext, accept, caller
 from bellcast.live.pusher import protocol, signatures
-from bellcast.live.pusher.context import PusherContext
+from bellcast.live.pusher.apps import ConnectedApps
 from bellcast.live.pusher.hub_observer import PresenceCache
 from bellcast.live.pusher.signed_in_users import PusherUsers
+from bellcast.live.pusher.types import PusherConfig
+from bellcast.live.pusher.webhooks import PusherWebhooks
 from bellcast.live.sync import topic_replay
 from bellcast.live.types import Member
+from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing
 from bellcast.topics.store.last_events import LastEvent, LastEvents
 from bellcast.topics.types import TO_RECIPIENT, is_cache, is_presence, is_private, recipient
@@ -52,13 +55,22 @@ class SubscriptionRefused(Exception):
 
 
 class PusherChannels:
-    def __init__(self, context: PusherContext, users: PusherUsers, presence_cache: PresenceCache) -> None:
-        self._context = context
+    def __init__(
+        self,
+        live: LiveContext,
+        apps: ConnectedApps,
+        webhooks: PusherWebhooks,
+        users: PusherUsers,
+        presence_cache: PresenceCache,
+    ) -> None:
+        self._live = live
+        self._apps = apps
+        self._webhooks = webhooks
         self._users = users
         self._presence_cache = presence_cache
-        self._hub = context.hub
-        self._limits = context.config.limits
-        self._config = context.pusher
+        self._hub = live.hub
+        self._limits = live.config.limits
+        self._config: PusherConfig = live.settings["pusher"]
         self._rate_limiters: dict[Connection, TokenBucket] = {}
 
     # --- subscriptions
@@ -78,7 +90,7 @@ class PusherChannels:
 
     async def _subscribe(self, connection: Connection, command: protocol.PusherSubscribe) -> None:
         channel = command.channel
-        only = self._context.apps.only_channel(connection)
+        only = self._apps.only_channel(connection)
         if only not in (None, channel):
             raise SubscriptionRefused(
                 "AuthError", f"This app is being tested: it may use only the channel {only}.", 403
@@ -127,9 +139,8 @@ class PusherChannels:
         if is_private(command.channel):
             self._check_signature(connection, command, None)
             return Grant.APP, None
-        context = self._context
         granted, refused = await following.authorize_topics(
-            context.engines.db, connection.principal, (command.channel,), followed, context.config
+            self._live.engines.db, connection.principal, (command.channel,), followed, self._live.config
         )
         if refused:
             raise SubscriptionRefused("AuthError", f"{command.channel}: {refused[0].message}", 403)
@@ -138,7 +149,7 @@ class PusherChannels:
     def _check_signature(
         self, connection: Connection, command: protocol.PusherSubscribe, channel_data: str | None
     ) -> None:
-        apps = self._context.apps
+        apps = self._apps
         signed = signatures.channel_string(connection.id, command.channel, channel_data)
         if not signatures.is_valid_for_any(apps.credentials(connection), command.auth or "", signed):
             key = apps.key(connection)
@@ -170,7 +181,7 @@ class PusherChannels:
 
     async def _send_cached_event(self, connection: Connection, channel: str) -> None:
         """Send the last event of a cache channel, unless it or a newer one was delivered since the subscription."""
-        engines, tenant = self._context.engines, connection.principal.tenant
+        engines, tenant = self._live.engines, connection.principal.tenant
         since = engines.clock.now() - int(self._config.cache_ttl * 1000)
         last: LastEvent | None = None
         with self._hub.dispatcher.collecting(topic_stream(tenant, channel)) as delivered:
@@ -192,7 +203,7 @@ class PusherChannels:
         if last is None:
             connection.send_frame(protocol.cache_miss(channel))
             if tenant == DEFAULT_TENANT:
-                self._context.webhooks.missed(channel, since)
+                self._webhooks.missed(channel, since)
         else:
             connection.send_frame(protocol.event_frame(last.name, channel, last.data))
 
@@ -207,8 +218,7 @@ class PusherChannels:
             limit = self._config.client_events_per_second
             connection.send_frame(protocol.error(f"At most {limit} client events per second.", TOO_FAST))
             return
-        context, principal = self._context, connection.principal
-        member = None
+        principal, member = connection.principal, None
         if is_presence(command.channel):
             member = self._hub.presence.member_key(principal, command.channel, connection.id)
         event = LiveEvent(
@@ -219,9 +229,9 @@ class PusherChannels:
             sender=connection.id,
             member=member,
         )
-        await publishing.deliver(context.engines, event)
+        await publishing.deliver(self._live.engines, event)
         if event.tenant == DEFAULT_TENANT:
-            context.webhooks.client_event(event)
+            self._webhooks.client_event(event)
         # Call the handler named like the event without its prefix; a reply is sent as an event of that name
         name = command.event.removeprefix("client-")
         if name in (calls.CONNECT, calls.DISCONNECT):
@@ -258,11 +268,13 @@ class PusherChannels:
         request: HandshakeRequest | None = None,
     ) -> "tuple[Any, PusherCallContext] | None":
         """Call the app's handler of this name, and return its reply with the context; None if it has none."""
-        context = self._context
-        if not context.app.has(name):
+        app = self._live.app
+        if not app.has(name):
             return None
         is_connecting = name == calls.CONNECT
-        call_context = PusherCallContext(context.engines, context.hub, connection, channel, is_connecting=is_connecting)
+        call_context = PusherCallContext(
+            self._live.engines, self._hub, connection, channel, is_connecting=is_connecting
+        )
         call = Call(
             call_context,
             name,
@@ -273,7 +285,7 @@ class PusherChannels:
             **caller(connection),
         )
         try:
-            reply = await context.app.dispatch(call)
+            reply = await app.dispatch(call)
             accept(connection, call)
             return reply, call_context
         finally:

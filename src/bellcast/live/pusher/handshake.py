@@ -7,22 +7,18 @@ import structlog
 
 from bellcast import calls
 from bellcast.auth import origins
-from bellcast.auth.access_config import AccessConfig
-from bellcast.kernel.errors import BadRequest, BellcastError
+from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.identities import Principal
-from bellcast.kernel.limits import Limits
-from bellcast.live.admission import Admission
-from bellcast.live.config import Spawn
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.connection import Connection, OnReady, Phase
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.http.handshake_request import HandshakeRequest
-from bellcast.live.hub.hub import Hub
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.apps import ConnectedApps
 from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.pusher.types import PusherApp, PusherConfig
+from bellcast.live.wiring import LiveContext
 from bellcast.topics.types import is_private
 
 log = structlog.get_logger(__name__)
@@ -38,28 +34,17 @@ class PusherHandshake:
     direct = protocol.WEBSOCKET
     foreign = protocol.MESSAGE
 
-    def __init__(
-        self,
-        apps: ConnectedApps,
-        access: AccessConfig,
-        limits: Limits,
-        config: PusherConfig,
-        hub: Hub,
-        admission: Admission,
-        channels: PusherChannels,
-        users: PusherUsers,
-        spawn: Spawn,
-    ) -> None:
+    def __init__(self, live: LiveContext, apps: ConnectedApps, channels: PusherChannels, users: PusherUsers) -> None:
         self._apps = apps
-        self._access = access
-        self._config = config
-        self._hub = hub
-        self._admission = admission
+        self._access = live.config.access
+        self._config: PusherConfig = live.settings["pusher"]
+        self._hub = live.hub
+        self._admission = live.admission
         self._channels = channels
         self._users = users
-        self._queue = InboundQueue(self._handle, spawn, limits.frame, limits.frames_per_second)
+        self.limits = live.config.limits
+        self._queue = InboundQueue(self._handle, live.spawn, self.limits.frame, self.limits.frames_per_second)
         self._deadlines: dict[Connection, asyncio.TimerHandle] = {}  # for authorization
-        self.limits = limits
         self.listener = self
 
     async def authenticate(self, request: HandshakeRequest) -> tuple[Principal, BellcastError | None]:
@@ -146,34 +131,29 @@ class PusherHandshake:
         else:
             self._queue.enqueue(connection, message, len(message))
 
-    async def _handle(self, connection: Connection, message: str) -> None:
-        command = protocol.receive(message)
+    async def _handle(self, connection: Connection, text: str) -> None:
+        command = protocol.receive(text)
         try:
-            await self._execute(connection, command)
-        except BellcastError as authentication_error:
-            connection.send_frame(protocol.error(authentication_error.detail))
+            match command:
+                case protocol.PusherSubscribe():
+                    await self._channels.subscribe(connection, command)
+                case protocol.PusherUnsubscribe(channel):
+                    self._channels.unsubscribe(connection, channel)
+                case protocol.Signin():
+                    await self._users.sign_in(connection, command)
+                case protocol.ClientEvent():
+                    await self._channels.client_event(connection, command)
+                case protocol.PusherPing():
+                    connection.send_frame(protocol.PONG)
+                case protocol.PusherPong():
+                    self._users.on_pong(connection, None)
+                case protocol.InvalidPusherFrame(message):
+                    connection.send_frame(protocol.error(message))
+        except BellcastError as refused:
+            connection.send_frame(protocol.error(refused.detail))
         except Exception:
             log.exception("command_failed", command=type(command).__name__)
             connection.send_frame(protocol.error(BellcastError().detail))
-
-    async def _execute(
-        self, connection: Connection, command: protocol.PusherCommand | protocol.InvalidPusherFrame
-    ) -> None:
-        match command:
-            case protocol.PusherSubscribe():
-                await self._channels.subscribe(connection, command)
-            case protocol.PusherUnsubscribe(channel):
-                self._channels.unsubscribe(connection, channel)
-            case protocol.Signin():
-                await self._users.sign_in(connection, command)
-            case protocol.ClientEvent():
-                await self._channels.client_event(connection, command)
-            case protocol.PusherPing():
-                connection.send_frame(protocol.PONG)
-            case protocol.PusherPong():
-                self._users.on_pong(connection, None)
-            case protocol.InvalidPusherFrame(message):
-                raise BadRequest(message)
 
     def disconnected(self, connection: Connection) -> None:
         if (deadline := self._deadlines.pop(connection, None)) is not None:

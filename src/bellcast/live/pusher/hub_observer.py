@@ -12,11 +12,13 @@ from bellcast.live.cluster.groups import ChangeOrigin, PresenceKey
 from bellcast.live.cluster.guardians import Holder
 from bellcast.live.connection.connection import Connection
 from bellcast.live.connection.dialect import Dialect
+from bellcast.live.hub.hub import Hub
 from bellcast.live.pusher import protocol
-from bellcast.live.pusher.context import PusherContext
+from bellcast.live.pusher.apps import ConnectedApps
 from bellcast.live.pusher.protocol import PusherDialect
 from bellcast.live.pusher.signed_in_users import PusherUsers
-from bellcast.live.pusher.types import alias, aliased
+from bellcast.live.pusher.types import PusherConfig, alias, aliased
+from bellcast.live.pusher.webhooks import PusherWebhooks
 from bellcast.live.types import InboxEvent, NotificationAdded, PresenceChanged
 from bellcast.topics.types import is_presence
 
@@ -61,9 +63,19 @@ HELD = "pusher"
 
 
 class PusherObserver:
-    def __init__(self, context: PusherContext, users: PusherUsers, presence_cache: PresenceCache) -> None:
-        self._context = context
-        self._hub = context.hub
+    def __init__(
+        self,
+        hub: Hub,
+        config: PusherConfig,
+        apps: ConnectedApps,
+        webhooks: PusherWebhooks,
+        users: PusherUsers,
+        presence_cache: PresenceCache,
+    ) -> None:
+        self._hub = hub
+        self._config = config
+        self._apps = apps
+        self._webhooks = webhooks
         self._users = users
         self._presence_cache = presence_cache
         self._followed_aliases: set[Stream] = set()  # channels with followers here that carry an inbox
@@ -77,7 +89,7 @@ class PusherObserver:
     @property
     def has_count_receivers(self) -> bool:
         """True if Pusher clients may be connected or webhooks are configured."""
-        return self._context.apps.is_used or self._context.webhooks.is_configured
+        return self._apps.is_used or self._webhooks.is_configured
 
     def subscription_count_changed(self, stream: Stream, here: int, change: int, cause: ChangeOrigin) -> None:
         if not stream.startswith("topic"):
@@ -104,7 +116,7 @@ class PusherObserver:
                 self._report_begin(stream, "")
             elif cause is ChangeOrigin.HERE and here == 0:
                 self._report_end(stream, "")
-        if not self._context.pusher.subscription_count or is_presence(name):
+        if not self._config.subscription_count or is_presence(name):
             return
         # One count for all changes in this event loop iteration, sent after the reply to the new subscriber.
         if stream not in self._counting:
@@ -134,12 +146,12 @@ class PusherObserver:
 
     def _hold(self, stream: Stream, member: str) -> None:
         """Let a guardian report the end of the channel or the membership if this node dies."""
-        if self._context.webhooks.is_configured:
+        if self._webhooks.is_configured:
             self._hub.guardians.hold(HELD, stream + SEPARATOR + member)
 
     def _end_held(self, name: str, _payload: bytes) -> None:
         _, _, channel, member = name.split(SEPARATOR, 3)
-        self._context.webhooks.ended(channel, member)
+        self._webhooks.ended(channel, member)
         self._hub.guardians.release(HELD, name)
 
     def _begin_again(self, name: str) -> None:
@@ -151,13 +163,13 @@ class PusherObserver:
 
     def _report_begin(self, stream: Stream, member: str) -> None:
         """Report an occupied channel or, with a `member`, who joined it; later if other nodes may have it already."""
-        if not self._context.webhooks.is_configured:
+        if not self._webhooks.is_configured:
             return
         groups, channel = self._hub.groups, stream.split(SEPARATOR, 2)[2]
         if not groups.is_known(stream):
             self._unreported.setdefault(stream, set()).add(member)
         elif not groups.count_before(stream, member or None):
-            self._context.webhooks.began(channel, member)
+            self._webhooks.began(channel, member)
 
     def _report_end(self, stream: Stream, member: str) -> None:
         self._hub.guardians.release(HELD, stream + SEPARATOR + member)
@@ -165,7 +177,7 @@ class PusherObserver:
         if member in unreported:
             unreported.discard(member)
         else:
-            self._context.webhooks.ended(stream.split(SEPARATOR, 2)[2], member)
+            self._webhooks.ended(stream.split(SEPARATOR, 2)[2], member)
 
     def group_known(self, stream: Stream) -> None:
         for member in self._unreported.pop(stream, ()):
@@ -177,14 +189,14 @@ class PusherObserver:
         if count:
             self._send(stream, partial(protocol.subscription_count, channel, count))
             if is_ours:
-                self._context.webhooks.counted(channel, count)
+                self._webhooks.counted(channel, count)
 
     # --- inboxes
 
     def inbox_changed(self, event: InboxEvent) -> None:
         if not self._followed_aliases:
             return
-        for pattern in self._context.pusher.aliases:
+        for pattern in self._config.aliases:
             channel = alias(pattern, event.inbox.recipient)
             stream = topic_stream(event.inbox.tenant, channel)
             if stream in self._followed_aliases:
@@ -199,14 +211,14 @@ class PusherObserver:
                         self._send(stream, partial(protocol.laravel, channel, event.notification))
 
     def recipient_of(self, topic: str) -> str | None:
-        for pattern in self._context.pusher.aliases:
+        for pattern in self._config.aliases:
             recipient = aliased(pattern, topic)
             if recipient is not None:
                 return recipient
         return None
 
     def topics_of(self, recipient: str) -> list[str]:
-        return [alias(pattern, recipient) for pattern in self._context.pusher.aliases]
+        return [alias(pattern, recipient) for pattern in self._config.aliases]
 
     def pong_received(self, connection: Connection, data: bytes) -> None:
         self._users.on_pong(connection, data)

@@ -16,13 +16,15 @@ from bellcast.kernel import validation
 from bellcast.kernel.errors import BadRequest, BellcastError
 from bellcast.kernel.events import inbox_stream
 from bellcast.kernel.identities import Principal
-from bellcast.live.admission import Admission, close_refused, guarded_start
+from bellcast.live.admission import close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.pusher import protocol, signatures
-from bellcast.live.pusher.context import PusherContext
+from bellcast.live.pusher.apps import ConnectedApps
+from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.sync import resume
+from bellcast.live.wiring import LiveContext
 from bellcast.recipients.store.devices import UNKNOWN, DevicePosition, Devices
 from bellcast.topics.store.last_events import LastEvents
 
@@ -51,11 +53,11 @@ class SignedInUser(Struct):
 
 
 class PusherUsers:
-    def __init__(self, context: PusherContext, admission: Admission) -> None:
-        self._context = context
-        self._hub = context.hub
-        self._config = context.pusher
-        self._admission = admission
+    def __init__(self, live: LiveContext, apps: ConnectedApps) -> None:
+        self._live = live
+        self._apps = apps
+        self._hub = live.hub
+        self._config: PusherConfig = live.settings["pusher"]
         self._browsers: dict[Connection, bytes] = {}
         self._signed_in: dict[Connection, SignedInUser] = {}
         self._watchers: dict[WatchedUser, set[Connection]] = {}
@@ -85,7 +87,7 @@ class PusherUsers:
             raise BadRequest("This connection is signed in as another user: open a new connection.")
 
     def _user(self, connection: Connection, command: protocol.Signin) -> protocol.User | CloseReason:
-        apps = self._context.apps
+        apps = self._apps
         if apps.only_channel(connection) is not None:
             return _refused("This app is being tested: it cannot sign in users.")
         signed = signatures.user_string(connection.id, command.user_data)
@@ -95,21 +97,21 @@ class PusherUsers:
         if isinstance(user, str):
             return _refused(user)
         for problem in chain(
-            validation.key("id", user.id, self._context.config.limits), validation.data("user_info", user.user_info, 0)
+            validation.key("id", user.id, self._live.config.limits), validation.data("user_info", user.user_info, 0)
         ):
             return _refused(f"user_data: {problem.field} {problem.message}.")
         return user
 
     async def _send_signed_in(self, connection: Connection, user: protocol.User, user_data: str) -> None:
-        tenant, now = connection.principal.tenant, self._context.engines.clock.now()
+        tenant, now = connection.principal.tenant, self._live.engines.clock.now()
         principal = Principal(tenant=tenant, recipient=user.id, issued_at=now)
-        inbox = await self._admission.sign_in(connection, principal)
+        inbox = await self._live.admission.sign_in(connection, principal)
         device = self._browsers.get(connection, b"") if user.device is None else _digest(user.device)
         signed = self._signed_in[connection] = SignedInUser(user, device, inbox.number)
-        engines, limits, state = self._context.engines, self._context.config.limits, inbox.state
+        engines, limits, state = self._live.engines, self._live.config.limits, inbox.state
         new = DevicePosition(inbox.number, signed.device, connection.id, state.epoch, UNKNOWN)
         async with self._hub.groups.observing([inbox_stream(tenant, one) for one in self._watchlist(user)]):
-            connected = await self._context.survey.ids_of(state.tenant, state.recipient)
+            connected = await self._live.survey.ids_of(state.tenant, state.recipient)
             position = await Devices(engines.db).register(new, connected, engines.clock.now())
             missed = None if position is None else await resume.changes_since(engines.db, inbox, position, limits)
             if connection.phase is not Phase.OPENING:
@@ -134,14 +136,14 @@ class PusherUsers:
 
     async def run(self) -> None:
         """Send pings and save positions until cancelled."""
-        engines, rounds = self._context.engines, 0
+        engines, rounds = self._live.engines, 0
         while True:
             await engines.clock.sleep(PING_INTERVAL_SECONDS)
             rounds += 1
             try:
                 await self.save_acknowledged()
                 if rounds % EXPIRE_EVERY_ROUNDS == 0:
-                    db, now = self._context.engines.db, self._context.engines.clock.now()
+                    db, now = self._live.engines.db, self._live.engines.clock.now()
                     await Devices(db).delete_older(now - BROWSER_MEMORY_MS)
                     await LastEvents(db).delete_older(now - int(self._config.cache_ttl * 1000))
             except BellcastError as failure:
@@ -166,7 +168,7 @@ class PusherUsers:
                     signed.pinged = connection.revision
                     connection.write_tracked(used.ping_with_position(connection.revision))
         if confirmed:
-            engines = self._context.engines
+            engines = self._live.engines
             await Devices(engines.db).acknowledge([position for _, position in confirmed], engines.clock.now())
             for signed, position in confirmed:
                 signed.saved = position.revision

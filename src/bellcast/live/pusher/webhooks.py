@@ -14,19 +14,16 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import structlog
 
-from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.events import LiveEvent, topic_stream
-from bellcast.kernel.identities import DEFAULT_TENANT, Project
+from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.jobs.destinations import Destination
-from bellcast.kernel.jobs.runner import RETRY_DEADLINE_MS, DestinationCall, JobRunner
+from bellcast.kernel.jobs.runner import RETRY_DEADLINE_MS, DestinationCall
 from bellcast.kernel.jobs.types import Job
-from bellcast.kernel.outbound.port import Http
 from bellcast.live.cluster.groups import MAX_ASKS
-from bellcast.live.config import Spawn
-from bellcast.live.hub.hub import Hub
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.types import PusherConfig
+from bellcast.live.wiring import LiveContext
 
 log = structlog.get_logger(__name__)
 
@@ -69,30 +66,21 @@ class Over(NamedTuple):
 class PusherWebhooks:
     """Batches events, saves them and retries sending until accepted. Does nothing without a URL, which may change."""
 
-    def __init__(
-        self,
-        config: PusherConfig,
-        project: Project,
-        jobs: JobRunner,
-        hub: Hub,
-        http: Http,
-        clock: Clock,
-        spawn: Spawn,
-    ) -> None:
-        self._config = config
-        self._project = project
-        self._jobs = jobs
-        self._hub = hub
-        self._http = http
-        self._clock = clock
-        self._spawn = spawn
+    def __init__(self, live: LiveContext) -> None:
+        self._config: PusherConfig = live.settings["pusher"]
+        self._project = live.project
+        self._jobs = live.jobs
+        self._hub = live.hub
+        self._http = live.http
+        self._clock = live.engines.clock
+        self._spawn = live.spawn
         self._batch: list[WebhookEvent | Move | Over] = []
         self._is_batching = False
         self._saving: asyncio.Future[None] | None = None  # the last batch, or the one in progress
         self._is_closing = False
         self._missed: dict[str, int] = {}  # when the last cache miss of a channel was sent
-        jobs.register(SEND, self._send, retry_deadline=RETRY_DEADLINE_MS)
-        jobs.register(ENDED, self._queue_end, retry_deadline=RETRY_DEADLINE_MS)
+        self._jobs.register(SEND, self._send, retry_deadline=RETRY_DEADLINE_MS)
+        self._jobs.register(ENDED, self._queue_end, retry_deadline=RETRY_DEADLINE_MS)
 
     # --- events
 

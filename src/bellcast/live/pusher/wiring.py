@@ -4,7 +4,6 @@ from bellcast.live.http.websocket_endpoint import WebSocketEndpoint
 from bellcast.live.pusher.apps import ConnectedApps, PusherAppDirectory
 from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.connection_test import ConnectionTests
-from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.handshake import PATH, PusherHandshake
 from bellcast.live.pusher.hub_observer import PresenceCache, PusherObserver
 from bellcast.live.pusher.signed_in_users import PusherUsers
@@ -21,33 +20,13 @@ def wire(live: LiveContext) -> WiredDialect:
     engines, hub, clock = live.engines, live.hub, live.real_clock
     config: PusherConfig = live.settings["pusher"]
     directory = PusherAppDirectory(engines.db, clock, live.encryption, live.project, live.announce)
-    webhooks = PusherWebhooks(config, live.project, live.jobs, hub, live.http, engines.clock, live.spawn)
+    webhooks = PusherWebhooks(live)
     apps = ConnectedApps(live.project, directory, engines.clock, hub.end)
-    context = PusherContext(
-        engines=engines,
-        hub=hub,
-        survey=live.survey,
-        config=live.config,
-        pusher=config,
-        apps=apps,
-        app=live.app,
-        webhooks=webhooks,
-    )
-    users = PusherUsers(context, live.admission)
+    users = PusherUsers(live, apps)
     presence_cache = PresenceCache()
-    channels = PusherChannels(context, users, presence_cache)
-    handshake = PusherHandshake(
-        apps,
-        live.config.access,
-        live.config.limits,
-        config,
-        hub,
-        live.admission,
-        channels,
-        users,
-        live.spawn,
-    )
-    hub.add_observer(PusherObserver(context, users, presence_cache))
+    channels = PusherChannels(live, apps, webhooks, users, presence_cache)
+    handshake = PusherHandshake(live, apps, channels, users)
+    hub.add_observer(PusherObserver(hub, config, apps, webhooks, users, presence_cache))
     return WiredDialect(
         paths={PATH + "*": WebSocketEndpoint(live.config, live.admission, handshake, live.spawn)},
         services={

@@ -156,25 +156,18 @@ class SocketIOEndpoint:
             transport.set_write_buffer_limits(high=self._config.limits.unsent)
             session.begin(transport)
             await responses.respond(send, 200, [*long_polling.TEXT, *cors], transport.take_pending())
-        else:
-            await self._respond_session(request, sid, receive, send, cors)
-
-    def _cors(self, request: HandshakeRequest, status: int) -> Headers:
-        return origins.cors_headers(request.header(b"origin"), self._config.access.origins, status)
-
-    async def _respond_session(
-        self, request: HandshakeRequest, sid: str, receive: Receive, send: Send, cors: Headers
-    ) -> None:
-        session = self._sessions.find(sid)
-        if session is None or not isinstance(session.transport, PollingTransport):
+        elif (known := self._sessions.find(sid)) is None or not isinstance(known.transport, PollingTransport):
             await long_polling.respond_engine_error(send, engineio.BAD_REQUEST, cors)
         elif request.method == "GET":
-            await long_polling.respond_poll(session, session.transport, request, receive, send, cors)
+            await long_polling.respond_poll(known, known.transport, request, receive, send, cors)
         elif request.method != "POST" or (request.header(b"content-type") or "").startswith("application/octet-stream"):
             await long_polling.respond_engine_error(send, engineio.BAD_REQUEST, cors)
         else:
             limits = (self._settings.max_payload, self._upgrade_timeout)
-            await long_polling.respond_post(session, session.transport, receive, send, cors, limits)
+            await long_polling.respond_post(known, known.transport, receive, send, cors, limits)
+
+    def _cors(self, request: HandshakeRequest, status: int) -> Headers:
+        return origins.cors_headers(request.header(b"origin"), self._config.access.origins, status)
 
     # --- WebSocket
 
@@ -258,7 +251,11 @@ class SocketIOEndpoint:
             return engineio.FORBIDDEN
         if sid:
             if self._sessions.find(sid) is None:
-                return self._unknown_session(sid)
+                error, now = engine_session.unknown_session(sid), asyncio.get_running_loop().time()
+                if error is engine_session.ELSEWHERE and now - self._warned_at > WARNING_INTERVAL_SECONDS:
+                    self._warned_at = now
+                    log.warning("session_on_other_machine", reason=error.message)
+                return error
             return None if upgrading or transport == "polling" else engineio.BAD_REQUEST
         if request.method != "GET":
             return engineio.BAD_METHOD
@@ -267,14 +264,6 @@ class SocketIOEndpoint:
         if query.get("EIO") != engineio.VERSION:
             return engineio.BAD_VERSION
         return self._check_limits(request)
-
-    def _unknown_session(self, sid: str) -> EngineError:
-        """Return the error for an unknown session. Log a warning if it belongs to another machine."""
-        error, now = engine_session.unknown_session(sid), asyncio.get_running_loop().time()
-        if error is engine_session.ELSEWHERE and now - self._warned_at > WARNING_INTERVAL_SECONDS:
-            self._warned_at = now
-            log.warning("session_on_other_machine", reason=error.message)
-        return error
 
     def _check_limits(self, request: HandshakeRequest) -> EngineError | None:
         """Check the connection limit; refused clients retry the handshake."""

@@ -51,11 +51,6 @@ class ProcessId(NamedTuple):
 HOST = hashlib.blake2b(socket.gethostname().encode()).hexdigest()[:HOST_DIGITS]
 
 
-def current() -> ProcessId:
-    """Return this process. Not cached, because servers fork their workers after importing the app."""
-    return ProcessId(HOST, os.getpid())
-
-
 def new_sid() -> str:
     return f"{HOST}.{os.getpid()}.{secrets.token_urlsafe(SECRET_BYTES)}"
 
@@ -73,7 +68,7 @@ def owner_of(sid: str) -> ProcessId | None:
 def unknown_session(sid: str) -> EngineError:
     """Return the reason why a session was not found."""
     owner = owner_of(sid)
-    if owner is None or owner == current():
+    if owner is None or owner == (HOST, os.getpid()):  # not cached: servers fork their workers after importing the app
         return UNKNOWN_SESSION
     return OUT_OF_REACH if owner.host == HOST else ELSEWHERE
 

@@ -78,36 +78,33 @@ class EngineWebSocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for event in self._reader.receive(data):
-            self._receive(event)
-
-    def _receive(self, event: websocket.ReaderEvent) -> None:
-        match event:
-            case websocket.CloseReceived(code):
-                if self._close_reason is None:
-                    self.closed_by_client(code)
-                    self._disconnected()
-                    self.transport.write(websocket.close_frame(code))
-                self.transport.close()
-            case websocket.TooManyFrames():
-                self._end_flood()
-            case _ if self._rate_limiter.take(
-                int(asyncio.get_running_loop().time() * 1000),
-                control_frame_cost(int(self._rate_limiter.rate))
-                if isinstance(event, websocket.CONTROL) or event in HEARTBEATS
-                else 1,
-            ):
-                self._end_flood()
-            case _ if self._close_reason is not None:
-                pass
-            case websocket.ProtocolViolation(code, reason):
-                self._close_with_error(CloseReason(code, reason, reconnect=False))
-                self.transport.write_eof()  # the reader ignores further input, so no close frame is expected
-            case websocket.TextMessage(text):
-                self.receive(text)
-            case websocket.BinaryMessage(data):
-                self.receive(data)
-            case websocket.PingReceived(data):
-                self.transport.write(websocket.pong_frame(data))
+            match event:
+                case websocket.CloseReceived(code):
+                    if self._close_reason is None:
+                        self.closed_by_client(code)
+                        self._disconnected()
+                        self.transport.write(websocket.close_frame(code))
+                    self.transport.close()
+                case websocket.TooManyFrames():
+                    self._end_flood()
+                case _ if self._rate_limiter.take(
+                    int(asyncio.get_running_loop().time() * 1000),
+                    control_frame_cost(int(self._rate_limiter.rate))
+                    if isinstance(event, websocket.CONTROL) or event in HEARTBEATS
+                    else 1,
+                ):
+                    self._end_flood()
+                case _ if self._close_reason is not None:
+                    pass
+                case websocket.ProtocolViolation(code, reason):
+                    self._close_with_error(CloseReason(code, reason, reconnect=False))
+                    self.transport.write_eof()  # the reader ignores further input, so no close frame is expected
+                case websocket.TextMessage(text):
+                    self.receive(text)
+                case websocket.BinaryMessage(data):
+                    self.receive(data)
+                case websocket.PingReceived(data):
+                    self.transport.write(websocket.pong_frame(data))
 
     def receive_limited(self, message: str | bytes, limit: int) -> None:
         """Handle a message from ASGI `receive`, where the server enforces its own limits."""

@@ -7,12 +7,11 @@ import msgspec
 import structlog
 
 from bellcast import calls
-from bellcast.calls import Call, CallBackend
+from bellcast.calls import Call
 from bellcast.context import Context
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BellcastError, Forbidden, HandlerFailed, Invalid, NoHandler
 from bellcast.kernel.http.validation_errors import field_error
-from bellcast.live.config import Spawn
 from bellcast.live.connection.connection import Phase
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.hub.hub import Hub
@@ -22,6 +21,7 @@ from bellcast.live.native.commands import Commands
 from bellcast.live.socketio.joined_topics import ConnectionTopics
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.protocol.packets import Packet
+from bellcast.live.wiring import LiveContext
 
 log = structlog.get_logger(__name__)
 
@@ -115,22 +115,14 @@ class SocketIOCallContext(NativeCallContext):
 
 
 class EventDispatcher:
-    def __init__(
-        self,
-        app: CallBackend,
-        commands: Commands,
-        engines: Context,
-        hub: Hub,
-        joined_topics: ConnectionTopics,
-        spawn: Spawn,
-        max_payload: int,
-    ) -> None:
-        self.app = app
+    def __init__(self, live: LiveContext, commands: Commands, joined_topics: ConnectionTopics) -> None:
+        self.app = live.app
         self.joined_topics = joined_topics
         self._commands = commands
-        self._engines = engines
-        self._hub = hub
-        self._queue = InboundQueue(self._respond, spawn, max_payload, commands.limits.frames_per_second)
+        self._engines = live.engines
+        self._hub = live.hub
+        max_payload = live.settings["socketio"].max_payload
+        self._queue = InboundQueue(self._respond, live.spawn, max_payload, commands.limits.frames_per_second)
 
     def context_for(self, connection: NamespaceConnection) -> SocketIOCallContext:
         return SocketIOCallContext(self._engines, self._hub, self.joined_topics, connection)

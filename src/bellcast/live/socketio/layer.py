@@ -130,8 +130,24 @@ class SocketIOLayer:
             return
         try:
             packet = state.reader.read(message)
-            if packet is not None:
-                self._handle(session, packet)
+            if packet is None:
+                return
+            if packet.type == packets.CONNECT:
+                self._connect(session, packet, state.connections)
+                return
+            connection = state.connections.get(packet.namespace)
+            if connection is None:
+                session.close(UNREADABLE)
+                return
+            match packet.type:
+                case packets.DISCONNECT:
+                    state.remove(session, packet.namespace)
+                    connection.close_reason = CLIENT_CLOSED
+                    connection.disconnected()
+                case packets.ACK:
+                    connection.on_ack(packet.id, packet.data)
+                case _:
+                    self._dispatcher.receive(connection, packet, state.reader.size)
         except InvalidPacket:
             session.close(UNREADABLE)
 
@@ -162,24 +178,6 @@ class SocketIOLayer:
                 connection.close_reason = connection.close_reason or session.close_reason
                 connection.disconnected()
             state.connections.clear()
-
-    def _handle(self, session: EngineSession, packet: Packet) -> None:
-        connections: dict[str, NamespaceConnection | None] = session.app_state.connections
-        if packet.type == packets.CONNECT:
-            self._connect(session, packet, connections)
-            return
-        connection = connections.get(packet.namespace)
-        if connection is None:
-            raise InvalidPacket("A packet arrived for a namespace that is not joined.")
-        match packet.type:
-            case packets.DISCONNECT:
-                session.app_state.remove(session, packet.namespace)
-                connection.close_reason = CLIENT_CLOSED
-                connection.disconnected()
-            case packets.ACK:
-                connection.on_ack(packet.id, packet.data)
-            case _:
-                self._dispatcher.receive(connection, packet, session.app_state.reader.size)
 
     def _connect(
         self, session: EngineSession, packet: Packet, connections: dict[str, NamespaceConnection | None]

@@ -10,22 +10,17 @@ import msgspec
 from msgspec import Struct
 
 from bellcast import calls
-from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.origins import ResponseKind, WrongOrigin
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import Changes, Inbox
 from bellcast.inbox.types.positions import Position, parse_position
 from bellcast.kernel import patterns
 from bellcast.kernel.brokers import history
-from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Principal, Project
 from bellcast.live import topic_access
-from bellcast.live.admission import Admission
-from bellcast.live.config import LiveConfig
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.connection import Phase
-from bellcast.live.hub.hub import Hub
 from bellcast.live.native.app_callbacks import accept, caller
 from bellcast.live.socketio import SocketIOConfig
 from bellcast.live.socketio.engine_session import EngineSession
@@ -34,6 +29,7 @@ from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.protocol import dialect, engineio
 from bellcast.live.socketio.protocol.packets import CONNECT, Packet
 from bellcast.live.sync import resume, topic_replay
+from bellcast.live.wiring import LiveContext
 
 PURPOSE = b"socketio recovery\0"
 SIGNATURE_BYTES = 16
@@ -111,34 +107,15 @@ CLOSED_DURING_START = "The connection was closed while it was starting."
 SESSION_REPLACED = CloseReason(1000, "replaced by a new connection of the same client", reconnect=True)
 
 
-class Recovery(NamedTuple):
-    """A recovered connection and its last position."""
-
-    pid: Pid
-    point: RecoveryPoint
-    missed: Changes
-    topics: topic_replay.TopicReplay
-
-
 class NamespaceHandshake:
-    def __init__(
-        self,
-        project: Project,
-        db: Engine,
-        hub: Hub,
-        config: LiveConfig,
-        socketio: SocketIOConfig,
-        authenticator: Authenticator,
-        admission: Admission,
-        dispatcher: EventDispatcher,
-    ) -> None:
-        self._project = project
-        self._db = db
-        self._hub = hub
-        self._config = config
-        self._socketio = socketio
-        self._authenticator = authenticator
-        self._admission = admission
+    def __init__(self, live: LiveContext, dispatcher: EventDispatcher) -> None:
+        self._project = live.project
+        self._db = live.engines.db
+        self._hub = live.hub
+        self._config = live.config
+        self._socketio: SocketIOConfig = live.settings["socketio"]
+        self._authenticator = live.authenticator
+        self._admission = live.admission
         self._dispatcher = dispatcher
 
     def create_connection(self, session: EngineSession, namespace: str) -> NamespaceConnection:
@@ -178,9 +155,9 @@ class NamespaceHandshake:
         connection.session.app_state.add(connection)
         connection.activate(self._config.limits.unsent, resumable=inbox is not None and self._socketio.recovery)
         self._hub.subscriptions.follow(connection, {**granted, **joined})
-        recovered = _recovery(pid, point, missed, topics)
-        if recovered is not None:
-            await self._resume(connection, recovered, granted)
+        is_complete = topics.recovered or topics.is_off  # without a history there is nothing to recover
+        if pid is not None and point is not None and missed is not None and is_complete:
+            await self._resume(connection, pid, point.position, missed, topics, granted)
         else:
             self._go_live(connection, inbox, granted, lost="pid" in auth)
         context.send_pending()
@@ -237,12 +214,14 @@ class NamespaceHandshake:
     async def _principal(self, session: EngineSession, auth: dict[str, Any]) -> tuple[Principal, BellcastError | None]:
         """Return the principal of the credentials, or an anonymous one and the error, which the app may override."""
         token = auth.get("token")
+        if token is not None and not isinstance(token, str):
+            return Principal(), Unauthenticated("auth.token must be a string: a session token.")
         try:
             if token is None:
                 is_polling = session.transport.encoding is engineio.POLLING_BODY
                 kind: ResponseKind = "stream" if is_polling else "websocket"
                 return await self._authenticator.recipient(session.request, kind), None
-            return await self._authenticator.session(_token_of(token)), None
+            return await self._authenticator.session(token.removeprefix("Bearer ")), None
         except Unauthenticated as error:
             is_missing = token is None and "Authorization" in error.detail
             return Principal(), Unauthenticated(WITHOUT_CREDENTIALS) if is_missing else error
@@ -269,16 +248,23 @@ class NamespaceHandshake:
         topics = {EVERYONE: Grant.DIALECT} | dict.fromkeys(by_record, Grant.SUBSCRIPTION) | granted
         return dict(islice(topics.items(), limit or None))
 
-    async def _resume(self, connection: NamespaceConnection, missed: Recovery, granted: dict[str, Grant]) -> None:
+    async def _resume(
+        self,
+        connection: NamespaceConnection,
+        pid: Pid,
+        position: Position,
+        missed: Changes,
+        topics: topic_replay.TopicReplay,
+        granted: dict[str, Grant],
+    ) -> None:
         """Replay missed events before the reply: clients deliver them before they emit `connect`."""
-        position = missed.point.position
         connection.revision, connection.place = position.revision, position.text
-        await topic_replay.send(self._hub, connection, missed.topics)
-        await resume.replay(self._db, connection, missed.missed, position, self._config.limits)
+        await topic_replay.send(self._hub, connection, topics)
+        await resume.replay(self._db, connection, missed, position, self._config.limits)
         if connection.phase is Phase.CLOSED:
             return
-        self._reply(connection, sign(self._project, missed.pid))
-        state = missed.missed.state
+        self._reply(connection, sign(self._project, pid))
+        state = missed.state
         exact = {"unread": state.unread, "unseen": state.unseen} if state.revision == connection.revision else {}
         self._ready(connection, tuple(granted), resumed=True, counters=exact)
 
@@ -324,19 +310,3 @@ class NamespaceHandshake:
         dialect_in_use = connection.dialect
         if isinstance(dialect_in_use, dialect.SocketIODialect):
             connection.write_tracked(connection.marked(dialect_in_use.marked("ready", fields)))
-
-
-def _recovery(
-    pid: Pid | None, point: RecoveryPoint | None, missed: Changes | None, topics: topic_replay.TopicReplay
-) -> Recovery | None:
-    """Return what a returning client missed; None if it cannot be recovered completely."""
-    if pid is None or point is None or missed is None:
-        return None
-    is_complete = topics.recovered or topics.is_off  # without a history there is nothing to recover
-    return Recovery(pid, point, missed, topics) if is_complete else None
-
-
-def _token_of(data: Any) -> str:
-    if not isinstance(data, str):
-        raise Unauthenticated("auth.token must be a string: a session token.")
-    return data.removeprefix("Bearer ")

@@ -12,14 +12,11 @@ from bellcast.live.wiring import LiveContext, WiredDialect
 
 def wire(live: LiveContext) -> WiredDialect:
     """Wire the Engine.IO endpoint, the Socket.IO layer above it, and the client files."""
-    engines, hub, settings = live.engines, live.hub, live.settings["socketio"]
+    engines, settings = live.engines, live.settings["socketio"]
     _, commands = create_commands(live)
-    joined_topics = ConnectionTopics(engines, hub, live.config, live.spawn)
-    dispatcher = EventDispatcher(live.app, commands, engines, hub, joined_topics, live.spawn, settings.max_payload)
-    handshake = NamespaceHandshake(
-        live.project, engines.db, hub, live.config, settings, live.authenticator, live.admission, dispatcher
-    )
-    layer = SocketIOLayer(settings, handshake, dispatcher, live.spawn)
+    joined_topics = ConnectionTopics(engines, live.hub, live.config, live.spawn)
+    dispatcher = EventDispatcher(live, commands, joined_topics)
+    layer = SocketIOLayer(settings, NamespaceHandshake(live, dispatcher), dispatcher, live.spawn)
     sessions = EngineSessions(layer, settings, engines.clock, live.session_log)
     file = ClientFile(settings.client_file)
     return WiredDialect(

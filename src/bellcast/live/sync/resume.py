@@ -4,7 +4,7 @@ It is used after a reconnect, a gap or a slow start. There is no queue: while a 
 stay in the store, and the replay repeats its query until it returns nothing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from operator import attrgetter
 from typing import TypeAlias
@@ -167,7 +167,11 @@ def _positioned(changes: Changes, start: Position) -> Iterator[tuple[InboxEvent,
     """Yield each event with the client's position after it. Rows of one action share a revision, which is complete only
     after the last of them."""
     state = changes.state
-    created, changed = _selected(changes.rows, start)
+    # The rows that are new to the client, in order of creation, and the changes to other rows that it does not know
+    created = [row for row in changes.rows if _is_new(row, start)]
+    created.sort(key=attrgetter("first_revision", "id"))
+    unknown = [row for row in changes.rows if row.revision > start.known_revision(row.first_revision)]
+    changed = [row for row in unknown if not _is_new(row, start)]
     position = start
     for row, following in zip_longest(created, created[1:]):
         if following is None or following.first_revision != row.first_revision:
@@ -178,15 +182,6 @@ def _positioned(changes: Changes, start: Position) -> Iterator[tuple[InboxEvent,
         if following is None or following.revision != row.revision:
             position = begun.after_changed(row.revision)
         yield _event(row, state, is_new=False), position
-
-
-def _selected(rows: Sequence[Change], start: Position) -> tuple[list[Change], list[Change]]:
-    """Return the rows that are new to the client, in order of creation, and the changes to other rows that it does not
-    know."""
-    created = [row for row in rows if _is_new(row, start)]
-    created.sort(key=attrgetter("first_revision", "id"))
-    changed = [row for row in rows if row.revision > start.known_revision(row.first_revision)]
-    return created, [row for row in changed if not _is_new(row, start)]
 
 
 def _is_new(row: Change, start: Position) -> bool:

@@ -47,10 +47,9 @@ class Subscriber:
         webhooks = SimpleNamespace(missed=lambda channel, _: self.missed.append(channel))
         config = LiveConfig(limits=Limits(), access=AccessConfig(public_topics=("*",)))
         apps = SimpleNamespace(only_channel=lambda _: None)
-        context = SimpleNamespace(
-            engines=engines, hub=self.hub, config=config, pusher=PusherConfig(), apps=apps, webhooks=webhooks
-        )
-        channels = PusherChannels(cast(Any, context), cast(Any, None), cast(Any, None))
+        settings = {"pusher": PusherConfig()}
+        live: Any = SimpleNamespace(engines=engines, hub=self.hub, config=config, settings=settings)
+        channels = PusherChannels(live, cast(Any, apps), cast(Any, webhooks), cast(Any, None), cast(Any, None))
         self.connection = fakes.connect(self.hub, "1.1", Principal(), dialect=protocol.MESSAGE)
         self.subscribing = asyncio.ensure_future(
             channels.subscribe(self.connection, protocol.PusherSubscribe(CHANNEL, None))

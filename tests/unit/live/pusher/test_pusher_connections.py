@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 
-from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.permissions import Grant
 from bellcast.calls import Refused
 from bellcast.kernel.errors import TooMany
@@ -16,6 +15,7 @@ from bellcast.kernel.events import topic_stream
 from bellcast.kernel.identities import Principal, Project
 from bellcast.kernel.limits import Limits
 from bellcast.live.admission import close_refused, guarded_start
+from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
@@ -50,23 +50,19 @@ class FullServer:
         raise TooMany("full", retry_after=1)
 
 
+def live_context(hub: Hub, admission: Any) -> Any:
+    """What the handshake uses of a LiveContext."""
+    config, settings = LiveConfig(limits=Limits()), {"pusher": PusherConfig()}
+    return SimpleNamespace(hub=hub, admission=admission, config=config, settings=settings, spawn=None)
+
+
 def connected_apps() -> ConnectedApps:
     return ConnectedApps(PROJECT, cast(Any, Apps()), cast(Any, None), lambda *_: None)
 
 
 async def test_connection_that_is_refused_before_it_is_registered_is_not_kept() -> None:
     apps, hub = connected_apps(), fakes.new_hub()
-    handshake = PusherHandshake(
-        apps,
-        AccessConfig(),
-        Limits(),
-        PusherConfig(),
-        hub,
-        cast(Any, FullServer()),
-        cast(Any, None),
-        cast(Any, None),
-        cast(Any, None),
-    )
+    handshake = PusherHandshake(live_context(hub, FullServer()), apps, cast(Any, None), cast(Any, None))
     connection = fakes.FakeConnection("1", protocol.MESSAGE, Principal(tenant="acme"), hub, 0, None)
     connection.attach(fakes.FakeTransport(), 0)
     request = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
@@ -86,10 +82,8 @@ class RefusingApp:
 
 async def test_connection_that_the_app_refuses_receives_its_message() -> None:
     app: Any = RefusingApp()
-    hub, config = fakes.new_hub(), PusherConfig()
-    handshake = PusherHandshake(
-        connected_apps(), AccessConfig(), Limits(), config, hub, app, app, cast(Any, None), cast(Any, None)
-    )
+    hub = fakes.new_hub()
+    handshake = PusherHandshake(live_context(hub, app), connected_apps(), app, cast(Any, None))
     connection = fakes.FakeConnection("1", protocol.MESSAGE, Principal(tenant="acme"), hub, 0, None)
     transport = fakes.FakeTransport()
     connection.attach(transport, 0)
@@ -123,9 +117,7 @@ async def test_inbox_change_while_an_accepted_client_connects_is_sent() -> None:
     hub = fakes.new_hub(HubCallbacks(fill_gap=behind.append))
     app: Any = AcceptingApp(hub)
     users: Any = SimpleNamespace(remember_browser=lambda *_: None)
-    handshake = PusherHandshake(
-        connected_apps(), AccessConfig(), Limits(), PusherConfig(), hub, app, app, users, cast(Any, None)
-    )
+    handshake = PusherHandshake(live_context(hub, app), connected_apps(), app, users)
     connection = fakes.FakeConnection("1", protocol.MESSAGE, Principal(), hub, 0, None)
     connection.attach(fakes.FakeTransport(), 0)
     request: Any = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
@@ -145,9 +137,9 @@ class Channel:
             ended=lambda *_: None,
             counted=lambda *count: self.counted.append(count),
         )
-        context = SimpleNamespace(hub=self.hub, pusher=PusherConfig(), apps=self.apps, webhooks=hooks)
-        users = SimpleNamespace(has_watchers=False)
-        self.hub.add_observer(PusherObserver(cast(Any, context), cast(Any, users), cast(Any, None)))
+        users: Any = SimpleNamespace(has_watchers=False)
+        observer = PusherObserver(self.hub, PusherConfig(), self.apps, cast(Any, hooks), users, cast(Any, None))
+        self.hub.add_observer(observer)
 
     def join(self, id: str, frames: Any) -> fakes.FakeConnection:
         connection = fakes.connect(self.hub, id, dialect=frames)
@@ -224,14 +216,13 @@ async def test_revoked_recipient_loses_channels_that_the_app_authorized() -> Non
 
 async def test_member_limit_counts_people_and_not_their_connections() -> None:
     hub, cache, config = fakes.new_hub(), PresenceCache(), PusherConfig(presence_members=1)
-    webhooks = SimpleNamespace(is_configured=False, began=lambda *_: None)
-    apps = SimpleNamespace(
+    webhooks: Any = SimpleNamespace(is_configured=False, began=lambda *_: None)
+    apps: Any = SimpleNamespace(
         only_channel=lambda _: None, credentials=lambda _: (PROJECT,), key=lambda _: PROJECT.key, is_used=True
     )
-    limits = SimpleNamespace(limits=Limits())
-    context = SimpleNamespace(hub=hub, config=limits, pusher=config, apps=apps, webhooks=webhooks)
-    hub.add_observer(PusherObserver(cast(Any, context), cast(Any, None), cache))
-    channels = PusherChannels(cast(Any, context), cast(Any, None), cache)
+    live: Any = SimpleNamespace(hub=hub, config=LiveConfig(limits=Limits()), settings={"pusher": config})
+    hub.add_observer(PusherObserver(hub, config, apps, webhooks, cast(Any, None), cache))
+    channels = PusherChannels(live, apps, webhooks, cast(Any, None), cache)
     subscribed = []
     for id, user in (("1.1", "alice"), ("2.2", "alice"), ("3.3", "bob")):
         connection = fakes.connect(hub, id, Principal(), dialect=protocol.MESSAGE)

@@ -35,8 +35,8 @@ class Browser:
     def __init__(self, encoding: protocol.PusherDialect) -> None:
         hub, self.devices = fakes.new_hub(), Devices()
         engines = SimpleNamespace(db=fake_stores.db(SimpleNamespace(devices=self.devices)), clock=FakeClock())
-        context = SimpleNamespace(hub=hub, pusher=None, engines=engines)
-        self.users = PusherUsers(cast(Any, context), cast(Any, None))
+        live: Any = SimpleNamespace(hub=hub, settings={"pusher": None}, engines=engines)
+        self.users = PusherUsers(live, cast(Any, None))
         hub.callbacks = HubCallbacks(disconnected=self.users.disconnected)
         self.connection = fakes.connect(hub, dialect=encoding)
         self.users._signed_in[self.connection] = SignedInUser(protocol.User(id="alice"), b"", 1)

@@ -83,16 +83,15 @@ class SigningIn:
         engines = SimpleNamespace(clock=FakeClock(), db=fake_stores.db(SimpleNamespace(devices=self.devices)))
         config = SimpleNamespace(limits=Limits())
         apps = SimpleNamespace(credentials=lambda _: (PROJECT,), key=lambda _: PROJECT.key, only_channel=lambda _: None)
-        context = SimpleNamespace(
+        live = SimpleNamespace(
             engines=engines,
             hub=self.hub,
             survey=Nodes().survey,
             config=config,
-            pusher=PusherConfig(),
-            project=PROJECT,
-            apps=apps,
+            settings={"pusher": PusherConfig()},
+            admission=Admission(),
         )
-        self.users = PusherUsers(cast(Any, context), cast(Any, Admission()))
+        self.users = PusherUsers(cast(Any, live), cast(Any, apps))
         self.connection = fakes.connect(self.hub, "1.1", Principal(), dialect=protocol.MESSAGE, max_unsent=max_unsent)
         self.connection.fake.is_buffering = max_unsent > 0
         auth = signatures.sign(PROJECT, signatures.user_string("1.1", user_data))
@@ -124,9 +123,9 @@ async def test_app_under_test_neither_signs_in_users_nor_subscribes_to_other_cha
     apps = SimpleNamespace(
         credentials=lambda _: (PROJECT,), key=lambda _: PROJECT.key, only_channel=lambda _: "private-bellcast-test"
     )
-    context = SimpleNamespace(hub=hub, config=config, pusher=PusherConfig(), project=PROJECT, apps=apps)
-    users = PusherUsers(cast(Any, context), cast(Any, Admission()))
-    channels = PusherChannels(cast(Any, context), users, cast(Any, None))
+    live: Any = SimpleNamespace(hub=hub, config=config, settings={"pusher": PusherConfig()}, admission=Admission())
+    users = PusherUsers(live, cast(Any, apps))
+    channels = PusherChannels(live, cast(Any, apps), cast(Any, None), users, cast(Any, None))
     connection = fakes.connect(hub, "1.1", Principal(), dialect=protocol.MESSAGE)
     for channel in ("private-orders", "news", "#server-to-user-alice"):
         auth = signatures.sign(PROJECT, signatures.channel_string("1.1", channel))
@@ -142,11 +141,10 @@ async def test_refusals_are_reported_without_the_data_of_users() -> None:
     refused: list[Any] = []
     hub = fakes.new_hub(HubCallbacks(topics_refused=lambda _, topics: refused.extend(topics)))
     apps = SimpleNamespace(credentials=lambda _: (PROJECT,), key=lambda _: PROJECT.key, only_channel=lambda _: None)
-    context = SimpleNamespace(
-        hub=hub, config=SimpleNamespace(limits=Limits()), pusher=PusherConfig(), project=PROJECT, apps=apps
-    )
-    users = PusherUsers(cast(Any, context), cast(Any, Admission()))
-    channels = PusherChannels(cast(Any, context), users, cast(Any, None))
+    config, settings = SimpleNamespace(limits=Limits()), {"pusher": PusherConfig()}
+    live: Any = SimpleNamespace(hub=hub, config=config, settings=settings, admission=Admission())
+    users = PusherUsers(live, cast(Any, apps))
+    channels = PusherChannels(live, cast(Any, apps), cast(Any, None), users, cast(Any, None))
     connection = fakes.connect(hub, "1.1", Principal(), dialect=protocol.MESSAGE)
     data = '{"user_id":"alice","user_info":{"email":"alice@example.com"}}'
     await channels.subscribe(connection, protocol.PusherSubscribe("presence-room", "wrong", data))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
@@ -59,16 +60,16 @@ class World:
         self.tasks: set[asyncio.Task[None]] = set()
         self.hub = Hub(PresenceTracker(tuple), MemoryBroker(), self.clock, HubCallbacks())
         self.jobs = JobRunner(cast(Any, self.store), self.clock, lambda now: f"{now} {len(self.store.kept)}")
-        project = Project("1", "key", "secret")
-        self.webhooks = PusherWebhooks(
-            PusherConfig(webhook_url="http://127.0.0.1/"),
-            project,
-            self.jobs,
-            self.hub,
-            cast(Any, None),
-            self.clock,
-            self._spawn,
+        live = SimpleNamespace(
+            settings={"pusher": PusherConfig(webhook_url="http://127.0.0.1/")},
+            project=Project("1", "key", "secret"),
+            jobs=self.jobs,
+            hub=self.hub,
+            http=None,
+            engines=SimpleNamespace(clock=self.clock),
+            spawn=self._spawn,
         )
+        self.webhooks = PusherWebhooks(cast(Any, live))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> object:
         task = asyncio.ensure_future(work)

@@ -52,19 +52,11 @@ def _no_header(size: int) -> bytes:
     return b""
 
 
-def _base64(data: bytes) -> bytes:
-    return b"b" + base64.b64encode(data)
-
-
-def _prefixed_base64(data: bytes) -> bytes:
-    return BASE64_PREFIX + data
-
-
-FRAMES = Encoding(
-    "websocket", websocket.text_frame, websocket.binary_frame, websocket.text_header
-)  # written directly to the socket
-ASGI_MESSAGES = Encoding("websocket", _raw, _prefixed_base64, _no_header)  # through ASGI `send`
-POLLING_BODY = Encoding("polling", _raw, _base64, _no_header)
+# Written directly to the socket.
+FRAMES = Encoding("websocket", websocket.text_frame, websocket.binary_frame, websocket.text_header)
+# Through ASGI `send`.
+ASGI_MESSAGES = Encoding("websocket", _raw, lambda data: BASE64_PREFIX + data, _no_header)
+POLLING_BODY = Encoding("polling", _raw, lambda data: b"b" + base64.b64encode(data), _no_header)
 
 
 def reencode(packet: bytes, encoding: Encoding) -> bytes:
