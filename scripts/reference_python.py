@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from typing import Any, get_args, get_origin
 
 from bellcast.client import AsyncBellcast, Bellcast, Credentials, Retries, arguments, errors, responses
-from bellcast.client.api import InboxApi, ServerApi
-from bellcast.client.method import Method
+from bellcast.client.api import InboxApi, Method, ServerApi
 
 INTRODUCTION = """\
 # Python client

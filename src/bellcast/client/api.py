@@ -1,7 +1,9 @@
 """The public classes of the client, with all their methods."""
 
-from types import TracebackType
-from typing import Self
+import functools
+from collections.abc import Callable, Coroutine
+from types import CoroutineType, TracebackType
+from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 import httpx
 
@@ -11,7 +13,6 @@ from bellcast.client import (
     notifications,
     objects,
     preferences,
-    push_endpoints,
     recipients,
     replays,
     topics,
@@ -20,8 +21,51 @@ from bellcast.client import (
 )
 from bellcast.client.credentials import Credentials, find_credentials, find_url
 from bellcast.client.http_senders import AsyncSender, LoopConnections, ProcessConnections, SyncSender, connection
-from bellcast.client.method import Method, S, Surface
+from bellcast.client.request import Plan
 from bellcast.client.retries import TIMEOUT, Peer, Retries
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S", SyncSender, AsyncSender)
+
+
+class Surface(Generic[S]):
+    """A class with `Method` attributes, and the sender that they use."""
+
+    def __init__(self, sender: S) -> None:
+        self.sender: S = sender
+
+
+class Method(Generic[P, T]):
+    """Turns one pure function into a method of both clients.
+
+    A builder takes the caller's arguments and returns the plan of requests. As a class attribute, `name = Method(builder)` is a
+    method: type checkers see the builder's parameters, the blocking client returns the result, and the async client returns
+    an awaitable."""
+
+    def __init__(self, build: Callable[P, Plan[T]]) -> None:
+        self.build = build
+        self.__doc__ = build.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "Method[P, T]": ...
+    @overload
+    def __get__(self, instance: Surface[SyncSender], owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, instance: Surface[AsyncSender], owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+
+    def __get__(self, instance: Surface[Any] | None, owner: type) -> Any:
+        if instance is None:
+            return self
+
+        @functools.wraps(self.build)
+        def method(*args: P.args, **kwargs: P.kwargs) -> Any:
+            sent = instance.sender.send(self.build(*args, **kwargs))
+            if isinstance(sent, CoroutineType):  # Python names it if it is never awaited
+                sent.__qualname__ = f"{type(instance).__name__}.{self.build.__name__}"
+            return sent
+
+        return method
 
 
 class InboxApi(Surface[S]):
@@ -60,10 +104,10 @@ class RecipientsApi(Surface[S]):
 class PushEndpointsApi(Surface[S]):
     """Browsers and apps that receive a recipient's push messages."""
 
-    list = Method(push_endpoints.page)
-    register = Method(push_endpoints.register)
-    delete = Method(push_endpoints.delete)
-    key = Method(push_endpoints.key)
+    list = Method(recipients.endpoints_page)
+    register = Method(recipients.register_endpoint)
+    delete = Method(recipients.delete_endpoint)
+    key = Method(recipients.endpoint_key)
 
 
 class TemplatesApi(Surface[S]):

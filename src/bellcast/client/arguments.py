@@ -122,7 +122,13 @@ def moment(argument: str, value: object) -> datetime | str:
     if isinstance(value, datetime):
         return _aware(argument, value)
     if isinstance(value, str) and not DURATION.fullmatch(value.strip()):
-        return _timestamp(argument, text(argument, value))
+        found = text(argument, value)
+        try:
+            datetime.fromisoformat(found)
+        except ValueError:
+            expected = 'an RFC 3339 time or a duration such as "2h"'
+            raise InvalidArgument(argument, f"expected {expected}, got {found!r}") from None
+        return found
     if not isinstance(value, str | timedelta):
         expected = 'an aware datetime, an RFC 3339 text, a timedelta or a duration such as "2h"'
         raise InvalidArgument(argument, f"expected {expected}, got {_kind(value)}")
@@ -140,7 +146,11 @@ def past_moment(argument: str, value: object) -> datetime | str:
 def target(argument: str, value: object) -> str | list[str] | dict[str, Any]:
     """Return the target: one recipient, several, or one audience."""
     if isinstance(value, Mapping):
-        return _audience(argument, value)
+        convert: dict[str, Convert] = dict.fromkeys(AUDIENCES, name) | {"all": flag}
+        audience = fields_without_none(f"{argument}.", value, convert)
+        if not any(audience.values()):
+            raise InvalidArgument(argument, f"must name a recipient or one of {', '.join(AUDIENCES)}")
+        return audience
     if isinstance(value, Iterable) and not isinstance(value, str | bytes) and not _is_lazy(value):
         found = names(argument, value)
         if not found:
@@ -231,12 +241,7 @@ def encoded(argument: str, value: Any) -> msgspec.Raw:
 
 
 def document(argument: str, value: object) -> msgspec.Raw:
-    """Return the body of an object as JSON."""
-    return encoded(argument, mapping(argument, value))
-
-
-def data(argument: str, value: object) -> msgspec.Raw:
-    """Return a notification's data as JSON."""
+    """Return the body of an object, or data of the app, as JSON."""
     return encoded(argument, mapping(argument, value))
 
 
@@ -264,27 +269,9 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{_kind(value)} cannot be represented in JSON")
 
 
-def _audience(argument: str, value: Mapping[Any, Any]) -> dict[str, Any]:
-    convert: dict[str, Convert] = dict.fromkeys(AUDIENCES, name) | {"all": flag}
-    found = fields_without_none(f"{argument}.", value, convert)
-    if not any(found.values()):
-        raise InvalidArgument(argument, f"must name a recipient or one of {', '.join(AUDIENCES)}")
-    return found
-
-
 def _aware(argument: str, value: datetime) -> datetime:
     if value.tzinfo is None:
         raise InvalidArgument(argument, "must have a time zone, as datetime.now(UTC) has")
-    return value
-
-
-def _timestamp(argument: str, value: str) -> str:
-    try:
-        datetime.fromisoformat(value)
-    except ValueError:
-        raise InvalidArgument(
-            argument, f'expected an RFC 3339 time or a duration such as "2h", got {value!r}'
-        ) from None
     return value
 
 

@@ -43,7 +43,7 @@ class _Address(msgspec.Struct, frozen=True):
 
 def find_url(value: str | None, environ: Mapping[str, str] = os.environ) -> str:  # noqa: TID251  the app's environment
     """Return the server's URL: as given, BELLCAST_URL, the one stored in the data folder, or the default."""
-    url = value or _variable("URL", environ) or _stored_url(_folder(environ)) or DEFAULT_URL
+    url = value or _variable("URL", environ) or _stored_url(environ) or DEFAULT_URL
     if not url.startswith(("http://", "https://")):
         raise InvalidArgument("url", f"expected an address that begins with http:// or https://, got {url!r}")
     if url.rstrip("/").endswith("/v1"):
@@ -80,8 +80,21 @@ def _check(source: str, secret: str) -> None:
 
 
 def _project(environ: Mapping[str, str]) -> _Project:
+    """Return the project of BELLCAST_PROJECT, else that of the data folder. Raises NotConfigured."""
     declared = _variable("PROJECT", environ)
-    return _parsed(declared) if declared else _stored_project(_folder(environ))
+    if declared:
+        parts = declared.split(":", 2)
+        if len(parts) != 3 or not all(parts):
+            raise NotConfigured("BELLCAST_PROJECT: expected id:key:secret")
+        return _Project(parts[1], parts[2])
+    folder = _folder(environ)
+    file = folder / "project.json"
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Project)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotConfigured(HELP.format(folder=folder)) from None
+    except (OSError, msgspec.DecodeError) as error:
+        raise NotConfigured(f"{file} cannot be read: {error}") from None
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> str | None:
@@ -103,25 +116,8 @@ def _folder(environ: Mapping[str, str]) -> Path:
     return Path(_variable("DATA", environ) or DATA_FOLDER).expanduser()
 
 
-def _parsed(project: str) -> _Project:
-    parts = project.split(":", 2)
-    if len(parts) != 3 or not all(parts):
-        raise NotConfigured("BELLCAST_PROJECT: expected id:key:secret")
-    return _Project(parts[1], parts[2])
-
-
-def _stored_project(folder: Path) -> _Project:
-    file = folder / "project.json"
+def _stored_url(environ: Mapping[str, str]) -> str | None:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=_Project)
-    except (FileNotFoundError, NotADirectoryError):
-        raise NotConfigured(HELP.format(folder=folder)) from None
-    except (OSError, msgspec.DecodeError) as error:
-        raise NotConfigured(f"{file} cannot be read: {error}") from None
-
-
-def _stored_url(folder: Path) -> str | None:
-    try:
-        return msgspec.json.decode((folder / "server.json").read_bytes(), type=_Address).url
+        return msgspec.json.decode((_folder(environ) / "server.json").read_bytes(), type=_Address).url
     except (OSError, msgspec.DecodeError):
         return None

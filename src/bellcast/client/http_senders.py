@@ -60,8 +60,8 @@ log = logging.getLogger("bellcast")
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=3.0)
 # Seconds to connect: a server on any reachable network accepts within one.
 CONNECT_TIMEOUT = 1.0
-# From the warning: `_warn_in_event_loop`, `_execute`, `send`, `method`, the caller.
-_FRAMES_TO_THE_CALLER = 5
+# From the warning: `_execute`, `send`, `method`, the caller.
+_FRAMES_TO_THE_CALLER = 4
 # No connection was established, so the request was not sent.
 _UNDELIVERED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -91,7 +91,13 @@ class SyncSender:
         if isinstance(step, Wait):
             time.sleep(step.seconds)  # noqa: TID251 (the pause before a retry, in the app's own thread, where there is no Clock port)
             return None
-        _warn_in_event_loop(step)
+        if _is_in_coroutine():
+            warnings.warn(
+                f"{step.method} {step.path}: a blocking Bellcast call stops the running event loop; use "
+                "AsyncBellcast and await the call, or run this one in a thread with asyncio.to_thread",
+                RuntimeWarning,
+                stacklevel=_FRAMES_TO_THE_CALLER,
+            )
         request, started = _sendable(self.http, step, self.peer), time.monotonic()
         try:
             return _to_response(self.http.send(request), started)
@@ -139,17 +145,6 @@ def connection(url: str) -> dict[str, Any]:
 def _of_token(peer: Peer, bearer: str) -> Credentials:
     """Return a session token's credentials, with the project's key, by which another project's server is recognized."""
     return Credentials(bearer, peer.credentials.key if peer.credentials else None)
-
-
-def _warn_in_event_loop(request: HttpRequest[Any]) -> None:
-    if not _is_in_coroutine():
-        return
-    warnings.warn(
-        f"{request.method} {request.path}: a blocking Bellcast call stops the running event loop; use "
-        "AsyncBellcast and await the call, or run this one in a thread with asyncio.to_thread",
-        RuntimeWarning,
-        stacklevel=_FRAMES_TO_THE_CALLER,
-    )
 
 
 def _is_in_coroutine() -> bool:

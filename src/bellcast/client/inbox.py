@@ -1,6 +1,5 @@
 """Requests for a recipient's inbox, authenticated with that recipient's session token."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypedDict, Unpack
 
@@ -132,7 +131,15 @@ class Action(Protocol):
 
 def _action(verb: str, does: str, *, name: str = "") -> Action:
     def act(*ids: Text, all: bool = False, **of: Unpack[Filter]) -> HttpRequest[Changed]:
-        body = _selected(ids, arguments.fields_without_none("", of, _FILTER), all=arguments.flag("all", all))
+        selected: dict[str, Any] = arguments.fields_without_none("", of, _FILTER)
+        if not arguments.flag("all", all):
+            for one in selected:
+                raise InvalidArgument(one, "is only for all=True")
+            body: dict[str, Any] = {"ids": arguments.names("ids", ids)}
+        elif ids:
+            raise InvalidArgument("ids", "expected ids or all=True, got both")
+        else:
+            body = {"all": True, **({"of": selected} if selected else {})}
         return HttpRequest("POST", path("inbox", verb), reads(Changed), harmless=True, **json(body))
 
     act.__name__, act.__doc__ = (
@@ -140,16 +147,6 @@ def _action(verb: str, does: str, *, name: str = "") -> Action:
         f"{does} the notifications with these ids, or all=True (of a type, view or tag).",
     )
     return act
-
-
-def _selected(ids: tuple[Text, ...], of: Mapping[str, Any], *, all: bool) -> Mapping[str, Any]:
-    if not all:
-        for name in of:
-            raise InvalidArgument(name, "is only for all=True")
-        return {"ids": arguments.names("ids", ids)}
-    if ids:
-        raise InvalidArgument("ids", "expected ids or all=True, got both")
-    return {"all": True, **({"of": of} if of else {})}
 
 
 _cleared = arguments.one_of("read", "archived", "snoozed", "all")

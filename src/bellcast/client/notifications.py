@@ -147,7 +147,7 @@ _EDIT: dict[str, arguments.Convert] = {
     "action_url": arguments.text,
     "action_text": arguments.text,
     "icon": arguments.text,
-    "data": arguments.data,
+    "data": arguments.document,
     "expires_at": arguments.moment,
     "body_format": arguments.one_of("plain", "markdown"),
     "actions": arguments.actions,
@@ -260,19 +260,17 @@ def _post(
     try:
         for entries in _slices(items, converters):
             lines = [entry for entry in entries if isinstance(entry, bytes)]
-            response = (yield from _slice(where, lines)) if lines else BulkResults(results=[])
+            response = BulkResults(results=[])
+            if lines:
+                # For items without a key, the server derives one from the slice's key.
+                body: Body = {"content": b"".join(lines), "headers": {"Content-Type": "application/x-ndjson"}}
+                response = yield from once(where, body, None, BulkResults, BULK_TIMEOUT)
             sent = iter(response.results)
             results.existing += response.existing
             results += [next(sent) if isinstance(entry, bytes) else entry for entry in entries]
     except BellcastError as error:
         raise BulkInterrupted(results) from error
     return results
-
-
-def _slice(where: str, lines: Sequence[bytes]) -> HttpRequest[BulkResults]:
-    """Return the request of one slice. For items without a key, the server derives one from the slice's key."""
-    body: Body = {"content": b"".join(lines), "headers": {"Content-Type": "application/x-ndjson"}}
-    return once(where, body, None, BulkResults, BULK_TIMEOUT)
 
 
 def _slices(

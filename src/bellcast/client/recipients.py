@@ -1,4 +1,4 @@
-"""Requests for recipient records and sessions."""
+"""Requests for recipient records, their push endpoints and their sessions."""
 
 import hmac
 import time
@@ -35,10 +35,10 @@ class Record(TypedDict, total=False):
 
 _RECORD: dict[str, arguments.Convert] = {
     **dict.fromkeys(("email", "phone", "locale", "timezone", "name"), arguments.text),
-    "chat": arguments.data,
+    "chat": arguments.document,
     "roles": arguments.names,
     "member_since": arguments.moment,
-    "data": arguments.data,
+    "data": arguments.document,
 }
 
 
@@ -177,3 +177,47 @@ def _part(value: Mapping[str, Any]) -> str:
 
 def _base64(raw: bytes) -> str:
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+KINDS = arguments.one_of("fcm", "apns")
+
+
+def endpoints_page(recipient: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Return a recipient's push endpoints, the most recently registered first."""
+    return HttpRequest("GET", _endpoints(recipient), reads(dict[str, Any]), params=query(tenant=tenant))
+
+
+def register_endpoint(
+    recipient: Text,
+    subscription: Mapping[str, Any] | None = None,
+    *,
+    kind: Text | None = None,
+    token: Text | None = None,
+    tenant: Text | None = None,
+) -> HttpRequest[dict[str, Any]]:
+    """Register a browser's `PushSubscription` (as from `toJSON()`), or an app's `kind` ("fcm" or "apns") and device `token`;
+    the result has its id. A known endpoint moves to this recipient."""
+    if (subscription is None) == (token is None) or (token is None) != (kind is None):
+        raise InvalidArgument("subscription", "expected a subscription, or kind and token")
+    body: object = drop_none(
+        kind=None if kind is None else KINDS("kind", kind),
+        token=None if token is None else arguments.name("token", token),
+    )
+    if subscription is not None:
+        body = arguments.document("subscription", subscription)
+    return HttpRequest("POST", _endpoints(recipient), reads(dict[str, Any]), params=query(tenant=tenant), **json(body))
+
+
+def delete_endpoint(recipient: Text, id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
+    """Delete a push endpoint."""
+    where = path("recipients", arguments.name("recipient", recipient), "push-endpoints", arguments.name("id", id))
+    return HttpRequest("DELETE", where, nothing, params=query(tenant=tenant))
+
+
+def endpoint_key(recipient: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Return the `public_key` that a browser's subscription needs (`applicationServerKey`)."""
+    return HttpRequest("GET", f"{_endpoints(recipient)}/key", reads(dict[str, Any]), params=query(tenant=tenant))
+
+
+def _endpoints(recipient: Text) -> str:
+    return f"{path('recipients', recipient=recipient)}/push-endpoints"

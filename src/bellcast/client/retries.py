@@ -93,7 +93,11 @@ class Retries:
     def wait(self, request: HttpRequest[Any], tried: int, outcome: Outcome, left: float) -> float | None:
         """Return the seconds until the next attempt, or None if there is none. `left` is the remaining part of
         `within`."""
-        if tried >= self.tries or not _should_retry(request, outcome):
+        if _may_have_succeeded(outcome):
+            is_safe = request.repeatable
+        else:
+            is_safe = isinstance(outcome, LostConnection) or outcome.status in _TRY_LATER
+        if tried >= self.tries or not is_safe:
             return None
         retry_after = _retry_after(outcome)
         if retry_after is None:
@@ -152,7 +156,8 @@ def _attempt(request: HttpRequest[T], retries: Retries, peer: Peer) -> Generator
         outcome: Outcome = yield replace(request, timeout=min(timeout, left))
         tried += 1
         if isinstance(outcome, HttpResponse) and (
-            _is_success(outcome) or (may_be_done and _is_already_deleted(request, outcome))
+            (200 <= outcome.status < 300 or outcome.status == 304)
+            or (may_be_done and _is_already_deleted(request, outcome))
         ):
             try:
                 return request.decode(outcome)
@@ -186,10 +191,6 @@ def _check_project(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> G
         raise WrongProject(_problem(outcome), None, peer.url + request.path, found)
 
 
-def _is_success(response: HttpResponse) -> bool:
-    return 200 <= response.status < 300 or response.status == 304
-
-
 def _is_already_deleted(request: HttpRequest[Any], response: HttpResponse) -> bool:
     """True for a 404 to a retried DELETE: the first attempt succeeded and its response was lost."""
     return request.method == "DELETE" and response.status == 404
@@ -197,12 +198,6 @@ def _is_already_deleted(request: HttpRequest[Any], response: HttpResponse) -> bo
 
 def _may_have_succeeded(outcome: Outcome) -> bool:
     return outcome.delivered if isinstance(outcome, LostConnection) else outcome.status in _GATEWAY_ERRORS
-
-
-def _should_retry(request: HttpRequest[Any], outcome: Outcome) -> bool:
-    if _may_have_succeeded(outcome):
-        return request.repeatable
-    return isinstance(outcome, LostConnection) or outcome.status in _TRY_LATER
 
 
 def _retry_after(outcome: Outcome) -> float | None:

@@ -33,7 +33,7 @@ def trigger(
     `timezone` (an IANA name, or "recipient")."""
     body = drop_none(
         to=arguments.target("to", to),
-        data=None if data is None else arguments.data("data", data),
+        data=None if data is None else arguments.document("data", data),
         actor=None if actor is None else arguments.actor("actor", actor),
         cancel_key=None if cancel_key is None else arguments.name("cancel_key", cancel_key),
         send_at=None if send_at is None else arguments.moment("send_at", send_at),
@@ -99,7 +99,7 @@ def simulate(
     several = [to] if isinstance(to, str | Mapping) or not isinstance(to, Sequence) else to
     body = drop_none(
         to=[dict(one) if isinstance(one, Mapping) else arguments.name("to", one) for one in several],
-        data=None if data is None else arguments.data("data", data),
+        data=None if data is None else arguments.document("data", data),
         values=values,
         actor=None if actor is None else arguments.actor("actor", actor),
         at=None if at is None else arguments.moment("at", at),

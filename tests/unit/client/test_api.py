@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bellcast.client import AsyncBellcast, Bellcast, notifications
-from bellcast.client.api import InboxApi, JobsApi, RecipientsApi, RunsApi, SchedulesApi, ServerApi, WorkflowsApi
-from bellcast.client.method import Method
+from bellcast.client.api import InboxApi, JobsApi, Method, RecipientsApi, RunsApi, SchedulesApi, ServerApi, WorkflowsApi
 from bellcast.server.api_app import HANDLERS
 
 SECRET = "s3cret-of-the-project"

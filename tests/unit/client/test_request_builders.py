@@ -12,7 +12,6 @@ from bellcast.client import (
     messages,
     notifications,
     preferences,
-    push_endpoints,
     recipients,
     topics,
     webhooks,
@@ -109,17 +108,17 @@ def test_recipients_are_written_in_bulk():
 
 
 def test_push_endpoint_is_a_subscription_or_a_device_token():
-    request = push_endpoints.register("alice", {"endpoint": "https://push.example/1", "keys": {"auth": "x"}})
+    request = recipients.register_endpoint("alice", {"endpoint": "https://push.example/1", "keys": {"auth": "x"}})
     assert (request.method, request.path) == ("POST", "/v1/recipients/alice/push-endpoints")
     assert body(request) == {"endpoint": "https://push.example/1", "keys": {"auth": "x"}}
-    assert body(push_endpoints.register("alice", kind="fcm", token="abc")) == {"kind": "fcm", "token": "abc"}
+    assert body(recipients.register_endpoint("alice", kind="fcm", token="abc")) == {"kind": "fcm", "token": "abc"}
     for wrong in ({}, {"kind": "fcm"}, {"token": "abc"}, {"kind": "web", "token": "abc"}):
         with pytest.raises(InvalidArgument):
-            push_endpoints.register("alice", **wrong)
+            recipients.register_endpoint("alice", **wrong)
     with pytest.raises(InvalidArgument):
-        push_endpoints.register("alice", {"endpoint": "x"}, kind="fcm", token="abc")
-    assert push_endpoints.delete("a/b", "1").path == "/v1/recipients/a%2Fb/push-endpoints/1"
-    assert push_endpoints.key("alice").path == "/v1/recipients/alice/push-endpoints/key"
+        recipients.register_endpoint("alice", {"endpoint": "x"}, kind="fcm", token="abc")
+    assert recipients.delete_endpoint("a/b", "1").path == "/v1/recipients/a%2Fb/push-endpoints/1"
+    assert recipients.endpoint_key("alice").path == "/v1/recipients/alice/push-endpoints/key"
 
 
 def test_recipient_key_may_contain_any_character():
