@@ -6,7 +6,9 @@ not wait for them. A row that the server refuses is marked and not sent. Several
 by one relay block the rows behind them for the others, and the row's key, which is the idempotency key of the send,
 prevents duplicates."""
 
+import atexit
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,6 +28,8 @@ log = logging.getLogger("bellcast.relay")
 
 # Rows of one bulk request.
 BATCH_ROWS = 500
+# How long the exit of a process waits for a round, in seconds.
+EXIT_TIMEOUT = 5.0
 FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 60.0
 # Interval between searches for rows that a clock ahead of this one planned. Each reads all rows that wait for later.
 AHEAD_POLL = timedelta(seconds=60)
@@ -77,7 +81,13 @@ class Relay:
         while done.failure is None:
             rows = self._table.lease(BATCH_ROWS)
             for kind, group in groupby(rows, key=lambda row: row.kind):
-                batch = self._valid(group, done)
+                batch = []
+                for row in group:
+                    fault = fault_of(row.payload)
+                    if fault is None:
+                        batch.append(row)
+                    else:
+                        self._refuse(row, fault, done)
                 if batch and done.failure is None:
                     self._attempt(self._notify if kind == "notify" else self._publish, batch, done)
                 if batch and done.failure is not None:
@@ -105,17 +115,6 @@ class Relay:
             for row in _open(batch, done):
                 if done.failure is None:
                     self._attempt(send, [row], done)
-
-    def _valid(self, rows: Iterable[Row], done: Round) -> list[Row]:
-        """Refuse the rows whose payload cannot be sent, and return the others."""
-        valid = []
-        for row in rows:
-            fault = fault_of(row.payload)
-            if fault is None:
-                valid.append(row)
-            else:
-                self._refuse(row, fault, done)
-        return valid
 
     def _notify(self, batch: Sequence[Row], done: Round) -> None:
         self._write_addresses(batch)
@@ -220,6 +219,35 @@ class RelayThread:
             done = self._run()
             # A wake during the backoff would send new rows before the postponed ones.
             (self._woken if done.failure is None else self._stopped).wait(done.wait)
+
+
+class ThreadedRelay:
+    """A relay thread that starts with the first `wake`, and again after a fork. At exit of the process it ends with a last round,
+    and then calls `close`."""
+
+    def __init__(self, run: Callable[[], Round], close: Callable[[], None] = lambda: None) -> None:
+        self._run = run
+        self._close = close
+        self._lock = threading.Lock()
+        self._thread: RelayThread | None = None
+        self._pid = 0
+
+    def wake(self) -> None:
+        """Send committed rows now."""
+        with self._lock:
+            if self._thread is None or self._pid != os.getpid():
+                self._thread, self._pid = RelayThread(self._run), os.getpid()
+                atexit.register(self.finish)
+            self._thread.wake()
+
+    def finish(self) -> None:
+        """Send the due rows, and end the thread. By default this happens at exit."""
+        atexit.unregister(self.finish)
+        thread, self._thread = self._thread, None
+        # A thread that waits for a response still uses the connection; its rows are sent by the next relay.
+        if thread is not None and self._pid == os.getpid() and thread.stop(EXIT_TIMEOUT):
+            self._run()
+            self._close()
 
 
 def stop_event() -> threading.Event:

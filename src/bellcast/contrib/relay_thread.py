@@ -5,21 +5,18 @@ relay = relay_thread.start("postgresql://shop@db/shop")
 relay.wake()   # after a commit; without it a row waits for a second at most
 """
 
-import atexit
 import contextlib
 import logging
 
 from bellcast.client import Bellcast, Retries
 from bellcast.contrib import outbox_rows
 from bellcast.contrib.outbox_rows import OutboxRows
-from bellcast.contrib.relay import Relay, RelayThread, Round
+from bellcast.contrib.relay import Relay, Round, ThreadedRelay
 
 log = logging.getLogger("bellcast.relay")
 
 # Poll interval in seconds: commits of other processes do not wake this thread.
 POLL_INTERVAL = 1.0
-# How long the exit of a process waits for a round, in seconds.
-EXIT_TIMEOUT = 5.0
 
 
 class DatabaseRelay:
@@ -54,34 +51,19 @@ class DatabaseRelay:
                 rows.close()
 
 
-class AppRelay:
-    """The relay thread of this process. It ends with the process."""
-
-    def __init__(self, relay: DatabaseRelay, bell: Bellcast) -> None:
-        self._relay = relay
-        self._bell = bell
-        self._thread = RelayThread(relay.run)
-        atexit.register(self.finish)
-
-    def wake(self) -> None:
-        """Send committed rows now."""
-        self._thread.wake()
-
-    def finish(self) -> None:
-        """Send the due rows, and end the thread. By default this happens at exit."""
-        atexit.unregister(self.finish)
-        # A thread that waits for a response still uses the connection; its rows are sent by the next relay.
-        if self._thread.stop(EXIT_TIMEOUT):
-            self._relay.run()
-            self._relay.close()
-            self._bell.close()
-
-
-def start(database_url: str, bell: Bellcast | None = None) -> AppRelay:
+def start(database_url: str, bell: Bellcast | None = None) -> ThreadedRelay:
     """Send the rows of the table from a thread of this process, and due rows again at exit. Call it once in each
     process that sends, after a fork. Several relays are safe. Raises ImportError without the driver, ValueError for a
     wrong URL, and the driver's errors. `bell` is closed at the end. It should not retry, because the relay has its own
     backoff."""
     outbox_rows.connect(database_url).close()
     client = bell or Bellcast(retries=Retries(tries=1))
-    return AppRelay(DatabaseRelay(database_url, client), client)
+    relay = DatabaseRelay(database_url, client)
+
+    def close() -> None:
+        relay.close()
+        client.close()
+
+    thread = ThreadedRelay(relay.run, close)
+    thread.wake()
+    return thread

@@ -19,7 +19,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from bellcast.client.arguments import Text
 from bellcast.client.notifications import Content, Target
-from bellcast.contrib import outbox, payloads
+from bellcast.contrib import outbox
 
 
 @dataclass(eq=False)
@@ -41,7 +41,7 @@ def notify(
     """Notify one recipient, several, or an audience, like `Bellcast.notify`. If a row with the same key is already
     waiting, no row is added; a refused one is replaced."""
     titled = {"title": title, **content}
-    body, payload = (payloads.notification(to, titled, key) for key in (idempotency_key, None))
+    body, payload = (outbox.notification_payload(to, titled, key) for key in (idempotency_key, None))
     return OutboxInsert("notify", body, payload, str(outbox.row_key(idempotency_key)))
 
 
@@ -49,7 +49,7 @@ def publish(
     topic: Text | None, name: Text, data: Any = None, *, recipient: Text | None = None, tenant: Text | None = None
 ) -> OutboxInsert:
     """Publish a live event to a topic, or to the connections of a recipient."""
-    body = payloads.event(topic, name, data, recipient, tenant)
+    body = outbox.event_payload(topic, name, data, recipient, tenant)
     return OutboxInsert("publish", body, body, str(outbox.row_key()))
 
 

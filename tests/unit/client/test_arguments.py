@@ -24,7 +24,7 @@ from bellcast.client import (
     topics,
     workflows,
 )
-from bellcast.contrib import payloads
+from bellcast.contrib import outbox
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 ID = UUID("7b1f7a66-3c68-4e3c-9d4e-1f4c1ad3b6a1")
@@ -64,7 +64,7 @@ def test_text_of_every_accepted_type_becomes_a_plain_string(value, text):
     assert (sent["to"], sent["title"], sent["tags"], sent["actor"]["id"]) == (text, text, [text], text)
     assert str(sent["data"]["in"][0]) == text
     assert body(recipients.token(value, name=value))["name"] == text
-    payload = msgspec.json.decode(payloads.notification(value, {"title": value, "group": value}, value))
+    payload = msgspec.json.decode(outbox.notification_payload(value, {"title": value, "group": value}, value))
     assert (payload["to"], payload["title"], payload["group"], payload["idempotency_key"]) == (text,) * 4
 
 
@@ -130,29 +130,32 @@ def test_text_of_every_accepted_type_becomes_a_plain_string(value, text):
         (lambda: inbox.snooze("n1", until="2030-01-02T00:00:00Z", duration="3h"), "until"),
         (lambda: inbox.snooze("n1", duration="soon"), "duration"),
         (lambda: inbox.archive("n1", view="read"), "view"),
-        (lambda: payloads.notification(42, {"titel": "x"}, None), "titel"),
-        (lambda: payloads.notification(42, {}, None), "title"),
-        (lambda: payloads.notification(42, {"title": "x" * 501}, None), "title"),
-        (lambda: payloads.notification(42, {"title": "a\0b"}, None), "title"),
-        (lambda: payloads.notification(42, {"title": "\udc80"}, None), "title"),
-        (lambda: payloads.notification("x" * 201, {"title": "x"}, None), "to"),
-        (lambda: payloads.notification(["bob", "a\nb"], {"title": "x"}, None), "to[1]"),
-        (lambda: payloads.notification(42, {"title": "x", "action_url": "javascript:alert(1)"}, None), "action_url"),
-        (lambda: payloads.notification(42, {"title": "x", "data": {"x": "y" * 16_384}}, None), "data"),
-        (lambda: payloads.notification(42, {"title": "x", "data": {"x": float("nan")}}, None), "data"),
-        (lambda: payloads.notification(42, {"title": "x", "data": {"x": "a\0b"}}, None), "data"),
-        (lambda: payloads.notification(42, {"title": "x", "data": {"x": 2**64}}, None), "data.x"),
-        (lambda: payloads.notification(42, {"title": "x", "channels": ["fax"]}, None), "channels[0]"),
-        (lambda: payloads.notification(42, {"title": "x", "expires_at": PAST}, None), "expires_at"),
-        (lambda: payloads.notification(42, {"title": "x", "actor": {"name": "x" * 501}}, None), "actor.name"),
-        (lambda: payloads.notification(42, {"title": "x", "tenant": "*"}, None), "tenant"),
-        (lambda: payloads.event("a b", "hello", 1, None, None), "topic"),
-        (lambda: payloads.event("lobby", "x" * 201, 1, None, None), "name"),
-        (lambda: payloads.event("lobby", "hello", "y" * 10_241, None, None), "data"),
-        (lambda: payloads.event(None, "hello", 1, "a\nb", None), "recipient"),
-        (lambda: payloads.event(None, "hello", 1, None, None), "topic"),
-        (lambda: payloads.event("lobby", "", 1, None, None), "name"),
-        (lambda: payloads.event("lobby", "x", object(), None, None), "data"),
+        (lambda: outbox.notification_payload(42, {"titel": "x"}, None), "titel"),
+        (lambda: outbox.notification_payload(42, {}, None), "title"),
+        (lambda: outbox.notification_payload(42, {"title": "x" * 501}, None), "title"),
+        (lambda: outbox.notification_payload(42, {"title": "a\0b"}, None), "title"),
+        (lambda: outbox.notification_payload(42, {"title": "\udc80"}, None), "title"),
+        (lambda: outbox.notification_payload("x" * 201, {"title": "x"}, None), "to"),
+        (lambda: outbox.notification_payload(["bob", "a\nb"], {"title": "x"}, None), "to[1]"),
+        (
+            lambda: outbox.notification_payload(42, {"title": "x", "action_url": "javascript:alert(1)"}, None),
+            "action_url",
+        ),
+        (lambda: outbox.notification_payload(42, {"title": "x", "data": {"x": "y" * 16_384}}, None), "data"),
+        (lambda: outbox.notification_payload(42, {"title": "x", "data": {"x": float("nan")}}, None), "data"),
+        (lambda: outbox.notification_payload(42, {"title": "x", "data": {"x": "a\0b"}}, None), "data"),
+        (lambda: outbox.notification_payload(42, {"title": "x", "data": {"x": 2**64}}, None), "data.x"),
+        (lambda: outbox.notification_payload(42, {"title": "x", "channels": ["fax"]}, None), "channels[0]"),
+        (lambda: outbox.notification_payload(42, {"title": "x", "expires_at": PAST}, None), "expires_at"),
+        (lambda: outbox.notification_payload(42, {"title": "x", "actor": {"name": "x" * 501}}, None), "actor.name"),
+        (lambda: outbox.notification_payload(42, {"title": "x", "tenant": "*"}, None), "tenant"),
+        (lambda: outbox.event_payload("a b", "hello", 1, None, None), "topic"),
+        (lambda: outbox.event_payload("lobby", "x" * 201, 1, None, None), "name"),
+        (lambda: outbox.event_payload("lobby", "hello", "y" * 10_241, None, None), "data"),
+        (lambda: outbox.event_payload(None, "hello", 1, "a\nb", None), "recipient"),
+        (lambda: outbox.event_payload(None, "hello", 1, None, None), "topic"),
+        (lambda: outbox.event_payload("lobby", "", 1, None, None), "name"),
+        (lambda: outbox.event_payload("lobby", "x", object(), None, None), "data"),
     ],
 )
 def test_wrong_argument_is_refused_by_name(call, argument):
@@ -195,7 +198,7 @@ def test_token_for_an_impossible_recipient_is_not_signed(recipient):
 
 
 def test_escaped_backslash_before_u0000_is_no_nul_character():
-    assert payloads.notification("alice", {"title": "x", "data": {"path": "C:\\u0000"}}, None)
+    assert outbox.notification_payload("alice", {"title": "x", "data": {"path": "C:\\u0000"}}, None)
 
 
 def test_unknown_argument_suggests_the_nearest():

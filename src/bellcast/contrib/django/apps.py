@@ -11,11 +11,11 @@ class BellcastConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from bellcast.contrib.django import checks, conf, receivers, relaying, user_notifications
+        from bellcast.contrib.django import checks, conf, inbox_query, receivers, relaying
 
         setting_changed.connect(conf.forget, dispatch_uid="bellcast")
         # Rows left by the last process are sent once this one serves requests.
         request_started.connect(relaying.wake_once, dispatch_uid="bellcast")
         checks.register()
         receivers.connect()
-        user_notifications.install()
+        inbox_query.install_on_users()

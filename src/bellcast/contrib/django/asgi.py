@@ -77,23 +77,20 @@ class _NotificationConnection:
         self._position: str | None = None
 
     async def run(self) -> None:
-        """Serve the socket until the client disconnects. An unexpected error is raised, and the client reconnects."""
+        """Follow the inbox, and respond to `ping`, until the client disconnects. An unexpected error is raised, and the client
+        reconnects."""
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._follow())
-            await self._respond_to_pings()
+            while True:
+                message = await self._receive()
+                if message["type"] == "websocket.disconnect":
+                    break
+                text = message.get("text") or ""
+                if text == "ping":
+                    await self._send({"type": "websocket.send", "text": "pong"})
+                elif _type_of(text) == "ping":
+                    await self._emit({"type": "pong"})
             following.cancel()
-
-    async def _respond_to_pings(self) -> None:
-        """Respond to `ping` until the client disconnects."""
-        while True:
-            message = await self._receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            text = message.get("text") or ""
-            if text == "ping":
-                await self._send({"type": "websocket.send", "text": "pong"})
-            elif _type_of(text) == "ping":
-                await self._emit({"type": "pong"})
 
     async def _follow(self) -> None:
         """Follow the inbox. After a disconnect, resume from the last position, unless the session has ended."""
@@ -183,11 +180,9 @@ def _is_same_origin(scope: Scope) -> bool:
         scheme, host, *_ = urlsplit(origin)
     except ValueError:  # a wrong IPv6 address
         return False
-    return bool(host) and (host == headers.get("host") or _is_trusted(scheme, host))
-
-
-def _is_trusted(scheme: str, host: str) -> bool:
-    """True for an origin that CSRF protection trusts. `https://*.example.com` includes all subdomains."""
+    if not host or host == headers.get("host"):
+        return bool(host)
+    # `https://*.example.com` includes all subdomains.
     origins = (origin.partition("://") for origin in settings.CSRF_TRUSTED_ORIGINS)
     return any(scheme == trusted and is_same_domain(host, pattern.removeprefix("*")) for trusted, _, pattern in origins)
 

@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 
 from bellcast.client import BellcastError
 from bellcast.client.credentials import find_credentials
-from bellcast.contrib.django import conf, user_notifications
+from bellcast.contrib.django import conf, inbox_query
 
 # A working relay sends a row within seconds.
 LATE_AFTER = timedelta(seconds=60)
@@ -103,7 +103,7 @@ def _public_url(configuration: conf.Configuration) -> Iterator[checks.CheckMessa
 
 def _user_model(_: conf.Configuration) -> Iterator[checks.CheckMessage]:
     model = get_user_model()
-    if user_notifications.is_taken(model):
+    if inbox_query.is_taken(model):
         yield checks.Warning(
             f"{model.__name__}.notifications is taken, so it is not the user's inbox.",
             hint="Use Notification.objects.filter(user=user), or rename the other attribute.",

@@ -7,6 +7,8 @@ from datetime import date, datetime, time
 from typing import Any, NoReturn
 
 from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 from django.db.utils import NotSupportedError
@@ -305,3 +307,25 @@ def _moment(value: Any) -> datetime | None:
         value = datetime.combine(value, time())
     found: datetime | None = datetimes.with_zone(value)
     return found
+
+
+USER_ATTRIBUTE = "notifications"
+
+
+def install_on_users() -> None:
+    """Add the property to the user model, unless the name is taken there (check bellcast.W003)."""
+    model: Any = get_user_model()
+    if not is_taken(model):
+        model.notifications = property(_inbox_of)
+
+
+def is_taken(model: Any) -> bool:
+    """True if the user model has another attribute of this name, for example the related name of a foreign key."""
+    found = getattr(model, USER_ATTRIBUTE, None)
+    return found is not None and not (isinstance(found, property) and found.fget is _inbox_of)
+
+
+def _inbox_of(user: Any) -> InboxQuery:
+    if isinstance(user, AnonymousUser) or user.pk is None:
+        raise ValueError("An unsaved user has no notifications.")
+    return InboxQuery(user)

@@ -1,9 +1,6 @@
 """The relay of this process: a thread that starts with the first commit or request, and runs a last round at exit."""
 
-import atexit
 import logging
-import os
-import threading
 import weakref
 from datetime import datetime
 from typing import Any
@@ -18,12 +15,9 @@ from bellcast.client import BellcastError
 from bellcast.contrib.django import conf, signals
 from bellcast.contrib.outbox import TABLE
 from bellcast.contrib.outbox_rows import OutboxRows
-from bellcast.contrib.relay import AHEAD_POLL, LONGEST_BACKOFF, Relay, RelayThread, Round
+from bellcast.contrib.relay import AHEAD_POLL, LONGEST_BACKOFF, Relay, Round, ThreadedRelay
 
 log = logging.getLogger("bellcast.relay")
-
-# How long the exit of a process waits for a round, in seconds.
-EXIT_TIMEOUT = 5.0
 
 
 class DjangoTable(OutboxRows):
@@ -80,24 +74,13 @@ def remember(key: UUID, send: Any) -> None:
         _unsent[key] = send
 
 
-class ProcessRelay:
+class ProcessRelay(ThreadedRelay):
     """The relay thread of this process and the databases that it serves."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._thread: RelayThread | None = None
-        self._pid = 0
+        super().__init__(self.run)
         self.aliases: set[str] = set()
         self.unchecked: set[str] = set()
-
-    def wake(self, alias: str) -> None:
-        """Start the thread in this process if necessary, and wake it."""
-        with self._lock:
-            self.aliases.add(alias)
-            if self._thread is None or self._pid != os.getpid():
-                self._thread, self._pid = RelayThread(self.run), os.getpid()
-                atexit.register(self.finish)
-            self._thread.wake()
 
     def run(self) -> Round:
         """Do one round in every database. Never raises: the thread must not end."""
@@ -106,35 +89,23 @@ class ProcessRelay:
             if _has_waiting_rows(alias := self.unchecked.pop()):
                 self.aliases.add(alias)
         for alias in sorted(self.aliases):
-            done = self._run_alias(alias)
+            try:
+                done = send_due(alias)
+            except BellcastError as error:
+                log.warning("relay_failed database=%s error=%s", alias, error)
+                done = Round(failure=error, wait=LONGEST_BACKOFF)
+            except DatabaseError as error:
+                log.warning("relay_database_failed database=%s error=%s", alias, error)
+                done = Round(wait=1.0)
+            except Exception:
+                log.exception("relay_failed database=%s", alias)
+                done = Round(wait=LONGEST_BACKOFF)
+            finally:
+                connections[alias].close()
             result.failure = result.failure or done.failure
             waits = [wait for wait in (result.wait, done.wait) if wait is not None]
             result.wait = min(*waits, AHEAD_POLL.total_seconds()) if waits else None
         return result
-
-    def _run_alias(self, alias: str) -> Round:
-        try:
-            return send_due(alias)
-        except BellcastError as error:
-            log.warning("relay_failed database=%s error=%s", alias, error)
-            return Round(failure=error, wait=LONGEST_BACKOFF)
-        except DatabaseError as error:
-            log.warning("relay_database_failed database=%s error=%s", alias, error)
-            return Round(wait=1.0)
-        except Exception:
-            log.exception("relay_failed database=%s", alias)
-            return Round(wait=LONGEST_BACKOFF)
-        finally:
-            connections[alias].close()
-
-    def finish(self) -> None:
-        """Send the due rows, and end the thread."""
-        atexit.unregister(self.finish)
-        if self._thread is None or self._pid != os.getpid():
-            return
-        self._thread.stop(EXIT_TIMEOUT)
-        self._thread = None
-        self.run()
 
 
 def _has_waiting_rows(alias: str) -> bool:
@@ -158,7 +129,8 @@ _process = ProcessRelay()
 def wake(alias: str) -> None:
     """Send committed rows, unless an external relay does."""
     if conf.current().relay == "thread":
-        _process.wake(alias)
+        _process.aliases.add(alias)
+        _process.wake()
 
 
 def finish() -> None:

@@ -12,8 +12,8 @@ from django.db.models import Model, QuerySet
 from bellcast.client import InvalidArgument, NotFound, arguments, server_rules, topics
 from bellcast.client import notifications as drafts
 from bellcast.contrib.django import backends, conf, datetimes, identity
+from bellcast.contrib.django.backends import OutgoingSend
 from bellcast.contrib.django.defaults import role_of_group, tenant_key
-from bellcast.contrib.django.outgoing_send import OutgoingSend
 from bellcast.contrib.outbox import as_json, row_key
 from bellcast.contrib.relay import ADDRESSES
 
@@ -86,8 +86,15 @@ class NotificationService:
             )
         if announce:
             return [_announce(title, message, **fields)]
-        users = _filtered(conf.current().call("TENANT_USERS", tenant), user_filter)
-        return _send_to_users(users, title, message, **fields)
+        users = conf.current().call("TENANT_USERS", tenant)
+        if callable(user_filter):
+            users = [user for user in users if user_filter(user)]
+        elif user_filter is not None:
+            if not isinstance(users, QuerySet):
+                raise ValidationError({"user_filter": "is for querysets: TENANT_USERS returned another iterable"})
+            by = user_filter
+            users = users.filter(**by) if isinstance(by, Mapping) else users.filter(by)
+        return _send_to_users(list(users), title, message, **fields)
 
     @staticmethod
     def mark_as_read(notification_id: Any, user: Any) -> bool:
@@ -209,16 +216,6 @@ def _by_tenant(users: Sequence[Any], tenant: str | None) -> Iterator[tuple[str |
 def _owner_and_recipient(user: Any, tenant: str | None) -> tuple[str | None, str]:
     """Return the tenant that a send to the user is for, by default the user's own, and the recipient."""
     return tenant if tenant is not None else identity.tenant_of(user), identity.recipient_of(user)
-
-
-def _filtered(users: Iterable[Any], user_filter: Any) -> list[Any]:
-    if user_filter is None:
-        return list(users)
-    if callable(user_filter):
-        return [user for user in users if user_filter(user)]
-    if not isinstance(users, QuerySet):
-        raise ValidationError({"user_filter": "is for querysets: TENANT_USERS returned another iterable"})
-    return list(users.filter(**user_filter) if isinstance(user_filter, Mapping) else users.filter(user_filter))
 
 
 # --- sends of NotificationService

@@ -2,10 +2,11 @@
 outbox of `mail`."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from bellcast.contrib.django.outgoing_send import OutgoingSend
+if TYPE_CHECKING:  # the backends import this module
+    from bellcast.contrib.django.backends import OutgoingSend
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ def clear() -> None:
     _keys.clear()
 
 
-def record(one: OutgoingSend) -> None:
+def record(one: "OutgoingSend") -> None:
     """Record a send of the backend. A repeated idempotency key records nothing."""
     if one.key in _keys:
         return
@@ -58,25 +59,24 @@ def record(one: OutgoingSend) -> None:
         published.append(PublishedEvent(to, body["name"], body.get("data"), body.get("tenant")))
         return
     recipients = body["to"] if isinstance(body["to"], list) else [body["to"]]
-    made = [_sent(recipient, body, one.send_at) for recipient in recipients]
+    made = [
+        SentNotification(
+            to=recipient,
+            title=body.get("title", ""),
+            type=body.get("type", "general"),
+            tenant=body.get("tenant"),
+            message=body.get("body", ""),
+            priority=body.get("priority", "normal"),
+            data=dict(body.get("data", {})),
+            action_url=body.get("action_url"),
+            channels=body.get("channels"),
+            send_at=one.send_at,
+            id=str(uuid4()),
+        )
+        for recipient in recipients
+    ]
     sent.extend(made)
     one.assign_ids([notification.id for notification in made])
-
-
-def _sent(recipient: Any, body: dict[str, Any], send_at: Any) -> SentNotification:
-    return SentNotification(
-        to=recipient,
-        title=body.get("title", ""),
-        type=body.get("type", "general"),
-        tenant=body.get("tenant"),
-        message=body.get("body", ""),
-        priority=body.get("priority", "normal"),
-        data=dict(body.get("data", {})),
-        action_url=body.get("action_url"),
-        channels=body.get("channels"),
-        send_at=send_at,
-        id=str(uuid4()),
-    )
 
 
 class BellcastTestMixin:

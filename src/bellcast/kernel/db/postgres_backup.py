@@ -3,10 +3,9 @@
 A backup is a SQLite store with a complete snapshot: it can be restored into either engine, or used directly."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 
@@ -87,8 +86,9 @@ async def _copy(source: asyncpg.Connection, copy: sqlite3.Connection, progress: 
         for table, columns in tables.items():
             places = ", ".join("?" * len(columns))
             insert = f"INSERT INTO {table} ({_quoted_names(columns)}) VALUES ({places})"  # noqa: S608  our own tables
-            async for rows in _rows(source, table, columns):
-                copy.executemany(insert, rows)
+            cursor = await source.cursor(f"SELECT {_quoted_names(columns)} FROM {table}")  # noqa: S608  our own tables
+            while rows := await cursor.fetch(COPY_BATCH_ROWS):
+                copy.executemany(insert, [tuple(row) for row in rows])
                 done += len(rows)
                 progress(done, total)
         # Continue recipients' numbers after the highest one ever used.
@@ -103,12 +103,6 @@ async def _copy(source: asyncpg.Connection, copy: sqlite3.Connection, progress: 
         sqlite_identity.write(copy)
         copy.execute("COMMIT")
     return counts
-
-
-async def _rows(source: asyncpg.Connection, table: str, columns: Sequence[str]) -> AsyncIterator[list[tuple[Any, ...]]]:
-    cursor = await source.cursor(f"SELECT {_quoted_names(columns)} FROM {table}")  # noqa: S608  our own tables
-    while rows := await cursor.fetch(COPY_BATCH_ROWS):
-        yield [tuple(row) for row in rows]
 
 
 def _quoted_names(columns: Sequence[str]) -> str:

@@ -197,17 +197,16 @@ class PostgresConnection:
 
     async def _rows_of_all(self, text: PostgresText, sets: Sequence[Params]) -> list[Row]:
         """Return the rows of all parameter sets; the last column is the index of the set."""
-        of_all = None if text.writes else joined(text.plain, text.names, await self._types(text))
+        of_all = None
+        if not text.writes:
+            if text.types is None:
+                prepared = await self.raw.prepare(text.plain)
+                text.types = tuple([parameter.name for parameter in prepared.get_parameters()])
+            of_all = joined(text.plain, text.names, text.types)
         if of_all is not None:
             return cast(list[Row], await self.raw.fetch(of_all, *text.by_column(sets)))
         numbered = [(*text.values(params), index) for index, params in enumerate(sets)]
         return cast(list[Row], await self.raw.fetchmany(text.numbered, numbered))
-
-    async def _types(self, text: PostgresText) -> tuple[str, ...]:
-        if text.types is None:
-            prepared = await self.raw.prepare(text.plain)
-            text.types = tuple([parameter.name for parameter in prepared.get_parameters()])
-        return text.types
 
     async def execute_many(self, name: str, sets: Sequence[Params]) -> None:
         """Run a statement once for each parameter set."""

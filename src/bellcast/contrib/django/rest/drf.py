@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.http import HttpRequest
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from bellcast.contrib.django.rest import failures, plain
+from bellcast.contrib.django.rest import actions, plain
 from bellcast.contrib.django.rest.actions import Handler, Incoming
 
 
@@ -18,27 +17,23 @@ def view(handlers: dict[str, Handler]) -> Callable[..., Any]:
 
     def respond(self: APIView, request: Request, **kwargs: Any) -> Response:
         handler = handlers["GET" if request.method == "HEAD" else str(request.method)]
+        incoming = Incoming(
+            user=request.user,
+            query=request.query_params.dict(),
+            url=request.build_absolute_uri(request.path),
+            session_expires_at=lambda: plain.session_end(request._request),
+            body=lambda: _object(request),
+            kwargs=kwargs,
+        )
         try:
-            return Response(handler(_incoming(request, kwargs)))
+            return Response(handler(incoming))
         except Exception as error:  # noqa: BLE001  describe() raises what it does not know
-            status, body, headers = failures.describe(error)
+            status, body, headers = actions.describe(error)
             return Response(body, status=status, headers=headers)
 
     methods = {method.lower(): respond for method in handlers}
     view_class = type("NotificationView", (APIView,), {"permission_classes": [IsAuthenticated], **methods})
     return view_class.as_view()  # type: ignore[attr-defined, no-any-return]  # the framework has no types
-
-
-def _incoming(request: Request, kwargs: dict[str, Any]) -> Incoming:
-    django_request: HttpRequest = request._request
-    return Incoming(
-        user=request.user,
-        query=request.query_params.dict(),
-        url=request.build_absolute_uri(request.path),
-        session_expires_at=lambda: plain.session_end(django_request),
-        body=lambda: _object(request),
-        kwargs=kwargs,
-    )
 
 
 def _object(request: Request) -> Any:

@@ -14,7 +14,7 @@ from bellcast import Callbacks
 from bellcast.client import arguments
 from bellcast.client.credentials import find_credentials
 from bellcast.contrib.django import conf, datetimes
-from bellcast.contrib.django.rest import actions, failures
+from bellcast.contrib.django.rest import actions
 from bellcast.contrib.django.rest.actions import Handler, Incoming
 
 
@@ -30,24 +30,21 @@ def view(handlers: dict[str, Handler]) -> Callable[..., HttpResponse]:
         if handler is None:
             allowed = {"Allow": ", ".join(handlers)}
             return JsonResponse({"detail": f'Method "{request.method}" not allowed.'}, status=405, headers=allowed)
+        incoming = Incoming(
+            user=request.user,
+            query=request.GET.dict(),
+            url=request.build_absolute_uri(request.path),
+            session_expires_at=lambda: session_end(request),
+            body=lambda: _json(request),
+            kwargs=kwargs,
+        )
         try:
-            return JsonResponse(handler(_incoming(request, kwargs)), safe=False)
+            return JsonResponse(handler(incoming), safe=False)
         except Exception as error:  # noqa: BLE001  describe() raises what it does not know
-            status, body, headers = failures.describe(error)
+            status, body, headers = actions.describe(error)
             return JsonResponse(body, status=status, headers=headers)
 
     return respond
-
-
-def _incoming(request: HttpRequest, kwargs: dict[str, Any]) -> Incoming:
-    return Incoming(
-        user=request.user,
-        query=request.GET.dict(),
-        url=request.build_absolute_uri(request.path),
-        session_expires_at=lambda: session_end(request),
-        body=lambda: _json(request),
-        kwargs=kwargs,
-    )
 
 
 def _json(request: HttpRequest) -> dict[str, Any]:

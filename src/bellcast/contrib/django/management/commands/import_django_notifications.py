@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, models
 
-from bellcast.client import BellcastError, ImportResults
+from bellcast.client import BellcastError
 from bellcast.client.notifications import ImportedItem
 from bellcast.contrib.django import conf, datetimes, identity, verbs
 
@@ -37,7 +37,10 @@ class Command(BaseCommand):
                 skipped += without_user
                 count += len(items)
                 if not options["dry_run"]:
-                    results = self._send(items)
+                    results = conf.client().import_notifications(items)
+                    for item, result in zip(items, results, strict=True):
+                        if result.error is not None:
+                            self.stderr.write(f"{item['idempotency_key']}: {result.error.detail}")
                     refused += sum(one.error is not None for one in results)
                     existing += results.existing
         except DatabaseError as error:
@@ -51,14 +54,6 @@ class Command(BaseCommand):
         self.stdout.write(f"{count - refused - existing} notifications {state}{known}.")
         if refused:
             raise CommandError(f"{refused} notifications were refused.")
-
-    def _send(self, items: list[ImportedItem]) -> ImportResults:
-        """Import a batch, and print its refusals."""
-        results = conf.client().import_notifications(items)
-        for item, result in zip(items, results, strict=True):
-            if result.error is not None:
-                self.stderr.write(f"{item['idempotency_key']}: {result.error.detail}")
-        return results
 
 
 def table_model(table: str) -> Any:
