@@ -30,14 +30,12 @@ from bellcast.kernel.db.table import StoreTable
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.operators.store import Operators
 from bellcast.preferences.store import OwnPreferencesTable
-from bellcast.recipients.store.devices import Devices
-from bellcast.recipients.store.push_endpoints import PushEndpoints
+from bellcast.recipients.store.devices import Devices, PushEndpoints
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.replays.store import Replays
 from bellcast.tenants.store import Tenants
-from bellcast.topics.store.joined_topics import JoinedTopics
-from bellcast.topics.store.last_events import LastEvents
+from bellcast.topics.store import JoinedTopics, LastEvents
 from bellcast.webhooks.store import WebhookEvents
 from bellcast.workflows import schedules
 from bellcast.workflows.store.run_commits import JOB_KIND, WHEN_DEAD

@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import MessageDelivery, NamedProvider
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
 from bellcast.channels.store.messages import JOB_KIND
+from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import StoredMessage
 from bellcast.inbox.fanout import SendFanout
 from bellcast.inbox.store.sends import FANOUT_JOB_KIND

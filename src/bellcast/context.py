@@ -5,7 +5,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from bellcast.console.types.live_feed import Feed
-from bellcast.inbox.types.sending import Quotas, Rates, Router, SendScheduler
+from bellcast.inbox.types.sends import Quotas, Rates, Router, SendScheduler
 from bellcast.kernel.brokers.history import TopicHistory
 from bellcast.kernel.brokers.port import Publisher
 from bellcast.kernel.clock import Clock

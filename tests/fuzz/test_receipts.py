@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bellcast.channels import delivery_status
+from bellcast.channels import receipts
 from bellcast.kernel.errors import BadRequest
 from bellcast.kernel.http import request_body
 from bellcast.providers import http as providers
@@ -79,7 +79,7 @@ def check(subject: Any) -> None:
     """A receipt is accepted or refused, whether or not its signature is valid."""
     if isinstance(subject, bytes):
         with suppress(ValueError):
-            delivery_status.parse(subject)
+            receipts.parse(subject)
         with suppress(BadRequest):
             providers._fields(subject, "application/json")
         providers._fields(subject[:200], request_body.FORM)

@@ -13,12 +13,12 @@ from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
 from bellcast.calls import CallBackend, NoBackend
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.config import ChannelConfig
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.reencryption import StoredSecrets
 from bellcast.channels.routing import Router
+from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.console.live_feed import LiveFeed
 from bellcast.console.stats import StatsRecorder
@@ -43,9 +43,9 @@ from bellcast.live.pusher.connection_test import ConnectionTests
 from bellcast.live.pusher.types import PusherConfig
 from bellcast.operators.console_sessions import ConsoleConfig, ConsoleSessions
 from bellcast.operators.oidc import OidcProvider
-from bellcast.operators.oidc_config import OidcConfig
 from bellcast.operators.oidc_sign_in import OidcSignIn
 from bellcast.operators.passkeys import Passkeys
+from bellcast.operators.types import OidcConfig
 from bellcast.preferences.types import Channel
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.failures import Failures

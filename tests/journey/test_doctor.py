@@ -6,8 +6,8 @@ import threading
 import msgspec
 
 from bellcast import build
-from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import NamedProvider
+from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound.port import Response
 from bellcast.live.types import LiveNode, NodeReport

@@ -13,7 +13,7 @@ import pytest
 
 from bellcast.operators import oidc, oidc_sign_in
 from bellcast.operators.console_sessions import ADDRESS_FAILURES, ConsoleConfig
-from bellcast.operators.oidc_config import SESSION_SECONDS, OidcConfig
+from bellcast.operators.types import SESSION_SECONDS, OidcConfig
 from tests.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
 from tests.journey import rest as rests
 from tests.journey.operators import PASSWORD, browser, set_up

@@ -7,8 +7,7 @@ import httpx
 import pytest
 
 from bellcast.kernel.outbound.port import DeliveryError
-from bellcast.providers import credentials
-from bellcast.providers.smtp import provider
+from bellcast.providers import credentials, smtp
 from tests.certificates import self_signed
 from tests.journey.channels_app import app
 from tests.journey.rest import fields
@@ -92,7 +91,7 @@ async def test_server_that_does_not_listen_fails_the_step_of_the_connection(tmp_
         assert states(found) == ["ok", "ok", "failed", "skipped", "skipped", "skipped"]
         assert found["error"] == "The connection failed: Connection refused."
     with pytest.raises(DeliveryError, match=r"connection to 127\.0\.0\.1:1 failed: Connection refused"):
-        await provider.from_url(f"smtp://127.0.0.1:1?{SENDER}").check()
+        await smtp.from_url(f"smtp://127.0.0.1:1?{SENDER}").check()
 
 
 async def test_private_address_fails_the_step_of_the_name(tmp_path: Path) -> None:
@@ -135,7 +134,7 @@ async def test_starttls_is_the_step_of_tls(tmp_path: Path) -> None:
             with pytest.raises(
                 DeliveryError, match=rf"certificate of 127.0.0.1:{mailbox.port} is not accepted: self.signed.+FILE"
             ):
-                await provider.from_url(f"smtp://bells:secret@{own}").check()
+                await smtp.from_url(f"smtp://bells:secret@{own}").check()
 
 
 async def test_provider_of_another_encryption_key_fails_the_first_step(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.config import ChannelConfig
 from bellcast.channels.release import Release
+from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import MessageUpdate, StoredMessage
 from bellcast.kernel.times import milliseconds, to_rfc3339
 from bellcast.workflows.store.runs import Runs

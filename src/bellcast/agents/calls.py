@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 import hmac
+import re
 import secrets
+import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.agents import documentation, untrusted
+from bellcast.agents import documentation
 from bellcast.agents.tools import BY_NAME, TOOLS, Tool, ToolRequest
+from bellcast.console.types.live_feed import redact
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CONFIRMATIONS, PROJECT
 from bellcast.kernel import base64url, data_schemas
@@ -21,6 +24,74 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError, Conflict, FieldError, Invalid, NotFound, TooMany, Unavailable
 from bellcast.kernel.identities import Caller, Project
+
+# Maximum bytes of a text: enough to recognize a message.
+MAX_TEXT = 2_048
+# Maximum bytes of an answer. An agent reads all of it.
+MAX_ANSWER = 65_536
+# Fields whose values the server chooses: ids, states, codes and times. Others contain text of apps, recipients or providers.
+OWN_FIELDS = frozenset(
+    {
+        *("id", "notification", "run", "trigger", "message", "announcement", "request_id", "replay", "connection"),
+        *("state", "outcome", "rule", "verdict", "channel", "code", "severity", "kind", "protocol", "transport", "by"),
+        *("result", "event", "source", "check", "method", "status", "base", "priority"),
+        *("data_check", "decided_by", "metrics", "step_state", "unless"),
+    }
+)
+CURSORS = frozenset({"next", "scanned_until"})
+# Positions in lists, which the agent sends back as they are.
+CURSOR = re.compile(r"[!-~]{1,500}")
+OWN_VALUE = re.compile(r"[A-Za-z0-9_.:+-]{1,64}")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-]\d\d:\d\d)")
+ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# Fields with objects of the app, whose names are the app's too.
+APP_OBJECTS = frozenset({"data", "actor", "values", "variables", "sample", "merged", "headers", "body", "query"})
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+SECRET = re.compile(r"password|secret|token|otp|card|authorization|cookie|credential|api_?key", re.IGNORECASE)
+# A word, which is an e-mail address if it has the second group. A search for addresses only would begin at each character of a word.
+WORD = re.compile(r"([\w.+-])[\w.+-]*+(?:@([\w-])[\w-]*(?:\.[\w-]+)*(\.\w+))?")
+PHONE = re.compile(
+    r"(?<!\w)(\+\d{1,2}|00\d|0\d{2}(?=[ /-]))[\d ()/-]{4,}(\d{2})(?!\w)|(?<!\w)(\d{2})\d{7,}(\d{2})(?!\w)"
+)
+# Categories that are not shown: control, format (bidirectional, zero width, tags), surrogates, private, unassigned.
+HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+# Variation selectors can carry hidden text.
+SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+
+
+def clean(text: str) -> str:
+    """Return a text without addresses and characters that are not shown, of at most MAX_TEXT bytes."""
+    visible = "".join(
+        one for one in SELECTORS.sub("", text[: 2 * MAX_TEXT]) if one == "\n" or unicodedata.category(one) not in HIDDEN
+    )
+    addressless = WORD.sub(lambda one: f"{one[1]}•••@{one[2]}•••{one[3]}" if one[2] else one[0], visible)
+    masked = PHONE.sub(lambda one: f"{one[1] or one[3]}•••{one[2] or one[4]}", addressless)
+    return masked.encode()[:MAX_TEXT].decode(errors="ignore")
+
+
+def mark(text: str) -> dict[str, Any]:
+    """Return a text of an app, a recipient or a provider, marked as data that is no instruction."""
+    return {"untrusted": True, "text": clean(text)}
+
+
+def marked(value: Any, field: str = "") -> Any:
+    """Return a response of the API with marked texts. Values of secrets are hidden."""
+    if isinstance(value, str):
+        is_own = (
+            (field in CURSORS and CURSOR.fullmatch(value))
+            or TIME.fullmatch(value)
+            or ID.fullmatch(value)
+            or (field in OWN_FIELDS and OWN_VALUE.fullmatch(value))
+        )
+        return value if is_own else mark(value)
+    if isinstance(value, list):
+        return [marked(one, field) for one in value]
+    if not isinstance(value, Mapping):
+        return value
+    if field in APP_OBJECTS or not all(NAME.fullmatch(name) for name in value):
+        return mark(msgspec.json.encode(redact(value)).decode())
+    return {name: "[redacted]" if SECRET.search(name) and one else marked(one, name) for name, one in value.items()}
+
 
 if TYPE_CHECKING:
     import httpx
@@ -124,8 +195,8 @@ class Agents:
             refusal: BellcastError = Unavailable(f"The call took more than {CALL_SECONDS:.0f} s: ask for less.")
         except BellcastError as failure:
             refusal = failure
-        shown = {"code": refusal.code, "status": refusal.status, "detail": untrusted.clean(refusal.detail)}
-        wrong = [{"field": one.field, "message": untrusted.clean(one.message)} for one in refusal.errors]
+        shown = {"code": refusal.code, "status": refusal.status, "detail": clean(refusal.detail)}
+        wrong = [{"field": one.field, "message": clean(one.message)} for one in refusal.errors]
         return Answer(_encode(shown | ({"errors": wrong} if wrong else {})), refusal.code)
 
     async def _answer(self, tool: Tool, caller: Caller, authorization: str, arguments: dict[str, Any]) -> str:
@@ -138,11 +209,21 @@ class Agents:
             arguments.pop("after", None)
         while True:
             found = await self._json(authorization, tool.request(arguments))
-            text, is_list = _encode(untrusted.marked(found)), isinstance(found, dict) and "next" in found
-            if len(text.encode()) <= untrusted.MAX_ANSWER and (is_list or not after.isdigit()):
+            text, is_list = _encode(marked(found)), isinstance(found, dict) and "next" in found
+            if len(text.encode()) <= MAX_ANSWER and (is_list or not after.isdigit()):
                 return text
             if not is_list or limit == 1:
-                return _part(text, int(after) if after.isdigit() else 0)
+                # A part of the object's JSON that fits into an answer. Its escapes make it longer, at most six times.
+                offset = int(after) if after.isdigit() else 0
+                size = MAX_ANSWER
+                while True:
+                    part = {
+                        "part": text[offset : offset + size],
+                        "next": str(offset + size) if offset + size < len(text) else None,
+                    }
+                    if len(encoded := _encode(part)) <= MAX_ANSWER and len(encoded.encode()) <= MAX_ANSWER:
+                        return encoded
+                    size = size * 3 // 4
             limit = max(1, limit // 4)
             arguments = {**arguments, "limit": limit}
 
@@ -161,7 +242,7 @@ class Agents:
         if confirm is None:
             end = self._clock.now() + CONFIRM_MS
             text = self._confirmation(tool, caller, arguments, would, end, secrets.token_bytes(8))
-            return _encode({"would": untrusted.marked(would), "confirm": text})
+            return _encode({"would": marked(would), "confirm": text})
         packed = b""
         with suppress(ValueError):
             packed = base64url.decode(confirm.removeprefix(CONFIRM_PREFIX))
@@ -175,7 +256,7 @@ class Agents:
         name = hashlib.sha256(confirm.encode()).hexdigest()
         if not await Documents(self._db).change(CONFIRMATIONS, PROJECT, name, None, b"{}", now):
             raise Conflict("This confirmation was used: call without `confirm` again.")
-        return _encode({"done": untrusted.marked(await self._json(authorization, request(arguments)))})
+        return _encode({"done": marked(await self._json(authorization, request(arguments)))})
 
     def _confirmation(
         self, tool: Tool, caller: Caller, arguments: Mapping[str, Any], would: Any, end: int, nonce: bytes
@@ -203,16 +284,6 @@ class Agents:
 
 def _encode(value: Any) -> str:
     return msgspec.json.encode(value).decode()
-
-
-def _part(text: str, offset: int) -> str:
-    """Return a part of an object's JSON that fits into an answer. Its escapes make it longer, at most six times."""
-    size = untrusted.MAX_ANSWER
-    while True:
-        part = {"part": text[offset : offset + size], "next": str(offset + size) if offset + size < len(text) else None}
-        if len(encoded := _encode(part)) <= untrusted.MAX_ANSWER and len(encoded.encode()) <= untrusted.MAX_ANSWER:
-            return encoded
-        size = size * 3 // 4
 
 
 class ToolError(BellcastError):

@@ -54,7 +54,7 @@ SignEntry = Callable[[AuditEntry], bytes]
 def entry_signer(project: Project) -> SignEntry:
     """Return the function that computes the `mac` of an entry with its number and `previous`."""
     key = hmac.digest(project.secret.encode(), CHAIN_PURPOSE, hashlib.sha256)
-    return lambda entry: hmac.digest(key, _content(entry), hashlib.sha256)
+    return lambda entry: hmac.digest(key, msgspec.json.encode(msgspec.structs.replace(entry, mac=b"")), hashlib.sha256)
 
 
 def first_broken_entry(
@@ -69,7 +69,3 @@ def first_broken_entry(
             return entry
         before = entry
     return None
-
-
-def _content(entry: AuditEntry) -> bytes:
-    return msgspec.json.encode(msgspec.structs.replace(entry, mac=b""))

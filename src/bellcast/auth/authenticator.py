@@ -7,7 +7,7 @@ from urllib.parse import unquote_plus
 
 from msgspec import Struct
 
-from bellcast.auth import app_tokens, claims, origins, server_credentials, tokens
+from bellcast.auth import app_tokens, claims, keys, origins, tokens
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.browser_request import without_own_cookies
 from bellcast.auth.cookie_sessions import CookieSessions
@@ -108,7 +108,7 @@ class Authenticator:
     async def session(self, token: str) -> Principal:
         """Return the principal of a session token."""
         is_jwt, now = tokens.is_jwt(token), self._clock.now()
-        if not is_jwt and await server_credentials.authenticate(self._project, self._keys, token, self._clock):
+        if not is_jwt and await keys.authenticate(self._project, self._keys, token, self._clock):
             raise Forbidden(SERVERS_ONLY)
         access = self._access
         if access.jwks_url is not None:
@@ -127,7 +127,7 @@ class Authenticator:
         access."""
         bearer = _bearer(request.header_values)
         if bearer is not None:
-            caller = await server_credentials.authenticate(self._project, self._keys, bearer, self._clock)
+            caller = await keys.authenticate(self._project, self._keys, bearer, self._clock)
             if caller is not None:
                 return caller
         credential = bearer or _query_token(request.query)

@@ -1,16 +1,19 @@
-"""API keys: `bc_<id>_<secret>`, shown once. The store holds only a digest.
+"""API keys, `bc_<id>_<secret>`, and the project secret: server credentials, and their scopes. A key is shown once; the store holds only a digest.
 
 Scopes are independent: `manage` does not imply `send` or `read`. The project secret has all."""
 
+import contextlib
 import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
 from typing import NamedTuple, get_args
 
+from bellcast.auth.store import Keys
 from bellcast.kernel import times
-from bellcast.kernel.errors import Invalid
-from bellcast.kernel.identities import KeyScope
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import DiskFull, Forbidden, Invalid, Unauthenticated, Unavailable
+from bellcast.kernel.identities import Caller, KeyScope, Project
 from bellcast.tenants.types import ApiKey
 
 PREFIX = "bc"
@@ -57,3 +60,44 @@ def digest(secret: str) -> bytes:
 def matches(secret: str, stored_digest: bytes) -> bool:
     """True if the digest is of this secret. Compares in constant time."""
     return hmac.compare_digest(digest(secret), stored_digest)
+
+
+# Minimum interval between writes of a key's last use. The list of keys shows whether a key is still in use, not each
+# use.
+USE_MS = 60_000
+
+
+async def authenticate(project: Project, api_keys: Keys, credential: str, clock: Clock) -> Caller | None:
+    """Return the caller of this secret or key, or None if it has neither format. Raises for a wrong or revoked key."""
+    if is_secret(project, credential):
+        return Caller(scopes=SCOPES)
+    parts = parse(credential)
+    if parts is None:
+        return None
+    id, secret = parts
+    stored = await api_keys.find(id)
+    if stored is None or not matches(secret, stored[1]):
+        raise Unauthenticated("This API key does not exist.")
+    if stored[0].revoked_at is not None:
+        raise Unauthenticated("This API key was revoked.")
+    key = stored[0]
+    now = clock.now()
+    expires_at = None if key.expires_at is None else times.milliseconds(key.expires_at)
+    if expires_at is not None and now >= expires_at:
+        raise Unauthenticated("This API key has expired.")
+    if key.used_at is None or now - times.milliseconds(key.used_at) >= USE_MS:
+        with contextlib.suppress(DiskFull, Unavailable):  # requests still succeed while the store cannot be written
+            await api_keys.record_use(key.id, now)
+    return Caller(scopes=key.scopes, key=id, tenants=key.tenants, expires_at=expires_at)
+
+
+def is_secret(project: Project, credential: str) -> bool:
+    """True if this is the project secret, or the second one. Compares in constant time."""
+    given = credential.encode(errors="surrogatepass")
+    return True in [hmac.compare_digest(one.secret.encode(), given) for one in project.accepted]
+
+
+def require(caller: Caller, scope: KeyScope) -> None:
+    """Raise Forbidden unless the caller has the scope."""
+    if scope not in caller.scopes:
+        raise Forbidden(f"This API key lacks the scope {scope}: create one with `bellcast key create --scope {scope}`.")

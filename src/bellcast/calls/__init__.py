@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 from bellcast.calls.backend import CallBackend, ConfiguredCallback, NoBackend
 from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, CallContext, ConnectAccepted, ConnectRequest, Refused
-from bellcast.calls.callbacks import Callbacks
+from bellcast.calls.callbacks import Callbacks, Handlers, load
 from bellcast.calls.http_callback import HttpCallback
-from bellcast.calls.python_functions import Handlers, load
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound.port import Http

@@ -11,12 +11,10 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels import tenant_settings
-from bellcast.channels.config import ChannelConfig
-from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.channels.tenant_settings import ChannelConfig, TenantSettings
 from bellcast.channels.types import BASE_LAYOUT, EmailContent
 from bellcast.console.types.live_feed import Feed, FeedEvent
-from bellcast.documents.cache import ShortCache
-from bellcast.documents.store import Documents
+from bellcast.documents.store import Documents, ShortCache
 from bellcast.documents.types import PROJECT
 from bellcast.inbox.types.notifications import CHANNEL_LIST, ChannelRequest
 from bellcast.kernel import data_schemas

@@ -37,7 +37,7 @@ from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider
-from bellcast.recipients.store.push_endpoints import PushEndpoints
+from bellcast.recipients.store.devices import PushEndpoints
 from bellcast.webhooks.types import WebhookSink
 
 

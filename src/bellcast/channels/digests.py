@@ -8,13 +8,13 @@ from msgspec import Struct
 
 from bellcast.channels import decision_inputs, email, html, links
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.config import ChannelConfig
 from bellcast.channels.contents import StoredEmail
 from bellcast.channels.decision_inputs import DecisionInputs
 from bellcast.channels.delivery import outdated
 from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.release import Release
 from bellcast.channels.store.messages import Messages
+from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import EmailContent, MessageUpdate, NewMessage, StoredMessage
 from bellcast.inbox.types.notifications import GENERAL
 from bellcast.kernel.clock import Clock

@@ -23,7 +23,6 @@ from bellcast.templates.types import (
     CONTENT_ROOTS,
     Block,
     ButtonBlock,
-    Column,
     ColumnsBlock,
     ContentBlock,
     DividerBlock,
@@ -174,7 +173,13 @@ class _Writer:
                 yield f"<mj-raw>{self._put('{{ content }}')}</mj-raw>"
             case ColumnsBlock(columns=columns):
                 yield self._section(
-                    [(_width(one), [self._in_column(inner) for inner in one.blocks]) for one in columns]
+                    [
+                        (
+                            "" if one.width is None else f' width="{one.width}%"',
+                            [self._in_column(inner) for inner in one.blocks],
+                        )
+                        for one in columns
+                    ]
                 )
             case ListBlock():
                 empty = [] if block.empty is None else [self._section([("", [self._text(block.empty, block)])])]
@@ -211,9 +216,26 @@ class _Writer:
             case TextBlock(text=text):
                 inner = self._text(text, block)
             case ButtonBlock():
-                inner = self._button(block)
+                color, text_color = self._put(f"{{{{ {STYLE}.color }}}}"), self._put(f"{{{{ {STYLE}.button_text }}}}")
+                is_primary = block.style == "primary"
+                look = (
+                    f'background-color="{color}" color="{text_color}"'
+                    if is_primary
+                    else f'background-color="transparent" color="{color}" border="1px solid {color}"'
+                )
+                font, radius = self._put(f"{{{{ {STYLE}.font }}}}"), self._put(f"{{{{ {STYLE}.radius }}}}")
+                inner = (
+                    f'<mj-button href="{self._url(block.url)}" align="{block.align or "left"}" {look} border-radius="{radius}" '
+                    f'font-family="{font}" font-size="15px" font-weight="600" inner-padding="12px 22px" padding="8px 0 24px">'
+                    f"{self._put(self._plain(block.text))}</mj-button>"
+                )
             case ImageBlock():
-                inner = self._image(block)
+                width = "" if block.width is None else f' width="{block.width}px"'
+                link = "" if block.url is None else f' href="{self._url(block.url)}"'
+                inner = (
+                    f'<mj-image src="{self._url(block.src)}" alt="{self._put(self._plain(block.alt))}"{width}{link} '
+                    f'align="{block.align or "center"}" padding="0 0 16px" />'
+                )
             case DividerBlock():
                 inner = '<mj-divider border-width="1px" border-color="#e5e7eb" padding="8px 0 24px" />'
             case HtmlBlock(html=source):
@@ -246,29 +268,6 @@ class _Writer:
             f'<mj-text {shown} {style} padding="{padding}" align="{block.align or "left"}">{self._put(inner)}</mj-text>'
         )
 
-    def _button(self, block: ButtonBlock) -> str:
-        color, text_color = self._put(f"{{{{ {STYLE}.color }}}}"), self._put(f"{{{{ {STYLE}.button_text }}}}")
-        is_primary = block.style == "primary"
-        look = (
-            f'background-color="{color}" color="{text_color}"'
-            if is_primary
-            else f'background-color="transparent" color="{color}" border="1px solid {color}"'
-        )
-        font, radius = self._put(f"{{{{ {STYLE}.font }}}}"), self._put(f"{{{{ {STYLE}.radius }}}}")
-        return (
-            f'<mj-button href="{self._url(block.url)}" align="{block.align or "left"}" {look} border-radius="{radius}" '
-            f'font-family="{font}" font-size="15px" font-weight="600" inner-padding="12px 22px" padding="8px 0 24px">'
-            f"{self._put(self._plain(block.text))}</mj-button>"
-        )
-
-    def _image(self, block: ImageBlock) -> str:
-        width = "" if block.width is None else f' width="{block.width}px"'
-        link = "" if block.url is None else f' href="{self._url(block.url)}"'
-        return (
-            f'<mj-image src="{self._url(block.src)}" alt="{self._put(self._plain(block.alt))}"{width}{link} '
-            f'align="{block.align or "center"}" padding="0 0 16px" />'
-        )
-
     # --- texts
 
     def _protected(self, source: str) -> str:
@@ -289,7 +288,3 @@ def _fits_into_column(block: Block) -> bool:
     if isinstance(block, ListBlock):
         return all(_fits_into_column(inner) for inner in block.blocks)
     return not isinstance(block, ColumnsBlock | ContentBlock)
-
-
-def _width(column: Column) -> str:
-    return "" if column.width is None else f' width="{column.width}%"'

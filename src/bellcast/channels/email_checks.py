@@ -209,7 +209,9 @@ def contrasts(html: str) -> Iterator[MailProblem]:
         for text, color, ground, is_large in _texts(
             tokens, [rule for rule in rules if rule.scheme in (None, scheme)], scheme
         ):
-            ratio = _ratio(color, ground)
+            # The contrast of two colors: WCAG 2.2, relative luminance.
+            bright, dark = sorted((_luminance(color), _luminance(ground)), reverse=True)
+            ratio = (bright + 0.05) / (dark + 0.05)
             least = CONTRAST_LARGE if is_large else CONTRAST
             if ratio >= least or (color, ground, text) in found or len(found) >= MAX_CONTRASTS:
                 continue
@@ -339,12 +341,6 @@ def _rgb(text: str) -> tuple[float, float, float] | None:
 def _hex(text: str | None) -> str | None:
     found = None if text is None else _rgb(text.replace("!important", "").strip())
     return None if found is None else "#" + "".join(f"{round(255 * min(1.0, max(0.0, one))):02x}" for one in found)
-
-
-def _ratio(one: str, other: str) -> float:
-    """Return the contrast of two colors (WCAG 2.2, relative luminance)."""
-    bright, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
-    return (bright + 0.05) / (dark + 0.05)
 
 
 @cache

@@ -259,7 +259,19 @@ class _TextWriter:
             if not self._hidden:
                 self.parts.append(SPACES.sub(" ", token))
         elif isinstance(token, StartTag):
-            self._start(token)
+            if token.name in HIDDEN:
+                self._hidden += 1
+            elif token.name == "br":
+                self.parts.append("\n")
+            elif token.name == "li":
+                self.parts.append("\n- ")
+            elif token.name in BLOCKS:
+                self.parts.append("\n\n")
+            elif token.name == "a":
+                self.end_link()  # links cannot be nested: an inner link ends the outer one
+                self._link = token.attributes.get("href", ""), len(self.parts)
+            elif token.name == "img":
+                self.parts.append(token.attributes.get("alt", ""))
         else:
             name = token.name
             if name in HIDDEN:
@@ -270,21 +282,6 @@ class _TextWriter:
                 self.parts.append(" ")
             elif name == "a":
                 self.end_link()
-
-    def _start(self, tag: StartTag) -> None:
-        if tag.name in HIDDEN:
-            self._hidden += 1
-        elif tag.name == "br":
-            self.parts.append("\n")
-        elif tag.name == "li":
-            self.parts.append("\n- ")
-        elif tag.name in BLOCKS:
-            self.parts.append("\n\n")
-        elif tag.name == "a":
-            self.end_link()  # links cannot be nested: an inner link ends the outer one
-            self._link = tag.attributes.get("href", ""), len(self.parts)
-        elif tag.name == "img":
-            self.parts.append(tag.attributes.get("alt", ""))
 
     def end_link(self) -> None:
         """Write the URL of the open link after its label."""

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.auth import link_tokens
-from bellcast.channels.config import ChannelConfig
+from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.kernel.identities import Project
 
 UNSUBSCRIBE_PURPOSE = b"bellcast unsubscribe\x00"

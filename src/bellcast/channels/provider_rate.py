@@ -1,6 +1,6 @@
 """The rate of one provider: messages per second on all nodes."""
 
-from bellcast.inbox.types.sending import Rates
+from bellcast.inbox.types.sends import Rates
 from bellcast.kernel import times
 
 # One message per day. A lower rate is a mistake, and its waits would overflow times.

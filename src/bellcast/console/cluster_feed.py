@@ -13,8 +13,7 @@ import structlog
 from msgspec import structs
 
 from bellcast.console.live_feed import LiveFeed, Watcher
-from bellcast.console.types.live_feed import FeedEvent, FeedFilter, SkippedEvents
-from bellcast.console.types.requests import RequestFilter, ServedRequest
+from bellcast.console.types.live_feed import FeedEvent, FeedFilter, RequestFilter, ServedRequest, SkippedEvents
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import TooMany

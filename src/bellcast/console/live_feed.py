@@ -7,16 +7,17 @@ from heapq import merge
 from itertools import chain, islice
 from typing import TypeAlias
 
-from bellcast.console.tenant_counts import TenantCounts
+from bellcast.console.stats import TenantCounts
 from bellcast.console.types.live_feed import (
     FEED_KINDS,
     KEPT_EVENTS,
     FeedEvent,
     FeedFilter,
+    RequestFilter,
+    ServedRequest,
     SimpleFeedKind,
     SkippedEvents,
 )
-from bellcast.console.types.requests import RequestFilter, ServedRequest
 from bellcast.kernel.clock import Clock
 
 # People cannot read more; further events would only use the browser's memory, and are counted.

@@ -1,14 +1,24 @@
 """Objects that the app defines by key, as JSON, and the versions of those that are published."""
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ParamSpec, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UnsetType
 
 from bellcast.audit import store as audit
-from bellcast.documents.types import PROJECT, AuditRecord, Document, StoredVersion, draft_kind
+from bellcast.documents.types import (
+    CACHE_SECONDS,
+    MAX_CACHED,
+    PROJECT,
+    AuditRecord,
+    Document,
+    StoredVersion,
+    draft_kind,
+    is_cached,
+)
+from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.list_scan import CreatedRange
 from bellcast.kernel.db.lists import KeysetList, ListQuery
@@ -346,3 +356,36 @@ class OverlaidReads:
             )
             if is_next:
                 yield name, body
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class ShortCache(Generic[K, V]):
+    """Results of reads by key, which are used for CACHE_SECONDS: a change takes effect on every node within that time."""
+
+    def __init__(self, clock: Clock, size: int = MAX_CACHED) -> None:
+        self._clock = clock
+        self._size = size
+        self._cached: dict[K, tuple[int, V]] = {}
+
+    async def get(self, key: K, read: Callable[[], Awaitable[V]]) -> V:
+        """Return the cached result for a key, else read it."""
+        cached = self._cached.get(key)
+        if cached is not None and is_cached(cached[0], self._clock.now()):
+            return cached[1]
+        return await self.read(key, read)
+
+    async def read(self, key: K, read: Callable[[], Awaitable[V]]) -> V:
+        """Read the result for a key, and cache it."""
+        kept_in, until = self._cached, self._clock.now() + int(CACHE_SECONDS * 1000)
+        result = await read()
+        if len(kept_in) >= self._size:
+            kept_in.clear()
+        kept_in[key] = until, result
+        return result
+
+    def forget(self) -> None:
+        """Drop the results after this process changed an object."""
+        self._cached = {}  # a new one: a read that has begun keeps its result in the old one

@@ -33,7 +33,7 @@ from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import Recipient
 from bellcast.tenants import store as tenants
 from bellcast.tenants.types import Tenant
-from bellcast.topics.store.joined_topics import TopicLists
+from bellcast.topics.store import TopicLists
 from bellcast.workflows.store import run_commits, runs
 from bellcast.workflows.types.runs import SCHEDULES
 from bellcast.workflows.workflow_catalog import WORKFLOWS

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels import audiences, fanout_pages
+from bellcast.channels import audiences
 from bellcast.channels.audiences import FANOUT_PAGES
 from bellcast.channels.routing import Router
 from bellcast.inbox.store.sends import Sends
@@ -40,7 +40,7 @@ class SendFanout:
     async def run(self, job: Job) -> int | None:
         """Add the messages of the next pages. Return when the rest is due, or None. Each page is committed together
         with the new position, so nothing is sent twice."""
-        return await fanout_pages.run(self._db, self._clock, job, self._pages, self._add)
+        return await audiences.run(self._db, self._clock, job, self._pages, self._add)
 
     async def _pages(self, fanout: NewFanout) -> AsyncGenerator[AnnouncedPage | NewFanout]:
         """Prepare pages for the next recipients. At the end, the fan-out itself is yielded."""
@@ -52,7 +52,7 @@ class SendFanout:
             if not keys or (draft.expires_at is not None and times.milliseconds(draft.expires_at) <= self._clock.now()):
                 yield fanout
                 return
-            for some in fanout_pages.cut(keys, self._pace.contention):
+            for some in audiences.cut(keys, self._pace.contention):
                 after, position = position, some[-1]
                 request = await self._router.route_page(draft, fanout.tenant, fanout.id, some, Pauses(self._pace))
                 yield AnnouncedPage(fanout, request, after, position)

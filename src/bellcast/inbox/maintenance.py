@@ -18,7 +18,7 @@ from bellcast.kernel.events import Event
 from bellcast.operators.store import Operators
 from bellcast.operators.types import FAILURES_MS, SESSION_MS
 from bellcast.tenants.store import Tenants
-from bellcast.topics.store.joined_topics import JoinedTopics
+from bellcast.topics.store import JoinedTopics
 
 log = structlog.get_logger(__name__)
 

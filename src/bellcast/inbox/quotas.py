@@ -8,7 +8,7 @@ from collections import Counter
 
 import structlog
 
-from bellcast.inbox.types.sending import Rates
+from bellcast.inbox.types.sends import Rates
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine

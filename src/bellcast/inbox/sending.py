@@ -187,26 +187,24 @@ def _needs_routing(prepared: Prepared, engines: Context, draft: Draft) -> TypeGu
 async def _routed(engines: Context, draft: Draft, prepared: SendOrAnnounce) -> Prepared:
     try:
         if isinstance(prepared, AnnounceRequest):
-            return await _announcement(engines, draft, prepared)
+            # What depends on its type and template: the content of its row, and the fan-out to channels outside the inbox.
+            request = prepared
+            tenant = DEFAULT_TENANT if request.tenant == EVERY_TENANT else request.tenant
+            channels = await engines.router.channels(draft, tenant)
+            is_inbox_only = all(channel == "inbox" for channel in channels)
+            if request.tenant == EVERY_TENANT and not is_inbox_only:
+                if draft.channels is not None:
+                    raise Invalid.of(
+                        "channels", "must be only inbox for all tenants: for other channels, send to each tenant"
+                    )
+                is_inbox_only = True
+            request = msgspec.structs.replace(request, has_row=is_inbox_only or "inbox" in channels)
+            request = msgspec.structs.replace(request, content=await engines.router.announced(draft, request))
+            return request if is_inbox_only else msgspec.structs.replace(request, fanout=_encode(draft))
         return await engines.router.route(draft, prepared)
     except BellcastError as refusal:
         _give_back(engines, prepared)
         return RefusedSend(prepared, refusal)
-
-
-async def _announcement(engines: Context, draft: Draft, request: AnnounceRequest) -> Prepared:
-    """Add the parts that depend on the announcement's type and template: the content of its row, and the fan-out to
-    channels outside the inbox. Raises Invalid."""
-    tenant = DEFAULT_TENANT if request.tenant == EVERY_TENANT else request.tenant
-    channels = await engines.router.channels(draft, tenant)
-    is_inbox_only = all(channel == "inbox" for channel in channels)
-    if request.tenant == EVERY_TENANT and not is_inbox_only:
-        if draft.channels is not None:
-            raise Invalid.of("channels", "must be only inbox for all tenants: for other channels, send to each tenant")
-        is_inbox_only = True
-    request = msgspec.structs.replace(request, has_row=is_inbox_only or "inbox" in channels)
-    request = msgspec.structs.replace(request, content=await engines.router.announced(draft, request))
-    return request if is_inbox_only else msgspec.structs.replace(request, fanout=_encode(draft))
 
 
 async def _send_one(

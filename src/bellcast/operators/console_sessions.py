@@ -27,7 +27,7 @@ from bellcast.kernel.errors import (
     Unauthenticated,
 )
 from bellcast.kernel.identities import Caller
-from bellcast.operators import oidc_config, passwords, totp
+from bellcast.operators import passwords, totp, types
 from bellcast.operators.store import Operators
 from bellcast.operators.types import (
     EMAIL_CODE_MS,
@@ -89,7 +89,7 @@ class ConsoleConfig(Struct, frozen=True, kw_only=True):
 
     networks: tuple[str, ...] = ()
     require_mfa: bool = False
-    external_session: float = oidc_config.SESSION_SECONDS
+    external_session: float = types.SESSION_SECONDS
 
 
 class PendingEmail(Struct, frozen=True, array_like=True):
@@ -223,16 +223,14 @@ class ConsoleSessions:
         now = self._clock.now()
         if (
             session is None
-            or now >= session.created_at + self._lifetime(session.operator)
+            or now
+            >= session.created_at + (SESSION_MS if session.operator.subject is None else self._external_session_ms)
             or now >= session.seen_at + IDLE_MS
         ):
             raise Unauthenticated("Sign in: this session of the console has ended.")
         if now >= session.seen_at + TOUCH_MS:
             await self._operators.touch_session(session.digest, now)
         return session
-
-    def _lifetime(self, operator: Operator) -> int:
-        return SESSION_MS if operator.subject is None else self._external_session_ms
 
     async def create(self, name: str, role: Role, hashed: str, tenants: tuple[str, ...] | None = None) -> Operator:
         """Create an operator, for some tenants or all. Raises Conflict if the name is taken."""

@@ -14,7 +14,7 @@ from bellcast.auth.published_keys import CACHE_MS, FAILED_RETRY_MS, PublishedKey
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Unauthenticated, Unavailable
 from bellcast.kernel.outbound.port import Http, Response
-from bellcast.operators.oidc_config import OidcConfig
+from bellcast.operators.types import OidcConfig
 
 T = TypeVar("T")
 

@@ -19,9 +19,8 @@ from bellcast.kernel.errors import Conflict, Forbidden, Invalid, TooMany, Unauth
 from bellcast.operators import console_sessions, oidc
 from bellcast.operators.console_sessions import ConsoleSessions, SignedIn
 from bellcast.operators.oidc import AuthorizationRequest, IdClaims, OidcProvider
-from bellcast.operators.oidc_config import OidcConfig
 from bellcast.operators.store import Operators
-from bellcast.operators.types import VERIFIED_MS, Operator, Role
+from bellcast.operators.types import VERIFIED_MS, OidcConfig, Operator, Role
 
 # A person types a password and a code at the provider.
 PENDING_MS = 10 * 60_000

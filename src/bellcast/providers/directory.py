@@ -10,14 +10,14 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import NamedProvider, delivery_error
 from bellcast.channels.email import Email
 from bellcast.channels.provider_rate import ProviderRate
+from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, Document, is_cached
-from bellcast.inbox.types.sending import Rates
+from bellcast.inbox.types.sends import Rates
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from bellcast.channels import addresses, delivery_status
+from bellcast.channels import addresses, receipts
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.types import ExternalChannel
 from bellcast.documents import store as documents
@@ -239,7 +239,7 @@ async def _mail(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> 
     try:
         body = await request_body.raw(request, ctx.limits.request)
         # In a thread: for some mails of a few kilobytes, the parser takes a second.
-        report = await asyncio.to_thread(delivery_status.parse, body)
+        report = await asyncio.to_thread(receipts.parse, body)
     except ValueError as error:
         raise Invalid.of("body", str(error)) from None
     return report is None or await ctx[Receipts].apply_report(tenant, report)

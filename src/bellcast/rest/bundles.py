@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from bellcast.auth import tenant_bounds
 from bellcast.context import Context
 from bellcast.documents import store as documents
 from bellcast.documents.store import Documents, OverlaidReads, Place, WriteScript
@@ -371,8 +370,8 @@ def _check_names(request: ApiRequest, ctx: ApiContext, kinds: Mapping[str, Bundl
     bound, wrong, seen = guards.caller(request).tenants, list[FieldError](), set[Place]()
     for number, one in enumerate(push.objects):
         if bound is not None:
-            tenant_bounds.check(bound, one.tenant)
-            tenant_bounds.check_value(str(one.tenant), one.values)
+            tenants.check(bound, one.tenant)
+            tenants.check_value(str(one.tenant), one.values)
         field = f"objects.{number}"
         if one.tenant is not None:
             wrong += validation.tenant(f"{field}.tenant", one.tenant, ctx.limits)

@@ -19,7 +19,7 @@ from bellcast.kernel.errors import FieldError, Forbidden, Invalid, Unauthenticat
 from bellcast.kernel.http import request_body
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller
-from bellcast.rest import bound_callers
+from bellcast.rest import tenants
 from bellcast.rest.context import ApiContext
 
 # The role of the author. No operation names it, so only those below are open.
@@ -101,7 +101,7 @@ def become(request: ApiRequest, claims: EditorClaims) -> None:
     if not claims.covers(request_body.path(request, "key")):
         raise Forbidden("This editor token is for other templates.")
     scope["state"] |= {"caller": caller_of(claims), CLAIMS: claims}
-    bound_callers.limit(request, caller_of(claims), "query")
+    tenants.limit(request, caller_of(claims), "query")
 
 
 async def limit(ctx: ApiContext, request: ApiRequest, claims: EditorClaims) -> None:
@@ -129,7 +129,7 @@ async def limit(ctx: ApiContext, request: ApiRequest, claims: EditorClaims) -> N
 
     async def check_body(body: bytes) -> None:
         await check_tenant(body)
-        values = bound_callers.values_of(request_body.media_type(request), body)
+        values = tenants.values_of(request_body.media_type(request), body)
         sent = [one if is_template else one.get("values") for one in values if isinstance(one, dict)]
         await _check_texts(ctx, claims, request_body.path(request, "key"), sent)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from bellcast.auth import server_credentials
+from bellcast.auth import keys
 from bellcast.auth.browser_request import BrowserRequest, has_session
 from bellcast.auth.origins import HeaderPairs
 from bellcast.kernel.errors import Forbidden, MfaEnrolmentRequired, PasswordRequired, TooMany, Unauthenticated
@@ -17,9 +17,9 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller, KeyScope, Principal
 from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.operators.types import Role
-from bellcast.rest import bound_callers, context, editor_access
-from bellcast.rest.bound_callers import TenantRule
+from bellcast.rest import context, editor_access, tenants
 from bellcast.rest.context import ApiContext
+from bellcast.rest.tenants import TenantRule
 
 # A scope of servers, "recipient", or "operator" (any operator of the console).
 RequiredScope = KeyScope | Literal["recipient", "operator"]
@@ -79,7 +79,7 @@ async def authorize(
     if caller.must_enrol and required_scope != "operator":
         raise MfaEnrolmentRequired
     if required_scope != "operator":
-        bound_callers.limit(request, caller, tenant_rule)
+        tenants.limit(request, caller, tenant_rule)
     if claims is not None:
         await editor_access.limit(ctx, request, claims)
     if is_sensitive and not caller.is_verified:
@@ -90,7 +90,7 @@ def _check_scope(caller: Caller, required_scope: RequiredScope, roles: tuple[Rol
     if required_scope == "operator" or required_scope == "recipient":
         return
     if caller.role is None:
-        server_credentials.require(caller, required_scope)
+        keys.require(caller, required_scope)
     elif caller.role not in roles if roles is not None else required_scope not in caller.scopes:
         raise Forbidden(f"Your role, {caller.role}, does not permit this.")
 

@@ -16,7 +16,7 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.identities import KeyScope
 from bellcast.operators.types import Role
 from bellcast.rest import audit, guards, list_export, viewers
-from bellcast.rest.bound_callers import TenantRule
+from bellcast.rest.tenants import TenantRule
 
 Tag = Literal[
     "Sending",

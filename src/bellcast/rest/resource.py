@@ -20,7 +20,7 @@ from bellcast.kernel.http.list_parameters import AppListLimit
 from bellcast.kernel.http.pages import MAX_APP_PAGE_ROWS
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
-from bellcast.rest import bound_callers, context, tenants, viewers
+from bellcast.rest import context, tenants, viewers
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import ApiEndpoint, Method, Tag, operation
 from bellcast.rest.tenants import TenantQuery
@@ -242,7 +242,7 @@ def listing(
 def wanted(request: ApiRequest, listed: KeysetList[Any], query: Any, *, is_counted: bool) -> ListQuery:
     """Return the page of the store that the parameters of a list mean. With the tenant `*`, of all tenants of the
     caller. Raises Invalid if it is combined with a filter that is only unique within a tenant."""
-    owners: Sequence[str] | None = bound_callers.every(request)
+    owners: Sequence[str] | None = tenants.every(request)
     filters = {name: getattr(query, name, None) for name in (*listed.leads, *listed.filters)}
     if query.tenant != EVERY_TENANT:
         owners = [tenants.single_tenant(request)]

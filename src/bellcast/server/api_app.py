@@ -7,31 +7,28 @@ from bellcast.agents import http as agents_http
 from bellcast.auth import http as tokens
 from bellcast.channels.http import explanations, mailbox, messages, notification_types, stored_secrets, unsubscribe
 from bellcast.channels.suppressions import http as suppressions_http
-from bellcast.console.http import connections, doctor, live_feed, nodes, settings, stats, test_clock
+from bellcast.console.http import connections, live_feed, nodes, settings, stats
 from bellcast.console.pages import browser_files, check, console, embed, error_pages, icons, landing, reference, theme
 from bellcast.exports import http as export
-from bellcast.inbox.http import activity, bulk, imports, inbox, notifications
+from bellcast.inbox.http import activity, bulk, inbox, notifications
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.limits import Limits
 from bellcast.live.dialects import DIALECTS
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.operators.http import account as console_session
-from bellcast.operators.http import oidc, operators, own_email, passkeys
+from bellcast.operators.http import account, oidc, operators, passkeys
 from bellcast.preferences.http import preferences, preferences_page
 from bellcast.providers import http as providers
-from bellcast.recipients.http import bulk as recipients_bulk
 from bellcast.recipients.http import push_endpoints, recipients
-from bellcast.replays.http import dead_jobs as jobs
-from bellcast.replays.http import failures, replays
+from bellcast.replays import http as replays
 from bellcast.rest import bundles
 from bellcast.rest.context import ApiContext
 from bellcast.rest.router import ApiRouter, TokenPaths
 from bellcast.server import health, metrics, openapi
 from bellcast.server.middleware import ApiMiddleware
 from bellcast.templates.http import editor_tokens, templates
-from bellcast.tenants.http import keys, tenants
-from bellcast.topics.http import events, topics
+from bellcast.tenants import http as tenants
+from bellcast.topics import http as topics
 from bellcast.webhooks import http as webhooks
 from bellcast.workflows.http import runs, schedules, schemas, simulations, sources, workflows
 
@@ -48,10 +45,10 @@ BUNDLES = bundles.operations(
     ]
 )
 HANDLERS = [
-    *(notifications.send, notifications.read, notifications.correct, notifications.recall, bulk.send, events.publish),
+    *(notifications.send, notifications.read, notifications.correct, notifications.recall, bulk.send, topics.publish),
     *(recipients.page, recipients.read, recipients.write, recipients.change, recipients.erase, recipients.revoke),
-    recipients_bulk.write,
-    imports.load,
+    recipients.write_many,
+    bulk.load_imports,
     *activity.HANDLERS,
     *(
         export.export,
@@ -61,9 +58,9 @@ HANDLERS = [
         tenants.erase,
         export.export_tenant,
         tokens.make,
-        keys.create,
-        keys.page,
-        keys.revoke,
+        tenants.create_key,
+        tenants.page_of_keys,
+        tenants.revoke_key,
     ),
     *(
         topics.subscribe,
@@ -82,12 +79,12 @@ HANDLERS = [
     *(
         *explanations.HANDLERS,
         *suppressions_http.HANDLERS,
-        *jobs.HANDLERS,
-        *test_clock.HANDLERS,
+        *replays.JOB_HANDLERS,
+        *nodes.CLOCK_HANDLERS,
         *workflows.HANDLERS,
         *simulations.HANDLERS,
         *runs.HANDLERS,
-        *failures.HANDLERS,
+        *replays.FAILURE_HANDLERS,
         *replays.HANDLERS,
         *schedules.HANDLERS,
         *sources.HANDLERS,
@@ -103,14 +100,14 @@ HANDLERS = [
     ),
     *(*unsubscribe.HANDLERS, *push_endpoints.HANDLERS, *providers.HANDLERS, *webhooks.HANDLERS),
     *(*preferences_page.HANDLERS, *mailbox.HANDLERS, *icons.HANDLERS),
-    *(*console_session.HANDLERS, own_email.change),
+    *(*account.HANDLERS, account.change_email),
     *oidc.HANDLERS,
     *passkeys.HANDLERS,
     *operators.HANDLERS,
     *live_feed.HANDLERS,
     *stats.HANDLERS,
     *nodes.HANDLERS,
-    *doctor.HANDLERS,
+    *nodes.DOCTOR_HANDLERS,
     *stored_secrets.HANDLERS,
     *settings.HANDLERS,
     *(handler for api in DIALECT_APIS for handler in api.operations),

@@ -19,14 +19,13 @@ from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.store import Keys
 from bellcast.calls.backend import CallBackend
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.config import ChannelConfig
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.reencryption import StoredSecrets
+from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.console.cluster_feed import ClusterFeed
-from bellcast.console.stats import StatsRecorder
+from bellcast.console.stats import ACCEPTED, FAILED, StatsRecorder
 from bellcast.console.store import StatsPoints
-from bellcast.console.tenant_counts import ACCEPTED, FAILED
 from bellcast.console.types.stats import StatsPoint
 from bellcast.inbox import maintenance
 from bellcast.kernel.errors import BellcastError, Conflict, SettingsError

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 from bellcast.auth import origins
 from bellcast.console.pages import browser_files
-from bellcast.console.types.requests import STATE
+from bellcast.console.types.live_feed import STATE
 from bellcast.kernel.errors import BadRequest, BellcastError, NotFound, TooMany
 from bellcast.kernel.events import SEPARATOR
 from bellcast.kernel.http import responses

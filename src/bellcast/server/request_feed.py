@@ -13,8 +13,7 @@ from msgspec import Struct
 from bellcast.auth import origins
 from bellcast.calls import Call, CallBackend, Refused
 from bellcast.console.live_feed import LiveFeed
-from bellcast.console.types.live_feed import Feed, FeedEvent, FeedKind, cut, redact
-from bellcast.console.types.requests import ServedRequest, is_refusal
+from bellcast.console.types.live_feed import Feed, FeedEvent, FeedKind, ServedRequest, cut, is_refusal, redact
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, FieldError
 from bellcast.kernel.http.asgi import HEADER_VALUES, AsgiMessage, Receive, Scope, Send

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from bellcast.console.live_feed import LiveFeed
-from bellcast.console.types.requests import STATE, AccessLog, is_refusal
+from bellcast.console.types.live_feed import STATE, AccessLog, is_refusal
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.http.asgi import Receive, Scope, Send
 from bellcast.kernel.identities import Principal

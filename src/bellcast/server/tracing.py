@@ -18,7 +18,7 @@ from opentelemetry.trace import ProxyTracerProvider, Span, SpanKind, StatusCode,
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import bellcast
-from bellcast.console.types.requests import STATE
+from bellcast.console.types.live_feed import STATE
 from bellcast.kernel.brokers.history import TopicHistory
 from bellcast.kernel.brokers.port import Publisher
 from bellcast.kernel.db.commit.command import ListCommand, WriteCommand

@@ -12,7 +12,6 @@ from msgspec import Struct, json
 
 from bellcast.channels import push
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import MessageDelivery, NamedProvider
 from bellcast.channels.digests import Digests
 from bellcast.channels.message_reports import MessageReports
@@ -22,6 +21,7 @@ from bellcast.channels.reencryption import StoredSecrets
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
 from bellcast.channels.store import messages
+from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import ExternalChannel
 from bellcast.console.live_feed import LiveFeed
 from bellcast.console.types.live_feed import Feed

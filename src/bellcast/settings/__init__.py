@@ -12,13 +12,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from bellcast.auth.access_config import AccessConfig
-from bellcast.channels.config import ChannelConfig
+from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.kernel import setting_values
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
 from bellcast.live.dialects import DIALECTS
-from bellcast.operators.oidc_config import OidcConfig
+from bellcast.operators.types import OidcConfig
 from bellcast.settings import parsers
 from bellcast.settings.address import url
 from bellcast.settings.credentials import existing_project, project, secret

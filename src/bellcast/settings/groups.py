@@ -8,14 +8,14 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.auth.access_config import AccessConfig
-from bellcast.channels.config import ChannelConfig
-from bellcast.console.types.requests import AccessLog
+from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.console.types.live_feed import AccessLog
 from bellcast.kernel.brokers.history import DEFAULT_HISTORY
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
 from bellcast.live.dialects import DIALECTS
-from bellcast.operators.oidc_config import OidcConfig
+from bellcast.operators.types import OidcConfig
 
 MASK = "…"
 SQLITE = "sqlite:///"

@@ -15,7 +15,7 @@ from bellcast.kernel.identities import Project
 from bellcast.kernel.ip_addresses import is_server
 from bellcast.kernel.local_times import find_zone
 from bellcast.kernel.setting_values import NameList
-from bellcast.operators import oidc_config
+from bellcast.operators import types
 from bellcast.preferences.types import CHANNELS
 from bellcast.settings.groups import MEMORY, NATS, POSTGRES, REDIS, SQLITE, Secret
 
@@ -72,7 +72,7 @@ def claims(value: str) -> tuple[str, ...]:
 
 def role_map(value: str) -> NameList:
     """a list such as bellcast-admins=owner,staff=viewer; * is every user"""
-    oidc_config.roles_by_group(setting_values.names(value))
+    types.roles_by_group(setting_values.names(value))
     return setting_values.names(value)
 
 

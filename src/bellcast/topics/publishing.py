@@ -12,7 +12,7 @@ from bellcast.context import Context
 from bellcast.kernel import validation
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.ids import REQUEST_ID
-from bellcast.topics.store.last_events import LastEvent, LastEvents
+from bellcast.topics.store import LastEvent, LastEvents
 from bellcast.topics.types import is_cache
 
 

@@ -19,7 +19,23 @@ def add(events: Sequence[WebhookEvent], now: int) -> Script[None]:
         return
     added = [{**msgspec.structs.asdict(event), "body": event.body.decode()} for event in events]
     yield Statement("webhook_event_insert", many=added)
-    yield Statement("job_add", many=[new_job_params(_job(event, now)) for event in events])
+    yield Statement(
+        "job_add",
+        many=[
+            new_job_params(
+                Job(
+                    id=event.id,
+                    kind=JOB_KIND,
+                    payload=event.id.encode(),
+                    run_at=now,
+                    created_at=now,
+                    tenant=event.tenant,
+                    priority=NORMAL,
+                )
+            )
+            for event in events
+        ],
+    )
 
 
 class WebhookEvents(StoreTable):
@@ -43,18 +59,6 @@ class WebhookEvents(StoreTable):
 def delivery_ids(event: str) -> Params:
     """Return the range of the ids of an event's deliveries, which are `<event>:<webhook>`."""
     return {"first": f"{event}:", "last": f"{event};"}
-
-
-def _job(event: WebhookEvent, now: int) -> Job:
-    return Job(
-        id=event.id,
-        kind=JOB_KIND,
-        payload=event.id.encode(),
-        run_at=now,
-        created_at=now,
-        tenant=event.tenant,
-        priority=NORMAL,
-    )
 
 
 def _event(row: Row) -> WebhookEvent:

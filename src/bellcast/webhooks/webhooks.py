@@ -13,8 +13,7 @@ from msgspec import Struct
 
 from bellcast.channels.types import State
 from bellcast.console.types.live_feed import Feed, FeedEvent, redact_url
-from bellcast.documents.cache import ShortCache
-from bellcast.documents.store import Documents
+from bellcast.documents.store import Documents, ShortCache
 from bellcast.documents.types import Document
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock

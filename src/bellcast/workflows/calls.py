@@ -17,7 +17,7 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import MAX_REASON, BellcastError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.destinations import Destination, Destinations
-from bellcast.kernel.outbound.port import Http, Response
+from bellcast.kernel.outbound.port import Http
 from bellcast.kernel.outbound.webhook_signature import STEP_SEPARATOR, signed, signing_key, tenant_signing_key
 from bellcast.templates.rendering import Renderer
 from bellcast.workflows import engine, workflow_catalog
@@ -139,7 +139,16 @@ class StepCalls:
                 response = await self._http.request(method, url, headers=headers, body=body, timeout=timeout)
         except BellcastError as error:
             raise CallFailed(error.detail, is_temporary=True) from None
-        return self._result(response)
+        status = response.status
+        if not 200 <= status < 300:
+            after = retries.parse_retry_after(response.headers, self._clock.now())
+            raise CallFailed(f"HTTP status {status}", is_temporary=retries.is_temporary(status), retry_after=after)
+        if not response.body:
+            return None
+        try:
+            return msgspec.json.decode(response.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
 
     def _body(self, step: Step, run: RunState, context: RunContext, renderer: Renderer) -> bytes:
         body = step.fields.get("body")
@@ -152,18 +161,6 @@ class StepCalls:
         values = engine.values_of(run, context)
         described = {name: values[name] for name in ("recipient", "tenant", "data")}
         return msgspec.json.encode({"run": context.id, "workflow": context.workflow, "step": step.key, **described})
-
-    def _result(self, response: Response) -> Any:
-        status = response.status
-        if not 200 <= status < 300:
-            after = retries.parse_retry_after(response.headers, self._clock.now())
-            raise CallFailed(f"HTTP status {status}", is_temporary=retries.is_temporary(status), retry_after=after)
-        if not response.body:
-            return None
-        try:
-            return msgspec.json.decode(response.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
 
     # --- Python
 

@@ -154,7 +154,9 @@ def _enter(step: Step, run: RunState, context: RunContext) -> tuple[RunState, bo
     """Execute a step as far as it needs no I/O. Return True if it needs I/O."""
     state = run.step(step.key)
     run = msgspec.structs.replace(run, status="running")
-    if state.state == "pending" and not _is_wanted(step, run, context):
+    if state.state == "pending" and not (
+        step.condition is None or conditions.evaluate(step.condition, values_of(run, context))
+    ):
         return _skip(run, step, "condition"), False
     if step.type in IO_TYPES:
         # A wait that was planned while the clock was ahead ends now.
@@ -170,10 +172,6 @@ def _enter(step: Step, run: RunState, context: RunContext) -> tuple[RunState, bo
             return _wait(step, run, context), False
         case _:
             return run.with_step(step.key, state="done").ended("completed"), False
-
-
-def _is_wanted(step: Step, run: RunState, context: RunContext) -> bool:
-    return step.condition is None or conditions.evaluate(step.condition, values_of(run, context))
 
 
 def _waiting(run: RunState) -> RunState:

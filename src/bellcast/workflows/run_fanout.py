@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 import msgspec
 import structlog
 
-from bellcast.channels import audiences, fanout_pages
+from bellcast.channels import audiences
 from bellcast.channels.audiences import FANOUT_PAGES
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.clock import Clock
@@ -53,7 +53,7 @@ class RunFanout:
 
     async def run(self, job: Job) -> int | None:
         """Add the runs of the next recipients. Return when the rest is due, or None."""
-        return await fanout_pages.run(self._db, self._clock, job, self._pages, self._add)
+        return await audiences.run(self._db, self._clock, job, self._pages, self._add)
 
     async def _pages(self, fanout: NewFanout) -> AsyncGenerator[FanoutPage]:
         """Prepare pages for the next recipients; the last one of a fan-out only ends it."""
@@ -68,7 +68,7 @@ class RunFanout:
                 yield _with_jobs(fanout, None, nothing)
                 return
             is_for_others = not definition.is_independent or (self._shares_runs and not await self._has_backlog())
-            for some in fanout_pages.cut(keys, self._pace.contention):
+            for some in audiences.cut(keys, self._pace.contention):
                 position = some[-1]
                 request = await self._triggers.of_page(fanout, [key for key in some if key not in fanout.excluded])
                 page = _with_jobs(fanout, position, request)

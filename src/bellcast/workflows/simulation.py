@@ -297,7 +297,17 @@ class RunSimulation:
         subject, before = self._subject, self._state
         for event in [one for one in self._events if (at := self._time_of(one)) is not None and at <= now]:
             self._events.remove(event)
-            self._happen(event, now)
+            if event.name is not None:
+                self._publish(event, event.name)
+            elif event.step is not None:
+                facts = self._facts.get(event.step, engine.NO_FACTS)
+                if event.event in INBOX_EVENTS:
+                    # An item that was acted on has been seen and read.
+                    names = ("seen", "read", "acted") if event.event == "acted" else (event.event,)
+                    changes: dict[str, Any] = {f"{one}_at": now for one in names if getattr(facts, f"{one}_at") is None}
+                else:
+                    changes = {"messages": (*facts.messages, event.event)}
+                self._facts[event.step] = msgspec.structs.replace(facts, **changes)
         execution = run_steps.execution_of(
             self._stored, subject.definition, before, self._page, self._settings, now, self._facts, self._waits
         )
@@ -330,20 +340,6 @@ class RunSimulation:
             return None
         begun = self._subject.at if step is None else times.milliseconds(step.at)
         return begun + int(times.seconds(event.after) * 1000)
-
-    def _happen(self, event: SimulatedEvent, now: int) -> None:
-        """Add an event to what the run reads."""
-        if event.name is not None:
-            self._publish(event, event.name)
-        elif event.step is not None:
-            facts = self._facts.get(event.step, engine.NO_FACTS)
-            if event.event in INBOX_EVENTS:
-                # An item that was acted on has been seen and read.
-                names = ("seen", "read", "acted") if event.event == "acted" else (event.event,)
-                changes: dict[str, Any] = {f"{one}_at": now for one in names if getattr(facts, f"{one}_at") is None}
-            else:
-                changes = {"messages": (*facts.messages, event.event)}
-            self._facts[event.step] = msgspec.structs.replace(facts, **changes)
 
     def _publish(self, event: SimulatedEvent, name: str) -> None:
         """End the waits for a live event: the first that matches counts."""

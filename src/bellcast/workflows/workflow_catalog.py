@@ -14,8 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.catalog import TEMPLATES, no_template
 from bellcast.channels.types import BASE_LAYOUT
-from bellcast.documents.cache import ShortCache
-from bellcast.documents.store import Documents, Versions, WriteScript, push_version
+from bellcast.documents.store import Documents, ShortCache, Versions, WriteScript, push_version
 from bellcast.documents.types import PROJECT, Document, StoredVersion, draft_kind
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine

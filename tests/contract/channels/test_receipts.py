@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from bellcast.channels.config import ChannelConfig
-from bellcast.channels.delivery_status import MailReport
-from bellcast.channels.receipts import Receipts
+from bellcast.channels.receipts import MailReport, Receipts
+from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import ExternalChannel, MessageUpdate, NewMessage, State
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.encryption import Encryption

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from msgspec import UNSET
 
-from bellcast.channels import fanout_pages
-from bellcast.channels.fanout_pages import SMALL_PAGE
+from bellcast.channels import audiences
+from bellcast.channels.audiences import SMALL_PAGE
 from bellcast.channels.types import RecordedAction
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, ChannelRequest, Draft
@@ -86,7 +86,7 @@ async def test_process_that_dies_at_a_page_repeats_no_message(
     world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The response to the first page's commit is lost while the second page is prepared."""
-    monkeypatch.setattr(fanout_pages, "PAGE", 2)
+    monkeypatch.setattr(audiences, "PAGE", 2)
     keys, add_page, pages = await join(world, 5), world.store.sends.add_page, list[str]()
 
     async def lose_the_response(request: SendRequest, fanout: str, after: str, position: str) -> bool:

@@ -2,7 +2,7 @@
 
 from bellcast.inbox.types.positions import Position
 from bellcast.recipients.store.devices import UNKNOWN, DevicePosition
-from bellcast.topics.store.last_events import LastEvent
+from bellcast.topics.store import LastEvent
 from tests.contract.app import App
 
 NONE_CONNECTED: frozenset[str] = frozenset()

@@ -19,10 +19,9 @@ from bellcast.kernel.db.commit.command import ScriptCommand
 from bellcast.kernel.db.migrations.postgres import SCHEMA
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.events import topic_stream
-from bellcast.recipients.store.devices import DevicePosition
-from bellcast.recipients.store.push_endpoints import PushEndpoint
+from bellcast.recipients.store.devices import DevicePosition, PushEndpoint
 from bellcast.recipients.types import RecipientFields
-from bellcast.topics.store.joined_topics import JoinedBy
+from bellcast.topics.store import JoinedBy
 from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks.types import WebhookEvent
 from bellcast.workflows.types.runs import NewWait, StoredRun

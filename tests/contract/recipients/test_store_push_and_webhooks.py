@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from bellcast.channels.types import MessageUpdate, with_outcome
 from bellcast.inbox.types.inboxes import Marking
 from bellcast.inbox.types.notifications import ActionButton
-from bellcast.recipients.store.push_endpoints import PushEndpoint
+from bellcast.recipients.store.devices import PushEndpoint
 from bellcast.recipients.types import ChatAddresses, RecipientFields, RecipientOfLink
 from bellcast.webhooks.types import WebhookEvent
 from tests.contract.app import App

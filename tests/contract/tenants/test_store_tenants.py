@@ -16,7 +16,7 @@ from bellcast.kernel.db.migrations.postgres import SCHEMA
 from bellcast.recipients.store.devices import DevicePosition
 from bellcast.recipients.types import RecipientFields
 from bellcast.tenants.types import TenantRules
-from bellcast.topics.store.last_events import LastEvent
+from bellcast.topics.store import LastEvent
 from tests.contract.app import App, engine_of
 from tests.engines import FreshPostgresEngine
 from tests.store import Store

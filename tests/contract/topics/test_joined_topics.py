@@ -4,7 +4,7 @@ from bellcast.inbox import maintenance
 from bellcast.inbox.maintenance import Retention
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.ids import Ids
-from bellcast.topics.store.joined_topics import (
+from bellcast.topics.store import (
     EXPIRED_TOPICS_MS,
     JOINED_TOPICS_LIFETIME_MS,
     MAX_CONNECTIONS_PER_RECIPIENT,

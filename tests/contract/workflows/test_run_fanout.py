@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.channels.fanout_pages import PAGE
+from bellcast.channels.audiences import PAGE
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.jobs.types import Job, kind_of
@@ -273,7 +273,7 @@ async def test_process_that_lost_its_job_repeats_no_recipient(
     async def commit_after_another(*page: Any) -> Any:
         pages.append(page)
         if len(pages) == 1:
-            monkeypatch.setattr("bellcast.channels.fanout_pages.PAGE", 50)
+            monkeypatch.setattr("bellcast.channels.audiences.PAGE", 50)
             with pytest.raises(KeyboardInterrupt):
                 await world.execute(fanout_job(id, app.now))
         elif len(pages) == 3:

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from bellcast.auth import keys, server_credentials
+from bellcast.auth import keys
 from bellcast.kernel import times
 from bellcast.kernel.errors import Forbidden, Unauthenticated
 from bellcast.kernel.identities import Caller
@@ -10,20 +10,20 @@ from tests.unit.auth.fakes import NOW, PROJECT, RIVAL, Keyring
 
 
 async def test_project_secret_has_every_scope() -> None:
-    caller = await server_credentials.authenticate(PROJECT, Keyring(), PROJECT.secret, TestClock(NOW))
+    caller = await keys.authenticate(PROJECT, Keyring(), PROJECT.secret, TestClock(NOW))
     assert caller == Caller(scopes=("send", "read", "manage", "observe", "configure", "admin", "agent"))
 
 
 @pytest.mark.parametrize("credential", ["", RIVAL.secret, PROJECT.secret + " ", PROJECT.secret[:-1], "\udcff", "ä"])
 async def test_another_secret_authenticates_no_caller(credential: str) -> None:
-    assert await server_credentials.authenticate(PROJECT, Keyring(), credential, TestClock(NOW)) is None
+    assert await keys.authenticate(PROJECT, Keyring(), credential, TestClock(NOW)) is None
 
 
 async def test_api_key_has_its_own_scopes() -> None:
     keyring = Keyring()
     new = keys.make("booking service", ["read"], NOW)
     await keyring.create(new.key, new.digest)
-    caller = await server_credentials.authenticate(PROJECT, keyring, new.text, TestClock(NOW))
+    caller = await keys.authenticate(PROJECT, keyring, new.text, TestClock(NOW))
     assert caller == Caller(scopes=("read",), key=new.key.id)
 
 
@@ -31,9 +31,9 @@ async def test_key_with_an_end_is_refused_from_then_on() -> None:
     keyring = Keyring()
     new = keys.make("helper", ["agent"], NOW, None, NOW + 1000)
     await keyring.create(new.key, new.digest)
-    assert await server_credentials.authenticate(PROJECT, keyring, new.text, TestClock(NOW + 999))
+    assert await keys.authenticate(PROJECT, keyring, new.text, TestClock(NOW + 999))
     with pytest.raises(Unauthenticated, match="expired"):
-        await server_credentials.authenticate(PROJECT, keyring, new.text, TestClock(NOW + 1000))
+        await keys.authenticate(PROJECT, keyring, new.text, TestClock(NOW + 1000))
 
 
 async def test_unknown_key_and_wrong_secret_get_the_same_error() -> None:
@@ -43,7 +43,7 @@ async def test_unknown_key_and_wrong_secret_get_the_same_error() -> None:
     messages = []
     for text in (keys.make("other", ["read"], NOW).text, f"bc_{new.key.id}_guess"):
         with pytest.raises(Unauthenticated) as caught:
-            await server_credentials.authenticate(PROJECT, keyring, text, TestClock(NOW))
+            await keys.authenticate(PROJECT, keyring, text, TestClock(NOW))
         messages.append(caught.value.detail)
     assert messages == ["This API key does not exist."] * 2
 
@@ -53,12 +53,12 @@ async def test_revoked_key_is_refused() -> None:
     new = keys.make("booking service", ["read"], NOW)
     await keyring.create(msgspec.structs.replace(new.key, revoked_at=times.to_rfc3339(NOW)), new.digest)
     with pytest.raises(Unauthenticated, match="revoked"):
-        await server_credentials.authenticate(PROJECT, keyring, new.text, TestClock(NOW))
+        await keys.authenticate(PROJECT, keyring, new.text, TestClock(NOW))
 
 
 def test_no_scope_implies_another() -> None:
     for scope in keys.SCOPES:
-        server_credentials.require(Caller(scopes=(scope,)), scope)
+        keys.require(Caller(scopes=(scope,)), scope)
         for other in set(keys.SCOPES) - {scope}:
             with pytest.raises(Forbidden, match=f"lacks the scope {other}"):
-                server_credentials.require(Caller(scopes=(scope,)), other)
+                keys.require(Caller(scopes=(scope,)), other)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bellcast.channels import delivery_status
-from bellcast.channels.delivery_status import MAX_CONTENT_TYPE, MAX_PARTS, MailReport
+from bellcast.channels import receipts
+from bellcast.channels.receipts import MAX_CONTENT_TYPE, MAX_PARTS, MailReport
 from bellcast.kernel.ids import Ids
 
 ID = Ids().new(1_781_085_600_000)
@@ -29,7 +29,7 @@ def report(message_id: str, content_type: str = "message/rfc822", fields: str = 
     ],
 )
 def test_report_of_a_missing_address_is_a_bounce(mail: bytes) -> None:
-    found = delivery_status.parse(mail)
+    found = receipts.parse(mail)
     assert isinstance(found, MailReport)
     assert (found.message, found.state) == (ID, "bounced")
 
@@ -38,14 +38,14 @@ def test_report_of_a_missing_address_is_a_bounce(mail: bytes) -> None:
     "message_id", ["<@", "<a@[", "=?x?q?a?=", "(" * 2000, '"', "<" + "a." * 9000 + "@x>", "\u00e9", ""]
 )
 def test_malformed_message_id_matches_no_message(message_id: str) -> None:
-    assert delivery_status.parse(report(message_id)) is None
+    assert receipts.parse(report(message_id)) is None
 
 
 def test_status_without_a_list_of_fields_matches_no_message() -> None:
     mail = report(f"<{ID}@x>").replace(
         b"delivery-status\r\n", b"delivery-status\r\nContent-Transfer-Encoding: base64\r\n"
     )
-    assert delivery_status.parse(mail) in (None, MailReport(ID, "bounced", "5.1.1"))
+    assert receipts.parse(mail) in (None, MailReport(ID, "bounced", "5.1.1"))
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ def test_status_without_a_list_of_fields_matches_no_message() -> None:
     ],
 )
 def test_mail_that_takes_long_is_refused(mail: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(delivery_status, "message_from_bytes")  # not parsed
+    monkeypatch.delattr(receipts, "message_from_bytes")  # not parsed
     with pytest.raises(ValueError, match="has more than"):
-        delivery_status.parse(mail)
+        receipts.parse(mail)
 
 
 @pytest.mark.parametrize("error", [IndexError, RecursionError, LookupError, TypeError])
@@ -67,6 +67,6 @@ def test_defect_of_the_parser_is_a_refusal(error: type[Exception], monkeypatch: 
     def fail(*_: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr(delivery_status, "message_from_bytes", fail)
+    monkeypatch.setattr(receipts, "message_from_bytes", fail)
     with pytest.raises(ValueError, match=f"is malformed \\({error.__name__}\\)"):
-        delivery_status.parse(b"")
+        receipts.parse(b"")

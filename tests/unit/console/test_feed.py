@@ -14,13 +14,14 @@ from bellcast.console.types.live_feed import (
     KEPT_EVENTS,
     REDACTED,
     FeedEvent,
+    RequestFilter,
+    ServedRequest,
     SkippedEvents,
     filter_of,
     network_of,
     redact,
     redact_url,
 )
-from bellcast.console.types.requests import RequestFilter, ServedRequest
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.events import LiveEvent

@@ -4,8 +4,7 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
-from bellcast.console.stats import MAX_SAMPLES, StatsRecorder
-from bellcast.console.tenant_counts import MAX_COUNTED_TENANTS, TenantCounts
+from bellcast.console.stats import MAX_COUNTED_TENANTS, MAX_SAMPLES, StatsRecorder, TenantCounts
 from bellcast.console.types import stats
 from bellcast.console.types.live_feed import FeedEvent, FeedKind
 from bellcast.console.types.stats import HOUR_MS, MINUTE_MS, SAMPLE_MS, StatsPoint

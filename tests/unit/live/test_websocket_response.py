@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.console.types.requests import STATE
+from bellcast.console.types.live_feed import STATE
 from bellcast.live.framing import websocket
 from bellcast.live.http import websocket_response
 from bellcast.live.http.takeover import EXTENSION

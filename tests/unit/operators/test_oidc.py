@@ -6,7 +6,7 @@ from typing import Any
 from bellcast.kernel.errors import Unavailable
 from bellcast.operators import oidc
 from bellcast.operators.oidc import AuthorizationRequest, OidcProvider
-from bellcast.operators.oidc_config import OidcConfig
+from bellcast.operators.types import OidcConfig
 from tests.unit.auth.fakes import FakeHttp, clock
 
 

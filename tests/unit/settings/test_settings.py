@@ -8,13 +8,13 @@ from scripts import reference
 
 from bellcast import settings
 from bellcast.auth.access_config import AccessConfig
-from bellcast.channels.config import ChannelConfig
+from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
 from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.socketio import SocketIOConfig
-from bellcast.operators.oidc_config import OidcConfig
+from bellcast.operators.types import OidcConfig
 from bellcast.settings import credentials, table
 from bellcast.settings.groups import ClientSettings, NativeSettings, ServerSettings, Settings, StoreSettings
 

@@ -218,8 +218,8 @@ def test_every_scheme_and_option_is_documented() -> None:
     for scheme in CHANNELS:
         assert any(url.startswith(scheme) for url in documented()), scheme
     modules = {
-        "smtp": smtp.provider,
-        "smtps": smtp.provider,
+        "smtp": smtp,
+        "smtps": smtp,
         "twilio": twilio,
         "vonage": vonage,
         "fcm": fcm,

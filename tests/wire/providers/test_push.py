@@ -17,8 +17,7 @@ from bellcast.kernel.outbound.http import HttpxClient
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import fcm
 from bellcast.providers.types import OutgoingMessage
-from bellcast.providers.webpush import VapidKey, WebPushProvider
-from bellcast.providers.webpush.provider import MAX_PAYLOAD, encrypt
+from bellcast.providers.webpush import MAX_PAYLOAD, VapidKey, WebPushProvider, encrypt
 from tests.clock import FakeClock
 from tests.push_browser import Browser
 from tests.vendor_server import VendorServer, raw_response

@@ -14,8 +14,8 @@ import pytest
 from bellcast.channels.email import Email
 from bellcast.kernel import validation
 from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.providers import smtp as smtp_provider
 from bellcast.providers.smtp import SMTPProvider, from_url
-from bellcast.providers.smtp import provider as smtp_provider
 from bellcast.providers.types import OutgoingMessage
 from tests.smtp_server import Mailbox, smtp_server
 

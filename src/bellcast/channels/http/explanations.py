@@ -1,26 +1,38 @@
 """Explain why a recipient gets or does not get a notification through a channel."""
 
-from typing import Annotated
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Annotated, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.explanations import ChannelExplanation, Explanation
-from bellcast.channels.http import recipient_explanations
+from bellcast.channels.explanations import ChannelExplanation, Explanation, Fact
 from bellcast.channels.store.messages import Messages
-from bellcast.channels.types import MAX_DECISIONS, StoredMessage
+from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.channels.timeline import timeline
+from bellcast.channels.types import EXTERNAL_CHANNELS, MAX_DECISIONS, MAX_MESSAGES, NewDecision, StoredMessage
+from bellcast.console.cluster_feed import ClusterFeed
+from bellcast.console.types.live_feed import RequestFilter
 from bellcast.inbox import sent
 from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types.sends import SentItem
-from bellcast.kernel import ids, validation
+from bellcast.kernel import ids, times, validation
+from bellcast.kernel.db.list_scan import ANY_TIME
+from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import Invalid, NotFound
 from bellcast.kernel.field_limits import KEY_PATTERN, Limit, ValueRule, text
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.times import Moment
+from bellcast.live.hub.survey import ConnectionSurvey
+from bellcast.live.types import ConnectionFilter, ConnectionInfo, NotificationWrite
 from bellcast.preferences.types import CHANNELS, Channel
+from bellcast.providers.directory import ProviderDirectory
 from bellcast.rest import context, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
@@ -28,6 +40,153 @@ from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
+
+# Maximum notifications, connections and refused requests in an explanation, to keep it readable.
+MAX_NOTIFICATIONS, MAX_CONNECTIONS, MAX_REFUSALS = 10, 5, 5
+
+
+class RecentDeliveries(NamedTuple):
+    """A recipient's last notifications with their explanations, its connections, and the facts about all of them."""
+
+    items: Sequence[SentItem]
+    explained: Sequence[Explanation]
+    connections: Sequence[ConnectionInfo]
+    facts: list[Fact]
+
+
+async def explain_recipient(ctx: ApiContext, tenant: str, recipient: str, since: datetime | None) -> Explanation:
+    """Explain the last notification. The facts are those since a time, by default of the last day."""
+    engines, now = ctx.engines, ctx.engines.clock.now()
+    start = now - times.DAY_MS if since is None else times.milliseconds(since)
+    inputs = await decision_inputs.read(engines.db, ctx[Catalog], tenant, "", [recipient], ())
+    if recipient not in inputs.profiles:
+        text = (
+            f"No recipient of this tenant has the key {recipient}: nothing was sent to it, and no page opened its inbox."
+            " Check the key and the tenant."
+        )
+        return Explanation(verdict="unknown_recipient", text=text)
+    found = await _recent(ctx, tenant, recipient, start)
+    presence = _presence(found.connections)
+    if not found.items:
+        text = f"Nothing has been sent to the recipient since {times.to_rfc3339(start):%Y-%m-%d %H:%M} UTC. {presence}"
+        return Explanation(verdict="nothing_sent", text=text, facts=found.facts)
+    last = found.explained[0]
+    sent_at = f"{found.items[0].notification.created_at:%Y-%m-%d %H:%M} UTC"
+    text = f"The last notification was sent at {sent_at}. {last.text} {presence}"
+    return replace(last, text=text, facts=found.facts)
+
+
+async def facts_of_type(ctx: ApiContext, tenant: str, recipient: str, type: str, since: datetime) -> list[Fact]:
+    """Return the facts since a time, of the notifications of one type."""
+    return (await _recent(ctx, tenant, recipient, times.milliseconds(since), type)).facts
+
+
+async def _recent(
+    ctx: ApiContext, tenant: str, recipient: str, start: int, type: str | None = None
+) -> RecentDeliveries:
+    query = ListQuery(
+        tenants=[tenant],
+        limit=MAX_NOTIFICATIONS,
+        created=ANY_TIME._replace(since=start),
+        filters={"recipient": recipient, "type": type},
+    )
+    items = (await SentItems(ctx.engines.db).notifications(query)).items
+    # The open and the recently closed connections
+    connections: list[ConnectionInfo] = []
+    for is_closed in (False, True):
+        wanted = ConnectionFilter(recipient=recipient, is_closed=is_closed)
+        connections += await ctx[ConnectionSurvey].page(tenant, None, MAX_CONNECTIONS, wanted)
+    # Concurrently, because each queries the other nodes.
+    writes = await asyncio.gather(
+        *(ctx[ConnectionSurvey].writes(tenant, item.notification.id, recipient) for item in items)
+    )
+    explained = [await _explain(ctx, tenant, recipient, item, one) for item, one in zip(items, writes, strict=True)]
+    facts = [fact for one in explained for fact in one.facts]
+    facts += [*_of_connections(connections), *_refusals(ctx, tenant, recipient, start)]
+    return RecentDeliveries(items, explained, connections, ordered(facts, times.to_rfc3339(start)))
+
+
+async def of_notification(ctx: ApiContext, tenant: str, recipient: str, item: SentItem) -> Explanation:
+    """Explain one notification of a recipient, with its timeline as the facts."""
+    writes = await ctx[ConnectionSurvey].writes(tenant, item.notification.id, recipient)
+    return await _explain(ctx, tenant, recipient, item, writes)
+
+
+async def _explain(
+    ctx: ApiContext, tenant: str, recipient: str, item: SentItem, writes: Sequence[NotificationWrite]
+) -> Explanation:
+    db = ctx.engines.db
+    id, type = item.notification.id, item.notification.type
+    decisions = await Messages(db).decisions(tenant, id, recipient, MAX_DECISIONS)
+    # Sends to every inbox and no other channel record no decisions.
+    decided = decisions or [
+        NewDecision(
+            tenant=tenant,
+            notification=id,
+            recipient=recipient,
+            channel="inbox",
+            outcome="send",
+            decided_at=times.milliseconds(item.notification.created_at),
+        )
+    ]
+    query = ListQuery(tenants=[tenant], filters={"notification": id, "recipient": recipient}, limit=MAX_MESSAGES)
+    messages = (await Messages(db).page(query)).items
+    inputs = await decision_inputs.read(db, ctx[Catalog], tenant, "", [recipient], ())
+    zone = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant)
+    actions = await Messages(db).actions(tenant, id, recipient, MAX_DECISIONS)
+    entries = timeline(item, decisions, messages[::-1], actions, writes, ctx.engines.clock.now())
+    explained = explanations.explain_sent(decided, messages, zone)
+    explained = replace(explained, facts=explanations.facts_of(item, entries))
+    missing = await unprovided(ctx, tenant)
+    return explanations.with_actions(explained, recipient, type, unprovided=missing, messages=messages)
+
+
+async def unprovided(ctx: ApiContext, tenant: str) -> list[Channel]:
+    """Return the channels of a tenant that store only what lacks a provider: push and chat for apps, the others if they
+    have none."""
+    providers, simulated = ctx[ProviderDirectory], ctx[ChannelConfig].simulate
+    return [
+        one
+        for one in EXTERNAL_CHANNELS
+        if one not in simulated and (one in ("push", "chat") or not await providers.can_deliver(tenant, one))
+    ]
+
+
+def _of_connections(connections: Sequence[ConnectionInfo]) -> Iterator[Fact]:
+    for one in connections:
+        how = f"{one.protocol} over {one.transport}"
+        yield _fact(one.connected_at, "connected", how)
+        if one.closed_at is not None:
+            code = None if one.code is None else str(one.code)
+            yield _fact(one.closed_at, "disconnected", one.reason, code)
+
+
+def _refusals(ctx: ApiContext, tenant: str, recipient: str, start: int) -> Iterator[Fact]:
+    """Return refused requests of the recipient's pages on this node."""
+    wanted = RequestFilter(tenant=tenant, recipient=recipient, is_refused=True, since=start)
+    for one in ctx[ClusterFeed].requests(wanted, None)[:MAX_REFUSALS]:
+        detail = f"{one.method} {one.path}: {one.detail or one.status}"
+        yield _fact(one.at, "refused", detail, one.code)
+
+
+def _fact(at: int, what: str, detail: str | None, rule: str | None = None) -> Fact:
+    text = what if detail is None else f"{what}: {detail}"
+    return Fact(at=times.to_rfc3339(at), what=what, detail=detail, rule=rule, text=text)
+
+
+def _presence(connections: Sequence[ConnectionInfo]) -> str:
+    is_open = [one for one in connections if one.closed_at is None]
+    if is_open:
+        return "The recipient is connected now."
+    ended = max((one for one in connections if one.closed_at), key=lambda one: one.closed_at or 0, default=None)
+    if ended is None or ended.closed_at is None:
+        return "The recipient is not connected."
+    return f"The recipient has not been connected since {times.to_rfc3339(ended.closed_at):%Y-%m-%d %H:%M} UTC: {ended.reason}."
+
+
+def ordered(facts: Sequence[Fact], since: datetime) -> list[Fact]:
+    """Return the facts since a time, in order of time."""
+    return sorted((fact for fact in facts if fact.at >= since), key=lambda fact: fact.at)
 
 
 class ExplainQuery(TenantQuery, frozen=True, kw_only=True):
@@ -75,9 +234,9 @@ async def explain(request: ApiRequest) -> ASGIApp:
         item = await SentItems(db).find(tenant, query.notification)
         if item is None or item.announcement or item.recipient != query.recipient:
             item = await _without_row(ctx, tenant, query.recipient, query.notification, item)
-        return _response(query, await recipient_explanations.of_notification(ctx, tenant, query.recipient, item))
+        return _response(query, await of_notification(ctx, tenant, query.recipient, item))
     if query.type is None:
-        return responses.json(await recipient_explanations.explain(ctx, tenant, query.recipient, query.since))
+        return responses.json(await explain_recipient(ctx, tenant, query.recipient, query.since))
     type = query.type or ""
     validation.check(validation.text("type", type, ctx.limits.type))
     channels = CHANNELS if query.channel is None else (query.channel,)
@@ -89,15 +248,15 @@ async def explain(request: ApiRequest) -> ASGIApp:
     decisions = [(channel, inputs.decide(profile, channel, "normal", now)) for channel in channels]
     explained = explanations.explain_now(decisions, decision_inputs.zone_of(profile, inputs.tenant))
     if query.since is not None:
-        facts = await recipient_explanations.facts_of_type(ctx, tenant, query.recipient, type, query.since)
+        facts = await facts_of_type(ctx, tenant, query.recipient, type, query.since)
         explained = msgspec.structs.replace(explained, facts=facts)
-    unprovided = await recipient_explanations.unprovided(ctx, tenant)
-    return responses.json(explanations.with_actions(explained, query.recipient, type, unprovided=unprovided))
+    missing = await unprovided(ctx, tenant)
+    return responses.json(explanations.with_actions(explained, query.recipient, type, unprovided=missing))
 
 
 def _response(query: ExplainQuery, explained: Explanation) -> ASGIApp:
     if query.since is not None:
-        facts = recipient_explanations.ordered(explained.facts, query.since)
+        facts = ordered(explained.facts, query.since)
         explained = msgspec.structs.replace(explained, facts=facts)
     return responses.json(explained)
 
@@ -122,7 +281,7 @@ async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explana
         raise NotFound("This recipient has no run with this id.")
     definition = await ctx[WorkflowCatalog].definition(run.owner, run.workflow, run.version)
     inputs = await decision_inputs.read(db, ctx[Catalog], tenant, "", [recipient], ())
-    unprovided = await recipient_explanations.unprovided(ctx, tenant)
+    missing = await unprovided(ctx, tenant)
     zone, state = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant), runs.decode(run.body)
     explained: list[ChannelExplanation] = []
     sent_messages: list[StoredMessage] = []
@@ -139,7 +298,7 @@ async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explana
         decisions = [one for one in stored if one.channel == step.type]
         explained += explanations.explain_sent(decisions, messages, zone).channels
     joined = explanations.joined(explained)
-    return explanations.with_actions(joined, recipient, unprovided=unprovided, messages=sent_messages)
+    return explanations.with_actions(joined, recipient, unprovided=missing, messages=sent_messages)
 
 
 HANDLERS = [explain]

@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from bellcast.auth import link_tokens
 from bellcast.channels import email
-from bellcast.channels.config import ChannelConfig
 from bellcast.channels.http import link_pages
 from bellcast.channels.http.messages import rfc822
 from bellcast.channels.store.messages import Messages
+from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import Brand, StoredMessage
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery

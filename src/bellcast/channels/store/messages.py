@@ -169,7 +169,18 @@ class Messages(StoreTable):
             yield from add([digest], ())
             yield Statement("digest_join", {"ids": columns.to_json(ids), "digest": digest.id})
         if others:
-            yield Statement("digest_decide", many=[_decided_params(update.message) for update in others])
+            yield Statement(
+                "digest_decide",
+                many=[
+                    {
+                        "id": update.message.id,
+                        "state": update.message.state,
+                        "reason": update.message.reason,
+                        "due_at": update.message.due_at,
+                    }
+                    for update in others
+                ],
+            )
             yield from _record(others)
             yield from _wake_runs([update.message for update in others])
             yield from _add_events(others, now)
@@ -354,10 +365,6 @@ def _state_events(messages: Sequence[StoredMessage], report: EventReport) -> lis
 
 def _add_events(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
     yield from webhook_events.add([event for update in updates for event in update.events], now)
-
-
-def _decided_params(message: StoredMessage) -> Params:
-    return {"id": message.id, "state": message.state, "reason": message.reason, "due_at": message.due_at}
 
 
 def _record(updates: Sequence[MessageUpdate]) -> Script[None]:

@@ -21,7 +21,7 @@ from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types import EVERY_CONNECTION, ConnectionFilter, ConnectionInfo
 from bellcast.operators.types import ONE_BY_ONE, ROLES
 from bellcast.recipients.http.recipients import PageQuery
-from bellcast.rest import bound_callers, context, tenants
+from bellcast.rest import context, tenants
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import listing
 from bellcast.rest.tenants import TenantQuery
@@ -159,7 +159,7 @@ def _tenants(request: ApiRequest, query: TenantQuery) -> Sequence[str | None]:
     """Return the tenants of a request; None means all."""
     if query.tenant != EVERY_TENANT:
         return [tenants.single_tenant(request)]
-    bound = bound_callers.every(request)
+    bound = tenants.every(request)
     return [None] if bound is None else bound
 
 

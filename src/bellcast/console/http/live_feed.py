@@ -14,13 +14,15 @@ from bellcast.console.cluster_feed import ClusterFeed, ClusterWatch
 from bellcast.console.types.live_feed import (
     CONTENT,
     FEED_KINDS,
+    IS_WEBSOCKET,
     FeedEvent,
     FeedFilter,
+    RequestFilter,
+    ServedRequest,
     SkippedEvents,
     filter_of,
     redact,
 )
-from bellcast.console.types.requests import IS_WEBSOCKET, RequestFilter, ServedRequest
 from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.errors import BadRequest, BellcastError, FieldError, Forbidden, Invalid
@@ -31,7 +33,7 @@ from bellcast.kernel.http.list_positions import AfterMoment
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.operators.types import Role
-from bellcast.rest import bound_callers, context, guards
+from bellcast.rest import context, guards, tenants
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import listing
 
@@ -183,7 +185,7 @@ def _shows_content(request: ApiRequest) -> bool:
 
 def _bound(request: ApiRequest) -> frozenset[str] | None:
     """Return the tenants of a caller whose request is about all of them."""
-    bound = bound_callers.every(request)
+    bound = tenants.every(request)
     return None if bound is None else frozenset(bound)
 
 
@@ -240,7 +242,7 @@ async def _batches(request: ApiRequest, watching: ClusterWatch) -> AsyncIterator
             checked = clock.now()
             try:
                 await guards.authorize(request, "observe", WATCHERS, tenant_rule="list")
-                if not bound_callers.has_same_rights(caller, guards.caller(request)):
+                if not tenants.has_same_rights(caller, guards.caller(request)):
                     raise Forbidden("Your role or your tenants have changed: reconnect.")
             except BellcastError as ended:
                 yield [("end", _encode({"code": ended.code, "detail": ended.detail}))]

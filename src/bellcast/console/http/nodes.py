@@ -1,18 +1,27 @@
 """The live nodes of the cluster."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import datetime
+from typing import Annotated
 
 from msgspec import Struct
 
+from bellcast.console.types.diagnoses import Finding, FindingState
 from bellcast.kernel import times
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.field_limits import lasting
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.jobs.test_clock import TimeTravel
 from bellcast.live.types import LiveNode, NodeRole
-from bellcast.operators.types import ROLES
+from bellcast.operators.types import ROLES, Role
 from bellcast.rest import context
+from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
+from bellcast.rest.resource import Change, Resource
 
 
 class NodeItem(Struct, frozen=True, kw_only=True):
@@ -102,3 +111,89 @@ def _item(node: LiveNode) -> NodeItem:
 
 
 HANDLERS = (nodes,)
+
+
+# Restricted scope, because findings contain paths and URLs of the server's machine.
+READERS: tuple[Role, ...] = ("owner", "developer", "support")
+
+
+class FindingItem(Struct, frozen=True):
+    """The result of a check. `fix` is empty if the state is `ok`."""
+
+    check: str
+    state: FindingState
+    what: str
+    fix: str
+
+
+@operation(
+    "POST",
+    "/v1/doctor",
+    tag="Server",
+    required_scope="observe",
+    roles=READERS,
+    is_streamed=True,
+    response_types={200: list[FindingItem]},
+)
+async def run_doctor(request: ApiRequest) -> ASGIApp:
+    """Find problems and suggest fixes.
+
+    The checks of `bellcast doctor` on the machine and with the settings of the node that responds: data folder,
+    credentials, store, broker, mail servers, clocks, outbox, disk, open files, public topics, origins, proxies and the URLs that the
+    server calls; and readiness, the other nodes, the queue and `BELLCAST_PUBLIC_URL`. The findings are streamed as
+    NDJSON when each check ends, or returned as one JSON array with `Accept: application/json`. A run takes at most 20
+    seconds, of which at most 5 are for reading a SQLite store. Each node allows one run at a time; a second one is
+    refused (429). Callers that are restricted to tenants are refused."""
+    return await responses.respond_list(request, _finding_items(context.of(request).doctor.findings()))
+
+
+async def _finding_items(findings: AsyncGenerator[Finding]) -> AsyncGenerator[FindingItem]:
+    async with aclosing(findings):
+        async for finding in findings:
+            yield FindingItem(*finding)
+
+
+DOCTOR_HANDLERS = (run_doctor,)
+
+
+class ClockTime(Struct, frozen=True):
+    """The time of the test clock."""
+
+    now: datetime
+
+
+class ClockAdvance(Struct, frozen=True, forbid_unknown_fields=True):
+    """A duration by which to move the clock: seconds, or a text such as "15m" or "3d"."""
+
+    advance: Annotated[str | float, lasting(0, times.MAX_AHEAD_SECONDS, "must be between 0 and 366d")]
+
+
+CLOCK = Resource("test-clock", tag="Server", query=None)
+
+
+@CLOCK.get(ClockTime)
+async def read_clock(wanted: Change[None]) -> ClockTime:
+    """Read the test clock.
+
+    404 on a server that runs with the system time."""
+    return ClockTime(times.to_rfc3339(_clock(wanted.ctx).now()))
+
+
+@CLOCK.act("", ClockTime, body=request_body.Shape(ClockAdvance, None, {"advance": "1s"}), example={"advance": "3d"})
+async def advance_clock(change: Change[ClockAdvance]) -> ClockTime:
+    """Advance the test clock.
+
+    Runs all work that becomes due (delays, digests, retries, schedules, expiry) before the response is
+    sent."""
+    now = await _clock(change.ctx).advance(round(times.seconds(change.body.advance) * 1000))
+    return ClockTime(times.to_rfc3339(now))
+
+
+def _clock(ctx: ApiContext) -> TimeTravel:
+    clock = ctx.find(TimeTravel)
+    if clock is None:
+        raise NotFound("This server runs with the system time: start it with --test-clock.")
+    return clock
+
+
+CLOCK_HANDLERS = [read_clock, advance_clock]

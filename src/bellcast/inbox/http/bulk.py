@@ -10,11 +10,12 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.inbox import sending
+from bellcast.inbox import imports, sending
 from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import PlannedChannel
-from bellcast.inbox.types.notifications import Audience, Draft
-from bellcast.kernel import validation
+from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types.notifications import Audience, Draft, ImportedDraft
+from bellcast.kernel import times, validation
 from bellcast.kernel.errors import MAX_FIELD_ERRORS, BellcastError, Invalid
 from bellcast.kernel.http import bulk_items, problems, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
@@ -265,3 +266,54 @@ def _with_fewer_errors(refusal: BellcastError) -> BellcastError:
     shown = Invalid.fields(list(refusal.errors[:MAX_ITEM_ERRORS]))
     at_least = "at least " if len(refusal.errors) == MAX_FIELD_ERRORS else ""
     return Invalid(f"{shown.detail}; {at_least}{rest} more", errors=shown.errors)
+
+
+@operation(
+    "POST",
+    "/v1/import",
+    tag="Sending",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=list[ImportedDraft],
+    body_types=("application/x-ndjson", *NDJSON[1:], "application/json"),
+    headers=("Idempotency-Key",),
+    response_types={200: ImportResults},
+    example=[
+        {
+            "to": "alice",
+            "title": "New booking",
+            "created_at": "2025-03-01T09:30:00Z",
+            "read_at": "2025-03-01T10:00:00Z",
+            "idempotency_key": "old-1",
+        }
+    ],
+)
+async def load_imports(request: ApiRequest) -> ASGIApp:
+    """Import notifications of another system.
+
+    Up to 10,000, each imported or refused separately: one JSON object per line (`application/x-ndjson`), or a JSON
+    array of drafts with `created_at`, `seen_at`, `read_at` and `archived_at` for named recipients. An import causes no
+    message, toast or webhook. A repeated `idempotency_key` imports nothing: within 24 hours as in a bulk send, and
+    later for as long as the inbox has the notification and `created_at` is the same. `existing` is the number of such
+    items. A dry run returns the number of recipients of each item."""
+    ctx, received, is_dry_run = context.of(request), await read(request), objects.is_dry_run(request)
+    results, bulk_import = EncodedResults(), imports.BulkImport(ctx.engines, ctx.limits)
+    async for drafts in parts(ctx, received, IMPORTED):
+        if is_dry_run:
+            planned = await imports.plan_many(ctx.engines, ctx.limits, drafts)
+            results.add(
+                [
+                    refused(number, one) if isinstance(one, BellcastError) else Result(recipients=one)
+                    for number, one in enumerate(planned, results.count)
+                ]
+            )
+        else:
+            results.add(await results_of(ctx, drafts, await bulk_import.send(drafts), results.count))
+    return results.response(bulk_import.existing)
+
+
+def _check(draft: ImportedDraft, ctx: ApiContext) -> None:
+    notification_drafts.check_import(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
+
+
+IMPORTED = request_body.Shape(ImportedDraft, _check, {"to": "x", "title": "x"}, ruled_later=True)

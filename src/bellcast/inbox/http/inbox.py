@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta, Struct, field
 
 from bellcast.inbox import actions, views
-from bellcast.inbox.http import action_calls, session
-from bellcast.inbox.types.inboxes import Action, Marked, Marking, Query
+from bellcast.inbox.http import action_calls
+from bellcast.inbox.types.inboxes import Action, Inbox, Marked, Marking, Query
 from bellcast.inbox.types.notifications import Notification, View
 from bellcast.kernel import ids, times, validation
 from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, HandlerFailed, Invalid, NotFound
@@ -30,11 +30,27 @@ from bellcast.kernel.field_limits import (
 from bellcast.kernel.http import entity_tags, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
+from bellcast.kernel.identities import Principal
 from bellcast.kernel.times import Moment
 from bellcast.preferences.types import Priority
 from bellcast.rest import context, guards, objects
 from bellcast.rest.operations import ApiEndpoint, operation
 from bellcast.rest.resource import Change, Resource
+
+
+async def recipient(request: ApiRequest) -> tuple[str, str]:
+    """Return tenant and key of the authenticated recipient, unless its session was revoked."""
+    state = (await inbox_of(request)).state
+    return state.tenant, state.recipient
+
+
+async def inbox_of(request: ApiRequest) -> Inbox:
+    """Return the inbox of the authenticated recipient, unless its session was revoked."""
+    ctx = context.of(request)
+    principal: Principal = request.scope["state"]["principal"]
+    _, opened = await views.enter(ctx.engines, principal, None, ctx.authenticator.renewed)
+    return opened.inbox
+
 
 ID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
@@ -174,7 +190,7 @@ async def listing(request: ApiRequest) -> ASGIApp:
         raise BadRequest("before: invalid cursor; use the `next` of a page.")
     if params.since is not None:
         validation.check(validation.moment("since", params.since))
-    inbox = await session.inbox(request)
+    inbox = await inbox_of(request)
     etag = tag_of(inbox.state.position)
     if entity_tags.unchanged(request, etag):
         return responses.empty(304, _etagged(etag))
@@ -207,7 +223,7 @@ async def counts(request: ApiRequest) -> ASGIApp:
     The numbers for the badge and the tabs. Suitable for polling: an unchanged result is a 304 without a body. With a
     filter, all three numbers count only matching notifications."""
     params = request_body.query(request, CountsQuery)
-    inbox = await session.inbox(request)
+    inbox = await inbox_of(request)
     etag = tag_of(inbox.state.position)
     if entity_tags.unchanged(request, etag):
         return responses.empty(304, _etagged(etag))
@@ -219,7 +235,7 @@ async def counts(request: ApiRequest) -> ASGIApp:
 @INBOX.get(Notification)
 async def read(wanted: Change[None]) -> Notification:
     """Read one notification."""
-    return await views.get(wanted.ctx.engines, await session.inbox(wanted.request), *wanted.key)
+    return await views.get(wanted.ctx.engines, await inbox_of(wanted.request), *wanted.key)
 
 
 @INBOX.patch(PATCH, Notification, example={"read": True})
@@ -231,13 +247,13 @@ async def change(change: Change[Patch]) -> Notification:
     wanted = actions.actions_of_patch(seen=sent.seen, read=sent.read, archived=sent.archived)
     if not wanted:
         raise Invalid.of("", "expected at least one of seen, read and archived")
-    return await actions.change(change.ctx.engines, await session.inbox(change.request), change.key[0], wanted)
+    return await actions.change(change.ctx.engines, await inbox_of(change.request), change.key[0], wanted)
 
 
 @INBOX.delete()
 async def delete(change: Change[None]) -> bool:
     """Delete one notification."""
-    await actions.delete(change.ctx.engines, await session.inbox(change.request), *change.key)
+    await actions.delete(change.ctx.engines, await inbox_of(change.request), *change.key)
     return True
 
 
@@ -255,27 +271,13 @@ async def clear(request: ApiRequest) -> ASGIApp:
 
 
 async def _mark(request: ApiRequest, marking: Marking) -> Marked:
-    inbox = await session.inbox(request)
+    inbox = await inbox_of(request)
     return await actions.mark(context.of(request).engines, inbox.state.tenant, inbox.number, marking)
 
 
 def outcome(marked: Marked) -> Outcome:
     """Convert the result of an action for clients."""
     return Outcome(marked.changed, marked.state.unread, marked.state.unseen)
-
-
-async def _act(request: ApiRequest, action: Action) -> ASGIApp:
-    ctx = context.of(request)
-    params = await request_body.body(request, SELECTION)
-    chosen = actions.parse_selection(params.ids, everything=params.all, limits=ctx.limits)
-    if params.of is not None and chosen is not None:
-        raise Invalid.of("of", "limits `all`, so it cannot be combined with ids")
-    of = params.of or SelectionFilter()
-    if params.of == SelectionFilter():
-        raise Invalid.of("of", "must have type, view or tag")
-    marked = await _mark(request, Marking(actions=(action,), ids=chosen, type=of.type, view=of.view, tag=of.tag))
-    ids = marked.ids if marked.changed else ()
-    return responses.json(ActionOutcome(marked.changed, marked.state.unread, marked.state.unseen, ids))
 
 
 @operation(
@@ -300,7 +302,7 @@ async def snooze(request: ApiRequest) -> ASGIApp:
     now = times.to_rfc3339(ctx.engines.clock.now())
     until = times.milliseconds(validation.snooze_end(params.until, params.duration, now))
     if objects.is_dry_run(request):
-        inbox = await session.inbox(request)
+        inbox = await inbox_of(request)
         return responses.json(outcome(await actions.plan_snooze(ctx.engines, inbox, chosen or (), until)))
     until_back = params.until == validation.UNTIL_BACK
     marking = Marking(actions=("snooze",), ids=chosen, until=until, until_back=until_back)
@@ -314,7 +316,7 @@ async def back(request: ApiRequest) -> ASGIApp:
     Call this when the recipient is back, on any device: the notifications return to the top of the inbox, unread and
     unseen. `awaits_return` of `GET /v1/inbox` shows whether there are any. The bell calls this in a new browser tab,
     and in a tab that was hidden for 15 minutes."""
-    inbox = await session.inbox(request)
+    inbox = await inbox_of(request)
     return responses.json(outcome(await actions.wake_until_back(context.of(request).engines, inbox)))
 
 
@@ -335,7 +337,7 @@ async def take_action(request: ApiRequest) -> ASGIApp:
     dry run does not call the handler."""
     ctx = context.of(request)
     principal = guards.session(request)
-    inbox = await session.inbox(request)
+    inbox = await inbox_of(request)
     id, key = request_body.path(request, "id"), request_body.path(request, "key")
     if objects.is_dry_run(request):
         return responses.json(await action_calls.plan(ctx, inbox, id, key))
@@ -346,7 +348,17 @@ def _action(word: str, action: Action, summary: str) -> ApiEndpoint:
     """Create the operation of one bulk action."""
 
     async def act(request: ApiRequest) -> ASGIApp:
-        return await _act(request, action)
+        ctx = context.of(request)
+        params = await request_body.body(request, SELECTION)
+        chosen = actions.parse_selection(params.ids, everything=params.all, limits=ctx.limits)
+        if params.of is not None and chosen is not None:
+            raise Invalid.of("of", "limits `all`, so it cannot be combined with ids")
+        of = params.of or SelectionFilter()
+        if params.of == SelectionFilter():
+            raise Invalid.of("of", "must have type, view or tag")
+        marked = await _mark(request, Marking(actions=(action,), ids=chosen, type=of.type, view=of.view, tag=of.tag))
+        ids = marked.ids if marked.changed else ()
+        return responses.json(ActionOutcome(marked.changed, marked.state.unread, marked.state.unseen, ids))
 
     act.__name__, act.__doc__ = f"mark_{word}", summary
     return operation(

@@ -147,7 +147,18 @@ def _mark_rows(
     unseen = sum((new is not None and new.is_unseen) - old.is_unseen for old, new in changed)
     state = yield from advance_revision(inbox, unread, unseen)
     if wanted.deleted:
-        yield from _delete_rows(inbox, [old for old, _ in changed], state.revision, now)
+        deleted = [old for old, _ in changed]
+        tombstones = [
+            {"inbox": inbox, "id": row.id, "first_revision": row.first_revision, "revision": state.revision, "now": now}
+            for row in deleted
+        ]
+        tags = [
+            {"inbox": inbox, "id": row.id, "tag": tag} for row in deleted if row.tags for tag in columns.texts(row.tags)
+        ]
+        yield Statement("tombstone_insert", many=tombstones)
+        if tags:
+            yield Statement("untag_row", many=tags)
+        yield Statement("delete_row", many=tombstones)
     else:
         written = [{**new._asdict(), "inbox": inbox, "revision": state.revision} for _, new in changed if new]
         yield Statement("mark_row", many=written)
@@ -184,21 +195,6 @@ def _time(before: int | None, change: int, now: int) -> int | None:
     if change == 0:
         return before
     return None if change < 0 else (before if before is not None else now)
-
-
-def _delete_rows(inbox: int, deleted: list[RowState], revision: int, now: int) -> Script[None]:
-    """Delete rows and insert their tombstones."""
-    tombstones = [
-        {"inbox": inbox, "id": row.id, "first_revision": row.first_revision, "revision": revision, "now": now}
-        for row in deleted
-    ]
-    tags = [
-        {"inbox": inbox, "id": row.id, "tag": tag} for row in deleted if row.tags for tag in columns.texts(row.tags)
-    ]
-    yield Statement("tombstone_insert", many=tombstones)
-    if tags:
-        yield Statement("untag_row", many=tags)
-    yield Statement("delete_row", many=tombstones)
 
 
 def _mark_bulk(

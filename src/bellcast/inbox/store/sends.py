@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from bellcast.channels.store import fanouts, messages
-from bellcast.inbox.store import announcements, insert_postgres, outside, rows, sent
+from bellcast.inbox.store import announcements, insert, outside, rows, sent
 from bellcast.inbox.store.insert import InsertPlan, insert_imported, read_heads
 from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import (
@@ -144,10 +144,10 @@ class InsertNotifications(ListCommand[SendRequest, SendResult]):
         return sent
 
     def single_statement(self) -> WriteCommand[list[SendResult] | None]:
-        return ScriptCommand(lambda: insert_postgres.insert(self.items), None)
+        return ScriptCommand(lambda: insert.insert(self.items), None)
 
     def prerequisite(self) -> WriteCommand[None]:
-        return ScriptCommand(lambda: insert_postgres.ensure_recipients(self.items), self.lock_keys())
+        return ScriptCommand(lambda: insert.ensure_recipients(self.items), self.lock_keys())
 
 
 class ImportNotifications(ListCommand[ImportRequest, SendResult]):
@@ -202,7 +202,11 @@ class AddMessagePage(WriteCommand[bool]):
         return True
 
     def script(self) -> Script[bool]:
-        return _add_page(self._request, self._fanout, self._after, self._position)
+        if not (yield from fanouts.move(self._fanout, self._after, self._position)):
+            return False
+        yield from messages.add(self._request.messages, self._request.decisions)
+        yield from webhook_events.add(self._request.events, self._request.created_at)
+        return True
 
 
 class ConnectedInboxes(NamedTuple):
@@ -292,14 +296,6 @@ def _add_fanout(request: AnnounceRequest, seq: int | None) -> Script[None]:
         seq=seq,
     )
     yield from fanouts.add(fanout, FANOUT_JOB_KIND)
-
-
-def _add_page(request: SendRequest, fanout: str, after: str, position: str) -> Script[bool]:
-    if not (yield from fanouts.move(fanout, after, position)):
-        return False
-    yield from messages.add(request.messages, request.decisions)
-    yield from webhook_events.add(request.events, request.created_at)
-    return True
 
 
 def add_claim(tenant: str, claim: Claim, recipients: Set[str]) -> Script[None]:

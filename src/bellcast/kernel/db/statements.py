@@ -59,7 +59,7 @@ FOLDERS = (
     "recipients/store",
     "replays",
     "tenants",
-    "topics/store",
+    "topics",
     "webhooks",
     "workflows/store",
 )

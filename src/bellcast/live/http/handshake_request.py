@@ -7,7 +7,7 @@ from urllib.parse import unquote_plus
 from msgspec import Struct
 
 from bellcast.calls import ConnectRequest
-from bellcast.console.types.requests import STATE
+from bellcast.console.types.live_feed import STATE
 from bellcast.kernel.errors import Invalid
 
 Headers = list[tuple[bytes, bytes]]

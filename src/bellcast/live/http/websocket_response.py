@@ -4,7 +4,7 @@ HTTP response, and otherwise treats it like any other request. Such a WebSocket 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from bellcast.console.types.requests import IS_WEBSOCKET, STATE
+from bellcast.console.types.live_feed import IS_WEBSOCKET, STATE
 from bellcast.kernel.errors import BadRequest, UpgradeRequired
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.kernel.token_bucket import TokenBucket

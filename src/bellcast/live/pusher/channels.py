@@ -29,7 +29,7 @@ from bellcast.live.sync import topic_replay
 from bellcast.live.types import Member
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing
-from bellcast.topics.store.last_events import LastEvent, LastEvents
+from bellcast.topics.store import LastEvent, LastEvents
 from bellcast.topics.types import TO_RECIPIENT, is_cache, is_presence, is_private, recipient
 
 log = structlog.get_logger(__name__)

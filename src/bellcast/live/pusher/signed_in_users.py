@@ -26,7 +26,7 @@ from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.sync import resume
 from bellcast.live.wiring import LiveContext
 from bellcast.recipients.store.devices import UNKNOWN, DevicePosition, Devices
-from bellcast.topics.store.last_events import LastEvents
+from bellcast.topics.store import LastEvents
 
 log = structlog.get_logger(__name__)
 

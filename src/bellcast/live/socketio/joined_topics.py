@@ -11,7 +11,7 @@ from bellcast.live import topic_access
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.hub.hub import Hub
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.topics.store.joined_topics import (
+from bellcast.topics.store import (
     JOINED_TOPICS_LIFETIME_MS,
     JOINED_TOPICS_REFRESH_MS,
     JoinedBy,

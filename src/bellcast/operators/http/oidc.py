@@ -80,7 +80,11 @@ async def finish(request: ApiRequest) -> ASGIApp:
     the sign-in is refused, a page shows the reason."""
     sign_in, browser = _sign_in(request), guards.browser_request(request)
     try:
-        params = _params(request)
+        # The provider's parameters are removed from the request, because the audit log must not contain the code.
+        scope: Any = request.scope
+        query, scope["query_string"] = scope["query_string"], b""
+        given = request_body.pairs(query)
+        params = {name: request_body.single(name, values) for name, values in given.items()}
         pending = sign_in.pending(browser, params.get("state", ""))
         done = await _complete(request, sign_in, pending, params)
     except BellcastError as refusal:
@@ -114,15 +118,6 @@ async def _complete(
     audit.note_change(request, "role", done.role_before, operator.role)
     await audit.record(request, operator.name, audit.OK)
     return done
-
-
-def _params(request: ApiRequest) -> dict[str, str]:
-    """Return the provider's parameters, and remove them from the request, because the audit log must not contain the
-    code."""
-    scope: Any = request.scope
-    query, scope["query_string"] = scope["query_string"], b""
-    given = request_body.pairs(query)
-    return {name: request_body.single(name, values) for name, values in given.items()}
 
 
 @cache

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 
 from bellcast.channels.catalog import PREFERENCES, TYPES, Catalog, NotificationType
-from bellcast.channels.config import ChannelConfig
 from bellcast.channels.store.messages import Messages
+from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.documents.store import Documents
 from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT, Document
-from bellcast.inbox.http import session
+from bellcast.inbox.http import inbox
 from bellcast.inbox.types.notifications import GENERAL
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListQuery
@@ -34,7 +34,7 @@ from bellcast.preferences.types import (
 )
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.recipients.http import recipients
-from bellcast.recipients.store.push_endpoints import PushEndpoints
+from bellcast.recipients.store.devices import PushEndpoints
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import ChatAddresses
 from bellcast.rest import bundles, managed, tenants
@@ -89,7 +89,7 @@ async def read_document(request: ApiRequest) -> dict[str, Any]:
 
 
 WRITTEN: dict[str, Any] = {"reads": read_document, "response_types": {200: EffectivePreferences}}
-OWN = Resource("preferences", tag="Preferences", session=session.recipient, refusals=())
+OWN = Resource("preferences", tag="Preferences", session=inbox.recipient, refusals=())
 OF_RECIPIENT = Resource(
     "recipients",
     "/{key:str}/preferences",

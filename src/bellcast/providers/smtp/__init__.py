@@ -1,5 +1,300 @@
-"""E-mail over SMTP (RFC 5321), with STARTTLS (RFC 3207) or TLS from the start (RFC 8314)."""
+"""E-mail over SMTP (RFC 5321), with STARTTLS (RFC 3207) or TLS from the start (RFC 8314), over connections that stay open between
+messages."""
 
-from bellcast.providers.smtp.provider import SMTPProvider, from_url
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
+from contextlib import ExitStack, asynccontextmanager, suppress
+from email.utils import parseaddr
+from functools import cache
+from threading import Thread
+from typing import cast
 
-__all__ = ["SMTPProvider", "from_url"]
+import aiosmtplib
+from aiosmtplib import SMTP
+from msgspec import Struct
+
+from bellcast.channels import addresses, email
+from bellcast.channels.types import ExternalChannel
+from bellcast.kernel.errors import Unavailable, certificate_fault
+from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.providers.types import AcceptedMessage, AddressKind, Connect, OutgoingMessage, ServerAddress
+from bellcast.providers.url import ProviderURL, parse
+
+SUBMISSION_PORT = 587  # RFC 6409
+SUBMISSIONS_PORT = 465  # RFC 8314
+# Servers close idle connections after 5 minutes at the earliest (RFC 5321 §4.5.3.2.7); this is well before.
+IDLE_SECONDS = 60.0
+# For TCP, and for TLS with the greeting: servers delay it by up to 6 s against spam.
+CONNECT_SECONDS = 10.0
+# A message may take this many times the timeout of one response: only the response to its body should take long, because
+# servers scan it; the other commands together, which may be eight, have as long. Else a server that answers each of them just
+# in time occupies a slot for minutes.
+TIMEOUTS_PER_MESSAGE = 2
+# For the response to QUIT, which nothing depends on: the message is already accepted.
+QUIT_SECONDS = 2.0
+# For the name of this machine, which /etc/hosts usually has.
+NAME_SECONDS = 2.0
+# Maximum messages per connection: some servers close after a hundred.
+MESSAGES_PER_CONNECTION = 100
+# Refusals of the mailbox itself: unknown, moved, name not allowed (RFC 5321 §4.2.3).
+BOUNCES = frozenset({550, 551, 553})
+# Replies about the credentials or the current policy, not about the message.
+REFUSED_LOGINS = frozenset({530, 534, 535, 538})
+OPTIONS = frozenset({"from"})
+NO_STARTTLS = (
+    "the mail server does not offer STARTTLS, without which no password is sent: use smtps:// if the server has a port "
+    "for TLS, or add tls=off to the provider's URL if the network is trusted"
+)
+
+
+class SMTPSettings(Struct, frozen=True, kw_only=True):
+    """Address and account of the server, and the sender. A password is only sent over TLS, unless TLS is off."""
+
+    url: ProviderURL
+    sender: str
+    sender_name: str | None
+    timeout: float
+    connect: Connect | None = None
+
+    @property
+    def has_implicit_tls(self) -> bool:
+        """TLS before the first byte."""
+        return self.url.scheme == "smtps"
+
+    @property
+    def port(self) -> int:
+        """The port of the URL, else that of its scheme."""
+        return self.url.port or (SUBMISSIONS_PORT if self.has_implicit_tls else SUBMISSION_PORT)
+
+    @property
+    def needs_tls(self) -> bool:
+        """The connection must be encrypted before the login, with a valid certificate."""
+        return self.url.password is not None and self.url.uses_tls
+
+
+def from_url(
+    text: str, *, timeout: float = 30.0, default_sender: str | None = None, connect: Connect | None = None
+) -> "SMTPProvider":
+    """`smtp://user:password@host:587?from=Shop <bells@example.com>` or `smtps://…`. Raises ValueError."""
+    url = parse(text, known_options=OPTIONS)
+    if url.scheme not in ("smtp", "smtps"):
+        raise ValueError("must begin with smtp:// or smtps://")
+    name, sender = parseaddr(url.options.get("from") or default_sender or f"bellcast@{url.host}")
+    if not addresses.is_email(sender):
+        raise ValueError("needs a sender: add ?from=bells@example.com")
+    return SMTPProvider(
+        SMTPSettings(url=url, sender=sender, sender_name=name or None, timeout=timeout, connect=connect)
+    )
+
+
+class _SMTPConnection:
+    """An open connection with its usage."""
+
+    def __init__(self, client: SMTP) -> None:
+        self.client = client
+        self.messages = 0
+        # The client forgets its transport when a response does not come in time.
+        self._transport = cast(asyncio.WriteTransport, client.transport)
+        self.used_at = asyncio.get_running_loop().time()
+
+    def abort(self) -> None:
+        """Close the connection. What the server has not read is not sent: it could accept a message that has failed here."""
+        self._transport.abort()  # first: Python 3.11.2 cannot abort a TLS transport that was closed twice
+        self.client.close()
+
+
+class SMTPProvider:
+    """A provider of e-mail."""
+
+    channel: ExternalChannel = "email"
+    kind: AddressKind = "email"
+
+    def __init__(self, settings: SMTPSettings) -> None:
+        self._settings = settings
+        self._sender = email.wire_address(settings.sender)
+        self._idle: list[_SMTPConnection] = []
+
+    @property
+    def server(self) -> ServerAddress:
+        settings = self._settings
+        return ServerAddress(settings.url.host, settings.port, settings.has_implicit_tls)
+
+    @property
+    def sender(self) -> tuple[str, str | None]:
+        """The sender's address and name."""
+        return self._settings.sender, self._settings.sender_name
+
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
+        """Deliver one e-mail; its content is a channels.email.Email."""
+        mail: email.Email = message.content
+        body = email.compose(mail, *self.sender)
+        recipient = email.wire_address(mail.to)
+        encoding = "ascii" if recipient.isascii() and self._sender.isascii() else "utf-8"
+        async with self._exchange():
+            connection = await self._begin(encoding)
+            connection.messages += 1
+            try:
+                await connection.client.rcpt(recipient, encoding=encoding)
+                _check_cancelled()
+                code, response = await connection.client.data(body)
+            except BaseException:
+                connection.abort()
+                raise
+        if connection.messages >= MESSAGES_PER_CONNECTION:
+            await self._quit(connection)
+        else:
+            connection.used_at = asyncio.get_running_loop().time()
+            self._idle.append(connection)
+        return AcceptedMessage(str(code), response, f"<{mail.message_id}>")
+
+    async def check(self) -> None:
+        """Connect and log in."""
+        async with self._exchange():
+            await self._quit(await self._open())
+
+    async def is_encrypted(self) -> bool:
+        """Connect without a login; return whether with TLS. Raises DeliveryError."""
+        async with self._exchange():
+            connection = await self._open(logs_in=False)
+            has_tls = _is_encrypted(connection.client)
+            await self._quit(connection)
+        return has_tls
+
+    async def close(self) -> None:
+        """Close idle connections; those in use close with their message."""
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*map(self._quit, idle))
+
+    @asynccontextmanager
+    async def _exchange(self) -> AsyncIterator[None]:
+        """Limit the time of everything that a message or a check needs, and translate errors into DeliveryError."""
+        seconds = TIMEOUTS_PER_MESSAGE * self._settings.timeout
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                yield
+        except aiosmtplib.SMTPResponseException as error:
+            # Other codes than 5xx are no refusal: replies of another protocol, or none.
+            is_temporary = not 500 <= error.code < 600 or error.code in REFUSED_LOGINS
+            is_bounce = isinstance(error, aiosmtplib.SMTPRecipientRefused) and error.code in BOUNCES
+            code = str(error.code)
+            raise DeliveryError(error.message, code=code, is_temporary=is_temporary, is_bounce=is_bounce) from None
+        except Unavailable as error:
+            raise DeliveryError(error.detail, is_temporary=True) from None
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:  # ValueError: a challenge that is not base64
+            late = f"the mail server took more than {seconds:g} s for all its responses"
+            reason = late if limit.expired() else _reason(error, self.server)
+            raise DeliveryError(reason, is_temporary=True, is_timeout=isinstance(error, TimeoutError)) from None
+
+    async def _begin(self, encoding: str) -> _SMTPConnection:
+        """Return a connection on which MAIL FROM was accepted. An idle connection that the server has closed is replaced; one on
+        which it does not respond ends the attempt, because the server hangs."""
+        stale = asyncio.get_running_loop().time() - IDLE_SECONDS
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.used_at < stale:
+                connection.client.close()
+                continue
+            with suppress(aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPResponseException, ConnectionError):
+                return await self._mail(connection, encoding)
+        return await self._mail(await self._open(), encoding)
+
+    async def _mail(self, connection: _SMTPConnection, encoding: str) -> _SMTPConnection:
+        """Send MAIL FROM, and return the connection; close it if the command is not accepted."""
+        try:
+            await self._send_mail_from(connection.client, encoding)
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
+
+    async def _send_mail_from(self, client: SMTP, encoding: str) -> None:
+        """Send MAIL FROM. Non-ASCII addresses need SMTPUTF8 (RFC 6531 §3.4)."""
+        if encoding == "ascii":
+            await client.mail(self._sender)
+            return
+        if client.is_ehlo_or_helo_needed:
+            await client.ehlo()
+        if not client.supports_extension("smtputf8"):
+            raise DeliveryError("the mail server accepts only ASCII addresses (it has no SMTPUTF8)", is_temporary=False)
+        await client.mail(self._sender, options=["SMTPUTF8"], encoding=encoding)
+
+    async def _open(self, *, logs_in: bool = True) -> _SMTPConnection:
+        settings, url = self._settings, self._settings.url
+        sock = None
+        if settings.connect is not None:
+            async with asyncio.timeout(min(settings.timeout, CONNECT_SECONDS)):
+                sock = await settings.connect(url.host, settings.port)
+        client = SMTP(
+            hostname=url.host,
+            port=settings.port if sock is None else None,
+            sock=sock,
+            use_tls=settings.has_implicit_tls,
+            start_tls=None if url.uses_tls else False,  # None: if the server offers it
+            # Without a password encryption is opportunistic (RFC 7435): a local relay may sign its own certificate.
+            validate_certs=settings.needs_tls or settings.has_implicit_tls,
+            timeout=settings.timeout,
+            local_hostname=await _own_name(),
+        )
+        with ExitStack() as opened:
+            opened.callback(client.close)
+            await client.connect(timeout=min(settings.timeout, CONNECT_SECONDS))
+            if settings.needs_tls and not _is_encrypted(client):
+                raise DeliveryError(NO_STARTTLS, is_temporary=True)
+            if logs_in and url.user is not None:
+                await client.login(url.user, url.password or "")
+            opened.pop_all()
+        return _SMTPConnection(client)
+
+    async def _quit(self, connection: _SMTPConnection) -> None:
+        with suppress(aiosmtplib.SMTPException, OSError):
+            await connection.client.quit(timeout=min(self._settings.timeout, QUIT_SECONDS))
+        connection.client.close()
+
+
+def _check_cancelled() -> None:
+    """Raise a cancellation that wait_for of Python 3.11 lost in the moment of a response (bpo-37658)."""
+    if (task := asyncio.current_task()) is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def _is_encrypted(client: SMTP) -> bool:
+    return client.get_transport_info("sslcontext") is not None
+
+
+async def _own_name() -> str:
+    """Return the name of this machine. Without a response of the name server, that is its short name."""
+    try:
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(_name_lookup())), NAME_SECONDS)
+    except TimeoutError:
+        return socket.gethostname()
+
+
+@cache
+def _name_lookup() -> Future[str]:
+    """Look up the name once, in a daemon thread: an executor's threads would delay the end of the process."""
+    found = Future[str]()
+    Thread(target=lambda: found.set_result(socket.getfqdn()), name="own-name", daemon=True).start()
+    return found
+
+
+def _reason(error: BaseException, server: ServerAddress) -> str:
+    cause, address = error.__cause__ or error, f"{server.host}:{server.port}"
+    if (fault := certificate_fault(cause)) is not None:
+        return f"the certificate of {address} is not accepted: {fault}"
+    if "WRONG_VERSION_NUMBER" in str(cause):
+        return f"{address} does not begin with TLS: use smtp:// with this port, or the port for TLS, usually 465"
+    if isinstance(cause, socket.gaierror):
+        return f"the host {server.host} has no address ({cause.strerror}): check its name"
+    if isinstance(error, aiosmtplib.SMTPConnectTimeoutError) and not server.has_tls:
+        return f"{address} did not greet in time: if the port is for TLS, as 465 is, use smtps://"
+    # asyncio's text contains the call and the tuple of its address; aiosmtplib does not know the port of a socket.
+    if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ssl.SSLError):
+        return f"The connection to {address} failed: {os.strerror(cause.errno)}."
+    if type(error) is TimeoutError:
+        return f"no connection to {address} in time: check the host and the port, and whether a firewall blocks them"
+    return str(cause if isinstance(error, aiosmtplib.SMTPConnectError) else error) or type(error).__name__

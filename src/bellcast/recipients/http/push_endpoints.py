@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bellcast.channels import push
 from bellcast.channels.addresses import MAX_ADDRESS
-from bellcast.inbox.http import session
+from bellcast.inbox.http import inbox
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError, Invalid, NotFound
 from bellcast.kernel.field_limits import NULL, TEXT, Schema
@@ -16,7 +16,7 @@ from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import DryRunFlag
 from bellcast.recipients.http import recipients
-from bellcast.recipients.store.push_endpoints import PushEndpoint, PushEndpoints, PushKind
+from bellcast.recipients.store.devices import PushEndpoint, PushEndpoints, PushKind
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import Change, Resource
 
@@ -100,7 +100,7 @@ OF_RECIPIENT = Resource(
     tag="Messages",
     unknown=UNKNOWN,
 )
-OWN = Resource("push-endpoints", tag="Messages", unknown=UNKNOWN, session=session.recipient, refusals=())
+OWN = Resource("push-endpoints", tag="Messages", unknown=UNKNOWN, session=inbox.recipient, refusals=())
 
 
 class RegisteredEndpoint(Struct, frozen=True):

@@ -25,7 +25,6 @@ from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Resource
 from bellcast.rest.tenants import TenantQuery
 from bellcast.tenants.store import Tenants
-from bellcast.tenants.types import Tenant
 
 HOUR = 3_600
 # Patterns of a token: an app names the templates of one page, or a prefix.
@@ -142,7 +141,11 @@ BRAND = Resource(
 @BRAND.get(StrictBrand)
 async def read_brand(wanted: Change[None]) -> StrictBrand:
     """Read the brand of a tenant: the look of its e-mails, and of the pages behind their links."""
-    return _brand(await Tenants(wanted.ctx.engines.db).get(*wanted.key))
+    tenant = await Tenants(wanted.ctx.engines.db).get(*wanted.key)
+    try:
+        return msgspec.convert((tenant and tenant.settings.get("brand")) or {}, StrictBrand)
+    except msgspec.ValidationError:  # the app may store any settings
+        return StrictBrand()
 
 
 @BRAND.put(
@@ -172,13 +175,6 @@ async def write_brand(change: Change[StrictBrand]) -> tuple[StrictBrand, bool]:
     ctx.engines.router.forget()
     audit.note_change(change.request, "brand", settings.get("brand"), written)
     return brand, False
-
-
-def _brand(tenant: Tenant | None) -> StrictBrand:
-    try:
-        return msgspec.convert((tenant and tenant.settings.get("brand")) or {}, StrictBrand)
-    except msgspec.ValidationError:  # the app may store any settings
-        return StrictBrand()
 
 
 def _check(body: EditorTokenRequest, ctx: ApiContext) -> None:

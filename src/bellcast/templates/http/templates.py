@@ -34,7 +34,7 @@ from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, DryRunQuery, Resource
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates import rendering, tenant_budget
-from bellcast.templates.http import checking, publishing, samples
+from bellcast.templates.http import checking, samples
 from bellcast.templates.http.checking import FindingList
 from bellcast.templates.http.samples import SampleList, TemplateVariable
 from bellcast.templates.rendering import TemplateError, check_template
@@ -225,7 +225,7 @@ KIND = objects.Kind(
     merge=Template.overridden_by,
     is_open_to_viewers=True,
     is_versioned=True,
-    find_effects=publishing.effects,
+    find_effects=checking.effects,
     find_obstacles=_obstacles,
     example={
         "inbox": {"title": "New booking by {{ data.client }}"},
@@ -591,7 +591,11 @@ async def _subject(
     """Return the stored template that applies to the tenant, or that would apply with these values."""
     ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
     if values is not None:
-        template = await _with_values(ctx, tenant, key, values)
+        # The template that would apply after a write of these values.
+        errors = await _reference_errors(values, ctx, tenant, key)
+        if errors:
+            raise Invalid.fields([FieldError(f"values.{one.field}", one.message) for one in errors])
+        template = await _applied(ctx, tenant, key, values)
     elif (found := await objects.find(KIND, ctx, tenant, key)) is not None:
         await ctx[Catalog].compile(found[0].body)
         template = request_body.decoder(Template).decode(found[0].body)
@@ -600,14 +604,6 @@ async def _subject(
     return Subject(
         tenant=tenant, template=template, recipient=recipient, locale=locale, data=data, now=ctx.engines.clock.now()
     )
-
-
-async def _with_values(ctx: ApiContext, tenant: str, key: str, values: Template) -> Template:
-    """Return the template that applies to a tenant after a write of these values. Raises Invalid."""
-    errors = await _reference_errors(values, ctx, tenant, key)
-    if errors:
-        raise Invalid.fields([FieldError(f"values.{one.field}", one.message) for one in errors])
-    return await _applied(ctx, tenant, key, values)
 
 
 async def _applied(ctx: ApiContext, tenant: str, key: str, values: Template) -> Template:

@@ -42,7 +42,7 @@ from bellcast.rest.objects import ADDED, BrokenUses, PublishEffect, Version, Ver
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, DryRunQuery, Resource
 from bellcast.rest.tenants import TenantQuery
-from bellcast.workflows import definitions, publishing, recent_data, triggers, workflow_catalog
+from bellcast.workflows import definitions, recent_data, triggers, workflow_catalog
 from bellcast.workflows.definitions import Definition
 from bellcast.workflows.http import references
 from bellcast.workflows.http.runs import CANCELLED
@@ -455,7 +455,7 @@ async def _effects(
     ctx: ApiContext, after: ApiContext, tenant: str, key: str, values: dict[str, Any]
 ) -> list[PublishEffect]:
     db, providers = ctx.engines.db, ctx[ProviderDirectory]
-    return await publishing.effects(db, after.engines.db, providers, tenant, key, values)
+    return await recent_data.effects(db, after.engines.db, providers, tenant, key, values)
 
 
 async def _publish(

@@ -16,7 +16,7 @@ from msgspec import Struct
 from bellcast.auth import origins
 from bellcast.console.pages import browser_files
 from bellcast.console.types import diagnoses
-from bellcast.inbox.http import session
+from bellcast.inbox.http import inbox
 from bellcast.kernel import times
 from bellcast.kernel.errors import Forbidden, NotFound, TooLarge, TooMany, Unauthenticated
 from bellcast.kernel.events import SEPARATOR, LiveEvent
@@ -154,7 +154,7 @@ async def ring(request: ApiRequest) -> ASGIApp:
     notifications. It is not stored: there is no notification, no message and no webhook. At most one a second for each
     recipient."""
     engines = context.of(request).engines
-    tenant, recipient = await session.recipient(request)
+    tenant, recipient = await inbox.recipient(request)
     if engines.rates.take(SEPARATOR.join((TEST, tenant, recipient)), TESTS_PER_SECOND, engines.clock.now()):
         raise TooMany("Too many test events of this recipient.", retry_after=1)
     id = uuid4().hex

@@ -18,7 +18,7 @@ from bellcast.live.types import SessionsRevoked
 from bellcast.rest.context import ApiContext
 from bellcast.topics import publishing as events
 from bellcast.topics import types as topics
-from bellcast.topics.store.last_events import LastEvents
+from bellcast.topics.store import LastEvents
 from bellcast.topics.types import PRESENCE, PUSHER_PREFIXES, is_presence
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""Topics: their subscriptions, present members, and stored live events."""
+"""Topics: subscribers, presence and live events."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -13,7 +13,8 @@ from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BadRequest, Invalid
 from bellcast.kernel.events import topic_stream
 from bellcast.kernel.field_limits import TENANT_NAME, shown
-from bellcast.kernel.http import list_positions, request_body
+from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.live.hub.survey import ConnectionSurvey, TopicCount
@@ -25,9 +26,12 @@ from bellcast.recipients.http.recipients import PageQuery
 from bellcast.recipients.store import subscriptions
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.recipients.types import Subscription
-from bellcast.rest import context, tenants
-from bellcast.rest.resource import Change, Listing, Resource
+from bellcast.rest import context, objects, tenants
+from bellcast.rest.operations import operation
+from bellcast.rest.resource import Change, DryRunQuery, Listing, Resource
 from bellcast.rest.tenants import TenantQuery
+from bellcast.topics import publishing as live_events
+from bellcast.topics import types
 
 # A position after every tenant's topics: its last character is the highest possible one.
 AFTER_ALL = ("\U0010ffff", "")
@@ -243,3 +247,37 @@ async def clear(change: Change[None]) -> bool:
     A client that has missed some of them is informed of the loss when it reconnects."""
     await change.ctx.engines.history.clear(change.tenant, topic_stream(change.tenant, *change.key))
     return True
+
+
+class Accepted(Struct, frozen=True):
+    """The event was published to connected clients."""
+
+
+@operation(
+    "POST",
+    "/v1/events",
+    tag="Live",
+    required_scope="send",
+    query=DryRunQuery,
+    body=types.EventDraft,
+    response_types={200: Accepted, 202: Accepted},
+    example={"topic": "admin", "name": "lead.assigned", "data": {"lead": 7}},
+)
+async def publish(request: ApiRequest) -> ASGIApp:
+    """Publish a live event.
+
+    To one or several topics, or to one recipient's connections. The event is in no inbox. Clients that reconnect
+    receive it as long as it is kept (`BELLCAST_TOPIC_HISTORY`), unless `keep` is false. The connection with the id
+    `except` does not receive it."""
+    ctx = context.of(request)
+    params = await request_body.body(request, EVENT)
+    tenant = tenants.single_tenant(request, params.tenant)
+    if objects.is_dry_run(request):
+        return responses.json(Accepted())
+    await live_events.publish(ctx.engines, *types.events(params, tenant))
+    return responses.json(Accepted(), 202)
+
+
+EVENT = request_body.Shape(
+    types.EventDraft, lambda draft, _: validation.check(types.address_errors(draft)), {"name": "x"}
+)

@@ -1,0 +1,445 @@
+"""Failures with their causes, failed jobs, and replays: retries of many failures."""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bellcast.channels.types import ExternalChannel
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.db.lists import MAX_COUNTED_ITEMS, ListPage
+from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
+from bellcast.kernel.field_limits import LIST, NULL, TENANT_NAME, Schema, one_of, only
+from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit, TimeRangeQuery
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.jobs import store as jobs
+from bellcast.kernel.jobs.store import Jobs
+from bellcast.kernel.jobs.types import kind_of
+from bellcast.kernel.times import Moment
+from bellcast.operators.types import ONE_BY_ONE, ROLES
+from bellcast.replays import store
+from bellcast.replays.failures import FailureFilter, Failures, cause_of, webhook_of
+from bellcast.replays.replays import MAX_REPLAY_IDS, Replay, ReplayEffect, ReplayRunner, ReplayState, decode
+from bellcast.replays.store import Replays
+from bellcast.replays.types import FailureKind, StoredFailure
+from bellcast.rest import audit, context, guards, objects, tenants
+from bellcast.rest.operations import operation
+from bellcast.rest.resource import Change, DryRunQuery, Listing, Resource, listing
+from bellcast.rest.tenants import TenantQuery
+
+
+class JobsQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of dead jobs, by id. The tenant `*` means all tenants."""
+
+    state: Literal["dead"] = "dead"
+    limit: AppListLimit = 100
+    after: str | None = None
+
+
+class DeadJob(Struct, frozen=True):
+    """A dead job. A job of the kind `message` or `run` has the id of its message or run."""
+
+    id: str
+    tenant: str | None
+    kind: str
+    state: str
+    attempts: int
+    error: str | None
+    created_at: datetime
+
+
+class JobPage(Struct, frozen=True):
+    """A page of jobs; pass `next` as `after` for the next page."""
+
+    jobs: list[DeadJob]
+    next: str | None
+
+
+class Revived(Struct, frozen=True):
+    """A job that is due again."""
+
+    id: str
+
+
+JOBS = Resource("jobs", "/{id:str}", tag="Server", unknown="There is no dead job with this id.")
+
+
+@JOBS.page(jobs.DEAD, JobPage, query=JobsQuery, roles=ROLES)
+async def page_of_jobs(listing: Listing[JobsQuery]) -> ListPage[DeadJob]:
+    """List dead jobs.
+
+    Jobs that failed several times in a row, and webhook deliveries that failed permanently, by id, with their last error. With
+    `?tenant=*`, those of all tenants."""
+    found = await Jobs(listing.ctx.engines.db).dead(listing.wanted)
+    return found.of(
+        [
+            DeadJob(
+                id=job.id,
+                tenant=tenants.outside(job.tenant),
+                kind=kind_of(job.kind),
+                state="dead",
+                attempts=job.attempts,
+                error=job.error,
+                created_at=times.to_rfc3339(job.created_at),
+            )
+            for job in found.items
+        ]
+    )
+
+
+@JOBS.act("/retry", Revived, status=202)
+async def retry(job: Change[None]) -> Revived | None:
+    """Retry a dead job.
+
+    It runs again soon, and its count of failures starts at zero."""
+    (id,), engines = job.key, job.ctx.engines
+    if job.is_dry_run:
+        return Revived(id) if await Jobs(engines.db).is_dead(job.tenant, id) else None
+    if not await Jobs(engines.db).revive(job.tenant, id, engines.clock.now()):
+        return None
+    engines.router.messages_added()
+    return Revived(id)
+
+
+@JOBS.delete()
+async def delete(change: Change[None]) -> bool:
+    """Delete a dead job.
+
+    It never runs again."""
+    return await Jobs(change.ctx.engines.db).delete_dead(change.tenant, *change.key)
+
+
+JOB_HANDLERS = [page_of_jobs, retry, delete]
+
+
+FIELDS = ("kind", "channel", "provider", "workflow", "job", "webhook", "cause")
+
+
+class CausesQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """Filters for failures. The tenant `*` means all tenants."""
+
+    kind: FailureKind | None = None
+    channel: ExternalChannel | None = None
+    provider: str | None = None
+    workflow: str | None = None
+    job: str | None = None
+    webhook: str | None = None
+    cause: str | None = None
+
+    @property
+    def wanted(self) -> FailureFilter:
+        """The query's filter."""
+        fields = {name: getattr(self, name) for name in FIELDS}
+        return FailureFilter(**fields, since=self.created_since, until=self.created_before)
+
+
+class FailuresQuery(CausesQuery, frozen=True, kw_only=True):
+    """A page of failures, newest first, with filters."""
+
+    limit: ListLimit = 50
+    after: str | None = None
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """A message that failed or bounced, a failed run, or a dead job. `cause` is its `reason` without addresses, ids and
+    long numbers. A dead job that executed a run has the id of the run."""
+
+    id: str
+    tenant: str | None
+    kind: FailureKind
+    state: str
+    recipient: str | None
+    channel: str | None
+    provider: str | None
+    workflow: str | None
+    job: str | None
+    webhook: str | None
+    cause: str
+    reason: str | None
+    created_at: datetime
+
+
+class FailurePage(Struct, frozen=True, kw_only=True):
+    """A page of failures. Pass `next` as `after`. If `scanned_until` is not null, the search stopped after 20,000
+    failures: pass it as `after` to continue. Only the first page has a `total`; with a filter other than kind and time,
+    it is a lower bound."""
+
+    failures: list[Failure]
+    next: str | None
+    scanned_until: str | None = None
+    total: ListTotal | None = None
+
+
+class Cause(Struct, frozen=True, kw_only=True):
+    """Failures of a tenant with the same cause. Use the other non-null fields as the filter of a replay."""
+
+    tenant: str | None
+    kind: FailureKind
+    channel: str | None
+    provider: str | None
+    workflow: str | None
+    job: str | None
+    webhook: str | None
+    cause: str
+    count: int
+    oldest_at: datetime
+    newest: Failure
+
+
+class CausePage(Struct, frozen=True, kw_only=True):
+    """The 200 most frequent causes, of the newest 20,000 failed messages, bounced messages, failed runs and dead jobs each. The
+    total is not exact if there are older failures."""
+
+    causes: list[Cause]
+    total: ListTotal
+
+
+@listing("/v1/failures", FailurePage, query=FailuresQuery, tag="Messages", roles=ROLES, refusals=(BadRequest,))
+async def failure_page(request: ApiRequest, query: FailuresQuery) -> FailurePage:
+    """List failures.
+
+    Messages that failed or bounced, failed runs and dead jobs, by descending id: the newest first. The filters can be
+    combined."""
+    named, failures = tenants.tenants_of(request, query.tenant), context.of(request)[Failures]
+    found = await failures.page(named, query.wanted, list_positions.failure_id(query.after), query.limit)
+
+    has_next, total = found.before is not None, None
+    if not query.after:
+        total = ListTotal(len(found.failures) + has_next, exact=not has_next)
+        if has_next and not query.wanted.compares_fields:
+            number = await failures.count(named, query.wanted, MAX_COUNTED_ITEMS + 1)
+            total = ListTotal(min(number, MAX_COUNTED_ITEMS), exact=number <= MAX_COUNTED_ITEMS)
+    return FailurePage(
+        failures=[_failure(one) async for one in context.of(request).engines.pace.each(found.failures)],
+        next=None if found.is_cut else found.before,
+        scanned_until=found.before if found.is_cut else None,
+        total=total,
+    )
+
+
+@listing("/v1/failures/causes", CausePage, query=CausesQuery, tag="Messages", roles=ROLES, is_exported=False)
+async def causes(request: ApiRequest, query: CausesQuery) -> CausePage:
+    """Count failures by cause.
+
+    The most frequent cause comes first. Causes are counted per tenant. A cause is the error text of the provider, the
+    step or the job, without addresses, ids and long numbers."""
+    named = tenants.tenants_of(request, query.tenant)
+    report = await context.of(request)[Failures].causes(named, query.wanted)
+    total = ListTotal(report.total, report.is_exact)
+    return CausePage(
+        causes=[
+            Cause(
+                **msgspec.structs.asdict(group.key) | {"tenant": tenants.outside(group.key.tenant)},
+                count=group.count,
+                oldest_at=times.to_rfc3339(group.oldest_at),
+                newest=_failure(group.newest),
+            )
+            for group in report.groups
+        ],
+        total=total,
+    )
+
+
+def _failure(failure: StoredFailure) -> Failure:
+    return Failure(
+        kind=failure.kind,
+        tenant=tenants.outside(failure.tenant),
+        id=failure.id,
+        state=failure.state,
+        recipient=failure.recipient,
+        channel=failure.channel,
+        provider=failure.provider,
+        workflow=failure.workflow,
+        job=failure.job,
+        webhook=webhook_of(failure),
+        cause=cause_of(failure.reason),
+        reason=failure.reason,
+        created_at=times.to_rfc3339(failure.created_at),
+    )
+
+
+FAILURE_HANDLERS = [failure_page, causes]
+
+
+REPLAYS = Resource("replays", "/{id:str}", tag="Messages", unknown="There is no replay with this id.")
+
+
+class ReplayFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which failures to retry: those that match all fields that are set. An empty filter matches all. Times refer to
+    the creation of a failure."""
+
+    kind: FailureKind | None = None
+    channel: ExternalChannel | None = None
+    provider: str | None = None
+    workflow: str | None = None
+    job: str | None = None
+    webhook: str | None = None
+    cause: str | None = None
+    start: Moment | None = msgspec.field(default=None, name="from")
+    end: Moment | None = msgspec.field(default=None, name="to")
+
+    @property
+    def wanted(self) -> FailureFilter:
+        """The filter with times in UTC milliseconds."""
+        fields = {name: getattr(self, name) for name in FIELDS}
+        since = 0 if self.start is None else max(0, times.milliseconds(self.start))
+        until = None if self.end is None else max(0, times.milliseconds(self.end))
+        return FailureFilter(**fields, since=since, until=until)
+
+
+class StartReplayRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Either `ids` of messages, runs and dead jobs, or a `filter`."""
+
+    ids: Annotated[list[str], Meta(min_length=1, max_length=MAX_REPLAY_IDS)] | None = None
+    filter: ReplayFilter | None = None
+    dry_run: bool = False
+    tenant: Annotated[str | None, TENANT_NAME] = None
+
+    SCHEMA: ClassVar[Schema] = one_of(only("ids", LIST, filter=NULL), only("filter", {"type": "object"}))
+
+
+class StartedReplay(Struct, frozen=True, kw_only=True):
+    """A replay, without id in a dry run. `matched` counts at most 20,000 failures; unless it is `exact`, the replay covers
+    more."""
+
+    id: str | None
+    matched: int
+    exact: bool
+    effects: list[ReplayEffect]
+
+
+class ReplayObject(Struct, frozen=True, kw_only=True):
+    """The progress of a replay. `examined` counts the matching failures so far, and `retried` the retries. Failures
+    that changed since the search, and messages whose template could not be rendered, are skipped. `ids` is the
+    number of ids of a replay without a filter."""
+
+    id: str
+    tenant: str | None
+    state: ReplayState
+    filter: dict[str, Any] | None
+    ids: int | None
+    matched: int
+    exact: bool
+    examined: int
+    retried: int
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class ReplayPage(Struct, frozen=True):
+    """A page of replays; pass `next` as `after` for the next page."""
+
+    replays: list[ReplayObject]
+    next: str | None
+
+
+class ReplaysQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """A page of replays, newest first. `from` and `to` filter by start time. The tenant `*` means all
+    tenants."""
+
+    limit: ListLimit = 50
+    after: str | None = None
+
+
+@operation(
+    "POST",
+    "/v1/replays",
+    tag="Messages",
+    required_scope="manage",
+    roles=ONE_BY_ONE,
+    is_audited=True,
+    query=DryRunQuery,
+    body=StartReplayRequest,
+    response_types={200: StartedReplay, 202: StartedReplay},
+    refusals=(Conflict,),
+    example={"filter": {"channel": "email", "from": "2026-06-10T12:00:00Z"}},
+)
+async def start(request: ApiRequest) -> ASGIApp:
+    """Replay failures.
+
+    Retries messages that failed or bounced, failed runs and dead jobs: those with the given ids, or all current
+    failures that match a filter. A dry run counts them. The replay runs in the background and survives a restart; each
+    failure is retried at most once. Ten replays of a tenant can run at a time."""
+    replays = context.of(request)[ReplayRunner]
+    body = await request_body.body(request, START)
+    tenant = tenants.single_tenant(request, body.tenant)
+    guards.require_one(request, is_one=body.ids is not None and len(body.ids) == 1)
+    plan = await replays.plan(tenant, None if body.filter is None else body.filter.wanted, body.ids or ())
+    started = StartedReplay(id=None, matched=plan.matched, exact=plan.is_exact, effects=plan.effects)
+    # The query is checked whatever the body says.
+    if objects.is_dry_run(request) or body.dry_run:
+        audit.note_changes(request, {}, {"dry_run": True})
+        return responses.json(started)
+    id, replay = await replays.start(tenant, plan)
+    audited = {"filter": _filter(replay), "ids": len(plan.ids) or None, "matched": plan.matched}
+    audit.note_changes(request, {}, {name: value for name, value in audited.items() if value is not None})
+    return responses.json(msgspec.structs.replace(started, id=id), 202)
+
+
+@REPLAYS.page(store.LIST, ReplayPage, query=ReplaysQuery, roles=ROLES, refusals=(BadRequest,))
+async def page(listing: Listing[ReplaysQuery]) -> ListPage[ReplayObject]:
+    """List replays.
+
+    The last 100 of a tenant, newest first. With `?tenant=*`, those of all tenants."""
+    found = await Replays(listing.ctx.engines.db).page(listing.wanted)
+    return found.of([_shown(one.tenant, one.id, decode(one.body)) for one in found.items])
+
+
+@REPLAYS.get(ReplayObject, other_scope="manage")
+async def read(wanted: Change[None]) -> ReplayObject | None:
+    """Read the progress of a replay.
+
+    Keys with the scope `manage`, which starts replays, may read it too."""
+    (id,) = wanted.key
+    replay = await wanted.ctx[ReplayRunner].get(wanted.tenant, id)
+    return None if replay is None else _shown(wanted.tenant, id, replay)
+
+
+@REPLAYS.delete(is_audited=True, refusals=(NotFound, Conflict))
+async def cancel(change: Change[None]) -> bool:
+    """Cancel a replay.
+
+    After the response, nothing more is retried. Retries are not undone."""
+    cancelled = await change.ctx[ReplayRunner].cancel(change.tenant, *change.key)
+    if cancelled is False:
+        raise Conflict("This replay has ended.")
+    return cancelled is not None
+
+
+def _filter(replay: Replay) -> dict[str, Any] | None:
+    """Return the filter of a replay as it is in requests."""
+    if replay.wanted is None:
+        return None
+    fields = {name: value for name in FIELDS if (value := getattr(replay.wanted, name)) is not None}
+    if replay.wanted.since:
+        fields["from"] = times.to_rfc3339(replay.wanted.since)
+    return fields | {"to": times.to_rfc3339_or_null(replay.wanted.until)}
+
+
+def _shown(tenant: str, id: str, replay: Replay) -> ReplayObject:
+    return ReplayObject(
+        id=id,
+        tenant=tenants.outside(tenant),
+        state=replay.state,
+        filter=_filter(replay),
+        ids=None if replay.wanted is not None else len(replay.ids),
+        matched=replay.matched,
+        exact=replay.is_exact,
+        examined=replay.examined,
+        retried=replay.retried,
+        created_at=times.to_rfc3339(replay.created_at),
+        ended_at=times.to_rfc3339_or_null(replay.ended_at),
+    )
+
+
+def _check(body: StartReplayRequest, ctx: context.ApiContext) -> None:
+    if (body.ids is None) == (body.filter is None):
+        raise Invalid.of("filter", "either ids or filter is required, not both")
+
+
+START = request_body.Shape(StartReplayRequest, _check)
+HANDLERS = [start, page, read, cancel]

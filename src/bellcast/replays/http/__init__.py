@@ -1,1 +1,0 @@
-"""REST operations of failures, replays and dead jobs."""

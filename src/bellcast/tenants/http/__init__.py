@@ -1,1 +1,0 @@
-"""REST operations of tenants and their API keys."""
