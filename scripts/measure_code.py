@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 97_587),
-    "modules": (0, 618),
-    "classes": (0, 1_398),
-    "functions": (0, 6_601),
-    "private functions used once": (0, 1_073),
-    "functions that only pass their parameters on": (0, 52),
+    "lines": (0, 97_485),
+    "modules": (0, 617),
+    "classes": (0, 1_395),
+    "functions": (0, 6_576),
+    "private functions used once": (0, 1_061),
+    "functions that only pass their parameters on": (0, 45),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
 }

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import importlib.util
 import itertools
-import resource
 from collections.abc import AsyncIterator, Mapping
 from copy import deepcopy
 from functools import cached_property, partial
@@ -34,7 +33,6 @@ from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.test_clock import TestClock, TimeTravel
-from bellcast.live.config import LiveConfig
 from bellcast.live.http import websocket_response
 from bellcast.live.http.responses import can_take_over
 from bellcast.live.http.socket_handoff import SocketHandoff
@@ -95,9 +93,6 @@ FEED_PATH = "/v1/feed"
 # For running jobs (5 s) and what is saved after them. With the drain and the closing of the engines, at most 15 s longer than the
 # drain, after which Kubernetes kills with the chart's settings, also if the store or the broker does not respond.
 STOP_SECONDS = 7.0
-
-# Open files reserved for the store, the broker, requests of the app, and new connections until they are rejected.
-RESERVED_FILES = 256
 
 
 class App:
@@ -161,7 +156,17 @@ class App:
             http=engines.http,
             clock=engines.real_clock,
         )
-        self._wire_changes(_unchanged(settings, handlers))
+        # What operators change while the server runs: the settings in the database
+        targets: dict[str, list[object]] = {name: [settings.group(name)] for name in GROUPS}
+        targets["channels"].append(engines.channel_config)
+        self._database_settings = DatabaseSettings(
+            self.db,
+            engines.real_clock,
+            self.feed,
+            _unchanged(settings, handlers),
+            targets,
+            lambda revision: self.broker.publish(SettingsChanged(revision)),
+        )
         self.node_reporter = NodeReporter(
             engines.real_clock,
             lambda: len(self.hub),
@@ -174,43 +179,10 @@ class App:
             handlers, lambda: settings.server.handler_url, self.project, engines.http, engines.real_clock
         )
         app = ObservedCalls(backend, self.feed, engines.real_clock)
-        self._live = self._live_edge(authenticator, app)
-        self.hub = self._live.hub
-        node = self.hub.members.id
-        recorder = StatsRecorder(StatsPoints(self.db), engines.real_clock, node, self._measure, self.feed.tenants)
-        self._stats = recorder if settings.server.stats else None
-        self._outbox = adapters.outbox(
-            settings.store, self.context, settings.limits, engines.workflows.schedules.trigger
-        )
-        self._api = api.build(self._api_context(authenticator, app))
-        self._serve_api = self._api if engines.tracing is None else partial(engines.tracing.serve, self._api)
-
-    def _wire_changes(self, unchanged: Settings) -> None:
-        """Create what operators change while the server runs: the settings in the database."""
-        settings, engines = self.settings, self._engines
-        targets: dict[str, list[object]] = {name: [settings.group(name)] for name in GROUPS}
-        targets["channels"].append(engines.channel_config)
-        self._database_settings = DatabaseSettings(
-            self.db,
-            engines.real_clock,
-            self.feed,
-            unchanged,
-            targets,
-            lambda revision: self.broker.publish(SettingsChanged(revision)),
-        )
-
-    def _live_edge(self, authenticator: Authenticator, app: ObservedCalls) -> LiveEdge:
-        settings = self.settings
-        return LiveEdge(
-            self._engines,
+        self._live = LiveEdge(
+            engines,
             settings,
             self.project,
-            LiveConfig(
-                limits=settings.limits,
-                default_connections=default_connections(),
-                heartbeat=settings.native.heartbeat,
-                access=settings.access,
-            ),
             authenticator,
             app,
             lambda: self.broker.publish(SettingsChanged(self._database_settings.revision)),
@@ -220,6 +192,15 @@ class App:
             self.tasks.spawn,
             self.handoff,
         )
+        self.hub = self._live.hub
+        node = self.hub.members.id
+        recorder = StatsRecorder(StatsPoints(self.db), engines.real_clock, node, self._measure, self.feed.tenants)
+        self._stats = recorder if settings.server.stats else None
+        self._outbox = adapters.outbox(
+            settings.store, self.context, settings.limits, engines.workflows.schedules.trigger
+        )
+        self._api = api.build(self._api_context(authenticator, app))
+        self._serve_api = self._api if engines.tracing is None else partial(engines.tracing.serve, self._api)
 
     def _api_context(self, authenticator: Authenticator, app: ObservedCalls) -> ApiContext:
         settings, engines = self.settings, self._engines
@@ -547,13 +528,6 @@ class App:
             await self._node_settings.remove()
         await self.hub.members.send()
         await self.broker.publish(NodeLeft(self.hub.members.id))
-
-
-def default_connections() -> int:
-    """Return the connection limit if none is configured; 0 if the number of open files is unlimited. Without a limit, a
-    server without free descriptors would close new connections without an error, and then lose its database."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 0 if files == resource.RLIM_INFINITY else max(files - RESERVED_FILES, files // 2)
 
 
 def _unchanged(settings: Settings, handlers: calls.Handlers | None) -> Settings:

@@ -97,7 +97,14 @@ class Doctor:
             ended.cancel()
 
     async def _check_inside(self, nodes: Sequence[LiveNode], report: Callable[[Finding], None]) -> None:
-        report(await self._check_readiness())
+        from bellcast.server import local_checks
+
+        try:
+            for probe in self._probes:
+                await probe()
+            report(Finding("server", "ok", f"ready, version {build.name()}"))
+        except BellcastError as error:
+            report(diagnoses.finding("not_ready", error=error.detail))
         for finding in check_nodes(nodes):
             report(finding)
         with contextlib.suppress(BellcastError):  # an unavailable store is another finding
@@ -106,29 +113,15 @@ class Doctor:
             if objects := await self._unreadable():
                 shown = ", ".join(objects[:MAX_SHOWN])
                 report(diagnoses.finding("secrets_unreadable", number=len(objects), objects=shown))
-            for finding in await self._check_mail_servers():
+            # Those in the settings are checked with them
+            servers, rest = await self._mail_servers(MAX_MAIL_SERVERS)
+            for finding in await local_checks.check_mail_servers("stored mail server", servers):
                 report(finding)
+            if rest:
+                report(diagnoses.finding("mail_unchecked", number=rest, limit=MAX_MAIL_SERVERS))
         url = self._settings.channels.public_url
         if url is not None:
             report(await self._check_public_url(url))
-
-    async def _check_readiness(self) -> Finding:
-        try:
-            for probe in self._probes:
-                await probe()
-        except BellcastError as error:
-            return diagnoses.finding("not_ready", error=error.detail)
-        return Finding("server", "ok", f"ready, version {build.name()}")
-
-    async def _check_mail_servers(self) -> list[Finding]:
-        """Check the mail servers in the store. Those in the settings are checked with them."""
-        from bellcast.server import local_checks
-
-        servers, rest = await self._mail_servers(MAX_MAIL_SERVERS)
-        findings = await local_checks.check_mail_servers("stored mail server", servers)
-        return (
-            [*findings, diagnoses.finding("mail_unchecked", number=rest, limit=MAX_MAIL_SERVERS)] if rest else findings
-        )
 
     async def _check_public_url(self, url: str) -> Finding:
         from bellcast.server import url_checks
@@ -161,17 +154,14 @@ def check_nodes(nodes: Sequence[LiveNode]) -> Iterator[Finding]:
     else:
         what = "this one only" if len(nodes) == 1 else f"{len(nodes)}, with equal versions and settings revisions"
         yield Finding("nodes", "ok", what)
-    yield _check_queue(reports)
+    oldest = max((report.queue_age or 0 for report in reports), default=0)
+    if not any(report.runs_jobs for report in reports):
+        yield diagnoses.finding("no_jobs")
+    elif oldest > MAX_QUEUE_AGE_MS:
+        yield diagnoses.finding("jobs_late", seconds=f"{oldest / 1000:.0f}")
+    else:
+        yield Finding("queue", "ok", "no job is late")
 
 
 def _build(report: NodeReport) -> str:
     return f"{report.version} ({report.commit})" if report.commit else report.version
-
-
-def _check_queue(reports: Sequence[NodeReport]) -> Finding:
-    if not any(report.runs_jobs for report in reports):
-        return diagnoses.finding("no_jobs")
-    oldest = max((report.queue_age or 0 for report in reports), default=0)
-    if oldest > MAX_QUEUE_AGE_MS:
-        return diagnoses.finding("jobs_late", seconds=f"{oldest / 1000:.0f}")
-    return Finding("queue", "ok", "no job is late")

@@ -58,6 +58,12 @@ class NodeReporter:
         self._cpu = 0.0
 
     def report(self) -> NodeReport:
+        # The share of one core since the previous report, which is at least MIN_WINDOW_SECONDS old
+        now, used = time.monotonic(), time.process_time()
+        window = now - self._measured_at
+        if window >= MIN_WINDOW_SECONDS:
+            self._cpu = round((used - self._cpu_seconds) / window, 3)
+            self._measured_at, self._cpu_seconds = now, used
         return NodeReport(
             version=self._version,
             commit=build.commit(),
@@ -67,21 +73,12 @@ class NodeReporter:
             runs_jobs=self._runs_jobs,
             started_at=self._started_at,
             connections=self._connections(),
-            cpu=self._cpu_share(),
+            cpu=self._cpu,
             memory=_resident_bytes(),
             queue_age=self._queue_age(),
             settings_revision=self._settings_revision(),
             schema_version=self._schema_version,
         )
-
-    def _cpu_share(self) -> float:
-        """Return the share of one core since the previous report, which is at least MIN_WINDOW_SECONDS old."""
-        now, used = time.monotonic(), time.process_time()
-        window = now - self._measured_at
-        if window >= MIN_WINDOW_SECONDS:
-            self._cpu = round((used - self._cpu_seconds) / window, 3)
-            self._measured_at, self._cpu_seconds = now, used
-        return self._cpu
 
 
 def _resident_bytes() -> int | None:

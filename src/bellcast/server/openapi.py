@@ -220,23 +220,23 @@ class Route(Struct, frozen=True):
 
 def routes(endpoints: Iterable[ApiEndpoint]) -> list[Route]:
     """Return every documented operation."""
-    return [_route(one) for one in endpoints]
-
-
-def _route(endpoint: ApiEndpoint) -> Route:
-    function = endpoint.respond
-    summary, _, description = (function.__doc__ or "").strip().partition("\n\n")
-    module = function.__module__
-    group = OPERATION_GROUPS.get(module) or module.removesuffix(".http").rpartition(".")[2]
-    own_id = OPERATION_IDS.get(f"{module}.{function.__name__}")
-    return Route(
-        method=endpoint.method.lower(),
-        path=endpoint.template,
-        name=own_id or f"{group}.{function.__name__}",
-        summary=" ".join(summary.split()).removesuffix("."),
-        description=" ".join(description.split()),
-        operation=endpoint.operation,
-    )
+    found: list[Route] = []
+    for endpoint in endpoints:
+        function = endpoint.respond
+        summary, _, description = (function.__doc__ or "").strip().partition("\n\n")
+        module = function.__module__
+        group = OPERATION_GROUPS.get(module) or module.removesuffix(".http").rpartition(".")[2]
+        own_id = OPERATION_IDS.get(f"{module}.{function.__name__}")
+        route = Route(
+            method=endpoint.method.lower(),
+            path=endpoint.template,
+            name=own_id or f"{group}.{function.__name__}",
+            summary=" ".join(summary.split()).removesuffix("."),
+            description=" ".join(description.split()),
+            operation=endpoint.operation,
+        )
+        found.append(route)
+    return found
 
 
 def document(served: Sequence[Route], limits: Limits) -> Json:
@@ -481,27 +481,21 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
 def _parameters(route: Route, schemas: _Schemas) -> Iterator[Json]:
     for name in (part[1:-1] for part in route.path.split("/") if part.startswith("{")):
         bound = _path_parameter(route.path, name, schemas.limits)
-        schema = {"type": "string", "minLength": 1} | bound
+        schema: Json = {"type": "string", "minLength": 1} | bound
         yield {"name": name, "in": "path", "required": True, "description": PARAMETERS[name], "schema": schema}
     if route.operation.query is not None:
         for name, schema, required in schemas.query(route):
-            extra = {"description": PARAMETERS[name], "schema": _without_null(schema)}
+            # A query parameter cannot be null: it is omitted instead
+            alternatives = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+            plain = {field: value for field, value in schema.items() if value is not None}
+            shown = alternatives[0] if len(alternatives) == 1 else plain
+            extra = {"description": PARAMETERS[name], "schema": shown}
             yield {"name": name, "in": "query", "required": required, **extra}
     for name in route.operation.headers + route.operation.required_headers:
         bound = KEY.schema(schemas.limits) if name == "Idempotency-Key" else {}
         required = name in route.operation.required_headers
         extra = {"description": REQUEST_HEADERS[name], "schema": {"type": "string"} | bound}
         yield {"name": name, "in": "header", "required": required, **extra}
-
-
-def _without_null(schema: Json) -> Json:
-    """A query parameter cannot be null. It is omitted instead."""
-    alternatives = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
-    return (
-        alternatives[0]
-        if len(alternatives) == 1
-        else {name: value for name, value in schema.items() if value is not None}
-    )
 
 
 def _responses(route: Route, schemas: _Schemas) -> Json:

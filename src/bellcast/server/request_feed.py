@@ -369,21 +369,18 @@ class ObservedCalls:
             outcome = "refused"
             raise
         finally:
-            self._emit(call, outcome, self._clock.now() - started)
-        return reply
-
-    def _emit(self, call: Call, outcome: str, milliseconds: int) -> None:
-        fields: dict[str, Any] = {"name": call.name, "outcome": outcome, "ms": milliseconds, "protocol": call.dialect}
-        if self._feed.is_watched:
-            fields["data"] = redact(call.args)
-        self._feed.emit(
-            FeedEvent(
+            ended = self._clock.now()
+            fields = {"name": call.name, "outcome": outcome, "ms": ended - started, "protocol": call.dialect}
+            if self._feed.is_watched:
+                fields["data"] = redact(call.args)
+            event = FeedEvent(
                 kind="call",
-                at=self._clock.now(),
+                at=ended,
                 text=f"{call.name}: {outcome}",
                 tenant=call.tenant or "",
                 recipient=call.recipient,
                 connection=call.connection,
                 fields=fields,
             )
-        )
+            self._feed.emit(event)
+        return reply

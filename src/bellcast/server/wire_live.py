@@ -1,5 +1,6 @@
 """Wires the live edge: the hub, the dialects, and the reconciliation of connections with the store."""
 
+import resource
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -21,13 +22,16 @@ from bellcast.live.hub.heartbeats import HeartbeatWheel, SilenceLimit
 from bellcast.live.hub.hub import Hub, drain
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.live.sync.reconciler import InboxSync, Reconciler
+from bellcast.live.sync.reconciler import Reconciler
 from bellcast.live.types import NodeReport
 from bellcast.live.wiring import LiveContext, WiredDialect
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop
 from bellcast.server.wire_engines import ServerEngines
 from bellcast.settings import Settings
+
+# Open files reserved for the store, the broker, requests of the app, and new connections until they are rejected.
+RESERVED_FILES = 256
 
 
 class LivePaths:
@@ -56,7 +60,6 @@ class LiveEdge:
         engines: ServerEngines,
         settings: Settings,
         project: Project,
-        config: LiveConfig,
         authenticator: Authenticator,
         app: CallBackend,
         announce: Callable[[], Awaitable[None]],
@@ -67,11 +70,16 @@ class LiveEdge:
         siblings: SocketHandoff | None,
     ) -> None:
         context, clock = engines.context, engines.real_clock
+        config = LiveConfig(
+            limits=settings.limits,
+            default_connections=default_connections(),
+            heartbeat=settings.native.heartbeat,
+            access=settings.access,
+        )
         self._clock = clock
         self._rates, self._broker = engines.rates, engines.broker
         self._spawn = spawn
         self._drain_window = settings.server.drain
-        inbox_sync = InboxSync(context, config, spawn)
         silence_limits: dict[str, SilenceLimit] = {}
         self._heartbeats = HeartbeatWheel(clock, settings.native.heartbeat, silence_limits)
         callbacks = HubCallbacks(
@@ -80,8 +88,8 @@ class LiveEdge:
             renewed=partial(self._on_connected, self._heartbeats.renewed),
             followed=log.feed.followed,
             topics_refused=log.feed.topics_refused,
-            fill_gap=inbox_sync.fill_gap,
-            materialize=inbox_sync.materialize,
+            fill_gap=lambda connection: self.reconciler.fill_gap(connection),  # noqa: PLW0108  it is built below
+            materialize=lambda event: self.reconciler.materialize(event),  # noqa: PLW0108
             report=report,
             receive=receive,
         )
@@ -187,3 +195,10 @@ class LiveEdge:
         for dialect in self._dialects:
             if dialect.close is not None:
                 await dialect.close()
+
+
+def default_connections() -> int:
+    """Return the connection limit if none is configured; 0 if the number of open files is unlimited. Without a limit, a
+    server without free descriptors would close new connections without an error, and then lose its database."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 if files == resource.RLIM_INFINITY else max(files - RESERVED_FILES, files // 2)

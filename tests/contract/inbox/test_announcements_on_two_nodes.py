@@ -17,7 +17,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
-from bellcast.live.sync.reconciler import InboxSync
+from bellcast.live.sync.reconciler import Reconciler
 from bellcast.live.types import AnnouncementChanged, GroupState, GroupUpdate
 from tests.contract.app import App
 from tests.unit.live.fakes import FakeConnection, connect
@@ -44,9 +44,13 @@ class Node:
         self.tasks: set[asyncio.Task[None]] = set()
         self.broker = LinkedBroker()
         engines = SimpleNamespace(db=app.store, broker=self.broker, clock=app.clock)
-        sync = InboxSync(cast(Any, engines), cast(Any, SimpleNamespace(limits=Limits())), self._spawn)
-        callbacks = HubCallbacks(fill_gap=sync.fill_gap, materialize=sync.materialize)
+        callbacks = HubCallbacks(
+            fill_gap=lambda connection: reconciler.fill_gap(connection),  # noqa: PLW0108  it is built below
+            materialize=lambda event: reconciler.materialize(event),  # noqa: PLW0108
+        )
         self.hub = Hub(PresenceTracker(tuple), self.broker, app.clock, callbacks)
+        config: Any = SimpleNamespace(limits=Limits(), grants=set())
+        reconciler = Reconciler(cast(Any, engines), self.hub, config, self._spawn)
         self.broker.listen(self.hub.dispatcher.dispatch)
         self.devices: dict[str, FakeConnection] = {}
 

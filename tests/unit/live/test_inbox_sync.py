@@ -15,7 +15,7 @@ from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.sync.reconciler import InboxSync
+from bellcast.live.sync.reconciler import Reconciler
 from bellcast.live.types import AnnouncementChanged, GroupState, GroupUpdate, InboxEvent, NodeLeft
 from tests import fake_stores
 from tests.clock import FakeClock
@@ -44,9 +44,9 @@ class Process:
         self._started: list[Coroutine[Any, Any, None]] = []
         self.broker = RecordingBroker()
         engines = SimpleNamespace(db=fake_stores.db(self), broker=self.broker, clock=FakeClock())
-        config = SimpleNamespace(limits=Limits())
-        self._sync = InboxSync(cast(Any, engines), cast(Any, config), self._started.append)
-        self.hub = new_hub(HubCallbacks(materialize=self._sync.materialize))
+        config = SimpleNamespace(limits=Limits(), grants=set())
+        self.hub = new_hub(HubCallbacks(materialize=lambda event: self._sync.materialize(event)))  # noqa: PLW0108  below
+        self._sync = Reconciler(cast(Any, engines), self.hub, cast(Any, config), self._started.append)
         self.broker.listen(self.hub.dispatcher.dispatch)
 
     async def announce(self) -> None:
@@ -94,7 +94,7 @@ async def test_announcement_is_not_published_without_another_process() -> None:
 )
 async def test_announcement_is_published_for_followers_elsewhere(counts: dict[str, int], is_published: bool) -> None:
     process = Process(Materialized((added(1),)))
-    process.hub.add_observer(cast(Any, Alias()))
+    process.hub.observers.append(cast(Any, Alias()))
     connection = connect(process.hub)
     peer(process, **counts)
     await process.announce()
@@ -159,7 +159,7 @@ async def test_announcement_waits_behind_unsent_output() -> None:
 
 async def test_failure_of_one_recipient_leaves_the_others() -> None:
     process = Process(Materialized((added(1), added(1, recipient="bob"))))
-    process.hub.add_observer(cast(Any, Failing("alice")))
+    process.hub.observers.append(cast(Any, Failing("alice")))
     connect(process.hub)
     bob = connect(process.hub, "bob", Principal(recipient="bob"))
     await process.announce()

@@ -8,7 +8,7 @@ import hashlib
 import random
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias
 
@@ -224,15 +224,13 @@ class PostgresLog(TopicLog):
         }
         if surplus or row["size"] > self._limit_bytes():
             with suppress(Unavailable):  # the entries are appended; a later append trims
-                await self._trim(tenant, surplus)
+                async with self._locked(tenant) as (connection, size):
+                    if surplus:
+                        trimmed = (list(surplus), list(surplus.values()))
+                        size = await connection.fetchval(TRIM, self._project, tenant, *trimmed)
+                    if size > (limit := self._limit_bytes()):
+                        await connection.execute(SHRINK, self._project, tenant, size - round(limit * TRIM_SHARE))
         return ids_up_to(EventId(row["epoch"], row["last"]), len(entries))
-
-    async def _trim(self, tenant: str, surplus: Mapping[Stream, int]) -> None:
-        async with self._locked(tenant) as (connection, size):
-            if surplus:
-                size = await connection.fetchval(TRIM, self._project, tenant, list(surplus), list(surplus.values()))
-            if size > (limit := self._limit_bytes()):
-                await connection.execute(SHRINK, self._project, tenant, size - round(limit * TRIM_SHARE))
 
     async def read(
         self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int, now: int

@@ -193,29 +193,27 @@ class RemoteHistory:
         finally:
             self._appending = None
 
-    async def _append_to(self, tenant: str, batch: Sequence[PendingAppend], slots: asyncio.Semaphore) -> None:
+    async def _append_to(self, tenant: str, pending: Sequence[PendingAppend], slots: asyncio.Semaphore) -> None:
         self._used.add(tenant)
         async with slots:
-            for start in range(0, len(batch), MAX_APPEND_EVENTS):
-                await self._append_batch(tenant, batch[start : start + MAX_APPEND_EVENTS])
-
-    async def _append_batch(self, tenant: str, batch: Sequence[PendingAppend]) -> None:
-        ids: Sequence[EventId | None] = [None] * len(batch)
-        try:
-            ids = await self._log.append(tenant, [one.entry for one in batch], self._clock.now())
-        except LogUnsupported as failure:
-            self._disable(failure)
-        except LogFull:
-            pass  # the events are delivered only
-        except Exception as failure:  # every publisher raises it
-            if not isinstance(failure, Unavailable):
-                log.exception("event_append_failed")
-            for one in batch:
-                if not one.appended.done():
-                    one.appended.set_exception(failure)
-        for one, id in zip(batch, ids, strict=True):
-            if not one.appended.done():  # the publisher may have been cancelled
-                one.appended.set_result(id)
+            for start in range(0, len(pending), MAX_APPEND_EVENTS):
+                batch = pending[start : start + MAX_APPEND_EVENTS]
+                ids: Sequence[EventId | None] = [None] * len(batch)
+                try:
+                    ids = await self._log.append(tenant, [one.entry for one in batch], self._clock.now())
+                except LogUnsupported as failure:
+                    self._disable(failure)
+                except LogFull:
+                    pass  # the events are delivered only
+                except Exception as failure:  # every publisher raises it
+                    if not isinstance(failure, Unavailable):
+                        log.exception("event_append_failed")
+                    for one in batch:
+                        if not one.appended.done():
+                            one.appended.set_exception(failure)
+                for one, id in zip(batch, ids, strict=True):
+                    if not one.appended.done():  # the publisher may have been cancelled
+                        one.appended.set_result(id)
 
     def _disable(self, failure: LogUnsupported) -> None:
         log.warning("topic_history_unsupported", reason=str(failure))
@@ -233,9 +231,17 @@ class RemoteHistory:
                 while True:
                     await self._wait_received(kept)
                     interruptions = self._interruptions
-                    past = await self._read_once(kind, tenant, kept, after, limit)
-                    if interruptions == self._interruptions:
-                        return past
+                    with self._collected.collecting(kept) as collected:
+                        read = await self._log.read(kind, tenant, kept, after, limit, self._clock.now())
+                        if self._may_be_in_flight(tenant, read):
+                            await self._broker.fence()
+                            if interruptions == self._interruptions and self._may_be_in_flight(tenant, read):
+                                self._delivered[tenant] = read.end
+                    if interruptions != self._interruptions:
+                        continue
+                    if kind == "missed":
+                        return _missed(read, kept, after, collected)
+                    return _newest(read, collected, limit)
         except LogUnsupported as failure:
             self._disable(failure)
             return PastEvents()
@@ -258,18 +264,6 @@ class RemoteHistory:
         await self._broker.wait_followed(streams)
         if self._filled is not None and not await asyncio.shield(self._filled):
             raise Unavailable("The log of live events cannot be read.")
-
-    async def _read_once(
-        self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int
-    ) -> PastEvents:
-        interruptions = self._interruptions
-        with self._collected.collecting(streams) as collected:
-            read = await self._log.read(kind, tenant, streams, after, limit, self._clock.now())
-            if self._may_be_in_flight(tenant, read):
-                await self._broker.fence()
-                if interruptions == self._interruptions and self._may_be_in_flight(tenant, read):
-                    self._delivered[tenant] = read.end
-        return _missed(read, streams, after, collected) if kind == "missed" else _newest(read, collected, limit)
 
     def _may_be_in_flight(self, tenant: str, read: LogRead) -> bool:
         """True if a subscription may still deliver an event up to the end of the log."""

@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from bellcast.live.framing.response_head import HeaderFields, head
+from bellcast.live.framing import HeaderFields, head
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from bellcast.live.framing.response_head import HeaderFields, lines
+from bellcast.live.framing import HeaderFields, lines
 
 # --- frames (5.2, 5.5, 7.4): those of the server are unfragmented and unmasked
 

@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http import problems
 from bellcast.kernel.http.asgi import Scope
-from bellcast.live.framing.response_head import CLOSE, head
+from bellcast.live.framing import CLOSE, head
 from bellcast.live.http.takeover import (
     EXTENSION,
     HEAD_TIMEOUT,

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import is_ssl
 
-from bellcast.live.framing.response_head import CLOSE, head
+from bellcast.live.framing import CLOSE, head
 
 # A peer must read its responses at MIN_READ_RATE on average, checked at this interval; even the slowest mobile network
 # is fast enough. Otherwise the unsent responses would stay in memory.

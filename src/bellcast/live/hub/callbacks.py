@@ -1,6 +1,6 @@
 """Interfaces that the hub calls: callbacks of the server, observers of dialects, and the connection log."""
 
-from collections.abc import Callable, Collection, Sequence, Set
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from bellcast.kernel.events import Event, Stream
@@ -9,24 +9,6 @@ from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.topic_access import TopicRefused
 from bellcast.live.types import AnnouncementChanged, InboxEvent, NodeReport, PresenceChanged
-
-
-class FollowedInboxes(Protocol):
-    """The inboxes that connections follow: the hub's subscriptions."""
-
-    def recipients(self, tenant: str) -> list[tuple[str, list[str]]]:
-        """Return the recipients with followed inboxes of a tenant (`*`: all tenants), grouped by tenant."""
-        ...
-
-    def connections_on(self, stream: Stream) -> list[Connection]: ...
-
-    def followed_elsewhere(self, tenant: str, recipients: Collection[str]) -> Set[str]:
-        """Return the recipients of inboxes that other nodes may follow."""
-        ...
-
-
-# Sends an inbox change to the recipient's devices of this process.
-SendChange = Callable[[InboxEvent], None]
 
 
 def _ignore(*_: object) -> None: ...
@@ -41,7 +23,7 @@ class HubCallbacks(NamedTuple):
     followed: Callable[[Connection, Collection[str]], None] = _ignore
     topics_refused: Callable[[Connection, Sequence[TopicRefused]], None] = _ignore
     fill_gap: Callable[[Connection], None] = _ignore
-    materialize: Callable[[AnnouncementChanged, FollowedInboxes, SendChange], None] = _ignore
+    materialize: Callable[[AnnouncementChanged], None] = _ignore
     report: Callable[[], NodeReport | None] = _ignore  # None: the node is not listed
     receive: Callable[[Event], None] = _ignore  # an event that is not for connections
 

@@ -152,9 +152,7 @@ class Dispatcher:
                 case PreferencesChanged():
                     self.send_to_stream(event.stream, partial(self._encode, event))
                 case AnnouncementChanged():
-                    self._callbacks.materialize(
-                        event, self._subscriptions, partial(self.dispatch_change, is_single=True)
-                    )
+                    self._callbacks.materialize(event)
                 case SessionsRevoked():
                     self._revoke(event)
                 case SubscriptionEnded():

@@ -19,7 +19,7 @@ from bellcast.live.hub.callbacks import ConnectionLog, HubCallbacks, HubObserver
 from bellcast.live.hub.dispatch import Dispatcher, WriteLog
 from bellcast.live.hub.presence import PresenceBatcher, PresenceTracker
 from bellcast.live.hub.subscriptions import ADDRESS, StreamIndex, Subscriptions, address_stream
-from bellcast.live.types import MEMBERS, Member, NotificationAdded, PresenceChanged
+from bellcast.live.types import MEMBERS, Member, PresenceChanged
 
 
 class HistoryHolds:
@@ -86,6 +86,7 @@ class Hub:
         self.callbacks = callbacks
         self.history = history
         self.writes = WriteLog(clock)
+        self.on_notification_replayed = self.writes.record_replayed  # as a ConnectionOwner
         # What the reconciler found, and its checks by outcome
         self.reconciled: Counter[str] = Counter()
         self.reconciler_checks: Counter[str] = Counter()
@@ -96,7 +97,9 @@ class Hub:
         self._log = log
         self._index = index = StreamIndex()
         self._by_id = index.by_id
-        self._observers: list[HubObserver] = []  # shared with the parts
+        self.find = index.by_id.get  # a connection by its id
+        self.count_here, self.streams_here = index.count, index.streams  # for the groups
+        self.observers: list[HubObserver] = []  # of the dialects; shared with the parts
         self.history_holds = HistoryHolds(index)
         self._held_connections = self.history_holds.connections
         self.subscriptions = Subscriptions(
@@ -104,7 +107,7 @@ class Hub:
             presence,
             self.groups,
             callbacks,
-            self._observers,
+            self.observers,
             PresenceBatcher(self._send_presence),
         )
         self.dispatcher = Dispatcher(
@@ -115,7 +118,7 @@ class Hub:
             self.groups,
             self.guardians,
             callbacks,
-            self._observers,
+            self.observers,
             self._held_connections,
             self.writes,
         )
@@ -128,17 +131,10 @@ class Hub:
     def __iter__(self) -> Iterator[Connection]:
         return iter(list(self._by_id.values()))
 
-    def add_observer(self, observer: HubObserver) -> None:
-        """Register a dialect's observer."""
-        self._observers.append(observer)
-
     def _send_presence(self, stream: Stream, moves: Sequence[PresenceChanged]) -> None:
         self.dispatcher.send_presence(stream, moves)  # created after `subscriptions`, in which it unfollows streams
 
     # --- connections
-
-    def find(self, id: str) -> Connection | None:
-        return self._by_id.get(id)
 
     def at_address(self, address: str) -> int:
         """Return the number of connections of a client address on all nodes."""
@@ -190,9 +186,6 @@ class Hub:
         if waiter is not None:
             waiter.set_result(None)
 
-    def on_notification_replayed(self, event: NotificationAdded) -> None:
-        self.writes.record_replayed(event)
-
     async def wait_replayed(self, connection: Connection) -> None:
         """Wait until the connection is no longer replaying: it is live or closed."""
         while connection.phase is Phase.REPLAYING:
@@ -201,16 +194,10 @@ class Hub:
             await asyncio.shield(self._replay_waiters[connection])
 
     def on_pong(self, connection: Connection, data: bytes) -> None:
-        for observer in self._observers:
+        for observer in self.observers:
             observer.pong_received(connection, data)
 
     # --- groups.LocalState
-
-    def count_here(self, stream: Stream) -> int:
-        return self._index.count(stream)
-
-    def streams_here(self) -> Set[Stream]:
-        return self._index.streams()
 
     def members_here(self, stream: Stream, recipients: Set[str] | None = None) -> list[Member]:
         kind, tenant, name = stream.split(SEPARATOR, 2)
@@ -223,12 +210,12 @@ class Hub:
             self.subscriptions.presence_changed(change, cause)
         if delta.connections and not stream.startswith(ADDRESS):
             here = self._index.count(stream)
-            for observer in self._observers:
+            for observer in self.observers:
                 if observer.has_count_receivers:
                     observer.subscription_count_changed(stream, here, delta.connections, cause)
 
     def _on_group_known(self, stream: Stream) -> None:
-        for observer in self._observers:
+        for observer in self.observers:
             observer.group_known(stream)
 
     def mark_suspect(self, streams: Collection[Stream]) -> None:

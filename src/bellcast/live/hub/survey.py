@@ -90,7 +90,7 @@ class ConnectionSurvey:
     ) -> Sequence[ConnectionInfo]:
         """Return at most `limit` connections, newest first, before the position `before`; without a `tenant`, of all tenants."""
         here, _ = self._local_page(tenant, before, limit, wanted)
-        replies = await self._query_peers(tenant, before, limit, wanted)
+        replies = await self._survey(tenant, before, limit, wanted=wanted)
         merged = heapq.merge(here, *(reply.entries for reply in replies), key=attrgetter("position"), reverse=True)
         return list(islice(merged, limit))
 
@@ -101,7 +101,7 @@ class ConnectionSurvey:
         ids: set[str] = set()
         await self._hub.groups.wait_known([stream])
         if subscriptions.total(stream) > subscriptions.count(stream):
-            replies = await self._query_peers(tenant, None, MAX_IDS, ConnectionFilter(recipient=recipient))
+            replies = await self._survey(tenant, None, MAX_IDS, wanted=ConnectionFilter(recipient=recipient))
             ids.update(entry.id for reply in replies for entry in reply.entries)
         return frozenset(ids.union(one.id for one in subscriptions.connections_on(stream)))
 
@@ -111,7 +111,7 @@ class ConnectionSurvey:
         here = self._hub.writes.find(self._hub.members.id, tenant, notification, recipient)
         wanted = ConnectionFilter(recipient=recipient)
         try:
-            replies = await self._query_peers(tenant, None, 0, wanted, notification)
+            replies = await self._survey(tenant, wanted=wanted, notification=notification)
         except Unavailable:  # the store has the rest of the timeline
             replies = []
         return sorted([*here, *(write for reply in replies for write in reply.writes)], key=attrgetter("at"))
@@ -120,7 +120,7 @@ class ConnectionSurvey:
         """Return the number of connections by dialect and transport; of all tenants if `tenant` is None."""
         _, here = self._local_page(tenant, None, 0)
         counts: Counter[tuple[str, str]] = Counter()
-        for node_counts in (here, *(reply.kinds for reply in await self._query_peers(tenant, None, 0))):
+        for node_counts in (here, *(reply.kinds for reply in await self._survey(tenant))):
             for entry in node_counts:
                 counts[entry.protocol, entry.transport] += entry.count
         return [ConnectionCount(*kind, count) for kind, count in sorted(counts.items())]
@@ -140,24 +140,21 @@ class ConnectionSurvey:
         is_known = reason in self._closed_total or len(self._closed_total) < MAX_CLOSE_REASONS
         self._closed_total[reason if is_known else "other"] += 1
 
-    async def _query_peers(
+    async def _survey(
         self,
         tenant: str | None,
-        before: ConnectionPosition | None,
-        limit: int,
-        wanted: ConnectionFilter = EVERY_CONNECTION,
-        notification: str | None = None,
+        before: ConnectionPosition | None = None,
+        limit: int = 0,
+        *,
+        nodes: Collection[str] | None = None,
+        **wanted: Any,
     ) -> Sequence[SurveyReply]:
-        """Return the replies of the other nodes that arrive in time: about connections, or about the writes of a
-        notification."""
-        request = SurveyRequest(
-            self._hub.members.id, secrets.token_hex(SURVEY_ID_BYTES), tenant, before, limit, wanted, notification
-        )
-        return await self._survey(request, self._hub.members.others)
-
-    async def _survey(self, request: SurveyRequest, nodes: Collection[str]) -> Sequence[SurveyReply]:
+        """Send a SurveyRequest with these fields. Return the replies that arrive in time, of some nodes or of all others."""
+        nodes = self._hub.members.others if nodes is None else nodes
         if not nodes:
             return []
+        id = secrets.token_hex(SURVEY_ID_BYTES)
+        request = SurveyRequest(self._hub.members.id, id, tenant, before, limit, **wanted)
         survey = self._pending[request.question] = PendingSurvey(set(nodes), [], asyncio.Event())
         try:
             await self._broker.publish(request)
@@ -202,8 +199,7 @@ class ConnectionSurvey:
     async def nodes(self) -> list[LiveNode]:
         """Return the live nodes by id, as they have last reported themselves to the keeper."""
         members = self._hub.members
-        request = SurveyRequest(members.id, secrets.token_hex(SURVEY_ID_BYTES), None, None, 0, reports=True)
-        replies = await self._survey(request, {members.keeper} - {members.id})
+        replies = await self._survey(None, nodes={members.keeper} - {members.id}, reports=True)
         found = {id: report for reply in replies for id, report in reply.reports.items()} | members.reports
         return [
             LiveNode(id=id, reported_at=at, is_self=id == members.id, report=report)
@@ -229,8 +225,7 @@ class ConnectionSurvey:
         tenants."""
         connections: Counter[tuple[str, str]] = Counter()
         members: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-        request = SurveyRequest(self._hub.members.id, secrets.token_hex(SURVEY_ID_BYTES), tenant, None, 0, topics=True)
-        replies = await self._survey(request, self._hub.members.others)
+        replies = await self._survey(tenant, topics=True)
         for one in chain(self._local_topics(tenant), *(reply.topics for reply in replies)):
             connections[one.tenant, one.topic] += one.connections
             members[one.tenant, one.topic].update(one.members)

@@ -22,7 +22,7 @@ from bellcast.kernel.identities import Project
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.pusher import protocol
-from bellcast.live.pusher.types import SECRET_BYTES, PusherApp, PusherAppChanges, StoredPusherApp
+from bellcast.live.pusher.types import SECRET_BYTES, PusherApp, StoredPusherApp
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +67,7 @@ class PusherAppDirectory:
         self._trials: list[StoredPusherApp] = []
         self._by_id: dict[str, PusherApp] = {}
         self._by_key: dict[str, PusherApp] = {}
-        self._watchers: list[Callable[[], None]] = []
+        self.watchers: list[Callable[[], None]] = []  # called after each change of the apps
         self._reading = asyncio.Lock()
         self._index()
 
@@ -82,10 +82,6 @@ class PusherAppDirectory:
         id and key no older app has."""
         apps = (one.app for one in self._all if one.state != "overridden")
         return next((app for app in apps if app.tenant == tenant and app.enabled), None)
-
-    def watch(self, changed: Callable[[], None]) -> None:
-        """Call `changed` after each change of the apps."""
-        self._watchers.append(changed)
 
     def all(self) -> Sequence[StoredPusherApp]:
         """Return the apps, the project's first, then the oldest first."""
@@ -111,9 +107,8 @@ class PusherAppDirectory:
         await self._refresh()
         return app
 
-    async def change(self, id: str, changes: PusherAppChanges) -> PusherApp:
-        """Raises NotFound, and Conflict for the project's app."""
-        fields = {name: value for name, value in msgspec.structs.asdict(changes).items() if value is not None}
+    async def change(self, id: str, **fields: Any) -> PusherApp:
+        """Change the name, `enabled` or the origins. Raises NotFound, and Conflict for the project's app."""
         return await self._change(id, lambda tenant, stored: replace(stored, **fields))
 
     async def rotate(self, id: str) -> PusherApp:
@@ -214,7 +209,7 @@ class PusherAppDirectory:
         apps = [one.app for one in (*self._trials, *self._all) if one.state != "overridden"]
         self._by_id = {app.credentials.id: app for app in apps}
         self._by_key = {app.credentials.key: app for app in apps}
-        for changed in self._watchers:
+        for changed in self.watchers:
             changed()
 
     def _read(self, tenant: str, document: Document) -> StoredPusherApp:
@@ -256,14 +251,12 @@ class ConnectedApps:
     ) -> None:
         self._project_key = project.key
         self._apps = apps
+        self.find = apps.by_key
         self._clock = clock
         self._end = end
         self.is_used = False  # True once a Pusher client has connected to this process
         self._keys: dict[Connection, tuple[str, str]] = {}
-        apps.watch(self._close_disabled)
-
-    def find(self, key: str) -> PusherApp | None:
-        return self._apps.by_key(key)
+        apps.watchers.append(self._close_disabled)
 
     def add(self, connection: Connection, app: PusherApp) -> None:
         self.is_used = True

@@ -73,14 +73,6 @@ def aliased(pattern: str, channel: str) -> str | None:
     return channel[len(before) : len(channel) - len(after)] if fits else None
 
 
-class PusherAppChanges(Struct, frozen=True, kw_only=True):
-    """Fields to change. None leaves a field as it is."""
-
-    name: str | None = None
-    enabled: bool | None = None
-    origins: tuple[str, ...] | None = None
-
-
 class StoredPusherApp(Struct, frozen=True, kw_only=True):
     """An app with its state. `overridden`: the project's app or an older app has the same id or key. `unreadable`: its
     secret was encrypted with a key that the server does not have."""

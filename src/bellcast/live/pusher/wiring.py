@@ -26,7 +26,7 @@ def wire(live: LiveContext) -> WiredDialect:
     presence_cache = PresenceCache()
     channels = PusherChannels(live, apps, webhooks, users, presence_cache)
     handshake = PusherHandshake(live, apps, channels, users)
-    hub.add_observer(PusherObserver(hub, config, apps, webhooks, users, presence_cache))
+    hub.observers.append(PusherObserver(hub, config, apps, webhooks, users, presence_cache))
     return WiredDialect(
         paths={PATH + "*": WebSocketEndpoint(live.config, live.admission, handshake, live.spawn)},
         services={

@@ -122,13 +122,11 @@ class EventDispatcher:
         self._engines = live.engines
         self._hub = live.hub
         max_payload = live.settings["socketio"].max_payload
-        self._queue = InboundQueue(self._respond, live.spawn, max_payload, commands.limits.frames_per_second)
+        queue = InboundQueue(self._respond, live.spawn, max_payload, commands.limits.frames_per_second)
+        self.receive = queue.enqueue  # a packet of a connection, with its size
 
     def context_for(self, connection: NamespaceConnection) -> SocketIOCallContext:
         return SocketIOCallContext(self._engines, self._hub, self.joined_topics, connection)
-
-    def receive(self, connection: NamespaceConnection, packet: Packet, size: int) -> None:
-        self._queue.enqueue(connection, packet, size)
 
     async def _respond(self, connection: NamespaceConnection, packet: Packet) -> None:
         name, *args = packet.data

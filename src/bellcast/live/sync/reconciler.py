@@ -20,7 +20,6 @@ from bellcast.kernel.events import ANNOUNCEMENTS, Stream, inbox_stream, topic_st
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, Phase
-from bellcast.live.hub.callbacks import FollowedInboxes, SendChange
 from bellcast.live.hub.hub import Hub
 from bellcast.live.sync import resume
 from bellcast.live.types import AnnouncementChanged, SubscriptionEnded
@@ -45,6 +44,8 @@ class Reconciler:
         # Grants that were unused in the last round. A connection that was just authorized may not follow its topic yet.
         self._unused: set[SubscriptionGrant] = set()
         self._spawn = spawn
+        self._limits = config.limits
+        self._materializing: dict[str, bool] = {}  # tenant -> True if another announcement arrived during the run
 
     async def run(self) -> None:
         """Check until cancelled; while the store is unavailable, checks are skipped."""
@@ -113,7 +114,7 @@ class Reconciler:
             connection.is_stale = True
         elif connection.phase is Phase.LIVE and has_missed_changes(connection, status):
             self._hub.reconciled["change"] += 1
-            self._hub.callbacks.fill_gap(connection)
+            self.fill_gap(connection)
 
     async def _check_grants(self, grants: Sequence[SubscriptionGrant]) -> None:
         """Unfollow topics that only an ended subscription had granted."""
@@ -148,6 +149,63 @@ class Reconciler:
             self._unused.add(grant)
         return False
 
+    # --- gaps and announcements, as the hub notices them
+
+    def fill_gap(self, connection: Connection) -> None:
+        self._spawn(resume.catch_up(self._engines.db, connection, self._limits))
+
+    def materialize(self, event: AnnouncementChanged) -> None:
+        """Materialize announcements in every inbox followed here. One run per tenant, repeated if more arrived."""
+        if event.tenant in self._materializing:
+            self._materializing[event.tenant] = True
+        else:
+            self._materializing[event.tenant] = False
+            self._spawn(self._materialize_tenant(event.tenant))
+
+    async def _materialize_tenant(self, tenant: str) -> None:
+        try:
+            more = True
+            while more:
+                self._materializing[tenant] = False
+                for owner, recipients in self._hub.subscriptions.recipients(tenant):
+                    await self._materialize(owner, recipients)
+                more = self._materializing[tenant]
+        except BellcastError as failure:
+            log.warning("announcement_materialize_failed", tenant=tenant, reason=failure.detail)
+        finally:
+            self._materializing.pop(tenant, None)
+
+    async def _materialize(self, tenant: str, recipients: Sequence[str]) -> None:
+        """Materialize announcements in some inboxes. Every process with connections of a recipient does this: the first
+        adds the announcement, and the others compare their connections with the inbox. So an event is published only if
+        another process follows the inbox."""
+        inboxes = self._hub.subscriptions
+        async for batch in Sends(self._engines.db).materialize(tenant, recipients, self._engines.clock.now()):
+            elsewhere = inboxes.followed_elsewhere(tenant, [event.inbox.recipient for event in batch.events])
+            for event in batch.events:
+                if event.inbox.recipient in elsewhere:
+                    await self._engines.broker.publish(event)
+                    continue
+                try:
+                    # No other change of the inbox is expected at this time
+                    self._hub.dispatcher.dispatch_change(event, is_single=True)
+                except Exception:  # the other recipients must receive theirs
+                    log.exception("announcement_dispatch_failed")
+            # Send changes that another process added to these inboxes without publishing them
+            for start in range(0, len(batch.caught_up), CHECK_BATCH_ROWS):
+                streams = [
+                    inbox_stream(tenant, recipient) for recipient in batch.caught_up[start : start + CHECK_BATCH_ROWS]
+                ]
+                connections = [one for stream in streams for one in inboxes.connections_on(stream)]
+                numbers = {one.inbox for one in connections if one.inbox}
+                statuses = {one.number: one for one in await Inboxes(self._engines.db).statuses(list(numbers))}
+                for connection in connections:
+                    status = statuses.get(connection.inbox)
+                    if connection.phase is not Phase.LIVE:
+                        connection.is_stale = True
+                    elif status is not None and has_missed_changes(connection, status):
+                        self.fill_gap(connection)
+
 
 async def _interleaved(checks: Iterable[InboxCheck]) -> None:
     for check in checks:
@@ -169,66 +227,3 @@ def _batches(connections: Iterable[Connection]) -> Iterable[Group]:
             group = {}
     if group:
         yield group
-
-
-class InboxSync:
-    def __init__(self, engines: Context, config: LiveConfig, spawn: Spawn) -> None:
-        self._engines = engines
-        self._config = config
-        self._spawn = spawn
-        self._materializing: dict[str, bool] = {}  # tenant -> True if another announcement arrived during the run
-
-    def fill_gap(self, connection: Connection) -> None:
-        self._spawn(resume.catch_up(self._engines.db, connection, self._config.limits))
-
-    def materialize(self, event: AnnouncementChanged, inboxes: FollowedInboxes, send: SendChange) -> None:
-        """Materialize announcements in every inbox followed here. One run per tenant, repeated if more arrived."""
-        if event.tenant in self._materializing:
-            self._materializing[event.tenant] = True
-        else:
-            self._materializing[event.tenant] = False
-            self._spawn(self._materialize_tenant(event.tenant, inboxes, send))
-
-    async def _materialize_tenant(self, tenant: str, inboxes: FollowedInboxes, send: SendChange) -> None:
-        try:
-            more = True
-            while more:
-                self._materializing[tenant] = False
-                for owner, recipients in inboxes.recipients(tenant):
-                    await self._materialize(owner, recipients, inboxes, send)
-                more = self._materializing[tenant]
-        except BellcastError as failure:
-            log.warning("announcement_materialize_failed", tenant=tenant, reason=failure.detail)
-        finally:
-            self._materializing.pop(tenant, None)
-
-    async def _materialize(
-        self, tenant: str, recipients: Sequence[str], inboxes: FollowedInboxes, send: SendChange
-    ) -> None:
-        """Materialize announcements in some inboxes. Every process with connections of a recipient does this: the first
-        adds the announcement, and the others compare their connections with the inbox. So an event is published only if
-        another process follows the inbox."""
-        async for batch in Sends(self._engines.db).materialize(tenant, recipients, self._engines.clock.now()):
-            elsewhere = inboxes.followed_elsewhere(tenant, [event.inbox.recipient for event in batch.events])
-            for event in batch.events:
-                if event.inbox.recipient in elsewhere:
-                    await self._engines.broker.publish(event)
-                    continue
-                try:
-                    send(event)
-                except Exception:  # the other recipients must receive theirs
-                    log.exception("announcement_dispatch_failed")
-            # Send changes that another process added to these inboxes without publishing them
-            for start in range(0, len(batch.caught_up), CHECK_BATCH_ROWS):
-                streams = [
-                    inbox_stream(tenant, recipient) for recipient in batch.caught_up[start : start + CHECK_BATCH_ROWS]
-                ]
-                connections = [one for stream in streams for one in inboxes.connections_on(stream)]
-                numbers = {one.inbox for one in connections if one.inbox}
-                statuses = {one.number: one for one in await Inboxes(self._engines.db).statuses(list(numbers))}
-                for connection in connections:
-                    status = statuses.get(connection.inbox)
-                    if connection.phase is not Phase.LIVE:
-                        connection.is_stale = True
-                    elif status is not None and has_missed_changes(connection, status):
-                        self.fill_gap(connection)

@@ -37,10 +37,11 @@ CHANNEL = "news"
 class Apps:
     """A registry of one app."""
 
+    def __init__(self) -> None:
+        self.watchers: list[Any] = []
+
     def by_key(self, key: str) -> PusherApp | None:
         return APP if key == APP.credentials.key else None
-
-    def watch(self, changed: Any) -> None: ...
 
 
 class FullServer:
@@ -139,7 +140,7 @@ class Channel:
         )
         users: Any = SimpleNamespace(has_watchers=False)
         observer = PusherObserver(self.hub, PusherConfig(), self.apps, cast(Any, hooks), users, cast(Any, None))
-        self.hub.add_observer(observer)
+        self.hub.observers.append(observer)
 
     def join(self, id: str, frames: Any) -> fakes.FakeConnection:
         connection = fakes.connect(self.hub, id, dialect=frames)
@@ -176,7 +177,7 @@ async def test_count_is_not_made_without_pusher_clients_and_webhooks(monkeypatch
 
 async def test_counts_of_other_nodes_matter_once_a_pusher_client_has_connected() -> None:
     channel = Channel()
-    observer = channel.hub._observers[0]
+    observer = channel.hub.observers[0]
     assert not observer.has_count_receivers
     client = fakes.connect(channel.hub, "1.1", Principal(), dialect=protocol.MESSAGE)
     channel.apps.add(client, PusherApp(credentials=PROJECT))
@@ -192,7 +193,7 @@ async def test_count_is_sent_to_webhooks_without_pusher_clients() -> None:
 
 async def test_inbox_changes_are_sent_to_an_alias_while_it_has_followers_here() -> None:
     channel, alias = Channel(), "private-App.Models.User.alice"
-    observer = cast(PusherObserver, channel.hub._observers[0])
+    observer = cast(PusherObserver, channel.hub.observers[0])
     stream = topic_stream("", alias)
     first, second = (fakes.connect(channel.hub, id, dialect=fakes.protocol.MESSAGE) for id in ("1", "2"))
     for connection in (first, second):
@@ -221,7 +222,7 @@ async def test_member_limit_counts_people_and_not_their_connections() -> None:
         only_channel=lambda _: None, credentials=lambda _: (PROJECT,), key=lambda _: PROJECT.key, is_used=True
     )
     live: Any = SimpleNamespace(hub=hub, config=LiveConfig(limits=Limits()), settings={"pusher": config})
-    hub.add_observer(PusherObserver(hub, config, apps, webhooks, cast(Any, None), cache))
+    hub.observers.append(PusherObserver(hub, config, apps, webhooks, cast(Any, None), cache))
     channels = PusherChannels(live, apps, webhooks, cast(Any, None), cache)
     subscribed = []
     for id, user in (("1.1", "alice"), ("2.2", "alice"), ("3.3", "bob")):

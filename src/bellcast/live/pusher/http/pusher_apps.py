@@ -18,7 +18,7 @@ from bellcast.kernel.http.list_positions import AfterMoment
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Project
 from bellcast.live.pusher.apps import PusherAppDirectory
-from bellcast.live.pusher.types import SECRET_BYTES, PusherApp, PusherAppChanges, PusherConfig, StoredPusherApp
+from bellcast.live.pusher.types import SECRET_BYTES, PusherApp, PusherConfig, StoredPusherApp
 from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
@@ -174,10 +174,10 @@ async def change(wanted: Change[PusherAppPatch]) -> PusherAppItem:
     if patch.origins is not None or patch.enabled:  # it may have been disabled because its secret is known
         guards.require_manager(wanted.request)
     before = _shown(_find(wanted), ctx)
-    changes = PusherAppChanges(
-        name=patch.name, enabled=patch.enabled, origins=None if patch.origins is None else _canonical(patch.origins)
-    )
-    await ctx[PusherAppDirectory].change(before.id, changes)
+    canonical = None if patch.origins is None else _canonical(patch.origins)
+    fields = {"name": patch.name, "enabled": patch.enabled, "origins": canonical}
+    given = {name: value for name, value in fields.items() if value is not None}
+    await ctx[PusherAppDirectory].change(before.id, **given)
     after = _shown(_find(wanted), ctx)
     audit.note_changes(wanted.request, _audited(before), _audited(after))
     return after
