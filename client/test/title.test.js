@@ -14,6 +14,7 @@ for (const [title, actor, parts] of [
   ['New comment', by('Farid Ito'), ['', 'Farid Ito', ' · New comment']],
   ['A note of Farid Ito came', by('Farid Ito'), ['A note of ', 'Farid Ito', ' came']],
   ['Farid commented', by('Farid Ito'), ['Farid commented', '', '']],
+  ['Ben declined your booking', by('Ben Marlowe'), ['Ben declined your booking', '', '']],
   ['The annex is ready', by('Ann'), ['', 'Ann', ' · The annex is ready']],
   ['Aviso de pago', by('Ana de Silva'), ['', 'Ana de Silva', ' · Aviso de pago']],
   ['田中さんがコメントしました', by('田中'), ['', '田中', 'さんがコメントしました']],

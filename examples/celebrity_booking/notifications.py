@@ -60,9 +60,11 @@ class NotificationManager:
         if action in BY_EMAIL:
             template = "booking-withdrawn" if by.key == booking.clientId else f"booking-{action}"
             client |= {"channels": ["inbox", "email"], "template": template}
-        actor = {"id": by.key, "name": by.name}
-        self.notify_admins("booking_update", {**update, **agency, "actor": actor}, f"{key}-agency")
-        self.notify_user(booking.clientId, "booking_update", {**update, **client, "actor": actor}, f"{key}-client")
+        actor = {"actor": {"id": by.key, "name": by.name}}
+        self.notify_admins("booking_update", {**update, **agency, **actor}, f"{key}-agency")
+        if by.key != booking.clientId:  # a name is for the others
+            client |= actor
+        self.notify_user(booking.clientId, "booking_update", {**update, **client}, f"{key}-client")
 
     def _notify(self, to: Any, event: str, data: Mapping[str, Any], key: str | None) -> None:
         content: Any = {name: data[name] for name in FIELDS if data.get(name) is not None}

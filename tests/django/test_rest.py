@@ -62,6 +62,7 @@ def api(request, shop, configured, relay):
         ("post", f"{LIST}mark_as_read/", '{"notification_ids": [""]}', "ids[0]"),
         ("post", f"{LIST}mark_as_read/", r'{"notification_ids": ["half an emoji \ud83d"]}', "ids[0]"),
         ("post", f"{LIST}mark_as_read/", "[" * 100_000, "detail"),
+        ("post", f"{LIST}mark_as_read/", '{"notification_id": ["1"]}', "notification_id"),  # would mark all
         ("patch", PREFERENCES, '{"quiet_hours_start": "２２:００", "quiet_hours_end": "07:00"}', "quiet_hours.start"),
         ("get", f"{LIST}?page_size={'0' * 5000}", None, "page_size"),
     ],

@@ -87,6 +87,8 @@ def test_change_of_status_notifies_both_sides_and_sends_an_e_mail(agency: Agency
     booking = book(iris, "A wedding", date=day_ahead(0).isoformat(), time="19:30", place="Hotel Regent").json()
     assert (booking["status"], booking["place"]) == ("pending", "Hotel Regent")
     assert eventually(lambda: f"Iris Calloway requested Dayo Okoro on {when}" in dana.titles())
+    assert eventually(lambda: f"We received your request for Dayo Okoro on {when}" in iris.titles())
+    assert iris.inbox()[0]["actor"] is None
     for action, status in (("confirm", "confirmed"), ("complete", "completed")):
         assert act(dana, booking["id"], action).json()["status"] == status
     expected = f"Dayo Okoro on {when}: completed"

@@ -2,7 +2,7 @@
 
 import { plain } from './dom.js';
 
-const MIN_PART = 4; // letters: a shorter part of a name may be another word of the title, such as "The" or "de"
+const MIN_PART = 4; // letters: a shorter part of a name may be another word of the title, such as "de"; the first is "Ben"
 
 /**
  * The title, divided at the name of the actor; a name that the title does not contain is put before it.
@@ -12,7 +12,7 @@ export function splitTitle({ title: text, actor }) {
   const [title, name] = [plain(text), plain(actor?.name ?? '').trim()];
   const at = findWord(title, name);
   if (at >= 0) return [title.slice(0, at), name, title.slice(at + name.length)];
-  const hasPart = name.split(/\s+/).some((part) => part.length >= MIN_PART && findWord(title, part) >= 0);
+  const hasPart = name.split(/\s+/).some((part, at) => part.length >= (at ? MIN_PART : 3) && findWord(title, part) >= 0);
   // "commented on …" continues the name; "New comment" stands alone.
   return !name || hasPart ? [title, '', ''] : ['', name, (/^\p{Ll}/u.test(title) ? ' ' : ' · ') + title];
 }

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from django.http import FileResponse, HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.views.decorators.cache import cache_control
 
@@ -29,9 +29,9 @@ def _views() -> Any:
     return drf
 
 
-def _loader(request: HttpRequest) -> FileResponse:
+def _loader(request: HttpRequest) -> HttpResponse:
     file = next(file for file in LOADERS if file.is_file())
-    return FileResponse(file.open("rb"), content_type="text/javascript")
+    return HttpResponse(file.read_bytes(), content_type="text/javascript")
 
 
 # The responses are private to one user, and `token/` returns a secret.

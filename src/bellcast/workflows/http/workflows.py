@@ -361,11 +361,9 @@ async def _check_uses(ctx: ApiContext, after: ApiContext, names: Sequence[tuple[
         await objects.check_unused("workflow", after, deleted, BrokenUses(references.of_workflows))
 
 
-def _check_trigger(draft: TriggerDraft, ctx: ApiContext) -> None:
-    validation.check(triggers.draft_errors(draft, ctx.limits), ctx[Schedules].time_errors(draft))
-
-
-TRIGGER = request_body.Shape(TriggerDraft, _check_trigger, {"to": "x"}, ruled_later=True)
+TRIGGER = request_body.Shape(
+    TriggerDraft, lambda draft, ctx: validation.check(ctx[Schedules].time_errors(draft)), {"to": "x"}, ruled_later=True
+)
 
 
 @WORKFLOW.act(
@@ -389,8 +387,8 @@ async def trigger(change: Change[TriggerDraft]) -> Any:
     `dry_run` validates the trigger and returns, for each channel of the workflow's steps and the first 100 recipients,
     what would be decided now; conditions of steps are not evaluated."""
     request, schedules, (key,), draft = change.request, change.ctx[Schedules], change.key, change.body
-    if triggers.draft_errors(draft, change.ctx.limits):  # a valid one may repeat an earlier one, whose time has passed
-        _check_trigger(draft, change.ctx)
+    if errors := triggers.draft_errors(draft, change.ctx.limits):  # a valid one may repeat one whose time has passed
+        validation.check(errors, schedules.time_errors(draft))
     draft = _with_defaults(draft, tenants.single_tenant(request, draft.tenant), request)
     if change.is_dry_run:
         return notifications.plan_of(*await schedules.plan(key, draft, notifications.plan_limit(request, draft.to)))

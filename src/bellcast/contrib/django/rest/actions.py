@@ -105,7 +105,12 @@ def read_notification(request: Incoming) -> dict[str, Any]:
 
 def mark_as_read(request: Incoming) -> dict[str, Any]:
     """Mark the given ids as read, or all without ids. Unknown ids are ignored."""
-    ids = request.body().get("notification_ids") or []
+    if unknown := (body := request.body()).keys() - {
+        "notification_ids",
+        "csrfmiddlewaretoken",
+    }:  # would mark all as read
+        raise ValidationError({key: ["Unknown field: expected notification_ids, or none for all."] for key in unknown})
+    ids = body.get("notification_ids") or []
     if not isinstance(ids, list) or not all(isinstance(id, str | int) for id in ids):
         raise ValidationError({"notification_ids": ["Expected a list of ids."]})
     inbox = identity.inbox_of(request.user)
