@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 97_488),
-    "modules": (0, 617),
+    "lines": (0, 97_436),
+    "modules": (0, 611),
     "classes": (0, 1_395),
-    "functions": (0, 6_576),
-    "private functions used once": (0, 1_061),
+    "functions": (0, 6_572),
+    "private functions used once": (0, 1_058),
     "functions that only pass their parameters on": (0, 45),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),

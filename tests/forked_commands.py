@@ -36,7 +36,6 @@ MODULES = [
     *(
         f"bellcast.{name}"
         for name in (
-            "cli.data_folder",
             "cli.logs",
             "cli.objects",
             "cli.remote",

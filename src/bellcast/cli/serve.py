@@ -68,15 +68,15 @@ def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsW
     from msgspec import structs
 
     from bellcast import server
-    from bellcast.cli import data_folder, logs, supervisor
+    from bellcast.cli import logs, supervisor
     from bellcast.kernel.identities import Project
     from bellcast.settings import project
-    from bellcast.settings.credentials import existing_project
+    from bellcast.settings.credentials import existing_project, prepare_folder
     from bellcast.settings.groups import MEMORY
 
     settings = options.settings(ctx)
     logs.configure(settings.server)
-    data_folder.prepare(settings)
+    prepare_folder(settings)
     # Raise the soft limit on open files to the hard one, since each live connection is an open file
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # macOS reports an unlimited hard limit but rejects it as soft limit.
@@ -260,11 +260,12 @@ def worker(ctx: typer.Context) -> None:
     import structlog
 
     from bellcast import server
-    from bellcast.cli import data_folder, logs
+    from bellcast.cli import logs
     from bellcast.cli.serve import print_credentials
     from bellcast.kernel import errors
     from bellcast.server.run import work
     from bellcast.settings import project
+    from bellcast.settings.credentials import prepare_folder
     from bellcast.settings.groups import MEMORY
 
     settings = options.settings(ctx)
@@ -273,7 +274,7 @@ def worker(ctx: typer.Context) -> None:
             "BELLCAST_STORE: expected postgresql://…, since a SQLite store serves one process: `bellcast serve` runs its jobs."
         )
     logs.configure(settings.server)
-    data_folder.prepare(settings)
+    prepare_folder(settings)
     if settings.store.broker == MEMORY:
         structlog.get_logger(__name__).warning(
             "broker_needed",

@@ -35,9 +35,10 @@ def migrate(ctx: typer.Context, source: From = None, json: console.JsonFlag = Fa
     """Upgrade the store, or move it to PostgreSQL."""
     import asyncio
 
-    from bellcast.cli import data_folder, logs
+    from bellcast.cli import logs
     from bellcast.kernel.db.migrations import sqlite as migrations
     from bellcast.server import adapters
+    from bellcast.settings import credentials
 
     settings = options.settings(ctx)
     logs.configure(settings.server)
@@ -47,7 +48,7 @@ def migrate(ctx: typer.Context, source: From = None, json: console.JsonFlag = Fa
     if settings.store.is_file:
         store = str(settings.store.path)
         before, after = version(settings.store.path), max(migrations.steps())
-        data_folder.prepare(settings)
+        credentials.prepare_folder(settings)
         with console.err().status(f"Migrating {store}"):
             asyncio.run(_open(settings))
     else:
@@ -252,13 +253,13 @@ def _into_database(settings: "Settings", file: Path, *, force: bool, json: bool)
 
 
 def _into_file(settings: "Settings", file: Path, *, force: bool, json: bool) -> None:
-    from bellcast.cli import data_folder
     from bellcast.kernel.db import backup as sqlite_backup
+    from bellcast.settings import credentials
 
     path = settings.store.path
     if path.exists() and not force:
         raise CommandError(f"{path} already exists", "pass another folder with --data, or replace it with --force")
-    data_folder.prepare(settings)
+    credentials.prepare_folder(settings)
     with console.progress(f"Restoring {path}") as progress:
         sqlite_backup.restore(file, path, progress)
     if json:

@@ -128,7 +128,13 @@ class Delivery:
         """Publish the row's live events, or trigger its workflow. Return the error of a failure."""
         try:
             if row.kind == "trigger":
-                await self._trigger_row(row)
+                try:
+                    trigger = _trigger.decode(row.payload)
+                except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                    raise Invalid(str(error)) from None
+                wanted = TriggerDraft(to=trigger.to, data=trigger.data, idempotency_key=f"outbox {row.key}")
+                triggers.check(wanted, self._limits)
+                await self._trigger(trigger.workflow, wanted)
                 return None
             drafts = _events(row, self._limits)
             for draft in drafts:
@@ -140,15 +146,6 @@ class Delivery:
         except Exception as failure:  # noqa: BLE001  as in _send_one
             return await self._classify(failure)
         return None
-
-    async def _trigger_row(self, row: OutboxRow) -> None:
-        try:
-            trigger = _trigger.decode(row.payload)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise Invalid(str(error)) from None
-        draft = TriggerDraft(to=trigger.to, data=trigger.data, idempotency_key=f"outbox {row.key}")
-        triggers.check(draft, self._limits)
-        await self._trigger(trigger.workflow, draft)
 
 
 def _record(outcome: DeliveryResult, row: OutboxRow, refusal: BellcastError | None) -> None:

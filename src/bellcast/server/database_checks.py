@@ -74,13 +74,13 @@ def _store(store: StoreSettings, processes: int) -> Iterator[Finding]:
     if url is None or not url.startswith(POSTGRES):
         return
     adapters.need_postgres()
-    from bellcast.kernel.db import copy_to_postgres, database_pooler
+    from bellcast.kernel.db import copy_to_postgres, postgres_connection
 
     try:
         version, latest = asyncio.run(copy_to_postgres.version(url))
         engine_time = asyncio.run(_value(url, TIME)).timestamp()
         allowed = int(asyncio.run(_value(url, "SELECT current_setting('max_connections')")))
-        asyncio.run(database_pooler.check(url, "BELLCAST_STORE"))
+        asyncio.run(postgres_connection.check_pooler(url, "BELLCAST_STORE"))
     except BellcastError as error:
         yield _unavailable("store", POSTGRESQL, "BELLCAST_STORE", error)
         return
@@ -108,10 +108,10 @@ async def _value(url: str, query: str) -> Any:
 
 async def _time_of_broker(url: str) -> float:
     """Return the clock of PostgreSQL. Raises BellcastError, also for a pooler that shares sessions."""
-    from bellcast.kernel.db import database_pooler
+    from bellcast.kernel.db import postgres_connection
 
     now: datetime = await _value(url, TIME)  # first: its errors are those of a server that cannot be reached
-    await database_pooler.check(url, "BELLCAST_BROKER")
+    await postgres_connection.check_pooler(url, "BELLCAST_BROKER")
     return now.timestamp()
 
 

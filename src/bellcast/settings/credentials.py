@@ -52,6 +52,21 @@ def secret(settings: Settings) -> str | None:
     return None if project is None else project.secret
 
 
+def prepare_folder(settings: Settings) -> None:
+    """Create missing folders, and set the umask so that only the owner can read files of this process: they contain the
+    notifications of all recipients."""
+    os.umask(0o077)
+    store = {settings.store.path.parent} if settings.store.is_file else set()
+    for folder in {settings.store.data} | store:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            reason = "a file has this name" if isinstance(error, FileExistsError) else error.strerror
+            raise SettingsError(
+                f"BELLCAST_DATA: the folder {folder} cannot be created: {reason}. Choose another with --data."
+            ) from None
+
+
 def write_private(file: Path, content: bytes) -> None:
     """Write a file atomically and durably, readable by its owner only; its folder is created if needed."""
     _write_temporary(file, content).replace(file)

@@ -168,7 +168,14 @@ class DatabaseSettings:
         return [self._shown(setting) for setting in SETTINGS.values()]
 
     def _shown(self, setting: Setting) -> EditableSetting:
-        source = self._source(setting)
+        given = self._settings.sources.get(setting.variable)
+        source: SettingOrigin
+        if given is None:
+            source = "database" if setting.key in self._applied.values else "default"
+        elif given.startswith("--"):
+            source = "option"
+        else:
+            source = "file" if given.endswith("_FILE") else "environment"
         group = setting.place.partition(".")[0]
         return EditableSetting(
             name=setting.key,
@@ -179,17 +186,9 @@ class DatabaseSettings:
             value=as_text(setting, reduce(getattr, setting.place.split(".")[1:], self._targets[group][0])),
             default=as_text(setting, setting.value_in(Settings())),
             source=source,
-            locked_by=None if source in ("database", "default") else self._settings.sources[setting.variable],
+            locked_by=given,
             is_owner_only=setting.name in OWNER_ONLY,
         )
-
-    def _source(self, setting: Setting) -> SettingOrigin:
-        text = self._settings.sources.get(setting.variable)
-        if text is None:
-            return "database" if setting.key in self._applied.values else "default"
-        if text.startswith("--"):
-            return "option"
-        return "file" if text.endswith("_FILE") else "environment"
 
     # --- changes
 

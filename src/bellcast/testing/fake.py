@@ -106,7 +106,17 @@ class RecordingTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             self._keys.add(key)
         plain_key = None if key is None else key.partition("-")[2]
         self.sent += [
-            _sent(to, draft, plain_key) for to in (draft["to"] if isinstance(draft["to"], list) else [draft["to"]])
+            SentDraft(
+                to=to,
+                title=draft.get("title"),
+                body=draft.get("body"),
+                type=draft.get("type", "general"),
+                tenant=draft.get("tenant"),
+                data=draft.get("data", {}),
+                idempotency_key=plain_key,
+                draft=draft,
+            )
+            for to in (draft["to"] if isinstance(draft["to"], list) else [draft["to"]])
         ]
 
 
@@ -139,16 +149,3 @@ class FakeBellcast(Bellcast):
     def fail_with(self, error: BellcastError | None) -> None:
         """Raise this error in all following calls; None ends that."""
         self._transport.failure = error
-
-
-def _sent(to: Any, draft: dict[str, Any], key: str | None) -> SentDraft:
-    return SentDraft(
-        to=to,
-        title=draft.get("title"),
-        body=draft.get("body"),
-        type=draft.get("type", "general"),
-        tenant=draft.get("tenant"),
-        data=draft.get("data", {}),
-        idempotency_key=key,
-        draft=draft,
-    )

@@ -28,8 +28,7 @@ STREAMS = [topic_stream("", f"{number:080}") for number in range(60_000)]
 
 @pytest.fixture
 def own_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[engines.RedisServer]:
-    for module in ("redis", "shards"):
-        monkeypatch.setattr(f"bellcast.kernel.brokers.{module}.COMMAND_TIMEOUT", SHORT)
+    monkeypatch.setattr("bellcast.kernel.brokers.redis.COMMAND_TIMEOUT", SHORT)
     server = engines.RedisServer()
     server.start()
     yield server

@@ -11,7 +11,7 @@ import pytest
 
 from bellcast.inbox.types.sends import SendRequest, SendResult
 from bellcast.kernel.db import postgres_connection
-from bellcast.kernel.db.commit.batch_sizes import POSTGRES
+from bellcast.kernel.db.commit.batch import POSTGRES
 from bellcast.kernel.db.postgres import PostgresEngine
 from bellcast.live.types import NotificationAdded
 from tests import engines

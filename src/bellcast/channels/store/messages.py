@@ -21,8 +21,7 @@ from bellcast.channels.types import (
     as_change,
 )
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.commit.batch import chunks
-from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
+from bellcast.kernel.db.commit.batch import STATEMENT_ROWS, chunks
 from bellcast.kernel.db.commit.command import ListCommand, LockKey
 from bellcast.kernel.db.lists import KeysetList
 from bellcast.kernel.db.script import Params, Row, Script, Statement

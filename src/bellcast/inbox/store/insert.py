@@ -16,8 +16,7 @@ from bellcast.inbox.types.positions import InboxState
 from bellcast.inbox.types.sends import ImportRequest, SendRequest, SendResult
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.commit.batch import chunks
-from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
+from bellcast.kernel.db.commit.batch import STATEMENT_ROWS, chunks
 from bellcast.kernel.db.commit.command import RecipientKey
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.events import Event

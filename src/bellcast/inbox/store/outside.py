@@ -7,8 +7,7 @@ from bellcast.inbox.types.notifications import Notification
 from bellcast.inbox.types.sends import SendRequest, SentItem
 from bellcast.kernel import times
 from bellcast.kernel.db import list_scan
-from bellcast.kernel.db.commit.batch import chunks
-from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
+from bellcast.kernel.db.commit.batch import STATEMENT_ROWS, chunks
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.identities import EVERY_TENANT

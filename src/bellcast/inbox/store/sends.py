@@ -21,7 +21,7 @@ from bellcast.inbox.types.sends import (
 )
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit import batch
-from bellcast.kernel.db.commit.batch_sizes import MATERIALIZE_INBOXES
+from bellcast.kernel.db.commit.batch import MATERIALIZE_INBOXES
 from bellcast.kernel.db.commit.command import ListCommand, LockKey, ScriptCommand, WriteCommand
 from bellcast.kernel.db.script import Script, Statement, WriteConflict
 from bellcast.kernel.db.table import StoreTable, on_table, read, write

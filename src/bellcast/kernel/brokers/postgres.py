@@ -15,7 +15,7 @@ import asyncpg
 from asyncpg import exceptions
 
 from bellcast.kernel.brokers.remote import PubSubMessage
-from bellcast.kernel.db import database_pooler
+from bellcast.kernel.db import postgres_connection
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Stream
 
@@ -67,7 +67,7 @@ class PostgresTransport:
         self._parts.clear()
         self._lost = asyncio.Event()
         try:
-            await database_pooler.check(self.url, "BELLCAST_BROKER")
+            await postgres_connection.check_pooler(self.url, "BELLCAST_BROKER")
             self._listening = await self._connection()
             self._sending = await self._connection()
         except UNAVAILABLE_ERRORS as failure:

@@ -8,9 +8,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from bellcast.kernel.db import sqlite_identity
-from bellcast.kernel.db.lock import FolderLock
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite_connection import connect, make_private, translated
+from bellcast.kernel.db.sqlite_identity import FolderLock
 from bellcast.kernel.errors import Conflict, DiskFull, NotFound, Unavailable
 
 COPY_BATCH_PAGES = 2_000  # a step: 8 MiB, a few milliseconds; then `progress` is called

@@ -11,7 +11,7 @@ import asyncpg
 import structlog
 
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.db import database_pooler, postgres_identity
+from bellcast.kernel.db import postgres_connection, postgres_identity
 from bellcast.kernel.db.commit.postgres_writer import PostgresWriter
 from bellcast.kernel.db.engine import P, T, WritingEngine
 from bellcast.kernel.db.migrations import postgres as migrations
@@ -58,7 +58,7 @@ class PostgresEngine(WritingEngine):
     async def open(self) -> None:
         """Migrate unless another process does, and connect."""
         try:
-            await database_pooler.check(self._url, "BELLCAST_STORE")
+            await postgres_connection.check_pooler(self._url, "BELLCAST_STORE")
             first = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT)
             try:
                 if first.get_server_version().major < MIN_VERSION:

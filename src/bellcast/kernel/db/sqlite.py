@@ -16,10 +16,10 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.db import backup, sqlite_identity
 from bellcast.kernel.db.commit.sqlite_writer import SqliteWriter
 from bellcast.kernel.db.engine import P, T, WritingEngine
-from bellcast.kernel.db.lock import FolderLock
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.script import Script
 from bellcast.kernel.db.sqlite_connection import WRITER_CACHE, SqliteConnection, connect, texts, translated
+from bellcast.kernel.db.sqlite_identity import FolderLock
 from bellcast.kernel.errors import SettingsError, Unavailable
 
 log = structlog.get_logger(__name__)

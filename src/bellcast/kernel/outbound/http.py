@@ -12,9 +12,8 @@ from socket import socket
 from typing import TYPE_CHECKING
 
 from bellcast.kernel.errors import Unavailable, certificate_fault
-from bellcast.kernel.outbound.guard import AddressGuard, open_socket
+from bellcast.kernel.outbound.guard import AddressGuard, Resolver, open_socket
 from bellcast.kernel.outbound.port import Response
-from bellcast.kernel.outbound.resolver import Resolver
 
 if TYPE_CHECKING:  # imported with the first request
     import httpx

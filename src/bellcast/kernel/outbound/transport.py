@@ -10,8 +10,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from bellcast.kernel.outbound.guard import AddressGuard
-from bellcast.kernel.outbound.resolver import Resolver
+from bellcast.kernel.outbound.guard import AddressGuard, Resolver
 
 # The jobs of a process make about 200 calls at a time (jobs.destinations.CALLS); calls for clients must not wait for them.
 MAX_CONNECTIONS = 500

@@ -13,8 +13,7 @@ from bellcast.inbox.store import outside, sends
 from bellcast.inbox.store.insert import InsertPlan, read_heads
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.commit.batch import chunks
-from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
+from bellcast.kernel.db.commit.batch import STATEMENT_ROWS, chunks
 from bellcast.kernel.db.commit.command import ListCommand, LockKey, RecipientKey, WriteCommand
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.events import Event

@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from bellcast.kernel.db.commit import batch
-from bellcast.kernel.db.commit.batch import QueuedCommand
-from bellcast.kernel.db.commit.batch_sizes import ENTRY_ROWS
+from bellcast.kernel.db.commit.batch import ENTRY_ROWS, QueuedCommand
 from bellcast.kernel.db.commit.command import NO_TENANT, ListCommand, LockKey, ScriptCommand, WriteCommand
 from bellcast.kernel.db.script import Script
 from bellcast.kernel.errors import NotFound, Unavailable

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import pytest
 
-from bellcast.kernel.db.commit.batch_sizes import SMALL_ROWS
-from bellcast.kernel.db.commit.fair_queue import MAX_IDLE_TENANTS, FairQueue, Turn, may_share_transaction
+from bellcast.kernel.db.commit.batch import SMALL_ROWS
+from bellcast.kernel.db.commit.writer import MAX_IDLE_TENANTS, FairQueue, Turn, may_share_transaction
 
 
 class Work(NamedTuple):

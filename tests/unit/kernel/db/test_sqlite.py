@@ -15,7 +15,7 @@ from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel import contention
 from bellcast.kernel.contention import CONTENTION_SENDS
 from bellcast.kernel.db.commit import sqlite_writer
-from bellcast.kernel.db.commit.batch_sizes import ENTRY_ROWS
+from bellcast.kernel.db.commit.batch import ENTRY_ROWS
 from bellcast.kernel.db.commit.command import ListCommand, LockKey, ScriptCommand, WriteCommand
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.sqlite import SqliteEngine

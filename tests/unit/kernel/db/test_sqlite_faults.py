@@ -13,7 +13,7 @@ import pytest
 
 from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel.db.commit import sqlite_writer
-from bellcast.kernel.db.commit.batch_sizes import ENTRY_ROWS
+from bellcast.kernel.db.commit.batch import ENTRY_ROWS
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.errors import Conflict, DiskFull, NotFound, SettingsError, Unavailable
 from tests.clock import FakeClock

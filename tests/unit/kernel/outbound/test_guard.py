@@ -7,9 +7,8 @@ import httpx
 import pytest
 
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.outbound.guard import AddressGuard, _effective
+from bellcast.kernel.outbound.guard import AddressGuard, Resolver, _effective
 from bellcast.kernel.outbound.http import HttpxClient
-from bellcast.kernel.outbound.resolver import Resolver
 
 PRIVATE = [
     "https://127.0.0.1/",

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.outbound import connection_steps, resolver
+from bellcast.kernel.outbound import connection_steps
+from bellcast.kernel.outbound import guard as guards
 from bellcast.kernel.outbound.guard import AddressGuard
 from bellcast.kernel.outbound.http import HttpClients, HttpxClient
 from bellcast.server import local_checks
@@ -68,7 +69,7 @@ async def test_slow_names_of_users_delay_no_other_name(name_server: NameServer) 
 async def test_lookups_beyond_the_limit_are_refused_immediately(
     name_server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resolver, "MAX_LOOKUPS", 3)
+    monkeypatch.setattr(guards, "MAX_LOOKUPS", 3)
     guard = AddressGuard(LOOPBACK)
     client = HttpxClient(guard)
     await time_out(client, "1.slow.test", "2.slow.test", "3.slow.test")
@@ -94,7 +95,7 @@ async def test_requests_to_a_name_share_its_lookup(name_server: NameServer) -> N
 async def test_slow_names_of_users_refuse_no_sign_in_by_the_identity_provider(
     name_server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resolver, "MAX_LOOKUPS", 1)
+    monkeypatch.setattr(guards, "MAX_LOOKUPS", 1)
     clients = HttpClients(LOOPBACK)
     await time_out(clients.guarded(), "1.slow.test")
     with pytest.raises(Unavailable, match="cannot be reached"):  # the name is resolved, but nothing listens there

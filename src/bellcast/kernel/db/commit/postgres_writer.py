@@ -19,11 +19,9 @@ from asyncpg import exceptions
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import MAX_BACKOFF_SECONDS
 from bellcast.kernel.db.commit import batch
-from bellcast.kernel.db.commit.batch import BatchFailed, QueuedCommand, ScriptOutcome
-from bellcast.kernel.db.commit.batch_sizes import POSTGRES
+from bellcast.kernel.db.commit.batch import POSTGRES, BatchFailed, QueuedCommand, ScriptOutcome
 from bellcast.kernel.db.commit.command import NO_TENANT, LockKey, RecipientKey, WriteCommand
-from bellcast.kernel.db.commit.fair_queue import may_share_transaction
-from bellcast.kernel.db.commit.writer import Writer
+from bellcast.kernel.db.commit.writer import Writer, may_share_transaction
 from bellcast.kernel.db.postgres_connection import RETRYABLE_ERRORS, PostgresConnection, PostgresText, Raw, translated
 from bellcast.kernel.db.script import Row, Script, Statement, WriteConflict
 

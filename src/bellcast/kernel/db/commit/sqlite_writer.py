@@ -13,8 +13,7 @@ from typing import Any
 
 from bellcast.kernel.contention import MAX_BACKOFF_SECONDS
 from bellcast.kernel.db.commit import batch
-from bellcast.kernel.db.commit.batch import BatchFailed, QueuedCommand, ScriptOutcome
-from bellcast.kernel.db.commit.batch_sizes import SMALL_BATCH_SECONDS, SQLITE
+from bellcast.kernel.db.commit.batch import SMALL_BATCH_SECONDS, SQLITE, BatchFailed, QueuedCommand, ScriptOutcome
 from bellcast.kernel.db.commit.command import WriteCommand
 from bellcast.kernel.db.commit.writer import Writer
 from bellcast.kernel.db.sqlite_connection import SqliteConnection, translated

@@ -1,15 +1,156 @@
-"""The part of a writer that all engines share: the queue of commands."""
+"""The part of a writer that all engines share: the queue of commands, which is fair to tenants."""
 
 import asyncio
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from heapq import heappop, heappush, heapreplace
 from typing import Any
 
 from bellcast.kernel.contention import ContentionDetector
-from bellcast.kernel.db.commit.batch import QueuedCommand
-from bellcast.kernel.db.commit.batch_sizes import SMALL_ROWS
+from bellcast.kernel.db.commit.batch import SMALL_ROWS, QueuedCommand
 from bellcast.kernel.db.commit.command import WriteCommand
-from bellcast.kernel.db.commit.fair_queue import FairQueue
+
+# Virtual times of idle tenants are dropped when there are this many, and again when the rest has doubled.
+MAX_IDLE_TENANTS = 1_000
+
+
+def may_share_transaction(one: QueuedCommand, other: QueuedCommand) -> bool:
+    """Return whether two pieces of work may share a transaction. Bulk work must not share one with small work or
+    another tenant, which would wait for all its rows."""
+    return one.is_small == other.is_small and (one.is_small or one.tenant == other.tenant)
+
+
+class TenantQueue:
+    """The waiting work of one tenant, and its virtual time. `order` breaks ties in favour of the longest wait."""
+
+    __slots__ = ("bulk", "order", "small", "tenant", "time")
+
+    def __init__(self, tenant: str, time: float, order: int) -> None:
+        self.tenant = tenant
+        self.time = time
+        self.order = order
+        self.small: deque[QueuedCommand] = deque()
+        self.bulk: deque[QueuedCommand] = deque()
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.small and not self.bulk
+
+    def queue_of(self, *, small: bool) -> deque[QueuedCommand]:
+        """Return the queue of small or bulk work."""
+        return self.small if small else self.bulk
+
+
+class Turn:
+    """A heap entry: a tenant's queue and its virtual time when the entry was created."""
+
+    __slots__ = ("queue", "time")
+
+    def __init__(self, queue: TenantQueue) -> None:
+        self.queue = queue
+        self.time = queue.time
+
+    def __lt__(self, other: "Turn") -> bool:
+        return self.time < other.time or (self.time == other.time and self.queue.order < other.queue.order)
+
+
+class TurnHeap:
+    """The tenants with work of one kind, by virtual time. Virtual time only grows, so an outdated entry is too early;
+    it is corrected when it reaches the top."""
+
+    def __init__(self, *, small: bool) -> None:
+        self._small = small
+        self._turns: list[Turn] = []
+        self._queues: set[TenantQueue] = set()
+
+    def add(self, queue: TenantQueue) -> None:
+        """Add an entry for the tenant, unless it has one."""
+        if queue not in self._queues:
+            self._queues.add(queue)
+            heappush(self._turns, Turn(queue))
+
+    def first(self, excluded: Collection[str] = ()) -> Turn | None:
+        """Return the earliest entry of a tenant that is not excluded."""
+        skipped: list[Turn] = []
+        while (turn := self._current()) is not None and turn.queue.tenant in excluded:
+            skipped.append(heappop(self._turns))
+        for one in skipped:
+            heappush(self._turns, one)
+        return turn
+
+    def _current(self) -> Turn | None:
+        while self._turns:
+            turn = self._turns[0]
+            if not turn.queue.queue_of(small=self._small):
+                heappop(self._turns)
+                self._queues.discard(turn.queue)
+            elif turn.time == turn.queue.time:
+                return turn
+            else:
+                heapreplace(self._turns, Turn(turn.queue))
+        return None
+
+
+class FairQueue:
+    """Waiting work of all tenants: a large send of one tenant does not delay single sends of others.
+
+    Work is measured in rows. Serving a tenant advances its virtual time by rows divided by weight, and the tenant with the lowest
+    virtual time is next. A tenant that was idle starts at the time of the last one served, so idle time earns no credit. Each
+    step is O(log n) in waiting tenants: one heap orders the tenants with small work, another those with bulk work."""
+
+    def __init__(self) -> None:
+        self.weights: Mapping[str, float] = {}  # 1 for tenants without an entry
+        self._waiting: dict[str, TenantQueue] = {}
+        self._idle_times: dict[str, float] = {}
+        self._small = TurnHeap(small=True)
+        self._bulk = TurnHeap(small=False)
+        self._orders = itertools.count()
+        self._now = 0.0
+        self._max_idle = MAX_IDLE_TENANTS
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, work: QueuedCommand) -> None:
+        """Append work to the queue of its tenant."""
+        queue = self._waiting.get(work.tenant)
+        if queue is None:
+            time = max(self._now, self._idle_times.pop(work.tenant, 0.0))
+            queue = self._waiting[work.tenant] = TenantQueue(work.tenant, time, next(self._orders))
+        queue.queue_of(small=work.is_small).append(work)
+        (self._small if work.is_small else self._bulk).add(queue)
+
+    def next(self, excluded: Collection[str] = (), *, bulk: bool = True) -> QueuedCommand | None:
+        """Return the next work without removing it: small work of tenants that are not excluded, and bulk work of any
+        tenant if `bulk` is set."""
+        small_turn = self._small.first(excluded)
+        bulk_turn = self._bulk.first() if bulk else None
+        if small_turn is not None and (bulk_turn is None or not bulk_turn < small_turn):
+            return small_turn.queue.small[0]
+        return None if bulk_turn is None else bulk_turn.queue.bulk[0]
+
+    def dequeue(self, work: QueuedCommand) -> None:
+        """Remove the work that `next` returned, and charge it to its tenant."""
+        queue = self._waiting[work.tenant]
+        queue.queue_of(small=work.is_small).popleft()
+        self._now = queue.time
+        queue.time += work.rows / self.weights.get(work.tenant, 1.0)
+        if queue.is_idle:
+            del self._waiting[work.tenant]
+            self._idle_times[work.tenant] = queue.time
+            if len(self._idle_times) > self._max_idle:
+                # Drop virtual times that have passed, since tenants without one start at the current time anyway
+                self._idle_times = {tenant: time for tenant, time in self._idle_times.items() if time > self._now}
+                self._max_idle = max(MAX_IDLE_TENANTS, 2 * len(self._idle_times))
+
+    def clear(self) -> list[QueuedCommand]:
+        """Remove and return all work."""
+        found = [work for queue in self._waiting.values() for work in (*queue.small, *queue.bulk)]
+        self._waiting.clear()
+        self._small, self._bulk = TurnHeap(small=True), TurnHeap(small=False)
+        return found
 
 
 class Writer(ABC):
