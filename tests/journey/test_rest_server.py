@@ -159,6 +159,15 @@ class TestReference:
             "/v1/setup",
         }
 
+    @pytest.mark.parametrize("path", ["/openapi.json", "/llms.txt", "/llms-full.txt"])
+    async def test_documents_for_everyone_are_made_and_compressed_once(self, rest, path, monkeypatch):
+        first = await rest.anonymous.get(path)
+        monkeypatch.setattr(gzip, "compress", None)
+        second = await rest.anonymous.get(path)
+        assert (second.headers["content-encoding"], second.text) == ("gzip", first.text)
+        tagged = {"if-none-match": first.headers["etag"]}
+        assert (await rest.anonymous.get(path, headers=tagged)).status_code == 304
+
     async def test_reference_page_loads_files_of_this_server_only(self, rest):
         response = await rest.anonymous.get("/docs")
         assert response.headers["content-type"] == "text/html; charset=utf-8"

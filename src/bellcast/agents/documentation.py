@@ -45,7 +45,6 @@ def pages() -> dict[str, str]:
     }
 
 
-@functools.cache
 def overview() -> str:
     """Return `llms.txt`: a link to each page with its title and first sentence."""
     lines = [
@@ -71,7 +70,6 @@ def overview() -> str:
     return "\n".join(lines) + "\n"
 
 
-@functools.cache
 def full() -> str:
     """Return `llms-full.txt`: all pages."""
     return "\n\n".join(f"<!-- {path} -->\n{text}" for path, text in pages().items()) + "\n"

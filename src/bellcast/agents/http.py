@@ -1,6 +1,7 @@
 """`/mcp`: agents with an API key of the scope `agent` call tools over streamable HTTP, in JSON and without sessions."""
 
 import asyncio
+import functools
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,7 +12,7 @@ from bellcast.auth import origins
 from bellcast.auth.origins import WrongOrigin
 from bellcast.console.types.live_feed import redact
 from bellcast.kernel.errors import BadRequest, Forbidden, NotFound, TooMany, Unauthenticated
-from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http import request_body, responses, served_file
 from bellcast.kernel.http.asgi import HEADER_VALUES, ASGIApp, AsgiMessage, Receive, Scope, Send
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller
@@ -23,6 +24,7 @@ PATH = "/mcp"
 MAX_REQUEST = 524_288
 # The code of JSON-RPC for errors of the server.
 SERVER_ERROR = -32_000
+PLAIN = "text/plain; charset=utf-8"
 OFF = "There is nothing here: BELLCAST_MCP is off."
 
 
@@ -117,18 +119,17 @@ async def page(request: ApiRequest) -> ASGIApp:
     text = (await asyncio.to_thread(documentation.pages)).get(request.scope["path_params"]["name"])
     if text is None:
         raise NotFound("There is no such page; /llms.txt lists them.")
-    return _plain(text)
-
-
-def _plain(text: str) -> ASGIApp:
-    return responses.complete(200, text.encode(), "text/plain; charset=utf-8", {"cache-control": "no-cache"})
+    return responses.complete(200, text.encode(), PLAIN, {"cache-control": "no-cache"})
 
 
 def _text(path: str, make: Callable[[], str], doc: str) -> ApiEndpoint:
     """Return the operation of a text that anyone may read."""
 
+    # Anyone may request it, so it is compressed once.
+    file = functools.cache(lambda: served_file.of(make().encode(), PLAIN))
+
     async def show(request: ApiRequest) -> ASGIApp:
-        return _plain(await asyncio.to_thread(make))
+        return (await asyncio.to_thread(file)).respond(request, {})
 
     show.__doc__, show.__name__ = doc, make.__name__
     return operation(

@@ -83,10 +83,5 @@ def cookie_of(request: BrowserRequest, name: str) -> str | None:
     return None
 
 
-def has_session(request: BrowserRequest) -> bool:
-    """True if the request has a session cookie, even if the session has ended."""
-    return session_token(request) is not None
-
-
 def session_token(request: BrowserRequest) -> str | None:
     return cookie_of(request, cookie_name(request))

@@ -281,10 +281,6 @@ class ConsoleSessions:
         await self._operators.replace_recovery_codes(operator.id, [keys.digest(totp.normalize(one)) for one in codes])
         return codes
 
-    async def end_mfa(self, id: str, *, with_passkeys: bool = False) -> bool:
-        """Delete an operator's authenticator app and passkeys; return whether the operator exists."""
-        return await self._operators.end_mfa(id, with_passkeys=with_passkeys)
-
     async def begin_email(self, operator: Operator, email: str) -> str:
         """Return the code that confirms a new address. The one before is no longer valid. Raises TooMany."""
         await self._count(
@@ -319,10 +315,6 @@ class ConsoleSessions:
         if not await self._operators.confirm_email(operator.id, stored or "", pending.email):
             raise Conflict("Another address was entered in the meantime: confirm that one.")
         await self._operators.clear_failures(place)
-
-    async def remove_email(self, operator: Operator) -> None:
-        """Forget the operator's address, confirmed or not."""
-        await self._operators.end_email(operator.id)
 
     async def count_own_test(self, name: str) -> None:
         """Count a test that an operator, or the user of an embedded editor, sends to itself. Raises TooMany."""

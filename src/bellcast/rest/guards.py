@@ -8,7 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from bellcast.auth import keys
-from bellcast.auth.browser_request import BrowserRequest, has_session
+from bellcast.auth.browser_request import BrowserRequest, session_token
 from bellcast.auth.origins import HeaderPairs
 from bellcast.kernel.errors import Forbidden, MfaEnrolmentRequired, PasswordRequired, TooMany, Unauthenticated
 from bellcast.kernel.http import request_body
@@ -117,7 +117,7 @@ async def _operator(request: ApiRequest, ctx: ApiContext) -> Caller | None:
     if sessions is None or AUTHORIZATION in state[HEADER_VALUES] or COOKIE not in state[HEADER_VALUES]:
         return None
     browser = browser_request(request)
-    state[HAS_SESSION] = has_session(browser)
+    state[HAS_SESSION] = session_token(browser) is not None
     return await sessions.caller(browser)
 
 

@@ -10,6 +10,7 @@ from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.http.served_file import ServedFile
 from bellcast.rest.operations import operation, public_file
 
 # The page is open to everyone, also where the console is off.
@@ -28,8 +29,8 @@ def _page() -> Template:
 @operation("GET", "/openapi.json", tag="Server", required_scope=None, response_types={200: dict[str, Any]})
 async def document(request: ApiRequest) -> ASGIApp:
     """This document."""
-    described: dict[str, Any] = request.scope["state"]["document"]()
-    return responses.json(described, headers={"cache-control": "no-cache"})
+    described: ServedFile = request.scope["state"]["document"]()
+    return described.respond(request, {})
 
 
 @operation("GET", "/docs", tag="Server", required_scope=None, response_types={200: responses.HTML})

@@ -49,8 +49,13 @@ class ServedFile(NamedTuple):
 def read(file: Path, appended: bytes = b"") -> ServedFile:
     """Read a file of the package, append to it, and compress the result unless the build did."""
     body = file.read_bytes() + appended
+    return of(body, TYPES[file.suffix], _built(file, body))
+
+
+def of(body: bytes, media_type: str, built: Mapping[str, bytes] | None = None) -> ServedFile:
+    """Return a file with this content, compressed unless the build did."""
     etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
-    return ServedFile(body, etag, TYPES[file.suffix], _built(file, body) or {"gzip": gzip.compress(body, 9, mtime=0)})
+    return ServedFile(body, etag, media_type, built or {"gzip": gzip.compress(body, 9, mtime=0)})
 
 
 def read_all(folder: Path) -> dict[str, ServedFile]:

@@ -282,7 +282,7 @@ async def replace_recovery_codes(request: ApiRequest) -> ASGIApp:
 @own_operation("DELETE", "/v1/me/mfa", is_sensitive=True, response_types={204: None})
 async def end_mfa(request: ApiRequest) -> ASGIApp:
     """Remove the authenticator app and the recovery codes."""
-    await sessions(request).end_mfa((await own(request)).id)
+    await Operators(context.of(request).engines.db).end_mfa((await own(request)).id, with_passkeys=False)
     return responses.empty()
 
 
@@ -383,7 +383,7 @@ async def change_email(request: ApiRequest) -> ASGIApp:
     if body.code is not None:
         await console.confirm_email(operator, body.code)
     elif body.email is None:
-        await console.remove_email(operator)
+        await Operators(context.of(request).engines.db).end_email(operator.id)
     elif body.email is not UNSET:
         problem = addresses.format_problem("email", body.email)
         if problem is not None:

@@ -184,7 +184,7 @@ async def end_sessions(wanted: Change[None]) -> bool:
 async def reset_mfa(wanted: Change[None]) -> bool:
     """Remove the authenticator app, the recovery codes and the passkeys of an operator."""
     operator = await _manageable(wanted.request)
-    await console_session.sessions(wanted.request).end_mfa(operator.id, with_passkeys=True)
+    await Operators(wanted.ctx.engines.db).end_mfa(operator.id, with_passkeys=True)
     audit.note_change(wanted.request, "has_mfa", operator.has_mfa, after=False)
     return True
 
