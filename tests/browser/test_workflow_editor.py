@@ -679,4 +679,4 @@ def test_editor_is_loaded_on_demand_within_its_budget() -> None:
     assert sum(len(gzip.compress(file.read_bytes())) for file in files) <= 60_000
     from bellcast.console.pages import console
 
-    assert not [name for name in console.first_modules() if re.match("workflow-", name)]
+    assert not [name for name in console.first_modules("console.js") if re.match("workflow-", name)]

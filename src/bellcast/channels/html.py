@@ -69,7 +69,10 @@ def linked(text: str) -> str:
     """Convert text to HTML: line breaks and links."""
     parts, position = [], 0
     for found in URL.finditer(text):
-        url = _without_punctuation(found[0])
+        # Without the punctuation of the sentence behind it. Parentheses in pairs belong to the URL.
+        url = found[0]
+        while url[-1] in PUNCTUATION or (url[-1] == ")" and url.count(")") > url.count("(")):
+            url = url[:-1]
         parts += [escape(text[position : found.start()]), f'<a href="{escape(url)}">{escape(url)}</a>']
         position = found.start() + len(url)
     return "".join([*parts, escape(text[position:])]).replace("\n", "<br>\n")
@@ -79,13 +82,6 @@ def from_text(text: str, convert: Callable[[str], str] = linked) -> str:
     """Convert text to HTML paragraphs, each with `convert`."""
     paragraphs = [part for part in re.split(r"\n\s*\n", text.strip()) if part]
     return "\n".join(f'<p style="margin:0 0 16px">{convert(part)}</p>' for part in paragraphs)
-
-
-def _without_punctuation(url: str) -> str:
-    """Return a URL in a text without the punctuation of the sentence behind it. Parentheses in pairs belong to the URL."""
-    while url[-1] in PUNCTUATION or (url[-1] == ")" and url.count(")") > url.count("(")):
-        url = url[:-1]
-    return url
 
 
 def button(url: str, label: str, brand: Brand) -> str:

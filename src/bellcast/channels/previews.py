@@ -113,7 +113,10 @@ class Previews:
         return await decision_inputs.read(self._db, self._catalog, subject.tenant, GENERAL, recipients, channels)
 
     async def _contents(self, subject: Subject, inputs: DecisionInputs, *, is_strict: bool) -> Contents:
-        profile = self._profile(subject, inputs)
+        profile = inputs.profile(subject.recipient)
+        if not subject.recipient:
+            profile = msgspec.structs.replace(profile, name=EXAMPLE_NAME)
+        profile = profile if subject.locale is None else msgspec.structs.replace(profile, locale=subject.locale)
         draft = Draft(
             to=subject.recipient, data=dict(subject.data), actor=None if is_strict else Actor(name=EXAMPLE_ACTOR)
         )
@@ -131,9 +134,3 @@ class Previews:
         )
         await budget_of(subject.tenant).wait()
         return Contents(context)
-
-    def _profile(self, subject: Subject, inputs: DecisionInputs) -> Profile:
-        profile = inputs.profile(subject.recipient)
-        if not subject.recipient:
-            profile = msgspec.structs.replace(profile, name=EXAMPLE_NAME)
-        return profile if subject.locale is None else msgspec.structs.replace(profile, locale=subject.locale)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from bellcast.channels.types import OPEN_STATES, Attempt, NewDecision, RecordedAction, StoredMessage
+from bellcast.channels.types import OPEN_STATES, NewDecision, RecordedAction, StoredMessage
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import times
 from bellcast.live.types import NotificationWrite
@@ -116,7 +116,9 @@ def _message_entries(message: StoredMessage, skipped: NewDecision | None) -> Ite
     if message.state not in NEVER_DUE and message.state != "held":
         yield _entry(message, _first_due_at(message), "queued")
     for attempt in message.attempts:
-        yield _entry(message, times.milliseconds(attempt.at), "attempt", detail=_attempt_detail(attempt))
+        parts = (attempt.provider, attempt.outcome, attempt.code, attempt.response)
+        detail = " ".join(part for part in parts if part)
+        yield _entry(message, times.milliseconds(attempt.at), "attempt", detail=detail)
     if message.state == "queued" and message.attempts:
         yield _entry(message, message.due_at, "scheduled", detail=NEXT_ATTEMPT)
     if message.state in OPEN_STATES:
@@ -158,8 +160,3 @@ def _entry(
 
 def _until(at: int) -> str:
     return f"until {times.to_rfc3339(at).isoformat(timespec='seconds').replace('+00:00', 'Z')}"
-
-
-def _attempt_detail(attempt: Attempt) -> str:
-    parts = (attempt.provider, attempt.outcome, attempt.code, attempt.response)
-    return " ".join(part for part in parts if part)

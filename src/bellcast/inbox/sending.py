@@ -216,21 +216,17 @@ async def _send_one(
         except BellcastError as refusal:
             return refusal
     if isinstance(prepared, RefusedSend):
-        return await _stored_response(engines, prepared)
+        # The response to the earlier send that this one repeats, or else the error.
+        request = prepared.request
+        if request.idempotency_key is None:
+            return prepared.error
+        tenant, _ = _charge_of(request)
+        key, fingerprint, now = request.idempotency_key, request.fingerprint, request.created_at
+        try:
+            return await Sends(engines.db).stored_response(tenant, key, fingerprint, now) or prepared.error
+        except BellcastError as refusal:
+            return refusal
     return await _announce(engines, prepared) if isinstance(prepared, AnnounceRequest) else prepared
-
-
-async def _stored_response(engines: Context, refused: RefusedSend) -> bytes | BellcastError:
-    """Return the response to the earlier send that this one repeats, or else the error."""
-    request = refused.request
-    if request.idempotency_key is None:
-        return refused.error
-    tenant, _ = _charge_of(request)
-    key, fingerprint, now = request.idempotency_key, request.fingerprint, request.created_at
-    try:
-        return await Sends(engines.db).stored_response(tenant, key, fingerprint, now) or refused.error
-    except BellcastError as refusal:
-        return refusal
 
 
 async def commit(
@@ -242,7 +238,7 @@ async def commit(
     try:
         async for committed in add(requests):
             results += committed
-            events = [event for sent in committed if isinstance(sent, SendResult) for event in sent.events]
+            events = [event for one in committed if isinstance(one, SendResult) for event in one.events]
             if len(requests) == 1:
                 await engines.broker.publish(*events)
             else:
@@ -258,7 +254,13 @@ async def commit(
             written.append(request)
         else:
             engines.quotas.give_back(request.tenant, request.charge)
-    _emit_batch(engines, written)
+    # One event per send. Without a watcher, events that the feed would not keep are only counted.
+    counted = 0 if engines.feed.is_watched else max(0, len(written) - KEPT_EVENTS)
+    if counted:
+        for tenant, number in Counter([request.tenant for request in written[:counted]]).items():
+            engines.feed.count("send", tenant, number)
+    for sent in written[counted:]:
+        _emit(engines, sent)
     engines.router.committed(written)
     ended: list[SendResult | BellcastError] = []
     for result in results:
@@ -271,16 +273,6 @@ async def commit(
 def response_of(result: SendResult | BellcastError) -> bytes | BellcastError:
     """Return the response of a committed send, or its refusal."""
     return result.response if isinstance(result, SendResult) else result
-
-
-def _emit_batch(engines: Context, requests: Sequence[SendRequest]) -> None:
-    """Emit one event per send. Without a watcher, events that the feed would not keep are only counted."""
-    counted = 0 if engines.feed.is_watched else max(0, len(requests) - KEPT_EVENTS)
-    if counted:
-        for tenant, number in Counter([request.tenant for request in requests[:counted]]).items():
-            engines.feed.count("send", tenant, number)
-    for request in requests[counted:]:
-        _emit(engines, request)
 
 
 def _emit(engines: Context, request: SendOrAnnounce) -> None:

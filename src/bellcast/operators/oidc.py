@@ -149,7 +149,21 @@ class OidcProvider:
             raise Unavailable("The keys of the identity provider are unknown.")
         await self._keys.verify(token)
         found = self._decoded(token.payload)
-        self._check(found, request.nonce)
+        # The token must be from this provider, for this client and this sign-in, and fresh (OpenID Connect Core 1.0, 3.1.3.7).
+        now = self._clock.now() / 1000
+        audiences = [found.aud] if isinstance(found.aud, str) else found.aud
+        wrong = {
+            "issuer (iss)": found.iss != self.issuer,
+            "audience (aud)": self._config.client_id not in audiences,
+            "authorized party (azp)": found.azp not in (None, self._config.client_id)
+            or (found.azp is None and len(audiences) > 1),
+            "nonce": found.nonce is None or found.nonce != request.nonce,
+            "time (exp)": now >= found.exp + LEEWAY_SECONDS,
+            "time (iat)": not -LEEWAY_SECONDS <= now - found.iat <= MAX_TOKEN_AGE_SECONDS,
+        }
+        for name, is_wrong in wrong.items():
+            if is_wrong:
+                raise Unauthenticated(f"The {name} of the ID token is wrong.")
         return found
 
     def _decoded(self, payload: bytes) -> IdClaims:
@@ -160,24 +174,6 @@ class OidcProvider:
             return msgspec.convert(raw, IdClaims)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, KeyError):
             raise Unauthenticated("The claims of the ID token are wrong.") from None
-
-    def _check(self, claims: IdClaims, nonce: str) -> None:
-        """Raise Unauthenticated unless the token is from this provider, for this client and this sign-in, and fresh
-        (OpenID Connect Core 1.0, 3.1.3.7)."""
-        now = self._clock.now() / 1000
-        audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
-        wrong = {
-            "issuer (iss)": claims.iss != self.issuer,
-            "audience (aud)": self._config.client_id not in audiences,
-            "authorized party (azp)": claims.azp not in (None, self._config.client_id)
-            or (claims.azp is None and len(audiences) > 1),
-            "nonce": claims.nonce is None or claims.nonce != nonce,
-            "time (exp)": now >= claims.exp + LEEWAY_SECONDS,
-            "time (iat)": not -LEEWAY_SECONDS <= now - claims.iat <= MAX_TOKEN_AGE_SECONDS,
-        }
-        for name, is_wrong in wrong.items():
-            if is_wrong:
-                raise Unauthenticated(f"The {name} of the ID token is wrong.")
 
     async def _discovered(self) -> ProviderMetadata:
         async with self._lock:

@@ -176,7 +176,12 @@ class Environment(SandboxedEnvironment):
         return TokenStream(_limited(super()._tokenize(source, name, filename, state)), name, filename)
 
     def _generate(self, source: nodes.Template, name: Any, filename: Any, defer_init: bool = False) -> str:  # noqa: FBT001, FBT002  as the base class has it
-        self._check_names(source)
+        # The names of filters and tests: inside an `if`, Jinja only looks them up when it renders, too late for the author.
+        for named, known in ((nodes.Filter, self.filters), (nodes.Test, self.tests)):
+            for use in source.find_all(named):
+                if use.name not in known:
+                    label = "filter" if named is nodes.Filter else "test"
+                    raise jinja2.TemplateSyntaxError(f"there is no {label} named {use.name[:50]!r}", use.lineno)
         for kind, tag in REFUSED_TAGS.items():
             for node in source.find_all(kind):
                 raise jinja2.TemplateSyntaxError(f"{{% {tag} %}} is not available here", node.lineno)
@@ -185,15 +190,6 @@ class Environment(SandboxedEnvironment):
                 raise jinja2.TemplateSyntaxError("has a number that is too large", number.lineno)
         Guard().visit(source)
         return super()._generate(source, name, filename, defer_init)
-
-    def _check_names(self, tree: nodes.Template) -> None:
-        """Check the names of filters and tests. Inside an `if`, Jinja only looks them up when it renders, which is too
-        late for the author."""
-        for kind, known in ((nodes.Filter, self.filters), (nodes.Test, self.tests)):
-            for node in tree.find_all(kind):
-                if node.name not in known:
-                    label = "filter" if kind is nodes.Filter else "test"
-                    raise jinja2.TemplateSyntaxError(f"there is no {label} named {node.name[:50]!r}", node.lineno)
 
 
 def _finalize(value: Any) -> Any:

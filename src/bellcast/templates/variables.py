@@ -39,7 +39,9 @@ def used(template: Template) -> list[UsedVariable]:
     """Return the variables that a valid template reads, by path."""
     found: dict[str, UsedVariable] = {}
     for source, is_html in _texts(template):
-        for one in _of_text(source, is_html=is_html):
+        reader = _Reader()
+        reader.read(rendering.parse(source, is_html=is_html), {}, is_required=True)
+        for one in reader.used:
             before = found.get(one.path, one)
             type = one.type if before.type == "string" else before.type
             found[one.path] = UsedVariable(one.path, type, before.is_required or one.is_required)
@@ -75,12 +77,6 @@ def _of_conditions(value: Any) -> Iterator[str]:
         value = list(value.values())
     for one in value if isinstance(value, list | tuple) else ():
         yield from _of_conditions(one)
-
-
-def _of_text(source: str, *, is_html: bool) -> list[UsedVariable]:
-    reader = _Reader()
-    reader.read(rendering.parse(source, is_html=is_html), {}, is_required=True)
-    return reader.used
 
 
 class _Reader:

@@ -305,7 +305,9 @@ class Webhooks:
     async def replay(self, tenant: str, id: str, since: int, *, is_dry_run: bool = False) -> int:
         """Deliver the events since a time again, with the same ids; return their number. A dry run only counts."""
         webhook = await self.get(tenant, id)
-        after, replayed = _before(since), 0
+        # A text that sorts before all ids of this time, because UUIDv7 begin with their time.
+        digits = f"{max(since, 0):012x}"
+        after, replayed = f"{digits[:8]}-{digits[8:]}", 0
         while webhook is not None:
             owner = None if tenant == EVERY_TENANT else tenant
             events = await WebhookEvents(self._db).page(owner, after, REPLAY_BATCH)
@@ -362,9 +364,3 @@ def _new_secret() -> str:
 
 def _place(tenant: str, id: str) -> str:
     return f"{KIND}/{tenant}/{id}"
-
-
-def _before(since: int) -> str:
-    """Return a text that sorts before all ids of this time, because UUIDv7 begin with their time."""
-    digits = f"{max(since, 0):012x}"
-    return f"{digits[:8]}-{digits[8:]}"

@@ -121,22 +121,21 @@ STRUCTURE = ("key", "type", "if", "note", "branches", "else")
 def _step(value: Mapping[str, Any]) -> Step:
     type = value["type"]
     fields = {name: field for name, field in value.items() if name not in STRUCTURE}
+    content = None
+    if type in PARTS and "template" not in fields:
+        own: dict[str, Any] = {type: msgspec.convert(fields, PARTS[type])}
+        content = Template(**own)
     return Step(
         key=value["key"],
         type=type,
         condition=value.get("if"),
         fields=fields,
-        content=_content(type, fields) if type in PARTS and "template" not in fields else None,
+        content=content,
         branches=tuple(
             Branch(condition=branch["if"], steps=_steps(branch["steps"])) for branch in value.get("branches", ())
         ),
         otherwise=_steps(value.get("else", ())),
     )
-
-
-def _content(channel: str, fields: Mapping[str, Any]) -> Template:
-    part = msgspec.convert(fields, PARTS[channel])
-    return Template(**{channel: part})  # type: ignore[arg-type]  # the part of this channel
 
 
 # --- the whole
@@ -178,7 +177,13 @@ def _step_errors(path: str, step: Any, seen: SeenSteps, depth: int) -> Errors:
     if not isinstance(step, Mapping):
         yield FieldError(path, "must be a step: an object with key and type")
         return
-    yield from _key_errors(f"{path}.key", step.get("key"), seen)
+    key = step.get("key")
+    if key is None:
+        yield FieldError(f"{path}.key", "is missing: each step needs a key of its own, such as reminder")
+    elif not isinstance(key, str) or not 1 <= len(key) <= MAX_OBJECT_KEY or not KEY_CHARACTERS.issuperset(key):
+        yield FieldError(f"{path}.key", f"must have 1 to {MAX_OBJECT_KEY} characters of A-Z a-z 0-9 _ -")
+    elif key in seen.types:
+        yield FieldError(f"{path}.key", f"must be unique in the workflow: another step has the key {key!r}")
     kind = step.get("type")
     if not isinstance(kind, str) or kind not in STEP_TYPES:
         missing = "" if "type" in step else "is missing: "
@@ -206,15 +211,6 @@ def _note_errors(path: str, value: Mapping[str, Any]) -> Errors:
     note = value.get("note")
     if note is not None and (not isinstance(note, str) or len(note) > MAX_NOTE):
         yield FieldError(path, f"must be text of at most {MAX_NOTE} characters")
-
-
-def _key_errors(path: str, key: Any, seen: SeenSteps) -> Errors:
-    if key is None:
-        yield FieldError(path, "is missing: each step needs a key of its own, such as reminder")
-    elif not isinstance(key, str) or not 1 <= len(key) <= MAX_OBJECT_KEY or not KEY_CHARACTERS.issuperset(key):
-        yield FieldError(path, f"must have 1 to {MAX_OBJECT_KEY} characters of A-Z a-z 0-9 _ -")
-    elif key in seen.types:
-        yield FieldError(path, f"must be unique in the workflow: another step has the key {key!r}")
 
 
 def _branch_errors(path: str, step: Mapping[str, Any], seen: SeenSteps, depth: int) -> Errors:

@@ -125,23 +125,6 @@ def _layout(path: str, value: Any, seen: SeenSteps) -> Errors:
         yield FieldError(path, "must be base, null, or the key of a template")
 
 
-def _duration(most: float, *, can_be_negative: bool = False) -> FieldRule:
-    def check(path: str, value: Any, seen: SeenSteps) -> Errors:
-        try:
-            found = seconds(value)
-        except ValueError as error:
-            yield FieldError(path, str(error))
-            return
-        if found < 0 and not can_be_negative:
-            yield FieldError(path, "must not be negative")
-        elif abs(found) > most:
-            yield FieldError(
-                path, f"must be at most {most / 86_400:g}d" if most >= 86_400 else f"must be at most {most:g}s"
-            )
-
-    return _or_reference(check)
-
-
 def seconds(value: Any) -> float:
     """Return a duration in seconds, which may begin with a minus sign. Raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -277,7 +260,21 @@ def _choice(*values: str, label: str = "") -> Field:
 
 def _span(most: float, label: str = "", *, can_be_negative: bool = False) -> Field:
     """Return the field of a duration."""
-    rule = _duration(most, can_be_negative=can_be_negative)
+
+    def check(path: str, value: Any, seen: SeenSteps) -> Errors:
+        try:
+            found = seconds(value)
+        except ValueError as error:
+            yield FieldError(path, str(error))
+            return
+        if found < 0 and not can_be_negative:
+            yield FieldError(path, "must not be negative")
+        elif abs(found) > most:
+            yield FieldError(
+                path, f"must be at most {most / 86_400:g}d" if most >= 86_400 else f"must be at most {most:g}s"
+            )
+
+    rule = _or_reference(check)
     return Field(rule, "duration", label, {"type": ["string", "number"]}, can_be_reference=True)
 
 
@@ -291,13 +288,6 @@ PART_FIELDS: dict[str, Field] = {
     "action_url": Field(_template_text, "template", "Link"),
     "action_text": Field(_template_text, "template", "Text of the link"),
 }
-
-
-def _channel_fields(channel: str) -> dict[str, Field]:
-    return {
-        "template": Field(_text, "template-key"),
-        **{name: PART_FIELDS.get(name, Field(_template_text, "template")) for name in PARTS[channel].__struct_fields__},
-    }
 
 
 ANY: dict[str, Any] = {}
@@ -323,7 +313,19 @@ LABELS = {
 }
 # By type: its fields, and the required ones.
 STEP_TYPES: dict[str, tuple[dict[str, Field], tuple[str, ...]]] = {
-    **{channel: (_channel_fields(channel), ()) for channel in CHANNELS},
+    **{
+        channel: (
+            {
+                "template": Field(_text, "template-key"),
+                **{
+                    name: PART_FIELDS.get(name, Field(_template_text, "template"))
+                    for name in PARTS[channel].__struct_fields__
+                },
+            },
+            (),
+        )
+        for channel in CHANNELS
+    },
     "delay": (
         {
             "for": _span(times.MAX_AHEAD_SECONDS),

@@ -121,26 +121,13 @@ async def show(request: ApiRequest) -> ASGIApp:
             raise NotFound("There is no simulated message with this id.")
     opened = chosen or next(iter(shown), None)
     body = EMPTY if opened is None else await _message(ctx, opened, "h2" if chosen is None else "h1")
-    page = _page(token, shown, opened, body, query, following, is_chosen=chosen is not None)
-    return responses.complete(200, page.encode(), responses.HTML, HEADERS)
-
-
-def _page(
-    token: str,
-    shown: list[StoredMessage],
-    chosen: StoredMessage | None,
-    body: str,
-    query: MailboxQuery,
-    following: str | None,
-    *,
-    is_chosen: bool,
-) -> str:
+    is_chosen = chosen is not None
     base = f"/mailbox/{quote(token)}"
     suffix = f"&after={quote(query.after)}" if query.after else ""
-    items = "".join(_item(f"{base}?message={one.id}{suffix}", one, chosen) for one in shown)
+    items = "".join(_item(f"{base}?message={one.id}{suffix}", one, opened) for one in shown)
     more = f'<a class=more href="{base}?after={following}">Older messages</a>' if following else ""
     back = f'<a class=back href="{base}{suffix.replace("&", "?", 1)}">All messages</a>' if is_chosen else ""
-    return f"""<!doctype html>
+    page = f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
@@ -154,6 +141,7 @@ def _page(
 <main>{back}{body}</main>
 </html>
 """
+    return responses.complete(200, page.encode(), responses.HTML, HEADERS)
 
 
 EMPTY = """<div class=empty><h2>No messages yet</h2>

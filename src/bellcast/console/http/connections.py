@@ -18,7 +18,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.times import Moment
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.live.types import EVERY_CONNECTION, ConnectionFilter, ConnectionInfo
+from bellcast.live.types import EVERY_CONNECTION, ConnectionFilter
 from bellcast.operators.types import ONE_BY_ONE, ROLES
 from bellcast.recipients.http.recipients import PageQuery
 from bellcast.rest import context, tenants
@@ -122,7 +122,24 @@ async def page(request: ApiRequest, params: ConnectionsQuery) -> ConnectionPage:
     before = list_positions.moment(params.after) if params.after else None
     listed = [one for tenant in named for one in await connections.page(tenant, before, limit, wanted)]
     result = listed if len(named) == 1 else sorted(listed, key=lambda one: one.position, reverse=True)[:limit]
-    shown = [_item(one) for one in result[: params.limit]]
+    shown = [
+        ConnectionItem(
+            id=one.id,
+            recipient=one.recipient,
+            tenant=tenants.outside(one.tenant),
+            protocol=one.protocol,
+            transport=one.transport,
+            topics=list(one.topics),
+            address=one.address,
+            origin=one.origin,
+            connected_at=times.to_rfc3339(one.connected_at),
+            node=one.node,
+            closed_at=None if one.closed_at is None else times.to_rfc3339(one.closed_at),
+            code=one.code,
+            reason=one.reason,
+        )
+        for one in result[: params.limit]
+    ]
     has_next = len(result) > params.limit
 
     total = None if params.after else ListTotal(len(shown) + has_next, exact=not has_next)
@@ -161,24 +178,6 @@ def _tenants(request: ApiRequest, query: TenantQuery) -> Sequence[str | None]:
         return [tenants.single_tenant(request)]
     bound = tenants.every(request)
     return [None] if bound is None else bound
-
-
-def _item(one: ConnectionInfo) -> ConnectionItem:
-    return ConnectionItem(
-        id=one.id,
-        recipient=one.recipient,
-        tenant=tenants.outside(one.tenant),
-        protocol=one.protocol,
-        transport=one.transport,
-        topics=list(one.topics),
-        address=one.address,
-        origin=one.origin,
-        connected_at=times.to_rfc3339(one.connected_at),
-        node=one.node,
-        closed_at=None if one.closed_at is None else times.to_rfc3339(one.closed_at),
-        code=one.code,
-        reason=one.reason,
-    )
 
 
 @operation(

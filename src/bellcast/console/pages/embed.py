@@ -1,9 +1,7 @@
 """The template editor in a frame of an app's page: its page and modules, and its previews. It has no cookies; requests carry an
 editor token, which the app's page passes to the frame in a message."""
 
-from functools import cache
 from html import escape
-from string import Template
 from typing import Any
 
 from bellcast.auth import tokens
@@ -18,28 +16,6 @@ from bellcast.templates.http import templates
 from bellcast.templates.http.templates import DraftLookQuery
 
 UNDECLARED = "No page may embed the editor: add the app's origin to BELLCAST_ORIGINS."
-PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Template editor</title>
-<meta name="referrer" content="same-origin">
-<link rel="stylesheet" href="$root/embed/console.css">
-$preloads
-<script type="module" src="$root/embed/embed.js"></script>
-</head>
-<body>
-<div id="app"></div>
-</body>
-</html>
-""")
-
-
-@cache
-def _preloads() -> str:
-    names = sorted(console.first_modules("embed.js") | console.first_modules("template-editor.js"))
-    return "\n".join(f'<link rel="modulepreload" href="$root/embed/{name}">' for name in names)
 
 
 def _ancestors(request: ApiRequest) -> str:
@@ -58,7 +34,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     policy = console.POLICY.replace("frame-ancestors 'none'", f"frame-ancestors {_ancestors(request)}")
     scope: Any = request.scope
     root = escape(scope["state"]["root_path"])
-    text = Template(PAGE.safe_substitute(preloads=_preloads())).substitute(root=root)
+    text = console.template("embed.html", "embed", "embed.js", "template-editor.js").substitute(root=root)
     headers = {"cache-control": "no-cache", "content-security-policy": policy}
     return responses.complete(200, text.encode(), responses.HTML, headers)
 

@@ -1,8 +1,6 @@
 """The API reference: the OpenAPI document, and a page that shows it with modules of the console."""
 
-from functools import cache
 from html import escape
-from string import Template
 from typing import Any
 
 from bellcast.console.pages import console
@@ -15,15 +13,6 @@ from bellcast.rest.operations import operation, public_file
 
 # The page is open to everyone, also where the console is off.
 HEADERS = {"content-security-policy": console.POLICY, "cache-control": "no-cache"}
-
-
-@cache
-def _page() -> Template:
-    modules = sorted(console.first_modules("reference.js"))
-    preloads = "\n".join(f'<link rel="modulepreload" href="$root/docs/{name}">' for name in modules)
-    return Template(
-        console.FOLDER.joinpath("reference.html").read_text(encoding="utf-8").replace("$preloads", preloads)
-    )
 
 
 @operation("GET", "/openapi.json", tag="Server", required_scope=None, response_types={200: dict[str, Any]})
@@ -39,7 +28,8 @@ async def show(request: ApiRequest) -> ASGIApp:
 
     It sends requests with the session of the operator who is signed in to the console, or with a key."""
     root = escape(request.scope["state"]["root_path"])
-    return responses.complete(200, _page().substitute(root=root).encode(), responses.HTML, HEADERS)
+    page = console.template("reference.html", "docs", "reference.js").substitute(root=root)
+    return responses.complete(200, page.encode(), responses.HTML, HEADERS)
 
 
 @public_file("/docs/{name:path}", responses.HTML, NotFound, any_query=False)

@@ -92,16 +92,13 @@ def value(point: StatsPoint, metric: str, bounds: Sequence[float], samples: int)
     if metric == "connections":
         return round(point.connections / samples, 1)
     if metric.startswith("latency_p"):
-        return _quantile(point.durations, bounds, int(metric.removeprefix("latency_p")) / 100)
+        # The upper bound of the bucket with the quantile, in milliseconds; for the last bucket, its lower bound.
+        share = int(metric.removeprefix("latency_p")) / 100
+        rank, passed = sum(point.durations) * share, 0
+        for bucket, number in enumerate(point.durations):
+            passed += number
+            if number and passed >= rank:
+                return round(bounds[min(bucket, len(bounds) - 1)] * 1000, 1)
+        return None
     count: int = getattr(point, metric)
     return count
-
-
-def _quantile(durations: Sequence[int], bounds: Sequence[float], share: float) -> float | None:
-    """Return the upper bound of the bucket with the quantile, in milliseconds; for the last bucket, its lower bound."""
-    rank, passed = sum(durations) * share, 0
-    for bucket, count in enumerate(durations):
-        passed += count
-        if count and passed >= rank:
-            return round(bounds[min(bucket, len(bounds) - 1)] * 1000, 1)
-    return None

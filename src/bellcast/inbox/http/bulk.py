@@ -312,8 +312,9 @@ async def load_imports(request: ApiRequest) -> ASGIApp:
     return results.response(bulk_import.existing)
 
 
-def _check(draft: ImportedDraft, ctx: ApiContext) -> None:
-    notification_drafts.check_import(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
-
-
-IMPORTED = request_body.Shape(ImportedDraft, _check, {"to": "x", "title": "x"}, ruled_later=True)
+IMPORTED = request_body.Shape(
+    ImportedDraft,
+    lambda draft, ctx: notification_drafts.check_import(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now())),
+    {"to": "x", "title": "x"},
+    ruled_later=True,
+)

@@ -282,9 +282,9 @@ def _check(draft: Draft, ctx: ApiContext) -> None:
     validation.check(errors, ctx.engines.scheduler.time_errors(draft))
 
 
-def _check_correction(edit: Correction, ctx: ApiContext) -> None:
-    notification_drafts.check_edit(edit, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
-
-
 DRAFT = request_body.Shape(Draft, _check, {"to": "x", "title": "x"}, ruled_later=True)
-CORRECTION = request_body.Shape(Correction, _check_correction, ruled_later=True)
+CORRECTION = request_body.Shape(
+    Correction,
+    lambda edit, ctx: notification_drafts.check_edit(edit, ctx.limits, times.to_rfc3339(ctx.engines.clock.now())),
+    ruled_later=True,
+)

@@ -63,24 +63,19 @@ class InsertPlan:
 
     def add(self, request: SendRequest) -> SendResult:
         """Plan the rows of one request."""
+        events: list[Event] = []
         if request.contents:
-            return self._add_each(request)
+            for id, key, content in zip(request.ids, request.recipients, request.contents, strict=True):
+                head = self._advance((request.tenant, key))
+                self._insert(rows.content_params(content, request.created_at), head, id, content.tags)
+                events.append(NotificationAdded(head.state, rows.new_notification(id, content, request.created_at)))
+            return SendResult(request.response, tuple(events))
         columns = rows.content_params(request.content, request.created_at)
         first = rows.new_notification(request.ids[0] if request.ids else "", request.content, request.created_at)
-        events: list[Event] = []
         for id, key in zip(request.ids, request.recipients, strict=True):
             head = self._advance((request.tenant, key))
             self._insert(columns, head, id, request.content.tags)
             events.append(NotificationAdded(head.state, first if id == first.id else replace(first, id=id)))
-        return SendResult(request.response, tuple(events))
-
-    def _add_each(self, request: SendRequest) -> SendResult:
-        """Plan the rows of a request with a content per recipient."""
-        events: list[Event] = []
-        for id, key, content in zip(request.ids, request.recipients, request.contents, strict=True):
-            head = self._advance((request.tenant, key))
-            self._insert(rows.content_params(content, request.created_at), head, id, content.tags)
-            events.append(NotificationAdded(head.state, rows.new_notification(id, content, request.created_at)))
         return SendResult(request.response, tuple(events))
 
     def _advance(self, name: RecipientKey, unread: int = 1, unseen: int = 1) -> InboxHead:

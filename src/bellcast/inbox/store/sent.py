@@ -76,7 +76,14 @@ class SentItems(StoreTable):
         if edit == Edit():
             return before, ()
         if before.announcement:
-            return (yield from _edit_announcement(tenant, id, edit, now))
+            # Allocating the number locks announcements: no other process changes the row between this read and the edit.
+            changed = yield from next_number()
+            before = _announced_item(_existing((yield from _find_announcement(tenant, id))))
+            columns = {**rows.edited_params(before.notification, edit), "id": id, "now": now, "changed": changed}
+            if not (yield Statement("announcement_edit", columns)):
+                return None
+            item = _announced_item(_existing((yield from _find_announcement(tenant, id))))
+            return item, (AnnouncementChanged(item.tenant, item.topic),)
         columns = {**rows.edited_params(before.notification, edit), "id": id, "now": now}
         row = _existing((yield from _find_direct(tenant, id)))
         inbox = row[rows.RECIPIENT]
@@ -208,17 +215,6 @@ def next_number() -> Script[int]:
     one."""
     ((number,),) = yield Statement("announcement_number")
     return int(number)
-
-
-def _edit_announcement(tenant: str, id: str, edit: Edit, now: int) -> Script[tuple[SentItem, tuple[Event, ...]] | None]:
-    # Allocating the number locks announcements: no other process changes the row between this read and the edit.
-    changed = yield from next_number()
-    before = _announced_item(_existing((yield from _find_announcement(tenant, id))))
-    columns = {**rows.edited_params(before.notification, edit), "id": id, "now": now, "changed": changed}
-    if not (yield Statement("announcement_edit", columns)):
-        return None
-    item = _announced_item(_existing((yield from _find_announcement(tenant, id))))
-    return item, (AnnouncementChanged(item.tenant, item.topic),)
 
 
 def _find_direct(tenant: str, id: str) -> Script[Row | None]:

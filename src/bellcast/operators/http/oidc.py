@@ -1,9 +1,6 @@
 """Sign-in of operators by an identity provider (OpenID Connect)."""
 
-from functools import cache
 from html import escape
-from pathlib import Path
-from string import Template
 from typing import Annotated, Any
 
 from msgspec import Struct
@@ -23,7 +20,6 @@ from bellcast.rest.operations import operation
 CALLBACK = "/v1/session/oidc/callback"
 # The actor of a refused sign-in. Operators' names have no space.
 UNKNOWN = "unknown person"
-_PAGE = Path(console.__file__).parent / "files" / "refused.html"
 HEADERS = NO_STORE | {
     "content-security-policy": console.POLICY,
     "referrer-policy": "no-referrer",
@@ -91,7 +87,7 @@ async def finish(request: ApiRequest) -> ASGIApp:
         cookie = sign_in.end_cookie(browser)
         state: Any = request.scope["state"]
         state["reason"] = refusal.code
-        page = _page().substitute(
+        page = console.template("refused.html", "console").substitute(
             root=escape(_root(request)), detail=escape(refusal.detail), request=escape(state["request_id"])
         )
         return responses.complete(refusal.status, page.encode(), responses.HTML, HEADERS | {"set-cookie": cookie})
@@ -118,11 +114,6 @@ async def _complete(
     audit.note_change(request, "role", done.role_before, operator.role)
     await audit.record(request, operator.name, audit.OK)
     return done
-
-
-@cache
-def _page() -> Template:
-    return Template(_PAGE.read_text(encoding="utf-8"))
 
 
 def _root(request: ApiRequest) -> str:

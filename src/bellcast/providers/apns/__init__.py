@@ -85,8 +85,13 @@ class APNsProvider(vendor_api.VendorProvider):
         if content.get("unread") is not None:
             aps["badge"] = content["unread"]
         payload = {"aps": aps, **{name: content[name] for name in ("id", "url") if content.get(name)}}
+        now = self._clock.now() / 1000
+        if now - self._signed_at > TOKEN_SECONDS:
+            claims = {"iss": self._team, "iat": int(now)}
+            self._token = jwt.encode(claims, self._private, algorithm="ES256", headers={"kid": self._key})
+            self._signed_at = now
         headers = {
-            "authorization": f"bearer {self._authorization()}",
+            "authorization": f"bearer {self._token}",
             "apns-topic": self._topic,
             "apns-push-type": "alert",
             "apns-id": message.id,
@@ -109,11 +114,3 @@ class APNsProvider(vendor_api.VendorProvider):
         except DeliveryError as error:
             if not error.response.startswith(WRONG_DEVICE):
                 raise
-
-    def _authorization(self) -> str:
-        now = self._clock.now() / 1000
-        if now - self._signed_at > TOKEN_SECONDS:
-            claims = {"iss": self._team, "iat": int(now)}
-            self._token = jwt.encode(claims, self._private, algorithm="ES256", headers={"kid": self._key})
-            self._signed_at = now
-        return self._token

@@ -10,7 +10,7 @@ from bellcast.channels import push
 from bellcast.channels.addresses import MAX_ADDRESS
 from bellcast.inbox.http import inbox
 from bellcast.kernel import times, validation
-from bellcast.kernel.errors import FieldError, Invalid, NotFound
+from bellcast.kernel.errors import FieldError, NotFound
 from bellcast.kernel.field_limits import NULL, TEXT, Schema
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
@@ -59,12 +59,6 @@ class PushRegistration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     }
 
 
-def _check(body: PushRegistration, ctx: ApiContext) -> None:
-    errors = list(_browser_errors(body, ctx) if body.kind == "web" else _device_errors(body))
-    if errors:
-        raise Invalid.fields(errors)
-
-
 def _browser_errors(body: PushRegistration, ctx: ApiContext) -> validation.FieldErrors:
     if body.token is not None:
         yield FieldError("kind", "must be fcm or apns if there is a token")
@@ -91,7 +85,10 @@ def _device_errors(body: PushRegistration) -> validation.FieldErrors:
         yield FieldError("token", "must be a registration token")
 
 
-REGISTRATION = request_body.Shape(PushRegistration, _check)
+REGISTRATION = request_body.Shape(
+    PushRegistration,
+    lambda body, ctx: validation.check(_browser_errors(body, ctx) if body.kind == "web" else _device_errors(body)),
+)
 UNKNOWN = "There is no push endpoint with this id."
 OF_RECIPIENT = Resource(
     "recipients",

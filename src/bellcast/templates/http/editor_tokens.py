@@ -18,9 +18,7 @@ from bellcast.kernel.field_limits import TENANT, Limit, each, lasting, matching
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.limits import Limits
 from bellcast.rest import audit, context, editor_access, guards, tenants
-from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Resource
 from bellcast.rest.tenants import TenantQuery
@@ -177,13 +175,7 @@ async def write_brand(change: Change[StrictBrand]) -> tuple[StrictBrand, bool]:
     return brand, False
 
 
-def _check(body: EditorTokenRequest, ctx: ApiContext) -> None:
-    errors = list(_errors(body, ctx.limits))
-    if errors:
-        raise Invalid.fields(errors)
-
-
-def _errors(body: EditorTokenRequest, _: Limits) -> validation.FieldErrors:
+def _errors(body: EditorTokenRequest) -> validation.FieldErrors:
     if not body.tenant:
         yield FieldError("tenant", "is required: the project's own templates are edited in the console")
     if origins.canonical(body.origin) is None:
@@ -194,7 +186,7 @@ def _errors(body: EditorTokenRequest, _: Limits) -> validation.FieldErrors:
 
 TOKEN = request_body.Shape(
     EditorTokenRequest,
-    _check,
+    lambda body, _: validation.check(_errors(body)),
     {"tenant": "x", "templates": ["x"], "can": ["edit"], "origin": "https://app.example.com", "name": "x"},
 )
 HANDLERS = (make, end, read_brand, write_brand)

@@ -62,12 +62,6 @@ MAX_QUERY_DATA = 4096
 MAX_COMPILED = 1_000_000
 
 
-def _check(value: Template, ctx: ApiContext) -> None:
-    errors = list(_errors(value, ctx.limits))
-    if errors:
-        raise Invalid.fields(errors)
-
-
 def _errors(value: Template, limits: Limits) -> validation.FieldErrors:
     size = len(msgspec.json.encode(value))
     if size > definition_body.MAX_BYTES:
@@ -216,7 +210,7 @@ KIND = objects.Kind(
     name="template",
     tag="Objects",
     type=Template,
-    rules=_check,
+    rules=lambda value, ctx: validation.check(_errors(value, ctx.limits)),
     complete=compiled,
     source=source,
     check_references=_reference_errors,

@@ -178,9 +178,7 @@ async def _shown(ctx: ApiContext, tenant: str, key: str) -> dict[str, object]:
     return await ctx[Schedules].shown(key, tenant, schedule, progress)
 
 
-def _check(schedule: Schedule, ctx: ApiContext) -> None:
-    schedule_times.check(schedule, ctx.engines.clock.now(), ctx.limits)
-
-
-SCHEDULE = request_body.Shape(Schedule, _check)
+SCHEDULE = request_body.Shape(
+    Schedule, lambda schedule, ctx: schedule_times.check(schedule, ctx.engines.clock.now(), ctx.limits)
+)
 HANDLERS = [page, read, write, delete, run, following]

@@ -123,10 +123,6 @@ async def _definition(
     return found.owner, current.definition, await ctx[WorkflowCatalog].definition(found.owner, key, current.version)
 
 
-def _check(value: SimulationRequest, ctx: ApiContext) -> None:
-    validation.check(_errors(value, ctx.limits))
-
-
 def _errors(value: SimulationRequest, limits: Limits) -> Iterator[FieldError]:
     if not 1 <= len(value.to) <= MAX_RECIPIENTS:
         yield FieldError("to", f"must name 1 to {MAX_RECIPIENTS} recipients, got {len(value.to)}")
@@ -169,5 +165,7 @@ def _step_errors(value: SimulationRequest, definition: Definition) -> Iterator[F
                 yield FieldError(f"{field}.{key[:MAX_OBJECT_KEY]}", "names an unknown step")
 
 
-REQUEST = request_body.Shape(SimulationRequest, _check, {"to": ["x"]})
+REQUEST = request_body.Shape(
+    SimulationRequest, lambda value, ctx: validation.check(_errors(value, ctx.limits)), {"to": ["x"]}
+)
 HANDLERS = [simulate]

@@ -13,10 +13,6 @@ from bellcast.workflows.event_source import EventSource
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 
-def _check(value: EventSource, ctx: ApiContext) -> None:
-    event_source.check(value, ctx.limits)
-
-
 async def _reference_errors(value: EventSource, ctx: ApiContext, tenant: str, key: str) -> list[FieldError]:
     if value.notification is not None:
         return await templates.errors_of_send(ctx, tenant, value.notification, "notification")
@@ -35,7 +31,7 @@ KIND = objects.Kind(
     name="event source",
     tag="Workflows",
     type=EventSource,
-    rules=_check,
+    rules=lambda value, ctx: event_source.check(value, ctx.limits),
     example={
         "event": "lead.assigned",
         "topic": "private-provider.{provider}",

@@ -389,20 +389,16 @@ async def trigger(change: Change[TriggerDraft]) -> Any:
     request, schedules, (key,), draft = change.request, change.ctx[Schedules], change.key, change.body
     if errors := triggers.draft_errors(draft, change.ctx.limits):  # a valid one may repeat one whose time has passed
         validation.check(errors, schedules.time_errors(draft))
-    draft = _with_defaults(draft, tenants.single_tenant(request, draft.tenant), request)
+    tenant, header = tenants.single_tenant(request, draft.tenant), request_body.header(request, b"idempotency-key")
+    if header is not None and draft.idempotency_key not in (None, header):
+        raise Invalid.of("idempotency_key", "must be the same in the body and in the Idempotency-Key header")
+    own_key = draft.idempotency_key if header is None else header
+    if own_key is not None:
+        validation.check(validation.key("idempotency_key", own_key, change.ctx.limits))
+    draft = msgspec.structs.replace(draft, tenant=tenant, idempotency_key=own_key)
     if change.is_dry_run:
         return notifications.plan_of(*await schedules.plan(key, draft, notifications.plan_limit(request, draft.to)))
     return responses.complete(202, await schedules.trigger(key, draft))
-
-
-def _with_defaults(draft: TriggerDraft, tenant: str, request: ApiRequest) -> TriggerDraft:
-    header = request_body.header(request, b"idempotency-key")
-    if header is not None and draft.idempotency_key not in (None, header):
-        raise Invalid.of("idempotency_key", "must be the same in the body and in the Idempotency-Key header")
-    key = draft.idempotency_key if header is None else header
-    if key is not None:
-        validation.check(validation.key("idempotency_key", key, context.of(request).limits))
-    return msgspec.structs.replace(draft, tenant=tenant, idempotency_key=key)
 
 
 @WORKFLOW.act(

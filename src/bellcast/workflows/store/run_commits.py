@@ -73,26 +73,21 @@ class StartTriggers(ListCommand[TriggerRequest, bytes]):
         return item.idempotency_key is not None or bool(item.claim or item.schedule or item.schedules or item.fanout)
 
     def script(self) -> Script[list[bytes]]:
-        if self.is_separate(self.items[0]):
-            return [(yield from _start(self.items[0]))]
+        first = self.items[0]
+        if self.is_separate(first):
+            stored = yield from sends.find_response(first.tenant, first)
+            if stored is not None:
+                return [stored]
+            fired = first.schedule
+            if fired is not None and not (yield from documents.hold(SCHEDULES, fired.tenant, fired.key, fired.body)):
+                raise ScheduleChanged
+            yield from _add(first)
+            yield from sends.store_response(first.tenant, first)
+            return [first.response]
         yield from _insert([_begun(run) for request in self.items for run in request.runs], NORMAL)
         yield from _put_waits([wait for request in self.items for wait in request.waits])
-        yield from webhook_events.add(
-            [event for request in self.items for event in request.events], self.items[0].created_at
-        )
+        yield from webhook_events.add([event for request in self.items for event in request.events], first.created_at)
         return [request.response for request in self.items]
-
-
-def _start(request: TriggerRequest) -> Script[bytes]:
-    stored = yield from sends.find_response(request.tenant, request)
-    if stored is not None:
-        return stored
-    fired = request.schedule
-    if fired is not None and not (yield from documents.hold(SCHEDULES, fired.tenant, fired.key, fired.body)):
-        raise ScheduleChanged
-    yield from _add(request)
-    yield from sends.store_response(request.tenant, request)
-    return request.response
 
 
 def _add(request: TriggerRequest) -> Script[None]:

@@ -47,10 +47,10 @@ def file(name: str) -> ServedFile | None:
     return _files().get(name)
 
 
-def first_modules(name: str = "console.js") -> set[str]:
-    """Return a module and the modules that it imports statically."""
+def first_modules(*names: str) -> set[str]:
+    """Return modules and those that they import statically."""
     found: set[str] = set()
-    waiting = [name]
+    waiting = list(names)
     while waiting:
         if (one := waiting.pop()) not in found:
             found.add(one)
@@ -59,11 +59,11 @@ def first_modules(name: str = "console.js") -> set[str]:
 
 
 @cache
-def _page() -> Template:
-    """Preload all modules: discovering them import by import would take four round trips."""
-    modules = sorted(first_modules())
-    preloads = "\n".join(f'<link rel="modulepreload" href="$root/console/{name}">' for name in modules)
-    return Template((FOLDER / "index.html").read_text(encoding="utf-8").replace("$preloads", preloads))
+def template(name: str, path: str, *modules: str) -> Template:
+    """Return a page, which preloads its modules: discovering them import by import would take four round trips."""
+    found = sorted(first_modules(*modules))
+    preloads = "\n".join(f'<link rel="modulepreload" href="$root/{path}/{one}">' for one in found)
+    return Template((FOLDER / name).read_text(encoding="utf-8").replace("$preloads", preloads))
 
 
 @public_file("/console", responses.HTML, Forbidden, NotFound, is_cached=False)
@@ -92,9 +92,8 @@ def _shown(request: ApiRequest) -> ASGIApp:
     _check_enabled(request)
     scope: Any = request.scope
     root = escape(scope["state"]["root_path"])
-    return responses.complete(
-        200, _page().substitute(root=root).encode(), responses.HTML, {**HEADERS, "content-security-policy": POLICY}
-    )
+    page = template("index.html", "console", "console.js").substitute(root=root)
+    return responses.complete(200, page.encode(), responses.HTML, {**HEADERS, "content-security-policy": POLICY})
 
 
 def _check_enabled(request: ApiRequest) -> None:
