@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import strategies as st
 
 from bellcast.auth import tokens
-from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Jwks
+from bellcast.auth.permissions import AccessConfig
 from bellcast.auth.tokens import Jwt
 from bellcast.kernel.errors import Unauthenticated, Unavailable
 from bellcast.kernel.limits import Limits

@@ -6,7 +6,7 @@ from base64 import urlsafe_b64encode
 
 from hypothesis import strategies as st
 
-from bellcast.auth import app_tokens, tokens
+from bellcast.auth import tokens
 from bellcast.kernel import times
 from bellcast.kernel.errors import Unauthenticated
 from bellcast.kernel.identities import Project
@@ -76,7 +76,9 @@ def check(token: str) -> None:
     """A token is refused, or names one recipient, with values that a store can hold."""
     for verify in (
         lambda: tokens.verify(PROJECT, token, NOW, Limits()),
-        lambda: app_tokens.verify(PROJECT.secret, app_tokens.mapping(("recipient=userId",)), token, NOW, Limits()),
+        lambda: tokens.verify_app_token(
+            PROJECT.secret, tokens.claim_names_of(("recipient=userId",)), token, NOW, Limits()
+        ),
     ):
         try:
             principal = verify()

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 
 from bellcast.auth import tokens
-from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
+from bellcast.auth.permissions import AccessConfig
 from bellcast.calls import CallBackend, NoBackend
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.message_reports import MessageReports

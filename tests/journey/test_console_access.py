@@ -8,8 +8,8 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.keys import SCOPES
+from bellcast.auth.permissions import AccessConfig
 from bellcast.operators import console_sessions, passwords
 from bellcast.operators.console_sessions import NAME_FAILURES
 from bellcast.operators.types import ROLES

@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.permissions import AccessConfig
 from bellcast.documents.types import Document
 from bellcast.server.app import _unchanged
 from bellcast.settings import Settings, load

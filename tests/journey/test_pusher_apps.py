@@ -14,7 +14,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.permissions import AccessConfig
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.identities import Project
 from bellcast.live.pusher.apps import PusherAppDirectory

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.keys import SCOPES
+from bellcast.auth.permissions import AccessConfig
 from bellcast.kernel import times
 from bellcast.kernel.limits import Limits
 from tests.journey import rest as rests

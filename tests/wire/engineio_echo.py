@@ -8,7 +8,7 @@ from typing import Any
 
 import uvicorn
 
-from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.permissions import AccessConfig
 from bellcast.calls import NoBackend
 from bellcast.kernel.limits import Limits
 from bellcast.live.admission import Admission

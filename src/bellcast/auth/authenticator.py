@@ -7,11 +7,11 @@ from urllib.parse import unquote_plus
 
 from msgspec import Struct
 
-from bellcast.auth import app_tokens, claims, keys, origins, tokens
-from bellcast.auth.access_config import AccessConfig
+from bellcast.auth import claims, keys, origins, tokens
 from bellcast.auth.browser_request import without_own_cookies
 from bellcast.auth.cookie_sessions import CookieSessions
 from bellcast.auth.origins import HeaderPairs, ResponseKind, WrongOrigin
+from bellcast.auth.permissions import AccessConfig
 from bellcast.auth.published_keys import ALGORITHMS, PublishedKeys
 from bellcast.auth.store import Keys
 from bellcast.auth.tokens import Jwt
@@ -73,7 +73,7 @@ class Authenticator:
         self._keys = keys
         self._clock = clock
         # Each of the setting's current value: the settings may change while the server runs.
-        self._app_claims = lru_cache(1)(app_tokens.mapping)
+        self._app_claims = lru_cache(1)(tokens.claim_names_of)
         self._jwks = lru_cache(1)(lambda url: Jwks(url, access, http, clock, limits))
         self._sessions_of = lru_cache(1)(lambda url: CookieSessions(url, http, clock, limits))
 
@@ -117,7 +117,7 @@ class Authenticator:
                 return await self._jwks(access.jwks_url).verify(parts)
         if access.jwt_secret is not None:
             app_claims = self._app_claims(access.jwt_claims)
-            principal = app_tokens.verify(access.jwt_secret, app_claims, token, now, self._limits)
+            principal = tokens.verify_app_token(access.jwt_secret, app_claims, token, now, self._limits)
             if principal is not None:
                 return principal
         return tokens.verify(self._project, token, now, self._limits)

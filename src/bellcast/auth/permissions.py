@@ -1,4 +1,5 @@
-"""Topic permissions of a principal: following and publishing. Pure. A refusal states what would allow the operation."""
+"""What sessions may do: the access configuration, and topic permissions of a principal (following and publishing). Pure. A refusal states
+what would allow the operation."""
 
 from collections.abc import Collection
 from enum import Enum, auto
@@ -7,6 +8,22 @@ from msgspec import Struct
 
 from bellcast.kernel import patterns
 from bellcast.kernel.identities import Principal
+
+
+class AccessConfig(Struct, kw_only=True):
+    """External issuers of sessions, allowed origins, and topics that need no permission. Operators can change some of
+    them while the server runs, so they must be read for each request."""
+
+    jwks_url: str | None = None
+    jwks_issuer: str | None = None
+    jwks_audience: str | None = None
+    jwt_secret: str | None = None
+    jwt_claims: tuple[str, ...] = ("recipient=userId", "roles=role")
+    session_url: str | None = None
+    origins: tuple[str, ...] = ()
+    public_topics: tuple[str, ...] = ()
+    presence_topics: tuple[str, ...] = ("presence-*",)
+    anonymous: bool = False
 
 
 class Refusal(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import msgspec
 
 from bellcast.client import arguments
 from bellcast.client.errors import InvalidArgument
-from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types import notifications
 from bellcast.inbox.types.notifications import Draft
 from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError, Invalid
@@ -41,7 +41,7 @@ def check_token_length(token: str, claims: Mapping[str, Any]) -> None:
 def check_notification(body: bytes) -> None:
     """Raise InvalidArgument if the outbox would refuse the body of a notification."""
     draft = _read(_draft, body)
-    _check(lambda: notification_drafts.check_draft(draft, LIMITS, arguments.now()))
+    _check(lambda: notifications.check_draft(draft, LIMITS, arguments.now()))
     _check_nul(body)
 
 

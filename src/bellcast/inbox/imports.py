@@ -9,7 +9,7 @@ import msgspec
 from bellcast.context import Context
 from bellcast.inbox import sending
 from bellcast.inbox.store.sends import Sends
-from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types import notifications as notification_types
 from bellcast.inbox.types.notifications import CreatedNotification, ImportedDraft, Sent, content
 from bellcast.inbox.types.sends import ImportRequest, SendResult
 from bellcast.kernel import ids, times
@@ -71,7 +71,7 @@ def _prepare(
     if isinstance(draft, BellcastError):
         return draft
     try:
-        notification_drafts.check_import(draft, limits, times.to_rfc3339(now))
+        notification_types.check_import(draft, limits, times.to_rfc3339(now))
     except BellcastError as refusal:
         return refusal
     names = [draft.to] if isinstance(draft.to, str) else draft.to if isinstance(draft.to, list) else []

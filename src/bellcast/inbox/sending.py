@@ -13,7 +13,7 @@ from bellcast.channels.types import NewDecision
 from bellcast.console.types.live_feed import KEPT_EVENTS, FeedEvent, redact
 from bellcast.context import Context
 from bellcast.inbox.store.sends import Sends
-from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types import notifications as notification_types
 from bellcast.inbox.types.notifications import AnnouncementMade, Audience, CreatedNotification, Draft, Sent, content
 from bellcast.inbox.types.sends import AnnounceRequest, Claim, ImportRequest, SendRequest, SendResult
 from bellcast.kernel import patterns, times, validation
@@ -90,7 +90,7 @@ async def plan(
     """Return what sending the draft would do: the number of recipients, None for an audience of more than 10,000, and
     the decisions for the first `limit` of them; none for an audience of all tenants. Nothing is written or charged."""
     now = engines.clock.now()
-    errors = notification_drafts.draft_errors(draft, limits, times.to_rfc3339(now))
+    errors = notification_types.draft_errors(draft, limits, times.to_rfc3339(now))
     validation.check(errors, engines.scheduler.time_errors(draft))
     if isinstance(draft.to, Audience):
         announcement = _announce_request(engines, draft, draft.to, now)
@@ -362,7 +362,7 @@ def _prepare(
     request."""
     if isinstance(draft, BellcastError):
         return draft
-    if errors := notification_drafts.draft_errors(draft, limits, moment):
+    if errors := notification_types.draft_errors(draft, limits, moment):
         # The time of a valid draft is checked later: it may repeat an earlier send, whose time has passed.
         return Invalid.fields([*errors, *engines.scheduler.time_errors(draft)])
     if own_key is not None:

@@ -7,7 +7,7 @@ from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import title_of
 from bellcast.context import Context
 from bellcast.inbox.store.sent import SentItems
-from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types import notifications
 from bellcast.inbox.types.notifications import GENERAL, Audience, Draft, Edit, Notification, content
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import ids, times
@@ -51,7 +51,7 @@ def _outside(id: str, type: str, title: str, created_at: int) -> Notification:
 async def edit(engines: Context, limits: Limits, tenant: str, id: str, edit: Edit) -> SentItem:
     """Edit an item in all inboxes."""
     now = engines.clock.now()
-    notification_drafts.check_edit(edit, limits, times.to_rfc3339(now))
+    notifications.check_edit(edit, limits, times.to_rfc3339(now))
     done = await SentItems(engines.db).edit(tenant, id, edit, now) if ids.is_id(id) else None
     if done is None:
         raise NotFound("There is no notification or announcement with this id.")

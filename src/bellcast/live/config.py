@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.permissions import AccessConfig
 from bellcast.kernel.limits import Limits
 from bellcast.recipients.types import SubscriptionGrant
 

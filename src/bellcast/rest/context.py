@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
+from bellcast.auth.permissions import AccessConfig
 from bellcast.console.types.diagnoses import Doctor
 from bellcast.context import Context
 from bellcast.kernel.clock import Clock

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.permissions import AccessConfig
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.kernel import setting_values
 from bellcast.kernel.errors import SettingsError

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.permissions import AccessConfig
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.console.types.live_feed import AccessLog
 from bellcast.kernel.brokers.history import DEFAULT_HISTORY

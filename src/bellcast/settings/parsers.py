@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from bellcast.auth import app_tokens, origins
+from bellcast.auth import origins, tokens
 from bellcast.channels import html
 from bellcast.kernel import setting_values
 from bellcast.kernel.brokers import history, nats_wire
@@ -66,7 +66,7 @@ def topic_history(value: str) -> NameList:
 
 def claims(value: str) -> tuple[str, ...]:
     """a list such as recipient=userId,roles=role; also tenant, name, topics and publish"""
-    app_tokens.mapping(setting_values.names(value))
+    tokens.claim_names_of(setting_values.names(value))
     return setting_values.names(value)
 
 

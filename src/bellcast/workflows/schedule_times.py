@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
-from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types import notifications as notification_types
 from bellcast.inbox.types.notifications import TO, Actor, Audience, Draft
 from bellcast.kernel import local_times, times, validation
 from bellcast.kernel.errors import FieldError, Invalid
@@ -130,7 +130,7 @@ def _content_errors(schedule: Schedule, now: int, limits: Limits) -> validation.
                 yield FieldError(f"notification.{name}", "must be a field of the schedule instead")
         if schedule.is_by_zone and isinstance(draft.to, Audience) and draft.to.tenant == EVERY_TENANT:
             yield FieldError("notification.to.tenant", "must be one tenant with the timezone recipient")
-        notification_drafts.check_draft(draft, limits, times.to_rfc3339(now))
+        notification_types.check_draft(draft, limits, times.to_rfc3339(now))
     except Invalid as error:
         prefix = "" if schedule.workflow is not None else "notification."
         yield from (FieldError(f"{prefix}{one.field}", one.message) for one in error.errors)

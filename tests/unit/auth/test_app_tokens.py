@@ -6,18 +6,18 @@ from typing import Any
 import jwt
 import pytest
 
-from bellcast.auth import app_tokens
+from bellcast.auth import tokens
 from bellcast.kernel.errors import Unauthenticated
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 
 SECRET = "the secret an app used before Bellcast"
-CLAIM_NAMES = app_tokens.mapping(("recipient=userId", "roles=role", "tenant=org"))
+CLAIM_NAMES = tokens.claim_names_of(("recipient=userId", "roles=role", "tenant=org"))
 
 
 def verify(claims: dict[str, Any], secret: str = SECRET) -> Principal | None:
     token = jwt.encode(claims, secret, "HS256")
-    return app_tokens.verify(SECRET, CLAIM_NAMES, token, int(time.time() * 1000), Limits())
+    return tokens.verify_app_token(SECRET, CLAIM_NAMES, token, int(time.time() * 1000), Limits())
 
 
 def test_claims_are_read_by_the_apps_names() -> None:
@@ -54,4 +54,4 @@ def test_claims_of_the_wrong_type_are_refused(claims: dict[str, Any]) -> None:
 @pytest.mark.parametrize("pairs", [(), ("roles=role",), ("recipient=",), ("recipient=id", "colour=c")])
 def test_mapping_needs_a_recipient_and_known_claims(pairs: tuple[str, ...]) -> None:
     with pytest.raises(ValueError):
-        app_tokens.mapping(pairs)
+        tokens.claim_names_of(pairs)

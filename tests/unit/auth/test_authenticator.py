@@ -6,9 +6,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
 
 from bellcast.auth import authenticator, keys
-from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.origins import HeaderPairs, WrongOrigin
+from bellcast.auth.permissions import AccessConfig
 from bellcast.kernel.errors import DiskFull, Forbidden, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Caller, Principal
 from bellcast.kernel.limits import Limits

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from bellcast.auth import tokens
-from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Jwks
+from bellcast.auth.permissions import AccessConfig
 from bellcast.kernel.errors import Unauthenticated, Unavailable
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits

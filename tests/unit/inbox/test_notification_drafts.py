@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.inbox.types import drafts as notification_drafts
 from bellcast.inbox.types import notifications
 from bellcast.inbox.types.notifications import Draft, Edit
 from bellcast.kernel.errors import Invalid
@@ -23,8 +22,8 @@ def test_time_outside_the_calendar_is_refused_in_drafts_and_edits(expires_at: st
     moment = datetime.fromisoformat(expires_at)
     draft, edit = Draft(to="alice", title="Hello", expires_at=moment), Edit(expires_at=moment)
     for check in (
-        lambda: notification_drafts.check_draft(draft, LIMITS, NOW),
-        lambda: notification_drafts.check_edit(edit, LIMITS, NOW),
+        lambda: notifications.check_draft(draft, LIMITS, NOW),
+        lambda: notifications.check_edit(edit, LIMITS, NOW),
     ):
         with pytest.raises(Invalid) as refused:
             check()
@@ -41,7 +40,7 @@ def test_time_outside_the_calendar_is_refused_in_drafts_and_edits(expires_at: st
 )
 def test_too_long_list_is_refused_before_its_elements_are_checked(field: str, draft: Draft) -> None:
     with pytest.raises(Invalid) as caught:
-        notification_drafts.check_draft(draft, LIMITS, NOW)
+        notifications.check_draft(draft, LIMITS, NOW)
     assert [error.field for error in caught.value.errors] == [field]
     assert "got 100000" in caught.value.errors[0].message
 
@@ -59,11 +58,11 @@ def test_too_long_list_is_refused_before_its_elements_are_checked(field: str, dr
 )
 def test_unusable_text_of_a_message_is_refused_by_its_field(field: str, draft: dict[str, Any]) -> None:
     with pytest.raises(Invalid) as caught:
-        notification_drafts.check_draft(msgspec.convert({"to": "alice", "title": "x"} | draft, Draft), LIMITS, NOW)
+        notifications.check_draft(msgspec.convert({"to": "alice", "title": "x"} | draft, Draft), LIMITS, NOW)
     assert [error.field for error in caught.value.errors] == [field]
     assert len(caught.value.detail) < 200
 
 
 def test_largest_text_of_a_message_is_accepted() -> None:
     email = {"html": "x" * notifications.MAX_MESSAGE_TEXT, "layout": "x" * notifications.MAX_TEMPLATE_KEY}
-    notification_drafts.check_draft(msgspec.convert({"to": "alice", "title": "x", "email": email}, Draft), LIMITS, NOW)
+    notifications.check_draft(msgspec.convert({"to": "alice", "title": "x", "email": email}, Draft), LIMITS, NOW)

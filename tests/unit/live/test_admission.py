@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.permissions import AccessConfig
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import TooMany, Unavailable
 from bellcast.kernel.identities import Principal

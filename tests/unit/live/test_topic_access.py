@@ -6,8 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from bellcast.auth.access_config import AccessConfig
-from bellcast.auth.permissions import Grant
+from bellcast.auth.permissions import AccessConfig, Grant
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live import topic_access

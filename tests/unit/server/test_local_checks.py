@@ -8,7 +8,7 @@ import time
 import pytest
 from msgspec.structs import replace
 
-from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.permissions import AccessConfig
 from bellcast.kernel.identities import Project
 from bellcast.server import local_checks
 from bellcast.settings.groups import ServerSettings, Settings, StoreSettings

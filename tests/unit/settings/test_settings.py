@@ -7,7 +7,7 @@ import pytest
 from scripts import reference
 
 from bellcast import settings
-from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.permissions import AccessConfig
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project

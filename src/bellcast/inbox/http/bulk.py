@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast.inbox import imports, sending
 from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import PlannedChannel
-from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types import notifications as notification_types
 from bellcast.inbox.types.notifications import Audience, Draft, ImportedDraft
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import MAX_FIELD_ERRORS, BellcastError, Invalid
@@ -314,7 +314,7 @@ async def load_imports(request: ApiRequest) -> ASGIApp:
 
 IMPORTED = request_body.Shape(
     ImportedDraft,
-    lambda draft, ctx: notification_drafts.check_import(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now())),
+    lambda draft, ctx: notification_types.check_import(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now())),
     {"to": "x", "title": "x"},
     ruled_later=True,
 )

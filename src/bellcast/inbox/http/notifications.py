@@ -20,7 +20,7 @@ from bellcast.channels.types import (
 )
 from bellcast.context import Context
 from bellcast.inbox import sending, sent
-from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types import notifications as notification_types
 from bellcast.inbox.types.notifications import Audience, Draft, Edit, Notification, Sent
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import patterns, times, validation
@@ -278,13 +278,13 @@ def _audience(item: SentItem) -> Audience:
 
 
 def _check(draft: Draft, ctx: ApiContext) -> None:
-    errors = notification_drafts.draft_errors(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
+    errors = notification_types.draft_errors(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
     validation.check(errors, ctx.engines.scheduler.time_errors(draft))
 
 
 DRAFT = request_body.Shape(Draft, _check, {"to": "x", "title": "x"}, ruled_later=True)
 CORRECTION = request_body.Shape(
     Correction,
-    lambda edit, ctx: notification_drafts.check_edit(edit, ctx.limits, times.to_rfc3339(ctx.engines.clock.now())),
+    lambda edit, ctx: notification_types.check_edit(edit, ctx.limits, times.to_rfc3339(ctx.engines.clock.now())),
     ruled_later=True,
 )

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.permissions import AccessConfig
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
