@@ -106,6 +106,14 @@ def test_type_is_checked_compared_and_saved(open_console: Callable[..., Page], o
     expect(page.get_by_role("heading", name="Nothing changed")).to_be_visible()
 
 
+def test_text_that_a_new_object_begins_with_is_accepted(open_console: Callable[..., Page]) -> None:
+    for kind in ("type", "source", "schedule"):
+        page = open_console(f"/{kind}s?edit=new")
+        page.get_by_label("Key").fill("begun")
+        page.get_by_role("button", name="Review changes").click()
+        expect(page.get_by_role("heading", name=f"New {kind} begun")).to_be_visible()
+
+
 def test_type_that_another_operator_saved_is_not_overwritten(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/types/shared", type_named("Before"))
     page = open_console("/types/shared?edit=yes")

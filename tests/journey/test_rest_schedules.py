@@ -27,6 +27,16 @@ async def test_schedule_is_written_listed_fired_and_deleted(rest):
     assert refused(await rest.app.get("/v1/schedules/week"), 404, "not_found")
 
 
+async def test_schedule_is_written_as_yaml_whose_errors_have_lines(rest):
+    text = 'cron: "0 8 * * 1"\ntimezone: {}\nnotification:\n  to: alice\n  title: Plan the week\n'
+    headers = {"content-type": "application/yaml"}
+    path = "/v1/schedules/week"
+    wrong = await rest.app.put(path, content=text.format("Vienna"), headers=headers)
+    assert [(one["field"], one["line"]) for one in wrong.json()["errors"]] == [("timezone", 2)]
+    written = await rest.app.put(path, content=text.format("Europe/Vienna"), headers=headers)
+    assert (written.status_code, written.json()["notification"]) == (201, BODY["notification"])
+
+
 async def test_schedules_of_all_tenants_are_those_of_the_caller(rest):
     places = [(tenant, key) for tenant in ("", "acme", "globex") for key in ("month", "week")]
     for tenant, key in places:

@@ -171,6 +171,9 @@ async def test_webhook_gets_the_events_of_its_tenant_and_a_star_of_all(tmp_path:
         announced = (await received(acme, 2))[1].json["data"]
         assert (announced["recipient"], announced["title"]) == (None, "Hi")
         assert (await client.get("/v1/webhooks?tenant=globex")).json()["webhooks"] == []
+        await create(client, everyone, "message.sent")
+        everywhere = (await client.get("/v1/webhooks?tenant=*")).json()["webhooks"]
+        assert [one["tenant"] for one in everywhere] == [None, "*", "acme"]
 
 
 @pytest.mark.parametrize(

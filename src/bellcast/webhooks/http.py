@@ -3,23 +3,25 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from msgspec import UNSET, Struct, UnsetType
+import msgspec
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from bellcast.console.types.live_feed import redact_url
+from bellcast.documents import store as documents
+from bellcast.documents.store import Documents
 from bellcast.kernel import times
+from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import Conflict, FieldError, Invalid
 from bellcast.kernel.field_limits import Limit, ValueRule, list_of
-from bellcast.kernel.http import list_positions, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import request_body
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import Moment
 from bellcast.kernel.validation import FieldErrors
-from bellcast.rest import audit, context, tenants
+from bellcast.rest import audit, tenants
 from bellcast.rest.context import ApiContext
-from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, ObjectsQuery, Resource
+from bellcast.rest.resource import Change, Listing, ObjectsQuery, Resource
 from bellcast.rest.tenants import TenantQuery
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhook, Webhooks
@@ -106,7 +108,7 @@ def _check(body: WebhookRequest | WebhookPatch, ctx: ApiContext) -> None:
         raise Invalid.of("url", problem)
 
 
-def _owner(request: ApiRequest) -> str:
+def tenant_or_every(request: ApiRequest) -> str:
     """Return the tenant of a webhook; `*` for the events of all."""
     if request_body.query(request, TenantQuery).tenant == EVERY_TENANT:
         return EVERY_TENANT
@@ -114,7 +116,7 @@ def _owner(request: ApiRequest) -> str:
 
 
 WEBHOOKS = Resource(
-    "webhooks", "/{id:str}", tag="Objects", unknown="There is no webhook with this id.", tenant_of=_owner
+    "webhooks", "/{id:str}", tag="Objects", unknown="There is no webhook with this id.", tenant_of=tenant_or_every
 )
 
 
@@ -143,21 +145,16 @@ async def create(wanted: Change[WebhookRequest]) -> WebhookObject:
     return CreatedWebhook(**_fields(owner, id, webhook), secret=secret)
 
 
-@operation(
-    "GET",
-    "/v1/webhooks",
-    tag="Objects",
-    required_scope="read",
-    query=ObjectsQuery,
-    is_exported=True,
-    response_types={200: WebhookPage},
-)
-async def page(request: ApiRequest) -> ASGIApp:
-    """List the webhooks of a tenant."""
-    query, owner = request_body.query(request, ObjectsQuery), _owner(request)
-    found = await context.of(request)[Webhooks].page(owner, query.after or "", query.limit + 1)
-    shown, following = list_positions.split(found, query.limit, lambda one: one[0])
-    return responses.json(WebhookPage([_outside(owner, *one) for one in shown], following))
+@WEBHOOKS.page(documents.LIST, WebhookPage)
+async def page(listing: Listing[ObjectsQuery]) -> ListPage[Any]:
+    """List the webhooks of a tenant.
+
+    By id. With `?tenant=*`, those of all tenants, by tenant and id."""
+    of_kind = structs.replace(listing.wanted, filters={"kind": webhooks.KIND})
+    found = await Documents(listing.ctx.engines.db).owned(of_kind)
+    return found.of(
+        [_outside(owner, one.key, msgspec.json.decode(one.body, type=Webhook)) for owner, one in found.items]
+    )
 
 
 @WEBHOOKS.get(WebhookObject)

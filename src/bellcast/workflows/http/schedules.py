@@ -106,21 +106,24 @@ async def read(wanted: Change[None]) -> Any:
     required_scope="manage",
     query=DryRunQuery,
     body=Schedule,
+    body_types=definition_body.MEDIA_TYPES,
     response_types={200: ScheduleObject, 201: ScheduleObject},
     example=EXAMPLE,
 )
 async def write(request: ApiRequest) -> ASGIApp:
     """Write a schedule.
 
-    It takes effect immediately; 201 when it is new. A time without an offset needs a `timezone`. With `?tenant=`, or
-    `tenant` in the body, the request writes a tenant's schedule."""
+    As JSON or YAML. It takes effect immediately; 201 when it is new. A time without an offset needs a `timezone`. With
+    `?tenant=`, or `tenant` in the body, the request writes a tenant's schedule."""
     ctx, key = context.of(request), objects.restricted_key(request)
-    sent = request_body.plain_json(await request_body.json_text(request))
-    tenant, value = definition_body.split(request, sent, READ_ADDS)
-    schedule = request_body.json(msgspec.json.encode(value), SCHEDULE, ctx)
-    await ctx[Schedules].check_references(tenant, schedule)
-    if errors := await templates.errors_of_send(ctx, tenant, schedule.notification or {}, "notification"):
-        raise Invalid.fields(errors)
+    tenant, value, yaml = await definition_body.read(request, READ_ADDS)
+    try:
+        schedule = request_body.json(msgspec.json.encode(value), SCHEDULE, ctx)
+        await ctx[Schedules].check_references(tenant, schedule)
+        if errors := await templates.errors_of_send(ctx, tenant, schedule.notification or {}, "notification"):
+            raise Invalid.fields(errors)
+    except Invalid as refusal:
+        raise definition_body.with_lines(refusal, yaml) from None
     if objects.is_dry_run(request):
         progress = schedules.new_progress(schedule, ctx.engines.clock.now())
         return responses.json(await ctx[Schedules].shown(key, tenant, schedule, progress))

@@ -6,7 +6,7 @@ import { count, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
-import { Card, Choices, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, State, Time } from './parts.js';
+import { Card, Choices, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, Person, State, Time, Type } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { ALL, OWNERS } from './roles.js';
 import { shownTenant } from './router.js';
@@ -103,18 +103,17 @@ export function Operator({ page }) {
     const one = operators.find(({ id }) => id === page.key);
     if (!one) return html`<${Heading} title=${page.key} /><p>There is no such operator.</p>`;
     const isOwn = one.name === page.me.name;
-    return html`<${Heading} title=${one.name}>${!isOwn && html`<${Confirm} isDanger label=${`Delete ${one.name}`} word="Delete" act=${act('DELETE', '', () => {
+    return html`<${Heading} title=${one.name} note=${html`<${Type} of=${one.role} />${isOwn && html`<span class="muted">you</span>`}`}>${isOwn ? html`<a class="button" href=${page.url('/account')}>Account</a>` : html`<${Confirm} isDanger label=${`Delete ${one.name}`} word="Delete" act=${act('DELETE', '', () => {
       refresh();
       page.go(page.url('/operators'));
     })} />`}<//>
-    <${Facts} of=${[['Role', one.is_external ? `${one.role}, by group` : one.role], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Second factor', secondFactorOf(one)], ['Sessions', count(one.sessions, 'session')], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last sign-in', html`<${Time} at=${one.seen_at} />`]]} />
-    ${isOwn ? html`<p class="muted">This is your account. Its settings are under <a href=${page.url('/account')}>Account</a>.</p>` : html`
-      <${Card} title="Access"><${Form} key=${one.role + one.tenants} button="Save access" send=${async ({ role, tenants }) => {
+    <${Facts} of=${[['Role', one.is_external && `${one.role}, by group`], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last sign-in', html`<${Time} at=${one.seen_at} />`]]} />
+    <${Card} title="Sign-in"><ul class="rows-of"><li><span class="grow">${count(one.sessions, 'session')}</span>${!isOwn && one.sessions > 0 && html`<${Confirm} label=${`End sessions of ${one.name}`} word="End sessions" act=${act('DELETE', '/sessions')} />`}</li>
+      <li><span class="grow">Second factor: ${secondFactorOf(one).replace('no second factor', 'none')}</span>${!isOwn && one.has_mfa && !one.is_external && html`<${Confirm} label=${`Reset second factor of ${one.name}`} word="Reset" act=${act('DELETE', '/mfa')} />`}</li></ul><//>
+    ${!isOwn && html`<${Card} title="Access"><${Form} key=${one.role + one.tenants} button="Save access" send=${async ({ role, tenants }) => {
         await request('PATCH', path`/v1/operators/${one.id}`, { ...(role && { role }), ...(tenants !== undefined && { tenants: listed(tenants) }) });
         refresh();
-      }}>${!one.is_external && html`<${RoleField} role=${one.role} />`}${one.role !== 'owner' && html`<${Field} label="Tenants" name="tenants" defaultValue=${one.tenants?.join(', ') ?? ''} placeholder="all" autocomplete="off" hint="Separated by commas. Owners see all." />`}<//><//>
-      <${Card} title="Sign-in"><div class="choice">${one.sessions > 0 && html`<${Confirm} label=${`End sessions of ${one.name}`} word="End sessions" act=${act('DELETE', '/sessions')} />`}
-        ${one.has_mfa && !one.is_external && html`<${Confirm} label=${`Reset second factor of ${one.name}`} word="Reset second factor" act=${act('DELETE', '/mfa')} />`}</div><//>`}`;
+      }}>${!one.is_external && html`<${RoleField} role=${one.role} />`}${one.role !== 'owner' && html`<${Field} label="Tenants" name="tenants" defaultValue=${one.tenants?.join(', ') ?? ''} placeholder="all" autocomplete="off" hint="Separated by commas. Owners see all." />`}<//><//>`}`;
   }}<//>`;
 }
 
@@ -163,9 +162,9 @@ async function entryOf(id, tenant, signal) {
 /** An entry with its fields before and after. */
 export function AuditEntry({ page }) {
   const entry = useLoad((signal) => entryOf(page.key, page.query.get('tenant'), signal), [page.path]);
-  return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} title=${actionOf(one)} />
-    <${Facts} of=${[['Outcome', html`<${State} of=${one.outcome} />`], ['Actor', one.actor], ['When', html`<${Moment} at=${one.at} />`], ['Tenant', one.tenant], ['Address', one.address], ['Request', html`<code>${requestOf(one)}</code>`], ['Request id', html`<${Id} of=${one.request_id} />`], ['Entry', number(one.number)]]} />
-    ${one.changes.length > 0 && html`<${Card} title="Changes"><dl class="changes">${one.changes.map(({ field, from, to }) => html`<div key=${field}><dt>${field}</dt><dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd></div>`)}</dl><//>`}`}<//>`;
+  return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} title=${actionOf(one)} note=${html`<${State} of=${one.outcome} /><span class="muted">Entry ${number(one.number)}</span>`} />
+    <${Facts} of=${[['Actor', html`<${Person} name=${one.actor} />`], ['When', html`<${Moment} at=${one.at} />`], ['Tenant', one.tenant], ['Address', one.address], ['Action', requestOf(one) && html`<code>${requestOf(one)}</code>`], ['Request', html`<a href=${page.url(path`/requests/${one.request_id}`)}><code>${one.request_id}</code></a>`]]} />
+    ${one.changes.length === 0 ? html`<p class="muted">${one.outcome === 'ok' ? 'No fields were changed.' : 'It was refused, and changed nothing.'}</p>` : html`<${Card} title="Changes"><dl class="changes">${one.changes.map(({ field, from, to }) => html`<div key=${field}><dt>${field}</dt><dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd></div>`)}</dl><//>`}`}<//>`;
 }
 
 const valueOf = (value) => (value === null ? '–' : typeof value === 'string' ? value : JSON.stringify(value, null, 2));

@@ -11,7 +11,7 @@ import { getTagged, putYaml, withQuery } from './server.js';
 import { toYaml, yamlOf } from './yaml.js';
 import { YamlEditor } from './yaml-editor.js';
 
-/** @typedef {{name: string, path: string, starter: object, note: string}} Kind `path` is that of the API and of the page */
+/** @typedef {{name: string, path: string, starter: object, note: string, fields: [string, string][]}} Kind `path` is that of the API and of the page; `fields` can be written */
 
 /** A link to the editor of an object, or of a tenant's override of it. */
 export function EditLink({ page, one }) {
@@ -126,7 +126,8 @@ function Editor({ page, kind, read }) {
   }} />`}>
       ${isNew && html`<div class="columns"><${Field} label="Key" name="key" autofocus required maxlength="100" pattern="[A-Za-z0-9_.\\-]+" autocomplete="off" spellcheck=${false} hint="Letters, digits and _ . -" />
         <${Field} label="Tenant" name="tenant" defaultValue=${own || tenants?.[0] || ''} options=${tenants} autocomplete="off" placeholder="all" hint=${tenants ? null : 'Leave it empty for all tenants.'} /></div>`}
-      <${YamlEditor} label="Definition as YAML" value=${text} problem=${problem} change=${change} /><//></div>
+      <div class="yaml-columns"><${YamlEditor} label="Definition as YAML" value=${text} problem=${problem} change=${change} />
+        <section aria-label="Fields"><h2>Fields</h2><dl>${kind.fields.map(([name, what]) => html`<div key=${name}><dt><code>${name}</code></dt><dd>${what}</dd></div>`)}</dl></section></div><//></div>
     ${review && html`<section class="panel"><h2 tabIndex="-1" ref=${title}>${review.title}</h2>${!review.isSame && html`<${Difference} before=${review.before} after=${review.after} /><button type="button" class="primary" onClick=${save}>Save</button>`}</section>`}`;
 }
 

@@ -6,7 +6,7 @@ import { FilterBar, RANGE, RECIPIENT } from './filters.js';
 import { count, duration, number, secondOf, toneOf } from './format.js';
 import { html, useLayoutEffect, useRef, useState } from './html.js';
 import { Failure, Loaded, refresh, refreshes, useLoad } from './load.js';
-import { Card, Empty, Facts, Heading, Icon, Id, Json, Moment, State, Type, prose } from './parts.js';
+import { Card, Empty, Facts, Heading, Icon, Id, Json, Moment, Person, State, Type, prose } from './parts.js';
 import { shownTenant } from './router.js';
 import { follow, get, path, withQuery } from './server.js';
 
@@ -237,7 +237,7 @@ const kindOf = (one) => (one.status < 400 && !one.code ? 'ok' : one.status < 500
 export function Request({ page }) {
   const found = useLoad((signal) => get(withQuery('/v1/requests', { id: page.key, tenant: '*' }), signal), [page.key]);
   return html`<${Loaded} of=${found}>${({ requests: [one] }) => (one === undefined ? html`<${Heading} title="Request" /><${Empty} icon="requests" text="This request is no longer in the memory of this node." />` : html`
-    <${Heading} title=${`${one.method} ${one.path}`} /><${Refusal} page=${page} of=${{ kind: one.code ? 'refused' : '', detail: one }} />
-    <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Status', html`<${State} of=${String(one.status)} kind=${kindOf(one)} />`], ['Duration', duration(one.ms)], ['Time', html`<${Moment} at=${one.at} />`], ['Route', one.route], ['Key', one.key], ['Operator', one.operator], ['Recipient', one.recipient], ['Tenant', one.tenant], ['Origin', one.origin], ['Network', one.address]]} />
+    <${Heading} title=${`${one.method} ${one.path}`} note=${html`<${State} of=${String(one.status)} kind=${kindOf(one)} /><span class="muted">${duration(one.ms)}</span>`} /><${Refusal} page=${page} of=${{ kind: one.code ? 'refused' : '', detail: one }} />
+    <${Facts} of=${[['Time', html`<${Moment} at=${one.at} />`], ['Key', one.key], ['Operator', one.operator && html`<${Person} name=${one.operator} />`], ['Recipient', one.recipient && html`<${Person} name=${one.recipient} href=${withQuery(page.url(path`/recipients/${one.recipient}`), { tenant: one.tenant ?? '' })} />`], ['Tenant', one.tenant], ['Route', one.route !== one.path && html`<code>${one.route}</code>`], ['Origin', one.origin], ['Network', one.address], ['Id', html`<${Id} of=${one.id} />`]]} />
     <${Card} title="Body">${one.body === null ? html`<p class="muted">Not stored. The server keeps only small JSON bodies, of requests with a secret or an API key.</p>` : html`<${Json} of=${one.body} />`}<//>`)}<//>`;
 }

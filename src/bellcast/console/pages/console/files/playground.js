@@ -23,9 +23,9 @@ export function Playground({ page }) {
     setTarget({ recipient, topic, tenant, token, key: app?.key });
   };
   return html`<${Heading} title="Playground" /><p class="muted">One recipient on SSE, WebSocket, Socket.IO and Pusher at the same time: send, and compare what arrives.</p>
-    <${Card} title="Connect on all four dialects"><${Form} isInline button="Connect" send=${connect}><${Field} label="Recipient" name="recipient" defaultValue=${page.query.get('recipient') ?? 'playground'} ...${TECHNICAL} />
+    <div class=${target ? null : 'naming'}><${Card} title="Connect on all four dialects"><${Form} isInline=${target !== null} button="Connect" send=${connect}><${Field} label="Recipient" name="recipient" defaultValue=${page.query.get('recipient') ?? 'playground'} ...${TECHNICAL} />
       <${Field} label="Topic" name="topic" defaultValue="private-playground" ...${TECHNICAL} /><${Field} label="Tenant" name="tenant" defaultValue=${shownTenant()} ...${TECHNICAL} required=${false} placeholder="none" /><//><//>
-    ${!target && html`<ul class="dialects">${DIALECTS.map(([name, kind, client]) => html`<li key=${name}><b class=${`dialect ${kind}`}>${name}</b><span>Frames of ${client} appear here.</span></li>`)}</ul>`}
+    ${!target && html`<ul class="dialects">${DIALECTS.map(([name, kind, client]) => html`<li key=${name}><b class=${`dialect ${kind}`}>${name}</b><span>Frames of ${client} appear here.</span></li>`)}</ul>`}</div>
     ${target && html`<div class="panes" key=${target.token}>${DIALECTS.map((one) => html`<${Pane} key=${one[0]} dialect=${one} target=${target} />`)}</div><${Composer} key=${`composer ${target.token}`} ...${target} />`}`;
 }
 

@@ -27,7 +27,6 @@ const POLL_MS = 15_000;
  * @property {[string, Record<string, string>][]} [views] filters with names
  * @property {string[]} [single] filters whose values are unique only within a tenant
  * @property {boolean} [isOfTenant] the list is of one tenant, the default one if none is shown
- * @property {boolean} [isOfOneTenant] an operator who is restricted to tenants reads one at a time
  * @property {boolean} [isOfServer] the list does not depend on the tenant
  * @property {boolean} [isNewestFirst] new rows come at the top, and are counted
  * @property {(row: any, page: any) => any} [actions] the menu of a row
@@ -82,11 +81,11 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
 }
 
 /** The tenant whose rows are listed. Without one, the server searches the default tenant, or the only one of the operator. */
-function tenantOf(page, { isOfTenant, isOfOneTenant, isOfServer, single }, query) {
+function tenantOf(page, { isOfTenant, isOfServer, single }, query) {
   if (isOfServer) return '';
   const shown = shownTenant(page.query), own = page.me.tenants;
   if (shown) return shown;
-  if (isOfTenant || (isOfOneTenant && own)) return own?.[0] ?? '';
+  if (isOfTenant) return own?.[0] ?? '';
   return single?.some((name) => query[name]) ? own?.length === 1 ? own[0] : '' : '*';
 }
 

@@ -4,7 +4,7 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { hourOf } from './format.js';
 import { Together, openLoads, useEvery } from './load.js';
-import { Card, Field, Form, Heading, State, dialectName } from './parts.js';
+import { Card, Field, Form, Heading, Icon, State, dialectName } from './parts.js';
 import { PusherTest } from './pusher-apps.js';
 import { go } from './router.js';
 import { ROOT, follow, get, withQuery } from './server.js';
@@ -24,6 +24,9 @@ const CHANNELS = [
   { name: 'updated', label: 'Event of a changed status', value: 'lead.status.updated' },
   { name: 'tenant', label: 'Tenant', value: '' },
 ];
+
+/** What most servers need after their first notification. */
+const NEXT = [['/providers?new=yes', 'providers', 'Add a provider', 'Deliver e-mail, SMS, push'], ['/workflows?edit=new', 'workflows', 'New workflow', 'Delays and conditions'], ['/templates?edit=new', 'templates', 'New template', 'Texts and e-mail design'], ['/keys?new=yes', 'keys', 'New API key', 'For your own servers']];
 
 export function Setup({ page }) {
   const channels = Object.fromEntries(CHANNELS.map(({ name, value }) => [name, page.query.get(name)?.trim() || value]));
@@ -45,6 +48,7 @@ export function Setup({ page }) {
   return html`<${Heading} title="Setup"><a class="button" href=${page.url('/setup/pusher')}>Troubleshooting</a><//>
     <p class="muted">Each line is ticked as soon as the server sees the event.</p><${Together}>
     <${Card} title="First steps"><${Checklist} page=${page} name="first" round=${round} lines=${firstSteps(page)} /><//>
+    <nav aria-label="Next"><ul class="tiles">${NEXT.map(([target, icon, title, text]) => html`<li key=${target}><a class="tile" href=${page.url(target)}><span class="avatar tone-0" aria-hidden="true"><${Icon} name=${icon} /></span><b>${title}</b><small>${text}</small></a></li>`)}</ul></nav>
     <details class="panel" open=${CHANNELS.some((one) => page.query.has(one.name))}><summary>An app with Pusher</summary><p class="muted">Open your app beside this page, and go through it with your own channels and events.</p>
       <${Form} isInline button="Use these" send=${async (values) => go(withQuery(page.path, values))}>${CHANNELS.map((one) => html`<${Field} key=${one.name} label=${one.label} name=${one.name} defaultValue=${channels[one.name]} autocomplete="off" spellcheck=${false} autocapitalize="none" />`)}<//>
       <${Checklist} key=${name} page=${page} name=${name} round=${round} canReset lines=${pusherLines(page, channels, events)} />

@@ -18,10 +18,11 @@ const free = async (one) => {
 export const suppressions = {
   path: '/v1/suppressions', rows: 'suppressions', tools: newButton, create: NewSuppression,
   columns: [
-    { name: 'Channel', kind: 'type', of: (one) => one.channel, width: '5rem' }, { name: 'Address', kind: 'title', of: (one) => one.address }, { name: 'Reason', of: (one) => one.reason, width: '10rem' },
+    { name: 'Address', kind: 'title', of: (one) => one.address }, { name: 'Channel', kind: 'type', of: (one) => one.channel, width: '5rem' }, { name: 'Reason', of: (one) => one.reason, width: '10rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Since', kind: 'time', of: (one) => one.created_at },
   ],
   actions: (one, page) => page.may(BUILDERS) && html`<${Confirm} label=${`Free ${one.address}`} word="Free this address" act=${() => free(one)} />`,
+  note: 'Nothing is sent to these addresses until you free them. An address that bounces is added.',
   none: { text: 'No address is suppressed. Addresses that bounce appear here: nothing more is sent to them until you free them.', command: 'bellcast suppression put email gone@example.com' },
 };
 

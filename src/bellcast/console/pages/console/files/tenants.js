@@ -20,7 +20,7 @@ const LIMITS = [
 ];
 
 /** Without a daily limit, the numbers are those of the statistics. */
-const UNLIMITED_SENDS = 'Without a daily limit, each send counts, and there were at least (≥) as many: nodes report once a minute, and count their 100 busiest tenants only.';
+const UNLIMITED_SENDS = '≥: at least as many. Nodes report once a minute, and count their 100 busiest tenants.';
 
 const hasBudget = (one) => one.settings.sends_per_day > 0;
 /** Today's sends as text: a lower bound unless the tenant has a daily limit; null if nothing was counted. */
@@ -36,7 +36,7 @@ export const tenants = {
     { name: 'Tenant', kind: 'title', of: (one) => one.key, text: (one) => one.name }, { name: 'Recipients', kind: 'number', of: (one) => many(one.recipients), width: '8rem' },
     { name: 'Sent today', kind: 'number', of: sentToday, width: '7rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
-  note: `Sends are counted since midnight UTC. With a daily limit, each recipient counts. ${UNLIMITED_SENDS}`,
+  note: `Sent since midnight UTC: recipients with a daily limit, sends without. ${UNLIMITED_SENDS}`,
   none: { text: 'No tenant exists. The first send with a tenant creates it.', command: 'bellcast notify alice "Hello" --tenant acme' },
 };
 

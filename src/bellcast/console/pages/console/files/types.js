@@ -10,6 +10,7 @@ import { path } from './server.js';
 
 const KIND = {
   name: 'type', path: '/types', starter: { name: 'Bookings', channels: ['inbox', 'email'] },
+  fields: [['name', 'What recipients see in their preferences.'], ['channels', 'inbox, email, sms, push, chat'], ['template', 'The key of a template with the texts.'], ['required', 'true, or the channels that recipients cannot turn off.'], ['defaults', 'Channels that are on or off before a recipient chooses.'], ['data', 'A JSON Schema for the data of sends.'], ['data_check', 'refuse or warn: what wrong data does.']],
   note: 'Sends of the type use its channels and template, unless they name their own. Recipients see its name in their preferences.',
 };
 

@@ -15,7 +15,7 @@ const stateOf = (one) => (!one.active ? 'paused' : one.failing_since ? 'failed' 
 const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/webhooks'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> New webhook</a>`;
 
 export const webhooks = {
-  path: '/v1/webhooks', rows: 'webhooks', link: (one) => path`/webhooks/${one.id}`, tools: newButton, create: NewWebhook, isOfOneTenant: true,
+  path: '/v1/webhooks', rows: 'webhooks', link: (one) => path`/webhooks/${one.id}`, tools: newButton, create: NewWebhook,
   columns: [
     { name: 'State', kind: 'state', of: stateOf }, { name: 'URL', kind: 'title', of: (one) => one.url, text: (one) => one.last_error }, { name: 'Events', of: (one) => one.events.join(', '), width: '14rem' },
     { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all' : one.tenant), width: '6rem' }, { name: 'Fails since', kind: 'time', of: (one) => one.failing_since }, { name: 'Created', kind: 'time', of: (one) => one.created_at },

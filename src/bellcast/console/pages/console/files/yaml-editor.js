@@ -2,6 +2,9 @@
  * A YAML editor with line numbers and the server's errors by line.
  */
 import { html, useRef } from './html.js';
+import { loadStyle } from './load.js';
+
+await loadStyle('yaml-editor.css');
 
 const INDENT = '  ';
 const HINT = 'Tab and Shift+Tab indent. To leave the text with the keyboard, press Escape, then Tab. Ctrl+Enter reviews the changes.';
