@@ -72,7 +72,7 @@ def demo(
         raise typer.BadParameter("needs --busy", param_hint="--rows")
     past = busy * (ROWS if rows is None else rows)
     from bellcast.cli import demo_apps, logs
-    from bellcast.cli.demo_server import DemoServer
+    from bellcast.cli.demo_apps import DemoServer
     from bellcast.settings import load, project
 
     pages, missing = demo_apps.installed()

@@ -1,18 +1,247 @@
 """`bellcast import`: imports notifications of another system from a file."""
 
+import csv
+import hashlib
+import json as json_text
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from datetime import datetime, tzinfo
+from io import TextIOWrapper
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, NamedTuple, TextIO
 
 import typer
 
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 
+FileFormat = Literal["csv", "json", "ndjson"]
+
+# Characters per read. A truncated item is decoded again with twice as many.
+BLOCK = 65_536
+SUFFIXES: dict[str, FileFormat] = {".csv": "csv", ".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson"}
+TIMES = ("created_at", "seen_at", "read_at", "archived_at", "expires_at")
+TEXTS = ("title", "body", "type", "priority", "action_url", "action_text", "icon", "group", "tenant", "body_format")
+FIELDS = frozenset({*TIMES, *TEXTS, "to", "actor", "data", "tags", "actions", "idempotency_key", "read"})
+TRUE, FALSE = frozenset({"true", "t", "1", "yes"}), frozenset({"false", "f", "0", "no", ""})
+
+
+class InvalidRow(Exception):
+    """A row that is not a valid notification. Other rows are imported."""
+
+
+class BrokenFile(Exception):
+    """The rest of the file cannot be read. `line` is the line of the error."""
+
+    def __init__(self, line: int, problem: str) -> None:
+        self.line = line
+        super().__init__(f"line {line}: {problem}")
+
+
+class FileRow(NamedTuple):
+    """One row of a file: its first line, and its value or the reason why it has none."""
+
+    line: int
+    value: Any
+    problem: str | None = None
+
+
+class Mapped(NamedTuple):
+    """How rows are mapped to notifications: renamed fields, and the time zone of times without an offset."""
+
+    names: Mapping[str, str] = {}
+    zone: tzinfo | None = None
+    drops_unknown: bool = False
+
+
+def format_of(name: str) -> FileFormat | None:
+    """Return the format of a file by its extension."""
+    return SUFFIXES.get(PurePath(name).suffix.lower())
+
+
+def rows(stream: BinaryIO, format: FileFormat) -> Iterator[FileRow]:
+    """Yield the rows of a file. Raises BrokenFile."""
+    if format == "ndjson":
+        return _lines(stream)
+    text = TextIOWrapper(stream, encoding="utf-8-sig", newline="")  # spreadsheets write a byte order mark
+    return _records(text) if format == "csv" else _elements(text)
+
+
+def _lines(stream: BinaryIO) -> Iterator[FileRow]:
+    from bellcast.kernel.limits import MAX_ITEM_BYTES
+
+    line = 0
+    while text := stream.readline(MAX_ITEM_BYTES + 1):
+        line += 1
+        if len(text) > MAX_ITEM_BYTES:
+            while text and not text.endswith(b"\n"):
+                text = stream.readline(BLOCK)
+            yield FileRow(line, None, f"has more than {MAX_ITEM_BYTES} bytes")
+        elif text.strip():
+            try:
+                yield FileRow(line, _decoded(text))
+            except ValueError as error:
+                yield FileRow(line, None, f"is not JSON: {error}")
+
+
+def _decoded(text: str | bytes) -> Any:
+    """Decode JSON. Raises ValueError."""
+    try:
+        return json_text.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _records(text: TextIO) -> Iterator[FileRow]:
+    reader = csv.DictReader(text, strict=True)
+    line = 1
+    while True:
+        try:
+            columns = reader.fieldnames or ()
+            line = reader.line_num + 1
+            record = next(reader, None)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise BrokenFile(line, f"is not CSV: {error}") from None
+        if record is None:
+            return
+        if None in record or None in record.values():
+            yield FileRow(line, None, f"expected {len(columns)} values, as in the first line")
+        else:
+            # The non-empty fields. JSON values are decoded later, depending on their names.
+            yield FileRow(line, {name.strip(): value for name, value in record.items() if value != ""})
+
+
+def _elements(text: TextIO) -> Iterator[FileRow]:
+    """Yield the elements of a JSON array."""
+    reader = ArrayReader(text)
+    try:
+        yield from reader.elements()
+    except (ValueError, RecursionError) as error:
+        raise BrokenFile(reader.line, f"is not a JSON array: {error}") from None
+
+
+class ArrayReader:
+    """Reads a JSON array in blocks. It buffers one element, and the block with its end."""
+
+    def __init__(self, text: TextIO) -> None:
+        self.line = 1
+        self._text = text
+        self._buffer = ""
+        self._decoder = json_text.JSONDecoder()
+
+    def elements(self) -> Iterator[FileRow]:
+        """Yield the elements. Raises ValueError at the first position that is not valid."""
+        self._expect("[")
+        if self._peek() == "]":
+            return
+        while True:
+            self._peek()
+            line = self.line
+            yield FileRow(line, self._element())
+            if self._peek() == "]":
+                return
+            self._expect(",")
+
+    def _element(self) -> Any:
+        from bellcast.kernel.limits import MAX_ITEM_BYTES
+
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._buffer)
+                if end < len(self._buffer):  # a number may continue in the next block
+                    self._drop(end)
+                    return value
+            except ValueError:
+                if len(self._buffer) > MAX_ITEM_BYTES:
+                    raise
+            if not self._read(max(BLOCK, len(self._buffer))):
+                value, end = self._decoder.raw_decode(self._buffer)
+                self._drop(end)
+                return value
+
+    def _expect(self, character: str) -> None:
+        found = self._peek()
+        if found != character:
+            raise ValueError(f"expected {character}, got {found or 'the end of the file'}")
+        self._drop(1)
+
+    def _peek(self) -> str:
+        """Return the next character that is not white space; empty at the end."""
+        while True:
+            rest = self._buffer.lstrip()
+            self._drop(len(self._buffer) - len(rest))
+            if rest or not self._read(BLOCK):
+                return rest[:1]
+
+    def _read(self, size: int) -> bool:
+        more = self._text.read(size)
+        self._buffer += more
+        return bool(more)
+
+    def _drop(self, count: int) -> None:
+        self.line += self._buffer.count("\n", 0, count)
+        self._buffer = self._buffer[count:]
+
+
+def notification(value: Any, mapped: Mapped, tenant: str | None = None) -> dict[str, Any]:
+    """Return the notification of a row, with an idempotency key derived from its content if it has none. Raises
+    InvalidRow."""
+    if not isinstance(value, dict):
+        raise InvalidRow("expected an object")
+    fields = {mapped.names.get(name, name): one for name, one in value.items() if one is not None}
+    if unknown := sorted(set(fields) - FIELDS):
+        if not mapped.drops_unknown:
+            raise InvalidRow(f"unknown: {', '.join(unknown)}; rename with --map, or pass --drop-unknown")
+        fields = {name: one for name, one in fields.items() if name in FIELDS}
+    item = {name: _field(name, one, mapped) for name, one in fields.items()}
+    if item.pop("read", False) and "read_at" not in item:
+        if "created_at" not in item:
+            raise InvalidRow("read: needs created_at or read_at")
+        item["read_at"] = item["created_at"]
+    if tenant is not None:
+        item.setdefault("tenant", tenant)
+    item.setdefault("idempotency_key", _key(item))
+    return item
+
+
+def _field(name: str, value: Any, mapped: Mapped) -> Any:
+    if name == "read":
+        text = str(value).strip().lower()
+        if text not in TRUE | FALSE:
+            raise InvalidRow(f"read: expected true or false, got {value!r}")
+        return text in TRUE
+    if not isinstance(value, str):
+        return str(value) if name in ("to", "idempotency_key") and isinstance(value, int) else value
+    if name in TIMES:
+        try:
+            moment = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise InvalidRow(f"{name}: expected a time such as 2025-03-01T09:30:00Z, got {value!r}") from None
+        if moment.tzinfo is None:
+            if mapped.zone is None:
+                raise InvalidRow(f"{name}: {value!r} has no UTC offset; pass --timezone")
+            moment = moment.replace(tzinfo=mapped.zone)
+        return moment.isoformat()
+    if name in ("data", "actions") or (name in ("to", "actor", "tags") and value[:1] in "[{"):
+        try:
+            return _decoded(value)
+        except ValueError as error:
+            raise InvalidRow(f"{name}: expected JSON: {error}") from None
+    if name == "tags":
+        return [tag.strip() for tag in value.split(",") if tag.strip()]
+    return value
+
+
+def _key(item: dict[str, Any]) -> str:
+    try:
+        text = json_text.dumps(item, sort_keys=True, separators=(",", ":"))
+    except RecursionError:  # a deeper level takes more stack to encode than to decode
+        raise InvalidRow("is nested too deeply") from None
+    return f"import-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:40]}"
+
+
 if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.cli.import_files import FileFormat, FileRow, Mapped
     from bellcast.client import Bellcast, BulkResult
 
 EPILOG = """\
@@ -52,10 +281,13 @@ def import_(
     json: console.JsonFlag = False,
 ) -> None:
     """Import notifications of another system, with their times and read state."""
-    from bellcast.cli.import_files import FIELDS, Mapped, rows
     from bellcast.kernel.local_times import find_zone
 
-    chosen = _format(file, format)
+    chosen: Any = format_of(file) if format is None else format
+    if chosen is None:
+        raise typer.BadParameter("the file name has no known extension; pass --format", param_hint="FILE")
+    if chosen not in SUFFIXES.values():
+        raise typer.BadParameter("expected csv, json or ndjson", param_hint="--format")
     zone = None if timezone is None else find_zone(timezone)
     if zone is None and timezone is not None:
         raise typer.BadParameter("expected a time zone such as Europe/Berlin", param_hint="--timezone")
@@ -86,7 +318,7 @@ def import_(
 class FileImport:
     """One import: rows are sent in batches, and refusals are printed with their lines."""
 
-    def __init__(self, client: "Bellcast", mapped: "Mapped", tenant: str | None, file: str) -> None:
+    def __init__(self, client: "Bellcast", mapped: Mapped, tenant: str | None, file: str) -> None:
         self.imported = 0
         self.existing = 0  # of the imported ones, those that changed nothing
         self.refused = 0
@@ -95,10 +327,8 @@ class FileImport:
         self._batch: list[tuple[int, Any]] = []
         self._bytes = 0
 
-    def read(self, rows: "Iterator[FileRow]", batch_sent: Any) -> None:
+    def read(self, rows: Iterator[FileRow], batch_sent: Any) -> None:
         """Import rows. If the file is broken, the rows before the error are imported."""
-        from bellcast.cli.import_files import BrokenFile
-
         try:
             for row in rows:
                 self._add(row)
@@ -110,9 +340,7 @@ class FileImport:
             raise CommandError(f"{self._file}: {error}", "correct the file and import it again") from None
         self._send()
 
-    def _add(self, row: "FileRow") -> None:
-        from bellcast.cli.import_files import InvalidRow, notification
-
+    def _add(self, row: FileRow) -> None:
         if row.problem is not None:
             self._refuse(row.line, row.problem)
             return
@@ -160,19 +388,6 @@ def _problem(result: "BulkResult") -> str:
     if problem.errors:
         return "; ".join(f"{one.field.partition('.')[2] or one.field}: {one.message}" for one in problem.errors)
     return problem.detail or problem.code
-
-
-def _format(file: str, format: str | None) -> "FileFormat":
-    from bellcast.cli.import_files import SUFFIXES, format_of
-
-    if format is None:
-        found = format_of(file)
-        if found is None:
-            raise typer.BadParameter("the file name has no known extension; pass --format", param_hint="FILE")
-        return found
-    if format not in SUFFIXES.values():
-        raise typer.BadParameter("expected csv, json or ndjson", param_hint="--format")
-    return format  # type: ignore[return-value]  # it is one of them
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 
 if TYPE_CHECKING:
-    from bellcast.client import Bellcast
     from bellcast.contrib.outbox_rows import OutboxRows
     from bellcast.contrib.relay import Round
 
@@ -38,38 +37,31 @@ def relay(
     from bellcast import settings
     from bellcast.cli import remote
     from bellcast.client import Bellcast, Retries
-    from bellcast.contrib.relay import stop_event
+    from bellcast.contrib.relay import Relay, stop_event
     from bellcast.contrib.relay_thread import DatabaseRelay
 
     loaded = options.settings(ctx)
     with Bellcast(settings.url(loaded), remote.credentials(loaded), retries=Retries(tries=1)) as bell:
         if once:
-            _send_once(_connect(database), bell)
+            with closing(_connect(database)) as rows:
+                try:
+                    done = Relay(rows, bell).run()
+                except Exception as error:  # every driver has its own error classes
+                    raise CommandError(f"the outbox cannot be read: {error}", "see `bellcast sql outbox`") from error
+            _print(done)
+            if done.failure is not None:
+                raise CommandError(f"rows are still due: {done.failure}", "the next run sends them")
             return
         # A wrong URL or a missing driver is an error. If the database becomes unavailable later, the relay waits for
         # it.
         _connect(database).close()
         run = DatabaseRelay(database, bell).run
-
         stopped = stop_event()
         console.note("The relay runs. Ctrl-C ends it.")
         while not stopped.is_set():
             done = run()
             _print(done)
             stopped.wait(max(0.05, done.wait or 0.0))
-
-
-def _send_once(rows: "OutboxRows", bell: "Bellcast") -> None:
-    from bellcast.contrib.relay import Relay
-
-    with closing(rows):
-        try:
-            done = Relay(rows, bell).run()
-        except Exception as error:  # every driver has its own error classes
-            raise CommandError(f"the outbox cannot be read: {error}", "see `bellcast sql outbox`") from error
-    _print(done)
-    if done.failure is not None:
-        raise CommandError(f"rows are still due: {done.failure}", "the next run sends them")
 
 
 def _connect(database: str) -> "OutboxRows":

@@ -103,7 +103,8 @@ def _value_errors(path: str, schema: Mapping[str, Any]) -> Iterator[FieldError]:
     for name in types if isinstance(types, list) else [types]:
         if not isinstance(name, str) or name not in TYPES:
             yield FieldError(f"{path}.type", f"must be one of: {', '.join(TYPES)}")
-    if not _is_list_of(schema.get("required", []), str):
+    required = schema.get("required", [])
+    if not isinstance(required, list) or not all(isinstance(one, str) for one in required):
         yield FieldError(f"{path}.required", "must be a list of names")
     if not isinstance(schema.get("enum", []), list):
         yield FieldError(f"{path}.enum", "must be a list of values")
@@ -129,10 +130,6 @@ def _bound_errors(path: str, schema: Mapping[str, Any]) -> Iterator[FieldError]:
     for name in SIZES:
         if name in schema and not (TYPES["integer"](schema[name]) and schema[name] >= 0):
             yield FieldError(f"{path}.{name}", "must be a whole number, 0 or more")
-
-
-def _is_list_of(value: Any, kind: type) -> bool:
-    return isinstance(value, list) and all(isinstance(one, kind) for one in value)
 
 
 def _schemas_in(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

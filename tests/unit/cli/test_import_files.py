@@ -6,12 +6,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bellcast.cli import import_files
-from bellcast.cli.import_files import ArrayReader, BrokenFile, FileRow, InvalidRow, Mapped, notification
+from bellcast.cli import imports
+from bellcast.cli.imports import ArrayReader, BrokenFile, FileRow, InvalidRow, Mapped, notification
 
 
 def rows(text, format):
-    return list(import_files.rows(io.BytesIO(text.encode()), format))
+    return list(imports.rows(io.BytesIO(text.encode()), format))
 
 
 def test_ndjson_has_a_row_for_each_line_that_is_not_blank():
@@ -21,7 +21,7 @@ def test_ndjson_has_a_row_for_each_line_that_is_not_blank():
 
 
 def test_ndjson_line_beyond_the_limit_is_skipped(monkeypatch):
-    monkeypatch.setattr(import_files, "MAX_ITEM_BYTES", 40)
+    monkeypatch.setattr("bellcast.kernel.limits.MAX_ITEM_BYTES", 40)
     long = json.dumps({"to": "x" * 200_000})
     assert rows(f'{long}\n{{"to":"b"}}\n', "ndjson") == [
         FileRow(1, None, "has more than 40 bytes"),
@@ -65,7 +65,7 @@ def test_csv_with_an_open_quote_ends_the_file():
 
 @pytest.mark.parametrize("block", [1, 2, 7, 65_536])
 def test_json_array_is_read_in_blocks(monkeypatch, block):
-    monkeypatch.setattr(import_files, "BLOCK", block)
+    monkeypatch.setattr(imports, "BLOCK", block)
     text = ' [\n{"to": "a", "n": [1, {"b": "],}"}]} ,\n\n12, "x", {"to": "ü"}\n] '
     assert rows(text, "json") == [
         FileRow(2, {"to": "a", "n": [1, {"b": "],}"}]}),
@@ -87,12 +87,12 @@ def test_json_reader_holds_one_element_at_a_time():
     reader = ArrayReader(text)
     held = [len(reader._buffer) for _ in reader.elements()]
     assert len(held) == 2000
-    assert max(held) < 2 * import_files.BLOCK
+    assert max(held) < 2 * imports.BLOCK
 
 
 def test_item_beyond_the_limit_ends_a_json_file(monkeypatch):
-    monkeypatch.setattr(import_files, "MAX_ITEM_BYTES", 100)
-    monkeypatch.setattr(import_files, "BLOCK", 50)
+    monkeypatch.setattr("bellcast.kernel.limits.MAX_ITEM_BYTES", 100)
+    monkeypatch.setattr(imports, "BLOCK", 50)
     with pytest.raises(BrokenFile):
         rows('[{"to": "' + "x" * 10_000 + '"}]', "json")
 

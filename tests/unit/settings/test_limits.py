@@ -57,7 +57,7 @@ OTHER_BOUNDS = {
     "kernel.http.request_body.MAX_LENGTH_DIGITS",
     "templates.http.templates.MAX_LOCALE",
     "templates.types.MAX_LOCALE",
-    "tenants.http.tenants.MAX_WEIGHT",
+    "tenants.http.MAX_WEIGHT",
     "workflows.recent_data.MAX_COMPARED",
 }
 

@@ -364,16 +364,15 @@ class JobRunner:
             leased, lambda job: (job.kind, job.tenant, job.crashes > 0)
         ):
             kind = self._kinds[kind_of(name)]
-            waiting = [job for job in jobs if not self._is_dead(job)]
+            waiting = []
+            for job in jobs:
+                if job.crashes < MAX_CRASHES:
+                    waiting.append(job)
+                else:
+                    self._set_dead(job, job.error or "The process ended while it ran this job.")
             size = 1 if has_crashed else kind.page
             for first in range(0, len(waiting), size):
                 self._run(waiting[first : first + size], kind)
-
-    def _is_dead(self, job: Job) -> bool:
-        if job.crashes < MAX_CRASHES:
-            return False
-        self._set_dead(job, job.error or "The process ended while it ran this job.")
-        return True
 
     def _run(self, jobs: Sequence[Job], kind: JobKind, call: DestinationCall | None = None) -> None:
         destination = None if call is None else call.destination
@@ -420,13 +419,26 @@ class JobRunner:
 
     def _record(self, job: Job, kind: JobKind, outcome: int | Again | Exception | None) -> None:
         if isinstance(outcome, Unavailable | DiskFull):
-            self._postpone(job, kind, outcome.detail)
+            # Retry while a dependency is unavailable, until the job's deadline.
+            run_at = self._clock.now() + _retry_delay(job.attempts)
+            about = {"kind": job.kind, "job": job.id, "attempts": job.attempts, "reason": outcome.detail}
+            if kind.retry_deadline is not None and run_at > job.created_at + kind.retry_deadline:
+                log.error("job_abandoned", **about)
+                self._outcomes.done.append(job)
+            else:
+                log.warning("job_retried", **about)
+                self._outcomes.retry.append(replace(job, run_at=run_at, crashes=0, error=None))
         elif isinstance(outcome, SetAside):
             log.warning("job_set_aside", kind=job.kind, job=job.id, attempts=job.attempts, error=str(outcome))
             self._outcomes.dead.append(replace(job, error=_error_text(str(outcome))))
         elif isinstance(outcome, Exception):
             log.error("job_failed", kind=job.kind, job=job.id, exc_info=outcome)
-            self._record_crash(job, outcome)
+            crashes, text = job.crashes + 1, _error_text(f"{type(outcome).__name__}: {outcome}")
+            if crashes >= MAX_CRASHES:
+                self._set_dead(job, text)
+            else:
+                run_at = self._clock.now() + _retry_delay(crashes)
+                self._outcomes.retry.append(replace(job, run_at=run_at, crashes=crashes, error=text))
         elif outcome is None:
             self._outcomes.done.append(job)
         else:
@@ -435,24 +447,6 @@ class JobRunner:
             payload = job.payload if again.payload is None else again.payload
             retried = replace(job, kind=name, payload=payload, run_at=again.at, crashes=0, error=None)
             self._outcomes.retry.append(retried)
-
-    def _postpone(self, job: Job, kind: JobKind, reason: str) -> None:
-        """Retry a job for which a dependency was unavailable, until its deadline."""
-        run_at = self._clock.now() + _retry_delay(job.attempts)
-        if kind.retry_deadline is not None and run_at > job.created_at + kind.retry_deadline:
-            log.error("job_abandoned", kind=job.kind, job=job.id, attempts=job.attempts, reason=reason)
-            self._outcomes.done.append(job)
-            return
-        log.warning("job_retried", kind=job.kind, job=job.id, attempts=job.attempts, reason=reason)
-        self._outcomes.retry.append(replace(job, run_at=run_at, crashes=0, error=None))
-
-    def _record_crash(self, job: Job, error: Exception) -> None:
-        crashes, text = job.crashes + 1, _error_text(f"{type(error).__name__}: {error}")
-        if crashes >= MAX_CRASHES:
-            self._set_dead(job, text)
-            return
-        run_at = self._clock.now() + _retry_delay(crashes)
-        self._outcomes.retry.append(replace(job, run_at=run_at, crashes=crashes, error=text))
 
     def _set_dead(self, job: Job, error: str) -> None:
         log.error("job_dead", kind=job.kind, job=job.id, attempts=job.attempts, error=error)
