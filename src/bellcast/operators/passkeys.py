@@ -137,23 +137,22 @@ class Passkeys:
         )
         return Begun(dict(options.public_key), self._sealed("get", state["challenge"], None))
 
-    async def sign_in(self, request: BrowserRequest, ceremony: str, credential: dict[str, Any]) -> SignedIn:
-        """Start a session of the operator whose passkey signed the challenge. Raises Unauthenticated or TooMany."""
+    async def sign_in(self, request: BrowserRequest, ceremony: str, credential: dict[str, Any]) -> SignedIn | None:
+        """Start a session of the operator whose passkey signed the challenge. Return None, and write nothing, without a known
+        passkey: anyone may send such requests, from many addresses. Raises Unauthenticated or TooMany."""
         self._sessions.check_page(request)
-        attempt = await self._sessions.count_attempt("passkey", request)
         opened = self._opened(ceremony, "get")
-        if opened is None:
-            raise Unauthenticated(WRONG)
-        await self._use(opened, Unauthenticated(WRONG))
         from fido2 import webauthn
 
         try:
             assertion = webauthn.AuthenticationResponse.from_dict(credential)
             found = await self._operators.passkey_of(bytes(assertion.raw_id))
         except _unreadable():
-            raise Unauthenticated(WRONG) from None
-        if found is None:
-            raise Unauthenticated(WRONG)
+            return None
+        if opened is None or found is None:
+            return None
+        attempt = await self._sessions.count_attempt("passkey", request)
+        await self._use(opened, Unauthenticated(WRONG))
         known = [webauthn.AttestedCredentialData(found.public_key)]
         try:
             _server(request).authenticate_complete(_state(opened), known, assertion)

@@ -84,6 +84,8 @@ async def sign_in(request: ApiRequest) -> ASGIApp:
         # The limit of failed attempts also bounds the number of these entries.
         await audit.record(request, UNKNOWN, refusal.code)
         raise
+    if signed_in is None:
+        raise Unauthenticated(passkeys.WRONG)
     await audit.record(request, signed_in.operator.name, audit.OK)
     return console_session.signed_in_response(request, signed_in, 200)
 
