@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, ConnectAccepted, Refused, admit_by_session
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.errors import BellcastError, HandlerFailed, NoHandler
+from bellcast.kernel.errors import BellcastError, HandlerFailed, NoHandler, Unavailable
 from bellcast.kernel.http.validation_errors import sentence
 from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound.port import Http, Response
@@ -19,9 +19,9 @@ log = structlog.get_logger(__name__)
 
 # Timeout of a call, in seconds. Clients wait for it, and a hanging app must not accumulate pending calls.
 TIMEOUT = 5.0
-# How long `connect` and `disconnect` calls are skipped after a 404, and after a failure of the URL: connections must
-# not wait for an app that is down.
-UNHANDLED_PAUSE_MS, FAILED_PAUSE_MS = 60_000, 10_000
+# How long `connect` and `disconnect` calls are skipped after a 404, and if the app is down, also behind a proxy: connections
+# must not wait for it.
+UNHANDLED_PAUSE_MS, FAILED_PAUSE_MS, AWAY = 60_000, 10_000, (502, 503, 504)
 NO_NAMESPACE = "Invalid namespace"  # the reference server's message, which clients compare
 
 
@@ -91,7 +91,12 @@ class HttpCallback:
             return self._handle_no_handler(call)
         except BellcastError as failure:
             log.warning("handler_url_failed", call=call.name, reason=failure.detail)
-            return self._handle_failure(call)
+            if call.name not in (CONNECT, DISCONNECT):
+                raise HandlerFailed(f"The handler of {call.name!r} failed; see the server's log.") from None
+            # A client may choose what makes the handler fail, and must not turn it off for the others.
+            if call.namespace == ROOT and isinstance(failure, Unavailable):
+                self._failed_until[call.name] = self._clock.now() + FAILED_PAUSE_MS
+            return admit_by_session(call)
         if reply.refuse is not None:
             raise Refused(reply.refuse.message, data=reply.refuse.data)
         return reply.reply
@@ -102,13 +107,6 @@ class HttpCallback:
         if call.name == CONNECT and call.namespace != ROOT:
             raise Refused(NO_NAMESPACE) from None
         self._unhandled[call.name] = self._clock.now() + UNHANDLED_PAUSE_MS
-
-    def _handle_failure(self, call: Call) -> None:
-        if call.name not in (CONNECT, DISCONNECT):
-            raise HandlerFailed(f"The handler of {call.name!r} failed; see the server's log.") from None
-        if call.namespace == ROOT:
-            self._failed_until[call.name] = self._clock.now() + FAILED_PAUSE_MS
-        admit_by_session(call)
 
     async def _post(self, call: Call) -> Response:
         payload: dict[str, Any] = {
@@ -134,7 +132,8 @@ def _read(response: Response) -> HandlerReply:
     if response.status == 404:
         raise NoHandler("No handler exists for this call.")
     if response.status != 200:
-        raise HandlerFailed(f"The handler URL responded {response.status}, expected 200 or 404.")
+        error = Unavailable if response.status in AWAY else HandlerFailed
+        raise error(f"The handler URL responded {response.status}, expected 200 or 404.")
     try:
         return msgspec.json.decode(response.body or b"{}", type=HandlerReply)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

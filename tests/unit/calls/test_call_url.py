@@ -167,8 +167,19 @@ async def test_connection_callbacks_pause_for_a_minute_after_a_404() -> None:
         assert shop.url.has(name)
 
 
-async def test_failing_callback_url_is_retried_after_a_delay() -> None:
-    shop = Shop(500)
+@pytest.mark.parametrize("status", [500, 200])
+async def test_connection_that_fails_the_handler_does_not_turn_it_off_for_others(status: int) -> None:
+    shop = Shop(status, b"{")
+    for _ in range(3):
+        await shop.call_handler("connect")
+    assert len(shop.bodies) == 3
+
+
+@pytest.mark.parametrize("status", [502, 503, 504, None])
+async def test_callback_url_that_is_away_is_retried_after_a_delay(status: int | None) -> None:
+    shop = Shop(status or 200)
+    if status is None:
+        shop.web.respond = lambda _: None
     for _ in range(3):
         for name in ("connect", "disconnect"):
             assert shop.url.has(name)
