@@ -11,7 +11,7 @@ from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound.port import Response
 from bellcast.live.types import LiveNode, NodeReport
-from bellcast.server import doctor, local_checks, url_checks
+from bellcast.server import doctor, local_checks
 from bellcast.settings.groups import Settings
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import PROJECT, Rest, no_differences, no_objects, refused
@@ -41,7 +41,7 @@ async def test_second_run_is_refused_until_the_first_has_ended(rest: Rest, monke
         release.wait(30)
         yield from ()
 
-    monkeypatch.setattr(url_checks, "check", waiting)
+    monkeypatch.setattr(local_checks, "check_urls", waiting)
     first = asyncio.ensure_future(rest.app.post("/v1/doctor", headers=JSON))
     await started.wait()
     for headers in ({}, JSON):
@@ -67,7 +67,7 @@ async def test_checks_that_do_not_end_or_fail_are_findings(rest: Rest, monkeypat
     array = (await rest.app.post("/v1/doctor", headers=JSON)).json()
     assert (array[-1]["check"], array[-1]["state"]) == ("doctor", "problem")
     assert "no such device" in array[-1]["what"]
-    monkeypatch.setattr(url_checks, "check", waiting)
+    monkeypatch.setattr(local_checks, "check_urls", waiting)
     monkeypatch.setattr(doctor, "MAX_SECONDS", 0.05)
     array = (await rest.app.post("/v1/doctor", headers=JSON)).json()
     assert (array[-1]["check"], array[-1]["state"]) == ("doctor", "warning")

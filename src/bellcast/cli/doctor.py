@@ -65,7 +65,7 @@ def _run_checks(ctx: typer.Context, local: bool, quick: bool, progress: Callable
     from bellcast.console.types import diagnoses
     from bellcast.console.types.diagnoses import Finding
     from bellcast.kernel.errors import SettingsError
-    from bellcast.server import local_checks, url_checks
+    from bellcast.server import local_checks
 
     try:
         settings = options.settings(ctx)
@@ -76,7 +76,7 @@ def _run_checks(ctx: typer.Context, local: bool, quick: bool, progress: Callable
     for finding in local_checks.check(settings):
         is_of_settings = finding.check in local_checks.SETTINGS_CHECKS
         yield finding._replace(what=SETTINGS_PREFIX + finding.what) if is_of_settings else finding
-    yield from url_checks.check(settings)
+    yield from local_checks.check_urls(settings)
     if not local:
         yield from server_checks.check(settings, quick=quick, progress=progress)
 

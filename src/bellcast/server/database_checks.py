@@ -239,12 +239,9 @@ def _outbox(store: StoreSettings) -> Iterator[Finding]:
     except BellcastError as error:
         yield _unavailable("outbox", POSTGRESQL, "BELLCAST_DATABASE_URL", error)
         return
-    yield _flow(outbox.waiting, outbox.oldest or 0, outbox.refused)
-
-
-def _flow(waiting: int, oldest: float, refused: int) -> Finding:
-    if oldest > LATE_S:
-        return diagnoses.finding("outbox_late", rows=waiting, seconds=f"{oldest:.0f}")
-    if refused:
-        return diagnoses.finding("outbox_refused", rows=refused)
-    return Finding("outbox", "ok", "no row is late or refused")
+    if (outbox.oldest or 0) > LATE_S:
+        yield diagnoses.finding("outbox_late", rows=outbox.waiting, seconds=f"{outbox.oldest:.0f}")
+    elif outbox.refused:
+        yield diagnoses.finding("outbox_refused", rows=outbox.refused)
+    else:
+        yield Finding("outbox", "ok", "no row is late or refused")

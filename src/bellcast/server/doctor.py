@@ -58,7 +58,7 @@ class Doctor:
         self._threads: list[Future[None]] = []
 
     async def findings(self) -> AsyncGenerator[Finding]:
-        from bellcast.server import local_checks, url_checks
+        from bellcast.server import local_checks
 
         # A check in a thread only ends by its own timeouts; until then, no other run begins.
         if any(not thread.done() for thread in self._threads):
@@ -72,7 +72,7 @@ class Doctor:
 
         blocking = [
             local_checks.check(self._settings, STORE_SECONDS, len(nodes)),
-            url_checks.check(self._settings),
+            local_checks.check_urls(self._settings),
         ]
         pool = ThreadPoolExecutor(len(blocking), "doctor")
         self._threads = [pool.submit(check, findings) for findings in blocking]
@@ -124,9 +124,9 @@ class Doctor:
             report(await self._check_public_url(url))
 
     async def _check_public_url(self, url: str) -> Finding:
-        from bellcast.server import url_checks
+        from bellcast.server import local_checks
 
-        shown = url_checks.shown(url)
+        shown = local_checks.shown(url)
         try:
             response = await self._http.request("GET", f"{url.rstrip('/')}/healthz", headers={}, timeout=URL_TIMEOUT)
         except BellcastError as error:

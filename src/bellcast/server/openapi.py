@@ -291,7 +291,10 @@ class _Schemas:
         self.components[PREFERENCES_CHANGE] = whole | title
         queries = {route.operation.query.__name__ for route in served if route.operation.query is not None}
         self._queries = {name: self.components.pop(name) for name in queries}
-        complete = _always_complete(served) - AS_WRITTEN
+        # Response types in which fields with defaults are always present too
+        read = {one for route in served if route.operation.body is not None for one in _structs(route.operation.body)}
+        extra = {one for route in served for type in route.operation.response_types.values() for one in _structs(type)}
+        complete = {one.__name__ for one in extra - read if not one.__struct_config__.omit_defaults} - AS_WRITTEN
         for name, schema in self.components.items():
             _complete_types(schema)
             for field, one in schema.get("properties", {}).items():
@@ -391,13 +394,6 @@ TAGS = {
 }
 # Response types that repeat a definition as it was written, without absent fields.
 AS_WRITTEN = frozenset({"ScheduleObject", "WorkflowObject"})
-
-
-def _always_complete(served: Sequence[Route]) -> set[str]:
-    """Return response types in which fields with defaults are always present too."""
-    read = {one for route in served if route.operation.body is not None for one in _structs(route.operation.body)}
-    extra = {one for route in served for type in route.operation.response_types.values() for one in _structs(type)}
-    return {one.__name__ for one in extra - read if not one.__struct_config__.omit_defaults}
 
 
 def _structs(type: Any) -> set[Any]:
@@ -502,7 +498,11 @@ def _responses(route: Route, schemas: _Schemas) -> Json:
     declared = route.operation
     responses: Json = {}
     for status, type_ in declared.response_types.items():
-        responses[str(status)] = {"description": HTTPStatus(status).phrase} | _content(type_, schemas)
+        responses[str(status)] = {"description": HTTPStatus(status).phrase}
+        if isinstance(type_, str):
+            responses[str(status)]["content"] = {type_.partition(";")[0]: {"schema": {"type": "string"}}}
+        elif type_ is not None:
+            responses[str(status)]["content"] = {JSON: {"schema": schemas.of(type_)}}
         if declared.is_exported and status == HTTPStatus.OK:
             responses[str(status)]["content"] |= EXPORTS
         if declared.is_streamed and status == HTTPStatus.OK:
@@ -517,14 +517,6 @@ def _responses(route: Route, schemas: _Schemas) -> Json:
     for error in refusals(declared, route.method, route.path):
         by_status[error.status].append(error)
     return responses | {str(status): _refusal(errors, schemas) for status, errors in sorted(by_status.items())}
-
-
-def _content(type: Any, schemas: _Schemas) -> Json:
-    if type is None:
-        return {}
-    if isinstance(type, str):
-        return {"content": {type.partition(";")[0]: {"schema": {"type": "string"}}}}
-    return {"content": {JSON: {"schema": schemas.of(type)}}}
 
 
 def _refusal(errors: list[type[BellcastError]], schemas: _Schemas) -> Json:

@@ -15,7 +15,7 @@ from bellcast.live.socketio.joined_topics import SAVE_RETRY_SECONDS, ConnectionT
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.namespace_handshake import Pid
 from bellcast.live.socketio.protocol import engineio
-from bellcast.live.socketio.protocol.dialect import dialect_for
+from bellcast.live.socketio.protocol.packets import dialect_for
 from bellcast.topics.store import JOINED_TOPICS_REFRESH_MS, JoinedBy, SavedTopics
 from tests import fake_stores
 from tests.clock import FakeClock

@@ -37,7 +37,7 @@ from bellcast.live.socketio.layer import SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.namespace_handshake import EVERYONE, NamespaceHandshake
 from bellcast.live.socketio.protocol import engineio
-from bellcast.live.socketio.protocol.dialect import dialect_for
+from bellcast.live.socketio.protocol.packets import dialect_for
 from bellcast.live.sync import resume
 from tests import fake_stores
 from tests.clock import FakeClock

@@ -174,7 +174,13 @@ class PusherWebhooks:
             elif jobs[one] in returned:
                 continue
             elif isinstance(one, Over) and not one.is_saved.done():  # else its job runs again
-                events += self._end_events(one)
+                # Unless the channel or member is present on some node
+                if one.member:
+                    is_there = self._hub.presence.is_present(DEFAULT_TENANT, one.channel, one.member)
+                else:
+                    is_there = self._hub.subscriptions.total(topic_stream(DEFAULT_TENANT, one.channel)) > 0
+                if not is_there:
+                    events.append(_webhook_event("member_removed" if one.member else "channel_vacated", one))
             elif isinstance(one, Move) and one.is_begin and one is first[jobs[one]]:
                 events.append(_webhook_event("member_added" if one.member else "channel_occupied", one))
         for start in range(0, len(events), MAX_BATCH_EVENTS):
@@ -219,14 +225,6 @@ class PusherWebhooks:
             if not await over.is_saved:
                 raise Unavailable("The end of a channel or a membership could not be saved.")
         return None
-
-    def _end_events(self, over: Over) -> list[WebhookEvent]:
-        """Return the end event, unless the channel or member is present on some node."""
-        if over.member:
-            is_there = self._hub.presence.is_present(DEFAULT_TENANT, over.channel, over.member)
-        else:
-            is_there = self._hub.subscriptions.total(topic_stream(DEFAULT_TENANT, over.channel)) > 0
-        return [] if is_there else [_webhook_event("member_removed" if over.member else "channel_vacated", over)]
 
     async def _send(self, job: Job) -> DestinationCall:
         destination = self._jobs.destinations.of("pusher webhook", DEFAULT_TENANT, SLOTS)

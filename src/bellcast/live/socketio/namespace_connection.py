@@ -9,7 +9,7 @@ from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import NO_MARK, Connection, Phase
 from bellcast.live.connection.outbound import NULL_TRANSPORT
 from bellcast.live.socketio.engine_session import EngineSession
-from bellcast.live.socketio.protocol import dialect, packets
+from bellcast.live.socketio.protocol import packets
 from bellcast.live.socketio.protocol.packets import ACK, EVENT, Packet
 
 
@@ -71,7 +71,7 @@ class NamespaceConnection(Connection):
 
     def _set_dialect(self) -> None:
         self.mark_revision = NO_MARK  # its bytes have the prefix of the dialect before
-        self.dialect = dialect.dialect_for(
+        self.dialect = packets.dialect_for(
             self.namespace,
             self.session.transport.encoding,
             resumable=self.resumable,
@@ -81,8 +81,8 @@ class NamespaceConnection(Connection):
     @property
     def _offset_prefix(self) -> str:
         if self.has_unsaved_topics:
-            return dialect.UNRECOVERABLE
-        return dialect.HAS_JOINED if self.joined_topics else ""
+            return packets.UNRECOVERABLE
+        return packets.HAS_JOINED if self.joined_topics else ""
 
     # --- outbound
 

@@ -26,7 +26,7 @@ from bellcast.live.socketio import SocketIOConfig
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.events import EventDispatcher, SocketIOCallContext
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.protocol import dialect, engineio
+from bellcast.live.socketio.protocol import engineio, packets
 from bellcast.live.socketio.protocol.packets import CONNECT, Packet
 from bellcast.live.sync import resume, topic_replay
 from bellcast.live.wiring import LiveContext
@@ -61,7 +61,7 @@ def read(project: Project, text: Any, offset: Any) -> Pid | None:
     """Decode a client's `pid`; None if it is invalid, or if the offset shows that the client must not be recovered."""
     if not isinstance(text, str) or len(text) > MAX_PID_LENGTH:
         return None
-    if isinstance(offset, str) and offset.startswith(dialect.UNRECOVERABLE):
+    if isinstance(offset, str) and offset.startswith(packets.UNRECOVERABLE):
         return None
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
@@ -86,7 +86,7 @@ def point_of(pid: Pid, offset: Any) -> RecoveryPoint | None:
     """Return the resume position in the client's offset or, if that is invalid, the one at its start."""
     for text in (offset, pid.position):
         if isinstance(text, str):
-            bare = text.removeprefix(dialect.HAS_JOINED)
+            bare = text.removeprefix(packets.HAS_JOINED)
             position = parse_position(history.split_position(bare)[0])
             if position is not None:
                 return RecoveryPoint(position, bare, has_joined=bare != text)
@@ -120,7 +120,7 @@ class NamespaceHandshake:
 
     def create_connection(self, session: EngineSession, namespace: str) -> NamespaceConnection:
         """Create the unregistered connection of a CONNECT, anonymous until `join` has authenticated it."""
-        unresumable = dialect.dialect_for(namespace, session.transport.encoding, resumable=False)
+        unresumable = packets.dialect_for(namespace, session.transport.encoding, resumable=False)
         return self._admission.create_connection(
             NamespaceConnection,
             unresumable,
@@ -170,7 +170,10 @@ class NamespaceHandshake:
         self, connection: NamespaceConnection, auth: dict[str, Any]
     ) -> tuple[SocketIOCallContext, Pid | None]:
         connection.principal, auth_error = await self._principal(connection.session, auth)
-        new_id, pid = connection.id, self._pid(connection, auth)
+        pid = read(self._project, auth.get("pid"), auth.get("offset")) if self._socketio.recovery else None
+        principal, new_id = connection.principal, connection.id
+        if pid is not None and principal.recipient and not pid.is_of(principal, connection.namespace):
+            pid = None  # the credentials name another recipient
         if pid is not None:
             connection.id = pid.sid  # keeps the id that the app has stored
         context = self._dispatcher.context_for(connection)
@@ -202,14 +205,6 @@ class NamespaceHandshake:
         accept(connection, call)
         # The credentials may have been meant for the app only: without `accept`, the client is admitted as anonymous.
         return call.accepted is not None or self._config.access.anonymous
-
-    def _pid(self, connection: NamespaceConnection, auth: dict[str, Any]) -> Pid | None:
-        """Return the client's recovery id, unless its credentials name another recipient."""
-        pid = read(self._project, auth.get("pid"), auth.get("offset")) if self._socketio.recovery else None
-        principal = connection.principal
-        if pid is None or (principal.recipient and not pid.is_of(principal, connection.namespace)):
-            return None
-        return pid
 
     async def _principal(self, session: EngineSession, auth: dict[str, Any]) -> tuple[Principal, BellcastError | None]:
         """Return the principal of the credentials, or an anonymous one and the error, which the app may override."""
@@ -308,5 +303,5 @@ class NamespaceHandshake:
             "topics": granted,
         }
         dialect_in_use = connection.dialect
-        if isinstance(dialect_in_use, dialect.SocketIODialect):
+        if isinstance(dialect_in_use, packets.SocketIODialect):
             connection.write_tracked(connection.marked(dialect_in_use.marked("ready", fields)))

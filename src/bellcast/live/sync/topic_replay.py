@@ -118,7 +118,13 @@ async def send(hub: Hub, connection: Connection, replay: TopicReplay, encode_rew
     # Topics that were followed before may have delivered events during the read, so the log's end at the read is too
     # early.
     end = hub.history.end(connection.principal.tenant) or ""
-    events, encoder = _with_ids(replay, end), encode_rewound if replay.is_rewind else AS_LIVE
+    encoder = encode_rewound if replay.is_rewind else AS_LIVE
+    events: list[EventWithId] = [(event, event.id) for event in replay.events]
+    if replay.is_partial:
+        # An event's own id would be a position before events of other topics that the client already has. So only the
+        # last event has an id in its position; after an earlier disconnect, nothing is recovered.
+        *earlier, last = replay.events
+        events = [*((event, "") for event in earlier), (last, end)]
     frames = [frame for event, id in events if (frame := _frame(connection, event, id, encoder)) is not None]
     if sum(map(len, frames)) <= connection.max_unpaced:
         for frame in frames:
@@ -168,16 +174,6 @@ async def _missed_of_followed(hub: Hub, connection: Connection, after: str) -> P
         missed = await hub.history.missed(connection.principal.tenant, streams, after)
         if connection.streams == streams:
             return missed
-
-
-def _with_ids(replay: TopicReplay, end: str) -> list[EventWithId]:
-    """Return the events with the ids for their resume positions. In a partial replay, an event's own id would be a
-    position before events of other topics that the client already has. So only the last event has an id in its
-    position; after an earlier disconnect, nothing is recovered."""
-    if not replay.is_partial:
-        return [(event, event.id) for event in replay.events]
-    *events, last = replay.events
-    return [*((event, "") for event in events), (last, end)]
 
 
 def _frame(connection: Connection, event: LiveEvent, id: str | None, encoder: Encoder) -> bytes | None:

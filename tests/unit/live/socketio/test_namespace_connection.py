@@ -14,7 +14,7 @@ from bellcast.live.socketio.engine_session import EngineSession, EngineSessions
 from bellcast.live.socketio.layer import SocketIOLayer
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.protocol import engineio
-from bellcast.live.socketio.protocol.dialect import dialect_for
+from bellcast.live.socketio.protocol.packets import dialect_for
 from tests.clock import FakeClock
 from tests.unit.live.fakes import ALICE, FakeTransport, new_hub
 

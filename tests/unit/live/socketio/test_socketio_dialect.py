@@ -7,7 +7,7 @@ import pytest
 
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.events import LiveEvent
-from bellcast.live.socketio.protocol import dialect
+from bellcast.live.socketio.protocol import packets
 from bellcast.live.socketio.protocol.engineio import ASGI_MESSAGES, FRAMES, POLLING_BODY
 from bellcast.live.types import SessionsRevoked
 
@@ -15,12 +15,12 @@ STATE = InboxState("", "alice", 1, 2, 3, 4)
 
 
 def test_namespace_and_encoding_share_a_dialect_while_it_is_in_use() -> None:
-    cached = dialect.dialect_for("/room-1", FRAMES, resumable=True)
-    assert dialect.dialect_for("/room-1", FRAMES, resumable=True) is cached
+    cached = packets.dialect_for("/room-1", FRAMES, resumable=True)
+    assert packets.dialect_for("/room-1", FRAMES, resumable=True) is cached
     others = [
-        dialect.dialect_for("/room-2", FRAMES, resumable=True),
-        dialect.dialect_for("/room-1", POLLING_BODY, resumable=True),
-        dialect.dialect_for("/room-1", FRAMES, resumable=False),
+        packets.dialect_for("/room-2", FRAMES, resumable=True),
+        packets.dialect_for("/room-1", POLLING_BODY, resumable=True),
+        packets.dialect_for("/room-1", FRAMES, resumable=False),
     ]
     assert cached not in others
 
@@ -37,17 +37,17 @@ def test_namespace_and_encoding_share_a_dialect_while_it_is_in_use() -> None:
 )
 def test_live_event_keeps_its_name(data: object, resumable: bool, packet: str) -> None:
     event = LiveEvent(tenant="", name="news", data=data, topic="t")
-    assert dialect.dialect_for("/", POLLING_BODY, resumable=resumable).encode(event) == packet.encode()
-    named = dialect.dialect_for("/a", ASGI_MESSAGES, resumable=resumable).encode(event)
+    assert packets.dialect_for("/", POLLING_BODY, resumable=resumable).encode(event) == packet.encode()
+    named = packets.dialect_for("/a", ASGI_MESSAGES, resumable=resumable).encode(event)
     assert named == packet.replace("42", "42/a,", 1).encode()
 
 
 def test_change_ends_with_the_position_if_the_dialect_is_resumable() -> None:
-    resumable = dialect.dialect_for("/", POLLING_BODY, resumable=True)
+    resumable = packets.dialect_for("/", POLLING_BODY, resumable=True)
     assert resumable.mark is not None
     name, fields, offset = json.loads(resumable.mark(resumable.reset(STATE), "1-2~3.4")[2:])
     assert (name, fields["unread"], fields["position"], offset) == ("reset", 3, "1-2", "1-2~3.4")
-    plain = dialect.dialect_for("/", POLLING_BODY, resumable=False)
+    plain = packets.dialect_for("/", POLLING_BODY, resumable=False)
     assert plain.mark is None
     assert len(json.loads(plain.reset(STATE)[2:])) == 2
 
@@ -55,16 +55,16 @@ def test_change_ends_with_the_position_if_the_dialect_is_resumable() -> None:
 @pytest.mark.parametrize("encoding", [FRAMES, POLLING_BODY, ASGI_MESSAGES], ids=["frames", "polling", "messages"])
 def test_stored_event_is_completed_by_its_mark(encoding: Any) -> None:
     event = LiveEvent(tenant="", name="news", data="text", topic="t", id="3.4")
-    resumable = dialect.dialect_for("/a", encoding, resumable=True)
+    resumable = packets.dialect_for("/a", encoding, resumable=True)
     assert resumable.mark is not None
     packet = resumable.encode(event)
     assert packet is not None
     assert resumable.mark(packet, "1-2~3.4") == encoding.text(b'42/a,["news","text","1-2~3.4"]')
-    plain = dialect.dialect_for("/a", encoding, resumable=False)
+    plain = packets.dialect_for("/a", encoding, resumable=False)
     assert plain.encode(event) == encoding.text(b'42/a,["news","text"]')
 
 
 def test_internal_event_is_not_sent_to_clients() -> None:
-    cached = dialect.dialect_for("/", FRAMES, resumable=True)
+    cached = packets.dialect_for("/", FRAMES, resumable=True)
     assert cached.encode(SessionsRevoked("", "alice", 1)) is None
     assert cached.heartbeat(0) == b""

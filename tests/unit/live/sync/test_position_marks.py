@@ -6,7 +6,7 @@ from bellcast.kernel.events import LiveEvent
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.native import protocol
 from bellcast.live.socketio.protocol import engineio
-from bellcast.live.socketio.protocol.dialect import SocketIODialect
+from bellcast.live.socketio.protocol.packets import SocketIODialect
 
 SOCKETIO = [
     SocketIODialect(namespace, encoding, resumable=True)
