@@ -70,6 +70,9 @@ async function attentionOf(page, tenant, signal) {
   return [...broken, ...failed, ...refused].sort((one, other) => (one.kind === 'warn') - (other.kind === 'warn') || other.weight - one.weight);
 }
 
+/** Whether nothing has been sent, as on a new server. */
+const isUnused = (stats) => stats?.store.notifications === 0 && stats.store.announcements === 0;
+
 export function Overview({ page }) {
   const { tenants } = page.me;
   const tenant = shownTenant() || tenants?.[0];
@@ -77,20 +80,20 @@ export function Overview({ page }) {
   const attention = useLoad((signal) => attentionOf(page, shownTenant(), signal), [shownTenant()]);
   const stats = useLoad((signal) => get(withQuery('/v1/stats', { tenant }), signal), [tenant]);
   return html`<${Heading} title="Overview" /><${Together}>
-    <section class="briefing" aria-label="Needs attention"><${Loaded} of=${ready}>${(reason) => html`<${Loaded} of=${attention}>${(rows) => html`<${Briefing} page=${page} reason=${reason} rows=${rows} />`}<//>`}<//></section>
+    <section class="briefing" aria-label="Needs attention"><${Loaded} of=${ready}>${(reason) => html`<${Loaded} of=${attention}>${(rows) => html`<${Briefing} reason=${reason} rows=${rows}>${isUnused(stats.value) && html`<p>Nothing has been sent yet.${page.mayOpen('/setup') && html` <a href=${page.url('/setup')}>Setup</a> leads to the first notification, step by step.`}</p>`}<//>`}<//>`}<//></section>
     <div class="overview-charts"><${Charts} page=${page} tenant=${tenant} /></div>
     <div class="overview-numbers"><${Loaded} of=${stats}>${(value) => html`<${Card} title="Connections">${value.connections.length === 0
     ? html`<${Empty} text="No page is connected. Connections appear here by protocol." command=${'<bellcast-bell server="…" token="…"></bellcast-bell>'} />`
     : html`<ul class="numbers">${value.connections.map((one) => html`<li key=${`${one.protocol}${one.transport}`}><b>${number(one.count)}</b><${Dialect} of=${one} /></li>`)}</ul>`}<//>
-      <${Card} title="Stored">${value.store.notifications === 0 && value.store.announcements === 0 && html`<${Empty} text=${html`Nothing has been sent yet.${page.mayOpen('/setup') && html` <a href=${page.url('/setup')}>Setup</a> leads to the first notification, step by step.`}`} command='bellcast notify alice "Hello"' />`}<${StoredRows} of=${value} /><//>`}<//></div><//>`;
+      <${Card} title="Stored"><${StoredRows} of=${value} /><//>`}<//></div><//>`;
 }
 
 /** The first line says whether all is well; each row below leads to what needs someone. */
-function Briefing({ reason, rows }) {
+function Briefing({ reason, rows, children }) {
   const [isWhole, setWhole] = useState(false);
   const problems = rows.filter(({ kind }) => kind === 'bad').length, warnings = rows.length - problems;
   const parts = [problems > 0 && count(problems, 'problem'), warnings > 0 && count(warnings, 'warning')].filter(Boolean);
-  return html`<p class="headline"><${State} of=${reason ? 'not ready' : 'ready'} /> <b>${reason ?? (parts.length === 0 ? 'All well: nothing failed in 24 hours.' : `${parts.join(' and ')} in 24 hours`)}</b></p>
+  return html`<p class="headline"><${State} of=${reason ? 'not ready' : 'ready'} /> <b>${reason ?? (parts.length === 0 ? 'All well: nothing failed in 24 hours.' : `${parts.join(' and ')} in 24 hours`)}</b></p>${children}
     ${rows.length > 0 && html`<ul>${rows.slice(0, isWhole ? undefined : SHOWN).map((one) => html`<li key=${one.link + one.text} class=${one.kind}><${Icon} name=${one.kind === 'bad' ? 'bad' : 'failures'} /><a class="row-link" href=${one.link}>${one.text}</a><span class="note" dir="auto">${one.note}</span>
       <${Tenants} of=${one.tenants} /><${Time} at=${one.at} /></li>`)}</ul>`}
     ${rows.length > SHOWN && html`<button type="button" class="plain" aria-expanded=${isWhole} onClick=${() => setWhole(!isWhole)}>${isWhole ? 'Show fewer' : `Show all ${rows.length}`}</button>`}`;

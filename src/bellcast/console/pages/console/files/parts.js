@@ -63,7 +63,7 @@ export const Id = ({ of }) => (of ? html`<span class="id"><code>${of}</code><${C
 /** What is missing, what it is for, and how to create one: a button, or by terminal. */
 export const Empty = ({ icon, text, command, children }) => html`<div class="empty">
   ${icon && html`<span class="drawing"><${Icon} name=${icon} /></span>`}<p>${text}</p>${children}
-  ${command && html`<p class="terminal">${children ? 'Or by terminal' : 'By terminal'}</p><div><pre tabIndex="0"><code>${command}</code></pre><${Copy} what="the example" text=${command} /></div>`}
+  ${command && html`<p class="terminal">${command.startsWith('<') ? 'In your page' : children ? 'Or by terminal' : 'By terminal'}</p><div><pre tabIndex="0"><code>${command}</code></pre><${Copy} what="the example" text=${command} /></div>`}
 </div>`;
 
 /** A text in which parts between backticks are code. */

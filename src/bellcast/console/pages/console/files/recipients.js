@@ -20,7 +20,7 @@ const NEW_FIELDS = [['Name', 'name'], ['E-mail', 'email', { type: 'email' }], ['
 /** Maximum rows of each list on the page; the linked lists contain all. */
 const FEW = 10;
 
-const newButton = (page) => page.may(BUILDERS) && html`<a class="button" href=${withQuery(page.url('/recipients'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> New recipient</a>`;
+const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/recipients'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> New recipient</a>`;
 
 export const recipients = {
   path: '/v1/recipients', rows: 'recipients', link: (one) => path`/recipients/${one.key}`, tools: newButton, create: NewRecipient,

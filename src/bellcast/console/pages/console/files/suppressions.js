@@ -9,7 +9,7 @@ import { BUILDERS } from './roles.js';
 import { path, request, withQuery } from './server.js';
 
 const CHANNELS = ['email', 'sms', 'push', 'chat'];
-const newButton = (page) => page.may(BUILDERS) && html`<a class="button" href=${withQuery(page.url('/suppressions'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> Suppress an address</a>`;
+const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/suppressions'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> Suppress an address</a>`;
 const free = async (one) => {
   await request('DELETE', withQuery(path`/v1/suppressions/${one.channel}/${one.address}`, { tenant: one.tenant }));
   refresh();
