@@ -279,7 +279,12 @@ class Agents:
         value = response.json() if response.content else {}
         if response.is_success:
             return value
-        raise _error(response.status_code, value)
+        # The error of a problem document.
+        found = value if isinstance(value, dict) else {}
+        error = ToolError(str(found.get("detail") or found.get("title") or "The request was refused."))
+        error.code, error.status = str(found.get("code", "internal")), response.status_code  # type: ignore[misc]  # other errors have those of their class; this one has those of the response
+        error.errors = tuple(FieldError(one["field"], one["message"]) for one in found.get("errors", ()))
+        raise error
 
 
 def _encode(value: Any) -> str:
@@ -288,12 +293,3 @@ def _encode(value: Any) -> str:
 
 class ToolError(BellcastError):
     """A request of a tool was refused."""
-
-
-def _error(status: int, problem: Any) -> BellcastError:
-    """Return the error of a problem document."""
-    found = problem if isinstance(problem, dict) else {}
-    error = ToolError(str(found.get("detail") or found.get("title") or "The request was refused."))
-    error.code, error.status = str(found.get("code", "internal")), status  # type: ignore[misc]  # other errors have those of their class; this one has those of the response
-    error.errors = tuple(FieldError(one["field"], one["message"]) for one in found.get("errors", ()))
-    return error

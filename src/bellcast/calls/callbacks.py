@@ -57,7 +57,11 @@ class Handlers:
         if function is None:
             raise NoHandler(f"No handler exists for {call.name!r}.")
         try:
-            reply = await _run(function, call)
+            if inspect.iscoroutinefunction(function):
+                reply = await function(call)
+            else:
+                reply = await daemon_threads.call_function(function, call)
+                reply = await reply if inspect.isawaitable(reply) else reply
             msgspec.json.encode(reply)  # a value that cannot be encoded is the handler's error
         except Refused:
             raise
@@ -72,13 +76,6 @@ class Handlers:
 def load(target: str) -> Handlers:
     """Import the handlers at `module:name`; the module may be in the working directory. Raises SettingsError."""
     return import_string.load("BELLCAST_HANDLERS", target, Handlers)
-
-
-async def _run(function: Function, call: Call) -> Any:
-    if inspect.iscoroutinefunction(function):
-        return await function(call)
-    reply = await daemon_threads.call_function(function, call)
-    return await reply if inspect.isawaitable(reply) else reply
 
 
 # A time in seconds since 1970. Python cannot convert numbers of any length.
@@ -130,7 +127,10 @@ class Callbacks:
         *,
         clock: Callable[[], float] = time.time,  # noqa: TID251  in the app, there is no Clock port
     ) -> None:
-        self._handlers = handlers if isinstance(handlers, Handlers) else _registered(handlers)
+        self._handlers = handlers if isinstance(handlers, Handlers) else Handlers()
+        if not isinstance(handlers, Handlers):
+            for name, function in handlers.items():
+                self._handlers.on(name)(function)
         self._key = signing_key(secret)
         self._clock = clock
 
@@ -186,10 +186,3 @@ class Callbacks:
         signatures = headers.get("webhook-signature", "").split()
         # There are several signatures while a secret is being rotated.
         return any(hmac.compare_digest(expected, one.encode()) for one in signatures)
-
-
-def _registered(functions: Mapping[str, Function]) -> Handlers:
-    handlers = Handlers()
-    for name, function in functions.items():
-        handlers.on(name)(function)
-    return handlers

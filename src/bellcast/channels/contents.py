@@ -104,20 +104,17 @@ class Contents:
                 content.setdefault("body", headline.body)
             required = content["title"]
             content |= {"url": headline.url, "priority": self._occasion.content.priority}
-            if buttons := self._push_buttons():
-                content["actions"] = buttons
+            # The first links among the actions. A service worker has no session, so it cannot call handlers.
+            app_url = self._occasion.tenant.app_url
+            urls = [(action, email.absolute_url(action.url, app_url)) for action in self._inbox_content.actions]
+            if buttons := [{"key": one.key, "label": one.label, "url": url} for one, url in urls if url]:
+                content["actions"] = buttons[:PUSH_BUTTONS]
         else:
             content.setdefault("text", "\n".join(t for t in (headline.title, headline.body, headline.url) if t))
             required = content["text"]
         if not required:
             raise _empty(channel)
         return msgspec.json.encode(content)
-
-    def _push_buttons(self) -> list[dict[str, str]]:
-        """Return the first links among the actions. A service worker has no session, so it cannot call handlers."""
-        app_url = self._occasion.tenant.app_url
-        urls = [(action, email.absolute_url(action.url, app_url)) for action in self._inbox_content.actions]
-        return [{"key": one.key, "label": one.label, "url": url} for one, url in urls if url][:PUSH_BUTTONS]
 
     def _email(self) -> StoredEmail:
         occasion = self._occasion

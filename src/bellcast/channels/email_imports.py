@@ -191,7 +191,9 @@ class _Cleaner:
                 position = len(source) if end == -1 else end + 1
                 name = source[start + 1 : position].rstrip("> \t\r\n")
                 if TAG_NAME.fullmatch(name) and self._mark not in name and not _is_removed(name.lower()):
-                    self._close(stack, name, source, found.start())
+                    if self._is_mjml and (not stack or stack.pop() != name.lower()):
+                        line = self.filled(source[: found.start()]).count("\n") + 1
+                        raise Invalid.of("source", f"is not MJML: line {line}: </{name[:50]}> closes no element")
                     written.append(f"</{name}>")
             else:
                 position = self._start_tag(written, source, start, offset, stack)
@@ -273,13 +275,6 @@ class _Cleaner:
                 quoted = escape(value, quote=False).replace('"', "&quot;")
                 written.append(f' {before}{" " * bool(before)}{literal}="{quoted}"')
         return written
-
-    def _close(self, stack: list[str], name: str, source: str, position: int) -> None:
-        if not self._is_mjml:
-            return
-        if not stack or stack.pop() != name.lower():
-            line = self.filled(source[:position]).count("\n") + 1
-            raise Invalid.of("source", f"is not MJML: line {line}: </{name[:50]}> closes no element")
 
     def _declaration(self, written: list[str], source: str, start: int, offset: int) -> int:
         """Write the declaration or the conditional comment that begins at `start`, and return the position after it."""

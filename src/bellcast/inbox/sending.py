@@ -129,7 +129,11 @@ class BulkSend:
         responses = [] if self._failure is not None else await self._send(drafts, prepared)
         self._failure = self._failure or outage(responses)
         if self._failure is not None:
-            responses += _refuse(self._engines, prepared[len(responses) :], self._failure)
+            refused = prepared[len(responses) :]
+            for one in refused:
+                if isinstance(one, SendRequest | AnnounceRequest):
+                    _give_back(self._engines, one)
+            responses += [one if isinstance(one, BellcastError) else self._failure for one in refused]
         return responses
 
     async def _prepare(self, drafts: Sequence[Draft | BellcastError]) -> list[Prepared]:
@@ -168,13 +172,6 @@ def outage(responses: Sequence[bytes | BellcastError]) -> BellcastError | None:
     """Return the last response if the store was unavailable for it; None otherwise."""
     last = responses[-1] if responses else None
     return last if isinstance(last, DiskFull | Unavailable) else None
-
-
-def _refuse(engines: Context, prepared: Sequence[Prepared], failure: BellcastError) -> list[bytes | BellcastError]:
-    for one in prepared:
-        if isinstance(one, SendRequest | AnnounceRequest):
-            _give_back(engines, one)
-    return [one if isinstance(one, BellcastError) else failure for one in prepared]
 
 
 def _needs_routing(prepared: Prepared, engines: Context, draft: Draft) -> TypeGuard[SendRequest | AnnounceRequest]:

@@ -143,7 +143,12 @@ class OidcProvider:
             "POST", metadata.token_endpoint, headers=headers, body=urlencode(form).encode(), timeout=RESPONSE_TIMEOUT
         )
         if response.status != 200:
-            raise Unauthenticated(f"The identity provider refused the sign-in: {_error_of(response)}.")
+            try:
+                error = msgspec.json.decode(response.body, type=dict[str, Any]).get("error")
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                error = None
+            reason = error_text(error) if isinstance(error, str) else str(response.status)
+            raise Unauthenticated(f"The identity provider refused the sign-in: {reason}.")
         token = tokens.parse(_parsed(response, TokenResponse, "token endpoint").id_token, "ID token", MAX_ID_TOKEN)
         if self._keys is None:
             raise Unavailable("The keys of the identity provider are unknown.")
@@ -222,14 +227,6 @@ def _is_url(text: str) -> bool:
 def error_text(code: str) -> str:
     """Return the provider's error code if it is a registered one. Other texts could come from anyone."""
     return code if code in ERRORS else "an error"
-
-
-def _error_of(response: Response) -> str:
-    try:
-        error = msgspec.json.decode(response.body, type=dict[str, Any]).get("error")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        error = None
-    return error_text(error) if isinstance(error, str) else str(response.status)
 
 
 def _parsed(response: Response, type: type[T], what: str) -> T:

@@ -331,18 +331,19 @@ def _outside(provider: ConfiguredProvider, by: ManagedBy | None) -> ProviderObje
 # --- bundles
 
 
-def _placeholder(tenant: str, key: str) -> str:
-    """Return what files have instead of the URL: the name of a variable, which no other provider has. Two underscores end a
-    tenant; three begin the code of keys that could have the same name as others."""
-    names = [one for one in (tenant, key) if one]
-    code = "" if all(map(PLAIN_KEY.fullmatch, names)) else hashlib.sha256("\0".join((tenant, key)).encode()).hexdigest()
-    name = "__".join(NO_VARIABLE.sub("_", one) for one in names) + (code and f"___{code[:16]}")
-    return f"${{BELLCAST_PROVIDER_{name.upper()}}}"
-
-
 def _values(ctx: ApiContext, tenant: str, document: Document) -> dict[str, Any]:
     fields = msgspec.json.decode(document.body, type=ProviderFields)
-    return bundles.portable(msgspec.structs.replace(fields, url=_placeholder(tenant, document.key)))
+    # Files have the name of a variable instead of the URL, which no other provider has. Two underscores end a tenant; three
+    # begin the code of keys that could have the same name as others.
+    names = [one for one in (tenant, document.key) if one]
+    code = (
+        ""
+        if all(map(PLAIN_KEY.fullmatch, names))
+        else hashlib.sha256("\0".join((tenant, document.key)).encode()).hexdigest()
+    )
+    name = "__".join(NO_VARIABLE.sub("_", one) for one in names) + (code and f"___{code[:16]}")
+    url = f"${{BELLCAST_PROVIDER_{name.upper()}}}"
+    return bundles.portable(msgspec.structs.replace(fields, url=url))
 
 
 def _hidden(ctx: ApiContext, tenant: str, document: Document) -> str:

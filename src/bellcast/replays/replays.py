@@ -168,7 +168,11 @@ class ReplayRunner:
         now = self._clock.now()
 
         def after(retried: int) -> bytes:
-            return msgspec.json.encode(_advanced(replay, len(failures), retried, before, now))
+            examined = replay.examined + len(failures)
+            left = msgspec.structs.replace(replay, examined=examined, retried=replay.retried + retried, before=before)
+            if before is None:
+                left = msgspec.structs.replace(left, state="done", ended_at=now)
+            return msgspec.json.encode(left)
 
         run_ids = [failure.id for failure in failures if failure.kind == "run"]
         runs = await Runs(self._db).find(run_ids) if run_ids else []
@@ -206,11 +210,3 @@ decode = msgspec.json.Decoder(Replay).decode
 def _effects(failures: Sequence[StoredFailure]) -> list[ReplayEffect]:
     keys = [(failure.kind, failure.channel, failure.workflow, failure.job) for failure in failures]
     return [ReplayEffect(*key, count) for key, count in Counter(keys).most_common()]
-
-
-def _advanced(replay: Replay, examined: int, retried: int, before: str | None, now: int) -> Replay:
-    """Return the replay after a batch. Without `before`, it has ended."""
-    replay = msgspec.structs.replace(
-        replay, examined=replay.examined + examined, retried=replay.retried + retried, before=before
-    )
-    return replay if before is not None else msgspec.structs.replace(replay, state="done", ended_at=now)

@@ -183,12 +183,15 @@ def _entry(request: ApiRequest, actor: str, outcome: str, action: str = "", targ
     scope: Any = request.scope
     ctx, client, state = context.of(request), scope.get("client"), scope["state"]
     now = ctx.engines.clock.now()
+    if not action:
+        query = scope["query_string"].decode("latin-1")
+        target = scope["path"] + (f"?{query}" if query else "")
     return AuditEntry(
         id=ctx.engines.new_id(now),
         at=now,
         actor=actor,
         action=action or f"{scope['method']} {scope.get('path_template', '')}",
-        target=target.replace("\x00", "")[:MAX_TARGET] if action else _target(scope),
+        target=target.replace("\x00", "")[:MAX_TARGET],
         tenant=state.get("tenant") or None,
         changes=tuple(state.get(CHANGES, ())) if outcome == OK else (),
         outcome=outcome,
@@ -247,12 +250,6 @@ def _is_recorded(caller: Caller, scope: Any, *, is_audited: bool) -> bool:
     if caller.operator is None:
         return is_audited and is_change
     return is_change or caller.role == "support" or scope["path"].endswith("/export")
-
-
-def _target(scope: Any) -> str:
-    query = scope["query_string"].decode("latin-1")
-    target: str = scope["path"] + (f"?{query}" if query else "")
-    return target.replace("\x00", "")[:MAX_TARGET]
 
 
 def bounded(value: Any, limit: int = MAX_VALUE) -> Any:

@@ -69,26 +69,21 @@ class Rendering:
 
     def path_of(self, value: object, name: str) -> str:
         """Return the path of the missing key `name` of `value`, as written in the template."""
-        for path, item in _walk(self.variables):
+        # Paths are truncated: each part below a long name would repeat it, and 1 MiB of data would take 100 GB.
+        queue: deque[tuple[str, object]] = deque(self.variables.items())
+        while queue:
+            path, item = queue.popleft()
             if item is value:
                 return f"{path}.{name}"[:MAX_PATH]
             self.charge()
+            if isinstance(item, Mapping):
+                queue += [(f"{path}.{part}"[:MAX_PATH], inner) for part, inner in item.items()]
+            elif isinstance(item, list | tuple):
+                queue += [(f"{path}.{number}"[:MAX_PATH], inner) for number, inner in enumerate(item)]
         return name[:MAX_PATH]
 
 
 RENDERING: ContextVar[Rendering] = ContextVar("rendering")
-
-
-def _walk(variables: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    # Paths are truncated: each part below a long name would repeat it, and 1 MiB of data would take 100 GB.
-    queue: deque[tuple[str, object]] = deque(variables.items())
-    while queue:
-        path, item = queue.popleft()
-        yield path, item
-        if isinstance(item, Mapping):
-            queue += [(f"{path}.{name}"[:MAX_PATH], inner) for name, inner in item.items()]
-        elif isinstance(item, list | tuple):
-            queue += [(f"{path}.{number}"[:MAX_PATH], inner) for number, inner in enumerate(item)]
 
 
 def size_of(value: Any) -> int:

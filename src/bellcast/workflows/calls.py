@@ -182,20 +182,16 @@ class StepCalls:
         function, timeout = self._functions[step.fields["function"]], _seconds(step, run, context, FUNCTION_TIMEOUT_MS)
         try:
             async with self.destination(step, stored.tenant).call(), asyncio.timeout(timeout):
-                result = await _called(function, argument)
+                if inspect.iscoroutinefunction(function):
+                    result = await function(argument)
+                else:
+                    result = await daemon_threads.call_function(function, argument)
             return msgspec.json.decode(msgspec.json.encode(result))
         except TimeoutError:
             raise CallFailed(f"no result within {timeout:g} s", is_temporary=True) from None
         except Exception as error:
             log.exception("step_function_failed", function=step.fields["function"], run=stored.id)
             raise CallFailed(engine.described(error), is_temporary=True) from None
-
-
-async def _called(function: StepFunction, argument: FunctionRun) -> Any:
-    """Call an `async def` function in the event loop, any other in a thread."""
-    if inspect.iscoroutinefunction(function):
-        return await function(argument)
-    return await daemon_threads.call_function(function, argument)
 
 
 def _header(name: str, value: str) -> str:

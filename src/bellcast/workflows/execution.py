@@ -14,7 +14,6 @@ from msgspec import Struct
 from bellcast.channels import decision_inputs
 from bellcast.channels.routing import Router
 from bellcast.channels.store.messages import Messages
-from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.console.types.live_feed import Feed, FeedEvent
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
@@ -208,17 +207,15 @@ class RunExecutor:
         settings, page = await self._router.tenant(tenant), ExecutionPage(recipients, shared)
         # All runs of a fan-out begin with the same state.
         first = None if shared is None else runs.decode(opened[0][0].body)
-        return [
-            await self._opened(stored, definition, first or runs.decode(stored.body), page, settings)
-            for stored, definition in opened
-        ]
-
-    async def _opened(
-        self, stored: StoredRun, definition: Definition, state: RunState, page: ExecutionPage, tenant: TenantSettings
-    ) -> Execution:
-        waits = await Runs(self._db).waits(stored.id) if definition.live_waits else {}
-        facts = await self._facts(stored, definition, state)
-        return run_steps.execution_of(stored, definition, state, page, tenant, self._clock.now(), facts, waits)
+        executions = []
+        for stored, definition in opened:
+            state = first or runs.decode(stored.body)
+            waits = await Runs(self._db).waits(stored.id) if definition.live_waits else {}
+            facts = await self._facts(stored, definition, state)
+            executions.append(
+                run_steps.execution_of(stored, definition, state, page, settings, self._clock.now(), facts, waits)
+            )
+        return executions
 
     async def _facts(self, stored: StoredRun, definition: Definition, state: RunState) -> dict[str, StepFacts]:
         """Return the facts of the run's steps, if its definition refers to them."""

@@ -428,7 +428,19 @@ class RunSimulation:
     def _sent(self, step: Step, new: StepState, execution: Execution) -> dict[str, Any]:
         """Return the decision and the content of a step that sends, or why it cannot be rendered."""
         if not execution.sends:
-            return {"missing": self._missing(step, execution)} if new.state == "failed" else {}
+            if new.state != "failed":
+                return {}
+            route = execution.page.routes.get((self._stored.workflow, id(step)))
+            if route is None:
+                return {"missing": []}
+            unsent = SendRequest(
+                tenant=self._subject.tenant,
+                recipients=(self._stored.recipient,),
+                ids=(RUN,),
+                content=content(route.draft),
+                created_at=self._clock.now(),
+            )
+            return {"missing": self._router.missing(route, unsent, execution.values)}
         request = execution.sends[-1]
         (made,) = request.decisions
         decision = Decision(made.outcome, made.rule, made.source, made.due_at)  # type: ignore[arg-type]  # stored as text
@@ -442,19 +454,6 @@ class RunSimulation:
             text=explained.text,
         )
         return {"decision": shown, "content": _content(request)}
-
-    def _missing(self, step: Step, execution: Execution) -> list[str]:
-        route = execution.page.routes.get((self._stored.workflow, id(step)))
-        if route is None:
-            return []
-        request = SendRequest(
-            tenant=self._subject.tenant,
-            recipients=(self._stored.recipient,),
-            ids=(RUN,),
-            content=content(route.draft),
-            created_at=self._clock.now(),
-        )
-        return self._router.missing(route, request, execution.values)
 
 
 def _content(request: SendRequest) -> dict[str, Any] | None:

@@ -98,9 +98,17 @@ def _or_reference(rule: FieldRule) -> FieldRule:
     return check
 
 
-def _text(path: str, value: Any, seen: SeenSteps) -> Errors:
-    if not isinstance(value, str) or not value:
-        yield FieldError(path, "must be text")
+def _must(be: str, is_valid: Callable[[Any], bool]) -> FieldRule:
+    """Return a rule about a value alone."""
+
+    def check(path: str, value: Any, seen: SeenSteps) -> Errors:
+        if not is_valid(value):
+            yield FieldError(path, f"must be {be}")
+
+    return check
+
+
+_text = _must("text", lambda value: isinstance(value, str) and value != "")
 
 
 def _required_template(path: str, value: Any, seen: SeenSteps) -> Errors:
@@ -120,11 +128,6 @@ def _template_text(path: str, value: Any, seen: SeenSteps) -> Errors:
         yield FieldError(path, f"line {error.line}: {error.message}")
 
 
-def _layout(path: str, value: Any, seen: SeenSteps) -> Errors:
-    if value is not None and not isinstance(value, str):
-        yield FieldError(path, "must be base, null, or the key of a template")
-
-
 def seconds(value: Any) -> float:
     """Return a duration in seconds, which may begin with a minus sign. Raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -132,41 +135,6 @@ def seconds(value: Any) -> float:
     if isinstance(value, str) and value.startswith("-"):
         return -times.seconds(value[1:])
     return times.seconds(value)
-
-
-def _moment(path: str, value: Any, seen: SeenSteps) -> Errors:
-    if not isinstance(value, str):
-        yield FieldError(path, 'must be a time such as 2030-01-31T12:00:00Z, or {"var": "data.starts_at"}')
-
-
-def _one_of(*values: str) -> FieldRule:
-    def check(path: str, value: Any, seen: SeenSteps) -> Errors:
-        if value not in values:
-            yield FieldError(path, f"must be one of: {', '.join(values)}")
-
-    return check
-
-
-def _whole(least: int, most: int) -> FieldRule:
-    def check(path: str, value: Any, seen: SeenSteps) -> Errors:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            yield FieldError(path, f"must be a whole number from {least} to {most}")
-
-    return check
-
-
-def _cron(path: str, value: Any, seen: SeenSteps) -> Errors:
-    if not isinstance(value, str) or not cron.is_cron(value):
-        yield FieldError(path, "must be five fields of cron, such as 0 8 * * 1-5")
-
-
-def _timezone(path: str, value: Any, seen: SeenSteps) -> Errors:
-    if value != "recipient" and (not isinstance(value, str) or local_times.find_zone(value) is None):
-        yield FieldError(path, 'must be an IANA time zone such as Europe/Vienna, or "recipient"')
-
-
-def _condition(path: str, value: Any, seen: SeenSteps) -> Errors:
-    return conditions.errors_of(path, value, seen.keys())
 
 
 def _anything(path: str, value: Any, seen: SeenSteps) -> Errors:
@@ -230,15 +198,6 @@ def _to(path: str, value: Any, seen: SeenSteps) -> Errors:
         yield FieldError(path, "must be a recipient's key, a list of keys, or an audience")
 
 
-def _list_of_branches(path: str, value: Any, seen: SeenSteps) -> Errors:
-    if not isinstance(value, list) or not value:
-        yield FieldError(path, 'must be a list of {"if": condition, "steps": [...]}')
-
-
-def _nothing(path: str, value: Any, seen: SeenSteps) -> Errors:
-    return iter(())
-
-
 def _actions(path: str, value: Any, seen: SeenSteps) -> Errors:
     """Check buttons, whose labels and URLs are templates."""
     try:
@@ -255,7 +214,8 @@ def _actions(path: str, value: Any, seen: SeenSteps) -> Errors:
 
 
 def _choice(*values: str, label: str = "") -> Field:
-    return Field(_one_of(*values), "select", label, {"enum": list(values)})
+    rule = _must(f"one of: {', '.join(values)}", lambda value: value in values)
+    return Field(rule, "select", label, {"enum": list(values)})
 
 
 def _span(most: float, label: str = "", *, can_be_negative: bool = False) -> Field:
@@ -280,7 +240,11 @@ def _span(most: float, label: str = "", *, can_be_negative: bool = False) -> Fie
 
 # Fields of a channel's part that are not templates of one line.
 PART_FIELDS: dict[str, Field] = {
-    "layout": Field(_layout, "layout", schema={"type": ["string", "null"]}),
+    "layout": Field(
+        _must("base, null, or the key of a template", lambda value: value is None or isinstance(value, str)),
+        "layout",
+        schema={"type": ["string", "null"]},
+    ),
     "body_format": _choice("plain", "markdown", label="Format"),
     "actions": Field(_actions, "json", "Buttons", {"type": "array"}),
     **{name: Field(_template_text, "long-template") for name in ("text", "body")},
@@ -329,7 +293,16 @@ STEP_TYPES: dict[str, tuple[dict[str, Field], tuple[str, ...]]] = {
     "delay": (
         {
             "for": _span(times.MAX_AHEAD_SECONDS),
-            "until": Field(_or_reference(_moment), "moment", can_be_reference=True),
+            "until": Field(
+                _or_reference(
+                    _must(
+                        'a time such as 2030-01-31T12:00:00Z, or {"var": "data.starts_at"}',
+                        lambda value: isinstance(value, str),
+                    )
+                ),
+                "moment",
+                can_be_reference=True,
+            ),
             "offset": _span(times.MAX_AHEAD_SECONDS, "Before or after", can_be_negative=True),
         },
         (),
@@ -337,8 +310,24 @@ STEP_TYPES: dict[str, tuple[dict[str, Field], tuple[str, ...]]] = {
     "digest": (
         {
             "window": _span(times.MAX_AHEAD_SECONDS, "Collect for"),
-            "cron": Field(_cron, "cron", "Until the times"),
-            "timezone": Field(_timezone, "timezone", "Time zone"),
+            "cron": Field(
+                _must(
+                    "five fields of cron, such as 0 8 * * 1-5",
+                    lambda value: isinstance(value, str) and cron.is_cron(value),
+                ),
+                "cron",
+                "Until the times",
+            ),
+            "timezone": Field(
+                _must(
+                    'an IANA time zone such as Europe/Vienna, or "recipient"',
+                    lambda value: (
+                        value == "recipient" or (isinstance(value, str) and local_times.find_zone(value) is not None)
+                    ),
+                ),
+                "timezone",
+                "Time zone",
+            ),
             "by": GROUP,
             "mode": _choice("fixed", "sliding", "repeats"),
             "max_window": _span(times.MAX_AHEAD_SECONDS, "At most"),
@@ -348,7 +337,10 @@ STEP_TYPES: dict[str, tuple[dict[str, Field], tuple[str, ...]]] = {
     "throttle": (
         {
             "limit": Field(
-                _whole(1, MAX_THROTTLE), "integer", "Runs", {"type": "integer", "minimum": 1, "maximum": MAX_THROTTLE}
+                _must(f"a whole number from 1 to {MAX_THROTTLE}", lambda n: type(n) is int and 1 <= n <= MAX_THROTTLE),
+                "integer",
+                "Runs",
+                {"type": "integer", "minimum": 1, "maximum": MAX_THROTTLE},
             ),
             "window": _span(times.MAX_AHEAD_SECONDS, "Per"),
             "by": GROUP,
@@ -357,8 +349,15 @@ STEP_TYPES: dict[str, tuple[dict[str, Field], tuple[str, ...]]] = {
     ),
     "branch": (
         {
-            "branches": Field(_list_of_branches, "branches", schema={"type": "array"}),
-            "else": Field(_nothing, "branches", schema={"type": "array"}),
+            "branches": Field(
+                _must(
+                    'a list of {"if": condition, "steps": [...]}',
+                    lambda value: isinstance(value, list) and value != [],
+                ),
+                "branches",
+                schema={"type": "array"},
+            ),
+            "else": Field(lambda *_: iter(()), "branches", schema={"type": "array"}),
         },
         ("branches",),
     ),
@@ -367,7 +366,12 @@ STEP_TYPES: dict[str, tuple[dict[str, Field], tuple[str, ...]]] = {
             "event": Field(_text, "event"),
             "step": Field(_text, "sending-step", "Of the step"),
             "topic": Field(_template_text, "template"),
-            "match": Field(_condition, "condition", "That matches", OBJECT),
+            "match": Field(
+                lambda path, value, seen: conditions.errors_of(path, value, seen.keys()),
+                "condition",
+                "That matches",
+                OBJECT,
+            ),
             "timeout": _span(MAX_WAIT_SECONDS, "At most"),
             "on_match": _choice("stop", "continue", label="When it happens"),
             "on_timeout": _choice("stop", "continue", label="When it does not"),

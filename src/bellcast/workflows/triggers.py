@@ -83,16 +83,6 @@ def draft_errors(draft: TriggerDraft, limits: Limits) -> list[FieldError]:
     return errors
 
 
-def _check_tenant(draft: TriggerDraft, tenant: str) -> None:
-    """Raise Invalid if the audience is in another tenant. Only the default tenant reaches all tenants. The check is
-    needed because a step or an event source fills in the audience from data, after the request of a bound caller was
-    checked."""
-    if tenant == DEFAULT_TENANT or not isinstance(draft.to, Audience):
-        return
-    if draft.to.tenant not in (None, "", tenant):
-        raise Invalid.of("to.tenant", "must be the same as tenant")
-
-
 class Triggers:
     """Accepts triggers and prepares the runs of fan-outs."""
 
@@ -127,7 +117,10 @@ class Triggers:
     async def prepare(self, key: str, draft: TriggerDraft, origin: Origin) -> TriggerRequest:
         """Return the request that starts a workflow. Raises NotFound, Conflict and Invalid."""
         tenant = origin.tenant
-        _check_tenant(draft, tenant)
+        # Only the default tenant reaches all tenants. A step or an event source fills in the audience from data, after the
+        # request of a bound caller was checked.
+        if tenant != DEFAULT_TENANT and isinstance(draft.to, Audience) and draft.to.tenant not in (None, "", tenant):
+            raise Invalid.of("to.tenant", "must be the same as tenant")
         workflow = await self._workflow_catalog.get(tenant, key)
         if not workflow.current.active:
             raise Conflict("This workflow is not active.")

@@ -110,24 +110,18 @@ def insert_imported(requests: Sequence[ImportRequest]) -> Script[list[SendResult
     """Insert a row for each recipient of each request, in order, except rows that exist from an earlier import."""
     heads = yield from read_heads(requests)
     existing: set[tuple[RecipientKey, str]] = set()
+    # An id is derived from the idempotency key, which is stored for only a day.
     for request in requests:
-        if request.idempotency_key is not None:
-            existing |= yield from _existing(request, heads)
+        if request.idempotency_key is None:
+            continue
+        for id, key in zip(request.ids, request.recipients, strict=True):
+            name = (request.tenant, key)
+            if (yield Statement("marks_of_ids", {"inbox": heads[name].inbox, "ids": columns.to_json([id])})):
+                existing.add((name, id))
     plan = ImportPlan(heads)
     sent = [plan.add_imported(request, existing) for request in requests]
     yield from plan.write()
     return sent
-
-
-def _existing(request: ImportRequest, heads: dict[RecipientKey, InboxHead]) -> Script[set[tuple[RecipientKey, str]]]:
-    """Return the recipients with a row of this id. The id is derived from the idempotency key, which is stored for only
-    a day."""
-    existing = set()
-    for id, key in zip(request.ids, request.recipients, strict=True):
-        name = (request.tenant, key)
-        if (yield Statement("marks_of_ids", {"inbox": heads[name].inbox, "ids": columns.to_json([id])})):
-            existing.add((name, id))
-    return existing
 
 
 class ImportPlan(InsertPlan):

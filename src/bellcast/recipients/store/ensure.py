@@ -38,13 +38,12 @@ def ensure_recipient(tenant: str, key: str, now: int) -> Script[tuple[int, bool]
 
 def ensure_recipients(tenant: str, keys: Sequence[str], now: int) -> Script[None]:
     """Create missing inboxes, and the tenant."""
-    yield Statement("recipient_first_seen", many=[_first_seen(tenant, key, now) for key in keys])
+    first_seen: list[Params] = [
+        {"tenant": tenant, "key": key, "epoch": random.getrandbits(EPOCH_BITS), "now": now, **digests(tenant, key)}
+        for key in keys
+    ]
+    yield Statement("recipient_first_seen", many=first_seen)
     yield from ensure_tenant(tenant, now)
-
-
-def _first_seen(tenant: str, key: str, now: int) -> Params:
-    epoch = random.getrandbits(EPOCH_BITS)
-    return {"tenant": tenant, "key": key, "epoch": epoch, "now": now, **digests(tenant, key)}
 
 
 def ensure_tenant(key: str, now: int) -> Script[None]:

@@ -17,7 +17,6 @@ from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import BASE_LAYOUT, ExternalChannel, PushContent, SmsContent
 from bellcast.documents.types import PROJECT
 from bellcast.inbox.types import notifications
-from bellcast.inbox.types.notifications import ActionButton
 from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, TemplateFailed
 from bellcast.kernel.field_limits import KEY, Limit, shown
@@ -88,16 +87,14 @@ def _parts_errors(prefix: str, parts: Parts, limits: Limits) -> validation.Field
             yield FieldError(f"{prefix}email.blocks", "must not be combined with html")
         yield from email_blocks.errors_of(f"{prefix}email.blocks", parts.email.blocks)
     if parts.inbox is not None and parts.inbox.actions:
-        yield from _actions_errors(f"{prefix}inbox.actions", parts.inbox.actions, limits)
-
-
-def _actions_errors(field: str, actions: tuple[ActionButton, ...], limits: Limits) -> validation.FieldErrors:
-    # The URL is checked when it is rendered.
-    shapes = [msgspec.structs.replace(action, url=None if action.url is None else "/") for action in actions]
-    yield from notifications.actions(field, shapes, limits)
-    for number, action in enumerate(actions):
-        for name, source in (("label", action.label), ("url", action.url)):
-            yield from () if source is None else _syntax_errors(f"{field}.{number}.{name}", source, is_html=False)
+        field, actions = f"{prefix}inbox.actions", parts.inbox.actions
+        # The URL is checked when it is rendered.
+        shapes = [msgspec.structs.replace(action, url=None if action.url is None else "/") for action in actions]
+        yield from notifications.actions(field, shapes, limits)
+        for number, action in enumerate(actions):
+            for name, source in (("label", action.label), ("url", action.url)):
+                if source is not None:
+                    yield from _syntax_errors(f"{field}.{number}.{name}", source, is_html=False)
 
 
 def _warnings(template: Template) -> list[str]:

@@ -32,7 +32,6 @@ from bellcast.workflows.types.runs import (
     CounterUpdate,
     NewWait,
     RunCommit,
-    RunState,
     ScheduleChanged,
     StoredCounter,
     StoredRun,
@@ -348,20 +347,22 @@ def leave_digests(ids: Sequence[str], cancel_key: str | None = None, *, is_dead:
         if changed is None or changed.run is None:
             yield Statement("counter_delete", msgspec.structs.asdict(key))
             continue
+        # The ended run waits again.
         state = states[changed.run].reopened(key.step, key.by, changed.closes_at)
-        yield from _reopen(stored[changed.run], state, changed.closes_at)
+        waiting = msgspec.structs.replace(
+            stored[changed.run],
+            state=state.status,
+            reason=None,
+            wakes_at=changed.closes_at,
+            ended_at=None,
+            body=run_state.encode(state),
+        )
+        yield Statement("run_save", many=[state_params(waiting)])
+        yield Statement("job_add", many=[job_params(waiting, changed.closes_at)])
         update = CounterUpdate(
             key=key, revision=revision, body=msgspec.json.encode(changed), run=changed.run, expires_at=expires_at
         )
         yield _counter_statement(update)
-
-
-def _reopen(run: StoredRun, state: RunState, due_at: int) -> Script[None]:
-    """Reopen an ended run, so that it waits again."""
-    body = run_state.encode(state)
-    waiting = msgspec.structs.replace(run, state=state.status, reason=None, wakes_at=due_at, ended_at=None, body=body)
-    yield Statement("run_save", many=[state_params(waiting)])
-    yield Statement("job_add", many=[job_params(waiting, due_at)])
 
 
 def stored_run(row: Row) -> StoredRun:
