@@ -201,7 +201,13 @@ def notification(value: Any, mapped: Mapped, tenant: str | None = None) -> dict[
         item["read_at"] = item["created_at"]
     if tenant is not None:
         item.setdefault("tenant", tenant)
-    item.setdefault("idempotency_key", _key(item))
+    if "idempotency_key" not in item:
+        try:
+            text = json_text.dumps(item, sort_keys=True, separators=(",", ":"))
+        except RecursionError:  # a deeper level takes more stack to encode than to decode
+            raise InvalidRow("is nested too deeply") from None
+        digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+        item["idempotency_key"] = f"import-{digest[:40]}"
     return item
 
 
@@ -233,16 +239,8 @@ def _field(name: str, value: Any, mapped: Mapped) -> Any:
     return value
 
 
-def _key(item: dict[str, Any]) -> str:
-    try:
-        text = json_text.dumps(item, sort_keys=True, separators=(",", ":"))
-    except RecursionError:  # a deeper level takes more stack to encode than to decode
-        raise InvalidRow("is nested too deeply") from None
-    return f"import-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:40]}"
-
-
 if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.client import Bellcast, BulkResult
+    from bellcast.client import Bellcast
 
 EPILOG = """\
 [dim]Examples[/]
@@ -368,26 +366,19 @@ class FileImport:
         self._batch, self._bytes = [], 0
         self.existing += results.existing
         for line, result in zip(lines, results, strict=True):
-            if result.error is None:
+            problem = result.error
+            if problem is None:
                 self.imported += 1
-            else:
-                self._refuse(line, _problem(result))
+                continue
+            # The names of the fields without the item's number.
+            errors = [f"{one.field.partition('.')[2] or one.field}: {one.message}" for one in problem.errors]
+            self._refuse(line, "; ".join(errors) or problem.detail or problem.code)
 
     def _refuse(self, line: int, problem: str) -> None:
         self.refused += 1
         if len(self.errors) < MAX_LISTED_ERRORS:
             self.errors.append({"line": line, "error": problem})
         console.note(f"line {line}: {console.plain(problem)}")
-
-
-def _problem(result: "BulkResult") -> str:
-    """Return the error of an item; fields without the item's number."""
-    problem = result.error
-    if problem is None:
-        return ""
-    if problem.errors:
-        return "; ".join(f"{one.field.partition('.')[2] or one.field}: {one.message}" for one in problem.errors)
-    return problem.detail or problem.code
 
 
 @contextmanager

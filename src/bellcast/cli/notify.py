@@ -75,7 +75,11 @@ def notify(
     from bellcast.client import notifications
 
     recipient, title = _recipient_and_title(words or [], bool(to_topic or to_role or all_), template is not None)
-    to: Any = recipient or _audience(to_topic, to_role, all_)
+    audiences = {"topic": to_topic, "role": to_role, "all": all_ or None}
+    chosen = {name: value for name, value in audiences.items() if value is not None}
+    if len(chosen) > 1:
+        raise typer.BadParameter("expected only one of --to-topic, --to-role and --all")
+    to: Any = recipient or chosen
     fields = {
         "title": title,
         "body": sys.stdin.read().rstrip("\n") if body == "-" else body,
@@ -120,14 +124,6 @@ def _recipient_and_title(words: list[str], has_audience: bool, has_template: boo
         return (None if has_audience else words[0]), None
     arguments = "only a title with --to-topic, --to-role and --all" if has_audience else "a recipient and a title"
     raise typer.BadParameter(f"expected {arguments}; quote a title of several words", param_hint="TITLE")
-
-
-def _audience(topic: str | None, role: str | None, all_: bool) -> dict[str, Any]:
-    options = {"topic": topic, "role": role, "all": all_ or None}
-    chosen = {name: value for name, value in options.items() if value is not None}
-    if len(chosen) > 1:
-        raise typer.BadParameter("expected only one of --to-topic, --to-role and --all")
-    return chosen
 
 
 def _expiry(expires: str | None) -> Any:

@@ -208,9 +208,10 @@ def _help_all() -> Any:
 
 def _parameter(setting: "Setting", default: str, panel: str, *, hidden: bool) -> inspect.Parameter:
     is_flag = setting.parse.__name__ == "boolean" and default == "off"
+    shown = f" [dim]\\[default: {_escaped(default)}][/]" if default and not is_flag else ""
     option = typer.Option(
         setting.flag,
-        help=_help(setting, "" if is_flag else default),
+        help=f"{_escaped(setting.description)} [dim yellow]\\[{setting.variable}][/]{shown}",
         metavar="" if is_flag else METAVARS.get(setting.parse.__name__, setting.parse.__name__.upper()),
         rich_help_panel=panel,
         hidden=hidden,
@@ -220,11 +221,6 @@ def _parameter(setting: "Setting", default: str, panel: str, *, hidden: bool) ->
     return inspect.Parameter(
         setting.key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
-
-
-def _help(setting: "Setting", default: str) -> str:
-    shown = f" [dim]\\[default: {_escaped(default)}][/]" if default else ""
-    return f"{_escaped(setting.description)} [dim yellow]\\[{setting.variable}][/]{shown}"
 
 
 def _escaped(text: str) -> str:

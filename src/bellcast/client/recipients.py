@@ -57,7 +57,11 @@ def bulk(
 ) -> HttpRequest[dict[str, list[dict[str, Any]]]]:
     """Create or change up to 10,000 recipients. Each record has a `key` and the fields of `patch`; the result has
     `results`, in order: the `key`, or the `error` that caused the refusal of this recipient."""
-    items = [_bulk_item(f"records[{number}]", record) for number, record in enumerate(records)]
+    items = []
+    for number, record in enumerate(records):
+        values = arguments.mapping(f"records[{number}]", record)
+        key = arguments.name(f"records[{number}].key", values.pop("key", None))
+        items.append({"key": key, **arguments.fields(f"records[{number}].", values, _RECORD)})
     if len(items) > MAX_BULK:
         raise InvalidArgument("records", f"must have at most {MAX_BULK} recipients, got {len(items)}")
     decode = reads(dict[str, list[dict[str, Any]]])
@@ -135,12 +139,6 @@ def revoke(recipient: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Close a recipient's live connections and refuse the tokens issued so far."""
     where = f"{path('recipients', recipient=recipient)}/sessions"
     return HttpRequest("DELETE", where, nothing, params=query(tenant=tenant))
-
-
-def _bulk_item(argument: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    values = arguments.mapping(argument, record)
-    key = arguments.name(f"{argument}.key", values.pop("key", None))
-    return {"key": key, **arguments.fields(f"{argument}.", values, _RECORD)}
 
 
 def _write(method: str, key: Text, tenant: Text | None, record: Record) -> HttpRequest[Recipient]:

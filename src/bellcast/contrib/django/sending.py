@@ -255,7 +255,14 @@ def _payload(
     to: Any, title: Any, message: Any, tenant: str | None, fields: Mapping[str, Any], users: Mapping[str, Any]
 ) -> tuple[dict[str, Any], datetime | None]:
     """Return the REST body and the time of the send. Raises ValidationError by argument name."""
-    _check_arguments(fields)
+    for name in fields:
+        if name not in KNOWN:
+            raise TypeError(f"unexpected argument {name!r}")
+    if (priority := fields.get("priority")) not in PRIORITIES:
+        raise ValidationError({"priority": f"expected one of {', '.join(PRIORITIES)}, got {priority!r}"})
+    for name in ("send_email", "send_sms"):
+        if not isinstance(fields.get(name, False), bool):
+            raise ValidationError({name: "expected True or False"})
     content = {
         "title": title,
         "body": message if message not in ("", None) else None,
@@ -298,17 +305,6 @@ KNOWN = frozenset(
         "send_sms", "send_at", "idempotency_key",
     }
 )  # fmt: skip
-
-
-def _check_arguments(fields: Mapping[str, Any]) -> None:
-    for name in fields:
-        if name not in KNOWN:
-            raise TypeError(f"unexpected argument {name!r}")
-    if (priority := fields.get("priority")) not in PRIORITIES:
-        raise ValidationError({"priority": f"expected one of {', '.join(PRIORITIES)}, got {priority!r}"})
-    for name in ("send_email", "send_sms"):
-        if not isinstance(fields.get(name, False), bool):
-            raise ValidationError({name: "expected True or False"})
 
 
 def _addresses(users: Mapping[str, Any], channels: Sequence[str]) -> dict[str, dict[str, str]]:

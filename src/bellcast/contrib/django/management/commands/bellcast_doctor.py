@@ -32,17 +32,15 @@ class Command(BaseCommand):
             yield False, f"Bellcast at {conf.current().url}: {error}"
         else:
             yield True, f"Bellcast at {conf.current().url} accepts the secret"
-        yield self._outbox()
-        try:
-            yield True, f"the token view is at {reverse('bellcast:token')}"
-        except NoReverseMatch:
-            yield False, 'no URLs: add path("api/notifications/", include("bellcast.contrib.django.urls"))'
-
-    def _outbox(self) -> tuple[bool, str]:
         try:
             waiting = OutboxEntry.objects.filter(refused_at__isnull=True).count()
             refused = OutboxEntry.objects.filter(refused_at__isnull=False).count()
         except DatabaseError as error:
-            return False, f"no outbox, run `manage.py migrate`: {error}"
-        late = checks.check_outbox(databases=[relaying.default_alias()])
-        return not late and not refused, f"the outbox: {waiting} rows wait, {refused} were refused"
+            yield False, f"no outbox, run `manage.py migrate`: {error}"
+        else:
+            late = checks.check_outbox(databases=[relaying.default_alias()])
+            yield not late and not refused, f"the outbox: {waiting} rows wait, {refused} were refused"
+        try:
+            yield True, f"the token view is at {reverse('bellcast:token')}"
+        except NoReverseMatch:
+            yield False, 'no URLs: add path("api/notifications/", include("bellcast.contrib.django.urls"))'

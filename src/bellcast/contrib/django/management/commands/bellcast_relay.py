@@ -45,20 +45,17 @@ class Command(BaseCommand):
                 if done.failure is not None:
                     raise CommandError(f"Rows are still due: {done.failure}")
             else:
-                self._serve(alias)
+                stopped = stop_event()
+                # An error of the first round is one of the configuration. Later, the relay waits for the database.
+                wait = self._round(alias)
+                while not stopped.wait(wait):
+                    try:
+                        wait = self._round(alias)
+                    except DatabaseError as error:
+                        self.stderr.write(f"The database is unavailable: {error}")
+                        wait = POLL_INTERVAL
         except (BellcastError, DatabaseError) as error:
             raise CommandError(str(error)) from error
-
-    def _serve(self, alias: str) -> None:
-        stopped = stop_event()
-        # An error of the first round is one of the configuration. Later, the relay waits for the database.
-        wait = self._round(alias)
-        while not stopped.wait(wait):
-            try:
-                wait = self._round(alias)
-            except DatabaseError as error:
-                self.stderr.write(f"The database is unavailable: {error}")
-                wait = POLL_INTERVAL
 
     def _round(self, alias: str) -> float:
         """Send the due rows; return the seconds until the next round."""

@@ -44,17 +44,17 @@ class Command(BaseCommand):
         by_tenant = defaultdict(list)
         for user in users:
             by_tenant[identity.tenant_of(user)].append(user)
-        return sum(self._write_to(tenant, members) for tenant, members in by_tenant.items())
-
-    def _write_to(self, tenant: str | None, users: Sequence[Any]) -> int:
-        try:
-            written = conf.client().recipients.bulk(map(_record, users), tenant=tenant)["results"]
-        except BellcastError as error:
-            raise CommandError(str(error)) from error
-        refusals = [(user, one["error"]) for user, one in zip(users, written, strict=True) if "error" in one]
-        for user, refusal in refusals:
-            self.stderr.write(f"{user}: {refusal.get('detail')}")
-        return len(refusals)
+        refused = 0
+        for tenant, members in by_tenant.items():
+            try:
+                written = conf.client().recipients.bulk(map(_record, members), tenant=tenant)["results"]
+            except BellcastError as error:
+                raise CommandError(str(error)) from error
+            for user, one in zip(members, written, strict=True):
+                if "error" in one:
+                    refused += 1
+                    self.stderr.write(f"{user}: {one['error'].get('detail')}")
+        return refused
 
 
 def _record(user: Any) -> dict[str, Any]:
