@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import socketio
@@ -76,16 +77,19 @@ def test_fastapi_is_named_when_it_is_missing() -> None:
     assert "bellcast.contrib.fastapi needs FastAPI: run pip install fastapi" in result.stderr
 
 
-@pytest.mark.parametrize("transport", ["polling", "websocket"])
+@pytest.mark.parametrize(
+    ("transport", "auth", "reason"),
+    [("polling", None, "call.accept"), ("websocket", None, "call.accept"), ("websocket", "token", "must be an object")],
+)
 async def test_socketio_client_without_a_token_is_told_to_pass_auth(
-    bellcast_server: ServerProcess, transport: str
+    bellcast_server: ServerProcess, transport: str, auth: Any, reason: str
 ) -> None:
     client, refusals = socketio.AsyncClient(reconnection=False), []
     client.on("connect_error", refusals.append)
     with pytest.raises(socketio.exceptions.ConnectionError):
-        await client.connect(bellcast_server.url, transports=[transport])
+        await client.connect(bellcast_server.url, auth=auth, transports=[transport])
     assert "auth: { token }" in refusals[0]["message"]
-    assert "call.accept" in refusals[0]["message"]
+    assert reason in refusals[0]["message"]
 
 
 def test_number_as_recipient_is_shown_as_text(bellcast_server: ServerProcess) -> None:

@@ -203,7 +203,7 @@ class Invalid(BellcastError):
 
 
 class IdempotencyMismatch(Invalid):
-    """This Idempotency-Key was used with another body within the last 24 hours."""
+    """This Idempotency-Key was used with another body within the last 24 hours: use another key for another request."""
 
     code = "idempotency_mismatch"
 

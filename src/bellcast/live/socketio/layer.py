@@ -188,12 +188,12 @@ class SocketIOLayer:
             _send_connect_error(session, packet.namespace, "Invalid namespace")
         elif len(connections) + len(session.app_state.leaving) >= MAX_NAMESPACES:
             _send_connect_error(session, packet.namespace, "Too many namespaces", {"code": "too_many"}, "too_many")
+        elif isinstance(packet.data, str):
+            _send_connect_error(session, packet.namespace, "auth must be an object: `auth: { token }`", code="invalid")
         else:
             connections[packet.namespace] = None
-            connection, size = (
-                self._handshake.create_connection(session, packet.namespace),
-                session.app_state.reader.size,
-            )
+            connection = self._handshake.create_connection(session, packet.namespace)
+            size = session.app_state.reader.size
             session.app_state.joining_bytes += size
             if session.app_state.is_full:
                 session.transport.transport.pause_reading()

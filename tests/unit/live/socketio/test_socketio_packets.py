@@ -24,6 +24,7 @@ READ: list[tuple[str, Packet]] = [
     ("0", Packet(CONNECT)),
     ('0{"token":"x"}', Packet(CONNECT, "/", {"token": "x"})),
     ("0{}", Packet(CONNECT, "/", {})),
+    ('0"token"', Packet(CONNECT, "/", "token")),
     ("0/admin", Packet(CONNECT, "/admin")),
     ("0/admin,", Packet(CONNECT, "/admin")),
     ('0/admin,{"a":1}', Packet(CONNECT, "/admin", {"a": 1})),
@@ -46,7 +47,7 @@ BROKEN = [
     "2", "2{}", "2[]", '2"x"', "2[null]", "2[true]", "2[[]]", '2["connect"]', '2["disconnect"]', '2["newListener"]',
     '2["a"', '2["a"]x', "2[NaN]", '2["a",NaN]', '2["a",Infinity]', '2["\\ud800",NaN]', '2["\\ud800"', '2["\\ud800",1e999]',
     '2abc["a"]', '2-1["a"]', '21.5["a"]', '2' + "1" * 17 + '["a"]', '2["a",' + "[" * 5000 + "]" * 5000 + "]",
-    "0null", "0/a,null", "1null", "2null", "51-null", "0[]", '0"token"', "0/a,[]", "1{}", '1["x"]', "3", "30", "30{}", '30"x"', "4{}", '4{"message":"x"}',
+    "0null", "0/a,null", "1null", "2null", "51-null", "0[]", "0/a,[]", "1{}", '1["x"]', "3", "30", "30{}", '30"x"', "4{}", '4{"message":"x"}',
     '5["a"]', '5-["a"]', '50-["a"]', '511-["a"]', '5-1-["a"]', '51.5-["a"]', '21-["a"]', "45", "6[]", "60-0[]",
     "0/" + "n" * 300, '0{"token":"' + "x" * 65_536 + '"}',
 ]  # fmt: skip

@@ -179,7 +179,7 @@ def _validated(packet: Packet) -> Packet:
     data, is_valid = packet.data, False  # only the server may send a CONNECT_ERROR
     match packet.type:
         case 0:
-            is_valid = data is None or isinstance(data, dict)
+            is_valid = data is None or isinstance(data, dict | str)  # text is refused with an explanation
         case 1:
             is_valid = data is None
         case 2:
