@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -113,31 +114,38 @@ class OidcSignIn:
         """Return the header that deletes the cookie."""
         return self._cookie(request, "", 0)
 
-    def pending(self, request: BrowserRequest, state: str) -> PendingSignIn:
-        """Return the sign-in that this browser began with this state. Raises Forbidden or Unauthenticated."""
+    async def returned(self, request: BrowserRequest, params: Mapping[str, str]) -> PendingSignIn:
+        """Return the sign-in that this browser began and that returns with these parameters. Its state is used up. Raises Forbidden
+        or Unauthenticated."""
         self._sessions.check_channel(request)
         sealed = browser_request.cookie_of(request, browser_request.cookie_name(request, PENDING))
         try:
             found = msgspec.json.decode(self._cipher.decrypt(sealed or "", PLACE), type=PendingSignIn)
         except (ValueError, msgspec.DecodeError):
             raise Unauthenticated(STALE) from None
-        is_same = hmac.compare_digest(found.request.state.encode(), state.encode(errors="surrogatepass"))
-        if not is_same or self._clock.now() >= found.expires_at:
+        is_same = hmac.compare_digest(
+            found.request.state.encode(), params.get("state", "").encode(errors="surrogatepass")
+        )
+        if not is_same or self._clock.now() >= found.expires_at or len(params.get("code", "")) > MAX_CODE:
             raise Unauthenticated(STALE)
+        if params.get("iss", self._provider.issuer) != self._provider.issuer:  # RFC 9207
+            raise Unauthenticated(STALE)
+        digest = hashlib.sha256(found.request.state.encode()).digest()
+        if not await self._operators.use_sign_in(digest, found.expires_at, self._clock.now()):
+            raise Unauthenticated(STALE)
+        # A response with an error has no code (RFC 6749, 4.1.2.1).
+        if "error" in params or "code" not in params:
+            error = oidc.error_text(params.get("error", ""))
+            raise Unauthenticated(f"The identity provider refused the sign-in: {error}.")
         return found
 
-    async def complete(
-        self, request: BrowserRequest, pending: PendingSignIn, code: str, issuer: str | None
-    ) -> CompleteSignIn:
+    async def complete(self, request: BrowserRequest, pending: PendingSignIn, code: str) -> CompleteSignIn:
         """Exchange the code, and start a session. Raises Unauthenticated, Forbidden, Conflict, TooMany or Unavailable."""
         if self._waiting >= MAX_WAITING:
             raise TooMany("Too many operators are signing in: try again.", retry_after=2)
         self._waiting += 1
         try:
             attempt = await self._sessions.count_attempt("provider", request)
-            if len(code) > MAX_CODE or issuer not in (None, self._provider.issuer):  # RFC 9207
-                raise Unauthenticated(STALE)
-            await self._use(pending)
             claims = await self._provider.claims(code, pending.request)
         finally:
             self._waiting -= 1
@@ -151,17 +159,6 @@ class OidcSignIn:
         result = await self._sessions.start(request, operator, verified_at)
         await self._operators.clear_failures(attempt)
         return CompleteSignIn(result, role_before)
-
-    async def refuse(self, request: BrowserRequest, pending: PendingSignIn, error: str) -> None:
-        """End a sign-in that the provider refused. Raises Unauthenticated."""
-        await self._sessions.count_attempt("provider", request)
-        await self._use(pending)
-        raise Unauthenticated(f"The identity provider refused the sign-in: {oidc.error_text(error)}.")
-
-    async def _use(self, pending: PendingSignIn) -> None:
-        digest = hashlib.sha256(pending.request.state.encode()).digest()
-        if not await self._operators.use_sign_in(digest, pending.expires_at, self._clock.now()):
-            raise Unauthenticated(STALE)
 
     async def _operator(self, claims: IdClaims) -> tuple[Operator, Role | None]:
         """Return the operator, with the role that its groups have, and its previous role. Create it at the first

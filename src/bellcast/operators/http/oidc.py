@@ -81,8 +81,8 @@ async def finish(request: ApiRequest) -> ASGIApp:
         query, scope["query_string"] = scope["query_string"], b""
         given = request_body.pairs(query)
         params = {name: request_body.single(name, values) for name, values in given.items()}
-        pending = sign_in.pending(browser, params.get("state", ""))
-        done = await _complete(request, sign_in, pending, params)
+        pending = await sign_in.returned(browser, params)
+        done = await _complete(request, sign_in, pending, params["code"])
     except BellcastError as refusal:
         cookie = sign_in.end_cookie(browser)
         state: Any = request.scope["state"]
@@ -95,16 +95,11 @@ async def finish(request: ApiRequest) -> ASGIApp:
     return responses.see_other(f"{_root(request)}{pending.return_path}", cookies)
 
 
-async def _complete(
-    request: ApiRequest, sign_in: OidcSignIn, pending: PendingSignIn, params: dict[str, str]
-) -> CompleteSignIn:
+async def _complete(request: ApiRequest, sign_in: OidcSignIn, pending: PendingSignIn, code: str) -> CompleteSignIn:
     """Complete a sign-in that this browser began, and record the outcome in the audit log."""
     browser = guards.browser_request(request)
     try:
-        # A response with an error has no code (RFC 6749, 4.1.2.1).
-        if "error" in params or "code" not in params:
-            await sign_in.refuse(browser, pending, params.get("error", ""))
-        done = await sign_in.complete(browser, pending, params.get("code", ""), params.get("iss"))
+        done = await sign_in.complete(browser, pending, code)
     except BellcastError as refusal:
         # The limit of failed attempts also bounds the number of these entries.
         if not isinstance(refusal, TooMany):
