@@ -112,6 +112,12 @@ def test_text_that_a_new_object_begins_with_is_accepted(open_console: Callable[.
         page.get_by_label("Key").fill("begun")
         page.get_by_role("button", name="Review changes").click()
         expect(page.get_by_role("heading", name=f"New {kind} begun")).to_be_visible()
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("h1")).to_have_text("begun")
+    page.goto("/console/schedules?edit=new")
+    page.get_by_label("Key").fill("begun")
+    page.get_by_role("button", name="Review changes").click()
+    expect(page.get_by_text("A schedule with the key begun exists.")).to_be_visible()
 
 
 def test_type_that_another_operator_saved_is_not_overwritten(open_console: Callable[..., Page], owner: Console) -> None:
