@@ -38,8 +38,8 @@ async def test_unexpected_error_of_a_mounted_app_logs_no_secret(
         bell.lifespan(),
         httpx.AsyncClient(transport=transport, base_url="http://bell", headers=headers) as client,
     ):
-        monkeypatch.setattr(Documents, "page", fail)
-        response = await client.get("/v1/webhooks")
+        monkeypatch.setattr(Documents, "get", fail)
+        response = await client.get("/v1/webhooks/01890a5d-ac96-774b-bcce-b302099a8057")
     assert response.status_code == 500
     logged = "".join(capsys.readouterr())
     assert "an unexpected error" in logged
