@@ -68,7 +68,7 @@ class Revived(Struct, frozen=True):
 JOBS = Resource("jobs", "/{id:str}", tag="Server", unknown="There is no dead job with this id.")
 
 
-@JOBS.page(jobs.DEAD, JobPage, query=JobsQuery, roles=ROLES)
+@JOBS.page(jobs.DEAD, JobPage, query=JobsQuery, roles=ROLES, id="jobs.page")
 async def page_of_jobs(listing: Listing[JobsQuery]) -> ListPage[DeadJob]:
     """List dead jobs.
 
@@ -91,7 +91,7 @@ async def page_of_jobs(listing: Listing[JobsQuery]) -> ListPage[DeadJob]:
     )
 
 
-@JOBS.act("/retry", Revived, status=202)
+@JOBS.act("/retry", Revived, status=202, id="jobs.retry")
 async def retry(job: Change[None]) -> Revived | None:
     """Retry a dead job.
 
@@ -105,7 +105,7 @@ async def retry(job: Change[None]) -> Revived | None:
     return Revived(id)
 
 
-@JOBS.delete()
+@JOBS.delete(id="jobs.delete")
 async def delete(change: Change[None]) -> bool:
     """Delete a dead job.
 
@@ -198,7 +198,15 @@ class CausePage(Struct, frozen=True, kw_only=True):
     total: ListTotal
 
 
-@listing("/v1/failures", FailurePage, query=FailuresQuery, tag="Messages", roles=ROLES, refusals=(BadRequest,))
+@listing(
+    "/v1/failures",
+    FailurePage,
+    query=FailuresQuery,
+    tag="Messages",
+    roles=ROLES,
+    refusals=(BadRequest,),
+    id="failures.failure_page",
+)
 async def failure_page(request: ApiRequest, query: FailuresQuery) -> FailurePage:
     """List failures.
 
@@ -221,7 +229,15 @@ async def failure_page(request: ApiRequest, query: FailuresQuery) -> FailurePage
     )
 
 
-@listing("/v1/failures/causes", CausePage, query=CausesQuery, tag="Messages", roles=ROLES, is_exported=False)
+@listing(
+    "/v1/failures/causes",
+    CausePage,
+    query=CausesQuery,
+    tag="Messages",
+    roles=ROLES,
+    is_exported=False,
+    id="failures.causes",
+)
 async def causes(request: ApiRequest, query: CausesQuery) -> CausePage:
     """Count failures by cause.
 

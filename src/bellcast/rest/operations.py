@@ -43,6 +43,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     """Contract of a path. A response type is None without a body, or the media type of a body that is not JSON."""
 
     tag: Tag
+    # In the OpenAPI document, and public. None: the name of the module or room, and of the function.
+    id: str | None = None
     required_scope: guards.RequiredScope | None
     # Keys with this scope may use it too.
     other_scope: KeyScope | None = None

@@ -187,24 +187,6 @@ OPERATION_GROUPS = {
     "bellcast.exports.http": "export",
     "bellcast.operators.http.account": "console_session",
 }
-# Operations that have ids of their own, of modules with several subjects.
-OPERATION_IDS = {
-    "bellcast.console.http.nodes.run_doctor": "doctor.run",
-    "bellcast.console.http.nodes.read_clock": "test_clock.read",
-    "bellcast.console.http.nodes.advance_clock": "test_clock.advance",
-    "bellcast.inbox.http.bulk.load_imports": "imports.load",
-    "bellcast.operators.http.account.change_email": "own_email.change",
-    "bellcast.recipients.http.recipients.write_many": "recipients_bulk.write",
-    "bellcast.replays.http.page_of_jobs": "jobs.page",
-    "bellcast.replays.http.retry": "jobs.retry",
-    "bellcast.replays.http.delete": "jobs.delete",
-    "bellcast.replays.http.failure_page": "failures.failure_page",
-    "bellcast.replays.http.causes": "failures.causes",
-    "bellcast.tenants.http.create_key": "keys.create",
-    "bellcast.tenants.http.page_of_keys": "keys.page",
-    "bellcast.tenants.http.revoke_key": "keys.revoke",
-    "bellcast.topics.http.publish": "events.publish",
-}
 
 
 class Route(Struct, frozen=True):
@@ -226,11 +208,10 @@ def routes(endpoints: Iterable[ApiEndpoint]) -> list[Route]:
         summary, _, description = (function.__doc__ or "").strip().partition("\n\n")
         module = function.__module__
         group = OPERATION_GROUPS.get(module) or module.removesuffix(".http").rpartition(".")[2]
-        own_id = OPERATION_IDS.get(f"{module}.{function.__name__}")
         route = Route(
             method=endpoint.method.lower(),
             path=endpoint.template,
-            name=own_id or f"{group}.{function.__name__}",
+            name=endpoint.operation.id or f"{group}.{function.__name__}",
             summary=" ".join(summary.split()).removesuffix("."),
             description=" ".join(description.split()),
             operation=endpoint.operation,

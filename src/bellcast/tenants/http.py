@@ -275,6 +275,7 @@ KEYS = Resource(
     request_body.Shape(KeyRequest, None, {"name": "x", "scopes": ["read"]}),
     NewKey,
     example={"name": "booking service", "scopes": ["send"]},
+    id="keys.create",
 )
 async def create_key(change: Change[KeyRequest]) -> NewKey:
     """Create an API key.
@@ -299,7 +300,9 @@ async def create_key(change: Change[KeyRequest]) -> NewKey:
     return NewKey(**msgspec.structs.asdict(made.key), key=made.text)
 
 
-@listing("/v1/keys", ApiKeys, query=KeysQuery, tag="Access", required_scope="manage", refusals=(BadRequest,))
+@listing(
+    "/v1/keys", ApiKeys, query=KeysQuery, tag="Access", required_scope="manage", refusals=(BadRequest,), id="keys.page"
+)
 async def page_of_keys(request: ApiRequest, query: KeysQuery) -> ApiKeys:
     """List the API keys.
 
@@ -321,7 +324,7 @@ async def page_of_keys(request: ApiRequest, query: KeysQuery) -> ApiKeys:
     return ApiKeys(*list_positions.split(own, query.limit, lambda one: list_positions.of_moment(*_position(one))))
 
 
-@KEYS.delete()
+@KEYS.delete(id="keys.revoke")
 async def revoke_key(change: Change[None]) -> bool:
     """Revoke an API key.
 

@@ -262,6 +262,7 @@ class Accepted(Struct, frozen=True):
     body=types.EventDraft,
     response_types={200: Accepted, 202: Accepted},
     example={"topic": "admin", "name": "lead.assigned", "data": {"lead": 7}},
+    id="events.publish",
 )
 async def publish(request: ApiRequest) -> ASGIApp:
     """Publish a live event.

@@ -134,6 +134,7 @@ class FindingItem(Struct, frozen=True):
     roles=READERS,
     is_streamed=True,
     response_types={200: list[FindingItem]},
+    id="doctor.run",
 )
 async def run_doctor(request: ApiRequest) -> ASGIApp:
     """Find problems and suggest fixes.
@@ -171,7 +172,7 @@ class ClockAdvance(Struct, frozen=True, forbid_unknown_fields=True):
 CLOCK = Resource("test-clock", tag="Server", query=None)
 
 
-@CLOCK.get(ClockTime)
+@CLOCK.get(ClockTime, id="test_clock.read")
 async def read_clock(wanted: Change[None]) -> ClockTime:
     """Read the test clock.
 
@@ -179,7 +180,13 @@ async def read_clock(wanted: Change[None]) -> ClockTime:
     return ClockTime(times.to_rfc3339(_clock(wanted.ctx).now()))
 
 
-@CLOCK.act("", ClockTime, body=request_body.Shape(ClockAdvance, None, {"advance": "1s"}), example={"advance": "3d"})
+@CLOCK.act(
+    "",
+    ClockTime,
+    body=request_body.Shape(ClockAdvance, None, {"advance": "1s"}),
+    example={"advance": "3d"},
+    id="test_clock.advance",
+)
 async def advance_clock(change: Change[ClockAdvance]) -> ClockTime:
     """Advance the test clock.
 

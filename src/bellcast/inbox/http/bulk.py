@@ -287,6 +287,7 @@ def _with_fewer_errors(refusal: BellcastError) -> BellcastError:
             "idempotency_key": "old-1",
         }
     ],
+    id="imports.load",
 )
 async def load_imports(request: ApiRequest) -> ASGIApp:
     """Import notifications of another system.

@@ -370,6 +370,7 @@ class AccountChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     response_types={200: Account},
     refusals=(Conflict,),
     example={"email": "ann@example.com"},
+    id="own_email.change",
 )
 async def change_email(request: ApiRequest) -> ASGIApp:
     """Change or confirm your e-mail.

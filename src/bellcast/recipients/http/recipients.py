@@ -196,6 +196,7 @@ class WrittenRecipients(Struct, frozen=True):
     body_types=("application/json", *NDJSON),
     response_types={200: WrittenRecipients},
     example=[{"key": "alice", "email": "alice@example.com"}, {"key": "bob", "roles": ["admin"]}],
+    id="recipients_bulk.write",
 )
 async def write_many(request: ApiRequest) -> ASGIApp:
     """Write many recipients.
