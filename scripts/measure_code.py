@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 97_087),
+    "lines": (0, 97_075),
     "modules": (0, 602),
     "classes": (0, 1_395),
-    "functions": (0, 6_486),
+    "functions": (0, 6_483),
     "private functions used once": (0, 975),
     "functions that only pass their parameters on": (0, 44),
     "median lines of a function": (5, 6),

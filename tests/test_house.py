@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
+import grimp
 import pytest
 import typer
 from scripts import reference
@@ -39,6 +40,16 @@ def read(page: str) -> str:
 
 def named(page: Path) -> str:
     return str(page.relative_to(ROOT))
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    """Imports at first use and for types count, too: the layers of `make check` do not see circles within a room."""
+    graph = grimp.build_graph("bellcast", cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    while leaves := {module for module, imported in imports.items() if not imported}:
+        imports = {module: imported - leaves for module, imported in imports.items() if module not in leaves}
+    # What is left imports a circle or is part of one.
+    assert imports == {}
 
 
 def test_every_setting_is_documented() -> None:

@@ -44,8 +44,6 @@ def types(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the file is not current.")] = False,
 ) -> None:
     """Write types of the data of workflows and notification types, as code."""
-    from bellcast.cli.data_types import LANGUAGES
-
     if language not in LANGUAGES:
         raise CommandError(f"there are no types for {language!r}", f"choose one of: {', '.join(LANGUAGES)}")
     if check and out is None:

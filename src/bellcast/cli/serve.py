@@ -261,7 +261,6 @@ def worker(ctx: typer.Context) -> None:
 
     from bellcast import server
     from bellcast.cli import logs
-    from bellcast.cli.serve import print_credentials
     from bellcast.kernel import errors
     from bellcast.server.run import work
     from bellcast.settings import project

@@ -18,7 +18,7 @@ from bellcast.kernel.http.request_body import TENANT, ApiRequest
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT, Caller
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.validation import FieldErrors
-from bellcast.rest import context, guards
+from bellcast.rest import context
 
 # How an operation limits a bound caller. "query": the query names the tenant. "list": like "query", and `*` means all
 # tenants of the caller. "path": the path names the tenant. "handler": the handler compares the tenants itself.
@@ -206,11 +206,11 @@ def log_tenant(request: ApiRequest, tenant: str | None) -> None:
     request.scope["state"]["tenant"] = tenant
 
 
-def log_tenant_of_items(request: ApiRequest, items: set[str | None]) -> None:
+def log_tenant_of_items(request: ApiRequest, caller: Caller, items: set[str | None]) -> None:
     """Name the tenant of a request with many items in the request log, if all items belong to it: callers that are
     restricted to this tenant can read the whole body in the log. In `items`, None is an item of the default tenant, or
     a refused one, whose tenant is unknown."""
-    if guards.caller(request).tenants is not None:  # the guard has limited each item to this tenant
+    if caller.tenants is not None:  # the guard has limited each item to this tenant
         items = {request_body.query(request, TenantQuery).tenant}
     log_tenant(request, next(iter(items)) if len(items) == 1 else None)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Any, Protocol
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
@@ -126,7 +126,33 @@ class LocmemBackend:
 
     def send(self, sends: Sequence[OutgoingSend], using: str | None) -> int | None:
         for one in sends:
-            testing.record(one)
+            if one.key in testing.keys:  # repeated
+                continue
+            testing.keys.add(one.key)
+            body = one.request_body
+            if one.kind == "publish":
+                to = body.get("topic") or body.get("topics") or body.get("recipient")
+                testing.published.append(testing.PublishedEvent(to, body["name"], body.get("data"), body.get("tenant")))
+                continue
+            recipients = body["to"] if isinstance(body["to"], list) else [body["to"]]
+            made = [
+                testing.SentNotification(
+                    to=recipient,
+                    title=body.get("title", ""),
+                    type=body.get("type", "general"),
+                    tenant=body.get("tenant"),
+                    message=body.get("body", ""),
+                    priority=body.get("priority", "normal"),
+                    data=dict(body.get("data", {})),
+                    action_url=body.get("action_url"),
+                    channels=body.get("channels"),
+                    send_at=one.send_at,
+                    id=str(uuid4()),
+                )
+                for recipient in recipients
+            ]
+            testing.sent.extend(made)
+            one.assign_ids([notification.id for notification in made])
         return None
 
 

@@ -2,11 +2,7 @@
 outbox of `mail`."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
-
-if TYPE_CHECKING:  # the backends import this module
-    from bellcast.contrib.django.backends import OutgoingSend
+from typing import Any
 
 
 @dataclass(slots=True)
@@ -38,45 +34,14 @@ class PublishedEvent:
 
 sent: list[SentNotification] = []
 published: list[PublishedEvent] = []
-_keys: set[Any] = set()
+keys: set[Any] = set()  # of all recorded sends
 
 
 def clear() -> None:
     """Remove all records."""
     sent.clear()
     published.clear()
-    _keys.clear()
-
-
-def record(one: "OutgoingSend") -> None:
-    """Record a send of the backend. A repeated idempotency key records nothing."""
-    if one.key in _keys:
-        return
-    _keys.add(one.key)
-    body = one.request_body
-    if one.kind == "publish":
-        to = body.get("topic") or body.get("topics") or body.get("recipient")
-        published.append(PublishedEvent(to, body["name"], body.get("data"), body.get("tenant")))
-        return
-    recipients = body["to"] if isinstance(body["to"], list) else [body["to"]]
-    made = [
-        SentNotification(
-            to=recipient,
-            title=body.get("title", ""),
-            type=body.get("type", "general"),
-            tenant=body.get("tenant"),
-            message=body.get("body", ""),
-            priority=body.get("priority", "normal"),
-            data=dict(body.get("data", {})),
-            action_url=body.get("action_url"),
-            channels=body.get("channels"),
-            send_at=one.send_at,
-            id=str(uuid4()),
-        )
-        for recipient in recipients
-    ]
-    sent.extend(made)
-    one.assign_ids([notification.id for notification in made])
+    keys.clear()
 
 
 class BellcastTestMixin:

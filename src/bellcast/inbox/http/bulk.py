@@ -21,7 +21,7 @@ from bellcast.kernel.http import bulk_items, problems, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.validation_errors import Suggestions
-from bellcast.rest import context, objects, tenants
+from bellcast.rest import context, guards, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
@@ -145,7 +145,7 @@ async def send(request: ApiRequest) -> ASGIApp:
             results.add(plans)
         else:
             results.add(await results_of(ctx, drafts, await bulk_send.send(drafts), results.count))
-    tenants.log_tenant_of_items(request, named)  # last, when the tenants of all parts are known
+    tenants.log_tenant_of_items(request, guards.caller(request), named)  # last, when the tenants of all parts are known
     return results.response()
 
 

@@ -24,7 +24,7 @@ from bellcast.recipients import recipients as inbox_recipients
 from bellcast.recipients.store import recipients as store
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import RECORD_FIELDS, Recipient, RecipientFields
-from bellcast.rest import audit, context, objects, tenants
+from bellcast.rest import audit, context, guards, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, DryRunQuery, Listing, Resource
@@ -213,7 +213,7 @@ async def write_many(request: ApiRequest) -> ASGIApp:
         numbered = enumerate(read, len(results))
         writes = [_write_one(request, ctx, number, fields, named, is_dry_run=is_dry_run) for number, fields in numbered]
         results += await asyncio.gather(*writes)
-    tenants.log_tenant_of_items(request, named)
+    tenants.log_tenant_of_items(request, guards.caller(request), named)
     return responses.json(WrittenRecipients(results))
 
 
