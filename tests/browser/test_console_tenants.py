@@ -72,7 +72,7 @@ def test_sends_of_today_are_a_lower_bound_without_a_daily_limit(
     owner.send("POST", "/v1/notifications?tenant=maple", {"to": "tessa", "title": "Hello"})
     page = open_console("/tenants?prefix=larch")
     expect(page.get_by_role("row", name="larch")).to_contain_text("≥ 1")
-    expect(page.get_by_text("at least (≥)")).to_be_visible()
+    expect(page.get_by_text("at least as many")).to_be_visible()
     page.get_by_role("link", name="larch").click()
     today = page.get_by_text("Sent today, since midnight UTC")
     expect(today).to_contain_text(re.compile("≥ 1.*at least"))

@@ -157,7 +157,7 @@ async def test_two_nodes_that_start_together_store_one_identity(tmp_path: Path) 
         documents, encryption = Documents(server.db), server._engines.channels.encryption
         found = await wire_engines.load_push_identity(documents, server.context.clock, encryption, VapidKey.generate())
         assert found.public == await push_key(client)
-        assert await documents.delete(wire_engines.KIND, "", wire_engines.KEY)
+        assert await documents.delete(wire_engines.IDENTITY_KIND, "", wire_engines.IDENTITY_KEY)
         keys = [VapidKey.generate() for _ in range(2)]
         both = await asyncio.gather(
             *(wire_engines.load_push_identity(documents, server.context.clock, encryption, key) for key in keys)
