@@ -94,7 +94,7 @@ async def law_nodes(engine: str, clock: FakeClock) -> AsyncIterator[list[LawNode
         history: TopicHistory = MemoryHistory(clock, lambda: RULES, lambda: LIMIT_BYTES)
         if engine != "memory":
             broker, history = shared_history(engine, project, clock, RULES, LIMIT_BYTES)
-        hub = Hub(PresenceTracker(tuple), broker, SystemClock(), HubCallbacks(), None, history)
+        hub = Hub(PresenceTracker(tuple), broker, SystemClock(), HubCallbacks(), history)
         nodes.append(LawNode(hub, broker, history))
         await broker.open()
     yield nodes

@@ -28,7 +28,6 @@ from bellcast.console.store import StatsPoints
 from bellcast.console.types.stats import StatsPoint
 from bellcast.inbox import maintenance
 from bellcast.kernel.errors import BellcastError, Conflict, SettingsError
-from bellcast.kernel.events import Event
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.store import Jobs
@@ -37,17 +36,7 @@ from bellcast.live.http import websocket_response
 from bellcast.live.http.responses import can_take_over
 from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.live.types import (
-    CloseRequest,
-    FeedBatch,
-    FeedWatches,
-    NodeLeft,
-    RatesUsed,
-    RateUsage,
-    SettingsChanged,
-    SurveyReply,
-    SurveyRequest,
-)
+from bellcast.live.types import NodeLeft, SettingsChanged
 from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.failures import Failures
@@ -188,7 +177,7 @@ class App:
             lambda: self.broker.publish(SettingsChanged(self._database_settings.revision)),
             self.request_log,
             self.node_reporter.report,
-            self._receive,
+            self._database_settings.reload,
             self.tasks.spawn,
             self.handoff,
         )
@@ -356,19 +345,6 @@ class App:
         from bellcast.client import Credentials
 
         return Credentials(self.project.secret, self.project.key)
-
-    def _receive(self, event: Event) -> None:
-        """Handle an event that servers exchange."""
-        match event:
-            case RateUsage() | RatesUsed():
-                self._engines.rates.receive(event)
-            case SettingsChanged():
-                self.tasks.spawn(self._database_settings.reload())
-                self.tasks.spawn(self._live.reload())
-            case SurveyRequest() | SurveyReply() | CloseRequest():
-                self._live.survey.receive(event)
-            case FeedWatches() | FeedBatch():
-                self._live.feed.receive(event)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -1,7 +1,7 @@
 """Wires the live edge: the hub, the dialects, and the reconciliation of connections with the store."""
 
 import resource
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,8 +22,20 @@ from bellcast.live.hub.heartbeats import HeartbeatWheel, SilenceLimit
 from bellcast.live.hub.hub import Hub, drain
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey
+from bellcast.live.sync import resume
 from bellcast.live.sync.reconciler import Reconciler
-from bellcast.live.types import NodeReport
+from bellcast.live.types import (
+    AnnouncementChanged,
+    CloseRequest,
+    FeedBatch,
+    FeedWatches,
+    NodeReport,
+    RatesUsed,
+    RateUsage,
+    SettingsChanged,
+    SurveyReply,
+    SurveyRequest,
+)
 from bellcast.live.wiring import LiveContext, WiredDialect
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop
@@ -65,7 +77,7 @@ class LiveEdge:
         announce: Callable[[], Awaitable[None]],
         log: RequestLog,
         report: Callable[[], NodeReport | None],
-        receive: Callable[[Event], None],
+        reload_settings: Callable[[], Coroutine[Any, Any, None]],
         spawn: Spawn,
         siblings: SocketHandoff | None,
     ) -> None:
@@ -76,25 +88,25 @@ class LiveEdge:
             heartbeat=settings.native.heartbeat,
             access=settings.access,
         )
-        self._clock = clock
+        self._clock, self._log = clock, log
         self._rates, self._broker = engines.rates, engines.broker
-        self._spawn = spawn
+        self._spawn, self._reload_settings = spawn, reload_settings
         self._drain_window = settings.server.drain
         silence_limits: dict[str, SilenceLimit] = {}
         self._heartbeats = HeartbeatWheel(clock, settings.native.heartbeat, silence_limits)
         callbacks = HubCallbacks(
-            added=partial(self._on_connected, self._heartbeats.schedule),
+            added=self._on_added,
             disconnected=self._on_disconnected,
-            renewed=partial(self._on_connected, self._heartbeats.renewed),
+            refused=log.refused,
+            renewed=self._on_renewed,
             followed=log.feed.followed,
             topics_refused=log.feed.topics_refused,
-            fill_gap=lambda connection: self.reconciler.fill_gap(connection),  # noqa: PLW0108  it is built below
-            materialize=lambda event: self.reconciler.materialize(event),  # noqa: PLW0108
+            fill_gap=lambda connection: spawn(resume.catch_up(context.db, connection, settings.limits)),
             report=report,
-            receive=receive,
+            receive=self._receive,
         )
         presence = PresenceTracker(lambda: settings.access.presence_topics)
-        self.hub = Hub(presence, engines.broker, clock, callbacks, log, context.history)
+        self.hub = Hub(presence, engines.broker, clock, callbacks, context.history)
         self.survey = ConnectionSurvey(self.hub, engines.broker, spawn)
         self.feed = ClusterFeed(engines.feed, engines.broker, clock, self.hub.members, spawn)
         self.reconciler = Reconciler(context, self.hub, config, spawn)
@@ -149,8 +161,29 @@ class LiveEdge:
         await self.reload()
         await self._announce()
 
-    def _on_connected(self, schedule: Callable[[Connection], None], connection: Connection) -> None:
-        schedule(connection)
+    def _receive(self, event: Event) -> None:
+        """Handle an event that is not for connections."""
+        match event:
+            case AnnouncementChanged():
+                self.reconciler.materialize(event)
+            case RateUsage() | RatesUsed():
+                self._rates.receive(event)
+            case SettingsChanged():
+                self._spawn(self._reload_settings())
+                self._spawn(self.reload())
+            case SurveyRequest() | SurveyReply() | CloseRequest():
+                self.survey.receive(event)
+            case FeedWatches() | FeedBatch():
+                self.feed.receive(event)
+
+    def _on_added(self, connection: Connection) -> None:
+        self._heartbeats.schedule(connection)
+        for handle in self._connect_handlers:
+            handle(connection)
+        self._log.opened(connection)
+
+    def _on_renewed(self, connection: Connection) -> None:
+        self._heartbeats.renewed(connection)
         for handle in self._connect_handlers:
             handle(connection)
 
@@ -158,6 +191,7 @@ class LiveEdge:
         self.survey.record_closed(connection, self._clock.now())
         for handle in self._disconnect_handlers:
             handle(connection)
+        self._log.closed(connection)
 
     def on_gap(self, streams: Collection[Stream]) -> None:
         """Compare the state of these streams' followers with the store, because the broker may have lost events."""

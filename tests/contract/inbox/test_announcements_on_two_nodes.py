@@ -17,6 +17,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
+from bellcast.live.sync import resume
 from bellcast.live.sync.reconciler import Reconciler
 from bellcast.live.types import AnnouncementChanged, GroupState, GroupUpdate
 from tests.contract.app import App
@@ -45,14 +46,18 @@ class Node:
         self.broker = LinkedBroker()
         engines = SimpleNamespace(db=app.store, broker=self.broker, clock=app.clock)
         callbacks = HubCallbacks(
-            fill_gap=lambda connection: reconciler.fill_gap(connection),  # noqa: PLW0108  it is built below
-            materialize=lambda event: reconciler.materialize(event),  # noqa: PLW0108
+            fill_gap=lambda connection: self._spawn(resume.catch_up(app.store, connection, Limits())),
+            receive=self._receive,
         )
         self.hub = Hub(PresenceTracker(tuple), self.broker, app.clock, callbacks)
         config: Any = SimpleNamespace(limits=Limits(), grants=set())
-        reconciler = Reconciler(cast(Any, engines), self.hub, config, self._spawn)
+        self._reconciler = Reconciler(cast(Any, engines), self.hub, config, self._spawn)
         self.broker.listen(self.hub.dispatcher.dispatch)
         self.devices: dict[str, FakeConnection] = {}
+
+    def _receive(self, event: Event) -> None:
+        if isinstance(event, AnnouncementChanged):
+            self._reconciler.materialize(event)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -401,6 +401,6 @@ def test_announcement_is_materialized_with_the_hubs_recipients() -> None:
     connect(hub, "2", Principal(tenant="acme", recipient="bob"))
     event = AnnouncementChanged("*")
     hub.dispatcher.dispatch(event)
-    assert recorder.calls[-1] == ("materialize", event)
+    assert recorder.calls[-1] == ("receive", event)
     assert hub.subscriptions.recipients("*") == [("", ["alice"]), ("acme", ["bob"])]
     assert hub.subscriptions.recipients("acme") == [("acme", ["bob"])]

@@ -15,6 +15,7 @@ from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
+from bellcast.live.sync import resume
 from bellcast.live.sync.reconciler import Reconciler
 from bellcast.live.types import AnnouncementChanged, GroupState, GroupUpdate, InboxEvent, NodeLeft
 from tests import fake_stores
@@ -45,12 +46,15 @@ class Process:
         self.broker = RecordingBroker()
         engines = SimpleNamespace(db=fake_stores.db(self), broker=self.broker, clock=FakeClock())
         config = SimpleNamespace(limits=Limits(), grants=set())
-        self.hub = new_hub(HubCallbacks(materialize=lambda event: self._sync.materialize(event)))  # noqa: PLW0108  below
+        callbacks = HubCallbacks(
+            fill_gap=lambda connection: self._started.append(resume.catch_up(engines.db, connection, Limits()))
+        )
+        self.hub = new_hub(callbacks)
         self._sync = Reconciler(cast(Any, engines), self.hub, cast(Any, config), self._started.append)
         self.broker.listen(self.hub.dispatcher.dispatch)
 
     async def announce(self) -> None:
-        self.hub.dispatcher.dispatch(AnnouncementChanged(""))
+        self._sync.materialize(AnnouncementChanged(""))
         while self._started:
             await self._started.pop(0)
 

@@ -74,7 +74,7 @@ def history() -> SlowHistory:
 
 @pytest.fixture
 def hub(history: SlowHistory) -> Hub:
-    return Hub(PresenceTracker(tuple), MemoryBroker(), FakeClock(), HubCallbacks(), None, history)
+    return Hub(PresenceTracker(tuple), MemoryBroker(), FakeClock(), HubCallbacks(), history)
 
 
 @each_dialect

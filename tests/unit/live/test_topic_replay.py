@@ -85,7 +85,7 @@ class Server:
 
     def __init__(self) -> None:
         self.history, self.broker = SlowHistory(), MemoryBroker()
-        self.hub = Hub(PresenceTracker(tuple), self.broker, FakeClock(), HubCallbacks(), None, self.history)
+        self.hub = Hub(PresenceTracker(tuple), self.broker, FakeClock(), HubCallbacks(), self.history)
         self.broker.listen(self.hub.dispatcher.dispatch)
         self.store = fake_stores.db(SimpleNamespace(inboxes=Inboxes()))
         self.live: Any = SimpleNamespace(

@@ -1,4 +1,4 @@
-"""Interfaces that the hub calls: callbacks of the server, observers of dialects, and the connection log."""
+"""Interfaces that the hub calls: callbacks of the server, and observers of dialects."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
@@ -8,7 +8,7 @@ from bellcast.live.cluster.groups import ChangeOrigin, PresenceKey
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.topic_access import TopicRefused
-from bellcast.live.types import AnnouncementChanged, InboxEvent, NodeReport, PresenceChanged
+from bellcast.live.types import InboxEvent, NodeReport, PresenceChanged
 
 
 def _ignore(*_: object) -> None: ...
@@ -19,11 +19,11 @@ class HubCallbacks(NamedTuple):
 
     added: Callable[[Connection], None] = _ignore
     disconnected: Callable[[Connection], None] = _ignore
+    refused: Callable[[Connection, CloseReason], None] = _ignore  # accepted only to send the refusal
     renewed: Callable[[Connection], None] = _ignore
     followed: Callable[[Connection, Collection[str]], None] = _ignore
     topics_refused: Callable[[Connection, Sequence[TopicRefused]], None] = _ignore
-    fill_gap: Callable[[Connection], None] = _ignore
-    materialize: Callable[[AnnouncementChanged], None] = _ignore
+    fill_gap: Callable[[Connection], object] = _ignore
     report: Callable[[], NodeReport | None] = _ignore  # None: the node is not listed
     receive: Callable[[Event], None] = _ignore  # an event that is not for connections
 
@@ -67,11 +67,3 @@ class HubObserver(Protocol):
         ...
 
     def pong_received(self, connection: Connection, data: bytes) -> None: ...
-
-
-class ConnectionLog(Protocol):
-    def opened(self, connection: Connection) -> None: ...
-    def closed(self, connection: Connection) -> None: ...
-    def refused(self, connection: Connection, end: CloseReason) -> None:
-        """Log a connection that was accepted only to send the refusal."""
-        ...

@@ -26,7 +26,6 @@ from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.presence import merge_changes
 from bellcast.live.hub.subscriptions import StreamIndex, Subscriptions
 from bellcast.live.types import (
-    AnnouncementChanged,
     GroupAnswer,
     GroupUpdate,
     Holdings,
@@ -151,8 +150,6 @@ class Dispatcher:
                     self._dispatch_live(event)
                 case PreferencesChanged():
                     self.send_to_stream(event.stream, partial(self._encode, event))
-                case AnnouncementChanged():
-                    self._callbacks.materialize(event)
                 case SessionsRevoked():
                     self._revoke(event)
                 case SubscriptionEnded():

@@ -15,7 +15,7 @@ from bellcast.live.cluster.members import Members
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
-from bellcast.live.hub.callbacks import ConnectionLog, HubCallbacks, HubObserver
+from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.dispatch import Dispatcher, WriteLog
 from bellcast.live.hub.presence import PresenceBatcher, PresenceTracker
 from bellcast.live.hub.subscriptions import ADDRESS, StreamIndex, Subscriptions, address_stream
@@ -78,7 +78,6 @@ class Hub:
         broker: Broker,
         clock: Clock,
         callbacks: HubCallbacks,
-        log: ConnectionLog | None = None,
         history: TopicHistory = NO_HISTORY,
     ) -> None:
         self.tick = 0  # current tick of the heartbeat wheel
@@ -94,7 +93,6 @@ class Hub:
         self.groups = Groups(broker, clock, self.members, self)
         self.groups.known.append(self._on_group_known)
         self.guardians = Guardians(clock, self.members)
-        self._log = log
         self._index = index = StreamIndex()
         self._by_id = index.by_id
         self.find = index.by_id.get  # a connection by its id
@@ -151,8 +149,6 @@ class Hub:
             self.groups.changed(stream)
         self.subscriptions.follow_own_inbox(connection)
         self.callbacks.added(connection)
-        if self._log is not None:
-            self._log.opened(connection)
 
     # --- ConnectionOwner
 
@@ -167,12 +163,10 @@ class Hub:
                 self.groups.unfollow(stream)
         self.subscriptions.unfollow_all(connection)
         self.callbacks.disconnected(connection)
-        if self._log is not None:
-            self._log.closed(connection)
 
     def end(self, connection: Connection, end: CloseReason) -> None:
-        if self._log is not None and connection.phase is not Phase.CLOSED and connection.id not in self._by_id:
-            self._log.refused(connection, end)
+        if connection.phase is not Phase.CLOSED and connection.id not in self._by_id:
+            self.callbacks.refused(connection, end)
         connection.close(end)
         self.on_disconnected(connection)
 

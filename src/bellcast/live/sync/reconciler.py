@@ -1,5 +1,4 @@
-"""Missed events: reconciliation of connections with the store, for events that the broker lost, gaps that the hub notices, and
-announcements.
+"""Missed events: reconciliation of connections with the store, for events that the broker lost, and announcements.
 
 All connections are checked within INTERVAL_SECONDS, in batches; streams with a suspected gap are checked immediately.
 """
@@ -21,7 +20,6 @@ from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
-from bellcast.live.sync import resume
 from bellcast.live.types import AnnouncementChanged, SubscriptionEnded
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.recipients.types import SubscriptionGrant
@@ -33,7 +31,7 @@ INTERVAL_SECONDS = 30.0
 CHECK_BATCH_ROWS = 500
 
 Group = dict[int, list[Connection]]  # by inbox number
-InboxCheck = Callable[[], Coroutine[Any, Any, None]]
+Check = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Reconciler:
@@ -44,13 +42,12 @@ class Reconciler:
         # Grants that were unused in the last round. A connection that was just authorized may not follow its topic yet.
         self._unused: set[SubscriptionGrant] = set()
         self._spawn = spawn
-        self._limits = config.limits
         self._materializing: dict[str, bool] = {}  # tenant -> True if another announcement arrived during the run
 
     async def run(self) -> None:
         """Check until cancelled; while the store is unavailable, checks are skipped."""
         while True:
-            checks = self._groups(self._hub, self._grants)
+            checks = self._checks(self._hub, self._grants)
             for check in checks:
                 await check()
                 await self._engines.clock.sleep(INTERVAL_SECONDS / len(checks))
@@ -59,8 +56,13 @@ class Reconciler:
 
     def mark_suspect(self, streams: Collection[Stream]) -> None:
         """Check the connections on streams that may have lost events."""
+
+        async def check_all() -> None:
+            for check in checks:
+                await check()
+
         if ANNOUNCEMENTS in streams:  # the subscription was interrupted
-            checks = self._groups(set(self._hub), self._grants)
+            checks = self._checks(self._hub, self._grants)
         else:
             connections = {one for stream in streams for one in self._hub.subscriptions.connections_on(stream)}
             followed = {
@@ -68,18 +70,20 @@ class Reconciler:
                 for one in connections
                 for topic in self._hub.subscriptions.topics(one)
             }
-            checks = self._groups(connections, followed & self._grants)
+            checks = self._checks(connections, followed & self._grants)
         if checks:
-            self._spawn(_interleaved(checks))
+            self._spawn(check_all())
 
-    def _groups(self, connections: Iterable[Connection], grants: Iterable[SubscriptionGrant]) -> list[InboxCheck]:
-        all_grants = list(grants)
-        batches = [
-            all_grants[start : start + CHECK_BATCH_ROWS] for start in range(0, len(all_grants), CHECK_BATCH_ROWS)
-        ]
+    def _checks(self, connections: Iterable[Connection], grants: Iterable[SubscriptionGrant]) -> list[Check]:
+        """Return the checks of connections and grants, of CHECK_BATCH_ROWS each."""
+        by_inbox: Group = {}
+        for connection in connections:
+            if connection.inbox and connection.phase is not Phase.CLOSED:
+                by_inbox.setdefault(connection.inbox, []).append(connection)
+        inboxes, all_grants, size = list(by_inbox.items()), list(grants), CHECK_BATCH_ROWS
         return [
-            *(partial(self._check_inboxes, group) for group in _batches(connections)),
-            *(partial(self._check_grants, batch) for batch in batches),
+            *(partial(self._check_inboxes, dict(inboxes[at : at + size])) for at in range(0, len(inboxes), size)),
+            *(partial(self._check_grants, all_grants[at : at + size]) for at in range(0, len(all_grants), size)),
         ]
 
     async def _check_inboxes(self, group: Group) -> None:
@@ -88,7 +92,18 @@ class Reconciler:
             behind: dict[str, set[str]] = defaultdict(set)
             for number, connections in group.items():
                 for connection in connections:
-                    self._compare(connection, statuses.get(number), behind)
+                    status, principal = statuses.get(number), connection.principal
+                    if status is None or principal.issued_at < status.revoked_before:
+                        self._hub.reconciled["revocation"] += 1
+                        self._hub.end(connection, close_reasons.REVOKED)
+                        continue
+                    if status.behind and principal.recipient is not None:
+                        behind[principal.tenant].add(principal.recipient)
+                    if connection.phase is Phase.REPLAYING:
+                        connection.is_stale = True
+                    elif connection.phase is Phase.LIVE and has_missed_changes(connection, status):
+                        self._hub.reconciled["change"] += 1
+                        self._hub.callbacks.fill_gap(connection)
             for tenant, recipients in behind.items():
                 self._hub.reconciled["announcement"] += len(recipients)
                 inboxes = Sends(self._engines.db).materialize(tenant, sorted(recipients), self._engines.clock.now())
@@ -101,20 +116,6 @@ class Reconciler:
         except Exception:  # later checks must still run
             self._hub.reconciler_checks["failed"] += 1
             log.exception("reconcile_failed")
-
-    def _compare(self, connection: Connection, status: InboxStatus | None, behind: dict[str, set[str]]) -> None:
-        principal = connection.principal
-        if status is None or principal.issued_at < status.revoked_before:
-            self._hub.reconciled["revocation"] += 1
-            self._hub.end(connection, close_reasons.REVOKED)
-            return
-        if status.behind and principal.recipient is not None:
-            behind[principal.tenant].add(principal.recipient)
-        if connection.phase is Phase.REPLAYING:
-            connection.is_stale = True
-        elif connection.phase is Phase.LIVE and has_missed_changes(connection, status):
-            self._hub.reconciled["change"] += 1
-            self.fill_gap(connection)
 
     async def _check_grants(self, grants: Sequence[SubscriptionGrant]) -> None:
         """Unfollow topics that only an ended subscription had granted."""
@@ -149,10 +150,7 @@ class Reconciler:
             self._unused.add(grant)
         return False
 
-    # --- gaps and announcements, as the hub notices them
-
-    def fill_gap(self, connection: Connection) -> None:
-        self._spawn(resume.catch_up(self._engines.db, connection, self._limits))
+    # --- announcements
 
     def materialize(self, event: AnnouncementChanged) -> None:
         """Materialize announcements in every inbox followed here. One run per tenant, repeated if more arrived."""
@@ -204,26 +202,8 @@ class Reconciler:
                     if connection.phase is not Phase.LIVE:
                         connection.is_stale = True
                     elif status is not None and has_missed_changes(connection, status):
-                        self.fill_gap(connection)
-
-
-async def _interleaved(checks: Iterable[InboxCheck]) -> None:
-    for check in checks:
-        await check()
+                        self._hub.callbacks.fill_gap(connection)
 
 
 def has_missed_changes(connection: Connection, status: InboxStatus) -> bool:
     return status.epoch != connection.epoch or status.revision > connection.revision
-
-
-def _batches(connections: Iterable[Connection]) -> Iterable[Group]:
-    """Split connections into batches of at most CHECK_BATCH_ROWS inboxes."""
-    group: Group = {}
-    for connection in connections:
-        if connection.inbox and connection.phase is not Phase.CLOSED:
-            group.setdefault(connection.inbox, []).append(connection)
-        if len(group) >= CHECK_BATCH_ROWS:
-            yield group
-            group = {}
-    if group:
-        yield group
