@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 97_048),
+    "lines": (0, 97_078),
     "modules": (0, 602),
     "classes": (0, 1_394),
-    "functions": (0, 6_478),
+    "functions": (0, 6_479),
     "private functions used once": (0, 974),
     "functions that only pass their parameters on": (0, 44),
     "median lines of a function": (5, 6),

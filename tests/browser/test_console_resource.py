@@ -131,9 +131,15 @@ def test_schedule_shows_its_next_times_and_is_paused(open_console: Callable[...,
     page = open_console("/schedules")
     page.get_by_role("link", name="weekly").click()
     expect(page.locator(".rows-of li")).to_have_count(5)
+    owner.send("PUT", "/v1/schedules/weekly", {**body, "timezone": "Europe/Vienna"})
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("alert")).to_contain_text("repeat the change")
+    assert owner.send("GET", "/v1/schedules/weekly")["active"] is True
+    page.reload()
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("Paused: it sends nothing until it is resumed.")).to_be_visible()
-    assert owner.send("GET", "/v1/schedules/weekly")["active"] is False
+    shown = owner.send("GET", "/v1/schedules/weekly")
+    assert (shown["active"], shown["timezone"]) == (False, "Europe/Vienna")
     page.get_by_role("button", name="Resume").click()
     expect(page.locator(".rows-of li")).to_have_count(5)
     page.get_by_role("button", name="Edit").click()

@@ -160,3 +160,27 @@ async def test_bulk_items_with_a_time_are_schedules(rest):
     now, later = (await rest.app.post("/v1/notifications/bulk", json=body)).json()["results"]
     assert list(now) == ["id"]
     assert later["schedule"]["next_at"] == "2030-01-31T12:00:00Z"
+
+
+async def test_conditional_write_of_a_schedule_replaces_only_the_one_that_was_read(rest):
+    path = "/v1/schedules/week"
+    only_new = {"if-none-match": "*"}
+    assert (await rest.app.put(path, json=BODY, headers=only_new)).status_code == 201
+    assert refused(await rest.app.put(path, json=BODY, headers=only_new), 412, "precondition_failed")
+    tag = (await rest.app.get(path)).headers["etag"]
+    changed = {**BODY, "timezone": "Europe/London"}
+    assert refused(await rest.app.put(path, json=changed, headers={"if-match": '"other"'}), 412, "precondition_failed")
+    # What a firing changes is not what a write replaces.
+    assert (await rest.app.post(f"{path}/run")).status_code == 202
+    assert (await rest.app.put(path, json=changed, headers={"if-match": tag})).status_code == 200
+    for write in (
+        rest.app.put(path, json=BODY, headers={"if-match": tag}),
+        rest.app.put(f"{path}?dry_run=true", json=BODY, headers={"if-match": tag}),
+        rest.app.delete(path, headers={"if-match": tag}),
+    ):
+        assert refused(await write, 412, "precondition_failed")
+    current = await rest.app.get(path)
+    assert current.json()["timezone"] == "Europe/London"
+    assert (await rest.app.delete(path, headers={"if-match": current.headers["etag"]})).status_code == 204
+    assert refused(await rest.app.put(path, json=BODY, headers={"if-match": tag}), 412, "precondition_failed")
+    assert refused(await rest.app.delete(path), 404, "not_found")

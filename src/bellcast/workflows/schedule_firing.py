@@ -68,7 +68,7 @@ class ScheduleFiring:
     async def run(self, job: Job) -> int | None:
         """Fire a schedule for its due times. Return the next time, or None."""
         name = msgspec.json.decode(job.payload, type=ScheduleName)
-        found = await self._schedules.find_stored(name.tenant, name.key)
+        found = await self._schedules.find(name.tenant, name.key)
         if found is None or not found.schedule.active:
             return None
         source = FiredSchedule(name.tenant, name.key, found.body)  # a deleted or changed one must not fire

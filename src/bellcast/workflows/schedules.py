@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels import audiences, decision_inputs
 from bellcast.channels.tenant_settings import TenantSettings
@@ -20,7 +20,7 @@ from bellcast.inbox import sending
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel import times, validation
-from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.kernel.errors import FieldError, Invalid, PreconditionFailed
 from bellcast.kernel.fingerprints import fingerprint
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.jobs.types import Job
@@ -99,14 +99,14 @@ class Schedules:
 
     # --- writing
 
-    async def put(self, tenant: str, key: str, schedule: Schedule) -> bool:
+    async def put(self, tenant: str, key: str, schedule: Schedule, replaces: bytes | UnsetType | None = UNSET) -> bool:
         """Write a validated schedule, which takes effect now; return whether it is new. Raises Invalid for an unknown
-        workflow."""
+        workflow, and PreconditionFailed if the stored body is not `replaces`."""
         engines = self._engines()
         await self.check_references(tenant, schedule)
         is_new = await Documents(engines.db).get(SCHEDULES, tenant, key) is None
         stored = msgspec.convert(msgspec.to_builtins(schedule), StoredSchedule)
-        new = await self._new(tenant, key, stored)
+        new = msgspec.structs.replace(await self._new(tenant, key, stored), replaces=replaces)
         await Runs(engines.db).start(TriggerRequest(tenant=tenant, created_at=engines.clock.now(), schedules=(new,)))
         engines.router.messages_added()
         return is_new
@@ -141,23 +141,22 @@ class Schedules:
         cancel_name = None if schedule.cancel_key is None else f"{_cancel_prefix(schedule)}{key}"
         return NewSchedule(key, body, state, job if has_job else None, cancel_name)
 
-    async def delete(self, tenant: str, key: str) -> bool:
-        """Delete a schedule; return whether there was one."""
-        documents = Documents(self._engines().db)
+    async def delete(self, tenant: str, key: str, replaces: bytes | None = None) -> bool:
+        """Delete a schedule; return whether there was one. Raises PreconditionFailed if its stored body is not `replaces`."""
+        engines = self._engines()
+        documents = Documents(engines.db)
         found = await self.find(tenant, key)
         # First: without its progress, a schedule would fire again.
-        is_deleted = await documents.delete(SCHEDULES, tenant, key)
+        if replaces is None:
+            is_deleted = await documents.delete(SCHEDULES, tenant, key)
+        elif not (is_deleted := await documents.change(SCHEDULES, tenant, key, replaces, None, engines.clock.now())):
+            raise PreconditionFailed
         await documents.delete(PROGRESS, tenant, key)
-        if found is not None and found[0].cancel_key is not None:
-            await documents.delete(CANCEL_NAMES, tenant, f"{_cancel_prefix(found[0])}{key}")
+        if found is not None and found.schedule.cancel_key is not None:
+            await documents.delete(CANCEL_NAMES, tenant, f"{_cancel_prefix(found.schedule)}{key}")
         return is_deleted
 
-    async def find(self, tenant: str, key: str) -> tuple[StoredSchedule, ScheduleProgress] | None:
-        """Return a schedule and its progress."""
-        found = await self.find_stored(tenant, key)
-        return None if found is None else (found.schedule, found.progress)
-
-    async def find_stored(self, tenant: str, key: str) -> FoundSchedule | None:
+    async def find(self, tenant: str, key: str) -> FoundSchedule | None:
         """Return a schedule and its progress as they are stored."""
         documents = Documents(self._engines().db)
         found = await documents.get(SCHEDULES, tenant, key)
@@ -289,7 +288,7 @@ class Schedules:
     async def _cancel(self, tenant: str, key: str, recipients: Sequence[str] | None, *, is_dry_run: bool) -> int:
         documents = Documents(self._engines().db)
         while True:
-            found = await self.find_stored(tenant, key)
+            found = await self.find(tenant, key)
             if found is None or found.schedule.cancel_key is None:  # deleted or replaced
                 return 0
             schedule, progress = found.schedule, found.progress

@@ -53,7 +53,7 @@ async def test_time_fires_once_and_has_no_next(world: WorkflowWorld, app: App) -
     assert await sent_at(app) == ["2025-03-29T19:00:00+00:00"]
     found = await world.workflows.schedules.find("", "s")
     assert found is not None
-    shown = await world.workflows.schedules.shown("s", "", *found)
+    shown = await world.workflows.schedules.shown("s", "", found.schedule, found.progress)
     assert (shown["next_at"], shown["last_error"]) == (None, None)
 
 
@@ -91,7 +91,7 @@ async def test_workflow_is_triggered_and_errors_are_kept(world: WorkflowWorld) -
     await world.advance(DAY)
     found = await world.workflows.schedules.find("", "s")
     assert found is not None
-    assert found[1].last_error == "This workflow is not active."
+    assert found.progress.last_error == "This workflow is not active."
     await world.workflows.workflow_catalog.change("", "hello", active=True, version=None)
     await world.advance(DAY)
     assert len(await world.runs(workflow="hello")) == 4
@@ -146,7 +146,7 @@ async def test_send_waits_for_its_time_and_its_schedule_is_deleted(world: Workfl
     assert await sent_at(app) == ["2025-03-29T19:00:00+00:00"]
     found = await world.workflows.schedules.find("", scheduled["key"])
     assert found is not None
-    assert found[1].last_error is None
+    assert found.progress.last_error is None
     await world.advance(31 * DAY)
     assert await world.workflows.schedules.find("", scheduled["key"]) is None
 

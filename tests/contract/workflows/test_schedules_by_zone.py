@@ -144,7 +144,7 @@ async def test_template_that_fails_for_one_recipient_is_sent_to_the_others_in_it
     found = await world.workflows.schedules.find("", "s")
     assert found is not None
     assert [await app.titles(key) for key in ("alice", "bob", "carol")] == [["x"], [], ["x"]]
-    assert "recipient.data.plan" in str(found[1].last_error)
+    assert "recipient.data.plan" in str(found.progress.last_error)
 
 
 async def test_schedule_by_zone_uses_what_is_left_of_the_daily_quota(world: WorkflowWorld, app: App) -> None:

@@ -126,7 +126,7 @@ async def _has_fired(ctx: ApiContext, tenant: str, document: Document) -> bool:
     if world is None or world[1] > ctx.engines.clock.now():
         return False
     found = await ctx[Schedules].find(tenant, document.key)
-    return found is None or found[1].until >= world[1]
+    return found is None or found.progress.until >= world[1]
 
 
 def _named(kind: str, document: Document) -> set[Named]:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct, structs
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from bellcast.documents import store as documents
 from bellcast.documents.store import Documents
@@ -12,8 +12,8 @@ from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import SendPlan
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.errors import Conflict, Invalid, NotFound
-from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.errors import Conflict, Invalid, NotFound, PreconditionFailed
+from bellcast.kernel.http import entity_tags, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import context, definition_body, objects
@@ -25,11 +25,13 @@ from bellcast.rest.tenants import TenantQuery
 from bellcast.templates.http import templates
 from bellcast.workflows import schedule_times, schedules
 from bellcast.workflows.schedule_firing import ScheduleFiring
-from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
-from bellcast.workflows.schedules import Schedules
+from bellcast.workflows.schedule_times import Schedule
+from bellcast.workflows.schedules import FoundSchedule, Schedules
 from bellcast.workflows.types.runs import SCHEDULES
 
-READ_ADDS = {*ADDED, "next_at", "last_at", "last_error"}
+# What a firing changes.
+FIRING_FIELDS = {"next_at", "last_at", "last_error"}
+READ_ADDS = {*ADDED, *FIRING_FIELDS}
 EXAMPLE = {
     "cron": "0 8 * * 1",
     "timezone": "Europe/Vienna",
@@ -84,19 +86,20 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[Any]:
     found = await Documents(listing.ctx.engines.db).owned(of_kind)
     return found.of(
         [
-            await schedules.shown(document.key, tenant, *schedule)
+            await schedules.shown(document.key, tenant, one.schedule, one.progress)
             for tenant, document in found.items
-            if (schedule := await schedules.find(tenant, document.key)) is not None
+            if (one := await schedules.find(tenant, document.key)) is not None
         ]
     )
 
 
-@KIND.get(ScheduleObject)
+@KIND.get(ScheduleObject, response_headers=("ETag",))
 async def read(wanted: Change[None]) -> Any:
     """Read a schedule.
 
     With the next and the last time."""
-    return await _shown(wanted.ctx, wanted.tenant, *wanted.key)
+    shown = await _shown(wanted.ctx, wanted.tenant, *wanted.key)
+    return responses.json(shown, headers=objects.tagged(_content(shown), shown))
 
 
 @operation(
@@ -107,7 +110,9 @@ async def read(wanted: Change[None]) -> Any:
     query=DryRunQuery,
     body=Schedule,
     body_types=definition_body.MEDIA_TYPES,
+    headers=objects.CONDITIONS,
     response_types={200: ScheduleObject, 201: ScheduleObject},
+    refusals=(PreconditionFailed,),
     example=EXAMPLE,
 )
 async def write(request: ApiRequest) -> ASGIApp:
@@ -124,19 +129,23 @@ async def write(request: ApiRequest) -> ASGIApp:
             raise Invalid.fields(errors)
     except Invalid as refusal:
         raise definition_body.with_lines(refusal, yaml) from None
+    replaces = await _condition(ctx, request, tenant, key)
     if objects.is_dry_run(request):
         progress = schedules.new_progress(schedule, ctx.engines.clock.now())
         return responses.json(await ctx[Schedules].shown(key, tenant, schedule, progress))
-    is_new = await ctx[Schedules].put(tenant, key, schedule)
+    is_new = await ctx[Schedules].put(tenant, key, schedule, replaces)
     return responses.json(await _shown(ctx, tenant, key), 201 if is_new else 200)
 
 
-@KIND.delete()
+@KIND.delete(headers=objects.CONDITION_OF_DELETION, refusals=(NotFound, PreconditionFailed))
 async def delete(change: Change[None]) -> bool:
     """Delete a schedule.
 
     It no longer fires."""
-    return await change.ctx[Schedules].delete(change.tenant, *change.key)
+    ctx, tenant, (key,) = change.ctx, change.tenant, change.key
+    await _find(ctx, tenant, key)
+    replaces = await _condition(ctx, change.request, tenant, key)
+    return await ctx[Schedules].delete(tenant, key, replaces or None)
 
 
 @KIND.act(
@@ -151,7 +160,7 @@ async def run(change: Change[None]) -> Any:
 
     In addition to its scheduled times. The response is that of the trigger or the send, even for a dry run."""
     tenant, firing = change.tenant, change.ctx[ScheduleFiring]
-    schedule, _ = await _find(change.ctx, tenant, *change.key)
+    schedule = (await _find(change.ctx, tenant, *change.key)).schedule
     if change.is_dry_run:
         limit = notifications.plan_limit(change.request, None)
         return notifications.plan_of(*await firing.plan_firing(tenant, schedule, limit))
@@ -163,22 +172,36 @@ async def following(wanted: Change[None]) -> ScheduleTimes:
     """List the next times of a schedule.
 
     In UTC."""
-    schedule, _ = await _find(wanted.ctx, wanted.tenant, *wanted.key)
+    schedule = (await _find(wanted.ctx, wanted.tenant, *wanted.key)).schedule
     count = request_body.query(wanted.request, CountQuery).count
     found = await wanted.ctx[Schedules].times_after(wanted.tenant, schedule, wanted.ctx.engines.clock.now(), count)
     return ScheduleTimes([times.to_rfc3339(one) for one in found])
 
 
-async def _find(ctx: ApiContext, tenant: str, key: str) -> tuple[StoredSchedule, ScheduleProgress]:
+async def _find(ctx: ApiContext, tenant: str, key: str) -> FoundSchedule:
     found = await ctx[Schedules].find(tenant, key)
     if found is None:
         raise NotFound(KIND.unknown)
     return found
 
 
-async def _shown(ctx: ApiContext, tenant: str, key: str) -> dict[str, object]:
-    schedule, progress = await _find(ctx, tenant, key)
-    return await ctx[Schedules].shown(key, tenant, schedule, progress)
+async def _condition(ctx: ApiContext, request: ApiRequest, tenant: str, key: str) -> bytes | UnsetType | None:
+    """Return the body that a conditional write replaces; None for no schedule. Raises PreconditionFailed."""
+    if not entity_tags.is_conditional(request):
+        return UNSET
+    found = await ctx[Schedules].find(tenant, key)
+    entity_tags.check(request, None if found is None else entity_tags.tag_of(_content(await _shown(ctx, tenant, key))))
+    return None if found is None else found.body
+
+
+def _content(shown: dict[str, Any]) -> dict[str, Any]:
+    """Return what a write replaces."""
+    return {name: value for name, value in shown.items() if name not in FIRING_FIELDS}
+
+
+async def _shown(ctx: ApiContext, tenant: str, key: str) -> dict[str, Any]:
+    found = await _find(ctx, tenant, key)
+    return await ctx[Schedules].shown(key, tenant, found.schedule, found.progress)
 
 
 SCHEDULE = request_body.Shape(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgspec
+from msgspec import UNSET
 
 from bellcast.channels.store import fanouts, messages
 from bellcast.documents import store as documents
@@ -16,6 +17,7 @@ from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.batch import STATEMENT_ROWS, chunks
 from bellcast.kernel.db.commit.command import ListCommand, LockKey, RecipientKey, WriteCommand
 from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.errors import PreconditionFailed
 from bellcast.kernel.events import Event
 from bellcast.kernel.jobs.store import DeadJobEffect
 from bellcast.kernel.jobs.types import FANOUT, NORMAL, Job, new_job_params
@@ -99,6 +101,10 @@ def _add(request: TriggerRequest) -> Script[None]:
     if request.fanout is not None:
         yield from fanouts.add(request.fanout, FANOUT_JOB_KIND)
     for schedule in request.schedules:
+        if schedule.replaces is not UNSET:
+            name = {"kind": SCHEDULES, "tenant": request.tenant, "key": schedule.key}
+            if not (yield from documents.replace(name, schedule.replaces, schedule.body, request.created_at)):
+                raise PreconditionFailed
         for kind, body in ((SCHEDULES, schedule.body), (PROGRESS, schedule.progress)):
             name = {"kind": kind, "tenant": request.tenant, "key": schedule.key}
             yield Statement("document_write", {**name, "body": body.decode(), "now": request.created_at})

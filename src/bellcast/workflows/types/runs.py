@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.inbox.types.sends import Claim, SendRequest
 from bellcast.kernel.jobs.types import Job
@@ -276,13 +276,15 @@ class WaitingRun(Struct, frozen=True):
 
 class NewSchedule(Struct, frozen=True):
     """A schedule with its progress, as documents, and its job (None if nothing is due).
-    `cancel_name` is the key of the document that maps a cancel key to it."""
+    `cancel_name` is the key of the document that maps a cancel key to it. With `replaces`, the stored body must be this one; None:
+    there must be none."""
 
     key: str
     body: bytes
     progress: bytes
     job: Job | None
     cancel_name: str | None = None
+    replaces: bytes | UnsetType | None = UNSET
 
 
 class FiredSchedule(Struct, frozen=True):

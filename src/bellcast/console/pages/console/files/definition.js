@@ -8,7 +8,7 @@ import { Confirm, Copy, Facts, Heading } from './parts.js';
 import { yamlOf } from './yaml.js';
 import { BUILDERS } from './roles.js';
 import { go, here, setQuery, shownTenant } from './router.js';
-import { get, request, withQuery } from './server.js';
+import { getTagged, request, withQuery } from './server.js';
 
 /** The path of an object in the API. */
 export const apiPath = (page, kind, more = '') => withQuery(`/v1${kind.path}/${encodeURIComponent(page.key)}${more}`, { tenant: page.query.get('tenant') });
@@ -21,18 +21,18 @@ export const listUrl = (page) => withQuery(page.url(page.list), { tenant: shownT
  * @param {{name: string, path: string}} definition.kind as in `edit.js`
  * @param {(one: any) => any} [definition.note] below the heading
  * @param {(one: any) => [string, any][]} definition.facts
- * @param {(one: any) => any} [definition.actions] further buttons
+ * @param {(one: any, tag: string) => any} [definition.actions] further buttons; `tag` is the ETag
  * @param {(one: any) => any} [definition.children] further parts
  */
 export function Definition({ page, kind, facts, actions, children }) {
-  const one = useLoad((signal) => get(apiPath(page, kind), signal), [page.path, page.query.get('tenant')]);
+  const one = useLoad((signal) => getTagged(apiPath(page, kind), signal), [page.path, page.query.get('tenant')]);
   const mayEdit = page.may(BUILDERS);
   const remove = async () => {
     await request('DELETE', apiPath(page, kind));
     go(listUrl(page));
   };
-  return html`<${Loaded} of=${one}>${(value) => html`
-    <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${actions?.(value)}${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" act=${remove} />`}`}<//>
+  return html`<${Loaded} of=${one}>${({ value, tag }) => html`
+    <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${actions?.(value, tag)}${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" act=${remove} />`}`}<//>
     <${ManagedBanner} page=${page} kind=${kind.path.slice(1)} one=${value} />
     <${Facts} of=${[['Key', html`<code>${value.key}</code>`], ...facts(value), ['Tenant', value.tenant ?? 'all']]} />
     ${children?.(value)}

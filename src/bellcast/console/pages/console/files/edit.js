@@ -7,7 +7,7 @@ import { Loaded, Skeleton, useLoad } from './load.js';
 import { Confirm, Field, Form, Heading, Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { tenantOf } from './router.js';
-import { Problem, get, getTagged, putYaml, withQuery } from './server.js';
+import { getTagged, putYaml, withQuery } from './server.js';
 import { toYaml, yamlOf } from './yaml.js';
 import { YamlEditor } from './yaml-editor.js';
 
@@ -74,7 +74,6 @@ function Editor({ page, kind, read }) {
     setProblem(null);
     await attempt(async () => {
       const { key, tenant } = chosen();
-      if (isNew && await isTaken(kind, key, tenant)) throw new Problem(412, {}, null);
       const after = yamlOf(await put({ key, tenant }, { dry_run: true }));
       const isSame = after === now.text && !isNew && !isCopy(own, now);
       setReview({ title: isSame ? 'Nothing changed' : isNew ? `New ${kind.name} ${key}` : 'Changes', before: isNew ? '' : now.text, after, isSame });
@@ -134,16 +133,6 @@ function Editor({ page, kind, read }) {
 
 /** Whether saving creates a tenant's copy of a project object. */
 const isCopy = (tenant, { one }) => one !== undefined && (one.tenant ?? '') !== tenant;
-
-/** Whether an object has this key. Writes of schedules have no conditions, so a new one would replace it. */
-async function isTaken(kind, key, tenant) {
-  try {
-    return ((await get(target(kind, key, { tenant }))).tenant ?? '') === tenant;
-  } catch (problem) {
-    if (problem.status === 404) return false;
-    throw problem;
-  }
-}
 
 /** The unsaved text. It stays in the tab even if the session ends in the meantime, and other operators do not see it. */
 function draftOf(page) {

@@ -5,8 +5,8 @@ import { html } from './html.js';
 import { Definition, apiPath } from './definition.js';
 import { Edit, newLink } from './edit.js';
 import { refresh, useLoad } from './load.js';
-import { Card, Confirm, Moment, State, Time } from './parts.js';
-import { get, path, request, withQuery } from './server.js';
+import { Card, Confirm, Moment, State, Time, Undoable } from './parts.js';
+import { exchange, get, path, request, withQuery } from './server.js';
 
 const KIND = {
   name: 'schedule', path: '/schedules',
@@ -34,9 +34,8 @@ export const EditSchedule = ({ page }) => html`<${Edit} page=${page} kind=${KIND
 
 export function Schedule({ page }) {
   const next = useLoad((signal) => get(withQuery(path`/v1/schedules/${page.key}/next`, { tenant: page.query.get('tenant'), count: 5 }), signal), [page.path]);
-  const change = async (values) => {
-    const { key, tenant, next_at: nextAt, last_at: lastAt, last_error: lastError, ...rest } = values;
-    await request('PUT', apiPath(page, KIND), rest);
+  const toggle = async (one, tag) => {
+    await exchange('PUT', apiPath(page, KIND), { type: 'application/json', body: JSON.stringify({ ...one, active: !one.active }), headers: { 'if-match': tag } });
     refresh();
   };
   const run = async () => {
@@ -44,6 +43,6 @@ export function Schedule({ page }) {
     refresh();
   };
   return html`<${Definition} page=${page} kind=${KIND} facts=${(one) => [['State', html`<${State} of=${stateOf(one)} />`], ['Error', one.last_error], ['Repeats', html`<code>${ruleOf(one)}</code>`], ['Time zone', one.timezone], ['Sends', effectOf(one)], ['Last', one.last_at && html`<${Moment} at=${one.last_at} />`]]}
-    actions=${(one) => html`<${Confirm} label=${`Run now: ${one.key}`} word="Run now" act=${run} /><button type="button" onClick=${() => change({ ...one, active: !one.active })}>${one.active ? 'Pause' : 'Resume'}</button>`}>
+    actions=${(one, tag) => html`<${Confirm} label=${`Run now: ${one.key}`} word="Run now" act=${run} /><${Undoable} word=${one.active ? 'Pause' : 'Resume'} isPrimary=${false} act=${() => toggle(one, tag)} />`}>
     ${(one) => html`<${Card} title="Next times">${!one.active ? html`<p class="muted">Paused: it sends nothing until it is resumed.</p>` : next.value?.times.length > 0 ? html`<ol class="rows-of">${next.value.times.map((at) => html`<li key=${at}><${Moment} at=${at} /><${Time} at=${at} /></li>`)}</ol>` : html`<p class="muted">It will not send again.</p>`}<//>`}<//>`;
 }
