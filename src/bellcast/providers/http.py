@@ -74,13 +74,6 @@ class ProviderObject(Struct, frozen=True, kw_only=True):
     managed: ManagedBy | None
 
 
-class ProviderPage(Struct, frozen=True):
-    """A page of providers; pass `next` as `after` for the next page."""
-
-    providers: list[ProviderObject]
-    next: str | None
-
-
 class ProviderTest(Struct, frozen=True, forbid_unknown_fields=True):
     """With an address in `to`, a test message is sent to it. Without one, only the credentials are checked. `values`
     replace the stored provider in the test."""
@@ -108,7 +101,7 @@ PROVIDERS = Resource(
 )
 
 
-@PROVIDERS.page(documents.LIST, ProviderPage, roles=ROLES)
+@PROVIDERS.page(documents.LIST, ProviderObject, roles=ROLES)
 async def page(listing: Listing[ObjectsQuery]) -> ListPage[ProviderObject]:
     """List the providers.
 
@@ -312,20 +305,9 @@ async def _shown(ctx: ApiContext, provider: ConfiguredProvider) -> ProviderObjec
 
 
 def _outside(provider: ConfiguredProvider, by: ManagedBy | None) -> ProviderObject:
-    fields = provider.fields
-    return ProviderObject(
-        key=provider.key,
-        tenant=provider.tenant or None,
-        channel=fields.channel,
-        url=fields.url,
-        secret=provider.secret,
-        priority=fields.priority,
-        rate=fields.rate,
-        concurrency=fields.concurrency,
-        timeout=times.seconds(fields.timeout),
-        active=fields.active,
-        managed=by,
-    )
+    stored = {"key": provider.key, "tenant": provider.tenant, "secret": provider.secret}
+    timeout = times.seconds(provider.fields.timeout)
+    return responses.item(ProviderObject, provider.fields, timeout=timeout, managed=by, **stored)
 
 
 # --- bundles

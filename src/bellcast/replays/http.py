@@ -52,13 +52,6 @@ class DeadJob(Struct, frozen=True):
     created_at: datetime
 
 
-class JobPage(Struct, frozen=True):
-    """A page of jobs; pass `next` as `after` for the next page."""
-
-    jobs: list[DeadJob]
-    next: str | None
-
-
 class Revived(Struct, frozen=True):
     """A job that is due again."""
 
@@ -68,27 +61,14 @@ class Revived(Struct, frozen=True):
 JOBS = Resource("jobs", "/{id:str}", tag="Server", unknown="There is no dead job with this id.")
 
 
-@JOBS.page(jobs.DEAD, JobPage, query=JobsQuery, roles=ROLES, id="jobs.page")
+@JOBS.page(jobs.DEAD, DeadJob, query=JobsQuery, roles=ROLES, id="jobs.page")
 async def page_of_jobs(listing: Listing[JobsQuery]) -> ListPage[DeadJob]:
     """List dead jobs.
 
     Jobs that failed several times in a row, and webhook deliveries that failed permanently, by id, with their last error. With
     `?tenant=*`, those of all tenants."""
     found = await Jobs(listing.ctx.engines.db).dead(listing.wanted)
-    return found.of(
-        [
-            DeadJob(
-                id=job.id,
-                tenant=tenants.outside(job.tenant),
-                kind=kind_of(job.kind),
-                state="dead",
-                attempts=job.attempts,
-                error=job.error,
-                created_at=times.to_rfc3339(job.created_at),
-            )
-            for job in found.items
-        ]
-    )
+    return found.of([responses.item(DeadJob, job, kind=kind_of(job.kind), state="dead") for job in found.items])
 
 
 @JOBS.act("/retry", Revived, status=202, id="jobs.retry")
@@ -261,21 +241,7 @@ async def causes(request: ApiRequest, query: CausesQuery) -> CausePage:
 
 
 def _failure(failure: StoredFailure) -> Failure:
-    return Failure(
-        kind=failure.kind,
-        tenant=tenants.outside(failure.tenant),
-        id=failure.id,
-        state=failure.state,
-        recipient=failure.recipient,
-        channel=failure.channel,
-        provider=failure.provider,
-        workflow=failure.workflow,
-        job=failure.job,
-        webhook=webhook_of(failure),
-        cause=cause_of(failure.reason),
-        reason=failure.reason,
-        created_at=times.to_rfc3339(failure.created_at),
-    )
+    return responses.item(Failure, failure, webhook=webhook_of(failure), cause=cause_of(failure.reason))
 
 
 FAILURE_HANDLERS = [failure_page, causes]
@@ -346,13 +312,6 @@ class ReplayObject(Struct, frozen=True, kw_only=True):
     ended_at: datetime | None
 
 
-class ReplayPage(Struct, frozen=True):
-    """A page of replays; pass `next` as `after` for the next page."""
-
-    replays: list[ReplayObject]
-    next: str | None
-
-
 class ReplaysQuery(TimeRangeQuery, frozen=True, kw_only=True):
     """A page of replays, newest first. `from` and `to` filter by start time. The tenant `*` means all
     tenants."""
@@ -396,7 +355,7 @@ async def start(request: ApiRequest) -> ASGIApp:
     return responses.json(msgspec.structs.replace(started, id=id), 202)
 
 
-@REPLAYS.page(store.LIST, ReplayPage, query=ReplaysQuery, roles=ROLES, refusals=(BadRequest,))
+@REPLAYS.page(store.LIST, ReplayObject, query=ReplaysQuery, roles=ROLES, refusals=(BadRequest,))
 async def page(listing: Listing[ReplaysQuery]) -> ListPage[ReplayObject]:
     """List replays.
 
@@ -437,18 +396,14 @@ def _filter(replay: Replay) -> dict[str, Any] | None:
 
 
 def _shown(tenant: str, id: str, replay: Replay) -> ReplayObject:
-    return ReplayObject(
+    return responses.item(
+        ReplayObject,
+        replay,
         id=id,
-        tenant=tenants.outside(tenant),
-        state=replay.state,
+        tenant=tenant,
         filter=_filter(replay),
         ids=None if replay.wanted is not None else len(replay.ids),
-        matched=replay.matched,
         exact=replay.is_exact,
-        examined=replay.examined,
-        retried=replay.retried,
-        created_at=times.to_rfc3339(replay.created_at),
-        ended_at=times.to_rfc3339_or_null(replay.ended_at),
     )
 
 

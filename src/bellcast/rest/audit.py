@@ -12,12 +12,11 @@ from bellcast.audit import types
 from bellcast.audit.types import AuditEntry, FieldChange
 from bellcast.auth import origins
 from bellcast.documents.types import AuditRecord
-from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import BellcastError, Forbidden
 from bellcast.kernel.events import SEPARATOR
-from bellcast.kernel.http import list_parameters, list_positions
+from bellcast.kernel.http import list_parameters, list_positions, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
@@ -258,17 +257,4 @@ def bounded(value: Any, limit: int = MAX_VALUE) -> Any:
 
 
 def _shown(entry: AuditEntry) -> AuditItem:
-    return AuditItem(
-        id=entry.id,
-        at=times.to_rfc3339(entry.at),
-        actor=entry.actor,
-        action=entry.action,
-        target=entry.target,
-        tenant=entry.tenant,
-        changes=entry.changes,
-        address=entry.address,
-        request_id=entry.request_id,
-        outcome=entry.outcome,
-        number=entry.number,
-        mac=entry.mac.hex(),
-    )
+    return responses.item(AuditItem, entry, mac=entry.mac.hex())

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from bellcast.documents.store import Documents, Versions
 from bellcast.documents.types import MAX_DRAFTS, PROJECT, Document, StoredDraft, StoredVersion, draft_kind
-from bellcast.kernel import times, validation
+from bellcast.kernel import validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.http import entity_tags, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
@@ -186,13 +186,8 @@ async def _shown(
         await kind.check(ctx, tenant, key, draft.values)
     except Invalid as refusal:
         errors = tuple(refusal.errors)
-    found = DraftObject(
-        values=draft.values,
-        base=draft.base,
-        by=draft.by,
-        updated_at=times.to_rfc3339(document.updated_at),
-        errors=[DraftError(error.field, error.message) for error in errors],
-    )
+    wrong = [DraftError(error.field, error.message) for error in errors]
+    found = responses.item(DraftObject, draft, updated_at=document.updated_at, errors=wrong)
     return responses.json(found, status, headers={"etag": _tag(document), "cache-control": "no-store"})
 
 
@@ -270,8 +265,7 @@ async def versions(request: ApiRequest, kind: DraftKind) -> ASGIApp:
         stored = await Versions(ctx.engines.db).infos(kind.plural, owner, key, MAX_VERSIONS)
         # A server of an older version wrote the only one.
         stored = stored or [StoredVersion(document.version, b"", document.updated_at)]
-        infos = [VersionInfo(one.version, times.to_rfc3339(one.created_at), one.by, one.note) for one in stored]
-        return responses.json(ObjectVersions(infos))
+        return responses.json(ObjectVersions([responses.item(VersionInfo, one) for one in stored]))
     raise NotFound(f"There is no {kind.name} with this key.")
 
 

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from bellcast.documents.store import Documents
 from bellcast.documents.types import Document, Management, managed_place
-from bellcast.kernel import errors, times
+from bellcast.kernel import errors
+from bellcast.kernel.http import responses
 from bellcast.rest.context import ApiContext
 
 # Name of the field that a read adds.
@@ -34,16 +35,7 @@ def decode(document: Document) -> Management:
 
 def shown(one: Management | None) -> ManagedBy | None:
     """Return the management of an object as the API returns it."""
-    if one is None:
-        return None
-    return ManagedBy(
-        source=one.source,
-        commit=one.commit,
-        etag=one.etag,
-        at=times.to_rfc3339(one.at),
-        lock=one.lock,
-        unlocked_at=times.to_rfc3339_or_null(one.unlocked_at),
-    )
+    return None if one is None else responses.item(ManagedBy, one)
 
 
 async def of(ctx: ApiContext, plural: str, named: Sequence[tuple[str, str]]) -> list[ManagedBy | None]:

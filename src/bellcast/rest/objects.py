@@ -227,18 +227,12 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
     """Return the operations that list, read, write and delete objects."""
     path, item = f"/v1/{kind.plural}", f"/v1/{kind.plural}/{{key:str}}"
     shown, written = types_of(kind)
-    listed = msgspec.defstruct(
-        f"{kind.type.__name__}Page",
-        [(kind.plural, list[shown]), ("next", str | None)],  # type: ignore[valid-type]  # a type made above
-        namespace={"__doc__": "A page of objects; pass `next` as `after` for the next page."},
-    )
-
     override = f"the request is about a tenant's override of the {kind.name}."
     return [
         declare("GET", path, page, kind, f"List the {kind.plural}.\n\nBy key. With `?tenant=`, those that apply there; with `?tenant=*`, "
                    "those of the project and of all tenants, by tenant and key."
                    + (" With `drafts`, also drafts that were never published." * kind.is_versioned), "read",
-                   bound_by="list", query=DraftsQuery if kind.is_versioned else ObjectsQuery, is_exported=True, response_types={200: listed},
+                   bound_by="list", query=DraftsQuery if kind.is_versioned else ObjectsQuery, is_exported=True, response_types={200: resource.page_type(kind.plural, shown, title=kind.type.__name__)},
                    roles=ROLES if kind.is_open_to_viewers else None),
         declare("GET", item, read, kind, f"Read a {kind.name}.\n\n"
                    + ("The current version, or that of `?version=` as it was written. " * kind.is_versioned)

@@ -9,9 +9,11 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from bellcast.kernel import ids
+from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, RowKey
 from bellcast.kernel.errors import BadRequest, Invalid, NotFound
 from bellcast.kernel.http import list_parameters, list_positions, request_body, responses
@@ -107,18 +109,22 @@ class Resource:
         self._promise = {"tag": tag, **own, **promise}
 
     def page(
-        self, listed: KeysetList[Any], page_type: Any, *, query: Any = ObjectsQuery, **promise: Any
+        self, listed: KeysetList[Any], item_type: Any, *, query: Any = ObjectsQuery, **promise: Any
     ) -> Callable[[ReadPage[Any]], ApiEndpoint]:
-        """Make a function the operation that lists objects, and exports them. The filters of the list are parameters."""
-        is_counted = "total" in request_body.attributes(page_type)
-        declare = listing(self.path, page_type, **{**self._promise, **promise, "query": query})
+        """Make a function the operation that lists objects, and exports them. The filters of the list are parameters. The total is
+        counted for lists that a request can filter by more than their key."""
+        names = request_body.attributes(query)
+        by_time = "start" in names and not listed.is_newest_first
+        is_searched = bool(listed.leads or listed.filters) or "prefix" in names or by_time
+        shown = page_type(self.name, item_type, is_searched=is_searched)
+        declare = listing(self.path, shown, **{**self._promise, **promise, "query": query})
 
         def declared(read: ReadPage[Any]) -> ApiEndpoint:
             @functools.wraps(read)
             async def page(request: ApiRequest, parameters: Any) -> Any:
-                of_store = wanted(request, listed, parameters, is_counted=is_counted)
+                of_store = wanted(request, listed, parameters, is_counted=is_searched)
                 found = await read(Listing(request, context.of(request), parameters, of_store))
-                return answer(page_type, self.name, listed, parameters.tenant, found)
+                return answer(shown, self.name, listed, parameters.tenant, found)
 
             return declare(page)
 
@@ -218,6 +224,19 @@ class Resource:
             return declare(respond_to)
 
         return declared
+
+
+def page_type(name: str, item_type: Any, *, title: str | None = None, is_searched: bool = False) -> Any:
+    """Return the type of a page of a list. `name` is the plural of its items, and the field that has them; its singular is the
+    `title`. A search can end before a page is full, and the first page has the total."""
+    text = f"A page of {name}. Pass `next` as `after` for the next page"
+    added: list[Any] = []
+    if is_searched:
+        text += ", or `scanned_until`, if it is not null, to search further. Only the first page has a `total`"
+        added = [("scanned_until", str | None), ("total", ListTotal | None, None)]
+    fields = [(name, list[item_type]), ("next", str | None), *added]
+    singular = title or name.capitalize().removesuffix("s")
+    return msgspec.defstruct(f"{singular}Page", fields, namespace={"__doc__": f"{text}."}, frozen=True)
 
 
 def listing(

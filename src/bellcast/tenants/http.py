@@ -10,7 +10,6 @@ from bellcast.auth import keys
 from bellcast.auth.store import Keys
 from bellcast.console.stats import StatsRecorder
 from bellcast.kernel import times, validation
-from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BadRequest, FieldError, Forbidden, NotFound, PasswordRequired
 from bellcast.kernel.field_limits import ANY_TENANT, DATA, KEY, LINK_LIFETIME, Limit, ValueRule
@@ -103,17 +102,7 @@ class ListedTenant(Tenant, frozen=True, kw_only=True):
     sends_today: int | None
 
 
-class TenantPage(Struct, frozen=True):
-    """A page of tenants. Pass `next` as `after` for the following page, or `scanned_until`, if it is not null, to
-    search further. Only the first page has a `total`."""
-
-    tenants: list[ListedTenant]
-    next: str | None
-    scanned_until: str | None
-    total: ListTotal | None = None
-
-
-@TENANTS.page(store.LIST, TenantPage, query=TenantsQuery, roles=ROLES, bound_by="handler")
+@TENANTS.page(store.LIST, ListedTenant, query=TenantsQuery, roles=ROLES, bound_by="handler")
 async def page(listing: Listing[TenantsQuery]) -> ListPage[ListedTenant]:
     """List tenants by key.
 

@@ -98,16 +98,6 @@ class ListedTopic(Struct, frozen=True, kw_only=True):
     present: int
 
 
-class TopicPage(Struct, frozen=True):
-    """A page of topics. Pass `next` as `after` for the following page, or `scanned_until`, if it is not null, to search
-    further. Only the first page has a `total`, which is exact if it is the only one."""
-
-    topics: list[ListedTopic]
-    next: str | None
-    scanned_until: str | None
-    total: ListTotal | None = None
-
-
 NOT_FOLLOWED = TopicCount(0, 0)
 TOPICS = Resource("topics", "/{topic:str}", lambda request: (topic(request),), tag="Topics")
 OF_RECIPIENT = Resource(
@@ -121,12 +111,12 @@ SUBSCRIPTIONS = Resource(
 )
 
 
-@TOPICS.page(subscriptions.TOPICS, TopicPage, query=TopicsQuery, roles=ROLES)
+@TOPICS.page(subscriptions.TOPICS, ListedTopic, query=TopicsQuery, roles=ROLES)
 async def all_topics(listing: Listing[TopicsQuery]) -> ListPage[ListedTopic]:
     """List the topics that have subscribers or followers.
 
     A topic exists as long as it has a subscriber or follower. It has no creation time, so this list has no `from` and
-    `to`."""
+    `to`. Its total is exact if it has only one page."""
     wanted, connections = replace(listing.wanted, prefix=listing.query.prefix), listing.ctx[ConnectionSurvey]
     stored = await StoredSubscriptions(listing.ctx.engines.db).topics(wanted)
     subscribers = {(owner, name): count for owner, name, count in stored.items}

@@ -13,7 +13,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import Conflict, FieldError, Invalid
 from bellcast.kernel.field_limits import Limit, ValueRule, list_of
-from bellcast.kernel.http import request_body
+from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.limits import Limits
@@ -78,13 +78,6 @@ class CreatedWebhook(WebhookObject, frozen=True, kw_only=True):
     secret: str
 
 
-class WebhookPage(Struct, frozen=True):
-    """A page of webhooks; pass `next` as `after` for the next page."""
-
-    webhooks: list[WebhookObject]
-    next: str | None
-
-
 class WebhookSecret(Struct, frozen=True):
     """The new secret, which is not shown again; empty in a dry run."""
 
@@ -142,10 +135,10 @@ async def create(wanted: Change[WebhookRequest]) -> WebhookObject:
     id, webhook, secret = await ctx[Webhooks].create(owner, body.url, body.events)
     ctx.engines.router.forget()
     audit.note_changes(wanted.request, {}, _audited(webhook))
-    return CreatedWebhook(**_fields(owner, id, webhook), secret=secret)
+    return responses.item(CreatedWebhook, webhook, tenant=owner, id=id, events=list(webhook.events), secret=secret)
 
 
-@WEBHOOKS.page(documents.LIST, WebhookPage)
+@WEBHOOKS.page(documents.LIST, WebhookObject)
 async def page(listing: Listing[ObjectsQuery]) -> ListPage[Any]:
     """List the webhooks of a tenant.
 
@@ -228,20 +221,7 @@ def _audited(webhook: Webhook) -> dict[str, Any]:
 
 
 def _outside(owner: str, id: str, webhook: Webhook) -> WebhookObject:
-    return WebhookObject(**_fields(owner, id, webhook))
-
-
-def _fields(owner: str, id: str, webhook: Webhook) -> dict[str, Any]:
-    return {
-        "id": id,
-        "tenant": owner or None,
-        "url": webhook.url,
-        "events": list(webhook.events),
-        "active": webhook.active,
-        "failing_since": times.to_rfc3339_or_null(webhook.failing_since),
-        "last_error": webhook.last_error,
-        "created_at": times.to_rfc3339(webhook.created_at),
-    }
+    return responses.item(WebhookObject, webhook, tenant=owner, id=id, events=list(webhook.events))
 
 
 HANDLERS = [create, page, read, change, delete, rotate, replay]

@@ -445,14 +445,7 @@ class RunSimulation:
         (made,) = request.decisions
         decision = Decision(made.outcome, made.rule, made.source, made.due_at)  # type: ignore[arg-type]  # stored as text
         explained = explanations.explain_now([(made.channel, decision)], self._zone).channels[0]
-        shown = SimulatedDecision(
-            channel=explained.channel,
-            outcome=explained.outcome,
-            rule=explained.rule,
-            by=explained.by,
-            at=explained.at,
-            text=explained.text,
-        )
+        shown = SimulatedDecision(**{name: getattr(explained, name) for name in SimulatedDecision.__struct_fields__})
         return {"decision": shown, "content": _content(request)}
 
 

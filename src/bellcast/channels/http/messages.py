@@ -19,7 +19,6 @@ from bellcast.channels.types import (
     StoredMessage,
 )
 from bellcast.kernel import times
-from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BadRequest, Conflict, NotFound
 from bellcast.kernel.field_limits import TENANT_NAME
@@ -60,16 +59,6 @@ class MessagesQuery(TimeRangeQuery, frozen=True, kw_only=True):
     after: str | None = None
 
 
-class MessagePage(Struct, frozen=True):
-    """A page of messages; `next` is the value of `after` for the next page. If `scanned_until` is not null, the search
-    stopped before the page was full: pass it as `after` to continue. Only the first page has a `total`."""
-
-    messages: list[Message]
-    next: str | None
-    scanned_until: str | None
-    total: ListTotal | None = None
-
-
 class AttemptList(Struct, frozen=True):
     """The delivery attempts of a message, and its current state."""
 
@@ -95,7 +84,7 @@ class Retried(Struct, frozen=True):
 MESSAGES = Resource("messages", "/{id:str}", tag="Messages", unknown="There is no message with this id.")
 
 
-@MESSAGES.page(messages.LIST, MessagePage, query=MessagesQuery, roles=ROLES, refusals=(BadRequest,))
+@MESSAGES.page(messages.LIST, Message, query=MessagesQuery, roles=ROLES, refusals=(BadRequest,))
 async def page(listing: Listing[MessagesQuery]) -> ListPage[Message]:
     """List messages.
 
@@ -257,22 +246,7 @@ async def _find(wanted: Change[Any]) -> StoredMessage:
 def outside(message: StoredMessage) -> Message:
     """Return a message as clients see it."""
     content: dict[str, Any] = msgspec.json.decode(message.content)
-    return Message(
-        id=message.id,
-        tenant=tenants.outside(message.tenant),
-        recipient=message.recipient,
-        notification=message.notification,
-        run=message.run,
-        channel=message.channel,
-        provider=message.provider,
-        to=message.address,
-        state=message.state,
-        reason=message.reason,
-        due_at=times.to_rfc3339(message.due_at),
-        created_at=times.to_rfc3339(message.created_at),
-        content=content,
-        attempts=message.attempts,
-    )
+    return responses.item(Message, message, to=message.address, content=content)
 
 
 RETRY = request_body.Shape(RetryRequest)

@@ -3,7 +3,7 @@
 from bellcast.channels import addresses
 from bellcast.channels.suppressions import store
 from bellcast.channels.suppressions.store import Suppressions
-from bellcast.channels.suppressions.types import SuppressedAddress, SuppressionPage, SuppressionReason
+from bellcast.channels.suppressions.types import SuppressedAddress, SuppressionReason
 from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListPage
@@ -31,7 +31,7 @@ SUPPRESSIONS = Resource(
 )
 
 
-@SUPPRESSIONS.page(store.LIST, SuppressionPage)
+@SUPPRESSIONS.page(store.LIST, SuppressedAddress)
 async def page(listing: Listing[ObjectsQuery]) -> ListPage[SuppressedAddress]:
     """List suppressed addresses.
 

@@ -25,10 +25,3 @@ class SuppressedAddress(Struct, frozen=True):
     address: str
     reason: str
     created_at: datetime
-
-
-class SuppressionPage(Struct, frozen=True):
-    """A page of suppressions; `next` is the value of `after` for the next page."""
-
-    suppressions: list[SuppressedAddress]
-    next: str | None

@@ -122,24 +122,7 @@ async def page(request: ApiRequest, params: ConnectionsQuery) -> ConnectionPage:
     before = list_positions.moment(params.after) if params.after else None
     listed = [one for tenant in named for one in await connections.page(tenant, before, limit, wanted)]
     result = listed if len(named) == 1 else sorted(listed, key=lambda one: one.position, reverse=True)[:limit]
-    shown = [
-        ConnectionItem(
-            id=one.id,
-            recipient=one.recipient,
-            tenant=tenants.outside(one.tenant),
-            protocol=one.protocol,
-            transport=one.transport,
-            topics=list(one.topics),
-            address=one.address,
-            origin=one.origin,
-            connected_at=times.to_rfc3339(one.connected_at),
-            node=one.node,
-            closed_at=None if one.closed_at is None else times.to_rfc3339(one.closed_at),
-            code=one.code,
-            reason=one.reason,
-        )
-        for one in result[: params.limit]
-    ]
+    shown = [responses.item(ConnectionItem, one, topics=list(one.topics)) for one in result[: params.limit]]
     has_next = len(result) > params.limit
 
     total = None if params.after else ListTotal(len(shown) + has_next, exact=not has_next)

@@ -23,10 +23,9 @@ from bellcast.console.types.live_feed import (
     filter_of,
     redact,
 )
-from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.errors import BadRequest, BellcastError, FieldError, Forbidden, Invalid
-from bellcast.kernel.http import list_positions, request_body
+from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.list_positions import AfterMoment
@@ -253,23 +252,12 @@ async def _batches(request: ApiRequest, watching: ClusterWatch) -> AsyncIterator
 def _named(event: FeedEvent | SkippedEvents, *, shows_content: bool) -> NamedEvent:
     if isinstance(event, SkippedEvents):
         return "skipped", _encode(event)
-    item = FeedItem(
-        kind=event.kind,
-        at=times.to_rfc3339(event.at),
-        text=event.text,
-        tenant=event.tenant or None,
-        recipient=event.recipient,
-        topic=event.topic,
-        connection=event.connection,
-        trace=event.trace,
-        node=event.node,
-        detail={
-            name: value
-            for name, value in event.fields.items()
-            if value is not None and (shows_content or name not in CONTENT)
-        },
-    )
-    return event.kind, _encode(item)
+    detail = {
+        name: value
+        for name, value in event.fields.items()
+        if value is not None and (shows_content or name not in CONTENT)
+    }
+    return event.kind, _encode(responses.item(FeedItem, event, detail=detail))
 
 
 @listing(
@@ -306,14 +294,8 @@ async def page(request: ApiRequest, query: RequestsQuery) -> RequestPage:
 
 
 def _request(served: ServedRequest, *, shows_content: bool) -> RequestItem:
-    return RequestItem(
-        **{name: getattr(served, name) for name in RequestItem.__struct_fields__}
-        | {
-            "at": times.to_rfc3339(served.at),
-            "errors": [WrongField(one.field, one.message) for one in served.errors],
-            "body": _body(served.body) if shows_content else None,
-        }
-    )
+    errors = [WrongField(one.field, one.message) for one in served.errors]
+    return responses.item(RequestItem, served, errors=errors, body=_body(served.body) if shows_content else None)
 
 
 def _body(body: bytes | None) -> Any:

@@ -16,7 +16,7 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.jobs.test_clock import TimeTravel
-from bellcast.live.types import LiveNode, NodeRole
+from bellcast.live.types import NodeRole
 from bellcast.operators.types import ROLES, Role
 from bellcast.rest import context
 from bellcast.rest.context import ApiContext
@@ -85,29 +85,11 @@ async def nodes(request: ApiRequest) -> ASGIApp:
     query, listed = request_body.query(request, NodesQuery), await context.of(request).nodes()
     found = [one for one in listed if one.id > query.after and query.includes(one.report.started_at)]
     shown, following = list_positions.split(found, query.limit, lambda node: node.id)
-    return responses.json(NodeList([_item(one) for one in shown], following))
-
-
-def _item(node: LiveNode) -> NodeItem:
-    report = node.report
-    return NodeItem(
-        id=node.id,
-        version=report.version,
-        commit=report.commit,
-        role=report.role,
-        host=report.host,
-        pid=report.pid,
-        runs_jobs=report.runs_jobs,
-        started_at=times.to_rfc3339(report.started_at),
-        reported_at=times.to_rfc3339(node.reported_at),
-        connections=report.connections,
-        cpu=report.cpu,
-        memory=report.memory,
-        queue_age=report.queue_age,
-        settings_revision=report.settings_revision,
-        schema_version=report.schema_version,
-        is_self=node.is_self,
-    )
+    items = [
+        responses.item(NodeItem, one.report, id=one.id, reported_at=one.reported_at, is_self=one.is_self)
+        for one in shown
+    ]
+    return responses.json(NodeList(items, following))
 
 
 HANDLERS = (nodes,)

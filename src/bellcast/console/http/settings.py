@@ -8,7 +8,6 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from bellcast.documents.types import AuditRecord
-from bellcast.kernel import times
 from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
@@ -19,10 +18,8 @@ from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Resource
 from bellcast.settings.database import (
     DatabaseSettings,
-    EditableSetting,
     SettingOrigin,
     SettingsChangeItem,
-    SettingsRevision,
 )
 
 Text = Annotated[str, Meta(max_length=10_000)]
@@ -101,7 +98,8 @@ SETTINGS = Resource("settings", tag="Console", required_scope="configure", query
 async def read(wanted: Change[None]) -> SettingsDocument:
     """Read the settings that can be changed while the servers run."""
     store = wanted.ctx[DatabaseSettings]
-    return SettingsDocument(store.revision, [_item(one) for one in store.all()])
+    items = [responses.item(SettingItem, one, locked=one.locked_by is not None) for one in store.all()]
+    return SettingsDocument(store.revision, items)
 
 
 @SETTINGS.patch(
@@ -127,7 +125,7 @@ async def change(change: Change[SettingsPatch]) -> RevisionItem:
         check_owner=partial(_check_owner, request),
         record=partial(_record, request),
     )
-    return _revision(changed)
+    return responses.item(RevisionItem, changed)
 
 
 @operation(
@@ -149,7 +147,7 @@ async def history(request: ApiRequest) -> ASGIApp:
         before, query.limit + 1, since=query.created_since, until=query.created_before
     )
     shown, following = list_positions.split(found, query.limit, lambda one: str(one.revision))
-    return responses.json(RevisionPage([_revision(one) for one in shown], following))
+    return responses.json(RevisionPage([responses.item(RevisionItem, one) for one in shown], following))
 
 
 @SETTINGS.act(
@@ -169,7 +167,7 @@ async def roll_back(change: Change[Rollback]) -> RevisionItem:
     restored = await change.ctx[DatabaseSettings].restore(
         wanted.revision, wanted.to, _author(request), check_owner=partial(_check_owner, request), record=record
     )
-    return _revision(restored)
+    return responses.item(RevisionItem, restored)
 
 
 def _text_of(name: str, value: str | float | list[str]) -> str:
@@ -181,15 +179,6 @@ def _text_of(name: str, value: str | float | list[str]) -> str:
     if any("," in part for part in value):
         raise Invalid.of(f"set.{name}", "must have no comma in an item of the list")
     return ",".join(value)
-
-
-def _item(one: EditableSetting) -> SettingItem:
-    fields = {name: getattr(one, name) for name in one.__struct_fields__}
-    return SettingItem(**fields, locked=one.locked_by is not None)
-
-
-def _revision(one: SettingsRevision) -> RevisionItem:
-    return RevisionItem(revision=one.revision, at=times.to_rfc3339(one.at), by=one.by, changes=one.changes)
 
 
 def _record(request: ApiRequest, changes: Sequence[SettingsChangeItem]) -> AuditRecord:

@@ -2,14 +2,12 @@
 
 from typing import Literal
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import ListedNotification
 from bellcast.inbox.store import sent as store
 from bellcast.inbox.store.sent import SentItems
-from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.kernel.errors import BadRequest, Invalid
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
@@ -31,28 +29,8 @@ class SentItemsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     after: str | None = None
 
 
-class NotificationPage(Struct, frozen=True):
-    """A page of notifications. Pass `next` as `after` for older ones. If `scanned_until` is not null, the search
-    stopped before the page was full: pass it as `after` to continue. Only the first page has a `total`."""
-
-    notifications: list[ListedNotification]
-    next: str | None
-    scanned_until: str | None
-    total: ListTotal | None = None
-
-
-class AnnouncementPage(Struct, frozen=True):
-    """A page of announcements. Pass `next` as `after` for older ones, or `scanned_until`, if it is not null, to search
-    further. Only the first page has a `total`."""
-
-    announcements: list[ListedNotification]
-    next: str | None
-    scanned_until: str | None
-    total: ListTotal | None = None
-
-
 @Resource("notifications", tag="Sending").page(
-    store.LIST, NotificationPage, query=SentItemsQuery, roles=ROLES, refusals=(BadRequest,)
+    store.LIST, ListedNotification, query=SentItemsQuery, roles=ROLES, refusals=(BadRequest,)
 )
 async def notification_page(listing: Listing[SentItemsQuery]) -> ListPage[ListedNotification]:
     """List sent notifications.
@@ -64,7 +42,7 @@ async def notification_page(listing: Listing[SentItemsQuery]) -> ListPage[Listed
 
 
 @Resource("announcements", tag="Sending").page(
-    store.LIST, AnnouncementPage, query=SentItemsQuery, roles=ROLES, refusals=(BadRequest,)
+    store.LIST, ListedNotification, query=SentItemsQuery, roles=ROLES, refusals=(BadRequest,)
 )
 async def announcement_page(listing: Listing[SentItemsQuery]) -> ListPage[ListedNotification]:
     """List announcements.

@@ -2,18 +2,24 @@
 
 import asyncio
 import base64
+import functools
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 
+from bellcast.kernel import times
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http import problems, request_body
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.http.request_body import ApiRequest
+
+T = TypeVar("T", bound=Struct)
 
 NDJSON = request_body.NDJSON_TYPES[0]
 # The nodes that did not reply while this request was served: their number is in the header `Bellcast-Incomplete`.
@@ -24,6 +30,22 @@ NO_STORE = (b"cache-control", b"no-store")
 # A body of this size or less is sent in one write: sockets buffer more.
 SMALL_BODY_BYTES = 65_536
 _encode = msgspec.json.Encoder().encode
+
+
+def item(item_type: type[T], stored: object, **own: Any) -> T:
+    """Return a stored value as clients see it: with these fields, and its own of the same names. Milliseconds become times, and
+    the default tenant becomes null."""
+    fields = {name: own[name] if name in own else getattr(stored, name) for name in item_type.__struct_fields__}
+    for name in _times_of(item_type):
+        fields[name] = times.to_rfc3339_or_null(fields[name])
+    if "tenant" in fields:
+        fields["tenant"] = fields["tenant"] or None
+    return item_type(**fields)
+
+
+@functools.cache
+def _times_of(item_type: type[Struct]) -> list[str]:
+    return [one.name for one in msgspec.structs.fields(item_type) if one.type in (datetime, datetime | None)]
 
 
 def inline_source(text: str) -> str:

@@ -307,17 +307,8 @@ def account_of(request: ApiRequest, operator: Operator) -> Account:
 
 
 def item(operator: Operator) -> OperatorItem:
-    return OperatorItem(
-        id=operator.id,
-        name=operator.name,
-        role=operator.role,
-        tenants=None if operator.tenants is None else list(operator.tenants),
-        created_at=times.to_rfc3339(operator.created_at),
-        seen_at=times.to_rfc3339_or_null(operator.seen_at),
-        has_mfa=operator.has_mfa,
-        has_app=operator.has_app,
-        is_external=operator.subject is not None,
-    )
+    bound = None if operator.tenants is None else list(operator.tenants)
+    return responses.item(OperatorItem, operator, tenants=bound, is_external=operator.subject is not None)
 
 
 def check_grant(caller: Caller, role: Role) -> None:

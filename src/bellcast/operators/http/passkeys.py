@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from msgspec import Struct
 
-from bellcast.kernel import times
 from bellcast.kernel.errors import Conflict, NotFound, Unauthenticated
 from bellcast.kernel.field_limits import Limit
 from bellcast.kernel.http import request_body, responses
@@ -17,7 +16,7 @@ from bellcast.operators.http import account as console_session
 from bellcast.operators.http.account import NO_STORE, own_operation, public_operation
 from bellcast.operators.passkeys import Begun, Passkeys
 from bellcast.operators.store import Operators
-from bellcast.operators.types import Operator, Passkey
+from bellcast.operators.types import Operator
 from bellcast.rest import audit, context, guards
 
 # The actor of a refused sign-in. Operators' names have no space.
@@ -95,7 +94,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     """List the passkeys of the signed-in operator."""
     operator = await console_session.own(request)
     found = await Operators(context.of(request).engines.db).passkeys(operator.id)
-    return responses.json(PasskeyList([_item(one) for one in found]), 200, NO_STORE)
+    return responses.json(PasskeyList([responses.item(PasskeyItem, one) for one in found]), 200, NO_STORE)
 
 
 @sensitive("POST", "/v1/me/passkey-options", response_types={200: PasskeyOptions})
@@ -115,7 +114,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     browser = guards.browser_request(request)
     added = await _passkeys(request).create(browser, operator, params.ceremony, params.credential, params.name)
     audit.note_change(request, "passkey", None, added.name)
-    return responses.json(_item(added), 201)
+    return responses.json(responses.item(PasskeyItem, added), 201)
 
 
 @sensitive("DELETE", "/v1/me/passkeys/{id:str}", response_types={204: None})
@@ -138,15 +137,6 @@ def _passkeys(request: ApiRequest) -> Passkeys:
 
 def _options(begun: Begun) -> ASGIApp:
     return responses.json(PasskeyOptions(begun.options, begun.ceremony), 200, NO_STORE)
-
-
-def _item(passkey: Passkey) -> PasskeyItem:
-    return PasskeyItem(
-        id=passkey.id,
-        name=passkey.name,
-        created_at=times.to_rfc3339(passkey.created_at),
-        used_at=times.to_rfc3339_or_null(passkey.used_at),
-    )
 
 
 VALID = {"ceremony": "x", "credential": {}}

@@ -9,7 +9,6 @@ from msgspec.structs import force_setattr, replace
 
 from bellcast.inbox.http.bulk import NDJSON
 from bellcast.kernel import validation
-from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BellcastError, Invalid, PreconditionFailed
 from bellcast.kernel.field_limits import KEY
@@ -61,16 +60,6 @@ class SearchQuery(PageQuery, frozen=True, kw_only=True):
     end: Moment | None = msgspec.field(default=None, name="to")
 
 
-class RecipientPage(Struct, frozen=True):
-    """A page of recipients; `next` is the value of `after` for the next page. If `scanned_until` is not null, the
-    search stopped before the page was full: pass it as `after` to continue. Only the first page has a `total`."""
-
-    recipients: list[Recipient]
-    next: str | None
-    scanned_until: str | None
-    total: ListTotal | None = None
-
-
 def key(request: ApiRequest, name: str = "key") -> str:
     """Return the recipient's key in the path. Raises Invalid."""
     result = request_body.path(request, name)
@@ -81,7 +70,7 @@ def key(request: ApiRequest, name: str = "key") -> str:
 RECIPIENTS = Resource("recipients", "/{key:str}", lambda request: (key(request),), tag="Recipients")
 
 
-@RECIPIENTS.page(store.LIST, RecipientPage, query=SearchQuery, roles=operators.ROLES)
+@RECIPIENTS.page(store.LIST, Recipient, query=SearchQuery, roles=operators.ROLES)
 async def page(listing: Listing[SearchQuery]) -> ListPage[Recipient]:
     """List recipients by key."""
     prefix = listing.query.prefix or listing.query.search or ""

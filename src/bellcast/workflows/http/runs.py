@@ -10,7 +10,6 @@ from msgspec import Meta, Struct, UnsetType
 from bellcast.channels.store.fanouts import Fanouts
 from bellcast.channels.types import ExternalChannel
 from bellcast.documents.types import PROJECT
-from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.errors import BadRequest, Conflict, NotFound
 from bellcast.kernel.http import request_body, responses
@@ -223,36 +222,10 @@ async def outside(request: ApiRequest, run: StoredRun) -> RunDetails:
     steps, shown = [], runs.shown_steps(run.state, state, [one.key for one in definition.ordered])
     for one, (_, step_state, reason) in zip(definition.ordered, shown, strict=True):
         step = state.step(one.key)
-        steps.append(
-            RunStep(
-                key=one.key,
-                type=one.type,
-                state=step_state,
-                reason=reason,
-                result=step.result,
-                notification=step.notification,
-                messages=list(step.messages),
-                attempts=step.attempts,
-                started_at=times.to_rfc3339_or_null(step.started_at),
-                ended_at=times.to_rfc3339_or_null(step.ended_at),
-                due_at=times.to_rfc3339_or_null(step.due_at if step.state == "waiting" else None),
-            )
-        )
-    return RunDetails(
-        id=run.id,
-        tenant=tenants.outside(run.tenant),
-        trigger=run.trigger,
-        workflow=run.workflow,
-        version=run.version,
-        recipient=run.recipient,
-        state=run.state,  # type: ignore[arg-type]  # written by runs only
-        reason=run.reason,
-        data=state.data,
-        created_at=times.to_rfc3339(run.created_at),
-        ended_at=times.to_rfc3339_or_null(run.ended_at),
-        wakes_at=times.to_rfc3339_or_null(run.wakes_at),
-        steps=steps,
-    )
+        due_at = step.due_at if step.state == "waiting" else None
+        of_definition = {"key": one.key, "type": one.type, "messages": list(step.messages)}
+        steps.append(responses.item(RunStep, step, state=step_state, reason=reason, due_at=due_at, **of_definition))
+    return responses.item(RunDetails, run, data=state.data, steps=steps)
 
 
 HANDLERS = [page, stats, read, cancel, retry]

@@ -49,13 +49,6 @@ class ScheduleObject(Schedule, frozen=True, kw_only=True):
     last_error: str | None
 
 
-class SchedulePage(Struct, frozen=True):
-    """A page of schedules; pass `next` as `after` for the next page."""
-
-    schedules: list[ScheduleObject]
-    next: str | None
-
-
 class CountQuery(TenantQuery, frozen=True, kw_only=True):
     """`count` times."""
 
@@ -77,7 +70,7 @@ KIND = Resource(
 )
 
 
-@KIND.page(documents.LIST, SchedulePage)
+@KIND.page(documents.LIST, ScheduleObject)
 async def page(listing: Listing[ObjectsQuery]) -> ListPage[Any]:
     """List the schedules of a tenant.
 

@@ -95,13 +95,6 @@ class PublishedWorkflow(WorkflowObject, frozen=True, kw_only=True):
     effects: list[PublishEffect] | UnsetType = UNSET
 
 
-class WorkflowPage(Struct, frozen=True):
-    """A page of workflows; pass `next` as `after` for the next page."""
-
-    workflows: list[WorkflowObject]
-    next: str | None
-
-
 class WorkflowChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`active: false` pauses runs before their next step; `version` makes another version current."""
 
@@ -141,7 +134,7 @@ class Cancelled(Struct, frozen=True):
     bound_by="list",
     query=DraftsQuery,
     is_exported=True,
-    response_types={200: WorkflowPage},
+    response_types={200: resource.page_type(WORKFLOWS, WorkflowObject)},
 )
 async def page(request: ApiRequest) -> ASGIApp:
     """List the workflows.

@@ -8,7 +8,6 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bellcast.auth import origins
-from bellcast.kernel import times
 from bellcast.kernel.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
 from bellcast.kernel.field_limits import TENANT
 from bellcast.kernel.http import list_positions, request_body, responses
@@ -222,17 +221,17 @@ def _shown(one: StoredPusherApp, ctx: ApiContext) -> PusherAppItem:
     app = one.app
     is_rotating = app.previous_until > ctx.engines.clock.now()
     is_enabled = ctx[PusherConfig].enabled if one.is_project else app.enabled
-    return PusherAppItem(
+    return responses.item(
+        PusherAppItem,
+        app,
         id=app.credentials.id,
         key=app.credentials.key,
-        name=app.name,
-        tenant=app.tenant or None,
         enabled=is_enabled,
         origins=list(app.origins),
         source="project" if one.is_project else "database",
         state="disabled" if one.is_project and not is_enabled else one.state,
-        previous_until=times.to_rfc3339(app.previous_until) if is_rotating else None,
-        created_at=times.to_rfc3339(app.created_at) if app.created_at else None,
+        previous_until=app.previous_until if is_rotating else None,
+        created_at=app.created_at or None,
     )
 
 
