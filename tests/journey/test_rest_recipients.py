@@ -29,6 +29,21 @@ class TestRecipients:
         assert (stored["name"], stored["email"], stored["roles"], stored["data"]) == ("Alice B.", None, [], {})
         assert stored == replaced.json()
 
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            ("recipients/alice", ALICE),
+            ("tenants/acme", {"name": "Acme", "settings": {"plan": "team"}}),
+            ("suppressions/email/a@example.com", {"reason": "manual"}),
+        ],
+    )
+    async def test_put_takes_an_object_as_it_was_read_and_refuses_other_fields(self, rest, path, body):
+        created = await rest.app.put(f"/v1/{path}", json=body)
+        replaced = await rest.app.put(f"/v1/{path}", json=created.json())
+        assert (created.status_code, replaced.status_code, replaced.json()) == (201, 200, created.json())
+        wrong = await rest.app.put(f"/v1/{path}", json=created.json() | {"nane": 1, next(iter(body)): 7})
+        assert set(fields(wrong)) == {"nane", next(iter(body))}
+
     async def test_put_with_a_condition_creates_and_never_replaces(self, rest):
         only_new = {"headers": {"if-none-match": "*"}}
         assert (await rest.app.put("/v1/recipients/alice?dry_run=true", json=ALICE, **only_new)).status_code == 200

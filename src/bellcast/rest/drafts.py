@@ -237,7 +237,7 @@ async def discard_draft(request: ApiRequest, kind: DraftKind) -> ASGIApp:
 
 async def publish(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     ctx, key, tenant, document = await _find(request, kind)
-    body = await request_body.optional_body(request, PUBLICATION) or Publication()
+    body = await request_body.optional_body(request, PUBLICATION)
     if request_body.header(request, entity_tags.IF_MATCH) is None:
         raise Invalid.of("If-Match", "is missing: send the ETag of the draft that you have reviewed")
     if document is None:

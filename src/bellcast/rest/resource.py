@@ -136,13 +136,16 @@ class Resource:
         return self._declare("GET", self.item_path + suffix, None, lambda _, item: self._answer(item), of_read, promise)
 
     def put(self, body: Any, item_type: type[T], **promise: Any) -> Declared[tuple[T, bool]]:
-        """Make a function the operation that writes an object, and returns it and whether it is new."""
+        """Make a function, which returns an object and whether it is new, its write. What a read adds is ignored."""
+        shape = body if isinstance(body, request_body.Shape) else request_body.Shape(body)
+        added = frozenset(request_body.attributes(item_type)).difference(request_body.attributes(shape.type))
+        shape = msgspec.structs.replace(shape, added=added)
         of_write = {"response_types": {200: item_type, 201: item_type}, "refusals": ()}
 
         def respond(_: Change[Any], written: tuple[T, bool]) -> ASGIApp:
             return responses.json(written[0], 201 if written[1] else 200)
 
-        return self._declare("PUT", self.item_path, body, respond, of_write, promise)
+        return self._declare("PUT", self.item_path, shape, respond, of_write, promise)
 
     def patch(self, body: Any, item_type: type[T], **promise: Any) -> Declared[T | None]:
         """Make a function the operation that changes an object; None is one that does not exist."""
@@ -213,7 +216,6 @@ class Resource:
                     sent = await reads(request)
                 elif shape is not None:
                     sent = await (request_body.optional_body if is_optional else request_body.body)(request, shape)
-                    sent = shape.type() if sent is None else sent
                 if self.session is not None:  # after the body, because the session may be revoked while it arrives
                     tenant, recipient = await self.session(request)
                     key = (recipient, *key)

@@ -216,7 +216,7 @@ async def retry_many(request: ApiRequest) -> ASGIApp:
     channel or created since a time, except those whose template could not be rendered. `retried` counts at most 20,000,
     but more messages may be retried."""
     replays = context.of(request)[ReplayRunner]
-    body = await request_body.optional_body(request, RETRY) or RetryRequest()
+    body = await request_body.optional_body(request, RETRY)
     tenant = tenants.single_tenant(request, body.tenant)
     since = 0 if body.since is None else times.milliseconds(body.since)
     plan = await replays.plan(tenant, FailureFilter(kind="message", channel=body.channel, since=since), ())

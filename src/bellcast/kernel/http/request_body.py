@@ -9,8 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast, get_origin
 from urllib.parse import parse_qs, parse_qsl, unquote
 
 import msgspec
-from msgspec import Struct
-from msgspec.structs import fields
+from msgspec import Struct, structs
 
 from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import BadRequest, BellcastError, FieldError, Invalid, TooLarge, UnsupportedMediaType
@@ -94,9 +93,8 @@ async def raw(request: ApiRequest, limit: int) -> bytes:
     state = request.scope.get("state", {})
     if time.monotonic() - started > SLOW_SECONDS and AUTHORIZE in state:
         await state[AUTHORIZE](request)
-    check = state.get(CHECK_BODY)
-    if check is not None:
-        await check(body)
+    if CHECK_BODY in state:
+        await state[CHECK_BODY](body)
     return body
 
 
@@ -125,11 +123,12 @@ def media_type(request: ApiRequest) -> str:
 
 class Shape(Struct, Generic[T], frozen=True):
     """Type of a body and its validation rules. `stand_ins` are valid values for the fields without a default: with
-    them the rules can check the other fields when one of these has the wrong type."""
+    them the rules can check the other fields when one of these has the wrong type. Fields `added` by a read are ignored."""
 
     type: type[T]
     rules: Callable[[T, Any], None] | None = None  # the value and the context of the request
     stand_ins: dict[str, Any] = {}
+    added: frozenset[str] = frozenset()
     ruled_later: bool = False  # the operation validates it later
 
     def check(self, value: T, ctx: Any) -> None:
@@ -178,15 +177,12 @@ def form_values(text: bytes, max_fields: int) -> dict[str, list[str]]:
     return parse_qs(text.decode(errors="replace"), keep_blank_values=True)
 
 
-async def optional_body(request: ApiRequest, shape: Shape[T]) -> T | None:
-    """Like `body`, but None for an empty body."""
-    ctx = request.context
-    text = await raw(request, ctx.limits.request)
-    if not text:
-        return None
-    if not JSON_TYPE.fullmatch(media_type(request)):
+async def optional_body(request: ApiRequest, shape: Shape[T]) -> T:
+    """Like `body`, but an empty body means the defaults, and needs no content type."""
+    text = await raw(request, request.limits.request)
+    if text and not JSON_TYPE.fullmatch(media_type(request)):
         raise UnsupportedMediaType
-    return json(text, shape, ctx)
+    return json(text or b"{}", shape, request.context)
 
 
 def json(text: bytes, shape: Shape[T], ctx: Any, suggestions: Suggestions | None = None) -> T:
@@ -196,11 +192,13 @@ def json(text: bytes, shape: Shape[T], ctx: Any, suggestions: Suggestions | None
     try:
         value = decoder(shape.type).decode(text)
     except msgspec.ValidationError:
+        sent = anything(text)
+        if isinstance(sent, dict) and not shape.added.isdisjoint(sent):
+            own = {name: inner for name, inner in sent.items() if name not in shape.added}
+            return json(msgspec.json.encode(own), structs.replace(shape, added=frozenset()), ctx, suggestions)
         is_ruled = shape.rules is not None or field_limits.of(cast("Any", shape.type))
         rules = partial(shape.check, ctx=ctx) if is_ruled else None
-        errors = validation_errors.validation_errors(
-            anything(text), shape.type, rules, shape.stand_ins, suggestions=suggestions
-        )
+        errors = validation_errors.validation_errors(sent, shape.type, rules, shape.stand_ins, suggestions=suggestions)
         raise Invalid.fields(errors) from None
     except (msgspec.DecodeError, ValueError, RecursionError) as broken:
         raise unreadable(text, broken) from None
@@ -309,7 +307,7 @@ def check_query(request: ApiRequest, allowed: frozenset[str]) -> None:
 @lru_cache(maxsize=100)
 def _repeatable(type: Any) -> frozenset[str]:
     """Return the parameters that may be given several times: the fields that are lists."""
-    return frozenset(field.encode_name for field in fields(type) if get_origin(field.type) is list)
+    return frozenset(field.encode_name for field in structs.fields(type) if get_origin(field.type) is list)
 
 
 def single(name: str, values: list[str]) -> str:
