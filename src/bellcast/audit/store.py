@@ -37,23 +37,12 @@ def head_of(newest: list[Row]) -> tuple[int, bytes]:
     return (newest[0][0], bytes(newest[0][1])) if newest else (0, b"")
 
 
-def entry_of(row: Row) -> AuditEntry:
-    id, at, actor, action, target, tenant, changes, outcome, address, request_id, number, previous, mac = row
-    return AuditEntry(
-        id=id,
-        at=at,
-        actor=actor,
-        action=action,
-        target=target,
-        tenant=tenant,
-        changes=_changes.decode(changes),
-        outcome=outcome,
-        address=address,
-        request_id=request_id,
-        number=number,
-        previous=bytes(previous),
-        mac=bytes(mac),
-    )
-
+entry_of = columns.reader(
+    AuditEntry,
+    "id at actor action target tenant changes outcome address request_id number previous mac",
+    changes=_changes.decode,
+    previous=bytes,
+    mac=bytes,
+)
 
 LIST = KeysetList("audit", ("id",), entry_of, is_newest_first=True)

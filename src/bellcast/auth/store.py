@@ -4,8 +4,9 @@ import msgspec
 
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.script import Row, Script, Statement
+from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.table import StoreTable, read, write
+from bellcast.kernel.identities import KeyScope
 from bellcast.tenants.types import ApiKey
 
 
@@ -24,11 +25,11 @@ class Keys(StoreTable):
     def find(self, id: str) -> Script[tuple[ApiKey, bytes] | None]:
         """Return the key, even if it is revoked, and its digest."""
         found = yield Statement("key_find", {"id": id})
-        return (api_key(found[0][:-1]), bytes(found[0][-1])) if found else None
+        return (_api_key(found[0][:-1]), bytes(found[0][-1])) if found else None
 
     @read
     def all(self) -> Script[list[ApiKey]]:
-        return [api_key(row) for row in (yield Statement("key_all"))]
+        return [_api_key(row) for row in (yield Statement("key_all"))]
 
     @write()
     def record_use(self, id: str, now: int) -> Script[None]:
@@ -41,19 +42,13 @@ class Keys(StoreTable):
         return bool((yield Statement("key_revoke", {"id": id, "now": now})))
 
 
-def api_key(row: Row) -> ApiKey:
-    """Create an API key from id, name, scopes, tenants, created_at, revoked_at, used_at, expires_at."""
-    id, name, scopes, bound_to, created_at, revoked_at, used_at, expires_at = row
-    return msgspec.convert(
-        {
-            "id": id,
-            "name": name,
-            "scopes": msgspec.json.decode(scopes),
-            "tenants": columns.texts_or_null(bound_to),
-            "created_at": times.to_rfc3339(created_at),
-            "revoked_at": times.to_rfc3339_or_null(revoked_at),
-            "used_at": times.to_rfc3339_or_null(used_at),
-            "expires_at": times.to_rfc3339_or_null(expires_at),
-        },
-        ApiKey,
-    )
+_api_key = columns.reader(
+    ApiKey,
+    "id name scopes tenants created_at revoked_at used_at expires_at",
+    scopes=msgspec.json.Decoder(tuple[KeyScope, ...]).decode,
+    tenants=columns.texts_or_null,
+    created_at=times.to_rfc3339,
+    revoked_at=times.to_rfc3339_or_null,
+    used_at=times.to_rfc3339_or_null,
+    expires_at=times.to_rfc3339_or_null,
+)

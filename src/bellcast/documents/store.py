@@ -19,6 +19,7 @@ from bellcast.documents.types import (
     is_cached,
 )
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.list_scan import CreatedRange
 from bellcast.kernel.db.lists import KeysetList, ListQuery
@@ -293,9 +294,7 @@ def push_version(
     return published is not None
 
 
-def _version(row: Row) -> StoredVersion:
-    version, body, created_at, by, note = row
-    return StoredVersion(version, body.encode(), created_at, by, note)
+_version = columns.reader(StoredVersion, "version body created_at by note", body=str.encode)
 
 
 class OverlaidReads:

@@ -22,6 +22,7 @@ from bellcast.exports.types import (
 )
 from bellcast.inbox.store import outside, rows
 from bellcast.kernel import times
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.script import Params, Row, Statement, fetch
 from bellcast.kernel.db.table import StoreTable
@@ -61,30 +62,19 @@ class RecipientTable(NamedTuple):
     batch_rows: int = EXPORT_BATCH_ROWS
 
 
-def _decision(row: Row) -> ExportedDecision:
-    notification, channel, decided_at, outcome, rule, source, message, due_at = row
-    return ExportedDecision(
-        notification=notification,
-        channel=channel,
-        outcome=outcome,
-        rule=rule,
-        source=source,
-        message=message,
-        due_at=times.to_rfc3339_or_null(due_at),
-        decided_at=times.to_rfc3339(decided_at),
-    )
+_decision = columns.reader(
+    ExportedDecision,
+    "notification channel decided_at outcome rule source message due_at",
+    decided_at=times.to_rfc3339,
+    due_at=times.to_rfc3339_or_null,
+)
 
-
-def _counter(row: Row) -> ExportedCounter:
-    workflow, step, by, run, body, expires_at = row
-    return ExportedCounter(
-        workflow=workflow,
-        step=step,
-        by=by,
-        run=run,
-        state=msgspec.json.decode(body),
-        expires_at=times.to_rfc3339(expires_at),
-    )
+_counter = columns.reader(
+    ExportedCounter,
+    "workflow step by run state expires_at",
+    state=msgspec.json.decode,
+    expires_at=times.to_rfc3339,
+)
 
 
 def _wait(row: Row) -> ExportedWait:
@@ -94,14 +84,9 @@ def _wait(row: Row) -> ExportedWait:
     return ExportedWait(run=run, step=step, name=name, topic=topic if kind == "topic" else None, event=awaited)
 
 
-def _webhook_event(row: Row) -> ExportedEvent:
-    id, body = row
-    return ExportedEvent(id=id, body=msgspec.json.decode(body))
+_webhook_event = columns.reader(ExportedEvent, "id body", body=msgspec.json.decode)
 
-
-def _endpoint(row: Row) -> ExportedEndpoint:
-    id, kind, registered_at = row
-    return ExportedEndpoint(id=id, kind=kind, created_at=times.to_rfc3339(registered_at))
+_endpoint = columns.reader(ExportedEndpoint, "id kind created_at", created_at=times.to_rfc3339)
 
 
 def _device(row: Row) -> ExportedDevice:

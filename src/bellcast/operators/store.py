@@ -339,31 +339,16 @@ def _may_have_role(current: str, role: Role | None) -> Script[bool]:
     return len((yield Statement("operator_owners"))) > 1
 
 
-def _operator(row: Row) -> Operator:
-    id, name, role, tenants, created_at, seen_at, has_app, subject, passkeys, email = row
-    return Operator(
-        id=id,
-        name=name,
-        role=role,
-        tenants=columns.texts_or_null(tenants),
-        created_at=created_at,
-        seen_at=seen_at,
-        has_app=bool(has_app),
-        subject=subject,
-        passkeys=passkeys,
-        email=email,
-    )
+_operator = columns.reader(
+    Operator,
+    "id name role tenants created_at seen_at has_app subject passkeys email",
+    tenants=columns.texts_or_null,
+    has_app=bool,
+)
 
-
-def _passkey(row: Row) -> Passkey:
-    id, operator, credential, public_key, name, counter, created_at, used_at = row
-    return Passkey(
-        id=id,
-        operator=operator,
-        credential=bytes(credential),
-        public_key=bytes(public_key),
-        name=name,
-        counter=counter,
-        created_at=created_at,
-        used_at=used_at,
-    )
+_passkey = columns.reader(
+    Passkey,
+    "id operator credential public_key name counter created_at used_at",
+    credential=bytes,
+    public_key=bytes,
+)

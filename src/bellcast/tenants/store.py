@@ -153,16 +153,14 @@ class Tenants(StoreTable):
         yield Statement("erased_keep", {"digest": ensure.tenant_digest(key), "before": now})
 
 
-def tenant(row: Row) -> Tenant:
-    """Create a tenant from key, name, settings, created_at, erasing_since."""
-    key, name, settings, created_at, erasing_since = row
-    return Tenant(
-        key=key or None,
-        name=name,
-        settings=columns.json_object(settings),
-        created_at=times.to_rfc3339(created_at),
-        erasing_since=times.to_rfc3339_or_null(erasing_since),
-    )
+tenant = columns.reader(
+    Tenant,
+    "key name settings created_at erasing_since",
+    key=lambda key: key or None,
+    settings=columns.json_object,
+    created_at=times.to_rfc3339,
+    erasing_since=times.to_rfc3339_or_null,
+)
 
 
 def tenant_rules(settings: str) -> TenantRules:

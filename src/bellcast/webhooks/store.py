@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.script import Params, Script, Statement
 from bellcast.kernel.db.table import StoreTable, on_table, read, write
 from bellcast.kernel.jobs.types import NORMAL, Job, new_job_params
 from bellcast.webhooks.types import WebhookEvent
@@ -61,6 +62,4 @@ def delivery_ids(event: str) -> Params:
     return {"first": f"{event}:", "last": f"{event};"}
 
 
-def _event(row: Row) -> WebhookEvent:
-    id, tenant, recipient, type, body = row
-    return WebhookEvent(id=id, tenant=tenant, recipient=recipient, type=type, body=body.encode())
+_event = columns.reader(WebhookEvent, "id tenant recipient type body", body=str.encode)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.script import Row, Script, Statement
+from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.table import StoreTable, read
 from bellcast.kernel.jobs.types import FANOUT, Job, new_job_params
 from bellcast.workflows.types.runs import NewFanout
@@ -71,20 +71,10 @@ def end(id: str, tenant: str) -> Script[bool]:
     return bool((yield Statement("fanout_end", {"id": id, "tenant": tenant})))
 
 
-def _fanout(row: Row) -> NewFanout:
-    id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded, seq = row
-    return NewFanout(
-        id=id,
-        tenant=tenant,
-        workflow=workflow,
-        owner=owner,
-        version=version,
-        audience=audience.encode(),
-        body=body.encode(),
-        cancel_key=cancel_key,
-        created_at=created_at,
-        position=position,
-        state=state,
-        excluded=decode_keys(excluded),
-        seq=seq,
-    )
+_fanout = columns.reader(
+    NewFanout,
+    "id tenant workflow owner version audience body cancel_key created_at position state excluded seq",
+    audience=str.encode,
+    body=str.encode,
+    excluded=decode_keys,
+)

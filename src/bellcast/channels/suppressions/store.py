@@ -9,15 +9,11 @@ from bellcast.channels.types import MessageUpdate
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.lists import KeysetList
-from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db.script import Params, Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, write
 from bellcast.recipients.types import Recipient
 
-
-def _item(row: Row) -> SuppressedAddress:
-    tenant, channel, address, reason, created_at = row
-    return SuppressedAddress(tenant or None, channel, address, reason, times.to_rfc3339(created_at))
-
+_item = columns.reader(SuppressedAddress, tenant=lambda tenant: tenant or None, created_at=times.to_rfc3339)
 
 LIST = KeysetList("suppressions", ("tenant", "channel", "address"), _item)
 

@@ -1,9 +1,14 @@
-"""Columns as values and back: compact JSON texts."""
+"""Columns as values and back: compact JSON texts, and rows as objects."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 
+from bellcast.kernel.db.script import Row
+
+T = TypeVar("T", bound=Struct)
 _texts = msgspec.json.Decoder(tuple[str, ...])
 _object = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
@@ -32,3 +37,17 @@ def texts_or_null(json: str | None) -> tuple[str, ...] | None:
 def json_object(json: str) -> dict[str, Any]:
     """Decode a JSON object."""
     return _object.decode(json)
+
+
+def reader(item_type: type[T], names: str = "", **decoded: Callable[[Any], Any]) -> Callable[[Row], T]:
+    """Return the function that makes an object of a row. `names` are those of its columns, by default the fields of the object in
+    their order; `decoded` has the functions that decode some of them."""
+    fields = names.split() or item_type.__struct_fields__
+
+    def read(row: Row) -> T:
+        values = dict(zip(fields, row, strict=False))  # the last fields may have defaults
+        for name, decode in decoded.items():
+            values[name] = decode(values[name])
+        return item_type(**values)
+
+    return read

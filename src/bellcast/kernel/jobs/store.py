@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import RecipientKey, ScriptCommand
 from bellcast.kernel.db.lists import KeysetList
-from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db.script import Params, Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.jobs.types import Job, JobGroup, JobShare, kind_of, new_job_params
 
@@ -18,24 +18,7 @@ LEASE_BYTES = 8
 RETRIED_FIELDS = ("kind", "payload", "run_at", "attempts", "crashes", "error")
 
 
-def _job(row: Row) -> Job:
-    id, kind, payload, run_at, created_at, attempts, tenant, priority, lease, crashes, error = row
-    return Job(
-        id=id,
-        kind=kind,
-        payload=payload,
-        run_at=run_at,
-        created_at=created_at,
-        attempts=attempts,
-        tenant=tenant,
-        priority=priority,
-        lease=lease,
-        crashes=crashes,
-        error=error,
-    )
-
-
-DEAD = KeysetList("jobs_dead", ("id",), _job)
+DEAD = KeysetList("jobs_dead", ("id",), lambda row: Job(*row))
 
 
 class DeadJobEffect(NamedTuple):
@@ -181,5 +164,5 @@ def _lease(shares: Sequence[JobShare], now: int, until: int, lease: str) -> Scri
         found = yield Statement(
             "job_lease", {**group, "now": now, "until": until, "lease": lease, "limit": share.limit}
         )
-        leased += sorted(map(_job, found), key=lambda job: job.id)
+        leased += sorted((Job(*row) for row in found), key=lambda job: job.id)
     return leased

@@ -12,10 +12,11 @@ END_OF_TIME = 2**52
 _LINE = "\x1f"
 
 
-class Job(Struct, frozen=True, kw_only=True):
+class Job(Struct, frozen=True):
     """A durable job. `attempts` counts its leases, `crashes` the most recent consecutive ones that ended in an
     unexpected error or without an outcome. `lease` identifies the current lease; `error` is the last unexpected
-    error. The kind can have a line (`in_line`), in which jobs wait for one destination."""
+    error. The kind can have a line (`in_line`), in which jobs wait for one destination. Its fields are the columns of a
+    row, in their order."""
 
     id: str
     kind: str

@@ -9,7 +9,7 @@ from msgspec import UNSET
 from bellcast.kernel import patterns, times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.lists import KeysetList, ListQuery
-from bellcast.kernel.db.script import Row, Script, Statement
+from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write_to_recipient
 from bellcast.kernel.errors import PreconditionFailed
 from bellcast.kernel.events import Event
@@ -39,22 +39,15 @@ ENCODED: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def recipient(row: Row) -> Recipient:
-    """Create a recipient from the columns `recipient_columns`."""
-    tenant, key, roles, created_at, unread, unseen, *record = row
-    fields = dict(zip(RECORD_FIELDS, record, strict=True))
-    for name, decode in DECODED.items():
-        fields[name] = decode(fields[name])
-    return Recipient(
-        key=key,
-        tenant=tenant or None,
-        roles=columns.texts(roles),
-        created_at=times.to_rfc3339(created_at),
-        unread=unread,
-        unseen=unseen,
-        **fields,
-    )
-
+# From the columns `recipient_columns`.
+recipient = columns.reader(
+    Recipient,
+    " ".join(("tenant", "key", "roles", "created_at", "unread", "unseen", *RECORD_FIELDS)),
+    tenant=lambda tenant: tenant or None,
+    roles=columns.texts,
+    created_at=times.to_rfc3339,
+    **DECODED,
+)
 
 LIST = KeysetList("recipients", ("tenant", "key"), recipient)
 
@@ -175,17 +168,11 @@ def stored_kinds(tenant: str, key: str) -> Script[frozenset[str]]:
     return frozenset(kind for (kind,) in found)
 
 
-def _profile(row: Row) -> Profile:
-    key, name, email, phone, chat, locale, timezone, roles, data, document = row
-    return Profile(
-        key=key,
-        name=name,
-        email=email,
-        phone=phone,
-        chat=chat_addresses(chat),
-        locale=locale,
-        timezone=timezone,
-        roles=columns.texts(roles),
-        data=msgspec.json.decode(data),
-        preferences=None if document is None else document.encode(),
-    )
+_profile = columns.reader(
+    Profile,
+    "key name email phone chat locale timezone roles data preferences",
+    chat=chat_addresses,
+    roles=columns.texts,
+    data=msgspec.json.decode,
+    preferences=lambda document: None if document is None else document.encode(),
+)

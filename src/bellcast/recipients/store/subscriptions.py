@@ -6,7 +6,7 @@ from bellcast.inbox.store import announcements
 from bellcast.kernel import times
 from bellcast.kernel.db import columns, list_scan
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, RowKey
-from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement
+from bellcast.kernel.db.script import AFTER_ALL_KEYS, Script, Statement
 from bellcast.kernel.db.table import StoreTable, on_table, read, read_in_background, write
 from bellcast.kernel.events import Event
 from bellcast.live.types import SubscriptionEnded
@@ -125,7 +125,4 @@ def unfollow(tenant: str, topics: Sequence[str], inbox: int, key: str, now: int)
     return [*events, *(SubscriptionEnded(tenant, key, topic) for topic in topics)]
 
 
-def subscription(row: Row) -> Subscription:
-    """Create a subscription from topic, key, created_at."""
-    topic, key, created_at = row
-    return Subscription(topic, key, times.to_rfc3339(created_at))
+subscription = columns.reader(Subscription, created_at=times.to_rfc3339)
