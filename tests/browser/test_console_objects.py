@@ -196,6 +196,7 @@ def test_workflow_is_compared_with_the_version_before_and_rolled_back(
         page.get_by_role("button", name="Trigger rolled").click()
     page.get_by_role("link", name="Open the run").click()
     expect(page.locator("h1")).to_have_text("rolled for rudi")
+    expect(page.get_by_role("region", name="Outcome")).to_contain_text("Completed")
     page.go_back()
     restore = page.get_by_role("button", name="Make current: version 1")
     restore.click()

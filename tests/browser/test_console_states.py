@@ -261,7 +261,8 @@ def test_session_that_ends_is_continued_and_nothing_is_lost(open_console: Callab
     dialog = page.get_by_role("dialog", name="Sign in again")
     expect(dialog).to_contain_text("Your session has ended.")
     assert violations(page) == []
-    dialog.get_by_label("Name").fill("olive@example.com")
+    expect(dialog.get_by_label("Name")).to_have_value("olive@example.com")
+    expect(dialog.get_by_label("Password")).to_be_focused()
     dialog.get_by_label("Password").fill(PASSWORD)
     dialog.get_by_role("button", name="Sign in", exact=True).click()
     expect(dialog).to_have_count(0)

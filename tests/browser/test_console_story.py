@@ -94,8 +94,18 @@ def test_bounced_address_is_freed_and_suppressed_again(open_console: Callable[..
     email = page.locator(".panel").filter(has_text="Addresses").get_by_label("E-mail")
     expect(email).to_have_value("gone@example.com")
     expect(email).to_be_focused()
+    page.get_by_role("region", name="Outcome").get_by_role("link", name="Correct the address").click()
+    expect(email).to_be_focused()
     email.fill("found@example.com")
     email.press("Enter")
     expect(page.locator(".facts")).to_contain_text("found@example.com")
+    expect(page.get_by_text("came back from gone@example.com")).to_be_visible()
     assert violations(page) == []
     assert owner.send("GET", "/v1/recipients/gone")["email"] == "found@example.com"
+    retry = page.get_by_role("button", name="Retry the message")
+    retry.click()
+    retry.click()
+    expect(retry).to_have_count(0)
+    expect(page.get_by_role("region", name="Outcome")).to_contain_text("Everything was delivered")
+    found = owner.send("GET", f"/v1/messages/{message}")
+    assert (found["to"], found["state"]) == ("found@example.com", "sent")

@@ -100,6 +100,9 @@ async def test_private_address_fails_the_step_of_the_name(tmp_path: Path) -> Non
         assert states(found) == ["ok", "failed", "skipped", "skipped", "skipped", "skipped"]
         assert "not public" in found["error"]
         assert vendor.requests == []
+        body = {"values": {"channel": "push", "url": "fcm://default"}}
+        refused = await client.post("/v1/providers/phones/test", json=body)
+        assert [one["field"] for one in refused.json()["errors"]] == ["values.url"]
 
 
 async def test_tls_is_a_separate_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

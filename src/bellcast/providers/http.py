@@ -18,7 +18,7 @@ from bellcast.documents import store as documents
 from bellcast.documents.types import Document
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.errors import Conflict, Invalid, NotFound, Unauthenticated
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated
 from bellcast.kernel.field_limits import INNER
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
@@ -194,7 +194,10 @@ async def test(wanted: Change[ProviderTest]) -> ProviderTestResult:
     if body.values is None:
         report = await providers.test(wanted.tenant, key, to)
     else:
-        planned = await providers.plan(wanted.tenant, key, body.values)
+        try:
+            planned = await providers.plan(wanted.tenant, key, body.values)
+        except Invalid as refusal:
+            raise Invalid.fields([FieldError(f"values.{one.field}", one.message) for one in refusal.errors]) from None
         audit.note_changes(request, {}, {"values.url": planned.fields.url, "to": to})
         report = await providers.test_values(wanted.tenant, key, body.values, to)
     error = next((step.detail for step in report.steps if step.state == "failed"), None)

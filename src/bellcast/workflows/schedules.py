@@ -141,13 +141,13 @@ class Schedules:
         cancel_name = None if schedule.cancel_key is None else f"{_cancel_prefix(schedule)}{key}"
         return NewSchedule(key, body, state, job if has_job else None, cancel_name)
 
-    async def delete(self, tenant: str, key: str, replaces: bytes | None = None) -> bool:
+    async def delete(self, tenant: str, key: str, replaces: bytes | UnsetType | None = None) -> bool:
         """Delete a schedule; return whether there was one. Raises PreconditionFailed if its stored body is not `replaces`."""
         engines = self._engines()
         documents = Documents(engines.db)
         found = await self.find(tenant, key)
         # First: without its progress, a schedule would fire again.
-        if replaces is None:
+        if not replaces:
             is_deleted = await documents.delete(SCHEDULES, tenant, key)
         elif not (is_deleted := await documents.change(SCHEDULES, tenant, key, replaces, None, engines.clock.now())):
             raise PreconditionFailed

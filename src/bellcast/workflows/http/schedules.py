@@ -29,7 +29,6 @@ from bellcast.workflows.schedule_times import Schedule
 from bellcast.workflows.schedules import FoundSchedule, Schedules
 from bellcast.workflows.types.runs import SCHEDULES
 
-# What a firing changes.
 FIRING_FIELDS = {"next_at", "last_at", "last_error"}
 READ_ADDS = {*ADDED, *FIRING_FIELDS}
 EXAMPLE = {
@@ -136,9 +135,7 @@ async def delete(change: Change[None]) -> bool:
 
     It no longer fires."""
     ctx, tenant, (key,) = change.ctx, change.tenant, change.key
-    await _find(ctx, tenant, key)
-    replaces = await _condition(ctx, change.request, tenant, key)
-    return await ctx[Schedules].delete(tenant, key, replaces or None)
+    return await ctx[Schedules].delete(tenant, key, await _condition(ctx, change.request, tenant, key))
 
 
 @KIND.act(

@@ -33,8 +33,9 @@ export function Blocks({ blocks, path, change, isInner = false, ...tools }) {
   const add = (index, type) => {
     set(blocks.toSpliced(index, 0, TYPES[type].make()));
     requestAnimationFrame(() => {
-      const card = list.current?.children[index];
-      (card?.querySelector('.block-fields :is(textarea, input)') ?? card?.querySelector('button'))?.focus();
+      const card = list.current?.children[index], input = card?.querySelector('.block-fields :is(textarea, input)');
+      (input ?? card?.querySelector('button'))?.focus();
+      input?.select(); // what is typed replaces the text that a block begins with
     });
   };
   return html`<div class="blocks-of"><ol class=${isInner ? 'blocks inner' : 'blocks'} ref=${list} aria-label="Blocks">${blocks.map((block, index) => html`<${Block} key=${index} ...${{ block, index, change, ...tools }} count=${blocks.length} path=${[...path, index]}

@@ -1,8 +1,8 @@
 /**
  * Why a recipient got something or not: the verdict, the outcome of each channel, and buttons that change it, with Undo.
  */
-import { html, useState } from './html.js';
-import { Loaded, useLoad } from './load.js';
+import { html, useRef, useState } from './html.js';
+import { Loaded, useEvery, useLoad } from './load.js';
 import { Card, Confirm, Field, Form, Icon, Time, Undoable, prose } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { setQuery } from './router.js';
@@ -68,10 +68,17 @@ export const RetryMessage = ({ page, url, isPrimary = true }) => html`<${Confirm
   page.reload();
 }} />`;
 
+/** On the page of a recipient, the field is on the same page. */
+const focusAddress = (event) => {
+  const field = document.querySelector('main [name=email]');
+  if (field) event.preventDefault();
+  field?.focus();
+};
+
 /** A suggested request as a button. What can be undone is done at once, with Undo; the rest is confirmed, or is a link to its page. */
 function Fix({ page, action, channels, recipient, type, tenant, messages }) {
   const [undo, setUndo] = useState(null);
-  const link = (word, target, query = tenant) => html`<a class="button" href=${withQuery(page.url(target), query)}>${word}</a>`;
+  const link = (word, target, query = tenant, more = {}) => html`<a class="button" href=${withQuery(page.url(target), query)} ...${more}>${word}</a>`;
   const { method, path: target } = action;
   if (target.endsWith('/retry') && page.may(CONTENT)) return html`<${RetryMessage} page=${page} url=${withQuery(target, tenant)} />`;
   const stopped = channels.find((one) => one.outcome === 'skip' && (one.rule === 'muted' || one.by === 'recipient'));
@@ -85,7 +92,8 @@ function Fix({ page, action, channels, recipient, type, tenant, messages }) {
     }} />`;
   }
   const bounced = messages.find((one) => ['bounced', 'suppressed'].includes(one.state));
-  if (target === '/v1/suppressions') return bounced && page.may(BUILDERS) ? html`<${FreeAddress} message=${bounced} tenant=${tenant} />` : link('Find the suppressed address', '/suppressions');
+  const correct = channels.some((one) => one.state === 'bounced') && page.may(BUILDERS) && link('Correct the address', path`/recipients/${recipient}`, { ...tenant, focus: 'address' }, { onClick: focusAddress });
+  if (target === '/v1/suppressions') return html`${correct}${bounced && page.may(BUILDERS) ? html`<${FreeAddress} message=${bounced} tenant=${tenant} />` : link('Find the suppressed address', '/suppressions')}`;
   const unaddressed = channels.find((one) => ['no_address', 'invalid_address'].includes(one.rule));
   const own = { email: ['email', 'E-mail address', 'email'], sms: ['phone', 'Phone number', 'tel'] }[unaddressed?.channel];
   if (method === 'PATCH' && target.startsWith('/v1/recipients/') && own && page.may(BUILDERS)) {
@@ -106,6 +114,9 @@ function Fix({ page, action, channels, recipient, type, tenant, messages }) {
   return link(action.text.replace(/(,.*)?\.$/, ''), path`/recipients/${recipient}`, { ...tenant, focus: 'address' });
 }
 
+/** A message that is being sent, such as after a retry, is looked at again after this time, at most this often. */
+const POLL_MS = 2000, MAX_POLLS = 15;
+
 /** The facts of each notification, in order of its first fact; those about no notification come last. */
 function byNotification(facts) {
   const groups = new Map();
@@ -119,6 +130,12 @@ export function Explanation({ page, recipient, tenant }) {
   const [ofType, setType] = useState('');
   const type = notification ? '' : ofType;
   const result = useLoad((signal) => get(withQuery('/v1/explain', { recipient, notification, type, ...tenant }), signal), [recipient, notification, type]);
+  const polls = useRef(0);
+  useEvery(POLL_MS, () => {
+    if (polls.current >= MAX_POLLS || !result.value?.channels.some(({ state }) => state === 'queued' || state === 'sending')) return;
+    polls.current += 1;
+    result.reload();
+  });
   const ask = async (values) => {
     setType(values.type.trim());
     setQuery({ notification: values.notification.trim() }, { isQuiet: true });

@@ -3,7 +3,7 @@
  * delete its data.
  */
 import { inboxState } from './activity.js';
-import { Explanation } from './explain.js';
+import { CHANNEL_NAMES, Explanation, RetryMessage } from './explain.js';
 import { CREATED } from './filters.js';
 import { number } from './format.js';
 import { html } from './html.js';
@@ -72,7 +72,7 @@ export function Recipient({ page }) {
     <${Facts} of=${facts(one)} />
     <nav class="links" aria-label="About this recipient">${ABOUT.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { recipient: one.key, ...tenant })}>${name}</a>`)}</nav>
     <${Explanation} key=${one.key} page=${page} recipient=${one.key} tenant=${tenant} />
-    ${page.may(BUILDERS) && html`<${Card} title="Addresses"><${Addresses} key=${`${one.email} ${one.phone}`} one=${one} url=${url()} refresh=${refresh} isFirst=${page.query.get('focus') === 'address'} /><//>`}
+    ${page.may(BUILDERS) && html`<${Card} title="Addresses"><${Addresses} key=${`${one.email} ${one.phone}`} one=${one} url=${url()} refresh=${refresh} isFirst=${page.query.get('focus') === 'address'} /><${Returned} page=${page} one=${one} tenant=${tenant} /><//>`}
     <${Card} title="Last notifications"><${Inbox} page=${page} tenant=${tenant} /><//>
     <${Card} title="Preferences"><${Preferences} page=${page} url=${url('/preferences')} /><//>
     <${Card} title="Devices"><${Devices} page=${page} tenant=${tenant} url=${url} /><//>
@@ -88,6 +88,13 @@ function Addresses({ one, url, refresh, isFirst }) {
     refresh();
   };
   return html`<${Form} isInline button="Save" send=${save}><${Field} label="E-mail" name="email" type="email" defaultValue=${one.email ?? ''} autocomplete="off" autofocus=${isFirst} /><${Field} label="Phone" name="phone" type="tel" defaultValue=${one.phone ?? ''} autocomplete="off" /><//>`;
+}
+
+/** The last message that came back from another address than the recipient has now, and a button that sends it to this one. */
+function Returned({ page, one, tenant }) {
+  const found = useLoad((signal) => get(withQuery('/v1/messages', { recipient: one.key, state: 'bounced', limit: 1, ...tenant }), signal), [one.email, one.phone]);
+  const message = found.value?.messages[0], now = { email: one.email, sms: one.phone }[message?.channel];
+  return now && message.to !== now && html`<div class="fixes"><span><b dir="auto">${message.content.subject ?? CHANNEL_NAMES[message.channel]}</b> came back from ${message.to} <${Time} at=${message.created_at} />. A retry goes to ${now}.</span><${RetryMessage} page=${page} url=${withQuery(path`/v1/messages/${message.id}/retry`, tenant)} /></div>`;
 }
 
 const facts = (one) => [

@@ -4,7 +4,7 @@
 import { html, useRef, useState } from './html.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
 import { duration } from './format.js';
-import { Loaded, Skeleton, useLoad } from './load.js';
+import { Loaded, Skeleton, useEvery, useLoad } from './load.js';
 import { Card, Confirm, Facts, Heading, Icon, Id, Json, Moment, Person, State, Tag, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
@@ -31,6 +31,10 @@ export const runs = {
   none: { text: 'No workflow has run yet. A run for each recipient appears here, with its steps.', command: 'bellcast trigger welcome alice' },
 };
 
+/** A run that is under way is read again after this time. */
+const POLL_MS = 2000;
+const isUnderway = ({ state, wakes_at: at }) => state === 'running' || (state === 'waiting' && Date.parse(at ?? '') <= Date.now());
+
 /** The outcome of a run as a kind and a sentence. */
 function outcomeOf(one) {
   const took = one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at));
@@ -47,6 +51,7 @@ export function Run({ page }) {
   const tenant = tenantOf(page), url = (more = '') => withQuery(path`/v1/runs/${page.key}` + more, tenant);
   const found = useLoad((signal) => get(url(), signal), [url()]);
   const title = html`<${Heading} title=${page.key} />`;
+  useEvery(POLL_MS, () => found.value && isUnderway(found.value) && found.reload());
   const act = (method, more) => async () => {
     await request(method, url(more));
     page.reload();

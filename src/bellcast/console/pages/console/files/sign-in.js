@@ -56,7 +56,7 @@ function ProviderButton({ provider, body = {} }) {
 /** How to sign in without a password for this server, if there is an identity provider. */
 const ByProvider = ({ provider }) => provider && html`<div class="provider"><${ProviderButton} provider=${provider} /><p class="or muted">or with a password</p></div>`;
 
-export function SignIn({ done, provider, tag }) {
+export function SignIn({ done, provider, tag, name: known }) {
   const [needsCode, setNeedsCode] = useState(false);
   const place = useRef(null);
   useLayoutEffect(() => { if (needsCode) place.current.querySelector('[name=code]').focus(); }, [needsCode]);
@@ -67,7 +67,7 @@ export function SignIn({ done, provider, tag }) {
       if (problem.code !== 'mfa_required') throw problem;
       setNeedsCode(true);
     }
-  }}><div class="fields" hidden=${needsCode}><${Field} ...${NAME} /><${Field} label="Password" name="password" type="password" required autocomplete="current-password" /></div>
+  }}><div class="fields" hidden=${needsCode}><${Field} ...${NAME} defaultValue=${known} /><${Field} label="Password" name="password" type="password" required autocomplete="current-password" /></div>
       ${needsCode && html`<${Field} ...${CODE} hint="From your authenticator app, or a recovery code, which works once. Not needed with a passkey." />`}<//></div>
     ${hasPasskeys() && html`<div class="passkey"><${PasskeyButton} done=${done} /></div>`}<p class="muted">${needsCode ? 'An owner can remove a lost app or passkey.' : 'An owner can set a new password for you.'}</p><//>`;
 }
@@ -121,7 +121,7 @@ export function Asked() {
   const isEnded = kind === 'sign-in';
   useLayoutEffect(() => { document.body.classList.toggle('ended', isEnded); }, [isEnded]);
   if (isEnded) {
-    return html`<${Dialog} key="sign-in" class="again" label="Sign in again" isFixed><p class="notice">Your session has ended. Sign in to go on: this page stays as it is.</p><${SignIn} tag="div" provider=${provider} done=${(signedIn) => {
+    return html`<${Dialog} key="sign-in" class="again" label="Sign in again" isFixed><p class="notice">Your session has ended. Sign in to go on: this page stays as it is.</p><${SignIn} tag="div" provider=${provider} name=${operator.name} done=${(signedIn) => {
       if (signedIn.name !== operator.name || signedIn.must_enrol) location.reload();
       else answer(true);
     }} /><//>`;

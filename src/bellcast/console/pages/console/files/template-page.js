@@ -22,9 +22,9 @@ export function Template({ page }) {
   const tenant = tenantOf(page);
   const url = (more = '', query = {}) => withQuery(path`/v1/templates/${page.key}` + more, { ...tenant, ...query });
   const found = useLoad((signal) => get(url(), signal), [url()]);
-  const title = html`<${Heading} title=${page.key} />`;
+  const title = html`<${Heading} title=${page.key} />`, editor = withQuery(page.path, { ...tenant, edit: 'yes' });
   const isMissing = found.problem?.status === 404 && !found.isLoading && page.may(CONTENT);
-  if (isMissing) return html`<${DraftOnly} page=${page} url=${url('/draft')} editor=${withQuery(page.path, { ...tenant, edit: 'yes' })} missing=${found} />`;
+  if (isMissing) return html`<${DraftOnly} page=${page} url=${url('/draft')} editor=${editor} missing=${found} />`;
   return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
     const mayChange = page.may(BUILDERS), isOwn = mayChange && (one.tenant ?? '') === tenant.tenant && !isLocked(one);
     const remove = async () => {
@@ -33,13 +33,13 @@ export function Template({ page }) {
     };
     return html`<${Heading} title=${one.key} note=${html`<span class="muted">Version ${one.version}${one.tenant && ` of ${one.tenant}`}${one.uses.length > 0 && html`, used by ${one.uses.join(', ')}`}</span>`}><${EditLink} page=${page} one=${one} />${isOwn && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${remove} />`}<//>
       <${ManagedBanner} page=${page} kind="templates" one=${one} />
-      ${mayChange ? html`<${Shown} key=${url()} ...${{ page, one, url, isOwn, tenant }} />` : html`<${Card} title="Versions"><${Versions} one=${one} url=${url} /><//>`}
+      ${mayChange ? html`<${Shown} key=${url()} ...${{ page, one, url, editor, isOwn, tenant }} />` : html`<${Card} title="Versions"><${Versions} ...${{ one, url, editor }} /><//>`}
       <${Yaml} of=${one} isInFiles isOpen=${!mayChange} />`;
   }}<//>`;
 }
 
 /** The preview of a version, beside all versions and a test message. */
-function Shown({ page, one, url, isOwn, tenant }) {
+function Shown({ page, one, url, editor, isOwn, tenant }) {
   const [version, setVersion] = useState(null);
   const earlier = useLoad(async (signal) => (version && version !== one.version ? get(url('', { version }), signal) : null), [version, one.version]);
   const values = useMemo(() => valuesOf(earlier.value ?? one), [earlier.value, one]);
@@ -56,7 +56,7 @@ function Shown({ page, one, url, isOwn, tenant }) {
       <div class="parts-bar">${choice('Channel', channels, channel, setChannel, (name) => CHANNELS[name])}${languages.length > 1 && choice('Language', languages, locale, setLocale, languageName)}
         <input class="as-recipient" aria-label="As this recipient sees it" placeholder="As a recipient sees it" autocomplete="off" spellcheck=${false} onChange=${({ currentTarget }) => setRecipient(currentTarget.value.trim())} /></div>
       <${Preview} ...${{ channel, preview, problems: [], path: url, shown, isOpen: true, tenant: tenant.tenant, template: one.key }} /></section>
-    <div><${Test} ...${{ page, one, url, tenant, shown }} /><${Card} title="Versions"><${Versions} ...${{ one, url, isOwn, seen: version, look: setVersion }} /><//></div></div>`;
+    <div><${Test} ...${{ page, one, url, tenant, shown }} /><${Card} title="Versions"><${Versions} ...${{ one, url, editor, isOwn, seen: version, look: setVersion }} /><//></div></div>`;
 }
 
 /** A message to a recipient's address, with the data of the preview. Without a provider it is simulated, and its page shows its HTML. */

@@ -14,11 +14,11 @@ export function DraftOnly({ page, url, editor, missing }) {
   return html`<${Heading} title=${page.key} /><${Loaded} of=${{ ...draft, problem: draft.problem && missing.problem, reload: missing.reload }}>${() => html`<${Empty} icon=${page.icon} text="This is a draft: it was never published."><a class="button primary" href=${editor}>Open the draft</a><//>`}<//>`;
 }
 
-/** The versions of an object, with their differences; another one can be made current. `look` shows one as recipients saw it. */
-export function Versions({ one, url, isOwn, seen, look }) {
+/** The draft and the versions of an object, with their differences; another one can be made current. `look` shows one as recipients saw it. */
+export function Versions({ one, url, editor, isOwn, seen, look }) {
   const found = useLoad((signal) => get(url('/versions'), signal), [url(), one.version]);
   const [compared, setCompared] = useState(null);
-  return html`<${Loaded} of=${found}>${({ versions: all }) => html`<ul class="rows-of">${all.map(({ version, created_at: at, by, note }, index) => html`<li key=${version}><b>Version ${version}</b>${version === one.version && html`<${State} of="current" kind="ok" />`}<${Moment} at=${at} />${by && html`<span class="muted">${by}</span>`}${note && html`<span dir="auto">${note}</span>`}
+  return html`<${Loaded} of=${found}>${({ versions: all }) => html`<ul class="rows-of">${one.draft && html`<li><b>Draft</b><${State} of="not published" kind="warn" /><${Moment} at=${one.draft.updated_at} /><span class="muted">${one.draft.by}</span><a class="button" href=${editor}>Review</a></li>`}${all.map(({ version, created_at: at, by, note }, index) => html`<li key=${version}><b>Version ${version}</b>${version === one.version && html`<${State} of="current" kind="ok" />`}<${Moment} at=${at} />${by && html`<span class="muted">${by}</span>`}${note && html`<span dir="auto">${note}</span>`}
       ${look && all.length > 1 && html`<button type="button" aria-label=${`Look at version ${version}`} aria-pressed=${String(seen === version)} onClick=${() => look(seen === version ? null : version)}>Look</button>`}
       ${index < all.length - 1 && html`<button type="button" aria-label=${`Changes of version ${version}`} onClick=${() => setCompared([all[index + 1].version, version])}>Changes</button>`}
       ${isOwn && version !== one.version && html`<${Confirm} label=${`Make current: version ${version}`} word="Make current" act=${async () => {

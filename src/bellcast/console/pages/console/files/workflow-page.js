@@ -21,9 +21,9 @@ export function Workflow({ page }) {
   const tenant = tenantOf(page);
   const url = (more = '', query = {}) => withQuery(path`/v1/workflows/${page.key}` + more, { ...tenant, ...query });
   const found = useLoad((signal) => get(url(), signal), [url()]);
-  const title = html`<${Heading} title=${page.key} />`;
+  const title = html`<${Heading} title=${page.key} />`, editor = withQuery(page.path, { ...tenant, edit: 'yes' });
   const isMissing = found.problem?.status === 404 && !found.isLoading && page.may(CONTENT);
-  if (isMissing) return html`<${DraftOnly} page=${page} url=${url('/draft')} editor=${withQuery(page.path, { ...tenant, edit: 'yes' })} missing=${found} />`;
+  if (isMissing) return html`<${DraftOnly} page=${page} url=${url('/draft')} editor=${editor} missing=${found} />`;
   return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
     // The project's object on the page of a tenant is not the tenant's own.
     const isOwn = page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant;
@@ -37,7 +37,7 @@ export function Workflow({ page }) {
       go(withQuery(page.url('/workflows'), tenant));
     }} />`}`}<//><${ManagedBanner} page=${page} kind="workflows" one=${one} /><${Together}>
       <div class="workflow-page"><section class="panel" aria-label="Steps"><${Steps} page=${page} one=${one} tenant=${tenant.tenant} /></section>
-        <div><${Card} title="Versions"><${Versions} one=${one} url=${url} isOwn=${isOwn && !isLocked(one)} /><//>${page.may(BUILDERS) && html`<${Trigger} key=${one.version} ...${{ page, one, url, tenant }} />`}</div></div>
+        <div><${Card} title="Versions"><${Versions} ...${{ one, url, editor }} isOwn=${isOwn && !isLocked(one)} /><//>${page.may(BUILDERS) && html`<${Trigger} key=${one.version} ...${{ page, one, url, tenant }} />`}</div></div>
       <${Yaml} of=${one} isInFiles /><//>`;
   }}<//>`;
 }
