@@ -131,7 +131,7 @@ async def test_session_token_is_no_editor_token(client: httpx.AsyncClient) -> No
     # Also not one with the claims of an editor token, signed with the secret as session tokens are.
     project = Project("p", "key", "secret")
     claims = {"sub": "alice", "aud": "editor", **REQUEST, "iat": 0, "exp": 9e9}
-    parts = [tokens._encode({"alg": "HS256", "typ": "JWT"}), tokens._encode(claims)]
+    parts = [tokens.encode({"alg": "HS256", "typ": "JWT"}), tokens.encode(claims)]
     signed = ".".join(parts)
     forged = f"{signed}.{tokens.base64url.encode(tokens._digest(project, signed.encode()))}"
     assert editor_tokens.is_editor(forged)
@@ -297,6 +297,24 @@ async def test_token_ends_with_the_key_that_made_it(rest: Rest) -> None:
         assert (response.status_code, response.json()["expires_at"]) == (201, made["expires_at"]), path
     shorter = await rest.client.post("/v1/tokens", json={"recipient": "alice", "ttl": "1m"}, headers=headers)
     assert shorter.json()["expires_at"] < made["expires_at"]
+
+
+async def test_tokens_are_refused_once_the_key_that_made_them_is_revoked(rest: Rest) -> None:
+    await rest.app.put(BOOKING, json=HTML)
+    made = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": ["manage"]})).json()
+    key = {"authorization": f"Bearer {made['key']}"}
+    opened: list[tuple[str, dict[str, str], bool]] = []
+    for path, body, opens in (("tokens", {"recipient": "alice"}, "/v1/inbox"), ("editor-tokens", REQUEST, BOOKING)):
+        for maker in (key, rest.app.headers):
+            token = (await rest.client.post(f"/v1/{path}", json=body, headers=maker)).json()["token"]
+            opened.append((opens, {"authorization": f"Bearer {token}"}, maker is key))
+    for path, headers, _ in opened:
+        assert (await rest.client.get(path, headers=headers)).status_code == 200
+    assert (await rest.app.delete(f"/v1/keys/{made['id']}")).status_code == 204
+    for path, headers, is_by_key in opened:
+        response = await rest.client.get(path, headers=headers)
+        assert response.status_code == (401 if is_by_key else 200), response.text
+        assert not is_by_key or "was revoked" in response.json()["detail"]
 
 
 @pytest.mark.usefixtures("cheap_hashes")

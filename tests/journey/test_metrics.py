@@ -43,10 +43,12 @@ class Server:
         return response.json()
 
     @asynccontextmanager
-    async def live(self, recipient: str, *topics: str, is_allowed: bool = True) -> AsyncIterator[ClientConnection]:
+    async def live(
+        self, recipient: str, *topics: str, is_allowed: bool = True, token: str | None = None
+    ) -> AsyncIterator[ClientConnection]:
         """Open a live connection, and wait until it is ready. Its token allows the topics, or else the recipient is
         subscribed to them."""
-        token = self.process.token(recipient, topics=list(topics) if is_allowed else [])
+        token = token or self.process.token(recipient, topics=list(topics) if is_allowed else [])
         url = f"{self.process.url.replace('http', 'ws')}/v1/ws?token={token}&topics={','.join(topics)}"
         async with connect(url) as socket:
             assert json.loads(await socket.recv())["type"] == "ready"
@@ -130,6 +132,21 @@ async def test_what_live_connections_missed_is_counted(tmp_path: Path) -> None:
             checks = found["reconciler_checks_total", "ok"]
             found = await eventually(bell.metrics, lambda one: one["reconciler_checks_total", "ok"] > checks + 1)
             assert {key: value for key, value in found.items() if key[0] == "reconciled_total"} == expected
+
+
+async def test_connection_is_closed_after_the_key_that_made_its_token_is_revoked(tmp_path: Path) -> None:
+    async with server(tmp_path, HANDLERS="tests.faults.fast_reconciler:handlers") as bell:
+        made = (await bell.app.post("/v1/keys", json={"name": "k", "scopes": ["manage"]})).json()
+        headers = {"authorization": f"Bearer {made['key']}"}
+        token = (await bell.app.post("/v1/tokens", json={"recipient": "alice"}, headers=headers)).json()["token"]
+        async with bell.live("alice", token=token) as ended, bell.live("alice") as other:
+            assert (await bell.app.delete(f"/v1/keys/{made['id']}")).status_code == 204
+            close = json.loads(await ended.recv())
+            assert (close["code"], close["reason"], close["reconnect"]) == (4402, "expired", True)
+            await bell.send(to="alice")
+            assert json.loads(await other.recv())["type"] == "notification"
+            # No event was lost.
+            assert (await bell.metrics()).get(("reconciled_total", "revocation"), 0) == 0
 
 
 async def test_attempts_are_counted_by_provider_and_outcome(tmp_path: Path) -> None:

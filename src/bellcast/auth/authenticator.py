@@ -120,7 +120,10 @@ class Authenticator:
             principal = tokens.verify_app_token(access.jwt_secret, app_claims, token, now, self._limits)
             if principal is not None:
                 return principal
-        return tokens.verify(self._project, token, now, self._limits)
+        verified = tokens.verify(self._project, token, now, self._limits)
+        if verified.key is not None and await keys.is_revoked(self._keys, verified.key):
+            raise Unauthenticated("The API key that created this session token was revoked: get a fresh one.")
+        return verified
 
     async def caller(self, request: AuthRequest) -> Caller:
         """Authenticate a server. Credentials are accepted only in headers: URLs are logged, and the secret grants full

@@ -65,6 +65,7 @@ class JwtClaims(SessionClaims, frozen=True, kw_only=True):
     iat: Seconds = 0
     iss: Any = None
     aud: Any = None
+    bellcast_key: str | None = None  # the API key that created it
 
 
 _decoder = msgspec.json.Decoder(JwtClaims)
@@ -89,7 +90,8 @@ def principal(claims: JwtClaims, now: int, limits: Limits) -> Principal:
         raise Unauthenticated("The session token was issued in the future (iat): are both clocks right?")
     if wrong := [*validation.key("sub", claims.sub, limits), *claims.errors(limits)]:
         raise Unauthenticated(f"The session token's claims are wrong: {error_text(wrong)}.")
-    return claims.principal(claims.sub, issued_at=issued_at, expires_at=expires_at, by_cookie=False)
+    result = claims.principal(claims.sub, issued_at=issued_at, expires_at=expires_at, by_cookie=False)
+    return msgspec.structs.replace(result, key=claims.bellcast_key) if claims.bellcast_key else result
 
 
 def error_text(wrong: list[FieldError]) -> str:

@@ -39,6 +39,7 @@ class EditorClaims(Struct, frozen=True, kw_only=True, omit_defaults=True):
     email: str | None = None
     iat: float
     exp: float
+    key: str | None = None  # the API key that created it
 
     def covers(self, template: str) -> bool:
         """Return whether the token is for this template."""
@@ -48,7 +49,7 @@ class EditorClaims(Struct, frozen=True, kw_only=True, omit_defaults=True):
 def sign(project: Project, claims: EditorClaims) -> str:
     """Return the token with these claims."""
     header = {"alg": "HS256", "typ": "JWT", "kid": project.key}
-    signed = f"{_encode(header)}.{_encode(msgspec.structs.replace(claims, aud=AUDIENCE))}"
+    signed = f"{tokens.encode(header)}.{tokens.encode(msgspec.structs.replace(claims, aud=AUDIENCE))}"
     return f"{signed}.{base64url.encode(_digest(project, signed.encode()))}"
 
 
@@ -83,7 +84,3 @@ def verify(project: Project, token: str, now: int) -> EditorClaims:
 def _digest(project: Project, signed: bytes) -> bytes:
     key = hmac.digest(project.secret.encode(), KEY_PURPOSE, "sha256")
     return hmac.digest(key, signed, "sha256")
-
-
-def _encode(value: object) -> str:
-    return base64url.encode(msgspec.json.encode(value))

@@ -59,7 +59,7 @@ async def make(change: Change[TokenRequest]) -> Token:
     """Create a session token.
 
     It gives access to one recipient's inbox until it expires: send it to that recipient's browser. An API key with the
-    scope `manage` can create one for any recipient, topics and roles: protect it like the project secret. The token ends with that key at the latest."""
+    scope `manage` can create one for any recipient, topics and roles: protect it like the project secret. The token ends with that key, also when it is revoked."""
     ctx, params = change.ctx, change.body
     tenant = tenants.single_tenant(change.request, params.tenant)
     now = ctx.token_clock.now()
@@ -75,6 +75,7 @@ async def make(change: Change[TokenRequest]) -> Token:
         roles=params.roles,
         name=params.name,
         since=params.since,
+        key=guards.caller(change.request).key,
     )
     if len(token) > tokens.MAX_LENGTH:  # no request with it would be accepted
         message = f"would make a token of {len(token)} characters, at most {tokens.MAX_LENGTH} are accepted"

@@ -91,6 +91,12 @@ async def authenticate(project: Project, api_keys: Keys, credential: str, clock:
     return Caller(scopes=key.scopes, key=id, tenants=key.tenants, expires_at=expires_at)
 
 
+async def is_revoked(api_keys: Keys, id: str) -> bool:
+    """True if what this key created has ended with it."""
+    stored = await api_keys.find(id)
+    return stored is None or stored[0].revoked_at is not None
+
+
 def is_secret(project: Project, credential: str) -> bool:
     """True if this is the project secret, or the second one. Compares in constant time."""
     given = credential.encode(errors="surrogatepass")

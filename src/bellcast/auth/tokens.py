@@ -62,16 +62,18 @@ def sign(
     roles: Sequence[str] | None = None,
     name: str | None = None,
     since: float | None = None,
+    key: str | None = None,
 ) -> str:
-    """Sign a session token for one recipient. Times are UTC milliseconds, `since` epoch seconds. Names are not validated."""
+    """Sign a session token for one recipient, which ends with the API key. Times are UTC milliseconds, `since` epoch seconds. Names are not validated."""
     session_claims: dict[str, Any] = {"sub": recipient, "iat": now / 1000, "exp": expires_at / 1000}
     optional_claims = {"tenant": tenant, "topics": list(topics), "publish": list(publish), "name": name}
+    optional_claims["bellcast_key"] = key
     session_claims |= {claim: value for claim, value in optional_claims.items() if value}
     if since is not None:
         session_claims["since"] = since
     if roles is not None:
         session_claims["roles"] = list(roles)
-    signed = f"{_encode({'alg': 'HS256', 'typ': 'JWT', 'kid': project.key})}.{_encode(session_claims)}"
+    signed = f"{encode({'alg': 'HS256', 'typ': 'JWT', 'kid': project.key})}.{encode(session_claims)}"
     return f"{signed}.{base64url.encode(_digest(project, signed.encode()))}"
 
 
@@ -121,7 +123,8 @@ def _digest(project: Project, signed: bytes) -> bytes:
     return started.digest()
 
 
-def _encode(value: dict[str, Any]) -> str:
+def encode(value: object) -> str:
+    """Encode a header or claims as a part of a token."""
     return base64url.encode(msgspec.json.encode(value))
 
 

@@ -55,6 +55,7 @@ class Principal(Struct, frozen=True, kw_only=True):
     issued_at: int = 0
     expires_at: int | None = None
     by_cookie: bool = False
+    key: str | None = None  # the API key that created the session token
 
     def with_name(self, name: str | None) -> "Principal":
         """Return the same principal with this name, unless its session has one."""

@@ -10,8 +10,9 @@ import jinja2
 import msgspec
 from jinja2 import nodes
 
-from bellcast.auth import authenticator, editor_tokens, origins
+from bellcast.auth import authenticator, editor_tokens, keys, origins
 from bellcast.auth.editor_tokens import ACTOR, EditorClaims, EditorRight
+from bellcast.auth.store import Keys
 from bellcast.channels.types import BASE_LAYOUT
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, draft_kind
@@ -74,6 +75,8 @@ async def authenticate(ctx: ApiContext, request: authenticator.AuthRequest) -> E
 async def verified(ctx: ApiContext, token: str) -> EditorClaims:
     """Return the claims of a token that is valid and was not ended. Raises Unauthenticated."""
     claims = editor_tokens.verify(ctx.project, token, ctx.token_clock.now())
+    if claims.key is not None and await keys.is_revoked(Keys(ctx.engines.db), claims.key):
+        raise Unauthenticated("The API key that created this editor token was revoked: create another.")
     ended = await Documents(ctx.engines.db).get(ENDED_KIND, PROJECT, _digest(claims.tenant))
     if ended is not None and round(claims.iat * 1000) <= msgspec.json.decode(ended.body, type=int):
         raise Unauthenticated("The editor token was ended: create another.")

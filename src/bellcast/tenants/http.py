@@ -317,7 +317,8 @@ async def page_of_keys(request: ApiRequest, query: KeysQuery) -> ApiKeys:
 async def revoke_key(change: Change[None]) -> bool:
     """Revoke an API key.
 
-    It is rejected from now on."""
+    It is rejected from now on, like the session and editor tokens that it created; their connections close
+    within 30 seconds. API keys that it created stay."""
     (id,), engines = change.key, change.ctx.engines
     found = await Keys(engines.db).find(id)
     is_own = found is not None and tenants.is_within(guards.caller(change.request).tenants, found[0].tenants)

@@ -10,6 +10,8 @@ from typing import Any
 
 import structlog
 
+from bellcast.auth import keys
+from bellcast.auth.store import Keys
 from bellcast.context import Context
 from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.store.sends import Sends
@@ -89,6 +91,8 @@ class Reconciler:
     async def _check_inboxes(self, group: Group) -> None:
         try:
             statuses = {one.number: one for one in await Inboxes(self._engines.db).statuses(list(group))}
+            creators = {key for some in group.values() for one in some if (key := one.principal.key) is not None}
+            ended = {key for key in creators if await keys.is_revoked(Keys(self._engines.db), key)}
             behind: dict[str, set[str]] = defaultdict(set)
             for number, connections in group.items():
                 for connection in connections:
@@ -96,6 +100,9 @@ class Reconciler:
                     if status is None or principal.issued_at < status.revoked_before:
                         self._hub.reconciled["revocation"] += 1
                         self._hub.end(connection, close_reasons.REVOKED)
+                        continue
+                    if principal.key in ended:  # its client continues with a token of another key
+                        self._hub.end(connection, close_reasons.EXPIRED)
                         continue
                     if status.behind and principal.recipient is not None:
                         behind[principal.tenant].add(principal.recipient)

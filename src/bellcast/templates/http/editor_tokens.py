@@ -82,7 +82,7 @@ async def make(request: ApiRequest) -> ASGIApp:
 
     With it, `<bellcast-template-editor>` opens these templates of the tenant in a page of your app, until it expires. The
     project's own templates are never changed. It is not a session token, and opens no inbox. It ends with the API key that
-    creates it at the latest."""
+    creates it, also when that is revoked."""
     ctx, body = context.of(request), await request_body.body(request, TOKEN)
     tenant = tenants.single_tenant(request, body.tenant)
     now = ctx.token_clock.now()
@@ -96,6 +96,7 @@ async def make(request: ApiRequest) -> ASGIApp:
         email=body.email,
         iat=now / 1000,
         exp=expires_at / 1000,
+        key=guards.caller(request).key,
     )
     token = editor_tokens.sign(ctx.project, claims)
     if len(token) > tokens.MAX_LENGTH:  # no request with it would be accepted
