@@ -7,6 +7,8 @@ import gzip
 import itertools
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -406,3 +408,30 @@ async def test_guard_that_the_pool_does_not_accept_sends_no_request(
     with pytest.raises(TypeError, match="network_backend"):
         await client.request("GET", server.url, headers={})
     assert server.requests == []
+
+
+def test_first_request_imports_in_a_thread_while_the_event_loop_continues() -> None:
+    script = """
+import asyncio, sys, threading
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.outbound.http import HttpxClient
+
+class Recorder:
+    threads = {}
+
+    def find_spec(self, name, path=None, target=None):
+        self.threads[name] = threading.current_thread() is threading.main_thread()
+
+async def request():
+    try:
+        await HttpxClient().request("GET", "http://127.0.0.1:1/", headers={})
+    except Unavailable:
+        pass
+
+sys.meta_path.insert(0, Recorder())
+asyncio.run(request())
+assert "httpx" in Recorder.threads and "bellcast.kernel.outbound.transport" in Recorder.threads
+print([name for name, is_main in Recorder.threads.items() if is_main and name.split(".")[0] in ("httpx", "httpcore", "h2")])
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.strip() == "[]"

@@ -41,7 +41,6 @@ class HttpxClient:
 
     @cached_property
     def _client(self) -> "httpx.AsyncClient":
-        # Created by the first request: loading the certificate authorities takes 40 ms.
         import httpx
 
         from bellcast.kernel.outbound.transport import Transport
@@ -65,6 +64,8 @@ class HttpxClient:
         timeout: float = 5.0,  # noqa: ASYNC109 - required by the port
     ) -> Response:
         """Send a request and read the whole response within `timeout` seconds."""
+        if self._current() is None:  # in a thread: the imports and the certificate authorities take 0.5 s of CPU
+            await asyncio.to_thread(lambda: self._client)
         import httpcore
         import httpx
 
