@@ -98,7 +98,7 @@ def test_axe_finds_nothing_in_menus_buttons_and_preferences(app, person, open_sh
     assert violations(page) == []
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Preferences").click()
-    expect(page.get_by_role("switch", name="Other notifications, Inbox")).to_be_visible()
+    expect(page.get_by_role("switch", name="All notifications, Inbox")).to_be_visible()
     assert violations(page) == []
 
 
@@ -187,7 +187,7 @@ def test_focus_does_not_reach_what_an_overlay_covers(app, person, shop):
     bell(page, 1).click()
     expect(row(page, "Order")).to_be_visible()
     page.get_by_role("button", name="Preferences").click()
-    expect(page.get_by_role("switch", name="Other notifications, Inbox")).to_be_visible()
+    expect(page.get_by_role("switch", name="All notifications, Inbox")).to_be_visible()
     covered = "['.header', '.stage', '.footer'].map((each) => bell.shadowRoot.querySelector(each).inert)"
     assert in_page(page, covered) == [True, True, True]
     page.keyboard.press("Escape")
@@ -258,7 +258,7 @@ def test_new_notifications_are_announced_while_the_panel_is_open(app, person, op
     app.notify(person, title="Order")
     wait_until(lambda: is_announced("Order"), lambda: "not announced")
     settings.click()
-    expect(page.get_by_role("switch", name="Other notifications, Inbox")).to_be_visible()
+    expect(page.get_by_role("switch", name="All notifications, Inbox")).to_be_visible()
     app.notify(person, title="Another")
     wait_until(lambda: is_announced("Another"), lambda: "not announced while an overlay is open")
     page.keyboard.press("Escape")

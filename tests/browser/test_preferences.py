@@ -90,7 +90,7 @@ def test_inherited_settings_are_shown_and_can_be_changed(types, bellcast_server,
     wait_saved(page, {"channels": {"sms": True}})
 
 
-def test_late_response_does_not_hide_a_later_change(shop):
+def test_late_response_does_not_hide_a_later_change(types, shop):
     page = shop.open(PAGE)
     sms = page.get_by_role("switch", name="Other notifications, SMS")
     push = page.get_by_role("switch", name="Other notifications, Push", exact=True)
@@ -127,7 +127,7 @@ def test_quiet_hours_and_a_pause_are_saved(shop):
     expect(page.get_by_label("Pause messages")).to_have_value("off")
 
 
-def test_failed_change_is_reverted(shop):
+def test_failed_change_is_reverted(types, shop):
     page = shop.open(PAGE)
     box = page.get_by_role("switch", name="Other notifications, SMS")
     expect(box).to_be_checked()
@@ -161,7 +161,25 @@ def test_names_of_types_break_between_words_on_a_phone(open_shop, bellcast_serve
     assert [word for word, count in lines if count > 1] == []
 
 
-def test_panel_shows_the_preferences_inside(app, person, open_shop, bellcast_server):
+def test_only_type_has_the_only_row_unless_a_channel_is_off(shop):
+    own = {}
+
+    def offer_one(route):
+        response = route.fetch()
+        channels = {key: {"on": True, "required": False} for key in ("inbox", "email")}
+        effective = [{"type": "general", "name": "Other notifications", "channels": channels}]
+        route.fulfill(response=response, json=response.json() | {"effective": effective} | own)
+
+    shop.context.route("**/v1/preferences", offer_one)
+    page = shop.open(PAGE)
+    expect(page.locator(".type-name")).to_have_text(["All notifications"])
+    expect(page.get_by_label("All notifications, E-mails")).to_have_value("instant")
+    own["channels"] = {"email": False}
+    page.reload()
+    expect(page.locator(".type-name")).to_have_text(["All notifications", "Other notifications"])
+
+
+def test_panel_shows_the_preferences_inside(types, app, person, open_shop, bellcast_server):
     page = open_shop(bellcast_server, person, PHONE, has_touch=True, is_mobile=True).open()
     bell(page).tap()
     page.get_by_role("button", name="Preferences").tap()

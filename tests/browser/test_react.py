@@ -122,7 +122,7 @@ def test_components_work_after_hydration_in_strict_mode(app, person, hydrated):
     expect(row(hydrated.locator("#inbox"), "Paid")).to_be_visible()
     hydrated.get_by_role("button", name="List").click()
     expect(hydrated.locator("#inbox")).to_have_count(0)
-    expect(hydrated.locator("#preferences").get_by_role("switch", name="Other notifications, Inbox")).to_be_checked()
+    expect(hydrated.locator("#preferences").get_by_role("switch", name="All notifications, Inbox")).to_be_checked()
     assert hydrated.locator("bellcast-bell").evaluate("(bell) => [bell.className, bell.open]") == ["place", False]
     hydrated.locator("bellcast-bell").get_by_role("button").first.click()
     row(hydrated.locator("bellcast-bell"), "Paid").get_by_role("link", name="Paid").click()

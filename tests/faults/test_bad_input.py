@@ -115,7 +115,8 @@ def test_unknown_field_is_named(client, bellcast_server, operation):
     method, path = operation.split()
     headers = credentials(bellcast_server, READERS[operation])
     refusal = problem(client.request(method, path, json={"no_such_field": 1}, headers=headers), 422)
-    assert {"field": "no_such_field", "message": "is not a known field"} in refusal["errors"]
+    (message,) = [one["message"] for one in refusal["errors"] if one["field"] == "no_such_field"]
+    assert message.startswith("is not a known field; expected one of: ")
 
 
 @pytest.mark.parametrize("operation", READERS)

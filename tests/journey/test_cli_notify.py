@@ -1,5 +1,8 @@
 """`bellcast notify`: every field as an option, and every reason for a failure."""
 
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
 import httpx
 import pytest
 
@@ -67,6 +70,24 @@ def test_audiences_can_be_addressed_by_topic_role_and_tenant(bellcast_server, pr
     result = bellcast("notify", "--all", "For all", "--tenant", "notify-acme", "--expires", "1h", **project)
     assert "Announced to everyone" in result.out
     assert inbox(bellcast_server, "many-carol", tenant="notify-acme")[0]["title"] == "For all"
+
+
+def test_send_at_schedules_a_send(bellcast_server, project):
+    def schedules(*options):
+        sent = bellcast("notify", "later-alice", "Later", *options, "--json", **project).json
+        url = f"{bellcast_server.url}/v1/schedules/{sent['schedule']['key']}"
+        return httpx.get(url, headers=bellcast_server.as_app()).json()
+
+    day = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=30)
+    there = f"{day.astimezone(ZoneInfo('Asia/Tokyo')):%Y-%m-%dT%H:%M}"
+    local = schedules("--send-at", there, "--timezone", "Asia/Tokyo")
+    assert (datetime.fromisoformat(local["next_at"]), local["notification"]["title"]) == (day, "Later")
+    assert schedules("--send-at", "2h")["next_at"] is not None
+    shown = bellcast("notify", "later-alice", "Later", "--send-at", day.isoformat(), **project)
+    assert f"To be sent at {day:%Y-%m-%d} 12:00:00 UTC schedule send-" in shown.out
+    assert inbox(bellcast_server, "later-alice") == []
+    refused = bellcast("notify", "later-alice", "Later", "--send-at", there, **project)
+    assert (refused.status, "one without an offset and a timezone" in refused.err) == (1, True)
 
 
 def test_repeated_idempotency_key_sends_once(bellcast_server, project):

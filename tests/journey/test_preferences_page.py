@@ -107,6 +107,20 @@ async def test_page_offers_channels_with_a_provider_or_an_address(tmp_path: Path
         assert await offered() == ["inbox", "email", "sms", "push", "chat"]
 
 
+async def test_only_type_has_the_only_row_unless_a_channel_is_off(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+
+        async def rows() -> list[str]:
+            return re.findall(r'role=group aria-label="([^"]*)"', (await world.client.get(await link(world))).text)
+
+        assert await rows() == ["All notifications"]
+        await world.put("/v1/recipients/alice/preferences", {"channels": {"inbox": False}})
+        assert await rows() == ["All notifications", "Other notifications"]
+        await world.put("/v1/recipients/alice/preferences", {})
+        await world.put("/v1/types/news", {"name": "News"})
+        assert await rows() == ["All notifications", "Other notifications", "News"]
+
+
 async def test_element_of_the_page_reads_and_changes_preferences_with_the_link(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         await world.put("/v1/types/invoice", {"name": "Invoices", "required": ["email"]})

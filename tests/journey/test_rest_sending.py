@@ -216,6 +216,12 @@ class TestRefusals:
         assert fields(response).keys() == expected
         assert fields(response)["subtitle"] == 'is not a known field; did you mean "title"?'
 
+    async def test_list_is_referred_to_the_bulk_operation(self, rest):
+        response = await rest.app.post("/v1/notifications", json=[{"to": "alice", "title": "x"}])
+        assert fields(response) == {"": "must be an object, got a list; send a list to POST /v1/notifications/bulk"}
+        nested = (await rest.app.post("/v1/notifications/bulk", json=[[]])).json()["results"][0]["error"]
+        assert nested["errors"][0]["message"] == "must be an object, got a list"
+
     async def test_audience_field_is_named_by_its_path(self, rest):
         response = await rest.app.post("/v1/notifications", json={"to": {"topic": "no spaces"}, "title": "x"})
         assert fields(response).keys() == {"to.topic"}

@@ -193,6 +193,14 @@ async def test_unusable_webhook_is_refused(tmp_path: Path, body: dict[str, Any],
         assert [error["field"] for error in refused.json()["errors"]] == [field]
 
 
+async def test_unknown_event_of_a_webhook_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        body = {"url": "https://example.com/x", "events": ["notification.creatd", "x"]}
+        close, other = [one["message"] for one in (await client.post("/v1/webhooks", json=body)).json()["errors"]]
+        assert close == 'is not a known type; did you mean "notification.created"?'
+        assert other.startswith("is not a known type; expected one of: *, message.*, message.bounced, ")
+
+
 async def test_events_of_a_server_that_dies_after_the_commit_are_delivered_by_the_next(tmp_path: Path) -> None:
     """The crash point is directly after the commit: publishing to the broker never finishes."""
     async with vendor_server() as vendor:

@@ -89,22 +89,12 @@ def retry(
     json: console.JsonFlag = False,
 ) -> None:
     """Retry messages that failed or bounced."""
-    from bellcast.client.messages import RetryFilter
-
-    of: RetryFilter = {}
-    if channel is not None:
-        of["channel"] = channel
-    if since is not None:
-        of["since"] = since
+    of: Any = {name: value for name, value in (("channel", channel), ("since", since)) if value is not None}
+    where: Any = {"tenant": tenant, "dry_run": dry_run}
+    if id is not None and of:
+        raise CommandError("--channel and --since select among all messages", "leave out ID, or both options", 2)
     with options.server(ctx) as client:
-        if id is not None:
-            if of:
-                raise console.CommandError(
-                    "--channel and --since select among all messages", "leave out ID, or both options", 2
-                )
-            done = client.messages.retry(id, tenant=tenant, dry_run=dry_run)
-        else:
-            done = client.messages.retry_all(tenant=tenant, dry_run=dry_run, **of)
+        done = client.messages.retry_all(**where, **of) if id is None else client.messages.retry(id, **where)
     verb = "Would queue" if dry_run else "Queued"
     console.json(done) if json else console.done(f"{verb} {done.retried} again")
 
@@ -119,7 +109,11 @@ def mailbox(
     """Print a link to a page with all messages that were stored instead of sent."""
     with options.server(ctx) as client:
         link = client.messages.mailbox(ttl=ttl, tenant=tenant)
+        is_empty = not json and not client.messages.list(state="simulated", limit=1, tenant=tenant).messages
     console.json(link) if json else console.out().print(link["url"], markup=False, soft_wrap=True)
+    if is_empty:
+        owner = f"The tenant {tenant}" if tenant else "The default tenant"
+        console.note(f"{owner} has no stored messages yet: send one to a channel without a provider, or pass --tenant.")
 
 
 ChannelArgument = Annotated[str, typer.Argument(metavar="CHANNEL", help="email, sms, push or chat.")]
@@ -157,7 +151,6 @@ def allow(ctx: typer.Context, channel: ChannelArgument, address: AddressArgument
     console.done(f"Allowed {address}")
 
 
-ProviderKey = Annotated[str, typer.Argument(metavar="KEY", help="The provider's key.")]
 ProviderTenantOption = Annotated[
     str | None, typer.Option(metavar="TENANT", help="The tenant's own provider. Default: the project's.")
 ]
@@ -189,7 +182,7 @@ providers.add_put(
 @provider.command(cls=options.RequestCommand)
 def test(
     ctx: typer.Context,
-    key: ProviderKey,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The provider's key.")],
     to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Send a test message to this address.")] = None,  # noqa: PT028  a command, not a test
     file: Annotated[Path | None, typer.Option(metavar="FILE", help="Test these values, which are not stored.")] = None,  # noqa: PT028  a command, not a test
     tenant: ProviderTenantOption = None,  # noqa: PT028  a command, not a test

@@ -14,6 +14,7 @@ EPILOG = """\
   bellcast notify --to-topic admins "Disk almost full" --priority urgent
   df -h | bellcast notify ops "Disk report" --body -
   bellcast notify --all "Maintenance tonight" --expires 6h
+  bellcast notify alice "Your table is ready soon" --send-at 2h
   bellcast notify alice "New booking" --channel email --dry-run
 
 [dim]The secret is[/] BELLCAST_SECRET[dim], or the data folder's.[/]
@@ -64,6 +65,13 @@ def notify(
     expires: Annotated[
         str | None, _text("Expiry: 2h or 7d from now, or 2030-01-31T12:00:00Z.", "DURATION|TIME")
     ] = None,
+    send_at: Annotated[
+        str | None, _text("Send later: in 2h or 7d, or at 2030-01-31T12:00:00Z.", "DURATION|TIME")
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        _text("Time zone of a --send-at without a UTC offset, or recipient for that of each.", "ZONE"),
+    ] = None,
     idempotency_key: Annotated[
         str | None, _text("Repeating the key within 24 hours sends nothing again.", "KEY")
     ] = None,
@@ -71,6 +79,8 @@ def notify(
     json: console.JsonFlag = False,
 ) -> None:
     """Send a notification."""
+    import msgspec
+
     from bellcast.cli import objects
     from bellcast.client import notifications
 
@@ -80,7 +90,7 @@ def notify(
     if len(chosen) > 1:
         raise typer.BadParameter("expected only one of --to-topic, --to-role and --all")
     to: Any = recipient or chosen
-    fields = {
+    fields: Any = {
         "title": title,
         "body": sys.stdin.read().rstrip("\n") if body == "-" else body,
         "type": type,
@@ -95,19 +105,21 @@ def notify(
         "tags": tag,
         "group": group,
         "tenant": tenant,
-        "expires_at": _expiry(expires),
+        "expires_at": expires,
+        "send_at": send_at,
+        "timezone": timezone,
     }
-    content: Any = {field: value for field, value in fields.items() if value is not None}
-    request = notifications.notify(to, idempotency_key=idempotency_key, **content)
+    request = notifications.notify(to, idempotency_key=idempotency_key, **fields)
     if dry_run:
         objects.show_plan(ctx, request, json=json)
         return
     with options.server(ctx) as client:
         sent = client.sender.send(request)
     if json:
-        # the shape of the server's response
-        made = [{"id": notification.id, "recipient": notification.recipient} for notification in sent.notifications]
-        console.json({"announcement": {"id": sent.announcement.id}} if sent.announcement else {"notifications": made})
+        console.json({name: part for name, part in msgspec.to_builtins(sent).items() if part})  # as in REST
+    elif sent.schedule:
+        at = sent.schedule.next_at  # None if the time has passed for everyone
+        console.done(f"To be sent at {at:%Y-%m-%d %H:%M:%S %Z}" if at else "Scheduled", f"schedule {sent.schedule.key}")
     elif sent.announcement:
         audience = "everyone" if "all" in to else f"everyone of {' '.join(map(str, *to.items()))}"
         console.done(f"Announced to {audience}", sent.id)
@@ -124,17 +136,3 @@ def _recipient_and_title(words: list[str], has_audience: bool, has_template: boo
         return (None if has_audience else words[0]), None
     arguments = "only a title with --to-topic, --to-role and --all" if has_audience else "a recipient and a title"
     raise typer.BadParameter(f"expected {arguments}; quote a title of several words", param_hint="TITLE")
-
-
-def _expiry(expires: str | None) -> Any:
-    """Convert a duration to a time; return a time unchanged."""
-    import time
-
-    from bellcast.kernel import times
-
-    if expires is None:
-        return None
-    try:
-        return times.to_rfc3339(time.time_ns() // 1_000_000 + round(times.seconds(expires) * 1000))
-    except (ValueError, OverflowError):
-        return expires

@@ -15,6 +15,7 @@ from bellcast.kernel.errors import Conflict, FieldError, Invalid
 from bellcast.kernel.field_limits import Limit, ValueRule, list_of
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.http.validation_errors import Suggestions, unknown
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import Moment
@@ -27,18 +28,17 @@ from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhook, Webhooks
 
 MAX_PATTERNS = 100
-FAMILIES = sorted({type.partition(".")[0] for type in webhooks.TYPES})
-PATTERNS = {"*", *webhooks.TYPES, *(f"{family}.*" for family in FAMILIES)}
+PATTERNS = {"*", *webhooks.TYPES, *(f"{type.partition('.')[0]}.*" for type in webhooks.TYPES)}
 
 
 def _pattern_errors(field: str, patterns: list[str], _: Limits) -> FieldErrors:
     if not 1 <= len(patterns) <= MAX_PATTERNS:
         yield FieldError(field, f"must have 1 to {MAX_PATTERNS} types, got {len(patterns)}")
         return
+    suggestions = Suggestions()
     for number, pattern in enumerate(patterns):
         if pattern not in PATTERNS:
-            expected = ", ".join(f"{family}.*" for family in FAMILIES)
-            yield FieldError(f"{field}.{number}", f"must be *, a type such as message.sent, or one of: {expected}")
+            yield FieldError(f"{field}.{number}", unknown(pattern, PATTERNS, suggestions, "type"))
 
 
 EVENTS = ValueRule(_pattern_errors, lambda _: list_of(MAX_PATTERNS, {"enum": sorted(PATTERNS)}, least=1))

@@ -174,10 +174,14 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
   }
 
   /** @param {Preferences} saved */
-  function types({ effective }) {
+  function types(saved) {
+    const { effective } = saved;
     const offered = CHANNELS.filter((channel) => effective.some(({ channels }) => channels[channel] && channels[channel].available !== false));
+    // For one type, the row of all types is shown only if it is needed to switch a channel on.
+    const isAlone = !effective[1] && offered.every((channel) => isOn(saved, channel));
+    const rows = effective.flatMap((each, at) => typeRows(each, at, offered, isAlone));
     const head = h('tr', '', {}, h('td', ''), ...offered.map((channel) => h('th', 'channel', { scope: 'col' }, texts[channel])));
-    const table = h('table', 'preference-table', {}, h('caption', 'preference-name', {}, texts.prefTypes), h('thead', '', {}, head), h('tbody', '', {}, channelRow(offered), ...effective.flatMap((each, at) => typeRows(each, at, offered))));
+    const table = h('table', 'preference-table', {}, h('caption', 'preference-name', {}, texts.prefTypes), h('thead', '', {}, head), h('tbody', '', {}, ...(isAlone ? [] : [channelRow(offered)]), ...rows));
     return h('div', 'preference', {}, table, digestTime());
   }
 
@@ -195,9 +199,9 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
   /** @param {Preferences} saved @param {Channel} channel */
   const isOn = (saved, channel) => (applied(saved).channels?.[channel] ?? true) === true;
 
-  /** @param {Preferences['effective'][number]} effective @param {number} at @param {readonly Channel[]} offered */
-  function typeRows({ type, name: shownName, channels }, at, offered) {
-    const name = type === 'general' && shownName === UNNAMED_GENERAL ? texts.prefOther : shownName;
+  /** @param {Preferences['effective'][number]} effective @param {number} at @param {readonly Channel[]} offered @param {boolean} isAlone */
+  function typeRows({ type, name: shownName, channels }, at, offered, isAlone) {
+    const name = isAlone ? texts.prefAll : type === 'general' && shownName === UNNAMED_GENERAL ? texts.prefOther : shownName;
     const required = offered.filter((channel) => channels[channel]?.required);
     const cells = offered.map((channel) => h('td', `cell ${channel}`, {}, switchOf(type, channel, `${name}, ${texts[channel]}`, at), ...(channel === 'email' && !channels.email?.required ? [frequency(type, name)] : [])));
     const row = h('tr', 'type', {}, h('th', 'type-name', { scope: 'row' }, name), ...cells);

@@ -119,7 +119,7 @@ async def send(request: ApiRequest) -> ASGIApp:
     `dry_run` validates the send and returns what would be decided for the first 100 recipients; nothing is written: 200
     `{"recipients", "plan": [{"recipient", "channel", "outcome", "rule", "at"}]}`."""
     ctx = context.of(request)
-    draft = await request_body.body(request, DRAFT)
+    draft = await request_body.body(request, ONLY_DRAFT)
     query = request_body.query(request, DryRunQuery)
     draft = with_defaults(draft, query.tenant, request_body.header(request, b"idempotency-key"))
     tenants.log_tenant(request, draft.tenant)
@@ -283,6 +283,7 @@ def _check(draft: Draft, ctx: ApiContext) -> None:
 
 
 DRAFT = request_body.Shape(Draft, _check, {"to": "x", "title": "x"}, ruled_later=True)
+ONLY_DRAFT = msgspec.structs.replace(DRAFT, bulk="POST /v1/notifications/bulk")
 CORRECTION = request_body.Shape(
     Correction,
     lambda edit, ctx: notification_types.check_edit(edit, ctx.limits, times.to_rfc3339(ctx.engines.clock.now())),

@@ -123,13 +123,15 @@ def media_type(request: ApiRequest) -> str:
 
 class Shape(Struct, Generic[T], frozen=True):
     """Type of a body and its validation rules. `stand_ins` are valid values for the fields without a default: with
-    them the rules can check the other fields when one of these has the wrong type. Fields `added` by a read are ignored."""
+    them the rules can check the other fields when one of these has the wrong type. Fields `added` by a read are ignored.
+    `bulk` is the operation that accepts a list of such values."""
 
     type: type[T]
     rules: Callable[[T, Any], None] | None = None  # the value and the context of the request
     stand_ins: dict[str, Any] = {}
     added: frozenset[str] = frozenset()
     ruled_later: bool = False  # the operation validates it later
+    bulk: str = ""
 
     def check(self, value: T, ctx: Any) -> None:
         """Raise Invalid with the errors of the limits of the type's fields, and of the rules."""
@@ -198,6 +200,8 @@ def json(text: bytes, shape: Shape[T], ctx: Any, suggestions: Suggestions | None
             return json(msgspec.json.encode(own), structs.replace(shape, added=frozenset()), ctx, suggestions)
         is_ruled = shape.rules is not None or field_limits.of(cast("Any", shape.type))
         rules = partial(shape.check, ctx=ctx) if is_ruled else None
+        if shape.bulk and isinstance(sent, list):
+            raise Invalid.of("", f"must be an object, got a list; send a list to {shape.bulk}") from None
         errors = validation_errors.validation_errors(sent, shape.type, rules, shape.stand_ins, suggestions=suggestions)
         raise Invalid.fields(errors) from None
     except (msgspec.DecodeError, ValueError, RecursionError) as broken:

@@ -74,17 +74,23 @@ MAX_SUGGESTIONS = 10
 
 
 class Suggestions:
-    """Finds the closest known name for the first MAX_SUGGESTIONS unknown names of a request."""
+    """Finds the closest known name for the first MAX_SUGGESTIONS unknown names of a request, and lists the known names for
+    the first that has no close one."""
 
     def __init__(self) -> None:
         self._remaining = MAX_SUGGESTIONS
+        self._has_listed = False
 
-    def closest(self, name: str, known: Collection[str]) -> str | None:
-        """Return the closest known name, or None if none is close or the limit is reached."""
-        if not self._remaining or len(name) > MAX_FIELD_NAME:
-            return None
-        self._remaining -= 1
-        return next(iter(difflib.get_close_matches(name, known, n=1)), None)
+    def hint(self, name: str, known: Collection[str]) -> str:
+        """Return the end of the message for an unknown name."""
+        if self._remaining and len(name) <= MAX_FIELD_NAME:
+            self._remaining -= 1
+            if close := difflib.get_close_matches(name, known, n=1):
+                return f'; did you mean "{close[0]}"?'
+        if self._has_listed or not known:
+            return ""
+        self._has_listed = True
+        return f"; expected one of: {', '.join(sorted(known))}"
 
 
 def names(type: Any) -> tuple[str, ...]:
@@ -194,9 +200,8 @@ def shortened(name: str) -> str:
 
 
 def unknown(name: str, known: Collection[str], suggestions: Suggestions, kind: str = "field") -> str:
-    """Return the message for an unknown field or query parameter, with the closest known name."""
-    close = suggestions.closest(name, known)
-    return f"is not a known {kind}" + (f'; did you mean "{close}"?' if close else "")
+    """Return the message for an unknown field, query parameter or other name, with the closest known name or all."""
+    return f"is not a known {kind}{suggestions.hint(name, known)}"
 
 
 def _message(type: Any, refusal: Exception, value: Any) -> str:

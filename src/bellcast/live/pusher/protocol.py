@@ -32,7 +32,9 @@ from bellcast.topics.types import PUSHER_PREFIXES, TO_RECIPIENT, is_presence
 
 OLDEST, NEWEST = 4, 7
 
-NO_SUCH_APP = CloseReason(4001, "There is no app with this key.", reconnect=False)
+NO_SUCH_APP = CloseReason(
+    4001, "There is no app with this key; `bellcast pusher-app list` shows the keys.", reconnect=False
+)
 DISABLED = CloseReason(4003, "Pusher is switched off on this server.", reconnect=False)
 APP_DISABLED = CloseReason(4003, "This app is disabled.", reconnect=False)
 APP_UNREADABLE = CloseReason(4100, "This server lacks the encryption key of the app's secret.", reconnect=True)

@@ -40,6 +40,7 @@ from bellcast.rest.resource import Change, Resource
 FREQUENCIES = ("instant", "hourly", "daily", "weekly")
 # The name of the row whose switches affect whole channels. A notification type cannot have this name in the form.
 ALL_TYPES = "\x00"
+ALL_ROW = (ALL_TYPES, TypeRules())
 
 
 def _is_on(layers: Layers, type: str, channel: Any, rules: TypeRules) -> bool:
@@ -54,7 +55,7 @@ def applied(before: Preferences, fields: dict[str, list[str]], rules: Mapping[st
     switched = set(fields.get("on", [])) ^ set(fields.get("was", []))
     ticked = set(fields.get("on", []))
     patch: dict[str, Any] = {"channels": {}, "types": {}, "digest": {}, "muted": {}}
-    for type, type_rules in _rows(rules):
+    for type, type_rules in (ALL_ROW, *rules.items()):
         for channel in CHANNELS:
             if type_rules.requires(channel) or (value := _switch(type, channel)) not in switched:
                 continue
@@ -95,10 +96,6 @@ def _digest(type: str) -> str:
     return f"digest.{quote(type)}"
 
 
-def _rows(rules: Mapping[str, TypeRules]) -> list[tuple[str, TypeRules]]:
-    return [(ALL_TYPES, TypeRules()), *rules.items()]
-
-
 def _is_time(text: str) -> bool:
     try:
         local_times.parse_time(text)
@@ -119,7 +116,11 @@ def html(
     """Return the form for the effective preferences. `names` are the displayed names of the types, `zone` is the
     recipient's, and `texts` are of the recipient's language (`channels/link_texts.json`)."""
     head = "".join(f"<span>{texts[channel]}</span>" for channel in channels)
-    body = "\n".join(_row(row, names, layers, channels, texts) for row in _rows(rules))
+    rows = [ALL_ROW, *rules.items()]
+    if len(rules) == 1 and all(_is_on(layers, ALL_TYPES, channel, ALL_ROW[1]) for channel in channels):
+        del rows[0]  # the row of all types is not needed to switch a channel on
+        names = {type: texts["all"] if name == texts["others"] else name for type, name in names.items()}
+    body = "\n".join(_row(row, names, layers, channels, texts) for row in rows)
     quiet = next((one.quiet_hours for _, one in layers.documents() if one.quiet_hours is not None), None)
     hours = quiet if isinstance(quiet, QuietHours) else QuietHours("22:00", "07:00")
     digest_at = next((one.digest_at for _, one in layers.documents() if one.digest_at is not None), "08:00")
@@ -168,7 +169,7 @@ def _row(
 def _cell(name: str, type: str, channel: Channel, rules: TypeRules, layers: Layers, texts: Mapping[str, str]) -> str:
     is_required = rules.requires(channel)
     is_on = is_required or _is_on(layers, type, channel, rules)
-    state = " checked disabled" if is_required else _checked(is_on=is_on)
+    state = " checked disabled" if is_required else " checked" if is_on else ""
     value = _switch(type, channel)
     was = f'<input type=hidden name=was value="{value}">' if is_on and not is_required else ""
     label = f"{name}: {texts[channel]}" + (f" ({texts['required']})" if is_required else "")
@@ -195,7 +196,7 @@ def _mute(recipient: Preferences, now: int, zone: ZoneInfo) -> tuple[bool, str]:
 
 
 def _switch_box(name: str, *, is_on: bool) -> str:
-    return f"<input type=checkbox class=switch name={name}{_checked(is_on=is_on)}>{_was(name, 'on') if is_on else ''}"
+    return f"<input type=checkbox class=switch name={name}{' checked' if is_on else ''}>{_was(name, 'on') if is_on else ''}"
 
 
 def _time(name: str, value: str) -> str:
@@ -205,10 +206,6 @@ def _time(name: str, value: str) -> str:
 def _was(name: str, value: str) -> str:
     """Return a field with the displayed value of another field."""
     return f'<input type=hidden name="was_{escape(name)}" value="{escape(value)}">'
-
-
-def _checked(*, is_on: bool) -> str:
-    return " checked" if is_on else ""
 
 
 # Maximum fields of the form: two per switch and two per frequency, for the types of the project and the tenant, and the

@@ -31,6 +31,9 @@ class Outer(Struct, kw_only=True, forbid_unknown_fields=True):
     sender: str | None = field(default=None, name="except")
 
 
+FIELDS = "count, data, except, inner, kind, many, ratio, sizes, switches, title, when, words"
+
+
 def messages_by_field(value, **more):
     return {error.field: error.message for error in validation_errors.validation_errors(value, Outer, **more)}
 
@@ -58,7 +61,7 @@ def messages_by_field(value, **more):
         ({"title": "x", "switches": []}, {"switches": "must be an object, got a list"}),
         ({"title": "x", "sizes": {"a": [1, "2"], "b": []}}, {"sizes.a.1": "must be an integer, got text"}),
         ({"title": "x", "except": 1}, {"except": "must be text or null, got an integer"}),
-        ({"title": "x", "sender": "c1"}, {"sender": "is not a known field"}),
+        ({"title": "x", "sender": "c1"}, {"sender": f"is not a known field; expected one of: {FIELDS}"}),
         ({"title": "x", "titel": 1}, {"titel": 'is not a known field; did you mean "title"?'}),
     ],
     ids=lambda value: str(sorted(value) if isinstance(value, set) else value),  # one id in every process
@@ -121,7 +124,7 @@ class TestHugeBodies:
 
     def test_name_of_an_unknown_field_is_cut(self):
         (error,) = validation_errors.validation_errors({"title": "x", "é" * 1_000_000: 1}, Outer)
-        assert error == FieldError("é" * 100 + "…", "is not a known field")
+        assert error == FieldError("é" * 100 + "…", f"is not a known field; expected one of: {FIELDS}")
 
     def test_refusal_names_at_most_a_hundred_fields(self):
         refusal = Invalid.fields([FieldError(str(number), "is wrong") for number in range(1_000)])
@@ -168,4 +171,9 @@ def test_suggestions_of_a_request_are_limited() -> None:
     first = validation_errors.validation_errors({"title": "x", **unknown}, Outer, suggestions=suggestions)
     second = validation_errors.validation_errors({"title": "x", "titel": 1}, Outer, suggestions=suggestions)
     assert [error.message for error in first] == ['is not a known field; did you mean "title"?'] * len(unknown)
-    assert [error.message for error in second] == ["is not a known field"]
+    assert [error.message for error in second] == [f"is not a known field; expected one of: {FIELDS}"]
+
+
+def test_known_names_are_listed_once_in_a_request() -> None:
+    suggestions = validation_errors.Suggestions()
+    assert [suggestions.hint(name, {"body", "title"}) for name in ("x", "y")] == ["; expected one of: body, title", ""]
