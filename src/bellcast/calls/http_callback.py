@@ -19,9 +19,9 @@ log = structlog.get_logger(__name__)
 
 # Timeout of a call, in seconds. Clients wait for it, and a hanging app must not accumulate pending calls.
 TIMEOUT = 5.0
-# How long `connect` and `disconnect` calls are skipped after a 404, and if the app is down, also behind a proxy: connections
-# must not wait for it.
-UNHANDLED_PAUSE_MS, FAILED_PAUSE_MS, AWAY = 60_000, 10_000, (502, 503, 504)
+# How long `connect` and `disconnect` calls are skipped if the app is down, also behind a proxy: connections must not wait
+# for it. Any other response may be that to one client, and the others must not pass without a call.
+FAILED_PAUSE_MS, AWAY = 10_000, (502, 503, 504)
 NO_NAMESPACE = "Invalid namespace"  # the reference server's message, which clients compare
 
 
@@ -59,11 +59,10 @@ class HttpCallback:
         self._keys = [signing_key(one.secret) for one in project.accepted]
         self._http = http
         self._clock = clock
-        self._unhandled: dict[str, int] = {}  # until when `connect` and `disconnect` are assumed to be unhandled
         self._failed_until: dict[str, int] = {}  # until when they are not sent to the failing URL
 
     def has(self, name: str, namespace: str = ROOT) -> bool:
-        return namespace != ROOT or self._clock.now() >= self._unhandled.get(name, 0)
+        return True  # decided by each call
 
     def has_namespace(self, namespace: str) -> bool:
         return True  # decided by the `connect` call
@@ -82,31 +81,25 @@ class HttpCallback:
             for topic in reply.leave:
                 await call.leave(topic)
             for emitted in reply.emit:
-                if emitted.to is None:
-                    await call.emit(emitted.name, *emitted.args)
-                else:
-                    args = emitted.args
-                    await call.publish(emitted.to, emitted.name, args if len(args) > 1 else next(iter(args), None))
+                name, args = emitted.name, emitted.args
+                data = args if len(args) > 1 else next(iter(args), None)
+                await (call.emit(name, *args) if emitted.to is None else call.publish(emitted.to, name, data))
         except NoHandler:
-            return self._handle_no_handler(call)
+            if call.name not in (CONNECT, DISCONNECT):
+                raise
+            if call.name == CONNECT and call.namespace != ROOT:
+                raise Refused(NO_NAMESPACE) from None
+            return None
         except BellcastError as failure:
             log.warning("handler_url_failed", call=call.name, reason=failure.detail)
             if call.name not in (CONNECT, DISCONNECT):
                 raise HandlerFailed(f"The handler of {call.name!r} failed; see the server's log.") from None
-            # A client may choose what makes the handler fail, and must not turn it off for the others.
             if call.namespace == ROOT and isinstance(failure, Unavailable):
                 self._failed_until[call.name] = self._clock.now() + FAILED_PAUSE_MS
             return admit_by_session(call)
         if reply.refuse is not None:
             raise Refused(reply.refuse.message, data=reply.refuse.data)
         return reply.reply
-
-    def _handle_no_handler(self, call: Call) -> None:
-        if call.name not in (CONNECT, DISCONNECT):
-            raise NoHandler("No handler exists for this call.") from None
-        if call.name == CONNECT and call.namespace != ROOT:
-            raise Refused(NO_NAMESPACE) from None
-        self._unhandled[call.name] = self._clock.now() + UNHANDLED_PAUSE_MS
 
     async def _post(self, call: Call) -> Response:
         payload: dict[str, Any] = {
