@@ -76,26 +76,16 @@ class NamedProvider(Struct, frozen=True):
 FindProviders = Callable[[str, ExternalChannel], Awaitable[Sequence[NamedProvider]]]
 
 
-class MessageDelivery:
+class MessageDelivery(Struct, eq=False):
     """Delivers messages of every channel."""
 
-    def __init__(
-        self,
-        db: Engine,
-        clock: Clock,
-        find_providers: FindProviders,
-        release: Release,
-        webhooks: WebhookSink,
-        reports: MessageReports,
-        retry_delays: Callable[[], Sequence[float]] = lambda: retries.RETRIES,
-    ) -> None:
-        self._reports = reports
-        self._webhooks = webhooks
-        self._db = db
-        self._clock = clock
-        self._find_providers = find_providers
-        self._release = release
-        self._retries = retry_delays
+    db: Engine
+    clock: Clock
+    find_providers: FindProviders
+    release: Release
+    webhooks: WebhookSink
+    reports: MessageReports
+    retry_delays: Callable[[], Sequence[float]] = lambda: retries.RETRIES
 
     async def run_page(self, jobs: Sequence[Job]) -> list[PageOutcome]:
         """Make one round of attempts for the messages of the jobs, each separately. Messages without an attempt share a
@@ -104,7 +94,7 @@ class MessageDelivery:
         ids = [job.payload.decode() for job in jobs]
         outcomes: dict[str, PageOutcome] = {}
         updates: list[MessageUpdate] = []
-        for message in await Messages(self._db).begin(ids, self._clock.now()):
+        for message in await Messages(self.db).begin(ids, self.clock.now()):
             outcome = await self._examine(message)
             if isinstance(outcome, MessageUpdate):
                 updates.append(outcome)
@@ -113,38 +103,38 @@ class MessageDelivery:
         await self._finish(updates)
         ended = {update.message.id for update in updates if update.message.state not in OPEN_STATES}
         waiting = [id for id in ids if id not in outcomes and id not in ended]
-        found = await Messages(self._db).find(waiting) if waiting else []
+        found = await Messages(self.db).find(waiting) if waiting else []
         outcomes |= {message.id: _next_run(message) for message in found}
         return [outcomes.get(id) for id in ids]
 
     async def _finish(self, updates: Sequence[MessageUpdate]) -> None:
         if not updates:
             return
-        reported = [await with_events(self._webhooks, update) for update in updates]
-        written = await Messages(self._db).finish(reported, self._clock.now())
-        self._reports.report(update.message for update in written)
+        reported = [await with_events(self.webhooks, update) for update in updates]
+        written = await Messages(self.db).finish(reported, self.clock.now())
+        self.reports.report(update.message for update in written)
 
     async def _examine(self, message: StoredMessage) -> MessageUpdate | DestinationCall:
         """Return the update that ends or holds a message without an attempt, or the call that makes the attempt."""
         if message.content == NO_CONTENT:
             return MessageUpdate(message=with_outcome(message, state="failed", reason=NOT_RENDERED))
-        ended = outdated(message, self._clock.now())
+        ended = outdated(message, self.clock.now())
         if ended is not None:
             return ended
         if is_held(message):
-            released = await self._release.decide(message)
+            released = await self.release.decide(message)
             if isinstance(released, MessageUpdate):
                 return released
             message = released
         elif message.attempts:  # the address may have been corrected or suppressed since
-            message = await to_current_address(self._db, message)
-            suppressed = await suppression_update(self._db, message, self._clock.now())
+            message = await to_current_address(self.db, message)
+            suppressed = await suppression_update(self.db, message, self.clock.now())
             if suppressed is not None:
                 return suppressed
-        target = await find(self._db, message)
+        target = await find(self.db, message)
         if target is None:
             return MessageUpdate(message=with_outcome(message, state="cancelled", reason="no_address"))
-        found = await self._find_providers(message.tenant, message.channel)
+        found = await self.find_providers(message.tenant, message.channel)
         providers = [named for named in found if named.provider.kind == target.kind]
         if not providers:
             return MessageUpdate(message=with_outcome(message, state="simulated", reason=None))
@@ -161,8 +151,8 @@ class MessageDelivery:
         retry_after: float | None = None
         over_rate: list[int] = []  # when other providers may be used
         for named in providers:
-            due_at = named.due_at(self._clock.now())
-            if due_at > self._clock.now():
+            due_at = named.due_at(self.clock.now())
+            if due_at > self.clock.now():
                 over_rate.append(due_at)
                 if last is None:  # no failover: other providers are for failures, and may cost more
                     break
@@ -186,17 +176,17 @@ class MessageDelivery:
                 break
         update = update or self._postponed(message, last, retry_after, over_rate)
         if message.channel == "push" and update.message.state == "bounced":
-            await PushEndpoints(self._db).forget(message.tenant, message.address)
+            await PushEndpoints(self.db).forget(message.tenant, message.address)
         await self._finish([update])
         if update.message.state not in OPEN_STATES:
             return None
-        found = await Messages(self._db).find([update.message.id])
+        found = await Messages(self.db).find([update.message.id])
         return _next_run(found[0]) if found else None
 
     def _accepted(self, message: StoredMessage, named: NamedProvider, accepted: AcceptedMessage) -> StoredMessage:
-        self._reports.attempted(message.channel, named.metric_label or named.key, "accepted")
+        self.reports.attempted(message.channel, named.metric_label or named.key, "accepted")
         attempt = Attempt(
-            at=times.to_rfc3339(self._clock.now()),
+            at=times.to_rfc3339(self.clock.now()),
             provider=named.key,
             outcome="accepted",
             code=accepted.code,
@@ -215,9 +205,9 @@ class MessageDelivery:
             temporary=error.is_temporary,
         )
         outcome: AttemptOutcome = "temporary" if error.is_temporary else "permanent"
-        self._reports.attempted(message.channel, named.metric_label or named.key, outcome)
+        self.reports.attempted(message.channel, named.metric_label or named.key, outcome)
         return Attempt(
-            at=times.to_rfc3339(self._clock.now()),
+            at=times.to_rfc3339(self.clock.now()),
             provider=named.key,
             outcome=outcome,
             code=error.code,
@@ -233,10 +223,10 @@ class MessageDelivery:
         if error is None and over_rate:
             return MessageUpdate(message=with_outcome(message, state="queued", reason="rate", due_at=usable_at))
         reason = None if error is None else error.response
-        delay = retries.next_delay(message.rounds + 1, self._retries(), retry_after)
+        delay = retries.next_delay(message.rounds + 1, self.retry_delays(), retry_after)
         if delay is None:
             return MessageUpdate(message=with_outcome(message, state="failed", reason=reason))
-        due_at = max(self._clock.now() + int(delay * 1000), usable_at)
+        due_at = max(self.clock.now() + int(delay * 1000), usable_at)
         changes: dict[str, Any] = {"state": "queued", "reason": reason, "due_at": due_at}
         return MessageUpdate(message=with_outcome(message, rounds=message.rounds + 1, **changes))
 

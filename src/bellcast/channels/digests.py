@@ -40,58 +40,46 @@ class DigestItem(Struct, frozen=True):
     text: str
 
 
-class Digests:
+class Digests(Struct, eq=False):
     """Sends due digests."""
 
-    def __init__(
-        self,
-        db: Engine,
-        clock: Clock,
-        catalog: Catalog,
-        release: Release,
-        config: ChannelConfig,
-        project: Project,
-        new_id: Callable[[int], str],
-        webhooks: WebhookSink,
-        reports: MessageReports,
-    ) -> None:
-        self._webhooks = webhooks
-        self._reports = reports
-        self._db = db
-        self._clock = clock
-        self._catalog = catalog
-        self._release = release
-        self._config = config
-        self._project = project
-        self._new_id = new_id
+    db: Engine
+    clock: Clock
+    catalog: Catalog
+    release: Release
+    config: ChannelConfig
+    project: Project
+    new_id: Callable[[int], str]
+    webhooks: WebhookSink
+    reports: MessageReports
 
     async def run(self, job: Job) -> int | None:
         """Combine the due messages of the job's recipient into one message, which another job delivers. Return when
         this job runs again, or None. Safe to repeat: the message and its parts change in one transaction."""
         tenant, recipient = msgspec.json.decode(job.payload, type=tuple[str, str])
-        now = self._clock.now()
-        waiting = await Messages(self._db).digest_members(tenant, recipient, now, MAX_MEMBERS, MAX_BYTES)
+        now = self.clock.now()
+        waiting = await Messages(self.db).digest_members(tenant, recipient, now, MAX_MEMBERS, MAX_BYTES)
         if not waiting:
             return None
         members: list[StoredMessage] = []
         others: list[MessageUpdate] = []
         for message in waiting:
-            decided = outdated(message, now) or await self._release.decide(message)
+            decided = outdated(message, now) or await self.release.decide(message)
             if isinstance(decided, MessageUpdate):
-                others.append(await with_events(self._webhooks, decided))
+                others.append(await with_events(self.webhooks, decided))
             else:
                 members.append(decided)
         digest = await self._digest(tenant, recipient, members, now) if members else None
-        has_changed = not await Messages(self._db).add_digest(digest, [one.id for one in members], others, now)
+        has_changed = not await Messages(self.db).add_digest(digest, [one.id for one in members], others, now)
         if not has_changed:
-            self._reports.report(update.message for update in others)
+            self.reports.report(update.message for update in others)
         is_cut = len(waiting) == MAX_MEMBERS or sum(len(message.content) for message in waiting) >= MAX_BYTES
         return now if has_changed or is_cut else None
 
     async def _digest(self, tenant: str, recipient: str, members: Sequence[StoredMessage], now: int) -> NewMessage:
-        inputs = await decision_inputs.read(self._db, self._catalog, tenant, GENERAL, [recipient], ())
+        inputs = await decision_inputs.read(self.db, self.catalog, tenant, GENERAL, [recipient], ())
         types = list(dict.fromkeys(member.type for member in members))
-        id = self._new_id(now)
+        id = self.new_id(now)
         return NewMessage(
             id=id,
             digest=id,
@@ -117,7 +105,7 @@ class Digests:
         now: int,
     ) -> StoredEmail:
         profile = inputs.profile(recipient)
-        urls = links.links(self._config, self._project, tenant, recipient, types, now)
+        urls = links.links(self.config, self.project, tenant, recipient, types, now)
         brand = inputs.tenant.brand
         shown = links.footer(urls, locales_of(profile.locale, inputs.tenant.locale))
         layout = email.base_layout(brand, language=profile.locale or inputs.tenant.locale, links=shown)

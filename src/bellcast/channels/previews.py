@@ -46,14 +46,13 @@ class Subject(Struct, frozen=True, kw_only=True):
     now: int
 
 
-class Previews:
+class Previews(Struct, eq=False):
     """Renders templates for their authors."""
 
-    def __init__(self, db: Engine, catalog: Catalog, config: ChannelConfig, project: Project) -> None:
-        self._db = db
-        self._catalog = catalog
-        self._config = config
-        self._project = project
+    db: Engine
+    catalog: Catalog
+    config: ChannelConfig
+    project: Project
 
     async def preview(self, subject: Subject) -> tuple[dict[Channel, dict[str, Any]], list[str]]:
         """Return the rendered parts by channel, and the variables without a value. Raises Invalid."""
@@ -110,7 +109,7 @@ class Previews:
 
     async def _inputs(self, subject: Subject, channels: tuple[ExternalChannel, ...]) -> DecisionInputs:
         recipients = [subject.recipient] if subject.recipient else []
-        return await decision_inputs.read(self._db, self._catalog, subject.tenant, GENERAL, recipients, channels)
+        return await decision_inputs.read(self.db, self.catalog, subject.tenant, GENERAL, recipients, channels)
 
     async def _contents(self, subject: Subject, inputs: DecisionInputs, *, is_strict: bool) -> Contents:
         profile = inputs.profile(subject.recipient)
@@ -120,16 +119,16 @@ class Previews:
         draft = Draft(
             to=subject.recipient, data=dict(subject.data), actor=None if is_strict else Actor(name=EXAMPLE_ACTOR)
         )
-        project = self._project if is_strict else None  # links that work are in messages only
+        project = self.project if is_strict else None  # links that work are in messages only
         context = contents.ContentContext(
             draft=draft,
             content=content(draft),
             template=subject.template,
-            layouts=await self._catalog.layouts(subject.tenant, subject.template, None),
+            layouts=await self.catalog.layouts(subject.tenant, subject.template, None),
             profile=profile,
             tenant_key=subject.tenant,
             tenant=inputs.tenant,
-            links=links.links(self._config, project, subject.tenant, profile.key, (GENERAL,), subject.now),
+            links=links.links(self.config, project, subject.tenant, profile.key, (GENERAL,), subject.now),
             is_strict=is_strict,
         )
         await budget_of(subject.tenant).wait()

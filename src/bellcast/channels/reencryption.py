@@ -34,28 +34,20 @@ class KeyUsage(Struct, frozen=True):
     secrets: int
 
 
-class StoredSecrets:
+class StoredSecrets(Struct, eq=False):
     """The encrypted fields of all objects. `ids` are the names of the keys, the current one first."""
 
-    def __init__(
-        self,
-        documents: Documents,
-        clock: Clock,
-        encryption: Encryption,
-        ids: Sequence[str],
-        fields: Mapping[str, Sequence[str]],
-    ) -> None:
-        self._documents = documents
-        self._clock = clock
-        self._encryption = encryption
-        self._ids = ids
-        self._fields = fields
+    documents: Documents
+    clock: Clock
+    encryption: Encryption
+    ids: Sequence[str]
+    fields: Mapping[str, Sequence[str]]
 
     async def rotate(self) -> AsyncGenerator[RotationProgress]:
         """Encrypt everything with the current key, and yield the progress after each page. Safe to interrupt and
         repeat, even on several nodes. Fields that no key can decrypt do not change. An object that a concurrent request
         changes is encrypted with the key of the node that serves that request."""
-        for kind, fields in self._fields.items():
+        for kind, fields in self.fields.items():
             checked = changed = 0
             async for page in self._pages(kind):
                 for tenant, document in page:
@@ -68,7 +60,7 @@ class StoredSecrets:
     async def usage(self) -> tuple[list[KeyUsage], int]:
         """Return the number of secrets by key, and of those that no key decrypts."""
         counts = Counter([number async for _, number in self._key_indexes()])
-        keys = [KeyUsage(id, number == 0, counts[number]) for number, id in enumerate(self._ids)]
+        keys = [KeyUsage(id, number == 0, counts[number]) for number, id in enumerate(self.ids)]
         return keys, counts[None]
 
     async def unreadable(self) -> list[str]:
@@ -77,29 +69,29 @@ class StoredSecrets:
 
     async def _key_indexes(self) -> AsyncGenerator[tuple[str, int | None]]:
         """Yield each secret's object, and the index of the key that encrypted it."""
-        for kind, fields in self._fields.items():
+        for kind, fields in self.fields.items():
             async for page in self._pages(kind):
                 for tenant, document in page:
                     values, place = _values(document), _place(kind, tenant, document)
                     for name in fields:
                         if values.get(name) is not None:
-                            yield place, self._encryption.key_index(values[name], place)
+                            yield place, self.encryption.key_index(values[name], place)
 
     async def _pages(self, kind: str) -> AsyncGenerator[list[tuple[str, Document]]]:
         after = ("", "")
-        while found := await self._documents.of_all_tenants(kind, after, PAGE):
+        while found := await self.documents.of_all_tenants(kind, after, PAGE):
             yield found
             tenant, last = found[-1]
             after = (tenant, last.key)
 
     async def _reencrypt(self, kind: str, fields: Sequence[str], tenant: str, document: Document) -> bool:
         values, place = _values(document), _place(kind, tenant, document)
-        renewed = {name: _renewed(self._encryption, values.get(name), place) for name in fields}
+        renewed = {name: _renewed(self.encryption, values.get(name), place) for name in fields}
         updates = {name: text for name, text in renewed.items() if text is not None}
         if not updates:
             return False
         body = msgspec.json.encode({**values, **updates})
-        return await self._documents.change(kind, tenant, document.key, document.body, body, self._clock.now())
+        return await self.documents.change(kind, tenant, document.key, document.body, body, self.clock.now())
 
 
 def _values(document: Document) -> dict[str, Any]:

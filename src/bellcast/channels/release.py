@@ -3,6 +3,7 @@ changed."""
 
 from collections.abc import Awaitable, Callable
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.channels import decision_inputs
@@ -20,32 +21,28 @@ RELEASED = "released"
 SINGLE_ADDRESS = ("email", "sms")
 
 
-class Release:
-    """Releases held messages."""
+class Release(Struct, eq=False):
+    """Releases held messages. `workflow_of` returns the workflow of a run."""
 
-    def __init__(
-        self, db: Engine, clock: Clock, catalog: Catalog, workflow_of: Callable[[str], Awaitable[str | None]]
-    ) -> None:
-        """`workflow_of` returns the workflow of a run."""
-        self._workflow_of = workflow_of
-        self._db = db
-        self._clock = clock
-        self._catalog = catalog
+    db: Engine
+    clock: Clock
+    catalog: Catalog
+    workflow_of: Callable[[str], Awaitable[str | None]]
 
     async def decide(self, message: StoredMessage) -> StoredMessage | MessageUpdate:
         """Return the message with the recipient's current address if it may be sent now, else the update that ends it
         or holds it again."""
-        workflow = None if message.run is None else await self._workflow_of(message.run)
+        workflow = None if message.run is None else await self.workflow_of(message.run)
         inputs = await decision_inputs.read(
-            self._db,
-            self._catalog,
+            self.db,
+            self.catalog,
             message.tenant,
             message.type,
             [message.recipient],
             (message.channel,),
             workflow,
         )
-        profile, now = inputs.profile(message.recipient), self._clock.now()
+        profile, now = inputs.profile(message.recipient), self.clock.now()
         is_digest_due = message.reason == "digest"
         # A due digest does not wait for the next one.
         is_in_time = is_digest_due or message.digest is not None

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import UnsetType
+from msgspec import Struct, UnsetType
 
 from bellcast.audit import store as audit
 from bellcast.documents.types import (
@@ -297,20 +297,19 @@ def push_version(
 _version = columns.reader(StoredVersion, "version body created_at by note", body=str.encode)
 
 
-class OverlaidReads:
+class OverlaidReads(Struct, eq=False):
     """An engine for reads. They see `bodies` instead of the stored objects; None is one that is deleted. It writes nothing."""
 
-    def __init__(self, engine: Engine, bodies: Mapping[Place, bytes | None]) -> None:
-        self._engine = engine
-        self._bodies = bodies
+    engine: Engine
+    bodies: Mapping[Place, bytes | None]
 
     async def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a script that writes nothing."""
-        return await self._engine.read(self._overlaid(script), *args, **kwargs)
+        return await self.engine.read(self._overlaid(script), *args, **kwargs)
 
     async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a long script that writes nothing."""
-        return await self._engine.read_in_background(self._overlaid(script), *args, **kwargs)
+        return await self.engine.read_in_background(self._overlaid(script), *args, **kwargs)
 
     def _overlaid(self, script: Callable[P, Script[T]]) -> Callable[P, Script[T]]:
         def run(*args: P.args, **kwargs: P.kwargs) -> Script[T]:
@@ -330,13 +329,13 @@ class OverlaidReads:
         params = statement.params
         if statement.name == FIND:
             place = (params["kind"], params["tenant"], params["key"])
-            if place not in self._bodies:
+            if place not in self.bodies:
                 return (yield statement)
-            body = self._bodies[place]
+            body = self.bodies[place]
             return [] if body is None else [(body.decode(), 0, 0, 0)]
         if statement.name not in (PAGE, OWN_PAGE):
             return (yield statement)
-        changed = {place[1:]: body for place, body in self._bodies.items() if place[0] == params["kind"]}
+        changed = {place[1:]: body for place, body in self.bodies.items() if place[0] == params["kind"]}
         # A page with deleted objects would be too short.
         stored = yield Statement(statement.name, {**params, "limit": params["limit"] + len(changed)})
         rows = [row for row in stored if row[:2] not in changed]

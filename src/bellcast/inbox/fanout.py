@@ -28,19 +28,18 @@ class AnnouncedPage(Struct, frozen=True):
     position: str
 
 
-class SendFanout:
+class SendFanout(Struct, eq=False):
     """Executes the jobs of announcements with channels outside the inbox."""
 
-    def __init__(self, db: Engine, clock: Clock, router: Router, pace: Scheduler) -> None:
-        self._db = db
-        self._clock = clock
-        self._router = router
-        self._pace = pace
+    db: Engine
+    clock: Clock
+    router: Router
+    pace: Scheduler
 
     async def run(self, job: Job) -> int | None:
         """Add the messages of the next pages. Return when the rest is due, or None. Each page is committed together
         with the new position, so nothing is sent twice."""
-        return await audiences.run(self._db, self._clock, job, self._pages, self._add)
+        return await audiences.run(self.db, self.clock, job, self._pages, self._add)
 
     async def _pages(self, fanout: NewFanout) -> AsyncGenerator[AnnouncedPage | NewFanout]:
         """Prepare pages for the next recipients. At the end, the fan-out itself is yielded."""
@@ -48,21 +47,21 @@ class SendFanout:
         audience = msgspec.json.decode(fanout.audience, type=Audience)
         position = fanout.position
         for _ in range(FANOUT_PAGES):
-            keys = await audiences.page(self._db, fanout.tenant, audience, position, fanout.created_at, fanout.seq)
-            if not keys or (draft.expires_at is not None and times.milliseconds(draft.expires_at) <= self._clock.now()):
+            keys = await audiences.page(self.db, fanout.tenant, audience, position, fanout.created_at, fanout.seq)
+            if not keys or (draft.expires_at is not None and times.milliseconds(draft.expires_at) <= self.clock.now()):
                 yield fanout
                 return
-            for some in audiences.cut(keys, self._pace.contention):
+            for some in audiences.cut(keys, self.pace.contention):
                 after, position = position, some[-1]
-                request = await self._router.route_page(draft, fanout.tenant, fanout.id, some, Pauses(self._pace))
+                request = await self.router.route_page(draft, fanout.tenant, fanout.id, some, Pauses(self.pace))
                 yield AnnouncedPage(fanout, request, after, position)
 
     async def _add(self, page: AnnouncedPage | NewFanout) -> bool:
         """Commit a page, and move the fan-out. Return False, and write nothing, if it no longer runs or has moved."""
         if isinstance(page, NewFanout):
-            await Sends(self._db).end_fanout(page.tenant, page.id)
+            await Sends(self.db).end_fanout(page.tenant, page.id)
             return False
-        if not await Sends(self._db).add_page(page.request, page.fanout.id, page.after, page.position):
+        if not await Sends(self.db).add_page(page.request, page.fanout.id, page.after, page.position):
             return False
-        self._router.committed([page.request])
+        self.router.committed([page.request])
         return True

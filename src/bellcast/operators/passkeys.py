@@ -55,31 +55,23 @@ class Begun(Struct, frozen=True):
     ceremony: str
 
 
-class Passkeys:
+class Passkeys(Struct, eq=False):
     """Creates passkeys, and signs in with them."""
 
-    def __init__(
-        self,
-        sessions: ConsoleSessions,
-        operators: Operators,
-        cipher: Encryption,
-        clock: Clock,
-        new_id: Callable[[int], str],
-    ) -> None:
-        self._sessions = sessions
-        self._operators = operators
-        self._cipher = cipher
-        self._clock = clock
-        self._new_id = new_id
+    sessions: ConsoleSessions
+    operators: Operators
+    cipher: Encryption
+    clock: Clock
+    new_id: Callable[[int], str]
 
     async def begin_creation(self, request: BrowserRequest, operator: Operator) -> Begun:
         """Begin to create a passkey. Raises Conflict for an operator of an identity provider."""
-        self._sessions.check_page(request)
+        self.sessions.check_page(request)
         if operator.subject is not None:
             raise Conflict(EXTERNAL)
         from fido2 import webauthn  # takes 60 ms, and few servers use it
 
-        known = await self._operators.passkeys(operator.id)
+        known = await self.operators.passkeys(operator.id)
         user = webauthn.PublicKeyCredentialUserEntity(
             id=operator.id.encode(), name=operator.name, display_name=operator.name
         )
@@ -96,7 +88,7 @@ class Passkeys:
         self, request: BrowserRequest, operator: Operator, ceremony: str, credential: dict[str, Any], name: str
     ) -> Passkey:
         """Store the passkey that the browser created. Raises Invalid or Conflict."""
-        self._sessions.check_page(request)
+        self.sessions.check_page(request)
         opened = self._opened(ceremony, "create")
         if opened is None or opened.operator != operator.id:
             raise Invalid.of("ceremony", "does not belong to this operator, or took longer than 5 minutes: start again")
@@ -109,10 +101,10 @@ class Passkeys:
             raise Invalid.of("credential", "is not the passkey that was requested") from error
         if not is_usable or len(attested) > MAX_KEY_BYTES:
             raise Invalid.of("credential", "has an unsupported key")
-        now = self._clock.now()
+        now = self.clock.now()
         await self._use(opened, Invalid.of("ceremony", "was already used: start again"))
         passkey = Passkey(
-            id=self._new_id(now),
+            id=self.new_id(now),
             operator=operator.id,
             credential=bytes(attested.credential_id),
             public_key=bytes(attested),
@@ -120,7 +112,7 @@ class Passkeys:
             counter=data.counter,
             created_at=now,
         )
-        added = await self._operators.add_passkey(passkey, MAX_PASSKEYS)
+        added = await self.operators.add_passkey(passkey, MAX_PASSKEYS)
         if added is None:
             raise Conflict(f"An operator has at most {MAX_PASSKEYS} passkeys: delete one first.")
         if not added:
@@ -129,7 +121,7 @@ class Passkeys:
 
     def begin_sign_in(self, request: BrowserRequest) -> Begun:
         """Begin a sign-in. The authenticator determines the operator."""
-        self._sessions.check_page(request)
+        self.sessions.check_page(request)
         from fido2.webauthn import UserVerificationRequirement
 
         options, state = _server(request).authenticate_begin(
@@ -140,18 +132,18 @@ class Passkeys:
     async def sign_in(self, request: BrowserRequest, ceremony: str, credential: dict[str, Any]) -> SignedIn | None:
         """Start a session of the operator whose passkey signed the challenge. Return None, and write nothing, without a known
         passkey: anyone may send such requests, from many addresses. Raises Unauthenticated or TooMany."""
-        self._sessions.check_page(request)
+        self.sessions.check_page(request)
         opened = self._opened(ceremony, "get")
         from fido2 import webauthn
 
         try:
             assertion = webauthn.AuthenticationResponse.from_dict(credential)
-            found = await self._operators.passkey_of(bytes(assertion.raw_id))
+            found = await self.operators.passkey_of(bytes(assertion.raw_id))
         except _unreadable():
             return None
         if opened is None or found is None:
             return None
-        attempt = await self._sessions.count_attempt("passkey", request)
+        attempt = await self.sessions.count_attempt("passkey", request)
         await self._use(opened, Unauthenticated(WRONG))
         known = [webauthn.AttestedCredentialData(found.public_key)]
         try:
@@ -159,32 +151,32 @@ class Passkeys:
         except _unreadable():
             raise Unauthenticated(WRONG) from None
         user = assertion.response.user_handle
-        operator = await self._operators.get(found.operator)
+        operator = await self.operators.get(found.operator)
         if operator is None or operator.subject is not None or user not in (None, found.operator.encode()):
             raise Unauthenticated(WRONG)
         counter = assertion.response.authenticator_data.counter
-        if not await self._operators.use_passkey(found.id, counter, self._clock.now()):
+        if not await self.operators.use_passkey(found.id, counter, self.clock.now()):
             raise Unauthenticated("This passkey may have been copied: delete it, and create another one.")
-        result = await self._sessions.start(request, operator)
-        await self._operators.clear_failures(attempt)
+        result = await self.sessions.start(request, operator)
+        await self.operators.clear_failures(attempt)
         return result
 
     async def _use(self, ceremony: Ceremony, refusal: BellcastError) -> None:
         """Raise the refusal if the ceremony was used before: a signature is good for one passkey or one sign-in."""
         digest = hashlib.sha256(ceremony.challenge.encode()).digest()
-        if not await self._operators.use_sign_in(digest, ceremony.expires_at, self._clock.now()):
+        if not await self.operators.use_sign_in(digest, ceremony.expires_at, self.clock.now()):
             raise refusal
 
     def _sealed(self, kind: Literal["create", "get"], challenge: str, operator: str | None) -> str:
-        ceremony = Ceremony(kind, challenge, operator, self._clock.now() + CEREMONY_MS)
-        return self._cipher.encrypt(msgspec.json.encode(ceremony).decode(), PLACE)
+        ceremony = Ceremony(kind, challenge, operator, self.clock.now() + CEREMONY_MS)
+        return self.cipher.encrypt(msgspec.json.encode(ceremony).decode(), PLACE)
 
     def _opened(self, sealed: str, kind: str) -> Ceremony | None:
         try:
-            found = msgspec.json.decode(self._cipher.decrypt(sealed, PLACE), type=Ceremony)
+            found = msgspec.json.decode(self.cipher.decrypt(sealed, PLACE), type=Ceremony)
         except (ValueError, msgspec.DecodeError):
             return None
-        return found if found.kind == kind and self._clock.now() < found.expires_at else None
+        return found if found.kind == kind and self.clock.now() < found.expires_at else None
 
 
 def _unreadable() -> tuple[type[Exception], ...]:

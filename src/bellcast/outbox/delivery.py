@@ -66,13 +66,12 @@ class DeliveryResult(Struct):
     stopped: BellcastError | None = None
 
 
-class Delivery:
+class Delivery(Struct, eq=False):
     """Sends rows in order."""
 
-    def __init__(self, engines: Context, limits: Limits, trigger: TriggerWorkflow) -> None:
-        self._engines = engines
-        self._limits = limits
-        self._trigger = trigger
+    engines: Context
+    limits: Limits
+    trigger: TriggerWorkflow
 
     async def deliver(self, rows: Sequence[OutboxRow]) -> DeliveryResult:
         """Send a batch, up to the row at which the store became unavailable."""
@@ -91,7 +90,7 @@ class Delivery:
     async def _notify(self, rows: list[OutboxRow], outcome: DeliveryResult) -> None:
         drafts = [_read(row) for row in rows]
         try:
-            results = await sending.send_many(self._engines, self._limits, drafts, allows_past=True)
+            results = await sending.send_many(self.engines, self.limits, drafts, allows_past=True)
         except BellcastError as refusal:
             results = [refusal] * len(rows)
         except Exception:
@@ -109,7 +108,7 @@ class Delivery:
         if isinstance(draft, BellcastError):
             return draft
         try:
-            return await sending.send(self._engines, self._limits, draft, allows_past=True)
+            return await sending.send(self.engines, self.limits, draft, allows_past=True)
         except BellcastError as refusal:
             return refusal
         except Exception as failure:  # noqa: BLE001  one row must not block those behind it
@@ -119,7 +118,7 @@ class Delivery:
         """Return Unavailable if the store does not respond, else the error for which the row is refused."""
         log.error("outbox_row_failed", exc_info=failure)
         try:
-            await self._engines.db.ping()
+            await self.engines.db.ping()
         except Exception as error:  # noqa: BLE001  any error of the ping means an unavailable store
             return Unavailable(f"The store cannot be used: {error}.")
         return BellcastError(f"unexpected error: {type(failure).__name__}")
@@ -133,14 +132,14 @@ class Delivery:
                 except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                     raise Invalid(str(error)) from None
                 wanted = TriggerDraft(to=trigger.to, data=trigger.data, idempotency_key=f"outbox {row.key}")
-                triggers.check(wanted, self._limits)
-                await self._trigger(trigger.workflow, wanted)
+                triggers.check(wanted, self.limits)
+                await self.trigger(trigger.workflow, wanted)
                 return None
-            drafts = _events(row, self._limits)
+            drafts = _events(row, self.limits)
             for draft in drafts:
-                live_event_drafts.check(draft, self._limits)
+                live_event_drafts.check(draft, self.limits)
             published = [live_event_drafts.events(draft, draft.tenant or DEFAULT_TENANT) for draft in drafts]
-            await events.publish(self._engines, *chain.from_iterable(published), key=row.key)
+            await events.publish(self.engines, *chain.from_iterable(published), key=row.key)
         except BellcastError as refusal:
             return refusal
         except Exception as failure:  # noqa: BLE001  as in _send_one

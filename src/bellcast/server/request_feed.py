@@ -148,27 +148,26 @@ MAX_LISTED, MAX_LISTED_KEY, MAX_LISTED_ERRORS = 200, 100, 5
 MAX_REFUSED_TOPICS = 10
 
 
-class RequestFeed:
+class RequestFeed(Struct, eq=False):
     """Requests and connections as events of the feed."""
 
-    def __init__(self, feed: LiveFeed, clock: Clock) -> None:
-        self._feed = feed
-        self._clock = clock
+    feed: LiveFeed
+    clock: Clock
 
     def served(self, request: LoggedRequest) -> None:
         """Keep a completed request, and emit its event."""
-        served = _served(request, self._clock.now())
+        served = _served(request, self.clock.now())
         by_operator, is_safe = served.operator is not None, served.method in origins.SAFE_METHODS
         # Pages of the console poll constantly, and would fill the lists that they show.
         is_reading = by_operator and is_safe and not served.is_refused
         # The page asks whether there is a session, and shows the sign-in form if not.
         is_question = is_safe and served.route == "/v1/me" and served.status == HTTPStatus.UNAUTHORIZED
         if not served.route.startswith(UNLISTED_ROUTES) and not is_reading and not is_question:
-            self._feed.add_request(served)
+            self.feed.add_request(served)
             if served.is_refused:
-                self._feed.emit(_request_event(served))
+                self.feed.emit(_request_event(served))
             else:
-                self._feed.emit_later("request", served.tenant or "", partial(_request_event, served))
+                self.feed.emit_later("request", served.tenant or "", partial(_request_event, served))
         if by_operator and not is_safe:
             event = FeedEvent(
                 kind="operator",
@@ -178,7 +177,7 @@ class RequestFeed:
                 trace=served.id,
                 fields={"operator": served.operator, "status": served.status, "address": served.address},
             )
-            self._feed.emit(event)
+            self.feed.emit(event)
 
     def opened(self, connection: Connection, path: str | None, request_id: str | None) -> None:
         """Emit the start of a connection, with the path and the id of its request, if known."""
@@ -188,36 +187,36 @@ class RequestFeed:
         source = {name: value for name, value in given.items() if value is not None}
         text, fields = f"connected by {dialect.protocol} over {dialect.transport}", _from(source, connection.origin)
         make = partial(_connection_event, "connect", context, dialect, text, fields)
-        self._feed.emit_later("connect", principal.tenant, make)
+        self.feed.emit_later("connect", principal.tenant, make)
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
         """Emit the topics that a connection begins to follow. They are not logged."""
         context = self._context_of(connection)
         for topic in topics:
             make = partial(_connection_event, "subscribe", context, connection.dialect, f"follows {topic}", {}, topic)
-            self._feed.emit_later("subscribe", context.tenant, make)
+            self.feed.emit_later("subscribe", context.tenant, make)
 
     def topics_refused(self, connection: Connection, refused: Sequence[TopicRefused]) -> None:
         """Emit the topics that a connection may not follow. They are not logged."""
         context = self._context_of(connection)
         for one in refused[:MAX_REFUSED_TOPICS]:
             text, fields = f"may not follow {one.topic}", {"code": one.code, "detail": one.message}
-            self._feed.emit(_connection_event("refused", context, connection.dialect, text, fields, one.topic))
+            self.feed.emit(_connection_event("refused", context, connection.dialect, text, fields, one.topic))
 
     def closed(self, connection: Connection, end: CloseReason) -> None:
         context = self._context_of(connection)
         text, fields = f"disconnected: {end.reason}", why(end) | {"ms": context.at - connection.connected_at}
         make = partial(_connection_event, "disconnect", context, connection.dialect, text, fields)
-        self._feed.emit_later("disconnect", context.tenant, make)
+        self.feed.emit_later("disconnect", context.tenant, make)
 
     def refused(self, connection: Connection, end: CloseReason, source: Mapping[str, str]) -> None:
         fields = why(end) | _from(source, connection.origin)
         text = f"connection refused: {end.reason}"
-        self._feed.emit(_connection_event("refused", self._context_of(connection), connection.dialect, text, fields))
+        self.feed.emit(_connection_event("refused", self._context_of(connection), connection.dialect, text, fields))
 
     def namespace_refused(self, principal: Principal, fields: Mapping[str, str], origin: str | None) -> None:
         """Emit the refusal of a connection to a namespace, which has no id."""
-        at = self._clock.now()
+        at = self.clock.now()
         reason = cut(fields["reason"], MAX_LISTED)
         shown = _from({**fields, "reason": reason}, None if origin is None else cut(origin, MAX_LISTED))
         event = FeedEvent(
@@ -228,11 +227,11 @@ class RequestFeed:
             recipient=principal.recipient,
             fields=shown,
         )
-        self._feed.emit(event)
+        self.feed.emit(event)
 
     def _context_of(self, connection: Connection) -> "_ConnectionContext":
         principal = connection.principal
-        return _ConnectionContext(self._clock.now(), principal.tenant, principal.recipient, connection.id)
+        return _ConnectionContext(self.clock.now(), principal.tenant, principal.recipient, connection.id)
 
 
 class _ConnectionContext(Struct, frozen=True):

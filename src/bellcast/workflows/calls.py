@@ -66,26 +66,16 @@ class CallFailed(Exception):
         self.retry_after = retry_after
 
 
-class StepCalls:
+class StepCalls(Struct, eq=False):
     """Calls the app for steps."""
 
-    def __init__(
-        self,
-        http: Http,
-        clock: Clock,
-        real_clock: Clock,
-        project: Project,
-        functions: Mapping[str, StepFunction],
-        delays: Callable[[], Sequence[float]],
-        destinations: Destinations,
-    ) -> None:
-        self._http = http
-        self._clock = clock
-        self._real_clock = real_clock
-        self._project = project
-        self._functions = functions
-        self._retries = delays
-        self._destinations = destinations
+    http: Http
+    clock: Clock
+    real_clock: Clock
+    project: Project
+    functions: Mapping[str, StepFunction]
+    delays: Callable[[], Sequence[float]]
+    destinations: Destinations
 
     def line(self, step: Step, owner: str) -> str:
         """Return the line in which jobs wait for the step's call. Functions serve only workflows of the project."""
@@ -94,13 +84,13 @@ class StepCalls:
 
     def serves(self, line: str) -> bool:
         """Return False for the line of a function that this process does not have: its jobs wait for a process that has it."""
-        return not line.startswith(FUNCTION_LINE) or line.removeprefix(FUNCTION_LINE) in self._functions
+        return not line.startswith(FUNCTION_LINE) or line.removeprefix(FUNCTION_LINE) in self.functions
 
     def destination(self, step: Step, tenant: str) -> Destination:
         """Return the destination of the step's call."""
         if step.type == "python":
-            return self._destinations.of("functions", tenant, FUNCTION_SLOTS)
-        return self._destinations.of("http steps", tenant, HTTP_SLOTS)
+            return self.destinations.of("functions", tenant, FUNCTION_SLOTS)
+        return self.destinations.of("http steps", tenant, HTTP_SLOTS)
 
     async def call(self, step: Step, run: RunState, context: RunContext, stored: StoredRun) -> StepOutcome:
         """Make one attempt. Raises InvalidValue and TemplateError."""
@@ -109,10 +99,10 @@ class StepCalls:
             call = self._request if step.type == "http" else self._function
             result = await call(step, run, context, stored, attempts)
         except CallFailed as error:
-            delay = retries.next_delay(attempts, self._retries(), error.retry_after) if error.is_temporary else None
+            delay = retries.next_delay(attempts, self.delays(), error.retry_after) if error.is_temporary else None
             reason = error.reason[:MAX_REASON]
             if delay is not None:
-                now = self._clock.now()
+                now = self.clock.now()
                 due_at = now + int(delay * 1000)
                 return StepOutcome(state="waiting", reason=reason, due_at=due_at, planned_at=now, attempts=attempts)
             if step.fields.get("on_error") == "continue":
@@ -128,20 +118,20 @@ class StepCalls:
         templates = step.fields.get("headers", {})
         headers = {name.lower(): _header(name, renderer.render(value)) for name, value in templates.items()}
         headers.setdefault("content-type", "application/json")
-        secrets = [one.secret for one in self._project.accepted]
+        secrets = [one.secret for one in self.project.accepted]
         is_project = stored.owner == PROJECT
         keys = [signing_key(one) if is_project else tenant_signing_key(one, stored.owner) for one in secrets]
-        headers |= signed(keys, f"{stored.id}{STEP_SEPARATOR}{step.key}", self._real_clock.now() // 1000, body)
+        headers |= signed(keys, f"{stored.id}{STEP_SEPARATOR}{step.key}", self.real_clock.now() // 1000, body)
         timeout = _seconds(step, run, context, HTTP_TIMEOUT_MS)
         url, method = renderer.render(step.fields["url"]), step.fields.get("method", "POST")
         try:
             async with self.destination(step, stored.tenant).call(_host(url)):
-                response = await self._http.request(method, url, headers=headers, body=body, timeout=timeout)
+                response = await self.http.request(method, url, headers=headers, body=body, timeout=timeout)
         except BellcastError as error:
             raise CallFailed(error.detail, is_temporary=True) from None
         status = response.status
         if not 200 <= status < 300:
-            after = retries.parse_retry_after(response.headers, self._clock.now())
+            after = retries.parse_retry_after(response.headers, self.clock.now())
             raise CallFailed(f"HTTP status {status}", is_temporary=retries.is_temporary(status), retry_after=after)
         if not response.body:
             return None
@@ -179,7 +169,7 @@ class StepCalls:
             attempt=attempts,
             idempotency_key=f"{stored.id}{STEP_SEPARATOR}{step.key}",
         )
-        function, timeout = self._functions[step.fields["function"]], _seconds(step, run, context, FUNCTION_TIMEOUT_MS)
+        function, timeout = self.functions[step.fields["function"]], _seconds(step, run, context, FUNCTION_TIMEOUT_MS)
         try:
             async with self.destination(step, stored.tenant).call(), asyncio.timeout(timeout):
                 if inspect.iscoroutinefunction(function):

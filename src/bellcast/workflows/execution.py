@@ -69,30 +69,18 @@ class FanoutPage(Struct, frozen=True):
     events: Sequence[WebhookEvent]
 
 
-class RunExecutor:
+class RunExecutor(Struct, eq=False):
     """Executes the jobs of runs."""
 
-    def __init__(
-        self,
-        db: Engine,
-        broker: Broker,
-        clock: Clock,
-        workflow_catalog: WorkflowCatalog,
-        router: Router,
-        steps: RunSteps,
-        calls: StepCalls,
-        pace: Scheduler,
-        feed: Feed,
-    ) -> None:
-        self._pace = pace
-        self._feed = feed
-        self._db = db
-        self._broker = broker
-        self._clock = clock
-        self._workflow_catalog = workflow_catalog
-        self._router = router
-        self._steps = steps
-        self._calls = calls
+    db: Engine
+    broker: Broker
+    clock: Clock
+    workflow_catalog: WorkflowCatalog
+    router: Router
+    steps: RunSteps
+    calls: StepCalls
+    pace: Scheduler
+    feed: Feed
 
     async def run_page(self, jobs: Sequence[Job]) -> list[PageOutcome]:
         """Execute the due steps of a tenant's runs, up to their next calls. Safe to repeat."""
@@ -103,7 +91,7 @@ class RunExecutor:
             executions, remaining = await self._open(remaining)
             pauses = Pauses()
             for execution in executions:
-                while await self._steps.perform_next(execution):
+                while await self.steps.perform_next(execution):
                     await pauses.pause_if_due()
             for execution, error in zip(executions, await self._commit(executions), strict=True):
                 id = execution.stored.id
@@ -113,24 +101,24 @@ class RunExecutor:
                     outcomes[id] = error or self._next(execution, jobs_by_run[id])
             if not remaining:
                 break
-        outcomes |= dict.fromkeys(remaining, self._clock.now())
+        outcomes |= dict.fromkeys(remaining, self.clock.now())
         return [outcomes.get(id) for id in jobs_by_run]
 
     async def begin(self, page: FanoutPage) -> FanoutPage:
         """Execute the steps of new runs of a fan-out up to their first calls and waits. The steps must not count or
         trigger."""
         fanout = page.fanout
-        definition = await self._workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
+        definition = await self.workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
         opened = [(stored, definition) for stored in page.request.runs]
         executions = await self._opened_all(fanout.tenant, opened, SharedResults(SHARED_ROOTS))
         begun: list[BegunRun] = []
         events = list(page.request.events)
-        pauses = Pauses(self._pace)
+        pauses = Pauses(self.pace)
         for execution in executions:
-            while await self._steps.perform_next(execution):
+            while await self.steps.perform_next(execution):
                 await pauses.pause_if_due()
             before, stored = execution.stored, self._with_state(execution)
-            due_at = execution.due_at if execution.call is None else self._clock.now()
+            due_at = execution.due_at if execution.call is None else self.clock.now()
             effects = BegunRun(
                 run=stored, due_at=due_at, sends=tuple(execution.sends), watched=tuple(execution.watched)
             )
@@ -141,7 +129,7 @@ class RunExecutor:
     async def add(self, page: FanoutPage) -> bool:
         """Commit a page of a fan-out, and move the fan-out. Return False, and write nothing, if it no longer runs, has
         moved, or now excludes one of the recipients."""
-        added = await Runs(self._db).add_page(
+        added = await Runs(self.db).add_page(
             BegunPage(
                 fanout=page.fanout,
                 position=page.position,
@@ -152,12 +140,12 @@ class RunExecutor:
         )
         if added is None:
             return False
-        await self._broker.publish(*added)
-        self._router.messages_added()
+        await self.broker.publish(*added)
+        self.router.messages_added()
         for one in page.runs:
-            self._router.committed(one.sends)
+            self.router.committed(one.sends)
             if one.run.state != "running":
-                self._feed.emit(_feed_event(one.run, one.run.created_at))
+                self.feed.emit(_feed_event(one.run, one.run.created_at))
         await self._resume_activated(one.run for one in page.runs)
         return True
 
@@ -165,29 +153,29 @@ class RunExecutor:
         """Return when a run is due again, or its call."""
         if execution.call is None:
             return execution.due_at
-        line = self._calls.line(execution.call, execution.stored.owner)
-        if not self._calls.serves(line):
-            return Again(self._clock.now(), line=line)
-        destination = self._calls.destination(execution.call, execution.stored.tenant)
+        line = self.calls.line(execution.call, execution.stored.owner)
+        if not self.calls.serves(line):
+            return Again(self.clock.now(), line=line)
+        destination = self.calls.destination(execution.call, execution.stored.tenant)
         return DestinationCall(destination, line, partial(self._call, job, execution, execution.call))
 
     async def _resume_activated(self, committed: Iterable[StoredRun]) -> None:
         """Make runs due that were paused because of an outdated state of their workflows. Activating a workflow only
         resumes runs that are already paused."""
         for owner, workflow in {(run.owner, run.workflow) for run in committed if run.state == "paused"}:
-            await self._workflow_catalog.resume_if_active(owner, workflow)
+            await self.workflow_catalog.resume_if_active(owner, workflow)
 
     # --- the context of a run
 
     async def _open(self, ids: Sequence[str]) -> tuple[list[Execution], list[str]]:
         """Read a tenant's runs that have not ended, with the input of their steps. Return them, and the ids of runs that
         must wait for the commit of another one, because both may change the same counters."""
-        found = {stored.id: stored for stored in await Runs(self._db).find(ids) if stored.ended_at is None}
+        found = {stored.id: stored for stored in await Runs(self.db).find(ids) if stored.ended_at is None}
         opened: list[tuple[StoredRun, Definition]] = []
         waiting: list[str] = []
         counting: set[str] = set()
         for stored in [found[id] for id in ids if id in found]:
-            definition = await self._workflow_catalog.definition(stored.owner, stored.workflow, stored.version)
+            definition = await self.workflow_catalog.definition(stored.owner, stored.workflow, stored.version)
             if definition.has_counters and stored.recipient in counting:
                 waiting.append(stored.id)
                 continue
@@ -203,17 +191,17 @@ class RunExecutor:
     ) -> list[Execution]:
         keys = list(dict.fromkeys(stored.recipient for stored, _ in opened))
         channels = frozenset[Channel]().union(*(definition.channels for _, definition in opened))
-        recipients = await decision_inputs.read_recipients(self._db, tenant, keys, channels)
-        settings, page = await self._router.tenant(tenant), ExecutionPage(recipients, shared)
+        recipients = await decision_inputs.read_recipients(self.db, tenant, keys, channels)
+        settings, page = await self.router.tenant(tenant), ExecutionPage(recipients, shared)
         # All runs of a fan-out begin with the same state.
         first = None if shared is None else runs.decode(opened[0][0].body)
         executions = []
         for stored, definition in opened:
             state = first or runs.decode(stored.body)
-            waits = await Runs(self._db).waits(stored.id) if definition.live_waits else {}
+            waits = await Runs(self.db).waits(stored.id) if definition.live_waits else {}
             facts = await self._facts(stored, definition, state)
             executions.append(
-                run_steps.execution_of(stored, definition, state, page, settings, self._clock.now(), facts, waits)
+                run_steps.execution_of(stored, definition, state, page, settings, self.clock.now(), facts, waits)
             )
         return executions
 
@@ -222,7 +210,7 @@ class RunExecutor:
         if not definition.refers_to_events:
             return {}
         items = {step.notification: key for key, step in state.steps.items() if step.notification is not None}
-        found = await Runs(self._db).items(stored.tenant, stored.recipient, list(items)) if items else {}
+        found = await Runs(self.db).items(stored.tenant, stored.recipient, list(items)) if items else {}
         facts = {
             items[id]: StepFacts(
                 seen_at=item.seen_at, read_at=item.read_at, archived_at=item.archived_at, acted_at=item.acted_at
@@ -230,7 +218,7 @@ class RunExecutor:
             for id, item in found.items()
         }
         messages = {id: key for key, step in state.steps.items() for id in step.messages}
-        for message in await Messages(self._db).find(list(messages)) if messages else ():
+        for message in await Messages(self.db).find(list(messages)) if messages else ():
             key = messages[message.id]
             before = facts.get(key, engine.NO_FACTS)
             facts[key] = msgspec.structs.replace(before, messages=(*before.messages, message.state))
@@ -243,18 +231,18 @@ class RunExecutor:
         each run that was not written: StaleRun, or another."""
         changed = [execution for execution in executions if not execution.is_unchanged]
         commits = [await self._prepared(execution, ignores_events=ignores_events) for execution in changed]
-        results = await Runs(self._db).commit(commits)
-        await self._broker.publish(*(event for result in results if isinstance(result, tuple) for event in result))
+        results = await Runs(self.db).commit(commits)
+        await self.broker.publish(*(event for result in results if isinstance(result, tuple) for event in result))
         if any(commit.triggers for commit in commits):
-            self._router.messages_added()
+            self.router.messages_added()
         errors: dict[str, Exception] = {}
         for execution, commit, result in zip(changed, commits, results, strict=True):
             if not isinstance(result, tuple):
                 errors[commit.run.id] = result or StaleRun()
                 continue
-            self._router.committed(commit.sends)
+            self.router.committed(commit.sends)
             if commit.run.state != execution.stored.state:
-                self._feed.emit(_feed_event(commit.run, commit.now))
+                self.feed.emit(_feed_event(commit.run, commit.now))
             execution.stored = msgspec.structs.replace(commit.run, revision=commit.run.revision + 1)
             execution.sends, execution.counters, execution.triggers, execution.watched = [], [], [], []
         await self._resume_activated(one.stored for one in changed if one.stored.id not in errors)
@@ -265,7 +253,7 @@ class RunExecutor:
         stored = self._with_state(execution)
         return RunCommit(
             run=stored,
-            now=self._clock.now(),
+            now=self.clock.now(),
             ignores_events=ignores_events or execution.state.status != "waiting",
             sends=tuple(execution.sends),
             counters=tuple(execution.counters),
@@ -281,11 +269,11 @@ class RunExecutor:
         """Return the webhook events of the commit, if the state is new."""
         if run.state == before.state:
             return ()
-        return await self._router.webhooks.events(run.tenant, f"run.{run.state}", [as_change(run)])
+        return await self.router.webhooks.events(run.tenant, f"run.{run.state}", [as_change(run)])
 
     def _with_state(self, execution: Execution) -> StoredRun:
         """Return the stored run with the new state. A run that became too large fails."""
-        now = self._clock.now()
+        now = self.clock.now()
         state = execution.state = execution.state.timed(now)
         body = runs.encode(state)
         if len(body) > MAX_RUN:
@@ -307,10 +295,10 @@ class RunExecutor:
     async def _call(self, job: Job, execution: Execution, step: Step) -> PageOutcome:
         """Perform a step that calls the app, commit its result, and execute the next steps."""
         # A second event may have woken the run before the commit: then the next lease makes the call.
-        if not await Jobs(self._db).is_leased(job):
+        if not await Jobs(self.db).is_leased(job):
             return None
         try:
-            outcome = await self._calls.call(step, execution.state, execution.context, execution.stored)
+            outcome = await self.calls.call(step, execution.state, execution.context, execution.stored)
         except Exception as failure:  # noqa: BLE001  the run fails instead of its job
             outcome = run_steps.failed(execution, step, failure)
         execution.state = engine.record(execution.state, step, outcome)

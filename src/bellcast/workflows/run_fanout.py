@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 
 import msgspec
 import structlog
+from msgspec import Struct
 
 from bellcast.channels import audiences
 from bellcast.channels.audiences import FANOUT_PAGES
@@ -28,62 +29,51 @@ log = structlog.get_logger(__name__)
 BACKLOG_MS = 1_000
 
 
-class RunFanout:
-    """Executes the jobs of triggers for audiences."""
+class RunFanout(Struct, eq=False):
+    """Executes the jobs of triggers for audiences. With `shares_runs`, other processes on the same store can execute some of the
+    runs."""
 
-    def __init__(
-        self,
-        db: Engine,
-        clock: Clock,
-        workflow_catalog: WorkflowCatalog,
-        triggers: Triggers,
-        executor: RunExecutor,
-        pace: Scheduler,
-        *,
-        shares_runs: bool,
-    ) -> None:
-        """`shares_runs`: other processes on the same store can execute some of the runs."""
-        self._db = db
-        self._clock = clock
-        self._workflow_catalog = workflow_catalog
-        self._triggers = triggers
-        self._executor = executor
-        self._pace = pace
-        self._shares_runs = shares_runs
+    db: Engine
+    clock: Clock
+    workflow_catalog: WorkflowCatalog
+    triggers: Triggers
+    executor: RunExecutor
+    pace: Scheduler
+    shares_runs: bool
 
     async def run(self, job: Job) -> int | None:
         """Add the runs of the next recipients. Return when the rest is due, or None."""
-        return await audiences.run(self._db, self._clock, job, self._pages, self._add)
+        return await audiences.run(self.db, self.clock, job, self._pages, self._add)
 
     async def _pages(self, fanout: NewFanout) -> AsyncGenerator[FanoutPage]:
         """Prepare pages for the next recipients; the last one of a fan-out only ends it."""
         audience = msgspec.json.decode(fanout.audience, type=Audience)
-        definition = await self._workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
+        definition = await self.workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
         for _ in range(FANOUT_PAGES):
             keys = await audiences.page(
-                self._db, fanout.tenant, audience, fanout.position, fanout.created_at, fanout.seq
+                self.db, fanout.tenant, audience, fanout.position, fanout.created_at, fanout.seq
             )
             if not keys:
-                nothing = TriggerRequest(tenant=fanout.tenant, created_at=self._clock.now())
+                nothing = TriggerRequest(tenant=fanout.tenant, created_at=self.clock.now())
                 yield _with_jobs(fanout, None, nothing)
                 return
-            is_for_others = not definition.is_independent or (self._shares_runs and not await self._has_backlog())
-            for some in audiences.cut(keys, self._pace.contention):
+            is_for_others = not definition.is_independent or (self.shares_runs and not await self._has_backlog())
+            for some in audiences.cut(keys, self.pace.contention):
                 position = some[-1]
-                request = await self._triggers.of_page(fanout, [key for key in some if key not in fanout.excluded])
+                request = await self.triggers.of_page(fanout, [key for key in some if key not in fanout.excluded])
                 page = _with_jobs(fanout, position, request)
                 yield page if is_for_others or not page.runs else await self._begun(page)
                 fanout = msgspec.structs.replace(fanout, position=position)
 
     async def _has_backlog(self) -> bool:
         """True if runs of fan-outs are waiting for a process."""
-        now = self._clock.now()
-        groups = await Jobs(self._db).due(now)
+        now = self.clock.now()
+        groups = await Jobs(self.db).due(now)
         return any(group.priority == FANOUT and 0 < group.run_at < now - BACKLOG_MS for group in groups)
 
     async def _begun(self, page: FanoutPage) -> FanoutPage:
         try:
-            return await self._executor.begin(page)
+            return await self.executor.begin(page)
         except BellcastError:
             raise
         except Exception:  # the runs' jobs then find the run that failed
@@ -93,12 +83,12 @@ class RunFanout:
     async def _add(self, page: FanoutPage) -> bool:
         """Commit a page. Return False if the fan-out has ended or moved, or now excludes one of the recipients."""
         try:
-            is_added = await self._executor.add(page)
+            is_added = await self.executor.add(page)
         except BellcastError:
             raise
         except Exception:
             log.exception("fanout_page_failed", fanout=page.fanout.id)
-            is_added = await self._executor.add(_with_jobs(page.fanout, page.position, page.request))
+            is_added = await self.executor.add(_with_jobs(page.fanout, page.position, page.request))
         return is_added and page.position is not None
 
 

@@ -48,27 +48,19 @@ class _Firing(Struct):
     saved: bytes | None
 
 
-class ScheduleFiring:
+class ScheduleFiring(Struct, eq=False):
     """Fires schedules when they are due, and on request."""
 
-    def __init__(
-        self,
-        engines: Callable[[], Context],
-        schedules: Schedules,
-        triggers: Triggers,
-        settings_of: Callable[[str], Awaitable[TenantSettings]],
-        limits: Limits,
-    ) -> None:
-        self._engines = engines
-        self._schedules = schedules
-        self._triggers = triggers
-        self._settings_of = settings_of
-        self._limits = limits
+    engines: Callable[[], Context]
+    schedules: Schedules
+    triggers: Triggers
+    settings_of: Callable[[str], Awaitable[TenantSettings]]
+    limits: Limits
 
     async def run(self, job: Job) -> int | None:
         """Fire a schedule for its due times. Return the next time, or None."""
         name = msgspec.json.decode(job.payload, type=ScheduleName)
-        found = await self._schedules.find(name.tenant, name.key)
+        found = await self.schedules.find(name.tenant, name.key)
         if found is None or not found.schedule.active:
             return None
         source = FiredSchedule(name.tenant, name.key, found.body)  # a deleted or changed one must not fire
@@ -77,19 +69,19 @@ class ScheduleFiring:
         try:
             following = await fire(firing, found.progress)
         except ScheduleChanged:
-            return self._engines().clock.now()  # read it again
+            return self.engines().clock.now()  # read it again
         if following is None and found.schedule.is_generated:
             # A generated schedule is deleted when it fired long ago.
-            now, last_at = self._engines().clock.now(), found.progress.last_at
+            now, last_at = self.engines().clock.now(), found.progress.last_at
             if last_at is None or last_at + GENERATED_MS > now:
                 return now + GENERATED_MS
-            await self._schedules.delete(name.tenant, name.key)
+            await self.schedules.delete(name.tenant, name.key)
             return None
         return following
 
     async def _run(self, firing: _Firing, progress: ScheduleProgress) -> int | None:
         name, schedule = firing.name, firing.schedule
-        now, zone = self._engines().clock.now(), schedule_times.zone_of(schedule)
+        now, zone = self.engines().clock.now(), schedule_times.zone_of(schedule)
         for moment in schedule_times.due_times(schedule, zone, progress.until, now):
             key, error = f"{OWN_KEY}{name.key} {progress.written_at} {moment}", None
             try:
@@ -105,7 +97,7 @@ class ScheduleFiring:
 
     async def _save(self, firing: _Firing, progress: ScheduleProgress) -> None:
         """Save the progress. Raises ScheduleChanged if another one was saved since it was read."""
-        engines, name = self._engines(), firing.name
+        engines, name = self.engines(), firing.name
         body = msgspec.json.encode(progress)
         documents, now = Documents(engines.db), engines.clock.now()
         if not await documents.change(PROGRESS, name.tenant, name.key, firing.saved, body, now):
@@ -122,11 +114,11 @@ class ScheduleFiring:
     ) -> bytes:
         """Trigger the workflow or send the notification; return the response. Raises Invalid, NotFound and Conflict, and
         ScheduleChanged if the stored schedule is no longer `source`."""
-        engines = self._engines()
+        engines = self.engines()
         if schedule.workflow is None:
-            return await sending.send(engines, self._limits, _send_of(schedule, tenant), claim, idempotency_key)
+            return await sending.send(engines, self.limits, _send_of(schedule, tenant), claim, idempotency_key)
         draft = _trigger_of(schedule, tenant, idempotency_key)
-        response = await self._triggers.trigger(schedule.workflow, draft, claim, source)
+        response = await self.triggers.trigger(schedule.workflow, draft, claim, source)
         engines.router.messages_added()
         return response
 
@@ -136,12 +128,12 @@ class ScheduleFiring:
         """Return what the trigger or the send of a schedule would decide now, as `plan` and `sending.plan` return
         it."""
         if schedule.workflow is None:
-            return await sending.plan(self._engines(), self._limits, _send_of(schedule, tenant), limit)
-        return await self._schedules.plan(schedule.workflow, _trigger_of(schedule, tenant, None), limit)
+            return await sending.plan(self.engines(), self.limits, _send_of(schedule, tenant), limit)
+        return await self.schedules.plan(schedule.workflow, _trigger_of(schedule, tenant, None), limit)
 
     async def _run_by_zone(self, firing: _Firing, progress: ScheduleProgress) -> int | None:
         name, schedule = firing.name, firing.schedule
-        now, zones = self._engines().clock.now(), await self._schedules.zones(name.tenant, schedule)
+        now, zones = self.engines().clock.now(), await self.schedules.zones(name.tenant, schedule)
         due: dict[str, set[str]] = {}
         last_at, error = progress.last_at, progress.last_error
         for zone in zones:
@@ -161,10 +153,10 @@ class ScheduleFiring:
     async def _fire_zones(self, firing: _Firing, local: str, zones: set[str]) -> str | None:
         """Fire for the recipients in these zones who did not get this local time; return the last error."""
         name = firing.name
-        claim = Claim(claim_name(name.key, local), self._engines().clock.now() + CLAIM_MS)
+        claim = Claim(claim_name(name.key, local), self.engines().clock.now() + CLAIM_MS)
         error = None
         async for keys in self._pages(name.tenant, firing.schedule):
-            stored = await Documents(self._engines().db).get(SCHEDULES, name.tenant, name.key)
+            stored = await Documents(self.engines().db).get(SCHEDULES, name.tenant, name.key)
             if stored is None or stored.body != firing.source.body:
                 raise ScheduleChanged
             error = await self._fire_page(firing, claim, keys, zones) or error
@@ -172,7 +164,7 @@ class ScheduleFiring:
 
     async def _pages(self, tenant: str, schedule: Schedule) -> AsyncIterator[Sequence[str]]:
         """Yield the recipients in pages."""
-        engines, to = self._engines(), schedule_times.recipients_of(schedule)
+        engines, to = self.engines(), schedule_times.recipients_of(schedule)
         if not isinstance(to, Audience):
             named = [to] if isinstance(to, str) else list(dict.fromkeys(to))
             for start in range(0, len(named), audiences.FANOUT_PAGE):
@@ -193,8 +185,8 @@ class ScheduleFiring:
                 continue
 
     async def _fire_unclaimed(self, firing: _Firing, claim: Claim, keys: Sequence[str], zones: set[str]) -> str | None:
-        db, tenant = self._engines().db, schedule_times.tenant_of(firing.schedule, firing.name.tenant)
-        settings = await self._settings_of(tenant)
+        db, tenant = self.engines().db, schedule_times.tenant_of(firing.schedule, firing.name.tenant)
+        settings = await self.settings_of(tenant)
         unclaimed = await Runs(db).unclaimed(tenant, claim.name, keys)
         profiles = await Recipients(db).profiles(tenant, unclaimed) if unclaimed else {}
         chosen = [
@@ -202,7 +194,7 @@ class ScheduleFiring:
             for key in unclaimed
             if decision_inputs.zone_of(profiles.get(key) or Profile(key=key), settings).key in zones
         ]
-        error, size = None, self._limits.to or audiences.FANOUT_PAGE
+        error, size = None, self.limits.to or audiences.FANOUT_PAGE
         for start in range(0, len(chosen), size):
             error = await self._fire_for(firing, claim, tenant, chosen[start : start + size]) or error
         return error

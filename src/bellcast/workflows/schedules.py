@@ -78,31 +78,22 @@ class FoundSchedule(Struct, frozen=True):
     progress_body: bytes | None
 
 
-class Schedules:
+class Schedules(Struct, eq=False):
     """Writes schedules, including those of sends and triggers at a later time."""
 
-    def __init__(
-        self,
-        engines: Callable[[], Context],
-        workflow_catalog: WorkflowCatalog,
-        triggers: Triggers,
-        settings_of: Callable[[str], Awaitable[TenantSettings]],
-        plan_steps: PlanSteps,
-        limits: Limits,
-    ) -> None:
-        self._engines = engines
-        self._workflow_catalog = workflow_catalog
-        self._triggers = triggers
-        self._settings_of = settings_of
-        self._plan_steps = plan_steps
-        self._limits = limits
+    engines: Callable[[], Context]
+    workflow_catalog: WorkflowCatalog
+    triggers: Triggers
+    settings_of: Callable[[str], Awaitable[TenantSettings]]
+    plan_steps: PlanSteps
+    limits: Limits
 
     # --- writing
 
     async def put(self, tenant: str, key: str, schedule: Schedule, replaces: bytes | UnsetType | None = UNSET) -> bool:
         """Write a validated schedule, which takes effect now; return whether it is new. Raises Invalid for an unknown
         workflow, and PreconditionFailed if the stored body is not `replaces`."""
-        engines = self._engines()
+        engines = self.engines()
         await self.check_references(tenant, schedule)
         is_new = await Documents(engines.db).get(SCHEDULES, tenant, key) is None
         stored = msgspec.convert(msgspec.to_builtins(schedule), StoredSchedule)
@@ -115,14 +106,14 @@ class Schedules:
         """Raise Invalid for an unknown workflow, or for data that does not match its schema."""
         if schedule.workflow is None:
             return
-        workflow = await self._workflow_catalog.find(tenant, schedule.workflow)
+        workflow = await self.workflow_catalog.find(tenant, schedule.workflow)
         if workflow is None:
-            raise Invalid.of("workflow", await self._workflow_catalog.unknown_name(tenant, schedule.workflow))
-        await self._triggers.check_data(tenant, workflow.current.definition, schedule.data)
+            raise Invalid.of("workflow", await self.workflow_catalog.unknown_name(tenant, schedule.workflow))
+        await self.triggers.check_data(tenant, workflow.current.definition, schedule.data)
 
     async def _new(self, tenant: str, key: str, schedule: StoredSchedule) -> NewSchedule:
         """Return a new schedule that takes effect now."""
-        now = self._engines().clock.now()
+        now = self.engines().clock.now()
         progress = new_progress(schedule, now)
         following = await self.times_after(tenant, schedule, progress.until, 1)
         world = schedule_times.world_times(schedule) if schedule.is_by_zone else None
@@ -143,7 +134,7 @@ class Schedules:
 
     async def delete(self, tenant: str, key: str, replaces: bytes | UnsetType | None = None) -> bool:
         """Delete a schedule; return whether there was one. Raises PreconditionFailed if its stored body is not `replaces`."""
-        engines = self._engines()
+        engines = self.engines()
         documents = Documents(engines.db)
         found = await self.find(tenant, key)
         # First: without its progress, a schedule would fire again.
@@ -158,7 +149,7 @@ class Schedules:
 
     async def find(self, tenant: str, key: str) -> FoundSchedule | None:
         """Return a schedule and its progress as they are stored."""
-        documents = Documents(self._engines().db)
+        documents = Documents(self.engines().db)
         found = await documents.get(SCHEDULES, tenant, key)
         progress = await documents.get(PROGRESS, tenant, key)
         if progress is None:  # `delete` deletes it after the schedule
@@ -196,7 +187,7 @@ class Schedules:
         """Return the zones in which a schedule fires: its own, or those of its recipients."""
         if not schedule.is_by_zone:
             return [schedule_times.zone_of(schedule)]
-        db, to = self._engines().db, schedule_times.recipients_of(schedule)
+        db, to = self.engines().db, schedule_times.recipients_of(schedule)
         tenant = schedule_times.tenant_of(schedule, tenant)
         if isinstance(to, Audience):
             profiles = [Profile(key="", timezone=name) for name in await Recipients(db).timezones(tenant)]
@@ -204,7 +195,7 @@ class Schedules:
             keys = [to] if isinstance(to, str) else to
             known = await Recipients(db).profiles(tenant, keys)
             profiles = [known.get(key) or Profile(key=key) for key in keys]
-        settings = await self._settings_of(tenant)
+        settings = await self.settings_of(tenant)
         zones = {zone.key: zone for zone in (decision_inputs.zone_of(one, settings) for one in profiles)}
         return list(zones.values())
 
@@ -224,7 +215,7 @@ class Schedules:
         )
         validation.check(self.time_errors(draft, allows_past=allows_past))
         sent_now = msgspec.structs.replace(draft, send_at=None, timezone=None, idempotency_key=None)
-        await sending.plan(self._engines(), self._limits, sent_now)
+        await sending.plan(self.engines(), self.limits, sent_now)
         return await self._later(tenant, schedule, draft.idempotency_key, draft)
 
     async def trigger(self, workflow: str, draft: TriggerDraft) -> bytes:
@@ -232,8 +223,8 @@ class Schedules:
         Invalid and IdempotencyMismatch."""
         if draft.send_at is not None or draft.timezone is not None:
             return await self.trigger_later(workflow, draft)
-        engines, origin = self._engines(), Origin(draft.tenant or DEFAULT_TENANT)
-        response = await Runs(engines.db).start(await self._triggers.prepare(workflow, draft, origin))
+        engines, origin = self.engines(), Origin(draft.tenant or DEFAULT_TENANT)
+        response = await Runs(engines.db).start(await self.triggers.prepare(workflow, draft, origin))
         engines.router.messages_added()
         return response
 
@@ -244,23 +235,23 @@ class Schedules:
         if (response := await self._stored_response(tenant, draft.idempotency_key, [workflow, draft])) is not None:
             return response
         validation.check(self.time_errors(draft))
-        await self._triggers.prepare(workflow, draft, Origin(tenant))
+        await self.triggers.prepare(workflow, draft, Origin(tenant))
         return await self._later(tenant, _later(workflow, draft), draft.idempotency_key, [workflow, draft])
 
     async def plan(self, workflow: str, draft: TriggerDraft, limit: int) -> tuple[int | None, Sequence[NewDecision]]:
         """Return what the sending steps of a validated trigger would decide now: the number of recipients, None for an
         audience of more than 10,000, and the decisions for the first `limit` of them. Raises NotFound, Conflict and Invalid."""
         validation.check(self.time_errors(draft))
-        request = await self._triggers.prepare(workflow, draft, Origin(draft.tenant or DEFAULT_TENANT))
+        request = await self.triggers.prepare(workflow, draft, Origin(draft.tenant or DEFAULT_TENANT))
         number: int | None = len(request.runs)
         keys: Sequence[str] = [run.recipient for run in request.runs[:limit]]
         started = request.fanout or request.runs[0]
         if isinstance(draft.to, Audience):
-            number, keys = await audiences.first(self._engines().db, started.tenant, draft.to, limit)
-        definition = await self._workflow_catalog.definition(started.owner, workflow, started.version)
+            number, keys = await audiences.first(self.engines().db, started.tenant, draft.to, limit)
+        definition = await self.workflow_catalog.definition(started.owner, workflow, started.version)
         types = {step.type for step in definition.ordered}
         channels = [channel for channel in CHANNELS if channel in types]
-        return number, await self._plan_steps(started.tenant, workflow, definition.type, keys, channels)
+        return number, await self.plan_steps(started.tenant, workflow, definition.type, keys, channels)
 
     async def cancel(
         self,
@@ -274,7 +265,7 @@ class Schedules:
         """Cancel the waiting triggers of a workflow that have this key, for all or some recipients; return the number
         of recipients. A trigger to an audience counts as one, and can only be cancelled as a whole. A dry run only
         counts."""
-        documents, cancelled = Documents(self._engines().db), 0
+        documents, cancelled = Documents(self.engines().db), 0
         prefix = after = _cancel_prefix(StoredSchedule(workflow=workflow, cancel_key=cancel_key))
         while True:
             found = await documents.page(CANCEL_NAMES, tenant, after, CANCEL_PAGE)
@@ -286,7 +277,7 @@ class Schedules:
             after = found[-1].key
 
     async def _cancel(self, tenant: str, key: str, recipients: Sequence[str] | None, *, is_dry_run: bool) -> int:
-        documents = Documents(self._engines().db)
+        documents = Documents(self.engines().db)
         while True:
             found = await self.find(tenant, key)
             if found is None or found.schedule.cancel_key is None:  # deleted or replaced
@@ -298,7 +289,7 @@ class Schedules:
             if is_dry_run:
                 return waiting
             after = None if left is None else msgspec.json.encode(left)
-            if await documents.change(SCHEDULES, tenant, key, found.body, after, self._engines().clock.now()):
+            if await documents.change(SCHEDULES, tenant, key, found.body, after, self.engines().clock.now()):
                 if left is None:
                     await documents.delete(PROGRESS, tenant, key)
                     await documents.delete(CANCEL_NAMES, tenant, f"{_cancel_prefix(schedule)}{key}")
@@ -318,14 +309,14 @@ class Schedules:
         waiting = removed
         if schedule.is_by_zone:
             claim = claim_name(key, schedule.at or "")
-            waiting = await Runs(self._engines().db).unclaimed(tenant, claim, removed)
+            waiting = await Runs(self.engines().db).unclaimed(tenant, claim, removed)
         return (msgspec.structs.replace(schedule, to=left) if left else None), len(waiting)
 
     def time_errors(self, draft: Draft | TriggerDraft, *, allows_past: bool = False) -> validation.FieldErrors:
         """Return the errors of the time of a send or trigger."""
         if draft.send_at is None:
             return [] if draft.timezone is None else [FieldError("timezone", "needs send_at")]
-        schedule, now = Schedule(at=draft.send_at, timezone=draft.timezone), self._engines().clock.now()
+        schedule, now = Schedule(at=draft.send_at, timezone=draft.timezone), self.engines().clock.now()
         return schedule_times.time_errors(schedule, now, "send_at", allows_past=allows_past)
 
     async def _stored_response(self, tenant: str, idempotency_key: str | None, request: Any) -> bytes | None:
@@ -333,13 +324,13 @@ class Schedules:
         workflow may have changed."""
         if idempotency_key is None:
             return None
-        engines = self._engines()
+        engines = self.engines()
         return await Sends(engines.db).stored_response(
             tenant, idempotency_key, fingerprint(request, idempotency_key), engines.clock.now()
         )
 
     async def _later(self, tenant: str, schedule: StoredSchedule, idempotency_key: str | None, request: Any) -> bytes:
-        engines = self._engines()
+        engines = self.engines()
         now = engines.clock.now()
         key = f"{GENERATED_PREFIX}{engines.new_id(now)}"
         following = await self.times_after(tenant, schedule, new_progress(schedule, now).until, 1)

@@ -126,14 +126,13 @@ class SimulatedWorkflow(Struct, frozen=True, kw_only=True):
     at: int
 
 
-class Simulator:
+class Simulator(Struct, eq=False):
     """Simulates workflows for their authors."""
 
-    def __init__(self, db: Engine, router: Router, triggers: Triggers, limits: Limits) -> None:
-        self._db = db
-        self._router = router
-        self._triggers = triggers
-        self._limits = limits
+    db: Engine
+    router: Router
+    triggers: Triggers
+    limits: Limits
 
     async def simulate(self, subject: SimulatedWorkflow) -> Simulation:
         """Return what the run of each recipient would do."""
@@ -143,8 +142,8 @@ class Simulator:
             return f"{RUN}-{next(ids)}"
 
         clock = SimulatedClock(subject.at)
-        router = self._router.without_effects(new_id)
-        triggers = self._triggers.without_effects(clock, new_id)
+        router = self.router.without_effects(new_id)
+        triggers = self.triggers.without_effects(clock, new_id)
         page = ExecutionPage(await self._recipients(subject), None)
         settings = await router.tenant(subject.tenant)
         allowance = Allowance()
@@ -152,7 +151,7 @@ class Simulator:
         for one in subject.request.to:
             key = one if isinstance(one, str) else one.key
             counters = SimulatedCounters(subject, clock)
-            steps = RunSteps(_find_no_version, counters.read, clock, router, triggers, self._limits, new_id)
+            steps = RunSteps(_find_no_version, counters.read, clock, router, triggers, self.limits, new_id)
             run = RunSimulation(subject, key, clock, router, steps, counters, page, settings, allowance)
             found.append(await allowance.suspendable(run.simulate()))
             if allowance.is_exceeded:
@@ -163,7 +162,7 @@ class Simulator:
         """Read the recipients, with the fields and preferences of the request."""
         request, channels = subject.request, subject.definition.channels
         named = {one if isinstance(one, str) else one.key: one for one in request.to}
-        stored = await decision_inputs.read_recipients(self._db, subject.tenant, list(named), channels)
+        stored = await decision_inputs.read_recipients(self.db, subject.tenant, list(named), channels)
         changed: dict[str, Profile] = {}
         for key, one in named.items():
             changes = _changes(one) if isinstance(one, SimulatedRecipient) else {}
@@ -173,7 +172,7 @@ class Simulator:
                 changed[key] = msgspec.structs.replace(stored.profiles.get(key) or Profile(key=key), **changes)
         if not changed:
             return stored
-        return await decision_inputs.with_suppressions(self._db, subject.tenant, stored.profiles | changed, channels)
+        return await decision_inputs.with_suppressions(self.db, subject.tenant, stored.profiles | changed, channels)
 
 
 async def _find_no_version(owner: str, key: str) -> None:

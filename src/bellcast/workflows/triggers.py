@@ -83,28 +83,19 @@ def draft_errors(draft: TriggerDraft, limits: Limits) -> list[FieldError]:
     return errors
 
 
-class Triggers:
+class Triggers(Struct, eq=False):
     """Accepts triggers and prepares the runs of fan-outs."""
 
-    def __init__(
-        self,
-        db: Engine,
-        clock: Clock,
-        workflow_catalog: WorkflowCatalog,
-        new_id: Callable[[int], str],
-        webhooks: WebhookSink,
-        check_type_data: CheckTypeData,
-    ) -> None:
-        self._check_type_data = check_type_data
-        self._webhooks = webhooks
-        self._db = db
-        self._clock = clock
-        self._workflow_catalog = workflow_catalog
-        self._new_id = new_id
+    db: Engine
+    clock: Clock
+    workflow_catalog: WorkflowCatalog
+    new_id: Callable[[int], str]
+    webhooks: WebhookSink
+    check_type_data: CheckTypeData
 
     def without_effects(self, clock: Clock, new_id: Callable[[int], str]) -> "Triggers":
         """Return triggers at the time of another clock, which no webhook learns of."""
-        return Triggers(self._db, clock, self._workflow_catalog, new_id, NoWebhooks(), self._check_type_data)
+        return Triggers(self.db, clock, self.workflow_catalog, new_id, NoWebhooks(), self.check_type_data)
 
     async def trigger(
         self, key: str, draft: TriggerDraft, claim: Claim | None = None, schedule: FiredSchedule | None = None
@@ -112,7 +103,7 @@ class Triggers:
         """Commit a validated draft; return the JSON response. Raises NotFound, Conflict, Invalid, ClaimTaken and
         ScheduleChanged."""
         request = await self.prepare(key, draft, Origin(draft.tenant or DEFAULT_TENANT))
-        return await Runs(self._db).start(replace(request, claim=claim, schedule=schedule))
+        return await Runs(self.db).start(replace(request, claim=claim, schedule=schedule))
 
     async def prepare(self, key: str, draft: TriggerDraft, origin: Origin) -> TriggerRequest:
         """Return the request that starts a workflow. Raises NotFound, Conflict and Invalid."""
@@ -121,12 +112,12 @@ class Triggers:
         # request of a bound caller was checked.
         if tenant != DEFAULT_TENANT and isinstance(draft.to, Audience) and draft.to.tenant not in (None, "", tenant):
             raise Invalid.of("to.tenant", "must be the same as tenant")
-        workflow = await self._workflow_catalog.get(tenant, key)
+        workflow = await self.workflow_catalog.get(tenant, key)
         if not workflow.current.active:
             raise Conflict("This workflow is not active.")
         await self.check_data(tenant, workflow.current.definition, draft.data)
-        now = self._clock.now()
-        id = self._new_id(now)
+        now = self.clock.now()
+        id = self.new_id(now)
         actor = Actor(name=draft.actor) if isinstance(draft.actor, str) else draft.actor
         body = runs.encode(RunState(data=draft.data, actor=msgspec.to_builtins(actor), depth=origin.depth))
         common = TriggerRequest(
@@ -149,7 +140,7 @@ class Triggers:
             )
             return replace(common, fanout=fanout, response=_response(id, None))
         recipients = [draft.to] if isinstance(draft.to, str) else list(dict.fromkeys(draft.to))
-        ids = [id] if len(recipients) == 1 else [self._new_id(now) for _ in recipients]
+        ids = [id] if len(recipients) == 1 else [self.new_id(now) for _ in recipients]
         first = StoredRun(
             id=id,
             trigger=id,
@@ -174,19 +165,19 @@ class Triggers:
         if schema is not None:
             validation.check(data_schemas.errors_of("data", data, schema))
         elif type is not None:
-            await self._check_type_data(tenant, type, data)
+            await self.check_type_data(tenant, type, data)
 
     async def _events(self, tenant: str, new: Sequence[StoredRun]) -> tuple[WebhookEvent, ...]:
         """Return the webhook events of new runs."""
-        if not await self._webhooks.is_wanted(tenant, BEGUN):
+        if not await self.webhooks.is_wanted(tenant, BEGUN):
             return ()
-        return await self._webhooks.events(tenant, BEGUN, [as_change(run) for run in new])
+        return await self.webhooks.events(tenant, BEGUN, [as_change(run) for run in new])
 
     async def _waits(self, new: Sequence[StoredRun]) -> list[NewWait]:
         """Return the waits of new runs of one workflow for live events."""
         if not new:
             return []
-        definition = await self._workflow_catalog.definition(new[0].owner, new[0].workflow, new[0].version)
+        definition = await self.workflow_catalog.definition(new[0].owner, new[0].workflow, new[0].version)
         if not definition.live_waits:
             return []
         state = runs.decode(new[0].body)
@@ -198,10 +189,10 @@ class Triggers:
 
     async def of_page(self, fanout: NewFanout, keys: Sequence[str]) -> TriggerRequest:
         """Return the runs of a page of a fan-out."""
-        now = self._clock.now()
+        now = self.clock.now()
         runs = tuple(
             StoredRun(
-                id=self._new_id(now),
+                id=self.new_id(now),
                 trigger=fanout.id,
                 tenant=fanout.tenant,
                 workflow=fanout.workflow,

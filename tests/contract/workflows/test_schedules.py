@@ -13,6 +13,7 @@ from bellcast.kernel.errors import IdempotencyMismatch, Invalid, Unavailable
 from bellcast.kernel.limits import Limits
 from bellcast.tenants import erasure
 from bellcast.workflows import schedule_times, schedules
+from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedule_times import Schedule
 from bellcast.workflows.triggers import TriggerDraft
 from tests.clock import FakeClock
@@ -269,7 +270,7 @@ async def test_trigger_that_is_cancelled_while_it_fires_starts_nothing(
             cancelled.append(await cancel(world, "d", to=["carol"]))
         return await fire(*args, **kwargs)
 
-    monkeypatch.setattr(world.workflows.schedule_firing, "fire", cancel_then_fire)
+    monkeypatch.setattr(ScheduleFiring, "fire", staticmethod(cancel_then_fire))
     for job in jobs:
         if await world.workflows.schedule_firing.run(job) == app.now:
             await world.workflows.schedule_firing.run(job)

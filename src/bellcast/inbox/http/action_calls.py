@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from bellcast import calls
 from bellcast.calls.backend import CallBackend
@@ -21,25 +22,24 @@ DIALECT = "rest"
 NO_CONNECTION = "An action of the inbox has no connection: use call.emit and call.publish."
 
 
-class ActionCallContext:
+class ActionCallContext(Struct, eq=False):
     """A calls.CallContext without a connection: events go to all connections of the recipient."""
 
-    def __init__(self, engines: Context, tenant: str, recipient: str) -> None:
-        self._engines = engines
-        self._tenant = tenant
-        self._recipient = recipient
+    engines: Context
+    tenant: str
+    recipient: str
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
         data = args[0] if len(args) == 1 else list(args) or None
-        await self._publish(LiveEvent(tenant=self._tenant, name=name, data=data, recipient=self._recipient))
+        await self._publish(LiveEvent(tenant=self.tenant, name=name, data=data, recipient=self.recipient))
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
-        await self._publish(LiveEvent(tenant=self._tenant, name=name, data=data, topic=topic))
+        await self._publish(LiveEvent(tenant=self.tenant, name=name, data=data, topic=topic))
 
     async def _publish(self, event: LiveEvent) -> None:
         # raises in the handler if the broker cannot encode the data
         validation.check(validation.data("data", event.data, 0))
-        await events.publish(self._engines, event)
+        await events.publish(self.engines, event)
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
         raise HandlerFailed(NO_CONNECTION)

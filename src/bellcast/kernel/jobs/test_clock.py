@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from msgspec import Struct
+
 from bellcast.kernel.jobs.runner import JobRunner
 
 
@@ -26,27 +28,26 @@ class TestClock:
         self._now = max(self._now, now)
 
 
-class TimeTravel:
+class TimeTravel(Struct, eq=False):
     """Advances a server with a test clock. `expire` removes expired rows."""
 
-    def __init__(self, clock: TestClock, jobs: JobRunner, expire: Callable[[], Awaitable[None]]) -> None:
-        self._clock = clock
-        self._jobs = jobs
-        self._expire = expire
+    clock: TestClock
+    jobs: JobRunner
+    expire: Callable[[], Awaitable[None]]
 
     def now(self) -> int:
         """Return UTC milliseconds."""
-        return self._clock.now()
+        return self.clock.now()
 
     async def advance(self, milliseconds: int) -> int:
         """Move from one due job to the next, waiting until each has ended; return the new time."""
-        end = self._clock.now() + milliseconds
-        await self._jobs.settle()
-        while (due := await self._jobs.next_due()) is not None and due <= end:
-            self._clock.set(due)
-            await self._expire()
-            await self._jobs.settle()
-        self._clock.set(end)
-        await self._expire()
-        await self._jobs.settle()
-        return self._clock.now()
+        end = self.clock.now() + milliseconds
+        await self.jobs.settle()
+        while (due := await self.jobs.next_due()) is not None and due <= end:
+            self.clock.set(due)
+            await self.expire()
+            await self.jobs.settle()
+        self.clock.set(end)
+        await self.expire()
+        await self.jobs.settle()
+        return self.clock.now()
