@@ -10,12 +10,13 @@ import pytest
 import structlog
 
 from bellcast.kernel.brokers import history as model
+from bellcast.kernel.brokers import nats_log
 from bellcast.kernel.brokers.nats import NatsTransport
 from bellcast.kernel.brokers.nats_log import ANCHOR_MS, NatsLog
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RemoteHistory
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.events import LiveEvent, topic_stream
+from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
 from bellcast.live.types import AnyEvent
 from bellcast.server.clock import SystemClock
 from tests import engines
@@ -132,6 +133,17 @@ async def test_stream_is_created_by_the_first_kept_event_and_a_reader_from_befor
     assert await data(node.history, early, A) == ([], False)
     await node.publish("a", 2)
     assert await data(node.history, early, A) == ([], False)
+
+
+async def test_erasure_of_a_recipient_leaves_no_event_and_writes_no_key_without_one(start: Start) -> None:
+    node = await start()
+    await node.history.append(LiveEvent("", "n", 1, recipient="alice"))
+    stream: Any = await node.log._find("")
+    subjects = {name: nats_log._subject(stream, inbox_stream("", name)) for name in ("alice", "bob")}
+    for name in subjects:
+        await node.history.clear("", inbox_stream("", name))
+    kept = {name: await node.log._get(stream, last_by_subj=subject) for name, subject in subjects.items()}
+    assert ([message.payload for message in kept["alice"]], kept["bob"]) == ([b""], [])
 
 
 async def test_nodes_that_publish_the_first_event_together_share_a_stream(start: Start) -> None:

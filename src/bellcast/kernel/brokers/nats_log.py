@@ -146,8 +146,13 @@ class NatsLog(TopicLog):
             if stream is None:
                 await self._replace(tenant, found)
                 return
-            if (await self._store(tenant, found, [(stream, b"", (b"Nats-Rollup", b"sub"))], now))[0] is not None:
-                return
+            with suppress(StreamGone):
+                # A recipient without events leaves no message with its key in the log. The leader answers: a replica may be behind.
+                info = await self._api("STREAM.INFO", found.name, subjects_filter=_subject(found, stream))
+                if not info["state"].get("subjects"):
+                    return
+                if (await self._store(tenant, found, [(stream, b"", (b"Nats-Rollup", b"sub"))], now))[0] is not None:
+                    return
             await self._forget(tenant)
             found = await self._find(tenant)
 
