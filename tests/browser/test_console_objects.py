@@ -272,6 +272,35 @@ def test_run_with_the_most_steps_folds_its_wait(open_console: Callable[..., Page
     assert violations(page) == []
 
 
+def test_dead_job_shows_its_whole_error_and_is_retried(open_console: Callable[..., Page]) -> None:
+    error = "The workflow digest-weekly does not exist, and the schedule names it. " * 3
+    job = {
+        "id": "schedule  weekly",
+        "tenant": None,
+        "kind": "schedule",
+        "state": "dead",
+        "attempts": 10,
+        "error": error,
+    }
+    retried: list[str] = []
+    page = open_console("/account")
+    page.route(
+        "**/v1/jobs**",
+        lambda route: route.fulfill(json={"jobs": [{**job, "created_at": "2026-06-01T10:00:00Z"}], "next": None}),
+    )
+    page.route("**/v1/jobs/*/retry", lambda route: (retried.append(route.request.url), route.fulfill(json={}))[1])
+    page.get_by_role("link", name="Dead jobs").click()
+    page.get_by_role("link", name="schedule", exact=True).click()
+    outcome = page.get_by_role("region", name="Outcome")
+    expect(outcome).to_contain_text("Given up after 10 attempts")
+    expect(outcome).to_contain_text(error.strip())
+    assert violations(page) == []
+    for _ in range(2):  # the second click confirms
+        outcome.get_by_role("button", name="Retry schedule").click()
+    expect(page).to_have_url(re.compile("/jobs$"))
+    assert [url.rpartition("/v1")[2] for url in retried] == ["/jobs/schedule%20%20weekly/retry"]
+
+
 def test_run_shows_how_long_a_step_waited(open_console: Callable[..., Page], owner: Console) -> None:
     run = owner.send("GET", f"/v1/runs/{owner.run}")
     at = "2026-06-01T10:00:00.{}Z".format

@@ -1,24 +1,41 @@
 /**
- * Dead jobs: background work that failed several times in a row.
+ * Dead jobs: background work that failed several times in a row, and one with its whole error.
  */
 import { html } from './html.js';
-import { refresh } from './load.js';
-import { Confirm } from './parts.js';
+import { Loaded, refresh, useLoad } from './load.js';
+import { Confirm, Empty, Facts, Heading, Icon, Id, Moment } from './parts.js';
 import { BUILDERS } from './roles.js';
-import { path, request, withQuery } from './server.js';
+import { go, shownTenant, tenantOf } from './router.js';
+import { path, readAll, request, withQuery } from './server.js';
 
-const act = (method, target) => async () => {
-  await request(method, target);
-  refresh();
-};
+const listUrl = (page) => withQuery(page.url('/jobs'), { tenant: shownTenant() });
+
+/** The buttons of a job, which is not dead afterwards. */
+function Actions({ one, page, isPrimary }) {
+  const act = (method, target) => async () => {
+    await request(method, withQuery(target, { tenant: one.tenant }));
+    refresh();
+    if (page.key) go(listUrl(page));
+  };
+  return page.may(BUILDERS) && html`<${Confirm} isPrimary=${isPrimary} label=${`Retry ${one.kind} ${one.id}`} word="Retry" act=${act('POST', path`/v1/jobs/${one.id}/retry`)} />
+    <${Confirm} isDanger label=${`Delete ${one.kind} ${one.id}`} word="Delete" act=${act('DELETE', path`/v1/jobs/${one.id}`)} />`;
+}
 
 export const jobs = {
-  path: '/v1/jobs', rows: 'jobs',
+  path: '/v1/jobs', rows: 'jobs', link: (one) => path`/jobs/${one.id}`,
   columns: [
     { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Job', kind: 'title', of: (one) => one.kind, text: (one) => one.error }, { name: 'Attempts', kind: 'number', of: (one) => one.attempts, width: '5rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
-  actions: (one, page) => page.may(BUILDERS) && html`<${Confirm} label=${`Retry ${one.kind} ${one.id}`} word="Retry" act=${act('POST', withQuery(path`/v1/jobs/${one.id}/retry`, { tenant: one.tenant }))} />
-    <${Confirm} isDanger label=${`Delete ${one.kind} ${one.id}`} word="Delete" act=${act('DELETE', withQuery(path`/v1/jobs/${one.id}`, { tenant: one.tenant }))} />`,
+  actions: (one, page) => html`<${Actions} one=${one} page=${page} />`,
   none: { text: 'No job is dead. Work in the background that fails several times in a row waits here. Failures of messages and runs are under Failures.', command: 'bellcast job list' },
 };
+
+/** A dead job: its error and what to do, and where it belongs. The list has it: there are few, and none has another operation to read it. */
+export function Job({ page }) {
+  const { tenant } = tenantOf(page);
+  const found = useLoad(async (signal) => ({ one: (await readAll((after) => withQuery('/v1/jobs', { tenant, after }), 'jobs', signal)).find(({ id }) => id === page.key) }), [page.key, tenant]);
+  return html`<${Loaded} of=${found}>${({ one }) => (one === undefined ? html`<${Heading} title="Dead job" /><${Empty} icon="jobs" text="This job is no longer dead: it was retried or deleted." />` : html`
+    <${Heading} title=${one.kind} /><section class="verdict bad" aria-label="Outcome"><${Icon} name="bad" /><div><h2>Given up after ${one.attempts === 1 ? 'one attempt' : `${one.attempts} attempts`}</h2><p class="text" dir="auto">${one.error}</p><p class="text muted">A retry begins to count again. Correct the cause first.</p><div class="fixes"><${Actions} one=${one} page=${page} isPrimary /></div></div></section>
+    <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Tenant', one.tenant], ['Created', html`<${Moment} at=${one.created_at} />`]]} />`)}<//>`;
+}

@@ -194,8 +194,8 @@ function OpenedEvent({ page, row }) {
     event.kind === 'attempt' && ['Message', path`/messages/${event.detail.id}`],
     event.kind === 'run' && ['Run', path`/runs/${event.detail.id}`],
   ].filter(Boolean);
-  return html`<aside class="details" aria-label="Opened event"><h2 dir="auto">${event.text}</h2><${Refusal} key=${event.text + event.at} page=${page} of=${event} />
-    ${targets.length > 0 && html`<p class="links">${targets.map(([name, target]) => html`<a key=${name} class="button" href=${withQuery(page.url(target), { tenant: event.tenant ?? '' })}>${name}</a>`)}</p>`}
+  return html`<aside class="details" aria-label="Opened event"><h2 dir="auto">${event.text}</h2><p class="muted">${event.kind}, <${Moment} at=${event.at} /></p><${Refusal} key=${event.text + event.at} page=${page} of=${event} />
+    ${targets.length > 0 && html`<p class="links">${targets.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { tenant: event.tenant ?? '' })}>${name}</a>`)}</p>`}
     ${row.events.length > 1 && html`<ol class="rows-of">${row.events.map((one, index) => html`<li key=${index}><b>${one.kind}</b> ${one.text}<time dateTime=${one.at}>${secondOf(one.at)}</time></li>`)}</ol>`}
     <${Facts} of=${factsOf(event)} /><details><summary>JSON</summary><${Json} of=${event} /></details></aside>`;
 }

@@ -28,7 +28,7 @@ export const PAGES = [
   { path: '/runs', icon: 'runs', group: 'Activity', title: 'Workflow runs', show: list('./runs.js', 'runs'), pane: view('./runs.js', 'Run'), roles: ALL, letter: 'u' },
   { path: '/failures', icon: 'failures', group: 'Activity', title: 'Failures', show: list('./failures.js', 'failures'), pane: view('./failures.js', 'Cause'), roles: ALL, letter: 'x' },
   { path: '/suppressions', icon: 'suppressions', group: 'Activity', title: 'Suppressions', show: list('./suppressions.js', 'suppressions'), roles: CONTENT, letter: '0' },
-  { path: '/jobs', icon: 'jobs', group: 'Activity', title: 'Dead jobs', show: list('./jobs.js', 'jobs'), roles: CONTENT, letter: '1' },
+  { path: '/jobs', icon: 'jobs', group: 'Activity', title: 'Dead jobs', show: list('./jobs.js', 'jobs'), pane: view('./jobs.js', 'Job'), roles: CONTENT, letter: '1' },
   { path: '/recipients', icon: 'recipients', group: 'People', title: 'Recipients', show: list('./recipients.js', 'recipients'), pane: view('./recipients.js', 'Recipient'), roles: ALL, letter: 'r' },
   { path: '/tenants', icon: 'tenants', group: 'People', title: 'Tenants', show: list('./tenants.js', 'tenants'), detail: view('./tenants.js', 'Tenant'), roles: ALL, letter: 'f' },
   { path: '/workflows', icon: 'workflows', group: 'Content', title: 'Workflows', show: list('./workflows.js', 'workflows'), detail: view('./workflow-page.js', 'Workflow'), edit: view('./workflow-editor.js', 'NewWorkflow'), editor: view('./workflow-editor.js', 'WorkflowEditor'), roles: ALL, letter: 'w' },

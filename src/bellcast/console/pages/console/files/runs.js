@@ -96,7 +96,7 @@ function Step({ page, step, end, at, ready, read }) {
   };
   return html`<li onKeyDown=${escape}><span class="step"><button type="button" class="row-link" ref=${button} aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>${step.key}</button><${Tag}>${step.type}<//><${State} of=${step.state} /></span>
     <span class="track" aria-hidden="true">${waited > 0 && html`<span class="queue" style=${placed(at(ready), at(from) - at(ready))}></span>`}${from && html`<span class=${`bar-of ${step.state}`} style=${placed(at(from), at(to) - at(from))}></span>`}</span>
-    <span class="took">${step.state === 'waiting' && step.due_at ? html`waits until <${Time} at=${step.due_at} />` : from ? duration(to - from) : '–'}${waited > 0 && html`<small>after ${duration(waited)}</small>`}</span>
+    <span class="took">${step.state === 'waiting' && step.due_at ? html`ends <${Time} at=${step.due_at} />` : from ? duration(to - from) : '–'}${waited > 0 && html`<small>after ${duration(waited)}</small>`}</span>
     ${isOpen && html`<${StepDetails} page=${page} step=${step} read=${read} />`}</li>`;
 }
 

@@ -105,7 +105,7 @@ function DrawnStep({ path, step, index, count, level, canvas, act, active }) {
   const lanes = step?.type === 'branch' ? lanesOf(step, path) : [];
   const isOpen = lanes.length > 0 ? !closed.has(path) : undefined;
   const name = [step?.key, label, summary, `${index + 1} of ${count}`, own.length > 0 && `${own.length} ${own.length === 1 ? 'problem' : 'problems'}`, state?.text].filter(Boolean).join(', ');
-  return html`<div class="step" data-shown=${state?.state}><div class="step-box" data-card=${path}>
+  return html`<div class="flow-step" data-shown=${state?.state}><div class="step-box" data-card=${path}>
     <div class="step-item" role="treeitem" aria-label=${name} aria-level=${level} aria-posinset=${index + 1} aria-setsize=${count} aria-owns=${isOpen ? `lanes-${path}` : null}
       aria-selected=${String(canvas.selected === path)} aria-expanded=${isOpen === undefined ? null : String(isOpen)} tabIndex=${active === path ? 0 : -1}
       data-path=${path} data-step=${step?.key} data-type=${step?.type} data-problems=${own.length || null} data-state=${state?.state} aria-description=${runs && runsText(runs, step?.key)}
@@ -116,14 +116,14 @@ function DrawnStep({ path, step, index, count, level, canvas, act, active }) {
       ${!isReadOnly && html`<span class="step-more" onClick=${(event) => act.openActions(path, event.currentTarget)}><${Icon} name="more" /></span>`}
       ${lanes.length > 0 && html`<span class=${`step-fold ${isOpen ? 'open' : ''}`} onClick=${() => act.fold(path, isOpen)}><${Icon} name="chevron" /></span>`}
     </div>${runs && html`<${CardRuns} runs=${runs} step=${step?.key} />`}</div>
-    ${isOpen && html`<div class="lanes" role="group" id=${`lanes-${path}`}>${lanes.map((lane, number) => html`<${Lane} key=${number} lane=${lane} number=${number} count=${lanes.length} branch=${step} level=${level + 1} canvas=${canvas} act=${act} active=${active} />`)}</div>`}
+    ${isOpen && html`<div class="flow-lanes" role="group" id=${`lanes-${path}`}>${lanes.map((lane, number) => html`<${Lane} key=${number} lane=${lane} number=${number} count=${lanes.length} branch=${step} level=${level + 1} canvas=${canvas} act=${act} active=${active} />`)}</div>`}
   </div>`;
 }
 
 function Lane({ lane, number, count, branch, level, canvas, act, active }) {
   const text = lane.isElse ? 'else' : `branch ${lane.number} of ${lane.count}, if ${conditionText(lane.condition)}`;
   const isBad = canvas.problems.some(({ field }) => field === lane.path || field.startsWith(`${lane.path}.if`));
-  return html`<div class="lane" data-shown=${canvas.lane?.(branch.key, lane)}><div class="lane-box">
+  return html`<div class="flow-lane" data-shown=${canvas.lane?.(branch.key, lane)}><div class="lane-box">
     <div class="step-item" role="treeitem" aria-label=${text} aria-level=${level} aria-posinset=${number + 1} aria-setsize=${count} aria-selected=${String(canvas.selected === lane.path)} aria-expanded="true" aria-owns=${`steps-${lane.path}`}
       tabIndex=${active === lane.path ? 0 : -1} data-path=${lane.path} data-lane=${branch.key} data-problems=${isBad ? 1 : null} data-state=${canvas.lane?.(branch.key, lane)}
       onClick=${(event) => { act.open(lane.path); event.currentTarget.focus(); }} onDblClick=${() => act.edit(lane.path)} />
@@ -168,9 +168,9 @@ function connect(flow, box) {
   const list = (parent, from) => {
     let ends = from;
     for (const child of parent.children) {
-      if (child.matches('.step')) ends = step(child, ends);
+      if (child.matches('.flow-step')) ends = step(child, ends);
       else if (child.matches('.beside')) {
-        const all = [...child.children].filter((one) => one.matches('.step'));
+        const all = [...child.children].filter((one) => one.matches('.flow-step'));
         ends = all.flatMap((one) => step(one, ends));
       }
     }
@@ -180,7 +180,7 @@ function connect(flow, box) {
     const place = box(card(item));
     const isDone = item.dataset.shown === 'done' || item.dataset.shown === 'waiting';
     for (const one of from) draw(curve(one, place), isDone && one.isDone !== false);
-    const lanes = item.querySelector(':scope > .lanes');
+    const lanes = item.querySelector(':scope > .flow-lanes');
     const out = { ...place, isDone: item.dataset.shown ? item.dataset.shown === 'done' : undefined };
     if (!lanes) return [out];
     return [...lanes.children].flatMap((lane) => {
