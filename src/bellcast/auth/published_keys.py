@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from bellcast.auth.tokens import Jwt
 from bellcast.kernel.clock import Clock
@@ -41,50 +41,49 @@ class PublicKey(NamedTuple):
     key: "jwt.PyJWK"
 
 
-class PublishedKeys:
+class PublishedKeys(Struct, eq=False):
     """Caches the issuer's keys and fetches them when they are stale or a kid is unknown, with one request at a time.
     `source` and `subject` name the URL and the tokens in errors."""
 
-    def __init__(self, url: str, http: Http, clock: Clock, *, source: str, subject: str) -> None:
-        self._url = url
-        self._http = http
-        self._clock = clock
-        self._source = source
-        self._subject = subject
-        self._refreshing = asyncio.Lock()
-        self._keys: list[PublicKey] = []
-        self._fetched_at = -MAX_STALE_MS
-        self._next_refresh_at = 0
-        self._failure: Unavailable | None = None
+    url: str
+    http: Http
+    clock: Clock
+    source: str
+    subject: str
+    _refreshing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _keys: list[PublicKey] = field(default_factory=list)
+    _fetched_at: int = -MAX_STALE_MS
+    _next_refresh_at: int = 0
+    _failure: Unavailable | None = None
 
     async def verify(self, token: Jwt) -> None:
         """Verify that a key of the issuer signed the token. Raises Unauthenticated or Unavailable."""
-        is_cached = self._find(token) is not None and self._clock.now() < self._fetched_at + MAX_STALE_MS
+        is_cached = self._find(token) is not None and self.clock.now() < self._fetched_at + MAX_STALE_MS
         # While an issuer hangs, only one of the requests with a cached key waits for it.
         if not is_cached or (self._is_old() and not self._refreshing.locked()):
             async with self._refreshing:
                 # Tasks that waited for the lock find the response cached.
-                if (self._is_old() or self._find(token) is None) and self._clock.now() >= self._next_refresh_at:
+                if (self._is_old() or self._find(token) is None) and self.clock.now() >= self._next_refresh_at:
                     try:
                         self._keys = await self._fetch()
                     except Unavailable as failure:
-                        now = self._clock.now()
+                        now = self.clock.now()
                         self._failure, self._next_refresh_at = failure, now + FAILED_RETRY_MS
                         if now >= self._fetched_at + MAX_STALE_MS:
                             self._keys = []
                     else:
-                        now = self._clock.now()
+                        now = self.clock.now()
                         self._failure, self._fetched_at, self._next_refresh_at = None, now, now + MIN_REFRESH_MS
         key = self._find(token)
         if key is None and self._failure is not None:
             raise Unavailable(self._failure.detail)
         if key is None:
-            raise Unauthenticated(f"The {self._subject}'s key (kid) is not among its issuer's.")
+            raise Unauthenticated(f"The {self.subject}'s key (kid) is not among its issuer's.")
         if not key.Algorithm.verify(token.signed, key.key, token.signature):
-            raise Unauthenticated(f"The {self._subject}'s signature is wrong.")
+            raise Unauthenticated(f"The {self.subject}'s signature is wrong.")
 
     def _is_old(self) -> bool:
-        return self._clock.now() >= self._fetched_at + CACHE_MS
+        return self.clock.now() >= self._fetched_at + CACHE_MS
 
     def _find(self, token: Jwt) -> "jwt.PyJWK | None":
         """Return the key with the token's kid; without a kid, the only key of its algorithm."""
@@ -94,13 +93,13 @@ class PublishedKeys:
         return next((key.key for key in candidates if key.kid == token.header.kid), None)
 
     async def _fetch(self) -> list[PublicKey]:
-        response = await self._http.request("GET", self._url, headers={"accept": "application/json"})
+        response = await self.http.request("GET", self.url, headers={"accept": "application/json"})
         if response.status != 200:
-            raise Unavailable(f"{self._source} returned {response.status}, expected 200.")
+            raise Unavailable(f"{self.source} returned {response.status}, expected 200.")
         try:
             published = msgspec.json.decode(response.body, type=JwksDocument)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise Unavailable(f"{self._source} returned an invalid JWK set.") from None
+            raise Unavailable(f"{self.source} returned an invalid JWK set.") from None
         return [key for key in map(_usable, published.keys) if key is not None]
 
 

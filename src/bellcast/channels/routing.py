@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, field
 
 from bellcast.channels import audiences, contents, decision_inputs, links
 from bellcast.channels.catalog import Catalog, NotificationType, no_template
@@ -60,47 +60,34 @@ class SendRoute(Struct, frozen=True):
         return msgspec.structs.replace(self, draft=draft, content=content(draft))
 
 
-class Router:
+class Router(Struct, eq=False):
     """Routes sends to named recipients."""
 
-    def __init__(
-        self,
-        db: Engine,
-        clock: Clock,
-        catalog: Catalog,
-        config: ChannelConfig,
-        project: Project | None,
-        new_id: Callable[[int], str],
-        messages_added: Callable[[], None],
-        webhooks: WebhookSink,
-        find_simulated: FindSimulated,
-        reports: MessageReports,
-    ) -> None:
-        self._db = db
-        self._clock = clock
-        self._catalog = catalog
-        self._config = config
-        self._project = project
-        self._new_id = new_id
-        self.messages_added = messages_added
-        self.webhooks = webhooks
-        self._find_simulated = find_simulated
-        self._reports = reports
-        self._inbox_only: dict[tuple[str, str], int] = {}
+    db: Engine
+    clock: Clock
+    catalog: Catalog
+    config: ChannelConfig
+    project: Project | None
+    new_id: Callable[[int], str]
+    messages_added: Callable[[], None]
+    webhooks: WebhookSink
+    find_simulated: FindSimulated
+    reports: MessageReports
+    _inbox_only: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def is_inbox_only(self, draft: Draft, tenant: str) -> bool:
         """True if, within the last CACHE_SECONDS, sends of this tenant and type used no channel but the inbox."""
         if draft.channels is not None or draft.template is not None or draft.title is UNSET:
             return False
-        return is_cached(self._inbox_only.get((tenant, draft.type), 0), self._clock.now())
+        return is_cached(self._inbox_only.get((tenant, draft.type), 0), self.clock.now())
 
     def committed(self, requests: Sequence[SendRequest | AnnounceRequest]) -> None:
         """Start delivering the messages of committed requests, and report those that have already ended."""
-        self._reports.committed(requests)
+        self.reports.committed(requests)
         messages = [message for one in requests if isinstance(one, SendRequest) for message in one.messages]
         ended = [message for message in messages if message.state == "simulated"]
         if ended:
-            self._reports.report(ended)
+            self.reports.report(ended)
         has_work = [bool(one.events or (isinstance(one, AnnounceRequest) and one.fanout)) for one in requests]
         if len(ended) < len(messages) or any(has_work):
             self.messages_added()
@@ -108,27 +95,27 @@ class Router:
     def without_effects(self, new_id: Callable[[int], str]) -> "Router":
         """Return a router that decides in the same way, without reports and links of recipients."""
         return Router(
-            self._db,
-            self._clock,
-            self._catalog,
-            self._config,
+            self.db,
+            self.clock,
+            self.catalog,
+            self.config,
             None,
             new_id,
             lambda: None,
             NoWebhooks(),
-            self._find_simulated,
-            self._reports,
+            self.find_simulated,
+            self.reports,
         )
 
     def forget(self) -> None:
         """Drop cached types, templates and preferences after a change in this process."""
         self._inbox_only = {}  # a new one: a send that is being routed keeps its result in the old one
-        self._catalog.forget()
+        self.catalog.forget()
 
     async def channels_of(self, draft: Draft, tenant: str) -> tuple[tuple[ChannelRequest, ...], NotificationType]:
         """Return the channels of a send: its own, else its type's, else BELLCAST_CHANNELS."""
-        type = await self._catalog.type(tenant, draft.type)
-        entries = draft.channels or type.channels or self._config.default
+        type = await self.catalog.type(tenant, draft.type)
+        entries = draft.channels or type.channels or self.config.default
         return tuple(ChannelRequest(channel=e) if isinstance(e, str) else e for e in entries), type  # type: ignore[arg-type]  # checked
 
     async def route(self, draft: Draft, request: SendRequest) -> SendRequest:
@@ -139,14 +126,14 @@ class Router:
         template_key = draft.template or type.template
         if draft.title is UNSET and template_key is None:
             raise Invalid.of("title", "is required, because neither the send nor its type has a template")
-        await self._catalog.check_data(request.tenant, draft.type, draft.data)
+        await self.catalog.check_data(request.tenant, draft.type, draft.data)
         is_wanted = await self.webhooks.is_wanted(request.tenant, CREATED)
         is_plain = channels == INBOX_ONLY and template_key is None and not is_wanted
         if is_plain and await self._reaches_every_inbox(request.tenant):
             if draft.channels is None and type.data is None:
                 if len(kept_in) >= MAX_CACHED:
                     kept_in.clear()
-                kept_in[request.tenant, draft.type] = self._clock.now() + int(CACHE_SECONDS * 1000)
+                kept_in[request.tenant, draft.type] = self.clock.now() + int(CACHE_SECONDS * 1000)
             return request
         routed = await self.decide(await self._read(draft, request, channels, template_key), request)
         return await self.with_events(routed)
@@ -168,7 +155,7 @@ class Router:
     async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
         """Return what `route` would decide. Raises Invalid like `route`."""
         channels, type = await self.channels_of(draft, request.tenant)
-        await self._catalog.check_data(request.tenant, draft.type, draft.data)
+        await self.catalog.check_data(request.tenant, draft.type, draft.data)
         route = await self._read(draft, request, channels, draft.template or type.template)
         return (await self.decide(route, request)).decisions
 
@@ -179,7 +166,7 @@ class Router:
         every member's inbox, regardless of preferences."""
         if tenant == EVERY_TENANT:
             return None, ()
-        number, keys = await audiences.first(self._db, tenant, audience, limit)
+        number, keys = await audiences.first(self.db, tenant, audience, limit)
         decided: dict[str, list[NewDecision]] = {key: [] for key in keys}
         if "inbox" in await self.channels(draft, tenant):
             row = NewDecision(
@@ -188,7 +175,7 @@ class Router:
                 recipient="",
                 channel="inbox",
                 outcome="send",
-                decided_at=self._clock.now(),
+                decided_at=self.clock.now(),
             )
             decided = {key: [msgspec.structs.replace(row, recipient=key)] for key in keys}
         for one in (await self.route_page(draft, tenant, "", keys, Pauses())).decisions:
@@ -205,8 +192,8 @@ class Router:
         tenant's language. All recipients share it, so `recipient` has no values. Raises Invalid, even for an
         announcement without a row, if it has neither a title nor a template, or if its type refuses its data."""
         tenant = DEFAULT_TENANT if request.tenant == EVERY_TENANT else request.tenant
-        await self._catalog.check_data(tenant, draft.type, draft.data)
-        type = await self._catalog.type(tenant, draft.type)
+        await self.catalog.check_data(tenant, draft.type, draft.data)
+        type = await self.catalog.type(tenant, draft.type)
         key = draft.template or type.template
         if key is None:
             if draft.title is UNSET:
@@ -221,7 +208,7 @@ class Router:
             template=template,
             profile=Profile(key=""),
             tenant_key=tenant,
-            tenant=await self._catalog.tenant(tenant),
+            tenant=await self.catalog.tenant(tenant),
             links={},
         )
         roots = {**contents.own_roots(context), "recipient": {}}
@@ -231,7 +218,7 @@ class Router:
     async def route_page(self, draft: Draft, tenant: str, id: str, keys: Sequence[str], pauses: Pauses) -> SendRequest:
         """Return the messages and decisions of an announcement's other channels for a page of its recipients. If a
         template cannot be rendered for a recipient, only this recipient's messages fail."""
-        now = self._clock.now()
+        now = self.clock.now()
         entries, type = await self.channels_of(draft, tenant)
         external = tuple(entry for entry in entries if entry.channel != "inbox")
         empty = SendRequest(tenant=tenant, recipients=(), ids=(), content=content(draft), created_at=now)
@@ -263,7 +250,7 @@ class Router:
                 decisions.append(_record(request, id, key, entry.channel, decision, None))
                 continue
             failed = NewMessage(
-                id=self._new_id(request.created_at),
+                id=self.new_id(request.created_at),
                 tenant=request.tenant,
                 recipient=key,
                 notification=id,
@@ -294,10 +281,10 @@ class Router:
         shared: SharedResults | None,
     ) -> SendRoute:
         """Return the route of a step for runs that are executed together."""
-        inputs = await decision_inputs.with_rules(self._catalog, tenant, draft.type, recipients, workflow)
-        layouts = await self._catalog.layouts(tenant, template, draft.email)
+        inputs = await decision_inputs.with_rules(self.catalog, tenant, draft.type, recipients, workflow)
+        layouts = await self.catalog.layouts(tenant, template, draft.email)
         channels = (ChannelRequest(channel=channel),)
-        simulated = await self._find_simulated(tenant, (channel,))
+        simulated = await self.find_simulated(tenant, (channel,))
         uses_links = _uses_links(channels, template)
         return SendRoute(draft, content(draft), channels, template, layouts, inputs, simulated, uses_links, shared)
 
@@ -305,8 +292,8 @@ class Router:
         self, tenant: str, workflow: str, type: str | None, recipients: Sequence[str], channels: Sequence[Channel]
     ) -> list[NewDecision]:
         """Return what steps of a workflow on these channels would decide now."""
-        now, type = self._clock.now(), type or GENERAL
-        inputs = await decision_inputs.read(self._db, self._catalog, tenant, type, recipients, channels, workflow)
+        now, type = self.clock.now(), type or GENERAL
+        inputs = await decision_inputs.read(self.db, self.catalog, tenant, type, recipients, channels, workflow)
         return [
             NewDecision(
                 tenant=tenant,
@@ -326,19 +313,19 @@ class Router:
 
     async def tenant(self, key: str) -> TenantSettings:
         """Return the tenant's settings."""
-        return await self._catalog.tenant(key)
+        return await self.catalog.tenant(key)
 
     async def template(self, tenant: str, key: str) -> Template:
         """Return the template that applies to a tenant. Raises Invalid, with the nearest key, if none does."""
-        if (template := await self._catalog.template(tenant, key)) is None:
-            raise Invalid.of("template", await no_template(self._db, tenant, key))
+        if (template := await self.catalog.template(tenant, key)) is None:
+            raise Invalid.of("template", await no_template(self.db, tenant, key))
         return template
 
     async def _reaches_every_inbox(self, tenant: str) -> bool:
         """True if no preference switches the inbox off. An inbox-only send then reads nothing about its recipients."""
-        if any(document != NO_PREFERENCES for document in await self._catalog.preferences(tenant)):
+        if any(document != NO_PREFERENCES for document in await self.catalog.preferences(tenant)):
             return False
-        return not await OwnPreferencesTable(self._db).any_switches_inbox(tenant)
+        return not await OwnPreferencesTable(self.db).any_switches_inbox(tenant)
 
     async def _read(
         self,
@@ -349,10 +336,10 @@ class Router:
     ) -> SendRoute:
         tenant = request.tenant
         template = None if template_key is None else await self.template(tenant, template_key)
-        layouts = await self._catalog.layouts(tenant, template, draft.email)
+        layouts = await self.catalog.layouts(tenant, template, draft.email)
         names = [entry.channel for entry in channels]
-        inputs = await decision_inputs.read(self._db, self._catalog, tenant, draft.type, request.recipients, names)
-        simulated = await self._find_simulated(tenant, names)
+        inputs = await decision_inputs.read(self.db, self.catalog, tenant, draft.type, request.recipients, names)
+        simulated = await self.find_simulated(tenant, names)
         uses_links = _uses_links(channels, template)
         return SendRoute(draft, request.content, channels, template, layouts, inputs, simulated, uses_links)
 
@@ -389,7 +376,7 @@ class Router:
                     # A recipient has one e-mail address and number, but can have several devices and chats.
                     addresses = route.inputs.addresses(profile, entry.channel)
                     added = [
-                        msgspec.structs.replace(message, id=self._new_id(message.created_at), address=address)
+                        msgspec.structs.replace(message, id=self.new_id(message.created_at), address=address)
                         for address in addresses
                     ]
                     messages += added
@@ -431,7 +418,7 @@ class Router:
         urls: Mapping[str, str] = {}
         if route.uses_links:
             types = () if route.inputs.type.rules.requires("email") else (route.draft.type,)
-            urls = links.links(self._config, self._project, request.tenant, profile.key, types, request.created_at)
+            urls = links.links(self.config, self.project, request.tenant, profile.key, types, request.created_at)
         context = contents.ContentContext(
             draft=route.draft,
             content=route.content,

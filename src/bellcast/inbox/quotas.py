@@ -7,6 +7,7 @@ import math
 from collections import Counter
 
 import structlog
+from msgspec import Struct, field
 
 from bellcast.inbox.types.sends import Rates
 from bellcast.kernel import times
@@ -26,18 +27,17 @@ RELOAD_EVERY_SAVES = 5
 NO_RULES = TenantRules()
 
 
-class Quotas:
+class Quotas(Struct, eq=False):
     """`ports.quotas.Quotas` on a store."""
 
-    def __init__(self, db: Engine, rates: Rates, limits: Limits, clock: Clock) -> None:
-        self._db = db
-        self._rates = rates
-        self._limits = limits
-        self._clock = clock
-        self._rules: dict[str, TenantRules] = {}
-        self._day = 0
-        self._sums: dict[str, int] = {}  # sends of the day, from the store
-        self._unsaved: Counter[str] = Counter()
+    db: Engine
+    rates: Rates
+    limits: Limits
+    clock: Clock
+    _rules: dict[str, TenantRules] = field(default_factory=dict)
+    _day: int = 0
+    _sums: dict[str, int] = field(default_factory=dict)  # sends of the day, from the store
+    _unsaved: Counter[str] = field(default_factory=Counter)
 
     def take(self, tenant: str, sends: int) -> None:
         if self._rules.get(tenant, NO_RULES).is_being_erased:
@@ -45,7 +45,7 @@ class Quotas:
         per_second, per_day = self._limits_of(tenant)
         if not per_day and not per_second:
             return
-        now = self._clock.now()
+        now = self.clock.now()
         if per_day:
             self._start_day(now // times.DAY_MS)
             if self._sums.get(tenant, 0) + self._unsaved[tenant] + sends > per_day:
@@ -54,7 +54,7 @@ class Quotas:
                     f"This tenant may send {per_day} notifications per day (UTC).",
                     retry_after=(midnight - now) // 1000 + 1,
                 )
-        wait = self._rates.take(_bucket(tenant), per_second, now, sends)
+        wait = self.rates.take(_bucket(tenant), per_second, now, sends)
         if wait:
             raise TooMany(f"This tenant may send {per_second} notifications per second.", retry_after=math.ceil(wait))
         if per_day:
@@ -63,7 +63,7 @@ class Quotas:
     def give_back(self, tenant: str, sends: int) -> None:
         per_second, per_day = self._limits_of(tenant)
         if per_second:
-            self._rates.give_back(_bucket(tenant), sends)
+            self.rates.give_back(_bucket(tenant), sends)
         if per_day:
             self._unsaved[tenant] -= sends
 
@@ -73,20 +73,20 @@ class Quotas:
 
     def _limits_of(self, tenant: str) -> tuple[int, int]:
         """Return the limits per second and per day; 0 means no limit."""
-        rules, limits = self._rules.get(tenant, NO_RULES), self._limits
+        rules, limits = self._rules.get(tenant, NO_RULES), self.limits
         per_second = limits.sends_per_second if rules.sends_per_second is None else rules.sends_per_second
         per_day = limits.sends_per_day if rules.sends_per_day is None else rules.sends_per_day
         return per_second, per_day
 
     async def load(self) -> None:
         """Load rules and weights of tenants, and today's sends if there are budgets."""
-        self._rules = await Tenants(self._db).rules()
+        self._rules = await Tenants(self.db).rules()
         weights = {tenant: rules.weight for tenant, rules in self._rules.items() if rules.weight is not None}
-        self._db.set_weights(weights)
+        self.db.set_weights(weights)
         await self.save()
-        if self._limits.sends_per_day or any(rules.sends_per_day for rules in self._rules.values()):
-            day = self._clock.now() // times.DAY_MS
-            sums = await Tenants(self._db).usage(day)
+        if self.limits.sends_per_day or any(rules.sends_per_day for rules in self._rules.values()):
+            day = self.clock.now() // times.DAY_MS
+            sums = await Tenants(self.db).usage(day)
             self._start_day(day)
             self._sums |= sums
 
@@ -94,8 +94,8 @@ class Quotas:
         """Save the sends of this node, and read the sums of all nodes."""
         if not self._unsaved:
             return
-        day, sends = self._clock.now() // times.DAY_MS, dict(self._unsaved)
-        sums = await Tenants(self._db).add_usage(day, sends)
+        day, sends = self.clock.now() // times.DAY_MS, dict(self._unsaved)
+        sums = await Tenants(self.db).add_usage(day, sends)
         self._unsaved.subtract(sends)  # refunds during the save leave a negative count
         self._unsaved = Counter({tenant: left for tenant, left in self._unsaved.items() if left})
         self._start_day(day)
@@ -110,7 +110,7 @@ class Quotas:
         """Save and load until cancelled; retry while the store is unavailable."""
         writes = 0
         while True:
-            await self._clock.sleep(SAVE_INTERVAL_SECONDS)
+            await self.clock.sleep(SAVE_INTERVAL_SECONDS)
             writes += 1
             try:
                 await (self.save() if writes % RELOAD_EVERY_SAVES else self.load())

@@ -72,42 +72,33 @@ class CompleteSignIn(NamedTuple):
     role_before: Role | None
 
 
-class OidcSignIn:
+class OidcSignIn(Struct, eq=False):
     """Begins and completes sign-ins."""
 
-    def __init__(
-        self,
-        config: OidcConfig,
-        provider: OidcProvider,
-        sessions: ConsoleSessions,
-        operators: Operators,
-        cipher: Encryption,
-        clock: Clock,
-    ) -> None:
-        self._config = config
-        self._provider = provider
-        self._sessions = sessions
-        self._operators = operators
-        self._cipher = cipher
-        self._clock = clock
-        self._waiting = 0
+    config: OidcConfig
+    provider: OidcProvider
+    sessions: ConsoleSessions
+    operators: Operators
+    cipher: Encryption
+    clock: Clock
+    _waiting: int = 0
 
     @property
     def name(self) -> str:
-        return self._provider.name
+        return self.provider.name
 
     async def begin(
         self, request: BrowserRequest, redirect_uri: str, return_path: str, *, reauthenticates: bool
     ) -> BegunSignIn:
         """Begin a sign-in from a page of this server. `return_path` is a page of the console. Raises Invalid, Unavailable."""
-        self._sessions.check_page(request)
+        self.sessions.check_page(request)
         if len(return_path) > MAX_RETURN_PATH or not RETURN_PATH.fullmatch(return_path):
             raise Invalid.of("return_path", "must be a page of the console")
         state, nonce, verifier = (secrets.token_urlsafe(RANDOM_BYTES) for _ in range(3))
         values = AuthorizationRequest(state, nonce, verifier, redirect_uri)
-        url = await self._provider.authorization_url(values, reauthenticates=reauthenticates)
-        pending = PendingSignIn(values, return_path, reauthenticates, self._clock.now() + PENDING_MS)
-        sealed = self._cipher.encrypt(msgspec.json.encode(pending).decode(), PLACE)
+        url = await self.provider.authorization_url(values, reauthenticates=reauthenticates)
+        pending = PendingSignIn(values, return_path, reauthenticates, self.clock.now() + PENDING_MS)
+        sealed = self.cipher.encrypt(msgspec.json.encode(pending).decode(), PLACE)
         return BegunSignIn(url, self._cookie(request, sealed, PENDING_MS // 1000))
 
     def end_cookie(self, request: BrowserRequest) -> str:
@@ -117,21 +108,21 @@ class OidcSignIn:
     async def returned(self, request: BrowserRequest, params: Mapping[str, str]) -> PendingSignIn:
         """Return the sign-in that this browser began and that returns with these parameters. Its state is used up. Raises Forbidden
         or Unauthenticated."""
-        self._sessions.check_channel(request)
+        self.sessions.check_channel(request)
         sealed = browser_request.cookie_of(request, browser_request.cookie_name(request, PENDING))
         try:
-            found = msgspec.json.decode(self._cipher.decrypt(sealed or "", PLACE), type=PendingSignIn)
+            found = msgspec.json.decode(self.cipher.decrypt(sealed or "", PLACE), type=PendingSignIn)
         except (ValueError, msgspec.DecodeError):
             raise Unauthenticated(STALE) from None
         is_same = hmac.compare_digest(
             found.request.state.encode(), params.get("state", "").encode(errors="surrogatepass")
         )
-        if not is_same or self._clock.now() >= found.expires_at or len(params.get("code", "")) > MAX_CODE:
+        if not is_same or self.clock.now() >= found.expires_at or len(params.get("code", "")) > MAX_CODE:
             raise Unauthenticated(STALE)
-        if params.get("iss", self._provider.issuer) != self._provider.issuer:  # RFC 9207
+        if params.get("iss", self.provider.issuer) != self.provider.issuer:  # RFC 9207
             raise Unauthenticated(STALE)
         digest = hashlib.sha256(found.request.state.encode()).digest()
-        if not await self._operators.use_sign_in(digest, found.expires_at, self._clock.now()):
+        if not await self.operators.use_sign_in(digest, found.expires_at, self.clock.now()):
             raise Unauthenticated(STALE)
         # A response with an error has no code (RFC 6749, 4.1.2.1).
         if "error" in params or "code" not in params:
@@ -145,35 +136,35 @@ class OidcSignIn:
             raise TooMany("Too many operators are signing in: try again.", retry_after=2)
         self._waiting += 1
         try:
-            attempt = await self._sessions.count_attempt("provider", request)
-            claims = await self._provider.claims(code, pending.request)
+            attempt = await self.sessions.count_attempt("provider", request)
+            claims = await self.provider.claims(code, pending.request)
         finally:
             self._waiting -= 1
         # When the operator last authenticated at the provider; 0 if unknown. Raises Unauthenticated if a new
         # authentication was requested but not confirmed.
         verified_at = 0 if claims.auth_time is None else int(claims.auth_time * 1000)
         begun_at = pending.expires_at - PENDING_MS - oidc.LEEWAY_SECONDS * 1000
-        if pending.reauthenticates and verified_at < max(begun_at, self._clock.now() - VERIFIED_MS):
+        if pending.reauthenticates and verified_at < max(begun_at, self.clock.now() - VERIFIED_MS):
             raise Unauthenticated(NOT_AGAIN)
         operator, role_before = await self._operator(claims)
-        result = await self._sessions.start(request, operator, verified_at)
-        await self._operators.clear_failures(attempt)
+        result = await self.sessions.start(request, operator, verified_at)
+        await self.operators.clear_failures(attempt)
         return CompleteSignIn(result, role_before)
 
     async def _operator(self, claims: IdClaims) -> tuple[Operator, Role | None]:
         """Return the operator, with the role that its groups have, and its previous role. Create it at the first
         sign-in."""
         subject = f"{claims.iss} {claims.sub}"
-        found, role = await self._operators.of_subject(subject), self._config.role_of(claims.groups)
+        found, role = await self.operators.of_subject(subject), self.config.role_of(claims.groups)
         if role is None:
             if found is not None:
-                await self._operators.end_sessions(found.id)
+                await self.operators.end_sessions(found.id)
             raise Forbidden(NO_ROLE)
-        if self._sessions.requires_mfa and "mfa" not in claims.amr:
+        if self.sessions.requires_mfa and "mfa" not in claims.amr:
             raise Forbidden(NO_MFA)
         if found is None:
             return await self._create(claims, subject, role), None
-        if found.role != role and not await self._operators.change(found.id, role, None):
+        if found.role != role and not await self.operators.change(found.id, role, None):
             raise Forbidden(LAST_OWNER)
         return msgspec.structs.replace(found, role=role), found.role
 
@@ -183,8 +174,8 @@ class OidcSignIn:
         name = next((name for name in names if console_sessions.NAME.fullmatch(name)), None)
         if name is None:
             raise Forbidden("Your account has no valid operator name: set a user name or an e-mail address.")
-        operator = self._sessions.new_operator(name, role, subject=subject)
-        created = await self._sessions.create_external(operator, MAX_EXTERNAL_OPERATORS)
+        operator = self.sessions.new_operator(name, role, subject=subject)
+        created = await self.sessions.create_external(operator, MAX_EXTERNAL_OPERATORS)
         if created is None:
             raise Forbidden(f"There are {MAX_EXTERNAL_OPERATORS} operators: an owner must delete some first.")
         if not created:

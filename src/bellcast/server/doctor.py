@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import msgspec
 import structlog
+from msgspec import Struct, field
 
 from bellcast import build
 from bellcast.console.types import diagnoses
@@ -33,29 +34,18 @@ OK = 200
 log = structlog.get_logger(__name__)
 
 
-class Doctor:
+class Doctor(Struct, eq=False):
     """ports.doctor.Doctor. `probes` raise if the store or the broker cannot be used."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        project: Project,
-        http: Http,
-        probes: Sequence[Callable[[], Awaitable[None]]],
-        nodes: Callable[[], Awaitable[Sequence[LiveNode]]],
-        mail_servers: Callable[[int], Awaitable[tuple[Mapping[str, Provider], int]]],
-        differences: Callable[[], Awaitable[Mapping[str, str]]],
-        unreadable: Callable[[], Awaitable[Sequence[str]]],
-    ) -> None:
-        self._settings = settings
-        self._project = project
-        self._http = http
-        self._probes = probes
-        self._nodes = nodes
-        self._mail_servers = mail_servers
-        self._differences = differences
-        self._unreadable = unreadable
-        self._threads: list[Future[None]] = []
+    settings: Settings
+    project: Project
+    http: Http
+    probes: Sequence[Callable[[], Awaitable[None]]]
+    nodes: Callable[[], Awaitable[Sequence[LiveNode]]]
+    mail_servers: Callable[[int], Awaitable[tuple[Mapping[str, Provider], int]]]
+    differences: Callable[[], Awaitable[Mapping[str, str]]]
+    unreadable: Callable[[], Awaitable[Sequence[str]]]
+    _threads: list[Future[None]] = field(default_factory=list)
 
     async def findings(self) -> AsyncGenerator[Finding]:
         from bellcast.server import local_checks
@@ -63,7 +53,7 @@ class Doctor:
         # A check in a thread only ends by its own timeouts; until then, no other run begins.
         if any(not thread.done() for thread in self._threads):
             raise TooMany("The doctor is running: one run at a time.", retry_after=5)
-        nodes = await self._nodes()
+        nodes = await self.nodes()
         loop, queue = asyncio.get_running_loop(), asyncio.Queue[Finding | None]()
 
         def check(findings: Iterator[Finding]) -> None:
@@ -71,8 +61,8 @@ class Doctor:
                 loop.call_soon_threadsafe(queue.put_nowait, finding)
 
         blocking = [
-            local_checks.check(self._settings, STORE_SECONDS, len(nodes)),
-            local_checks.check_urls(self._settings),
+            local_checks.check(self.settings, STORE_SECONDS, len(nodes)),
+            local_checks.check_urls(self.settings),
         ]
         pool = ThreadPoolExecutor(len(blocking), "doctor")
         self._threads = [pool.submit(check, findings) for findings in blocking]
@@ -100,7 +90,7 @@ class Doctor:
         from bellcast.server import local_checks
 
         try:
-            for probe in self._probes:
+            for probe in self.probes:
                 await probe()
             report(Finding("server", "ok", f"ready, version {build.name()}"))
         except BellcastError as error:
@@ -108,18 +98,18 @@ class Doctor:
         for finding in check_nodes(nodes):
             report(finding)
         with contextlib.suppress(BellcastError):  # an unavailable store is another finding
-            for node, settings in (await self._differences()).items():
+            for node, settings in (await self.differences()).items():
                 report(diagnoses.finding("settings_differ", node=node, settings=settings))
-            if objects := await self._unreadable():
+            if objects := await self.unreadable():
                 shown = ", ".join(objects[:MAX_SHOWN])
                 report(diagnoses.finding("secrets_unreadable", number=len(objects), objects=shown))
             # Those in the settings are checked with them
-            servers, rest = await self._mail_servers(MAX_MAIL_SERVERS)
+            servers, rest = await self.mail_servers(MAX_MAIL_SERVERS)
             for finding in await local_checks.check_mail_servers("stored mail server", servers):
                 report(finding)
             if rest:
                 report(diagnoses.finding("mail_unchecked", number=rest, limit=MAX_MAIL_SERVERS))
-        url = self._settings.channels.public_url
+        url = self.settings.channels.public_url
         if url is not None:
             report(await self._check_public_url(url))
 
@@ -128,13 +118,13 @@ class Doctor:
 
         shown = local_checks.shown(url)
         try:
-            response = await self._http.request("GET", f"{url.rstrip('/')}/healthz", headers={}, timeout=URL_TIMEOUT)
+            response = await self.http.request("GET", f"{url.rstrip('/')}/healthz", headers={}, timeout=URL_TIMEOUT)
         except BellcastError as error:
             return diagnoses.finding("public_url_unreachable", url=shown, error=error.detail)
         project: object = None
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             project = msgspec.json.decode(response.body, type=dict[str, object]).get("project")
-        if response.status != OK or project != self._project.key:
+        if response.status != OK or project != self.project.key:
             return diagnoses.finding("public_url_elsewhere", url=shown, status=response.status)
         return Finding("public URL", "ok", f"{shown} reaches this project")
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from bellcast.channels.routing import Router
 from bellcast.documents.store import Versions
 from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import SendRequest
@@ -553,7 +554,7 @@ async def test_unforeseen_error_fails_its_run_only(
             raise ZeroDivisionError
         return await route(shared, request, *more)
 
-    monkeypatch.setattr(world.router, "decide", broken)
+    monkeypatch.setattr(Router, "decide", staticmethod(broken))
     await world.put("booking", BELL)
     await world.trigger("booking", ["alice", "bob"], data={"client": "x"})
     await world.settle()

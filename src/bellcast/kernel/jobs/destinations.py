@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from weakref import WeakSet
 
 import structlog
-from msgspec import Struct
+from msgspec import Struct, field
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Unavailable
@@ -89,23 +89,22 @@ class Breaker:
             log.warning("breaker_opened", **self.names, timeouts=self._timeouts, probed_after_ms=SKIPPED_MS)
 
 
-class Destination:
+class Destination(Struct, eq=False):
     """The slots of a destination, and the breakers of its servers."""
 
-    def __init__(self, name: str, most: int, all_destinations: "Destinations", tenant: str = "") -> None:
-        self._name = name
-        self._tenant = tenant
-        self._most = most
-        self._all = all_destinations
-        self._jobs = 0
-        self._calls = 0
-        self._waiting = deque[asyncio.Future[None]]()
-        self._breakers: dict[str, Breaker] = {}
+    name: str
+    most: int
+    all_destinations: "Destinations"
+    tenant: str = ""
+    _jobs: int = 0
+    _calls: int = 0
+    _waiting: deque[asyncio.Future[None]] = field(default_factory=deque[asyncio.Future[None]])
+    _breakers: dict[str, Breaker] = field(default_factory=dict)
 
     @property
     def slots(self) -> int:
         """How many calls it may have at a time."""
-        return min(self._most, max(MIN_SLOTS, CALLS // max(self._all.busy, 1)))
+        return min(self.most, max(MIN_SLOTS, CALLS // max(self.all_destinations.busy, 1)))
 
     @property
     def room(self) -> int:
@@ -125,7 +124,7 @@ class Destination:
     def count(self, jobs: int) -> None:
         """Count jobs that begin, or end (negative), to use the destination."""
         was_busy, self._jobs = self._jobs > 0, self._jobs + jobs
-        self._all.busy += (self._jobs > 0) - was_busy
+        self.all_destinations.busy += (self._jobs > 0) - was_busy
 
     @asynccontextmanager
     async def call(self, host: str = "") -> AsyncIterator[None]:
@@ -136,7 +135,7 @@ class Destination:
             if breaker is None:
                 if len(self._breakers) >= MAX_SERVERS:
                     self._breakers = {known: one for known, one in self._breakers.items() if one.is_needed}
-                breaker = self._breakers[host] = self._all.breaker(self._name, self._tenant, host)
+                breaker = self._breakers[host] = self.all_destinations.breaker(self.name, self.tenant, host)
             breaker.begin()
             has_responded: bool | None = None
             try:
