@@ -3,10 +3,12 @@
 import contextlib
 import logging
 import sys
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO, cast
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from bellcast.cli import console
 
@@ -17,6 +19,35 @@ if TYPE_CHECKING:  # imported when the command runs, not for --help
 QUIET_LOGGERS = ("uvicorn.error", "httpx", "httpcore", "asyncio")
 # In an outage of PostgreSQL, asyncpg logs a traceback for each attempt to connect. Each user of the store logs a line.
 POOL_LOGGER = "asyncpg.pool"
+
+
+# Lines of one event per period. A client whose calls fail causes 200 a second, each with a traceback.
+MAX_LINES, PERIOD_SECONDS = 100, 10.0
+ACCESS_LINES = ("request_served", "connection_", "session_")  # those of BELLCAST_ACCESS_LOG, which asks for all
+
+
+def limit_lines(now: Callable[[], float] = time.monotonic) -> Processor:
+    """Return a processor that drops lines of an event beyond MAX_LINES in a period. The last one says so, and the next one
+    how many were dropped."""
+    periods: dict[str, tuple[float, int]] = {}  # the time of an event's first line, and the number of lines
+
+    def limit(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+        event, at = line["event"], now()
+        if event.startswith(ACCESS_LINES):
+            return line
+        since, lines = periods.get(event, (at, 0))
+        if at - since >= PERIOD_SECONDS:
+            if lines > MAX_LINES:
+                line["skipped"] = lines - MAX_LINES
+            since, lines = at, 0
+        periods[event] = (since, lines + 1)
+        if lines >= MAX_LINES:
+            raise structlog.DropEvent
+        if lines == MAX_LINES - 1:
+            line["limit"] = f"further lines of this event are skipped for {PERIOD_SECONDS:.0f} s"
+        return line
+
+    return limit
 
 
 class StderrStream:
@@ -47,7 +78,7 @@ def configure(server: "ServerSettings") -> None:
         else _console()
     )
     structlog.configure(
-        processors=[*processors, *renderers],
+        processors=[limit_lines(), *processors, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(cast(TextIO, StderrStream())),
         cache_logger_on_first_use=True,

@@ -1,5 +1,6 @@
 """Log lines of Bellcast and of libraries follow the settings."""
 
+import contextlib
 import json
 import logging
 
@@ -46,6 +47,29 @@ def test_json_log_has_one_object_per_line(capsys):
     assert lines[0].items() >= {"port": 80, "level": "info"}.items()
     assert all(line["timestamp"].endswith("Z") for line in lines)
     assert "ValueError: wrong by 18" in lines[2]["exception"]
+
+
+def test_event_that_a_client_repeats_is_logged_in_part_and_says_how_much_was_skipped():
+    now = [0.0]
+    limit = logs.limit_lines(lambda: now[0])
+
+    def write(event, times=1):
+        for _ in range(times):
+            with contextlib.suppress(structlog.DropEvent):
+                written.append(limit(None, "warning", {"event": event}))
+
+    written = []
+    write("handler_failed", logs.MAX_LINES + 7)
+    write("node_expired")
+    write("connection_opened", 2 * logs.MAX_LINES)
+    assert [line["event"] for line in written].count("handler_failed") == logs.MAX_LINES
+    assert len(written) == 3 * logs.MAX_LINES + 1
+    assert [number for number, line in enumerate(written) if "limit" in line] == [logs.MAX_LINES - 1]
+    now[0] += logs.PERIOD_SECONDS
+    written = []
+    write("handler_failed", 2)
+    write("node_expired")
+    assert [line.get("skipped") for line in written] == [7, None, None]
 
 
 @pytest.mark.parametrize("layout", ["json", "console"])
