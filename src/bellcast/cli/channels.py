@@ -53,23 +53,9 @@ def _message_line(one: dict[str, Any]) -> str:
     return f"{one['id']}  {one['created_at'][:16]}  {one['channel']}  {one['state']}  {one['to']}  {first_line}"
 
 
-objects.CommandGroup(commands=message, plural="messages", key="The message's id.", key_name="ID").add_show(
-    "Show a message with its content and its attempts as JSON."
-)
-
-
-@message.command(cls=options.RequestCommand)
-def release(
-    ctx: typer.Context,
-    id: Annotated[str, typer.Argument(metavar="ID", help="The message's id.")],
-    tenant: OwnerOption = None,
-    dry_run: console.DryRunOption = False,
-    json: console.JsonFlag = False,
-) -> None:
-    """Send a simulated message for real."""
-    with options.server(ctx) as client:
-        done = client.messages.release(id, tenant=tenant, dry_run=dry_run)
-    console.json(done) if json else console.done(f"{'Would release' if dry_run else 'Released'} {id}")
+messages = objects.CommandGroup(commands=message, plural="messages", key="The message's id.", key_name="ID")
+messages.add_show("Show a message with its content and its attempts as JSON.")
+messages.add_act("release", "Send a simulated message for real.", "release", "Would release", "Released")
 
 
 @message.command(cls=options.RequestCommand)
@@ -171,8 +157,6 @@ providers = objects.CommandGroup(
 )
 providers.add_list(_provider_line, "List the providers.")
 providers.add_show("Show a provider as JSON, with a masked URL.")
-
-
 providers.add_put(
     "Write a provider. Its key is KEY, else that of the file, else its name.",
     detail=lambda written: f"{written['channel']}, {written['url']}",

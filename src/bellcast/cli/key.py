@@ -97,10 +97,7 @@ def revoke(
     from bellcast.client.request import path
 
     request(ctx, "DELETE", path("keys", id))
-    if json:
-        console.json({"revoked": id})
-    else:
-        console.done(f"Key {id} was revoked.")
+    console.json({"revoked": id}) if json else console.done(f"Key {id} was revoked.")
 
 
 def _bound(key: dict[str, Any]) -> str:

@@ -80,6 +80,23 @@ class CommandGroup(NamedTuple):
 
         self._describe(delete)
 
+    def add_act(self, name: str, help: str, method: str, planned: str, done: str) -> None:
+        """Add a command that calls a method of the client with an object; `planned` and `done` begin its reports."""
+
+        @self.commands.command(name, cls=options.RequestCommand, help=help)
+        def act(
+            ctx: typer.Context,
+            key: Key,
+            tenant: Owner = None,
+            dry_run: console.DryRunOption = False,
+            json: console.JsonFlag = False,
+        ) -> None:
+            with _methods(ctx, self.plural) as methods:
+                response = getattr(methods, method)(key, tenant=tenant, dry_run=dry_run)
+            console.json(response) if json else console.done(f"{planned if dry_run else done} {key}")
+
+        self._describe(act)
+
     def add_retry(self, help: str) -> None:
         """Add `retry` with `--dry-run`."""
 
@@ -107,14 +124,15 @@ def _methods(ctx: typer.Context, plural: str, file: Path | None = None) -> Itera
         yield getattr(client, plural)
 
 
-def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
-    """Add the subcommands of a kind of object that is written from a file."""
+def add_commands(commands: typer.Typer, plural: str, name: str) -> CommandGroup:
+    """Add the subcommands of a kind of object that is written from a file, and return their group."""
     article = "an" if name[0] in "aeiou" else "a"
     group = CommandGroup(commands=commands, plural=plural, key=f"The key of the {name}.")
     group.add_list(lambda one: str(one["key"]), f"List the {plural}.")
     group.add_show(f"Show {article} {name} as JSON.")
     group.add_put(f"Write {article} {name}. Its key is KEY, else the file's.")
     group.add_delete(f"Delete {article} {name}.")
+    return group
 
 
 def every_page(list_: Callable[..., Any], plural: str, tenant: str | None) -> list[dict[str, Any]]:

@@ -1,10 +1,12 @@
 """`bellcast operator` and `audit`: operators of the console of a running server, and the log of their actions."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from bellcast.cli import console, options
+from bellcast.cli.console import CommandError
 from bellcast.cli.objects import every, request
 
 EPILOG = """\
@@ -30,10 +32,7 @@ def setup_code(ctx: typer.Context, json: console.JsonFlag = False) -> None:
 
     created, settings = request(ctx, "POST", "/v1/setup-codes"), options.settings(ctx)
     url = address.setup_link(settings, address.url(settings), created["code"])
-    if json:
-        console.json({"url": url})
-    else:
-        print(url, flush=True)
+    console.json({"url": url}) if json else print(url, flush=True)
 
 
 @operator.command("list", cls=options.RequestCommand)
@@ -62,58 +61,42 @@ def create(
     """Create an operator. The command prompts for the first password."""
     body = {"name": name, "role": role, "tenants": tenant or None, "password": _prompt()}
     created = request(ctx, "POST", "/v1/operators", body)
-    if json:
-        console.json(created)
-    else:
-        console.done(f"Operator {name} was created with the role {role}.")
+    console.json(created) if json else console.done(f"Operator {name} was created with the role {role}.")
 
 
 @operator.command(cls=options.RequestCommand)
 def passwd(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = False) -> None:
     """Change an operator's password and end its sessions. The command prompts for the password."""
-    from bellcast.client.request import path
-
-    id = _id_of(ctx, name)
-    request(ctx, "PATCH", path("operators", id), {"password": _prompt()})
-    if json:
-        console.json({"changed": id})
-    else:
-        console.done(f"The password of {name} was changed.")
+    id = _of_operator(ctx, "PATCH", name, body=lambda: {"password": _prompt()})
+    console.json({"changed": id}) if json else console.done(f"The password of {name} was changed.")
 
 
 @operator.command("reset-mfa", cls=options.RequestCommand)
 def reset_mfa(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = False) -> None:
     """Remove an operator's authenticator app, recovery codes and passkeys, for example after a lost phone."""
-    from bellcast.client.request import path
-
-    id = _id_of(ctx, name)
-    request(ctx, "DELETE", path("operators", id) + "/mfa")
-    if json:
-        console.json({"reset": id})
-    else:
-        console.done(f"{name} signs in without a code. The next sign-in may require a new authenticator app.")
+    id = _of_operator(ctx, "DELETE", name, "/mfa")
+    done = f"{name} signs in without a code. The next sign-in may require a new authenticator app."
+    console.json({"reset": id}) if json else console.done(done)
 
 
 @operator.command("end-sessions", cls=options.RequestCommand)
 def end_sessions(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = False) -> None:
     """End all sessions of an operator. The operator can sign in again."""
+    id = _of_operator(ctx, "DELETE", name, "/sessions")
+    console.json({"ended": id}) if json else console.done(f"All sessions of {name} have ended.")
+
+
+def _of_operator(
+    ctx: typer.Context, method: str, name: str, suffix: str = "", body: Callable[[], Any] = lambda: None
+) -> str:
+    """Send a request about the operator with a name, and return its id."""
     from bellcast.client.request import path
-
-    id = _id_of(ctx, name)
-    request(ctx, "DELETE", path("operators", id) + "/sessions")
-    if json:
-        console.json({"ended": id})
-    else:
-        console.done(f"All sessions of {name} have ended.")
-
-
-def _id_of(ctx: typer.Context, name: str) -> str:
-    from bellcast.cli.console import CommandError
 
     operators = every(ctx, "/v1/operators", "operators")
     id: str | None = next((one["id"] for one in operators if one["name"] == name), None)
     if id is None:
         raise CommandError(f"no operator has the name {name}", "`bellcast operator list` lists them")
+    request(ctx, method, path("operators", id) + suffix, body())
     return id
 
 
@@ -154,8 +137,6 @@ def verify(
     """Verify that no entry was changed, inserted or removed.
 
     Removal of the newest entries is only detected if --head names one of them."""
-    from bellcast.cli.console import CommandError
-
     checked, last, found = 0, None, None
     number, mac = (None, None) if head is None else _parse(head)
     while True:
@@ -174,10 +155,8 @@ def verify(
             break
     if number is not None and (found is None or (found["number"], found["mac"]) != (number, mac)):
         raise CommandError(f"the audit log was changed: entry {number} is missing or different", "restore a backup")
-    if json:
-        console.json({"checked": checked, "last": last})
-    else:
-        console.done(f"All {checked} entries of the audit log are genuine.")
+    done = f"All {checked} entries of the audit log are genuine."
+    console.json({"checked": checked, "last": last}) if json else console.done(done)
 
 
 def _verify(ctx: typer.Context, after: int, limit: int = 5_000) -> Any:

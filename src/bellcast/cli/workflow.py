@@ -52,14 +52,10 @@ workflows = objects.CommandGroup(
 )
 workflows.add_list(_workflow_line, "List the workflows.")
 workflows.add_show("Show a workflow as JSON.")
-
-
 workflows.add_put(
     "Write a workflow. Its key is KEY, else that of the file, else its name.",
     detail=lambda written: f"version {written['version']}",
 )
-
-
 workflows.add_delete("Delete a workflow. Its current runs finish.")
 
 
@@ -217,7 +213,6 @@ def trigger(
     json: console.JsonFlag = False,
 ) -> None:
     """Start a workflow."""
-    from bellcast.cli import objects
     from bellcast.client import workflows
 
     if (to is None) == (to_topic is None):
@@ -317,30 +312,15 @@ def _run_line(one: dict[str, Any]) -> str:
     return f"{one['id']}  {one['workflow']}  {one['recipient']}  {one['state']}{reason}"
 
 
-ScheduleKey = Annotated[str, typer.Argument(metavar="KEY", help="The schedule's key.")]
-
 schedule = options.group(app, "schedule", "List, show, write, fire and delete schedules.")
-objects.add_commands(schedule, "schedules", "schedule")
-
-
-@schedule.command("run", cls=options.RequestCommand)
-def fire(
-    ctx: typer.Context,
-    key: ScheduleKey,
-    tenant: OwnerOption = None,
-    dry_run: console.DryRunOption = False,
-    json: console.JsonFlag = False,
-) -> None:
-    """Fire a schedule now, in addition to its times."""
-    with options.server(ctx) as client:
-        response = client.schedules.run(key, tenant=tenant, dry_run=dry_run)
-    console.json(response) if json else console.done(f"{'Would fire' if dry_run else 'Fired'} {key}")
+schedules = objects.add_commands(schedule, "schedules", "schedule")
+schedules.add_act("run", "Fire a schedule now, in addition to its times.", "run", "Would fire", "Fired")
 
 
 @schedule.command("next", cls=options.RequestCommand)
 def following(
     ctx: typer.Context,
-    key: ScheduleKey,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The schedule's key.")],
     count: Annotated[int, typer.Option(metavar="NUMBER", min=1, max=100, help="How many times.")] = 10,
     tenant: OwnerOption = None,
     json: console.JsonFlag = False,
