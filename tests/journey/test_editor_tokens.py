@@ -115,6 +115,7 @@ async def test_token_opens_nothing_else(client: httpx.AsyncClient, method: str, 
     response = await ann(method, path, {"values": VALUES} if method in ("PUT", "POST") else None)
     assert response.status_code in (403, 404), response.text
     assert response.status_code == 403 or path == "/mcp"
+    assert (await ann("GET", "/v1/schemas/template")).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/v1/inbox", "/v1/me", "/v1/inbox/counts"])

@@ -20,11 +20,11 @@ async def test_schema_of_workflows_has_every_field_with_label_and_control(rest):
 
 
 @pytest.mark.parametrize("name", ["template", "type", "source", "provider", "bundle"])
-async def test_other_schemas_have_labels(rest, name):
+async def test_other_schemas_have_labels_and_controls(rest, name):
     schema = (await rest.app.get(f"/v1/schemas/{name}")).json()
     fields = [one for part in schema["$defs"].values() for one in part.get("properties", {}).values()]
     assert fields
-    assert all(one["x-label"] for one in fields)
+    assert all(one["x-label"] and one["x-widget"] for one in fields)
 
 
 async def test_unknown_schema_is_not_found(rest):

@@ -48,6 +48,7 @@ OPEN: dict[str, EditorRight | None] = {
     f"POST {TEMPLATE}/publish": "publish",
     f"PATCH {TEMPLATE}": "publish",
     f"POST {TEMPLATE}/test": "test",
+    "GET /v1/schemas/{name}": None,
     "GET /v1/tenants/{key}/brand": "brand",
     "PUT /v1/tenants/{key}/brand": "brand",
 }

@@ -23,6 +23,8 @@ from bellcast.workflows.step_fields import LABELS, STEP_TYPES, Field
 JsonSchema = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 NOTE: JsonSchema = {"type": "string", "maxLength": MAX_NOTE, "x-widget": "note", "x-label": "Note"}
+KEY_TEXT: JsonSchema = {"type": "string", "maxLength": MAX_OBJECT_KEY, "pattern": "^[A-Za-z0-9_-]+$"}
+KEY: JsonSchema = {**KEY_TEXT, "x-widget": "key", "x-label": "Key"}
 CONDITION: JsonSchema = {"type": "object", "x-widget": "condition", "x-label": "Only if"}
 REFERENCE: JsonSchema = {
     "type": "object",
@@ -30,6 +32,8 @@ REFERENCE: JsonSchema = {
     "properties": {"var": {"type": "string"}},
     "additionalProperties": False,
 }
+# The control of a field by the type of its value; others are edited as JSON.
+WIDGETS = {"string": "text", "integer": "integer", "number": "number", "boolean": "switch"}
 STEPS: JsonSchema = {"type": "array", "minItems": 1, "maxItems": MAX_STEPS, "items": {"$ref": "#/$defs/step"}}
 
 
@@ -57,13 +61,7 @@ def workflow() -> JsonSchema:
 def _step(type: str) -> JsonSchema:
     fields, required = STEP_TYPES[type]
     shown: JsonSchema = {
-        "key": {
-            "type": "string",
-            "maxLength": MAX_OBJECT_KEY,
-            "pattern": "^[A-Za-z0-9_-]+$",
-            "x-widget": "key",
-            "x-label": "Key",
-        },
+        "key": KEY,
         "type": {"const": type},
         **{name: _field(name, field) for name, field in fields.items()},
         "if": CONDITION,
@@ -84,9 +82,7 @@ def _step(type: str) -> JsonSchema:
 
 def _field(name: str, field: Field) -> JsonSchema:
     described: JsonSchema = {"x-widget": field.widget, "x-label": field.label or _label(name)}
-    if field.can_be_reference:
-        return described | {"anyOf": [dict(field.schema), REFERENCE]}
-    return described | dict(field.schema)
+    return described | ({"anyOf": [dict(field.schema), REFERENCE]} if field.can_be_reference else dict(field.schema))
 
 
 def _label(name: str) -> str:
@@ -94,11 +90,13 @@ def _label(name: str) -> str:
 
 
 def _of_type(type: Any) -> JsonSchema:
-    """Return the schema of a struct, with a label on each field."""
+    """Return the schema of a struct, with a label and a control on each field."""
     schema = msgspec.json.schema(type)
     for definition in schema.get("$defs", {}).values():
         for name, field in definition.get("properties", {}).items():
             field.setdefault("x-label", _label(name))
+            one = next((each for each in field.get("anyOf", [field]) if each.get("type") != "null"), field)
+            field.setdefault("x-widget", "select" if "enum" in one else WIDGETS.get(one.get("type", ""), "json"))
     return {"$schema": DIALECT, **schema}
 
 
