@@ -80,6 +80,38 @@ async def test_recalled_announcement_keeps_its_timeline(tmp_path: Path) -> None:
         assert [one["what"] for one in facts][-1] == "recalled"
 
 
+@pytest.mark.parametrize("tenant", ["", "acme"])
+async def test_announcement_is_explained_to_each_recipient_who_has_it(tmp_path: Path, tenant: str) -> None:
+    async with app(tmp_path) as (_, client):
+        for key in ("alice", "bob"):
+            await client.put(f"/v1/recipients/{key}?tenant={tenant}", json={"email": f"{key}@example.com"})
+        # An announcement to all tenants has no other channels.
+        everyone = {"all": True, "tenant": "*"} if tenant else {"all": True}
+        mailed = ["inbox"] if tenant else ["inbox", "email"]
+        ids: list[str] = []
+        for channels in (["inbox"], mailed):
+            sent = await client.post("/v1/notifications", json={"to": everyone, "title": "Hi", "channels": channels})
+            ids.append(sent.json()["announcement"]["id"])
+        await ended(client, 0 if tenant else 2, tenant=tenant)
+        unopened = await client.get(
+            "/v1/explain", params={"recipient": "bob", "notification": ids[0], "tenant": tenant}
+        )
+        assert (unopened.status_code, "has not opened" in unopened.text) == (404, not tenant)
+        token = (await client.post("/v1/tokens", json={"recipient": "alice", "tenant": tenant or None})).json()["token"]
+        alice = {"authorization": f"Bearer {token}"}
+        await client.post("/v1/inbox/read", json={"ids": ids[:1]}, headers=alice)
+        for id, channels in zip(ids, (["inbox"], mailed), strict=True):
+            shown = await explain(client, notification=id, tenant=tenant)
+            assert [(one["channel"], one["outcome"]) for one in shown["channels"]] == [
+                (one, "send") for one in channels
+            ]
+            assert ("read" in [fact["what"] for fact in shown["facts"]]) == (id == ids[0])
+        assert (await client.delete(f"/v1/notifications/{ids[0]}")).status_code == 204
+        gone = {"recipient": "alice", "notification": ids[0], "tenant": tenant}
+        recalled = await client.get("/v1/explain", params=gone)
+        assert recalled.status_code == 404
+
+
 async def test_timeline_has_the_messages_of_all_devices(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         await client.put("/v1/recipients/alice", json=EMAIL)

@@ -118,17 +118,13 @@ async def _explain(
     db = ctx.engines.db
     id, type = item.notification.id, item.notification.type
     decisions = await Messages(db).decisions(tenant, id, recipient, MAX_DECISIONS)
-    # Sends to every inbox and no other channel record no decisions.
-    decided = decisions or [
-        NewDecision(
-            tenant=tenant,
-            notification=id,
-            recipient=recipient,
-            channel="inbox",
-            outcome="send",
-            decided_at=times.milliseconds(item.notification.created_at),
+    # Announcements record no decision for the inbox, and sends to every inbox and no other channel none at all.
+    decided, created_at = decisions, times.milliseconds(item.notification.created_at)
+    if item.has_row and (item.announcement or not decisions):
+        inbox = NewDecision(
+            tenant=tenant, notification=id, recipient=recipient, channel="inbox", outcome="send", decided_at=created_at
         )
-    ]
+        decided = [inbox, *decisions]
     query = ListQuery(tenants=[tenant], filters={"notification": id, "recipient": recipient}, limit=MAX_MESSAGES)
     messages = (await Messages(db).page(query)).items
     inputs = await decision_inputs.read(db, ctx[Catalog], tenant, "", [recipient], ())
@@ -233,7 +229,8 @@ async def explain(request: ApiRequest) -> ASGIApp:
             raise NotFound("There is no notification with this id.")
         item = await SentItems(db).find(tenant, query.notification)
         if item is None or item.announcement or item.recipient != query.recipient:
-            item = await _without_row(ctx, tenant, query.recipient, query.notification, item)
+            announced = await SentItems(db).announced_to(tenant, query.recipient, query.notification)
+            item = announced or await _without_row(ctx, tenant, query.recipient, query.notification, item)
         return _response(query, await of_notification(ctx, tenant, query.recipient, item))
     if query.type is None:
         return responses.json(await explain_recipient(ctx, tenant, query.recipient, query.since))
@@ -267,7 +264,10 @@ async def _without_row(
     """Explain deliveries without an inbox row of the recipient: outside the inbox, or as a member of an audience.
     Raises NotFound."""
     if not await Messages(ctx.engines.db).decisions(tenant, notification, recipient, 1):
-        raise NotFound("This recipient has no notification with this id.")
+        unopened = (
+            "" if announced is None else " It has not opened its inbox since the announcement, or was not addressed."
+        )
+        raise NotFound(f"This recipient has no notification with this id.{unopened}")
     item = announced if announced is not None and announced.announcement else None
     item = item or await sent.find_outside(ctx.engines, tenant, notification)
     return msgspec.structs.replace(item, recipient=recipient, has_row=False)

@@ -22,6 +22,11 @@ id, type, title, body, priority, action_url, action_text, icon, actor, data, tag
 SELECT {{announcement_columns}}, tenant, topic, edited_at FROM announcements
 WHERE id = :id AND (tenant = :tenant OR (:tenant = '' AND tenant = '*')) AND recalled_at IS NULL
 
+-- name: announced_entry
+-- An announcement in the inbox of a recipient.
+SELECT e.* FROM inbox_entries e JOIN announcements a ON a.id = e.id AND a.recalled_at IS NULL
+WHERE e.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient) AND e.id = :id
+
 -- name: announced_last
 -- The last announcement that one page compares with its filters.
 SELECT id FROM announcements WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT 1 OFFSET :skipped

@@ -50,6 +50,14 @@ class SentItems(StoreTable):
 
     find = read(on_table(find))
 
+    @read
+    def announced_to(self, tenant: str, recipient: str, id: str) -> Script[SentItem | None]:
+        """Return an announcement as it is in the inbox of a recipient, who may not have opened it since."""
+        found = yield Statement("announced_entry", {"tenant": tenant, "recipient": recipient, "id": id})
+        if not found:
+            return None
+        return SentItem(notification=rows.notification(found[0]), tenant=tenant, recipient=recipient, announcement=True)
+
     @read_in_background
     def notifications(self, query: ListQuery) -> Script[ListPage[SentItem]]:
         """Return notifications to named recipients, newest first. Examines a bounded number of rows."""
