@@ -144,18 +144,19 @@ ProviderTenantOption = Annotated[
 provider = options.group(app, "provider", "List, show, write, test and delete providers.")
 
 
-def _provider_line(one: dict[str, Any]) -> str:
-    state = "" if one["active"] else ", not active"
-    return f"{one['key']}  {one['channel']}, {one['url']}, priority {one['priority']}{state}"
-
-
 providers = objects.CommandGroup(
     commands=provider,
     plural="providers",
     key="The provider's key.",
     owner="The tenant's own provider. Default: the project's.",
 )
-providers.add_list(_provider_line, "List the providers.")
+providers.add_list(
+    lambda one: (
+        f"{one['key']}  {one['channel']}, {one['url']}, priority {one['priority']}"
+        + ("" if one["active"] else ", not active")
+    ),
+    "List the providers.",
+)
 providers.add_show("Show a provider as JSON, with a masked URL.")
 providers.add_put(
     "Write a provider. Its key is KEY, else that of the file, else its name.",

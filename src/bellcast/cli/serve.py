@@ -5,7 +5,7 @@ import errno
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -93,21 +93,19 @@ def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsW
         for reason in filter(None, (one.sticky_sessions for one in DIALECTS)):
             structlog.get_logger(__name__).info("sticky_sessions_needed", reason=reason)
     if existing_project(settings) is None:
-        # An invalid setting is reported before credentials are created and printed.
+        # An invalid setting or a port in use is reported before credentials are created and printed.
         server.create_app(structs.replace(settings, project=Project("0", "key", "secret")))
+        with _listen_errors(settings):
+            server.listen(settings.server).close()
     credentials, is_new = project(settings)
     if is_new:
         print_credentials(credentials, settings)
     if settings.server.workers > 1:
         if test_clock is not None:
-            raise typer.BadParameter(
-                "expected one worker, because each would have its own clock", param_hint="--test-clock"
-            )
-        try:
+            raise typer.BadParameter("expected one worker: each would have its own clock", param_hint="--test-clock")
+        with _listen_errors(settings):
             started = supervisor.Supervisor(settings, _storing(settings, partial(_listening, settings)))
             status = started.run(settings.server.host, settings.server.port)
-        except OSError as error:
-            raise _listen_error(error, settings) from None
         if status:
             raise typer.Exit(status)
     else:
@@ -127,14 +125,11 @@ def _test_clock(value: str | None) -> "TestClock | None":
         return None
     if value == "now":
         return TestClock(SystemClock().now())
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        expected = "expected a time with an offset, such as 2030-01-31T12:00:00Z"
-        raise typer.BadParameter(f"{expected}, got {value!r}", param_hint="--test-clock")
-    return TestClock(times.milliseconds(moment))
+    with contextlib.suppress(ValueError):
+        if (moment := datetime.fromisoformat(value)).tzinfo is not None:
+            return TestClock(times.milliseconds(moment))
+    expected = "expected a time with an offset, such as 2030-01-31T12:00:00Z"
+    raise typer.BadParameter(f"{expected}, got {value!r}", param_hint="--test-clock")
 
 
 def _listening(settings: "Settings", url: str, setup_code: str | None = None) -> None:
@@ -187,9 +182,8 @@ def run(app: "App", ready: Callable[[str], None]) -> None:
     from bellcast import server
 
     try:
-        server.serve(app, _storing(app.settings, ready))
-    except OSError as error:
-        raise _listen_error(error, app.settings) from None
+        with _listen_errors(app.settings):
+            server.serve(app, _storing(app.settings, ready))
     except errors.Unavailable as error:
         if not app.settings.store.is_file:
             raise
@@ -198,9 +192,8 @@ def run(app: "App", ready: Callable[[str], None]) -> None:
 
 
 def _storing(settings: "Settings", ready: Callable[[str], None]) -> Callable[[str], None]:
-    """Return a callback that stores the server's URL in the data folder and then calls `ready`. The URL remains there
-    when the server stops, so that commands can name the server that is not running. If the folder is not writable, the
-    server runs anyway, and commands need --url."""
+    """Return a callback that stores the server's URL in the data folder and then calls `ready`. The URL remains when the
+    server stops, so that commands can name it. If the folder is not writable, commands need --url."""
     import structlog
 
     from bellcast.settings import address
@@ -217,24 +210,25 @@ def _storing(settings: "Settings", ready: Callable[[str], None]) -> Callable[[st
     return store
 
 
-def _listen_error(error: OSError, settings: "Settings") -> CommandError:
+@contextlib.contextmanager
+def _listen_errors(settings: "Settings") -> Iterator[None]:
     """Explain why the server cannot listen."""
     from urllib.parse import urlsplit
 
     from bellcast.settings import address
 
-    where = f"{settings.server.host} port {settings.server.port}"
-    if error.errno == errno.EADDRINUSE:
-        last = urlsplit(address.stored(settings) or "").port
-        other = last not in (None, settings.server.port)
-        previous = f", such as {last}, the last one of {settings.store.data}" if other else ""
-        return CommandError(
-            f"{where} is in use", f"stop the other program, or choose another port with --port{previous}"
-        )
-    # Numbers below 0 are errors of the name lookup.
-    number = error.errno or 0
-    message = os.strerror(number) if number > 0 else error.strerror or str(error)
-    return CommandError(f"cannot listen on {where}: {message}", "choose another address with --host and --port")
+    try:
+        yield
+    except OSError as error:
+        at, number = f"{settings.server.host} port {settings.server.port}", error.errno or 0
+        if number == errno.EADDRINUSE:
+            last = urlsplit(address.stored(settings) or "").port or settings.server.port
+            hint = "" if last == settings.server.port else f", such as {last}, the last one of {settings.store.data}"
+            hint = f"stop the other program, or choose another port with --port{hint}"
+            raise CommandError(f"{at} is in use", hint) from None
+        # Numbers below 0 are errors of the name lookup.
+        why = os.strerror(number) if number > 0 else error.strerror or str(error)
+        raise CommandError(f"cannot listen on {at}: {why}", "choose another address with --host and --port") from None
 
 
 WORKER_EPILOG = """\

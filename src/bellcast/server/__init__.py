@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bellcast.server.app import App, asgi, create_app
-    from bellcast.server.run import serve
+    from bellcast.server.run import listen, serve
 
-__all__ = ["App", "asgi", "create_app", "serve"]
+__all__ = ["App", "asgi", "create_app", "listen", "serve"]
 
 # Loaded lazily, so that a command that only opens the store starts in half the time.
-_HOMES = {"App": "app", "asgi": "app", "create_app": "app", "serve": "run"}
+_HOMES = {"App": "app", "asgi": "app", "create_app": "app", "listen": "run", "serve": "run"}
 
 
 def __getattr__(name: str) -> Any:

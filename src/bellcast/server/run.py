@@ -16,6 +16,7 @@ import uvloop
 from bellcast.live.http.fast_path import FastPathFactory
 from bellcast.server.app import App
 from bellcast.settings import address
+from bellcast.settings.groups import ServerSettings
 
 # Listen backlog: 10,000 reconnecting clients arrive faster than one event loop iteration accepts them.
 BACKLOG = 8_192
@@ -132,11 +133,15 @@ def serve(app: App, ready: Callable[[str], None], *, shared: bool = False) -> No
         timeout_keep_alive=ceil(settings.keep_alive),
         timeout_graceful_shutdown=int(settings.drain) + 1,
     )
+    with listen(settings, shared=shared) as listener:
+        UvicornServer(config, app, protocol_class, ready).run(sockets=[listener])
+
+
+def listen(settings: ServerSettings, *, shared: bool = False) -> socket.socket:
     family, _, _, _, host = socket.getaddrinfo(
         settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    with socket.create_server(host[:2], family=family, backlog=BACKLOG, reuse_port=shared) as listener:
-        UvicornServer(config, app, protocol_class, ready).run(sockets=[listener])
+    return socket.create_server(host[:2], family=family, backlog=BACKLOG, reuse_port=shared)
 
 
 def work(app: App, ready: Callable[[], None]) -> None:
