@@ -28,6 +28,7 @@ from tests.faults.raw_sockets import (
     upgrade,
 )
 from tests.servers import ServerProcess
+from tests.takeover_protocol import takeover_protocol
 from tests.wire.clients import stream, websocket
 
 HEAD_SECONDS = 10
@@ -135,7 +136,7 @@ async def _echoing() -> AsyncIterator[int]:
                 await send({"type": "http.response.body", "body": body})
                 return
 
-    config = uvicorn.Config(app, port=0, http=takeover.TakeoverProtocol, ws="none", lifespan="off", log_config=None)
+    config = uvicorn.Config(app, port=0, http=takeover_protocol(), ws="none", lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         running_app = asyncio.get_running_loop().create_task(server.serve([listening]))

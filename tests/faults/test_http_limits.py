@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -13,6 +13,7 @@ import uvicorn
 from bellcast.live.http import takeover
 from tests.faults.raw_sockets import HANDSHAKE, WAIT, Raw, RawSocket, eventually, memory, request, upgrade
 from tests.servers import ServerProcess
+from tests.takeover_protocol import takeover_protocol
 
 CHUNKED = {"Transfer_Encoding": "chunked", "Content_Type": "application/json"}
 MEBIBYTE = 1_048_576
@@ -213,7 +214,7 @@ class App:
 @asynccontextmanager
 async def running_app(app: App) -> AsyncIterator[uvicorn.Server]:
     """Run a server of TakeoverProtocol; its `config.port` is set."""
-    config = uvicorn.Config(app, http=takeover.TakeoverProtocol, ws="none", lifespan="off", log_config=None)
+    config = uvicorn.Config(app, http=takeover_protocol(), ws="none", lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         config.port = listening.getsockname()[1]
@@ -287,6 +288,69 @@ async def test_body_slower_than_the_minimum_rate_is_cut_off(monkeypatch: pytest.
             await asyncio.sleep(0.05)
             sent += 1
         assert sent < 999
+
+
+async def test_pipelined_requests_of_many_connections_run_a_few_at_a_time() -> None:
+    """Also requests that never wait: each of them would run in the same turn of the event loop."""
+    turn = running = most_running = 0
+    turns: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Send) -> None:
+        nonlocal running, most_running
+        if scope["path"] == "/waits":
+            running += 1
+            most_running = max(most_running, running)
+            await asyncio.sleep(0)
+            running -= 1
+        elif scope["path"] == "/runs":
+            turns.append(turn)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            await asyncio.sleep(0)
+            turn += 1
+
+    connections = 3 * takeover.MAX_PIPELINED_RUNNING
+    async with running_app(app) as server, AsyncExitStack() as stack:  # type: ignore[arg-type] # a valid ASGI app
+        clients = [await stack.enter_async_context(connecting(server)) for _ in range(connections)]
+        counter = asyncio.create_task(count_turns())
+        for _, writer in clients:
+            writer.write(request("/first") + request("/runs") + request("/waits") + request("/runs"))
+        for reader, _ in clients:
+            for _ in range(4):
+                assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT)
+        counter.cancel()
+    assert len(turns) == 2 * connections
+    assert max(turns.count(one) for one in turns) <= 2 * takeover.MAX_PIPELINED_RUNNING  # counted once in two turns
+    assert most_running <= takeover.MAX_PIPELINED_RUNNING
+
+
+async def test_pipelined_request_of_a_client_that_hangs_up_does_not_run() -> None:
+    release = asyncio.Event()
+    paths: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Send) -> None:
+        paths.append(scope["path"])
+        if scope["path"] == "/held":
+            await release.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with running_app(app) as server, AsyncExitStack() as stack:  # type: ignore[arg-type] # a valid ASGI app
+        for _ in range(takeover.MAX_PIPELINED_RUNNING):
+            _, writer = await stack.enter_async_context(connecting(server))
+            writer.write(request("/first") + request("/held"))
+        await until(lambda: paths.count("/held") == takeover.MAX_PIPELINED_RUNNING)
+        async with connecting(server) as (reader, writer):
+            writer.write(request("/first") + request("/unread"))
+            await reader.readuntil(b"\r\n\r\n")
+        await until(lambda: len(server.server_state.connections) == takeover.MAX_PIPELINED_RUNNING)
+        release.set()
+        await until(lambda: not server.server_state.tasks)
+    assert "/unread" not in paths
 
 
 async def test_unreadable_pipelined_request_does_not_corrupt_the_response_before_it() -> None:

@@ -13,11 +13,11 @@ from bellcast.calls import NoBackend
 from bellcast.kernel.limits import Limits
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig
-from bellcast.live.http.takeover import TakeoverProtocol
 from bellcast.live.socketio import SocketIOConfig
 from bellcast.live.socketio.endpoint import SocketIOEndpoint
 from bellcast.live.socketio.engine_session import EngineSession, EngineSessions
 from bellcast.server.clock import SystemClock
+from tests.takeover_protocol import takeover_protocol
 
 
 class Echo:
@@ -55,7 +55,9 @@ def build(settings: SocketIOConfig) -> tuple[Any, EngineSessions]:
 
 async def main(port: int) -> None:
     app, pipes = build(SocketIOConfig(ping_interval=0.3, ping_timeout=0.2, upgrade_timeout=0.5))
-    config = uvicorn.Config(app, port=port, lifespan="off", log_level="warning", http=TakeoverProtocol, loop="uvloop")
+    config = uvicorn.Config(
+        app, port=port, lifespan="off", log_level="warning", http=takeover_protocol(), loop="uvloop"
+    )
     sweep = asyncio.ensure_future(pipes.run())
     await uvicorn.Server(config).serve()
     sweep.cancel()

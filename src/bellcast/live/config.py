@@ -3,7 +3,6 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import msgspec
 from msgspec import Struct, field
 
 from bellcast.auth.permissions import AccessConfig
@@ -21,7 +20,7 @@ class LiveConfig(Struct, frozen=True, kw_only=True):
     limits: Limits
     default_connections: int = 0  # if the limits have none; 0: unlimited
     heartbeat: float = 25
-    access: AccessConfig = msgspec.field(default_factory=AccessConfig)
+    access: AccessConfig = field(default_factory=AccessConfig)
     grants: set[SubscriptionGrant] = field(default_factory=set)
 
     @property

@@ -26,6 +26,7 @@ from bellcast.live.http.takeover import (
     MAX_EARLY_BYTES,
     MAX_HEAD_BYTES,
     MAX_HEADER_LINES,
+    MAX_PIPELINED_RUNNING,
     READABLE,
     LogRefusal,
     TakeoverProtocol,
@@ -57,6 +58,7 @@ class FastPathFactory:
         self.begins_live = application.begins_live
         self.log_refusal = log_refusal
         self.idle = IdleSockets()
+        self.pipelined = asyncio.Semaphore(MAX_PIPELINED_RUNNING)
 
     def __call__(
         self,
@@ -148,9 +150,8 @@ class FastPathProtocol(asyncio.Protocol):
         self._unregister()
         scope = self._live_scope(data)
         if scope is None:
-            protocol = TakeoverProtocol(
-                self._config, self._server, self._app_state, log_refusal=self._factory.log_refusal
-            )
+            shared = self._factory.pipelined, self._factory.log_refusal
+            protocol = TakeoverProtocol(*shared, self._config, self._server, self._app_state)
             protocol.connection_made(self._transport)
             self._transport.set_protocol(protocol)
             protocol.data_received(data)
@@ -190,9 +191,8 @@ class FastPathProtocol(asyncio.Protocol):
             request.messages != 1
             or parser.get_http_version() != "1.1"
             or [name for name, _ in request.headers].count(b"host") != 1
+            or len(request.headers) > MAX_HEADER_LINES
         ):
-            return None
-        if len(request.headers) > MAX_HEADER_LINES:
             return None
         self._early = early
         peer = self._transport.get_extra_info("peername")

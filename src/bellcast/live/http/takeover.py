@@ -101,8 +101,9 @@ BODY_TIMEOUT = 30
 MIN_BODY_RATE = 500
 # Bytes buffered after an upgrade request during authentication.
 MAX_EARLY_BYTES = 65_536
-# Maximum pipelined requests; the few clients that pipeline send a handful.
+# Pipelined requests of a socket, and those of a process that run at a time: 20 on each of 800 sockets delayed others by 4 s.
 MAX_PIPELINED = 20
+MAX_PIPELINED_RUNNING = 8
 # Maximum input discarded after a refused request head.
 MAX_DISCARDED_HEAD_BYTES = 1_048_576
 # A header that every browser sends.
@@ -126,8 +127,9 @@ class Stage(Enum):
 class TakeoverProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with `take_over`, limits on unread responses and on input, and without its upgrades."""
 
-    def __init__(self, *args: Any, log_refusal: LogRefusal | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, pipelined: asyncio.Semaphore, log_refusal: LogRefusal | None, *args: Any) -> None:
+        super().__init__(*args)
+        self._pipelined = pipelined
         self._log_refusal = log_refusal
         self._early: bytearray | None = None  # not None after a WebSocket upgrade request
         self._ignores_upgrade: bool | None = None  # upgrade to an unsupported protocol; None: not checked yet
@@ -283,6 +285,8 @@ class TakeoverProtocol(HttpToolsProtocol):
         if len(self.pipeline) > MAX_PIPELINED:
             self._time_out()
             raise ValueError("too many pipelined requests")  # stops the parser
+        if self._current is not self.cycle:
+            self.pipeline[0] = (self.cycle, self.run_pipelined)
 
     def on_body(self, body: bytes) -> None:
         self._head_bytes = -self._chunk_size  # the rest of this chunk is counted with it
@@ -292,6 +296,12 @@ class TakeoverProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._stage = Stage.NOTHING
         super().on_message_complete()
+
+    async def run_pipelined(self, scope: Any, receive: Any, send: Any) -> None:
+        async with self._pipelined:
+            await asyncio.sleep(0)  # so that requests that never wait also take turns with the rest of the process
+            if self._current is not None:  # the client is connected
+                await self.app(scope, receive, send)
 
     # --- responses
 
@@ -303,9 +313,6 @@ class TakeoverProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         if not self.is_closing():
             super().on_response_complete()
-
-    def timeout_keep_alive_handler(self) -> None:
-        self.close()
 
     def write(self, data: bytes) -> None:
         if not self._has_closed:
@@ -329,17 +336,15 @@ class TakeoverProtocol(HttpToolsProtocol):
             self.connections.discard(self)
             linger(self.transport, MAX_DISCARDED_HEAD_BYTES if is_head else MAX_DISCARDED_BYTES)
 
+    timeout_keep_alive_handler = close
+
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._start_read_timeout()
+        self._read_timeout = self._read_timeout or ReadTimeout(self.transport)
 
     def resume_writing(self) -> None:
         self._stop_read_timeout()
         super().resume_writing()
-
-    def _start_read_timeout(self) -> None:
-        if self._read_timeout is None:
-            self._read_timeout = ReadTimeout(self.transport)
 
     def _stop_read_timeout(self) -> None:
         if self._read_timeout is not None:
@@ -348,7 +353,7 @@ class TakeoverProtocol(HttpToolsProtocol):
 
     def _time_out(self) -> None:
         """Close without waiting for further input."""
-        self._start_read_timeout()
+        self._read_timeout = self._read_timeout or ReadTimeout(self.transport)
         self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
