@@ -22,6 +22,8 @@ const EVENTS = { inbox: [['seen', 'is seen'], ['read', 'is read'], ['archived', 
 const KINDS = { done: 'ok', failed: 'bad', waiting: 'warn', skipped: 'info' };
 
 /** What a test assumes; `data` is null until it is written: an example. */
+/** Whom a server without recipients can test with. */
+const EXAMPLE = { key: 'example recipient', email: 'example@example.com', phone: '+12025550123' };
 const EMPTY = { to: [], typed: '', data: null, at: '', events: [], results: {}, digest: {}, throttled: {} };
 
 /** The test of a draft: its assumptions, and the last simulation with what was simulated. */
@@ -58,7 +60,7 @@ function bodyOf({ to, typed, data, at, events, results, digest, throttled }, val
   const known = (all) => Object.entries(all).filter(([step]) => keys.has(step));
   const shown = data === null ? exampleOf(values) : parse('The data', data);
   return {
-    to: recipients, values, data: shown,
+    to: recipients.map((one) => (one === EXAMPLE.key ? EXAMPLE : one)), values, data: shown,
     ...(at && { at: new Date(at).toISOString() }),
     events: events.filter(({ step }) => !step || keys.has(step)).map(({ text, ...one }) => ({ ...one, after: one.after || '0', ...(one.name && text && { data: parse(`The data of ${one.name}`, text) }) })),
     results: Object.fromEntries(known(results).filter(([, text]) => text.trim()).map(([step, text]) => [step, parse(`The result of ${step}`, text)])),
@@ -221,7 +223,7 @@ function Recipients({ test }) {
     ${to.length > 0 && html`<ul class="test-chips" aria-label="Chosen recipients">${to.map((key) => html`<li key=${key}><span dir="auto">${key}</span><button type="button" aria-label=${`Remove ${key}`} onClick=${() => remove(key)}><${Icon} name="close" /></button></li>`)}</ul>`}
     <input id=${id} ref=${input} list=${`${id}-keys`} autoComplete="off" spellcheck=${false} placeholder=${to.length > 0 ? 'Add another key' : 'The key of a recipient'} value=${typed} disabled=${to.length >= MAX_RECIPIENTS} onInput=${change} onKeyDown=${keys} />
     <datalist id=${`${id}-keys`}>${suggested.map((one) => html`<option key=${one} value=${one} />`)}</datalist>
-    ${to.length === 0 && typed === '' && suggested.length > 0 && html`<div class="form-hints"><small class="muted">Try</small>${suggested.slice(0, 3).map((one) => html`<button key=${one} type="button" class="chip-button" onClick=${() => add(one)}>${one}</button>`)}</div>`}</div>`;
+    ${to.length === 0 && typed === '' && loaded.value && html`<div class="form-hints"><small class="muted">Try</small>${[...suggested, EXAMPLE.key].slice(0, 3).map((one) => html`<button key=${one} type="button" class="chip-button" onClick=${() => add(one)}>${one}</button>`)}</div>`}</div>`;
 }
 
 /** The data of the trigger: an example, that of a recent trigger, or written. */
