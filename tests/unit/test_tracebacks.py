@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import httpx
 import pytest
 import structlog
 
 import bellcast
+from bellcast.auth.cookie_sessions import CookieSessions
 from bellcast.documents.store import Documents
+from bellcast.kernel.limits import Limits
+from bellcast.providers.connection_test import ProviderSteps
 
 SECRET = "secret-of-the-project"
 
@@ -52,3 +56,13 @@ async def test_structlog_of_the_app_stays(tmp_path: Path, monkeypatch: pytest.Mo
     structlog.configure(processors=processors)
     bellcast.asgi(data=str(tmp_path))  # type: ignore[attr-defined]  # loaded lazily
     assert structlog.get_config()["processors"] is processors
+
+
+def test_services_with_secrets_do_not_show_their_fields() -> None:
+    """Tracebacks show the local variables of an app, `self` among them."""
+    steps = ProviderSteps(f"smtp://user:{SECRET}@mail.example.com", None, None, None)
+    sessions: Any = CookieSessions("https://app.example.com", cast("Any", None), cast("Any", None), Limits())
+    sessions._cookies_by_principal[1] = None, SECRET.encode()
+    for one in (steps, sessions):
+        assert SECRET not in repr(one)
+        assert not hasattr(one, "__rich_repr__")

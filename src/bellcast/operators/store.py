@@ -9,7 +9,7 @@ from bellcast.audit import store as audit
 from bellcast.audit.types import AuditEntry
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import LockKey, ScriptCommand
-from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement, fetch
+from bellcast.kernel.db.script import AFTER_ALL_KEYS, Script, Statement, fetch
 from bellcast.kernel.db.table import StoreTable, on_table, pages, read, write
 from bellcast.kernel.errors import Conflict
 from bellcast.operators.types import MfaSecrets, Operator, OperatorSession, Passkey, Role
@@ -308,18 +308,14 @@ class Operators(StoreTable):
     async def sweep(self, *, sessions_before: int, failures_before: int, audit_before: int, limit: int) -> int:
         """Delete old sessions, failures and audit entries, at most `limit` of each; return the largest
         number of one kind."""
+        sessions = Statement("operator_sessions_sweep", {"before": sessions_before, "limit": limit})
+        failures = Statement("sign_in_failures_sweep", {"before": failures_before, "limit": limit})
         deleted = [
-            await self._write(Statement(name, {"before": before, "limit": limit}))
-            for name, before in (
-                ("operator_sessions_sweep", sessions_before),
-                ("sign_in_failures_sweep", failures_before),
-            )
+            await self._engine.write(ScriptCommand(lambda: fetch(sessions), [])),
+            await self._engine.write(ScriptCommand(lambda: fetch(failures), [])),
+            await self._engine.write(ScriptCommand(lambda: audit.sweep(audit_before, limit), [audit.LOCK])),
         ]
-        deleted.append(await self._engine.write(ScriptCommand(lambda: audit.sweep(audit_before, limit), [audit.LOCK])))
         return max(map(len, deleted))
-
-    async def _write(self, statement: Statement) -> list[Row]:
-        return await self._engine.write(ScriptCommand(lambda: fetch(statement), []))
 
 
 def _insert(operator: Operator, password: str) -> Statement:

@@ -3,8 +3,6 @@ message."""
 
 import asyncio
 
-from msgspec import Struct
-
 from bellcast.channels.delivery import NamedProvider, delivery_error
 from bellcast.kernel.outbound import connection_steps
 from bellcast.kernel.outbound.connection_steps import StepFailed, StepSkipped, TestReport
@@ -22,15 +20,23 @@ FIXES = {
 }
 
 
-class ProviderSteps(Struct, eq=False):
+class ProviderSteps:
     """One test. With a message, sending it shows whether the credentials are accepted. Without a guard, the server may have any
     address. Without a provider, `problem` is why its URL cannot be used."""
 
-    url: str
-    provider: NamedProvider | None
-    message: OutgoingMessage | None
-    guard: AddressGuard | None
-    problem: str = ""
+    def __init__(
+        self,
+        url: str,
+        provider: NamedProvider | None,
+        message: OutgoingMessage | None,
+        guard: AddressGuard | None,
+        problem: str = "",
+    ) -> None:
+        self._url = url
+        self._named = provider
+        self._problem = problem
+        self._message = message
+        self._guard = guard
 
     async def run(self) -> TestReport:
         """Run all steps."""
@@ -45,9 +51,9 @@ class ProviderSteps(Struct, eq=False):
         return await connection_steps.run(steps, FIXES)
 
     def _usable(self) -> NamedProvider:
-        if self.provider is None:
-            raise StepFailed(f"The URL {self.problem}.")
-        return self.provider
+        if self._named is None:
+            raise StepFailed(f"The URL {self._problem}.")
+        return self._named
 
     @property
     def _server(self) -> ServerAddress:
@@ -58,15 +64,15 @@ class ProviderSteps(Struct, eq=False):
 
     async def _check_url(self) -> str:
         self._usable()
-        return self.url
+        return self._url
 
     async def _resolve(self) -> str:
         server = self._server
-        return await connection_steps.resolve(server.host, server.port, self.guard)
+        return await connection_steps.resolve(server.host, server.port, self._guard)
 
     async def _connect(self) -> str:
         server = self._server
-        _, writer = await connection_steps.connect(server.host, server.port, self.guard, None)
+        _, writer = await connection_steps.connect(server.host, server.port, self._guard, None)
         writer.close()
         return f"Connected to port {server.port}."
 
@@ -81,23 +87,23 @@ class ProviderSteps(Struct, eq=False):
         from bellcast.kernel.outbound.transport import tls_context
 
         context = await asyncio.to_thread(tls_context)
-        _, writer = await connection_steps.connect(server.host, server.port, self.guard, context)
+        _, writer = await connection_steps.connect(server.host, server.port, self._guard, context)
         writer.close()
         return "Encrypted, with a valid certificate."
 
     async def _check_credentials(self) -> str:
-        if self.message is not None:
+        if self._message is not None:
             raise StepSkipped("Shown by the message.")
         await self._usable().provider.check()
         return "The check succeeded."
 
     async def _send(self) -> str:
-        if self.message is None:
+        if self._message is None:
             raise StepSkipped("Only with an address in `to`.")
         named = self._usable()
         try:
             async with named.destination.call():
-                accepted = await named.provider.send(self.message)
+                accepted = await named.provider.send(self._message)
         except Exception as error:  # noqa: BLE001  any failure of the provider is the result of this step
             raise delivery_error(named.key, error) from None
         return f"Accepted: {accepted.code}."

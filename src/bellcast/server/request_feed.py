@@ -316,21 +316,26 @@ def _explanation(body: bytes) -> tuple[str | None, tuple[FieldError, ...]]:
     return None if detail is None else cut(str(detail), MAX_LISTED), tuple(errors)
 
 
+# Fields of the event of a request, besides those of all events.
+REQUEST_FIELDS = (
+    "method",
+    "path",
+    "route",
+    "status",
+    "ms",
+    "code",
+    "detail",
+    "errors",
+    "key",
+    "operator",
+    "origin",
+    "address",
+)
+
+
 def _request_event(served: ServedRequest) -> FeedEvent:
-    fields: dict[str, Any] = {
-        "method": served.method,
-        "path": served.path,
-        "route": served.route,
-        "status": served.status,
-        "ms": served.ms,
-        "code": served.code,
-        "detail": served.detail,
-        "errors": [{"field": one.field, "message": one.message} for one in served.errors] or None,
-        "key": served.key,
-        "operator": served.operator,
-        "origin": served.origin,
-        "address": served.address,
-    }
+    fields: dict[str, Any] = {name: getattr(served, name) for name in REQUEST_FIELDS}
+    fields["errors"] = [{"field": one.field, "message": one.message} for one in served.errors] or None
     return FeedEvent(
         kind="refused" if served.is_refused else "request",
         at=served.at,

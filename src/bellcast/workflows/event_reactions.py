@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from msgspec import Struct
+from msgspec import Struct, field
 
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.context import Context
@@ -68,32 +68,24 @@ class Rules(Struct, frozen=True):
 NO_RULES = Rules({}, {}, frozenset())
 
 
-class Sources:
+class Sources(Struct, eq=False):
     """Executes and commits the reactions to live events."""
 
-    def __init__(
-        self,
-        engines: Callable[[], Context],
-        workflow_catalog: WorkflowCatalog,
-        triggers: Triggers,
-        settings_of: Callable[[str], Any],
-        limits: Limits,
-    ) -> None:
-        self._engines = engines
-        self._workflow_catalog = workflow_catalog
-        self._triggers = triggers
-        self._settings_of = settings_of
-        self._limits = limits
-        self._rules = NO_RULES
-        self._compiler = BackgroundCompiler()
-        self._valid_until = 0
-        self._changes = -1
-        self._reading: asyncio.Task[None] | None = None
+    engines: Callable[[], Context]
+    workflow_catalog: WorkflowCatalog
+    triggers: Triggers
+    settings_of: Callable[[str], Any]
+    limits: Limits
+    _rules: Rules = NO_RULES
+    _compiler: BackgroundCompiler = field(default_factory=BackgroundCompiler)
+    _valid_until: int = 0
+    _changes: int = -1
+    _reading: asyncio.Task[None] | None = None
 
     def forget(self) -> None:
         """Drop the cached rules after this process changed one."""
         self._valid_until = 0
-        self._workflow_catalog.forget()  # so that the rules of a read that has begun are not valid
+        self.workflow_catalog.forget()  # so that the rules of a read that has begun are not valid
 
     async def matches(self, events: Sequence[LiveEvent]) -> bool:
         """Return whether a source matches one of the events, or a workflow waits for its name."""
@@ -118,8 +110,8 @@ class Sources:
     # --- rules
 
     async def _current(self) -> Rules:
-        engines = self._engines()
-        is_valid = is_cached(self._valid_until, engines.clock.now()) and self._changes == self._workflow_catalog.changes
+        engines = self.engines()
+        is_valid = is_cached(self._valid_until, engines.clock.now()) and self._changes == self.workflow_catalog.changes
         if not is_valid:
             if self._reading is None or self._reading.done():
                 self._reading = asyncio.ensure_future(self._read())
@@ -129,7 +121,7 @@ class Sources:
         return self._rules
 
     async def _read(self) -> None:
-        now, changes = self._engines().clock.now(), self._workflow_catalog.changes
+        now, changes = self.engines().clock.now(), self.workflow_catalog.changes
         sources: dict[str, list[tuple[str, str, EventSource]]] = {}
         overridden: set[tuple[str, str]] = set()
         for owner, key, body in await self._documents(SOURCES):
@@ -147,7 +139,7 @@ class Sources:
         found: list[tuple[str, str, bytes]] = []
         after = ("", "")
         while True:
-            page = await Documents(self._engines().db).of_all_tenants(kind, after, PAGE)
+            page = await Documents(self.engines().db).of_all_tenants(kind, after, PAGE)
             found += [(owner, one.key, one.body) for owner, one in page]
             if len(page) < PAGE:
                 return found
@@ -174,13 +166,13 @@ class Sources:
             return
         log.warning("event_source_failed", source=key, event_name=event.name, reason=reason)
         # Store the error for the event's tenant, because it may contain data of the event.
-        engines = self._engines()
+        engines = self.engines()
         body = msgspec.json.encode({"last_error": reason[:MAX_ERROR]})
         await Documents(engines.db).put(ERRORS, event.tenant, key, body, engines.clock.now())
 
     async def last_errors(self, tenant: str, keys: Sequence[str]) -> dict[str, str | None]:
         """Return the last errors of sources with events of this tenant."""
-        documents = Documents(self._engines().db)
+        documents = Documents(self.engines().db)
         found: dict[str, str | None] = {}
         for key in keys:
             document = await documents.get(ERRORS, tenant, key)
@@ -188,9 +180,9 @@ class Sources:
         return found
 
     async def _fire(self, source: EventSource, tenant: str, values: Mapping[str, Any], own_key: str | None) -> None:
-        engines = self._engines()
+        engines = self.engines()
         await self._compiler.compile(msgspec.json.encode(source), has_html=False)
-        settings: TenantSettings = await self._settings_of(tenant)
+        settings: TenantSettings = await self.settings_of(tenant)
         await budget_of(tenant).wait()
         renderer = Renderer(Variables(values=values, locale=settings.locale, zone=settings.timezone, tenant=tenant))
         if source.notification is not None:
@@ -201,27 +193,27 @@ class Sources:
             own = draft.tenant if tenant == DEFAULT_TENANT else tenant
             draft = msgspec.structs.replace(draft, tenant=own)
             own_key = own_key if draft.idempotency_key is None else None
-            await sending.send(engines, self._limits, draft, own_key=own_key)
+            await sending.send(engines, self.limits, draft, own_key=own_key)
             return
         to = msgspec.convert(_numbers_as_text(_filled(source.to, values, renderer)), str | list[str] | Audience)
         trigger = TriggerDraft(to=to, data=_filled(source.data, values, renderer), tenant=tenant or None)
-        triggers.check(trigger, self._limits)
+        triggers.check(trigger, self.limits)
         trigger = msgspec.structs.replace(trigger, idempotency_key=own_key)
-        await self._triggers.trigger(source.workflow or "", trigger)
+        await self.triggers.trigger(source.workflow or "", trigger)
         engines.router.messages_added()
 
     # --- waits
 
     async def _end_waits(self, event: LiveEvent) -> None:
         """Deliver the event to the runs that wait for it."""
-        engines, value = self._engines(), live_waits.values_of(event)
+        engines, value = self.engines(), live_waits.values_of(event)
         body = msgspec.json.encode(value)
         after = ("", "")
         while True:
             page = await Runs(engines.db).waiting(event.tenant, event.name, event.stream, after, WAKE_BATCH_ROWS)
             matched = []
             for wait in page:
-                definition = await self._workflow_catalog.definition(wait.owner, wait.workflow, wait.version)
+                definition = await self.workflow_catalog.definition(wait.owner, wait.workflow, wait.version)
                 step = next(one for one in definition.live_waits if one.key == wait.step)
                 if live_waits.matches(step, value, runs.decode(wait.body), wait.recipient):
                     matched.append(wait)

@@ -214,15 +214,8 @@ class StoredRun(Struct, frozen=True, kw_only=True):
 
 def as_change(run: StoredRun) -> dict[str, Any]:
     """Return a run as events report it."""
-    return {
-        "id": run.id,
-        "trigger": run.trigger,
-        "recipient": run.recipient,
-        "workflow": run.workflow,
-        "version": run.version,
-        "state": run.state,
-        "reason": run.reason,
-    }
+    fields = ("id", "trigger", "recipient", "workflow", "version", "state", "reason")
+    return {name: getattr(run, name) for name in fields}
 
 
 class NewFanout(Struct, frozen=True, kw_only=True):
