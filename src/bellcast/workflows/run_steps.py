@@ -75,7 +75,8 @@ def collect(
             waiting = StepOutcome(state="waiting", due_at=closes_at, planned_at=now)
             return msgspec.structs.replace(counter, closes_at=closes_at), waiting
         after = StepCounter(opened_at=now, closes_at=now + rules.window) if rules.mode == "repeats" else None
-        return after, StepOutcome(digest=None if counter.digest is None else _fitting(counter.digest, run))
+        collected = step_counters.in_order(counter)
+        return after, StepOutcome(digest=None if collected is None else _fitting(collected, run))
     if counter.run is not None and counter.digest is not None:
         closes_at = counter.closes_at
         if rules.mode == "sliding":

@@ -42,6 +42,19 @@ async def test_digest_opens_once_while_time_passes(store: Store) -> None:
     assert run.wakes_at == state.step("all").due_at == (state.step("all").planned_at or 0) + HOUR * 1000
 
 
+def test_items_are_in_the_order_of_the_triggers_whichever_run_reached_the_digest_first() -> None:
+    states = {number: runs.RunState(data={"n": number}) for number in (2, 10, 1)}
+    counter = StepCounter(run="run-2", digest=step_counters.own_digest(states[2]), runs=("run-2",))
+    for number in (10, 1):
+        assert counter.digest is not None
+        counter = step_counters.with_run(counter, counter.digest, f"run-{number}", states[number])
+    collected = step_counters.in_order(counter)
+    assert collected is not None
+    assert ([item["n"] for item in collected.items], collected.count) == ([1, 2, 10], 3)
+    unlisted = msgspec.structs.replace(counter, runs=())  # as earlier builds stored it
+    assert step_counters.in_order(unlisted) == counter.digest
+
+
 @pytest.fixture
 async def world(store: Store, clock: FakeClock) -> WorkflowWorld:
     world = WorkflowWorld(store, clock)
@@ -206,7 +219,7 @@ async def test_run_that_was_set_aside_and_is_retried_joins_the_digest_that_is_op
     await world.settle()
     assert await statuses(world, ids) == ["waiting", "waiting", "merged"]  # until its time
     await world.advance(HOUR)
-    assert await app.titles("alice") == ["3: 2 3 1 by "]
+    assert await app.titles("alice") == ["3: 1 2 3 by "]
     assert await statuses(world, ids) == ["merged", "completed", "merged"]
 
 
@@ -276,7 +289,7 @@ async def test_commit_for_an_earlier_digest_joins_the_current_one(
     await world.execute(job)
     await comment(world, 4)
     await world.advance(HOUR)
-    assert await app.titles("alice") == ["3: 3 2 4 by ", "1: 1 by "]
+    assert await app.titles("alice") == ["3: 2 3 4 by ", "1: 1 by "]
 
 
 async def test_digest_of_an_ended_run_is_reopened(world: WorkflowWorld, app: App) -> None:

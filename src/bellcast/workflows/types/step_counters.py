@@ -60,6 +60,15 @@ def with_run(counter: StepCounter, before: Digest, id: str, run: RunState) -> St
     return msgspec.structs.replace(counter, digest=digest, runs=(*counter.runs, id) if is_listed else counter.runs)
 
 
+def in_order(counter: StepCounter) -> Digest | None:
+    """Return the digest with its items in the order in which their runs were triggered: on PostgreSQL, they reach the step
+    at the same time."""
+    if counter.digest is None or len(counter.runs) < len(counter.digest.items):
+        return counter.digest
+    by_run = sorted(zip(counter.runs, counter.digest.items, strict=False), key=lambda one: (len(one[0]), one[0]))
+    return msgspec.structs.replace(counter.digest, items=tuple(item for _, item in by_run))
+
+
 def without_runs(counter: StepCounter, leaving: Collection[str], stored: Mapping[str, RunState]) -> StepCounter | None:
     """Return an open digest without some of its runs. The first remaining run that is `stored` collects; None if there
     is none."""
