@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 96_573),
+    "lines": (0, 96_596),
     "modules": (0, 602),
     "classes": (0, 1_381),
-    "functions": (0, 6_433),
+    "functions": (0, 6_434),
     "private functions used once": (0, 962),
     "functions that only pass their parameters on": (0, 44),
     "median lines of a function": (5, 6),

@@ -320,6 +320,12 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
     expect(page.get_by_role("status").filter(has_text="Signed in.")).to_be_visible()
     url = "smtp://bells%40example:hunter2%3A%2F%40@mail.example.com:587?from=bells%40example.com"
     assert tested[0]["values"]["url"] == url
+    owner.send("PUT", "/v1/providers/taken", {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"})
+    page.get_by_label("Key", exact=True).fill("taken")
+    page.get_by_role("button", name="Add provider").click()
+    expect(page.get_by_role("alert").filter(has_text="is the key of another provider")).to_be_visible()
+    owner.send("DELETE", "/v1/providers/taken")
+    page.get_by_label("Key", exact=True).fill("mail")
     page.get_by_role("button", name="Add provider").click()
     expect(page.locator(".facts code").first).to_have_text(re.compile("^smtp://…@mail.example.com:587"))
     page.unroute("**/v1/providers/mail/test")

@@ -470,3 +470,21 @@ async def test_mail_server_of_a_provider_object_is_reached_at_an_allowed_address
         assert message["attempts"][0]["outcome"] == "temporary"
         assert "not public" in message["attempts"][0]["response"]
         assert mailbox.received == []
+
+
+async def test_conditional_write_of_a_provider_replaces_only_the_one_that_was_read(tmp_path: Path) -> None:
+    async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client):
+        path, body = "/v1/providers/texts", {"channel": "sms", "url": twilio_url(vendor)}
+        only_new = {"if-none-match": "*"}
+        assert (await client.put(path, json=body, headers=only_new)).status_code == 201
+        assert (await client.put(path, json=body, headers=only_new)).status_code == 412
+        tag = (await client.get(path)).headers["etag"]
+        # A new secret in the same URL is a change, although the masked URL stays.
+        other = body["url"].replace("://", "://x", 1)
+        assert (await client.put(path, json={**body, "url": other}, headers={"if-match": tag})).status_code == 200
+        current = (await client.get(path)).headers["etag"]
+        assert current != tag
+        assert (await client.put(path, json=body, headers={"if-match": tag})).status_code == 412
+        assert (await client.put(f"{path}?dry_run=true", json=body, headers={"if-match": tag})).status_code == 412
+        assert (await client.delete(path, headers={"if-match": tag})).status_code == 412
+        assert (await client.delete(path, headers={"if-match": current})).status_code == 204

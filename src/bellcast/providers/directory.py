@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 import structlog
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.delivery import NamedProvider, delivery_error
 from bellcast.channels.email import Email
@@ -23,7 +23,7 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.kernel.encryption import Encryption
-from bellcast.kernel.errors import Conflict, Invalid, NotFound, SettingsError, Unavailable
+from bellcast.kernel.errors import Conflict, Invalid, NotFound, PreconditionFailed, SettingsError, Unavailable
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.jobs.destinations import Destination, Destinations
 from bellcast.kernel.outbound.connection_steps import TestReport
@@ -220,12 +220,16 @@ class ProviderDirectory:
         if len(known) >= MAX_PROVIDERS and key not in known:
             raise Conflict(f"There are already {MAX_PROVIDERS} providers: delete one first.")
 
-    async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
+    async def put(
+        self, tenant: str, key: str, fields: ProviderFields, replaces: bytes | UnsetType | None = UNSET
+    ) -> tuple[ConfiguredProvider, bool]:
         """Create or replace a provider; return whether it is new. A masked URL keeps the stored one. `…@` keeps the
         stored credentials, provided that the URL names the same server. Raises Invalid for a URL that cannot be
-        used."""
+        used, and PreconditionFailed if the stored body is not `replaces`."""
         for _ in range(MAX_CHANGE_ROUNDS):
             usable, before = await self._usable(tenant, key, fields)
+            if replaces not in (UNSET, before):
+                raise PreconditionFailed
             body = self._encrypted(tenant, key, usable)
             if await self._documents.change(KIND, tenant, key, before, body, self._clock.now()):
                 self.forget(tenant)

@@ -8,19 +8,20 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict
 
 from bellcast.channels import addresses, receipts
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.types import ExternalChannel
 from bellcast.documents import store as documents
+from bellcast.documents.store import Documents
 from bellcast.documents.types import Document
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed, Unauthenticated
 from bellcast.kernel.field_limits import INNER
-from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http import entity_tags, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.outbound.connection_steps import TestStep
@@ -112,12 +113,16 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[ProviderObject]:
     return found.of([_outside(one, by) for one, by in zip(found.items, managers, strict=True)])
 
 
-@PROVIDERS.get(ProviderObject)
-async def read(wanted: Change[None]) -> ProviderObject:
+@PROVIDERS.get(ProviderObject, response_headers=("ETag",))
+async def read(wanted: Change[None]) -> Any:
     """Read a provider.
 
     With `?tenant=`, the one that applies there."""
-    return await _shown(wanted.ctx, await _find(wanted.request, wanted.tenant))
+    found = await _find(wanted.request, wanted.tenant)
+    shown = await _shown(wanted.ctx, found)
+    stored = await Documents(wanted.ctx.engines.db).get(PROVIDERS.name, found.tenant, found.key)
+    content = None if stored is None else stored.body.decode()
+    return responses.json(shown, headers={"etag": entity_tags.tag_of(content, shown), "cache-control": "no-store"})
 
 
 @operation(
@@ -128,8 +133,9 @@ async def read(wanted: Change[None]) -> ProviderObject:
     is_sensitive=True,
     query=DryRunQuery,
     body=ProviderFields,
+    headers=objects.CONDITIONS,
     response_types={200: ProviderObject, 201: ProviderObject},
-    refusals=(Conflict,),
+    refusals=(Conflict, PreconditionFailed),
     example={"channel": "sms", "url": "twilio://SID:TOKEN@default?from=%2B12025550123", "rate": 10},
 )
 async def write(request: ApiRequest) -> ASGIApp:
@@ -143,11 +149,12 @@ async def write(request: ApiRequest) -> ASGIApp:
     tenant, value = definition_body.split(request, sent, READ_ADDS)
     fields = request_body.json(msgspec.json.encode(value), FIELDS, ctx)
     await ctx[ProviderDirectory].check_count(tenant, key)
+    replaces = await _condition(ctx, request, tenant, key)
     if objects.is_dry_run(request):
         return responses.json(await _shown(ctx, await ctx[ProviderDirectory].plan(tenant, key, fields)))
     await managed.check(ctx, PROVIDERS.name, tenant, key)
     before = await _own(request, tenant, key)
-    written, is_new = await ctx[ProviderDirectory].put(tenant, key, fields)
+    written, is_new = await ctx[ProviderDirectory].put(tenant, key, fields, replaces)
     after = _audited(written)
     audit.note_changes(request, {} if before is None else _audited(before), after)
     if before is not None and before.fields.url == written.fields.url != fields.url:
@@ -156,11 +163,14 @@ async def write(request: ApiRequest) -> ASGIApp:
     return responses.json(await _shown(ctx, written), 201 if is_new else 200)
 
 
-@PROVIDERS.delete(is_sensitive=True, refusals=(NotFound, Conflict))
+@PROVIDERS.delete(
+    is_sensitive=True, headers=objects.CONDITION_OF_DELETION, refusals=(NotFound, Conflict, PreconditionFailed)
+)
 async def delete(change: Change[None]) -> bool:
     """Delete a provider."""
     key = _writable_key(change.request)
     await managed.check(change.ctx, PROVIDERS.name, change.tenant, key)
+    await _condition(change.ctx, change.request, change.tenant, key)
     before = await _own(change.request, change.tenant, key)
     if not await change.ctx[ProviderDirectory].delete(change.tenant, key):
         return False
@@ -286,6 +296,15 @@ async def _find(request: ApiRequest, tenant: str) -> ConfiguredProvider:
     if (found := await directory.find(tenant, key)) is None:
         raise await directory.unknown(tenant, key)
     return found
+
+
+async def _condition(ctx: ApiContext, request: ApiRequest, tenant: str, key: str) -> bytes | UnsetType | None:
+    """Return the body that a conditional write replaces; None for no provider. Raises PreconditionFailed."""
+    if not entity_tags.is_conditional(request):
+        return UNSET
+    found = await Documents(ctx.engines.db).get(PROVIDERS.name, tenant, key)
+    entity_tags.check(request, None if found is None else entity_tags.tag_of(found.body.decode()))
+    return None if found is None else found.body
 
 
 async def _own(request: ApiRequest, tenant: str, key: str) -> ConfiguredProvider | None:

@@ -6,11 +6,11 @@ import { CHANNEL_NAMES } from './explain.js';
 import { toneOf } from './format.js';
 import { Loaded, refresh, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
-import { Card, Confirm, Facts, Field, Form, Heading, Icon, State } from './parts.js';
+import { Card, Confirm, Facts, Field, Form, Heading, Icon, State, Undoable } from './parts.js';
 import { TestSteps } from './pusher-apps.js';
 import { BUILDERS } from './roles.js';
 import { go, shownTenant, tenantOf } from './router.js';
-import { get, path, request, withQuery } from './server.js';
+import { Problem, exchange, getTagged, path, request, withQuery } from './server.js';
 
 const encode = encodeURIComponent;
 const base64 = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
@@ -76,23 +76,26 @@ function NewProvider({ page }) {
 /** A stored provider: its test, and its fields. */
 export function Provider({ page }) {
   const tenant = tenantOf(page), url = withQuery(path`/v1/providers/${page.key}`, tenant);
-  const found = useLoad((signal) => get(url, signal), [url]);
-  return html`<${Loaded} of=${found}>${(one) => {
+  const found = useLoad((signal) => getTagged(url, signal), [url]);
+  return html`<${Loaded} of=${found}>${({ value: one, tag }) => {
     const vendor = vendorOf(one) ?? VENDORS.apprise, mayChange = page.may(BUILDERS) && !isLocked(one) && !isOfSettings(one) && (one.tenant ?? '') === tenant.tenant;
     const put = async (values) => {
-      await request('PUT', url, { ...deliveryOf(one), channel: one.channel, url: one.url, ...values });
+      await write(url, { ...deliveryOf(one), channel: one.channel, url: one.url, ...values }, { 'if-match': tag });
       refresh();
     };
-    return html`<${Heading} title=${one.key}>${mayChange && html`<button type="button" onClick=${() => put({ active: !one.active })}>${one.active ? 'Pause' : 'Resume'}</button><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${async () => {
+    return html`<${Heading} title=${one.key}>${mayChange && html`<${Undoable} word=${one.active ? 'Pause' : 'Resume'} isPrimary=${false} act=${() => put({ active: !one.active })} /><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${async () => {
       await request('DELETE', url);
       go(withQuery(page.url('/providers'), { tenant: shownTenant() }));
     }} />`}<//>
       <${ManagedBanner} page=${page} kind="providers" one=${one} />
       <${Facts} of=${[['State', html`<${State} of=${one.active ? 'active' : 'inactive'} />`], ['Vendor', vendor.name], ['Channel', CHANNEL_NAMES[one.channel]], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Set by', isOfSettings(one) && 'the settings of the server']]} />
       ${page.may(BUILDERS) && html`<${Card} title="Connection"><p class="muted">Signs in at the provider, and sends nothing.</p><${Test} label=${`Test connection of ${one.key}`} url=${withQuery(path`/v1/providers/${one.key}/test`, tenant)} /><//>`}
-      ${mayChange && html`<${Card} title="Change"><${Editor} key=${one.url} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} /><//>`}`;
+      ${mayChange && html`<${Card} title="Change"><${Editor} key=${one.url} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} tag=${tag} /><//>`}`;
   }}<//>`;
 }
+
+/** Write a provider, unless another operator has changed it. */
+const write = (url, values, headers) => exchange('PUT', url, { type: 'application/json', body: JSON.stringify(values), headers });
 
 const deliveryOf = ({ priority, rate, concurrency, timeout, active }) => ({ priority, rate, concurrency, timeout, active });
 
@@ -113,7 +116,7 @@ function ofField({ field, message }, names) {
 }
 
 /** Fields that make a provider, tested before it is saved. A stored one keeps its secret unless another is entered. */
-function Editor({ page, vendor, tenant, initial }) {
+function Editor({ page, vendor, tenant, initial, tag }) {
   const isNew = initial.url === undefined;
   const form = useRef(null);
   const isMail = vendor === VENDORS.smtp && (isNew || /^smtps?:/.test(initial.url));
@@ -137,7 +140,7 @@ function Editor({ page, vendor, tenant, initial }) {
   };
   return html`<div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} button=${isNew ? 'Add provider' : 'Save provider'} send=${async (entered) => {
     const { key, values } = valuesOf(entered);
-    await request('PUT', target(key), values).catch(ofFields);
+    await write(target(key), values, isNew ? { 'if-none-match': '*' } : { 'if-match': tag }).catch((problem) => ofFields(isNew && problem.status === 412 ? new Problem(412, { errors: [{ field: 'key', message: 'is the key of another provider: choose a new one' }] }, null) : problem));
     refresh();
     go(withQuery(page.url(path`/providers/${key}`), { tenant, scope: shownTenant() ? '' : 'all' }));
   }} more=${html`<${Test} label="Test these values" read=${read} />`}>
