@@ -94,7 +94,7 @@ class NetworkNode(MemoryBroker):
         self._held: deque[Event] = deque()  # sent while cut, or received while suspended
         report = callbacks._replace(report=self._report) if callbacks.report() is None else callbacks
         self.hub = Hub(PresenceTracker(lambda: ("*",)), self, self.clock, report)
-        self.listen(self.hub.dispatcher.dispatch)
+        self.listen(self.hub.dispatch)
         self._exchange = asyncio.ensure_future(self.hub.members.run())
 
     @property
@@ -143,7 +143,7 @@ class NetworkNode(MemoryBroker):
 
     def observe(self, recipient: str) -> None:
         """Join the group of an inbox, as its first connection would."""
-        self.hub.groups.observe(inbox_stream("", recipient))
+        self.hub.groups.follow(inbox_stream("", recipient))
 
     # --- faults
 

@@ -1,6 +1,7 @@
 """Workflows on a real store with a fake clock: the server's parts without a server."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from bellcast.channels.routing import Router
 from bellcast.channels.store.messages import JOB_KIND
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import StoredMessage
+from bellcast.context import Context
 from bellcast.inbox.fanout import SendFanout
 from bellcast.inbox.store.sends import FANOUT_JOB_KIND
 from bellcast.kernel.brokers.memory import MemoryBroker
@@ -23,7 +25,7 @@ from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.runner import Again, DestinationCall, JobRunner, PageOutcome
 from bellcast.kernel.jobs.types import Job, kind_of
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.outbound.port import Http, Response
+from bellcast.kernel.outbound.port import Response
 from bellcast.preferences.types import Channel
 from bellcast.recipients.types import RecipientFields
 from bellcast.server.wire_engines import WorkflowParts
@@ -102,28 +104,21 @@ class WorkflowWorld:
         delivery = MessageDelivery(store, clock, self._providers, release, NoWebhooks(), self.reports)
         self.runner.register_pages(JOB_KIND, delivery.run_page)
         self.runner.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router, self.pace).run)
-        http: Http = self.http
-        functions = {} if functions is None else functions
-        self.workflows = WorkflowParts(
-            store,
-            broker,
-            clock,
-            clock,
-            http,
-            config,
-            Limits(),
-            PROJECT,
-            self.router,
-            ids.new,
-            self.runner,
-            functions,
-            lambda: self.engines,
-            {} if tasks is None else tasks,
-            NO_FEED,
-            self.catalog.check_data,
-            self.pace,
-            shares_runs=shares_runs,
+        self._parts: Any = SimpleNamespace(
+            db=store,
+            broker=broker,
+            clock=clock,
+            real_clock=clock,
+            new_id=ids.new,
+            jobs=self.runner,
+            feed=NO_FEED,
+            clients=SimpleNamespace(guarded=lambda: self.http),
+            channels=SimpleNamespace(router=self.router, catalog=self.catalog),
         )
+        store_settings = SimpleNamespace(url="postgresql://" if shares_runs else None)
+        settings: Any = SimpleNamespace(limits=Limits(), channels=config, store=store_settings)
+        defined: Any = SimpleNamespace(functions={} if functions is None else functions, tasks=tasks or {})
+        self.workflows = WorkflowParts(self._parts, settings, PROJECT, defined, self.pace)
         self.engines = idle_context(
             db=store,
             broker=broker,
@@ -133,6 +128,15 @@ class WorkflowWorld:
             scheduler=self.workflows.schedules,
             reactions=self.workflows.sources,
         )
+
+    @property
+    def engines(self) -> Context:
+        context: Context = self._parts.context
+        return context
+
+    @engines.setter
+    def engines(self, context: Context) -> None:
+        self._parts.context = context
 
     async def _providers(self, tenant: str, channel: str) -> Sequence[NamedProvider]:
         return ()

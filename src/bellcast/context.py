@@ -5,13 +5,14 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from bellcast.console.types.live_feed import Feed
-from bellcast.inbox.types.sends import Quotas, Rates, Router, SendScheduler
+from bellcast.inbox.types.sends import Quotas, Router, SendScheduler
 from bellcast.kernel.brokers.history import TopicHistory
 from bellcast.kernel.brokers.port import Publisher
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.events import Stream
+from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.topics.types import EventReactions
 from bellcast.webhooks.types import WebhookSink
 
@@ -26,7 +27,7 @@ class Context(Struct, frozen=True, kw_only=True):
     newcomers_ms: Callable[[], int]  # the age of the oldest announcement that a new recipient receives
     history: TopicHistory
     quotas: Quotas
-    rates: Rates
+    rates: TokenBuckets
     router: Router
     webhooks: WebhookSink
     scheduler: SendScheduler

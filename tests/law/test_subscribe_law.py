@@ -227,7 +227,7 @@ class Subscriptions:
         for node in self.nodes:
             last = self.rows[-1].notification
             assert last is not None
-            node.hub.dispatcher.dispatch(NotificationAdded(inbox=self.state, notification=last))
+            node.hub.dispatch(NotificationAdded(inbox=self.state, notification=last))
 
     # --- steps
 

@@ -61,7 +61,7 @@ class LawNode:
         history.listen(self.close_followers)
 
     def dispatch(self, event: Event) -> None:
-        self.hub.dispatcher.dispatch(event)
+        self.hub.dispatch(event)
 
     def close_followers(self, streams: Collection[Stream]) -> None:
         for connection in self.hub.history_holds.hold_followers(streams):
@@ -288,7 +288,7 @@ class TopicHistories:
             revision = client.connection.revision + 1
             state = InboxState(self.tenant, client.name, 1, revision, 0, 0)
             for node in self.nodes:
-                node.hub.dispatcher.dispatch(NotificationAdded(inbox=state, notification=notification()))
+                node.hub.dispatch(NotificationAdded(inbox=state, notification=notification()))
 
     async def clear(self, node: LawNode) -> None:
         try:

@@ -1,7 +1,7 @@
 """The rate of one provider: messages per second on all nodes."""
 
-from bellcast.inbox.types.sends import Rates
 from bellcast.kernel import times
+from bellcast.kernel.token_bucket import TokenBuckets
 
 # One message per day. A lower rate is a mistake, and its waits would overflow times.
 MIN_RATE = 1 / 86_400
@@ -10,7 +10,7 @@ MIN_RATE = 1 / 86_400
 class ProviderRate:
     """Messages above the rate get different due times, so that they do not all become due together."""
 
-    def __init__(self, name: str, rate: float | None, rates: Rates) -> None:
+    def __init__(self, name: str, rate: float | None, rates: TokenBuckets) -> None:
         self._name = name
         self._rate = max(rate, MIN_RATE) if rate else 0.0
         self._rates = rates

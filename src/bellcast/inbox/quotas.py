@@ -9,13 +9,13 @@ from collections import Counter
 import structlog
 from msgspec import Struct, field
 
-from bellcast.inbox.types.sends import Rates
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError, TooMany, tenant_is_erased
 from bellcast.kernel.events import SEPARATOR
 from bellcast.kernel.limits import Limits
+from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.tenants.store import Tenants
 from bellcast.tenants.types import TenantRules
 
@@ -31,7 +31,7 @@ class Quotas(Struct, eq=False):
     """`ports.quotas.Quotas` on a store."""
 
     db: Engine
-    rates: Rates
+    rates: TokenBuckets
     limits: Limits
     clock: Clock
     _rules: dict[str, TenantRules] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Quotas(Struct, eq=False):
     def give_back(self, tenant: str, sends: int) -> None:
         per_second, per_day = self._limits_of(tenant)
         if per_second:
-            self.rates.give_back(_bucket(tenant), sends)
+            self.rates.deduct(_bucket(tenant), -sends)
         if per_day:
             self._unsaved[tenant] -= sends
 

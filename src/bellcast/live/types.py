@@ -1,6 +1,6 @@
 """The events that servers exchange, and what they say about connections and nodes."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from msgspec import Struct
 
@@ -13,55 +13,45 @@ from bellcast.preferences.types import Preferences
 Changed = Literal["seen", "read", "unread", "archived", "unarchived", "deleted"]
 
 
-class NotificationAdded(Struct, frozen=True, tag_field="kind", tag="notification"):
-    """A notification was added, or returned from being snoozed; `inbox` is the state after it."""
+class InboxChange(Struct, frozen=True):
+    """A change of an inbox, which is `inbox` after it."""
 
     inbox: InboxState
+
+    @property
+    def stream(self) -> Stream:
+        return inbox_stream(self.inbox.tenant, self.inbox.recipient)
+
+
+class NotificationAdded(InboxChange, frozen=True, tag_field="kind", tag="notification"):
+    """A notification was added, or returned from being snoozed."""
+
     notification: Notification
     trace: str | None = None  # traceparent (W3C Trace Context, 3.2) of the span that published it
 
-    @property
-    def stream(self) -> Stream:
-        return inbox_stream(self.inbox.tenant, self.inbox.recipient)
 
-
-class NotificationUpdated(Struct, frozen=True, tag_field="kind", tag="notification-update"):
+class NotificationUpdated(InboxChange, frozen=True, tag_field="kind", tag="notification-update"):
     """A notification was seen, read, archived (or the reverse), snoozed, acted on or edited."""
 
-    inbox: InboxState
     notification: Notification
 
-    @property
-    def stream(self) -> Stream:
-        return inbox_stream(self.inbox.tenant, self.inbox.recipient)
 
-
-class NotificationDeleted(Struct, frozen=True, tag_field="kind", tag="notification-delete"):
+class NotificationDeleted(InboxChange, frozen=True, tag_field="kind", tag="notification-delete"):
     """A notification was deleted, recalled, or expired."""
 
-    inbox: InboxState
     id: str
 
-    @property
-    def stream(self) -> Stream:
-        return inbox_stream(self.inbox.tenant, self.inbox.recipient)
 
-
-class InboxBulkChanged(Struct, frozen=True, tag_field="kind", tag="counts"):
+class InboxBulkChanged(InboxChange, frozen=True, tag_field="kind", tag="counts"):
     """Many notifications changed together. `ids` None means all that match `type`, `view` and `tag`. `at` is UTC
     milliseconds."""
 
-    inbox: InboxState
     changed: Changed
     at: int
     ids: tuple[str, ...] | None = None
     type: str | None = None
     view: View | None = None
     tag: str | None = None
-
-    @property
-    def stream(self) -> Stream:
-        return inbox_stream(self.inbox.tenant, self.inbox.recipient)
 
 
 InboxEvent = NotificationAdded | NotificationUpdated | NotificationDeleted | InboxBulkChanged
@@ -145,12 +135,9 @@ class AnnouncementChanged(Struct, frozen=True, tag_field="kind", tag="announceme
     """An announcement was sent, edited, recalled or expired. Connected inboxes of its audience materialize the
     change."""
 
+    stream: ClassVar[Stream] = ANNOUNCEMENTS
     tenant: str  # "*" is every tenant
     topic: str | None = None
-
-    @property
-    def stream(self) -> Stream:
-        return ANNOUNCEMENTS
 
 
 # The streams of `live.cluster`; nodes of older versions follow neither.
@@ -193,45 +180,33 @@ class LiveNode(Struct, frozen=True, kw_only=True):
 class NodeBeat(Struct, frozen=True, tag_field="kind", tag="beat"):
     """A node is alive: to the keeper, which returns the reports to the nodes that ask for them."""
 
+    stream: ClassVar[Stream] = BEATS
     node: str
     connections: int
     report: NodeReport | None
-
-    @property
-    def stream(self) -> Stream:
-        return BEATS
 
 
 class NodeClaim(Struct, frozen=True, tag_field="kind", tag="claim"):
     """A node would be the keeper. The present one responds with its list."""
 
+    stream: ClassVar[Stream] = MEMBERS
     node: str
-
-    @property
-    def stream(self) -> Stream:
-        return MEMBERS
 
 
 class NodeList(Struct, frozen=True, tag_field="kind", tag="members"):
     """The live nodes with their connections, from their keeper `node`."""
 
+    stream: ClassVar[Stream] = MEMBERS
     node: str
     nodes: dict[str, int]
-
-    @property
-    def stream(self) -> Stream:
-        return MEMBERS
 
 
 # Here and below, tags that differ from the class's name stay: nodes of an older version share the broker.
 class NodeLeft(Struct, frozen=True, tag_field="kind", tag="node-left"):
     """A node stops."""
 
+    stream: ClassVar[Stream] = MEMBERS
     node: str
-
-    @property
-    def stream(self) -> Stream:
-        return MEMBERS
 
 
 class GroupState(Struct, frozen=True, array_like=True):
@@ -306,22 +281,16 @@ class HoldingsRequest(Struct, frozen=True, tag_field="kind", tag="holdings-asked
 class RateUsage(Struct, frozen=True, tag_field="kind", tag="used"):
     """Tokens that a node took from the rates shared by all nodes, by rate name: to the keeper."""
 
+    stream: ClassVar[Stream] = BEATS
     node: str
     taken: dict[str, int]
-
-    @property
-    def stream(self) -> Stream:
-        return BEATS
 
 
 class RatesUsed(Struct, frozen=True, tag_field="kind", tag="rates"):
     """What nodes took, by node and rate name: from the keeper to all."""
 
+    stream: ClassVar[Stream] = MEMBERS
     nodes: dict[str, dict[str, int]]
-
-    @property
-    def stream(self) -> Stream:
-        return MEMBERS
 
 
 # Time (UTC milliseconds) and id.
@@ -404,13 +373,10 @@ class SurveyRequest(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
 class CloseRequest(Struct, frozen=True, tag_field="kind", tag="close-connection"):
     """Requests the node that has this connection to close it."""
 
+    stream: ClassVar[Stream] = NODES
     tenant: str | None
     id: str
     reconnect: bool
-
-    @property
-    def stream(self) -> Stream:
-        return NODES
 
 
 class FeedWatch(Struct, frozen=True, array_like=True):
@@ -424,12 +390,9 @@ class FeedWatch(Struct, frozen=True, array_like=True):
 class FeedWatches(Struct, frozen=True, tag_field="kind", tag="feed-watches"):
     """All watchers of a node, to which the other nodes send the events that these watchers select."""
 
+    stream: ClassVar[Stream] = NODES
     node: str
     watches: tuple[FeedWatch, ...]
-
-    @property
-    def stream(self) -> Stream:
-        return NODES
 
 
 class FeedBatch(Struct, frozen=True, tag_field="kind", tag="feed-batch"):
@@ -451,11 +414,8 @@ class FeedBatch(Struct, frozen=True, tag_field="kind", tag="feed-batch"):
 class SettingsChanged(Struct, frozen=True, tag_field="kind", tag="settings"):
     """The settings in the database have a new revision."""
 
+    stream: ClassVar[Stream] = NODES
     revision: int
-
-    @property
-    def stream(self) -> Stream:
-        return NODES
 
 
 class ConnectionCount(Struct, frozen=True, array_like=True):

@@ -17,7 +17,6 @@ from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, Document, is_cached
-from bellcast.inbox.types.sends import Rates
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
@@ -28,6 +27,7 @@ from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.jobs.destinations import Destination, Destinations
 from bellcast.kernel.outbound.connection_steps import TestReport
 from bellcast.kernel.outbound.http import HttpClients
+from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers import credentials, url, vendors
 from bellcast.providers.connection_test import ProviderSteps
 from bellcast.providers.smtp import SMTPProvider
@@ -82,7 +82,7 @@ class ProviderDirectory:
         clients: HttpClients,
         config: ChannelConfig,
         encryption: Encryption,
-        rates: Rates,
+        rates: TokenBuckets,
         destinations: Destinations,
     ) -> None:
         self._documents = Documents(db)

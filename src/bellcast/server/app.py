@@ -407,7 +407,7 @@ class App:
     async def _open(self) -> None:
         """Perform the parts of a start that can fail. Safe to repeat after `_close`."""
         await self.db.open()
-        dispatch, tracing = self.hub.dispatcher.dispatch, self._engines.tracing
+        dispatch, tracing = self.hub.dispatch, self._engines.tracing
         if tracing is not None:
             dispatch = partial(tracing.deliver, dispatch=dispatch, connections=self.hub.subscriptions.count)
         self.broker.listen(dispatch, self._live.on_gap)

@@ -24,17 +24,14 @@ from bellcast.channels.store import messages
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import ExternalChannel
 from bellcast.console.live_feed import LiveFeed
-from bellcast.console.types.live_feed import Feed
 from bellcast.context import Context
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
 from bellcast.inbox.fanout import SendFanout
 from bellcast.inbox.quotas import Quotas
 from bellcast.inbox.store import sends
-from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
-from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Invalid, SettingsError
 from bellcast.kernel.events import Stream
@@ -43,9 +40,7 @@ from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.test_clock import TestClock
-from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.http import HttpClients
-from bellcast.kernel.outbound.port import Http
 from bellcast.live.cluster.rates import SharedRates
 from bellcast.live.dialects import DIALECTS
 from bellcast.operators.console_sessions import ConsoleConfig, ConsoleSessions
@@ -69,7 +64,7 @@ from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows import schedules
-from bellcast.workflows.calls import StepCalls, StepFunction
+from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.event_reactions import Sources
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.flows import Workflows
@@ -80,8 +75,8 @@ from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.simulation import Simulator
 from bellcast.workflows.store import run_commits
 from bellcast.workflows.store.runs import Runs
-from bellcast.workflows.tasks import ScheduledTasks, Task
-from bellcast.workflows.triggers import CheckTypeData, Triggers
+from bellcast.workflows.tasks import ScheduledTasks
+from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 log = structlog.get_logger(__name__)
@@ -216,34 +211,24 @@ class WorkflowParts:
     """The parts of workflows."""
 
     def __init__(
-        self,
-        db: Engine,
-        broker: Broker,
-        clock: Clock,
-        real_clock: Clock,
-        http: Http,
-        config: ChannelConfig,
-        limits: Limits,
-        project: Project,
-        router: Router,
-        new_id: Callable[[int], str],
-        jobs: JobRunner,
-        functions: Mapping[str, StepFunction],
-        engines: Callable[[], Context],
-        tasks: Mapping[str, Task],
-        feed: Feed,
-        check_type_data: CheckTypeData,
-        pace: Scheduler,
-        *,
-        shares_runs: bool = False,
+        self, parts: "ServerEngines", settings: Settings, project: Project, defined: Workflows, pace: Scheduler
     ) -> None:
+        db, clock, new_id, jobs = parts.db, parts.clock, parts.new_id, parts.jobs
+        router, limits, config = parts.channels.router, settings.limits, settings.channels
+
+        def engines() -> Context:
+            return parts.context
+
         self.workflow_catalog = WorkflowCatalog(db, clock)
-        self.triggers = Triggers(db, clock, self.workflow_catalog, new_id, router.webhooks, check_type_data)
-        calls = StepCalls(http, clock, real_clock, project, functions, lambda: config.retries, jobs.destinations)
+        self.triggers = Triggers(
+            db, clock, self.workflow_catalog, new_id, router.webhooks, parts.channels.catalog.check_data
+        )
+        http, functions = parts.clients.guarded(), defined.functions
+        calls = StepCalls(http, clock, parts.real_clock, project, functions, lambda: config.retries, jobs.destinations)
         find_current = self.workflow_catalog.current
         steps = RunSteps(find_current, Runs(db).counter, clock, router, self.triggers, limits, new_id)
         self.simulator = Simulator(db, router, self.triggers, limits)
-        executor = RunExecutor(db, broker, clock, self.workflow_catalog, router, steps, calls, pace, feed)
+        executor = RunExecutor(db, parts.broker, clock, self.workflow_catalog, router, steps, calls, pace, parts.feed)
         jobs.register_pages(
             run_commits.JOB_KIND,
             executor.run_page,
@@ -255,9 +240,10 @@ class WorkflowParts:
             engines, self.workflow_catalog, self.triggers, router.tenant, router.plan_steps, limits
         )
         self.schedule_firing = ScheduleFiring(engines, self.schedules, self.triggers, router.tenant, limits)
-        self.tasks = ScheduledTasks(engines, tasks, self.schedules.trigger, limits, jobs)
+        self.tasks = ScheduledTasks(engines, defined.tasks, self.schedules.trigger, limits, jobs)
         self.sources = Sources(engines, self.workflow_catalog, self.triggers, router.tenant, limits)
         jobs.register(schedules.JOB_KIND, self.schedule_firing.run, is_timed=True)
+        shares_runs = adapters.is_shared(settings.store)
         fanout = RunFanout(db, clock, self.workflow_catalog, self.triggers, executor, pace, shares_runs=shares_runs)
         jobs.register(run_commits.FANOUT_JOB_KIND, fanout.run)
 
@@ -295,7 +281,7 @@ class ServerEngines:
         self.db = adapters.store(settings.store, clock, self.tracing)
         self.broker = adapters.broker(settings.store, project, real_clock)
         history = adapters.topic_history(settings.store, project, self.broker, clock, settings.limits)
-        self.rates = SharedRates(self.broker, real_clock)
+        self.rates = SharedRates(real_clock)
         self.quotas = Quotas(self.db, self.rates, settings.limits, clock)
         self.clients = HttpClients(settings.channels.http_allow)
         self.http = self.clients.trusted()
@@ -305,26 +291,7 @@ class ServerEngines:
         self.channel_config = with_public_url(settings)
         pace = Scheduler()
         self.channels = Channels(self, project, keys, pace, runs_jobs=not settings.server.no_jobs)
-        self.workflows = WorkflowParts(
-            self.db,
-            self.broker,
-            clock,
-            real_clock,
-            self.clients.guarded(),
-            settings.channels,
-            settings.limits,
-            project,
-            self.channels.router,
-            new_id,
-            self.jobs,
-            workflows.functions,
-            lambda: self.context,
-            workflows.tasks,
-            self.feed,
-            self.channels.catalog.check_data,
-            pace,
-            shares_runs=adapters.is_shared(settings.store),
-        )
+        self.workflows = WorkflowParts(self, settings, project, workflows, pace)
         self.replays = ReplayRunner(self.db, clock, new_id, self.jobs)
         self.context = Context(
             db=self.db,

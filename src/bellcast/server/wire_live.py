@@ -89,7 +89,7 @@ class LiveEdge:
             access=settings.access,
         )
         self._clock, self._log = clock, log
-        self._rates, self._broker = engines.rates, engines.broker
+        self._rates = engines.rates
         self._spawn, self._reload_settings = spawn, reload_settings
         self._drain_window = settings.server.drain
         silence_limits: dict[str, SilenceLimit] = {}
@@ -107,6 +107,9 @@ class LiveEdge:
         )
         presence = PresenceTracker(lambda: settings.access.presence_topics)
         self.hub = Hub(presence, engines.broker, clock, callbacks, context.history)
+        self._has_others = not isinstance(engines.broker, MemoryBroker)  # perhaps other nodes
+        if self._has_others:
+            engines.rates.share(self.hub.members)
         self.survey = ConnectionSurvey(self.hub, engines.broker, spawn)
         self.feed = ClusterFeed(engines.feed, engines.broker, clock, self.hub.members, spawn)
         self.reconciler = Reconciler(context, self.hub, config, spawn)
@@ -210,9 +213,8 @@ class LiveEdge:
             "heartbeats": partial(self._heartbeats.run, self.hub),
             "reconciler": self.reconciler.run,
         }
-        if not isinstance(self._broker, MemoryBroker):  # else there are no other nodes
+        if self._has_others:
             loops["cluster"] = self.hub.members.run
-        loops["rates"] = partial(self._rates.run, self.hub.members)
         for dialect in self._dialects:
             loops |= dialect.loops
         return loops

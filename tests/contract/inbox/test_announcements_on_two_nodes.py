@@ -52,7 +52,7 @@ class Node:
         self.hub = Hub(PresenceTracker(tuple), self.broker, app.clock, callbacks)
         config: Any = SimpleNamespace(limits=Limits(), grants=set())
         self._reconciler = Reconciler(cast(Any, engines), self.hub, config, self._spawn)
-        self.broker.listen(self.hub.dispatcher.dispatch)
+        self.broker.listen(self.hub.dispatch)
         self.devices: dict[str, FakeConnection] = {}
 
     def _receive(self, event: Event) -> None:

@@ -14,7 +14,7 @@ from bellcast.kernel.events import Event
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live.cluster.members import Members
-from bellcast.live.cluster.rates import SYNC_INTERVAL_SECONDS, SharedRates
+from bellcast.live.cluster.rates import SYNC_INTERVAL_MS, SharedRates
 from bellcast.live.types import BEATS, MEMBERS, RatesUsed, RateUsage
 from bellcast.server.clock import SystemClock
 from tests.contract.app import App, engine_of
@@ -30,8 +30,10 @@ def make_broker(request: pytest.FixtureRequest) -> Callable[[], Broker]:
 
 async def start_node(broker: Broker, *, is_keeper: bool) -> tuple[SharedRates, Members]:
     clock = SystemClock()
-    rates = SharedRates(broker, clock)
+    rates = SharedRates(clock)
     members = Members(broker, clock, lambda: 0, lambda: None)
+    members.parts.clear()  # no beats: the keeper stays the same
+    rates.share(members)
     members.is_keeper = is_keeper
     members.others["other"] = 0
 
@@ -50,14 +52,14 @@ async def start_node(broker: Broker, *, is_keeper: bool) -> tuple[SharedRates, M
 async def test_rate_used_on_one_node_is_deducted_on_the_others(make_broker: Callable[[], Broker], number: int) -> None:
     brokers = [make_broker() for _ in range(3)]
     nodes = [await start_node(broker, is_keeper=broker is brokers[0]) for broker in brokers]
-    tasks = [asyncio.ensure_future(rates.run(members)) for rates, members in nodes]
+    tasks = [asyncio.ensure_future(members.run()) for _, members in nodes]
     user, others = nodes[number][0], [rates for rates, _ in nodes if rates is not nodes[number][0]]
     async with asyncio.timeout(TIMEOUT):
         for round in count():  # until all nodes follow
             assert [rates.take(f"a{round}", 10, 0) for rates, _ in nodes] == [0, 0, 0]
             while user.take(f"a{round}", 10, 0) == 0:
                 pass
-            await asyncio.sleep(3 * SYNC_INTERVAL_SECONDS)
+            await asyncio.sleep(5 * SYNC_INTERVAL_MS / 1000)
             if all(rates.take(f"a{round}", 10, 0) > 0 for rates in others):
                 break
     for task in tasks:
@@ -71,11 +73,11 @@ async def test_unused_rates_send_nothing() -> None:
     broker = MemoryBroker()
     rates, members = await start_node(broker, is_keeper=True)
     broker.listen(published.append)
-    await rates.exchange(members)
+    await members.send()
     assert published == []
     rates.take("a", 10, 0)
-    rates.give_back("a", 1)
-    await rates.exchange(members)
+    rates.deduct("a", -1)
+    await members.send()
     assert published == []
 
 
@@ -86,7 +88,8 @@ async def test_former_keeper_forgets_what_it_has_received() -> None:
     broker.listen(published.append)
     rates.receive(RateUsage("other", {"a": 5}))
     for members.is_keeper in (False, True):
-        await rates.exchange(members)
+        rates._sent_at = 0
+        await members.send()
     assert published == []
 
 

@@ -25,7 +25,7 @@ class Sender:
     def __init__(self, app: App, limits: Limits) -> None:
         self.limits = limits
         broker = MemoryBroker()
-        rates = SharedRates(broker, app.clock)
+        rates = SharedRates(app.clock)
         self.quotas = Quotas(app.store, rates, limits, app.clock)
         self.engines = idle_context(app.store, broker, app.clock, Ids().new, quotas=self.quotas, rates=rates)
 

@@ -137,7 +137,6 @@ async def wait_until_forwarded(publisher: Node, stream: Stream, expected: bool =
         request = transport.request(transport.subject(stream))  # refused without a follower, else ignored as malformed
         await transport.fence()
         is_refused = not request.replies.empty()
-        request.close()
         if is_refused != expected:
             return
     raise AssertionError(f"the servers of NATS have not exchanged the subscription to {stream}")

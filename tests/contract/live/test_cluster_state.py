@@ -38,7 +38,7 @@ class Node:
 
     def _receive(self, event: Event) -> None:
         if not (self.is_deaf and isinstance(event, GroupUpdate | GroupAnswer)):
-            self.hub.dispatcher.dispatch(event)
+            self.hub.dispatch(event)
 
     def follow(self, id: str, recipient: str = "alice") -> FakeConnection:
         connection: FakeConnection = connect(self.hub, id, Principal(recipient=recipient))

@@ -101,7 +101,7 @@ def test_hub_discards_everything_about_a_disconnected_connection() -> None:
     hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
     hub.on_disconnected(connection)
     hub.on_disconnected(connection)
-    assert (len(hub), hub.streams_here(), hub.subscriptions.followed_topics("")) == (0, set(), {})
+    assert (len(hub), set(hub._streams), hub.subscriptions.followed_topics("")) == (0, set(), {})
 
 
 def test_failed_recovery_leaves_the_connection_that_owns_the_id() -> None:
@@ -302,7 +302,7 @@ def test_ended_subscription_ends_only_what_it_granted(grant: Grant, recipient: s
     hub = new_hub()
     connection = connect(hub)
     hub.subscriptions.follow(connection, {"room": grant})
-    hub.dispatcher.dispatch(SubscriptionEnded("", recipient, "room"))
+    hub.dispatch(SubscriptionEnded("", recipient, "room"))
     assert (connection in hub.subscriptions.connections_on(ROOM)) is is_followed
 
 
@@ -312,16 +312,16 @@ def test_ended_subscription_ends_only_what_it_granted(grant: Grant, recipient: s
 async def test_next_revision_is_written_and_advances_the_connection() -> None:
     hub = new_hub()
     connection = connect(hub)
-    hub.dispatcher.dispatch(added(1))
-    hub.dispatcher.dispatch(InboxBulkChanged(inbox=state(2), changed="read", at=0))
+    hub.dispatch(added(1))
+    hub.dispatch(InboxBulkChanged(inbox=state(2), changed="read", at=0))
     assert (connection.fake.types, connection.revision) == (["notification", "counts"], 2)
 
 
 async def test_failed_dispatch_fails_neither_the_publisher_nor_later_events() -> None:
     hub = new_hub(HubCallbacks(fill_gap=lambda connection: 1 / 0))
     connection = connect(hub)
-    hub.dispatcher.dispatch(added(5))
-    hub.dispatcher.dispatch(added(1))
+    hub.dispatch(added(5))
+    hub.dispatch(added(1))
     assert connection.fake.types == ["notification"]
 
 
@@ -334,7 +334,7 @@ async def test_gap_is_filled_from_the_store(event: Any, is_gap: bool) -> None:
     recorder = Recorder()
     hub = new_hub(recorder.callbacks())
     connection = connect(hub)
-    hub.dispatcher.dispatch(event)
+    hub.dispatch(event)
     assert ("fill_gap" in recorder.names(), connection.fake.written) == (is_gap, [])
 
 
@@ -342,7 +342,7 @@ async def test_gap_is_filled_from_the_store(event: Any, is_gap: bool) -> None:
 async def test_change_before_the_connection_is_live_marks_it_stale(phase: Phase) -> None:
     hub = new_hub()
     connection = connect(hub, phase=phase)
-    hub.dispatcher.dispatch(added(1))
+    hub.dispatch(added(1))
     assert (connection.is_stale, connection.fake.written) == (True, [])
 
 
@@ -351,7 +351,7 @@ async def test_event_is_encoded_once_per_dialect() -> None:
     for number in range(3):
         connect(hub, f"message {number}")
     connect(hub, "stream", dialect=protocol.SSE_PLAIN)
-    hub.dispatcher.dispatch(added(1))
+    hub.dispatch(added(1))
     assert hub.dispatcher.encoded_total == {("native", "websocket"): 1, ("native", "sse"): 1}
 
 
@@ -363,8 +363,8 @@ async def test_live_event_skips_its_sender() -> None:
     sender, reader = connect(hub, "1"), connect(hub, "2", BOB)
     for connection in (sender, reader):
         hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
-    hub.dispatcher.dispatch(live_event(topic="room", sender="1"))
-    hub.dispatcher.dispatch(Typing("", "room", "alice", on=True, sender="1"))
+    hub.dispatch(live_event(topic="room", sender="1"))
+    hub.dispatch(Typing("", "room", "alice", on=True, sender="1"))
     assert (frame_names(sender), frame_names(reader)) == ([], ["e", "typing"])
 
 
@@ -372,7 +372,7 @@ async def test_live_event_skips_its_sender() -> None:
 async def test_event_for_a_recipient_is_sent_from_ready_on(phase: Phase, count: int) -> None:
     hub = new_hub()
     connection = connect(hub, phase=phase)
-    hub.dispatcher.dispatch(live_event(recipient="alice"))
+    hub.dispatch(live_event(recipient="alice"))
     assert len(connection.fake.written) == count
 
 
@@ -382,7 +382,7 @@ async def test_slow_reader_is_closed_and_the_others_receive_the_event() -> None:
     slow.fake.is_buffering = True
     for connection in (slow, fast):
         hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
-    hub.dispatcher.dispatch(live_event(topic="room"))
+    hub.dispatch(live_event(topic="room"))
     assert (slow.close_reason, list(hub), frame_names(fast)) == (TOO_SLOW, [fast], ["e"])
 
 
@@ -390,7 +390,7 @@ async def test_slow_reader_is_closed_and_the_others_receive_the_event() -> None:
 async def test_revocation_closes_sessions_issued_before(issued_at: int, is_open: bool) -> None:
     hub = new_hub()
     connection = connect(hub, principal=Principal(recipient="alice", issued_at=issued_at))
-    hub.dispatcher.dispatch(SessionsRevoked("", "alice", 100))
+    hub.dispatch(SessionsRevoked("", "alice", 100))
     assert (connection.close_reason is None, connection.close_reason is REVOKED) == (is_open, not is_open)
 
 
@@ -400,7 +400,7 @@ def test_announcement_is_materialized_with_the_hubs_recipients() -> None:
     connect(hub, "1")
     connect(hub, "2", Principal(tenant="acme", recipient="bob"))
     event = AnnouncementChanged("*")
-    hub.dispatcher.dispatch(event)
+    hub.dispatch(event)
     assert recorder.calls[-1] == ("receive", event)
     assert hub.subscriptions.recipients("*") == [("", ["alice"]), ("acme", ["bob"])]
     assert hub.subscriptions.recipients("acme") == [("acme", ["bob"])]

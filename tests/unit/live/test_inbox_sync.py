@@ -51,7 +51,7 @@ class Process:
         )
         self.hub = new_hub(callbacks)
         self._sync = Reconciler(cast(Any, engines), self.hub, cast(Any, config), self._started.append)
-        self.broker.listen(self.hub.dispatcher.dispatch)
+        self.broker.listen(self.hub.dispatch)
 
     async def announce(self) -> None:
         self._sync.materialize(AnnouncementChanged(""))

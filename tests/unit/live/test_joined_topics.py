@@ -116,7 +116,7 @@ class Client:
         return point.has_joined
 
     def notify(self, revision: int) -> None:
-        self.hub.dispatcher.dispatch(added(revision))
+        self.hub.dispatch(added(revision))
 
 
 @pytest.fixture

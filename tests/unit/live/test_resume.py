@@ -133,7 +133,7 @@ async def test_replay_sends_every_row_once_in_order(rows: Any) -> None:
 @pytest.mark.parametrize("rows", [MANY[:1], MANY], ids=["inline", "paced"])
 async def test_change_between_the_snapshot_and_its_replay_is_read_from_the_store(rows: Any) -> None:
     connection = opening()
-    connection.owner.dispatcher.dispatch(added(len(rows) + 1))
+    connection.owner.dispatch(added(len(rows) + 1))
     later = FakeStore(changes(change(len(rows) + 1)))
     await resume.replay(
         fake_stores.db(SimpleNamespace(inboxes=later)), connection, changes(*rows), Position(1, 0), LIMITS
@@ -150,7 +150,7 @@ async def test_change_that_arrives_during_the_replay_is_read_from_the_store() ->
     replay = asyncio.ensure_future(resume.catch_up(fake_stores.db(SimpleNamespace(inboxes=later)), connection, LIMITS))
     await asyncio.sleep(0)
     assert connection.writable_waiter is not None
-    connection.owner.dispatcher.dispatch(added(1_000))
+    connection.owner.dispatch(added(1_000))
     connection.fake.is_buffering = False
     connection.resume_writing()
     await replay

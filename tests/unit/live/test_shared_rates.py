@@ -1,6 +1,5 @@
 """Rates of many nodes, with an in-memory broker and a fake clock."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -21,17 +20,18 @@ async def cluster() -> AsyncIterator[Cluster]:
     await started.close()
 
 
-def share_rates(node: NetworkNode) -> tuple[SharedRates, asyncio.Task[None]]:
-    rates = SharedRates(node, node.clock)
+def share_rates(node: NetworkNode) -> SharedRates:
+    rates = SharedRates(node.clock)
+    rates.share(node.hub.members)
 
     def receive(event: Event) -> None:
         if isinstance(event, RateUsage | RatesUsed):
             rates.receive(event)
         else:
-            node.hub.dispatcher.dispatch(event)
+            node.hub.dispatch(event)
 
     node.listen(receive)
-    return rates, asyncio.ensure_future(rates.run(node.hub.members))
+    return rates
 
 
 async def count_admitted(cluster: Cluster, rates: list[SharedRates], seconds: int) -> int:
@@ -47,28 +47,26 @@ async def count_admitted(cluster: Cluster, rates: list[SharedRates], seconds: in
 
 async def test_rate_covers_all_nodes_and_again_8_seconds_after_the_keeper_was_killed(cluster: Cluster) -> None:
     nodes = await cluster.start(4)
-    shared = [share_rates(node) for node in nodes]
-    rates, tasks = [one for one, _ in shared], [task for _, task in shared]
+    rates = [share_rates(node) for node in nodes]
     await count_admitted(cluster, rates, 5)  # the buckets are full at first
     assert await count_admitted(cluster, rates, 20) == pytest.approx(20 * RATE, rel=0.1)
-    tasks[0].cancel()
     await nodes[0].kill()
     while_replaced = await count_admitted(cluster, rates[1:], 8)
     assert 8 * RATE * 1.1 < while_replaced <= 3 * 8 * RATE * 1.1  # each node the whole rate, at most
     await count_admitted(cluster, rates[1:], 2)  # until what was admitted since the last sum is deducted
     assert await count_admitted(cluster, rates[1:], 20) == pytest.approx(20 * RATE, rel=0.1)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_rates_at_rest_wait_for_usage(cluster: Cluster) -> None:
-    (node,) = await cluster.start(1)
-    sleeping = cluster.clock.sleeping
-    rates, task = share_rates(node)
-    for expected in (0, 1):
-        await cluster.settle()
-        assert cluster.clock.sleeping == sleeping + expected
-        rates.take("sends", RATE, cluster.clock.now())
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+async def test_unused_rates_send_nothing_and_used_ones_every_100_ms(cluster: Cluster) -> None:
+    nodes = await cluster.start(2)
+    rates = [share_rates(node) for node in nodes]
+    await cluster.pass_seconds(10)
+    assert cluster.published["used"] == 0
+    for _ in range(20):
+        for one in rates:
+            one.take("sends", RATE, cluster.clock.now())
+        await cluster.pass_seconds(TICK)
+    await cluster.pass_seconds(1)
+    seconds = 20 * TICK
+    assert 1 <= cluster.published["used"] <= seconds * 10 + 1
+    assert 1 <= cluster.published["rates"] <= seconds * 10 + 1

@@ -86,7 +86,7 @@ class Server:
     def __init__(self) -> None:
         self.history, self.broker = SlowHistory(), MemoryBroker()
         self.hub = Hub(PresenceTracker(tuple), self.broker, FakeClock(), HubCallbacks(), self.history)
-        self.broker.listen(self.hub.dispatcher.dispatch)
+        self.broker.listen(self.hub.dispatch)
         self.store = fake_stores.db(SimpleNamespace(inboxes=Inboxes()))
         self.live: Any = SimpleNamespace(
             engines=SimpleNamespace(db=self.store),
@@ -232,7 +232,7 @@ async def test_connection_that_closes_while_a_subscribe_waits_is_sent_nothing_mo
         server.hub.end(connection, close_reasons.REVOKED)
     written = len(connection.fake.written)
     await read_all(connection, inbox, subscribing)
-    assert (len(connection.fake.written), server.hub.streams_here()) == (written, set())
+    assert (len(connection.fake.written), set(server.hub._streams)) == (written, set())
 
 
 async def test_topic_that_the_app_joins_in_the_meantime_is_not_replayed(server: Server) -> None:

@@ -33,22 +33,22 @@ def test_write_counts_the_live_connections_of_the_recipient() -> None:
     connect(hub, "2")
     connect(hub, "3", phase=Phase.OPENING)
     connect(hub, "4", Principal(recipient="bob"))
-    hub.dispatcher.dispatch(added(1))
+    hub.dispatch(added(1))
     assert writes(hub) == writes(hub, None) == [NotificationWrite("a", NOW, 2)]
 
 
 def test_writes_are_those_of_the_tenant_the_notification_and_the_recipient() -> None:
     hub = new_hub()
     connect(hub)
-    hub.dispatcher.dispatch(added(1))
+    hub.dispatch(added(1))
     assert writes(hub, "bob") == writes(hub, tenant="acme") == writes(hub, id="other") == []
 
 
 def test_notification_that_no_connection_received_has_no_write() -> None:
     hub = new_hub()
-    hub.dispatcher.dispatch(added(1))
+    hub.dispatch(added(1))
     connection = connect(hub)
-    hub.dispatcher.dispatch(NotificationUpdated(inbox=state(1), notification=notification()))
+    hub.dispatch(NotificationUpdated(inbox=state(1), notification=notification()))
     assert (len(connection.fake.frames), writes(hub)) == (1, [])
 
 
@@ -57,7 +57,7 @@ def test_announcement_has_one_write_for_all_recipients() -> None:
     for key in ("alice", "bob"):
         connect(hub, f"{key} 1", Principal(recipient=key))
         connect(hub, f"{key} 2", Principal(recipient=key))
-        hub.dispatcher.dispatch(added(1, recipient=key))
+        hub.dispatch(added(1, recipient=key))
     assert writes(hub, None) == [NotificationWrite("a", NOW, 4, 2)]
     assert writes(hub, "bob") == [NotificationWrite("a", NOW, 2)]
 
@@ -88,7 +88,7 @@ async def test_replay_writes_new_notifications_once(number: int) -> None:
 async def test_survey_of_one_node_returns_its_writes() -> None:
     hub = new_hub()
     connect(hub)
-    hub.dispatcher.dispatch(added(1))
+    hub.dispatch(added(1))
     survey = ConnectionSurvey(hub, MemoryBroker(), cast(Any, None))
     assert await survey.writes("", "n", "alice") == [NotificationWrite(hub.members.id, NOW, 1)]
     assert await survey.writes("acme", "n", "alice") == []
@@ -98,7 +98,7 @@ async def test_node_replies_with_its_writes_only() -> None:
     hub, broker, published = new_hub(), MemoryBroker(), list[Event]()
     broker.listen(published.append)
     connect(hub)
-    hub.dispatcher.dispatch(added(1))
+    hub.dispatch(added(1))
     spawned: list[Any] = []
     survey = ConnectionSurvey(hub, broker, spawned.append)
     wanted = ConnectionFilter(recipient="alice")
@@ -128,5 +128,5 @@ def test_repeated_notification_has_a_write_for_each_time() -> None:
     hub = new_hub()
     connect(hub)
     for revision in (1, 2):
-        hub.dispatcher.dispatch(added(revision))  # the second returns from being snoozed
+        hub.dispatch(added(revision))  # the second returns from being snoozed
     assert writes(hub) == [NotificationWrite("a", NOW, 1)] * 2

@@ -171,19 +171,6 @@ class SendScheduler(Protocol):
         ...
 
 
-class Rates(Protocol):
-    """Rate limits by name."""
-
-    def take(self, name: str, rate: float, now: int, number: int = 1) -> float:
-        """Take `number` units at `rate` per second and return 0, or take none and return the seconds until they are
-        available. A rate of 0 means no limit."""
-        ...
-
-    def give_back(self, name: str, number: int) -> None:
-        """Return unused units."""
-        ...
-
-
 class Quotas(Protocol):
     """Send quotas of tenants."""
 

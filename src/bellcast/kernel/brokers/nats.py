@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
+from weakref import WeakValueDictionary
 
 import msgspec
 import structlog
@@ -52,8 +53,9 @@ class NatsTransport:
         self._pongs: deque[asyncio.Future[None]] = deque()
         self._inbox = b""
         self._refusal: str | None = None  # the last missing permission of this connection
-        self.requests: dict[bytes, Request] = {}  # by the last token of the reply subject
-        self.numbers = count(1)
+        # Requests that wait for replies, by the last token of the reply subject.
+        self._requests = WeakValueDictionary[bytes, Request]()
+        self._numbers = count(1)
 
     # --- connection
 
@@ -115,7 +117,7 @@ class NatsTransport:
                 for operation in parser.receive(data):
                     if isinstance(operation, Message):
                         if operation.sid == REPLIES:
-                            request = self.requests.get(operation.subject[len(self._inbox) :])
+                            request = self._requests.get(operation.subject[len(self._inbox) :])
                             if request is not None:
                                 request.replies.put_nowait(operation)
                         elif operation.headers:
@@ -155,7 +157,7 @@ class NatsTransport:
         if not subject.startswith(b"$JS."):
             log.warning("broker_permission_missing", reason=reason)
             self._refusal = reason
-        for request in self.requests.values():
+        for request in self._requests.values():
             if request.subject == subject:
                 request.replies.put_nowait(LogUnsupported(f"NATS refuses: {reason}"))
 
@@ -186,7 +188,7 @@ class NatsTransport:
             if not pong.done():
                 pong.set_exception(lost)
         self._pongs.clear()
-        for request in self.requests.values():
+        for request in self._requests.values():
             request.replies.put_nowait(lost)
 
     def _connected(self) -> asyncio.StreamWriter:
@@ -287,21 +289,19 @@ class NatsTransport:
         return b"%b.live.%b" % (self.prefix, wire.subject_of(stream))
 
     def request(self, subject: bytes, payload: bytes = b"", headers: Sequence[tuple[bytes, bytes]] = ()) -> "Request":
-        """Send a request without waiting. Raises Unavailable."""
-        writer, request = self._connected(), Request(self, subject)
-        writer.write(wire.publish(subject, payload, self._inbox + request.number, headers))
+        """Send a request without waiting. It receives replies as long as the caller keeps it. Raises Unavailable."""
+        writer, number = self._connected(), b"%d" % next(self._numbers)
+        self._requests[number] = request = Request(subject)
+        writer.write(wire.publish(subject, payload, self._inbox + number, headers))
         return request
 
 
 class Request:
-    """A request that waits for replies until `close`."""
+    """A request that waits for replies."""
 
-    def __init__(self, transport: NatsTransport, subject: bytes) -> None:
-        self._requests = transport.requests
+    def __init__(self, subject: bytes) -> None:
         self.subject = subject
-        self.number = b"%d" % next(transport.numbers)
         self.replies: asyncio.Queue[Message | Unavailable | LogUnsupported] = asyncio.Queue()
-        self._requests[self.number] = self
 
     async def reply(self, seconds: float = COMMAND_TIMEOUT) -> Message:
         """Return the next reply. Raises Unavailable, or LogUnsupported if the request is not permitted."""
@@ -313,6 +313,3 @@ class Request:
         if not isinstance(reply, Message):
             raise reply
         return reply
-
-    def close(self) -> None:
-        del self._requests[self.number]

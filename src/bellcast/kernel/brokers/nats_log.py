@@ -21,7 +21,7 @@ from msgspec import Struct
 from bellcast.kernel.brokers import nats_wire as wire
 from bellcast.kernel.brokers.history import EventId, KeepRules
 from bellcast.kernel.brokers.memory import EPOCH_BITS
-from bellcast.kernel.brokers.nats import COMMAND_TIMEOUT, NatsTransport, Request
+from bellcast.kernel.brokers.nats import COMMAND_TIMEOUT, NatsTransport
 from bellcast.kernel.brokers.nats_wire import Message
 from bellcast.kernel.brokers.port import LogFull, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.errors import Unavailable
@@ -57,14 +57,6 @@ FULL = {10023, 10026, 10028, 10047}  # storage, streams, and the limits of the a
 UNSUPPORTED = {10039, 10076, 10074}  # JetStream is off, or refuses three replicas on one server
 
 
-class StreamSettings(Struct, frozen=True):
-    """The limits of a stream, as in its configuration."""
-
-    max_msgs_per_subject: int
-    max_age: int  # nanoseconds
-    max_bytes: int
-
-
 class TenantStream(Struct):
     """A tenant's stream, as this process knows it. `subject` is the beginning of its subjects. `since` is the Unix time of
     its creation; 0 if it has replaced another."""
@@ -72,7 +64,7 @@ class TenantStream(Struct):
     name: str
     subject: str
     epoch: int
-    settings: StreamSettings
+    limits: dict[str, int]  # as in its configuration
     since: int
     last: int = 0  # the newest sequence that this process has seen
     anchor: int = 0  # the number of the ten minutes of the last anchor
@@ -175,9 +167,8 @@ class NatsLog(TopicLog):
             page = await self._api("STREAM.LIST", subject=self._subject(None), offset=offset)
             streams = page["streams"] or []
             total, offset = page["total"] if streams else 0, offset + len(streams)
-            for one in streams:
-                with suppress(ValueError):  # the digest of a long key
-                    tenants.append(wire.text_of(one["config"]["subjects"][0].split(".")[3].encode()))
+            known = [one["config"]["metadata"].get("tenant") for one in streams]  # older versions do not name it
+            tenants += [tenant for tenant in known if tenant is not None]
         return tenants
 
     async def count_logs(self) -> int:
@@ -204,22 +195,17 @@ class NatsLog(TopicLog):
     ) -> list[int | None]:
         """Publish payloads with a header. Return their sequences; None for those that the stream did not receive. Raises
         Unavailable."""
-        requests: list[Request] = []
-        try:
-            if stream.anchor != (anchor := now // ANCHOR_MS):
-                stream.anchor = anchor
-                # The first node of ten minutes stores it.
-                first = (b"Nats-Expected-Last-Subject-Sequence", b"0")
-                subject = f"{stream.subject}.anchor.{anchor}".encode()
-                requests.append(self._transport.request(subject, b"", [first]))
-            anchors = len(requests)
-            for name, payload, header in messages:
-                requests.append(self._transport.request(_subject(stream, name).encode(), payload, [header]))
-            await self._transport.write(b"")
-            replies = [await request.reply() for request in requests][anchors:]
-        finally:
-            for request in requests:
-                request.close()
+        if stream.anchor != (anchor := now // ANCHOR_MS):
+            stream.anchor = anchor
+            # The first node of ten minutes stores it. Its reply is of no interest.
+            first = (b"Nats-Expected-Last-Subject-Sequence", b"0")
+            self._transport.request(f"{stream.subject}.anchor.{anchor}".encode(), b"", [first])
+        requests = [
+            self._transport.request(_subject(stream, name).encode(), payload, [header])
+            for name, payload, header in messages
+        ]
+        await self._transport.write(b"")
+        replies = [await request.reply() for request in requests]
         sequences: list[int | None] = []
         for reply in replies:
             ack = msgspec.json.decode(reply.payload, type=dict[str, Any]) if reply.payload else {}
@@ -309,13 +295,10 @@ class NatsLog(TopicLog):
         """Return the messages that a replica of the stream has. Raises StreamGone."""
         request = self._transport.request(f"$JS.API.DIRECT.GET.{stream.name}".encode(), wire.encode_json(body))
         messages: list[Message] = []
-        try:
-            while not (message := await request.reply()).status:
-                messages.append(message)
-                if "batch" not in body:
-                    return messages
-        finally:
-            request.close()
+        while not (message := await request.reply()).status:
+            messages.append(message)
+            if "batch" not in body:
+                return messages
         if message.status == NO_RESPONDERS:
             raise StreamGone
         return messages
@@ -329,11 +312,8 @@ class NatsLog(TopicLog):
         # The leader refuses a message for another stream, after the events that it has published before.
         subject = f"{stream.subject}.anchor.0".encode()
         request = self._transport.request(subject, b"", [(b"Nats-Expected-Stream", b"none")])
-        try:
-            if (await request.reply()).status:
-                raise StreamGone
-        finally:
-            request.close()
+        if (await request.reply()).status:
+            raise StreamGone
         return end
 
     # --- streams
@@ -355,17 +335,18 @@ class NatsLog(TopicLog):
         digest = hashlib.sha256(f"{self._subject(tenant)} {self._server}".encode())
         return f"bellcast-{digest.hexdigest()[:32]}"
 
-    def _settings(self) -> StreamSettings:
+    def _limits(self) -> dict[str, int]:
+        """Return the limits of a stream, as in its configuration."""
         rules = [rule for rule in self._rules.all() if rule.duration_ms]
         counts = [rule.events for rule in rules]
         most = -1 if None in counts else max([count or 0 for count in counts], default=0) + 1
         age = max([rule.duration_ms for rule in rules], default=0) + ANCHOR_AGE_MS
-        return StreamSettings(most, age * 1_000_000, self._limit_bytes())
+        return {"max_msgs_per_subject": most, "max_age": age * 1_000_000, "max_bytes": self._limit_bytes()}
 
     async def _find(self, tenant: str) -> TenantStream | None:
         """Return the tenant's stream. Concurrent calls share a lookup."""
         known = self._streams.get(tenant)
-        if known is not None and known.name == self._name(tenant) and known.settings == self._settings():
+        if known is not None and known.name == self._name(tenant) and known.limits == self._limits():
             return known
         if tenant not in self._lookups:
             self._lookups[tenant] = lookup = asyncio.get_running_loop().create_task(self._look_up(tenant))
@@ -387,12 +368,12 @@ class NatsLog(TopicLog):
             info = await self._api("STREAM.INFO", name)
         except StreamGone:
             return None
-        config, settings = info["config"], self._settings()
+        config, limits = info["config"], self._limits()
         subject = config["subjects"][0].removesuffix(".>")
         epoch, since = int(subject.rpartition(".")[2], 16), int(config["metadata"]["since"])
-        if any(config.get(field) != value for field, value in msgspec.structs.asdict(settings).items()):
-            await self._api("STREAM.UPDATE", name, **(config | msgspec.structs.asdict(settings)))
-        stream = TenantStream(name, subject, epoch, settings, since, info["state"]["last_seq"])
+        if config | limits != config:
+            await self._api("STREAM.UPDATE", name, **(config | limits))
+        stream = TenantStream(name, subject, epoch, limits, since, info["state"]["last_seq"])
         self._streams[tenant] = stream
         return stream
 
@@ -413,14 +394,14 @@ class NatsLog(TopicLog):
 
     async def _begin(self, tenant: str, since: int) -> TenantStream:
         """Create a stream, or return the one that another process has created."""
-        name, epoch, settings = self._name(tenant), secrets.randbits(EPOCH_BITS), self._settings()
+        name, epoch, limits = self._name(tenant), secrets.randbits(EPOCH_BITS), self._limits()
         subject = self._subject(tenant).replace(">", f"{epoch:x}")
         live = self._subject(tenant).replace(".log.", ".live.", 1)
         config: dict[str, object] = {"name": name, "retention": "limits", "discard": "old", "storage": "file"}
         config |= {"num_replicas": 3 if self._is_cluster else self._transport.address.replicas}
-        config |= {"allow_direct": True, "allow_rollup_hdrs": True} | msgspec.structs.asdict(settings)
+        config |= {"allow_direct": True, "allow_rollup_hdrs": True, **limits}
         config |= {"subjects": [f"{subject}.>"], "republish": {"src": f"{subject}.>", "dest": live}}
-        config |= {"metadata": {"server": self._server, "since": str(since)}}
+        config |= {"metadata": {"server": self._server, "since": str(since), "tenant": tenant}}
         try:
             await self._api("STREAM.CREATE", name, **config)
         except StreamGone:
@@ -429,7 +410,7 @@ class NatsLog(TopicLog):
                     return found
                 await asyncio.sleep(RETRY_SECONDS)
             raise Unavailable("The stream of a tenant was deleted.") from None
-        self._streams[tenant] = stream = TenantStream(name, subject, epoch, settings, since)
+        self._streams[tenant] = stream = TenantStream(name, subject, epoch, limits, since)
         return stream
 
     async def _replace(self, tenant: str, stream: TenantStream) -> TenantStream:
@@ -480,8 +461,6 @@ class NatsLog(TopicLog):
             except Unavailable:
                 if not attempts_left:
                     raise
-            finally:
-                request.close()
         raise AssertionError
 
 

@@ -180,15 +180,6 @@ def token(text: str) -> bytes:
     return b"=x" + hashlib.blake2b(raw, digest_size=32).hexdigest().encode()
 
 
-def text_of(token: bytes) -> str:
-    """Decode a token. Raises ValueError."""
-    if token == b"=":
-        return ""
-    first, *others = token.split(b"=")
-    raw = first + b"".join([bytes([int(part[:2], 16)]) + part[2:] for part in others])
-    return raw.decode("utf-8", "surrogatepass")
-
-
 def subject_of(stream: Stream) -> bytes:
     """Return the end of a stream's subject: `<tenant>.<kind>.<name>`."""
     kind, _, rest = stream.partition(SEPARATOR)

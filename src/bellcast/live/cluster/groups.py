@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence, Set
 from contextlib import asynccontextmanager, suppress
 from enum import IntEnum
-from itertools import takewhile
-from typing import NamedTuple, Protocol
+from itertools import count
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.events import SEPARATOR, Event, Stream
+from bellcast.kernel.events import Event, Stream
 from bellcast.live.cluster.members import NODE_TIMEOUT_MS, Members
 from bellcast.live.types import GroupAnswer, GroupState, GroupUpdate, Member
 
@@ -44,24 +44,23 @@ class Peer(Struct):
     has begun to follow at the same time as this node."""
 
     number: int = 0
+    missed: int = 0
     count: int = 0
     heard_at: int = 0
-    missed: int = 0
     is_new: bool = False
     members: dict[str, Member] = {}
 
     def apply(self, state: GroupState) -> StateDelta | None:
         """Apply a state that is not older. Returns what changed, None if a message has been lost before it."""
-        if state.number < self.number or (state.number == self.number and state.previous is None and self.number):
+        if state.number <= self.number:
             return StateDelta()
-        if state.previous is not None and state.previous != self.number:
+        if state.previous not in (None, self.number):
             return None
-        self.number = state.number
+        self.number, self.is_new = state.number, state.is_new
         change, self.count = state.count - self.count, state.count
-        self.is_new = state.is_new
         listed = {member.recipient: member for member in state.members}
         if state.previous is None:
-            listed = {key: _absent(key) for key in self.members if key not in listed} | listed
+            listed = {key: Member(key, connections=0) for key in self.members if key not in listed} | listed
         changed = [member for key, member in listed.items() if self.members.get(key) != member]
         for member in changed:
             if member.connections:
@@ -70,23 +69,7 @@ class Peer(Struct):
                 self.members.pop(member.recipient, None)
         return StateDelta(change, changed)
 
-    def clear(self) -> StateDelta:
-        """Return the end of all that the node has."""
-        change, self.count = -self.count, 0
-        left, self.members = [_absent(key) for key in self.members], {}
-        return StateDelta(change, left)
 
-    def state(self, node: str) -> GroupState:
-        """Return all that is known about the node."""
-        return GroupState(node, self.number, None, self.count, tuple(self.members.values()), self.is_new)
-
-
-def _absent(recipient: str) -> Member:
-    return Member(recipient=recipient, connections=0)
-
-
-# Later than every number: of a question that was not sent yet.
-NEVER = 2**62
 # The node sends the question of a new stream when the broker has subscribed to it (`mark_suspect`), or after this time,
 # because the broker may have been subscribed before.
 SUBSCRIBE_MS = 100
@@ -106,20 +89,6 @@ REPETITIONS_MS = 1_000  # interval of checks
 MAX_FULL_MEMBERS = 20
 
 
-class LocalState(Protocol):
-    """The state of this node, and the consumer of the others' changes: the hub."""
-
-    def count_here(self, stream: Stream) -> int: ...
-
-    def streams_here(self) -> Set[Stream]: ...
-
-    def members_here(self, stream: Stream, recipients: Set[str] | None = None) -> list[Member]:
-        """Return the members with their connections here: all that are present, or the given ones, present or not."""
-        ...
-
-    def apply_peer(self, stream: Stream, node: str, delta: StateDelta, cause: ChangeOrigin) -> None: ...
-
-
 class StreamGroup(Struct):
     """The other nodes of a group, and the state of this node's question."""
 
@@ -128,31 +97,42 @@ class StreamGroup(Struct):
     asks: int = 0
     first_question: int = 0  # number and time of the first message of the question
     questioned_at: int = 0
-    due: int | None = None  # of the next question; None once the others are known
+    due: int = 0  # of the next question
     known: asyncio.Event | None = None
 
 
 class Groups:
-    """The groups of the streams that this node follows. Only groups with other nodes, or with an open question, are stored."""
+    """The groups of the streams that this node follows. Only groups with other nodes, or with an open question, are stored.
 
-    def __init__(self, broker: Broker, clock: Clock, members: Members, local: LocalState) -> None:
+    `count_here` returns the connections of this node on a stream, `members_here` its members with their connections: all
+    that are present, or the given ones, present or not. Changes on other nodes are passed to `apply_peer`."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        clock: Clock,
+        members: Members,
+        count_here: Callable[[Stream], int],
+        members_here: Callable[[Stream, Set[str] | None], list[Member]],
+        apply_peer: Callable[[Stream, str, StateDelta, ChangeOrigin], None],
+    ) -> None:
         self.known: list[Callable[[Stream], None]] = []  # called when the others of a followed stream become known
         self._broker = broker
         self._clock = clock
         self._members = members
-        self._local = local
+        self._count_here = count_here
+        self._members_here = members_here
+        self._apply_peer = apply_peer
+        self.followed: Counter[Stream] = Counter()
         self._groups: dict[Stream, StreamGroup] = {}
-        self._observed: Counter[Stream] = Counter()  # followed without connections
         self._asking: dict[Stream, StreamGroup] = {}  # in the order of their questions
-        # Times of the last messages of this node to groups with other nodes, or to those that it has left, the oldest first: not
-        # repeated yet, and repeated.
-        self._changed_at: dict[Stream, int] = {}
-        self._repeated_at: dict[Stream, int] = {}
-        # Last messages of nodes that have left: an answer of another node may be older.
-        self._peers_left: dict[tuple[Stream, str], tuple[int, int]] = {}
+        # When to repeat this node's states in groups with other nodes, and that it has left a group.
+        self._repeat_at: dict[Stream, int] = {}
+        # Last messages of nodes that have left, with their times: an answer of another node may be older.
+        self._left: dict[tuple[Stream, str], tuple[int, int]] = {}
         self._changed: dict[Stream, set[str]] = {}  # recipients whose presence changed
         self._outgoing: list[Event] = []
-        self._number = 0
+        self._numbers = count(1)
         self._checked_at = clock.now()
         self._wake = members.wake
         members.parts.append(self._messages)
@@ -196,72 +176,52 @@ class Groups:
                     for known in waiting:
                         await known.wait()
 
-    # --- interest
-
-    def follow(self, stream: Stream) -> None:
-        """Follow a stream for its first connection here."""
-        self._broker.follow(stream)
-        if stream not in self._observed:
-            self._ask(stream, SUBSCRIBE_MS)
-
-    def unfollow(self, stream: Stream) -> None:
-        """Release the `follow` of a stream, after its last connection here."""
-        self._broker.unfollow(stream)
-        if stream not in self._observed:
-            self._leave(stream)
-
-    def observe(self, stream: Stream) -> None:
-        """Follow a stream without a connection. Counted."""
-        self._broker.follow(stream)
-        self._observed[stream] += 1
-        if self._observed[stream] == 1 and not self._local.count_here(stream):
-            self._ask(stream, SUBSCRIBE_MS)
-
-    def end_observing(self, stream: Stream) -> None:
-        self._broker.unfollow(stream)
-        self._observed[stream] -= 1
-        if not self._observed[stream]:
-            del self._observed[stream]
-            if not self._local.count_here(stream):
-                self._leave(stream)
-
     @asynccontextmanager
     async def observing(self, streams: Collection[Stream], asks: int = 2) -> AsyncIterator[None]:
         """Know the counts and members of streams on all nodes within the context, if they answer in time."""
         for stream in streams:
-            self.observe(stream)
+            self.follow(stream)
         try:
             await self.wait_known(streams, asks)
             yield
         finally:
             for stream in streams:
-                self.end_observing(stream)
+                self.unfollow(stream)
 
     @property
     def _is_alone(self) -> bool:
         return self._members.is_settled and not self._members.others
 
-    def _is_followed(self, stream: Stream) -> bool:
-        return stream in self._observed or self._local.count_here(stream) > 0
+    # --- this node
 
-    def _leave(self, stream: Stream) -> None:
+    def follow(self, stream: Stream) -> None:
+        """Follow a stream, for its first connection here or without one. Counted."""
+        self.followed[stream] += 1
+        if self.followed[stream] == 1:
+            self._broker.follow(stream)
+            self._ask(stream, SUBSCRIBE_MS)
+
+    def unfollow(self, stream: Stream) -> None:
+        """Release one `follow` of the stream."""
+        self.followed[stream] -= 1
+        if self.followed[stream]:
+            return
+        del self.followed[stream]
+        self._broker.unfollow(stream)
         group = self._groups.pop(stream, None)
         self._asking.pop(stream, None)
         self._changed.pop(stream, None)
-        self._forget_repetition(stream)
         if not self._is_alone:  # a question may reach other nodes late, when this one has found that it is alone
-            self._outgoing.append(self._update(stream, group or StreamGroup(), has_left=True))
+            self._send(stream, group or StreamGroup(), has_left=True)
             self._wake()
-        if group is None:  # it was alone
-            self._forget_repetition(stream)
+        if group is None:
             return
         if group.known is not None:
             group.known.set()
         for node, peer in group.peers.items():
-            if peer.members:  # only members: this node no longer counts the stream
-                self._local.apply_peer(stream, node, StateDelta(0, peer.clear().members), ChangeOrigin.ELSEWHERE)
-
-    # --- local changes
+            left = [Member(key, connections=0) for key in peer.members]
+            if left:  # only members: this node no longer counts the stream
+                self._apply_peer(stream, node, StateDelta(0, left), ChangeOrigin.ELSEWHERE)
 
     def changed(self, stream: Stream, recipient: str | None = None) -> None:
         """Send the count of a stream, and the presence of a recipient on it, if another node has this node's state, or has
@@ -274,7 +234,7 @@ class Groups:
     def mark_suspect(self, streams: Collection[Stream]) -> None:
         """Ask about streams that may have missed messages: newly followed ones, or all after a lost connection."""
         for stream in streams:
-            if SEPARATOR in stream and self._is_followed(stream):
+            if stream in self.followed:
                 self._ask(stream)
 
     def _ask(self, stream: Stream, delay: int = 0) -> None:
@@ -283,86 +243,66 @@ class Groups:
             return
         group = self._groups.setdefault(stream, StreamGroup())
         group.asks, group.due = 0, self._clock.now() + delay
-        group.first_question = NEVER
         self._asking.pop(stream, None)
         self._asking[stream] = group
         self._wake()
 
     # --- sending
 
-    async def _repeat(self, now: int) -> None:
-        """Repeat states, and ask about silent nodes."""
-        for place in [place for place, (_, at) in self._peers_left.items() if now - at > NODE_TIMEOUT_MS]:
-            del self._peers_left[place]
-        for stream in _due(self._changed_at, now - FIRST_REPEAT_MS) + _due(self._repeated_at, now - REPEAT_MS):
-            group, is_followed = self._groups.get(stream), self._is_followed(stream)
-            if group is None or not is_followed:
-                if not is_followed:
-                    self._outgoing.append(self._update(stream, StreamGroup(), has_left=True))
-                self._forget_repetition(stream)
-                continue
-            is_silent = any(now - peer.heard_at > SILENT_MS for peer in group.peers.values())
-            if is_silent and await self._members.is_reachable():
-                self._ask(stream)
-            # Without members: a node that does not know the number asks.
-            if group.number:
-                self._outgoing.append(GroupUpdate(stream, self._state(stream, group, (), group.number)))
-            else:
-                self._outgoing.append(self._update(stream, group))
-            self._forget_repetition(stream)
-            self._repeated_at[stream] = now
-
-    def _forget_repetition(self, stream: Stream) -> None:
-        self._changed_at.pop(stream, None)
-        self._repeated_at.pop(stream, None)
-
-    def _repeat_soon(self, stream: Stream) -> None:
-        """Repeat this node's state: it has changed, or another node has come and may not know it."""
-        self._forget_repetition(stream)
-        self._changed_at[stream] = self._clock.now()
-
     async def _messages(self) -> list[Event]:
         """Return questions, answers, changes and repetitions."""
         now = self._clock.now()
         if now - self._checked_at >= REPETITIONS_MS:
             self._checked_at = now
-            await self._repeat(now)
+            self._left = {place: left for place, left in self._left.items() if now - left[1] <= NODE_TIMEOUT_MS}
+            for stream in [stream for stream, at in self._repeat_at.items() if at <= now]:
+                await self._repeat(stream, now)
+        changed, self._changed = self._changed, {}
+        for stream, recipients in changed.items():
+            if stream in self._groups:
+                self._send(stream, self._groups[stream], recipients)
         if self._asking:
             self._wake()
-        messages, self._outgoing = self._outgoing, []
-        changed, self._changed = self._changed, {}
-        messages += [
-            self._update(stream, self._groups[stream], recipients)
-            for stream, recipients in changed.items()
-            if stream in self._groups
-        ]
         if self._members.is_settled:
-            messages += self._questions(now)
+            self._send_questions(now)
+        messages, self._outgoing = self._outgoing, []
         return messages
 
-    def _questions(self, now: int) -> list[Event]:
-        questions: list[Event] = []
+    async def _repeat(self, stream: Stream, now: int) -> None:
+        """Repeat a state, and ask about silent nodes, or repeat that this node has left."""
+        group = self._groups.get(stream)
+        if stream not in self.followed:
+            self._send(stream, StreamGroup(), has_left=True)
+            del self._repeat_at[stream]
+        elif group is not None:
+            is_silent = any(now - peer.heard_at > SILENT_MS for peer in group.peers.values())
+            if is_silent and await self._members.is_reachable():
+                self._ask(stream)
+            self._send(stream, group, frozenset())  # of many members none: a node that does not know the number asks
+            self._repeat_at[stream] = now + REPEAT_MS
+        else:
+            del self._repeat_at[stream]
+
+    def _send_questions(self, now: int) -> None:
+        sent = 0
         for stream, group in list(self._asking.items()):
-            if len(questions) == MAX_BATCH_ASKS:
+            if sent == MAX_BATCH_ASKS:
                 break
-            is_due = group.due is not None and group.due <= now
+            is_due = group.due <= now
             if not self._members.others or (is_due and group.asks == MAX_ASKS):
                 self._settle(stream, group)
-                continue
-            if not is_due:
-                continue
-            group.asks += 1
-            questions.append(self._update(stream, group, asks=min(group.asks, 2)))
-            if group.first_question == NEVER:
-                group.first_question, group.questioned_at = group.number, now
-            group.due = now + ANSWER_MS
-            self._asking[stream] = self._asking.pop(stream)
-        return questions
+            elif is_due:
+                group.asks += 1
+                sent += 1
+                self._send(stream, group, asks=min(group.asks, 2))
+                if group.asks == 1:
+                    group.first_question, group.questioned_at = group.number, now
+                group.due = now + ANSWER_MS
+                self._asking[stream] = self._asking.pop(stream)
 
     def _settle(self, stream: Stream, group: StreamGroup) -> None:
         """The others are known: those heard since the question."""
         del self._asking[stream]
-        group.due = None
         for node in [node for node, peer in group.peers.items() if peer.heard_at < group.questioned_at]:
             self._remove(stream, group, node, ChangeOrigin.ELSEWHERE)
         self._end_if_alone(stream, group)
@@ -375,82 +315,83 @@ class Groups:
         if any(peer.missed > peer.number for peer in group.peers.values()):
             self._ask(stream)
 
-    def _update(
+    def _send(
         self,
         stream: Stream,
         group: StreamGroup,
         recipients: Set[str] | None = None,
-        asks: int = 0,
         *,
+        asks: int = 0,
         has_left: bool = False,
-    ) -> GroupUpdate:
-        """Return the next message of this node. It has all members, unless they are many and some have changed."""
-        members = [] if has_left else self._local.members_here(stream)
+    ) -> None:
+        """Send the next state of this node. It has all members, unless they are many and some have changed."""
+        members = [] if has_left else self._members_here(stream, None)
         previous: int | None = None
         if recipients is not None and group.number and len(members) > MAX_FULL_MEMBERS:
-            members, previous = self._local.members_here(stream, recipients), group.number
-        self._number += 1
-        group.number = self._number
-        self._repeat_soon(stream)
+            members, previous = self._members_here(stream, recipients), group.number
+        group.number = next(self._numbers)
+        self._repeat_at[stream] = self._clock.now() + FIRST_REPEAT_MS
         known = {
             id: peer.number for id, peer in group.peers.items() if asks == 1 or peer.heard_at >= group.questioned_at
         }
-        return GroupUpdate(stream, self._state(stream, group, members, previous), asks, known if asks else {}, has_left)
+        state = self._state(stream, group, members, previous)
+        self._outgoing.append(GroupUpdate(stream, state, asks, known if asks else {}, has_left))
+
+    def _answer(self, stream: Stream, group: StreamGroup, question: GroupState, *, is_whole: bool) -> None:
+        group.number = group.number or next(self._numbers)
+        states = [self._state(stream, group, self._members_here(stream, None), None)]
+        if is_whole:
+            states += [
+                GroupState(id, peer.number, None, peer.count, tuple(peer.members.values()), peer.is_new)
+                for id, peer in group.peers.items()
+                if id != question.node
+            ]
+        self._outgoing.append(GroupAnswer(question.node, question.number, stream, tuple(states), is_whole))
+        self._wake()
 
     def _state(self, stream: Stream, group: StreamGroup, members: Iterable[Member], previous: int | None) -> GroupState:
-        count, is_new = self._local.count_here(stream), group.due is not None
-        return GroupState(self._members.id, group.number, previous, count, tuple(members), is_new)
+        is_new = stream in self._asking
+        return GroupState(self._members.id, group.number, previous, self._count_here(stream), tuple(members), is_new)
 
     # --- receiving
 
     def receive(self, event: GroupUpdate | GroupAnswer) -> None:
         stream = Stream(event.on)
-        if not self._is_followed(stream):
-            return
-        if isinstance(event, GroupAnswer):
-            group = self._groups.setdefault(stream, StreamGroup())
-            if event.number >= group.first_question:  # not to an earlier question; a late answer is better than none
-                for state in event.states:
-                    self._apply(stream, group, state)
-                if event.is_whole and stream in self._asking:
-                    self._settle(stream, group)
-            self._end_if_alone(stream, group)
-            return
-        node = event.state.node
-        if node == self._members.id:
+        is_own = isinstance(event, GroupUpdate) and event.state.node == self._members.id
+        if is_own or stream not in self.followed:
             return
         group = self._groups.setdefault(stream, StreamGroup())
-        if event.has_left:
-            self._peers_left[stream, node] = event.state.number, self._clock.now()
-            self._remove(stream, group, node, ChangeOrigin.ELSEWHERE)
-            return
-        self._apply(stream, group, event.state)
-        if event.asks == 1 and all(self._members.id < other for other in group.peers if other != node):
-            # A node that does not know the others itself has only its own state to tell
-            self._answer(stream, group, event.state, is_whole=stream not in self._asking)
-        elif event.asks and event.known.get(self._members.id, 0 if event.asks == 2 else group.number) != group.number:
-            self._answer(stream, group, event.state, is_whole=False)
-
-    def _answer(self, stream: Stream, group: StreamGroup, question: GroupState, *, is_whole: bool) -> None:
-        if not group.number:
-            self._number += 1
-            group.number = self._number
-        states = [self._state(stream, group, self._local.members_here(stream), None)]
-        if is_whole:
-            states += [peer.state(id) for id, peer in group.peers.items() if id != question.node]
-        self._outgoing.append(GroupAnswer(question.node, question.number, stream, tuple(states), is_whole))
-        self._wake()
+        if isinstance(event, GroupAnswer):
+            is_asking = stream in self._asking
+            # Not to an earlier question, after which nodes may have left; a late answer is better than none
+            if event.number >= group.first_question and (group.asks or not is_asking):
+                for state in event.states:
+                    self._apply(stream, group, state)
+                if event.is_whole and is_asking:
+                    self._settle(stream, group)
+            self._end_if_alone(stream, group)
+        elif event.has_left:
+            self._left[stream, event.state.node] = event.state.number, self._clock.now()
+            self._remove(stream, group, event.state.node, ChangeOrigin.ELSEWHERE)
+        else:
+            self._apply(stream, group, event.state)
+            if event.asks == 1 and all(self._members.id < other for other in group.peers if other != event.state.node):
+                # A node that does not know the others itself has only its own state to tell
+                self._answer(stream, group, event.state, is_whole=stream not in self._asking)
+            elif event.asks and group.number != event.known.get(
+                self._members.id, 0 if event.asks == 2 else group.number
+            ):
+                self._answer(stream, group, event.state, is_whole=False)
 
     def _apply(self, stream: Stream, group: StreamGroup, state: GroupState) -> None:
-        node = state.node
-        if node == self._members.id or state.number <= self._peers_left.get((stream, node), (0, 0))[0]:
+        if state.node == self._members.id or state.number <= self._left.get((stream, state.node), (0, 0))[0]:
             return
-        if node not in self._members.others:  # else the answer of a third node would keep a dead one alive
-            self._members.note(node)
-        if node not in group.peers:
-            group.peers[node] = Peer()
-            self._repeat_soon(stream)
-        peer = group.peers[node]
+        if state.node not in self._members.others:  # else the answer of a third node would keep a dead one alive
+            self._members.note(state.node)
+        peer = group.peers.get(state.node)
+        if peer is None:
+            peer = group.peers[state.node] = Peer()
+            self._repeat_at[stream] = self._clock.now() + FIRST_REPEAT_MS  # it may not know the state of this node
         peer.heard_at = self._clock.now()
         delta = peer.apply(state)
         if delta is None:
@@ -458,20 +399,19 @@ class Groups:
             if stream not in self._asking:
                 self._ask(stream)
         elif delta.connections or delta.members:
-            self._local.apply_peer(stream, node, delta, ChangeOrigin.ELSEWHERE)
+            self._apply_peer(stream, state.node, delta, ChangeOrigin.ELSEWHERE)
 
     def _remove(self, stream: Stream, group: StreamGroup, node: str, cause: ChangeOrigin) -> None:
         peer = group.peers.pop(node, None)
-        if peer is not None:
-            delta = peer.clear()
-            if delta.connections or delta.members:
-                self._local.apply_peer(stream, node, delta, cause)
+        if peer is not None and (peer.count or peer.members):
+            left = [Member(key, connections=0) for key in peer.members]
+            self._apply_peer(stream, node, StateDelta(-peer.count, left), cause)
         self._end_if_alone(stream, group)
 
     def _end_if_alone(self, stream: Stream, group: StreamGroup) -> None:
         if not group.peers and stream not in self._asking:
             self._groups.pop(stream, None)
-            self._forget_repetition(stream)
+            self._repeat_at.pop(stream, None)
             self._changed.pop(stream, None)
 
     # --- members
@@ -482,11 +422,6 @@ class Groups:
 
     def _on_rejoined(self) -> None:
         """Send the states of this node, which the others may not have, and ask for theirs."""
-        for stream in self._local.streams_here() | self._observed.keys():
+        for stream in self.followed:
             if stream not in self._asking:
                 self._ask(stream)
-
-
-def _due(times: dict[Stream, int], until: int) -> list[Stream]:
-    """Return the streams with times up to `until`; the oldest is the first of all."""
-    return list(takewhile(lambda stream: times[stream] <= until, times))

@@ -9,41 +9,19 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from functools import partial
 
-import structlog
-
-from bellcast.auth.permissions import Grant
 from bellcast.kernel.brokers.history import CollectedEvents
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
+from bellcast.kernel.events import Event, LiveEvent, Stream
 from bellcast.kernel.histogram import Histogram
-from bellcast.live.cluster.groups import Groups
-from bellcast.live.cluster.guardians import Guardians
-from bellcast.live.cluster.members import Members
-from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, ConnectionOwner, Phase
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.presence import merge_changes
-from bellcast.live.hub.subscriptions import StreamIndex, Subscriptions
 from bellcast.live.types import (
-    GroupAnswer,
-    GroupUpdate,
-    Holdings,
-    HoldingsRequest,
-    InboxBulkChanged,
     InboxEvent,
-    NodeBeat,
-    NodeClaim,
-    NodeLeft,
-    NodeList,
     NotificationAdded,
-    NotificationDeleted,
-    NotificationUpdated,
     NotificationWrite,
-    PreferencesChanged,
     PresenceChanged,
-    SessionsRevoked,
-    SubscriptionEnded,
     Typing,
 )
 
@@ -106,20 +84,14 @@ class WriteLog:
         return (NotificationWrite(node, matching[0][3], sum(one[4] for one in matching), recipients),)
 
 
-log = structlog.get_logger(__name__)
-
-
 class Dispatcher:
     """Sends events to connections. `held_connections` are those that receive no stored events at present."""
 
     def __init__(
         self,
         owner: ConnectionOwner,
-        index: StreamIndex,
-        subscriptions: Subscriptions,
-        members: Members,
-        groups: Groups,
-        guardians: Guardians,
+        by_id: Mapping[str, Connection],
+        streams: Mapping[Stream, Set[Connection]],
         callbacks: HubCallbacks,
         observers: Sequence[HubObserver],
         held_connections: Set[Connection],
@@ -127,11 +99,7 @@ class Dispatcher:
     ) -> None:
         self.encoded_total: Counter[tuple[str, str]] = Counter()  # encoded events by protocol and transport
         self._owner = owner
-        self._by_id, self._streams = index.by_id, index.by_stream
-        self._subscriptions = subscriptions
-        self._members = members
-        self._groups = groups
-        self._guardians = guardians
+        self._by_id, self._streams = by_id, streams
         self._callbacks = callbacks
         self._observers = observers
         self._held_connections = held_connections
@@ -139,41 +107,9 @@ class Dispatcher:
         self._is_tick_busy = False
         self._collected = CollectedEvents()
 
-    def dispatch(self, event: Event) -> None:
-        """Send an event to the connections that follow its stream. Never raises: errors are logged, because the event's change
-        is committed, and later events must still be sent."""
-        try:
-            match event:
-                case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
-                    self.dispatch_change(event)
-                case LiveEvent() | Typing():
-                    self._dispatch_live(event)
-                case PreferencesChanged():
-                    self.send_to_stream(event.stream, partial(self._encode, event))
-                case SessionsRevoked():
-                    self._revoke(event)
-                case SubscriptionEnded():
-                    # Unfollow the topic on connections that follow it by the ended subscription
-                    for connection in self._subscriptions.connections_on(topic_stream(event.tenant, event.topic)):
-                        is_granted = (
-                            connection.grants is not None and connection.grants.get(event.topic) is Grant.SUBSCRIPTION
-                        )
-                        if is_granted and connection.principal.recipient == event.recipient:
-                            self._subscriptions.unfollow(connection, (event.topic,))
-                case GroupUpdate() | GroupAnswer():
-                    self._groups.receive(event)
-                case Holdings() | HoldingsRequest():
-                    self._guardians.receive(event)
-                case NodeBeat() | NodeClaim() | NodeList() | NodeLeft():
-                    self._members.receive(event)
-                case _:
-                    self._callbacks.receive(event)
-        except Exception:
-            log.exception("event_dispatch_failed", kind=type(event).__name__)
-
     # --- live events
 
-    def _dispatch_live(self, event: LiveEvent | Typing) -> None:
+    def dispatch_live(self, event: LiveEvent | Typing) -> None:
         """Fan out one event, possibly to thousands of followers.
 
         The first event of a loop iteration is sent directly on the sockets: `send` costs a tenth less than the
@@ -192,7 +128,7 @@ class Dispatcher:
         if id is not None and self._held_connections:
             connections = [one for one in connections if one not in self._held_connections]
         if connections:
-            written = self._fan_out(connections, partial(self._encode, event), event.sender, id)
+            written = self._fan_out(connections, partial(self.encode, event), event.sender, id)
             if written and isinstance(event, LiveEvent):
                 self._writes.record_event(event, written)
 
@@ -257,7 +193,7 @@ class Dispatcher:
     def _end_tick(self) -> None:
         self._is_tick_busy = False
 
-    def _encode(self, event: Event, dialect: Dialect) -> bytes | None:
+    def encode(self, event: Event, dialect: Dialect) -> bytes | None:
         self.encoded_total[dialect.protocol, dialect.transport] += 1
         return dialect.encode(event)
 
@@ -278,15 +214,15 @@ class Dispatcher:
         if merged is None:
             return
         if len(changes) == 1:
-            self._fan_out(connections, partial(self._encode, merged), None)
+            self._fan_out(connections, partial(self.encode, merged), None)
             return
         # Another server's `send` and TLS carry one frame at a time. An empty fan-out would count as an event of this tick.
         if framed := [one for one in connections if one.direct_socket is None]:
             for change in changes:
                 if change.joined or change.left:
-                    self._fan_out(framed, partial(self._encode, change), None)
+                    self._fan_out(framed, partial(self.encode, change), None)
         if direct := [one for one in connections if one.direct_socket is not None]:
-            self._fan_out(direct, partial(self._encode, merged), None)
+            self._fan_out(direct, partial(self.encode, merged), None)
 
     # --- inbox changes
 
@@ -318,16 +254,3 @@ class Dispatcher:
             self._writes.written["change"] += written
         for observer in self._observers:
             observer.inbox_changed(event)
-
-    # --- lost access
-
-    def _revoke(self, event: SessionsRevoked) -> None:
-        for connection in tuple(self._streams.get(event.stream, ())):
-            if connection.principal.issued_at < event.before:
-                self._owner.end(connection, close_reasons.REVOKED)
-        # Connections that follow the recipient's channels with the app's authorization only, as those of Laravel do. The app
-        # authorizes them again if the person is still signed in there.
-        for topic in {topic for observer in self._observers for topic in observer.topics_of(event.recipient)}:
-            for connection in tuple(self._streams.get(topic_stream(event.tenant, topic), ())):
-                if connection.principal.recipient is None:
-                    self._owner.end(connection, close_reasons.REVOKED)

@@ -3,12 +3,16 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from functools import partial
 
+import structlog
+
+from bellcast.auth.permissions import Grant
 from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.events import SEPARATOR, Stream
+from bellcast.kernel.events import SEPARATOR, Event, LiveEvent, Stream, topic_stream
 from bellcast.live.cluster.groups import ChangeOrigin, Groups, StateDelta
 from bellcast.live.cluster.guardians import Guardians
 from bellcast.live.cluster.members import Members
@@ -18,16 +22,37 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.dispatch import Dispatcher, WriteLog
 from bellcast.live.hub.presence import PresenceBatcher, PresenceTracker
-from bellcast.live.hub.subscriptions import ADDRESS, StreamIndex, Subscriptions, address_stream
-from bellcast.live.types import MEMBERS, Member, PresenceChanged
+from bellcast.live.hub.subscriptions import ADDRESS, Subscriptions, address_stream
+from bellcast.live.types import (
+    MEMBERS,
+    GroupAnswer,
+    GroupUpdate,
+    Holdings,
+    HoldingsRequest,
+    InboxBulkChanged,
+    Member,
+    NodeBeat,
+    NodeClaim,
+    NodeLeft,
+    NodeList,
+    NotificationAdded,
+    NotificationDeleted,
+    NotificationUpdated,
+    PreferencesChanged,
+    SessionsRevoked,
+    SubscriptionEnded,
+    Typing,
+)
+
+log = structlog.get_logger(__name__)
 
 
 class HistoryHolds:
     """Holds back the stored events, and the event ids of inbox changes, of connections."""
 
-    def __init__(self, index: StreamIndex) -> None:
+    def __init__(self, streams: Mapping[Stream, Set[Connection]]) -> None:
         self.connections: set[Connection] = set()
-        self._streams = index.by_stream
+        self._streams = streams
         self._incomplete: set[Connection] = set()  # connections that may have missed stored events, and will be closed
 
     def hold(self, connection: Connection) -> None:
@@ -90,36 +115,20 @@ class Hub:
         self.reconciled: Counter[str] = Counter()
         self.reconciler_checks: Counter[str] = Counter()
         self.members = Members(broker, clock, self.__len__, callbacks.report)
-        self.groups = Groups(broker, clock, self.members, self)
+        self._by_id: dict[str, Connection] = {}
+        self._streams: dict[Stream, set[Connection]] = {}
+        self.find = self._by_id.get  # a connection by its id
+        self.groups = Groups(broker, clock, self.members, self.count_here, self.members_here, self.apply_peer)
         self.groups.known.append(self._on_group_known)
         self.guardians = Guardians(clock, self.members)
-        self._index = index = StreamIndex()
-        self._by_id = index.by_id
-        self.find = index.by_id.get  # a connection by its id
-        self.count_here, self.streams_here = index.count, index.streams  # for the groups
         self.observers: list[HubObserver] = []  # of the dialects; shared with the parts
-        self.history_holds = HistoryHolds(index)
+        self.history_holds = HistoryHolds(self._streams)
         self._held_connections = self.history_holds.connections
-        self.subscriptions = Subscriptions(
-            index,
-            presence,
-            self.groups,
-            callbacks,
-            self.observers,
-            PresenceBatcher(self._send_presence),
-        )
         self.dispatcher = Dispatcher(
-            self,
-            index,
-            self.subscriptions,
-            self.members,
-            self.groups,
-            self.guardians,
-            callbacks,
-            self.observers,
-            self._held_connections,
-            self.writes,
+            self, self._by_id, self._streams, callbacks, self.observers, self._held_connections, self.writes
         )
+        batcher = PresenceBatcher(self.dispatcher.send_presence)
+        self.subscriptions = Subscriptions(self._streams, presence, self.groups, callbacks, self.observers, batcher)
         # subscriptions that wait for the end of a replay
         self._replay_waiters: dict[Connection, asyncio.Future[None]] = {}
 
@@ -129,23 +138,64 @@ class Hub:
     def __iter__(self) -> Iterator[Connection]:
         return iter(list(self._by_id.values()))
 
-    def _send_presence(self, stream: Stream, moves: Sequence[PresenceChanged]) -> None:
-        self.dispatcher.send_presence(stream, moves)  # created after `subscriptions`, in which it unfollows streams
+    # --- events
+
+    def dispatch(self, event: Event) -> None:
+        """Send an event to the connections that follow its stream. Never raises: errors are logged, because the event's change
+        is committed, and later events must still be sent."""
+        try:
+            match event:
+                case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
+                    self.dispatcher.dispatch_change(event)
+                case LiveEvent() | Typing():
+                    self.dispatcher.dispatch_live(event)
+                case PreferencesChanged():
+                    self.dispatcher.send_to_stream(event.stream, partial(self.dispatcher.encode, event))
+                case SessionsRevoked():
+                    self._revoke(event)
+                case SubscriptionEnded():
+                    # Unfollow the topic on connections that follow it by the ended subscription
+                    for connection in self.subscriptions.connections_on(topic_stream(event.tenant, event.topic)):
+                        is_granted = (
+                            connection.grants is not None and connection.grants.get(event.topic) is Grant.SUBSCRIPTION
+                        )
+                        if is_granted and connection.principal.recipient == event.recipient:
+                            self.subscriptions.unfollow(connection, (event.topic,))
+                case GroupUpdate() | GroupAnswer():
+                    self.groups.receive(event)
+                case Holdings() | HoldingsRequest():
+                    self.guardians.receive(event)
+                case NodeBeat() | NodeClaim() | NodeList() | NodeLeft():
+                    self.members.receive(event)
+                case _:
+                    self.callbacks.receive(event)
+        except Exception:
+            log.exception("event_dispatch_failed", kind=type(event).__name__)
+
+    def _revoke(self, event: SessionsRevoked) -> None:
+        for connection in tuple(self._streams.get(event.stream, ())):
+            if connection.principal.issued_at < event.before:
+                self.end(connection, close_reasons.REVOKED)
+        # Connections that follow the recipient's channels with the app's authorization only, as those of Laravel do. The app
+        # authorizes them again if the person is still signed in there.
+        for topic in {topic for observer in self.observers for topic in observer.topics_of(event.recipient)}:
+            for connection in tuple(self._streams.get(topic_stream(event.tenant, topic), ())):
+                if connection.principal.recipient is None:
+                    self.end(connection, close_reasons.REVOKED)
 
     # --- connections
 
     def at_address(self, address: str) -> int:
         """Return the number of connections of a client address on all nodes."""
         stream = address_stream(address)
-        return self._index.count(stream) + self.groups.count_elsewhere(stream)
+        return self.groups.followed[stream] + self.groups.count_elsewhere(stream)
 
     def add(self, connection: Connection) -> None:
         """Register a connection and follow its recipient's inbox stream."""
-        self._index.add(connection)
+        self._by_id[connection.id] = connection
         if connection.address is not None:
             stream = address_stream(connection.address)
-            if self._index.count(stream) == 1:
-                self.groups.follow(stream)
+            self.groups.follow(stream)
             self.groups.changed(stream)
         self.subscriptions.follow_own_inbox(connection)
         self.callbacks.added(connection)
@@ -154,13 +204,13 @@ class Hub:
 
     def on_disconnected(self, connection: Connection) -> None:
         self.history_holds.remove(connection)
-        if not self._index.remove(connection):
+        if self._by_id.get(connection.id) is not connection:  # a recovered connection may have taken over the id
             return
+        del self._by_id[connection.id]
         if connection.address is not None:
             stream = address_stream(connection.address)
             self.groups.changed(stream)
-            if not self._index.count(stream):
-                self.groups.unfollow(stream)
+            self.groups.unfollow(stream)
         self.subscriptions.unfollow_all(connection)
         self.callbacks.disconnected(connection)
 
@@ -191,9 +241,15 @@ class Hub:
         for observer in self.observers:
             observer.pong_received(connection, data)
 
-    # --- groups.LocalState
+    # --- of the groups
 
-    def members_here(self, stream: Stream, recipients: Set[str] | None = None) -> list[Member]:
+    def count_here(self, stream: Stream) -> int:
+        """Return the followers of a stream or, for that of an address, its connections."""
+        if stream.startswith(ADDRESS):
+            return self.groups.followed[stream]
+        return len(self._streams.get(stream, ()))
+
+    def members_here(self, stream: Stream, recipients: Set[str] | None) -> list[Member]:
         kind, tenant, name = stream.split(SEPARATOR, 2)
         return self.presence.local(tenant, name, recipients) if kind == "topic" else []
 
@@ -203,7 +259,7 @@ class Hub:
             change = self.presence.apply_remote(node, tenant, name, member)
             self.subscriptions.presence_changed(change, cause)
         if delta.connections and not stream.startswith(ADDRESS):
-            here = self._index.count(stream)
+            here = self.subscriptions.count(stream)
             for observer in self.observers:
                 if observer.has_count_receivers:
                     observer.subscription_count_changed(stream, here, delta.connections, cause)

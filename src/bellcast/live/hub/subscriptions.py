@@ -2,7 +2,7 @@
 
 The first follower of a stream subscribes the process at the broker, and the last one unsubscribes it."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
 from bellcast.auth.permissions import Grant
 from bellcast.kernel.db.engine import Engine
@@ -24,74 +24,6 @@ def address_stream(address: str) -> Stream:
     return Stream(ADDRESS + address)
 
 
-class StreamIndex:
-    """A data structure without side effects; the hub reports its changes."""
-
-    def __init__(self) -> None:
-        self.by_id: dict[str, Connection] = {}
-        self.by_stream: dict[Stream, set[Connection]] = {}
-        self._by_address: dict[str, int] = {}
-
-    def add(self, connection: Connection) -> None:
-        self.by_id[connection.id] = connection
-        if connection.address is not None:
-            self._by_address[connection.address] = self._by_address.get(connection.address, 0) + 1
-
-    def remove(self, connection: Connection) -> bool:
-        """Unregister a connection; False if it is not registered. It still follows its streams."""
-        if self.by_id.get(connection.id) is not connection:  # a recovered connection may have taken over the id
-            return False
-        del self.by_id[connection.id]
-        if connection.address is not None:
-            left = self._by_address[connection.address] - 1
-            if left:
-                self._by_address[connection.address] = left
-            else:
-                del self._by_address[connection.address]
-        return True
-
-    def follow(self, connection: Connection, stream: Stream) -> int:
-        """Add a follower and return the new count; 0 if the connection already follows the stream."""
-        followers = self.by_stream.get(stream)
-        if followers is None:
-            self.by_stream[stream] = {connection}
-            return 1
-        if connection in followers:
-            return 0
-        followers.add(connection)
-        return len(followers)
-
-    def unfollow(self, connection: Connection, stream: Stream) -> int | None:
-        """Remove a follower and return the new count; None if the connection does not follow the stream."""
-        followers = self.by_stream.get(stream)
-        if followers is None or connection not in followers:
-            return None
-        followers.discard(connection)
-        if not followers:
-            del self.by_stream[stream]
-        return len(followers)
-
-    def count(self, stream: Stream) -> int:
-        """Return the followers of a stream or, for that of an address, its connections."""
-        if stream.startswith(ADDRESS):
-            return self._by_address.get(stream.removeprefix(ADDRESS), 0)
-        return len(self.by_stream.get(stream, ()))
-
-    def streams(self) -> set[Stream]:
-        """Return what `count` knows: the followed streams, and those of addresses."""
-        return {*self.by_stream, *(address_stream(address) for address in self._by_address)}
-
-    def recipients(self, tenant: str, recipients_of: Callable[[str], Iterable[str]]) -> list[tuple[str, list[str]]]:
-        """Return the recipients with followed inboxes, by tenant (`*`: all tenants). `recipients_of` returns the
-        recipients of inboxes that a topic carries."""
-        found: dict[str, set[str]] = {}
-        for stream in self.by_stream:
-            kind, owner, name = stream.split(SEPARATOR, 2)
-            if tenant in (EVERY_TENANT, owner):
-                found.setdefault(owner, set()).update((name,) if kind == "inbox" else recipients_of(name))
-        return [(owner, sorted(keys)) for owner, keys in sorted(found.items()) if keys]
-
-
 class Subscriptions:
     """Follows and unfollows streams, and reports the changes to the presence, the cluster state and the observers.
 
@@ -99,15 +31,14 @@ class Subscriptions:
 
     def __init__(
         self,
-        index: StreamIndex,
+        streams: dict[Stream, set[Connection]],
         presence: PresenceTracker,
         groups: Groups,
         callbacks: HubCallbacks,
         observers: Sequence[HubObserver],
         presence_batcher: PresenceBatcher,
     ) -> None:
-        self._index = index
-        self._streams = index.by_stream
+        self._streams = streams
         self._presence = presence
         self._groups = groups
         self._callbacks = callbacks
@@ -205,7 +136,12 @@ class Subscriptions:
 
     def recipients(self, tenant: str) -> list[tuple[str, list[str]]]:
         """Return the recipients with followed inboxes in this process, by tenant (`*`: all tenants)."""
-        return self._index.recipients(tenant, self._recipients_of)
+        found: dict[str, set[str]] = {}
+        for stream in self._streams:
+            kind, owner, name = stream.split(SEPARATOR, 2)
+            if tenant in (EVERY_TENANT, owner):
+                found.setdefault(owner, set()).update((name,) if kind == "inbox" else self._recipients_of(name))
+        return [(owner, sorted(keys)) for owner, keys in sorted(found.items()) if keys]
 
     def followed_elsewhere(self, tenant: str, recipients: Collection[str]) -> Set[str]:
         """Return the recipients whose inbox, which this node follows, another node follows, directly or through a topic that
@@ -223,9 +159,13 @@ class Subscriptions:
     def _follow(self, connection: Connection, stream: Stream) -> bool:
         if connection.phase is Phase.CLOSED:  # during authorization
             return False
-        count = self._index.follow(connection, stream)
-        if not count:  # already followed
+        followers = self._streams.get(stream)
+        if followers is None:
+            followers = self._streams[stream] = set()
+        elif connection in followers:
             return False
+        followers.add(connection)
+        count = len(followers)
         if count == 1:
             self._groups.follow(stream)
             kind, tenant, name = stream.split(SEPARATOR, 2)
@@ -233,7 +173,7 @@ class Subscriptions:
             if carried:  # stored for the last follower's end, because the setting for them may change until then
                 self._carried_inboxes[stream] = carried
             for inbox in carried:
-                self._groups.observe(inbox)
+                self._groups.follow(inbox)
         connection.streams += (stream,)
         self._groups.changed(stream)
         for observer in self._observers:
@@ -241,9 +181,13 @@ class Subscriptions:
         return True
 
     def _unfollow(self, connection: Connection, stream: Stream) -> None:
-        count = self._index.unfollow(connection, stream)
-        if count is None:
+        followers = self._streams.get(stream)
+        if followers is None or connection not in followers:
             return
+        followers.discard(connection)
+        count = len(followers)
+        if not count:
+            del self._streams[stream]
         if stream.startswith("topic"):
             topic = stream.split(SEPARATOR, 2)[2]
             departed = self._presence.leave(connection.principal, topic, connection.id)
@@ -258,4 +202,4 @@ class Subscriptions:
         if not count:
             self._groups.unfollow(stream)
             for inbox in self._carried_inboxes.pop(stream, ()):
-                self._groups.end_observing(inbox)
+                self._groups.unfollow(inbox)

@@ -195,7 +195,7 @@ class PusherUsers:
         for one in watched:
             watchers = self._watchers.setdefault((tenant, one), set())
             if not watchers:
-                self._hub.groups.observe(inbox_stream(tenant, one))
+                self._hub.groups.follow(inbox_stream(tenant, one))
             watchers.add(connection)
         online = [one for one in watched if self._is_online(tenant, one)]
         offline = [one for one in watched if not self._is_online(tenant, one)]
@@ -228,7 +228,7 @@ class PusherUsers:
             watchers = self._watchers.get(key, set())
             watchers.discard(connection)
             if not watchers and self._watchers.pop(key, None) is not None:
-                self._hub.groups.end_observing(inbox_stream(*key))
+                self._hub.groups.unfollow(inbox_stream(*key))
 
 
 def _refused(message: str) -> CloseReason:

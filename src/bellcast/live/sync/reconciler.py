@@ -141,7 +141,7 @@ class Reconciler:
         for grant in used:
             if grant not in valid:
                 self._hub.reconciled["unsubscription"] += 1
-                self._hub.dispatcher.dispatch(SubscriptionEnded(*grant))
+                self._hub.dispatch(SubscriptionEnded(*grant))
 
     def _is_followed(self, grant: SubscriptionGrant) -> bool:
         """True if a connection uses the grant. Discards a grant that two rounds found unused."""

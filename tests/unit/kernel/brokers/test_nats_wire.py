@@ -77,9 +77,9 @@ def test_streams_have_subjects_of_safe_characters(stream: Stream, subject: bytes
     assert wire.subject_of(stream) == subject
 
 
-@pytest.mark.parametrize("text", ["", "acme", "a=b.c", "Zoë's \u2603", "\ud800", "=", "=x"])
-def test_tokens_can_be_decoded(text: str) -> None:
-    assert wire.text_of(wire.token(text)) == text
+def test_names_have_distinct_tokens() -> None:
+    names = ["", "acme", "a=b.c", "Zoë's \u2603", "\ud800", "=", "=x", "=3D"]
+    assert len({wire.token(name) for name in names}) == len(names)
 
 
 def test_long_names_have_distinct_tokens_of_limited_length() -> None:

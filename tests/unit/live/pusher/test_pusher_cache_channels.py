@@ -69,7 +69,7 @@ class Subscriber:
     def publish(self, data: str) -> None:
         """Save an event and deliver it, as the API does."""
         self.events.last = data
-        self.hub.dispatcher.dispatch(LiveEvent("", "price", data, topic=CHANNEL))
+        self.hub.dispatch(LiveEvent("", "price", data, topic=CHANNEL))
 
     @property
     def received(self) -> list[str]:
@@ -94,7 +94,7 @@ async def test_newer_event_is_sent_even_if_it_arrives_during_the_second_query() 
     await subscriber.release()
     await subscriber.query(2)
     subscriber.events.last = "E3"  # saved, and about to be delivered
-    subscriber.hub.dispatcher.dispatch(LiveEvent("", "client-move", "x", topic=CHANNEL))
+    subscriber.hub.dispatch(LiveEvent("", "client-move", "x", topic=CHANNEL))
     await subscriber.release()
     await subscriber.query(3)
     await subscriber.release()
@@ -105,7 +105,7 @@ async def test_newer_event_is_sent_even_if_it_arrives_during_the_second_query() 
 async def test_event_that_is_not_cached_does_not_replace_the_stored_one(last: str | None) -> None:
     subscriber = Subscriber(last)
     await subscriber.query(1)
-    subscriber.hub.dispatcher.dispatch(LiveEvent("", "client-move", "x", topic=CHANNEL))
+    subscriber.hub.dispatch(LiveEvent("", "client-move", "x", topic=CHANNEL))
     await subscriber.release()
     await subscriber.query(2)
     await subscriber.release()

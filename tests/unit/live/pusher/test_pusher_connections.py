@@ -109,7 +109,7 @@ class AcceptingApp:
 
     async def admit(self, connection: Connection) -> Any:
         self._hub.add(connection)
-        self._hub.dispatcher.dispatch(fakes.added(2))
+        self._hub.dispatch(fakes.added(2))
         return SimpleNamespace(inbox=SimpleNamespace(state=fakes.state(1)))
 
 
@@ -211,7 +211,7 @@ async def test_revoked_recipient_loses_channels_that_the_app_authorized() -> Non
     connections = [fakes.connect(channel.hub, name, anonymous, dialect=fakes.protocol.MESSAGE) for name in names]
     for connection, name in zip(connections, names, strict=True):
         channel.hub.subscriptions.follow(connection, {name: Grant.APP})
-    channel.hub.dispatcher.dispatch(SessionsRevoked("", "alice", 1))
+    channel.hub.dispatch(SessionsRevoked("", "alice", 1))
     assert [connection.phase is Phase.CLOSED for connection in connections] == [True, False, False]
 
 

@@ -15,7 +15,6 @@ from bellcast.kernel.events import topic_stream
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.types import Job
-from bellcast.live.cluster.groups import NEVER
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
@@ -185,8 +184,10 @@ async def test_end_is_postponed_while_the_state_of_another_node_is_unknown() -> 
     world, running = await _ending(world)
     assert await running == [world.clock.now() + webhooks.POSTPONED_MS]
     stream, groups = topic_stream("", "a"), world.hub.groups
-    groups.observe(stream)
-    groups.receive(GroupAnswer(world.hub.members.id, NEVER, stream, (GroupState("other", 1, None, 1),), is_whole=True))
+    groups.follow(stream)
+    groups.mark_suspect([stream])
+    await world.hub.members.send()  # the question
+    groups.receive(GroupAnswer(world.hub.members.id, 2**62, stream, (GroupState("other", 1, None, 1),), is_whole=True))
     (job,) = world.store.kept.values()
     running = asyncio.ensure_future(world.jobs._kinds[job.kind].handler([job]))
     await world.after(0)
