@@ -93,7 +93,7 @@ def revoke(
     id: Annotated[str, typer.Argument(metavar="ID", help="The key's id from `bellcast key list`.")],
     json: console.JsonFlag = False,
 ) -> None:
-    """Revoke a key. It is rejected from now on."""
+    """Revoke a key. It is rejected from now on, like the session and editor tokens that it created."""
     from bellcast.client.request import path
 
     request(ctx, "DELETE", path("keys", id))
