@@ -29,7 +29,7 @@ class SentItemsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     after: str | None = None
 
 
-@Resource("notifications", tag="Sending").page(
+@notifications.NOTIFICATIONS.page(
     store.LIST, ListedNotification, query=SentItemsQuery, roles=ROLES, refusals=(BadRequest,)
 )
 async def notification_page(listing: Listing[SentItemsQuery]) -> ListPage[ListedNotification]:

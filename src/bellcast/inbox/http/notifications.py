@@ -37,8 +37,7 @@ from bellcast.preferences.types import Channel
 from bellcast.rest import context, guards, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery
-from bellcast.rest.tenants import TenantQuery
+from bellcast.rest.resource import Change, DryRunQuery, Resource
 
 D = TypeVar("D", bound=Draft)
 
@@ -158,68 +157,48 @@ def with_defaults(draft: D, tenant: str | None, idempotency_key: str | None) -> 
     return msgspec.structs.replace(draft, tenant=chosen, idempotency_key=key)
 
 
-@operation(
-    "GET",
-    "/v1/notifications/{id:str}",
-    tag="Sending",
-    required_scope="read",
-    query=TenantQuery,
-    response_types={200: SentNotification},
-    refusals=(NotFound,),
+CORRECTION = request_body.Shape(
+    Correction,
+    lambda edit, ctx: notification_types.check_edit(edit, ctx.limits, times.to_rfc3339(ctx.engines.clock.now())),
+    ruled_later=True,
 )
-async def read(request: ApiRequest) -> ASGIApp:
+NOTIFICATIONS = Resource("notifications", "/{id:str}", tag="Sending")
+
+
+@NOTIFICATIONS.get(SentNotification)
+async def read(wanted: Change[None]) -> SentNotification:
     """Read a sent notification.
 
     A notification or an announcement, with its audience and its timeline. This includes sends that were not for the
     inbox. The entries `written` are writes to live connections of the recipients in the notification's tenant: each node
     keeps its last 10,000 in memory, so older ones and those before a restart are unknown."""
-    ctx, id, tenant = context.of(request), request_body.path(request, "id"), tenants.single_tenant(request)
+    engines, tenant, (id,) = wanted.ctx.engines, wanted.tenant, wanted.key
     try:
-        item = await sent.find(ctx.engines, tenant, id)
+        item = await sent.find(engines, tenant, id)
     except NotFound:
-        item = await sent.find_outside(ctx.engines, tenant, id)
-    return responses.json(await _sent_notification(ctx, item))
+        item = await sent.find_outside(engines, tenant, id)
+    return await _sent_notification(wanted.ctx, item)
 
 
-@operation(
-    "PATCH",
-    "/v1/notifications/{id:str}",
-    tag="Sending",
-    required_scope="manage",
-    query=TenantQuery,
-    body=Correction,
-    response_types={200: SentNotification},
-    refusals=(NotFound,),
-    example={"title": "Booking moved", "body": "Sunday, 10:00"},
-)
-async def correct(request: ApiRequest) -> ASGIApp:
+@NOTIFICATIONS.patch(CORRECTION, SentNotification, example={"title": "Booking moved", "body": "Sunday, 10:00"})
+async def correct(change: Change[Correction]) -> SentNotification:
     """Correct a sent notification.
 
     The change applies to every inbox that contains it."""
-    ctx = context.of(request)
-    params = await request_body.body(request, CORRECTION)
-    tenant = tenants.single_tenant(request, params.tenant)
+    ctx, (id,), params = change.ctx, change.key, change.body
+    tenant = tenants.single_tenant(change.request, params.tenant)
     edit = Edit(**{field: getattr(params, field) for field in Edit.__struct_fields__})
-    item = await sent.edit(ctx.engines, ctx.limits, tenant, request_body.path(request, "id"), edit)
-    return responses.json(await _sent_notification(ctx, item))
+    item = await sent.edit(ctx.engines, ctx.limits, tenant, id, edit)
+    return await _sent_notification(ctx, item)
 
 
-@operation(
-    "DELETE",
-    "/v1/notifications/{id:str}",
-    tag="Sending",
-    required_scope="manage",
-    query=TenantQuery,
-    response_types={204: None},
-    refusals=(NotFound,),
-)
-async def recall(request: ApiRequest) -> ASGIApp:
+@NOTIFICATIONS.delete()
+async def recall(change: Change[None]) -> bool:
     """Recall a sent notification.
 
     It is removed from every inbox that contains it."""
-    ctx = context.of(request)
-    await sent.recall(ctx.engines, tenants.single_tenant(request), request_body.path(request, "id"))
-    return responses.empty()
+    await sent.recall(change.ctx.engines, change.tenant, *change.key)
+    return True
 
 
 async def listed(engines: Context, items: Sequence[SentItem]) -> list[ListedNotification]:
@@ -284,8 +263,3 @@ def _check(draft: Draft, ctx: ApiContext) -> None:
 
 DRAFT = request_body.Shape(Draft, _check, {"to": "x", "title": "x"}, ruled_later=True)
 ONLY_DRAFT = msgspec.structs.replace(DRAFT, bulk="POST /v1/notifications/bulk")
-CORRECTION = request_body.Shape(
-    Correction,
-    lambda edit, ctx: notification_types.check_edit(edit, ctx.limits, times.to_rfc3339(ctx.engines.clock.now())),
-    ruled_later=True,
-)

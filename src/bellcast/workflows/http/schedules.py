@@ -14,13 +14,11 @@ from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.http import entity_tags, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.rest import context, definition_body, objects
+from bellcast.rest import definition_body, objects
 from bellcast.rest.context import ApiContext
 from bellcast.rest.objects import ADDED
-from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, DryRunQuery, Listing, ObjectsQuery, Resource
+from bellcast.rest.resource import Change, Listing, ObjectsQuery, Resource
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates.http import templates
 from bellcast.workflows import schedule_times, schedules
@@ -94,26 +92,21 @@ async def read(wanted: Change[None]) -> Any:
     return responses.json(shown, headers=objects.tagged(_content(shown), shown))
 
 
-@operation(
-    "PUT",
-    "/v1/schedules/{key:str}",
-    tag="Workflows",
-    required_scope="manage",
-    query=DryRunQuery,
-    body=Schedule,
+@KIND.put(
+    Schedule,
+    ScheduleObject,
+    reads=lambda request: definition_body.read(request, READ_ADDS),
     body_types=definition_body.MEDIA_TYPES,
     headers=objects.CONDITIONS,
-    response_types={200: ScheduleObject, 201: ScheduleObject},
     refusals=(PreconditionFailed,),
     example=EXAMPLE,
 )
-async def write(request: ApiRequest) -> ASGIApp:
+async def write(change: Change[Any]) -> tuple[Any, bool]:
     """Write a schedule.
 
     As JSON or YAML. It takes effect immediately; 201 when it is new. A time without an offset needs a `timezone`. With
     `?tenant=`, or `tenant` in the body, the request writes a tenant's schedule."""
-    ctx, key = context.of(request), objects.restricted_key(request)
-    tenant, value, yaml = await definition_body.read(request, READ_ADDS)
+    ctx, (key,), (tenant, value, yaml) = change.ctx, change.key, change.body
     try:
         schedule = request_body.json(msgspec.json.encode(value), SCHEDULE, ctx)
         await ctx[Schedules].check_references(tenant, schedule)
@@ -121,12 +114,12 @@ async def write(request: ApiRequest) -> ASGIApp:
             raise Invalid.fields(errors)
     except Invalid as refusal:
         raise definition_body.with_lines(refusal, yaml) from None
-    replaces = await _condition(ctx, request, tenant, key)
-    if objects.is_dry_run(request):
+    replaces = await _condition(ctx, change.request, tenant, key)
+    if change.is_dry_run:
         progress = schedules.new_progress(schedule, ctx.engines.clock.now())
-        return responses.json(await ctx[Schedules].shown(key, tenant, schedule, progress))
+        return await ctx[Schedules].shown(key, tenant, schedule, progress), False
     is_new = await ctx[Schedules].put(tenant, key, schedule, replaces)
-    return responses.json(await _shown(ctx, tenant, key), 201 if is_new else 200)
+    return await _shown(ctx, tenant, key), is_new
 
 
 @KIND.delete(headers=objects.CONDITION_OF_DELETION, refusals=(NotFound, PreconditionFailed))
