@@ -9,8 +9,10 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from structlog.testing import capture_logs
 
 from bellcast.live.http import takeover
+from bellcast.live.http.fast_path import FastPathFactory
 from tests.faults.raw_sockets import HANDSHAKE, WAIT, Raw, RawSocket, eventually, memory, request, upgrade
 from tests.servers import ServerProcess
 from tests.takeover_protocol import takeover_protocol
@@ -164,6 +166,32 @@ def test_refusal_of_a_large_body_is_small(target: ServerProcess, body: Any) -> N
     assert len(refused.content) < 32_768
 
 
+# --- open files
+
+
+async def test_socket_that_was_idle_for_longest_gives_way_when_files_run_out() -> None:
+    class Site(App):
+        def begins_live(self, _path: str, *, upgrade: bool) -> bool:
+            return False
+
+    factory = FastPathFactory(site := Site())
+    async with (
+        running_app(site, factory) as server,
+        connecting(server) as (oldest, _),
+        connecting(server) as (other, _),
+    ):
+        await until(lambda: len(server.server_state.connections) == 2)
+        factory.max_file = 1  # no descriptor is left
+        with capture_logs() as logs:
+            async with connecting(server) as (reader, writer):
+                assert await asyncio.wait_for(oldest.read(), WAIT) == b""
+                writer.write(request("/healthz"))
+                assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT)
+            async with connecting(server):
+                assert await asyncio.wait_for(other.read(), WAIT) == b""
+        assert [line["event"] for line in logs] == ["open_files_limit_reached"]
+
+
 # --- pipelining
 
 
@@ -212,9 +240,9 @@ class App:
 
 
 @asynccontextmanager
-async def running_app(app: App) -> AsyncIterator[uvicorn.Server]:
-    """Run a server of TakeoverProtocol; its `config.port` is set."""
-    config = uvicorn.Config(app, http=takeover_protocol(), ws="none", lifespan="off", log_config=None)
+async def running_app(app: App, protocol_class: Any = None) -> AsyncIterator[uvicorn.Server]:
+    """Run a server, by default of TakeoverProtocol; its `config.port` is set."""
+    config = uvicorn.Config(app, http=protocol_class or takeover_protocol(), ws="none", lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         config.port = listening.getsockname()[1]

@@ -15,6 +15,7 @@ import uvloop
 
 from bellcast.live.http.fast_path import FastPathFactory
 from bellcast.server.app import App
+from bellcast.server.wire_live import RESERVED_FILES, default_connections
 from bellcast.settings import address
 from bellcast.settings.groups import ServerSettings
 
@@ -117,7 +118,8 @@ def serve(app: App, ready: Callable[[str], None], *, shared: bool = False) -> No
     used by other processes: the kernel distributes the connections.
 
     Raises OSError if it cannot listen, and the errors of opening the store."""
-    settings, protocol_class = app.settings.server, FastPathFactory(app, app.request_log.head_refused)
+    settings, most = app.settings.server, default_connections()
+    protocol_class = FastPathFactory(app, app.request_log.head_refused, most and most + RESERVED_FILES // 2)
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -128,16 +128,7 @@ class Channels:
         self.previews = Previews(db, self.catalog, config, project)
         self.reports = reports = MessageReports(clock, feed)
         self.router = Router(
-            db,
-            clock,
-            self.catalog,
-            config,
-            project,
-            new_id,
-            jobs.wake,
-            self.webhooks,
-            self._find_simulated,
-            reports,
+            db, clock, self.catalog, config, project, new_id, jobs.wake, self.webhooks, self._find_simulated, reports
         )
         release = Release(db, clock, self.catalog, Runs(db).workflow_of)
         delivery = MessageDelivery(db, clock, self._find, release, self.webhooks, reports, lambda: config.retries)
@@ -230,11 +221,7 @@ class WorkflowParts:
         self.simulator = Simulator(db, router, self.triggers, limits)
         executor = RunExecutor(db, parts.broker, clock, self.workflow_catalog, router, steps, calls, pace, parts.feed)
         jobs.register_pages(
-            run_commits.JOB_KIND,
-            executor.run_page,
-            serves=calls.serves,
-            when_dead=run_commits.WHEN_DEAD,
-            is_timed=True,
+            run_commits.JOB_KIND, executor.run_page, serves=calls.serves, when_dead=run_commits.WHEN_DEAD, is_timed=True
         )
         self.schedules = Schedules(
             engines, self.workflow_catalog, self.triggers, router.tenant, router.plan_steps, limits
@@ -328,9 +315,7 @@ def operator_services(engines: ServerEngines, settings: Settings, project: Proje
     current, *previous = [one.secret.encode() for one in project.accepted]
     cipher = Encryption(current, previous)
     config = ConsoleConfig(
-        networks=server.console_networks,
-        require_mfa=server.require_mfa,
-        external_session=settings.oidc.session,
+        networks=server.console_networks, require_mfa=server.require_mfa, external_session=settings.oidc.session
     )
     sessions = ConsoleSessions(Operators(db), clock, new_id, cipher, config)
     found: dict[type[Any], Any] = {

@@ -35,6 +35,8 @@ from bellcast.live.http.takeover import (
 
 log = structlog.get_logger(__name__)
 
+WARNING_SECONDS = 60
+REMEDY = "more open files (ulimit -Hn, LimitNOFILE=), or a proxy that limits the connections of an address"
 METHOD = b"GET "
 END_OF_HEAD = b"\r\n\r\n"
 FAILED_BODY = problems.body(BellcastError())
@@ -54,9 +56,11 @@ class LiveApplication(Protocol):
 class FastPathFactory:
     """State shared by a server's sockets. uvicorn calls it for each socket like a protocol class."""
 
-    def __init__(self, application: LiveApplication, log_refusal: LogRefusal | None = None) -> None:
+    def __init__(self, application: LiveApplication, log_refusal: LogRefusal | None = None, max_file: int = 0) -> None:
+        """`max_file`: descriptor from which the rest is reserved for the store and outbound calls; 0: none."""
         self.begins_live = application.begins_live
         self.log_refusal = log_refusal
+        self.max_file = max_file
         self.idle = IdleSockets()
         self.pipelined = asyncio.Semaphore(MAX_PIPELINED_RUNNING)
 
@@ -75,25 +79,38 @@ class IdleSockets:
     order of arrival and share one timer."""
 
     def __init__(self) -> None:
-        self._since: dict[FastPathProtocol, float] = {}
+        self.since: dict[FastPathProtocol, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._full_until = self._next_warning_at = 0.0
 
     def add(self, protocol: "FastPathProtocol") -> None:
         loop = asyncio.get_running_loop()
-        self._since[protocol] = loop.time()
+        self.since[protocol] = loop.time()
         if self._timer is None:
             self._timer = loop.call_later(HEAD_TIMEOUT, self._expire)
 
-    def discard(self, protocol: "FastPathProtocol") -> None:
-        self._since.pop(protocol, None)
+    def make_room(self, descriptor: int, max_file: int) -> None:
+        """Close the socket that has been idle for longest if a new one has such a high descriptor, and for a second afterwards,
+        because the next one reuses the lower descriptor of the closed socket."""
+        now = asyncio.get_running_loop().time()
+        if descriptor >= max_file:
+            self._full_until = now + 1
+        if now >= self._full_until:
+            return
+        oldest = next(iter(self.since))
+        oldest.shutdown()
+        del self.since[oldest]
+        if now >= self._next_warning_at:
+            self._next_warning_at = now + WARNING_SECONDS
+            log.warning("open_files_limit_reached", effect="new connections close the oldest idle ones", remedy=REMEDY)
 
     def _expire(self) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() - HEAD_TIMEOUT
-        for protocol in [protocol for protocol, since in self._since.items() if since <= deadline]:
+        for protocol in [protocol for protocol, since in self.since.items() if since <= deadline]:
             protocol.shutdown()
-            self.discard(protocol)
-        first = next(iter(self._since.values()), None)
+            del self.since[protocol]
+        first = next(iter(self.since.values()), None)
         self._timer = None if first is None else loop.call_later(first - deadline, self._expire)
 
 
@@ -132,6 +149,8 @@ class FastPathProtocol(asyncio.Protocol):
         self._transport = transport
         self._server.connections.add(self)  # type: ignore[arg-type]  # uvicorn only calls `shutdown`
         self._factory.idle.add(self)
+        if max_file := self._factory.max_file:
+            self._factory.idle.make_room(transport.get_extra_info("socket").fileno(), max_file)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unregister()
@@ -162,7 +181,7 @@ class FastPathProtocol(asyncio.Protocol):
 
     def _unregister(self) -> None:
         self._server.connections.discard(self)
-        self._factory.idle.discard(self)
+        self._factory.idle.since.pop(self, None)
 
     def _live_scope(self, data: bytes) -> Scope | None:
         """Return the scope if these bytes are a complete, valid request for a live connection. Otherwise return None: the

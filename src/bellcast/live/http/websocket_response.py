@@ -29,10 +29,7 @@ def is_handshake(scope: Scope) -> bool:
 
 
 async def serve(
-    app: Callable[[Scope, Receive, Send], Awaitable[None]],
-    scope: Scope,
-    receive: Receive,
-    send: Send,
+    app: Callable[[Scope, Receive, Send], Awaitable[None]], scope: Scope, receive: Receive, send: Send
 ) -> None:
     """Serve a handshake by an application that accepts it, or refuses it with an HTTP response."""
     scope[STATE][IS_WEBSOCKET] = True

@@ -294,10 +294,7 @@ class ConnectionSurvey:
 
 
 def _newest(
-    entries: Iterable[T],
-    position: Callable[[T], ConnectionPosition],
-    before: ConnectionPosition | None,
-    limit: int,
+    entries: Iterable[T], position: Callable[[T], ConnectionPosition], before: ConnectionPosition | None, limit: int
 ) -> list[T]:
     older = (one for one in entries if before is None or position(one) < before)
     return heapq.nlargest(limit, older, key=position)

@@ -260,12 +260,7 @@ class PusherChannels:
     # --- the app's handlers
 
     async def call_app(
-        self,
-        connection: Connection,
-        name: str,
-        channel: str | None,
-        data: Any,
-        request: HandshakeRequest | None = None,
+        self, connection: Connection, name: str, channel: str | None, data: Any, request: HandshakeRequest | None = None
     ) -> "tuple[Any, PusherCallContext] | None":
         """Call the app's handler of this name, and return its reply with the context; None if it has none."""
         app = self._live.app

@@ -70,10 +70,7 @@ PUSHER = DialectPlugin(
             setting_values.url,
             "Your app's URL for signed webhooks about channels, members and client events.",
         ),
-        "PUSHER_ALIASES": (
-            aliases,
-            "Channels that also carry a recipient's inbox changes. The default is Laravel's.",
-        ),
+        "PUSHER_ALIASES": (aliases, "Channels that also carry a recipient's inbox changes. The default is Laravel's."),
     },
     # what clients may follow and see, and where data of all tenants is sent
     owner_only=("PUSHER_ALIASES", "PUSHER_CLIENT_EVENTS", "PUSHER_WATCHLISTS", "PUSHER_WEBHOOK_URL"),

@@ -72,10 +72,7 @@ class NamespaceConnection(Connection):
     def _set_dialect(self) -> None:
         self.mark_revision = NO_MARK  # its bytes have the prefix of the dialect before
         self.dialect = packets.dialect_for(
-            self.namespace,
-            self.session.transport.encoding,
-            resumable=self.resumable,
-            offset_prefix=self._offset_prefix,
+            self.namespace, self.session.transport.encoding, resumable=self.resumable, offset_prefix=self._offset_prefix
         )
 
     @property
