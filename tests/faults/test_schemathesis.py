@@ -79,7 +79,10 @@ UNEXPRESSED = {
         "the ETag of the draft",
     ),
     **dict.fromkeys(
-        (f"DELETE /v1/{plural}/{{key}}" for plural in ("sources", "templates", "types", "workflows")),
+        (
+            f"DELETE /v1/{plural}/{{key}}"
+            for plural in ("providers", "schedules", "sources", "templates", "types", "workflows")
+        ),
         "the ETag of the object",
     ),
 }
