@@ -241,6 +241,9 @@ class CollectedEvents:
                 if not lists:
                     del self._lists[stream]
 
+    def __contains__(self, stream: object) -> bool:
+        return stream in self._lists
+
     def add(self, event: LiveEvent) -> None:
         """Add an event to the lists of its stream."""
         if self._lists:

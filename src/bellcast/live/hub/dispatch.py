@@ -6,7 +6,6 @@ An event is encoded once per dialect in use on its stream; the same bytes are wr
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import AbstractContextManager
 from functools import partial
 
 from bellcast.kernel.brokers.history import CollectedEvents
@@ -105,7 +104,7 @@ class Dispatcher:
         self._held_connections = held_connections
         self._writes = writes
         self._is_tick_busy = False
-        self._collected = CollectedEvents()
+        self.collected = CollectedEvents()  # dispatched while something is read
 
     # --- live events
 
@@ -120,10 +119,9 @@ class Dispatcher:
         connections: Sequence[Connection] = tuple(self._streams.get(event.stream, ()))
         if isinstance(event, LiveEvent):
             id = event.id
-            self._collected.add(event)
-            if (
-                event.topic is None
-            ):  # connections follow topics from `ready` on, and their recipient's own stream earlier
+            self.collected.add(event)
+            # Connections follow topics from `ready` on, and their recipient's own stream earlier.
+            if event.topic is None:
                 connections = [one for one in connections if one.phase is not Phase.OPENING]
         if id is not None and self._held_connections:
             connections = [one for one in connections if one not in self._held_connections]
@@ -131,11 +129,6 @@ class Dispatcher:
             written = self._fan_out(connections, partial(self.encode, event), event.sender, id)
             if written and isinstance(event, LiveEvent):
                 self._writes.record_event(event, written)
-
-    def collecting(self, stream: Stream) -> AbstractContextManager[Sequence[LiveEvent]]:
-        """Collect the live events of a stream that are dispatched inside the context. The yielded sequence grows with
-        them."""
-        return self._collected.collecting([stream])
 
     def send_to_stream(self, stream: Stream, encode: Callable[[Dialect], bytes | None]) -> None:
         """Send to the followers of a stream what `encode` returns for their dialect; `None` sends nothing."""

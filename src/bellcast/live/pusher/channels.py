@@ -184,7 +184,7 @@ class PusherChannels:
         engines, tenant = self._live.engines, connection.principal.tenant
         since = engines.clock.now() - int(self._config.cache_ttl * 1000)
         last: LastEvent | None = None
-        with self._hub.dispatcher.collecting(topic_stream(tenant, channel)) as delivered:
+        with self._hub.dispatcher.collected.collecting([topic_stream(tenant, channel)]) as delivered:
             for _ in range(MAX_CACHE_QUERIES):
                 count = len(delivered)
                 last = await LastEvents(engines.db).get(tenant, channel, since)

@@ -54,6 +54,8 @@ class PresenceCache:
 
 # Channels with more subscribers than this get their count at most once per interval.
 DIRECT_SUBSCRIBERS, COUNT_INTERVAL_SECONDS = 100, 5.0
+# While a new subscriber of a cache channel waits for the last event, which comes first, the count waits too.
+CACHE_SECONDS = 0.1
 # Prefix of Laravel's private channels for model classes.
 LARAVEL = "App."
 
@@ -184,6 +186,9 @@ class PusherObserver:
             self._report_begin(stream, member)
 
     def _count(self, stream: Stream, channel: str) -> None:
+        if stream in self._hub.dispatcher.collected:
+            asyncio.get_running_loop().call_later(CACHE_SECONDS, self._count, stream, channel)
+            return
         is_ours = self._counting.pop(stream) and stream == topic_stream(DEFAULT_TENANT, channel)
         count = self._hub.subscriptions.total(stream)
         if count:

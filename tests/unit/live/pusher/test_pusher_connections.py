@@ -191,6 +191,17 @@ async def test_count_is_sent_to_webhooks_without_pusher_clients() -> None:
     assert channel.counted == [(CHANNEL, 1)]
 
 
+async def test_count_waits_for_the_last_event_of_a_cache_channel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bellcast.live.pusher.hub_observer.CACHE_SECONDS", 0)
+    channel = Channel(webhooks=True)
+    with channel.hub.dispatcher.collected.collecting([topic_stream("", CHANNEL)]):
+        channel.join("1", fakes.protocol.MESSAGE)
+        await channel.settle()
+        assert channel.counted == []
+    await channel.settle()
+    assert channel.counted == [(CHANNEL, 1)]
+
+
 async def test_inbox_changes_are_sent_to_an_alias_while_it_has_followers_here() -> None:
     channel, alias = Channel(), "private-App.Models.User.alice"
     observer = cast(PusherObserver, channel.hub.observers[0])
