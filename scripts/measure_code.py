@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 96_291),
+    "lines": (0, 96_300),
     "modules": (0, 602),
     "classes": (0, 1_378),
     "functions": (0, 6_397),

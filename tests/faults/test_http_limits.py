@@ -169,7 +169,9 @@ def test_refusal_of_a_large_body_is_small(target: ServerProcess, body: Any) -> N
 # --- open files
 
 
-async def test_socket_that_was_idle_for_longest_gives_way_when_files_run_out() -> None:
+async def test_socket_that_was_idle_for_longest_gives_way_when_files_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bellcast.live.http.fast_path.SAMPLED", 1)
+
     class Site(App):
         def begins_live(self, _path: str, *, upgrade: bool) -> bool:
             return False

@@ -77,7 +77,8 @@ class TestEveryPath:
                 assert response.status_code != 422, name
                 continue
             assert refused(response, 422, "invalid"), name
-            assert fields(response) == {"surprise": "is not a known query parameter"}, name
+            ((field, problem),) = fields(response).items()
+            assert (field, problem.split(";")[0]) == ("surprise", "is not a known query parameter"), name
             assert rest.published == [], name
 
     async def test_every_operation_needs_credentials(self, rest):
