@@ -8,6 +8,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -127,7 +128,7 @@ def test_lists_and_counts_cover_all_nodes(three: Cluster) -> None:
             assert get(node, "/v1/connections", tenant="elsewhere")["connections"] == []
         everyone = get(three.nodes[2], "/v1/connections", tenant="lists")["connections"]
         assert eventually(lambda: paged(three.nodes[0], "lists") == [one["id"] for one in everyone])
-        times = [one["connected_at"] for one in everyone]
+        times = [datetime.fromisoformat(one["connected_at"]) for one in everyone]
         assert times == sorted(times, reverse=True)
 
 
