@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 from structlog.testing import capture_logs
 
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.live.http import takeover
 from bellcast.live.http.fast_path import FastPathFactory
 from tests.faults.raw_sockets import HANDSHAKE, WAIT, Raw, RawSocket, eventually, memory, request, upgrade
@@ -242,7 +243,7 @@ class App:
 
 
 @asynccontextmanager
-async def running_app(app: App, protocol_class: Any = None) -> AsyncIterator[uvicorn.Server]:
+async def running_app(app: ASGIApp, protocol_class: Any = None) -> AsyncIterator[uvicorn.Server]:
     """Run a server, by default of TakeoverProtocol; its `config.port` is set."""
     config = uvicorn.Config(app, http=protocol_class or takeover_protocol(), ws="none", lifespan="off", log_config=None)
     server = uvicorn.Server(config)
@@ -344,7 +345,7 @@ async def test_pipelined_requests_of_many_connections_run_a_few_at_a_time() -> N
             turn += 1
 
     connections = 3 * takeover.MAX_PIPELINED_RUNNING
-    async with running_app(app) as server, AsyncExitStack() as stack:  # type: ignore[arg-type] # a valid ASGI app
+    async with running_app(app) as server, AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(connecting(server)) for _ in range(connections)]
         counter = asyncio.create_task(count_turns())
         for _, writer in clients:
@@ -369,7 +370,7 @@ async def test_pipelined_request_of_a_client_that_hangs_up_does_not_run() -> Non
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
-    async with running_app(app) as server, AsyncExitStack() as stack:  # type: ignore[arg-type] # a valid ASGI app
+    async with running_app(app) as server, AsyncExitStack() as stack:
         for _ in range(takeover.MAX_PIPELINED_RUNNING):
             _, writer = await stack.enter_async_context(connecting(server))
             writer.write(request("/first") + request("/held"))

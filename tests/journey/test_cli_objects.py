@@ -42,9 +42,9 @@ def test_template_is_written_previewed_and_sent_as_a_test(project, tmp_path):
     assert (refused.status, "leave out ID" in refused.err) == (2, True)
     page = httpx.get(bellcast("mailbox", **project).out.strip())
     assert "Hi Ann" in page.text
-    empty = bellcast("mailbox", "--tenant", "cli-nobody", **project)
+    empty = bellcast("mailbox", "--tenant", "cli-unused", **project)
     assert "/mailbox/" in empty.out
-    assert "The tenant cli-nobody has no stored messages yet" in empty.err
+    assert "The tenant cli-unused has no stored messages yet" in empty.err
     type = written(tmp_path, "file", {"key": "cli-greeting", "template": "cli-hello"})
     bellcast("type", "put", type, **project)
     assert bellcast("template", "delete", "cli-hello", **project).status == 1
