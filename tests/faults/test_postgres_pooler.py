@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests import engines
+from tests.journey.shell import bellcast
 from tests.servers import ServerProcess
 
 
@@ -44,7 +45,7 @@ def test_server_works_behind_a_pooler_in_session_mode(tmp_path: Path, pooler: en
         assert len(kept["events"]) == 2
 
 
-@pytest.mark.parametrize("pooler", ["transaction"], indirect=True)
+@pytest.mark.parametrize("pooler", ["transaction", "statement"], indirect=True)
 @pytest.mark.parametrize("variable", ["BELLCAST_STORE", "BELLCAST_BROKER"])
 def test_pooler_that_shares_sessions_is_refused_with_the_reason(
     tmp_path: Path, pooler: engines.PgBouncer, database: str, variable: str
@@ -55,3 +56,14 @@ def test_pooler_that_shares_sessions_is_refused_with_the_reason(
     assert f"{variable}: the pooler" in str(refused.value)
     assert "PgBouncer must use pool_mode=session" in str(refused.value)
     assert "Traceback" not in str(refused.value)
+
+
+@pytest.mark.parametrize("pooler", ["transaction", "statement"], indirect=True)
+@pytest.mark.parametrize("command", [("migrate",), ("backup", "copy.db"), ("restore", "--positions")])
+def test_command_is_refused_by_a_pooler_that_shares_sessions_as_a_server_is(
+    pooler: engines.PgBouncer, database: str, command: tuple[str, ...]
+) -> None:
+    refused = bellcast(*command, "--store", pooler.url(database))
+    assert refused.status == 2
+    assert refused.err.startswith("Error: BELLCAST_STORE: the pooler")
+    assert "PgBouncer must use pool_mode=session" in refused.err

@@ -115,9 +115,6 @@ async def _open(settings: "Settings") -> None:
     await engine.close()
 
 
-if TYPE_CHECKING:  # imported when the command runs, not for --help
-    pass
-
 BACKUP_EPILOG = """\
 [dim]Examples[/]
 

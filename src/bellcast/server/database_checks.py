@@ -74,13 +74,12 @@ def _store(store: StoreSettings, processes: int) -> Iterator[Finding]:
     if url is None or not url.startswith(POSTGRES):
         return
     adapters.need_postgres()
-    from bellcast.kernel.db import copy_to_postgres, postgres_connection
+    from bellcast.kernel.db import copy_to_postgres
 
     try:
         version, latest = asyncio.run(copy_to_postgres.version(url))
         engine_time = asyncio.run(_value(url, TIME)).timestamp()
         allowed = int(asyncio.run(_value(url, "SELECT current_setting('max_connections')")))
-        asyncio.run(postgres_connection.check_pooler(url, "BELLCAST_STORE"))
     except BellcastError as error:
         yield _unavailable("store", POSTGRESQL, "BELLCAST_STORE", error)
         return

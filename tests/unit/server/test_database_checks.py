@@ -65,7 +65,9 @@ def pooler(request):
     pooler.end()
 
 
-@pytest.mark.parametrize(("pooler", "state"), [("session", "ok"), ("transaction", "problem")], indirect=["pooler"])
+@pytest.mark.parametrize(
+    ("pooler", "state"), [("session", "ok"), ("transaction", "problem"), ("statement", "problem")], indirect=["pooler"]
+)
 def test_pooler_that_a_server_refuses_is_a_problem(url, pooler, state):
     pooled = pooler.url(url.rpartition("/")[2])
     findings = {

@@ -77,6 +77,7 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
     """Connect; errors are raised as BellcastErrors."""
     target: asyncpg.Connection | None = None
     try:
+        await postgres_connection.check_pooler(url, "BELLCAST_STORE")
         target = await asyncpg.connect(
             url, timeout=postgres_connection.CONNECT_TIMEOUT, server_settings={"application_name": "bellcast"}
         )

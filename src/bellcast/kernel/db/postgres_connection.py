@@ -217,7 +217,6 @@ class PostgresConnection:
             await self.raw.executemany(text.plain, [text.values(params) for params in sets])
 
 
-# A client needs one session of PostgreSQL for as long as it is connected, also through a pooler such as PgBouncer.
 READ_PID = "SELECT pg_backend_pid()"
 
 
@@ -232,16 +231,20 @@ async def check_pooler(url: str, variable: str) -> None:
         try:
             async with other.transaction():
                 # An idle pooler gives the session used last; others change the session of `first`.
-                if await other.fetchval(READ_PID) == session or await _session(first) != session:
-                    raise SettingsError(
-                        f"{variable}: the pooler in front of PostgreSQL shares sessions between transactions. PgBouncer must use"
-                        " pool_mode=session for this database, because LISTEN, advisory locks, settings and prepared statements"
-                        " need a session of their own; or connect to PostgreSQL directly."
-                    )
+                is_shared = await other.fetchval(READ_PID) == session or await _session(first) != session
         finally:
             await other.close()
+    except asyncpg.PostgresError as error:
+        if not (is_shared := "statement pooling mode" in str(error)):  # PgBouncer's reason to refuse a transaction
+            raise
     finally:
         await first.close()
+    if is_shared:
+        raise SettingsError(
+            f"{variable}: the pooler in front of PostgreSQL shares sessions between transactions. PgBouncer must use"
+            " pool_mode=session for this database, because LISTEN, advisory locks, settings and prepared statements"
+            " need a session of their own; or connect to PostgreSQL directly."
+        )
 
 
 async def _connect_unprepared(url: str) -> "asyncpg.Connection[Any]":
