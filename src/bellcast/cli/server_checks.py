@@ -23,7 +23,7 @@ TIMEOUT = httpx.Timeout(3)
 # A run inside the server takes at most 20 s.
 INSIDE_TIMEOUT = 25
 # Checks that only a running server can make.
-INSIDE = ("nodes", "queue", "public URL", "secrets", "stored mail server", "doctor")
+INSIDE = ("nodes", "queue", "public URL", "secrets", "stored mail server", "store's connections", "doctor")
 # Seconds. An unbuffered stream starts within milliseconds.
 BUFFERED_S = 1.0
 # Two clocks may differ by 2 s before session tokens fail; HTTP dates are whole seconds.

@@ -58,7 +58,7 @@ def check(settings: Settings, store_seconds: float | None = None, processes: int
     yield from _readable("credentials", _credentials(settings))
     if settings.store.is_file:
         yield from _readable("store", _store(settings.store.path, store_seconds))
-    yield from database_checks.check(settings, processes)
+    yield from database_checks.check(settings, max(processes, settings.server.workers))
     yield from check_mail_settings(settings)
     yield from _readable("disk", _disk(settings))
     yield from _files()

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from bellcast.outbox import schema
-from bellcast.server import database_checks
-from bellcast.settings.groups import Settings, StoreSettings
+from bellcast.server import database_checks, local_checks
+from bellcast.settings.groups import ServerSettings, Settings, StoreSettings
 from tests import engines
 from tests.servers import free_port
 
@@ -55,6 +55,9 @@ def test_processes_that_may_exceed_the_connections_of_postgresql_are_a_warning(u
         findings = [one.what for one in database_checks.check(settings, processes) if "connections" in one.what]
         warning = "the processes may open 209 connections, and PostgreSQL accepts 200"
         assert findings == ([warning] if is_warned else [])
+    # Before the server runs, its workers are known.
+    settings = Settings(server=ServerSettings(workers=11), store=settings.store)
+    assert "store's connections" in {one.check for one in local_checks.check(settings)}
 
 
 @pytest.fixture

@@ -437,7 +437,7 @@ DATABASES = (
     ),
     Diagnosis(
         code="many_connections",
-        check="store",
+        check="store's connections",
         state="warning",
         what="the processes may open {connections} connections, and PostgreSQL accepts {allowed}",
         fix="raise max_connections, or set a lower BELLCAST_STORE_CONNECTIONS",
