@@ -49,6 +49,8 @@ def _sections() -> Iterator[str]:
         for name, method in vars(kind).items():
             if isinstance(method, Method):
                 yield _section("###", name, method.build, inspect.getdoc(method.build))
+            elif isinstance(method, property) and method.__doc__:
+                yield f"### {name}\n\n{method.__doc__}\n"
     yield "## Results\n"
     for kind in RESULTS:
         yield _result(kind)
@@ -59,7 +61,7 @@ def _sections() -> Iterator[str]:
 def _properties() -> Iterator[tuple[str, type]]:
     """Yield the properties of a client that group further methods, such as `bell.recipients`, with their classes."""
     for name, value in vars(ServerApi).items():
-        if isinstance(value, property):
+        if isinstance(value, property) and not value.__doc__:
             yield f"bell.{name}", get_origin(inspect.signature(value.fget).return_annotation)
 
 

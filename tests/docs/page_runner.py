@@ -30,6 +30,7 @@ from tests.servers import PROJECT, ServerProcess, free_port
 TIMEOUT = 60.0  # seconds; a loaded machine needs three
 # The ports of the examples; each page gets free ones instead.
 PORTS = re.compile(r"\b(8787|8000|8080|9000|4222)\b")
+INVENTED = "https://bell.example.com"
 CLIENT = Path(__file__).parents[2] / "client"
 NODE_CLIENT = "import { Bellcast } from 'bellcast/server'; const bell = new Bellcast();\n"
 # The app's database as the examples name it; a page that names it gets an empty one instead.
@@ -164,7 +165,7 @@ class PageRunner:
         page.route(f"{site}/bell-token", lambda route: route.fulfill(json={"token": self._token()}))
         self.printed = ""
         page.goto(site)
-        page.add_script_tag(type="module", content=text)
+        page.add_script_tag(type="module", content=self._with_server(text))
 
     def _token(self) -> str:
         with Bellcast(self.localized("http://127.0.0.1:8787"), PROJECT[2]) as bell:
@@ -173,16 +174,19 @@ class PageRunner:
     def show(self, html: str) -> Page:
         """Open a site's page with this HTML, whose paths issue tokens for Alice, with the server in place of its examples."""
         page, site = self.page(), f"http://127.0.0.1:{free_port()}"
-        server = self.localized("http://127.0.0.1:8787")
-        body = "<!doctype html>" + re.sub(r'https://bell\.example\.com|(?<=")/bell(?=["/])', server, html)
+        body = "<!doctype html>" + self._with_server(re.sub(r'(?<=")/bell(?=["/])', INVENTED, html))
         if "bellcast.js" not in body:  # the page names another location of the script
-            body += f'<script type="module" src="{server}/bellcast.js"></script>'
+            body += self._with_server(f'<script type="module" src="{INVENTED}/bellcast.js"></script>')
         page.route(f"{site}/**", lambda route: route.fulfill(json={"token": self._token()}))
         page.route(f"{site}/", lambda route: route.fulfill(content_type="text/html", body=body))
         loader = CLIENT / "src" / "bellcast-load.js"
         page.route(f"{site}/static/{loader.name}", lambda route: route.fulfill(path=loader))
         page.goto(site)
         return page
+
+    def _with_server(self, text: str) -> str:
+        """Write the server's address in place of the invented one, as readers do."""
+        return text.replace(INVENTED, self.environ["BELLCAST_URL"])
 
     def page(self) -> Page:
         """Open a page and collect its console messages and errors."""

@@ -71,10 +71,11 @@ def test_port_in_use_names_the_last_port_of_the_data_folder(tmp_path, bellcast_s
     (tmp_path / "server.json").write_text('{"url": "http://127.0.0.1:8790"}')
     refused = bellcast("serve", "--port", bellcast_server.port, "--data", tmp_path)
     assert refused.status == 1
-    assert "such as 8790, the last one of" in refused.err
+    assert "add --port 8790, the last one of" in refused.err
     (tmp_path / "server.json").write_text(json.dumps({"url": bellcast_server.url}))
     same = bellcast("serve", "--port", bellcast_server.port, "--data", tmp_path)
-    assert same.err.endswith("is in use; stop the other program, or choose another port with --port.\n")
+    other = (int(bellcast_server.port) + 3) % 65_536
+    assert same.err.endswith(f"is in use; stop the other program, or add --port {other}.\n")
 
 
 def test_python_client_finds_the_server_through_the_data_folder(tmp_path, monkeypatch):

@@ -126,7 +126,7 @@ def error_line(result, status: int) -> str:
 def test_port_in_use_is_reported(bellcast_server, tmp_path):
     refused = bellcast("serve", "--port", bellcast_server.port, "--data", tmp_path)
     error = error_line(refused, 1)
-    assert f"127.0.0.1 port {bellcast_server.port} is in use; stop the other program, or choose another" in error
+    assert f"127.0.0.1 port {bellcast_server.port} is in use; stop the other program, or add --port" in error
     assert refused.err.splitlines() == [error]  # no credentials before the server can start
     assert list(tmp_path.glob("*.json")) == []
 

@@ -220,12 +220,12 @@ def _listen_errors(settings: "Settings") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        at, number = f"{settings.server.host} port {settings.server.port}", error.errno or 0
+        port, number = settings.server.port, error.errno or 0
+        at = f"{settings.server.host} port {port}"
         if number == errno.EADDRINUSE:
-            last = urlsplit(address.stored(settings) or "").port or settings.server.port
-            hint = "" if last == settings.server.port else f", such as {last}, the last one of {settings.store.data}"
-            hint = f"stop the other program, or choose another port with --port{hint}"
-            raise CommandError(f"{at} is in use", hint) from None
+            last = urlsplit(address.stored(settings) or "").port
+            free = (port + 3) % 65_536 if last in (None, port) else f"{last}, the last one of {settings.store.data}"
+            raise CommandError(f"{at} is in use", f"stop the other program, or add --port {free}") from None
         # Numbers below 0 are errors of the name lookup.
         why = os.strerror(number) if number > 0 else error.strerror or str(error)
         raise CommandError(f"cannot listen on {at}: {why}", "choose another address with --host and --port") from None

@@ -280,6 +280,11 @@ class ServerApi(Surface[S]):
     stats = Method(topics.stats)
 
     @property
+    def url(self) -> str:
+        """The server's address, for the elements in your pages."""
+        return self.sender.peer.url
+
+    @property
     def recipients(self) -> RecipientsApi[S]:
         return RecipientsApi(self.sender)
 
@@ -375,7 +380,7 @@ class Bellcast(ServerApi[SyncSender]):
         retries: Retries | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        peer = _peer(url, secret, timeout)
+        peer = Peer(find_url(url), find_credentials(secret), timeout)
         connections = ProcessConnections(lambda: httpx.Client(**connection(peer.url), transport=transport))
         super().__init__(SyncSender(connections, retries or Retries(), peer))
 
@@ -407,7 +412,7 @@ class AsyncBellcast(ServerApi[AsyncSender]):
         retries: Retries | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        peer = _peer(url, secret, timeout)
+        peer = Peer(find_url(url), find_credentials(secret), timeout)
         connections = LoopConnections(lambda: httpx.AsyncClient(**connection(peer.url), transport=transport))
         super().__init__(AsyncSender(connections, retries or Retries(), peer))
 
@@ -422,7 +427,3 @@ class AsyncBellcast(ServerApi[AsyncSender]):
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         await self.close()
-
-
-def _peer(url: str | None, secret: str | Credentials | None, timeout: float) -> Peer:
-    return Peer(find_url(url), find_credentials(secret), timeout)

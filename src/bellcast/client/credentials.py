@@ -81,8 +81,7 @@ def _check(source: str, secret: str) -> None:
 
 def _project(environ: Mapping[str, str]) -> _Project:
     """Return the project of BELLCAST_PROJECT, else that of the data folder. Raises NotConfigured."""
-    declared = _variable("PROJECT", environ)
-    if declared:
+    if declared := _variable("PROJECT", environ):
         parts = declared.split(":", 2)
         if len(parts) != 3 or not all(parts):
             raise NotConfigured("BELLCAST_PROJECT: expected id:key:secret")
