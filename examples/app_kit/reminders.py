@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from bellcast.client import Bellcast, InvalidArgument, RequestRefused
+from bellcast.contrib import dbapi
 from bellcast.contrib.relay import PERMANENT
 
 from .database import Database
@@ -22,7 +23,7 @@ MOST_AHEAD = timedelta(days=360)
 
 
 class Reminder(NamedTuple):
-    """A notification for the time `at`, which has a time zone. If that has passed, it is sent at once."""
+    """A notification for the time `at`, which has a time zone. If that has passed, it is a row of the outbox."""
 
     key: str
     at: datetime
@@ -53,19 +54,20 @@ class Reminders:
             digest = _digest(reminder)
             # One that has been sent is not repeated when its text changes.
             if key not in written or (written[key] != digest and reminder.at > now):
-                self._attempt(key, partial(self._write, bell, reminder, digest, now))
+                self._attempt(key, partial(self._write, bell, reminder, f"{self._tenant}-{key}-{digest}", now))
                 self._store("INSERT OR REPLACE INTO reminders VALUES (?, ?)", key, digest)
         for key in written.keys() - wanted.keys():
             self._attempt(key, partial(bell.schedules.delete, key, tenant=self._tenant))
             self._store("DELETE FROM reminders WHERE key = ?", key)
 
-    def _write(self, bell: Bellcast, reminder: Reminder, digest: str, now: datetime) -> None:
+    def _write(self, bell: Bellcast, reminder: Reminder, once: str, now: datetime) -> None:
         if reminder.at > now:
             schedule = {"at": reminder.at.astimezone(UTC).isoformat(), "notification": reminder.notification}
             bell.schedules.put(reminder.key, schedule, tenant=self._tenant)
-        else:
-            once = f"{self._tenant}-{reminder.key}-{digest}"
-            bell.notify(**reminder.notification, tenant=self._tenant, idempotency_key=once)
+            return
+        # Through the outbox, behind the rows about its appointment: those may still wait there.
+        with self._database.transaction() as connection:
+            dbapi.notify(connection, **reminder.notification, tenant=self._tenant, idempotency_key=once)
 
     def _attempt(self, key: str, request: Callable[[], object]) -> None:
         """A request that Bellcast refuses must not hold up the other reminders, nor be repeated for ever."""

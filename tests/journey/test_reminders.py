@@ -1,6 +1,7 @@
 """The reminders of the example apps: schedules in Bellcast that follow the appointments."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bellcast.client import Bellcast, Retries, Unavailable
+from bellcast.contrib import dbapi
+from bellcast.contrib.outbox_rows import OutboxRows
+from bellcast.contrib.relay import Relay
 from bellcast.examples import photo_studio, service_marketplace
 from bellcast.examples.app_kit import Database, Reminder, Reminders, reminders
 from bellcast.examples.photo_studio.notifications import reminders as studio_reminders
@@ -50,11 +54,16 @@ class Calendar:
         self.now = now
         self.upcoming: list[Reminder] = []
         self.tenant = tenant
-        database = Database(folder / "app.db", reminders.SCHEMA)
-        self._reminders = Reminders(database, tenant, lambda _: self.upcoming, lambda: self.now)
+        self.database = Database(folder / "app.db", reminders.SCHEMA)
+        self._reminders = Reminders(self.database, tenant, lambda _: self.upcoming, lambda: self.now)
 
     def reconcile(self, bell: Bellcast) -> None:
+        """Do what the app's outbox does after its rows, and then the next round of rows."""
         self._reminders.reconcile(bell)
+        connection = self.database.connect()
+        connection.row_factory = None
+        with closing(OutboxRows(connection, "sqlite")) as rows:
+            Relay(rows, bell).run()
 
     def schedules(self, bell: Bellcast) -> dict[str, str]:
         """The times of the reminders in Bellcast."""
@@ -88,6 +97,15 @@ def test_reminder_whose_time_has_passed_is_sent_at_once_and_once(tmp_path: Path,
         calendar.reconcile(bell)
     assert calendar.titles(bell) == ["Tomorrow"]
     assert calendar.schedules(bell) == {}
+
+
+def test_late_reminder_comes_after_the_confirmation_that_still_waits_in_the_outbox(tmp_path: Path, bell: Bellcast):
+    calendar = Calendar(tmp_path, "ordered", datetime.now(UTC))
+    with calendar.database.transaction() as connection:  # between the app's last round of rows and its reminders
+        dbapi.notify(connection, "alice", title="Confirmed", tenant="ordered")
+    calendar.upcoming = [Reminder("one", calendar.now - timedelta(minutes=30), ALICE)]
+    calendar.reconcile(bell)
+    assert calendar.titles(bell) == ["Tomorrow", "Confirmed"]  # the newest first
 
 
 def test_refused_reminder_does_not_hold_up_the_others(tmp_path: Path, bell: Bellcast):
