@@ -284,7 +284,7 @@ def test_calls_are_answered_by_the_handlers(api, configured):
     import time
 
     from bellcast import Handlers, Refused
-    from bellcast.kernel.outbound.webhook_signature import signed
+    from bellcast.kernel.outbound.webhook_signature import sign
 
     handlers = Handlers()
 
@@ -299,7 +299,7 @@ def test_calls_are_answered_by_the_handlers(api, configured):
 
     def call(name, day, secret=api.shop.server.secret):
         body = json.dumps({"name": name, "args": [{"day": day}], "recipient": "7"}).encode()
-        headers = signed([secret.encode()], "call_1", int(time.time()), body)
+        headers = sign([secret.encode()], "call_1", int(time.time()), body)
         response = api.client.post("/api/notifications/calls/", body, content_type="application/json", headers=headers)
         return response.status_code, response.json()
 

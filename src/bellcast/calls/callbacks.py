@@ -14,7 +14,7 @@ import structlog
 from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, ConnectRequest, Refused, admit_by_session
 from bellcast.kernel import daemon_threads, import_string
 from bellcast.kernel.errors import HandlerFailed, NoHandler
-from bellcast.kernel.outbound.webhook_signature import STEP_SEPARATOR, signed, signing_key
+from bellcast.kernel.outbound.webhook_signature import STEP_SEPARATOR, sign, signing_key
 
 log = structlog.get_logger(__name__)
 
@@ -182,7 +182,7 @@ class Callbacks:
             return False
         if abs(self._clock() - int(moment)) > TOLERANCE:
             return False
-        expected = signed([self._key], id, int(moment), body)["webhook-signature"].encode()
+        expected = sign([self._key], id, int(moment), body)["webhook-signature"].encode()
         signatures = headers.get("webhook-signature", "").split()
         # There are several signatures while a secret is being rotated.
         return any(hmac.compare_digest(expected, one.encode()) for one in signatures)

@@ -13,7 +13,7 @@ from bellcast.kernel.errors import BellcastError, HandlerFailed, NoHandler, Unav
 from bellcast.kernel.http.validation_errors import sentence
 from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound.port import Http, Response
-from bellcast.kernel.outbound.webhook_signature import signed, signing_key
+from bellcast.kernel.outbound.webhook_signature import sign, signing_key
 
 log = structlog.get_logger(__name__)
 
@@ -116,7 +116,7 @@ class HttpCallback:
         if call.handshake is not None:
             payload["handshake"] = call.handshake
         body = msgspec.json.encode(payload)
-        headers = signed(self._keys, f"call_{uuid.uuid4().hex}", self._clock.now() // 1000, body)
+        headers = sign(self._keys, f"call_{uuid.uuid4().hex}", self._clock.now() // 1000, body)
         headers["content-type"] = "application/json"
         return await self._http.request("POST", self._url, headers=headers, body=body, timeout=TIMEOUT)
 

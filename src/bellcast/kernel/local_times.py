@@ -77,7 +77,7 @@ def next_time(now: int, at: time, zone: ZoneInfo, *, weekday: int | None = None)
         day += ONE_DAY
 
 
-def next_shown(now: int, at: time, zone: ZoneInfo) -> int:
+def next_occurrence(now: int, at: time, zone: ZoneInfo) -> int:
     """Like `next_time`, but a time that occurs twice counts both times."""
     day = times.to_rfc3339(now).astimezone(zone).date()
     second = datetime.combine(day, at.replace(fold=1), zone)

@@ -181,7 +181,7 @@ def _quiet_hours(occasion: Occasion, layers: Layers) -> Decision | None:
             start, end = local_times.parse_time(hours.start), local_times.parse_time(hours.end)
             if not local_times.is_within(occasion.now, start, end, occasion.zone):
                 return None
-            at = local_times.next_shown(occasion.now, end, occasion.zone)
+            at = local_times.next_occurrence(occasion.now, end, occasion.zone)
             return Decision("hold", "quiet_hours", source, at)
     return None
 

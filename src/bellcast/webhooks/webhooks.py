@@ -26,7 +26,7 @@ from bellcast.kernel.jobs.runner import Again, DestinationCall, JobRunner, SetAs
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import Job, in_line
 from bellcast.kernel.outbound.port import Http
-from bellcast.kernel.outbound.webhook_signature import SECRET_PREFIX, signed, signing_key
+from bellcast.kernel.outbound.webhook_signature import SECRET_PREFIX, sign, signing_key
 from bellcast.webhooks.store import WebhookEvents
 from bellcast.webhooks.types import EventReport, WebhookEvent, no_report
 
@@ -220,7 +220,7 @@ class Webhooks:
                 keys.append(webhook.previous)
             place = _place(delivery.tenant, delivery.webhook)
             decrypted = [signing_key(self._encryption.decrypt(key, place)) for key in keys]
-            headers = {"content-type": "application/json", **signed(decrypted, event.id, signed_at, event.body)}
+            headers = {"content-type": "application/json", **sign(decrypted, event.id, signed_at, event.body)}
             async with destination.call():
                 response = await self._http().request(
                     "POST", webhook.url, headers=headers, body=event.body, timeout=TIMEOUT_SECONDS

@@ -18,7 +18,7 @@ from bellcast.kernel.errors import MAX_REASON, BellcastError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.destinations import Destination, Destinations
 from bellcast.kernel.outbound.port import Http
-from bellcast.kernel.outbound.webhook_signature import STEP_SEPARATOR, signed, signing_key, tenant_signing_key
+from bellcast.kernel.outbound.webhook_signature import STEP_SEPARATOR, sign, signing_key, tenant_signing_key
 from bellcast.templates.rendering import Renderer
 from bellcast.workflows import engine, workflow_catalog
 from bellcast.workflows.definitions import Step
@@ -121,7 +121,7 @@ class StepCalls(Struct, eq=False):
         secrets = [one.secret for one in self.project.accepted]
         is_project = stored.owner == PROJECT
         keys = [signing_key(one) if is_project else tenant_signing_key(one, stored.owner) for one in secrets]
-        headers |= signed(keys, f"{stored.id}{STEP_SEPARATOR}{step.key}", self.real_clock.now() // 1000, body)
+        headers |= sign(keys, f"{stored.id}{STEP_SEPARATOR}{step.key}", self.real_clock.now() // 1000, body)
         timeout = _seconds(step, run, context, HTTP_TIMEOUT_MS)
         url, method = renderer.render(step.fields["url"]), step.fields.get("method", "POST")
         try:

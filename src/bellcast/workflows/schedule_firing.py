@@ -93,7 +93,7 @@ class ScheduleFiring(Struct, eq=False):
         # A later time is of a clock that was ahead: cron fires at these times again, each once by its idempotency key.
         if progress.until < now or (progress.until > now and schedule.cron is not None):
             await self._save(firing, msgspec.structs.replace(progress, until=now))
-        return next(iter(schedule_times.times_after(schedule, [zone], now, 1)), None)
+        return next(iter(schedule_times.next_times(schedule, [zone], now, 1)), None)
 
     async def _save(self, firing: _Firing, progress: ScheduleProgress) -> None:
         """Save the progress. Raises ScheduleChanged if another one was saved since it was read."""
@@ -143,7 +143,7 @@ class ScheduleFiring(Struct, eq=False):
         for local in sorted(due):
             error = await self._fire_zones(firing, local, due[local]) or error
         await self._save(firing, msgspec.structs.replace(progress, until=now, last_at=last_at, last_error=error))
-        following = schedule_times.times_after(schedule, zones, now, 1)
+        following = schedule_times.next_times(schedule, zones, now, 1)
         world = schedule_times.world_times(schedule)
         if world is not None and now >= world[1]:
             return None

@@ -164,7 +164,7 @@ def zone_of(schedule: Schedule) -> ZoneInfo:
     return local_times.find_zone(schedule.timezone or "UTC") or local_times.UTC_ZONE
 
 
-def times_after(schedule: Schedule, zones: Sequence[ZoneInfo], moment: int, count: int) -> list[int]:
+def next_times(schedule: Schedule, zones: Sequence[ZoneInfo], moment: int, count: int) -> list[int]:
     """Return the next times after a moment, in any of the zones."""
     found: set[int] = set()
     for zone in zones:
@@ -180,7 +180,7 @@ def due_times(schedule: Schedule, zone: ZoneInfo, until: int, now: int) -> list[
     if schedule.cron is not None:
         due = cron.between(schedule.cron, zone, until, now, MAX_MISSED)
     else:
-        due = [at for at in times_after(schedule, [zone], until, 1) if at <= now]
+        due = [at for at in next_times(schedule, [zone], until, 1) if at <= now]
         if schedule.is_by_zone and until == 0:
             return due  # it has just been written: in zones where the time has passed, it fires immediately
     missed = [at for at in due if now - at > LATE_MS]

@@ -115,7 +115,7 @@ class Schedules(Struct, eq=False):
         """Return a new schedule that takes effect now."""
         now = self.engines().clock.now()
         progress = new_progress(schedule, now)
-        following = await self.times_after(tenant, schedule, progress.until, 1)
+        following = await self.next_times(tenant, schedule, progress.until, 1)
         world = schedule_times.world_times(schedule) if schedule.is_by_zone else None
         if schedule.is_by_zone and world is None:
             following = [*following, now + ZONE_POLL_MS]  # recipients may be added, or move to an earlier zone
@@ -163,15 +163,15 @@ class Schedules(Struct, eq=False):
             schedule, found.body, msgspec.json.decode(progress.body, type=ScheduleProgress), progress.body
         )
 
-    async def times_after(self, tenant: str, schedule: Schedule, moment: int, count: int) -> list[int]:
+    async def next_times(self, tenant: str, schedule: Schedule, moment: int, count: int) -> list[int]:
         """Return the next times after a moment, in the zones of its recipients."""
-        return schedule_times.times_after(schedule, await self.zones(tenant, schedule), moment, count)
+        return schedule_times.next_times(schedule, await self.zones(tenant, schedule), moment, count)
 
     async def shown(self, key: str, tenant: str, schedule: Schedule, progress: ScheduleProgress) -> dict[str, Any]:
         """Return a schedule as the API returns it."""
         following: Sequence[int] = ()
         if schedule.active:
-            following = await self.times_after(tenant, schedule, progress.until, 1)
+            following = await self.next_times(tenant, schedule, progress.until, 1)
         values = msgspec.to_builtins(schedule)
         fields = {name: values[name] for name in Schedule.__struct_fields__ if values[name] is not None}
         return {
@@ -333,7 +333,7 @@ class Schedules(Struct, eq=False):
         engines = self.engines()
         now = engines.clock.now()
         key = f"{GENERATED_PREFIX}{engines.new_id(now)}"
-        following = await self.times_after(tenant, schedule, new_progress(schedule, now).until, 1)
+        following = await self.next_times(tenant, schedule, new_progress(schedule, now).until, 1)
         next_at = times.to_rfc3339(following[0]) if following else None
         response = await Runs(engines.db).start(
             TriggerRequest(

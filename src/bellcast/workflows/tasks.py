@@ -181,7 +181,7 @@ def _times(schedule: Schedule) -> tuple[str, str]:
 
 
 def _after(schedule: Schedule, moment: int) -> list[int]:
-    return schedule_times.times_after(schedule, [schedule_times.zone_of(schedule)], moment, 1)
+    return schedule_times.next_times(schedule, [schedule_times.zone_of(schedule)], moment, 1)
 
 
 def _converted(values: dict[str, Any], type: type[T]) -> T:

@@ -39,7 +39,7 @@ def test_local_time_becomes_one_instant(day: str, at: str, expected: str) -> Non
     ],
 )
 def test_time_that_is_shown_twice_counts_both_times(now: str, expected: str) -> None:
-    assert local_times.next_shown(utc(now), time(2, 30), VIENNA) == utc(expected)
+    assert local_times.next_occurrence(utc(now), time(2, 30), VIENNA) == utc(expected)
 
 
 def test_next_time_is_strictly_later() -> None:

@@ -31,8 +31,8 @@ def tenant_signing_key(secret: str, tenant: str) -> bytes:
     return hmac.digest(signing_key(secret), f"bellcast tenant {tenant}".encode(), "sha256")
 
 
-def signed(keys: Iterable[bytes], id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """Return the signature headers of a body (Standard Webhooks, `v1`), with a signature of each key: during a rotation,
+def sign(keys: Iterable[bytes], id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """Sign a body (Standard Webhooks, `v1`). Return the headers, with a signature of each key: during a rotation,
     there are two. `timestamp` is in Unix seconds."""
     text = f"{id}.{timestamp}.".encode() + body
     signatures = [base64.b64encode(hmac.digest(key, text, "sha256")).decode() for key in keys]

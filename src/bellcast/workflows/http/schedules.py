@@ -157,7 +157,7 @@ async def following(wanted: Change[None]) -> ScheduleTimes:
     In UTC."""
     schedule = (await _find(wanted.ctx, wanted.tenant, *wanted.key)).schedule
     count = request_body.query(wanted.request, CountQuery).count
-    found = await wanted.ctx[Schedules].times_after(wanted.tenant, schedule, wanted.ctx.engines.clock.now(), count)
+    found = await wanted.ctx[Schedules].next_times(wanted.tenant, schedule, wanted.ctx.engines.clock.now(), count)
     return ScheduleTimes([times.to_rfc3339(one) for one in found])
 
 
