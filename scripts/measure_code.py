@@ -16,9 +16,9 @@ LINKED = ("browser", "examples")  # symbolic links to folders outside of the pac
 BOUNDS = {  # at least, at most
     "lines": (0, 96_300),
     "modules": (0, 602),
-    "classes": (0, 1_378),
+    "classes": (0, 1_377),
     "functions": (0, 6_397),
-    "private functions used once": (0, 961),
+    "private functions used once": (0, 960),
     "functions that only pass their parameters on": (0, 43),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),

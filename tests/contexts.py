@@ -19,7 +19,7 @@ from bellcast.kernel.errors import Invalid
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.preferences.types import Channel
-from bellcast.webhooks.types import EventReport, WebhookEvent, no_report
+from bellcast.webhooks.types import NoWebhooks
 
 
 class NoFeed:
@@ -110,22 +110,6 @@ class Unlimited:
 
     async def load(self) -> None:
         """Do nothing."""
-
-
-class NoWebhooks:
-    """A sink without webhooks."""
-
-    async def is_wanted(self, tenant: str, type: str) -> bool:
-        """Return False."""
-        return False
-
-    async def events(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> tuple[WebhookEvent, ...]:
-        """Return no events."""
-        return ()
-
-    async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
-        """Return no events."""
-        return no_report
 
 
 class NoReactions:

@@ -29,13 +29,14 @@ from bellcast.kernel.outbound.port import Response
 from bellcast.preferences.types import Channel
 from bellcast.recipients.types import RecipientFields
 from bellcast.server.wire_engines import WorkflowParts
+from bellcast.webhooks.types import NoWebhooks
 from bellcast.workflows.calls import StepFunction
 from bellcast.workflows.tasks import Task
 from bellcast.workflows.triggers import TriggerDraft
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import RunState, StoredRun
 from tests.clock import FakeClock
-from tests.contexts import NO_FEED, NoWebhooks, idle_context
+from tests.contexts import NO_FEED, idle_context
 from tests.contract.app import wanted
 from tests.store import Store
 

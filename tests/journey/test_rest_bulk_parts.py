@@ -11,7 +11,7 @@ from bellcast.inbox.http import bulk
 from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel import contention
 from bellcast.kernel.errors import Unavailable
-from tests.contexts import NoWebhooks
+from bellcast.webhooks.types import NoWebhooks
 
 NAMES = [f"name-{n}" for n in range(1_000)]
 

@@ -104,3 +104,12 @@ SELECT key, EXISTS (SELECT 1 FROM recipients r WHERE r.tenant = :tenant AND r.ke
   ) names
 ) n
 WHERE key IS NOT NULL
+
+-- name: export_announcements
+-- The announcements of one tenant, oldest first, as unseen notifications.
+SELECT {{announcement_columns}}, topic, seq FROM announcements
+WHERE tenant = :tenant AND seq > :after ORDER BY seq LIMIT :limit
+
+-- name: export_last_events
+-- The last events of one tenant's topics.
+SELECT topic, name, data, told_at FROM last_events WHERE tenant = :tenant AND topic > :after ORDER BY topic LIMIT :limit

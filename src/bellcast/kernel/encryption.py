@@ -29,7 +29,7 @@ class Encryption:
         return [AESGCM(key) for key in self._keys]
 
     def encrypt(self, text: str, place: str) -> str:
-        """Return the encrypted text, in base64url."""
+        """Return the encrypted text, in base64url. It can be decrypted only for the same `place`, such as `webhooks/acme/1`."""
         nonce = os.urandom(NONCE_BYTES)
         return base64url.encode(nonce + self._ciphers[0].encrypt(nonce, text.encode(), place.encode()))
 

@@ -1,1 +1,1 @@
-"""Decides whether, when and through which channel a recipient gets a notification. Pure: no I/O, no clock."""
+"""Preferences of recipients, tenants and the project, and the decision whether and when a channel may be used."""

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from msgspec import Struct
-
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.table import StoreTable, on_table, read, write, write_to_recipient
 from bellcast.recipients.store import ensure
@@ -43,7 +41,7 @@ class OwnPreferencesTable(StoreTable):
         off the inbox in some case. `events` are committed with them. `before` is the document that was read, empty if
         there was none: if the stored one differs, return False and write neither preferences nor events."""
         inbox, _ = yield from ensure.ensure_recipient(tenant, key, now)
-        return (yield from _write(inbox, _Change(document, switches_inbox, now, events, before)))
+        return (yield from _write(inbox, document, now, events, before, switches_inbox=switches_inbox))
 
     @write(locks=lambda link, *_, **__: [(link.tenant, link.recipient)])
     def put_by_link(
@@ -58,8 +56,9 @@ class OwnPreferencesTable(StoreTable):
     ) -> Script[bool | None]:
         """Like `put`, but never creates a recipient. Return None, and write nothing, if the link is not accepted."""
         inbox = yield from _inbox_of_link(link)
-        change = _Change(document, switches_inbox, now, events, before)
-        return None if inbox is None else (yield from _write(inbox, change))
+        if inbox is None:
+            return None
+        return (yield from _write(inbox, document, now, events, before, switches_inbox=switches_inbox))
 
     @read
     def accepts_link(self, link: RecipientOfLink) -> Script[bool]:
@@ -71,17 +70,6 @@ class OwnPreferencesTable(StoreTable):
     def any_switches_inbox(self, tenant: str) -> Script[bool]:
         """True if a recipient of the tenant switches off the inbox in some case."""
         return bool((yield Statement("inbox_switches", {"tenant": tenant})))
-
-
-class _Change(Struct, frozen=True):
-    """New preferences as JSON, whether they switch off the inbox in some case, the events of their change, and the document
-    that they replace: empty for none, None for any."""
-
-    document: bytes
-    switches_inbox: bool
-    now: int
-    events: Sequence[WebhookEvent]
-    before: bytes | None
 
 
 def _inbox_of_link(link: RecipientOfLink) -> Script[int | None]:
@@ -97,16 +85,19 @@ def _inbox_of_link(link: RecipientOfLink) -> Script[int | None]:
     return int(found[0][0]) if found else None
 
 
-def _write(inbox: int, new: _Change) -> Script[bool]:
+def _write(
+    inbox: int, document: bytes, now: int, events: Sequence[WebhookEvent], before: bytes | None, *, switches_inbox: bool
+) -> Script[bool]:
+    """Write the preferences of an inbox in place of `before`: empty for none, None for any."""
     params = {
         "inbox": inbox,
-        "preferences": new.document.decode(),
-        "switches_inbox": int(new.switches_inbox),
-        "before": (new.before or b"").decode(),
-        "any_before": int(new.before is None),
-        "now": new.now,
+        "preferences": document.decode(),
+        "switches_inbox": int(switches_inbox),
+        "before": (before or b"").decode(),
+        "any_before": int(before is None),
+        "now": now,
     }
     if not (yield Statement("preferences_write", params)):
         return False
-    yield from webhook_events.add(new.events, new.now)
+    yield from webhook_events.add(events, now)
     return True

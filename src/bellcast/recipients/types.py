@@ -10,7 +10,6 @@ from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.field_limits import DATA, INNER, LOCALE, STORABLE_TIME, TENANT, TIME_ZONE, Limit, ValueRule
 from bellcast.kernel.limits import Limits
-from bellcast.tenants.types import Tenant
 
 MAX_EMAIL = 320  # RFC 5321: 64 before the @, 255 after it
 MAX_PHONE = 50
@@ -139,10 +138,3 @@ class OwnPreferences(NamedTuple):
 
     document: bytes
     updated_at: int | None
-
-
-class TenantSummary(NamedTuple):
-    """A tenant and its number of recipients, up to 10,000."""
-
-    tenant: Tenant
-    recipients: int

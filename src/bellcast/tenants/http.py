@@ -107,14 +107,14 @@ async def page(listing: Listing[TenantsQuery]) -> ListPage[ListedTenant]:
     """List tenants by key.
 
     The default tenant is not listed."""
-    ctx, tenants = listing.ctx, Tenants(listing.ctx.engines.db)
+    ctx, table = listing.ctx, Tenants(listing.ctx.engines.db)
     named, query = _named(listing), structs.replace(listing.wanted, tenants=None, prefix=listing.query.prefix)
-    found = await (tenants.page(query) if named is None else tenants.named_page(named, query))
+    found = await (table.page(query) if named is None else table.named_page(named, query))
     # The sends of today are those of the daily budgets, else those of the statistics.
     keys = [one.tenant.key or "" for one in found.items]
     recorder = ctx.find(StatsRecorder)
     counted = {} if recorder is None else await recorder.sends_today(keys)
-    sends = {**counted, **await tenants.usage(ctx.engines.clock.now() // times.DAY_MS)}
+    sends = {**counted, **await table.usage(ctx.engines.clock.now() // times.DAY_MS)}
     return found.of(
         [
             ListedTenant(

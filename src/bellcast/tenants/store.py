@@ -17,8 +17,7 @@ from bellcast.kernel.events import Event
 from bellcast.kernel.jobs.types import Job, new_job_params
 from bellcast.recipients.store import ensure
 from bellcast.recipients.store.recipients import Recipients
-from bellcast.recipients.types import TenantSummary
-from bellcast.tenants.types import Tenant, TenantRules
+from bellcast.tenants.types import Tenant, TenantRules, TenantSummary
 
 _tenant_rules = msgspec.json.Decoder(TenantRules)
 
@@ -31,7 +30,8 @@ def _summary(row: Row) -> TenantSummary:
 # By key; never the default tenant.
 LIST = KeysetList("tenants", ("key",), _summary)
 
-ERASED = (
+# All that is stored about a tenant without recipients.
+ERASE_STATEMENTS = (
     "erase_budgets",
     "erase_announcements",
     "erase_idempotency",
@@ -148,7 +148,7 @@ class Tenants(StoreTable):
     def _erase_record(self, key: str, now: int) -> Script[None]:
         """Erase a tenant without recipients. Its digest remains, so that sessions issued before now are refused, even for
         recipients that never existed."""
-        for name in ERASED:
+        for name in ERASE_STATEMENTS:
             yield Statement(name, {"tenant": key}, heavy=True)
         yield Statement("erased_keep", {"digest": ensure.tenant_digest(key), "before": now})
 

@@ -40,33 +40,24 @@ ORDER BY key
 -- The settings of tenants that have some of those Bellcast understands.
 SELECT key, settings, erasing_since FROM tenants WHERE ruled = 1
 
--- name: export_announcements
--- The announcements of one tenant, oldest first, as unseen notifications.
-SELECT {{announcement_columns}}, topic, seq FROM announcements
-WHERE tenant = :tenant AND seq > :after ORDER BY seq LIMIT :limit
-
--- name: export_last_events
--- The last events of one tenant's topics.
-SELECT topic, name, data, told_at FROM last_events WHERE tenant = :tenant AND topic > :after ORDER BY topic LIMIT :limit
-
 -- name: erase_announcements
 -- Delete the announcements of a tenant without inboxes.
 DELETE FROM announcements WHERE tenant = :tenant
 
 -- name: erase_idempotency
--- Delete the stored responses that name its recipients.
+-- Delete the stored responses of a tenant, which name its recipients.
 DELETE FROM idempotency WHERE tenant = :tenant
 
 -- name: erase_last_events
--- Delete the last events of its topics.
+-- Delete the last events of the topics of a tenant.
 DELETE FROM last_events WHERE tenant = :tenant
 
 -- name: erase_tenant
--- Delete the tenant.
+-- Delete the record of a tenant.
 DELETE FROM tenants WHERE key = :tenant
 
 -- name: erase_budgets
--- Delete its numbers of sends.
+-- Delete the numbers of sends of a tenant.
 DELETE FROM budgets WHERE tenant = :tenant
 
 -- name: budget_spend

@@ -24,11 +24,10 @@ from bellcast.rest import audit, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import Change, Listing, ObjectsQuery, Resource
 from bellcast.rest.tenants import TenantQuery
-from bellcast.webhooks import webhooks
-from bellcast.webhooks.webhooks import Webhook, Webhooks
+from bellcast.webhooks.webhooks import KIND, TYPES, Webhook, Webhooks
 
 MAX_PATTERNS = 100
-PATTERNS = {"*", *webhooks.TYPES, *(f"{type.partition('.')[0]}.*" for type in webhooks.TYPES)}
+PATTERNS = {"*", *TYPES, *(f"{type.partition('.')[0]}.*" for type in TYPES)}
 
 
 def _pattern_errors(field: str, patterns: list[str], _: Limits) -> FieldErrors:
@@ -131,7 +130,7 @@ async def create(wanted: Change[WebhookRequest]) -> WebhookObject:
     if wanted.is_dry_run:
         now = ctx.engines.clock.now()
         planned = Webhook(url=body.url, events=tuple(body.events), secret="", created_at=now)
-        return _outside(owner, "", planned)
+        return _item(owner, "", planned)
     id, webhook, secret = await ctx[Webhooks].create(owner, body.url, body.events)
     ctx.engines.router.forget()
     audit.note_changes(wanted.request, {}, _audited(webhook))
@@ -143,11 +142,9 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[Any]:
     """List the webhooks of a tenant.
 
     By id. With `?tenant=*`, those of all tenants, by tenant and id."""
-    of_kind = structs.replace(listing.wanted, filters={"kind": webhooks.KIND})
+    of_kind = structs.replace(listing.wanted, filters={"kind": KIND})
     found = await Documents(listing.ctx.engines.db).owned(of_kind)
-    return found.of(
-        [_outside(owner, one.key, msgspec.json.decode(one.body, type=Webhook)) for owner, one in found.items]
-    )
+    return found.of([_item(owner, one.key, msgspec.json.decode(one.body, type=Webhook)) for owner, one in found.items])
 
 
 @WEBHOOKS.get(WebhookObject)
@@ -155,7 +152,7 @@ async def read(wanted: Change[None]) -> WebhookObject | None:
     """Read a webhook."""
     (id,) = wanted.key
     found = await wanted.ctx[Webhooks].get(wanted.tenant, id)
-    return None if found is None else _outside(wanted.tenant, id, found)
+    return None if found is None else _item(wanted.tenant, id, found)
 
 
 @WEBHOOKS.patch(request_body.Shape(WebhookPatch, _check), WebhookObject, is_sensitive=True, example={"active": True})
@@ -176,7 +173,7 @@ async def change(wanted: Change[WebhookPatch]) -> WebhookObject | None:
         return None
     wanted.ctx.engines.router.forget()
     audit.note_changes(wanted.request, {} if before is None else _audited(before), _audited(changed))
-    return _outside(wanted.tenant, id, changed)
+    return _item(wanted.tenant, id, changed)
 
 
 @WEBHOOKS.delete(is_sensitive=True)
@@ -220,7 +217,7 @@ def _audited(webhook: Webhook) -> dict[str, Any]:
     return {"url": redact_url(webhook.url), "events": webhook.events, "active": webhook.active}
 
 
-def _outside(owner: str, id: str, webhook: Webhook) -> WebhookObject:
+def _item(owner: str, id: str, webhook: Webhook) -> WebhookObject:
     return responses.item(WebhookObject, webhook, tenant=owner, id=id, events=list(webhook.events))
 
 

@@ -91,7 +91,7 @@ class WebhookDelivery(Struct, frozen=True, array_like=True):
 
 
 class Webhooks:
-    """ports.WebhookSink, and the deliveries."""
+    """The `WebhookSink` of the server, the deliveries to webhooks, and the webhooks as objects."""
 
     def __init__(
         self,

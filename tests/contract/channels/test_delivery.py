@@ -17,8 +17,9 @@ from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.kernel.retries import RETRIES
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, ServerAddress
+from bellcast.webhooks.types import NoWebhooks
 from tests.clock import FakeClock
-from tests.contexts import NO_FEED, NoWebhooks
+from tests.contexts import NO_FEED
 from tests.store import Store
 
 ID = "00000000-0000-7000-8000-000000000001"

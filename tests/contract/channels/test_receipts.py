@@ -17,9 +17,8 @@ from bellcast.kernel.outbound.http import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.providers.types import OptOut, ProviderFields, Receipt
-from bellcast.webhooks.types import no_report
+from bellcast.webhooks.types import NoWebhooks, no_report
 from tests.clock import FakeClock
-from tests.contexts import NoWebhooks
 from tests.store import Store
 
 NUMBER, KEY = "+431", "texts"

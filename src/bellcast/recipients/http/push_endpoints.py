@@ -210,7 +210,7 @@ async def _register(change: Change[PushRegistration]) -> ASGIApp:
 
 async def _page(wanted: Change[None]) -> PushEndpointList:
     found = await PushEndpoints(wanted.ctx.engines.db).page(wanted.tenant, *wanted.key)
-    return PushEndpointList([_outside(endpoint) for endpoint in found])
+    return PushEndpointList([_item(endpoint) for endpoint in found])
 
 
 async def _delete(change: Change[None]) -> bool:
@@ -218,7 +218,7 @@ async def _delete(change: Change[None]) -> bool:
     return await endpoints.delete(change.tenant, change.key[0], request_body.path(change.request, "id"))
 
 
-def _outside(endpoint: PushEndpoint) -> PushEndpointItem:
+def _item(endpoint: PushEndpoint) -> PushEndpointItem:
     is_browser = endpoint.kind == "web"
     return PushEndpointItem(
         id=endpoint.id,

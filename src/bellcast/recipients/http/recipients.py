@@ -19,7 +19,6 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.times import Moment
 from bellcast.operators import types as operators
 from bellcast.recipients import recipients
-from bellcast.recipients import recipients as inbox_recipients
 from bellcast.recipients.store import recipients as store
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import RECORD_FIELDS, Recipient, RecipientFields
@@ -105,19 +104,19 @@ async def change(change: Change[RecipientFields]) -> Recipient:
 
 
 async def _put(change: Change[RecipientFields], *, replace: bool) -> tuple[Recipient, bool]:
-    request, ctx, fields, (known,) = change.request, change.ctx, change.body, change.key
+    request, ctx, fields, (key,) = change.request, change.ctx, change.body, change.key
     tenant = tenants.single_tenant(request, None if fields.tenant is UNSET else fields.tenant)
     is_new = replace and request_body.header(request, entity_tags.IF_NONE_MATCH) == entity_tags.ANY
     before = None
     if not replace:
-        before = await recipients.get(ctx.engines, tenant, known)
+        before = await recipients.get(ctx.engines, tenant, key)
     elif is_new or audit.is_by_operator(request):
-        before = await Recipients(ctx.engines.db).get(tenant, known)
+        before = await Recipients(ctx.engines.db).get(tenant, key)
     if is_new and before is not None:
         raise PreconditionFailed
     if change.is_dry_run:
-        return await recipients.plan(ctx.engines, tenant, known, fields, replace=replace), False
-    written = await recipients.put(ctx.engines, tenant, known, fields, replace=replace, is_new=is_new)
+        return await recipients.plan(ctx.engines, tenant, key, fields, replace=replace), False
+    written = await recipients.put(ctx.engines, tenant, key, fields, replace=replace, is_new=is_new)
     # Record the names of the changed fields. The audit log outlives the erasure of a recipient, so it contains no
     # personal values.
     after = written[0]
@@ -231,7 +230,7 @@ async def _write_one(
             raise fields
         tenant = tenants.tenant_of_item(request, None if fields.tenant is UNSET else fields.tenant)
         if not is_dry_run:
-            await inbox_recipients.put(ctx.engines, tenant, fields.key, fields, replace=False)
+            await recipients.put(ctx.engines, tenant, fields.key, fields, replace=False)
     except BellcastError as refusal:
         return WrittenRecipient(error=problems.problem(refusal, within=str(number)))
     finally:

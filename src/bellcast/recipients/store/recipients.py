@@ -51,7 +51,8 @@ recipient = columns.reader(
 
 LIST = KeysetList("recipients", ("tenant", "key"), recipient)
 
-ERASED = (
+# All that is stored about a recipient; the record is last, because others find their rows by it.
+ERASE_STATEMENTS = (
     "erase_notifications",
     "erase_outside",
     "erase_tags",
@@ -142,7 +143,7 @@ class Recipients(StoreTable):
             return None
         inbox, revoked_before = found[0] if found else (None, 0)
         params = {"tenant": tenant, "key": key, "inbox": inbox}
-        for name in ERASED:
+        for name in ERASE_STATEMENTS:
             yield Statement(name, params, heavy=True)
         yield Statement("erased_keep", {"digest": ensure.digest(tenant, key), "before": max(now, revoked_before)})
         return (SessionsRevoked(tenant, key, now),)

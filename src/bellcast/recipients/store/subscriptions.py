@@ -68,9 +68,9 @@ class StoredSubscriptions(StoreTable):
     among = read(on_table(_among))
 
     @read
-    def grants_in_force(self, rights: Sequence[SubscriptionGrant]) -> Script[frozenset[SubscriptionGrant]]:
+    def grants_in_force(self, grants: Sequence[SubscriptionGrant]) -> Script[frozenset[SubscriptionGrant]]:
         """Return the subscriptions that still exist."""
-        found = yield Statement("subscriptions_existing", {"rights": columns.to_json(rights)})
+        found = yield Statement("subscriptions_existing", {"grants": columns.to_json(grants)})
         return frozenset(SubscriptionGrant(*row) for row in found)
 
     @read_in_background

@@ -74,14 +74,14 @@ SELECT topic FROM subscriptions WHERE recipient = (SELECT id FROM recipients WHE
 
 -- name: subscriptions_existing @sqlite
 -- The given subscriptions, as [tenant, recipient, topic], that still exist.
-SELECT r.tenant, r.key, s.topic FROM json_each(:rights) k
+SELECT r.tenant, r.key, s.topic FROM json_each(:grants) k
 CROSS JOIN recipients r ON r.tenant = json_extract(k.value, '$[0]') AND r.key = json_extract(k.value, '$[1]')
 CROSS JOIN subscriptions s ON s.recipient = r.id AND s.topic = json_extract(k.value, '$[2]')
 
 -- name: subscriptions_existing @postgres
 -- The given subscriptions, as [tenant, recipient, topic], that still exist. The topic is an expression without an index:
 -- with few rows, PostgreSQL might scan the index by topic instead of the subscriptions of one recipient.
-SELECT r.tenant, r.key, s.topic FROM json_array_elements(:rights::json) k
+SELECT r.tenant, r.key, s.topic FROM json_array_elements(:grants::json) k
 CROSS JOIN LATERAL (
   SELECT id, tenant, key FROM recipients WHERE tenant = k.value ->> 0 AND key = k.value ->> 1 OFFSET 0
 ) r
