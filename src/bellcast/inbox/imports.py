@@ -8,6 +8,7 @@ import msgspec
 
 from bellcast.context import Context
 from bellcast.inbox import sending
+from bellcast.inbox.store import idempotency
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types import notifications as notification_types
 from bellcast.inbox.types.notifications import CreatedNotification, ImportedDraft, Sent, content
@@ -15,7 +16,6 @@ from bellcast.inbox.types.sends import ImportRequest, SendResult
 from bellcast.kernel import ids, times
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import SEPARATOR
-from bellcast.kernel.fingerprints import fingerprint
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.limits import Limits
 
@@ -91,7 +91,7 @@ def _prepare(
         read_at=None if draft.read_at is None else times.milliseconds(draft.read_at),
         archived_at=None if draft.archived_at is None else times.milliseconds(draft.archived_at),
         idempotency_key=draft.idempotency_key,
-        fingerprint=fingerprint(draft, draft.idempotency_key, b"import"),
+        fingerprint=idempotency.fingerprint(draft, draft.idempotency_key, b"import"),
         response=msgspec.json.encode(Sent(notifications=notifications)),
     )
 

@@ -12,13 +12,13 @@ from msgspec import Struct
 from bellcast.channels.types import NewDecision
 from bellcast.console.types.live_feed import KEPT_EVENTS, FeedEvent, redact
 from bellcast.context import Context
+from bellcast.inbox.store import idempotency
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types import notifications as notification_types
 from bellcast.inbox.types.notifications import AnnouncementMade, Audience, CreatedNotification, Draft, Sent, content
 from bellcast.inbox.types.sends import AnnounceRequest, Claim, ImportRequest, SendRequest, SendResult
 from bellcast.kernel import patterns, times, validation
 from bellcast.kernel.errors import BellcastError, Conflict, DiskFull, Invalid, TooMany, Unavailable
-from bellcast.kernel.fingerprints import fingerprint
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.ids import REQUEST_ID
 from bellcast.kernel.limits import Limits
@@ -406,7 +406,7 @@ def _send_request(engines: Context, draft: Draft, to: str | list[str], now: int)
         created_at=now,
         charge=len(recipients),
         idempotency_key=draft.idempotency_key,
-        fingerprint=fingerprint(draft, draft.idempotency_key),
+        fingerprint=idempotency.fingerprint(draft, draft.idempotency_key),
         response=_encode(Sent(notifications=list(map(CreatedNotification, ids, recipients)))),
     )
 
@@ -421,6 +421,6 @@ def _announce_request(engines: Context, draft: Draft, to: Audience, now: int) ->
         created_at=now,
         key_tenant=draft.tenant or to.tenant or DEFAULT_TENANT,
         idempotency_key=draft.idempotency_key,
-        fingerprint=fingerprint(draft, draft.idempotency_key),
+        fingerprint=idempotency.fingerprint(draft, draft.idempotency_key),
         response=_encode(Sent(announcement=AnnouncementMade(id))),
     )

@@ -44,10 +44,6 @@ SELECT key, settings, erasing_since FROM tenants WHERE ruled = 1
 -- Delete the announcements of a tenant without inboxes.
 DELETE FROM announcements WHERE tenant = :tenant
 
--- name: erase_idempotency
--- Delete the stored responses of a tenant, which name its recipients.
-DELETE FROM idempotency WHERE tenant = :tenant
-
 -- name: erase_last_events
 -- Delete the last events of the topics of a tenant.
 DELETE FROM last_events WHERE tenant = :tenant

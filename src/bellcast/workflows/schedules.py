@@ -17,11 +17,11 @@ from bellcast.channels.types import NewDecision
 from bellcast.context import Context
 from bellcast.documents.store import Documents
 from bellcast.inbox import sending
+from bellcast.inbox.store import idempotency
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError, Invalid, PreconditionFailed
-from bellcast.kernel.fingerprints import fingerprint
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.limits import Limits
@@ -326,7 +326,7 @@ class Schedules(Struct, eq=False):
             return None
         engines = self.engines()
         return await Sends(engines.db).stored_response(
-            tenant, idempotency_key, fingerprint(request, idempotency_key), engines.clock.now()
+            tenant, idempotency_key, idempotency.fingerprint(request, idempotency_key), engines.clock.now()
         )
 
     async def _later(self, tenant: str, schedule: StoredSchedule, idempotency_key: str | None, request: Any) -> bytes:
@@ -341,7 +341,7 @@ class Schedules(Struct, eq=False):
                 created_at=now,
                 schedules=(await self._new(tenant, key, schedule),),
                 idempotency_key=idempotency_key,
-                fingerprint=fingerprint(request, idempotency_key),
+                fingerprint=idempotency.fingerprint(request, idempotency_key),
                 response=msgspec.json.encode({"schedule": {"key": key, "next_at": next_at}}),
             )
         )

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bellcast.inbox.store import idempotency
 from bellcast.inbox.types.notifications import ACTOR, TO, Actor, Audience
 from bellcast.inbox.types.sends import Claim
 from bellcast.kernel import data_schemas, field_limits, validation
@@ -14,7 +15,6 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid
 from bellcast.kernel.field_limits import KEY, TENANT, ValueRule, json_data
-from bellcast.kernel.fingerprints import fingerprint
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.templates.tenant_budget import budget_of
@@ -124,7 +124,7 @@ class Triggers(Struct, eq=False):
             tenant=tenant,
             created_at=now,
             idempotency_key=draft.idempotency_key,
-            fingerprint=fingerprint([key, draft], draft.idempotency_key),
+            fingerprint=idempotency.fingerprint([key, draft], draft.idempotency_key),
         )
         if isinstance(draft.to, Audience):
             fanout = NewFanout(

@@ -85,13 +85,6 @@ UPDATE recipients SET floor = :revision WHERE id = :inbox AND floor < :revision
 -- Sweep one tombstone.
 DELETE FROM tombstones WHERE recipient = :inbox AND revision = :revision AND id = :id
 
--- name: idempotency_forget
--- Delete the oldest idempotency keys from before a time.
-DELETE FROM idempotency WHERE (tenant, key) IN (
-  SELECT tenant, key FROM idempotency WHERE created_at < :older_than ORDER BY created_at LIMIT :limit
-)
-RETURNING key
-
 -- name: recalled_announcements
 -- Announcements recalled before a time, and whether any inbox still has them.
 SELECT seq, (SELECT count(*) FROM (

@@ -1,16 +1,15 @@
 """Sends: one row per named recipient, or one row for an announcement to many."""
 
 from collections.abc import AsyncIterator, Sequence, Set
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import msgspec
 
 from bellcast.channels.store import fanouts, messages
-from bellcast.inbox.store import announcements, insert, outside, rows, sent
+from bellcast.inbox.store import announcements, idempotency, insert, outside, rows, sent
 from bellcast.inbox.store.insert import InsertPlan, insert_imported, read_heads
 from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import (
-    IDEMPOTENCY_MS,
     AnnounceRequest,
     Claim,
     ClaimTaken,
@@ -23,31 +22,16 @@ from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit import batch
 from bellcast.kernel.db.commit.batch import MATERIALIZE_INBOXES
 from bellcast.kernel.db.commit.command import ListCommand, LockKey, ScriptCommand, WriteCommand
-from bellcast.kernel.db.script import Script, Statement, WriteConflict
+from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.table import StoreTable, on_table, read, write
-from bellcast.kernel.errors import IdempotencyMismatch
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.live.types import AnnouncementChanged
 from bellcast.recipients.store import ensure
 from bellcast.webhooks import store as webhook_events
-from bellcast.workflows.types.runs import NewFanout, TriggerRequest
-
-KeyedRequest: TypeAlias = SendRequest | ImportRequest | AnnounceRequest | TriggerRequest
+from bellcast.workflows.types.runs import NewFanout
 
 # The kind of the job of an announcement for other channels; its id and payload are the announcement's id.
 FANOUT_JOB_KIND = "send_fanout"
-
-
-def _find_response(tenant: str, key: str, fingerprint: bytes, now: int) -> Script[bytes | None]:
-    """Return the response that a request stored under this idempotency key, or None. Raises IdempotencyMismatch if the
-    request had another body."""
-    found = yield Statement("idempotency_find", {"tenant": tenant, "key": key, "since": now - IDEMPOTENCY_MS})
-    if not found:
-        return None
-    stored, response = found[0]
-    if stored != fingerprint:
-        raise IdempotencyMismatch
-    return bytes(response)
 
 
 class Sends(StoreTable):
@@ -66,7 +50,7 @@ class Sends(StoreTable):
     @write()
     def announce(self, request: AnnounceRequest) -> Script[SendResult]:
         """Commit one row for an audience of any size."""
-        stored = yield from find_response(request.key_tenant, request)
+        stored = yield from idempotency.response_to(request.key_tenant, request)
         if stored is not None:
             return SendResult(stored)
         if request.tenant != EVERY_TENANT:
@@ -74,13 +58,13 @@ class Sends(StoreTable):
         seq = (yield from sent.next_number()) if request.has_row else None
         yield from _add_fanout(request, seq)
         if seq is None:
-            yield from store_response(request.key_tenant, request)
+            yield from idempotency.store_response(request.key_tenant, request)
             return SendResult(request.response)
         columns = rows.content_params(request.content, request.created_at)
         row = {"seq": seq, "id": request.id, "tenant": request.tenant, "topic": request.topic}
         yield Statement("announcement_insert", {**columns, **row})
         yield from webhook_events.add(request.events, request.created_at)
-        yield from store_response(request.key_tenant, request)
+        yield from idempotency.store_response(request.key_tenant, request)
         return SendResult(request.response, (AnnouncementChanged(request.tenant, request.topic),))
 
     async def add_page(self, request: SendRequest, fanout: str, after: str, position: str) -> bool:
@@ -93,7 +77,7 @@ class Sends(StoreTable):
         """End a fan-out that has no recipients left."""
         yield from fanouts.end(id, tenant)
 
-    stored_response = read(on_table(_find_response))
+    stored_response = read(on_table(idempotency.find_response))
 
     async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> AsyncIterator[Materialized]:
         """Add pending announcements to these existing inboxes. Yields the events after each commit, and the recipients
@@ -127,7 +111,7 @@ class InsertNotifications(ListCommand[SendRequest, SendResult]):
         first = self.items[0]
         is_separate = self.is_separate(first)
         if is_separate:
-            stored = yield from find_response(first.tenant, first)
+            stored = yield from idempotency.response_to(first.tenant, first)
             if stored is not None:
                 return [SendResult(stored)]
             if first.claim is not None:
@@ -140,7 +124,7 @@ class InsertNotifications(ListCommand[SendRequest, SendResult]):
             yield from outside.add(self.items)
             yield from messages.add(first.messages, first.decisions)
             yield from webhook_events.add(first.events, first.created_at)
-            yield from store_response(first.tenant, first)
+            yield from idempotency.store_response(first.tenant, first)
         return sent
 
     def single_statement(self) -> WriteCommand[list[SendResult] | None]:
@@ -169,11 +153,11 @@ class ImportNotifications(ListCommand[ImportRequest, SendResult]):
 
     def script(self) -> Script[list[SendResult]]:
         first = self.items[0]
-        stored = yield from find_response(first.tenant, first)
+        stored = yield from idempotency.response_to(first.tenant, first)
         if stored is not None:
             return [SendResult(stored)]
         sent = yield from insert_imported(self.items)
-        yield from store_response(first.tenant, first)
+        yield from idempotency.store_response(first.tenant, first)
         return sent
 
 
@@ -251,32 +235,6 @@ class MaterializeAnnouncements(ListCommand[ConnectedInboxes, Materialized]):
 
 def _materialize(tenant: str, keys: Sequence[str], now: int) -> WriteCommand[Materialized]:
     return ScriptCommand(lambda: announcements.materialize_all(tenant, keys, now), [(tenant, key) for key in keys])
-
-
-def find_response(tenant: str, request: KeyedRequest) -> Script[bytes | None]:
-    """Return the response stored under the request's idempotency key. Raises IdempotencyMismatch."""
-    if request.idempotency_key is None:
-        return None
-    return (yield from _find_response(tenant, request.idempotency_key, request.fingerprint, request.created_at))
-
-
-def store_response(tenant: str, request: KeyedRequest) -> Script[None]:
-    """Store the response under the request's idempotency key, if it has one."""
-    if request.idempotency_key is None:
-        return
-    stored = yield Statement(
-        "idempotency_keep",
-        {
-            "tenant": tenant,
-            "key": request.idempotency_key,
-            "fingerprint": request.fingerprint,
-            "response": request.response,
-            "created_at": request.created_at,
-            "since": request.created_at - IDEMPOTENCY_MS,
-        },
-    )
-    if not stored:
-        raise WriteConflict
 
 
 def _add_fanout(request: AnnounceRequest, seq: int | None) -> Script[None]:

@@ -1,16 +1,3 @@
--- name: idempotency_find
--- The response stored under an idempotency key.
-SELECT fingerprint, answer FROM idempotency WHERE tenant = :tenant AND key = :key AND created_at > :since
-
--- name: idempotency_keep
--- Store a response under its idempotency key; an expired one is replaced. No row: another process stored one first.
-INSERT INTO idempotency (tenant, key, fingerprint, answer, created_at)
-VALUES (:tenant, :key, :fingerprint, :response, :created_at)
-ON CONFLICT (tenant, key) DO UPDATE
-SET fingerprint = excluded.fingerprint, answer = excluded.answer, created_at = excluded.created_at
-WHERE idempotency.created_at <= :since
-RETURNING key
-
 -- fragment: sent_columns
 -- The columns of a notification that a send writes.
 recipient, id, first_revision, revision, type, title, body, priority, action_url, action_text, icon, actor, data,

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from bellcast.channels.store import fanouts, messages
 from bellcast.documents import store as documents
-from bellcast.inbox.store import outside, sends
+from bellcast.inbox.store import idempotency, outside, sends
 from bellcast.inbox.store.insert import InsertPlan, read_heads
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.db import columns
@@ -76,14 +76,14 @@ class StartTriggers(ListCommand[TriggerRequest, bytes]):
     def script(self) -> Script[list[bytes]]:
         first = self.items[0]
         if self.is_separate(first):
-            stored = yield from sends.find_response(first.tenant, first)
+            stored = yield from idempotency.response_to(first.tenant, first)
             if stored is not None:
                 return [stored]
             fired = first.schedule
             if fired is not None and not (yield from documents.hold(SCHEDULES, fired.tenant, fired.key, fired.body)):
                 raise ScheduleChanged
             yield from _add(first)
-            yield from sends.store_response(first.tenant, first)
+            yield from idempotency.store_response(first.tenant, first)
             return [first.response]
         yield from _insert([_begun(run) for request in self.items for run in request.runs], NORMAL)
         yield from _put_waits([wait for request in self.items for wait in request.waits])
