@@ -10,7 +10,7 @@ import schemathesis
 from bellcast import build
 from bellcast.console.pages import browser_files, error_texts
 from bellcast.kernel import errors
-from bellcast.recipients import recipients
+from bellcast.recipients import actions
 from bellcast.server.api_app import HANDLERS
 from bellcast.settings import table
 from tests.journey import operators
@@ -121,7 +121,7 @@ class TestEveryPath:
         async def broken(*_):
             raise RuntimeError("the password is 1234")
 
-        monkeypatch.setattr(recipients, "get", broken)
+        monkeypatch.setattr(actions, "get", broken)
         response = await rest.app.get("/v1/recipients/alice")
         assert refused(response, 500, "internal")
         assert "1234" not in response.text

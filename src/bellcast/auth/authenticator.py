@@ -85,7 +85,7 @@ class Authenticator:
     async def recipient(self, request: AuthRequest, kind: ResponseKind) -> Principal:
         """Authenticate a recipient. The principal can be anonymous only on live paths, and only if the operator allows
         it."""
-        credentials = read(request)
+        credentials = read_credentials(request)
         credential = credentials.bearer or credentials.token
         if credential is not None:
             self._check_origin(request, credentials)
@@ -181,7 +181,7 @@ class Authenticator:
             raise WrongOrigin(f"Pages of {page} may not send requests to this server: add it to BELLCAST_ORIGINS.")
 
 
-def read(request: AuthRequest) -> RequestCredentials:
+def read_credentials(request: AuthRequest) -> RequestCredentials:
     """Return the credentials in a request, unverified."""
     result, cookies = request.header_values, b""
     if b"cookie" in result:  # HTTP/2 may split it (RFC 9113, 8.2.3)

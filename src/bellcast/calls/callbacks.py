@@ -1,4 +1,4 @@
-"""Handles calls in a web framework: verifies the signature, runs the handler, and returns the response."""
+"""The app's handlers, and what answers calls in the app's own web server: it verifies the signature and runs the handler."""
 
 import asyncio
 import hmac

@@ -19,9 +19,10 @@ log = structlog.get_logger(__name__)
 
 # Timeout of a call, in seconds. Clients wait for it, and a hanging app must not accumulate pending calls.
 TIMEOUT = 5.0
-# How long `connect` and `disconnect` calls are skipped if the app is down, also behind a proxy: connections must not wait
-# for it. Any other response may be that to one client, and the others must not pass without a call.
-FAILED_PAUSE_MS, AWAY = 10_000, (502, 503, 504)
+# How long `connect` and `disconnect` calls are skipped if the app is down: connections must not wait for it.
+FAILED_PAUSE_MS = 10_000
+# Statuses of a proxy whose app is down. Any other may be that of one client, and the others must not pass without a call.
+APP_DOWN = (502, 503, 504)
 NO_NAMESPACE = "Invalid namespace"  # the reference server's message, which clients compare
 
 
@@ -125,7 +126,7 @@ def _read(response: Response) -> HandlerReply:
     if response.status == 404:
         raise NoHandler("No handler exists for this call.")
     if response.status != 200:
-        error = Unavailable if response.status in AWAY else HandlerFailed
+        error = Unavailable if response.status in APP_DOWN else HandlerFailed
         raise error(f"The handler URL responded {response.status}, expected 200 or 404.")
     try:
         return msgspec.json.decode(response.body or b"{}", type=HandlerReply)

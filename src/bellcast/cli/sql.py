@@ -223,7 +223,7 @@ def list_(ctx: typer.Context, url: Url = None, json: console.JsonFlag = False) -
     _need_driver()
     from bellcast.outbox import table_watch
 
-    result = _run(ctx, url, table_watch.every)
+    result = _run(ctx, url, table_watch.find_all)
     if json:
         console.json(list(result.values()))
     elif not result:

@@ -29,6 +29,7 @@ POLL_INTERVAL_SECONDS = 1.0
 COUNT_INTERVAL_MS = 5_000
 # Interval of checks for an outbox that is not installed yet.
 INSTALL_POLL_SECONDS = 2.0
+# Seconds between attempts while the database or the store is unavailable, doubled after each.
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
 # How long a stopping node waits for the current batch, in seconds; one takes about 20 ms.
 SHUTDOWN_TIMEOUT = 3.0

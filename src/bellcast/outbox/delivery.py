@@ -20,8 +20,8 @@ from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.outbox import table_watch
 from bellcast.outbox.table_watch import RowChange
-from bellcast.topics import publishing as events
-from bellcast.topics import types as live_event_drafts
+from bellcast.topics import publishing
+from bellcast.topics import types as topic_types
 from bellcast.topics.types import EventDraft
 from bellcast.workflows import triggers
 from bellcast.workflows.triggers import TriggerDraft, TriggerWorkflow
@@ -29,7 +29,7 @@ from bellcast.workflows.triggers import TriggerDraft, TriggerWorkflow
 log = structlog.get_logger(__name__)
 
 # Errors of the store, after which the row is retried.
-UNAVAILABLE_ERRORS = (Unavailable, DiskFull)
+STORE_FAILURES = (Unavailable, DiskFull)
 
 _draft = msgspec.json.Decoder(Draft)
 _event = msgspec.json.Decoder(EventDraft)
@@ -76,13 +76,13 @@ class Delivery(Struct, eq=False):
     async def deliver(self, rows: Sequence[OutboxRow]) -> DeliveryResult:
         """Send a batch, up to the row at which the store became unavailable."""
         outcome = DeliveryResult()
-        for is_notify, run in groupby(rows, key=lambda row: row.kind == "notify"):
+        for is_notify, group in groupby(rows, key=lambda row: row.kind == "notify"):
             if outcome.stopped is not None:
                 break
             if is_notify:
-                await self._notify(list(run), outcome)
+                await self._notify(list(group), outcome)
                 continue
-            for row in run:
+            for row in group:
                 if outcome.stopped is None:
                     _record(outcome, row, await self._publish_row(row))
         return outcome
@@ -99,7 +99,7 @@ class Delivery(Struct, eq=False):
             results = []
             for draft in drafts:
                 results.append(await self._send_one(draft))
-                if isinstance(results[-1], UNAVAILABLE_ERRORS):
+                if isinstance(results[-1], STORE_FAILURES):
                     break
         for row, result in zip(rows, results, strict=False):
             _record(outcome, row, result if isinstance(result, BellcastError) else None)
@@ -137,9 +137,9 @@ class Delivery(Struct, eq=False):
                 return None
             drafts = _events(row, self.limits)
             for draft in drafts:
-                live_event_drafts.check(draft, self.limits)
-            published = [live_event_drafts.events(draft, draft.tenant or DEFAULT_TENANT) for draft in drafts]
-            await events.publish(self.engines, *chain.from_iterable(published), key=row.key)
+                topic_types.check(draft, self.limits)
+            published = [topic_types.events(draft, draft.tenant or DEFAULT_TENANT) for draft in drafts]
+            await publishing.publish(self.engines, *chain.from_iterable(published), key=row.key)
         except BellcastError as refusal:
             return refusal
         except Exception as failure:  # noqa: BLE001  as in _send_one
@@ -148,7 +148,7 @@ class Delivery(Struct, eq=False):
 
 
 def _record(outcome: DeliveryResult, row: OutboxRow, refusal: BellcastError | None) -> None:
-    if isinstance(refusal, UNAVAILABLE_ERRORS):
+    if isinstance(refusal, STORE_FAILURES):
         outcome.stopped = refusal
     elif isinstance(refusal, TooMany):  # over a rate limit or budget: send later
         outcome.postponed[row.id] = refusal.retry_after or 1

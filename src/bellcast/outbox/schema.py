@@ -59,7 +59,7 @@ async def connected(url: str, **session: str) -> AsyncIterator[asyncpg.Connectio
             connection.terminate()
 
 
-def texts() -> list[str]:
+def migrations() -> list[str]:
     """Return the SQL of every migration, oldest first; the n-th migrates to version n."""
     files = sorted(resources.files(steps).iterdir(), key=lambda file: file.name)
     return [file.read_text(encoding="utf-8") for file in files if file.name.endswith(".sql")]
@@ -67,8 +67,8 @@ def texts() -> list[str]:
 
 def script(done: int = 0) -> str:
     """Return the SQL that `install` runs to upgrade from version `done`."""
-    set_version = f"UPDATE bellcast.outbox_version SET version = {len(texts())};"  # noqa: S608  a constant
-    return "\n".join(["CREATE SCHEMA IF NOT EXISTS bellcast;", *texts()[done:], set_version])
+    set_version = f"UPDATE bellcast.outbox_version SET version = {len(migrations())};"  # noqa: S608  a constant
+    return "\n".join(["CREATE SCHEMA IF NOT EXISTS bellcast;", *migrations()[done:], set_version])
 
 
 async def version(connection: asyncpg.Connection) -> int:
@@ -80,7 +80,7 @@ async def version(connection: asyncpg.Connection) -> int:
 
 async def check_installed(connection: asyncpg.Connection) -> None:
     """Raise NotFound unless the outbox is installed, and Conflict if its version is another one."""
-    installed, current = await version(connection), len(texts())
+    installed, current = await version(connection), len(migrations())
     if installed == 0:
         raise NotFound("No outbox is installed in this database: run `bellcast sql install`.")
     if installed != current:
@@ -94,7 +94,7 @@ async def install(
     versions before and after."""
     if connection.get_server_version().major < MIN_VERSION:
         raise Conflict(f"PostgreSQL {MIN_VERSION} or newer is needed.")
-    current = len(texts())
+    current = len(migrations())
     async with connection.transaction():
         await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
         installed = await version(connection)

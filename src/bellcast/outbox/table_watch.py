@@ -131,7 +131,7 @@ async def _drop(connection: asyncpg.Connection, name: str) -> bool:
     return watched
 
 
-async def every(connection: asyncpg.Connection) -> dict[str, TableWatch]:
+async def find_all(connection: asyncpg.Connection) -> dict[str, TableWatch]:
     """Return all watches by the table's current name."""
     rows = await connection.fetch(WATCHED, [TRIGGER, TRUNCATE_TRIGGER])
     return {name: msgspec.json.decode(argument, type=TableWatch) for name, argument in rows}

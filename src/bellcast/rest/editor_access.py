@@ -62,7 +62,7 @@ REFUSED = {
 async def authenticate(ctx: ApiContext, request: authenticator.AuthRequest) -> EditorClaims | None:
     """Return the claims of a request's editor token, or None for other credentials. Raises Unauthenticated, and Forbidden for
     a page of another origin."""
-    credentials = authenticator.read(request)
+    credentials = authenticator.read_credentials(request)
     if credentials.bearer is None or not editor_tokens.is_editor(credentials.bearer):
         return None
     claims = await verified(ctx, credentials.bearer)

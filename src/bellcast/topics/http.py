@@ -20,7 +20,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.live.hub.survey import ConnectionSurvey, TopicCount
 from bellcast.live.types import Member
 from bellcast.operators.types import ROLES
-from bellcast.recipients import recipients as inbox_recipients
+from bellcast.recipients import actions
 from bellcast.recipients.http import recipients
 from bellcast.recipients.http.recipients import PageQuery
 from bellcast.recipients.store import subscriptions
@@ -30,8 +30,7 @@ from bellcast.rest import context, objects, tenants
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, DryRunQuery, Listing, Resource
 from bellcast.rest.tenants import TenantQuery
-from bellcast.topics import publishing as live_events
-from bellcast.topics import types
+from bellcast.topics import publishing, types
 
 # A position after every tenant's topics: its last character is the highest possible one.
 AFTER_ALL = ("\U0010ffff", "")
@@ -150,8 +149,8 @@ async def subscribe(change: Change[SubscribeBody]) -> tuple[Subscription, bool]:
     The recipient receives all later sends to the topic. 201 when the subscription is new. The body is optional."""
     tenant, engines = tenants.single_tenant(change.request, change.body.tenant), change.ctx.engines
     if change.is_dry_run:
-        return await inbox_recipients.plan_subscription(engines, tenant, *change.key), False
-    return await inbox_recipients.subscribe(engines, tenant, *change.key)
+        return await actions.plan_subscription(engines, tenant, *change.key), False
+    return await actions.subscribe(engines, tenant, *change.key)
 
 
 @SUBSCRIPTIONS.delete()
@@ -159,7 +158,7 @@ async def unsubscribe(change: Change[None]) -> bool:
     """Unsubscribe a recipient from a topic.
 
     Earlier notifications stay in the recipient's inbox."""
-    await inbox_recipients.unsubscribe(change.ctx.engines, change.tenant, *change.key)
+    await actions.unsubscribe(change.ctx.engines, change.tenant, *change.key)
     return True
 
 
@@ -265,7 +264,7 @@ async def publish(request: ApiRequest) -> ASGIApp:
     tenant = tenants.single_tenant(request, params.tenant)
     if objects.is_dry_run(request):
         return responses.json(Accepted())
-    await live_events.publish(ctx.engines, *types.events(params, tenant))
+    await publishing.publish(ctx.engines, *types.events(params, tenant))
     return responses.json(Accepted(), 202)
 
 

@@ -1,5 +1,4 @@
-"""Topics: the meaning of their prefixes, the names of events that only the server sends, and live events as the app requests
-them."""
+"""Topics: the meaning of their prefixes, the names of events that only the server sends, and drafts of live events."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Protocol
@@ -81,8 +80,8 @@ SERVER_EVENTS = frozenset(
 PUSHER_PREFIXES = ("pusher:", "pusher_internal:")
 
 
-def publishable(field: str, name: str) -> FieldErrors:
-    """Yield the error of a name that clients must not publish."""
+def event_name_errors(field: str, name: str) -> FieldErrors:
+    """Yield the error of an event name that clients must not publish."""
     if name in SERVER_EVENTS or name in SOCKETIO_LIFECYCLE or name.startswith(PUSHER_PREFIXES):
         yield FieldError(field, f"must not be {name[:50]!r}, which only the server sends: choose another name")
 

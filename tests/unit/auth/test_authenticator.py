@@ -287,11 +287,11 @@ async def test_wrong_credentials_open_no_server_path(incoming: Request) -> None:
 
 def test_credentials_are_read_from_headers_and_query() -> None:
     incoming = request("token=a%2Eb", authorization="Bearer x", origin="https://a", sec_fetch_site="none", cookie="c=1")
-    assert authenticator.read(incoming) == authenticator.RequestCredentials(
+    assert authenticator.read_credentials(incoming) == authenticator.RequestCredentials(
         bearer="x", token="a.b", cookies=b"c=1", host="bell.example", origin="https://a", site="none"
     )
     nothing = authenticator.RequestCredentials(bearer=None, token=None, cookies=b"", host="", origin=None, site=None)
-    assert authenticator.read(Request()) == nothing
+    assert authenticator.read_credentials(Request()) == nothing
 
 
 async def test_public_key_instead_of_the_secret_is_named() -> None:

@@ -24,7 +24,7 @@ from bellcast.live.sync import resume, topic_replay
 from bellcast.live.types import Member, Typing
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing
-from bellcast.topics.types import publishable
+from bellcast.topics.types import event_name_errors
 
 log = structlog.get_logger(__name__)
 
@@ -151,7 +151,7 @@ class Commands:
         validation.check(validation.topic("topic", command.topic, self.limits))
         if (error := permissions.may_publish(principal, command.topic)) is not None:
             raise Forbidden(error.message)
-        validation.check(publishable("name", command.name))
+        validation.check(event_name_errors("name", command.name))
         validation.check_event(command.name, command.data, self.limits)
         event = LiveEvent(
             tenant=principal.tenant,

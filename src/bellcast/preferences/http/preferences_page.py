@@ -28,7 +28,7 @@ from bellcast.preferences.http import preferences
 from bellcast.preferences.http.preferences import EffectivePreferences
 from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import CHANNELS, Channel, Preferences, QuietHours, TypeRules, merge_patch
-from bellcast.recipients import recipients as recipient_actions
+from bellcast.recipients import actions
 from bellcast.recipients.http import recipients
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import Profile, RecipientFields
@@ -245,7 +245,7 @@ async def create(change: Change[LinkRequest]) -> PreferencesLink:
     if change.is_dry_run:
         return PreferencesLink(None)
     # Creates the recipient, as any request of the app that names a recipient does. Following a link never creates one.
-    await recipient_actions.put(ctx.engines, tenant, key, RecipientFields(), replace=False)
+    await actions.put(ctx.engines, tenant, key, RecipientFields(), replace=False)
     now = ctx.engines.clock.now()
     grant = PreferencesGrant(tenant, key, now, now + int(times.seconds(change.body.ttl) * 1000))
     base = (ctx[ChannelConfig].public_url or "").rstrip("/")

@@ -18,7 +18,7 @@ from bellcast.kernel.http.list_parameters import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.times import Moment
 from bellcast.operators import types as operators
-from bellcast.recipients import recipients
+from bellcast.recipients import actions
 from bellcast.recipients.store import recipients as store
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import RECORD_FIELDS, Recipient, RecipientFields
@@ -81,7 +81,7 @@ async def read(wanted: Change[None]) -> Recipient:
     """Read a recipient.
 
     The response includes the counters of its inbox."""
-    return await recipients.get(wanted.ctx.engines, wanted.tenant, *wanted.key)
+    return await actions.get(wanted.ctx.engines, wanted.tenant, *wanted.key)
 
 
 @RECIPIENTS.put(RecipientFields, Recipient, headers=("If-None-Match",), refusals=(PreconditionFailed,), example=EXAMPLE)
@@ -109,14 +109,14 @@ async def _put(change: Change[RecipientFields], *, replace: bool) -> tuple[Recip
     is_new = replace and request_body.header(request, entity_tags.IF_NONE_MATCH) == entity_tags.ANY
     before = None
     if not replace:
-        before = await recipients.get(ctx.engines, tenant, key)
+        before = await actions.get(ctx.engines, tenant, key)
     elif is_new or audit.is_by_operator(request):
         before = await Recipients(ctx.engines.db).get(tenant, key)
     if is_new and before is not None:
         raise PreconditionFailed
     if change.is_dry_run:
-        return await recipients.plan(ctx.engines, tenant, key, fields, replace=replace), False
-    written = await recipients.put(ctx.engines, tenant, key, fields, replace=replace, is_new=is_new)
+        return await actions.plan(ctx.engines, tenant, key, fields, replace=replace), False
+    written = await actions.put(ctx.engines, tenant, key, fields, replace=replace, is_new=is_new)
     # Record the names of the changed fields. The audit log outlives the erasure of a recipient, so it contains no
     # personal values.
     after = written[0]
@@ -138,7 +138,7 @@ async def erase(change: Change[None]) -> bool:
     All stored data of the recipient is deleted, and its live connections close. Responses under idempotency keys stay
     for their 24 hours, so that a late retry does not send again. Suppressed addresses stay suppressed, and the audit log
     keeps what operators did."""
-    await recipients.delete(change.ctx.engines, change.ctx.token_clock, change.tenant, *change.key)
+    await actions.delete(change.ctx.engines, change.ctx.token_clock, change.tenant, *change.key)
     return True
 
 
@@ -148,7 +148,7 @@ async def revoke(change: Change[None]) -> bool:
 
     Its live connections close, and tokens and preferences links issued earlier are refused. Unsubscribe links stay
     valid."""
-    await recipients.revoke(change.ctx.engines, change.ctx.token_clock, change.tenant, *change.key)
+    await actions.revoke(change.ctx.engines, change.ctx.token_clock, change.tenant, *change.key)
     return True
 
 
@@ -230,7 +230,7 @@ async def _write_one(
             raise fields
         tenant = tenants.tenant_of_item(request, None if fields.tenant is UNSET else fields.tenant)
         if not is_dry_run:
-            await recipients.put(ctx.engines, tenant, fields.key, fields, replace=False)
+            await actions.put(ctx.engines, tenant, fields.key, fields, replace=False)
     except BellcastError as refusal:
         return WrittenRecipient(error=problems.problem(refusal, within=str(number)))
     finally:

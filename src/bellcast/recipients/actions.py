@@ -1,4 +1,4 @@
-"""Recipients and their subscriptions."""
+"""What a caller does with recipients and subscriptions: one write each, whose events are published after its commit."""
 
 from bellcast.context import Context
 from bellcast.kernel import times
