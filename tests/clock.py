@@ -4,7 +4,7 @@ import asyncio
 
 
 class FakeClock:
-    """ports.Clock for tests. Time passes only in `advance`, which wakes the sleepers that are due."""
+    """A Clock for tests. Time passes only in `advance`, which wakes the sleepers that are due."""
 
     def __init__(self, now: int = 1_750_000_000_000) -> None:
         self._now = now

@@ -176,7 +176,7 @@ class MessageDelivery(Struct, eq=False):
                 break
         update = update or self._postponed(message, last, retry_after, over_rate)
         if message.channel == "push" and update.message.state == "bounced":
-            await PushEndpoints(self.db).forget(message.tenant, message.address)
+            await PushEndpoints(self.db).delete_gone(message.tenant, message.address)
         await self._finish([update])
         if update.message.state not in OPEN_STATES:
             return None

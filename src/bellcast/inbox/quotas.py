@@ -28,7 +28,7 @@ NO_RULES = TenantRules()
 
 
 class Quotas(Struct, eq=False):
-    """`ports.quotas.Quotas` on a store."""
+    """The quotas of this node. Rules and the sends of other nodes are as of the last `load` and `save`."""
 
     db: Engine
     rates: TokenBuckets

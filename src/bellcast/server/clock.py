@@ -25,7 +25,7 @@ def steady_ns() -> int:
 
 
 class SystemClock:
-    """Implements ports.Clock with the system time. A step of more than MAX_STEP_MS is logged, and used if it lasts."""
+    """A Clock with the system time. A step of more than MAX_STEP_MS is logged, and used if it lasts."""
 
     def __init__(self, wall: Callable[[], int] = time.time_ns, steady: Callable[[], int] = steady_ns) -> None:
         self._wall = wall

@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 
 class Doctor(Struct, eq=False):
-    """ports.doctor.Doctor. `probes` raise if the store or the broker cannot be used."""
+    """The checks of one running server. `probes` raise if the store or the broker cannot be used."""
 
     settings: Settings
     project: Project

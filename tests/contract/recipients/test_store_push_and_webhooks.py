@@ -47,9 +47,9 @@ async def test_known_endpoint_moves_with_its_id_and_the_oldest_leave(app: App) -
     assert await endpoints.addresses("", ["alice", "bob", "carol"]) == {"bob": (endpoint(3).address,)}
     assert not await endpoints.delete("", "alice", endpoint(3).id)
     assert await endpoints.delete("", "bob", endpoint(3).id)
-    await endpoints.forget("", endpoint(4).address)
+    await endpoints.delete_gone("", endpoint(4).address)
     assert len(await endpoints.page("acme", "alice")) == 1
-    await endpoints.forget("acme", endpoint(4).address)
+    await endpoints.delete_gone("acme", endpoint(4).address)
     assert await endpoints.page("acme", "alice") == []
 
 

@@ -6,10 +6,10 @@ import { h, icon, setParts } from './dom.js';
 import * as icons from './icons.js';
 import { Element, reflect } from './element.js';
 import { isStill } from './motion.js';
+import { fullTitle } from './notification-title.js';
 import { isPageRefused } from './page-refused.js';
 import { setTitleCount } from './page-title.js';
 import * as popover from './popover.js';
-import { fullTitle } from './title.js';
 
 /** @import { Notification } from '../events.js' */
 /** @import { Session, State } from '../session.js' */

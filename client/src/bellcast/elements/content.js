@@ -3,7 +3,7 @@
 import { h, icon, link, plain } from './dom.js';
 import * as icons from './icons.js';
 import { markdown } from './markdown.js';
-import { splitTitle } from './title.js';
+import { splitTitle } from './notification-title.js';
 
 /** @import { Notification } from '../events.js' */
 /** @import { Texts } from './messages.js' */

@@ -5,13 +5,13 @@ import { loadWithRetry } from '../lazy.js';
 import { link } from './dom.js';
 import { startAlerts } from './alerts.js';
 import { loadLanguage, texts } from './messages.js';
+import { fullTitle } from './notification-title.js';
 import { isPageRefused } from './page-refused.js';
 import { acquire } from './shared-sessions.js';
 import { sheet } from './style-sheets.js';
 import { CSS } from './styles.js';
 import { clock } from './time.js';
 import { parse } from './tab-bar.js';
-import { fullTitle } from './title.js';
 import { parseTopics } from './topic-names.js';
 
 /** @import { Notification, Query } from '../events.js' */

@@ -9,7 +9,7 @@ from bellcast.kernel.jobs.runner import JobRunner
 
 
 class TestClock:
-    """Implements ports.Clock with a time that only `set` changes. Sleeps last in real time, so that loops continue."""
+    """A Clock with a time that only `set` changes. Sleeps last in real time, so that loops continue."""
 
     __test__ = False  # pytest must not collect it as a test
 

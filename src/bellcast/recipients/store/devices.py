@@ -71,9 +71,9 @@ class PushEndpoints(StoreTable):
         return bool((yield Statement("push_endpoint_delete", {"tenant": tenant, "key": recipient, "id": id})))
 
     @write()
-    def forget(self, tenant: str, address: str) -> Script[None]:
+    def delete_gone(self, tenant: str, address: str) -> Script[None]:
         """Delete an endpoint that no longer exists at its service."""
-        yield Statement("push_endpoint_forget", {"tenant": tenant, "address": address})
+        yield Statement("push_endpoint_delete_gone", {"tenant": tenant, "address": address})
 
 
 # The revision of a connection that has acknowledged nothing yet.

@@ -36,7 +36,7 @@ DELETE FROM push_endpoints
 WHERE id = :id AND recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :key)
 RETURNING id
 
--- name: push_endpoint_forget
+-- name: push_endpoint_delete_gone
 -- Delete an endpoint that the push service no longer knows.
 DELETE FROM push_endpoints WHERE tenant = :tenant AND address = :address
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { fullTitle, splitTitle } from '../src/bellcast/elements/title.js';
+import { fullTitle, splitTitle } from '../src/bellcast/elements/notification-title.js';
 import { typeIcon } from '../src/bellcast/elements/type-icons.js';
 import * as icons from '../src/bellcast/elements/icons.js';
 
