@@ -109,8 +109,8 @@ def check_log(database: Path, lock: FolderLock) -> None:
         return  # a part of the log may be in the file already, which only the log completes
     if stored is None or int(stored[0]) not in lock.identities:
         raise Conflict(
-            f"{database} was replaced by a copy, but {log_file.name} belongs to the file that was there before. To start"
-            f" from the copy, delete {log_file.name} and {database.name}-shm; `bellcast restore` does this for you."
+            f"{database} was replaced by a copy. If {log_file.name} was copied with it, move both to another folder and run"
+            f" `bellcast restore` with that file. If not, delete {log_file.name} and {database.name}-shm."
         )
 
 

@@ -1,6 +1,8 @@
 """Positions become unknown when an older copy replaces the file of a SQLite store, and stay valid at every other start."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,30 @@ async def test_log_of_a_killed_server_is_not_applied_to_a_copy(
     restored = App(type(app.store)(after), FakeClock())  # type: ignore[call-arg]  # Store
     assert (await restored.inbox("alice")).state.unread == 1
     await after.close()
+
+
+async def test_copy_with_the_log_of_a_killed_server_is_refused_until_both_are_restored(
+    app: App, engine: SqliteEngine, database: Path, tmp_path: Path
+) -> None:
+    for _ in range(3):
+        await app.send("alice")
+    copied, replaced = tmp_path / "copied", tmp_path / "replaced"
+    copied.mkdir()
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{database}{suffix}", copied)
+    await engine.close()
+    await engine.open()  # the copies are from before this start
+    shutil.copytree(database.parent, replaced)
+    for suffix in ("", "-wal"):
+        shutil.copy(copied / f"{database.name}{suffix}", replaced)
+    after = SqliteEngine(replaced / database.name, FakeClock())
+    with pytest.raises(Conflict, match="move both to another folder and run `bellcast restore`"):
+        await after.open()
+    backup.restore(copied / database.name, replaced / database.name, lambda *_: None)
+    await after.open()
+    await after.close()
+    with closing(sqlite3.connect(replaced / database.name)) as restored:
+        assert restored.execute("SELECT count(*) FROM notifications").fetchone() == (3,)
 
 
 async def test_positions_are_unknown_in_another_folder(app: App, engine: SqliteEngine, database: Path) -> None:
