@@ -23,6 +23,7 @@ def test_queries_on_an_inbox_return_its_notifications(shop, relay):
     assert [one.title for one in mine.order_by("-created_at")[1:3]] == ["N2", "N1"]
     assert (mine.count(), mine.filter(type="sale").count(), mine.exists()) == (4, 2, True)
     assert mine.filter(created_at__gte=timezone.now()).count() == 0
+    assert mine.filter(created_at__gte=timezone.localtime().replace(tzinfo=None, hour=0).isoformat()).count() == 4
     first = mine.get(type="sale", id=mine[0].id)
     first.mark_as_read()
     assert first.is_read
@@ -33,8 +34,9 @@ def test_queries_on_an_inbox_return_its_notifications(shop, relay):
     assert mine.filter(type="sale").delete()[0] == 2
     assert mine.filter(is_read=True).delete()[0] == 2
     assert not mine.exists()
-    with pytest.raises(Notification.DoesNotExist):
-        mine.get()
+    for wanted in ({}, {"id": ""}):
+        with pytest.raises(Notification.DoesNotExist):
+            mine.get(**wanted)
 
 
 def test_count_of_unread_notifications_is_one_request(shop, relay, caplog):
@@ -65,6 +67,10 @@ def test_query_that_the_inbox_cannot_answer_is_refused(shop):
         lambda: shop.nadia.notifications.values("id"),
         lambda: shop.nadia.notifications.filter(user=shop.omar),
         lambda: shop.nadia.notifications.unread().filter(is_read=True),
+        lambda: shop.nadia.notifications.filter(is_read=None).delete(),  # would delete all
+        lambda: shop.nadia.notifications.filter(is_read="maybe"),
+        lambda: shop.nadia.notifications.filter(priority="extreme"),
+        lambda: Notification.objects.values("id"),
         lambda: Notification().save(),
     ):
         with pytest.raises(NotSupportedError):
@@ -96,6 +102,7 @@ def test_service_reads_an_inbox(shop, relay):
     id = shop.nadia.notifications[0].id
     assert NotificationService.mark_as_read(id, shop.nadia) is True
     assert NotificationService.mark_as_read(id, shop.omar) is False
+    assert NotificationService.mark_as_read("", shop.nadia) is False
     assert NotificationService.mark_all_as_read(shop.nadia) == 2
 
 

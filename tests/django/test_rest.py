@@ -59,11 +59,11 @@ def api(request, shop, configured, relay):
 @pytest.mark.parametrize(
     ("method", "path", "body", "field"),
     [
-        ("post", f"{LIST}mark_as_read/", '{"notification_ids": [""]}', "ids[0]"),
-        ("post", f"{LIST}mark_as_read/", r'{"notification_ids": ["half an emoji \ud83d"]}', "ids[0]"),
+        ("post", f"{LIST}mark_as_read/", '{"notification_ids": [""]}', "notification_ids"),
+        ("post", f"{LIST}mark_as_read/", r'{"notification_ids": ["half an emoji \ud83d"]}', "notification_ids"),
         ("post", f"{LIST}mark_as_read/", "[" * 100_000, "detail"),
         ("post", f"{LIST}mark_as_read/", '{"notification_id": ["1"]}', "notification_id"),  # would mark all
-        ("patch", PREFERENCES, '{"quiet_hours_start": "２２:００", "quiet_hours_end": "07:00"}', "quiet_hours.start"),
+        ("patch", PREFERENCES, '{"quiet_hours_start": "２２:００", "quiet_hours_end": "07:00"}', "quiet_hours_start"),
         ("get", f"{LIST}?page_size={'0' * 5000}", None, "page_size"),
     ],
 )
@@ -71,6 +71,19 @@ def test_wrong_value_is_named(api, method, path, body, field):
     data = {} if body is None else {"data": body, "content_type": "application/json"}
     response = getattr(api.client, method)(path, **data)
     assert (response.status_code, list(response.json())) == (400, [field])
+
+
+def test_forms_have_the_values_of_json(api):
+    ids = [one["id"] for one in api.get(LIST).body["results"]][:2]
+    assert api.client.post(f"{LIST}mark_as_read/", {"notification_ids": ids}).json()["marked_count"] == 2
+    form = "email_sales=false&quiet_hours_start=22:00&quiet_hours_end=07:00"
+    body = api.client.patch(PREFERENCES, form, content_type="application/x-www-form-urlencoded").json()
+    assert (body["email_sales"], body["quiet_hours_start"]) == (False, "22:00:00")
+
+
+def test_more_ids_than_fit_in_one_request_are_marked(api):
+    ids = [f"unknown-{number}" for number in range(1000)] + [api.get(LIST).body["results"][0]["id"]]
+    assert api.call("post", f"{LIST}mark_as_read/", {"notification_ids": ids}).body["marked_count"] == 1
 
 
 def test_page_is_at_most_as_large_as_allowed(api):
@@ -108,7 +121,13 @@ def test_pages_are_linked_in_both_directions(api):
 
 @pytest.mark.parametrize(
     ("query", "titles"),
-    [("type=inventory", ["N1"]), ("priority=low", ["N0"]), ("is_read=true", []), ("days=1", ["N2", "N1", "N0"])],
+    [
+        ("type=inventory", ["N1"]),
+        ("priority=low", ["N0"]),
+        ("is_read=true", []),
+        ("days=1", ["N2", "N1", "N0"]),
+        ("days=99999", ["N2", "N1", "N0"]),
+    ],
 )
 def test_list_is_filtered(api, query, titles):
     assert [one["title"] for one in api.get(f"{LIST}?{query}").body["results"]] == titles

@@ -320,6 +320,38 @@ def test_wrong_argument_is_named_before_the_insert(shop, fields, argument):
     assert not rows()
 
 
+@pytest.mark.parametrize("users", [5, None, "ab", [None], ["nadia"]])
+def test_bulk_send_to_something_else_than_users_is_refused(shop, users):
+    from django.core.exceptions import ValidationError
+
+    from bellcast.contrib.django import NotificationService
+
+    with pytest.raises(ValidationError) as failure:
+        NotificationService.send_bulk_notifications(users, "Update", "")
+    assert list(failure.value.message_dict) == ["users"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "argument"),
+    [
+        ({"tenant": None}, "tenant"),  # would be the users without a tenant
+        ({"tenant": ""}, "tenant"),
+        ({"tenant": None, "announce": True}, "tenant"),
+        ({"user_filter": 5}, "user_filter"),
+        ({"user_filter": {"nothing": 1}}, "user_filter"),
+        ({"user_filter": {"pk": "x"}}, "user_filter"),
+    ],
+)
+def test_wrong_audience_of_a_tenant_send_is_named(shop, fields, argument):
+    from django.core.exceptions import ValidationError
+
+    from bellcast.contrib.django import NotificationService
+
+    with pytest.raises(ValidationError) as failure:
+        NotificationService.send_tenant_notification(title="Update", message="", **{"tenant": shop.north, **fields})
+    assert list(failure.value.message_dict) == [argument]
+
+
 def test_send_by_email_keeps_the_address_of_the_record_current(shop, relay):
     send(shop.nadia, send_email=True, send_sms=True)
     relay()
@@ -329,6 +361,10 @@ def test_send_by_email_keeps_the_address_of_the_record_current(shop, relay):
     send(shop.nadia, send_email=True)
     relay()
     assert shop.bell.recipients.get(str(shop.nadia.pk), tenant=shop.north.slug).email == "new@example.com"
+    shop.nadia.email = ""
+    send(shop.nadia, send_email=True)
+    relay()
+    assert shop.bell.recipients.get(str(shop.nadia.pk), tenant=shop.north.slug).email is None
 
 
 def test_addresses_of_a_bulk_send_are_written_in_one_request(shop, relay, caplog):

@@ -63,8 +63,6 @@ def default_tenant_users(tenant: Any) -> Iterable[Any]:
 
 def tenant_key(tenant: Any) -> str | None:
     """Return the key of a tenant: the slug or primary key of an object, or a text unchanged."""
-    if tenant is None or tenant == "":
-        return None
     if isinstance(tenant, Model):
         tenant = getattr(tenant, "slug", None) or tenant.pk
-    return str(tenant)
+    return None if tenant is None or tenant == "" else str(tenant)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
-from typing import Any, NoReturn
+from typing import Any
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
@@ -12,17 +12,19 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 from django.db.utils import NotSupportedError
+from django.utils.dateparse import parse_date, parse_datetime
 
 from bellcast import client
-from bellcast.client import NotFound
+from bellcast.client import InvalidArgument, NotFound
 from bellcast.client.request import HttpRequest, query, reads
 from bellcast.client.responses import InboxPage
 from bellcast.contrib.django import datetimes, identity
-from bellcast.contrib.django.sending import NotificationService
+from bellcast.contrib.django.sending import PRIORITIES, NotificationService
 
 # The server's largest page.
 PAGE_ROWS = 100
 FILTERS = frozenset({"user", "is_read", "type", "priority", "created_at__gte", "id", "pk"})
+VALUES: dict[str, Sequence[Any]] = {"is_read": (True, False), "priority": PRIORITIES}
 IDS_PER_ACTION = 1_000  # the server's default limit
 HELP = "Notification.objects filters by user, is_read, type, priority and created_at__gte"
 
@@ -94,6 +96,9 @@ class InboxQuery:
         self._check_unsliced()
         if args or (unknown := set(filters) - FILTERS):
             raise NotSupportedError(f"{HELP}, not {'Q objects' if args else ', '.join(sorted(unknown))}")
+        for name, values in VALUES.items():
+            if name in filters and filters[name] not in values:
+                raise NotSupportedError(f"{name} is one of {', '.join(map(str, values))}, not {filters[name]!r}")
         present = self._filters if self._user is None else {**self._filters, "user": self._user}
         for name in present.keys() & filters.keys():
             if filters[name] != present[name]:
@@ -197,7 +202,7 @@ class InboxQuery:
         id = self._filters.get("id", self._filters.get("pk"))
         try:
             row = find(user, str(id))
-        except ObjectDoesNotExist:
+        except (ObjectDoesNotExist, InvalidArgument):  # an empty id
             return
         wanted = {name: value for name, value in self._filters.items() if name in ("type", "priority")}
         since = _moment(self._filters.get("created_at__gte"))
@@ -219,7 +224,7 @@ class InboxQuery:
         if set(self._filters) <= {"is_read"}:
             return 0 if self._filters.get("is_read") else inbox.read(all=True).changed
         ids = [row.id for row in self._selected() if row.read_at is None]
-        return sum(inbox.read(*some).changed for some in _batches(ids))
+        return sum(inbox.read(*some).changed for some in batches(ids))
 
     def mark_all_as_read(self) -> int:
         return self.update(is_read=True)
@@ -232,7 +237,7 @@ class InboxQuery:
             changed = inbox.clear("read").changed
         else:
             ids = [row.id for row in self._selected()]
-            changed = sum(inbox.delete_many(*some).changed for some in _batches(ids))
+            changed = sum(inbox.delete_many(*some).changed for some in batches(ids))
         return changed, {"bellcast.Notification": changed}
 
     def create(self, **fields: Any) -> Any:
@@ -260,7 +265,6 @@ class InboxQuery:
 
 
 QUERYSET_METHODS = frozenset(name for name in dir(models.QuerySet) if not name.startswith("_"))
-OWN_METHODS = ("all", "filter", "order_by", "count", "exists", "first", "get", "update", "delete", "create")
 
 
 class EmptyManager(models.Manager):  # type: ignore[type-arg, unused-ignore]  # generic only in django-stubs
@@ -282,27 +286,22 @@ def _own(name: str) -> Any:
     return method
 
 
-def _refused(name: str) -> Any:
-    def method(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
-        raise NotSupportedError(f"{HELP}; {name}() is not supported")
-
-    method.__name__ = name
-    return method
-
-
 for _name in QUERYSET_METHODS:
     if callable(getattr(models.QuerySet, _name)) and hasattr(models.Manager, _name):
-        setattr(NotificationManager, _name, _own(_name) if _name in OWN_METHODS else _refused(_name))
+        setattr(NotificationManager, _name, _own(_name))
 NotificationManager.delete = _own("delete")
 
 
-def _batches(ids: list[str]) -> Iterator[list[str]]:
+def batches(ids: list[str]) -> Iterator[list[str]]:
+    """Return the ids in parts, each for one request."""
     for start in range(0, len(ids), IDS_PER_ACTION):
         yield ids[start : start + IDS_PER_ACTION]
 
 
 def _moment(value: Any) -> datetime | None:
-    """Return an aware datetime of a datetime or a date."""
+    """Return an aware datetime of a datetime, a date or their text."""
+    if isinstance(value, str):
+        value = parse_datetime(value) or parse_date(value) or value
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime.combine(value, time())
     found: datetime | None = datetimes.with_zone(value)

@@ -1,12 +1,13 @@
 """Sends from Django: `NotificationService`, and `notify` and `publish` with the fields of the REST API."""
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.apps import apps
-from django.core.exceptions import ValidationError
+from django.core.exceptions import FieldError, ValidationError
 from django.db.models import Model, QuerySet
 
 from bellcast.client import InvalidArgument, NotFound, arguments, server_rules, topics
@@ -48,7 +49,7 @@ class NotificationService:
     ) -> Any:
         """Send to one user. Returns a Notification, whose `id` is None until it has been sent."""
         fields = {name: value for name, value in locals().items() if name not in ("user", "title", "message")}
-        return _send_to_users([user], title, message, **fields)[0]
+        return _send_to_users([user], title, message, argument="user", **fields)[0]
 
     @staticmethod
     def send_bulk_notifications(
@@ -60,9 +61,7 @@ class NotificationService:
         **kwargs: Any,
     ) -> list[Any]:
         """Send to several users. Returns their Notifications."""
-        return _send_to_users(
-            list(users), title, message, notification_type=notification_type, priority=priority, **kwargs
-        )
+        return _send_to_users(users, title, message, notification_type=notification_type, priority=priority, **kwargs)
 
     @staticmethod
     def send_tenant_notification(
@@ -80,6 +79,8 @@ class NotificationService:
         a Q object or a function of a user. With `announce`, one announcement for the whole tenant is sent, and the list
         has one Notification."""
         fields = {"notification_type": notification_type, "priority": priority, **kwargs, "tenant": tenant}
+        if tenant_key(tenant) is None:  # would be all users without a tenant
+            raise ValidationError({"tenant": "is required"})
         if announce and user_filter is not None:
             raise ValidationError(
                 {"user_filter": "cannot be used with announce: an announcement is for the whole tenant"}
@@ -92,18 +93,21 @@ class NotificationService:
         elif user_filter is not None:
             if not isinstance(users, QuerySet):
                 raise ValidationError({"user_filter": "is for querysets: TENANT_USERS returned another iterable"})
-            by = user_filter
-            users = users.filter(**by) if isinstance(by, Mapping) else users.filter(by)
-        return _send_to_users(list(users), title, message, **fields)
+            try:
+                users = users.filter(**user_filter) if isinstance(user_filter, Mapping) else users.filter(user_filter)
+            except (FieldError, TypeError, ValueError) as error:
+                text = f"expected a dict of field lookups, a Q object or a function of a user: {error}"
+                raise ValidationError({"user_filter": text}) from error
+        return _send_to_users(users, title, message, **fields)
 
     @staticmethod
     def mark_as_read(notification_id: Any, user: Any) -> bool:
         """Mark one notification as read. False if the user has none with this id."""
+        inbox, id = identity.inbox_of(user), str(notification_id)
         try:
-            identity.inbox_of(user).mark(str(notification_id), read=True)
+            return id != "" and inbox.mark(id, read=True) is not None
         except NotFound:
             return False
-        return True
 
     @staticmethod
     def mark_all_as_read(user: Any) -> int:
@@ -113,11 +117,6 @@ class NotificationService:
     @staticmethod
     def get_unread_count(user: Any) -> int:
         return identity.inbox_of(user).counts().unread
-
-    @staticmethod
-    def query(user: Any) -> Any:
-        """Return the user's notifications, as `Notification.objects.filter(user=user)`."""
-        return apps.get_model("bellcast", "Notification").objects.filter(user=user)
 
 
 def notify(
@@ -221,10 +220,14 @@ def _owner_and_recipient(user: Any, tenant: str | None) -> tuple[str | None, str
 # --- sends of NotificationService
 
 
-def _send_to_users(users: Sequence[Any], title: Any, message: Any, **fields: Any) -> list[Any]:
+def _send_to_users(given: Iterable[Any], title: Any, message: Any, argument: str = "users", **fields: Any) -> list[Any]:
+    """Send to users, which `argument` of the caller names."""
+    if not isinstance(given, Iterable):
+        raise ValidationError({argument: f"expected a list or queryset of users, got {given!r}"})
+    users = list(given)
     for user in users:
         if not _is_user(user) or user.pk is None:
-            raise ValidationError({"user": f"expected a saved user, got {user!r}"})
+            raise ValidationError({argument: f"expected a saved user, got {user!r}"})
     tenant, key = tenant_key(fields.pop("tenant", None)), fields.get("idempotency_key")
     sends, made = [], {}
     for place, (owner, members) in enumerate(_by_tenant(users, tenant)):
@@ -241,8 +244,6 @@ def _send_to_users(users: Sequence[Any], title: Any, message: Any, **fields: Any
 
 def _announce(title: Any, message: Any, **fields: Any) -> Any:
     owner = tenant_key(fields.pop("tenant"))
-    if owner is None:
-        raise ValidationError({"tenant": "is required"})
     payload, send_at = _payload({"tenant": owner}, title, message, None, fields, {})
     notification = _notification(None, owner, payload, fields)
     key = fields.get("idempotency_key")
@@ -268,9 +269,7 @@ def _payload(
         "body": message if message not in ("", None) else None,
         "type": fields.get("notification_type"),
         "priority": fields.get("priority"),
-        "action_url": fields.get("action_url") or None,
-        "action_text": fields.get("action_text") or None,
-        "icon": fields.get("icon") or None,
+        **{name: fields.get(name) or None for name in ("action_url", "action_text", "icon")},
         "data": fields.get("metadata") or None,
         "expires_at": datetimes.with_zone(fields.get("expires_at")),
         "tenant": tenant,
@@ -299,23 +298,17 @@ def _checked(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-KNOWN = frozenset(
-    {
-        "notification_type", "priority", "action_url", "action_text", "icon", "metadata", "expires_at", "send_email",
-        "send_sms", "send_at", "idempotency_key",
+KNOWN = inspect.signature(NotificationService.send_notification).parameters.keys() - {"user"}
+
+
+def _addresses(users: Mapping[str, Any], channels: Sequence[str]) -> dict[str, dict[str, str | None]]:
+    """Return the addresses that the channels need, by recipient; None for one that the user no longer has."""
+    fields = [{"email": "email", "sms": "phone"}[one] for one in channels]
+    records = {
+        recipient: {name: str(getattr(user, name) or "") or None for name in fields if hasattr(user, name)}
+        for recipient, user in users.items()
     }
-)  # fmt: skip
-
-
-def _addresses(users: Mapping[str, Any], channels: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return the addresses that the channels need, by recipient."""
-    names = {"email": "email", "sms": "phone"}
-    found: dict[str, dict[str, str]] = {}
-    for recipient, user in users.items():
-        record = {names[one]: str(value) for one in channels if (value := getattr(user, names[one], None))}
-        if record:
-            found[recipient] = record
-    return found
+    return {recipient: record for recipient, record in records.items() if record}
 
 
 def _notification(user: Any, tenant: str | None, payload: Mapping[str, Any], fields: Mapping[str, Any]) -> Any:

@@ -53,12 +53,7 @@ def list_notifications(request: Incoming) -> dict[str, Any]:
     size = min(MAX_PAGE_SIZE, _whole("page_size", query.get("page_size"), PAGE_SIZE))
     history = [part for part in query.get("cursor", "").split(",") if part]
     before = history[-1] if history else None
-    try:
-        page = inbox_query.read_page(request.user, size, before, view, **filters)
-    except RequestRefused as refusal:
-        if before is None or refusal.status not in (400, 422):
-            raise
-        raise ValidationError({"cursor": ["Invalid cursor."]}) from refusal
+    page = inbox_query.read_page(request.user, size, before, view, **filters)
     following = None if page.next is None else [*history, page.next][-MAX_HISTORY:]
     return {
         "next": None if following is None else _with_cursor(url, query, following),
@@ -89,7 +84,7 @@ def _whole(name: str, text: str | None, default: int) -> int:
     digits = text.lstrip("0")[:7]  # Python converts at most 4,300
     if not text.isdecimal() or not digits or int(digits) < 1:
         raise ValidationError({name: ["A positive whole number is required."]})
-    return min(int(digits), 100_000)
+    return min(int(digits), 20_000)  # days to 1972: the server reads times since 1970
 
 
 def _with_cursor(url: str, query: Query, cursor: list[str]) -> str:
@@ -99,22 +94,29 @@ def _with_cursor(url: str, query: Query, cursor: list[str]) -> str:
     return f"{url}?{urlencode(rest)}" if rest else url
 
 
+def form_fields(form: Any) -> dict[str, Any]:
+    """Return the fields of a form, a QueryDict, as the values that JSON has for them."""
+    last = {name: {"true": True, "false": False}.get(str(value).lower(), value) for name, value in form.items()}
+    return last | {name: form.getlist(name) for name in ("notification_ids",) if name in form}
+
+
 def read_notification(request: Incoming) -> dict[str, Any]:
     return to_row(inbox_query.find(request.user, request.kwargs["id"]))
 
 
 def mark_as_read(request: Incoming) -> dict[str, Any]:
     """Mark the given ids as read, or all without ids. Unknown ids are ignored."""
-    if unknown := (body := request.body()).keys() - {
-        "notification_ids",
-        "csrfmiddlewaretoken",
-    }:  # would mark all as read
+    body = request.body()
+    if unknown := body.keys() - {"notification_ids", "csrfmiddlewaretoken"}:  # would mark all as read
         raise ValidationError({key: ["Unknown field: expected notification_ids, or none for all."] for key in unknown})
     ids = body.get("notification_ids") or []
     if not isinstance(ids, list) or not all(isinstance(id, str | int) for id in ids):
         raise ValidationError({"notification_ids": ["Expected a list of ids."]})
     inbox = identity.inbox_of(request.user)
-    count = (inbox.read(*[str(id) for id in ids]) if ids else inbox.read(all=True)).changed
+    if ids:
+        count = sum(inbox.read(*some).changed for some in inbox_query.batches([str(id) for id in ids]))
+    else:
+        count = inbox.read(all=True).changed
     return {"message": f"{count} notifications marked as read", "marked_count": count}
 
 
@@ -204,6 +206,12 @@ ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
 RETRY_AFTER = 5
 
 
+def _field(name: str) -> str:
+    """Return the field of these paths for one of Bellcast's: `ids[0]` is in `notification_ids`."""
+    known = {"": "non_field_errors", "ids": "notification_ids", "since": "days", "before": "cursor"}
+    return known.get(part := name.partition("[")[0], part.replace(".", "_"))
+
+
 def describe(error: Exception) -> tuple[int, Any, dict[str, str]]:
     """Return status, body and headers. Re-raises other errors."""
     if isinstance(error, ValidationError):
@@ -213,12 +221,13 @@ def describe(error: Exception) -> tuple[int, Any, dict[str, str]]:
     if isinstance(error, ObjectDoesNotExist | NotFound):
         return 404, {"detail": "Not found."}, {}
     if isinstance(error, InvalidArgument):
-        return 400, {error.argument: [error.message]}, {}
+        return 400, {_field(error.argument): [error.message]}, {}
     if isinstance(error, RequestRefused) and error.status in (400, 422):
         fields: dict[str, list[str]] = {}
         for one in error.errors:
-            fields.setdefault(one.field or "non_field_errors", []).append(one.message)
-        return 400, (fields or {"non_field_errors": [error.reason]}), {}
+            fields.setdefault(_field(one.field), []).append(one.message)
+        # Without errors: unreadable, which only a cursor can be.
+        return 400, fields or {"cursor": ["Invalid cursor."]}, {}
     if isinstance(error, BellcastError):
         seconds = getattr(error, "retry_after", None) if isinstance(error, Unavailable | TooManyRequests) else None
         headers = {"Retry-After": str(math.ceil(seconds or RETRY_AFTER))}

@@ -44,6 +44,5 @@ def _object(request: Request) -> Any:
     except RecursionError as error:
         raise ValidationError({"detail": [f"JSON parse error - {error}"]}) from error
     if isinstance(data, dict):
-        # A form's values are lists.
-        return data.dict() if hasattr(data, "dict") else data
+        return actions.form_fields(data) if hasattr(data, "getlist") else data
     raise ValidationError({"non_field_errors": ["Expected a JSON object."]})

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
@@ -49,9 +49,10 @@ def view(handlers: dict[str, Handler]) -> Callable[..., HttpResponse]:
 
 def _json(request: HttpRequest) -> dict[str, Any]:
     """Return the JSON object of the body, or the fields of a form; an empty body is an empty object."""
-    if request.content_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
-        fields: dict[str, Any] = request.POST.dict()
-        return fields
+    if request.content_type == "multipart/form-data":
+        return actions.form_fields(request.POST)
+    if request.content_type == "application/x-www-form-urlencoded":
+        return actions.form_fields(QueryDict(request.body))  # `request.POST` is empty in other methods
     try:
         body = json.loads(request.body or b"{}")
     except (ValueError, RecursionError) as error:
