@@ -185,6 +185,8 @@ def test_page_waits_a_second_for_a_server_that_does_not_respond(shop, configured
         ({"TENANT": "shop.missing"}, "bellcast.E004"),
         ({"RELAY": "pigeon"}, "bellcast.E004"),
         ({"HANDLERS": "shop.missing"}, "bellcast.E004"),
+        ({"HANDLERS": "json.dumps"}, "bellcast.E004"),
+        ({"SECRET": 5}, "bellcast.E001"),
         ({"SECURITY_EVENTS": ["login_faild"]}, "bellcast.E004"),
         ({"SECRETS": "x"}, "bellcast.E004"),
         ({"PUBLIC_URL": "http://bell.example.com"}, "bellcast.W001"),

@@ -298,6 +298,7 @@ test('outbox rows have the keys of the other languages', () => {
   assert.deepEqual(row.params, [process.env.ROW_KEY, 'notify', '{"to":"alice","title":"Hello"}']);
   assert.throws(() => bell.outboxRow('notify', { to: 'alice', title: 'Hello 😀'.slice(0, 7) }), /payload: .*valid Unicode/);
   assert.throws(() => bell.outboxRow('publish', {}, { dialect: 'oracle' }), /dialect: expected one of/);
+  assert.throws(() => bell.outboxRow('send', {}), /kind: expected notify or publish/);
 });
 
 test('a workflow is triggered', async () => {

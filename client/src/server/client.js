@@ -475,6 +475,7 @@ export class Bellcast {
 
   /** The statement that writes a send into the outbox table `bellcast_outbox`, to run in your transaction. A waiting row with the same key stays; a refused one is replaced. @param {'notify' | 'publish'} kind @param {object} payload  the REST body @param {{key?: string, dialect?: 'sqlite' | 'postgresql' | 'postgres' | 'mysql'}} [options]  `postgres` is another name of `postgresql`; the default, `sqlite`, has the placeholders `?` @returns {{sql: string, params: [string, string, string]}} */
   outboxRow(kind, payload, { key, dialect = 'sqlite' } = {}) {
+    if (kind !== 'notify' && kind !== 'publish') throw new InvalidArgument(`kind: expected notify or publish, got ${JSON.stringify(kind)}`);
     if (!DIALECTS.has(dialect)) throw new InvalidArgument(`dialect: expected one of ${[...DIALECTS].join(', ')}, got ${JSON.stringify(dialect)}`);
     const mark = (/** @type {number} */ at) => (dialect.startsWith('postgres') ? `$${at}` : '?');
     const [column, end] = dialect === 'mysql' ? ['`key`', RENEWED_MYSQL] : ['key', RENEWED];

@@ -73,9 +73,9 @@ def find_credentials(value: str | Credentials | None, environ: Mapping[str, str]
     return Credentials(secret, project.key if project.secret == secret else None)
 
 
-def _check(source: str, secret: str) -> None:
+def _check(source: str, secret: object) -> None:
     """Check that a secret can be sent in a header. The error names the argument or variable, not the value."""
-    if not secret or not secret.isascii() or not secret.isprintable():
+    if not isinstance(secret, str) or not secret or not secret.isascii() or not secret.isprintable():
         raise InvalidArgument(source, "must be printable ASCII, and not empty")
 
 

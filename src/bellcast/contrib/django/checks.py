@@ -1,6 +1,6 @@
 """System checks: `python manage.py check`, and with `--database default` also the outbox."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -78,17 +78,20 @@ def _callables(configuration: conf.Configuration) -> Iterator[checks.CheckMessag
     handlers = configuration.values["HANDLERS"]
     if isinstance(handlers, str):
         try:
-            import_string(handlers)
+            handlers = import_string(handlers)
         except ImportError as error:
             yield checks.Error(f"BELLCAST['HANDLERS']: {error}", id="bellcast.E004")
+    if not (handlers is None or isinstance(handlers, Mapping | str) or hasattr(handlers, "dispatch")):
+        yield checks.Error("BELLCAST['HANDLERS'] must be bellcast.Handlers or their path.", id="bellcast.E004")
     events = configuration.values["SECURITY_EVENTS"]
     if not isinstance(events, bool) and (isinstance(events, str) or not set(events) <= conf.SECURITY_EVENTS):
         known = ", ".join(sorted(conf.SECURITY_EVENTS))
         yield checks.Error(f"BELLCAST['SECURITY_EVENTS'] must be True, or a list of {known}.", id="bellcast.E004")
     for name in conf.CHOICES:
         if configuration.values[name] not in conf.CHOICES[name]:
-            allowed = ", ".join(conf.CHOICES[name])
-            yield checks.Error(f"BELLCAST[{name!r}] must be one of {allowed}.", id="bellcast.E004")
+            yield checks.Error(
+                f"BELLCAST[{name!r}] must be one of {', '.join(conf.CHOICES[name])}.", id="bellcast.E004"
+            )
 
 
 def _public_url(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:

@@ -1,6 +1,7 @@
 """A user's identity in Bellcast: recipient, tenant, roles and session."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -63,10 +64,8 @@ def find(name: str) -> Any:
     users = get_user_model()
     user = users._default_manager.filter(**{users.USERNAME_FIELD: name}).first()
     if user is None:
-        try:
+        with suppress(ValueError, ValidationError):  # no value of a primary key
             user = users._default_manager.filter(pk=name).first()
-        except (ValueError, ValidationError):
-            user = None
     if user is None:
         raise CommandError(f"No user has the name or primary key {name!r}.")
     return user

@@ -245,8 +245,7 @@ def _send_to_users(given: Iterable[Any], title: Any, message: Any, argument: str
 def _announce(title: Any, message: Any, **fields: Any) -> Any:
     owner = tenant_key(fields.pop("tenant"))
     payload, send_at = _payload({"tenant": owner}, title, message, None, fields, {})
-    notification = _notification(None, owner, payload, fields)
-    key = fields.get("idempotency_key")
+    notification, key = _notification(None, owner, payload, fields), fields.get("idempotency_key")
     one = OutgoingSend("notify", payload, _key(key, 0), _text_key(key, 0), send_at, [notification])
     backends.current().send([one], None)
     return notification
