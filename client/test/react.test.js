@@ -6,6 +6,7 @@ import { createElement, useState } from 'react';
 import { renderToString } from 'react-dom/server';
 
 import { BellcastProvider, useBellcast, useInbox, useWebSocket } from '../src/bellcast/react.js';
+import { route } from '../src/bellcast/react/websocket.js';
 import { Session } from '../src/bellcast/session.js';
 import { settled, fakeEnvironment } from './environment.js';
 
@@ -54,6 +55,18 @@ test('a provider opens another session for other topics, however their names div
   renderToString(createElement(Rerendered));
   assert.equal(sessions[0], sessions[1]);
   assert.notEqual(sessions[1], sessions[2]);
+});
+
+test('useWebSocket finds the word of a callback in any part and case of the type', () => {
+  for (const [type, expected] of [
+    ['new_order', 'order'], ['order.paid', 'order'], ['order-order', 'order'], ['NEW_ORDER', 'order'], ['newOrder', 'order'], ['HTTPOrder', 'order'],
+    ['sms.sent', 'sms'], ['SMS', 'sms'], ['borders', 'other'], ['großorder', 'other'], ['', 'other'],
+  ]) {
+    const called = [];
+    const callbacks = { onOrderUpdate: () => called.push('order'), onSMSUpdate: () => called.push('sms'), onNotification: () => called.push('other') };
+    route(callbacks, { type });
+    assert.deepEqual(called, [expected], type);
+  }
 });
 
 test('useWebSocket rejects callbacks that it never calls', () => {

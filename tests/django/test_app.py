@@ -25,6 +25,7 @@ def test_queries_on_an_inbox_return_its_notifications(shop, relay):
     assert mine.filter(created_at__gte=timezone.now()).count() == 0
     assert mine.filter(created_at__gte=timezone.localtime().replace(tzinfo=None, hour=0).isoformat()).count() == 4
     first = mine.get(type="sale", id=mine[0].id)
+    assert first.tenant == shop.north.slug
     first.mark_as_read()
     assert first.is_read
     assert [one.title for one in shop.nadia.notifications.read()] == ["N3"]
@@ -248,8 +249,10 @@ def test_notifications_of_a_test_are_listed_immediately(shop, django_tests):
 
     send(shop.nadia, "Listed", notification_type="sale", metadata={"id": 7})
     NotificationService.send_tenant_notification(shop.north, "All", "")
+    NotificationService.send_tenant_notification(shop.north, "Everyone", "", announce=True)
     publish("desk", "sale", {"id": 7})
-    first, *rest = django_tests.sent
+    first, *rest, last = django_tests.sent
+    assert (last.to, last.tenant) == ({"tenant": shop.north.slug}, shop.north.slug)
     assert (first.to, first.tenant, first.title, first.type, first.data) == (
         str(shop.nadia.pk), shop.north.slug, "Listed", "sale", {"id": 7},
     )  # fmt: skip

@@ -47,11 +47,12 @@ function message({ type, detail }) {
   return { message: detail.body ?? detail.title, ...data, id: detail.id, title: detail.title, type: detail.type };
 }
 
-/** @param {MessageCallbacks} callbacks @param {Message} received */
-function route(callbacks, received) {
-  for (const word of received.type.split(/[^A-Za-z0-9]+|(?=[A-Z])/)) {
-    const callback = callbacks[`on${word.charAt(0).toUpperCase()}${word.slice(1)}Update`];
-    if (callback) return callback(received);
+/** Words of a type have any case: `new_order`, `NEW_ORDER` and `newOrder` have the word of `onOrderUpdate`. @param {MessageCallbacks} callbacks @param {Message} received */
+export function route(callbacks, received) {
+  const names = Object.keys(callbacks);
+  for (const word of received.type.replace(/(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/g, '_').toLowerCase().split(/[^\p{L}\p{N}]+/u)) {
+    const name = /** @type {keyof MessageCallbacks | undefined} */ (names.find((one) => one.toLowerCase() === `on${word}update`));
+    if (name) return callbacks[name]?.(received);
   }
   callbacks.onNotification?.(received);
 }

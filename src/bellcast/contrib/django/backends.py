@@ -135,12 +135,13 @@ class LocmemBackend:
                 testing.published.append(testing.PublishedEvent(to, body["name"], body.get("data"), body.get("tenant")))
                 continue
             recipients = body["to"] if isinstance(body["to"], list) else [body["to"]]
+            audience = body["to"] if isinstance(body["to"], dict) else {}
             made = [
                 testing.SentNotification(
                     to=recipient,
                     title=body.get("title", ""),
                     type=body.get("type", "general"),
-                    tenant=body.get("tenant"),
+                    tenant=audience.get("tenant", body.get("tenant")),
                     message=body.get("body", ""),
                     priority=body.get("priority", "normal"),
                     data=dict(body.get("data", {})),

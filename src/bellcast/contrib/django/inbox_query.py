@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
+from itertools import islice
 from typing import Any
 
 from django.apps import apps
@@ -62,7 +63,7 @@ def delete(user: Any, id: str) -> None:
 def assign(notification: Any, row: client.Notification, user: Any) -> Any:
     """Set the fields of a model instance from a row of Bellcast."""
     notification.pk = row.id
-    notification.user, notification.tenant = user, row.tenant
+    notification.user, notification.tenant = user, identity.tenant_of(user)
     notification.type, notification.title, notification.message = row.type, row.title, row.body or ""
     notification.priority, notification.metadata = row.priority, row.data
     notification.action_url, notification.action_text = row.action_url or "", row.action_text or ""
@@ -172,14 +173,7 @@ class InboxQuery:
         return rows[0]
 
     def _selected(self) -> Iterator[client.Notification]:
-        start, stop = self._span.start, self._span.stop
-        for number, row in enumerate(self._matching(None if stop is None else stop)):
-            if stop is not None and number >= stop:
-                return
-            if number >= start:
-                yield row
-                if stop is not None and number + 1 == stop:
-                    return
+        return islice(self._matching(self._span.stop), self._span.start, self._span.stop)
 
     def _matching(self, most: int | None) -> Iterator[client.Notification]:
         user = self._checked_user()
@@ -205,10 +199,8 @@ class InboxQuery:
         except (ObjectDoesNotExist, InvalidArgument):  # an empty id
             return
         wanted = {name: value for name, value in self._filters.items() if name in ("type", "priority")}
-        since = _moment(self._filters.get("created_at__gte"))
-        if since is not None and row.created_at < since:
-            return
-        if any(getattr(row, name) != value for name, value in wanted.items()):
+        since = _moment(self._filters.get("created_at__gte")) or row.created_at
+        if row.created_at < since or any(getattr(row, name) != value for name, value in wanted.items()):
             return
         if self._filters.get("is_read") in (None, row.read_at is not None):
             yield row

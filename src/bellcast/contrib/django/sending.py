@@ -220,11 +220,13 @@ def _owner_and_recipient(user: Any, tenant: str | None) -> tuple[str | None, str
 # --- sends of NotificationService
 
 
-def _send_to_users(given: Iterable[Any], title: Any, message: Any, argument: str = "users", **fields: Any) -> list[Any]:
+def _send_to_users(
+    audience: Iterable[Any], title: Any, message: Any, argument: str = "users", **fields: Any
+) -> list[Any]:
     """Send to users, which `argument` of the caller names."""
-    if not isinstance(given, Iterable):
-        raise ValidationError({argument: f"expected a list or queryset of users, got {given!r}"})
-    users = list(given)
+    if not isinstance(audience, Iterable):
+        raise ValidationError({argument: f"expected a list or queryset of users, got {audience!r}"})
+    users = list(audience)
     for user in users:
         if not _is_user(user) or user.pk is None:
             raise ValidationError({argument: f"expected a saved user, got {user!r}"})
