@@ -11,8 +11,8 @@ import { useBellcast, useSessionValue } from './provider.js';
 /** @typedef {{[callback: `on${string}Update`]: (data: Message) => void, onMessage?: (data: Message) => void, onNotification?: (data: any) => void}} MessageCallbacks */
 
 /**
- * Passes each live event and notification as `{type, ...data}` to one callback: `on<Word>Update` if the type contains that word
- * (`onOrderUpdate` receives `new_order` and `order.paid`), otherwise `onNotification`; and each to `onMessage`.
+ * Passes each live event and notification as `{type, ...data}` once to each `on<Word>Update` with a word of the type
+ * (`onOrderUpdate` receives `new_order` and `order.paid`), without one to `onNotification`; and each to `onMessage`.
  * @param {MessageCallbacks} [callbacks]
  */
 export function useWebSocket(callbacks = {}) {
@@ -49,12 +49,10 @@ function message({ type, detail }) {
 
 /** Words of a type have any case: `new_order`, `NEW_ORDER` and `newOrder` have the word of `onOrderUpdate`. @param {MessageCallbacks} callbacks @param {Message} received */
 export function route(callbacks, received) {
-  const names = Object.keys(callbacks);
-  for (const word of received.type.replace(/(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/g, '_').toLowerCase().split(/[^\p{L}\p{N}]+/u)) {
-    const name = /** @type {keyof MessageCallbacks | undefined} */ (names.find((one) => one.toLowerCase() === `on${word}update`));
-    if (name) return callbacks[name]?.(received);
-  }
-  callbacks.onNotification?.(received);
+  const words = new Set(received.type.replace(/(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/g, '_').toLowerCase().split(/[^\p{L}\p{N}]+/u));
+  const called = Object.entries(callbacks).filter(([name]) => words.has(/^on(.+)Update$/.exec(name)?.[1]?.toLowerCase() ?? ' '));
+  for (const [, callback] of called) callback?.(received);
+  if (!called.length) callbacks.onNotification?.(received);
 }
 
 /** Send now, or as soon as the session is live. @param {LiveSession} session @param {string} type @param {object} data */
