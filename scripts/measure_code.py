@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 96_300),
+    "lines": (0, 96_400),
     "modules": (0, 602),
-    "classes": (0, 1_377),
-    "functions": (0, 6_397),
+    "classes": (0, 1_378),
+    "functions": (0, 6_400),
     "private functions used once": (0, 960),
     "functions that only pass their parameters on": (0, 43),
     "median lines of a function": (5, 6),

@@ -321,20 +321,13 @@ async def test_body_slower_than_the_minimum_rate_is_cut_off(monkeypatch: pytest.
         assert sent < 999
 
 
-async def test_pipelined_requests_of_many_connections_run_a_few_at_a_time() -> None:
-    """Also requests that never wait: each of them would run in the same turn of the event loop."""
-    turn = running = most_running = 0
+async def test_requests_of_many_connections_begin_a_few_in_each_turn_of_the_event_loop() -> None:
+    """Also requests that never wait: each of them would run in the same turn."""
+    turn = 0
     turns: list[int] = []
 
-    async def app(scope: Any, receive: Any, send: Send) -> None:
-        nonlocal running, most_running
-        if scope["path"] == "/waits":
-            running += 1
-            most_running = max(most_running, running)
-            await asyncio.sleep(0)
-            running -= 1
-        elif scope["path"] == "/runs":
-            turns.append(turn)
+    async def app(_scope: Any, _receive: Any, send: Send) -> None:
+        turns.append(turn)
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
@@ -344,44 +337,65 @@ async def test_pipelined_requests_of_many_connections_run_a_few_at_a_time() -> N
             await asyncio.sleep(0)
             turn += 1
 
-    connections = 3 * takeover.MAX_PIPELINED_RUNNING
+    connections = 3 * takeover.MAX_BEGUN
     async with running_app(app) as server, AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(connecting(server)) for _ in range(connections)]
         counter = asyncio.create_task(count_turns())
         for _, writer in clients:
-            writer.write(request("/first") + request("/runs") + request("/waits") + request("/runs"))
+            writer.write(request("/first") + request("/second"))
         for reader, _ in clients:
-            for _ in range(4):
+            for _ in range(2):
                 assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT)
         counter.cancel()
     assert len(turns) == 2 * connections
-    assert max(turns.count(one) for one in turns) <= 2 * takeover.MAX_PIPELINED_RUNNING  # counted once in two turns
-    assert most_running <= takeover.MAX_PIPELINED_RUNNING
+    assert max(turns.count(one) for one in turns) <= 2 * takeover.MAX_BEGUN  # counted once in two turns
 
 
-async def test_pipelined_request_of_a_client_that_hangs_up_does_not_run() -> None:
-    release = asyncio.Event()
-    paths: list[str] = []
+async def test_caller_with_many_sockets_waits_for_its_own_requests_and_delays_no_other_caller() -> None:
+    turns, begun = takeover.Turns(), list[bytes]()
 
-    async def app(scope: Any, receive: Any, send: Send) -> None:
-        paths.append(scope["path"])
-        if scope["path"] == "/held":
-            await release.wait()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
-        await send({"type": "http.response.body", "body": b""})
+    async def begin(caller: bytes) -> None:
+        await turns.wait(caller)
+        begun.append(caller)
 
+    callers = [b"many"] * 10 * takeover.MAX_BEGUN + [b"one", b"two"]
+    await asyncio.gather(*(begin(caller) for caller in callers))
+    assert len(begun) == len(callers)
+    assert max(begun.index(b"one"), begun.index(b"two")) < 2 * takeover.MAX_BEGUN
+
+
+async def test_requests_that_never_end_delay_no_others() -> None:
+    app = App()
     async with running_app(app) as server, AsyncExitStack() as stack:
-        for _ in range(takeover.MAX_PIPELINED_RUNNING):
-            _, writer = await stack.enter_async_context(connecting(server))
-            writer.write(request("/first") + request("/held"))
-        await until(lambda: paths.count("/held") == takeover.MAX_PIPELINED_RUNNING)
-        async with connecting(server) as (reader, writer):
-            writer.write(request("/first") + request("/unread"))
+        for _ in range(3 * takeover.MAX_BEGUN):
+            reader, writer = await stack.enter_async_context(connecting(server))
+            writer.write(request("/first") + request("/slow"))
             await reader.readuntil(b"\r\n\r\n")
-        await until(lambda: len(server.server_state.connections) == takeover.MAX_PIPELINED_RUNNING)
+        reader, writer = await stack.enter_async_context(connecting(server))
+        writer.write(request("/first") + request("/second"))
+        for _ in range(2):
+            assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT)
+        app.release.set()
+
+
+async def test_request_of_a_client_that_hangs_up_before_its_turn_does_not_run() -> None:
+    release, paths = asyncio.Event(), list[str]()
+
+    class LateTurns(takeover.Turns):
+        async def wait(self, _caller: bytes | str) -> None:
+            await release.wait()
+
+    async def app(scope: Any, _receive: Any, _send: Send) -> None:
+        paths.append(scope["path"])
+
+    async with running_app(app, takeover_protocol(LateTurns())) as server:
+        async with connecting(server) as (_, writer):
+            writer.write(request("/unread"))
+            await until(lambda: bool(server.server_state.tasks))
+        await until(lambda: not server.server_state.connections)
         release.set()
         await until(lambda: not server.server_state.tasks)
-    assert "/unread" not in paths
+    assert paths == []
 
 
 async def test_unreadable_pipelined_request_does_not_corrupt_the_response_before_it() -> None:

@@ -26,10 +26,10 @@ from bellcast.live.http.takeover import (
     MAX_EARLY_BYTES,
     MAX_HEAD_BYTES,
     MAX_HEADER_LINES,
-    MAX_PIPELINED_RUNNING,
     READABLE,
     LogRefusal,
     TakeoverProtocol,
+    Turns,
     linger,
 )
 
@@ -64,7 +64,7 @@ class FastPathFactory:
         self.log_refusal = log_refusal
         self.max_file = max_file
         self.idle = IdleSockets()
-        self.pipelined = asyncio.Semaphore(MAX_PIPELINED_RUNNING)
+        self.turns = Turns()
 
     def __call__(
         self,
@@ -173,7 +173,7 @@ class FastPathProtocol(asyncio.Protocol):
         self._unregister()
         scope = self._live_scope(data)
         if scope is None:
-            shared = self._factory.pipelined, self._factory.log_refusal
+            shared = self._factory.turns, self._factory.log_refusal
             protocol = TakeoverProtocol(*shared, self._config, self._server, self._app_state)
             protocol.connection_made(self._transport)
             self._transport.set_protocol(protocol)

@@ -101,9 +101,11 @@ BODY_TIMEOUT = 30
 MIN_BODY_RATE = 500
 # Bytes buffered after an upgrade request during authentication.
 MAX_EARLY_BYTES = 65_536
-# Pipelined requests of a socket, and those of a process that run at a time: 20 on each of 800 sockets delayed others by 4 s.
+# Pipelined requests of a socket.
 MAX_PIPELINED = 20
-MAX_PIPELINED_RUNNING = 8
+# Requests that begin in one iteration of the event loop, each with up to 2 ms of CPU: 800 sockets of a caller delayed others by seconds.
+MAX_BEGUN = 8
+CREDENTIALS = (b"authorization", b"cookie")
 # Maximum input discarded after a refused request head.
 MAX_DISCARDED_HEAD_BYTES = 1_048_576
 # A header that every browser sends.
@@ -124,12 +126,45 @@ class Stage(Enum):
     REFUSED = auto()  # nothing more is parsed
 
 
+class Turns:
+    """Lets the callers of a server take turns: a few requests begin in each iteration of the event loop, and a caller with many
+    sockets waits for its own. A request that has begun holds nothing, however long it takes."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[bytes | str, deque[asyncio.Future[None]]] = {}  # by caller, the next one first
+        self._begun = 0
+
+    async def wait(self, caller: bytes | str) -> None:
+        if self._begun < MAX_BEGUN:
+            self._begun += 1
+            if self._begun == 1:
+                asyncio.get_running_loop().call_soon(self._begin)
+        else:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(caller, deque()).append(turn)
+            await turn
+
+    def _begin(self) -> None:
+        self._begun = 0
+        while self._waiting and self._begun < MAX_BEGUN:
+            caller = next(iter(self._waiting))
+            turns = self._waiting.pop(caller)
+            turn = turns.popleft()
+            if turns:
+                self._waiting[caller] = turns
+            if not turn.done():
+                turn.set_result(None)
+                self._begun += 1
+        if self._begun:
+            asyncio.get_running_loop().call_soon(self._begin)
+
+
 class TakeoverProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with `take_over`, limits on unread responses and on input, and without its upgrades."""
 
-    def __init__(self, pipelined: asyncio.Semaphore, log_refusal: LogRefusal | None, *args: Any) -> None:
+    def __init__(self, turns: Turns, log_refusal: LogRefusal | None, *args: Any) -> None:
         super().__init__(*args)
-        self._pipelined = pipelined
+        self._turns = turns
         self._log_refusal = log_refusal
         self._early: bytearray | None = None  # not None after a WebSocket upgrade request
         self._ignores_upgrade: bool | None = None  # upgrade to an unsupported protocol; None: not checked yet
@@ -285,8 +320,6 @@ class TakeoverProtocol(HttpToolsProtocol):
         if len(self.pipeline) > MAX_PIPELINED:
             self._time_out()
             raise ValueError("too many pipelined requests")  # stops the parser
-        if self._current is not self.cycle:
-            self.pipeline[0] = (self.cycle, self.run_pipelined)
 
     def on_body(self, body: bytes) -> None:
         self._head_bytes = -self._chunk_size  # the rest of this chunk is counted with it
@@ -297,18 +330,19 @@ class TakeoverProtocol(HttpToolsProtocol):
         self._stage = Stage.NOTHING
         super().on_message_complete()
 
-    async def run_pipelined(self, scope: Any, receive: Any, send: Any) -> None:
-        async with self._pipelined:
-            await asyncio.sleep(0)  # so that requests that never wait also take turns with the rest of the process
-            if self._current is not None:  # the client is connected
-                await self.app(scope, receive, send)
+    async def run(self, scope: Any, receive: Any, send: Any) -> None:
+        """Run the application when it is the caller's turn."""
+        address = self.client[0] if self.client else ""
+        await self._turns.wait(next((value for name, value in scope["headers"] if name in CREDENTIALS), address))
+        if self._current is not None:  # the client is connected
+            await self.app(scope, receive, send)
 
     # --- responses
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, _app: ASGI3Application) -> None:
         cycle.transport = self  # type: ignore[assignment]  # so that its `close` is ours
         self._current = cycle
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, self.run)
 
     def on_response_complete(self) -> None:
         if not self.is_closing():
