@@ -10,13 +10,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from bellcast.kernel import times
 from bellcast.kernel.identities import Project
 
 # Separates this use of the project secret from tokens and signatures.
 CHAIN_PURPOSE = b"bellcast audit chain 1"
 
-# How long entries are stored: 400 days.
-AUDIT_MS = 400 * 24 * 3_600_000
+# How long entries are stored.
+AUDIT_MS = 400 * times.DAY_MS
 
 
 class FieldChange(Struct, frozen=True, rename={"before": "from", "after": "to"}):

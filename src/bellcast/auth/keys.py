@@ -1,4 +1,4 @@
-"""API keys, `bc_<id>_<secret>`, and the project secret: server credentials, and their scopes. A key is shown once; the store holds only a digest.
+"""API keys, `bc_<id>_<secret>`, and the project secret, with their scopes. A key is shown once; the store has its digest.
 
 Scopes are independent: `manage` does not imply `send` or `read`. The project secret has all."""
 
@@ -35,7 +35,7 @@ def make(
     tenants: tuple[str, ...] | None = None,
     expires_at: int | None = None,
 ) -> NewApiKey:
-    """Create a key, for some tenants or all, and until a time or its revocation. It has 256 random bits, so a plain SHA-256 digest is safe to store."""
+    """Create a key for some tenants or all, valid until a time (UTC milliseconds) or its revocation. Raises Invalid."""
     granted = tuple(scope for scope in SCOPES if scope in scopes)
     if not granted or not set(scopes) <= set(SCOPES):
         raise Invalid.of("scopes", f"must be one or more of: {', '.join(SCOPES)}")

@@ -1,5 +1,5 @@
-"""What sessions may do: the access configuration, and topic permissions of a principal (following and publishing). Pure. A refusal states
-what would allow the operation."""
+"""What a session may do: the access configuration, and which topics a principal may follow and publish to. Pure. A
+refusal states what would allow the operation."""
 
 from collections.abc import Collection
 from enum import Enum, auto

@@ -64,7 +64,8 @@ def sign(
     since: float | None = None,
     key: str | None = None,
 ) -> str:
-    """Sign a session token for one recipient, which ends with the API key. Times are UTC milliseconds, `since` epoch seconds. Names are not validated."""
+    """Sign a session token for one recipient, which ends with the API key `key`. Times are UTC milliseconds, but `since` is in
+    epoch seconds. Names are not validated."""
     session_claims: dict[str, Any] = {"sub": recipient, "iat": now / 1000, "exp": expires_at / 1000}
     optional_claims = {"tenant": tenant, "topics": list(topics), "publish": list(publish), "name": name}
     optional_claims["bellcast_key"] = key

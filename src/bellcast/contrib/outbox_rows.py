@@ -174,8 +174,8 @@ class OutboxRows:
 
 
 def connect(url: str) -> OutboxRows:
-    """Connect to `sqlite:///path`, `postgresql://…`, `mysql://…` or `mariadb://…`. Raises ImportError without the driver, ValueError for
-    another scheme, and the driver's errors."""
+    """Connect to `sqlite:///path`, `postgresql://…`, `mysql://…` or `mariadb://…`. Raises ImportError without the driver,
+    ValueError for another scheme, and the driver's errors."""
     parts = urlsplit(url)
     scheme = parts.scheme.partition("+")[0]
     if scheme == "sqlite":

@@ -1,4 +1,4 @@
-"""Vendor credentials that do not fit into a URL's user and password: a file of the operator, or Base64 in the URL; and hints of the secrets in URLs."""
+"""Credentials in a URL beside user and password: a file of the operator, or Base64; and hints of the secrets in URLs."""
 
 import base64
 import binascii

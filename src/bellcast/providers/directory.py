@@ -180,7 +180,7 @@ class ProviderDirectory:
         for provider in self._closing:
             await provider.close()
 
-    # --- of operators
+    # --- for operators
 
     def problem(self, fields: ProviderFields) -> str | None:
         """Return why a provider's URL cannot be used, or None."""
@@ -362,21 +362,12 @@ class ProviderDirectory:
             return Entry(configured, named, [named], document.body)
         except ValueError as error:
             log.error("provider_unusable", provider=document.key, tenant=tenant, reason=str(error))  # noqa: TRY400  the message is enough
-            problem = str(error)
-            key, channel = configured.key, configured.fields.channel
+            problem, key, channel = str(error), configured.key, configured.fields.channel
             destination = Destination(f"provider {key}", 1, self._destinations, configured.tenant)
-            return Entry(
-                configured,
-                None,
-                [
-                    NamedProvider(
-                        key, UnusableProvider(channel, kind, problem), destination, metric_label=_metric_label(tenant)
-                    )
-                    for kind in KINDS[channel]
-                ],
-                document.body,
-                str(error),
-            )
+            unusable = [UnusableProvider(channel, kind, problem) for kind in KINDS[channel]]
+            label = _metric_label(tenant)
+            deliverers = [NamedProvider(key, one, destination, metric_label=label) for one in unusable]
+            return Entry(configured, None, deliverers, document.body, problem)
 
     def _of_setting(self, channel: ExternalChannel, number: int, text: str) -> Entry:
         key, fields = f"{SETTING_PREFIX}{channel}-{number}", ProviderFields(channel=channel, url=text)

@@ -20,7 +20,7 @@ from bellcast.replays.types import (
     StoredFailure,
 )
 from bellcast.webhooks import webhooks
-from bellcast.webhooks.webhooks import WebhookDelivery
+from bellcast.webhooks.types import WebhookDelivery
 
 UNKNOWN = "unknown"
 # Maximum characters of a cause. Longer reports usually contain a page of the other server.

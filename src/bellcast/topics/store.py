@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from bellcast.kernel import times
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.table import StoreTable, read, write
 
@@ -13,7 +14,7 @@ from bellcast.kernel.db.table import StoreTable, read, write
 JOINED_TOPICS_LIFETIME_MS = 30 * 60_000
 JOINED_TOPICS_REFRESH_MS = 10 * 60_000
 # How long expired topics are stored: a connection that returns after their lifetime must not be recovered without them.
-EXPIRED_TOPICS_MS = 24 * 3_600_000
+EXPIRED_TOPICS_MS = times.DAY_MS
 # Equal to `Limits.connections_per_recipient`: a client that reconnects endlessly cannot fill the table.
 MAX_CONNECTIONS_PER_RECIPIENT = 100
 

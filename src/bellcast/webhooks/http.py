@@ -24,7 +24,8 @@ from bellcast.rest import audit, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import Change, Listing, ObjectsQuery, Resource
 from bellcast.rest.tenants import TenantQuery
-from bellcast.webhooks.webhooks import KIND, TYPES, Webhook, Webhooks
+from bellcast.webhooks.types import Webhook
+from bellcast.webhooks.webhooks import KIND, TYPES, Webhooks
 
 MAX_PATTERNS = 100
 PATTERNS = {"*", *TYPES, *(f"{type.partition('.')[0]}.*" for type in TYPES)}

@@ -1,9 +1,39 @@
-"""Events for the app's webhooks."""
+"""Webhooks as they are stored, and the events for them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
+
+
+class Webhook(Struct, frozen=True, kw_only=True):
+    """A webhook as it is stored: `previous` also signs until `previous_until`. Secrets are encrypted; times are UTC ms."""
+
+    url: str
+    events: tuple[str, ...]
+    active: bool = True
+    secret: str
+    previous: str | None = None
+    previous_until: int = 0
+    failing_since: int | None = None
+    last_error: str | None = None
+    created_at: int
+
+    def wants(self, type: str) -> bool:
+        """True if the webhook names this type or a pattern such as `message.*` that matches it."""
+        return any(
+            pattern in ("*", type) or (pattern.endswith(".*") and type.startswith(pattern[:-1]))
+            for pattern in self.events
+        )
+
+
+class WebhookDelivery(Struct, frozen=True, array_like=True):
+    """The payload of a delivery's job. `failures` counts the attempts that failed: a lease may end without one."""
+
+    tenant: str
+    webhook: str
+    event: str
+    failures: int = 0
 
 
 class WebhookEvent(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,6 @@ from typing import Any, get_args
 
 import msgspec
 import structlog
-from msgspec import Struct
 
 from bellcast.channels.types import State
 from bellcast.console.types.live_feed import Feed, FeedEvent, redact_url
@@ -28,7 +27,7 @@ from bellcast.kernel.jobs.types import Job, in_line
 from bellcast.kernel.outbound.port import Http
 from bellcast.kernel.outbound.webhook_signature import SECRET_PREFIX, sign, signing_key
 from bellcast.webhooks.store import WebhookEvents
-from bellcast.webhooks.types import EventReport, WebhookEvent, no_report
+from bellcast.webhooks.types import EventReport, Webhook, WebhookDelivery, WebhookEvent, no_report
 
 log = structlog.get_logger(__name__)
 
@@ -50,44 +49,14 @@ SLOTS = 8
 # Delays between attempts: 5 s covers a restart, the last ones an outage of three days.
 RETRIES_MS = tuple(1000 * seconds for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400))
 # A webhook without success for this long is switched off.
-FAILING_MS = 5 * 86_400_000
+FAILING_MS = 5 * times.DAY_MS
 # How long the old and the new secret both sign after a rotation.
-ROTATION_MS = 86_400_000
+ROTATION_MS = times.DAY_MS
 SECRET_BYTES = 32
 # Maximum webhooks of one tenant; all of them fit on one page of a list.
 MAX_WEBHOOKS = 1000
 REPLAY_BATCH = 500
 MAX_ERROR = 500
-
-
-class Webhook(Struct, frozen=True, kw_only=True):
-    """A webhook as it is stored. Secrets are encrypted; times are UTC milliseconds."""
-
-    url: str
-    events: tuple[str, ...]
-    active: bool = True
-    secret: str
-    previous: str | None = None
-    previous_until: int = 0
-    failing_since: int | None = None
-    last_error: str | None = None
-    created_at: int
-
-    def wants(self, type: str) -> bool:
-        """True if the webhook names this type or a pattern such as `message.*` that matches it."""
-        return any(
-            pattern in ("*", type) or (pattern.endswith(".*") and type.startswith(pattern[:-1]))
-            for pattern in self.events
-        )
-
-
-class WebhookDelivery(Struct, frozen=True, array_like=True):
-    """The payload of a delivery's job. `failures` counts the attempts that failed: a lease may end without one."""
-
-    tenant: str
-    webhook: str
-    event: str
-    failures: int = 0
 
 
 class Webhooks:

@@ -15,8 +15,8 @@ from bellcast.replays import replays as replay_batches
 from bellcast.replays.failures import FailureFilter
 from bellcast.replays.replays import MAX_RUNNING_REPLAYS, ReplayRunner
 from bellcast.replays.types import FailureQuery, ReplayStep
-from bellcast.webhooks.types import WebhookEvent
-from bellcast.webhooks.webhooks import JOB_KIND, WebhookDelivery
+from bellcast.webhooks.types import WebhookDelivery, WebhookEvent
+from bellcast.webhooks.webhooks import JOB_KIND
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import StoredRun, TriggerRequest
 from tests.clock import FakeClock

@@ -1,4 +1,4 @@
-"""Push notifications to browsers: Web Push (RFC 8030), encrypted (RFC 8291) over the coding `aes128gcm` (RFC 8188) and identified by VAPID (RFC 8292)."""
+"""Push notifications to browsers: Web Push (RFC 8030), encrypted as `aes128gcm` (RFC 8291, RFC 8188), with VAPID (RFC 8292)."""
 
 import os
 from collections.abc import Callable
