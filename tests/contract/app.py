@@ -52,7 +52,7 @@ def wanted(
 
 
 def engine_of(store: Store) -> Any:
-    """Return the engine behind the port."""
+    """Return the engine."""
     return store._engine
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bellcast.documents.types import DRAFT_MS
-from bellcast.inbox import maintenance
+from bellcast.server import maintenance
 from tests.journey.rest import Rest, fields, refused
 
 BELL = {"key": "bell", "type": "inbox", "title": "New booking"}

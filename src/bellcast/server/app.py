@@ -26,7 +26,6 @@ from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.console.stats import ACCEPTED, FAILED, StatsRecorder
 from bellcast.console.store import StatsPoints
 from bellcast.console.types.stats import StatsPoint
-from bellcast.inbox import maintenance
 from bellcast.kernel.errors import BellcastError, Conflict, SettingsError
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.identities import Project
@@ -42,7 +41,7 @@ from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.failures import Failures
 from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
-from bellcast.server import adapters, health, mounted, tasks
+from bellcast.server import adapters, health, maintenance, mounted, tasks
 from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
 from bellcast.server.metrics import WorkerMetrics

@@ -1,4 +1,4 @@
-"""The Messages and Documents ports on every engine."""
+"""Messages and documents in the store, on every engine."""
 
 from typing import Any
 

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from bellcast.inbox import maintenance as inbox_maintenance
 from bellcast.inbox.store import maintenance
 from bellcast.inbox.store.maintenance import RowCounts
 from bellcast.kernel import times
@@ -12,6 +11,7 @@ from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.ids import Ids
 from bellcast.live.types import AnnouncementChanged, NotificationDeleted
+from bellcast.server import maintenance as server_maintenance
 from tests.contexts import idle_context
 from tests.contract.app import App
 
@@ -199,7 +199,7 @@ async def test_open_store_answers_a_ping(app: App) -> None:
 async def test_sweep_runs_after_its_interval_and_after_the_clock_was_set_back(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps, swept = [inbox_maintenance.SWEEP_SECONDS - 1, 1, 1, -3600, 1], list[int]()
+    steps, swept = [server_maintenance.SWEEP_SECONDS - 1, 1, 1, -3600, 1], list[int]()
 
     async def advance(_: float) -> None:
         if not steps:
@@ -210,10 +210,10 @@ async def test_sweep_runs_after_its_interval_and_after_the_clock_was_set_back(
         swept.append(len(steps))
 
     monkeypatch.setattr(app.clock, "sleep", advance)
-    monkeypatch.setattr(inbox_maintenance, "sweep", sweep)
-    retention = inbox_maintenance.Retention(notifications=0, tombstones=0)
+    monkeypatch.setattr(server_maintenance, "sweep", sweep)
+    retention = server_maintenance.Retention(notifications=0, tombstones=0)
     with pytest.raises(asyncio.CancelledError):
-        await inbox_maintenance.run(idle_context(app.store, MemoryBroker(), app.clock, Ids().new), lambda: retention)
+        await server_maintenance.run(idle_context(app.store, MemoryBroker(), app.clock, Ids().new), lambda: retention)
     assert swept == [5, 3, 1]
 
 
@@ -239,7 +239,7 @@ async def test_error_in_a_step_does_not_skip_the_later_steps(
     monkeypatch.setattr(type(app.store.joined_topics), "sweep", staticmethod(fail))
     monkeypatch.setattr(type(app.store.operators), "sweep", staticmethod(sweep_operators))
     monkeypatch.setattr(app.clock, "sleep", end)
-    retention = inbox_maintenance.Retention(notifications=0, tombstones=0)
+    retention = server_maintenance.Retention(notifications=0, tombstones=0)
     with pytest.raises(asyncio.CancelledError):
-        await inbox_maintenance.run(idle_context(app.store, MemoryBroker(), app.clock, Ids().new), lambda: retention)
+        await server_maintenance.run(idle_context(app.store, MemoryBroker(), app.clock, Ids().new), lambda: retention)
     assert done == ["operators"]

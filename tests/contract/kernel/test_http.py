@@ -1,4 +1,4 @@
-"""The contract of the HTTP client port, on a real server."""
+"""The contract of the HTTP client, on a real server."""
 
 import asyncio
 import contextlib

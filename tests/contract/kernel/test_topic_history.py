@@ -1,4 +1,4 @@
-"""The port of the live events' history: order, ids, expiry, floors of topics, and pages."""
+"""The history of live events: order, ids, expiry, floors of topics, and pages."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""The PushEndpoints and WebhookEvents ports, chat addresses, and receipts of messages, on every engine."""
+"""Push endpoints, events for webhooks, chat addresses, and receipts of messages, on every engine."""
 
 from typing import Any
 

@@ -1,9 +1,9 @@
 """The topics that connections joined, stored for a limited time per recipient."""
 
-from bellcast.inbox import maintenance
-from bellcast.inbox.maintenance import Retention
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.ids import Ids
+from bellcast.server import maintenance
+from bellcast.server.maintenance import Retention
 from bellcast.topics.store import (
     EXPIRED_TOPICS_MS,
     JOINED_TOPICS_LIFETIME_MS,

@@ -5,12 +5,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from bellcast.inbox import maintenance
-from bellcast.inbox.maintenance import Retention
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.db.sqlite import CLEAR_DELAY_SECONDS, SqliteEngine
 from bellcast.kernel.ids import Ids
 from bellcast.recipients.types import RecipientFields
+from bellcast.server import maintenance
+from bellcast.server.maintenance import Retention
 from tests.clock import FakeClock
 from tests.contexts import idle_context
 from tests.contract.app import App

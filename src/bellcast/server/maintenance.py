@@ -1,4 +1,4 @@
-"""Periodic maintenance: expire due rows, retire old ones, delete obsolete ones."""
+"""Periodic maintenance of all rooms: expire due rows, retire old ones, delete obsolete ones."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
