@@ -197,6 +197,7 @@ async def _shown(wanted: Change[None]) -> dict[str, Any]:
 async def with_effective(
     ctx: ApiContext, tenant: str, key: str, own: Preferences, updated_at: int | None
 ) -> dict[str, Any]:
+    """Return a recipient's own preferences with their effect, as EffectivePreferences. Times are UTC milliseconds."""
     defaults, project = await ctx[Catalog].preferences(tenant)
     layers = Layers(recipient=own, tenant=defaults, project=project)
     inherited = merge_patch(msgspec.to_builtins(project), msgspec.to_builtins(defaults))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -27,7 +27,7 @@ from bellcast.preferences.decision import EVERY_TYPE, Layers, Occasion
 from bellcast.preferences.http import preferences
 from bellcast.preferences.http.preferences import EffectivePreferences
 from bellcast.preferences.store import OwnPreferencesTable
-from bellcast.preferences.types import CHANNELS, Channel, Preferences, QuietHours, TypeRules, merge_patch
+from bellcast.preferences.types import CHANNELS, Channel, Frequency, Preferences, QuietHours, TypeRules, merge_patch
 from bellcast.recipients import actions
 from bellcast.recipients.http import recipients
 from bellcast.recipients.store.recipients import Recipients
@@ -37,7 +37,7 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Resource
 
-FREQUENCIES = ("instant", "hourly", "daily", "weekly")
+FREQUENCIES = get_args(Frequency)
 # The name of the row whose switches affect whole channels. A notification type cannot have this name in the form.
 ALL_TYPES = "\x00"
 ALL_ROW = (ALL_TYPES, TypeRules())
@@ -49,7 +49,7 @@ def _is_on(layers: Layers, type: str, channel: Any, rules: TypeRules) -> bool:
     return decision.switch("channel" if type == ALL_TYPES else "type", occasion, layers)[0]
 
 
-def applied(before: Preferences, fields: dict[str, list[str]], rules: Mapping[str, TypeRules]) -> Preferences:
+def apply_form(before: Preferences, fields: dict[str, list[str]], rules: Mapping[str, TypeRules]) -> Preferences:
     """Apply the form. Only fields that differ from the displayed form (`was`) are written: the others may have been
     changed since, or be defaults of the tenant or project."""
     switched = set(fields.get("on", [])) ^ set(fields.get("was", []))
@@ -57,11 +57,11 @@ def applied(before: Preferences, fields: dict[str, list[str]], rules: Mapping[st
     patch: dict[str, Any] = {"channels": {}, "types": {}, "digest": {}, "muted": {}}
     for type, type_rules in (ALL_ROW, *rules.items()):
         for channel in CHANNELS:
-            if type_rules.requires(channel) or (value := _switch(type, channel)) not in switched:
+            if type_rules.requires(channel) or (value := _switch_value(type, channel)) not in switched:
                 continue
             target = patch["channels"] if type == ALL_TYPES else patch["types"].setdefault(type, {})
             target[channel] = value in ticked
-        frequency = _value(fields, digest := _digest(type))
+        frequency = _value(fields, digest := _digest_field(type))
         if type != ALL_TYPES and frequency in FREQUENCIES and _differs(fields, digest):
             patch["digest"][type] = frequency
     if _differs(fields, "digest_at") and _is_time(at := _value(fields, "digest_at")):
@@ -86,12 +86,12 @@ def _differs(fields: dict[str, list[str]], *names: str) -> bool:
     return any(_value(fields, name) != _value(fields, f"was_{name}") for name in names)
 
 
-def _switch(type: str, channel: str) -> str:
+def _switch_value(type: str, channel: str) -> str:
     """Return the value of a switch in the form. Browsers change line breaks in forms, so types are quoted."""
     return f"{channel}:{'' if type == ALL_TYPES else quote(type)}"
 
 
-def _digest(type: str) -> str:
+def _digest_field(type: str) -> str:
     """Return the name of the field with the frequency of a type."""
     return f"digest.{quote(type)}"
 
@@ -104,7 +104,7 @@ def _is_time(text: str) -> bool:
     return True
 
 
-def html(
+def form_html(
     rules: Mapping[str, TypeRules],
     names: dict[str, str],
     layers: Layers,
@@ -170,7 +170,7 @@ def _cell(name: str, type: str, channel: Channel, rules: TypeRules, layers: Laye
     is_required = rules.requires(channel)
     is_on = is_required or _is_on(layers, type, channel, rules)
     state = " checked disabled" if is_required else " checked" if is_on else ""
-    value = _switch(type, channel)
+    value = _switch_value(type, channel)
     was = f'<input type=hidden name=was value="{value}">' if is_on and not is_required else ""
     label = f"{name}: {texts[channel]}" + (f" ({texts['required']})" if is_required else "")
     box = f'<input type=checkbox class=switch name=on value="{value}" aria-label="{label}"{state}>'
@@ -184,7 +184,7 @@ def _frequencies(name: str, type: str, layers: Layers, texts: Mapping[str, str])
     options = "".join(
         f"<option value={value}{' selected' if value == chosen else ''}>{texts[value]}" for value in FREQUENCIES
     )
-    return f'<select name="{_digest(type)}" aria-label="{name}: {texts["often"]}">{options}</select>{_was(_digest(type), chosen)}'
+    return f'<select name="{_digest_field(type)}" aria-label="{name}: {texts["often"]}">{options}</select>{_was(_digest_field(type), chosen)}'
 
 
 def _mute(recipient: Preferences, now: int, zone: ZoneInfo) -> tuple[bool, str]:
@@ -307,7 +307,7 @@ async def save(request: ApiRequest) -> ASGIApp:
     rules = await preferences.types_of(ctx, grant.tenant)
 
     def change(before: bytes | None) -> Preferences:
-        return applied(preferences.decode(before), fields, rules)
+        return apply_form(preferences.decode(before), fields, rules)
 
     changed, _ = await changes.change_preferences_by_link(ctx.engines, link_pages.recipient(grant), change)
     return await _page(request, grant, changed, rules, is_saved=True)
@@ -342,7 +342,7 @@ async def _page(
         names[GENERAL] = texts["others"]
     zone = decision_inputs.zone_of(profile, tenant)
     offered = await preferences.available_channels(ctx, grant.tenant, grant.recipient)
-    form = html(types, names, layers, offered, ctx.engines.clock.now(), zone, texts)
+    form = form_html(types, names, layers, offered, ctx.engines.clock.now(), zone, texts)
     title = texts["title_from"].format(name=escape(brand.name)) if brand.name else texts["title"]
     saved = f"<p class=saved role=status>{texts['saved']}</p>\n" if is_saved else ""
     script = f"<script>{SCRIPT}</script>"

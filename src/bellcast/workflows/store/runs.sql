@@ -320,7 +320,7 @@ SELECT id, state FROM fanouts WHERE id {{in_ids}}
 SELECT excluded FROM fanouts WHERE id = :id
 
 -- name: fanout_hold @postgres
--- The recipients excluded from a fan-out; no more are excluded before the commit.
+-- The recipients excluded from a fan-out; none is added before the commit.
 SELECT excluded FROM fanouts WHERE id = :id FOR UPDATE
 
 -- name: fanout_exclude
