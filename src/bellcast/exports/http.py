@@ -95,7 +95,7 @@ async def export(request: ApiRequest) -> ASGIApp:
     result = await Exports(db).recipient(tenant, key(request))
     if result is None:
         raise NotFound("No recipient has this key.")
-    return _stream(_chunks(_outside(request, tenant, result)))
+    return _stream(_chunks(_items(request, tenant, result)))
 
 
 @operation(
@@ -122,20 +122,20 @@ async def export_tenant(request: ApiRequest) -> ASGIApp:
     result = await Exports(context.of(request).engines.db).tenant(tenant)
     if result is None:
         raise NotFound("No tenant has this key.")
-    return _stream(_lines(_outside(request, tenant, result)), NDJSON)
+    return _stream(_lines(_items(request, tenant, result)), NDJSON)
 
 
-async def _outside(
+async def _items(
     request: ApiRequest, tenant: str, pairs: AsyncIterator[tuple[str, Any]]
 ) -> AsyncIterator[tuple[str, Any]]:
     """Return what the store exports as clients see it."""
     async for kind, value in pairs:
         match kind:
             case "message":
-                message = messages.outside(value)
+                message = messages.item(value)
                 yield kind, msgspec.structs.replace(message, to="") if message.channel == "push" else message
             case "run":
-                yield kind, await runs.outside(request, value)
+                yield kind, await runs.item(request, value)
             case "webhook_event" if value.body.get("data", {}).get("channel") == "push":
                 yield kind, msgspec.structs.replace(value, body=value.body | {"data": value.body["data"] | {"to": ""}})
             case _:

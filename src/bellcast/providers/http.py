@@ -110,7 +110,7 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[ProviderObject]:
     tenants, by tenant and key."""
     found = await listing.ctx[ProviderDirectory].page(listing.wanted)
     managers = await managed.of(listing.ctx, PROVIDERS.name, [(one.tenant, one.key) for one in found.items])
-    return found.of([_outside(one, by) for one, by in zip(found.items, managers, strict=True)])
+    return found.of([_item(one, by) for one, by in zip(found.items, managers, strict=True)])
 
 
 @PROVIDERS.get(ProviderObject, response_headers=("ETag",))
@@ -316,17 +316,17 @@ async def _own(request: ApiRequest, tenant: str, key: str) -> ConfiguredProvider
 
 def _audited(provider: ConfiguredProvider) -> dict[str, Any]:
     """Return the fields in the audit; secrets in the URL are masked."""
-    fields = asdict(_outside(provider, None))
+    fields = asdict(_item(provider, None))
     del fields["secret"], fields["managed"]
     return fields
 
 
 async def _shown(ctx: ApiContext, provider: ConfiguredProvider) -> ProviderObject:
     (by,) = await managed.of(ctx, PROVIDERS.name, [(provider.tenant, provider.key)])
-    return _outside(provider, by)
+    return _item(provider, by)
 
 
-def _outside(provider: ConfiguredProvider, by: ManagedBy | None) -> ProviderObject:
+def _item(provider: ConfiguredProvider, by: ManagedBy | None) -> ProviderObject:
     stored = {"key": provider.key, "tenant": provider.tenant, "secret": provider.secret}
     timeout = times.seconds(provider.fields.timeout)
     return responses.item(ProviderObject, provider.fields, timeout=timeout, managed=by, **stored)
@@ -351,7 +351,7 @@ def _values(ctx: ApiContext, tenant: str, document: Document) -> dict[str, Any]:
 
 
 def _hidden(ctx: ApiContext, tenant: str, document: Document) -> str:
-    """Return a code of the URL, which changes with its secrets and does not tell them."""
+    """Return a code of the URL, which changes with its secrets and does not reveal them."""
     code = ctx.project.keyed_hmac.copy()
     try:
         code.update(ctx[ProviderDirectory].secret_fields(tenant, document).url.encode())

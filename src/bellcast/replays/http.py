@@ -229,7 +229,7 @@ async def causes(request: ApiRequest, query: CausesQuery) -> CausePage:
     return CausePage(
         causes=[
             Cause(
-                **msgspec.structs.asdict(group.key) | {"tenant": tenants.outside(group.key.tenant)},
+                **msgspec.structs.asdict(group.key) | {"tenant": tenants.shown(group.key.tenant)},
                 count=group.count,
                 oldest_at=times.to_rfc3339(group.oldest_at),
                 newest=_failure(group.newest),

@@ -275,7 +275,7 @@ async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         named = list(drafted)
     added = await _added(kind, ctx, named)
     shown: list[dict[str, Any]] = [
-        _outside(kind, *published[name])
+        _item(kind, *published[name])
         if name in published
         else {"key": name[1], "tenant": name[0] or None, "version": 0}  # a draft that was never published
         for name in named
@@ -296,7 +296,7 @@ async def read(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         raise NotFound(f"There is no {kind.name} with this key{near or '.'}")
     if kind.is_versioned and (version := request_body.query(request, VersionQuery).version) is not None:
         found = await _of_version(kind, ctx, found, version)
-    shown = _outside(kind, *found)
+    shown = _item(kind, *found)
     described = await _described(kind, ctx, tenant, shown)
     if kind.is_versioned:
         described["draft"] = await draft_lists.draft_of(ctx, kind.plural, tenant, key)
@@ -342,7 +342,7 @@ async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
         raise PreconditionFailed
     audit.note_changes(request, {} if before is None else _content(before), after)
     _changed(kind, ctx)
-    written = _outside(kind, Document(key, body, now, now, version), tenant)
+    written = _item(kind, Document(key, body, now, now, version), tenant)
     return responses.json(await _described(kind, ctx, tenant, written), 201 if is_new else 200)
 
 
@@ -369,7 +369,7 @@ async def planned(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, value: 
         number, newest = known if last is None else (last.version, last.body)
         version = number + (newest != body)
     effects = {} if kind.find_effects is None else {"effects": await kind.find_effects(ctx, ctx, tenant, key, value)}
-    shown = _outside(kind, Document(key, body, 0, 0, version), tenant)
+    shown = _item(kind, Document(key, body, 0, 0, version), tenant)
     return await _described(kind, ctx, tenant, shown) | effects
 
 
@@ -400,7 +400,7 @@ async def publish(
     audit.note_changes(request, {} if before is None else _content(before), msgspec.json.decode(body))
     _changed(kind, ctx)
     (by,) = await managed.of(ctx, kind.plural, [(tenant, key)])
-    return _outside(kind, Document(key, body, now, now, stored.version), tenant) | {managed.FIELD: by}
+    return _item(kind, Document(key, body, now, now, stored.version), tenant) | {managed.FIELD: by}
 
 
 async def _of_version(
@@ -438,7 +438,7 @@ async def change(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
         audit.note_changes(request, _content(before), msgspec.json.decode(stored.body))
         _changed(kind, ctx)
         before = msgspec.structs.replace(before, body=stored.body, version=stored.version)
-    return responses.json(await _described(kind, ctx, tenant, _outside(kind, before, tenant)))
+    return responses.json(await _described(kind, ctx, tenant, _item(kind, before, tenant)))
 
 
 async def delete(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
@@ -466,7 +466,7 @@ async def _check_condition(request: ApiRequest, kind: Kind[Any], tenant: str, ke
     """Raise PreconditionFailed if the object that a read returns is not the one that the request expects."""
     if entity_tags.is_conditional(request):
         found = await find(kind, context.of(request), tenant, key)
-        entity_tags.check(request, None if found is None else entity_tags.tag_of(_outside(kind, *found)))
+        entity_tags.check(request, None if found is None else entity_tags.tag_of(_item(kind, *found)))
 
 
 def _content(document: Document) -> dict[str, Any]:
@@ -600,6 +600,6 @@ async def _added(
     return {name: {"uses": users} for name, users in uses.items()}
 
 
-def _outside(kind: Kind[Any], document: Document, tenant: str) -> dict[str, Any]:
+def _item(kind: Kind[Any], document: Document, tenant: str) -> dict[str, Any]:
     shown = {**msgspec.json.decode(document.body), "key": document.key, "tenant": tenant or None}
     return shown | ({"version": document.version} if kind.is_versioned else {})

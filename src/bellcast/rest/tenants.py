@@ -236,7 +236,7 @@ def check_grant(caller: Caller, bound: tuple[str, ...] | None) -> None:
         raise Forbidden(f"You may only use these tenants: {', '.join(caller.tenants or ())}.")
 
 
-def outside(tenant: str) -> str | None:
+def shown(tenant: str) -> str | None:
     """Return a tenant's key as shown in responses: None for the default tenant."""
     return tenant or None
 

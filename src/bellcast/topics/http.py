@@ -130,7 +130,7 @@ async def all_topics(listing: Listing[TopicsQuery]) -> ListPage[ListedTopic]:
     shown = [
         ListedTopic(
             topic=name,
-            tenant=tenants.outside(owner),
+            tenant=tenants.shown(owner),
             subscribers=subscribers.get((owner, name), 0),
             followers=followed.get((owner, name), NOT_FOLLOWED).connections,
             present=followed.get((owner, name), NOT_FOLLOWED).members,

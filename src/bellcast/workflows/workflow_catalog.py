@@ -59,7 +59,7 @@ class Workflow(Struct, frozen=True, kw_only=True):
     current: CurrentVersion
 
     @property
-    def outside(self) -> dict[str, Any]:
+    def item(self) -> dict[str, Any]:
         """The workflow as the API returns it."""
         current = self.current
         added = {"key": self.key, "tenant": self.owner or None, "version": current.version, "active": current.active}

@@ -91,7 +91,7 @@ async def page(listing: Listing[MessagesQuery]) -> ListPage[Message]:
     Newest first; the filters can be combined."""
     engines = listing.ctx.engines
     found = await Messages(engines.db).page(listing.wanted)
-    return found.of([outside(message) async for message in engines.pace.each(found.items)])
+    return found.of([item(message) async for message in engines.pace.each(found.items)])
 
 
 OF_EMAIL: dict[str, Any] = {"response_types": {200: "message/rfc822"}, "refusals": (NotFound, Conflict)}
@@ -102,7 +102,7 @@ async def read(wanted: Change[None]) -> Message:
     """Read a message.
 
     With its content and every attempt to deliver it."""
-    return outside(await _find(wanted))
+    return item(await _find(wanted))
 
 
 @MESSAGES.get(Any, "/raw", **OF_EMAIL)
@@ -243,7 +243,7 @@ async def _find(wanted: Change[Any]) -> StoredMessage:
     return msgspec.structs.replace(found[0], content=hidden)
 
 
-def outside(message: StoredMessage) -> Message:
+def item(message: StoredMessage) -> Message:
     """Return a message as clients see it."""
     content: dict[str, Any] = msgspec.json.decode(message.content)
     return responses.item(Message, message, to=message.address, content=content)

@@ -209,7 +209,7 @@ async def listed(engines: Context, items: Sequence[SentItem]) -> list[ListedNoti
         ListedNotification(
             **msgspec.structs.asdict(item.notification),
             recipient=item.recipient,
-            tenant=tenants.outside(item.tenant),
+            tenant=tenants.shown(item.tenant),
             audience=_audience(item) if item.announcement else None,
             in_inbox=item.has_row,
             fanout=_fanout(fanouts.get(item.notification.id)),

@@ -126,7 +126,7 @@ async def page(request: ApiRequest, query: RunsQuery) -> RunPage:
         found = await store.page(wanted)
     else:
         found = await context.of(request)[RunStats].page(wanted, query.step, query.step_state)
-    listed = [await outside(request, run) async for run in engines.pace.each(found.items)]
+    listed = [await item(request, run) async for run in engines.pace.each(found.items)]
     result = resource.answer(RunPage, "runs", runs_store.LIST, query.tenant, found.of(listed))
     if query.trigger is not None:
         fanout = await Fanouts(engines.db).get(query.trigger)
@@ -174,7 +174,7 @@ async def read(wanted: Change[None]) -> RunDetails:
     """Read a run.
 
     With the state of each step."""
-    return await outside(wanted.request, await _find(wanted))
+    return await item(wanted.request, await _find(wanted))
 
 
 @RUNS.delete(required_scope="send", other_scope="manage", refusals=(NotFound, Conflict))
@@ -215,7 +215,7 @@ async def _find(wanted: Change[None]) -> StoredRun:
     return found
 
 
-async def outside(request: ApiRequest, run: StoredRun) -> RunDetails:
+async def item(request: ApiRequest, run: StoredRun) -> RunDetails:
     """Return a run as clients see it, with all steps of its definition."""
     definition = await context.of(request)[WorkflowCatalog].definition(run.owner, run.workflow, run.version)
     state = runs.decode(run.body)

@@ -153,7 +153,7 @@ async def page(request: ApiRequest) -> ASGIApp:
             **(
                 {**NEVER_PUBLISHED, "key": key, "tenant": owner or None}
                 if one is None
-                else workflow_catalog.stored(one, owner).outside
+                else workflow_catalog.stored(one, owner).item
             ),
             "draft": draft,
             managed.FIELD: by,
@@ -185,11 +185,11 @@ async def read(request: ApiRequest) -> ASGIApp:
     version = request_body.query(request, VersionQuery).version
     added = await _shown(ctx, found) | {"draft": await draft_lists.draft_of(ctx, WORKFLOWS, tenant, key)}
     if version is None:
-        return responses.json(added, headers=objects.tagged(found.outside, added))
+        return responses.json(added, headers=objects.tagged(found.item, added))
     stored = await Versions(ctx.engines.db).find(WORKFLOWS, found.owner, found.key, version)
     if stored is None:
         raise NotFound(f"This workflow has no version {version}.")
-    shown = found.outside | msgspec.json.decode(stored.body) | {"version": version}
+    shown = found.item | msgspec.json.decode(stored.body) | {"version": version}
     return responses.json(added | shown, headers=objects.tagged(shown, added))
 
 
@@ -240,20 +240,20 @@ async def write(request: ApiRequest) -> ASGIApp:
     if entity_tags.is_conditional(request):
         replaced = await Documents(ctx.engines.db).get(WORKFLOWS, tenant, key)
         found = await ctx[WorkflowCatalog].latest(tenant, key)
-        entity_tags.check(request, None if found is None else entity_tags.tag_of(found.outside))
+        entity_tags.check(request, None if found is None else entity_tags.tag_of(found.item))
     if plans:
         return responses.json(await _shown(ctx, await ctx[WorkflowCatalog].plan(tenant, key, value)))
     await managed.check(ctx, WORKFLOWS, tenant, key)
     before = await _own(request, tenant, key)
     workflow, is_new = await ctx[WorkflowCatalog].put(tenant, key, value, replaces=replaced, by=audit.actor(request))
-    audit.note_changes(request, before, workflow.outside)
+    audit.note_changes(request, before, workflow.item)
     return responses.json(await _shown(ctx, workflow), 201 if is_new else 200)
 
 
 async def _shown(ctx: ApiContext, workflow: Workflow) -> dict[str, Any]:
     """Return a workflow as the API returns it, and who manages it."""
     (by,) = await managed.of(ctx, WORKFLOWS, [(workflow.owner, workflow.key)])
-    return workflow.outside | {managed.FIELD: by}
+    return workflow.item | {managed.FIELD: by}
 
 
 async def check(ctx: ApiContext, tenant: str, key: str, value: Any) -> Definition:
@@ -279,7 +279,7 @@ async def _own(request: ApiRequest, owner: str, key: str) -> dict[str, Any]:
         return {}
     with contextlib.suppress(NotFound):
         found = await context.of(request)[WorkflowCatalog].get(owner, key)
-        return found.outside if found.owner == owner else {}
+        return found.item if found.owner == owner else {}
     return {}
 
 
@@ -306,7 +306,7 @@ async def change(request: ApiRequest) -> ASGIApp:
         await managed.check(ctx, WORKFLOWS, owner, key)
     before = await _own(request, owner, key)
     workflow = await ctx[WorkflowCatalog].change(owner, key, active=body.active, version=body.version)
-    audit.note_changes(request, before, workflow.outside if before else {})
+    audit.note_changes(request, before, workflow.item if before else {})
     if workflow.current.active:
         ctx.engines.router.messages_added()  # its paused runs are due now
     return responses.json(await _shown(ctx, workflow))
@@ -332,7 +332,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
     if stored is None:
         raise NotFound(UNKNOWN)
     await managed.check(ctx, WORKFLOWS, owner, key)
-    entity_tags.check(request, entity_tags.tag_of(workflow_catalog.stored(stored, owner).outside))
+    entity_tags.check(request, entity_tags.tag_of(workflow_catalog.stored(stored, owner).item))
     await _check_uses(ctx, objects.overlaid(ctx, WORKFLOWS, owner, key, None), [(owner, key)])
     replaced = stored if entity_tags.is_conditional(request) else UNSET
     if not await ctx[WorkflowCatalog].delete(owner, key, replaces=replaced):
@@ -456,7 +456,7 @@ async def _publish(
     )
     if published is None:
         return None
-    audit.note_changes(request, before, published.outside)
+    audit.note_changes(request, before, published.item)
     ctx.engines.router.messages_added()  # its paused runs may be due now
     return await _shown(ctx, published)
 
