@@ -18,10 +18,10 @@ from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.workflows.types.runs import NewFanout
 
-# Recipients per page of a fan-out, one transaction of about 10 ms.
-FANOUT_PAGE = 250
-# Pages per lease, after which other jobs of the same priority can run.
-FANOUT_PAGES = 4
+# Recipients per read.
+READ_PAGE = 250
+# Reads per lease, after which other jobs of the same priority can run.
+READS_PER_LEASE = 4
 # Maximum members of an audience that a dry run counts.
 MAX_COUNTED_MEMBERS = 10_000
 
@@ -44,7 +44,7 @@ async def page(
     With the number of a fan-out, subscribers are those whom the inbox counts: the order of commits decides, no clock."""
     joined_before, is_numbered = times.to_rfc3339(moment), seq is not None and not _is_everyone(audience)
     while True:
-        found = await _page(db, tenant, audience, position or None, FANOUT_PAGE, seq)
+        found = await _page(db, tenant, audience, position or None, READ_PAGE, seq)
         keys = [key for key, since in found if is_numbered or since <= joined_before]
         if keys or not found:
             return keys
@@ -72,14 +72,14 @@ P = TypeVar("P")
 # CPU time. While single sends arrive, each of them may wait for one such commit, so pages are smaller. 12: runs take 1
 # ms to prepare, in two parts 2.5 ms apart, 0.4 ms of statements, and 75 pages of log (100 with 25 runs); preparation
 # still takes longest.
-PAGE, SMALL_PAGE = 125, 12
+COMMIT_PAGE, SMALL_COMMIT_PAGE = 125, 12
 
 
 def cut(keys: Sequence[str], contention: ContentionDetector) -> Iterator[Sequence[str]]:
     """Yield the recipients of each next page; its size depends on the contention at that time."""
     start = 0
     while start < len(keys):
-        end = start + (SMALL_PAGE if contention else PAGE)
+        end = start + (SMALL_COMMIT_PAGE if contention else COMMIT_PAGE)
         yield keys[start:end]
         start = end
 

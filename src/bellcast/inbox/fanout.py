@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels import audiences
-from bellcast.channels.audiences import FANOUT_PAGES
+from bellcast.channels.audiences import READS_PER_LEASE
 from bellcast.channels.routing import Router
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types.notifications import Audience, Draft
@@ -46,7 +46,7 @@ class SendFanout(Struct, eq=False):
         draft = msgspec.json.decode(fanout.body, type=Draft)
         audience = msgspec.json.decode(fanout.audience, type=Audience)
         position = fanout.position
-        for _ in range(FANOUT_PAGES):
+        for _ in range(READS_PER_LEASE):
             keys = await audiences.page(self.db, fanout.tenant, audience, position, fanout.created_at, fanout.seq)
             if not keys or (draft.expires_at is not None and times.milliseconds(draft.expires_at) <= self.clock.now()):
                 yield fanout

@@ -10,7 +10,7 @@ import structlog
 from msgspec import Struct
 
 from bellcast.channels import audiences
-from bellcast.channels.audiences import FANOUT_PAGES
+from bellcast.channels.audiences import READS_PER_LEASE
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
@@ -49,7 +49,7 @@ class RunFanout(Struct, eq=False):
         """Prepare pages for the next recipients; the last one of a fan-out only ends it."""
         audience = msgspec.json.decode(fanout.audience, type=Audience)
         definition = await self.workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
-        for _ in range(FANOUT_PAGES):
+        for _ in range(READS_PER_LEASE):
             keys = await audiences.page(
                 self.db, fanout.tenant, audience, fanout.position, fanout.created_at, fanout.seq
             )

@@ -167,8 +167,8 @@ class ScheduleFiring(Struct, eq=False):
         engines, to = self.engines(), schedule_times.recipients_of(schedule)
         if not isinstance(to, Audience):
             named = [to] if isinstance(to, str) else list(dict.fromkeys(to))
-            for start in range(0, len(named), audiences.FANOUT_PAGE):
-                yield named[start : start + audiences.FANOUT_PAGE]
+            for start in range(0, len(named), audiences.READ_PAGE):
+                yield named[start : start + audiences.READ_PAGE]
             return
         position, now = "", engines.clock.now()
         owner = schedule_times.tenant_of(schedule, tenant)
@@ -194,7 +194,7 @@ class ScheduleFiring(Struct, eq=False):
             for key in unclaimed
             if decision_inputs.zone_of(profiles.get(key) or Profile(key=key), settings).key in zones
         ]
-        error, size = None, self.limits.to or audiences.FANOUT_PAGE
+        error, size = None, self.limits.to or audiences.READ_PAGE
         for start in range(0, len(chosen), size):
             error = await self._fire_for(firing, claim, tenant, chosen[start : start + size]) or error
         return error

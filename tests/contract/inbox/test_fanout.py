@@ -7,7 +7,7 @@ import pytest
 from msgspec import UNSET
 
 from bellcast.channels import audiences
-from bellcast.channels.audiences import SMALL_PAGE
+from bellcast.channels.audiences import SMALL_COMMIT_PAGE
 from bellcast.channels.types import RecordedAction
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, ChannelRequest, Draft
@@ -79,14 +79,14 @@ async def test_pages_are_small_while_single_sends_arrive(
     for _ in range(CONTENTION_SENDS):
         world.pace.contention.record()
     await world.settle()
-    assert sizes == ([SMALL_PAGE, len(keys) - SMALL_PAGE] if has_contention else [len(keys)])
+    assert sizes == ([SMALL_COMMIT_PAGE, len(keys) - SMALL_COMMIT_PAGE] if has_contention else [len(keys)])
 
 
 async def test_process_that_dies_at_a_page_repeats_no_message(
     world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The response to the first page's commit is lost while the second page is prepared."""
-    monkeypatch.setattr(audiences, "PAGE", 2)
+    monkeypatch.setattr(audiences, "COMMIT_PAGE", 2)
     keys, add_page, pages = await join(world, 5), world.store.sends.add_page, list[str]()
 
     async def lose_the_response(request: SendRequest, fanout: str, after: str, position: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.channels.audiences import PAGE
+from bellcast.channels.audiences import COMMIT_PAGE
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.jobs.types import Job, kind_of
@@ -18,7 +18,7 @@ from tests.contract.app import App, wanted
 from tests.store import Store
 from tests.workflows import WorkflowWorld
 
-RECIPIENTS = PAGE + 10
+RECIPIENTS = COMMIT_PAGE + 10
 KEYS = [f"r{number:03}" for number in range(RECIPIENTS)]
 LAST = KEYS[-1]
 ROOM = Audience(topic="room")
@@ -201,7 +201,7 @@ async def test_cancelled_fanout_adds_no_page(world: WorkflowWorld, app: App, mon
 
     monkeypatch.setattr(type(world.store.runs), "add_page", staticmethod(cancel_before_the_second_page))
     await world.execute(fanout_job(id, app.now))
-    assert await counts(world, id) == {"completed": PAGE}
+    assert await counts(world, id) == {"completed": COMMIT_PAGE}
     assert await app.titles(LAST) == []
 
 
@@ -273,7 +273,7 @@ async def test_process_that_lost_its_job_repeats_no_recipient(
     async def commit_after_another(*page: Any) -> Any:
         pages.append(page)
         if len(pages) == 1:
-            monkeypatch.setattr("bellcast.channels.audiences.PAGE", 50)
+            monkeypatch.setattr("bellcast.channels.audiences.COMMIT_PAGE", 50)
             with pytest.raises(KeyboardInterrupt):
                 await world.execute(fanout_job(id, app.now))
         elif len(pages) == 3:

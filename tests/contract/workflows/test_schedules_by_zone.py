@@ -97,7 +97,7 @@ async def test_schedule_by_zone_reaches_the_tenant_of_its_notification(world: Wo
 async def test_schedule_that_is_deleted_while_it_fires_reaches_no_further_recipients(
     world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audiences, "FANOUT_PAGE", 1)
+    monkeypatch.setattr(audiences, "READ_PAGE", 1)
     add, sends = world.store.sends.add, 0
 
     async def add_and_delete(requests: Any) -> Any:
