@@ -6,10 +6,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from bellcast.kernel import field_limits, validation
-from bellcast.kernel.errors import FieldError
-from bellcast.kernel.field_limits import DATA, INNER, LOCALE, STORABLE_TIME, TENANT, TIME_ZONE, Limit, ValueRule
-from bellcast.kernel.limits import Limits
+from bellcast.kernel.field_limits import DATA, INNER, LOCALE, ROLE, STORABLE_TIME, TENANT, TIME_ZONE, Limit, each
 
 MAX_EMAIL = 320  # RFC 5321: 64 before the @, 255 after it
 MAX_PHONE = 50
@@ -61,21 +58,6 @@ class Profile(Struct, frozen=True, kw_only=True):
     preferences: bytes | None = None
 
 
-def _roles(field: str, roles: Any, limits: Limits) -> validation.FieldErrors:
-    if roles is UNSET:
-        return
-    if len(roles) > MAX_ROLES:
-        yield FieldError(field, f"must have at most {MAX_ROLES} roles, got {len(roles)}")
-        return
-    for number, role in enumerate(roles):
-        yield from validation.role(f"{field}.{number}", role, limits)
-
-
-def _roles_schema(limits: Limits) -> field_limits.Schema:
-    role = field_limits.text(limits.topic - len("role."), field_limits.TOPIC_PATTERN)
-    return field_limits.list_of(MAX_ROLES, role)
-
-
 class RecipientFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fields of a recipient that the app can set. Absent fields do not change (PATCH) or are cleared (PUT)."""
 
@@ -85,7 +67,7 @@ class RecipientFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     chat: Annotated[ChatAddresses | UnsetType | None, INNER] = UNSET
     locale: Annotated[str | UnsetType | None, LOCALE] = UNSET
     timezone: Annotated[str | UnsetType | None, TIME_ZONE] = UNSET
-    roles: Annotated[list[str] | UnsetType, ValueRule(_roles, _roles_schema)] = UNSET
+    roles: Annotated[list[str] | UnsetType, each(MAX_ROLES, ROLE, "roles")] = UNSET
     data: Annotated[dict[str, Any] | UnsetType, DATA] = UNSET
     member_since: Annotated[Annotated[datetime, Meta(tz=True)] | UnsetType | None, STORABLE_TIME] = UNSET
     tenant: Annotated[str | UnsetType | None, TENANT] = UNSET
