@@ -1,4 +1,4 @@
-"""Dependencies shared by the application services."""
+"""The context of rules: engine, broker and clock, and the services of rooms above that a rule may call."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ from bellcast.webhooks.types import WebhookSink
 
 
 class Context(Struct, frozen=True, kw_only=True):
-    """Dependencies shared by the application services."""
+    """The dependencies that rules share."""
 
     db: Engine
     broker: Publisher

@@ -1,1 +1,1 @@
-"""Rules of the durable inbox: send, read, act, maintain. Commit first, then publish."""
+"""The durable inbox: notifications, announcements, sends, marks and imports. Commit first, then publish."""

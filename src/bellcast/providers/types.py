@@ -1,4 +1,4 @@
-"""Providers: their configuration, what they receive and report, and the directory of the configured ones."""
+"""Providers: their configuration, what they receive, and what they report."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from socket import socket

@@ -1,4 +1,4 @@
-"""Live events are published to connected clients. Cache topics keep their last event for later subscribers."""
+"""Publish live events to connected clients. Cache topics keep their last event for later subscribers."""
 
 from functools import partial
 from typing import Any

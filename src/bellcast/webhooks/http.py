@@ -1,4 +1,4 @@
-"""Webhooks: URLs of the app to which events are delivered."""
+"""Webhooks over HTTP: write them, rotate their secrets, and deliver past events again."""
 
 from datetime import datetime
 from typing import Annotated, Any
