@@ -1,4 +1,4 @@
-"""Push endpoints, events for webhooks, chat addresses, and receipts of messages, on every engine."""
+"""Events for webhooks: their jobs, and the changes with which they are committed, on every engine."""
 
 from typing import Any
 
@@ -8,64 +8,15 @@ from msgspec.structs import replace
 from bellcast.channels.types import MessageUpdate, with_outcome
 from bellcast.inbox.types.inboxes import Marking
 from bellcast.inbox.types.notifications import ActionButton
-from bellcast.recipients.store.devices import PushEndpoint
-from bellcast.recipients.types import ChatAddresses, RecipientFields, RecipientOfLink
+from bellcast.recipients.types import RecipientOfLink
 from bellcast.webhooks.types import WebhookEvent
 from tests.contract.app import App
 from tests.contract.channels.test_store_messages import NOW, add, begin, message
 
 
-def endpoint(number: int, address: str | None = None, **fields: Any) -> PushEndpoint:
-    base = {
-        "id": f"00000000-0000-7000-8000-{number:012}",
-        "kind": "web",
-        "address": address or f"https://push.example/{number}",
-        "p256dh": "key",
-        "auth": "secret",
-        "registered_at": NOW + number,
-    }
-    return PushEndpoint(**{**base, **fields})
-
-
 def event(number: int, **fields: Any) -> WebhookEvent:
     base = {"id": f"00000000-0000-7000-9000-{number:012}", "tenant": "", "type": "message.sent", "body": b"{}"}
     return WebhookEvent(**{**base, **fields})
-
-
-async def test_known_endpoint_moves_with_its_id_and_the_oldest_leave(app: App) -> None:
-    endpoints = app.store.push_endpoints
-    first = endpoint(1)
-    assert await endpoints.put("", "alice", first, 2) == (first.id, True)
-    again = endpoint(2, first.address, kind="fcm", p256dh=None, auth=None)
-    assert await endpoints.put("", "alice", again, 2) == (first.id, False)
-    assert await endpoints.page("", "alice") == [replace(again, id=first.id)]
-    await endpoints.put("", "alice", endpoint(3), 2)
-    await endpoints.put("", "alice", endpoint(4), 2)
-    assert [one.id for one in await endpoints.page("", "alice")] == [endpoint(4).id, endpoint(3).id]
-    assert await endpoints.put("", "bob", endpoint(5, endpoint(3).address), 2) == (endpoint(3).id, False)
-    assert await endpoints.put("acme", "alice", endpoint(6, endpoint(4).address), 2) == (endpoint(4).id, False)
-    assert await endpoints.addresses("", ["alice", "bob", "carol"]) == {"bob": (endpoint(3).address,)}
-    assert not await endpoints.delete("", "alice", endpoint(3).id)
-    assert await endpoints.delete("", "bob", endpoint(3).id)
-    await endpoints.delete_gone("", endpoint(4).address)
-    assert len(await endpoints.page("acme", "alice")) == 1
-    await endpoints.delete_gone("acme", endpoint(4).address)
-    assert await endpoints.page("acme", "alice") == []
-
-
-async def test_chat_addresses_are_replaced_as_a_whole(app: App) -> None:
-    recipients = app.store.recipients
-    chat = ChatAddresses(slack="https://hooks.slack.com/x", telegram=-100)
-    await recipients.put("", "alice", RecipientFields(chat=chat), NOW, replace=True)
-    found = await recipients.get("", "alice")
-    assert found is not None
-    assert found.chat == chat
-    assert (await recipients.profiles("", ["alice"]))["alice"].chat == chat
-    await recipients.put("", "alice", RecipientFields(chat=ChatAddresses(telegram="@shop")), NOW, replace=False)
-    await recipients.put("", "alice", RecipientFields(name="Alice"), NOW, replace=False)
-    assert (await recipients.profiles("", ["alice"]))["alice"].chat == ChatAddresses(telegram="@shop")
-    await recipients.put("", "alice", RecipientFields(), NOW, replace=True)
-    assert (await recipients.profiles("", ["alice"]))["alice"].chat == ChatAddresses()
 
 
 async def test_events_are_added_with_their_jobs_and_read_in_order(app: App) -> None:
