@@ -70,6 +70,13 @@ def test_unreadable_data_folder_is_one_error_line(command):
     assert len(refused.err.splitlines()) == 1
 
 
+def test_damaged_credentials_say_what_to_do(tmp_path):
+    (tmp_path / "project.json").write_text('{"key": ')
+    refused = bellcast("env", "--data", tmp_path)
+    assert refused.status == 2
+    assert refused.err.endswith("project.json cannot be read: Input data was truncated. Restore it, or delete it.\n")
+
+
 def test_doctor_continues_with_an_unreadable_data_folder():
     result = bellcast("doctor", "--local", "--json", "--data", UNREADABLE)
     assert result.status == 1

@@ -24,7 +24,7 @@ Options are environment variables too:[/] --port 80 [dim]is[/] BELLCAST_PORT=80[
 Scripts use[/] --json[dim]; every command has[/] --help[dim].[/]
 """
 # The commands that `--help` shows first.
-FIRST_WEEK = ("demo", "serve", "notify", "token", "explain", "mailbox", "template", "workflow", "doctor", "backup")
+FIRST_WEEK = ("demo", "serve", "notify", "token", "env", "explain", "mailbox", "template", "workflow", "doctor")
 # The module of each command, in the order of the help.
 MODULES = {
     "demo": "demo",

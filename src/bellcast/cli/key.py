@@ -139,7 +139,7 @@ SESSION_EPILOG = """\
   bellcast token alice
   bellcast token alice --ttl 8h --topic 'project.*' --role admin
   curl -H "Authorization: Bearer $(bellcast token alice)" \\
-    http://127.0.0.1:8787/v1/inbox
+    "$BELLCAST_URL/v1/inbox"
 
 [dim]The token is signed locally with the secret of the data folder or of[/] BELLCAST_PROJECT[dim], without a server.
 A pattern's * matches any characters.[/]

@@ -33,11 +33,11 @@ _REFUSALS: dict[int, type[RequestRefused]] = {401: Unauthorized, 403: Forbidden,
 _TRY_LATER = frozenset({429, 503})
 # What to do about a connection that fails with this text. Numbers below 0 are errors of the name lookup.
 _HINTS = {
-    "refused": ". Is `bellcast serve` running, and on this port?",
+    "refused": ". Start `bellcast serve`, or correct the port",
     "WRONG_VERSION_NUMBER": ". The server speaks http, not https: use http:// in its URL, or the address of your TLS proxy",
     "CERTIFICATE_VERIFY_FAILED": ". Its certificate must have the host in the URL and an authority known here, or in SSL_CERT_FILE",
-    "timed out": ". Is this the server's address, and is the server overloaded?",
-    "[Errno -": ". Is the host name in the URL right?",
+    "timed out": ". Check the server's address, and its load",
+    "[Errno -": ". Check the host name in the URL",
 }
 # A proxy lost its upstream connection, possibly while the request was being processed.
 _GATEWAY_ERRORS = frozenset({502, 504})

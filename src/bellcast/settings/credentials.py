@@ -114,9 +114,9 @@ def _load(file: Path, content: bytes) -> Project:
     try:
         project = msgspec.json.decode(content, type=Project)
     except msgspec.DecodeError as error:
-        raise SettingsError(f"BELLCAST_DATA: {file} cannot be read: {error}.") from None
+        raise SettingsError(f"BELLCAST_DATA: {file} cannot be read: {error}. Restore it, or delete it.") from None
     if not (project.id and project.key and project.secret):
-        raise SettingsError(f"BELLCAST_DATA: {file} lacks the id, the key or the secret.")
+        raise SettingsError(f"BELLCAST_DATA: {file} lacks the id, the key or the secret. Restore it, or delete it.")
     return Project(project.id, project.key, Secret(project.secret))
 
 
