@@ -48,6 +48,12 @@ async def test_brand_of_the_default_tenant_is_a_setting_of_emails_and_pages(tmp_
         page = (await client.get(link.replace(link.partition("/preferences")[0], ""))).text
         for part in ("--ground: light-dark(#101820", "--text: light-dark(#222a35", "--radius: 0px", "Georgia", "Shop"):
             assert part in page
+        # Dark mode lightens an almost black color enough for black texts on it.
+        await put(client, "/v1/tenants/ink", {"settings": {"brand": {"color": "#0b1020"}}})
+        await client.put("/v1/recipients/alice?tenant=ink", json={})
+        link = (await client.post("/v1/recipients/alice/preferences-link?tenant=ink")).json()["url"]
+        page = (await client.get(link.replace(link.partition("/preferences")[0], ""))).text
+        assert "color-mix(in oklab, #0b1020, #fff 60%)); --on: light-dark(#ffffff, #000)" in page
 
 
 async def test_generated_button_has_the_brand(tmp_path: Path) -> None:

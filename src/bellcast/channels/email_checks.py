@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from bellcast.channels import html_tokens
-from bellcast.channels.html import HIDDEN
+from bellcast.channels.html import HIDDEN, luminance
 from bellcast.channels.html_tokens import HtmlToken, StartTag
 from bellcast.templates import rendering
 from bellcast.templates.formats import EMAIL_SCHEMES
@@ -210,7 +210,7 @@ def contrasts(html: str) -> Iterator[MailProblem]:
             tokens, [rule for rule in rules if rule.scheme in (None, scheme)], scheme
         ):
             # The contrast of two colors: WCAG 2.2, relative luminance.
-            bright, dark = sorted((_luminance(color), _luminance(ground)), reverse=True)
+            bright, dark = sorted((luminance(color), luminance(ground)), reverse=True)
             ratio = (bright + 0.05) / (dark + 0.05)
             least = CONTRAST_LARGE if is_large else CONTRAST
             if ratio >= least or (color, ground, text) in found or len(found) >= MAX_CONTRASTS:
@@ -341,10 +341,3 @@ def _rgb(text: str) -> tuple[float, float, float] | None:
 def _hex(text: str | None) -> str | None:
     found = None if text is None else _rgb(text.replace("!important", "").strip())
     return None if found is None else "#" + "".join(f"{round(255 * min(1.0, max(0.0, one))):02x}" for one in found)
-
-
-@cache
-def _luminance(color: str) -> float:
-    parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

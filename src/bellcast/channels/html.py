@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from html import escape
 from typing import Annotated, Literal, TypeAlias
 
@@ -164,7 +164,7 @@ def _header(brand: Brand) -> str:
 def _footer(brand: Brand, links: dict[str, str]) -> str:
     look = style(brand)
     # The footer is on the background, which can be dark.
-    muted = "#4b5563" if is_light(look["background"]) else "#d1d5db"
+    muted = "#4b5563" if luminance(look["background"]) > 0.26 else "#d1d5db"
     rules = f"font-family:{look['font']};font-size:13px;line-height:1.5;color:{muted};margin:0 0 6px"
     lines = [escape(line) for line in (brand.footer, brand.address) if line]
     anchors = [f'<a href="{escape(url)}" style="color:{muted}">{escape(text)}</a>' for text, url in links.items()]
@@ -185,7 +185,8 @@ def style(brand: Brand) -> dict[str, str]:
     radius = brand.radius if brand.radius is not None and 0 <= brand.radius <= MAX_RADIUS else DEFAULT_RADIUS
     return {
         "color": main,
-        "button_text": "#111827" if is_light(main) else "#ffffff",
+        # Above this luminance, black has more contrast than white; the larger of the two is at least 4.5.
+        "button_text": "#000000" if luminance(main) > 0.179 else "#ffffff",
         "background": _color(brand.background, "#f3f4f6"),
         "text_color": _color(brand.text_color, "#111827"),
         "radius": f"{radius}px",
@@ -221,11 +222,13 @@ def read_brand(text: str) -> Brand:
         raise ValueError(str(error)) from None
 
 
-def is_light(color: str) -> bool:
-    """Return whether dark texts are easier to read on `#rgb` or `#rrggbb` (the weights of ITU-R BT.601)."""
+@cache
+def luminance(color: str) -> float:
+    """Return the relative luminance of `#rgb` or `#rrggbb`, 0 to 1 (WCAG 2.2)."""
     width = len(color) // 3
-    red, green, blue = (int(color[1 + at * width : 1 + (at + 1) * width] * (3 - width), 16) for at in range(3))
-    return 0.299 * red + 0.587 * green + 0.114 * blue > 150
+    parts = [int(color[1 + at * width : 1 + (at + 1) * width] * (3 - width), 16) / 255 for at in range(3)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def _color(text: str | None, default: str) -> str:

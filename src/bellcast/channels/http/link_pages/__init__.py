@@ -83,11 +83,11 @@ def page(
     title: str, content: str, language: str, brand: Brand, status: int = 200, *, script: str | None = None
 ) -> ASGIApp:
     """Return a page with this HTML, which may contain this script."""
-    # A brand's color can be dark, so dark mode mixes it with white. Texts on it are black if it is light.
+    # A brand's color can be dark, so dark mode mixes it with white, an almost black one with more: texts on it are black.
     look = html.style(brand)
-    color, on = look["color"], "#111" if html.is_light(look["color"]) else "#fff"
+    color, on, white = look["color"], look["button_text"], 45 if html.luminance(look["color"]) > 0.03 else 60
     rules = [
-        f"--accent: light-dark({color}, color-mix(in oklab, {color}, #fff 45%)); --on: light-dark({on}, #111)"
+        f"--accent: light-dark({color}, color-mix(in oklab, {color}, #fff {white}%)); --on: light-dark({on}, #000)"
     ] * bool(brand.color)
     # Dark mode has colors of its own, because a brand has one background.
     rules += [f"--ground: light-dark({look['background']}, #101114)"] * bool(brand.background)

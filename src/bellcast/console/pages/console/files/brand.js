@@ -14,16 +14,17 @@ const COLORS = [['color', 'Colour', '#4f56d9', 'Of buttons and links'], ['backgr
 const TEXTS = [['name', 'Name in e-mails'], ['logo_url', 'Logo', 'An https URL.'], ['address', 'Postal address'], ['footer', 'Footer']];
 const MAX_RADIUS = 40;
 const COLOR = /^#([0-9a-f]{3}|[0-9a-f]{6})$/i;
-const LIGHT = 150;
 
 const usable = (text, otherwise) => (COLOR.test(text ?? '') ? text : otherwise);
 
 /** A color as `#rrggbb`, which an input of colors needs. */
 const long = (color) => (color.length === 4 ? `#${[...color.slice(1)].map((digit) => digit + digit).join('')}` : color);
 
-function isLight(color) {
-  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(long(color).slice(at, at + 2), 16));
-  return 0.299 * red + 0.587 * green + 0.114 * blue > LIGHT;
+/** @returns The relative luminance of a color, 0 to 1 (WCAG 2.2), as the server computes it. */
+function luminance(color) {
+  const parts = [1, 3, 5].map((at) => parseInt(long(color).slice(at, at + 2), 16) / 255);
+  const [red, green, blue] = parts.map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
 }
 
 /** The fields of a brand; `change` gets it without empty values. */
@@ -44,9 +45,9 @@ export function BrandFields({ brand, change, isDisabled = false }) {
 /** A small message in the brand's look. */
 function Sample({ brand }) {
   const [color, background, text] = COLORS.map(([name, , otherwise]) => usable(brand[name], otherwise));
-  const muted = isLight(background) ? '#4b5563' : '#d1d5db';
+  const muted = luminance(background) > 0.26 ? '#4b5563' : '#d1d5db';
   return html`<div class="brand-sample" role="img" aria-label="A message with this brand" style=${{ background, color: text, fontFamily: FONTS[brand.font] ?? FONTS.system }}>
     <b class="brand-name" style=${{ color }}>${brand.name || 'Your name'}</b>
-    <div class="brand-card"><b>New booking</b><p>Saturday at 14:00, for two.</p><span class="brand-button" style=${{ background: color, color: isLight(color) ? '#111827' : '#ffffff', borderRadius: `${Math.min(MAX_RADIUS, Math.max(0, brand.radius ?? 8))}px` }}>Open</span></div>
+    <div class="brand-card"><b>New booking</b><p>Saturday at 14:00, for two.</p><span class="brand-button" style=${{ background: color, color: luminance(color) > 0.179 ? '#000000' : '#ffffff', borderRadius: `${Math.min(MAX_RADIUS, Math.max(0, brand.radius ?? 8))}px` }}>Open</span></div>
     <small style=${{ color: muted }}>${brand.footer || 'Footer'} · ${brand.address || 'Address'}</small></div>`;
 }
