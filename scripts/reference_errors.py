@@ -1,6 +1,6 @@
 """Generates the reference of errors and close codes from their definitions."""
 
-from bellcast.console.pages.error_texts import BY_CODE, REASONS
+from bellcast.console.pages.error_texts import ORIGINS, texts
 from bellcast.kernel import errors
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
@@ -62,7 +62,8 @@ def page() -> str:
     """Return the page: the errors, then the close codes."""
     codes = "".join(map(_error, _distinct()))
     ends = "".join(_end(name, value) for name, value in vars(close_reasons).items() if isinstance(value, CloseReason))
-    others = "".join(f"| `{one.code}` | {one.meaning} | {one.origin} |\n" for one in REASONS if one.close_code is None)
+    reported = {code: one for code, one in texts()["reasons"].items() if one.close_code is None}
+    others = "".join(f"| `{code}` | {one.meaning} | {ORIGINS[one.origin]} |\n" for code, one in reported.items())
     return INTRODUCTION + codes + ENDS + ends + OTHERS + others
 
 
@@ -79,5 +80,5 @@ def _error(error: type[errors.BellcastError]) -> str:
 def _end(name: str, end: CloseReason) -> str:
     again = "yes" if end.reconnect else "no"
     wait = "" if end.after is None else f"{end.after:,}"
-    meaning = MEANINGS.get(name) or BY_CODE[end.reason].meaning
+    meaning = MEANINGS.get(name) or (texts()["reasons"] | texts()["errors"])[end.reason].meaning
     return f"| {end.code} | `{end.reason}` | {again} | {wait} | {meaning} |\n"

@@ -1,7 +1,7 @@
 """Generates the page of problems from their catalogue, and the table of symptoms of the guide to troubleshooting."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bellcast.console.types import diagnoses
@@ -26,17 +26,17 @@ def _replaced(name: str, tables: str) -> str:
 
 
 def _symptoms() -> str:
-    known = [one for one in diagnoses.BY_CODE.values() if one.symptom]
+    known = [one for group in diagnoses.groups().values() for one in group.values() if one.symptom]
     return _table(("What you see", "Cause", "Fix"), ((one.symptom, one.what, one.fix) for one in known)) + "\n"
 
 
 def _problems() -> str:
-    return "".join(f"\n## {title}\n{_of_group(group)}" for title, group in diagnoses.GROUPS.items()) + "\n"
+    return "".join(f"\n## {title}\n{_of_group(group)}" for title, group in diagnoses.groups().items()) + "\n"
 
 
-def _of_group(group: tuple[Diagnosis, ...]) -> str:
+def _of_group(group: Mapping[str, Diagnosis]) -> str:
     # A fix that is only a value is omitted here. The same problem in two states is one row.
-    rows = [(one.check, one.what, one.fix) for one in group if not diagnoses.VALUE.fullmatch(one.fix)]
+    rows = [(one.check, one.what, one.fix) for one in group.values() if not diagnoses.VALUE.fullmatch(one.fix)]
     return _table(("Check", "Problem", "Fix"), dict.fromkeys(rows))
 
 

@@ -2,10 +2,10 @@
 
 import inspect
 from collections.abc import Iterator
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
 
 from bellcast.client import AsyncBellcast, Bellcast, Credentials, Retries, arguments, errors, responses
-from bellcast.client.api import InboxApi, Method, ServerApi
+from bellcast.client.api import InboxApi, Method, ServerApi, Surface
 
 INTRODUCTION = """\
 # Python client
@@ -59,10 +59,10 @@ def _sections() -> Iterator[str]:
 
 
 def _properties() -> Iterator[tuple[str, type]]:
-    """Yield the properties of a client that group further methods, such as `bell.recipients`, with their classes."""
-    for name, value in vars(ServerApi).items():
-        if isinstance(value, property) and not value.__doc__:
-            yield f"bell.{name}", get_origin(inspect.signature(value.fget).return_annotation)
+    """Yield the attributes of a client that group further methods, such as `bell.recipients`, with their classes."""
+    for name, value in vars(Bellcast("http://localhost", "secret")).items():
+        if isinstance(value, Surface):
+            yield f"bell.{name}", type(value)
 
 
 def _section(level: str, name: str, called: Any, text: str | None) -> str:

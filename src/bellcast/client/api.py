@@ -279,74 +279,29 @@ class ServerApi(Surface[S]):
     connections = Method(topics.connections)
     stats = Method(topics.stats)
 
+    def __init__(self, sender: S) -> None:
+        self.sender = sender
+        self.recipients: RecipientsApi[S] = RecipientsApi(sender)
+        self.push_endpoints: PushEndpointsApi[S] = PushEndpointsApi(sender)
+        self.templates: TemplatesApi[S] = TemplatesApi(sender)
+        self.types: TypesApi[S] = TypesApi(sender)
+        self.messages: MessagesApi[S] = MessagesApi(sender)
+        self.failures: FailuresApi[S] = FailuresApi(sender)
+        self.replays: ReplaysApi[S] = ReplaysApi(sender)
+        self.providers: ProvidersApi[S] = ProvidersApi(sender)
+        self.webhooks: WebhooksApi[S] = WebhooksApi(sender)
+        self.preferences: PreferencesApi[S] = PreferencesApi(sender)
+        self.suppressions: SuppressionsApi[S] = SuppressionsApi(sender)
+        self.workflows: WorkflowsApi[S] = WorkflowsApi(sender)
+        self.schedules: SchedulesApi[S] = SchedulesApi(sender)
+        self.sources: SourcesApi[S] = SourcesApi(sender)
+        self.runs: RunsApi[S] = RunsApi(sender)
+        self.jobs: JobsApi[S] = JobsApi(sender)
+
     @property
     def url(self) -> str:
         """The server's address, for the elements in your pages."""
         return self.sender.peer.url
-
-    @property
-    def recipients(self) -> RecipientsApi[S]:
-        return RecipientsApi(self.sender)
-
-    @property
-    def push_endpoints(self) -> PushEndpointsApi[S]:
-        return PushEndpointsApi(self.sender)
-
-    @property
-    def templates(self) -> TemplatesApi[S]:
-        return TemplatesApi(self.sender)
-
-    @property
-    def types(self) -> TypesApi[S]:
-        return TypesApi(self.sender)
-
-    @property
-    def messages(self) -> MessagesApi[S]:
-        return MessagesApi(self.sender)
-
-    @property
-    def failures(self) -> FailuresApi[S]:
-        return FailuresApi(self.sender)
-
-    @property
-    def replays(self) -> ReplaysApi[S]:
-        return ReplaysApi(self.sender)
-
-    @property
-    def providers(self) -> ProvidersApi[S]:
-        return ProvidersApi(self.sender)
-
-    @property
-    def webhooks(self) -> WebhooksApi[S]:
-        return WebhooksApi(self.sender)
-
-    @property
-    def preferences(self) -> PreferencesApi[S]:
-        return PreferencesApi(self.sender)
-
-    @property
-    def suppressions(self) -> SuppressionsApi[S]:
-        return SuppressionsApi(self.sender)
-
-    @property
-    def workflows(self) -> WorkflowsApi[S]:
-        return WorkflowsApi(self.sender)
-
-    @property
-    def schedules(self) -> SchedulesApi[S]:
-        return SchedulesApi(self.sender)
-
-    @property
-    def sources(self) -> SourcesApi[S]:
-        return SourcesApi(self.sender)
-
-    @property
-    def runs(self) -> RunsApi[S]:
-        return RunsApi(self.sender)
-
-    @property
-    def jobs(self) -> JobsApi[S]:
-        return JobsApi(self.sender)
 
     def inbox(self, token: str) -> InboxApi[S]:
         """Return the inbox of the recipient of this session token."""

@@ -21,7 +21,7 @@ def test_method_has_the_signature_and_docstring_of_its_builder():
 
 def test_both_clients_have_the_same_methods():
     def methods(kind):
-        return {name for name in dir(kind) if not name.startswith("_")}
+        return {name for name in dir(kind("http://127.0.0.1:1", SECRET)) if not name.startswith("_")}
 
     assert methods(Bellcast) == methods(AsyncBellcast)
     assert methods(Bellcast) >= {

@@ -32,13 +32,14 @@ def codes(call: ast.Call) -> set[str]:
     return {code.value} if isinstance(code, ast.Constant) else {"disk_full", "disk_low"}
 
 
+BY_CODE = {code: one for group in diagnoses.groups().values() for code, one in group.items()}
 FOUND_BY_DOCTOR = set().union(*map(codes, calls("diagnoses.finding")))
 FOUND_BY_CHECK = set(re.findall(r"new Failed\('(\w+)'", CHECK))
 
 
 def test_command_shows_what_the_running_server_finds():
     source = (PACKAGE / "server" / "doctor.py").read_text(encoding="utf-8")
-    checks = {diagnoses.BY_CODE[code].check for code in re.findall(r'diagnoses\.finding\(\s*"(\w+)"', source)}
+    checks = {BY_CODE[code].check for code in re.findall(r'diagnoses\.finding\(\s*"(\w+)"', source)}
     assert checks - {"server"} <= set(server_checks.INSIDE)  # the command asks /readyz itself
     # Only the server knows how many processes there are.
     assert diagnoses.BY_CODE["many_connections"].check in server_checks.INSIDE
@@ -46,9 +47,10 @@ def test_command_shows_what_the_running_server_finds():
 
 def test_findings_of_the_doctor_have_the_values_of_their_texts():
     for call in calls("diagnoses.finding"):
-        for one in map(diagnoses.BY_CODE.__getitem__, codes(call)):
+        for code in codes(call):
+            one = BY_CODE[code]
             expected = set(diagnoses.VALUE.findall(one.what + one.fix))
-            assert {keyword.arg for keyword in call.keywords} - {"check"} == expected, one.code
+            assert {keyword.arg for keyword in call.keywords} - {"check"} == expected, code
 
 
 def test_findings_of_the_doctor_have_no_texts_of_their_own():
@@ -60,9 +62,9 @@ def test_findings_of_the_doctor_have_no_texts_of_their_own():
 
 
 def test_every_problem_is_found_by_the_doctor_or_by_the_check():
-    assert set(diagnoses.BY_CODE) == FOUND_BY_DOCTOR | FOUND_BY_CHECK
-    assert {one.code for one in (*diagnoses.PAGE, *diagnoses.PATH)} >= FOUND_BY_CHECK
-    assert len(diagnoses.BY_CODE) == sum(map(len, diagnoses.GROUPS.values()))
+    assert set(BY_CODE) == FOUND_BY_DOCTOR | FOUND_BY_CHECK
+    assert {code for title in check.GROUPS for code in diagnoses.groups()[title]} >= FOUND_BY_CHECK
+    assert len(BY_CODE) == sum(map(len, diagnoses.groups().values()))
 
 
 def test_check_of_a_page_is_served_with_the_texts():
@@ -71,7 +73,7 @@ def test_check_of_a_page_is_served_with_the_texts():
     assert module.startswith(CHECK)
     assert json.loads(texts.removesuffix(";\n"))["no_response"] == [
         "no response from {server}",
-        diagnoses.BY_CODE["no_response"].fix,
+        BY_CODE["no_response"].fix,
     ]
     assert gzip.decompress(script.encodings["gzip"]) == script.body
 
@@ -89,6 +91,6 @@ def test_finding_without_a_value_or_of_an_unknown_code_is_an_error():
 
 
 def test_texts_are_phrases():
-    for one in diagnoses.BY_CODE.values():
+    for code, one in BY_CODE.items():
         for text in (one.what, one.fix):
-            assert text == text.strip().rstrip("."), one.code
+            assert text == text.strip().rstrip("."), code

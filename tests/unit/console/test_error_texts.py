@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from bellcast.console.pages import error_texts
+from bellcast.console.pages.error_texts import ORIGINS, texts
 from bellcast.kernel import errors
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
@@ -17,21 +17,21 @@ LITERAL = re.compile(r"""\bcode["']?\s?[:=]\s?["']([a-z]+(?:_[a-z]+)*)["']|["'](
 
 def codes_in_source() -> set[str]:
     files = [*(ROOT / "src" / "bellcast").rglob("*.py"), *(ROOT / "client" / "src").rglob("*.js")]
-    # The texts by code, which are not emitted. Codes of the doctor's problems are only names of texts.
-    texts_by_code = {
-        ROOT / "src" / "bellcast" / path for path in ("console/pages/error_texts.py", "console/types/diagnoses.py")
-    }
-    texts = (file.read_text(encoding="utf-8") for file in files if file not in texts_by_code)
-    return {found for text in texts for match in LITERAL.findall(text) for found in match if found}
+    sources = (file.read_text(encoding="utf-8") for file in files)
+    return {found for text in sources for match in LITERAL.findall(text) for found in match if found}
 
 
 def test_every_code_has_one_page() -> None:
     emitted = ERRORS | {close.reason for close in CLOSES} | codes_in_source()
-    assert emitted == error_texts.BY_CODE.keys()
-    assert {one.code for one in error_texts.ERRORS} == ERRORS
-    assert len(error_texts.ERRORS) + len(error_texts.REASONS) == len(error_texts.BY_CODE)
+    assert emitted == texts()["errors"].keys() | texts()["reasons"].keys()
+    assert texts()["errors"].keys() == ERRORS
+    assert texts()["reasons"].keys().isdisjoint(ERRORS)
+
+
+def test_code_that_is_no_error_says_where_it_occurs() -> None:
+    assert all(one.title and one.meaning and one.origin in ORIGINS for one in texts()["reasons"].values())
 
 
 def test_page_of_a_close_reason_has_its_code() -> None:
     expected = {close.reason: close.code for close in CLOSES if close.reason not in ERRORS}
-    assert {one.code: one.close_code for one in error_texts.REASONS if one.close_code is not None} == expected
+    assert {code: one.close_code for code, one in texts()["reasons"].items() if one.close_code is not None} == expected

@@ -39,6 +39,8 @@ TEST = "test"
 TEST_EVENT = "bellcast.test"
 _FOLDER = Path(__file__).parent
 SCRIPT = "check.js"
+# The groups of problems that a check finds.
+GROUPS = ("The page", "The way to the server")
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -69,7 +71,8 @@ class SelfTest(Struct, frozen=True):
 
 @cache
 def _files() -> dict[str, ServedFile]:
-    texts = {one.code: (one.what, one.fix) for one in (*diagnoses.PAGE, *diagnoses.PATH)}
+    groups = diagnoses.groups()
+    texts = {code: (one.what, one.fix) for title in GROUPS for code, one in groups[title].items()}
     appended = b"\nconst DIAGNOSES = %b;\n" % msgspec.json.encode(texts)
     return {**served_file.read_all(_FOLDER), SCRIPT: served_file.read(_FOLDER / SCRIPT, appended)}
 

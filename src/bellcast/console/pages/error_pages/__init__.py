@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from bellcast.console.pages.error_texts import BY_CODE, REASONS, ErrorText
+from bellcast.console.pages.error_texts import ORIGINS, ErrorText, texts
 from bellcast.kernel import errors
 from bellcast.kernel.errors import BellcastError, NotFound
 from bellcast.kernel.http import problems, request_body, responses
@@ -32,7 +32,7 @@ async def all_errors(request: ApiRequest) -> ASGIApp:
         (one.code, one.title, f"{one.status} {one.code}", _meaning(one))
         for one in sorted(errors.every(), key=lambda one: (one.status, one.code))
     ]
-    cards += [(one.code, one.title, _label(one), one.meaning) for one in REASONS]
+    cards += [(code, one.title, _label(code, one), one.meaning) for code, one in texts()["reasons"].items()]
     shown = "".join(
         f'<article><a href="{_base(request)}errors/{code}"><h2>{escape(title)}</h2><code>{label}</code>'
         f"<p>{_prose(meaning)}</p></a></article>"
@@ -47,13 +47,13 @@ async def error(request: ApiRequest) -> ASGIApp:
 
     The `type` of a problem links to this page."""
     code = request_body.path(request, "code")
-    text = BY_CODE.get(code)
+    text = texts()["errors"].get(code) or texts()["reasons"].get(code)
     if text is None:
         raise NotFound("No error has this code. All errors are listed at /errors")
     refusal = next((one for one in errors.every() if one.code == code), None)
     if refusal is None:
-        label, title, meaning, rest = _label(text), text.title, text.meaning, ""
-        lead = f'<p class="soft">{_prose(text.origin)}</p>'
+        label, title, meaning, rest = _label(code, text), text.title, text.meaning, ""
+        lead = f'<p class="soft">{_prose(ORIGINS[text.origin])}</p>'
     else:
         label, title, meaning, lead = f"{refusal.status} {code}", refusal.title, _meaning(refusal), ""
         example = msgspec.json.format(problems.body(refusal()), indent=2).decode()
@@ -98,8 +98,8 @@ def _base(request: ApiRequest) -> str:
     return escape(root) + "/"
 
 
-def _label(one: ErrorText) -> str:
-    return one.code if one.close_code is None else f"{one.close_code} {one.code}"
+def _label(code: str, one: ErrorText) -> str:
+    return code if one.close_code is None else f"{one.close_code} {code}"
 
 
 def _prose(text: str) -> str:
