@@ -25,7 +25,7 @@ from bellcast.kernel.field_limits import Limit, shown
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.ids import REQUEST_ID
 from bellcast.preferences.types import CHANNEL_NAMES, CHANNELS, NO_PREFERENCES, Preferences, Switches, TypeRules
-from bellcast.templates.background import BackgroundCompiler
+from bellcast.templates.rendering import BackgroundCompiler
 from bellcast.templates.types import Template
 from bellcast.tenants.store import Tenants
 

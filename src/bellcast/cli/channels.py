@@ -1,8 +1,8 @@
-"""`bellcast message`, `mailbox`, `suppression`, `provider` and `explain`: messages and why they were sent, addresses to which nothing is
-sent, and providers."""
+"""`bellcast message`, `mailbox`, `suppression`, `preference`, `provider` and `explain`: messages and why they were sent, addresses to which
+nothing is sent, preferences of recipients, and providers."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -43,8 +43,7 @@ def list_messages(
             limit=limit,
             tenant=tenant,
         )
-    found: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in page.messages]
-    objects.show_list(found, _message_line, json=json, is_of_tenant=True)
+    objects.show_list(msgspec.to_builtins(page.messages), _message_line, json=json, is_of_tenant=True)
 
 
 def _message_line(one: dict[str, Any]) -> str:
@@ -82,7 +81,7 @@ def retry(
     with options.server(ctx) as client:
         done = client.messages.retry_all(**where, **of) if id is None else client.messages.retry(id, **where)
     verb = "Would queue" if dry_run else "Queued"
-    console.json(done) if json else console.done(f"{verb} {done.retried} again")
+    console.report(done, f"{verb} {done.retried} again", as_json=json)
 
 
 @app.command(cls=options.RequestCommand, rich_help_panel="Send and follow")
@@ -96,7 +95,7 @@ def mailbox(
     with options.server(ctx) as client:
         link = client.messages.mailbox(ttl=ttl, tenant=tenant)
         is_empty = not json and not client.messages.list(state="simulated", limit=1, tenant=tenant).messages
-    console.json(link) if json else console.out().print(link["url"], markup=False, soft_wrap=True)
+    console.json(link) if json else print(link["url"], flush=True)
     if is_empty:
         owner = f"The tenant {tenant}" if tenant else "The default tenant"
         console.note(f"{owner} has no stored messages yet: send one to a channel without a provider, or pass --tenant.")
@@ -126,7 +125,7 @@ def suppress(
     """Suppress an address."""
     with options.server(ctx) as client:
         written = client.suppressions.put(channel, address, reason=reason, tenant=tenant, dry_run=dry_run)
-    console.json(written) if json else console.done(f"{'Would suppress' if dry_run else 'Suppressed'} {address}")
+    console.report(written, f"{'Would suppress' if dry_run else 'Suppressed'} {address}", as_json=json)
 
 
 @suppression.command("delete", cls=options.RequestCommand)
@@ -135,6 +134,41 @@ def allow(ctx: typer.Context, channel: ChannelArgument, address: AddressArgument
     with options.server(ctx) as client:
         client.suppressions.delete(channel, address, tenant=tenant)
     console.done(f"Allowed {address}")
+
+
+RecipientArgument = Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient: your app's user id.")]
+
+preference = options.group(app, "preference", "Show, write and delete preferences of recipients; link to their page.")
+
+
+preferences = objects.CommandGroup(
+    commands=preference, plural="preferences", key="The recipient: your app's user id.", key_name="RECIPIENT"
+)
+preferences.add_show("Show a recipient's preferences as JSON, with the effective ones.")
+preferences.add_put(
+    "Replace a recipient's preferences. The recipient is KEY, else the file's `key`, else its name.",
+    of="the preferences of ",
+)
+
+
+@preference.command("delete", cls=options.RequestCommand)
+def delete_preferences(ctx: typer.Context, recipient: RecipientArgument, tenant: OwnerOption = None) -> None:
+    """Delete a recipient's own preferences: the defaults apply."""
+    with options.server(ctx) as client:
+        client.preferences.put(recipient, {}, tenant=tenant)
+    console.done(f"Deleted the preferences of {recipient}")
+
+
+@preference.command(cls=options.RequestCommand)
+def link(
+    ctx: typer.Context,
+    recipient: RecipientArgument,
+    ttl: Annotated[str, typer.Option(metavar="DURATION", help="How long the link is valid.")] = "30d",
+    tenant: OwnerOption = None,
+) -> None:
+    """Print a link to a page on which the recipient changes preferences without a login."""
+    with options.server(ctx) as client:
+        print(client.preferences.link(recipient, ttl=ttl, tenant=tenant)["url"], flush=True)
 
 
 ProviderTenantOption = Annotated[
@@ -185,9 +219,7 @@ def test(
 providers.add_delete("Delete a provider.")
 
 
-if TYPE_CHECKING:
-    from bellcast.client.responses import Fact
-
+OTHER_FACTS = "Connections and refused requests"
 EXPLAIN_EPILOG = """\
 [dim]Examples[/]
 
@@ -238,17 +270,10 @@ def explain(
     for action in found.actions:
         body = " --body JSON" if action.method in ("PATCH", "PUT") else ""
         lines.append(f"  → {action.text} bellcast api {action.method} {action.path}{body}")
-    for heading, facts in _by_notification(found.facts):
-        lines += ["", heading, *(f"  {fact.at:%Y-%m-%d %H:%M:%S}  {fact.text}" for fact in facts)]
-    for line in lines:
-        console.out().print(console.plain(line), markup=False, soft_wrap=True)
-
-
-def _by_notification(facts: "list[Fact]") -> "list[tuple[str, list[Fact]]]":
-    """Return the facts of each notification under its title, in order of its first fact; the others come last."""
-    groups: dict[str, list[Fact]] = {}
-    for fact in facts:
-        title = f"{fact.title} ({fact.type}, {fact.notification})" if fact.notification else ""
-        groups.setdefault(title, []).append(fact)
-    others = groups.pop("", [])
-    return [*groups.items(), *([("Connections and refused requests", others)] if others else [])]
+    # The facts of each notification, in order of its first one, then the others.
+    groups: dict[str, list[str]] = {}
+    for fact in sorted(found.facts, key=lambda one: not one.notification):
+        title = f"{fact.title} ({fact.type}, {fact.notification})" if fact.notification else OTHER_FACTS
+        groups.setdefault(title, ["", title]).append(f"  {fact.at:%Y-%m-%d %H:%M:%S}  {fact.text}")
+    lines += [line for group in groups.values() for line in group]
+    console.show(lines)

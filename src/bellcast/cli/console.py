@@ -3,7 +3,7 @@ or if NO_COLOR is set."""
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -97,6 +97,17 @@ def done(message: str, detail: str = "") -> None:
     from rich.text import Text
 
     out().print(Text.assemble(("✓ ", "green"), plain(message), (f" {detail}" if detail else "", "dim")), soft_wrap=True)
+
+
+def report(result: Any, message: str, detail: str = "", *, as_json: bool) -> None:
+    """Print the result of a command as JSON, or what the command did."""
+    json(result) if as_json else done(message, detail)
+
+
+def show(lines: Iterable[str]) -> None:
+    """Print lines of untrusted text."""
+    for line in lines:
+        print(plain(line), flush=True)
 
 
 def note(text: str) -> None:

@@ -126,7 +126,6 @@ class Language(NamedTuple):
     scalars: Mapping[str, str]
     anything: str
     reserved: Iterable[str]
-    text: Callable[[str], str]
     literal: Callable[[Sequence[Any]], str | None]
     list_of: Callable[[str], str]
     map_of: Callable[[str], str]
@@ -155,16 +154,12 @@ class Declarations:
         found = []
         for key, schema in sorted(schemas.items()):
             is_object = isinstance(schema, Mapping) and "properties" in schema and schema.get("type") == "object"
-            data = self._named(schema, _pascal(key) or "Data") if is_object else None
+            data, text = None, json.dumps(schema, sort_keys=True)
+            if is_object:  # equal schemas are declared once
+                data = self._known.get(text) or self.type_of(schema, _pascal(key) or "Data")
+                self._known[text] = data
             found.append(TypedObject(key, data, is_required=bool(data and schema.get("required"))))
         return found
-
-    def _named(self, schema: Any, name: str) -> str:
-        """Return the code of a schema's type, which is declared once for equal schemas."""
-        text = json.dumps(schema, sort_keys=True)
-        if text not in self._known:
-            self._known[text] = self.type_of(schema, name)
-        return self._known[text]
 
     def type_of(self, schema: Any, name: str) -> str:
         """Return the code of a schema's type. `name` is that of an object without one."""
@@ -268,7 +263,6 @@ PYTHON = Language(
         *("OtherContent", "Sent", "Target", "Triggered", "TriggerOptions", "TypedAsyncBellcast", "TypedBellcast"),
         *("None", "True", "False"),
     ],
-    text=_python_text,
     literal=_python_literal,
     list_of=lambda item: f"list[{item}]",
     map_of=lambda value: f"dict[str, {value}]",
@@ -280,8 +274,16 @@ def python(workflows: Mapping[str, Any], types: Mapping[str, Any]) -> str:
     """Return the Python module of the schemas of workflows and types, by their keys; None is no schema."""
     declarations = Declarations(PYTHON)
     of_types, of_workflows = declarations.subjects(types), declarations.subjects(workflows)
-    triggers = [_python_trigger(one) for one in of_workflows]
-    sends = [*(_python_notify(one) for one in of_types), _PYTHON_PLAIN] if of_types else []
+    triggers = [
+        f"workflow: Literal[{_python_text(one.key)}], to: Target, {_python_data(one)}, **options: Unpack[TriggerOptions]"
+        for one in of_workflows
+    ]
+    sends = [
+        f"to: Target, title: str | None = None, *, type: Literal[{_python_text(one.key)}], {_python_data(one)}, "
+        "idempotency_key: str | None = None, **content: Unpack[OtherContent]"
+        for one in of_types
+    ]
+    sends += [_PYTHON_PLAIN] if of_types else []
     classes = []
     for name, base, start in (
         ("TypedBellcast", "Bellcast", "def"),
@@ -302,21 +304,6 @@ _PYTHON_PLAIN = (
     "to: Target, title: str | None = None, *, idempotency_key: str | None = None, data: Mapping[str, Any] = ..., "
     "**content: Unpack[OtherContent]"
 )
-
-
-def _python_trigger(subject: TypedObject) -> str:
-    return (
-        f"workflow: Literal[{_python_text(subject.key)}], to: Target, {_python_data(subject)}, "
-        "**options: Unpack[TriggerOptions]"
-    )
-
-
-def _python_notify(subject: TypedObject) -> str:
-    return (
-        f"to: Target, title: str | None = None, *, type: Literal[{_python_text(subject.key)}], {_python_data(subject)}, "
-        "idempotency_key: str | None = None, "
-        "**content: Unpack[OtherContent]"
-    )
 
 
 def _python_data(subject: TypedObject) -> str:
@@ -361,7 +348,6 @@ TYPESCRIPT = Language(
     scalars=SCALARS["typescript"],
     anything="unknown",
     reserved=("Record", "Array"),
-    text=_typescript_text,
     literal=_typescript_literal,
     list_of=lambda item: f"Array<{item}>",
     map_of=lambda value: f"Record<string, {value}>",

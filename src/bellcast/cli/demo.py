@@ -121,8 +121,11 @@ def demo(
                 demo_app.stop()
     console.note("The demo has ended; its data was deleted.")
     if is_reset.is_set():
-        ports = [demo_app.port for demo_app in pages]
-        _restart(server_port, ports, ["--busy", "--rows", str(past)] if busy else [])
+        # Replace this process with a new demo on the same ports: Django cannot be configured twice in a process.
+        sys.stdout.flush()
+        arguments = ["--no-browser", f"--port={server_port}", *(f"--app-port={demo_app.port}" for demo_app in pages)]
+        arguments += ["--busy", f"--rows={past}"] if busy else []
+        os.execv(sys.executable, [sys.executable, "-m", "bellcast", "demo", *arguments])  # noqa: S606  the arguments are constant
 
 
 def _write_past(path: Path, rows: int) -> None:
@@ -188,14 +191,6 @@ class _BusyLoader:
             traffic.start()
             self._is_stopped.wait()
             traffic.stop()
-
-
-def _restart(port: int, app_ports: list[int], options: list[str]) -> None:
-    """Replace this process with a new demo on the same ports: Django cannot be configured twice in a process."""
-    sys.stdout.flush()
-    ports = [f"--port={port}", *(f"--app-port={app_port}" for app_port in app_ports)]
-    command = [sys.executable, "-m", "bellcast", "demo", *ports, "--no-browser", *options]
-    os.execv(sys.executable, command)  # noqa: S606  the arguments are constant
 
 
 def _print_urls(url: str, data: str, apps: list["DemoApp"], setup_code: str | None) -> None:

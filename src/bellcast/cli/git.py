@@ -437,8 +437,7 @@ def _show(changes: list[dict[str, Any]]) -> None:
         if len(one["diff"]) > SHOWN_LINES:
             lines.append(f"    and {len(one['diff']) - SHOWN_LINES} more fields")
         lines += [f"    {effect['text']}" for effect in one["effects"]]
-        for line in lines:
-            console.out().print(console.plain(line), markup=False, soft_wrap=True)
+        console.show(lines)
 
 
 def _summary(changes: list[dict[str, Any]]) -> str:

@@ -69,8 +69,9 @@ def create(
         console.json(created)
         return
     print(created["key"], flush=True)
+    until = f" until {created['expires_at'][:10]}" if created.get("expires_at") else ""
     console.note(
-        f"Key {created['id']} has the scopes {', '.join(created['scopes'])}{_bound(created)}{_until(created)}. Store it now: it is not "
+        f"Key {created['id']} has the scopes {', '.join(created['scopes'])}{_bound(created)}{until}. Store it now: it is not "
         "shown again."
     )
 
@@ -97,21 +98,11 @@ def revoke(
     from bellcast.client.request import path
 
     request(ctx, "DELETE", path("keys", id))
-    console.json({"revoked": id}) if json else console.done(f"Key {id} was revoked.")
+    console.report({"revoked": id}, f"Key {id} was revoked.", as_json=json)
 
 
 def _bound(key: dict[str, Any]) -> str:
     return f" in {', '.join(key['tenants'])}" if key.get("tenants") else ""
-
-
-def _until(key: dict[str, Any]) -> str:
-    return f" until {key['expires_at'][:10]}" if key.get("expires_at") else ""
-
-
-def _state(key: dict[str, Any]) -> str:
-    if key.get("revoked_at"):
-        return f"revoked {key['revoked_at'][:10]}"
-    return f"used {key['used_at'][:10]}" if key.get("used_at") else "not used"
 
 
 def _show(keys: list[dict[str, Any]]) -> None:
@@ -122,14 +113,12 @@ def _show(keys: list[dict[str, Any]]) -> None:
     for heading in ("ID", "NAME", "SCOPES", "CREATED", ""):
         table.add_column(heading, no_wrap=heading != "NAME")
     for key in keys:
-        row = (
-            key["id"],
-            Text(console.plain(key["name"])),
-            ",".join(key["scopes"]) + _bound(key),
-            key["created_at"][:10],
-            _state(key),
-        )
-        table.add_row(*row, style="dim strike" if key.get("revoked_at") else None)
+        name, scopes = Text(console.plain(key["name"])), ",".join(key["scopes"]) + _bound(key)
+        state = f"used {key['used_at'][:10]}" if key.get("used_at") else "not used"
+        if revoked_at := key.get("revoked_at"):
+            state = f"revoked {revoked_at[:10]}"
+        style = "dim strike" if revoked_at else None
+        table.add_row(key["id"], name, scopes, key["created_at"][:10], state, style=style)
     console.out().print(table)
 
 

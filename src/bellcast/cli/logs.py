@@ -72,11 +72,12 @@ def configure(server: "ServerSettings") -> None:
         # Tracebacks without local variables, which may contain secrets.
         structlog.processors.StackInfoRenderer(),
     ]
-    renderers = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-        if server.log_format == "json"
-        else _console()
-    )
+    renderers: list[Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    if server.log_format != "json":
+        # rich knows the variables for colours. Without a terminal, it is not imported.
+        colours = sys.stderr.isatty() and console.err().is_terminal and not console.err().no_color
+        plain = structlog.dev.plain_traceback
+        renderers = [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain, sort_keys=False)]
     structlog.configure(
         processors=[limit_lines(), *processors, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -93,10 +94,3 @@ def configure(server: "ServerSettings") -> None:
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(level if level == logging.DEBUG else max(level, logging.WARNING))
     logging.getLogger(POOL_LOGGER).setLevel(level if level == logging.DEBUG else logging.ERROR)
-
-
-def _console() -> list[Processor]:
-    # rich knows the variables for colours. Without a terminal, it is not imported.
-    colours = sys.stderr.isatty() and console.err().is_terminal and not console.err().no_color
-    plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain, sort_keys=False)]

@@ -2,8 +2,8 @@
 
 import dataclasses
 import json as json_text
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
@@ -35,8 +35,9 @@ class CommandGroup(NamedTuple):
 
         @self.commands.command("list", cls=options.RequestCommand, help=help)
         def list_(ctx: typer.Context, tenant: Owner = None, json: console.JsonFlag = False) -> None:
-            with _methods(ctx, self.plural) as methods:
-                show_list(every_page(methods.list, self.plural, tenant), line, json=json)
+            with options.server(ctx) as client:
+                found = every_page(getattr(client, self.plural).list, self.plural, tenant)
+            show_list(found, line, json=json)
 
         self._describe(list_)
 
@@ -45,8 +46,8 @@ class CommandGroup(NamedTuple):
 
         @self.commands.command("show", cls=options.RequestCommand, help=help)
         def show(ctx: typer.Context, key: Key, tenant: Owner = None) -> None:
-            with _methods(ctx, self.plural) as methods:
-                console.json(methods.get(key, tenant=tenant))
+            with options.server(ctx) as client:
+                console.json(getattr(client, self.plural).get(key, tenant=tenant))
 
         self._describe(show)
 
@@ -61,11 +62,16 @@ class CommandGroup(NamedTuple):
             dry_run: console.DryRunOption = False,
             json: console.JsonFlag = False,
         ) -> None:
-            key, body = read_named(named)
-            with _methods(ctx, self.plural, named[-1]) as methods:
-                written = methods.put(key, body, tenant=tenant, dry_run=dry_run)
+            *keys, file = named
+            if len(keys) > 1:
+                problem = f"expected a key and one file, got {len(named)} arguments"
+                raise CommandError(problem, "write the files one by one")
+            key, body = read_object(file)
+            key = str(keys[0]) if keys else key
+            with options.server(ctx, file) as client:
+                written = getattr(client, self.plural).put(key, body, tenant=tenant, dry_run=dry_run)
             done = f"{'Would write' if dry_run else 'Wrote'} {of}{key}"
-            console.json(written) if json else console.done(done, detail(written))
+            console.report(written, done, detail(written), as_json=json)
 
         self._describe(put)
 
@@ -74,8 +80,8 @@ class CommandGroup(NamedTuple):
 
         @self.commands.command("delete", cls=options.RequestCommand, help=help)
         def delete(ctx: typer.Context, key: Key, tenant: Owner = None) -> None:
-            with _methods(ctx, self.plural) as methods:
-                methods.delete(key, tenant=tenant)
+            with options.server(ctx) as client:
+                getattr(client, self.plural).delete(key, tenant=tenant)
             console.done(f"{done} {key}")
 
         self._describe(delete)
@@ -91,9 +97,9 @@ class CommandGroup(NamedTuple):
             dry_run: console.DryRunOption = False,
             json: console.JsonFlag = False,
         ) -> None:
-            with _methods(ctx, self.plural) as methods:
-                response = getattr(methods, method)(key, tenant=tenant, dry_run=dry_run)
-            console.json(response) if json else console.done(f"{planned if dry_run else done} {key}")
+            with options.server(ctx) as client:
+                response = getattr(getattr(client, self.plural), method)(key, tenant=tenant, dry_run=dry_run)
+            console.report(response, f"{planned if dry_run else done} {key}", as_json=json)
 
         self._describe(act)
 
@@ -102,8 +108,8 @@ class CommandGroup(NamedTuple):
 
         @self.commands.command("retry", cls=options.RequestCommand, help=help)
         def retry(ctx: typer.Context, key: Key, tenant: Owner = None, dry_run: console.DryRunOption = False) -> None:
-            with _methods(ctx, self.plural) as methods:
-                methods.retry(key, tenant=tenant, dry_run=dry_run)
+            with options.server(ctx) as client:
+                getattr(client, self.plural).retry(key, tenant=tenant, dry_run=dry_run)
             console.done(f"{'Would retry' if dry_run else 'Retried'} {key}")
 
         self._describe(retry)
@@ -115,13 +121,6 @@ class CommandGroup(NamedTuple):
             "tenant": Annotated[str | None, typer.Option(metavar="TENANT", help=self.owner)],
         }
         command.__annotations__ |= {name: one for name, one in described.items() if name in command.__annotations__}
-
-
-@contextmanager
-def _methods(ctx: typer.Context, plural: str, file: Path | None = None) -> Iterator[Any]:
-    """Connect to the server; return the client's methods of a kind of object. A refusal names the file."""
-    with options.server(ctx, file) as client:
-        yield getattr(client, plural)
 
 
 def add_commands(commands: typer.Typer, plural: str, name: str) -> CommandGroup:
@@ -156,8 +155,7 @@ def show_list(
         return
     if not items:
         console.note("Nothing found." + (" --tenant NAME lists those of another tenant." if is_of_tenant else ""))
-    for one in items:
-        console.out().print(console.plain(line(one)), markup=False, soft_wrap=True)
+    console.show(map(line, items))
 
 
 def read_text(file: Path, hint: str = "FILE") -> str:
@@ -167,15 +165,6 @@ def read_text(file: Path, hint: str = "FILE") -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise typer.BadParameter(f"{file} cannot be read: {reason}", param_hint=hint) from None
-
-
-def read_named(named: list[Path]) -> tuple[str, dict[str, Any]]:
-    """Return the key and the body of the object in the last of these, a file; the one before it is a key."""
-    *keys, file = named
-    if len(keys) > 1:
-        raise CommandError(f"expected a key and one file, got {len(named)} arguments", "write the files one by one")
-    key, body = read_object(file)
-    return str(keys[0]) if keys else key, body
 
 
 def read_object(file: Path) -> tuple[str, dict[str, Any]]:
@@ -222,13 +211,8 @@ def request(
 
 
 def every(ctx: typer.Context, path: str, rows: str) -> list[dict[str, Any]]:
-    """Return the items of all pages of a list."""
-    page = request(ctx, "GET", path)
-    found: list[dict[str, Any]] = page[rows]
-    while page["next"] is not None:
-        page = request(ctx, "GET", path, after=page["next"])
-        found += page[rows]
-    return found
+    """Return the items of all pages of the list at a path."""
+    return every_page(partial(request, ctx, "GET", path), rows, None)
 
 
 def show_plan(ctx: typer.Context, send: "HttpRequest[Any]", *, json: bool) -> None:
@@ -241,12 +225,9 @@ def show_plan(ctx: typer.Context, send: "HttpRequest[Any]", *, json: bool) -> No
     if json:
         console.json(plan)
         return
-    show_list(plan["plan"], _line, json=False)
+    for one in plan["plan"]:
+        at = f" at {one['at']}" if one["at"] else ""
+        rule = f", {one['rule']}" if one["rule"] else ""
+        console.show([f"{one['recipient']}  {one['channel']}  {one['outcome']}{at}{rule}"])
     count = plan["recipients"]
     console.done("Would send to an audience" if count is None else f"Would send to {count} recipients")
-
-
-def _line(one: dict[str, Any]) -> str:
-    at = f" at {one['at']}" if one["at"] else ""
-    rule = f", {one['rule']}" if one["rule"] else ""
-    return f"{one['recipient']}  {one['channel']}  {one['outcome']}{at}{rule}"

@@ -28,10 +28,10 @@ RoleOption = Annotated[
 @operator.command("setup-code", cls=options.RequestCommand)
 def setup_code(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     """Print a one-time link that creates the first owner. It is valid for a day."""
-    from bellcast.settings import address
+    from bellcast.settings import credentials
 
     created, settings = request(ctx, "POST", "/v1/setup-codes"), options.settings(ctx)
-    url = address.setup_link(settings, address.url(settings), created["code"])
+    url = credentials.setup_link(settings, credentials.url(settings), created["code"])
     console.json({"url": url}) if json else print(url, flush=True)
 
 
@@ -61,14 +61,14 @@ def create(
     """Create an operator. The command prompts for the first password."""
     body = {"name": name, "role": role, "tenants": tenant or None, "password": _prompt()}
     created = request(ctx, "POST", "/v1/operators", body)
-    console.json(created) if json else console.done(f"Operator {name} was created with the role {role}.")
+    console.report(created, f"Operator {name} was created with the role {role}.", as_json=json)
 
 
 @operator.command(cls=options.RequestCommand)
 def passwd(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = False) -> None:
     """Change an operator's password and end its sessions. The command prompts for the password."""
     id = _of_operator(ctx, "PATCH", name, body=lambda: {"password": _prompt()})
-    console.json({"changed": id}) if json else console.done(f"The password of {name} was changed.")
+    console.report({"changed": id}, f"The password of {name} was changed.", as_json=json)
 
 
 @operator.command("reset-mfa", cls=options.RequestCommand)
@@ -76,14 +76,14 @@ def reset_mfa(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = F
     """Remove an operator's authenticator app, recovery codes and passkeys, for example after a lost phone."""
     id = _of_operator(ctx, "DELETE", name, "/mfa")
     done = f"{name} signs in without a code. The next sign-in may require a new authenticator app."
-    console.json({"reset": id}) if json else console.done(done)
+    console.report({"reset": id}, done, as_json=json)
 
 
 @operator.command("end-sessions", cls=options.RequestCommand)
 def end_sessions(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = False) -> None:
     """End all sessions of an operator. The operator can sign in again."""
     id = _of_operator(ctx, "DELETE", name, "/sessions")
-    console.json({"ended": id}) if json else console.done(f"All sessions of {name} have ended.")
+    console.report({"ended": id}, f"All sessions of {name} have ended.", as_json=json)
 
 
 def _of_operator(
@@ -156,7 +156,7 @@ def verify(
     if number is not None and (found is None or (found["number"], found["mac"]) != (number, mac)):
         raise CommandError(f"the audit log was changed: entry {number} is missing or different", "restore a backup")
     done = f"All {checked} entries of the audit log are genuine."
-    console.json({"checked": checked, "last": last}) if json else console.done(done)
+    console.report({"checked": checked, "last": last}, done, as_json=json)
 
 
 def _verify(ctx: typer.Context, after: int, limit: int = 5_000) -> Any:

@@ -21,7 +21,8 @@ from bellcast.client import (
     WrongProject,
 )
 from bellcast.kernel.errors import certificate_fault
-from bellcast.settings import Settings, address
+from bellcast.settings import Settings
+from bellcast.settings.credentials import stored_url
 
 
 def credentials(settings: Settings) -> Credentials:
@@ -72,14 +73,18 @@ def _command_error(error: BellcastError, settings: Settings, url: str, file: Pat
             if "refused" not in error.reason:  # no such host, or one that does not speak http or TLS, or not in time
                 return CommandError(f"{url}: {error.reason}", "pass the server's address with --url")
             where, start = "", "start one with `bellcast serve`"
-            if settings.client.url is None and address.stored(settings) is not None:
+            if settings.client.url is None and stored_url(settings) is not None:
                 where = f", where the last `bellcast serve` for {settings.store.data} listened"
                 start = "start it again"
             return CommandError(f"no server responds at {url}{where}", f"{start}, or pass another with --url")
         case WrongProject():
+            last, advice = stored_url(settings), "pass your server with --url, or its data folder with --data"
+            if settings.client.url is not None and last not in (None, url):
+                folder = settings.store.data
+                advice = f"leave out --url and BELLCAST_URL: the last server of {folder} listened at {last}"
             return CommandError(
                 f"the server at {url} has another project ({error.project}) than the credentials {_origin(settings)}",
-                _advice(settings, url),
+                advice,
             )
         case Unauthorized():
             return CommandError(
@@ -102,14 +107,6 @@ def _command_error(error: BellcastError, settings: Settings, url: str, file: Pat
             return CommandError(reason, "nothing was changed")
         case _:
             return CommandError(str(error), "check --url")
-
-
-def _advice(settings: Settings, url: str) -> str:
-    """Return advice on how to reach the server of these credentials instead of the one at `url`."""
-    last = address.stored(settings)
-    if settings.client.url is not None and last not in (None, url):
-        return f"leave out --url and BELLCAST_URL: the last server of {settings.store.data} listened at {last}"
-    return "pass your server with --url, or its data folder with --data"
 
 
 def _origin(settings: Settings) -> str:

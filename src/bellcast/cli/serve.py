@@ -133,10 +133,10 @@ def _test_clock(value: str | None) -> "TestClock | None":
 
 
 def _listening(settings: "Settings", url: str, setup_code: str | None = None) -> None:
-    from bellcast.settings import address
+    from bellcast.settings import credentials
 
     if setup_code is not None:
-        link = address.setup_link(settings, address.reachable(url), setup_code)
+        link = credentials.setup_link(settings, credentials.reachable(url), setup_code)
         print(f"Set up the console within a day: {link}", file=sys.stderr, flush=True)
     print(f"Bellcast {__version__} is listening on {url}", flush=True)
 
@@ -196,11 +196,11 @@ def _storing(settings: "Settings", ready: Callable[[str], None]) -> Callable[[st
     server stops, so that commands can name it. If the folder is not writable, commands need --url."""
     import structlog
 
-    from bellcast.settings import address
+    from bellcast.settings import credentials
 
     def store(url: str) -> None:
         try:
-            address.store(settings, url)
+            credentials.store_url(settings, url)
         except OSError as error:
             structlog.get_logger(__name__).warning(
                 "server_url_not_stored", folder=str(settings.store.data), error=str(error)
@@ -215,7 +215,7 @@ def _listen_errors(settings: "Settings") -> Iterator[None]:
     """Explain why the server cannot listen."""
     from urllib.parse import urlsplit
 
-    from bellcast.settings import address
+    from bellcast.settings import credentials
 
     try:
         yield
@@ -223,7 +223,7 @@ def _listen_errors(settings: "Settings") -> Iterator[None]:
         port, number = settings.server.port, error.errno or 0
         at = f"{settings.server.host} port {port}"
         if number == errno.EADDRINUSE:
-            last = urlsplit(address.stored(settings) or "").port
+            last = urlsplit(credentials.stored_url(settings) or "").port
             free = (port + 3) % 65_536 if last in (None, port) else f"{last}, the last one of {settings.store.data}"
             raise CommandError(f"{at} is in use", f"stop the other program, or add --port {free}") from None
         # Numbers below 0 are errors of the name lookup.

@@ -111,7 +111,7 @@ def _change(ctx: typer.Context, body: dict[str, Any], *, json: bool) -> None:
 
 def _show(revision: dict[str, Any], *, json: bool, is_dry: bool | None = False) -> None:
     text = f"Valid: {_changes(revision)}" if is_dry else f"Revision {revision['revision']}: {_changes(revision)}"
-    console.json(revision) if json else console.done(text)
+    console.report(revision, text, as_json=json)
 
 
 def _changes(revision: dict[str, Any]) -> str:

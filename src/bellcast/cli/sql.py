@@ -1,6 +1,7 @@
-"""`bellcast sql`: the outbox in the app's PostgreSQL, and watched tables."""
+"""`bellcast sql` and `relay`: the outbox in the app's PostgreSQL, watched tables, and the outbox table of any database."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -11,6 +12,8 @@ from bellcast.cli.console import CommandError
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     import asyncpg
 
+    from bellcast.contrib.outbox_rows import OutboxRows
+    from bellcast.contrib.relay import Round
     from bellcast.outbox.status import Status
     from bellcast.outbox.table_watch import TableWatch, WatchRequest
 
@@ -120,10 +123,9 @@ def uninstall(
     from bellcast.outbox import schema
 
     lost = _run(ctx, url, lambda connection: schema.uninstall(connection, force=force))
-    if json:
-        console.json({"lost": lost})
-    else:
-        console.done("The outbox was removed.", f"{lost} pending rows were lost." if lost else "")
+    console.report(
+        {"lost": lost}, "The outbox was removed.", f"{lost} pending rows were lost." if lost else "", as_json=json
+    )
 
 
 @sql.command(cls=SqlCommand)
@@ -211,10 +213,7 @@ def unwatch(ctx: typer.Context, table: Table, url: Url = None, json: console.Jso
     from bellcast.outbox import table_watch
 
     name = _run(ctx, url, lambda connection: table_watch.unwatch(connection, table))
-    if json:
-        console.json({"unwatched": name})
-    else:
-        console.done(f"{name} is no longer watched.")
+    console.report({"unwatched": name}, f"{name} is no longer watched.", as_json=json)
 
 
 @sql.command("list", cls=SqlCommand)
@@ -300,10 +299,7 @@ def _names(value: list[str]) -> dict[Any, str]:
 
 
 def _print_count(count: int, action: str, key: str, *, json: bool) -> None:
-    if json:
-        console.json({key: count})
-    else:
-        console.done(f"{count} {'row was' if count == 1 else 'rows were'} {action}.")
+    console.report({key: count}, f"{count} {'row was' if count == 1 else 'rows were'} {action}.", as_json=json)
 
 
 def _show_status(status: "Status") -> None:
@@ -344,3 +340,76 @@ def _reached(watched: "TableWatch") -> str:
     """Describe the recipients of a watched table's events."""
     fields = [("topic", watched.topic), ("recipient", watched.recipient), ("tenant", watched.tenant)]
     return ", ".join(f"{field} {value}" for field, value in fields if value is not None)
+
+
+RELAY_EPILOG = """\
+[dim]Examples[/]
+
+  bellcast sql outbox postgresql | psql shop
+  bellcast relay postgresql://shop@db/shop
+  bellcast relay sqlite:///shop.db --once
+
+[dim]Run it next to an app in any language; several relays on one table are safe. Rows that the server refuses stay in the table with the \
+reason in[/] error[dim]. After SIGTERM or Ctrl-C, the relay finishes its current request and exits with status 0.[/]
+"""
+
+
+@app.command(cls=options.RequestCommand, rich_help_panel="Send and follow", epilog=RELAY_EPILOG)
+def relay(
+    ctx: typer.Context,
+    database: Annotated[
+        str, typer.Argument(metavar="DATABASE_URL", help="sqlite:///file.db, postgresql://… or mysql://…")
+    ],
+    once: Annotated[bool, typer.Option("--once", help="Send all due rows and exit; status 1 if any remain.")] = False,
+) -> None:
+    """Send the rows of the app's outbox table."""
+    from bellcast import settings
+    from bellcast.cli import remote
+    from bellcast.client import Bellcast, Retries
+    from bellcast.contrib.relay import Relay, stop_event
+    from bellcast.contrib.relay_thread import DatabaseRelay
+
+    loaded = options.settings(ctx)
+    with Bellcast(settings.url(loaded), remote.credentials(loaded), retries=Retries(tries=1)) as bell:
+        if once:
+            with closing(_connect(database)) as rows:
+                try:
+                    done = Relay(rows, bell).run()
+                except Exception as error:  # every driver has its own error classes
+                    raise CommandError(f"the outbox cannot be read: {error}", "see `bellcast sql outbox`") from error
+            _print_round(done)
+            if done.failure is not None:
+                raise CommandError(f"rows are still due: {done.failure}", "the next run sends them")
+            return
+        # A wrong URL or a missing driver is an error. If the database becomes unavailable later, the relay waits for
+        # it.
+        _connect(database).close()
+        run = DatabaseRelay(database, bell).run
+        stopped = stop_event()
+        console.note("The relay runs. Ctrl-C ends it.")
+        while not stopped.is_set():
+            done = run()
+            _print_round(done)
+            stopped.wait(max(0.05, done.wait or 0.0))
+
+
+def _connect(database: str) -> "OutboxRows":
+    from bellcast.contrib import outbox_rows
+
+    try:
+        return outbox_rows.connect(database)
+    except ImportError as error:
+        raise CommandError(f"the driver {error.name} is not installed", f"pip install {error.name}") from None
+    except ValueError as error:
+        raise CommandError(str(error), "see bellcast relay --help", 2) from None
+    except Exception as error:  # every driver has its own error classes
+        raise CommandError(f"the database cannot be used: {error}", "check the URL") from error
+
+
+def _print_round(done: "Round") -> None:
+    if done.sent:
+        console.done(f"{len(done.sent)} sent")
+    for id, reason in done.refused.items():
+        console.note(f"Row {id} was refused: {reason}")
+    if done.failure is not None:
+        console.note(f"Bellcast does not accept rows: {done.failure}; the next attempt is in {done.wait:.0f} s.")

@@ -3,7 +3,8 @@
 import base64
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import httpx
@@ -63,6 +64,20 @@ def upgrade(token: str) -> dict[str, str]:
         "Sec-WebSocket-Key": base64.b64encode(secrets.token_bytes(16)).decode(),
         "Authorization": f"Bearer {token}",
     }
+
+
+@contextmanager
+def stream(client: Bellcast, method: str, path: str, params: Mapping[str, Any] = {}) -> Iterator[httpx.Response]:
+    """Send a request with the client's credentials, and yield its response while that arrives. Raises CommandError."""
+    credentials = client.sender.peer.credentials
+    headers = {} if credentials is None else {"Authorization": f"Bearer {credentials.secret}"}
+    try:
+        with client.sender.http.stream(method, path, params=params, headers=headers, timeout=TIMEOUT) as response:
+            if response.status_code != httpx.codes.OK:
+                raise error_of(response)
+            yield response
+    except httpx.TransportError as error:
+        raise CommandError(f"the connection was lost: {error}", "run the command again") from error
 
 
 class SseFollower:

@@ -1,14 +1,15 @@
-"""`bellcast backup`, `restore` and `migrate`: the store, without a server."""
+"""`bellcast backup`, `restore`, `migrate`, `encryption` and `secrets`: the store, and the keys that encrypt secrets in it."""
 
 import os
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
+from bellcast.cli.objects import request
 from bellcast.kernel.errors import Unavailable
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
@@ -84,10 +85,11 @@ def _move(source: Path, settings: "Settings", *, json: bool) -> None:
     file = source / FILE if source.is_dir() else source
     with console.progress(f"Moving {file}") as progress:
         counts = asyncio.run(copy_to_postgres.transfer(file, settings.store.url or "", progress))
-    if json:
-        console.json({"moved": str(file), "rows": counts})
-    else:
-        console.done(f"{file} was moved to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
+    console.report(
+        {"moved": str(file), "rows": counts},
+        f"{file} was moved to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.",
+        as_json=json,
+    )
 
 
 def version(path: Path) -> int:
@@ -150,10 +152,11 @@ def backup(
 
             asyncio.run(postgres_backup.dump(store.url or "", file, progress))
     size = file.stat().st_size
-    if json:
-        console.json({"store": label, "file": str(file), "bytes": size})
-    else:
-        console.done(f"Copied {label} to {file} ({console.size(size)}).")
+    console.report(
+        {"store": label, "file": str(file), "bytes": size},
+        f"Copied {label} to {file} ({console.size(size)}).",
+        as_json=json,
+    )
 
 
 RESTORE_EPILOG = """\
@@ -213,10 +216,9 @@ def _renew_positions(settings: "Settings", *, json: bool) -> None:
 
         asyncio.run(postgres_backup.renew_positions(settings.store.url or ""))
     store = str(settings.store.path) if settings.store.is_file else "the PostgreSQL store"
-    if json:
-        console.json({"store": store})
-    else:
-        console.done(f"All positions in {store} are unknown now: each client refetches its inbox.")
+    console.report(
+        {"store": store}, f"All positions in {store} are unknown now: each client refetches its inbox.", as_json=json
+    )
 
 
 def checked_version(file: Path) -> int:
@@ -243,10 +245,11 @@ def _into_database(settings: "Settings", file: Path, *, force: bool, json: bool)
         raise CommandError(
             conflict.detail, "pass another database with --store, or replace its data with --force"
         ) from None
-    if json:
-        console.json({"file": str(file), "rows": counts})
-    else:
-        console.done(f"{file} was restored to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
+    console.report(
+        {"file": str(file), "rows": counts},
+        f"{file} was restored to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.",
+        as_json=json,
+    )
 
 
 def _into_file(settings: "Settings", file: Path, *, force: bool, json: bool) -> None:
@@ -259,7 +262,90 @@ def _into_file(settings: "Settings", file: Path, *, force: bool, json: bool) -> 
     credentials.prepare_folder(settings)
     with console.progress(f"Restoring {path}") as progress:
         sqlite_backup.restore(file, path, progress)
+    console.report(
+        {"file": str(file), "store": str(path), "bytes": path.stat().st_size},
+        f"{file} was restored to {path} ({console.size(path.stat().st_size)}).",
+        as_json=json,
+    )
+
+
+KEY_EPILOG = """\
+[dim]The key is in[/] encryption.json [dim]in the data folder, unless BELLCAST_ENCRYPTION_KEY or BELLCAST_PROJECT is set. Keep a copy of \
+the file: without it, providers and webhooks of a restored backup cannot be used.[/]
+"""
+
+encryption = options.group(
+    app, "encryption", "Rotate the key that encrypts secrets in the store.", KEY_EPILOG, "Maintenance"
+)
+
+
+@encryption.command("rotate", cls=options.with_settings("DATA", "ENCRYPTION_KEY"), epilog=KEY_EPILOG)
+def replace_key(ctx: typer.Context, json: console.JsonFlag = False) -> None:
+    """Generate a new key. At its next start, the server re-encrypts all stored secrets with it."""
+    from bellcast.settings import encryption_keys, existing_project
+
+    settings = options.settings(ctx)
+    if existing_project(settings) is None:
+        raise CommandError(
+            f"{settings.store.data} is not the data folder of a server", "pass the server's folder with --data"
+        )
+    file = encryption_keys.rotate(settings)
+    console.report(
+        {"file": str(file)},
+        f"Wrote a new key to {file};",
+        "restart the server to use it, and keep a copy of the file",
+        as_json=json,
+    )
+
+
+SECRETS_EPILOG = """\
+[dim]To replace a key: append the new one to BELLCAST_ENCRYPTION_KEY on all servers (old:…,new:…) and restart them; put it first and \
+restart them; run this command; remove the old one when no secret uses it. Keep old keys for old backups.[/]
+"""
+
+secrets = options.group(app, "secrets", "Encrypt stored secrets with the first key.", SECRETS_EPILOG, "Maintenance")
+
+
+@secrets.command(cls=options.RequestCommand, epilog=SECRETS_EPILOG)
+def rotate(ctx: typer.Context, json: console.JsonFlag = False) -> None:
+    """Encrypt all stored secrets with the first key of the server. Safe to interrupt and to repeat."""
+    import msgspec
+
+    from bellcast.cli import sse_follower
+
+    changed: dict[str, int] = {}
+    with (
+        (console.err() if json else console.out()).status("Reading the secrets") as status,
+        options.server(ctx) as client,
+        sse_follower.stream(client, "POST", "/v1/secrets/rotation") as response,
+    ):
+        for line in response.iter_lines():
+            one = msgspec.json.decode(line)
+            changed[one["kind"]] = one["changed"]
+            status.update(f"{one['kind']}: {one['checked']} read, {one['changed']} re-encrypted")
+    usage = request(ctx, "GET", "/v1/secrets")
     if json:
-        console.json({"file": str(file), "store": str(path), "bytes": path.stat().st_size})
+        console.json({"changed": sum(changed.values()), **usage})
+        return
+    console.done(f"Re-encrypted {sum(changed.values())} objects")
+    show_usage(usage)
+
+
+@secrets.command(cls=options.RequestCommand, epilog=SECRETS_EPILOG)
+def keys(ctx: typer.Context, json: console.JsonFlag = False) -> None:
+    """List the keys, and the number of secrets that each has encrypted."""
+    usage = request(ctx, "GET", "/v1/secrets")
+    if json:
+        console.json(usage)
     else:
-        console.done(f"{file} was restored to {path} ({console.size(path.stat().st_size)}).")
+        show_usage(usage)
+
+
+def show_usage(usage: dict[str, Any]) -> None:
+    for one in usage["keys"]:
+        use = "encrypts" if one["is_current"] else "in use" if one["secrets"] else "not in use"
+        print(f"{one['id']}\t{one['secrets']} {'secret' if one['secrets'] == 1 else 'secrets'}\t{use}", flush=True)
+    if usage["unreadable"]:
+        console.note(
+            f"{usage['unreadable']} secrets cannot be decrypted with these keys: add the key that encrypted them."
+        )

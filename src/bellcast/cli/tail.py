@@ -2,9 +2,14 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
+import msgspec
 import typer
+from rich.markup import escape
+from rich.text import Text
 
 from bellcast.cli import console, options
 
@@ -22,6 +27,7 @@ EPILOG = """\
 [dim]With --json, each line is one frame as live clients receive it, without heartbeats; it starts with the newest \
 notifications as[/] notification [dim]frames. Nothing is marked as seen or read. Ctrl-C stops it.[/]
 """
+
 
 app = typer.Typer()
 
@@ -44,27 +50,21 @@ def tail(
 ) -> None:
     """Follow an inbox live in the terminal."""
     from bellcast.cli.sse_follower import SseFollower
-    from bellcast.cli.tail_output import TailOutput, TextOutput
 
     with options.server(ctx) as client, contextlib.suppress(KeyboardInterrupt):
 
         def token() -> str:
             return client.token(recipient, ttl="1h", tenant=tenant, topics=topic)
 
-        output = TailOutput() if json else TextOutput(recipient)
-        follower = SseFollower(client, token, output.disconnected)
-        with output:
-            for frame in _frames(client, follower, topic or [], last):
+        with TailOutput(recipient, json=json) as output:
+            follower = SseFollower(client, token, output.disconnected)
+            for newest in _newest(client, follower, last):
+                output.show(newest)
+            for frame in follower.frames(topic or []):
                 output.show(frame)
-
-
-def _frames(client: "Bellcast", follower: "SseFollower", topics: list[str], last: int) -> Iterator["SseFrame"]:
-    """Yield the newest notifications, then live frames."""
-    yield from _newest(client, follower, last)
-    for frame in follower.frames(topics):
-        yield frame
-        if frame.name == "reset":
-            yield from _newest(client, follower, last)
+                if frame.name == "reset":
+                    for newest in _newest(client, follower, last):
+                        output.show(newest)
 
 
 def _newest(client: "Bellcast", follower: "SseFollower", last: int) -> Iterator["SseFrame"]:
@@ -78,3 +78,112 @@ def _newest(client: "Bellcast", follower: "SseFollower", last: int) -> Iterator[
     counters = {name: page[name] for name in ("unread", "unseen", "position")}
     for notification in reversed(page["notifications"][:last]):
         yield SseFrame("notification", {"notification": notification, **counters})
+
+
+INDENT = " " * 16
+
+
+class LineStyle(NamedTuple):
+    """Style of a priority."""
+
+    mark: str
+    mark_style: str
+    title_style: str
+
+
+LINE_STYLES = {
+    "low": LineStyle("·", "dim", "dim"),
+    "normal": LineStyle("●", "cyan", "bold"),
+    "high": LineStyle("▲", "yellow", "bold yellow"),
+    "urgent": LineStyle("■", "red", "bold white on red"),
+}
+READ = LineStyle("○", "dim", "dim")
+
+
+class TailOutput:
+    """Prints frames as text, with connection state and counters in a status line; with `json`, as one JSON object per line."""
+
+    def __init__(self, recipient: str, *, json: bool) -> None:
+        self._recipient = escape(console.plain(recipient))
+        self._is_json = json
+        self._titles: dict[str, str] = {}
+        self._state = console.out().status("")
+
+    def __enter__(self) -> Self:
+        if not self._is_json:
+            self._state.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._state.stop()
+
+    def disconnected(self, reason: str) -> None:
+        """Show that the connection was lost. The stream resumes without loss."""
+        self._state.update(f"[yellow]{escape(console.plain(reason))}: reconnecting[/]")
+
+    def show(self, frame: "SseFrame") -> None:
+        """Print a line for the frame, and update the counters."""
+        if self._is_json:
+            if frame.name != "heartbeat":
+                print(msgspec.json.encode({"type": frame.name, **frame.fields}).decode(), flush=True)
+            return
+        line = self._line(frame.name, frame.fields)
+        if line is not None:
+            console.out().print(line)
+        if "unread" in frame.fields:
+            self._state.update(
+                f"[bold]{self._recipient}[/]  {frame.fields['unread']} unread  [dim]live, Ctrl-C stops[/]"
+            )
+
+    def _line(self, name: str, fields: dict[str, Any]) -> Text | None:
+        one = fields.get("notification") or {}
+        if one:
+            self._titles[one["id"]] = one["title"]
+        match name:
+            case "ready" if fields["refused"]:
+                refused = [
+                    f"not following {console.plain(of['topic'])}: {console.plain(of['message'])}"
+                    for of in fields["refused"]
+                ]
+                return Text("\n".join(refused), "yellow")
+            case "notification":
+                return _notification(one)
+            case "notification-update":
+                state = next((state for state in ("archived", "read", "seen") if one[f"{state}_at"]), "unread")
+                return _note("✓", f"{one['title']}: {state}")
+            case "notification-delete":
+                return _note("✗", f"{self._titles.pop(fields['id'], fields['id'])}: deleted")
+            case "counts" if "changed" in fields:
+                return _note("✓", f"{'all' if fields['ids'] == 'all' else len(fields['ids'])} {fields['changed']}")
+            case "reset":
+                return _note("↻", "too many changes were missed: the newest notifications again")
+            case "event":
+                topic, event = console.plain(fields.get("topic") or "you"), console.plain(fields["name"])
+                data = console.plain(msgspec.json.encode(fields["data"]).decode())
+                return Text.assemble(" " * 14, ("⚡ ", "magenta"), (f"{topic} ", "dim"), event, f" {data}")
+            case "presence":
+                changes = [f"{of['recipient']} {change}" for change in ("joined", "left") for of in fields[change]]
+                return _note("◦", f"{fields['topic']}: {', '.join(changes)}")
+        return None
+
+
+def _notification(one: dict[str, Any]) -> Text:
+    """Return a line with the title, and lines with the other fields below it."""
+    style = READ if one["read_at"] else LINE_STYLES[one["priority"]]
+    when = datetime.fromisoformat(one["created_at"]).astimezone().strftime("%d %b %H:%M")
+    title = Text(console.plain(one["title"]), style.title_style)
+    type = (f"  {console.plain(one['type'])}", "dim")
+    lines = [Text.assemble((f"{when}  ", "dim"), (f"{style.mark} ", style.mark_style), title, type)]
+    lines += [Text(INDENT + console.plain(line)) for line in (one["body"] or "").splitlines()]
+    if one["action_url"]:
+        lines.append(Text.assemble(INDENT, ("→ ", "dim"), (console.plain(one["action_url"]), "cyan underline")))
+    actor = (one["actor"] or {}).get("name")
+    labels = [f"by {console.plain(actor)}"] if actor else []
+    labels += [f"#{console.plain(tag)}" for tag in one["tags"]]
+    if labels:
+        lines.append(Text(INDENT + "  ".join(labels), "dim"))
+    return Text("\n").join(lines)
+
+
+def _note(mark: str, text: str) -> Text:
+    return Text(f"{' ' * 14}{mark} {console.plain(text)}", "dim")

@@ -1,4 +1,4 @@
-"""`bellcast template`: lists, shows, writes, imports, previews, tests and deletes templates."""
+"""`bellcast template` and `type`: templates and notification types."""
 
 from pathlib import Path
 from typing import Annotated
@@ -66,4 +66,8 @@ def send_test(
     variables = console.parsed_json(data, "--data")
     with options.server(ctx) as client:
         sent = client.templates.test(key, channel, to, variables, tenant=tenant)
-    console.json(sent) if json else console.done(f"Sent to {to}", str(sent["message"]))
+    console.report(sent, f"Sent to {to}", str(sent["message"]), as_json=json)
+
+
+types = options.group(app, "type", "List, show, write and delete notification types.")
+objects.add_commands(types, "types", "notification type")

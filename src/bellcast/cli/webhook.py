@@ -69,7 +69,7 @@ def change(
         raise typer.BadParameter("expected --endpoint, --event, --active or --inactive", param_hint="ID")
     with options.server(ctx) as client:
         changed = client.webhooks.change(id, url=endpoint, events=event or None, active=active, tenant=tenant)
-    console.json(changed) if json else console.done(f"Changed {id}")
+    console.report(changed, f"Changed {id}", as_json=json)
 
 
 @webhook.command(cls=options.RequestCommand)
@@ -102,7 +102,7 @@ def replay(
     with options.server(ctx) as client:
         result = client.webhooks.replay(id, since, tenant=tenant, dry_run=dry_run)
     verb = "Would replay" if dry_run else "Replayed"
-    console.json(result) if json else console.done(f"{verb} {result['replayed']} events")
+    console.report(result, f"{verb} {result['replayed']} events", as_json=json)
 
 
 group.add_delete("Remove a webhook.", "Removed")

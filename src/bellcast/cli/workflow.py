@@ -13,9 +13,6 @@ from bellcast.cli import console, objects, options
 from bellcast.cli.objects import OwnerOption
 
 WorkflowKey = Annotated[str, typer.Argument(metavar="KEY", help="The workflow's key.")]
-TenantOption = Annotated[
-    str | None, typer.Option(metavar="TENANT", help="The tenant's override. Default: the project's own.")
-]
 CANCEL_EPILOG = """\
 [dim]Examples[/]
 
@@ -77,7 +74,7 @@ def cancel(
     with options.server(ctx) as client:
         done = client.cancel(key, cancel_key, **of, tenant=tenant, dry_run=dry_run)
     verb = "Would cancel" if dry_run else "Cancelled"
-    console.json(done) if json else console.done(f"{verb} {done.cancelled} runs")
+    console.report(done, f"{verb} {done.cancelled} runs", as_json=json)
 
 
 @workflow.command(cls=options.with_settings("URL"), epilog=SIMULATE_EPILOG)
@@ -128,8 +125,7 @@ def simulate(
     if json:
         console.json(found)
         return
-    for text in _simulated(found):
-        console.out().print(console.plain(text), markup=False, soft_wrap=True)
+    console.show(_simulated(found))
 
 
 def _event(text: str) -> dict[str, Any]:
@@ -230,7 +226,7 @@ def trigger(
         return
     with options.server(ctx) as client:
         started = client.sender.send(request)
-    console.json(started) if json else console.done(f"Triggered {workflow}", started.run)
+    console.report(started, f"Triggered {workflow}", started.run, as_json=json)
 
 
 RunFilter = Annotated[str | None, typer.Option(metavar="VALUE", help="Only runs with this value.", show_default=False)]
@@ -284,8 +280,7 @@ def list_runs(
             limit=limit,
             tenant=tenant,
         )
-    found: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in page.runs]
-    objects.show_list(found, _run_line, json=json, is_of_tenant=True)
+    objects.show_list(msgspec.to_builtins(page.runs), _run_line, json=json, is_of_tenant=True)
 
 
 runs = objects.CommandGroup(commands=run, plural="runs", key="The run's id.", key_name="ID")
@@ -331,8 +326,7 @@ def following(
     if json:
         console.json(times)
         return
-    for moment in times:
-        console.out().print(moment, markup=False)
+    console.show(times)
 
 
 source = options.group(app, "source", "List, show, write and delete event sources.")

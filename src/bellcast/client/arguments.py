@@ -67,9 +67,13 @@ def name(argument: str, value: object) -> str:
 def names(argument: str, value: object) -> list[str]:
     """Return several ids as plain strings. A single string is refused, because each of its characters would become an
     id."""
+    return [name(f"{argument}[{number}]", one) for number, one in enumerate(_several(argument, value, "strings"))]
+
+
+def _several(argument: str, value: object, what: str) -> Iterable[Any]:
     if isinstance(value, str | Mapping) or not isinstance(value, Iterable) or _is_lazy(value):
-        raise InvalidArgument(argument, f"expected a list of strings, got {_kind(value)}")
-    return [name(f"{argument}[{number}]", one) for number, one in enumerate(value)]
+        raise InvalidArgument(argument, f"expected a list of {what}, got {_kind(value)}")
+    return value
 
 
 def mapping(argument: str, value: object) -> dict[str, Any]:
@@ -168,23 +172,19 @@ def actor(argument: str, value: object) -> str | dict[str, Any]:
 
 def channels(argument: str, value: object) -> list[str | dict[str, Any]]:
     """Return channels: names, or mappings of channel, after and unless."""
-    if isinstance(value, str | Mapping) or not isinstance(value, Iterable) or _is_lazy(value):
-        raise InvalidArgument(argument, f"expected a list of channels, got {_kind(value)}")
     return [
         fields(f"{argument}[{number}].", one, CHANNEL)
         if isinstance(one, Mapping)
         else name(f"{argument}[{number}]", one)
-        for number, one in enumerate(value)
+        for number, one in enumerate(_several(argument, value, "channels"))
     ]
 
 
 def actions(argument: str, value: object) -> list[dict[str, Any]]:
     """Return action buttons: mappings of key, label, url or call, and style."""
-    if isinstance(value, str | Mapping) or not isinstance(value, Iterable) or _is_lazy(value):
-        raise InvalidArgument(argument, f"expected a list of actions, got {_kind(value)}")
     return [
         fields(f"{argument}[{number}].", mapping(f"{argument}[{number}]", one), ACTION)
-        for number, one in enumerate(value)
+        for number, one in enumerate(_several(argument, value, "actions"))
     ]
 
 

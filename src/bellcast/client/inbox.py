@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol, TypedDict, Unpack
 from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
 from bellcast.client.errors import InvalidArgument
-from bellcast.client.request import HttpRequest, HttpResponse, drop_none, json, nothing, path, query, reads
+from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, query, reads
 from bellcast.client.responses import Changed, Counts, InboxPage, Notification, View
 
 _page = reads(InboxPage)
@@ -42,7 +42,7 @@ def changed(
     return HttpRequest(
         "GET",
         "/v1/inbox",
-        _page_if_any,
+        lambda response: None if response.status == 304 else _page(response),
         params=params,
         headers={"If-None-Match": f'"{arguments.name("position", position)}"'},
     )
@@ -156,7 +156,3 @@ unread = _action("unread", "Mark as unread")
 archive = _action("archive", "Put away")
 unarchive = _action("unarchive", "Bring back")
 delete_many = _action("delete", "Delete", name="delete_many")
-
-
-def _page_if_any(response: HttpResponse) -> InboxPage | None:
-    return None if response.status == 304 else _page(response)

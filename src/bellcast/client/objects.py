@@ -17,7 +17,7 @@ class Objects:
     def page(
         self, *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
     ) -> HttpRequest[dict[str, Any]]:
-        """Return a page of objects by key, as a dict with a list and `next`, the value of `after` for the next page."""
+        """Return a page of the list, as a dict with its items and `next`, the value of `after` for the next page."""
         params = query(limit=limit, after=after, tenant=tenant)
         return HttpRequest("GET", path(self.plural), reads(dict[str, Any]), params=params)
 

@@ -5,7 +5,10 @@ from typing import Any
 
 from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
+from bellcast.client.objects import Objects
 from bellcast.client.request import HttpRequest, json, nothing, path, query, reads
+
+suppressions = Objects("suppressions").page
 
 
 def get(recipient: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
@@ -31,14 +34,6 @@ def link(recipient: Text, *, ttl: Duration = "30d", tenant: Text | None = None) 
     address = f"{path('recipients', recipient=recipient)}/preferences-link"
     content = json({"ttl": arguments.seconds("ttl", ttl)})
     return HttpRequest("POST", address, reads(dict[str, Any]), params=query(tenant=tenant), **content)
-
-
-def suppressions(
-    *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
-) -> HttpRequest[dict[str, Any]]:
-    """Return a page of suppressed addresses, as a dict with a list and `next`, the value of `after` for the next page."""
-    params = query(limit=limit, after=after, tenant=tenant)
-    return HttpRequest("GET", "/v1/suppressions", reads(dict[str, Any]), params=params)
 
 
 def suppress(

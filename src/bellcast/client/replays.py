@@ -7,9 +7,12 @@ from typing import Any, TypedDict, Unpack
 from bellcast.client import arguments
 from bellcast.client.arguments import Text
 from bellcast.client.errors import InvalidArgument
+from bellcast.client.objects import Objects
 from bellcast.client.request import HttpRequest, json, nothing, path, query, reads
 
 PATH = "/v1/replays"
+page = Objects("replays").page
+dead_jobs = Objects("jobs").page
 
 
 class FailureFilter(TypedDict, total=False):
@@ -73,13 +76,6 @@ def start(
     return HttpRequest("POST", PATH, reads(dict[str, Any]), params=query(tenant=tenant, dry_run=dry_run), **json(body))
 
 
-def page(
-    *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
-) -> HttpRequest[dict[str, Any]]:
-    """Return a page of the last replays, newest first."""
-    return HttpRequest("GET", PATH, reads(dict[str, Any]), params=query(limit=limit, after=after, tenant=tenant))
-
-
 def get(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return the progress of a replay."""
     return HttpRequest("GET", path("replays", id=id), reads(dict[str, Any]), params=query(tenant=tenant))
@@ -88,13 +84,6 @@ def get(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
 def cancel(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Cancel a replay. Its retries are not undone."""
     return HttpRequest("DELETE", path("replays", id=id), nothing, params=query(tenant=tenant))
-
-
-def dead_jobs(
-    *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
-) -> HttpRequest[dict[str, Any]]:
-    """Return a page of dead jobs, as a dict with a list and `next`, the value of `after` for the next page."""
-    return HttpRequest("GET", "/v1/jobs", reads(dict[str, Any]), params=query(limit=limit, after=after, tenant=tenant))
 
 
 def retry_job(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[dict[str, Any]]:

@@ -66,12 +66,9 @@ def path(*segments: str, **names: arguments.Text) -> str:
     """Return `/v1/…` with the segments and then these arguments, every one quoted, since keys may contain any character. Raises
     InvalidArgument."""
     checked = [arguments.name(argument, value) for argument, value in names.items()]
-    return "/".join(["/v1", *map(_quoted, [*segments, *checked])])
-
-
-def _quoted(segment: str) -> str:
+    quoted = [quote(segment, safe="") for segment in (*segments, *checked)]
     # Clients remove dot segments from URLs, which would change the path.
-    return segment.replace(".", "%2E") if segment in (".", "..") else quote(segment, safe="")
+    return "/".join(["/v1", *(one.replace(".", "%2E") if one in (".", "..") else one for one in quoted)])
 
 
 def drop_none(**values: Any) -> dict[str, Any]:
@@ -88,16 +85,16 @@ def query(**values: Any) -> dict[str, str | int]:
     return {name: _PARAMETERS.get(name, arguments.text)(name, value) for name, value in given.items()}
 
 
-def _flag(argument: str, value: object) -> str:
-    return str(arguments.flag(argument, value)).lower()
-
-
 def _time(argument: str, value: object) -> str:
     moment = arguments.past_moment(argument, value)
     return moment if isinstance(moment, str) else moment.isoformat()
 
 
-_PARAMETERS: dict[str, Callable[[str, Any], str | int]] = {"limit": arguments.whole, "dry_run": _flag, "since": _time}
+_PARAMETERS: dict[str, Callable[[str, Any], str | int]] = {
+    "limit": arguments.whole,
+    "dry_run": lambda argument, value: str(arguments.flag(argument, value)).lower(),
+    "since": _time,
+}
 
 
 class Body(TypedDict):

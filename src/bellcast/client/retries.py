@@ -157,7 +157,8 @@ def _attempt(request: HttpRequest[T], retries: Retries, peer: Peer) -> Generator
         tried += 1
         if isinstance(outcome, HttpResponse) and (
             (200 <= outcome.status < 300 or outcome.status == 304)
-            or (may_be_done and _is_already_deleted(request, outcome))
+            # The first DELETE succeeded, and its response was lost.
+            or (may_be_done and request.method == "DELETE" and outcome.status == 404)
         ):
             try:
                 return request.decode(outcome)
@@ -189,11 +190,6 @@ def _check_project(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> G
         return
     if found and found != expected:
         raise WrongProject(_problem(outcome), None, peer.url + request.path, found)
-
-
-def _is_already_deleted(request: HttpRequest[Any], response: HttpResponse) -> bool:
-    """True for a 404 to a retried DELETE: the first attempt succeeded and its response was lost."""
-    return request.method == "DELETE" and response.status == 404
 
 
 def _may_have_succeeded(outcome: Outcome) -> bool:

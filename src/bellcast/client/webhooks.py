@@ -6,16 +6,11 @@ from typing import Any
 
 from bellcast.client import arguments
 from bellcast.client.arguments import Text
+from bellcast.client.objects import Objects
 from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, query, reads
 
 PATH = "/v1/webhooks"
-
-
-def page(
-    *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
-) -> HttpRequest[dict[str, Any]]:
-    """Return a page of webhooks, as a dict with a list and `next`, the value of `after` for the next page."""
-    return HttpRequest("GET", PATH, reads(dict[str, Any]), params=query(limit=limit, after=after, tenant=tenant))
+page = Objects("webhooks").page
 
 
 def create(

@@ -175,12 +175,6 @@ class StatsRecorder(Struct, eq=False):
             return [one for one in self._samples if since <= one[0] < until and node in (None, self.node)][:limit]
         return await self.points.page(step, since, until, node, limit)
 
-    async def tenant_series(
-        self, tenant: str, since: int, until: int, node: str | None, limit: int
-    ) -> list[tuple[int, StatsPoint]] | None:
-        """Return the hours of a tenant by time; None if `limit` is too small for a day of all nodes."""
-        return await self.points.tenant_page(tenant, since, until, node, limit)
-
     async def sends_today(self, tenants: Collection[str]) -> Mapping[str, int]:
         """Count the sends of tenants since midnight UTC: a send counts once with all of its recipients. Those of this process are
         up to date, those of others at most a minute old. Tenants of which nothing was counted are absent."""

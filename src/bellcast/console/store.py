@@ -57,7 +57,7 @@ class StatsPoints:
         params = {"step": step, "since": since, "until": until, "node": node, "limit": limit}
         found = await self._engine.read_in_background(fetch, Statement("stats_page", params, heavy=True))
         # 20,000 rows take 40 ms.
-        return await asyncio.to_thread(_points, found)
+        return await asyncio.to_thread(lambda: [(at, _decode(body)) for at, body in found])
 
     async def tenant_page(
         self, tenant: str, since: int, until: int, node: str | None, limit: int
@@ -82,10 +82,6 @@ class StatsPoints:
         params = {"step": HOUR_MS, "since": since, "until": until, "node": node, "limit": limit + 1}
         found = await self._engine.read_in_background(fetch, Statement("stats_page", params, heavy=True))
         return None if len(found) > limit else await asyncio.to_thread(_sends_of, frozenset(tenants), found)
-
-
-def _points(stored: Sequence[Row]) -> list[tuple[int, StatsPoint]]:
-    return [(at, _decode(body)) for at, body in stored]
 
 
 def _points_of(tenant: str, stored: Sequence[Row]) -> list[tuple[int, StatsPoint]]:

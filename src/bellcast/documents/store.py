@@ -1,8 +1,8 @@
 """Objects that the app defines by key, as JSON, and the versions of those that are published."""
 
 import difflib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Generic, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct, UnsetType
@@ -339,21 +339,15 @@ class OverlaidReads(Struct, eq=False):
         # A page with deleted objects would be too short.
         stored = yield Statement(statement.name, {**params, "limit": params["limit"] + len(changed)})
         rows = [row for row in stored if row[:2] not in changed]
-        rows += [(*name, body.decode(), 0, 0, 0) for name, body in self._added(changed, params) if body is not None]
-        return sorted(rows)[: params["limit"]]
-
-    def _added(
-        self, changed: Mapping[tuple[str, str], bytes | None], params: Mapping[str, Any]
-    ) -> Iterator[tuple[tuple[str, str], bytes | None]]:
         for name, body in changed.items():
-            tenant, key = name
             is_next = (
                 name > (params["after_tenant"], params["after_key"])
                 if params["tenant"] is None
-                else tenant == params["tenant"] and key > params["after_key"]
+                else name[0] == params["tenant"] and name[1] > params["after_key"]
             )
-            if is_next:
-                yield name, body
+            if is_next and body is not None:
+                rows.append((*name, body.decode(), 0, 0, 0))
+        return sorted(rows)[: params["limit"]]
 
 
 K = TypeVar("K")

@@ -100,13 +100,6 @@ class PendingEmail(Struct, frozen=True, array_like=True):
     expires_at: int
 
 
-class Verified(NamedTuple):
-    """An operator whose password was right, and the hash that it was compared with."""
-
-    operator: Operator
-    hashed: str
-
-
 class FailureLimits(NamedTuple):
     """Subjects whose failures are counted: one that must wait longer after each, and others with a maximum."""
 
@@ -170,8 +163,8 @@ class ConsoleSessions:
         self.check_page(request)
         limits = self._sign_in_limits(request, name)
         work = functools.partial(self._verify, name, password, limits, second=code or "")
-        found = await self._alone(work, is_known=not limits.maximums)
-        return await self.start(request, found.operator, hashed=found.hashed)
+        operator, hashed = await self._alone(work, is_known=not limits.maximums)
+        return await self.start(request, operator, hashed=hashed)
 
     async def verify_again(self, request: BrowserRequest, password: str) -> None:
         """Check the password of the request's operator and set `Caller.is_verified` for the session."""
@@ -244,11 +237,11 @@ class ConsoleSessions:
         the password was changed in the meantime."""
         self.check_page(request)
         session = await self.session(request)
-        found = await self._verify_in(session, current)
+        before = await self._verify_in(session, current)
         hashed = await self.hash(password)
         # An owner may have ended the session while this request waited.
         operator = (await self.session(request)).operator
-        await self._operators.change(operator.id, None, hashed, password_before=found.hashed)
+        await self._operators.change(operator.id, None, hashed, password_before=before)
         return await self.start(request, operator, hashed=hashed)
 
     async def begin_mfa(self, operator: Operator) -> str:
@@ -387,8 +380,11 @@ class ConsoleSessions:
         except ValueError:
             return None
 
-    async def _verify(self, name: str, password: str, limits: FailureLimits, second: str | None = None) -> Verified:
-        """Check the password and, unless `second` is None, the second factor. Failures of both are counted together."""
+    async def _verify(
+        self, name: str, password: str, limits: FailureLimits, second: str | None = None
+    ) -> tuple[Operator, str]:
+        """Check the password and, unless `second` is None, the second factor. Failures of both are counted together. Return the
+        operator, and the hash of the password."""
         counted = [limits.delayed, *(subject for subject, _ in limits.maximums)]
         now = self._clock.now()
         for subject, maximum in limits.maximums:
@@ -415,12 +411,13 @@ class ConsoleSessions:
                 await self._operators.add_failure(counted, now)
                 raise Unauthenticated(WRONG_SECOND)
         await self._operators.clear_failures(limits.delayed)
-        return Verified(*found)
+        return found
 
-    async def _verify_in(self, session: OperatorSession, password: str) -> Verified:
-        """Check the password in an open session, whose failures are counted alone."""
+    async def _verify_in(self, session: OperatorSession, password: str) -> str:
+        """Check the password in an open session, whose failures are counted alone. Return its hash."""
         limits = FailureLimits(f"session:{session.digest.hex()}")
-        return await self._alone(lambda: self._verify(session.operator.name, password, limits), is_known=True)
+        work = functools.partial(self._verify, session.operator.name, password, limits)
+        return (await self._alone(work, is_known=True))[1]
 
     async def _use_code(self, operator: Operator, code: str, now: int) -> bool:
         secret = self._decrypted((await self._operators.mfa_secrets(operator.id)).current, operator)

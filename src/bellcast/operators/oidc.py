@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+from contextlib import suppress
 from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -212,16 +213,10 @@ class OidcProvider:
         found = _parsed(response, ProviderMetadata, "discovery document")
         if found.issuer != self.issuer:
             raise Unavailable("The issuer in the discovery document differs from BELLCAST_OIDC_ISSUER.")
-        if not _is_url(found.authorization_endpoint):
-            raise Unavailable("The authorization endpoint of the identity provider is not a URL.")
-        return found
-
-
-def _is_url(text: str) -> bool:
-    try:
-        return urlsplit(text).scheme in ("https", "http")
-    except ValueError:  # a wrong IPv6 address
-        return False
+        with suppress(ValueError):  # a wrong IPv6 address
+            if urlsplit(found.authorization_endpoint).scheme in ("https", "http"):
+                return found
+        raise Unavailable("The authorization endpoint of the identity provider is not a URL.")
 
 
 def error_text(code: str) -> str:

@@ -7,7 +7,6 @@ import hmac
 import re
 import secrets
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -58,20 +57,6 @@ class PendingSignIn(Struct, frozen=True):
     expires_at: int
 
 
-class BegunSignIn(NamedTuple):
-    """The URL to redirect the browser to, and the header that sets its cookie."""
-
-    url: str
-    cookie: str
-
-
-class CompleteSignIn(NamedTuple):
-    """The new session, and the operator's previous role; None for a new operator."""
-
-    signed_in: SignedIn
-    role_before: Role | None
-
-
 class OidcSignIn(Struct, eq=False):
     """Begins and completes sign-ins."""
 
@@ -89,8 +74,9 @@ class OidcSignIn(Struct, eq=False):
 
     async def begin(
         self, request: BrowserRequest, redirect_uri: str, return_path: str, *, reauthenticates: bool
-    ) -> BegunSignIn:
-        """Begin a sign-in from a page of this server. `return_path` is a page of the console. Raises Invalid, Unavailable."""
+    ) -> tuple[str, str]:
+        """Begin a sign-in from a page of this server. `return_path` is a page of the console. Return the URL to redirect the browser to,
+        and the header that sets its cookie. Raises Invalid, Unavailable."""
         self.sessions.check_page(request)
         if len(return_path) > MAX_RETURN_PATH or not RETURN_PATH.fullmatch(return_path):
             raise Invalid.of("return_path", "must be a page of the console")
@@ -99,7 +85,7 @@ class OidcSignIn(Struct, eq=False):
         url = await self.provider.authorization_url(values, reauthenticates=reauthenticates)
         pending = PendingSignIn(values, return_path, reauthenticates, self.clock.now() + PENDING_MS)
         sealed = self.cipher.encrypt(msgspec.json.encode(pending).decode(), PLACE)
-        return BegunSignIn(url, self._cookie(request, sealed, PENDING_MS // 1000))
+        return url, self._cookie(request, sealed, PENDING_MS // 1000)
 
     def end_cookie(self, request: BrowserRequest) -> str:
         """Return the header that deletes the cookie."""
@@ -130,8 +116,11 @@ class OidcSignIn(Struct, eq=False):
             raise Unauthenticated(f"The identity provider refused the sign-in: {error}.")
         return found
 
-    async def complete(self, request: BrowserRequest, pending: PendingSignIn, code: str) -> CompleteSignIn:
-        """Exchange the code, and start a session. Raises Unauthenticated, Forbidden, Conflict, TooMany or Unavailable."""
+    async def complete(
+        self, request: BrowserRequest, pending: PendingSignIn, code: str
+    ) -> tuple[SignedIn, Role | None]:
+        """Exchange the code, and start a session. Return it with the operator's previous role, None for a new operator. Raises
+        Unauthenticated, Forbidden, Conflict, TooMany or Unavailable."""
         if self._waiting >= MAX_WAITING:
             raise TooMany("Too many operators are signing in: try again.", retry_after=2)
         self._waiting += 1
@@ -149,7 +138,7 @@ class OidcSignIn(Struct, eq=False):
         operator, role_before = await self._operator(claims)
         result = await self.sessions.start(request, operator, verified_at)
         await self.operators.clear_failures(attempt)
-        return CompleteSignIn(result, role_before)
+        return result, role_before
 
     async def _operator(self, claims: IdClaims) -> tuple[Operator, Role | None]:
         """Return the operator, with the role that its groups have, and its previous role. Create it at the first

@@ -112,19 +112,10 @@ class CauseKey(Struct, frozen=True):
     cause: str
 
 
-class CauseGroup(Struct, frozen=True, kw_only=True):
-    """Failures with the same cause: their number, the times of the oldest and the newest, and the newest failure."""
-
-    key: CauseKey
-    count: int
-    oldest_at: int
-    newest: StoredFailure
-
-
 class CauseReport(Struct, frozen=True, kw_only=True):
     """The causes of failures, the most frequent first. `is_exact` is false if older failures were not examined."""
 
-    groups: list[CauseGroup]
+    groups: list[tuple[CauseKey, FailureGroup]]
     total: int
     is_exact: bool
 
@@ -189,42 +180,17 @@ def _query(tenants: Sequence[str], wanted: FailureFilter, before: str, limit: in
 
 def report_of(same_reasons: Sequence[FailureGroup], wanted: FailureFilter, *, is_exact: bool) -> CauseReport:
     """Combine the matching groups whose reasons have the same cause, the most frequent first."""
-    groups: dict[CauseKey, CauseGroup] = {}
-    for group in same_reasons:
-        if wanted.matches(group.newest):
-            key = key_of(group.newest)
-            known = groups.get(key)
-            groups[key] = (
-                CauseGroup(key=key, count=group.number, oldest_at=group.oldest_at, newest=group.newest)
-                if known is None
-                else _combined(known, group)
-            )
-    by_count = sorted(groups.values(), key=lambda one: one.count, reverse=True)
-    total = sum(one.count for one in by_count)
+    groups: dict[CauseKey, FailureGroup] = {}
+    for group in filter(lambda one: wanted.matches(one.newest), same_reasons):
+        one = group.newest
+        fields = (one.tenant, one.kind, one.channel, one.provider, one.workflow, one.job)
+        key = CauseKey(*fields, webhook_of(one), cause_of(one.reason))
+        known = groups.get(key, FailureGroup(0, group.oldest_at, one))
+        newest = max(known.newest, one, key=lambda failure: failure.created_at)
+        groups[key] = FailureGroup(known.number + group.number, min(known.oldest_at, group.oldest_at), newest)
+    by_count = sorted(groups.items(), key=lambda one: one[1].number, reverse=True)
+    total = sum(group.number for _, group in by_count)
     return CauseReport(groups=by_count[:MAX_CAUSES], total=total, is_exact=is_exact)
-
-
-def _combined(known: CauseGroup, group: FailureGroup) -> CauseGroup:
-    return CauseGroup(
-        key=known.key,
-        count=known.count + group.number,
-        oldest_at=min(known.oldest_at, group.oldest_at),
-        newest=max(known.newest, group.newest, key=lambda one: one.created_at),
-    )
-
-
-def key_of(failure: StoredFailure) -> CauseKey:
-    """Return the group of a failure."""
-    return CauseKey(
-        failure.tenant,
-        failure.kind,
-        failure.channel,
-        failure.provider,
-        failure.workflow,
-        failure.job,
-        webhook_of(failure),
-        cause_of(failure.reason),
-    )
 
 
 def webhook_of(failure: StoredFailure) -> str | None:

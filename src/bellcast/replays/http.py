@@ -229,12 +229,12 @@ async def causes(request: ApiRequest, query: CausesQuery) -> CausePage:
     return CausePage(
         causes=[
             Cause(
-                **msgspec.structs.asdict(group.key) | {"tenant": tenants.shown(group.key.tenant)},
-                count=group.count,
+                **msgspec.structs.asdict(key) | {"tenant": tenants.shown(key.tenant)},
+                count=group.number,
                 oldest_at=times.to_rfc3339(group.oldest_at),
                 newest=_failure(group.newest),
             )
-            for group in report.groups
+            for key, group in report.groups
         ],
         total=total,
     )

@@ -75,13 +75,6 @@ class ReplayPlan(Struct, frozen=True):
     effects: list[ReplayEffect]
 
 
-class ReplayKey(Struct, frozen=True, array_like=True):
-    """The payload of a replay's job."""
-
-    tenant: str
-    id: str
-
-
 class ReplayRunner:
     """Plans, starts and runs replays."""
 
@@ -122,7 +115,7 @@ class ReplayRunner:
             job = Job(
                 id=f"{JOB_KIND}:{id}",
                 kind=JOB_KIND,
-                payload=msgspec.json.encode(ReplayKey(tenant, id)),
+                payload=msgspec.json.encode((tenant, id)),
                 run_at=now,
                 created_at=now,
                 tenant=tenant,
@@ -159,12 +152,12 @@ class ReplayRunner:
 
     async def run(self, job: Job) -> int | None:
         """Retry one batch of a replay. Return when the next one is due, or None at the end."""
-        key = msgspec.json.decode(job.payload, type=ReplayKey)
-        found = await Documents(self._db).get(REPLAYS, key.tenant, key.id)
+        tenant, id = msgspec.json.decode(job.payload, type=tuple[str, str])
+        found = await Documents(self._db).get(REPLAYS, tenant, id)
         replay = None if found is None else decode(found.body)
         if found is None or replay is None or replay.state != "running":
             return None
-        failures, before = await self._next_batch(key.tenant, replay)
+        failures, before = await self._next_batch(tenant, replay)
         now = self._clock.now()
 
         def after(retried: int) -> bytes:
@@ -177,18 +170,18 @@ class ReplayRunner:
         run_ids = [failure.id for failure in failures if failure.kind == "run"]
         runs = await Runs(self._db).find(run_ids) if run_ids else []
         step = ReplayStep(
-            tenant=key.tenant,
-            key=key.id,
+            tenant=tenant,
+            key=id,
             before=found.body,
             after=after,
             messages=[failure.id for failure in failures if failure.kind == "message"],
-            runs=[restarted(run) for run in runs if run.state == "failed" and run.tenant == key.tenant],
+            runs=[restarted(run) for run in runs if run.state == "failed" and run.tenant == tenant],
             jobs=[failure.id for failure in failures if failure.kind == "job"],
         )
         if await Replays(self._db).retry(step, now):
             self._jobs.wake()
             if before is None:
-                log.info("replay_finished", replay=key.id, tenant=key.tenant or None)
+                log.info("replay_finished", replay=id, tenant=tenant or None)
                 return None
         return now
 

@@ -2,25 +2,19 @@
 support, changes to operators and keys made with API keys, and refused attempts."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
 
 from bellcast.audit import types
 from bellcast.audit.types import AuditEntry, FieldChange
 from bellcast.auth import origins
 from bellcast.documents.types import AuditRecord
-from bellcast.kernel.db.list_scan import ListTotal
-from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import BellcastError, Forbidden
 from bellcast.kernel.events import SEPARATOR
-from bellcast.kernel.http import list_parameters, list_positions, responses
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.identities import EVERY_TENANT, Caller, Project
+from bellcast.kernel.identities import Caller
 from bellcast.operators.store import Operators
 from bellcast.rest import context
 
@@ -38,62 +32,8 @@ REFUSALS = "audit refusals" + SEPARATOR
 CHANGES = "audit_changes"
 # Key in a request's state: True if the entry is committed together with the change.
 IS_COMMITTED = "audit_is_committed"
-# Maximum entries that one request verifies: 5,000 take 0.1 s.
-MAX_VERIFIED = 5_000
-
-
-class AuditQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of the audit log, newest first; with `tenant`, only the entries about it."""
-
-    limit: ListLimit = 50
-    after: str | None = None
-
-
-class AuditItem(Struct, frozen=True, kw_only=True):
-    """One action. The actor is the name of an operator, `key:<id>` or `project secret`. `outcome` is `ok` or the code of
-    the error. `mac` authenticates the entry and the one before."""
-
-    id: str
-    at: datetime
-    actor: str
-    action: str
-    target: str
-    tenant: str | None
-    changes: tuple[FieldChange, ...]
-    address: str | None
-    request_id: str
-    outcome: str
-    number: int
-    mac: str
-
-
-class AuditPage(Struct, frozen=True):
-    """A page of the audit log. Pass `next` as `after` for older entries. Only the first page has a `total`."""
-
-    entries: list[AuditItem]
-    next: str | None
-    total: ListTotal | None = None
-
-
 # Above the number of any entry, and within the integer range of both stores.
 MAX_NUMBER = 2**53
-
-
-class AuditVerificationQuery(Struct, frozen=True, kw_only=True):
-    """Entries to verify: at most `limit` after the number `after`."""
-
-    after: Annotated[int, Meta(ge=0, le=MAX_NUMBER)] = 0
-    limit: Annotated[int, Meta(ge=1, le=MAX_VERIFIED)] = MAX_VERIFIED
-
-
-class AuditVerification(Struct, frozen=True, kw_only=True):
-    """Verified entries. `broken` is the first entry that was changed or does not follow its predecessor. `last` is the
-    last verified entry: pass its number as `after` until `is_complete` is true."""
-
-    checked: int
-    broken: AuditItem | None
-    last: AuditItem | None
-    is_complete: bool
 
 
 async def recorded(
@@ -199,44 +139,6 @@ def _entry(request: ApiRequest, actor: str, outcome: str, action: str = "", targ
     )
 
 
-async def page(request: ApiRequest, query: AuditQuery) -> AuditPage:
-    """Return a page of the audit log."""
-    before = list_positions.item_id(query.after)
-    wanted = ListQuery(
-        tenants=None if query.tenant in (None, "", EVERY_TENANT) else [query.tenant],
-        after=None if before is None else (before,),
-        limit=query.limit,
-        created=list_parameters.created(query.start, query.end),
-        is_counted=True,
-    )
-    found = await Operators(context.of(request).engines.db).audit(wanted)
-    following = None if found.next is None else found.next[0]
-    return AuditPage([_shown(one) for one in found.items], following, found.total)
-
-
-async def verification(request: ApiRequest, query: AuditVerificationQuery) -> AuditVerification:
-    """Verify a part of the chain, with its link to the entry before."""
-    ctx = context.of(request)
-    # One more on each side: the entry before, and whether entries follow.
-    entries = await Operators(ctx.engines.db).audit_chain(max(query.after - 1, 0), query.limit + 2)
-    before = entries.pop(0) if entries and entries[0].number == query.after else None
-    return verified(entries, query.limit, ctx.project, before)
-
-
-def verified(
-    entries: list[AuditEntry], limit: int, project: Project, before: AuditEntry | None = None
-) -> AuditVerification:
-    """Verify at most `limit` of the entries."""
-    checked = entries[:limit]
-    broken = types.first_broken_entry(checked, project, before)
-    return AuditVerification(
-        checked=len(checked),
-        broken=None if broken is None else _shown(broken),
-        last=_shown(checked[-1]) if checked else None,
-        is_complete=len(entries) <= limit,
-    )
-
-
 def _actor(caller: Caller) -> str:
     if caller.operator is not None:
         return caller.operator
@@ -254,7 +156,3 @@ def _is_recorded(caller: Caller, scope: Any, *, is_audited: bool) -> bool:
 def bounded(value: Any, limit: int = MAX_VALUE) -> Any:
     """Return a value, or only a sign that it is longer than `limit` bytes as JSON."""
     return value if len(msgspec.json.encode(value)) <= limit else TOO_LONG
-
-
-def _shown(entry: AuditEntry) -> AuditItem:
-    return responses.item(AuditItem, entry, mac=entry.mac.hex())

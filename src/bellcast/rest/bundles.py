@@ -257,15 +257,11 @@ def portable(value: Struct) -> JsonObject:
     fields = {
         field.encode_name: getattr(value, field.name)
         for field in msgspec.structs.fields(value)
-        if getattr(value, field.name) != _default(field)
+        if getattr(value, field.name)
+        != (field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory())
     }
     found: JsonObject = msgspec.to_builtins(fields)
     return found
-
-
-def _default(field: msgspec.structs.FieldInfo) -> Any:
-    factory = field.default_factory
-    return field.default if factory is msgspec.NODEFAULT else factory()
 
 
 # --- read

@@ -18,7 +18,7 @@ from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, Prec
 from bellcast.kernel.http import entity_tags, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.rest import audit, context, definition_body, draft_lists, objects, tenants
+from bellcast.rest import audit, context, definition_body, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import ApiEndpoint, Tag
 from bellcast.rest.resource import DryRunQuery
@@ -180,7 +180,7 @@ async def _find(request: ApiRequest, kind: DraftKind) -> tuple[ApiContext, str, 
 async def _shown(
     kind: DraftKind, ctx: ApiContext, tenant: str, key: str, document: Document, status: int = 200
 ) -> ASGIApp:
-    draft = draft_lists.decode(document)
+    draft = objects.decode_draft(document)
     errors: tuple[FieldError, ...] = ()
     try:
         await kind.check(ctx, tenant, key, draft.values)
@@ -231,7 +231,7 @@ async def discard_draft(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     documents, now = Documents(ctx.engines.db), ctx.engines.clock.now()
     if not await documents.change(draft_kind(kind.plural), tenant, key, document.body, None, now):
         raise PreconditionFailed
-    audit.note_change(request, "draft", draft_lists.decode(document).by, None)
+    audit.note_change(request, "draft", objects.decode_draft(document).by, None)
     return responses.empty()
 
 
@@ -243,7 +243,7 @@ async def publish(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     if document is None:
         raise NotFound(f"There is no draft of this {kind.name}.")
     entity_tags.check(request, _tag(document))
-    draft = draft_lists.decode(document)
+    draft = objects.decode_draft(document)
     if await kind.version(ctx, tenant, key) != draft.base:
         raise Conflict(
             f"The {kind.name} has changed since this draft was begun: compare them, and save the draft again."

@@ -75,9 +75,29 @@ async def respond(request: ApiRequest, handler: ListHandler, page_type: Any, for
     name, fields = columns(page_type)
     query = request_body.pairs(request.scope["query_string"])
     is_one_page = "limit" in query
-    read = _reader(request, handler, query if is_one_page else query | {"limit": [str(MAX_PAGE_ROWS)]})
+    if not is_one_page:
+        query["limit"] = [str(MAX_PAGE_ROWS)]
+
+    async def read(after: str | None) -> dict[str, Any]:
+        """Read the page after a cursor with the handler."""
+        given = {name: one for name, one in query.items() if name != "before"} | {"after": [after]} if after else query
+        text = urlencode(given, doseq=True, quote_via=quote).encode()
+        scope: Any = {**request.scope, "query_string": text}
+        body = bytearray()
+
+        async def collect(message: Any) -> None:
+            body.extend(message.get("body", b""))
+
+        await (await handler(ApiRequest(scope, request.receive)))(scope, request.receive, collect)
+        page: dict[str, Any] = msgspec.json.decode(body)
+        return page
+
+    def lines(items: Sequence[dict[str, Any]]) -> bytes:
+        if format == "ndjson":
+            return msgspec.json.Encoder().encode_lines(items)
+        return _rows([[cell(item.get(field)) for field in fields] for item in items])
+
     first = await read(None)
-    lines = _csv(fields) if format == "csv" else msgspec.json.Encoder().encode_lines
 
     async def chunks() -> AsyncIterator[bytes]:
         page, rows = first, len(first[name])
@@ -94,33 +114,6 @@ async def respond(request: ApiRequest, handler: ListHandler, page_type: Any, for
         (b"cache-control", b"no-store"),
     ]
     return responses.stream(headers, chunks())
-
-
-def _reader(
-    request: ApiRequest, handler: ListHandler, query: dict[str, list[str]]
-) -> Callable[[str | None], Awaitable[dict[str, Any]]]:
-    """Return a function that reads the page after a cursor with the handler."""
-
-    async def read(after: str | None) -> dict[str, Any]:
-        given = (
-            query if after is None else {name: query[name] for name in query if name != "before"} | {"after": [after]}
-        )
-        text = urlencode(given, doseq=True, quote_via=quote).encode()
-        scope: Any = {**request.scope, "query_string": text}
-        body = bytearray()
-
-        async def collect(message: Any) -> None:
-            body.extend(message.get("body", b""))
-
-        await (await handler(ApiRequest(scope, request.receive)))(scope, request.receive, collect)
-        page: dict[str, Any] = msgspec.json.decode(body)
-        return page
-
-    return read
-
-
-def _csv(fields: Sequence[str]) -> Callable[[Sequence[dict[str, Any]]], bytes]:
-    return lambda items: _rows([[cell(item.get(field)) for field in fields] for item in items])
 
 
 def _rows(rows: Sequence[Sequence[str]]) -> bytes:

@@ -7,6 +7,7 @@ the object that applies to the tenant. A list with `?tenant=*` has the objects o
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -14,7 +15,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.documents import store as documents
 from bellcast.documents.store import Documents, OverlaidReads, Versions
-from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT, Document, StoredVersion, draft_kind
+from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT, Document, StoredDraft, StoredVersion, draft_kind
+from bellcast.kernel import times
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.field_limits import TENANT_NAME
 from bellcast.kernel.http import entity_tags, list_positions, request_body, responses
@@ -22,16 +24,16 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope
 from bellcast.operators.types import ROLES
-from bellcast.rest import audit, context, definition_body, draft_lists, managed, resource, tenants, viewers
+from bellcast.rest import audit, context, definition_body, managed, resource, tenants, viewers
 from bellcast.rest.context import ApiContext
-from bellcast.rest.draft_lists import DraftInfo, DraftsQuery
 from bellcast.rest.operations import ApiEndpoint, Method, Tag, operation
 from bellcast.rest.resource import DryRunQuery, ObjectsQuery
 from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows.types.runs import GENERATED_PREFIX, SCHEDULES
 
 T = TypeVar("T", bound=Struct)
-K = TypeVar("K", bound="NamedKind")
+U = TypeVar("U")
+K = TypeVar("K", bound=Any)  # a kind, with its plural in paths and the `tag` of its operations
 
 KEY_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
 # Maximum uses listed in the error of a refused DELETE, and by a read.
@@ -60,16 +62,6 @@ class FindUses(Protocol):
     async def __call__(
         self, ctx: ApiContext, named: Sequence[tuple[str, str]], limit: int, *, is_exact: bool
     ) -> dict[tuple[str, str], list[str]]: ...
-
-
-class NamedKind(Protocol):
-    """A kind of object, by its plural in paths and the group of its operations."""
-
-    @property
-    def plural(self) -> str: ...
-
-    @property
-    def tag(self) -> Tag: ...
 
 
 class BrokenUses(Struct, frozen=True):
@@ -132,6 +124,19 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
 
 # Above the version numbers of any object, and within the integer range of every store.
 Version = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+
+
+class DraftsQuery(ObjectsQuery, frozen=True, kw_only=True):
+    """A page of a list, in the order of its keys. With `drafts`, it includes objects that are drafts only."""
+
+    drafts: bool = False
+
+
+class DraftInfo(Struct, frozen=True, kw_only=True):
+    """Who saved a draft last, and when."""
+
+    by: str
+    updated_at: datetime
 
 
 class VersionQuery(TenantQuery, frozen=True, kw_only=True):
@@ -270,7 +275,7 @@ async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     drafted: dict[tuple[str, str], DraftInfo | None] = {}
     published = dict(zip(named, found, strict=True))
     if isinstance(query, DraftsQuery):
-        merged, following = await draft_lists.merge(request, kind.plural, query, published, is_last=following is None)
+        merged, following = await merge_drafts(request, kind.plural, query, published, is_last=following is None)
         drafted = {(owner, key): draft for owner, key, _, draft in merged}
         named = list(drafted)
     added = await _added(kind, ctx, named)
@@ -299,7 +304,7 @@ async def read(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     shown = _item(kind, *found)
     described = await _described(kind, ctx, tenant, shown)
     if kind.is_versioned:
-        described["draft"] = await draft_lists.draft_of(ctx, kind.plural, tenant, key)
+        described["draft"] = await draft_of(ctx, kind.plural, tenant, key)
     return responses.json(described, headers=tagged(shown, described))
 
 
@@ -603,3 +608,47 @@ async def _added(
 def _item(kind: Kind[Any], document: Document, tenant: str) -> dict[str, Any]:
     shown = {**msgspec.json.decode(document.body), "key": document.key, "tenant": tenant or None}
     return shown | ({"version": document.version} if kind.is_versioned else {})
+
+
+# --- drafts in lists
+
+
+def decode_draft(document: Document) -> StoredDraft:
+    """Return a stored draft."""
+    return msgspec.json.decode(document.body, type=StoredDraft)
+
+
+async def merge_drafts(
+    request: ApiRequest, plural: str, query: DraftsQuery, published: dict[tuple[str, str], U], *, is_last: bool
+) -> tuple[list[tuple[str, str, U | None, DraftInfo | None]], str | None]:
+    """Return a page of published objects by tenant and key, each with its draft, and the position of the next page. With
+    `drafts`, it includes drafts of objects that were never published. `is_last` states that there is no further published object."""
+    table, page = (
+        Documents(context.of(request).engines.db),
+        resource.wanted(request, documents.LIST, query, is_counted=False),
+    )
+    until = max(published, default=("", ""))
+    drafted: dict[tuple[str, str], DraftInfo] = {}
+    following, more = page.after, True
+    while more and (query.drafts or following is None or following < until):
+        of_drafts = msgspec.structs.replace(page, after=following, filters={"kind": draft_kind(plural)})
+        part = await table.owned(of_drafts)
+        drafted |= {(owner, one.key): _draft_info(one) for owner, one in part.items}
+        following, more = part.next, part.next is not None
+        if query.drafts:
+            break
+    every = sorted(published.keys() | drafted.keys() if query.drafts else published)
+    names = every[: page.limit]
+    has_ended = len(names) == len(every) and is_last and not (query.drafts and more)
+    position = None if has_ended else resource.cursor(documents.LIST, names[-1], query.tenant)
+    return [(*name, published.get(name), drafted.get(name)) for name in names], position
+
+
+async def draft_of(ctx: ApiContext, plural: str, tenant: str, key: str) -> DraftInfo | None:
+    """Return who saved the draft of a tenant's object, or None without a draft."""
+    document = await Documents(ctx.engines.db).get(draft_kind(plural), tenant, key)
+    return None if document is None else _draft_info(document)
+
+
+def _draft_info(document: Document) -> DraftInfo:
+    return DraftInfo(by=decode_draft(document).by, updated_at=times.to_rfc3339(document.updated_at))

@@ -112,11 +112,16 @@ def operation(method: Method, path: str, **declaration: Any) -> Callable[[Handle
 
 
 def public_file(
-    path: str, media_type: str, *refusals: type[BellcastError], is_cached: bool = True, any_query: bool = True
+    path: str,
+    media_type: str,
+    *refusals: type[BellcastError],
+    is_cached: bool = True,
+    any_query: bool = True,
+    id: str | None = None,
 ) -> Callable[[Handler], ApiEndpoint]:
     """Make a function the handler of a file or page that needs no authentication. A browser may have a cached one (304)."""
     types = {200: media_type, 304: None} if is_cached else {200: media_type}
-    declared = {"any_query": any_query, "response_types": types, "refusals": refusals}
+    declared = {"any_query": any_query, "response_types": types, "refusals": refusals, "id": id}
     return operation("GET", path, tag="Server", required_scope=None, **declared)
 
 

@@ -68,11 +68,6 @@ def every(request: ApiRequest) -> tuple[str, ...] | None:
     return result
 
 
-def has_same_rights(one: Caller, other: Caller) -> bool:
-    """Return whether two callers have the same scopes for the same tenants."""
-    return (one.tenants, one.scopes) == (other.tenants, other.scopes)
-
-
 def _check(media_type: str, body: bytes, tenant: str) -> None:
     """Raise Forbidden if a body names a tenant that is not allowed, BadRequest if a part cannot be decoded."""
     is_escaped = media_type == request_body.FORM or media_type in request_body.YAML_TYPES

@@ -37,7 +37,13 @@ def definitions_for(request: ApiRequest, items: list[dict[str, Any]]) -> list[di
     """Return workflows or templates of a list as its caller may read them."""
     if guards.caller(request).role != "viewer":
         return items
-    return [{name: one if name in DEFINITION_FIELDS else _emptied(one) for name, one in item.items()} for item in items]
+    return [
+        {
+            name: one if name in DEFINITION_FIELDS else type(one)() if isinstance(one, list | dict) else None
+            for name, one in item.items()
+        }
+        for item in items
+    ]
 
 
 def may_use_links(request: ApiRequest) -> bool:
@@ -63,10 +69,6 @@ def response_for(request: ApiRequest, response: ASGIApp) -> ASGIApp:
         await response(scope, receive, hide)
 
     return respond
-
-
-def _emptied(value: Any) -> Any:
-    return type(value)() if isinstance(value, list | dict) else None
 
 
 def _hidden(value: Any, hidden: Mapping[str, Any]) -> Any:

@@ -10,7 +10,7 @@ from bellcast.auth import http as tokens
 from bellcast.channels.http import explanations, mailbox, messages, notification_types, stored_secrets, unsubscribe
 from bellcast.channels.suppressions import http as suppressions_http
 from bellcast.console.http import connections, live_feed, nodes, settings, stats
-from bellcast.console.pages import browser_files, check, console, embed, error_pages, icons, landing, reference, theme
+from bellcast.console.pages import browser_files, check, console, embed, error_pages, landing
 from bellcast.exports import http as export
 from bellcast.inbox.http import activity, bulk, inbox, notifications
 from bellcast.kernel.http import responses, served_file
@@ -102,7 +102,7 @@ HANDLERS = [
         *BUNDLES,
     ),
     *(*unsubscribe.HANDLERS, *push_endpoints.HANDLERS, *providers.HANDLERS, *webhooks.HANDLERS),
-    *(*preferences_page.HANDLERS, *mailbox.HANDLERS, *icons.HANDLERS),
+    *(*preferences_page.HANDLERS, *mailbox.HANDLERS, *browser_files.ICON_HANDLERS),
     *(*account.HANDLERS, account.change_email),
     *oidc.HANDLERS,
     *passkeys.HANDLERS,
@@ -117,16 +117,8 @@ HANDLERS = [
     *agents_http.HANDLERS,
     *(*console.HANDLERS, *embed.HANDLERS),
     *check.HANDLERS,
-    *(health.alive, health.ready, health.metrics, *reference.HANDLERS, *error_pages.HANDLERS),
-    *(
-        browser_files.entry,
-        browser_files.module,
-        browser_files.push_worker,
-        browser_files.loader,
-        landing.show,
-        landing.send,
-        theme.show,
-    ),
+    *(health.alive, health.ready, health.metrics, *console.REFERENCE_HANDLERS, *error_pages.HANDLERS),
+    *(*browser_files.HANDLERS, *landing.HANDLERS),
 ]
 
 

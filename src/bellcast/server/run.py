@@ -16,7 +16,7 @@ import uvloop
 from bellcast.live.http.fast_path import FastPathFactory
 from bellcast.server.app import App
 from bellcast.server.wire_live import RESERVED_FILES, default_connections
-from bellcast.settings import address
+from bellcast.settings import credentials
 from bellcast.settings.groups import ServerSettings
 
 # Listen backlog: 10,000 reconnecting clients arrive faster than one event loop iteration accepts them.
@@ -65,7 +65,7 @@ class UvicornServer(uvicorn.Server):
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 50)
         host, port = self.servers[0].sockets[0].getsockname()[:2]
-        self._ready(address.listening(host, port))
+        self._ready(credentials.listening(host, port))
 
     async def _start_app(self, sockets: list[socket.socket]) -> None:
         """Start the app here, so that errors propagate; uvicorn would only log them. During a migration, which can take

@@ -57,7 +57,7 @@ from bellcast.providers.webpush import VapidKey, WebPushProvider
 from bellcast.replays.replays import ReplayRunner
 from bellcast.server import adapters
 from bellcast.server.clock import SystemClock
-from bellcast.settings import Settings, address
+from bellcast.settings import Settings, credentials
 from bellcast.settings.encryption_keys import EncryptionKeys
 from bellcast.tenants.erasure import ERASURE_JOB_KIND, continue_erasure
 from bellcast.webhooks import store as webhook_events
@@ -304,8 +304,8 @@ def with_public_url(settings: Settings) -> ChannelConfig:
     """Return the settings of the channels. Without a public URL, links use the address that the server listens on."""
     if settings.channels.public_url is not None:
         return settings.channels
-    local = address.listening(settings.server.host, settings.server.port)
-    return msgspec.structs.replace(settings.channels, public_url=address.reachable(local))
+    local = credentials.listening(settings.server.host, settings.server.port)
+    return msgspec.structs.replace(settings.channels, public_url=credentials.reachable(local))
 
 
 def operator_services(engines: ServerEngines, settings: Settings, project: Project) -> dict[type[Any], Any]:

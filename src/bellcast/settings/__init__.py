@@ -20,8 +20,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.live.dialects import DIALECTS
 from bellcast.operators.types import OidcConfig
 from bellcast.settings import parsers
-from bellcast.settings.address import url
-from bellcast.settings.credentials import existing_project, project, secret
+from bellcast.settings.credentials import existing_project, project, secret, url
 from bellcast.settings.groups import (
     MASK,
     MEMORY,

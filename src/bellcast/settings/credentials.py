@@ -1,4 +1,5 @@
-"""The default project's credentials: from a setting, or generated at the first start and stored in the data folder."""
+"""Files of the data folder: the default project's credentials, which a setting can replace, and the URL of the server that ran last,
+for the commands and the Python client."""
 
 import os
 import secrets
@@ -6,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
@@ -122,3 +124,47 @@ def _load(file: Path, content: bytes) -> Project:
 
 def _generate() -> Project:
     return Project(str(100_000 + secrets.randbelow(900_000)), secrets.token_hex(10), secrets.token_urlsafe(32))
+
+
+# Used if neither BELLCAST_URL nor a stored URL is known: where `bellcast serve` listens by default.
+DEFAULT_URL = "http://127.0.0.1:8787"
+
+
+class StoredAddress(Struct, frozen=True):
+    """The file with the URL."""
+
+    url: str
+
+
+def url(settings: Settings) -> str:
+    """Return the URL of the server that commands call: BELLCAST_URL, else the stored URL, else the default."""
+    return settings.client.url or stored_url(settings) or DEFAULT_URL
+
+
+def stored_url(settings: Settings) -> str | None:
+    """Return the URL that the last `bellcast serve` stored; None without one, or if the file is unreadable."""
+    try:
+        return msgspec.json.decode((settings.store.data / "server.json").read_bytes(), type=StoredAddress).url
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def store_url(settings: Settings, url: str) -> None:
+    """Store the URL on which the server accepts connections. Raises OSError if the folder cannot be written."""
+    write_private(settings.store.data / "server.json", msgspec.json.encode(StoredAddress(reachable(url))))
+
+
+def listening(host: str, port: int) -> str:
+    """Return the URL of a server that listens on this address."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def reachable(url: str) -> str:
+    """Return the URL with loopback in place of the wildcard address, to which clients cannot connect."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
+def setup_link(settings: Settings, url: str, code: str) -> str:
+    """Return the link that sets up the console: at the public URL if it is known, else at this URL of the server."""
+    base = (settings.channels.public_url or url).rstrip("/")
+    return f"{base}/console/setup#code={code}"  # a fragment is not sent to servers, so no access log contains it

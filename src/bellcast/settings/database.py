@@ -123,11 +123,6 @@ CheckOwner: TypeAlias = Callable[[Sequence[str]], None]
 RecordChanges: TypeAlias = Callable[[Sequence[SettingsChangeItem]], AuditRecord | None]
 
 
-def no_record(changes: Sequence[SettingsChangeItem]) -> AuditRecord | None:
-    """Write no entry in the audit log."""
-    return None
-
-
 class StoredValues(Struct, frozen=True):
     """The current document."""
 
@@ -201,7 +196,7 @@ class DatabaseSettings:
         *,
         dry_run: bool,
         check_owner: CheckOwner,
-        record: RecordChanges = no_record,
+        record: RecordChanges,
     ) -> SettingsRevision:
         """Set and reset settings on top of this revision, and commit the audit entry `record` with them. Raises
         Conflict if the revision is not current, Invalid with every wrong value, and any error of `check_owner`. A dry
@@ -223,7 +218,7 @@ class DatabaseSettings:
         return await self._write(current, values, by, record, check_owner=check_owner, dry_run=dry_run)
 
     async def restore(
-        self, revision: int, to: int, by: str, *, check_owner: CheckOwner, record: RecordChanges = no_record
+        self, revision: int, to: int, by: str, *, check_owner: CheckOwner, record: RecordChanges
     ) -> SettingsRevision:
         """Make the values of an earlier revision current, on top of `revision`. Raises Conflict, NotFound, and any
         error of `check_owner`."""

@@ -1,11 +1,14 @@
 """Render texts. Syntax is checked when a template is stored, values when it is rendered."""
 
+import asyncio
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import jinja2
+import msgspec
 from jinja2 import meta, nodes
 from markupsafe import Markup
 
@@ -18,6 +21,8 @@ T = TypeVar("T")
 # Compiling takes about a millisecond, rendering 20 µs. A thousand texts are about 300 templates in three languages.
 CACHED_TEXTS = 1000
 
+# Characters of a text that may be compiled on the event loop: about 10 ms. One of sandbox.MAX_TOKENS takes 0.2 s.
+MAX_INLINE_CHARACTERS = 500
 # Maximum characters of a text that is returned without rendering: far below the size limit of a rendering.
 LONGEST_STATIC = 10_000
 NOT_SHARED: Any = object()
@@ -278,3 +283,45 @@ def layout_problem(template: Template, key: str) -> str | None:
 def in_language(locale: str) -> str:
     """Return the end of a message about a language."""
     return f" in {locale}" if locale else ""
+
+
+class BackgroundCompiler:
+    """Compiles the large texts of stored objects in a thread, one object at a time."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def compile(self, body: bytes, *, has_html: bool = True) -> None:
+        """Compile the large texts of an object, given as JSON. With `has_html`, those named `html` or `compiled` are HTML. Texts that
+        cannot be compiled raise their errors when they are rendered."""
+        if len(body) <= MAX_INLINE_CHARACTERS or not _not_compiled(body, has_html=has_html):
+            return
+
+        def compile_all() -> None:
+            for text in texts:
+                with suppress(TemplateError):
+                    text.template()
+                    text.roots()
+
+        async with self._lock:
+            # Others that waited for the same object find its texts compiled.
+            if texts := _not_compiled(body, has_html=has_html):
+                await asyncio.to_thread(compile_all)
+
+
+def _not_compiled(body: bytes, *, has_html: bool) -> list[TemplateText]:
+    found = {text_of(one, is_html=is_html and has_html) for one, is_html in _large(msgspec.json.decode(body))}
+    return [text for text in found if not text.is_compiled]
+
+
+def _large(value: Any) -> Iterator[tuple[str, bool]]:
+    """Yield the large texts in a JSON value, and whether each is HTML by its name."""
+    waiting = [("", value)]
+    while waiting:
+        name, one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += one.items()
+        elif isinstance(one, list):
+            waiting += [(name, item) for item in one]
+        elif isinstance(one, str) and len(one) > MAX_INLINE_CHARACTERS and "{" in one:
+            yield one, name in ("html", "compiled")

@@ -22,8 +22,7 @@ from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.templates import conditions
-from bellcast.templates.background import BackgroundCompiler
-from bellcast.templates.rendering import Renderer, TemplateError
+from bellcast.templates.rendering import BackgroundCompiler, Renderer, TemplateError
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import Variables
 from bellcast.workflows import live_waits, triggers

@@ -20,7 +20,7 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.templates import rendering
-from bellcast.templates.background import BackgroundCompiler
+from bellcast.templates.rendering import BackgroundCompiler
 from bellcast.templates.types import Template
 from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition

@@ -1,6 +1,6 @@
 """Output of `bellcast secrets`."""
 
-from bellcast.cli import encryption
+from bellcast.cli import store
 
 
 def test_unused_key_is_not_called_removable(capsys):
@@ -9,5 +9,5 @@ def test_unused_key_is_not_called_removable(capsys):
         {"id": "2026", "secrets": 1, "is_current": True},
         {"id": "project secret", "secrets": 0, "is_current": False},
     ]
-    encryption.show_usage({"keys": keys, "unreadable": 0})
+    store.show_usage({"keys": keys, "unreadable": 0})
     assert capsys.readouterr().out == "2026\t1 secret\tencrypts\nproject secret\t0 secrets\tnot in use\n"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bellcast.cli.sse_follower import SseFrame
-from bellcast.cli.tail_output import TailOutput, TextOutput
+from bellcast.cli.tail import TailOutput
 
 NOTIFICATION = {
     "id": "n1",
@@ -32,7 +32,7 @@ def render(capsys):
     """Return the lines printed for these frames."""
 
     def render_frames(*frames):
-        output = TextOutput("alice")
+        output = TailOutput("alice", json=False)
         for frame in frames:
             output.show(frame)
         return [line.strip() for line in capsys.readouterr().out.splitlines()]
@@ -103,7 +103,7 @@ def test_text_is_escaped_as_markup_and_control_characters(render):
 
 
 def test_json_output_is_one_object_per_line_without_heartbeats(capsys):
-    with TailOutput() as out:
+    with TailOutput("alice", json=True) as out:
         out.show(notification(title="two\nlines"))
         out.show(SseFrame("heartbeat", {"time": "2026-01-31T12:00:00Z"}))
         out.show(SseFrame("reset", {"unread": 1}))

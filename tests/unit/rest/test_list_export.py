@@ -34,7 +34,7 @@ def test_other_values_are_shown_as_they_are(value: Any, cell: str) -> None:
 
 
 def test_separators_and_line_breaks_do_not_leave_their_cell() -> None:
-    written = list_export._csv(["a", "b"])([{"a": 'x",=1\r\n=2', "b": "y"}])
+    written = list_export._rows([[list_export.cell('x",=1\r\n=2'), list_export.cell("y")]])
     assert list(csv.reader(io.StringIO(written.decode(), newline=""))) == [['x",=1\r\n=2', "y"]]
 
 

@@ -9,8 +9,7 @@ import msgspec
 import pytest
 
 from bellcast.templates import budget, rendering
-from bellcast.templates.background import BackgroundCompiler
-from bellcast.templates.rendering import Renderer, SharedResults, TemplateError, check_template
+from bellcast.templates.rendering import BackgroundCompiler, Renderer, SharedResults, TemplateError, check_template
 from bellcast.templates.types import Variables
 
 DATA = {

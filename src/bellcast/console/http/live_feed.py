@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, Struct
 
 from bellcast.auth.browser_request import FOREIGN
 from bellcast.console.cluster_feed import ClusterFeed, ClusterWatch
@@ -15,16 +15,13 @@ from bellcast.console.types.live_feed import (
     CONTENT,
     FEED_KINDS,
     IS_WEBSOCKET,
-    FeedEvent,
-    FeedFilter,
     RequestFilter,
-    ServedRequest,
     SkippedEvents,
     filter_of,
     redact,
 )
 from bellcast.kernel.db.list_scan import ListTotal
-from bellcast.kernel.errors import BadRequest, BellcastError, FieldError, Forbidden, Invalid
+from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
@@ -147,7 +144,18 @@ async def watch(request: ApiRequest) -> ASGIApp:
     events of a second; `skipped` counts the others. With `last`, the stream begins with recent events."""
     _check_page(request)
     query = request_body.query(request, FeedQuery)
-    wanted = structs.replace(_filter(query), tenants=_bound(request), searches_content=_shows_content(request))
+    wanted = filter_of(
+        query.kind,
+        query.text,
+        tenant=None if query.tenant == EVERY_TENANT else query.tenant,
+        tenants=_bound(request),
+        recipient=query.recipient,
+        topic=query.topic,
+        connection=query.connection,
+        searches_content=_shows_content(request),
+    )
+    if not (wanted.kinds or frozenset()) <= set(FEED_KINDS):
+        raise Invalid.of("kind", f"must be one of: {', '.join(FEED_KINDS)}")
     state = request.scope["state"]
     write = _write_messages if state.get(IS_WEBSOCKET) else _write_events
 
@@ -188,21 +196,6 @@ def _bound(request: ApiRequest) -> frozenset[str] | None:
     return None if bound is None else frozenset(bound)
 
 
-def _filter(query: FeedQuery) -> FeedFilter:
-    wanted = filter_of(
-        query.kind,
-        query.text,
-        tenant=None if query.tenant == EVERY_TENANT else query.tenant,
-        recipient=query.recipient,
-        topic=query.topic,
-        connection=query.connection,
-    )
-    unknown = sorted((wanted.kinds or frozenset()) - set(FEED_KINDS))
-    if unknown:
-        raise Invalid.fields([FieldError("kind", f"must be one of: {', '.join(FEED_KINDS)}")])
-    return wanted
-
-
 async def _write_events(batches: AsyncIterator[Sequence[NamedEvent]], send: Send) -> None:
     headers = [(b"content-type", EVENT_STREAM.encode()), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -241,23 +234,21 @@ async def _batches(request: ApiRequest, watching: ClusterWatch) -> AsyncIterator
             checked = clock.now()
             try:
                 await guards.authorize(request, "observe", WATCHERS, tenant_rule="list")
-                if not tenants.has_same_rights(caller, guards.caller(request)):
+                now = guards.caller(request)
+                if (now.tenants, now.scopes) != (caller.tenants, caller.scopes):
                     raise Forbidden("Your role or your tenants have changed: reconnect.")
             except BellcastError as ended:
                 yield [("end", _encode({"code": ended.code, "detail": ended.detail}))]
                 return
-        yield [_named(event, shows_content=shows_content) for event in batch]
-
-
-def _named(event: FeedEvent | SkippedEvents, *, shows_content: bool) -> NamedEvent:
-    if isinstance(event, SkippedEvents):
-        return "skipped", _encode(event)
-    detail = {
-        name: value
-        for name, value in event.fields.items()
-        if value is not None and (shows_content or name not in CONTENT)
-    }
-    return event.kind, _encode(responses.item(FeedItem, event, detail=detail))
+        named: list[NamedEvent] = []
+        for event in batch:
+            if isinstance(event, SkippedEvents):
+                named.append(("skipped", _encode(event)))
+                continue
+            shown = {name for name in event.fields if shows_content or name not in CONTENT}
+            detail = {name: value for name, value in event.fields.items() if name in shown and value is not None}
+            named.append((event.kind, _encode(responses.item(FeedItem, event, detail=detail))))
+        yield named
 
 
 @listing(
@@ -289,21 +280,15 @@ async def page(request: ApiRequest, query: RequestsQuery) -> RequestPage:
     )
     shown, following = list_positions.split(found, query.limit, lambda one: list_positions.of_moment(one.at, one.id))
     total = None if query.after else ListTotal(len(found), exact=True)
-    shows_content = _shows_content(request)
-    return RequestPage([_request(one, shows_content=shows_content) for one in shown], following, total)
-
-
-def _request(served: ServedRequest, *, shows_content: bool) -> RequestItem:
-    errors = [WrongField(one.field, one.message) for one in served.errors]
-    return responses.item(RequestItem, served, errors=errors, body=_body(served.body) if shows_content else None)
-
-
-def _body(body: bytes | None) -> Any:
-    if body is None:
-        return None
-    with contextlib.suppress(msgspec.DecodeError, RecursionError):
-        return redact(msgspec.json.decode(body))
-    return None
+    items: list[RequestItem] = []
+    for one in shown:
+        body: Any = None
+        if one.body is not None and _shows_content(request):
+            with contextlib.suppress(msgspec.DecodeError, RecursionError):
+                body = redact(msgspec.json.decode(one.body))
+        errors = [WrongField(wrong.field, wrong.message) for wrong in one.errors]
+        items.append(responses.item(RequestItem, one, errors=errors, body=body))
+    return RequestPage(items, following, total)
 
 
 HANDLERS = (watch, page)

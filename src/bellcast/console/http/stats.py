@@ -1,16 +1,15 @@
 """Statistics of the servers over time."""
 
 import asyncio
-from collections.abc import Sequence
 from itertools import groupby
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from bellcast.console.stats import StatsRecorder
 from bellcast.console.types import stats
-from bellcast.console.types.stats import BUCKETS, StatsPoint
+from bellcast.console.types.stats import BUCKETS
 from bellcast.kernel import times
 from bellcast.kernel.errors import Invalid, NotFound
 from bellcast.kernel.field_limits import ANY_TENANT
@@ -99,49 +98,29 @@ async def series(request: ApiRequest) -> ASGIApp:
     until = now if query.end is None else times.milliseconds(query.end)
     kept = times.DAY_MS if tenant is not None else min(times.DAY_MS, stats.KEPT_MS[STEPS[step]])
     since = until - kept if query.start is None else times.milliseconds(query.start)
-    wanted = WantedSeries(step, names, since, until, now)
-    if (until - since) // wanted.step_ms > MAX_POINTS:
+    step_ms = stats.HOUR_MS if tenant is not None else STEPS[step]
+    if (until - since) // step_ms > MAX_POINTS:
         raise Invalid.of("from", f"must be at most {MAX_POINTS} steps before to")
-    points = await _points(recorder, tenant, wanted, query.node)
-    return responses.json(Series(wanted.step, wanted.metrics, await asyncio.to_thread(_rows, points, wanted)))
-
-
-class WantedSeries(NamedTuple):
-    """The valid query of a series. Times are UTC milliseconds."""
-
-    step: StepName
-    metrics: list[str]
-    since: int
-    until: int
-    now: int
-
-    @property
-    def step_ms(self) -> int:
-        return stats.HOUR_MS if self.step == TENANT_STEP else STEPS[self.step]
-
-
-async def _points(
-    reader: StatsRecorder, tenant: str | None, wanted: WantedSeries, node: str | None
-) -> Sequence[tuple[int, StatsPoint]]:
-    if tenant is not None:
-        found = await reader.tenant_series(tenant, wanted.since, wanted.until, node, stats.MAX_DAY_ROWS)
+    if tenant is None:
+        points = await recorder.series(step_ms, since, until, query.node, MAX_SERIES_ROWS + 1)
+        if len(points) > MAX_SERIES_ROWS:
+            many = f"the range has more than {MAX_SERIES_ROWS} points of nodes"
+            raise Invalid.of("from", f"must be closer to `to`, or `step` larger: {many}")
+    else:
+        found = await recorder.points.tenant_page(tenant, since, until, query.node, stats.MAX_DAY_ROWS)
         if found is None:
             raise Invalid.of("node", f"must be one node: all have more than {stats.MAX_DAY_ROWS} rows in a day")
-        return found
-    points = await reader.series(STEPS[wanted.step], wanted.since, wanted.until, node, MAX_SERIES_ROWS + 1)
-    if len(points) > MAX_SERIES_ROWS:
-        many = f"must be closer to `to`, or `step` larger: the range has more than {MAX_SERIES_ROWS} points of nodes"
-        raise Invalid.of("from", many)
-    return points
+        points = found
 
+    def rows() -> list[list[int | float | None]]:
+        """Combine the points of all nodes in each interval."""
+        result: list[list[int | float | None]] = []
+        for at, of_nodes in groupby(points, key=lambda one: one[0]):
+            combined, samples = stats.total(point for _, point in of_nodes), stats.samples(step_ms, at, now)
+            result.append([at, *(stats.value(combined, metric, BUCKETS, samples) for metric in names)])
+        return result
 
-def _rows(points: Sequence[tuple[int, StatsPoint]], wanted: WantedSeries) -> list[list[int | float | None]]:
-    """Combine the points of all nodes in each interval."""
-    result: list[list[int | float | None]] = []
-    for at, of_nodes in groupby(points, key=lambda one: one[0]):
-        combined, samples = stats.total(point for _, point in of_nodes), stats.samples(wanted.step_ms, at, wanted.now)
-        result.append([at, *(stats.value(combined, metric, BUCKETS, samples) for metric in wanted.metrics)])
-    return result
+    return responses.json(Series(step, names, await asyncio.to_thread(rows)))
 
 
 HANDLERS = (series,)

@@ -1,6 +1,8 @@
-"""Serves the browser client from the package, for a `<script type="module">` on any page: the build, or its sources."""
+"""Serves the browser client from the package, for a `<script type="module">` on any page: the build, or its sources; and the mark of
+Bellcast: `favicon.svg` for browsers, and the pictures that `scripts/icons.py` makes of it."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import bellcast
@@ -76,9 +78,36 @@ async def loader(request: ApiRequest) -> ASGIApp:
     return _file(request, "bellcast-load.js")
 
 
+@public_file("/favicon.svg", "image/svg+xml", id="icons.svg")
+async def svg(request: ApiRequest) -> ASGIApp:
+    """The mark of the server's pages, as a vector graphic."""
+    return _icon("favicon.svg").respond(request, {})
+
+
+@public_file("/favicon.ico", "image/x-icon", id="icons.ico")
+async def ico(request: ApiRequest) -> ASGIApp:
+    """The mark of the server's pages, in 16 and 32 pixels."""
+    return _icon("favicon.ico").respond(request, {})
+
+
+@public_file("/apple-touch-icon.png", "image/png", id="icons.touch")
+async def touch(request: ApiRequest) -> ASGIApp:
+    """The mark for the home screens of phones, 180 pixels."""
+    return _icon("apple-touch-icon.png").respond(request, {})
+
+
+@cache
+def _icon(name: str) -> ServedFile:
+    return served_file.read(Path(__file__).parent / "icons" / name)
+
+
 def _file(request: ApiRequest, name: str) -> ASGIApp:
     files: Files = request.scope["state"]["files"]
     result = files.read(name) if NAME.fullmatch(name) else None
     if result is None:
         raise NotFound("The browser client has no such file.")
     return result.respond(request, HEADERS)
+
+
+ICON_HANDLERS = (svg, ico, touch)
+HANDLERS = (entry, module, push_worker, loader)

@@ -1,7 +1,7 @@
 """Events of the live feed, which shows operators the activity of a server, and the filter of one watcher."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, ip_network
 from typing import Any, Literal, Protocol, TypeAlias, get_args
@@ -112,7 +112,7 @@ class FeedFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return "\n".join(str(value) for value in values if value is not None).casefold()
 
 
-def filter_of(kinds: list[str], text: str | None, **others: str | None) -> FeedFilter:
+def filter_of(kinds: list[str], text: str | None, **others: Any) -> FeedFilter:
     """Return the filter in a request. Kinds may also be separated by commas."""
     names = {name for kind in kinds for name in kind.split(",") if name}
     wanted = frozenset().union(*(WIDER.get(name, {name}) for name in names)) if names else None
@@ -150,18 +150,15 @@ class _Redaction:
                 redacted[self._cut(text)] = REDACTED if SECRET_FIELD.search(text) else self.redact(one, depth + 1)
             return redacted
         if isinstance(value, list | tuple):
-            return self._redact_list(value, depth)
+            items: list[Any] = []
+            for one in value:
+                if self._left <= 0:
+                    return [*items, OMITTED]
+                items.append(self.redact(one, depth + 1))
+            return items
         if isinstance(value, bytes | bytearray | memoryview):
             return f"[{len(value)} bytes]"
         return self._cut(URL_CREDENTIALS.sub(REDACTED, value)) if isinstance(value, str) else value
-
-    def _redact_list(self, value: Iterable[Any], depth: int) -> list[Any]:
-        redacted: list[Any] = []
-        for one in value:
-            if self._left <= 0:
-                return [*redacted, OMITTED]
-            redacted.append(self.redact(one, depth + 1))
-        return redacted
 
     def _cut(self, text: str) -> str:
         shortened = cut(text)
@@ -284,7 +281,7 @@ class RequestFilter(Struct, frozen=True, kw_only=True):
     def matches(self, request: ServedRequest) -> bool:
         """True if the request matches."""
         return (
-            (self.status is None or _has_status(request.status, self.status))
+            (self.status is None or self.status in (str(request.status), f"{request.status // 100}xx"))
             and (self.route is None or self.route in (request.route, f"{request.method} {request.route}", request.path))
             and (self.key is None or self.key in (request.key, request.operator))
             and (self.id is None or self.id == request.id)
@@ -295,7 +292,3 @@ class RequestFilter(Struct, frozen=True, kw_only=True):
             and self.since <= request.at
             and (self.until is None or request.at < self.until)
         )
-
-
-def _has_status(status: int, wanted: str) -> bool:
-    return str(status)[0] == wanted[0] if wanted.endswith("xx") else str(status) == wanted

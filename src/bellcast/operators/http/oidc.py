@@ -13,7 +13,7 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.http import account as console_session
 from bellcast.operators.http.account import NO_STORE, public_operation
-from bellcast.operators.oidc_sign_in import MAX_RETURN_PATH, RETURN_PATH, CompleteSignIn, OidcSignIn, PendingSignIn
+from bellcast.operators.oidc_sign_in import MAX_RETURN_PATH, RETURN_PATH, OidcSignIn
 from bellcast.rest import audit, context, guards
 from bellcast.rest.operations import operation
 
@@ -55,8 +55,8 @@ async def begin(request: ApiRequest) -> ASGIApp:
     params = await request_body.body(request, BEGIN)
     browser = guards.browser_request(request)
     redirect_uri = f"{browser.scheme}://{browser.host}{_root(request)}{CALLBACK}"
-    begun = await sign_in.begin(browser, redirect_uri, params.return_path, reauthenticates=params.reauthenticate)
-    return responses.json(ProviderUrl(begun.url), 200, NO_STORE | {"set-cookie": begun.cookie})
+    url, cookie = await sign_in.begin(browser, redirect_uri, params.return_path, reauthenticates=params.reauthenticate)
+    return responses.json(ProviderUrl(url), 200, NO_STORE | {"set-cookie": cookie})
 
 
 @operation(
@@ -82,7 +82,15 @@ async def finish(request: ApiRequest) -> ASGIApp:
         given = request_body.pairs(query)
         params = {name: request_body.single(name, values) for name, values in given.items()}
         pending = await sign_in.returned(browser, params)
-        done = await _complete(request, sign_in, pending, params["code"])
+        try:
+            signed_in, role_before = await sign_in.complete(browser, pending, params["code"])
+        except BellcastError as refusal:
+            # The limit of failed attempts also bounds the number of these entries.
+            if not isinstance(refusal, TooMany):
+                await audit.record(request, UNKNOWN, refusal.code)
+            raise
+        audit.note_change(request, "role", role_before, signed_in.operator.role)
+        await audit.record(request, signed_in.operator.name, audit.OK)
     except BellcastError as refusal:
         cookie = sign_in.end_cookie(browser)
         state: Any = request.scope["state"]
@@ -91,24 +99,8 @@ async def finish(request: ApiRequest) -> ASGIApp:
             root=escape(_root(request)), detail=escape(refusal.detail), request=escape(state["request_id"])
         )
         return responses.complete(refusal.status, page.encode(), responses.HTML, HEADERS | {"set-cookie": cookie})
-    cookies = (*done.signed_in.cookies, sign_in.end_cookie(browser))
+    cookies = (*signed_in.cookies, sign_in.end_cookie(browser))
     return responses.see_other(f"{_root(request)}{pending.return_path}", cookies)
-
-
-async def _complete(request: ApiRequest, sign_in: OidcSignIn, pending: PendingSignIn, code: str) -> CompleteSignIn:
-    """Complete a sign-in that this browser began, and record the outcome in the audit log."""
-    browser = guards.browser_request(request)
-    try:
-        done = await sign_in.complete(browser, pending, code)
-    except BellcastError as refusal:
-        # The limit of failed attempts also bounds the number of these entries.
-        if not isinstance(refusal, TooMany):
-            await audit.record(request, UNKNOWN, refusal.code)
-        raise
-    operator = done.signed_in.operator
-    audit.note_change(request, "role", done.role_before, operator.role)
-    await audit.record(request, operator.name, audit.OK)
-    return done
 
 
 def _root(request: ApiRequest) -> str:

@@ -1,13 +1,17 @@
 """Operators of the console: their management by owners, and the audit log of their actions."""
 
 import functools
+from datetime import datetime
 from typing import Annotated, ClassVar
 
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
+from bellcast.audit.types import AuditEntry, FieldChange, first_broken_entry
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
 from bellcast.kernel.field_limits import NULL, Schema
-from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http import list_parameters, list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
@@ -18,7 +22,6 @@ from bellcast.operators.passwords import NEW_PASSWORD
 from bellcast.operators.store import Operators
 from bellcast.operators.types import IDLE_MS, Operator, Role
 from bellcast.rest import audit, context, guards
-from bellcast.rest.audit import AuditPage, AuditQuery, AuditVerification, AuditVerificationQuery
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Resource
@@ -27,6 +30,8 @@ from bellcast.rest.tenants import BOUND
 # The scope of owners, of the project secret, and of keys with it.
 admin_operation = functools.partial(operation, tag="Console", required_scope="admin")
 UNKNOWN = "No operator has this id."
+# Maximum entries that one request verifies: 5,000 take 0.1 s.
+MAX_VERIFIED = 5_000
 
 
 class OperatorRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,12 +49,14 @@ class OperatorRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     }
 
 
-def _check_operator(params: OperatorRequest, ctx: ApiContext) -> None:
-    if params.role == "owner" and params.tenants:
+def _check_tenants(role: Role, bound: list[str] | UnsetType | None) -> None:
+    if role == "owner" and isinstance(bound, list) and bound:
         raise Invalid.of("tenants", "must be null: an owner has all tenants")
 
 
-OPERATOR = request_body.Shape(OperatorRequest, _check_operator, {**VALID, "role": "viewer"})
+OPERATOR = request_body.Shape(
+    OperatorRequest, lambda params, _: _check_tenants(params.role, params.tenants), {**VALID, "role": "viewer"}
+)
 OPERATORS = Resource("operators", "/{id:str}", tag="Console", required_scope="admin", query=None, is_sensitive=True)
 
 
@@ -189,6 +196,56 @@ async def reset_mfa(wanted: Change[None]) -> bool:
     return True
 
 
+class AuditQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """A page of the audit log, newest first; with `tenant`, only the entries about it."""
+
+    limit: ListLimit = 50
+    after: str | None = None
+
+
+class AuditItem(Struct, frozen=True, kw_only=True):
+    """One action. The actor is the name of an operator, `key:<id>` or `project secret`. `outcome` is `ok` or the code of
+    the error. `mac` authenticates the entry and the one before."""
+
+    id: str
+    at: datetime
+    actor: str
+    action: str
+    target: str
+    tenant: str | None
+    changes: tuple[FieldChange, ...]
+    address: str | None
+    request_id: str
+    outcome: str
+    number: int
+    mac: str
+
+
+class AuditPage(Struct, frozen=True):
+    """A page of the audit log. Pass `next` as `after` for older entries. Only the first page has a `total`."""
+
+    entries: list[AuditItem]
+    next: str | None
+    total: ListTotal | None = None
+
+
+class AuditVerificationQuery(Struct, frozen=True, kw_only=True):
+    """Entries to verify: at most `limit` after the number `after`."""
+
+    after: Annotated[int, Meta(ge=0, le=audit.MAX_NUMBER)] = 0
+    limit: Annotated[int, Meta(ge=1, le=MAX_VERIFIED)] = MAX_VERIFIED
+
+
+class AuditVerification(Struct, frozen=True, kw_only=True):
+    """Verified entries. `broken` is the first entry that was changed or does not follow its predecessor. `last` is the
+    last verified entry: pass its number as `after` until `is_complete` is true."""
+
+    checked: int
+    broken: AuditItem | None
+    last: AuditItem | None
+    is_complete: bool
+
+
 @admin_operation(
     "GET", "/v1/audit", query=AuditQuery, is_exported=True, response_types={200: AuditPage}, refusals=(BadRequest,)
 )
@@ -197,7 +254,18 @@ async def audit_page(request: ApiRequest) -> ASGIApp:
 
     The log contains operators' requests that change something, sign-ins, each access to content by the role support,
     changes to keys and operators made with API keys, and refused attempts."""
-    return responses.json(await audit.page(request, request_body.query(request, AuditQuery)))
+    query = request_body.query(request, AuditQuery)
+    before = list_positions.item_id(query.after)
+    wanted = ListQuery(
+        tenants=[query.one_tenant] if query.one_tenant else None,
+        after=None if before is None else (before,),
+        limit=query.limit,
+        created=list_parameters.created(query.start, query.end),
+        is_counted=True,
+    )
+    found = await Operators(context.of(request).engines.db).audit(wanted)
+    following = None if found.next is None else found.next[0]
+    return responses.json(AuditPage([_shown(one) for one in found.items], following, found.total))
 
 
 @admin_operation("GET", "/v1/audit/verification", query=AuditVerificationQuery, response_types={200: AuditVerification})
@@ -206,7 +274,23 @@ async def verify_audit(request: ApiRequest) -> ASGIApp:
 
     Each entry has a MAC, made with the project secret, of itself and its predecessor. Verification begins with the
     oldest entry."""
-    return responses.json(await audit.verification(request, request_body.query(request, AuditVerificationQuery)))
+    query, ctx = request_body.query(request, AuditVerificationQuery), context.of(request)
+    # One more on each side: the entry before, and whether entries follow.
+    entries = await Operators(ctx.engines.db).audit_chain(max(query.after - 1, 0), query.limit + 2)
+    before = entries.pop(0) if entries and entries[0].number == query.after else None
+    checked = entries[: query.limit]
+    broken = first_broken_entry(checked, ctx.project, before)
+    verified = AuditVerification(
+        checked=len(checked),
+        broken=None if broken is None else _shown(broken),
+        last=_shown(checked[-1]) if checked else None,
+        is_complete=len(entries) <= query.limit,
+    )
+    return responses.json(verified)
+
+
+def _shown(entry: AuditEntry) -> AuditItem:
+    return responses.item(AuditItem, entry, mac=entry.mac.hex())
 
 
 async def _hash(request: ApiRequest, password: str) -> str:
@@ -224,8 +308,7 @@ async def _changeable(request: ApiRequest, params: OperatorChange) -> Operator:
         raise Conflict(console_session.EXTERNAL)
     if params.role is not None:
         console_session.check_grant(guards.caller(request), params.role)
-    if (params.role or operator.role) == "owner" and isinstance(params.tenants, list) and params.tenants:
-        raise Invalid.of("tenants", "must be null: an owner has all tenants")
+    _check_tenants(params.role or operator.role, params.tenants)
     return operator
 
 

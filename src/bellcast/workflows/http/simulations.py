@@ -16,7 +16,7 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS
-from bellcast.rest import context, draft_lists, guards, objects, tenants
+from bellcast.rest import context, guards, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.tenants import TenantQuery
@@ -109,7 +109,7 @@ async def _definition(
     place = "values"
     if values is None:
         place, draft = "draft", await Documents(ctx.engines.db).get(draft_kind(WORKFLOWS), tenant, key)
-        values = None if draft is None else draft_lists.decode(draft).values
+        values = None if draft is None else objects.decode_draft(draft).values
     if values is not None:
         try:
             return tenant, values, await workflows.check(ctx, tenant, key, values)

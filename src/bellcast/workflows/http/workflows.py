@@ -25,7 +25,6 @@ from bellcast.rest import (
     audit,
     context,
     definition_body,
-    draft_lists,
     drafts,
     managed,
     objects,
@@ -35,10 +34,9 @@ from bellcast.rest import (
 )
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
-from bellcast.rest.draft_lists import DraftInfo, DraftsQuery
 from bellcast.rest.drafts import DraftKind
 from bellcast.rest.managed import ManagedBy
-from bellcast.rest.objects import ADDED, BrokenUses, PublishEffect, Version, VersionQuery
+from bellcast.rest.objects import ADDED, BrokenUses, DraftInfo, DraftsQuery, PublishEffect, Version, VersionQuery
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, DryRunQuery, Resource
 from bellcast.rest.tenants import TenantQuery
@@ -146,7 +144,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     of_kind = msgspec.structs.replace(wanted, filters={"kind": WORKFLOWS})
     found = await Documents(context.of(request).engines.db).owned(of_kind)
     published = {(owner, one.key): one for owner, one in found.items}
-    shown, following = await draft_lists.merge(request, WORKFLOWS, query, published, is_last=found.next is None)
+    shown, following = await objects.merge_drafts(request, WORKFLOWS, query, published, is_last=found.next is None)
     managers = await managed.of(context.of(request), WORKFLOWS, [(owner, key) for owner, key, *_ in shown])
     listed = [
         {
@@ -183,7 +181,7 @@ async def read(request: ApiRequest) -> ASGIApp:
     if found is None:
         raise await ctx[WorkflowCatalog].unknown(tenant, key)
     version = request_body.query(request, VersionQuery).version
-    added = await _shown(ctx, found) | {"draft": await draft_lists.draft_of(ctx, WORKFLOWS, tenant, key)}
+    added = await _shown(ctx, found) | {"draft": await objects.draft_of(ctx, WORKFLOWS, tenant, key)}
     if version is None:
         return responses.json(added, headers=objects.tagged(found.item, added))
     stored = await Versions(ctx.engines.db).find(WORKFLOWS, found.owner, found.key, version)

@@ -38,6 +38,7 @@ TESTS_PER_SECOND = 1
 TEST = "test"
 TEST_EVENT = "bellcast.test"
 _FOLDER = Path(__file__).parent
+_PAGE = Template((_FOLDER / "page.html").read_text(encoding="utf-8"))
 SCRIPT = "check.js"
 # The groups of problems that a check finds.
 GROUPS = ("The page", "The way to the server")
@@ -77,11 +78,6 @@ def _files() -> dict[str, ServedFile]:
     return {**served_file.read_all(_FOLDER), SCRIPT: served_file.read(_FOLDER / SCRIPT, appended)}
 
 
-@cache
-def _page() -> Template:
-    return Template((_FOLDER / "page.html").read_text(encoding="utf-8"))
-
-
 @public_file("/check", responses.HTML, NotFound, is_cached=False)
 async def show(request: ApiRequest) -> ASGIApp:
     """Show how to test a page's connection.
@@ -91,7 +87,7 @@ async def show(request: ApiRequest) -> ASGIApp:
         raise NotFound
     scope: Any = request.scope
     base = escape(scope["state"]["root_path"]) + "/"
-    return responses.complete(200, _page().substitute(base=base).encode(), responses.HTML, HEADERS)
+    return responses.complete(200, _PAGE.substitute(base=base).encode(), responses.HTML, HEADERS)
 
 
 @public_file("/check/{name:str}", "text/javascript", NotFound)

@@ -1,4 +1,5 @@
-"""The console: serves its page and modules. They use the documented REST API only."""
+"""The console: serves its page and modules, which use the documented REST API only. The API reference: the OpenAPI document, and a page
+that shows it with modules of the console."""
 
 import re
 from functools import cache
@@ -14,7 +15,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.served_file import ServedFile
 from bellcast.operators.http import account as console_session
 from bellcast.rest import guards
-from bellcast.rest.operations import public_file
+from bellcast.rest.operations import operation, public_file
 
 IMPORT = re.compile(r"^(?:import|export) .*from '\./(.+?)';", re.MULTILINE)
 FOLDER = Path(__file__).parent / "files"
@@ -100,4 +101,42 @@ def _check_enabled(request: ApiRequest) -> None:
     console_session.sessions(request).check_network(guards.browser_request(request).address)
 
 
+# The page is open to everyone, also where the console is off.
+REFERENCE_HEADERS = {"content-security-policy": POLICY, "cache-control": "no-cache"}
+
+
+@operation(
+    "GET",
+    "/openapi.json",
+    tag="Server",
+    required_scope=None,
+    response_types={200: dict[str, Any]},
+    id="reference.document",
+)
+async def document(request: ApiRequest) -> ASGIApp:
+    """This document."""
+    described: ServedFile = request.scope["state"]["document"]()
+    return described.respond(request, {})
+
+
+@operation("GET", "/docs", tag="Server", required_scope=None, response_types={200: responses.HTML}, id="reference.show")
+async def show_reference(request: ApiRequest) -> ASGIApp:
+    """The API reference as a page.
+
+    It sends requests with the session of the operator who is signed in to the console, or with a key."""
+    root = escape(request.scope["state"]["root_path"])
+    page = template("reference.html", "docs", "reference.js").substitute(root=root)
+    return responses.complete(200, page.encode(), responses.HTML, REFERENCE_HEADERS)
+
+
+@public_file("/docs/{name:path}", responses.HTML, NotFound, any_query=False, id="reference.file")
+async def reference_file(request: ApiRequest) -> ASGIApp:
+    """Return a file of the API reference."""
+    name = request_body.path(request, "name")
+    if (found := file(name)) is None:
+        raise NotFound(f"There is no {name}.")
+    return found.respond(request, REFERENCE_HEADERS)
+
+
 HANDLERS = (show, show_page)
+REFERENCE_HANDLERS = (document, show_reference, reference_file)

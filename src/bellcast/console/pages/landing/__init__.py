@@ -1,4 +1,5 @@
-"""`GET /`: a landing page with the server's state and links. On the same machine it also sends a first notification."""
+"""`GET /`: a landing page with the server's state and links. On the same machine it also sends a first notification. `GET /theme`: a page
+to change the colours and sizes of the bell and copy the CSS, which works without an inbox."""
 
 from collections.abc import Mapping
 from html import escape
@@ -40,6 +41,9 @@ _PAGE, _TRIAL, _ELSEWHERE, _STYLE, _SCRIPT = (
     (_FOLDER / name).read_text(encoding="utf-8")
     for name in ("page.html", "trial.html", "elsewhere.html", "page.css", "page.js")
 )
+_THEME, _THEME_STYLE, _THEME_SCRIPT = (
+    (_FOLDER.parent / "theme" / f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
+)
 
 
 CONSOLE_LINK = (
@@ -48,11 +52,22 @@ CONSOLE_LINK = (
 SETUP_LINK = '<li><a href="{base}console/setup"><b>Set up the console</b><span>With the code that the server printed</span></a></li>\n'
 
 
+def _policy(script: str, style: str, connects: str) -> str:
+    return (
+        f"default-src 'none'; script-src 'self' {responses.inline_source(script)}; style-src {responses.inline_source(style)}; "
+        f"connect-src {connects}; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
 HEADERS = {
-    "content-security-policy": f"default-src 'none'; script-src 'self' {responses.inline_source(_SCRIPT)}; style-src {responses.inline_source(_STYLE)}; "
-    "connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "content-security-policy": _policy(_SCRIPT, _STYLE, "'self'"),
     "cache-control": "no-store",
     "vary": "Accept",
+}
+THEME = _THEME.replace("$style", _THEME_STYLE).replace("$script", _THEME_SCRIPT).encode()
+THEME_HEADERS = {
+    "content-security-policy": _policy(_THEME_SCRIPT, _THEME_STYLE, "'none'"),
+    "cache-control": "no-cache",
 }
 
 
@@ -102,16 +117,20 @@ async def show(request: ApiRequest) -> ASGIApp:
     ctx = _context(request)
     if ctx.landing_url is not None:
         return responses.empty(302, {"location": ctx.landing_url, "cache-control": "no-store"})
-    reason = await _reason_not_ready(ctx)
+    reason, sessions, is_setup_needed = None, ctx.find(ConsoleSessions), False
+    try:
+        await ctx.engines.db.ping()
+        is_setup_needed = sessions is not None and await sessions.is_setup_needed()
+    except BellcastError as failure:
+        reason = failure.detail
     accepted = request_body.header(request, b"accept") or ""
     if "json" in accepted and "html" not in accepted:
         status = "not ready" if reason else "ready"
-        is_setup_needed = await _is_setup_needed(ctx)
-        console = None if ctx.find(ConsoleSessions) is None else "console/setup" if is_setup_needed else "console"
+        console = None if sessions is None else "console/setup" if is_setup_needed else "console"
         links = ("docs", "openapi.json", "errors", "check", console)
         return responses.json(Landing("Bellcast", __version__, status, *links, is_setup_needed), 200, HEADERS)
-    is_trial = ctx.has_trial and _is_local(request.scope)
-    page = _page(request, ctx, reason, await _console_link(ctx), is_trial=is_trial)
+    link = "" if sessions is None else SETUP_LINK if is_setup_needed else CONSOLE_LINK
+    page = _page(request, ctx, reason, link, is_trial=ctx.has_trial and _is_local(request.scope))
     return responses.complete(200, page, responses.HTML, HEADERS)
 
 
@@ -163,12 +182,28 @@ async def _send(ctx: ApiContext, title: str, now: int) -> str:
     return id
 
 
-def _check(params: FirstNotification, ctx: ApiContext) -> None:
-    if params.title is not None:
-        validation.check(validation.text("title", params.title, ctx.limits.title))
+BODY = request_body.Shape(
+    FirstNotification,
+    lambda params, ctx: validation.check(validation.text("title", params.title, ctx.limits.title)),
+)
 
 
-BODY = request_body.Shape(FirstNotification, _check)
+@operation(
+    "GET",
+    "/theme",
+    tag="Server",
+    required_scope=None,
+    response_types={200: responses.HTML},
+    refusals=(NotFound,),
+    id="theme.show",
+)
+async def show_theme(request: ApiRequest) -> ASGIApp:
+    """Show the theme page.
+
+    It shows the bell with sample notifications, and the CSS of the chosen colours and sizes. `BELLCAST_LANDING=off` turns it off."""
+    if not context.of(request).has_landing:
+        raise NotFound("The theme page is turned off.")
+    return responses.complete(200, THEME, responses.HTML, THEME_HEADERS)
 
 
 def _context(request: ApiRequest) -> ApiContext:
@@ -176,14 +211,6 @@ def _context(request: ApiRequest) -> ApiContext:
     if not ctx.has_landing:
         raise NotFound("The landing page is turned off: BELLCAST_LANDING=off.")
     return ctx
-
-
-async def _reason_not_ready(ctx: ApiContext) -> str | None:
-    try:
-        await ctx.engines.db.ping()
-    except BellcastError as failure:
-        return failure.detail
-    return None
 
 
 def _is_local(scope: Mapping[str, Any]) -> bool:
@@ -211,21 +238,6 @@ def _names_here(host: str) -> bool:
     return name == "localhost" or ip_addresses.is_loopback(name or "")
 
 
-async def _console_link(ctx: ApiContext) -> str:
-    """Return the link to the console as HTML; empty without a console."""
-    if ctx.find(ConsoleSessions) is None:
-        return ""
-    return SETUP_LINK if await _is_setup_needed(ctx) else CONSOLE_LINK
-
-
-async def _is_setup_needed(ctx: ApiContext) -> bool:
-    sessions = ctx.find(ConsoleSessions)
-    try:
-        return sessions is not None and await sessions.is_setup_needed()
-    except BellcastError:  # the page shows that the store is unavailable
-        return False
-
-
 def _page(request: ApiRequest, ctx: ApiContext, reason: str | None, console: str, *, is_trial: bool) -> bytes:
     scope: Any = request.scope
     place: str = scope["state"]["root_path"]
@@ -249,3 +261,6 @@ def _page(request: ApiRequest, ctx: ApiContext, reason: str | None, console: str
         script=script if is_trial else "",
     )
     return filled.encode()
+
+
+HANDLERS = (show, send, show_theme)
