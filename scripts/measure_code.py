@@ -17,7 +17,7 @@ BOUNDS = {  # at least, at most
     "lines": (0, 95_000),
     "modules": (0, 591),
     "classes": (0, 1_370),
-    "functions": (0, 6_322),
+    "functions": (0, 6_318),
     "private functions used once": (0, 909),
     "functions that only pass their parameters on": (0, 41),
     "median lines of a function": (5, 6),

@@ -99,20 +99,11 @@ class CommandGroup(NamedTuple):
         ) -> None:
             with options.server(ctx) as client:
                 response = getattr(getattr(client, self.plural), method)(key, tenant=tenant, dry_run=dry_run)
-            console.report(response, f"{planned if dry_run else done} {key}", as_json=json)
+            console.report(
+                response or {self.key_name.lower(): key}, f"{planned if dry_run else done} {key}", as_json=json
+            )
 
         self._describe(act)
-
-    def add_retry(self, help: str) -> None:
-        """Add `retry` with `--dry-run`."""
-
-        @self.commands.command("retry", cls=options.RequestCommand, help=help)
-        def retry(ctx: typer.Context, key: Key, tenant: Owner = None, dry_run: console.DryRunOption = False) -> None:
-            with options.server(ctx) as client:
-                getattr(client, self.plural).retry(key, tenant=tenant, dry_run=dry_run)
-            console.done(f"{'Would retry' if dry_run else 'Retried'} {key}")
-
-        self._describe(retry)
 
     def _describe(self, command: Callable[..., None]) -> None:
         """Give a command the help of this kind's key and tenant."""

@@ -98,5 +98,5 @@ jobs.add_list(
     lambda one: f"{one['id']}  {one['kind']}  {one['error'] or ''}".rstrip(),
     "List the dead jobs, with their last error.",
 )
-jobs.add_retry("Retry a dead job, and reset its failure count.")
+jobs.add_act("retry", "Retry a dead job, and reset its failure count.", "retry", "Would retry", "Retried")
 jobs.add_delete("Delete a job. It never runs again.")

@@ -96,21 +96,18 @@ def rollback(
     json: console.JsonFlag = False,
 ) -> None:
     """Make the values of an earlier revision current again."""
-    current = request(ctx, "GET", "/v1/settings/history?limit=1")["revisions"]
-    newest = current[0]["revision"] if current else 0
-    restored = request(ctx, "POST", "/v1/settings/rollback", {"revision": newest, "to": revision})
-    _show(restored, json=json)
+    _change(ctx, {"to": revision}, json=json, method="POST", path="/v1/settings/rollback")
 
 
-def _change(ctx: typer.Context, body: dict[str, Any], *, json: bool) -> None:
+def _change(
+    ctx: typer.Context, body: dict[str, Any], *, json: bool, method: str = "PATCH", path: str = "/v1/settings"
+) -> None:
     # The newest revision, which this node may not apply yet.
     current = request(ctx, "GET", "/v1/settings/history?limit=1")["revisions"]
     newest = current[0]["revision"] if current else 0
-    _show(request(ctx, "PATCH", "/v1/settings", {"revision": newest, **body}), json=json, is_dry=body.get("dry_run"))
-
-
-def _show(revision: dict[str, Any], *, json: bool, is_dry: bool | None = False) -> None:
-    text = f"Valid: {_changes(revision)}" if is_dry else f"Revision {revision['revision']}: {_changes(revision)}"
+    revision = request(ctx, method, path, {"revision": newest, **body})
+    result = "Valid" if body.get("dry_run") else f"Revision {revision['revision']}"
+    text = f"{result}: {_changes(revision)}"
     console.report(revision, text, as_json=json)
 
 

@@ -299,7 +299,7 @@ def cancel_run(
     console.done(f"Cancelled {id}")
 
 
-runs.add_retry("Retry a failed run from the step that failed.")
+runs.add_act("retry", "Retry a failed run from the step that failed.", "retry", "Would retry", "Retried")
 
 
 def _run_line(one: dict[str, Any]) -> str:

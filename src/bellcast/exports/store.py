@@ -23,7 +23,6 @@ from bellcast.exports.types import (
 from bellcast.inbox.store import outside, rows
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.script import Params, Row, Statement, fetch
 from bellcast.kernel.db.table import StoreTable
 from bellcast.kernel.events import SEPARATOR
@@ -146,14 +145,10 @@ def _page(name: str, tenant: str, after: int | str) -> Statement:
 class Exports(StoreTable):
     """Exports of all data as (kind, value) pairs, in bounded reads."""
 
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
-        self._recipients = Recipients(engine)
-
     async def recipient(self, tenant: str, key: str) -> AsyncIterator[tuple[str, Any]] | None:
         """Export all data of a recipient: the record, which is None if only other data names the recipient, the preferences
         if it has any, the rest by kind. None if nothing is stored about it."""
-        recipient = await self._recipients.get(tenant, key)
+        recipient = await Recipients(self._engine).get(tenant, key)
         if recipient is None and not await self._engine.read(recipients.stored_kinds, tenant, key):
             return None
         return _with_record(recipient, self._items(tenant, key, recipient))
@@ -226,7 +221,7 @@ class Exports(StoreTable):
     async def _each_recipient(self, tenant: str) -> AsyncIterator[tuple[object, AsyncIterator[tuple[str, Any]]]]:
         """Yield the record and the items of each recipient; of those that only other data names, the key as the record."""
         after = None
-        while page := await self._recipients.after(tenant, after, EXPORT_BATCH_ROWS):
+        while page := await Recipients(self._engine).after(tenant, after, EXPORT_BATCH_ROWS):
             for recipient in page:
                 yield recipient, self._items(tenant, recipient.key, recipient)
             after = page[-1].key

@@ -157,10 +157,7 @@ async def close(request: ApiRequest) -> ASGIApp:
 
 def _tenants(request: ApiRequest, query: TenantQuery) -> Sequence[str | None]:
     """Return the tenants of a request; None means all."""
-    if query.tenant != EVERY_TENANT:
-        return [tenants.single_tenant(request)]
-    bound = tenants.every(request)
-    return [None] if bound is None else bound
+    return [None if one == EVERY_TENANT else one for one in tenants.tenants_of(request, query.tenant)]
 
 
 @operation(
