@@ -170,6 +170,17 @@ def test_wrong_method_is_refused(api):
     assert (response.status, list(response.body)) == (405, ["detail"])
 
 
+def test_views_are_those_of_the_framework_if_the_project_uses_it(shop):
+    from django.test import override_settings
+
+    from bellcast.contrib.django import urls
+    from bellcast.contrib.django.rest import drf, plain
+
+    assert urls.views() is plain  # the package is installed, but the project has neither its app nor its settings
+    with override_settings(REST_FRAMEWORK={}):
+        assert urls.views() is drf
+
+
 def test_anonymous_user_is_refused(api):
     from django.test import Client
 

@@ -314,10 +314,16 @@ def test_bulk_send_reads_the_tenants_of_all_users_in_one_query(shop):
 def test_wrong_argument_is_named_before_the_insert(shop, fields, argument):
     from django.core.exceptions import ValidationError
 
+    from bellcast.contrib.django import NotificationService
+
     with pytest.raises(ValidationError) as failure:
         send(shop.nadia, **fields)
     assert list(failure.value.message_dict) == [argument]
+    with pytest.raises(ValidationError) as failure:
+        NotificationService.send_bulk_notifications([], **{"title": "Update", "message": "", **fields})
+    assert list(failure.value.message_dict) == [argument]
     assert not rows()
+    assert NotificationService.send_bulk_notifications([], "Update", "") == []
 
 
 @pytest.mark.parametrize("users", [5, None, "ab", [None], ["nadia"]])

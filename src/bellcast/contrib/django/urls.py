@@ -1,9 +1,10 @@
 """`path("api/notifications/", include("bellcast.contrib.django.urls"))`."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from django.apps import apps
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.views.decorators.cache import cache_control
@@ -19,10 +20,11 @@ BROWSER = Path(bellcast.__file__).parent / "browser"
 LOADERS = [BROWSER / folder / "bellcast-load.js" for folder in ("dist", "src")]
 
 
-def _views() -> Any:
-    """Return the module of the views. By default, those of Django REST framework are used if it is installed."""
-    wanted = conf.current().rest
-    if wanted == "plain" or (wanted == "auto" and find_spec("rest_framework") is None):
+def views() -> Any:
+    """Return the module of the views. By default, those of Django REST framework are used if the project uses it: the package
+    alone, which others may have brought, does not suffice."""
+    is_used = apps.is_installed("rest_framework") or hasattr(settings, "REST_FRAMEWORK")
+    if (wanted := conf.current().rest) == "plain" or (wanted == "auto" and not is_used):
         return plain
     from bellcast.contrib.django.rest import drf
 
@@ -38,7 +40,7 @@ def _loader(request: HttpRequest) -> HttpResponse:
 _private = cache_control(no_store=True)
 
 urlpatterns = [
-    *(path(route, _private(_views().view(handlers)), name=name) for name, (route, handlers) in ROUTES.items()),
+    *(path(route, _private(views().view(handlers)), name=name) for name, (route, handlers) in ROUTES.items()),
     path("session/", _private(plain.session_view), name="session"),
     path("calls/", plain.answer_calls, name="calls"),
     path("bellcast-load.js", _loader, name="loader"),
