@@ -72,6 +72,7 @@ def test_query_that_the_inbox_cannot_answer_is_refused(shop):
         lambda: shop.nadia.notifications.filter(is_read="maybe"),
         lambda: shop.nadia.notifications.filter(priority="extreme"),
         lambda: Notification.objects.values("id"),
+        lambda: Notification.objects.filter(user=shop.nadia.pk),
         lambda: Notification().save(),
     ):
         with pytest.raises(NotSupportedError):

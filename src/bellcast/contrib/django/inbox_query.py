@@ -105,6 +105,8 @@ class InboxQuery:
             if filters[name] != present[name]:
                 raise NotSupportedError(f"The query already filters by another value of {name}.")
         user = filters.pop("user", self._user)
+        if user is not None and not hasattr(user, "is_authenticated"):
+            raise NotSupportedError(f"user is an object of the user model, not {user!r}")
         return InboxQuery(user, {**self._filters, **filters})
 
     def unread(self) -> InboxQuery:
