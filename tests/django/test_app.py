@@ -12,6 +12,9 @@ from tests.django.tools import run, send
 
 
 def test_queries_on_an_inbox_return_its_notifications(shop, relay):
+    from django.core.paginator import Paginator
+    from django.http import Http404
+    from django.shortcuts import get_object_or_404
     from django.utils import timezone
 
     from bellcast.contrib.django.models import Notification
@@ -22,6 +25,7 @@ def test_queries_on_an_inbox_return_its_notifications(shop, relay):
     mine = Notification.objects.filter(user=shop.nadia)
     assert [one.title for one in mine.order_by("-created_at")[1:3]] == ["N2", "N1"]
     assert (mine.count(), mine.filter(type="sale").count(), mine.exists()) == (4, 2, True)
+    assert [one.title for one in Paginator(mine, per_page=3).page(2)] == ["N0"]
     assert mine.filter(created_at__gte=timezone.now()).count() == 0
     assert mine.filter(created_at__gte=timezone.localtime().replace(tzinfo=None, hour=0).isoformat()).count() == 4
     first = mine.get(type="sale", id=mine[0].id)
@@ -38,6 +42,8 @@ def test_queries_on_an_inbox_return_its_notifications(shop, relay):
     for wanted in ({}, {"id": ""}):
         with pytest.raises(Notification.DoesNotExist):
             mine.get(**wanted)
+    with pytest.raises(Http404):
+        get_object_or_404(Notification, user=shop.nadia, id=first.id)
 
 
 def test_count_of_unread_notifications_is_one_request(shop, relay, caplog):

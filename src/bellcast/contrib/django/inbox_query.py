@@ -82,11 +82,17 @@ def _model() -> Any:
 class InboxQuery:
     """A lazy query on one user's inbox, newest first."""
 
+    ordered = True  # Django's paginator warns of a query without an order
+
     def __init__(self, user: Any = None, filters: dict[str, Any] | None = None, span: slice | None = None) -> None:
         self._user = user
         self._filters = filters or {}
         self._span = span or slice(0, None)
         self._rows: list[Any] | None = None
+
+    @property
+    def model(self) -> Any:
+        return _model()
 
     # --- building
 
