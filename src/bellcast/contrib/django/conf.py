@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.apps import apps
@@ -58,16 +58,9 @@ class Configuration:
     def public_url(self) -> str:
         return str(self.values["PUBLIC_URL"] or self.url).rstrip("/")
 
-    @property
-    def relay(self) -> Literal["thread", "external"]:
-        return self._choice("RELAY")
-
-    @property
-    def rest(self) -> Literal["auto", "drf", "plain"]:
-        return self._choice("REST")
-
-    def _choice(self, name: str) -> Any:
-        value = self.values[name]
+    def choice(self, name: str) -> str:
+        """Return the value of a setting that has a few. Raises ImproperlyConfigured for another one."""
+        value: str = self.values[name]
         if value not in CHOICES[name]:
             raise ImproperlyConfigured(f"BELLCAST[{name!r}] must be one of {', '.join(CHOICES[name])}, got {value!r}.")
         return value

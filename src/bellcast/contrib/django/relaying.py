@@ -128,7 +128,7 @@ _process = ProcessRelay()
 
 def wake(alias: str) -> None:
     """Send committed rows, unless an external relay does."""
-    if conf.current().relay == "thread":
+    if conf.current().choice("RELAY") == "thread":
         _process.aliases.add(alias)
         _process.wake()
 

@@ -24,7 +24,7 @@ def views() -> Any:
     """Return the module of the views. By default, those of Django REST framework are used if the project uses it: the package
     alone, which others may have brought, does not suffice."""
     is_used = apps.is_installed("rest_framework") or hasattr(settings, "REST_FRAMEWORK")
-    if (wanted := conf.current().rest) == "plain" or (wanted == "auto" and not is_used):
+    if (wanted := conf.current().choice("REST")) == "plain" or (wanted == "auto" and not is_used):
         return plain
     from bellcast.contrib.django.rest import drf
 
