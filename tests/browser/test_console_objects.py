@@ -248,9 +248,19 @@ def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[...
     retention = page.get_by_label("Retention in days")
     expect(retention).to_have_accessible_description(re.compile("0: never. Empty: the setting of the server."))
     retention.fill("90")
+    owner.send("PUT", "/v1/tenants/evil", {"settings": {"plan": HOSTILE, "weight": 2}})
     page.get_by_role("button", name="Save limits").click()
+    expect(page.get_by_role("alert").filter(has_text="Another operator has changed this")).to_be_visible()
+    expect(retention).to_have_value("90")
+    page.get_by_role("button", name="Keep mine").click()
     expect(page.locator("pre")).to_contain_text('"retention_days": 90')
+    # What is entered replaces what the other operator entered in the same form.
     assert owner.send("GET", "/v1/tenants/evil")["settings"] == {"plan": HOSTILE, "retention_days": 90}
+    page.get_by_label("Footer").fill("Mine")
+    owner.send("PUT", "/v1/tenants/evil", {"settings": {"plan": HOSTILE, "brand": {"footer": "Theirs"}}})
+    page.get_by_role("button", name="Save brand").click()
+    page.get_by_role("button", name="Take theirs").click()
+    expect(page.get_by_label("Footer")).to_have_value("Theirs")
 
 
 def test_run_with_the_most_steps_folds_its_wait(open_console: Callable[..., Page], owner: Console) -> None:
@@ -363,7 +373,11 @@ def test_owner_changes_preference_defaults_beside_another_operator(
     assert violations(page) == []
     owner.send("PATCH", "/v1/preference-defaults?tenant=defaulted", {"channels": {"push": False}})
     page.get_by_role("button", name="Save 2 changes").click()
+    expect(page.get_by_role("alert").filter(has_text="Another operator has changed this")).to_be_visible()
     expect(row.get_by_role("button", name="Preferred by Push: Off")).to_be_visible()
+    assert "types" not in owner.send("GET", "/v1/preference-defaults?tenant=defaulted")
+    page.get_by_role("button", name="Save 2 changes").click()
+    expect(page.get_by_role("button", name="Save 2 changes")).to_have_count(0)
     saved = owner.send("GET", "/v1/preference-defaults?tenant=defaulted")
     assert (saved["channels"], saved["types"]) == (
         {"push": False, "chat": "urgent"},

@@ -78,6 +78,8 @@ UNEXPRESSED = {
         ),
         "the ETag of the draft",
     ),
+    "PUT /v1/tenants/{key}": "the ETag of the object",
+    "PUT /v1/tenants/{key}/brand": "the same",
     **dict.fromkeys(
         (
             f"DELETE /v1/{plural}/{{key}}"

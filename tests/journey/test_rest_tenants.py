@@ -27,6 +27,38 @@ async def test_tenant_limits_are_validated_and_other_settings_are_free(rest: Res
     assert (await rest.app.put("/v1/tenants/acme", json={"settings": good})).json()["settings"] == good
 
 
+@pytest.mark.parametrize(
+    ("path", "mine", "theirs"),
+    [
+        ("/v1/tenants/acme", {"settings": {"plan": "team"}}, {"name": "Acme"}),
+        ("/v1/tenants/acme/brand", {"color": "#123456"}, {"color": "#654321"}),
+        ("/v1/preference-defaults", {"channels": {"sms": False}}, {"channels": {"push": False}}),
+        ("/v1/preference-defaults?tenant=acme", {"channels": {"sms": False}}, {"channels": {"push": False}}),
+    ],
+)
+async def test_conditional_write_does_not_overwrite_the_change_of_another_operator(
+    rest: Rest, path: str, mine: dict[str, Any], theirs: dict[str, Any]
+) -> None:
+    await rest.app.put("/v1/tenants/acme", json={})
+    read = {"if-match": (await rest.app.get(path)).headers["etag"]}
+    assert (await rest.app.put(path, json=theirs, headers=read)).status_code == 200
+    stored = await rest.app.get(path)
+    assert refused(await rest.app.put(path, json=mine, headers=read), 412, "precondition_failed")
+    assert (await rest.app.get(path)).json() == stored.json()
+    for current in (stored.headers["etag"], "*"):
+        assert (await rest.app.put(path, json=mine, headers={"if-match": current})).status_code == 200
+
+
+async def test_conditional_change_of_preference_defaults_and_a_new_tenant_are_refused(rest: Rest) -> None:
+    path = "/v1/preference-defaults"
+    read = {"if-match": (await rest.app.get(path)).headers["etag"]}
+    await rest.app.patch(path, json={"channels": {"sms": False}})
+    assert refused(await rest.app.patch(path, json={}, headers=read), 412, "precondition_failed")
+    only_new = {"if-none-match": "*"}
+    assert (await rest.app.put("/v1/tenants/acme", json={}, headers=only_new)).status_code == 201
+    assert refused(await rest.app.put("/v1/tenants/acme", json={}, headers=only_new), 412, "precondition_failed")
+
+
 async def test_retention_of_a_tenant_is_for_owners_with_a_recent_password(rest: Rest, cheap_hashes: None) -> None:
     """It deletes notifications, like the erasure of the tenant."""
     owner, developer = await set_up(rest), await signed_in(rest, "dev", "developer")

@@ -11,21 +11,9 @@ from bellcast.live.types import PreferencesChanged
 from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import Preferences
 from bellcast.recipients.types import RecipientOfLink
-from bellcast.webhooks.types import WebhookEvent
 
 # Attempts of a change, which merges into the stored preferences. Of concurrent changes, one succeeds in each round.
 MAX_CHANGE_ROUNDS = 100
-
-
-async def set_preferences(engines: Context, tenant: str, key: str, preferences: Preferences) -> int:
-    """Replace a recipient's own preferences; the recipient need not exist yet. Return the time of the change (UTC
-    milliseconds)."""
-    write = OwnPreferencesTable(engines.db).put
-    events = await _preferences_events(engines, tenant, key, preferences)
-    document, switches, now = msgspec.json.encode(preferences), preferences.switches_inbox, engines.clock.now()
-    await write(tenant, key, document, now, switches_inbox=switches, events=events)
-    await _publish_preferences(engines, tenant, key, preferences)
-    return now
 
 
 async def change_preferences(
@@ -58,27 +46,16 @@ async def _change_preferences(
         stored = await OwnPreferencesTable(engines.db).get(tenant, key)
         before = None if stored is None else stored.document
         preferences = change(before)
-        events = await _preferences_events(engines, tenant, key, preferences)
+        changed = {"recipient": key, "preferences": msgspec.to_builtins(preferences)}
+        events = await engines.webhooks.events(tenant, "preferences.changed", [changed])
         document, switches = msgspec.json.encode(preferences), preferences.switches_inbox
         now = engines.clock.now()
         is_written = await write(document, now, switches_inbox=switches, events=events, before=before or b"")
         if is_written is None:
             raise NotFound("This link is no longer valid.")
         if is_written:
-            await _publish_preferences(engines, tenant, key, preferences)
+            engines.router.forget()
+            engines.router.messages_added()
+            await engines.broker.publish(PreferencesChanged(tenant, key, preferences))
             return preferences, now
     raise Unavailable("The preferences are being changed by too many requests.")
-
-
-async def _publish_preferences(engines: Context, tenant: str, key: str, preferences: Preferences) -> None:
-    engines.router.forget()
-    engines.router.messages_added()
-    await engines.broker.publish(PreferencesChanged(tenant, key, preferences))
-
-
-async def _preferences_events(
-    engines: Context, tenant: str, key: str, preferences: Preferences
-) -> tuple[WebhookEvent, ...]:
-    """Return the webhook events for new preferences."""
-    change = {"recipient": key, "preferences": msgspec.to_builtins(preferences)}
-    return await engines.webhooks.events(tenant, "preferences.changed", [change])

@@ -507,7 +507,7 @@ async def _applying(
     return [one for key in keys if (one := _applied(kind, base.get(key), own.get(key), tenant)) is not None]
 
 
-def tagged(content: Mapping[str, Any], shown: Mapping[str, Any]) -> dict[str, str]:
+def tagged(content: object, shown: object) -> dict[str, str]:
     """Return the headers of a response with an object. Its ETag also changes with fields that a write ignores."""
     return {"etag": entity_tags.tag_of(content, shown), "cache-control": "no-store"}
 

@@ -11,19 +11,19 @@ from bellcast.auth.store import Keys
 from bellcast.console.stats import StatsRecorder
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.errors import BadRequest, FieldError, Forbidden, NotFound, PasswordRequired
+from bellcast.kernel.errors import BadRequest, FieldError, Forbidden, NotFound, PasswordRequired, PreconditionFailed
 from bellcast.kernel.field_limits import ANY_TENANT, DATA, KEY, LINK_LIFETIME, Limit, ValueRule
-from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http import entity_tags, list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import ListLimit
 from bellcast.kernel.http.list_positions import AfterMoment
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.identities import EVERY_TENANT, Caller, KeyScope
+from bellcast.kernel.identities import EVERY_TENANT, KeyScope
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import Moment
 from bellcast.kernel.validation import FieldErrors
 from bellcast.operators.types import ROLES
-from bellcast.rest import audit, context, editor_access, guards, tenants
+from bellcast.rest import audit, context, editor_access, guards, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Listing, Resource, listing
@@ -107,8 +107,13 @@ async def page(listing: Listing[TenantsQuery]) -> ListPage[ListedTenant]:
     """List tenants by key.
 
     The default tenant is not listed."""
-    ctx, table = listing.ctx, Tenants(listing.ctx.engines.db)
-    named, query = _named(listing), structs.replace(listing.wanted, tenants=None, prefix=listing.query.prefix)
+    ctx, table, tenant = listing.ctx, Tenants(listing.ctx.engines.db), listing.query.tenant
+    query = structs.replace(listing.wanted, tenants=None, prefix=listing.query.prefix)
+    named = guards.caller(listing.request).tenants
+    if tenant is not None and tenant != EVERY_TENANT:
+        if named is not None:
+            tenants.check(named, tenant)
+        named = (tenant,)
     found = await (table.page(query) if named is None else table.named_page(named, query))
     # The sends of today are those of the daily budgets, else those of the statistics.
     keys = [one.tenant.key or "" for one in found.items]
@@ -125,20 +130,11 @@ async def page(listing: Listing[TenantsQuery]) -> ListPage[ListedTenant]:
     )
 
 
-def _named(listing: Listing[TenantsQuery]) -> tuple[str, ...] | None:
-    """Return the tenants that may be listed; None for all."""
-    bound, tenant = guards.caller(listing.request).tenants, listing.query.tenant
-    if tenant in (None, EVERY_TENANT):
-        return bound
-    if bound is not None:
-        tenants.check(bound, tenant)
-    return (tenant,)
-
-
-@TENANTS.get(Tenant, bound_by="path")
-async def read(wanted: Change[None]) -> Tenant | None:
+@TENANTS.get(Tenant, bound_by="path", response_headers=("ETag",))
+async def read(wanted: Change[None]) -> Any:
     """Read a tenant."""
-    return await Tenants(wanted.ctx.engines.db).get(*wanted.key)
+    found = await Tenants(wanted.ctx.engines.db).get(*wanted.key)
+    return found and responses.json(found, headers=objects.tagged(_content(found), found))
 
 
 @TENANTS.put(
@@ -146,8 +142,9 @@ async def read(wanted: Change[None]) -> Tenant | None:
     Tenant,
     bound_by="path",
     query=request_body.DryRunFlag,
+    headers=objects.CONDITIONS,
     example={"name": "Acme Studios", "settings": {"plan": "team"}},
-    refusals=(PasswordRequired,),
+    refusals=(PasswordRequired, PreconditionFailed),
 )
 async def write(change: Change[TenantFields]) -> tuple[Tenant, bool]:
     """Set a tenant's name and settings.
@@ -161,8 +158,8 @@ async def write(change: Change[TenantFields]) -> tuple[Tenant, bool]:
     `timezone` and `locale` must be an IANA name and a language tag."""
     request, engines, fields, (named,) = change.request, change.ctx.engines, change.body, change.key
     before = await Tenants(engines.db).get(named)
-    check = functools.partial(_check_rules, guards.caller(request), fields.settings)
-    check({} if before is None else before.settings)
+    check = functools.partial(_check_change, request, fields.settings)
+    check(before)
     if change.is_dry_run:
         created_at = times.to_rfc3339(engines.clock.now()) if before is None else before.created_at
         return Tenant(key=named, name=fields.name, settings=fields.settings, created_at=created_at), False
@@ -170,9 +167,13 @@ async def write(change: Change[TenantFields]) -> tuple[Tenant, bool]:
         named, fields.name, fields.settings, engines.clock.now(), check=check
     )
     engines.router.forget()
-    after = {"name": tenant.name, "settings": tenant.settings}
-    audit.note_changes(request, {} if before is None else {"name": before.name, "settings": before.settings}, after)
+    audit.note_changes(request, {} if before is None else _content(before), _content(tenant))
     return tenant, created
+
+
+def _content(tenant: Tenant) -> dict[str, Any]:
+    """Return what a write replaces."""
+    return {"name": tenant.name, "settings": tenant.settings}
 
 
 @operation(
@@ -198,9 +199,12 @@ async def erase(request: ApiRequest) -> ASGIApp:
     return responses.empty() if left is None else responses.json(left, 202)
 
 
-def _check_rules(by: Caller, after: dict[str, Any], before: dict[str, Any]) -> None:
-    """Raise Forbidden if the caller may not change these settings: the limits protect the other tenants, and the
-    retention deletes notifications. Raise PasswordRequired for an owner who has not typed the password recently."""
+def _check_change(request: ApiRequest, after: dict[str, Any], tenant: Tenant | None) -> None:
+    """Raise PreconditionFailed unless the tenant is as the request expects it, and Forbidden if the caller may not change these
+    settings: the limits protect the other tenants, and the retention deletes notifications. Raise PasswordRequired for an owner who
+    has not typed the password recently."""
+    entity_tags.check(request, None if tenant is None else entity_tags.tag_of(_content(tenant)))
+    by, before = guards.caller(request), {} if tenant is None else tenant.settings
     changed = [name for name in ("weight", *WHOLE) if before.get(name) != after.get(name)]
     if changed and by.tenants is not None:
         raise Forbidden(f"Only callers that are not restricted to tenants may change {', '.join(changed)}.")

@@ -84,15 +84,15 @@ class Tenants(StoreTable):
         settings: dict[str, Any],
         now: int,
         *,
-        check: Callable[[dict[str, Any]], None] | None = None,
+        check: Callable[[Tenant | None], None] | None = None,
     ) -> Script[tuple[Tenant, bool]]:
-        """Write a tenant's name and settings; return it, and whether it is new. `check` gets the settings that are replaced; if
+        """Write a tenant's name and settings; return it, and whether it is new. `check` gets the tenant that is replaced; if
         it raises, nothing is written."""
         known = yield Statement("tenant_find", {"tenant": key})
         yield from ensure.ensure_tenant(key, now)
         if check is not None:
             (held,) = yield Statement("tenant_hold", {"tenant": key})
-            check(tenant(held).settings)
+            check(tenant(held) if known else None)
         text = columns.to_json(settings)
         params = {"tenant": key, "name": name, "settings": text, "ruled": int(tenant_rules(text) != TenantRules())}
         written = yield Statement("tenant_write", params)

@@ -15,8 +15,8 @@ from bellcast.inbox.http import inbox
 from bellcast.inbox.types.notifications import GENERAL
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListQuery
-from bellcast.kernel.errors import FieldError, Invalid, NotFound, Unavailable
-from bellcast.kernel.http import request_body
+from bellcast.kernel.errors import FieldError, Invalid, NotFound, PreconditionFailed, Unavailable
+from bellcast.kernel.http import entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
 from bellcast.preferences import changes
 from bellcast.preferences.decision import EffectiveType, Layers, effective
@@ -37,7 +37,7 @@ from bellcast.recipients.http import recipients
 from bellcast.recipients.store.devices import PushEndpoints
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import ChatAddresses
-from bellcast.rest import bundles, managed, tenants
+from bellcast.rest import bundles, managed, objects, tenants
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
 from bellcast.rest.managed import ManagedBy
@@ -89,6 +89,8 @@ async def read_document(request: ApiRequest) -> dict[str, Any]:
 
 
 WRITTEN: dict[str, Any] = {"reads": read_document, "response_types": {200: EffectivePreferences}}
+CONDITIONAL: dict[str, Any] = {"reads": read_document, "headers": objects.CONDITION_OF_DELETION}
+CONDITIONAL |= {"refusals": (PreconditionFailed,)}
 OWN = Resource("preferences", tag="Preferences", session=inbox.recipient, refusals=())
 OF_RECIPIENT = Resource(
     "recipients",
@@ -146,17 +148,17 @@ async def change(change: Change[dict[str, Any]]) -> Any:
     return await _write(change, merge=True)
 
 
-@DEFAULTS.get(PreferenceDefaults)
+@DEFAULTS.get(PreferenceDefaults, response_headers=("ETag",))
 async def read_defaults(wanted: Change[None]) -> Any:
     """Read the preference defaults.
 
     Without `?tenant=`, those of the project. With it, those that apply there: the tenant's, else the project's."""
-    return await _shown_defaults(wanted.ctx, wanted.tenant)
+    stored = await Documents(wanted.ctx.engines.db).get(PREFERENCES, wanted.tenant, DEFAULTS_KEY)
+    shown = await _shown_defaults(wanted.ctx, wanted.tenant)
+    return responses.json(shown, headers=objects.tagged(decode(None if stored is None else stored.body), shown))
 
 
-@DEFAULTS.put(
-    Preferences, PreferenceDefaults, reads=read_document, response_types={200: PreferenceDefaults}, example=EXAMPLE
-)
+@DEFAULTS.put(Preferences, PreferenceDefaults, **CONDITIONAL, response_types={200: PreferenceDefaults}, example=EXAMPLE)
 async def replace_defaults(change: Change[dict[str, Any]]) -> tuple[Any, bool]:
     """Replace the preference defaults.
 
@@ -165,7 +167,7 @@ async def replace_defaults(change: Change[dict[str, Any]]) -> tuple[Any, bool]:
 
 
 @DEFAULTS.patch(
-    Preferences, PreferenceDefaults, reads=read_document, query=DryRunQuery, example={"digest": {"news": "weekly"}}
+    Preferences, PreferenceDefaults, **CONDITIONAL, query=DryRunQuery, example={"digest": {"news": "weekly"}}
 )
 async def change_defaults(change: Change[dict[str, Any]]) -> Any:
     """Change the preference defaults.
@@ -260,11 +262,8 @@ async def _write(change: Change[dict[str, Any]], *, merge: bool) -> dict[str, An
 
     if change.is_dry_run:
         preferences, now = apply(stored), ctx.engines.clock.now()
-    elif merge:
-        preferences, now = await changes.change_preferences(ctx.engines, tenant, key, apply)
     else:
-        preferences = apply(stored)
-        now = await changes.set_preferences(ctx.engines, tenant, key, preferences)
+        preferences, now = await changes.change_preferences(ctx.engines, tenant, key, apply)
     return await with_effective(ctx, tenant, key, preferences, now)
 
 
@@ -278,6 +277,7 @@ async def _write_defaults(change: Change[dict[str, Any]], *, merge: bool) -> dic
     for _ in range(changes.MAX_CHANGE_ROUNDS):
         stored = await documents.get(PREFERENCES, tenant, DEFAULTS_KEY)
         before = None if stored is None else stored.body
+        entity_tags.check(change.request, entity_tags.tag_of(decode(before)))
         await check_workflows(ctx, tenant, document.get("workflows"), before)
         preferences = _defaults(ctx, document, before, types, merge=merge)
         now, body = ctx.engines.clock.now(), msgspec.json.encode(preferences)

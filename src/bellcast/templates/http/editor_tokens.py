@@ -13,16 +13,17 @@ from bellcast.channels import addresses
 from bellcast.channels.html import StrictBrand
 from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.kernel import times, validation
-from bellcast.kernel.errors import Conflict, FieldError, Invalid
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, PreconditionFailed
 from bellcast.kernel.field_limits import TENANT, Limit, each, lasting, matching
-from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http import entity_tags, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.rest import audit, context, editor_access, guards, tenants
+from bellcast.rest import audit, context, editor_access, guards, objects, tenants
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Resource
 from bellcast.rest.tenants import TenantQuery
 from bellcast.tenants.store import Tenants
+from bellcast.tenants.types import Tenant
 
 HOUR = 3_600
 # Patterns of a token: an app names the templates of one page, or a prefix.
@@ -137,21 +138,24 @@ BRAND = Resource(
 )
 
 
-@BRAND.get(StrictBrand)
-async def read_brand(wanted: Change[None]) -> StrictBrand:
+@BRAND.get(StrictBrand, response_headers=("ETag",))
+async def read_brand(wanted: Change[None]) -> Any:
     """Read the brand of a tenant: the look of its e-mails, and of the pages behind their links."""
     tenant = await Tenants(wanted.ctx.engines.db).get(*wanted.key)
+    stored = tenant and tenant.settings.get("brand")
     try:
-        return msgspec.convert((tenant and tenant.settings.get("brand")) or {}, StrictBrand)
+        shown = msgspec.convert(stored or {}, StrictBrand)
     except msgspec.ValidationError:  # the app may store any settings
-        return StrictBrand()
+        shown = StrictBrand()
+    return responses.json(shown, headers=objects.tagged(stored, shown))
 
 
 @BRAND.put(
     StrictBrand,
     StrictBrand,
+    headers=objects.CONDITION_OF_DELETION,
     response_types={200: StrictBrand},
-    refusals=(Conflict,),
+    refusals=(Conflict, PreconditionFailed),
     example={"name": "Acme", "color": "#0a5c36", "font": "georgia"},
 )
 async def write_brand(change: Change[StrictBrand]) -> tuple[StrictBrand, bool]:
@@ -165,8 +169,9 @@ async def write_brand(change: Change[StrictBrand]) -> tuple[StrictBrand, bool]:
         {field: one for field, one in msgspec.structs.asdict(brand).items() if one is not None}
     )
 
-    def check(before: dict[str, Any]) -> None:
-        if before != settings:
+    def check(before: Tenant | None) -> None:
+        entity_tags.check(change.request, entity_tags.tag_of(before and before.settings.get("brand")))
+        if before is not None and before.settings != settings:
             raise Conflict("The tenant was changed in the meantime: read it again.")
 
     after = {**settings, "brand": written}

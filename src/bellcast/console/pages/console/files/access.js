@@ -6,7 +6,7 @@ import { count, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
-import { Card, Choices, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, Person, State, Time, Type } from './parts.js';
+import { Card, Choices, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, Person, State, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { ALL, OWNERS } from './roles.js';
 import { shownTenant } from './router.js';
@@ -69,7 +69,7 @@ function listed(text) {
 export const operators = {
   path: '/v1/operators', rows: 'operators', link: (one) => path`/operators/${one.id}`, isOfServer: true, filters: [CREATED], tools: newButton('/operators', 'Add operator'), create: NewOperator,
   columns: [
-    { name: 'Name', kind: 'title', of: (one) => one.name, text: (one) => (one.tenants ?? ['all tenants']).join(', ') }, { name: 'Role', kind: 'type', of: (one) => one.role, width: '6.5rem' }, { name: 'Second factor', of: secondFactorOf, width: '9rem' },
+    { name: 'Name', kind: 'title', of: (one) => one.name, text: (one) => (one.tenants ?? ['all tenants']).join(', ') }, { name: 'Role', of: (one) => one.role, width: '6.5rem' }, { name: 'Second factor', of: secondFactorOf, width: '9rem' },
     { name: 'Sessions', kind: 'number', of: (one) => one.sessions, width: '5rem' }, { name: 'Last sign-in', kind: 'time', of: (one) => one.seen_at }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'There is no operator.' },
@@ -103,13 +103,13 @@ export function Operator({ page }) {
     const one = operators.find(({ id }) => id === page.key);
     if (!one) return html`<${Heading} title=${page.key} /><p>There is no such operator.</p>`;
     const isOwn = one.name === page.me.name;
-    return html`<${Heading} title=${one.name} note=${html`<${Type} of=${one.role} />${isOwn && html`<span class="muted">you</span>`}`}>${isOwn ? html`<a class="button" href=${page.url('/account')}>Account</a>` : html`<${Confirm} isDanger label=${`Delete ${one.name}`} word="Delete" act=${act('DELETE', '', () => {
+    return html`<${Heading} title=${one.name} note=${html`<span class="muted">${one.role}${isOwn && ', you'}</span>`}>${isOwn ? html`<a class="button" href=${page.url('/account')}>Account</a>` : html`<${Confirm} isDanger label=${`Delete ${one.name}`} word="Delete" act=${act('DELETE', '', () => {
       refresh();
       page.go(page.url('/operators'));
     })} />`}<//>
-    <${Facts} of=${[['Role', one.is_external && `${one.role}, by group`], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last sign-in', html`<${Time} at=${one.seen_at} />`]]} />
-    <${Card} title="Sign-in"><ul class="rows-of"><li><span class="grow">${count(one.sessions, 'session')}</span>${!isOwn && one.sessions > 0 && html`<${Confirm} label=${`End sessions of ${one.name}`} word="End sessions" act=${act('DELETE', '/sessions')} />`}</li>
-      <li><span class="grow">Second factor: ${secondFactorOf(one).replace('no second factor', 'none')}</span>${!isOwn && one.has_mfa && !one.is_external && html`<${Confirm} label=${`Reset second factor of ${one.name}`} word="Reset" act=${act('DELETE', '/mfa')} />`}</li></ul><//>
+    <${Facts} of=${[['Role', one.is_external && `${one.role}, by group`], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last sign-in', html`<${Time} at=${one.seen_at} />`], ['Second factor', secondFactorOf(one).replace('no second factor', 'none')], ['Sessions', count(one.sessions, 'session')]]} />
+    ${!isOwn && (one.sessions > 0 || one.has_mfa) && html`<div class="choice">${one.sessions > 0 && html`<${Confirm} label=${`End sessions of ${one.name}`} word="End sessions" act=${act('DELETE', '/sessions')} />`}
+      ${one.has_mfa && !one.is_external && html`<${Confirm} label=${`Reset second factor of ${one.name}`} word="Reset second factor" act=${act('DELETE', '/mfa')} />`}</div>`}
     ${!isOwn && html`<${Card} title="Access"><${Form} key=${one.role + one.tenants} button="Save access" send=${async ({ role, tenants }) => {
         await request('PATCH', path`/v1/operators/${one.id}`, { ...(role && { role }), ...(tenants !== undefined && { tenants: listed(tenants) }) });
         refresh();

@@ -98,6 +98,8 @@ function Chart({ one, series: { metrics, points: rows, end }, range, open }) {
   const top = highest([...today, ...before].map(([, value]) => value));
   // A flat line at zero is at the bottom.
   const place = ([at, value]) => [(at - begin) / (length - stepMs) * WIDTH, HEIGHT - value / (top || 1) * (HEIGHT - 4) - 2];
+  // The current interval has not ended: a fall to it would be taken for one of the numbers.
+  const ended = today.filter(([at]) => at < end - stepMs);
   const [pointed, setPointed] = useState(null);
   // The selected intervals, from where the selection began; `pressedAt` while the pointer is down.
   const [selection, select] = useState({ anchor: last, focus: last, isShown: false, pressedAt: null });
@@ -141,7 +143,7 @@ function Chart({ one, series: { metrics, points: rows, end }, range, open }) {
     <div class="scale"><p class="readout muted" aria-hidden="true">${readout}</p>${/* The maximum is also the scale. */ one.about !== most && top > 0 && html`<span class="peak muted" aria-hidden="true">max ${one.show(top)}</span>`}</div>
     <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${label} onPointerMove=${point} onPointerLeave=${() => setPointed(null)} ...${selectable}>
       ${selection.isShown && html`<rect class="mark" y="0" height=${HEIGHT} x=${Math.min(selection.anchor, selection.focus) / last * WIDTH} width=${Math.max(Math.abs(selection.focus - selection.anchor), 0.5) / last * WIDTH} />`}
-      <path class="before" d=${line(before, place, stepMs)} /><path class="area" d=${area(today, place, stepMs)} /><path class="today" d=${line(today, place, stepMs)} />
+      <path class="before" d=${line(before, place, stepMs)} /><path class="area" d=${area(ended, place, stepMs)} /><path class="today" d=${line(ended, place, stepMs)} /><path class="today now" d=${line(today.slice(-2), place, stepMs)} />
       ${pointed && html`<line class="cursor" x1=${cursor} x2=${cursor} y1="0" y2=${HEIGHT} />`}</svg>
     <p class="hidden" role="status">${selected && `${selected}. Enter opens it.`}</p>
     <p class="axis muted" aria-hidden="true">${[0, 0.5, 1].map((part) => html`<span key=${part}>${when(begin + Math.round(part * last) * stepMs)}</span>`)}</p>

@@ -20,7 +20,7 @@ const LAST_COLUMNS = [{ name: 'Provider', of: (one) => one.provider, width: '7re
 
 export const messages = {
   ...OF_ALL, link: (one) => path`/messages/${one.id}`, filters: [...FILTERS, CHANNEL],
-  columns: [STATE_COLUMN, { name: 'To', kind: 'title', of: (one) => one.to || one.id, text: (one) => one.reason ?? one.content?.subject }, { name: 'Channel', kind: 'type', of: (one) => one.channel, width: '4.5rem' }, ...LAST_COLUMNS],
+  columns: [STATE_COLUMN, { name: 'To', kind: 'title', of: (one) => one.to || one.id, text: (one) => one.reason ?? one.content?.subject }, { name: 'Channel', of: (one) => CHANNEL_NAMES[one.channel], width: '4.5rem' }, ...LAST_COLUMNS],
   none: { text: 'No e-mail, SMS, push or chat message has been sent yet. Each appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email' },
 };
 

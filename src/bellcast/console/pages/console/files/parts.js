@@ -4,6 +4,7 @@
 import { html, useEffect, useId, useLayoutEffect, useRef, useState } from './html.js';
 import { fullTime, initials, relativeTime, toneOf } from './format.js';
 import { Icon } from './icons.js';
+import { refresh } from './load.js';
 
 export { Icon };
 
@@ -157,11 +158,20 @@ function inWordsOf(form, { errors = [], message }) {
   return named.join('; ') || message;
 }
 
-/** A form that sends its fields, shows errors next to the button, and prevents a second click. `more` are further buttons. */
+/** What a form says when another operator has saved first. */
+export const CONFLICT = 'Another operator has changed this in the meantime. What you entered is still here.';
+
+/** The condition of a write: the object as it was read, or any, if the operator keeps what was entered. */
+export const matching = (tag, isMine) => ({ 'if-match': isMine ? '*' : tag });
+
+/**
+ * A form that sends its fields, shows errors next to the button, and prevents a second click. `more` are further buttons. If the object
+ * has changed since it was read, `send` is called again with `isMine`, or the page reads what is stored. */
 export function Form({ button, send, children, more, isInline = false, class: name, ...attributes }) {
   const [problem, setProblem] = useState(null);
   const [isSending, setSending] = useState(false);
   const submit = useRef(null);
+  const isConflict = problem?.status === 412 && problem.errors.length === 0;
   const send_ = async (event) => {
     event.preventDefault();
     const form = event.currentTarget;
@@ -170,18 +180,22 @@ export function Form({ button, send, children, more, isInline = false, class: na
     setProblem(null);
     form.querySelectorAll('[aria-invalid]').forEach((input) => input.removeAttribute('aria-invalid'));
     try {
-      await send(Object.fromEntries(new FormData(form)), form);
+      await send(Object.fromEntries(new FormData(form)), form, isConflict);
     } catch (failed) {
-      setProblem({ ...failed, message: inWordsOf(form, failed) });
+      setProblem({ ...failed, message: failed.status === 412 && failed.errors.length === 0 ? CONFLICT : inWordsOf(form, failed) });
     }
     setSending(false);
     // Disabling a button removes the focus.
     if (hadFocus) setTimeout(() => document.activeElement === document.body && submit.current?.focus());
   };
-  const last = html`<button class="primary" type="submit" ref=${submit} disabled=${isSending}>${button}</button>`;
+  const last = html`<button class="primary" type="submit" ref=${submit} disabled=${isSending}>${isConflict ? 'Keep mine' : button}</button>`;
+  const others = isConflict ? html`<button type="button" onClick=${() => {
+    setProblem(null);
+    refresh();
+  }}>Take theirs</button>` : more;
   return html`<form class=${isInline ? 'inline' : name} onSubmit=${send_} ...${attributes}>${children}
     <p class="error" role="alert">${problem && [problem.message, problem.requestId && problem.status >= 500 && html` Request <code>${problem.requestId}</code>`]}</p>
-    ${more ? html`<div class="choice">${last}${more}</div>` : last}</form>`;
+    ${others ? html`<div class="choice">${last}${others}</div>` : last}</form>`;
 }
 
 /** Space between a button and what it opens, in px. */

@@ -6,11 +6,11 @@ import { CHANNEL_NAMES } from './explain.js';
 import { count } from './format.js';
 import { Loaded, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
-import { Card, Choices, Empty, Field, Form, Heading, Icon, Moment, Popup } from './parts.js';
+import { CONFLICT, Card, Choices, Empty, Field, Form, Heading, Icon, Moment, Popup, matching } from './parts.js';
 import { Matrix } from './preferences.js';
 import { BUILDERS } from './roles.js';
 import { shownTenant } from './router.js';
-import { get, request, withQuery } from './server.js';
+import { getTagged, sendIf, withQuery } from './server.js';
 import { Option } from './shell.js';
 import { toYaml } from './yaml.js';
 
@@ -28,12 +28,12 @@ const VALUES = { on: true, off: false, urgent: 'urgent' };
 export function PreferenceDefaults({ page }) {
   const tenant = shownTenant() || page.me.tenants?.[0] || '';
   const url = withQuery('/v1/preference-defaults', { tenant });
-  const defaults = useLoad((signal) => get(url, signal), [tenant]);
+  const defaults = useLoad((signal) => getTagged(url, signal), [tenant]);
   return html`<${Heading} title="Preference defaults" /><p class="muted">What a recipient gets before it chooses${tenant ? `, in ${tenant}` : ', in all tenants without their own'}. Recipients can change all but what is required.</p>
-    <${Loaded} of=${defaults}>${(of) => html`<${Defaults} key=${tenant} page=${page} url=${url} tenant=${tenant} of=${of} reload=${defaults.reload} />`}<//>`;
+    <${Loaded} of=${defaults}>${({ value, tag }) => html`<${Defaults} key=${tenant} ...${{ page, url, tenant, tag }} of=${value} reload=${defaults.reload} />`}<//>`;
 }
 
-function Defaults({ page, url, tenant, of: { effective, updated_at: at, tenant: holder, inherited, managed, ...values }, reload }) {
+function Defaults({ page, url, tenant, tag, of: { effective, updated_at: at, tenant: holder, inherited, managed, ...values }, reload }) {
   const [changes, setChanges] = useState({});
   const [problem, setProblem] = useState('');
   const [isSaving, setSaving] = useState(false);
@@ -61,7 +61,7 @@ function Defaults({ page, url, tenant, of: { effective, updated_at: at, tenant: 
     setChanges(next);
     setProblem('');
   };
-  // Only the cells that were changed are sent, so what another operator saved for others stays.
+  // Only the cells that were changed are sent: once they are shown on what another operator saved, they can be saved again.
   const save = async (event) => {
     event.preventDefault();
     const patch = { channels: {}, types: {} };
@@ -72,11 +72,12 @@ function Defaults({ page, url, tenant, of: { effective, updated_at: at, tenant: 
     }
     setSaving(true);
     try {
-      await request('PATCH', url, patch);
+      await sendIf('PATCH', url, patch, matching(tag));
       setChanges({});
       reload();
     } catch (failed) {
-      setProblem(failed.message);
+      if (failed.status === 412) reload();
+      setProblem(failed.status === 412 ? CONFLICT : failed.message);
     }
     setSaving(false);
   };
@@ -113,20 +114,20 @@ function Defaults({ page, url, tenant, of: { effective, updated_at: at, tenant: 
     setChanges({});
     setProblem('');
   }}>Discard</button><p class="error" role="alert">${problem}</p></div>`}</form>
-    ${mayChange && html`<${Card} title="When messages are delivered"><${Delivery} key=${JSON.stringify([own.quiet_hours, own.digest_at, own.digest])} ...${{ own, below, types: effective, url, reload }} /><//>`}
+    ${mayChange && html`<${Card} title="When messages are delivered"><${Delivery} key=${JSON.stringify([own.quiet_hours, own.digest_at, own.digest])} ...${{ own, below, types: effective, url, tag, reload }} /><//>`}
     <${Card}><details><summary>As YAML</summary><pre tabIndex="0"><code>${Object.keys(values).length > 0 ? toYaml(values) : '# nothing is set: every channel is on'}</code></pre></details>
       <p class="muted">${at && html`Changed <${Moment} at=${at} />. `}${holder ? `Set for ${holder}.` : 'Set for the project.'}</p><//>`;
 }
 
 /** Quiet hours, and how often e-mails of a type are sent. The fields have their names in the API. */
-function Delivery({ own, below, types, url, reload }) {
-  const save = async (entered) => {
+function Delivery({ own, below, types, url, tag, reload }) {
+  const save = async (entered, _, isMine) => {
     const start = entered['quiet_hours.start'], end = entered['quiet_hours.end'];
     const values = { quiet_hours: entered.none ? false : start || end ? { start, end } : null, digest_at: entered.digest_at || null };
     const digest = Object.fromEntries(types.map(({ type }) => [type, entered[`digest.${type}`] || null]));
     const isChanged = (before) => ([name, value]) => JSON.stringify(value) !== JSON.stringify(before?.[name] ?? null);
     const changed = (all, before) => Object.fromEntries(Object.entries(all).filter(isChanged(before)));
-    await request('PATCH', url, { ...changed(values, own), digest: changed(digest, own.digest) });
+    await sendIf('PATCH', url, { ...changed(values, own), digest: changed(digest, own.digest) }, matching(tag, isMine));
     reload();
   };
   const hours = own.quiet_hours, others = below.quiet_hours;

@@ -6,11 +6,11 @@ import { CHANNEL_NAMES } from './explain.js';
 import { toneOf } from './format.js';
 import { Loaded, refresh, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
-import { Card, Confirm, Facts, Field, Form, Heading, Icon, State, Undoable } from './parts.js';
+import { Card, Confirm, Facts, Field, Form, Heading, Icon, State, Undoable, matching } from './parts.js';
 import { TestSteps } from './pusher-apps.js';
 import { BUILDERS } from './roles.js';
 import { go, shownTenant, tenantOf } from './router.js';
-import { Problem, exchange, getTagged, path, request, withQuery } from './server.js';
+import { Problem, getTagged, path, request, sendIf, withQuery } from './server.js';
 
 const encode = encodeURIComponent;
 const base64 = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
@@ -52,7 +52,7 @@ const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary"
 export const providers = {
   path: '/v1/providers', rows: 'providers', link: (one) => path`/providers/${one.key}`, tools: newButton, create: NewProvider,
   columns: [
-    { name: 'State', kind: 'state', of: (one) => (one.active ? 'active' : 'inactive') }, { name: 'Provider', kind: 'title', of: (one) => one.key, text: aboutOf }, { name: 'Channel', kind: 'type', of: (one) => one.channel, width: '5.5rem' },
+    { name: 'State', kind: 'state', of: (one) => (one.active ? 'active' : 'inactive') }, { name: 'Provider', kind: 'title', of: (one) => one.key, text: aboutOf }, { name: 'Channel', of: (one) => CHANNEL_NAMES[one.channel], width: '5.5rem' },
     { name: 'Vendor', of: (one) => vendorOf(one)?.name, width: '8rem' }, { name: 'Priority', kind: 'number', of: (one) => String(one.priority), width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' },
   ],
   note: 'A tenant’s own providers of a channel replace those of all tenants.',
@@ -80,7 +80,7 @@ export function Provider({ page }) {
   return html`<${Loaded} of=${found}>${({ value: one, tag }) => {
     const vendor = vendorOf(one) ?? VENDORS.apprise, mayChange = page.may(BUILDERS) && !isLocked(one) && !isOfSettings(one) && (one.tenant ?? '') === tenant.tenant;
     const put = async (values) => {
-      await write(url, { ...deliveryOf(one), channel: one.channel, url: one.url, ...values }, { 'if-match': tag });
+      await sendIf('PUT', url, { ...deliveryOf(one), channel: one.channel, url: one.url, ...values }, { 'if-match': tag });
       refresh();
     };
     return html`<${Heading} title=${one.key}>${mayChange && html`<${Undoable} word=${one.active ? 'Pause' : 'Resume'} isPrimary=${false} act=${() => put({ active: !one.active })} /><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${async () => {
@@ -90,12 +90,9 @@ export function Provider({ page }) {
       <${ManagedBanner} page=${page} kind="providers" one=${one} />
       <${Facts} of=${[['State', html`<${State} of=${one.active ? 'active' : 'inactive'} />`], ['Vendor', vendor.name], ['Channel', CHANNEL_NAMES[one.channel]], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Set by', isOfSettings(one) && 'the settings of the server']]} />
       ${page.may(BUILDERS) && html`<${Card} title="Connection"><p class="muted">Signs in at the provider, and sends nothing.</p><${Test} label=${`Test connection of ${one.key}`} url=${withQuery(path`/v1/providers/${one.key}/test`, tenant)} /><//>`}
-      ${mayChange && html`<${Card} title="Change"><${Editor} key=${one.url} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} tag=${tag} /><//>`}`;
+      ${mayChange && html`<${Card} title="Change"><${Editor} key=${tag} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} tag=${tag} /><//>`}`;
   }}<//>`;
 }
-
-/** Write a provider, unless another operator has changed it. */
-const write = (url, values, headers) => exchange('PUT', url, { type: 'application/json', body: JSON.stringify(values), headers });
 
 const deliveryOf = ({ priority, rate, concurrency, timeout, active }) => ({ priority, rate, concurrency, timeout, active });
 
@@ -138,9 +135,9 @@ function Editor({ page, vendor, tenant, initial, tag }) {
     const { key, values } = valuesOf(Object.fromEntries(new FormData(form.current)));
     return { send: () => request('POST', target(key, '/test'), { values }).catch(ofFields) };
   };
-  return html`<div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} button=${isNew ? 'Add provider' : 'Save provider'} send=${async (entered) => {
+  return html`<div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} button=${isNew ? 'Add provider' : 'Save provider'} send=${async (entered, _, isMine) => {
     const { key, values } = valuesOf(entered);
-    await write(target(key), values, isNew ? { 'if-none-match': '*' } : { 'if-match': tag }).catch((problem) => ofFields(isNew && problem.status === 412 ? new Problem(412, { errors: [{ field: 'key', message: 'is the key of another provider: choose a new one' }] }, null) : problem));
+    await sendIf('PUT', target(key), values, isNew ? { 'if-none-match': '*' } : matching(tag, isMine)).catch((problem) => ofFields(isNew && problem.status === 412 ? new Problem(412, { errors: [{ field: 'key', message: 'is the key of another provider: choose a new one' }] }, null) : problem));
     refresh();
     go(withQuery(page.url(path`/providers/${key}`), { tenant, scope: shownTenant() ? '' : 'all' }));
   }} more=${html`<${Test} label="Test these values" read=${read} />`}>

@@ -5,7 +5,7 @@ import { html } from './html.js';
 import { Definition, apiPath } from './definition.js';
 import { Edit, newLink } from './edit.js';
 import { refresh, useLoad } from './load.js';
-import { Card, Confirm, Moment, State, Time, Undoable } from './parts.js';
+import { Card, Confirm, Moment, State, Undoable } from './parts.js';
 import { exchange, get, path, request, withQuery } from './server.js';
 
 const KIND = {
@@ -44,5 +44,5 @@ export function Schedule({ page }) {
   };
   return html`<${Definition} page=${page} kind=${KIND} facts=${(one) => [['State', html`<${State} of=${stateOf(one)} />`], ['Error', one.last_error], ['Repeats', html`<code>${ruleOf(one)}</code>`], ['Time zone', one.timezone], ['Sends', effectOf(one)], ['Last', one.last_at && html`<${Moment} at=${one.last_at} />`]]}
     actions=${(one, tag) => html`<${Confirm} label=${`Run now: ${one.key}`} word="Run now" act=${run} /><${Undoable} word=${one.active ? 'Pause' : 'Resume'} isPrimary=${false} act=${() => toggle(one, tag)} />`}>
-    ${(one) => html`<${Card} title="Next times">${!one.active ? html`<p class="muted">Paused: it sends nothing until it is resumed.</p>` : next.value?.times.length > 0 ? html`<ol class="rows-of">${next.value.times.map((at) => html`<li key=${at}><${Moment} at=${at} /><${Time} at=${at} /></li>`)}</ol>` : html`<p class="muted">It will not send again.</p>`}<//>`}<//>`;
+    ${(one) => html`<${Card} title="Next times">${!one.active ? html`<p class="muted">Paused: it sends nothing until it is resumed.</p>` : next.value?.times.length > 0 ? html`<ol class="rows-of">${next.value.times.map((at) => html`<li key=${at}><${Moment} at=${at} /></li>`)}</ol>` : html`<p class="muted">It will not send again.</p>`}<//>`}<//>`;
 }

@@ -43,6 +43,11 @@ export async function request(method, path, body, signal) {
   return (await exchange(method, path, { signal, ...json })).value;
 }
 
+/** Send a change as JSON, with the condition If-Match or If-None-Match. Return the object. Throws Problem. */
+export async function sendIf(method, path, body, condition) {
+  return (await exchange(method, path, { type: 'application/json', body: JSON.stringify(body), headers: condition })).value;
+}
+
 /** Write an object as YAML, with the condition If-Match or If-None-Match. Return the object. Throws Problem. */
 export async function putYaml(path, body, condition, signal) {
   return (await exchange('PUT', path, { type: 'application/yaml', body, headers: condition, signal })).value;

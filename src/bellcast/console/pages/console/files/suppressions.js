@@ -1,6 +1,7 @@
 /**
  * Suppressions: addresses that get nothing more, because they bounced or someone asked, and how to free them.
  */
+import { CHANNEL_NAMES } from './explain.js';
 import { html } from './html.js';
 import { go, shownTenant } from './router.js';
 import { refresh } from './load.js';
@@ -18,7 +19,7 @@ const free = async (one) => {
 export const suppressions = {
   path: '/v1/suppressions', rows: 'suppressions', tools: newButton, create: NewSuppression,
   columns: [
-    { name: 'Address', kind: 'title', of: (one) => one.address }, { name: 'Channel', kind: 'type', of: (one) => one.channel, width: '5rem' }, { name: 'Reason', of: (one) => one.reason, width: '10rem' },
+    { name: 'Address', kind: 'title', of: (one) => one.address }, { name: 'Channel', of: (one) => CHANNEL_NAMES[one.channel], width: '5rem' }, { name: 'Reason', of: (one) => one.reason, width: '10rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Since', kind: 'time', of: (one) => one.created_at },
   ],
   actions: (one, page) => page.may(BUILDERS) && html`<${Confirm} label=${`Free ${one.address}`} word="Free this address" act=${() => free(one)} />`,

@@ -5,18 +5,18 @@ import { html, useState } from './html.js';
 import { BrandFields } from './brand.js';
 import { Dialog } from './draft-parts.js';
 import { Loaded, useLoad } from './load.js';
-import { Form } from './parts.js';
-import { get, path, request } from './server.js';
+import { Form, matching } from './parts.js';
+import { getTagged, path, sendIf } from './server.js';
 
 const withoutNulls = (brand) => Object.fromEntries(Object.entries(brand).filter(([, value]) => value !== null));
 
 /** The dialog; `done` is called after a change. */
 export function BrandDialog({ tenant, close, done }) {
   const url = path`/v1/tenants/${tenant}/brand`;
-  const found = useLoad((signal) => get(url, signal).then(withoutNulls), [url]);
+  const found = useLoad((signal) => getTagged(url, signal), [url]);
   return html`<${Dialog} label="Brand" isWide close=${close}><p class="muted">The look of all your e-mails, and of the pages behind their links. It takes effect at once.</p>
-    <${Loaded} of=${found}>${(stored) => html`<${Fields} stored=${stored} close=${close} save=${async (brand) => {
-    await request('PUT', url, brand);
+    <${Loaded} of=${found}>${({ value, tag }) => html`<${Fields} key=${tag} stored=${withoutNulls(value)} close=${close} save=${async (brand, isMine) => {
+    await sendIf('PUT', url, brand, matching(tag, isMine));
     done();
     close();
   }} />`}<//><//>`;
@@ -24,5 +24,5 @@ export function BrandDialog({ tenant, close, done }) {
 
 function Fields({ stored, save, close }) {
   const [brand, setBrand] = useState(stored);
-  return html`<${Form} button="Save brand" send=${() => save(brand)} more=${html`<button type="button" onClick=${close}>Cancel</button>`}><${BrandFields} brand=${brand} change=${setBrand} /><//>`;
+  return html`<${Form} button="Save brand" send=${(_, _form, isMine) => save(brand, isMine)} more=${html`<button type="button" onClick=${close}>Cancel</button>`}><${BrandFields} brand=${brand} change=${setBrand} /><//>`;
 }

@@ -10,7 +10,7 @@ import { Loaded, Skeleton, Together, useLoad } from './load.js';
 import { StoredRows } from './overview.js';
 import { Card, Facts, Field, Form, Heading, Id, Json, Moment } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
-import { get, path, request, withQuery } from './server.js';
+import { get, getTagged, path, sendIf, withQuery } from './server.js';
 
 const INHERITED = 'Empty: the setting of the server.';
 /** The settings that the server uses, each with its name, label, unit and default. */
@@ -43,40 +43,40 @@ export const tenants = {
 const ABOUT = [['Notifications', '/notifications'], ['Recipients', '/recipients'], ['Messages', '/messages'], ['Workflow runs', '/runs'], ['Connections', '/connections'], ['Topics', '/topics'], ['Live', '/live']];
 
 export function Tenant({ page }) {
-  const found = useLoad((signal) => get(path`/v1/tenants/${page.key}`, signal), [page.key]);
+  const found = useLoad((signal) => getTagged(path`/v1/tenants/${page.key}`, signal), [page.key]);
   const listed = useLoad((signal) => get(withQuery('/v1/tenants', { tenant: page.key }), signal), [page.key]);
   const stats = useLoad((signal) => get(withQuery('/v1/stats', { tenant: page.key }), signal), [page.key]);
   const title = html`<${Heading} title=${page.key} />`;
-  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => html`<${Heading} title=${one.name ?? one.key} /><${Together}>
+  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${({ value: one, tag }) => html`<${Heading} title=${one.name ?? one.key} /><${Together}>
     <${Facts} of=${[['Key', html`<${Id} of=${one.key} />`], ['Name', one.name], ['Created', html`<${Moment} at=${one.created_at} />`]]} />
     <nav class="links" aria-label="About this tenant">${ABOUT.map(([name, target]) => html`<a key=${name} class="button" href=${withQuery(page.url(target), { tenant: one.key })}>${name}</a>`)}</nav>
     <${Card} title="Usage"><${Loaded} of=${stats}>${(value) => html`<${StoredRows} of=${value} others=${{ connections: value.connections.reduce((sum, group) => sum + group.count, 0) }} />`}<//><${Loaded} of=${listed}>${({ tenants: [row] }) => {
     const sent = sentToday({ ...one, sends_today: row?.sends_today });
-    return html`<p>Sent today, since midnight UTC: <b>${sent ?? 'not counted'}</b>${hasBudget(one) ? ` of ${number(one.settings.sends_per_day)} recipients` : html` <small>${UNLIMITED_SENDS}</small>`}</p>`;
+    return html`<p>Sent today, since midnight UTC: <b>${sent?.replace('≥', 'at least') ?? 'not counted'}</b>${hasBudget(one) ? ` of ${number(one.settings.sends_per_day)} recipients` : html` <small>Nodes report once a minute, and count their 100 busiest tenants.</small>`}</p>`;
   }}<//><//>
     <${Charts} page=${page} tenant=${one.key} />
-    ${page.may(BUILDERS) && html`<${Brand} key=${JSON.stringify(one.settings.brand)} page=${page} one=${one} /><${Limits} key=${JSON.stringify(one.settings)} page=${page} one=${one} />`}
+    ${page.may(BUILDERS) && html`<${Brand} key=${JSON.stringify(one.settings.brand)} ...${{ page, one, tag }} /><${Limits} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag }} />`}
     <${Card} title="All settings">${Object.keys(one.settings).length === 0 ? html`<p class="muted">No settings.</p>` : html`<${Json} of=${one.settings} />`}<//><//>`}<//>`;
 }
 
-/** Merge into the tenant's current settings, because the API replaces all settings. */
-async function change(page, one, changed) {
-  const { name, settings } = await get(path`/v1/tenants/${one.key}`);
+/** Merge into the tenant's settings as they were read, or with `isMine` into the current ones, because the API replaces all settings. */
+async function change({ page, one, tag }, changed, isMine) {
+  const url = path`/v1/tenants/${one.key}`, read = isMine ? await getTagged(url) : { value: one, tag }, { name, settings } = read.value;
   const merged = Object.fromEntries(Object.entries({ ...settings, ...changed }).filter(([, value]) => value !== null));
-  await request('PUT', path`/v1/tenants/${one.key}`, { name, settings: merged });
+  await sendIf('PUT', url, { name, settings: merged }, { 'if-match': read.tag });
   page.reload();
 }
 
-function Limits({ page, one }) {
+function Limits({ page, one, tag }) {
   if (page.me.tenants !== null) {
     return html`<${Card} title="Limits and retention"><${Facts} of=${LIMITS.map(([name, label]) => [label, typeof one.settings[name] === 'number' ? number(one.settings[name]) : 'not set'])} /><p class="muted">Only operators that are not restricted to tenants can change them.</p><//>`;
   }
   const open = LIMITS.filter(([name]) => name !== 'retention_days' || page.may(OWNERS));
-  return html`<${Card} title="Limits and retention"><${Form} class="grid" button="Save limits" send=${(values) => change(page, one, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])))}>
+  return html`<${Card} title="Limits and retention"><${Form} class="grid" button="Save limits" send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
     ${open.map(([name, label, hint]) => html`<${Field} key=${name} label=${label} name=${name} type="number" min="0" step="any" defaultValue=${one.settings[name] ?? ''} hint=${hint} />`)}<//><//>`;
 }
 
-function Brand({ page, one }) {
+function Brand({ page, one, tag }) {
   const [brand, setBrand] = useState(one.settings.brand ?? {});
-  return html`<${Card} title="Brand"><p class="muted">The look of e-mails, and of the pages behind their links.</p><${Form} button="Save brand" send=${() => change(page, one, { brand: Object.keys(brand).length > 0 ? brand : null })}><${BrandFields} brand=${brand} change=${setBrand} /><//><//>`;
+  return html`<${Card} title="Brand"><p class="muted">The look of e-mails, and of the pages behind their links.</p><${Form} button="Save brand" send=${(_, _form, isMine) => change({ page, one, tag }, { brand: Object.keys(brand).length > 0 ? brand : null }, isMine)}><${BrandFields} brand=${brand} change=${setBrand} /><//><//>`;
 }

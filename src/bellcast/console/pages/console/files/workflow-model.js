@@ -9,18 +9,18 @@ import { count } from './format.js';
 export const TYPES = {
   inbox: { icon: 'notifications', tone: 7, key: 'bell', group: 'Send', text: 'A notification in the bell', fields: { title: '' } },
   email: { icon: 'messages', tone: 1, key: 'mail', group: 'Send', text: 'An e-mail', fields: { subject: '', text: '' } },
-  sms: { icon: 'sms', tone: 3, key: 'sms', group: 'Send', text: 'A text message', fields: { text: '' } },
-  push: { icon: 'push', tone: 5, key: 'push', group: 'Send', text: 'A push notification', fields: { title: '' } },
-  chat: { icon: 'chat', tone: 2, key: 'chat', group: 'Send', text: 'A message in a chat', fields: { text: '' } },
+  sms: { icon: 'sms', tone: 2, key: 'sms', group: 'Send', text: 'A text message', fields: { text: '' } },
+  push: { icon: 'push', tone: 6, key: 'push', group: 'Send', text: 'A push notification', fields: { title: '' } },
+  chat: { icon: 'chat', tone: 4, key: 'chat', group: 'Send', text: 'A message in a chat', fields: { text: '' } },
   delay: { icon: 'schedules', tone: 'grey', key: 'wait', group: 'Flow', text: 'For a time, or until one', fields: { for: '1h' } },
   wait_for: { icon: 'hourglass', tone: 'grey', key: 'wait-for', group: 'Flow', text: 'Until something is read or happens', fields: { event: 'read', timeout: '2h' } },
-  branch: { icon: 'branch', tone: 4, key: 'branch', group: 'Flow', text: 'Different steps by condition', fields: {} },
+  branch: { icon: 'branch', tone: 0, key: 'branch', group: 'Flow', text: 'Different steps by condition', fields: {} },
   digest: { icon: 'digest', tone: 0, key: 'digest', group: 'Flow', text: 'Collect several runs into one', fields: { window: '1h' } },
   throttle: { icon: 'throttle', tone: 0, key: 'throttle', group: 'Flow', text: 'Limit how often runs continue', fields: { limit: 1, window: '1h' } },
   stop: { icon: 'stop', tone: 'grey', key: 'stop', group: 'Flow', text: 'End the run', fields: {} },
-  trigger: { icon: 'workflows', tone: 6, key: 'start', group: 'Call', text: 'Another workflow', fields: { workflow: '', to: '' } },
-  http: { icon: 'webhooks', tone: 6, key: 'call', group: 'Call', text: 'A request to a URL', fields: { url: 'https://' } },
-  python: { icon: 'code', tone: 6, key: 'function', group: 'Call', text: 'A function of your app', fields: { function: '' } },
+  trigger: { icon: 'workflows', tone: 3, key: 'start', group: 'Call', text: 'Another workflow', fields: { workflow: '', to: '' } },
+  http: { icon: 'webhooks', tone: 3, key: 'call', group: 'Call', text: 'A request to a URL', fields: { url: 'https://' } },
+  python: { icon: 'code', tone: 3, key: 'function', group: 'Call', text: 'A function of your app', fields: { function: '' } },
 };
 export const SENDING = ['inbox', 'email', 'sms', 'push', 'chat'];
 const UNKNOWN_TYPE = { icon: 'info', tone: 'grey', key: 'step', fields: {} };
