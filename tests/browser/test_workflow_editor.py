@@ -537,6 +537,13 @@ def test_workflow_that_is_only_a_draft_is_in_the_list(open_console: Callable[...
     assert template == {"email": {"subject": "New booking", "blocks": [{"type": "text", "text": "Hello"}]}}
     steps = owner.send("GET", "/v1/workflows/unpublished/draft")["values"]["steps"]
     assert steps[-1] == {"key": "mail", "type": "email", "template": "unpublished-mail"}
+    page.get_by_role("button", name="Review and publish").click()
+    page.get_by_role("dialog").get_by_role("button", name="Publish", exact=True).click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_role("link", name="Back to the workflow unpublished").click()
+    expect(page.get_by_role("link", name="Open the template")).to_have_attribute(
+        "href", re.compile("edit=yes&workflow=unpublished&step=mail")
+    )
     # The Overview does not count what the console asks for in vain.
     page.goto("/console/")
     expect(page.get_by_role("region", name="Needs attention").get_by_role("paragraph")).to_contain_text("ready")

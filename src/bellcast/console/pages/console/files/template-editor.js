@@ -98,12 +98,15 @@ function Editor({ page, tenant, found }) {
   const languages = ['', ...Object.keys(values.translations ?? {}).sort()];
   const columns = [locale, ...(beside !== null ? [beside] : [])];
   const back = withQuery(page.url(draft.isNew.value && !found.inherited ? '/templates' : `/templates/${encodeURIComponent(page.key)}`), { tenant });
+  // A step whose template this is leads here, and back.
+  const workflow = page.query.get('workflow');
+  const toStep = workflow && withQuery(page.url(`/workflows/${encodeURIComponent(workflow)}`), { tenant, edit: 'yes', step: page.query.get('step') });
   const isEmpty = Object.keys(CHANNELS).every((one) => !values[one]) && languages.length === 1;
   const show = (next) => setQuery({ view: next === 'design' ? null : next }, { isQuiet: true });
   const tools = { insert, variables: variablesOf(values, data), problems, focused };
   return html`<div class="template-editor">
     <header class="editor-bar">
-      ${embedded ? html`<button type="button" class="quiet" aria-label="Close" onClick=${() => embedded.emit('close', { template: page.key })}><${Icon} name="back" /></button>` : html`<a class="quiet button" href=${back} aria-label="Back to the template"><${Icon} name="back" /></a>`}
+      ${embedded ? html`<button type="button" class="quiet" aria-label="Close" onClick=${() => embedded.emit('close', { template: page.key })}><${Icon} name="back" /></button>` : html`<a class="quiet button" href=${toStep || back} aria-label=${workflow ? `Back to the workflow ${workflow}` : 'Back to the template'}><${Icon} name="back" />${workflow}</a>`}
       <h1 tabIndex="-1">${page.key}</h1>${tenant && !embedded && html`<span class="tag">${tenant}</span>`}
       <${SaveState} draft=${draft} />
       <div class="editor-tools"><div class="segments" role="group" aria-label="View">${Object.entries({ design: 'Design', yaml: 'YAML', ...(may('html') && { html: 'HTML' }) }).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(view === one)} onClick=${() => show(one)}>${word}</button>`)}</div>

@@ -208,12 +208,15 @@ function Zone({ attributes, value, change }) {
     <datalist id="workflow-zones"><option value="recipient" />${isUsed && Intl.supportedValuesOf('timeZone').map((one) => html`<option key=${one} value=${one} />`)}</datalist>`;
 }
 
+/** The step that the editor of a template leads back to. */
+const cameFrom = (page, step) => ({ workflow: page.key, step });
+
 /** The key of another object, with the keys that exist. */
 const keyOf = (plural) => function KeyOf({ attributes, value, change, page, draft, values, field, isReadOnly }) {
   const list = useLoad((signal) => get(withQuery(`/v1/${plural}`, { tenant: draft.tenant, limit: 100 }), signal), [plural]);
   const found = list.value?.[plural] ?? [];
   return html`<${Text} attributes=${attributes} value=${value} change=${change} list=${`keys-of-${plural}`} /><datalist id=${`keys-of-${plural}`}>${found.map((one) => html`<option key=${one.key} value=${one.key} />`)}</datalist>
-    ${plural === 'templates' && value && html`<div class="form-hints"><a href=${withQuery(page.url(path`/templates/${value}`), { tenant: draft.tenant })}>Open the template</a></div>`}
+    ${plural === 'templates' && value && html`<div class="form-hints"><a href=${withQuery(page.url(path`/templates/${value}`), { tenant: draft.tenant, ...(!isReadOnly && { edit: 'yes', ...cameFrom(page, valueAt(values, field.replace(/\.template$/, '')).key) }) })}>Open the template</a></div>`}
     ${plural === 'templates' && !isReadOnly && html`<${value ? InsteadOfContent : AsTemplate} path=${field.replace(/\.template$/, '')} values=${values} draft=${draft} page=${page} input=${attributes.id} />`}`;
 };
 
@@ -229,7 +232,7 @@ function AsTemplate({ path: place, values, draft, page }) {
       await exchange('PUT', withQuery(path`/v1/templates/${template}/draft`, { tenant }), { type: 'application/json', body: JSON.stringify({ values: { [type]: part }, base: null }), headers: { 'if-none-match': '*' } });
       draft.change(withValue(draft.values.value, place, { key, type, template, ...(condition && { if: condition }), ...(note && { note }) }));
       await draft.write();
-      page.go(withQuery(page.url(path`/templates/${template}`), { edit: 'yes', channel: type, tenant }));
+      page.go(withQuery(page.url(path`/templates/${template}`), { edit: 'yes', channel: type, tenant, ...cameFrom(page, key) }));
     } catch (failed) {
       setProblem(failed.status === 412 ? `The template ${template} exists.` : failed.message);
     }
