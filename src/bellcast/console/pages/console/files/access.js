@@ -107,7 +107,7 @@ export function Operator({ page }) {
       refresh();
       page.go(page.url('/operators'));
     })} />`}<//>
-    <${Facts} of=${[['Role', one.is_external && `${one.role}, by group`], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last sign-in', html`<${Time} at=${one.seen_at} />`], ['Second factor', secondFactorOf(one).replace('no second factor', 'none')], ['Sessions', count(one.sessions, 'session')]]} />
+    <${Facts} of=${[['Role', one.is_external && `${one.role}, by group`], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last sign-in', html`<${Time} at=${one.seen_at} />`], ['Second factor', secondFactorOf(one).replace('no second factor', 'none')], ['Sessions', one.sessions]]} />
     ${!isOwn && (one.sessions > 0 || one.has_mfa) && html`<div class="choice">${one.sessions > 0 && html`<${Confirm} label=${`End sessions of ${one.name}`} word="End sessions" act=${act('DELETE', '/sessions')} />`}
       ${one.has_mfa && !one.is_external && html`<${Confirm} label=${`Reset second factor of ${one.name}`} word="Reset second factor" act=${act('DELETE', '/mfa')} />`}</div>`}
     ${!isOwn && html`<${Card} title="Access"><${Form} key=${one.role + one.tenants} button="Save access" send=${async ({ role, tenants }) => {
