@@ -20,7 +20,7 @@ const INNER = ['heading', 'text', 'button', 'image', 'divider', 'html'];
 const OPERATORS = { eq: 'is', ne: 'is not', gt: 'is more than', gte: 'is at least', lt: 'is less than', lte: 'is at most', contains: 'contains', exists: 'exists', empty: 'is empty' };
 
 /** @param {{blocks: object[], path: (string|number)[], change: Function}} of `path` is that of the blocks in the template */
-export function Blocks({ blocks, path, change, isInner = false, ...tools }) {
+export function Blocks({ blocks, path, change, isInner = false, label = 'Blocks', ...tools }) {
   const list = useRef(null);
   const set = (next) => change(path, next);
   const focus = (index) => requestAnimationFrame(() => list.current?.children[index]?.querySelector('.block-bar button')?.focus());
@@ -38,7 +38,7 @@ export function Blocks({ blocks, path, change, isInner = false, ...tools }) {
       input?.select(); // what is typed replaces the text that a block begins with
     });
   };
-  return html`<div class="blocks-of"><ol class=${isInner ? 'blocks inner' : 'blocks'} ref=${list} aria-label="Blocks">${blocks.map((block, index) => html`<${Block} key=${index} ...${{ block, index, change, ...tools }} count=${blocks.length} path=${[...path, index]}
+  return html`<div class="blocks-of"><ol class=${isInner ? 'blocks inner' : 'blocks'} ref=${list} aria-label=${label}>${blocks.map((block, index) => html`<${Block} key=${index} ...${{ block, index, change, ...tools }} count=${blocks.length} path=${[...path, index]}
     move=${(to) => move(index, to)} moveFrom=${move} copy=${() => set(blocks.toSpliced(index + 1, 0, { ...structuredClone(block), key: undefined }))} remove=${() => { set(blocks.toSpliced(index, 1)); focus(Math.max(0, index - 1)); }} />`)}</ol>
     <${Popup} label="Add a block" hasText buttonClass="add-block" isStart button=${html`<${Icon} name="plus" /> Add block`}>${(close) => (isInner ? INNER : Object.keys(TYPES)).map((type) => html`<button key=${type} type="button" class="option" onClick=${() => { close(); add(blocks.length, type); }}><${Icon} name=${TYPES[type].icon} /><span>${TYPES[type].title}</span>${TYPES[type].hint && html`<small class="muted">${TYPES[type].hint}</small>`}</button>`)}<//></div>`;
 }
@@ -93,8 +93,8 @@ function fields({ block, path, change, problems, text, tools }) {
     case 'button': return [text('text', 'Label'), text('url', 'Link')];
     case 'image': return [text('src', 'Address of the image'), text('alt', 'Description', { hint: 'For those who do not see it. Empty for decoration.' })];
     case 'html': return text('html', 'HTML', { isLong: true, isQuiet: true, isCode: true });
-    case 'list': return [text('each', 'For each item in', { isCode: true }), html`<${Blocks} key="blocks" blocks=${block.blocks} path=${[...path, 'blocks']} ...${{ change, problems, ...tools }} isInner />`, text('empty', 'Without items', { isOptional: true })];
-    case 'columns': return html`<div class="columns-of">${block.columns.map((one, index) => html`<${Blocks} key=${index} blocks=${one.blocks} path=${[...path, 'columns', index, 'blocks']} ...${{ change, problems, ...tools }} isInner />`)}</div>`;
+    case 'list': return [text('each', 'For each item in', { isCode: true }), html`<${Blocks} key="blocks" label="Blocks of each item" blocks=${block.blocks} path=${[...path, 'blocks']} ...${{ change, problems, ...tools }} isInner />`, text('empty', 'Without items', { isOptional: true })];
+    case 'columns': return html`<div class="columns-of">${block.columns.map((one, index) => html`<${Blocks} key=${index} label=${`Blocks of column ${index + 1}`} blocks=${one.blocks} path=${[...path, 'columns', index, 'blocks']} ...${{ change, problems, ...tools }} isInner />`)}</div>`;
     case 'content': return html`<p class="muted">The content of the e-mail is inserted here.</p>`;
     default: return null;
   }

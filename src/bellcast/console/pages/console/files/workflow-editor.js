@@ -210,8 +210,16 @@ function Editor({ page, tenant, found }) {
       const order = stepsOf(draft.values.value).map(({ path }) => path).filter((path) => paths.includes(path));
       focus(order[(order.indexOf(selected) + step + order.length) % order.length]);
     },
-    undo: () => { if (draft.undo()) say('Undone'); },
-    redo: () => { if (draft.redo()) say('Redone'); },
+    undo: () => { if (rewind(draft.undo)) say('Undone'); },
+    redo: () => { if (rewind(draft.redo)) say('Redone'); },
+  };
+  /** Undo or redo. The focus follows its step, or moves to the one before it if the step is gone. */
+  const rewind = (change) => {
+    const path = document.activeElement?.dataset.path, key = path && keyAt(path);
+    const index = stepsOf(draft.values.value).findIndex((one) => one.path === path);
+    if (!change()) return false;
+    if (path && keyAt(path) !== key) focus(pathOfKey(draft.values.value, key) ?? stepsOf(draft.values.value)[Math.max(0, index - 1)]?.path ?? null);
+    return true;
   };
   const review = () => {
     if (mayEdit && !isLocked(draft.current.value) && draft.problems.value.length === 0 && draft.isChanged.value) setDialog({ kind: 'review' });
