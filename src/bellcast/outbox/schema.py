@@ -52,7 +52,9 @@ async def connected(url: str, **session: str) -> AsyncIterator[asyncpg.Connectio
             server_settings={"application_name": "bellcast", **session},
         )
         yield connection
-    except UNAVAILABLE_ERRORS as failure:
+    except (asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as failure:
+        if connection is not None and not isinstance(failure, UNAVAILABLE_ERRORS):
+            raise  # of a statement
         raise Unavailable.of("PostgreSQL", failure) from failure
     finally:
         if connection is not None:

@@ -33,6 +33,12 @@ async def refusal(connecting: Awaitable[None]) -> str:
             "certificate, key or socket that its URL names does not exist",
             "such as sslrootcert, are those",
         ),
+        (
+            "postgres?ssl_mode=require",
+            'unrecognized configuration parameter "ssl_mode"',
+            "such as sslrootcert, are those",
+        ),
+        ("postgres?statement_timeout=x", 'invalid value for parameter "statement_timeout"', "such as sslrootcert"),
     ],
 )
 async def test_postgres_names_the_fault_and_the_fix(database: str, reason: str, fix: str) -> None:
@@ -48,6 +54,9 @@ async def test_postgres_as_broker_names_the_fault_and_the_fix() -> None:
     transport = PostgresTransport(engines.postgres().url("nosuch"), "test")
     text = await refusal(transport.connect(print))
     assert text.endswith('"nosuch" does not exist. Create this database, or correct its name in the URL.')
+    transport = PostgresTransport(engines.postgres().url("postgres?ssl_mode=require"), "test")
+    text = await refusal(transport.connect(print))
+    assert "such as sslrootcert, are those" in text
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,14 @@ def test_pooler_that_a_server_refuses_is_a_problem(url, pooler, state):
         assert all("pool_mode=session" in findings[part].what for part in ("store", "broker"))
 
 
+def test_parameters_of_a_url_that_postgresql_refuses_are_problems(url):
+    misspelt = f"{url}?ssl_mode=require"
+    findings = states_and_fixes(url=misspelt, broker=misspelt, database_url=misspelt)
+    assert {check: state for check, (state, _) in findings.items()} == dict.fromkeys(
+        ("store", "broker", "outbox"), "problem"
+    )
+
+
 def test_unreachable_engines_are_problems():
     unreachable = f"postgresql://postgres@127.0.0.1:{free_port()}/x"
     findings = states_and_fixes(url=unreachable, broker=f"redis://127.0.0.1:{free_port()}", database_url=unreachable)

@@ -83,7 +83,7 @@ class Shard:
             async with asyncio.timeout(COMMAND_TIMEOUT):
                 await self._listening.connect()
         except (exceptions.RedisError, OSError) as failure:
-            raise Unavailable(f"Redis cannot be used: {failure}.") from failure
+            raise Unavailable.of("Redis", failure) from failure
         self._reading = asyncio.get_running_loop().create_task(self._read(on_message))
 
     async def _read(self, on_message: Callable[[bytes], None]) -> None:
@@ -159,9 +159,9 @@ class Shard:
             # Another node has the slot. The broker notices the end of the connection, and reads the slots again.
             if self._reading is not None:
                 self._reading.cancel()
-            raise Unavailable(f"Redis cannot be used: {failure}.") from failure
+            raise Unavailable.of("Redis", failure) from failure
         except COMMAND_ERRORS as failure:
-            raise Unavailable(f"Redis cannot be used: {failure}.") from failure
+            raise Unavailable.of("Redis", failure) from failure
         finally:
             await self._disconnect_if_closed()
 
@@ -251,7 +251,7 @@ class Shard:
         except exceptions.NoPermissionError:
             pass  # no script may be run
         except COMMAND_ERRORS as failure:
-            raise Unavailable(f"Redis cannot be used: {failure}.") from failure
+            raise Unavailable.of("Redis", failure) from failure
         finally:
             await self._disconnect_if_closed()
 

@@ -44,6 +44,12 @@ NUMBERED = re.compile(r"\$([0-9]+)")
 # A list parameter: `:keys::text[]`.
 COLUMN = re.compile(r":([a-z_]+)::[a-z]+\[\]")
 RETRYABLE_ERRORS = (exceptions.SerializationError, exceptions.DeadlockDetectedError)
+# Of a connection whose URL has a parameter that the driver or PostgreSQL does not know or accept.
+PARAMETER_ERRORS = (
+    exceptions.ClientConfigurationError,
+    exceptions.UndefinedObjectError,
+    exceptions.InvalidParameterValueError,
+)
 UNAVAILABLE_ERRORS = (
     exceptions.PostgresConnectionError,
     exceptions.OperatorInterventionError,  # shutting down, starting up, disconnected
@@ -132,11 +138,6 @@ def translated(error: Exception) -> Exception:
         return Unavailable("Too many are writing to the same inboxes.")
     if isinstance(error, exceptions.CharacterNotInRepertoireError | exceptions.UntranslatableCharacterError):
         return Invalid("A text must not contain U+0000.")
-    if isinstance(error, exceptions.ClientConfigurationError):  # of a parameter such as `sslmode`
-        reason = str(error).partition("\n")[0].rstrip(".")  # the next line is a hint
-        return SettingsError(
-            f"The URL of PostgreSQL cannot be used: {reason}. Its parameters, such as sslrootcert, are those of libpq."
-        )
     # asyncpg's pool reports a lost connection as released.
     if isinstance(error, exceptions.InterfaceError) and ("closed" in str(error) or "released" in str(error)):
         return Unavailable("The connection to PostgreSQL was lost.")
@@ -248,8 +249,16 @@ async def check_pooler(url: str, variable: str) -> None:
 
 
 async def _connect_unprepared(url: str) -> "asyncpg.Connection[Any]":
-    # Without prepared statements, which would fail first.
-    return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT, command_timeout=CONNECT_TIMEOUT, statement_cache_size=0)
+    try:
+        # Without prepared statements, which would fail first.
+        return await asyncpg.connect(
+            url, timeout=CONNECT_TIMEOUT, command_timeout=CONNECT_TIMEOUT, statement_cache_size=0
+        )
+    except PARAMETER_ERRORS as error:
+        reason = str(error).partition("\n")[0].rstrip(".")  # the next line is a hint
+        raise SettingsError(
+            f"The URL of PostgreSQL cannot be used: {reason}. Its parameters, such as sslrootcert, are those of libpq."
+        ) from error
 
 
 async def _session(connection: "asyncpg.Connection[Any]") -> int:
