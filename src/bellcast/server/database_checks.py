@@ -168,10 +168,8 @@ def _history(url: str, project: Project) -> Iterator[Finding]:
 
     try:
         asyncio.run(count_streams())
-    except LogUnsupported as failure:
+    except (LogUnsupported, Unavailable) as failure:
         yield diagnoses.finding("topic_history_unsupported", error=str(failure))
-    except Unavailable as failure:
-        yield diagnoses.finding("topic_history_unsupported", error=failure.detail)
 
 
 async def _connect(transport: "PubSubTransport") -> None:

@@ -1,7 +1,8 @@
-"""The loop in which the server waits for its end."""
+"""The loop in which the server waits for its end, and the socket on which it listens."""
 
 import asyncio
 import signal
+import socket
 from typing import Any, cast
 
 import pytest
@@ -9,6 +10,7 @@ import uvicorn
 
 from bellcast.server import run
 from bellcast.server.run import UvicornServer
+from bellcast.settings.groups import ServerSettings
 
 
 @pytest.fixture
@@ -26,3 +28,10 @@ async def test_signal_ends_the_server_without_waiting_for_a_tick(
     await asyncio.sleep(0)
     server.handle_exit(signal.SIGTERM, None)
     await asyncio.wait_for(waiting, 30)
+
+
+def test_connection_ends_when_its_client_has_acknowledged_nothing_for_a_minute() -> None:
+    with run.listen(ServerSettings(port=0)) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
