@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.faults.raw_sockets import unharmed
+from tests.faults.raw_sockets import eventually, unharmed
 from tests.servers import ServerProcess
 from tests.wire.clients import stream, websocket
 
@@ -124,6 +124,10 @@ def test_full_disk_refuses_writes_and_recovers_when_there_is_room(disk: Path) ->
             refusal = shop.send_until_refused()
             assert (refusal.status_code, refusal.json()["code"]) == (507, "disk_full")
             shop.check_every_change_is_refused(507, "disk_full")
+            assert eventually(
+                lambda: shop.app.get("/readyz").status_code == 503
+            )  # a check takes a page while there is one
+            assert "bellcast_store_up 0.0" in shop.app.get("/metrics").text
             received = [bell.next()["notification"]["id"] for _ in shop.acknowledged[1:]]
             assert (
                 received == [page.next()["notification"]["id"] for _ in shop.acknowledged[1:]] == shop.acknowledged[1:]
@@ -132,6 +136,7 @@ def test_full_disk_refuses_writes_and_recovers_when_there_is_room(disk: Path) ->
             with stream(server, "newcomer") as refused_stream:
                 assert refused_stream.next()["reconnect"] is True
             ballast.unlink()
+            assert shop.app.get("/readyz").status_code == 200
             assert shop.send().status_code == 201
             assert bell.until("notification")["notification"]["id"] == shop.acknowledged[-1]
             assert page.until("notification")["notification"]["id"] == shop.acknowledged[-1]

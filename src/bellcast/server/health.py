@@ -74,7 +74,7 @@ async def ready(request: ApiRequest) -> ASGIApp:
     ctx = context.of(request)
     db, broker = await asyncio.gather(_probe(ctx.engines.db.ping()), _probe(ctx.engines.broker.ping(writes=True)))
     if isinstance(db, BellcastError):
-        raise db
+        raise Unavailable(db.detail)  # also on a full disk
     own = (build.version(), build.commit(), ctx.project.key)
     if not isinstance(broker, BellcastError):
         return responses.json(Readiness("ready", *own, broker="ok"))

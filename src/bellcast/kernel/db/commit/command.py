@@ -131,5 +131,5 @@ def _probe() -> Script[None]:
     yield Statement("probe")
 
 
-# Changes no row. It fails if the database cannot be written: a read-only transaction of PostgreSQL begins nevertheless.
+# It fails if the database cannot be written: a read-only transaction of PostgreSQL begins nevertheless.
 PROBE = ScriptCommand(_probe, None)
