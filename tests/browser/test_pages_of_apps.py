@@ -61,10 +61,10 @@ LISTS: dict[type[Site], tuple[str, str, str]] = {
     Agency: ("iris", "/bookings", "Vera Marlowe"),
     Suite: ("omar", "/inventory/", "Hand grinder"),
 }
-# What a finger cannot press although it is in view: another element is over its centre.
-COVERED = """() => [...document.querySelectorAll('a[href], button, input, select, textarea, summary')].filter((element) => {
+# What a finger cannot press, and a person at the keyboard cannot see, at this edge of the window: another element is over its centre.
+COVERED = """(block) => [...document.querySelectorAll('a[href], button, input, select, textarea, summary')].filter((element) => {
   if (!element.checkVisibility({ visibilityProperty: true }) || element.disabled || element.closest('[inert], [class*=skip]')) return false;
-  element.scrollIntoView({ block: 'center', inline: 'center', behavior: 'instant' });
+  element.scrollIntoView({ block, inline: 'center', behavior: 'instant' });
   const { left, top, width, height } = element.getBoundingClientRect();
   const found = document.elementFromPoint(left + width / 2, top + height / 2);
   const isSame = (other) => other && (element.contains(other) || other.contains(element) || other.closest('label')?.contains(element));
@@ -105,7 +105,7 @@ def test_every_page_is_accessible_and_fits(chromium: Browser, site: Site, size: 
                 wait_page(page, "document.querySelector('bellcast-bell')?.session?.state.status === 'live'")
             found = violations(page) + (dark_violations(page) if thoroughness.is_thorough else [])
             is_too_wide = page.evaluate("document.documentElement.scrollWidth") > width
-            covered = page.evaluate(COVERED) if is_phone else []
+            covered = [one for edge in ("start", "end") for one in page.evaluate(COVERED, edge)] if is_phone else []
             if found or is_too_wide or covered:
                 findings.append((person, path, found, is_too_wide, covered))
         context.close()

@@ -65,6 +65,18 @@ def test_examples_work_on_any_port() -> None:
     assert hard_coded == []
 
 
+def test_pages_whose_commands_need_the_servers_address_say_where_it_comes_from() -> None:
+    unset = [
+        page_id(page)
+        for page in [*FIRST_PAGES, *HANDWRITTEN]
+        if any(
+            block.language == "sh" and re.search(r"\$BELLCAST_(URL|SECRET)", block.text) for block in blocks.of(page)
+        )
+        and not re.search(r'before-you-begin|eval "\$\(bellcast env\)"', page.read_text(encoding="utf-8"))
+    ]
+    assert unset == []
+
+
 def test_pages_with_an_invented_address_say_what_replaces_it() -> None:
     """The tests replace it; readers have to know by what."""
     texts = {page: page.read_text(encoding="utf-8") for page in HANDWRITTEN if page.parent.name == "howto"}
