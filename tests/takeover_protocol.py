@@ -10,6 +10,6 @@ def takeover_protocol(turns: takeover.Turns | None = None) -> Any:
     shared = turns or takeover.Turns()
 
     def create(config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> takeover.TakeoverProtocol:
-        return takeover.TakeoverProtocol(shared, None, config, server_state, app_state)
+        return takeover.TakeoverProtocol(shared, {}, None, config, server_state, app_state)
 
     return create

@@ -170,7 +170,12 @@ def test_refusal_of_a_large_body_is_small(target: ServerProcess, body: Any) -> N
 # --- open files
 
 
-async def test_socket_that_was_idle_for_longest_gives_way_when_files_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET / HTTP/1.1\r\nHost: a\r\nX:", request("/", method="POST", Content_Length="2") + b"{"]
+)
+async def test_socket_that_has_waited_for_longest_gives_way_when_files_run_out(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
     monkeypatch.setattr("bellcast.live.http.fast_path.SAMPLED", 1)
 
     class Site(App):
@@ -180,10 +185,14 @@ async def test_socket_that_was_idle_for_longest_gives_way_when_files_run_out(mon
     factory = FastPathFactory(site := Site())
     async with (
         running_app(site, factory) as server,
-        connecting(server) as (oldest, _),
-        connecting(server) as (other, _),
+        AsyncExitStack() as stack,
+        connecting(server) as (oldest, its_writer),
     ):
-        await until(lambda: len(server.server_state.connections) == 2)
+        its_writer.write(sent)
+        await until(lambda: len(server.server_state.connections) == 1 and bool(factory.idle.since) is not bool(sent))
+        other, its_writer = await stack.enter_async_context(connecting(server))
+        its_writer.write(sent)
+        await until(lambda: len(server.server_state.connections) == 2 and bool(factory.idle.since) is not bool(sent))
         factory.max_file = 1  # no descriptor is left
         with capture_logs() as logs:
             async with connecting(server) as (reader, writer):

@@ -8,6 +8,7 @@ path, a reconnect takes 1.2 times as much CPU (2,500 clients, 2026-11-25).
 import asyncio
 from collections.abc import MutableMapping
 from http import HTTPStatus
+from itertools import chain
 from typing import Any, Protocol
 
 import httptools
@@ -78,10 +79,11 @@ class FastPathFactory:
 
 class IdleSockets:
     """Sockets without any input; each is closed after HEAD_TIMEOUT. The timeout is the same for all, so they expire in
-    order of arrival and share one timer."""
+    order of arrival and share one timer. `unfinished` are those whose request has not arrived completely."""
 
     def __init__(self) -> None:
         self.since: dict[FastPathProtocol, float] = {}
+        self.unfinished: dict[TakeoverProtocol, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._accepted = 0
         self._full_until = self._next_warning_at = 0.0
@@ -92,21 +94,25 @@ class IdleSockets:
         if self._timer is None:
             self._timer = loop.call_later(HEAD_TIMEOUT, self._expire)
 
-    def make_room(self, accepted: asyncio.Transport, max_file: int) -> None:
-        """Close the socket that has been idle for longest if a new one has such a high descriptor, and for a second afterwards,
-        because the next one reuses the lower descriptor of the closed socket."""
+    def make_room(self, accepted: "FastPathProtocol", max_file: int) -> None:
+        """Close the socket that has been idle for longest, or else the oldest unfinished one, if a new one has such a high
+        descriptor, and for a second afterwards, because the next one reuses the lower descriptor of the closed socket."""
         now = asyncio.get_running_loop().time()
         self._accepted += 1
-        if self._accepted % SAMPLED == 0 and accepted.get_extra_info("socket").fileno() >= max_file:
+        if self._accepted % SAMPLED == 0 and accepted.transport.get_extra_info("socket").fileno() >= max_file:
             self._full_until = now + 1
         if now >= self._full_until:
             return
-        oldest = next(iter(self.since))
-        oldest.shutdown()
-        del self.since[oldest]
+        waiting = (one for one in chain(self.since, self.unfinished) if one is not accepted)
+        oldest: Any = next(waiting, accepted)
+        oldest.transport.close()
+        self.since.pop(oldest, None)
+        self.unfinished.pop(oldest, None)
         if now >= self._next_warning_at:
             self._next_warning_at = now + WARNING_SECONDS
-            log.warning("open_files_limit_reached", effect="new connections close the oldest idle ones", remedy=REMEDY)
+            log.warning(
+                "open_files_limit_reached", effect="new connections close the oldest waiting ones", remedy=REMEDY
+            )
 
     def _expire(self) -> None:
         loop = asyncio.get_running_loop()
@@ -135,7 +141,7 @@ class ParsedHead:
 class FastPathProtocol(asyncio.Protocol):
     """Owner of a socket until another protocol takes it over."""
 
-    __slots__ = ("_app_state", "_config", "_early", "_factory", "_is_taken", "_response_head", "_server", "_transport")
+    __slots__ = ("_app_state", "_config", "_early", "_factory", "_is_taken", "_response_head", "_server", "transport")
 
     def __init__(
         self, factory: FastPathFactory, config: Config, server: ServerState, app_state: dict[str, Any]
@@ -147,14 +153,14 @@ class FastPathProtocol(asyncio.Protocol):
         self._early: bytes | None = None  # bytes after the request; not None once it was read
         self._is_taken = False
         self._response_head = b""  # head of a response
-        self._transport: asyncio.Transport
+        self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of a stream, as uvicorn's
-        self._transport = transport
+        self.transport = transport
         self._server.connections.add(self)  # type: ignore[arg-type]  # uvicorn only calls `shutdown`
         self._factory.idle.add(self)
         if max_file := self._factory.max_file:
-            self._factory.idle.make_room(transport, max_file)
+            self._factory.idle.make_room(self, max_file)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unregister()
@@ -162,21 +168,21 @@ class FastPathProtocol(asyncio.Protocol):
     def shutdown(self) -> None:
         """Close the socket, unless a request is in progress."""
         if self._early is None:
-            self._transport.close()
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         if self._early is not None:
             self._early += data
             if len(self._early) > MAX_EARLY_BYTES:
-                self._transport.pause_reading()
+                self.transport.pause_reading()
             return
         self._unregister()
         scope = self._live_scope(data)
         if scope is None:
-            shared = self._factory.turns, self._factory.log_refusal
+            shared = self._factory.turns, self._factory.idle.unfinished, self._factory.log_refusal
             protocol = TakeoverProtocol(*shared, self._config, self._server, self._app_state)
-            protocol.connection_made(self._transport)
-            self._transport.set_protocol(protocol)
+            protocol.connection_made(self.transport)
+            self.transport.set_protocol(protocol)
             protocol.data_received(data)
             return
         task = asyncio.get_running_loop().create_task(self._serve(scope))
@@ -218,12 +224,12 @@ class FastPathProtocol(asyncio.Protocol):
         ):
             return None
         self._early = early
-        peer = self._transport.get_extra_info("peername")
+        peer = self.transport.get_extra_info("peername")
         return {
             "type": "http",
             "method": "GET",
             "http_version": "1.1",
-            "scheme": "https" if is_ssl(self._transport) else "http",
+            "scheme": "https" if is_ssl(self.transport) else "http",
             "path": path,
             "raw_path": raw_path,
             "root_path": "",
@@ -239,11 +245,11 @@ class FastPathProtocol(asyncio.Protocol):
         except Exception:
             log.exception("live_request_failed")
             if not self._is_taken:
-                self._transport.write(INTERNAL_SERVER_ERROR)
-                self._transport.close()
+                self.transport.write(INTERNAL_SERVER_ERROR)
+                self.transport.close()
 
     def _take_over(self, owner: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
-        transport, early = self._transport, self._early or b""
+        transport, early = self.transport, self._early or b""
         if transport.is_closing():
             raise ConnectionResetError("the client disconnected")
         self._is_taken = True
@@ -259,11 +265,11 @@ class FastPathProtocol(asyncio.Protocol):
             headers = [*self._server.default_headers, *message["headers"], CLOSE]
             self._response_head = head(b"%d %b" % (status, status.phrase.encode()), headers)
         else:
-            self._transport.write(self._response_head + message["body"])
+            self.transport.write(self._response_head + message["body"])
             if self._early:
-                linger(self._transport, MAX_EARLY_BYTES)
+                linger(self.transport, MAX_EARLY_BYTES)
             else:
-                self._transport.close()
+                self.transport.close()
 
 
 async def _receive() -> MutableMapping[str, Any]:

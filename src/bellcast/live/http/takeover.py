@@ -162,9 +162,12 @@ class Turns:
 class TakeoverProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with `take_over`, limits on unread responses and on input, and without its upgrades."""
 
-    def __init__(self, turns: Turns, log_refusal: LogRefusal | None, *args: Any) -> None:
+    def __init__(
+        self, turns: Turns, unfinished: "dict[TakeoverProtocol, None]", log_refusal: LogRefusal | None, *args: Any
+    ) -> None:
         super().__init__(*args)
         self._turns = turns
+        self._unfinished = unfinished  # those whose current request has not arrived completely, the oldest first
         self._log_refusal = log_refusal
         self._early: bytearray | None = None  # not None after a WebSocket upgrade request
         self._ignores_upgrade: bool | None = None  # upgrade to an unsupported protocol; None: not checked yet
@@ -182,6 +185,7 @@ class TakeoverProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         # Like uvicorn's method, which makes eight system calls for both addresses; the server's address is not needed.
         self.connections.add(self)
+        self._unfinished[self] = None
         self.transport = transport
         self.flow = FlowControl(transport)
         peer = transport.get_extra_info("peername")
@@ -197,6 +201,7 @@ class TakeoverProtocol(HttpToolsProtocol):
     def _disconnect(self) -> None:
         """Release everything that waits for this connection. uvicorn notifies only the newest request."""
         self._cancel_timeout()
+        self._unfinished.pop(self, None)
         self._unset_keepalive_if_required()
         self._stop_read_timeout()
         if self._current is not None and not self._current.response_complete:
@@ -290,6 +295,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._unset_keepalive_if_required()
         self._stage = Stage.HEAD
+        self._unfinished[self] = None
         self._head_bytes = 0
         self._ignores_upgrade = None
 
@@ -328,6 +334,7 @@ class TakeoverProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._stage = Stage.NOTHING
+        self._unfinished.pop(self, None)
         super().on_message_complete()
 
     async def run(self, scope: Any, receive: Any, send: Any) -> None:
@@ -425,6 +432,7 @@ class TakeoverProtocol(HttpToolsProtocol):
             raise ConnectionResetError("the client disconnected")
         self.pipeline.clear()  # later requests on this socket have no server
         self.connections.discard(self)
+        self._unfinished.pop(self, None)
         self._unset_keepalive_if_required()
         self._cancel_timeout()
         self._stop_read_timeout()
