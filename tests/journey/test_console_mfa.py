@@ -170,6 +170,14 @@ async def test_secret_is_neither_stored_in_clear_nor_shown_again(rest: Rest) -> 
     assert all(word.encode() not in content for content in files for word in (secret, totp.normalize(recovery[0])))
 
 
+async def test_password_that_was_typed_as_the_name_is_not_stored(rest: Rest) -> None:
+    await set_up(rest)
+    assert refused(await sign_in(rest, name="a password in the wrong field"), 401, "unauthenticated")
+    files = [file.read_bytes() for file in rest.file.parent.glob("bellcast.sqlite3*")]
+    assert files
+    assert all(b"a password in the wrong field" not in content for content in files)
+
+
 async def test_operator_without_a_second_factor_may_only_set_one_up(strict: Rest) -> None:
     owner = await set_up(strict)
     assert (await owner.get("/v1/me")).json()["must_enrol"] is True

@@ -41,6 +41,10 @@ class Encryption:
                 return text
         raise ValueError("was encrypted with another BELLCAST_ENCRYPTION_KEY: set the same key on all nodes")
 
+    def digest(self, text: str) -> str:
+        """Return what is stored of a text that is only compared."""
+        return hmac.digest(self._keys[0], text.encode(), hashlib.sha256).hex()
+
     def key_index(self, encrypted: str, place: str) -> int | None:
         """Return the index of the key that encrypted this text for this place: 0 is the current key, None means an
         unknown key."""

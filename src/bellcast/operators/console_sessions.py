@@ -367,10 +367,9 @@ class ConsoleSessions:
         device = self._device(request)
         if device is not None and device[1] == name:
             return FailureLimits(f"device:{device[0]}")
-        network = _network(request.address)
-        maximums = ((f"address:{network}", ADDRESS_FAILURES), (f"account:{name}", NAME_FAILURES))
-        # The network has no space, so that no other name gives the same subject.
-        return FailureLimits(f"sign-in:{network} {name}", maximums)
+        network, digest = _network(request.address), self._cipher.digest(name)  # some type a password as the name
+        maximums = ((f"address:{network}", ADDRESS_FAILURES), (f"account:{digest}", NAME_FAILURES))
+        return FailureLimits(f"sign-in:{network} {digest}", maximums)
 
     def _device(self, request: BrowserRequest) -> list[str] | None:
         """Return the id of a device from which an operator signed in before, and the name of that operator."""
