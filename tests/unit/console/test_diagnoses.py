@@ -42,7 +42,7 @@ def test_command_shows_what_the_running_server_finds():
     checks = {BY_CODE[code].check for code in re.findall(r'diagnoses\.finding\(\s*"(\w+)"', source)}
     assert checks - {"server"} <= set(server_checks.INSIDE)  # the command asks /readyz itself
     # Only the server knows how many processes there are.
-    assert diagnoses.BY_CODE["many_connections"].check in server_checks.INSIDE
+    assert BY_CODE["many_connections"].check in server_checks.INSIDE
 
 
 def test_findings_of_the_doctor_have_the_values_of_their_texts():
