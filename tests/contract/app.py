@@ -9,8 +9,7 @@ from bellcast.channels.types import NewDecision
 from bellcast.inbox.types.inboxes import Action, Inbox, Marked, Marking, OpenInbox, Query
 from bellcast.inbox.types.notifications import Content, Notification
 from bellcast.inbox.types.sends import AnnounceRequest, SendRequest, SendResult
-from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange
-from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListQuery
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ids import Ids

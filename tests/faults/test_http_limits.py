@@ -182,7 +182,8 @@ async def test_socket_that_has_waited_for_longest_gives_way_when_files_run_out(
         def begins_live(self, _path: str, *, upgrade: bool) -> bool:
             return False
 
-    factory = FastPathFactory(site := Site())
+    site = Site()
+    factory = FastPathFactory(site.begins_live)
     async with (
         running_app(site, factory) as server,
         AsyncExitStack() as stack,

@@ -161,7 +161,7 @@ class ErrorLog(logging.Handler):
 async def run_connection(pieces: Sequence[bytes], log: ErrorLog) -> list[tuple[Any, ...]]:
     """Send the pieces on one connection and close it; return the requests that reached the app."""
     app, state, transport = App(), ServerState(), FakeTransport()
-    fast_path = FastPathFactory(app)
+    fast_path = FastPathFactory(app.begins_live)
     config = uvicorn.Config(app, http=fast_path, ws="none", lifespan="off", log_config=None, proxy_headers=False)
     config.load()
     transport.protocol = fast_path(config, state, {})

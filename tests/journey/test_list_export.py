@@ -55,7 +55,7 @@ async def test_export_has_all_pages_and_the_values_of_the_list(rest: Rest, monke
 
 
 async def test_search_of_a_rare_item_continues_in_the_export(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.kernel.db.lists.MAX_SCANNED_ROWS", 2)
     await rest.send("alice", "rare", type="rare")
     for _ in range(5):
         await rest.send("alice", "usual")

@@ -273,7 +273,7 @@ async def test_totals_are_on_the_first_page(rest: Rest, monkeypatch: pytest.Monk
         first = (await rest.app.get(f"/v1/{path}?tenant=*&limit=1")).json()
         assert await total(rest.app, path, tenant="*", after=first["next"]) is None
         with monkeypatch.context() as few:
-            few.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
+            few.setattr("bellcast.kernel.db.lists.MAX_SCANNED_ROWS", 2)
             assert await total(rest.app, path, tenant="*") == {"value": 2, "exact": False}
     entries = (await rest.app.get("/v1/audit")).json()["entries"]
     assert await total(rest.app, "audit") == {"value": len(entries), "exact": True}
@@ -337,7 +337,7 @@ async def test_recipients_and_tenants_are_filtered_by_their_creation(
         assert [one["key"][1:] for one in page[rows]] == ["1"]
         assert (page["next"], page["scanned_until"], page["total"]) == (None, None, {"value": 1, "exact": True})
         with monkeypatch.context() as few:
-            few.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 1)
+            few.setattr("bellcast.kernel.db.lists.MAX_SCANNED_ROWS", 1)
             page = (await rest.app.get(path, params=between)).json()
             assert (page[rows], page["scanned_until"][1:], page["total"]["exact"]) == ([], "0", False)
             export = await rest.app.get(path, params=between, headers={"accept": "application/x-ndjson"})

@@ -81,7 +81,7 @@ async def running(folder: Path, mailbox: Mailbox) -> AsyncIterator[tuple[httpx.A
     """Run a server in this process, which sends its e-mails to the mailbox. Yield its client, and the URL of a device."""
     email = f"smtp://127.0.0.1:{mailbox.port}?from=bells@example.com"
     app = create_app(load({"data": str(folder), "email": email}))
-    protocol: Any = FastPathFactory(app, app.request_log.head_refused)
+    protocol: Any = FastPathFactory(app.begins_live, app.request_log.head_refused)
     server = uvicorn.Server(uvicorn.Config(app, http=protocol, ws="none", lifespan="on", log_config=None))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"127.0.0.1:{listening.getsockname()[1]}"

@@ -87,7 +87,7 @@ async def test_project_takes_precedence_over_a_stored_app(rest: Rest) -> None:
     node = PusherAppDirectory(rest.store, rest.clock, Encryption(b"key"), project, lambda: None)
     await node.reload()
     assert [one.state for one in node.all()] == ["active", "overridden"]
-    assert node.by_id(MOVED["id"]) is node.all()[0].app
+    assert node.by_id(MOVED["id"]) is node.all()[0]
     assert node.by_key(MOVED["key"]) is None
 
 
@@ -138,7 +138,7 @@ async def test_secrets_are_for_owners_and_keys_that_may_act_for_any_recipient(re
             assert refused(await caller.post(path, json=body), 403, "forbidden"), path
         assert (await caller.get(APPS)).status_code == 200
         assert (await caller.patch(one, json={"name": "Renamed"})).status_code == 200
-        assert [one.app.name for one in rest.pusher_apps.all()] == ["", "Renamed"]
+        assert [app.name for app in rest.pusher_apps.all()] == ["", "Renamed"]
         assert (await caller.patch(one, json={"enabled": False})).status_code == 200
         for body in ({"enabled": True}, {"origins": ["https://evil.example"]}, {"origins": []}):
             assert refused(await caller.patch(one, json=body), 403, "forbidden"), body

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.kernel.db import list_scan
+from bellcast.kernel.db import lists
 from bellcast.workflows.types.runs import NewFanout, TriggerRequest
 from tests.journey.rest import Rest, fields, refused
 
@@ -69,7 +69,7 @@ async def test_list_shows_one_tenant_unless_all_are_requested(rest: Rest) -> Non
 async def test_search_ends_after_a_bounded_number_of_rows_and_can_go_on(
     rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(list_scan, "MAX_SCANNED_ROWS", 3)
+    monkeypatch.setattr(lists, "MAX_SCANNED_ROWS", 3)
     await rest.send("alice", "rare", type="rare")
     for _ in range(4):
         await rest.send("alice")

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, ConnectRequest, Refused, admit_by_session
-from bellcast.kernel import daemon_threads, import_string
+from bellcast.kernel import daemon_threads, setting_values
 from bellcast.kernel.errors import HandlerFailed, NoHandler
 from bellcast.kernel.outbound.webhook_signature import STEP_SEPARATOR, sign, signing_key
 
@@ -75,7 +75,7 @@ class Handlers:
 
 def load(target: str) -> Handlers:
     """Import the handlers at `module:name`; the module may be in the working directory. Raises SettingsError."""
-    return import_string.load("BELLCAST_HANDLERS", target, Handlers)
+    return setting_values.imported("BELLCAST_HANDLERS", target, Handlers)
 
 
 # A time in seconds since 1970. Python cannot convert numbers of any length.

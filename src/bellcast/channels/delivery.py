@@ -14,7 +14,6 @@ from bellcast.channels.addresses import chat_vendor
 from bellcast.channels.contents import StoredEmail
 from bellcast.channels.email import Email
 from bellcast.channels.message_reports import MessageReports, with_events
-from bellcast.channels.provider_rate import ProviderRate
 from bellcast.channels.push import PushTarget
 from bellcast.channels.release import Release, is_held, suppression_update, to_current_address
 from bellcast.channels.store.messages import Messages
@@ -25,6 +24,7 @@ from bellcast.channels.types import (
     AttemptOutcome,
     ExternalChannel,
     MessageUpdate,
+    ProviderRate,
     StoredMessage,
     with_outcome,
 )

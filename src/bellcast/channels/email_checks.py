@@ -25,7 +25,6 @@ HOST_IN_TEXT = re.compile(
     r"(?:https?://|www\.)[^\s/]+|[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|org|net|io|app|dev|example)\b", re.I
 )
 SHEET = re.compile(r"(?is)<style[^>]{0,300}>(.*?)(?:</style|\Z)")
-VOID = frozenset(["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"])
 # CSS without which an e-mail falls apart; without the rest it only looks plainer.
 LAYOUT = frozenset(
     {"display:flex", "display:grid", "position", "float", "@import", "var()", "calc()", "clamp()", "min()", "max()"}
@@ -282,7 +281,7 @@ def _texts(
             if text and not is_hidden:
                 yield text, color, ground, size >= 24 or (is_bold and size >= 18.66)
         elif isinstance(token, StartTag):
-            if token.name in VOID:
+            if token.name in html_tokens.VOID:
                 continue
             look = dict(_attribute_look(token)) | _declared(sheet, token) | _look(token.attributes.get("style", ""))
             if token.name == "a" and "color" not in look:

@@ -35,12 +35,6 @@ MAX_NAME = 100
 # Elements that are removed with their content, and those of which only the tags are.
 WITH_CONTENT = frozenset({"script", "iframe", "object", "applet", "frameset"})
 TAGS_ONLY = frozenset({"form", "link", "base", "embed", "frame", "mj-include", "mj-font"})
-VOID = frozenset(
-    {
-        *("area", "base", "br", "col", "embed", "frame", "hr", "img"),
-        *("input", "link", "meta", "param", "source", "track", "wbr"),
-    }
-)
 # Elements of MJML whose text must be in an `mj-raw`, such as a loop around sections.
 CONTAINERS = frozenset({"mj-body", "mj-wrapper", "mj-section", "mj-group", "mj-column", "mj-hero"})
 TAGS_OF_TEMPLATES = {"{{": "}}", "{%": "%}", "{#": "#}"}
@@ -228,7 +222,7 @@ class _Cleaner:
                 return len(source) if closing is None else closing.end()
             return position
         kept = "".join(self._attributes(attributes, source, start, offset))
-        is_void = self._is_mjml and lower in VOID
+        is_void = self._is_mjml and lower in html_tokens.VOID
         if self._is_mjml:
             self._elements += 1
             self._carousel_images += lower == "mj-carousel-image"

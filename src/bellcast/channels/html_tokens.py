@@ -33,6 +33,25 @@ ATTRIBUTE_VALUE = re.compile(r"\s*=\s*(?:([\"'])|([^\s>]*))")
 # Character references. Longer ones are treated as text: for numbers, the standard library takes quadratic time or
 # refuses them.
 REFERENCE = re.compile(r"&(?:#[0-9]{1,8}(?![0-9])|#[xX][0-9A-Fa-f]{1,8}(?![0-9A-Fa-f])|[A-Za-z][0-9A-Za-z]{0,31});?")
+VOID = frozenset(
+    [
+        "area",
+        "base",
+        "br",
+        "col",
+        "embed",
+        "frame",
+        "hr",
+        "img",
+        "input",
+        "link",
+        "meta",
+        "param",
+        "source",
+        "track",
+        "wbr",
+    ]
+)
 # Elements that contain text only, up to their end tag.
 RAW_TEXT = {name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in ("script", "style", "title")}
 

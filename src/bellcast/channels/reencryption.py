@@ -1,5 +1,6 @@
 """The secrets in the store: re-encrypt them after the current key was replaced, and count them by key."""
 
+import contextlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
@@ -44,15 +45,17 @@ class StoredSecrets(Struct, eq=False):
     fields: Mapping[str, Sequence[str]]
 
     async def rotate(self) -> AsyncGenerator[RotationProgress]:
-        """Encrypt everything with the current key, and yield the progress after each page. Safe to interrupt and
+        """Encrypt everything with the current key, and yield the progress after each PAGE objects. Safe to interrupt and
         repeat, even on several nodes. Fields that no key can decrypt do not change. An object that a concurrent request
         changes is encrypted with the key of the node that serves that request."""
         for kind, fields in self.fields.items():
             checked = changed = 0
-            async for page in self._pages(kind):
-                for tenant, document in page:
-                    changed += await self._reencrypt(kind, fields, tenant, document)
-                checked += len(page)
+            async for tenant, document in self.documents.every(kind):
+                changed += await self._reencrypt(kind, fields, tenant, document)
+                checked += 1
+                if checked % PAGE == 0:
+                    yield RotationProgress(kind, checked, changed)
+            if checked % PAGE:
                 yield RotationProgress(kind, checked, changed)
             if changed:
                 log.info("secrets_reencrypted", kind=kind, count=changed)
@@ -70,24 +73,20 @@ class StoredSecrets(Struct, eq=False):
     async def _key_indexes(self) -> AsyncGenerator[tuple[str, int | None]]:
         """Yield each secret's object, and the index of the key that encrypted it."""
         for kind, fields in self.fields.items():
-            async for page in self._pages(kind):
-                for tenant, document in page:
-                    values, place = _values(document), _place(kind, tenant, document)
-                    for name in fields:
-                        if values.get(name) is not None:
-                            yield place, self.encryption.key_index(values[name], place)
-
-    async def _pages(self, kind: str) -> AsyncGenerator[list[tuple[str, Document]]]:
-        after = ("", "")
-        while found := await self.documents.of_all_tenants(kind, after, PAGE):
-            yield found
-            tenant, last = found[-1]
-            after = (tenant, last.key)
+            async for tenant, document in self.documents.every(kind):
+                values, place = _values(document), _place(kind, tenant, document)
+                for name in fields:
+                    if values.get(name) is not None:
+                        yield place, self.encryption.key_index(values[name], place)
 
     async def _reencrypt(self, kind: str, fields: Sequence[str], tenant: str, document: Document) -> bool:
         values, place = _values(document), _place(kind, tenant, document)
-        renewed = {name: _renewed(self.encryption, values.get(name), place) for name in fields}
-        updates = {name: text for name, text in renewed.items() if text is not None}
+        updates: dict[str, str] = {}
+        for name in fields:
+            encrypted = values.get(name)
+            if encrypted is not None and self.encryption.key_index(encrypted, place) != 0:
+                with contextlib.suppress(ValueError):  # no key decrypts it
+                    updates[name] = self.encryption.encrypt(self.encryption.decrypt(encrypted, place), place)
         if not updates:
             return False
         body = msgspec.json.encode({**values, **updates})
@@ -101,13 +100,3 @@ def _values(document: Document) -> dict[str, Any]:
 
 def _place(kind: str, tenant: str, document: Document) -> str:
     return f"{kind}/{tenant}/{document.key}"
-
-
-def _renewed(encryption: Encryption, encrypted: str | None, place: str) -> str | None:
-    """Return the field, encrypted with the current key; None if it needs no change."""
-    if encrypted is None or encryption.key_index(encrypted, place) == 0:
-        return None
-    try:
-        return encryption.encrypt(encryption.decrypt(encrypted, place), place)
-    except ValueError:
-        return None

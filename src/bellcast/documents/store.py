@@ -1,7 +1,7 @@
 """Objects that the app defines by key, as JSON, and the versions of those that are published."""
 
 import difflib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Generic, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
@@ -21,14 +21,15 @@ from bellcast.documents.types import (
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.list_scan import CreatedRange
-from bellcast.kernel.db.lists import KeysetList, ListQuery
+from bellcast.kernel.db.lists import CreatedRange, KeysetList, ListQuery
 from bellcast.kernel.db.script import Params, Row, Script, Statement, WriteConflict
 from bellcast.kernel.db.table import StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.errors import PreconditionFailed
 
 # Maximum keys of an owner that are compared with an unknown one: the rows contain the objects, up to 512 KiB each.
 MAX_COMPARED = 200
+# Objects per read of all.
+READ_OBJECTS = 100
 # Kind, tenant and key of an object.
 Place: TypeAlias = tuple[str, str, str]
 # Writes one object; returns False, and writes nothing, if it has changed.
@@ -90,6 +91,20 @@ class Documents(StoreTable):
     def of_all_tenants(self, kind: str, after: tuple[str, str], limit: int) -> Script[list[tuple[str, Document]]]:
         """Return objects of the project and every tenant, each with its tenant, after the given tenant and key."""
         return (yield from LIST.page(ListQuery(after=after, limit=limit, filters={"kind": kind}))).items
+
+    async def every(self, kind: str, tenant: str | None = None) -> AsyncIterator[tuple[str, Document]]:
+        """Yield the objects of a tenant, or of the project and every tenant, each with its tenant."""
+        after = ("" if tenant is None else tenant, "")
+        while True:
+            if tenant is None:
+                found = await self.of_all_tenants(kind, after, READ_OBJECTS)
+            else:
+                found = [(tenant, one) for one in await self.page(kind, tenant, after[1], READ_OBJECTS)]
+            for one in found:
+                yield one
+            if len(found) < READ_OBJECTS:
+                return
+            after = (found[-1][0], found[-1][1].key)
 
     @read
     def count(self, kind: str, tenant: str, limit: int) -> Script[int]:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
-from functools import partial
 from typing import TypeAlias, TypeGuard, TypeVar
 
 import msgspec
@@ -286,44 +285,32 @@ def _emit(engines: Context, request: SendOrAnnounce) -> None:
         # A send without the inbox channel has only decisions. If preferences stop it, it may have neither.
         ids = {decision.recipient: decision.notification for decision in request.decisions}
         (recipient, id), count = next(iter(ids.items())), len(ids)
-    sent = request.content
+    # The event is made later, and must not hold the whole request until then.
+    at, tenant, type, sent = request.created_at, request.tenant, request.content.type, request.content
     content = (sent.title, sent.body, sent.data) if engines.feed.is_watched else None
     trace = REQUEST_ID.get()
-    make = partial(
-        _send_event, request.created_at, request.tenant, sent.type, recipient, id, count, topic, content, trace
-    )
-    engines.feed.emit_later("send", request.tenant, make)
 
+    def make() -> FeedEvent:
+        fields: dict[str, object] = {"type": type, "id": id}
+        if count is None:
+            audience = topic or "everyone"
+        else:
+            audience = f"{recipient} and {count - 1} others" if count > 1 else recipient or "no recipient"
+            fields["recipients"] = count
+        if content is not None:
+            fields |= zip(("title", "body", "data"), map(redact, content), strict=True)
+        return FeedEvent(
+            kind="send",
+            at=at,
+            text=f"{type} to {audience}",
+            tenant=tenant,
+            recipient=recipient,
+            topic=topic,
+            trace=trace,
+            fields=fields,
+        )
 
-def _send_event(
-    at: int,
-    tenant: str,
-    type: str,
-    recipient: str | None,
-    id: str | None,
-    count: int | None,
-    topic: str | None,
-    content: tuple[object, ...] | None,
-    trace: str | None,
-) -> FeedEvent:
-    fields: dict[str, object] = {"type": type, "id": id}
-    if count is None:
-        audience = topic or "everyone"
-    else:
-        audience = f"{recipient} and {count - 1} others" if count > 1 else recipient or "no recipient"
-        fields["recipients"] = count
-    if content is not None:
-        fields |= zip(("title", "body", "data"), map(redact, content), strict=True)
-    return FeedEvent(
-        kind="send",
-        at=at,
-        text=f"{type} to {audience}",
-        tenant=tenant,
-        recipient=recipient,
-        topic=topic,
-        trace=trace,
-        fields=fields,
-    )
+    engines.feed.emit_later("send", tenant, make)
 
 
 async def _announce(engines: Context, request: AnnounceRequest) -> bytes | BellcastError:

@@ -1,15 +1,19 @@
 """Parsers of settings that know no subject. A parser's docstring describes the expected text, in error messages and in the
 reference. Parsers raise ValueError or KeyError for any other text."""
 
+import importlib
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from bellcast.kernel import times
+from bellcast.kernel.errors import Invalid, SettingsError
 from bellcast.kernel.ip_addresses import is_server
 
+T = TypeVar("T")
 Parser: TypeAlias = Callable[[str], Any]
 # Returned by parsers for which an empty text is a value: the empty list.
 NameList: TypeAlias = Annotated[tuple[str, ...], "of names"]
@@ -84,3 +88,25 @@ def url(value: str) -> str:
     if not is_usable or not value.isprintable() or " " in value:
         raise ValueError(value)
     return value
+
+
+def imported(variable: str, target: str, expected: type[T], *, default_name: str = "") -> T:
+    """Import `module:name`; the module may be in the working directory. `default_name` is used for a target without a
+    name.
+
+    Raises SettingsError with the variable; Invalid, raised by the module, passes through."""
+    module, _, name = target.partition(":")
+    working_directory = str(Path.cwd())
+    if working_directory not in sys.path:
+        sys.path.insert(0, working_directory)
+    try:
+        found: Any = importlib.import_module(module)
+        for part in (name or default_name).split("."):
+            found = getattr(found, part)
+    except Invalid:
+        raise
+    except Exception as error:
+        raise SettingsError(f"{variable}: {target} cannot be loaded: {type(error).__name__}: {error}.") from error
+    if not isinstance(found, expected):
+        raise SettingsError(f"{variable}: {target} must be bellcast.{expected.__name__}, got {type(found).__name__}.")
+    return found

@@ -12,9 +12,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.delivery import NamedProvider, delivery_error
 from bellcast.channels.email import Email
-from bellcast.channels.provider_rate import ProviderRate
 from bellcast.channels.tenant_settings import ChannelConfig
-from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel
+from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel, ProviderRate
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, Document, is_cached
 from bellcast.kernel import times
@@ -155,20 +154,18 @@ class ProviderDirectory:
         """Return the active e-mail providers in the store by their names, at most `limit`, those of the project first, and
         the number of the others."""
         servers: dict[str, Provider] = {}
-        rest, after = 0, ("", "")
-        while page := await self._documents.of_all_tenants(KIND, after, PAGE):
-            for tenant, document in page:
-                fields = msgspec.json.decode(document.body, type=ProviderFields)
-                if not fields.active or fields.channel != "email":
-                    continue
-                if len(servers) == limit:
-                    rest += 1
-                    continue
-                name = document.key if tenant == DEFAULT_TENANT else f"{document.key} of tenant {tenant}"
-                entry = next((one for one in await self._entries(tenant) if one.configured.key == document.key), None)
-                if entry is not None:  # not deleted since
-                    servers[name] = entry.deliverers[0].provider
-            after = (page[-1][0], page[-1][1].key)
+        rest = 0
+        async for tenant, document in self._documents.every(KIND):
+            fields = msgspec.json.decode(document.body, type=ProviderFields)
+            if not fields.active or fields.channel != "email":
+                continue
+            if len(servers) == limit:
+                rest += 1
+                continue
+            name = document.key if tenant == DEFAULT_TENANT else f"{document.key} of tenant {tenant}"
+            entry = next((one for one in await self._entries(tenant) if one.configured.key == document.key), None)
+            if entry is not None:  # not deleted since
+                servers[name] = entry.deliverers[0].provider
         return servers, rest
 
     async def close(self) -> None:

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal, Protocol
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from bellcast.channels.provider_rate import MIN_RATE
-from bellcast.channels.types import ExternalChannel, State
+from bellcast.channels.types import MIN_RATE, ExternalChannel, State
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.field_limits import ValueRule, between, lasting, text
 from bellcast.kernel.limits import Limits

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.list_scan import MAX_SCANNED_ROWS
+from bellcast.kernel.db.lists import MAX_SCANNED_ROWS
 from bellcast.kernel.ids import NEWEST
 from bellcast.replays.store import Replays
 from bellcast.replays.types import (

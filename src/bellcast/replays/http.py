@@ -8,8 +8,7 @@ from msgspec import Meta, Struct
 
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel import times
-from bellcast.kernel.db.list_scan import ListTotal
-from bellcast.kernel.db.lists import MAX_COUNTED_ITEMS, ListPage
+from bellcast.kernel.db.lists import MAX_COUNTED_ITEMS, ListPage, ListTotal
 from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
 from bellcast.kernel.field_limits import LIST, NULL, TENANT_NAME, Schema, one_of, only
 from bellcast.kernel.http import list_positions, request_body, responses

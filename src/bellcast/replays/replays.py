@@ -12,7 +12,7 @@ from msgspec import Struct
 from bellcast.documents.store import Documents
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.list_scan import MAX_SCANNED_ROWS
+from bellcast.kernel.db.lists import MAX_SCANNED_ROWS
 from bellcast.kernel.errors import Conflict
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.types import FANOUT, Job

@@ -297,20 +297,12 @@ async def _stored(ctx: ApiContext, plural: str, owners: Sequence[str | None]) ->
     """Yield the objects of a kind that these tenants own, None for all, with their tenants and keys."""
     table = Documents(ctx.engines.db)
     for owner in owners:
-        after = (owner or PROJECT, "")
-        single = await table.get(plural, *after)  # preference defaults have no key, and pages begin after none
+        place = (owner or PROJECT, "")
+        single = await table.get(plural, *place)  # preference defaults have no key, after which all others are
         if single is not None:
-            yield after, single
-        while True:
-            if owner is None:
-                page = await table.of_all_tenants(plural, after, OBJECTS_PER_READ)
-            else:
-                page = [(owner, one) for one in await table.page(plural, owner, after[1], OBJECTS_PER_READ)]
-            for tenant, document in page:
-                yield (tenant, document.key), document
-            if len(page) < OBJECTS_PER_READ:
-                break
-            after = (page[-1][0], page[-1][1].key)
+            yield place, single
+        async for tenant, document in table.every(plural, owner):
+            yield (tenant, document.key), document
 
 
 def _state(ctx: ApiContext, kind: BundleKind, tenant: str, document: Document) -> _State | None:

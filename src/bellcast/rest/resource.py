@@ -13,8 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.kernel import ids
-from bellcast.kernel.db.list_scan import ListTotal
-from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, RowKey
+from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, ListTotal, RowKey
 from bellcast.kernel.errors import BadRequest, Invalid, NotFound
 from bellcast.kernel.http import list_parameters, list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp

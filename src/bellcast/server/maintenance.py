@@ -77,34 +77,20 @@ async def sweep(engines: Context, retention: Retention) -> None:
         delete = partial(Maintenance(engines.db).delete_messages, older_than, MAINTENANCE_BATCH_ROWS)
         await _attempt("delete_messages", _repeat(engines, delete))
     for plural in DRAFTED:
-        await _attempt("drafts", _sweep_documents(engines, draft_kind(plural), now - DRAFT_MS))
-    await _attempt("confirmations", _sweep_documents(engines, CONFIRMATIONS, now - times.DAY_MS))
-    await _attempt("joined_topics", _sweep_joined_topics(engines, now))
-    await _attempt("operators", _sweep_operators(engines, now))
+        expire_drafts = partial(Documents(engines.db).expire, draft_kind(plural), now - DRAFT_MS)
+        await _attempt("drafts", _sweep(expire_drafts))
+    expire_confirmations = partial(Documents(engines.db).expire, CONFIRMATIONS, now - times.DAY_MS)
+    await _attempt("confirmations", _sweep(expire_confirmations))
+    await _attempt("joined_topics", _sweep(partial(JoinedTopics(engines.db).sweep, now)))
+    before = {"sessions_before": now - SESSION_MS, "failures_before": now - FAILURES_MS, "audit_before": now - AUDIT_MS}
+    await _attempt("operators", _sweep(partial(Operators(engines.db).sweep, **before)))
     Maintenance(engines.db).clear_log()
 
 
-async def _sweep_documents(engines: Context, kind: str, before: int) -> None:
-    swept = MAINTENANCE_BATCH_ROWS
-    while swept >= MAINTENANCE_BATCH_ROWS:
-        swept = await Documents(engines.db).expire(kind, before, MAINTENANCE_BATCH_ROWS)
-
-
-async def _sweep_joined_topics(engines: Context, now: int) -> None:
-    swept = MAINTENANCE_BATCH_ROWS
-    while swept >= MAINTENANCE_BATCH_ROWS:
-        swept = await JoinedTopics(engines.db).sweep(now, MAINTENANCE_BATCH_ROWS)
-
-
-async def _sweep_operators(engines: Context, now: int) -> None:
-    swept = MAINTENANCE_BATCH_ROWS
-    while swept >= MAINTENANCE_BATCH_ROWS:
-        swept = await Operators(engines.db).sweep(
-            sessions_before=now - SESSION_MS,
-            failures_before=now - FAILURES_MS,
-            audit_before=now - AUDIT_MS,
-            limit=MAINTENANCE_BATCH_ROWS,
-        )
+async def _sweep(step: Callable[..., Awaitable[int]]) -> None:
+    """Repeat a step until it deletes fewer rows than its limit."""
+    while await step(limit=MAINTENANCE_BATCH_ROWS) >= MAINTENANCE_BATCH_ROWS:
+        pass
 
 
 async def log_audit_head(engines: Context) -> None:

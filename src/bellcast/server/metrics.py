@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from bellcast import __version__
 from bellcast.build import commit
 from bellcast.console.types.stats import BUCKETS
-from bellcast.kernel.histogram import Histogram
+from bellcast.live.hub.dispatch import Histogram
 from bellcast.live.hub.survey import ConnectionSurvey
 
 log = structlog.get_logger(__name__)

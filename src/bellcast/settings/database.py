@@ -15,7 +15,7 @@ from bellcast.documents.types import PROJECT, AuditRecord
 from bellcast.kernel import setting_values
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange
+from bellcast.kernel.db.lists import ANY_TIME, CreatedRange
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.live.dialects import DIALECTS
 from bellcast.settings import Settings, as_text, table

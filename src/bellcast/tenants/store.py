@@ -9,8 +9,7 @@ from msgspec.structs import replace
 
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.list_scan import ListTotal
-from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery
+from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, ListTotal
 from bellcast.kernel.db.script import Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.events import Event

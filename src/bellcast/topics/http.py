@@ -8,8 +8,7 @@ from msgspec.structs import replace
 
 from bellcast.kernel import patterns, times, validation
 from bellcast.kernel.brokers import history
-from bellcast.kernel.db.list_scan import ListTotal
-from bellcast.kernel.db.lists import ListPage
+from bellcast.kernel.db.lists import ListPage, ListTotal
 from bellcast.kernel.errors import BadRequest, Invalid
 from bellcast.kernel.events import topic_stream
 from bellcast.kernel.field_limits import TENANT_NAME, shown

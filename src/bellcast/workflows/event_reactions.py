@@ -135,14 +135,8 @@ class Sources(Struct, eq=False):
         self._valid_until, self._changes = now + int(CACHE_SECONDS * 1000), changes
 
     async def _documents(self, kind: str) -> list[tuple[str, str, bytes]]:
-        found: list[tuple[str, str, bytes]] = []
-        after = ("", "")
-        while True:
-            page = await Documents(self.engines().db).of_all_tenants(kind, after, PAGE)
-            found += [(owner, one.key, one.body) for owner, one in page]
-            if len(page) < PAGE:
-                return found
-            after = (page[-1][0], page[-1][1].key)
+        documents = Documents(self.engines().db).every(kind)
+        return [(owner, one.key, one.body) async for owner, one in documents]
 
     # --- sends and triggers
 

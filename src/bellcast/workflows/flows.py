@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from bellcast.kernel import import_string
+from bellcast.kernel import setting_values
 from bellcast.kernel.errors import FieldError, Invalid, SettingsError
 from bellcast.workflows import definitions, schedule_times
 from bellcast.workflows.calls import StepFunction
@@ -317,6 +317,6 @@ def load(target: str) -> Workflows:
     """Import the workflows at `module` or `module:name`; the module may be in the working directory. Raises
     SettingsError."""
     try:
-        return import_string.load("BELLCAST_WORKFLOWS", target, Workflows, default_name=DEFAULT_NAME)
+        return setting_values.imported("BELLCAST_WORKFLOWS", target, Workflows, default_name=DEFAULT_NAME)
     except Invalid as error:
         raise SettingsError(f"BELLCAST_WORKFLOWS: {target} contains an invalid workflow: {error.detail}.") from error

@@ -12,8 +12,7 @@ from msgspec import Struct
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Pauses
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.list_scan import MAX_SCANNED_ROWS, ListTotal
-from bellcast.kernel.db.lists import ListPage, ListQuery
+from bellcast.kernel.db.lists import MAX_SCANNED_ROWS, ListPage, ListQuery, ListTotal
 from bellcast.kernel.errors import NotFound
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs

@@ -6,10 +6,16 @@ from msgspec.structs import replace
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.delivery import MessageDelivery, NamedProvider
 from bellcast.channels.message_reports import MessageReports
-from bellcast.channels.provider_rate import ProviderRate
 from bellcast.channels.release import Release
 from bellcast.channels.tenant_settings import ChannelConfig
-from bellcast.channels.types import MAX_ATTEMPTS, ExternalChannel, MessageUpdate, NewMessage, StoredMessage
+from bellcast.channels.types import (
+    MAX_ATTEMPTS,
+    ExternalChannel,
+    MessageUpdate,
+    NewMessage,
+    ProviderRate,
+    StoredMessage,
+)
 from bellcast.kernel.jobs.destinations import Destination, Destinations
 from bellcast.kernel.jobs.runner import DestinationCall
 from bellcast.kernel.jobs.types import Job

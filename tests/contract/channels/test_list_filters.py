@@ -6,8 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.channels.types import MessageUpdate
-from bellcast.kernel.db.list_scan import ListTotal
-from bellcast.kernel.db.lists import ListPage
+from bellcast.kernel.db.lists import ListPage, ListTotal
 from tests.clock import FakeClock
 from tests.contract.app import wanted
 from tests.contract.channels.test_store_messages import NOW, message
@@ -122,7 +121,7 @@ async def test_runs_are_those_with_a_message_of_the_channel_and_the_provider(
 async def test_page_compares_a_bounded_number_of_runs_with_their_messages(
     store: Store, sent: SentRuns, filters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 1)
+    monkeypatch.setattr("bellcast.kernel.db.lists.MAX_SCANNED_ROWS", 1)
     newest = sent.other if filters["tenant"] == "*" else sent.silent
     page = await store.runs.page(wanted(**filters, provider="spare"))
     assert page == ListPage([], scanned_until=(newest,), total=ListTotal(0, exact=False))
@@ -134,6 +133,6 @@ async def test_page_compares_a_bounded_number_of_runs_with_their_messages(
 async def test_page_of_a_trigger_compares_a_bounded_number_of_runs(
     store: Store, sent: SentRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 1)
+    monkeypatch.setattr("bellcast.kernel.db.lists.MAX_SCANNED_ROWS", 1)
     page = await store.runs.page(wanted("acme", trigger=sent.silent, channel="email"))
     assert (page.items, page.scanned_until) == ([], (sent.silent,))

@@ -7,8 +7,7 @@ from msgspec.structs import replace
 
 from bellcast.channels.types import Attempt, MessageUpdate, NewDecision, NewMessage, RecordedAction, StoredMessage
 from bellcast.kernel.db import lists
-from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListTotal
-from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListQuery, ListTotal
 from bellcast.kernel.jobs.types import Job, in_line
 from bellcast.kernel.times import to_rfc3339
 from bellcast.webhooks.types import WebhookEvent
@@ -190,7 +189,7 @@ async def test_page_lists_the_newest_first(app: App, query: dict[str, Any], numb
 async def test_page_compares_a_bounded_number_of_messages(
     app: App, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.kernel.db.lists.MAX_SCANNED_ROWS", 2)
     await add(app, message(1, channel="sms"), message(2), message(3))
     page = await app.store.messages.page(wanted(tenant, channel="sms"))
     assert (page.items, page.scanned_until) == ([], (message(2).id,))

@@ -10,8 +10,7 @@ from msgspec.structs import replace
 from bellcast.inbox.types.notifications import Edit
 from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel import times
-from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListTotal
-from bellcast.kernel.db.lists import ListPage, ListQuery
+from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListPage, ListQuery, ListTotal
 from bellcast.kernel.errors import IdempotencyMismatch
 from bellcast.live.types import NotificationAdded, NotificationDeleted, NotificationUpdated
 from tests.contract.app import App
@@ -309,7 +308,7 @@ async def test_notifications_outside_the_inbox_end_with_recall_and_retention(app
 async def test_search_among_notifications_outside_the_inbox_is_bounded(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.kernel.db.lists.MAX_SCANNED_ROWS", 2)
     ids = [await app.send_outside("alice", type=type) for type in ("rare", "general", "general")]
     for filters in ({}, {"tenant": "*"}, {"recipient": "alice"}):
         found = await app.store.sent.notifications(sent_query(type="rare", **filters))
@@ -320,8 +319,8 @@ async def test_search_among_notifications_outside_the_inbox_is_bounded(
 
 @pytest.mark.parametrize("first", [1, 1_000])
 async def test_search_among_sent_items_is_bounded(app: App, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
-    monkeypatch.setattr("bellcast.kernel.db.list_scan.FIRST_SCANNED_ROWS", first)
-    monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.kernel.db.lists.FIRST_SCANNED_ROWS", first)
+    monkeypatch.setattr("bellcast.kernel.db.lists.MAX_SCANNED_ROWS", 2)
     ids = [await app.send("alice", type=type) for type in ("rare", "general", "general")]
     announced = [await app.announce(type=type) for type in ("rare", "general", "general")]
     sent, bounded = app.store.sent, ListTotal(0, exact=False)
@@ -341,8 +340,8 @@ async def test_search_among_sent_items_is_bounded(app: App, monkeypatch: pytest.
 async def test_notifications_of_a_small_tenant_are_found_behind_those_of_a_large_one(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bellcast.kernel.db.list_scan.FIRST_SCANNED_ROWS", 1)
-    monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 5)
+    monkeypatch.setattr("bellcast.kernel.db.lists.FIRST_SCANNED_ROWS", 1)
+    monkeypatch.setattr("bellcast.kernel.db.lists.MAX_SCANNED_ROWS", 5)
     small = [await app.send(key, tenant="small", type=type) for key, type in (("alice", "rare"), ("bob", "general"))]
     await app.announce(tenant="small")
     await app.materialize("small", ["alice"], app.now)

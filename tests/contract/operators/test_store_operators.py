@@ -7,7 +7,7 @@ import pytest
 
 from bellcast.audit.types import AuditEntry, FieldChange
 from bellcast.auth import keys
-from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListTotal
+from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListTotal
 from bellcast.kernel.errors import Conflict
 from bellcast.operators.types import Operator, Passkey, Role
 from tests.contract.app import wanted

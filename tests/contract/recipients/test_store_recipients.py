@@ -7,8 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.kernel import times
-from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListTotal
-from bellcast.kernel.db.lists import ListPage, ListQuery
+from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListPage, ListQuery, ListTotal
 from bellcast.kernel.errors import Forbidden
 from bellcast.live.types import SessionsRevoked, SubscriptionEnded
 from bellcast.recipients.types import Recipient, RecipientFields, RecipientOfLink, Subscription
@@ -352,7 +351,7 @@ async def test_recipients_and_topics_of_all_tenants_are_listed_in_order(
         topics[2:3], ("acme", "room.1")
     )
     assert await app.store.subscriptions.topics(ListQuery(prefix="room.")) == ListPage(topics[2:])
-    monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.kernel.db.lists.MAX_SCANNED_ROWS", 2)
     monkeypatch.setattr("bellcast.recipients.store.subscriptions.TOPIC_BATCH_ROWS", 2)
     assert await people(prefix="b") == ([], ("acme", "ann"))
     assert await people(("acme", "ann"), prefix="b") == ([("acme", "ben")], ("zoo", "ann"))
@@ -385,7 +384,7 @@ async def test_recipients_and_tenants_are_listed_by_their_creation(app: App, mon
 
     assert await pages() == [(["d2", "d3", "d4"], None), (["dated-2", "dated-3", "dated-4"], None)]
     assert await pages("d2", 1) == [(["d3"], None), (["dated-3"], None)]
-    monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.kernel.db.lists.MAX_SCANNED_ROWS", 2)
     assert await pages() == [([], "d1"), ([], "dated-1")]
     assert await pages("d1") == [(["d2", "d3"], "d3"), (["dated-2", "dated-3"], "dated-3")]
     assert await pages("d3") == [(["d4"], "d5"), (["dated-4"], "dated-5")]

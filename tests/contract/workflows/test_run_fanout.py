@@ -8,7 +8,7 @@ import pytest
 
 from bellcast.channels.audiences import COMMIT_PAGE
 from bellcast.inbox.types.notifications import Audience
-from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.jobs.types import Job, kind_of
 from bellcast.workflows.run_fanout import BACKLOG_MS
 from bellcast.workflows.store.run_commits import FANOUT_JOB_KIND
@@ -329,6 +329,6 @@ async def test_runs_of_all_tenants_are_listed_and_counted(
     assert ([run.id for run in page.items], page.next, page.total) == (ids[:0:-1], (ids[1],), ListTotal(3, exact=True))
     rest = await store.runs.page(msgspec.structs.replace(of_both, after=page.next))
     assert ([run.id for run in rest.items], rest.next, rest.total) == ([ids[0]], None, None)
-    monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.kernel.db.lists.MAX_SCANNED_ROWS", 2)
     page = await store.runs.page(wanted("*", workflow="absent"))
     assert (page.items, page.scanned_until) == ([], (ids[1],))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.outbound.port import Response
 from bellcast.workflows import run_stats
 from bellcast.workflows.run_stats import RunCounts, RunStats, StepCounts

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.channels.provider_rate import ProviderRate
+from bellcast.channels.types import ProviderRate
 from bellcast.kernel import times
 
 NOW = 1_781_085_600_000

@@ -21,8 +21,7 @@ from bellcast.inbox import sent
 from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import ids, times, validation
-from bellcast.kernel.db.list_scan import ANY_TIME
-from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.db.lists import ANY_TIME, ListQuery
 from bellcast.kernel.errors import Invalid, NotFound
 from bellcast.kernel.field_limits import KEY_PATTERN, Limit, ValueRule, text
 from bellcast.kernel.http import request_body, responses

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from bellcast.inbox.store.maintenance import Maintenance
 from bellcast.kernel import times
-from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import BadRequest, NotFound
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp

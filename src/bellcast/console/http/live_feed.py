@@ -20,7 +20,7 @@ from bellcast.console.types.live_feed import (
     filter_of,
     redact,
 )
-from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid
 from bellcast.kernel.http import list_positions, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send

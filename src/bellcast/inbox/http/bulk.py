@@ -255,17 +255,13 @@ def _result(number: int, draft: Draft | BellcastError, outcome: bytes | Bellcast
 
 
 def refused(number: int, refusal: BellcastError) -> Result:
-    return Result(error=problems.problem(_with_fewer_errors(refusal), within=str(number)))
-
-
-def _with_fewer_errors(refusal: BellcastError) -> BellcastError:
-    """Return the error with its first MAX_ITEM_ERRORS field errors; the detail has the number of omitted ones."""
+    """Return the refusal with its first MAX_ITEM_ERRORS field errors; the detail has the number of omitted ones."""
     rest = len(refusal.errors) - MAX_ITEM_ERRORS
-    if rest <= 0:
-        return refusal
-    shown = Invalid.fields(list(refusal.errors[:MAX_ITEM_ERRORS]))
-    at_least = "at least " if len(refusal.errors) == MAX_FIELD_ERRORS else ""
-    return Invalid(f"{shown.detail}; {at_least}{rest} more", errors=shown.errors)
+    if rest > 0:
+        shown = Invalid.fields(list(refusal.errors[:MAX_ITEM_ERRORS]))
+        at_least = "at least " if len(refusal.errors) == MAX_FIELD_ERRORS else ""
+        refusal = Invalid(f"{shown.detail}; {at_least}{rest} more", errors=shown.errors)
+    return Result(error=problems.problem(refusal, within=str(number)))
 
 
 @operation(

@@ -6,9 +6,9 @@ from bellcast.channels.types import title_of
 from bellcast.inbox.types.notifications import Notification
 from bellcast.inbox.types.sends import SendRequest, SentItem
 from bellcast.kernel import times
-from bellcast.kernel.db import list_scan
+from bellcast.kernel.db import lists
 from bellcast.kernel.db.commit.batch import STATEMENT_ROWS, chunks
-from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.recipients.store import ensure
@@ -54,7 +54,7 @@ def page(params: Params) -> Script[tuple[list[SentItem], str | None]]:
     if any(params[name] is not None for name in NO_FIELDS):
         return [], None
     name = _statement(params)
-    found, end = yield from list_scan.by_id(f"{name}_last", f"{name}_page", params)
+    found, end = yield from lists.by_id(f"{name}_last", f"{name}_page", params)
     return [_item(row) for row in found], end
 
 
@@ -63,7 +63,7 @@ def count(params: Params) -> Script[ListTotal]:
     if any(params[name] is not None for name in NO_FIELDS):
         return ListTotal(0, exact=True)
     name = _statement(params)
-    return (yield from list_scan.count_by_id(f"{name}_last", f"{name}_total", params))
+    return (yield from lists.count_by_id(f"{name}_last", f"{name}_total", params))
 
 
 def _statement(params: Params) -> str:

@@ -10,9 +10,8 @@ from bellcast.inbox.store import marking, outside, rows
 from bellcast.inbox.types.notifications import Edit
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import ids
-from bellcast.kernel.db import list_scan, lists
-from bellcast.kernel.db.list_scan import ANY_TIME, ListTotal
-from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, RowKey
+from bellcast.kernel.db import lists
+from bellcast.kernel.db.lists import ANY_TIME, KeysetList, ListPage, ListQuery, ListTotal, RowKey
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, on_table, read, read_in_background, write_to_inbox
 from bellcast.kernel.errors import NotFound
@@ -163,9 +162,9 @@ def _params(query: ListQuery, tenant: str) -> Params:
 
 def _in_inboxes(params: Params) -> Script[Found]:
     if params["recipient"] is not None:
-        rows, end = yield from list_scan.by_id("sent_of_recipient_last", "sent_of_recipient_page", params)
+        rows, end = yield from lists.by_id("sent_of_recipient_last", "sent_of_recipient_page", params)
     elif params["tenant"] == EVERY_TENANT:
-        rows, end = yield from list_scan.by_id("sent_last", "sent_page", params)
+        rows, end = yield from lists.by_id("sent_last", "sent_page", params)
     else:
         rows, end = yield from _of_tenant(params)
     return [_direct_item(tenant, tuple(columns)) for *columns, tenant in rows], end
@@ -173,10 +172,10 @@ def _in_inboxes(params: Params) -> Script[Found]:
 
 def _count_in_inboxes(params: Params) -> Script[ListTotal]:
     if params["recipient"] is not None:
-        return (yield from list_scan.count_by_id("sent_of_recipient_last", "sent_of_recipient_total", params))
+        return (yield from lists.count_by_id("sent_of_recipient_last", "sent_of_recipient_total", params))
     if params["tenant"] == EVERY_TENANT:
-        return (yield from list_scan.count_by_id("sent_last", "sent_of_all_total", params))
-    counted = yield from list_scan.count_by_id("sent_last", "sent_total", params)
+        return (yield from lists.count_by_id("sent_last", "sent_of_all_total", params))
+    counted = yield from lists.count_by_id("sent_last", "sent_total", params)
     if counted.exact or not (yield from _has_few_rows(params["tenant"])):
         return counted
     ((number,),) = yield Statement("sent_of_tenant_total", params, heavy=True)
@@ -184,12 +183,12 @@ def _count_in_inboxes(params: Params) -> Script[ListTotal]:
 
 
 def _announced(params: Params) -> Script[Found]:
-    rows, end = yield from list_scan.by_id("announced_last", "announced_page", params)
+    rows, end = yield from lists.by_id("announced_last", "announced_page", params)
     return [_announced_item(row) for row in rows], end
 
 
 def _count_announced(params: Params) -> Script[ListTotal]:
-    return list_scan.count_by_id("announced_last", "announced_total", params)
+    return lists.count_by_id("announced_last", "announced_total", params)
 
 
 def _of_tenant(params: Params) -> Script[tuple[Sequence[Row], str | None]]:
@@ -197,19 +196,19 @@ def _of_tenant(params: Params) -> Script[tuple[Sequence[Row], str | None]]:
 
     The index of notifications has no tenant. A tenant with a small share of them would need many pages of that index
     for its first rows, so if it has few rows, its inboxes are searched instead."""
-    found, until = yield from list_scan.newest("sent_last", "sent_page", params, list_scan.FIRST_SCANNED_ROWS)
+    found, until = yield from lists.newest("sent_last", "sent_page", params, lists.FIRST_SCANNED_ROWS)
     if until is None:
         return found, None
     if (yield from _has_few_rows(params["tenant"])):
         return (yield Statement("sent_of_tenant_page", params, heavy=True)), None
-    return (yield from list_scan.newest("sent_last", "sent_page", params, list_scan.MAX_SCANNED_ROWS))
+    return (yield from lists.newest("sent_last", "sent_page", params, lists.MAX_SCANNED_ROWS))
 
 
 def _has_few_rows(tenant: str) -> Script[bool]:
     """Return whether a request may examine all rows of a tenant's inboxes."""
-    params = {"tenant": tenant, "most": list_scan.MAX_SCANNED_ROWS + 1}
+    params = {"tenant": tenant, "most": lists.MAX_SCANNED_ROWS + 1}
     ((size,),) = yield Statement("sent_of_tenant_size", params, heavy=True)
-    return int(size) <= list_scan.MAX_SCANNED_ROWS
+    return int(size) <= lists.MAX_SCANNED_ROWS
 
 
 def recall_announcement(id: str, tenant: str, topic: str | None, now: int) -> Script[Event]:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bellcast.kernel import times
-from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange
+from bellcast.kernel.db.lists import ANY_TIME, CreatedRange
 from bellcast.kernel.field_limits import ANY_TENANT
 from bellcast.kernel.http.pages import MAX_APP_PAGE_ROWS, MAX_PAGE_ROWS
 from bellcast.kernel.identities import EVERY_TENANT

@@ -96,10 +96,6 @@ LEGAL_MOVES: dict[Phase, frozenset[Phase]] = {
 }
 
 
-class IllegalTransition(RuntimeError):
-    """A phase change that LEGAL_MOVES does not list."""
-
-
 class ConnectionOwner(Protocol):
     """Receives the events of a connection: the hub."""
 
@@ -293,9 +289,10 @@ class Connection(asyncio.Protocol):
     # --- phase
 
     def transition(self, to: Phase) -> None:
-        """Change the phase, and wake the replay that waits for the reader. Raises IllegalTransition."""
+        """Change the phase, and wake the replay that waits for the reader. Raises RuntimeError for one that LEGAL_MOVES does
+        not list."""
         if to not in LEGAL_MOVES[self.phase]:
-            raise IllegalTransition(f"{self.phase.name} to {to.name}")
+            raise RuntimeError(f"{self.phase.name} to {to.name}")
         before, self.phase = self.phase, to
         if self.writable_waiter is not None:
             self._wake_waiter()

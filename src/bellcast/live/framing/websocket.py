@@ -486,37 +486,3 @@ def _not_utf8() -> _ClientError:
 
 def _protocol_error(reason: str) -> _ClientError:
     return _ClientError(PROTOCOL_ERROR, reason)
-
-
-__all__ = [
-    "CONTROL",
-    "MAX_FRAGMENTS",
-    "NOT_UTF8",
-    "NO_CODE",
-    "PING",
-    "POLICY",
-    "PROTOCOL_ERROR",
-    "SMALL_FRAGMENT",
-    "TOO_LARGE",
-    "BinaryMessage",
-    "CloseReceived",
-    "FragmentReceived",
-    "FrameReader",
-    "HandshakeRejected",
-    "PingReceived",
-    "PongReceived",
-    "ProtocolViolation",
-    "ReaderEvent",
-    "TextMessage",
-    "TooManyFrames",
-    "Upgrade",
-    "accept_key",
-    "binary_frame",
-    "check_upgrade",
-    "close_frame",
-    "ping_frame",
-    "pong_frame",
-    "response",
-    "text_frame",
-    "text_header",
-]

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Send
 from bellcast.kernel.token_bucket import TokenBucket
@@ -16,18 +16,10 @@ from bellcast.live.framing import websocket
 ToMessage = Callable[[bytes], AsgiMessage]
 
 
-class AsgiOwner(Protocol):
-    """Owner of an AsgiTransport: a connection, or an Engine.IO WebSocket."""
-
-    def pause_writing(self) -> None: ...
-    def resume_writing(self) -> None: ...
-    def connection_lost(self, exc: Exception | None) -> None: ...
-
-
 class AsgiTransport(QueuedTransport):
     """Buffers a connection's output until the server's `send` accepts it. Reading is paused initially."""
 
-    def __init__(self, connection: AsgiOwner, to_message: ToMessage) -> None:
+    def __init__(self, connection: asyncio.BaseProtocol, to_message: ToMessage) -> None:
         super().__init__()
         self._connection = connection
         self._to_message = to_message
@@ -139,7 +131,7 @@ async def receive_stream(receive: Receive) -> None:
 
 
 async def serve(
-    connection: AsgiOwner, transport: AsgiTransport, sending: Awaitable[None], receiving: Awaitable[None]
+    connection: asyncio.BaseProtocol, transport: AsgiTransport, sending: Awaitable[None], receiving: Awaitable[None]
 ) -> None:
     """Run a connection until either side closes it or it is aborted."""
     ends = [asyncio.ensure_future(one) for one in (sending, receiving, transport.aborted)]

@@ -6,10 +6,10 @@ path, a reconnect takes 1.2 times as much CPU (2,500 clients, 2026-11-25).
 """
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from http import HTTPStatus
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
 import httptools
 import structlog
@@ -48,20 +48,15 @@ FAILED_HEADERS += [(b"content-length", b"%d" % len(FAILED_BODY))]
 INTERNAL_SERVER_ERROR = head(b"500 Internal Server Error", FAILED_HEADERS) + FAILED_BODY
 
 
-class LiveApplication(Protocol):
-    """An ASGI application that reports which paths open live connections."""
-
-    def begins_live(self, path: str, *, upgrade: bool) -> bool:
-        """True if a GET of this path, with or without an upgrade, always yields a live connection or an error."""
-        ...
-
-
 class FastPathFactory:
     """State shared by a server's sockets. uvicorn calls it for each socket like a protocol class."""
 
-    def __init__(self, application: LiveApplication, log_refusal: LogRefusal | None = None, max_file: int = 0) -> None:
-        """`max_file`: descriptor from which the rest is reserved for the store and outbound calls; 0: none."""
-        self.begins_live = application.begins_live
+    def __init__(
+        self, begins_live: Callable[..., bool], log_refusal: LogRefusal | None = None, max_file: int = 0
+    ) -> None:
+        """`begins_live(path, upgrade=…)` is true if a GET of this path, with or without an upgrade, always yields a live
+        connection or an error. `max_file`: descriptor from which the rest is reserved for the store and outbound calls; 0: none."""
+        self.begins_live = begins_live
         self.log_refusal = log_refusal
         self.max_file = max_file
         self.idle = IdleSockets()

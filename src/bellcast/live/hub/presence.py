@@ -4,7 +4,6 @@ in batches."""
 import asyncio
 from collections.abc import Callable, Sequence, Set
 from functools import lru_cache
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -22,14 +21,6 @@ WRITES_PER_SECOND = 10_000
 MAX_BATCH_CHANGES = 500
 
 SendMoves = Callable[[Stream, Sequence[PresenceChanged]], None]
-
-
-class Departure(NamedTuple):
-    """A removed connection: its member, the member's remaining local connections, and the change if it was the last."""
-
-    key: PresenceKey
-    here: int
-    change: PresenceChanged | None
 
 
 class PresenceTracker:
@@ -62,14 +53,18 @@ class PresenceTracker:
         key = (principal.tenant, topic, member.recipient)
         return key, self._add(key, connection, member, sender=connection)
 
-    def leave(self, principal: Principal, topic: str, connection: str) -> Departure | None:
+    def leave(
+        self, principal: Principal, topic: str, connection: str
+    ) -> tuple[PresenceKey, PresenceChanged | None, int] | None:
+        """Remove a connection. Return its key, the change if it was the member's last one anywhere, and the number of those left
+        in this process."""
         recipient = self._member_keys.pop((connection, topic), principal.recipient or "")
         key = (principal.tenant, topic, recipient)
         sources = self._sources(key)
         if connection not in sources:
             return None
         change = self._remove(key, connection, sender=connection)
-        return Departure(key, _local_count(sources), change)
+        return key, change, _local_count(sources)
 
     def member_key(self, principal: Principal, topic: str, connection: str) -> str | None:
         return self._member_keys.get((connection, topic), principal.recipient)

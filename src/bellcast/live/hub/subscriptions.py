@@ -192,10 +192,11 @@ class Subscriptions:
             topic = stream.split(SEPARATOR, 2)[2]
             departed = self._presence.leave(connection.principal, topic, connection.id)
             if departed is not None:
-                self._groups.changed(stream, departed.key[2])
-                self.presence_changed(departed.change, ChangeOrigin.HERE)
-                for observer in self._observers if departed.here == 0 else ():
-                    observer.node_left(departed.key)
+                key, change, here = departed
+                self._groups.changed(stream, key[2])
+                self.presence_changed(change, ChangeOrigin.HERE)
+                for observer in self._observers if here == 0 else ():
+                    observer.node_left(key)
         self._groups.changed(stream)
         for observer in self._observers:
             observer.subscription_count_changed(stream, count, -1, ChangeOrigin.HERE)

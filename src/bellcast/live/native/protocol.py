@@ -69,13 +69,16 @@ class NativeDialect(Struct, frozen=True, eq=False):
         return self.encode_frame(inbox_payloads.reset_payload(state))
 
     def heartbeat(self, now: int) -> bytes:
-        return self.encode_frame(heartbeat(now))
+        return self.encode_frame(Payload("heartbeat", {"time": times.to_rfc3339(now)}))
 
     def close_event(self, end: CloseReason) -> CloseReason:
         return end
 
     def close(self, end: CloseReason) -> bytes:
-        return self.encode_frame(close(end))
+        more = {"after": end.after, "message": end.message}
+        fields = {name: value for name, value in more.items() if value is not None}
+        frame = Payload("close", {"code": end.code, "reason": end.reason, "reconnect": end.reconnect, **fields})
+        return self.encode_frame(frame)
 
 
 def _sse_event(frame: Payload) -> bytes:
@@ -153,16 +156,6 @@ def ready(
     if presence:
         fields["presence"] = presence
     return Payload("ready", fields)
-
-
-def heartbeat(now: int) -> Payload:
-    return Payload("heartbeat", {"time": times.to_rfc3339(now)})
-
-
-def close(end: CloseReason) -> Payload:
-    more = {"after": end.after, "message": end.message}
-    fields = {name: value for name, value in more.items() if value is not None}
-    return Payload("close", {"code": end.code, "reason": end.reason, "reconnect": end.reconnect, **fields})
 
 
 def ack(ref: Any, **fields: Any) -> Payload:

@@ -12,7 +12,8 @@ STREAM_PATH, WEBSOCKET_PATH = "/v1/stream", "/v1/ws"
 
 def wire(live: LiveContext) -> WiredDialect:
     """Wire event streams and WebSockets, and the app's `disconnect` handler for all dialects."""
-    callbacks, commands = create_commands(live)
+    callbacks = AppCallbacks(live)
+    commands = Commands(live, callbacks)
     handshake = NativeHandshake(live, commands, callbacks)
     disconnects = DisconnectCalls(live)
     return WiredDialect(
@@ -25,9 +26,3 @@ def wire(live: LiveContext) -> WiredDialect:
         disconnected=disconnects.disconnected,
         close=disconnects.close,
     )
-
-
-def create_commands(live: LiveContext) -> tuple[AppCallbacks, Commands]:
-    """Create the app's callbacks and the commands, which other dialects also use."""
-    callbacks = AppCallbacks(live)
-    return callbacks, Commands(live, callbacks)

@@ -22,12 +22,11 @@ from bellcast.kernel.identities import Project
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.pusher import protocol
-from bellcast.live.pusher.types import SECRET_BYTES, PusherApp, StoredPusherApp
+from bellcast.live.pusher.types import SECRET_BYTES, PusherApp
 
 log = structlog.get_logger(__name__)
 
 KIND = "pusher-apps"
-PAGE = 200
 # Maximum apps: every node keeps all of them in memory.
 MAX_APPS = 1_000
 # How long the previous secret is valid: the app's servers must get the new one within this time.
@@ -60,11 +59,10 @@ class PusherAppDirectory:
         self._encryption = encryption
         self._announce = announce
         previous = project.accepted[1] if project.second is not None else None
-        app = PusherApp(credentials=project, previous=previous, previous_until=sys.maxsize)
-        self._project = StoredPusherApp(app=app, state="active", is_project=True)
+        self._project = PusherApp(credentials=project, previous=previous, previous_until=sys.maxsize, is_project=True)
         self._known: list[tuple[str, Document]] = []
         self._all = [self._project]
-        self._trials: list[StoredPusherApp] = []
+        self._trials: list[PusherApp] = []
         self._by_id: dict[str, PusherApp] = {}
         self._by_key: dict[str, PusherApp] = {}
         self.watchers: list[Callable[[], None]] = []  # called after each change of the apps
@@ -80,10 +78,10 @@ class PusherAppDirectory:
     def of_tenant(self, tenant: str) -> PusherApp | None:
         """Return the app for signing in a tenant: the project's for the default tenant, else the oldest enabled one whose
         id and key no older app has."""
-        apps = (one.app for one in self._all if one.state != "overridden")
+        apps = (app for app in self._all if app.state != "overridden")
         return next((app for app in apps if app.tenant == tenant and app.enabled), None)
 
-    def all(self) -> Sequence[StoredPusherApp]:
+    def all(self) -> Sequence[PusherApp]:
         """Return the apps, the project's first, then the oldest first."""
         return self._all
 
@@ -141,12 +139,12 @@ class PusherAppDirectory:
             after = msgspec.json.encode(change(tenant, msgspec.json.decode(before.body, type=StoredApp)))
             if await self._documents.change(KIND, tenant, id, before.body, after, self._clock.now()):
                 await self._refresh()
-                return self._read(tenant, replace(before, body=after)).app
+                return self._read(tenant, replace(before, body=after))
         raise Unavailable("The app is being changed by too many requests.")
 
     async def _find(self, id: str) -> tuple[str, Document]:
         """Return the tenant and the document of a stored app. Raises NotFound and Conflict."""
-        if id == self._project.app.credentials.id:
+        if id == self._project.credentials.id:
             raise Conflict("This is the project's app: its credentials are in BELLCAST_PROJECT or the data folder.")
         await self.reload()
         found = next(((tenant, document) for tenant, document in self._known if document.key == id), None)
@@ -155,10 +153,10 @@ class PusherAppDirectory:
         return found
 
     def _check_free(self, credentials: Project) -> None:
-        for one in self._all:
-            if one.app.credentials.id == credentials.id:
+        for app in self._all:
+            if app.credentials.id == credentials.id:
                 raise Conflict("Another app already has this id.")
-            if one.app.credentials.key == credentials.key:
+            if app.credentials.key == credentials.key:
                 raise Conflict("Another app already has this key.")
 
     @contextlib.contextmanager
@@ -170,7 +168,7 @@ class PusherAppDirectory:
         except Conflict:
             yield
             return
-        trial = StoredPusherApp(app=replace(app, only_channel=channel), state="active")
+        trial = replace(app, only_channel=channel)
         self._trials.append(trial)
         self._index()
         try:
@@ -184,39 +182,35 @@ class PusherAppDirectory:
     async def reload(self) -> None:
         """Reload the apps from the store. Of concurrent calls, the last one to return has read last."""
         async with self._reading:
-            known: list[tuple[str, Document]] = []
-            after = ("", "")
-            while found := await self._documents.of_all_tenants(KIND, after, PAGE):
-                known += found
-                after = (found[-1][0], found[-1][1].key)
+            known = [one async for one in self._documents.every(KIND)]
             if known == self._known:
                 return
             self._known = known
-        apps = sorted((self._read(*one) for one in known), key=lambda one: (one.app.created_at, one.app.credentials.id))
+        apps = sorted((self._read(*one) for one in known), key=lambda app: (app.created_at, app.credentials.id))
         self._all = [self._project]
-        taken = {("id", self._project.app.credentials.id), ("key", self._project.app.credentials.key)}
-        for one in apps:
-            own = {("id", one.app.credentials.id), ("key", one.app.credentials.key)}
+        taken = {("id", self._project.credentials.id), ("key", self._project.credentials.key)}
+        for app in apps:
+            own = {("id", app.credentials.id), ("key", app.credentials.key)}
             if taken & own:
-                self._all.append(replace(one, state="overridden"))
+                self._all.append(replace(app, state="overridden"))
             else:
-                self._all.append(one)
+                self._all.append(app)
                 taken |= own
         self._index()
 
     def _index(self) -> None:
         # Stored apps replace trials with the same id or key.
-        apps = [one.app for one in (*self._trials, *self._all) if one.state != "overridden"]
+        apps = [app for app in (*self._trials, *self._all) if app.state != "overridden"]
         self._by_id = {app.credentials.id: app for app in apps}
         self._by_key = {app.credentials.key: app for app in apps}
         for changed in self.watchers:
             changed()
 
-    def _read(self, tenant: str, document: Document) -> StoredPusherApp:
+    def _read(self, tenant: str, document: Document) -> PusherApp:
         stored, id = msgspec.json.decode(document.body, type=StoredApp), document.key
         secret = self._decrypted(tenant, id, stored.secret)
         previous = None if stored.previous is None else self._decrypted(tenant, id, stored.previous)
-        app = PusherApp(
+        return PusherApp(
             credentials=Project(id, stored.key, secret or ""),
             name=stored.name,
             tenant=tenant,
@@ -225,10 +219,8 @@ class PusherAppDirectory:
             previous=None if previous is None else Project(id, stored.key, previous),
             previous_until=stored.previous_until,
             created_at=document.created_at,
+            state="unreadable" if secret is None else "active" if stored.enabled else "disabled",
         )
-        if secret is None:
-            return StoredPusherApp(app=app, state="unreadable")
-        return StoredPusherApp(app=app, state="active" if stored.enabled else "disabled")
 
     def _decrypted(self, tenant: str, id: str, encrypted: str) -> str | None:
         try:

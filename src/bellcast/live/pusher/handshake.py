@@ -132,27 +132,24 @@ class PusherHandshake:
             self._queue.enqueue(connection, message, len(message))
 
     async def _handle(self, connection: Connection, text: str) -> None:
-        command = protocol.receive(text)
         try:
-            match command:
-                case protocol.PusherSubscribe():
+            match protocol.receive(text):
+                case protocol.PusherSubscribe() as command:
                     await self._channels.subscribe(connection, command)
                 case protocol.PusherUnsubscribe(channel):
                     self._channels.unsubscribe(connection, channel)
-                case protocol.Signin():
+                case protocol.Signin() as command:
                     await self._users.sign_in(connection, command)
-                case protocol.ClientEvent():
+                case protocol.ClientEvent() as command:
                     await self._channels.client_event(connection, command)
-                case protocol.PusherPing():
+                case protocol.PING_EVENT:
                     connection.send_frame(protocol.PONG)
-                case protocol.PusherPong():
+                case protocol.PONG_EVENT:
                     self._users.on_pong(connection, None)
-                case protocol.InvalidPusherFrame(message):
-                    connection.send_frame(protocol.error(message))
         except BellcastError as refused:
             connection.send_frame(protocol.error(refused.detail))
         except Exception:
-            log.exception("command_failed", command=type(command).__name__)
+            log.exception("command_failed")
             connection.send_frame(protocol.error(BellcastError().detail))
 
     def disconnected(self, connection: Connection) -> None:

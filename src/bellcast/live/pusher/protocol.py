@@ -1,7 +1,7 @@
 """Pusher Channels, protocol 7, without I/O: decoding of commands, encoding of events, close codes."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from bellcast.inbox.types.notifications import Notification
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel import validation
+from bellcast.kernel.errors import BadRequest
 from bellcast.kernel.events import CLIENT_PREFIX, Event, LiveEvent
 from bellcast.kernel.http.validation_errors import sentence
 from bellcast.live import inbox_payloads
@@ -99,14 +100,6 @@ class Signin(Struct, frozen=True):
     user_data: str
 
 
-class PusherPing(Struct, frozen=True):
-    """A Pusher-level ping."""
-
-
-class PusherPong(Struct, frozen=True):
-    """A Pusher-level pong."""
-
-
 class ClientEvent(Struct, frozen=True):
     """A client event for the other subscribers of a channel."""
 
@@ -115,19 +108,13 @@ class ClientEvent(Struct, frozen=True):
     data: Any = None
 
 
-class InvalidPusherFrame(NamedTuple):
-    """A frame that is not a valid command, with the error message."""
-
-    message: str
-
-
-PusherCommand = PusherSubscribe | PusherUnsubscribe | Signin | PusherPing | PusherPong | ClientEvent
+PING_EVENT, PONG_EVENT = "pusher:ping", "pusher:pong"  # commands without data
+PusherCommand = PusherSubscribe | PusherUnsubscribe | Signin | ClientEvent | str
 WITH_DATA: dict[str, type[PusherSubscribe | PusherUnsubscribe | Signin]] = {
     "pusher:subscribe": PusherSubscribe,
     "pusher:unsubscribe": PusherUnsubscribe,
     "pusher:signin": Signin,
 }
-BARE: dict[str, PusherCommand] = {"pusher:ping": PusherPing(), "pusher:pong": PusherPong()}
 
 
 class _Frame(Struct, frozen=True):
@@ -139,76 +126,60 @@ class _Frame(Struct, frozen=True):
 _frames = msgspec.json.Decoder(_Frame)
 
 
-def receive(text: str) -> PusherCommand | InvalidPusherFrame:
-    """Decode a client's frame into a command, or an InvalidPusherFrame with the error."""
+def receive(text: str) -> PusherCommand:
+    """Decode a client's frame into a command. Raises BadRequest."""
     try:
         frame = _frames.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return InvalidPusherFrame('A frame must be one JSON object with a string as its "event".')
-    bare = BARE.get(frame.event)
-    if bare is not None:
-        return bare
+        raise BadRequest('A frame must be one JSON object with a string as its "event".') from None
+    if frame.event in (PING_EVENT, PONG_EVENT):
+        return frame.event
     shape = WITH_DATA.get(frame.event)
     if shape is not None:
-        return _decoded(frame, shape)
+        # Clients send the data as an object or as a JSON string
+        try:
+            if isinstance(frame.data, str):
+                return msgspec.json.decode(frame.data, type=shape)
+            return msgspec.convert({} if frame.data is UNSET else frame.data, shape)
+        except msgspec.ValidationError as wrong:
+            raise BadRequest(sentence(wrong, frame.event)) from None
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            raise BadRequest(f"{frame.event}: the data is not JSON.") from None
     if frame.event.startswith(CLIENT_PREFIX):
         if not isinstance(frame.channel, str):
-            return InvalidPusherFrame(f"{frame.event[:200]}: the channel must be a string.")
+            raise BadRequest(f"{frame.event[:200]}: the channel must be a string.")
         data = None if isinstance(frame.data, UnsetType) else frame.data
         return ClientEvent(frame.event, frame.channel, data)
-    return InvalidPusherFrame(f"{frame.event[:200]!r} is not an event that a client may send.")
-
-
-def _decoded(
-    frame: _Frame, shape: type[PusherSubscribe | PusherUnsubscribe | Signin]
-) -> PusherCommand | InvalidPusherFrame:
-    """Decode the data, which clients send as an object or as a JSON string."""
-    try:
-        if isinstance(frame.data, str):
-            return msgspec.json.decode(frame.data, type=shape)
-        return msgspec.convert({} if frame.data is UNSET else frame.data, shape)
-    except msgspec.ValidationError as wrong:
-        return InvalidPusherFrame(sentence(wrong, frame.event))
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return InvalidPusherFrame(f"{frame.event}: the data is not JSON.")
+    raise BadRequest(f"{frame.event[:200]!r} is not an event that a client may send.")
 
 
 MAX_USER_ID = 128
 
 
-class ChannelMember(Struct, frozen=True):
-    """A presence channel member. Laravel signs ids as numbers: `10` and `"10"` are the same user."""
-
-    user_id: str
-    user_info: Any
-
-
 class _ChannelData(Struct, frozen=True):
-    user_id: str | int
+    user_id: str | int  # Laravel signs numbers: `10` and `"10"` are the same user
     user_info: Any = None
 
 
-class _UserAttributes(Struct, frozen=True, kw_only=True):
+class User(Struct, frozen=True, kw_only=True):
+    """A user signing in. `device` identifies the device if the app names its devices."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=MAX_USER_ID)] | int
     user_info: Any = None
     watchlist: list[str] = []
     device: Annotated[str, Meta(max_length=MAX_DEVICE)] | None = None
 
-
-class User(_UserAttributes, frozen=True, kw_only=True):
-    """A user signing in. `device` identifies the device if the app names its devices."""
-
-    id: str
-
-
-class _UserData(_UserAttributes, frozen=True, kw_only=True):
-    id: Annotated[str, Meta(min_length=1, max_length=MAX_USER_ID)] | int  # Laravel signs numbers
+    @property
+    def key(self) -> str:
+        """The key of the recipient."""
+        return str(self.id)
 
 
 _channel_data = msgspec.json.Decoder(_ChannelData)
-_user_data = msgspec.json.Decoder(_UserData)
+_user_data = msgspec.json.Decoder(User)
 
 
-def read_member(channel_data: str) -> ChannelMember | str:
+def read_member(channel_data: str) -> Member | str:
     """Decode the member in a `channel_data`, or return an error message."""
     try:
         claims = _channel_data.decode(channel_data)
@@ -219,16 +190,15 @@ def read_member(channel_data: str) -> ChannelMember | str:
         return f"channel_data: user_id must have 1 to {MAX_USER_ID} characters."
     for error in validation.data("user_info", claims.user_info, 0):
         return f"channel_data: {error.field} {error.message}."
-    return ChannelMember(user_id, {} if claims.user_info is None else claims.user_info)
+    return Member(recipient=user_id, info={} if claims.user_info is None else claims.user_info)
 
 
 def read_user(user_data: str) -> User | str:
     """Decode the user in a `user_data`, or return an error message."""
     try:
-        user = _user_data.decode(user_data)
+        return _user_data.decode(user_data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
         return sentence(problem, "user_data")
-    return User(id=str(user.id), user_info=user.user_info, watchlist=user.watchlist, device=user.device)
 
 
 # --- frames to clients. `data` is always a string, with objects encoded as JSON again. Only `pusher:error` has an object, as the
@@ -338,8 +308,8 @@ def laravel(channel: str, notification: Notification) -> bytes:
     )
 
 
-PONG = event_frame("pusher:pong", None, EMPTY)
-PING = event_frame("pusher:ping", None, EMPTY)
+PONG = event_frame(PONG_EVENT, None, EMPTY)
+PING = event_frame(PING_EVENT, None, EMPTY)
 
 
 # --- events as frames

@@ -36,14 +36,11 @@ def sign(project: Project, text: str) -> str:
     return f"{project.key}:{digest(project, text.encode(errors='surrogatepass'))}"
 
 
-def is_valid(project: Project, auth: str, text: str) -> bool:
-    """True if `auth` is the project's `key:signature` of the text. Compares in constant time."""
-    return hmac.compare_digest(sign(project, text).encode(), auth.encode(errors="surrogatepass"))
-
-
 def is_valid_for_any(credentials: Iterable[Project], auth: str, text: str) -> bool:
-    """True if any of these credentials signed the text. During a rotation, an app has two."""
-    return any(is_valid(one, auth, text) for one in credentials)
+    """True if `auth` is the `key:signature` of the text by any of these credentials: during a rotation, an app has two.
+    Compares in constant time."""
+    given = auth.encode(errors="surrogatepass")
+    return any(hmac.compare_digest(sign(one, text).encode(), given) for one in credentials)
 
 
 def digest(project: Project, text: bytes) -> str:

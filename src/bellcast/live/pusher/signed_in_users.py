@@ -81,7 +81,7 @@ class PusherUsers:
         elif connection.principal.recipient is None:
             start = self._send_signed_in(connection, user, command.user_data)
             await guarded_start(connection, start, partial(close_refused, connection))
-        elif connection.principal.recipient == user.id:
+        elif connection.principal.recipient == user.key:
             connection.send_frame(protocol.signed_in(command.user_data))
         else:
             raise BadRequest("This connection is signed in as another user: open a new connection.")
@@ -97,14 +97,14 @@ class PusherUsers:
         if isinstance(user, str):
             return _refused(user)
         for problem in chain(
-            validation.key("id", user.id, self._live.config.limits), validation.data("user_info", user.user_info, 0)
+            validation.key("id", user.key, self._live.config.limits), validation.data("user_info", user.user_info, 0)
         ):
             return _refused(f"user_data: {problem.field} {problem.message}.")
         return user
 
     async def _send_signed_in(self, connection: Connection, user: protocol.User, user_data: str) -> None:
         tenant, now = connection.principal.tenant, self._live.engines.clock.now()
-        principal = Principal(tenant=tenant, recipient=user.id, issued_at=now)
+        principal = Principal(tenant=tenant, recipient=user.key, issued_at=now)
         inbox = await self._live.admission.sign_in(connection, principal)
         device = self._browsers.get(connection, b"") if user.device is None else _digest(user.device)
         signed = self._signed_in[connection] = SignedInUser(user, device, inbox.number)

@@ -48,6 +48,10 @@ class PusherApp(Struct, frozen=True, kw_only=True):
     created_at: int = 0
     # the only channel it may use, without sign-in: for credentials that are being tested, not stored
     only_channel: str | None = None
+    # `overridden`: the project's app or an older app has the same id or key. `unreadable`: its secret was encrypted with a key
+    # that the server does not have.
+    state: Literal["active", "disabled", "overridden", "unreadable"] = "active"
+    is_project: bool = False
 
     @property
     def is_readable(self) -> bool:
@@ -71,12 +75,3 @@ def aliased(pattern: str, channel: str) -> str | None:
     before, _, after = pattern.partition(RECIPIENT)
     fits = channel.startswith(before) and channel.endswith(after) and len(channel) > len(before) + len(after)
     return channel[len(before) : len(channel) - len(after)] if fits else None
-
-
-class StoredPusherApp(Struct, frozen=True, kw_only=True):
-    """An app with its state. `overridden`: the project's app or an older app has the same id or key. `unreadable`: its
-    secret was encrypted with a key that the server does not have."""
-
-    app: PusherApp
-    state: Literal["active", "disabled", "overridden", "unreadable"]
-    is_project: bool = False

@@ -165,12 +165,17 @@ class EngineSession:
         return POLLING if self.transport.encoding is engineio.POLLING_BODY else WEBSOCKET
 
     def set_joined(self) -> None:
-        """Mark the session as joined to a namespace; the hub counts its connections from now on."""
-        self._sessions.set_joined(self)
+        """Mark the session as joined to a namespace; the hub counts its connections from now on. Idempotent."""
+        if self.unjoined_as is not None:
+            self._sessions.count_unjoined(self.request.address, self.unjoined_as, -1)
+            self.unjoined_as = None
 
     def set_unjoined(self) -> None:
-        """Mark the session as joined to no namespace: from now on it is limited like one that has not joined yet."""
-        self._sessions.set_unjoined(self)
+        """Mark the session as joined to no namespace: from now on it is limited like one that has not joined yet.
+        Idempotent."""
+        if self.unjoined_as is None:
+            self.unjoined_as = self.transport_name
+            self._sessions.count_unjoined(self.request.address, self.unjoined_as, 1)
 
     def begin(self, transport: EngineTransport) -> None:
         """Send the open packet and start the heartbeat. A failed start is logged and closes the session."""
@@ -302,19 +307,7 @@ class EngineSessions:
         """Return the number of an address's sessions without a namespace on these transports."""
         return sum(self._unjoined_by_address.get((address, transport), 0) for transport in transports)
 
-    def set_joined(self, session: EngineSession) -> None:
-        """Stop counting a session as unjoined. Idempotent."""
-        if session.unjoined_as is not None:
-            self._count_unjoined(session.request.address, session.unjoined_as, -1)
-            session.unjoined_as = None
-
-    def set_unjoined(self, session: EngineSession) -> None:
-        """Count a session as unjoined. Idempotent."""
-        if session.unjoined_as is None:
-            session.unjoined_as = session.transport_name
-            self._count_unjoined(session.request.address, session.unjoined_as, 1)
-
-    def _count_unjoined(self, address: str | None, transport: str, change: int) -> None:
+    def count_unjoined(self, address: str | None, transport: str, change: int) -> None:
         if transport == POLLING:
             self.unjoined += change
         count = self._unjoined_by_address.get((address, transport), 0) + change
@@ -325,7 +318,7 @@ class EngineSessions:
 
     def begin(self, session: EngineSession) -> None:
         """Register a session and open it on its first transport."""
-        self.set_unjoined(session)
+        session.set_unjoined()
         session.deadline = asyncio.get_running_loop().time() + self.config.ping_interval
         self._by_sid[session.sid] = session
         self._schedule(session)
@@ -348,7 +341,7 @@ class EngineSessions:
             drained.set()
 
     def discard(self, session: EngineSession) -> None:
-        self.set_joined(session)
+        session.set_joined()
         self.set_drained(session)
         self._by_sid.pop(session.sid, None)
         self._slots.get(session.slot, set()).discard(session)

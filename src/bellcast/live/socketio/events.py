@@ -130,25 +130,31 @@ class EventDispatcher:
 
     async def _respond(self, connection: NamespaceConnection, packet: Packet) -> None:
         name, *args = packet.data
+        reply: Any = None
+        refusal: dict[str, Any] | None = None
         try:
-            reply = _ack(await self._reply(connection, str(name), args, packet.attachments))
+            reply = await self._reply(connection, str(name), args, packet.attachments)
         except calls.Refused as refused:
-            reply = [_error(Forbidden.code, refused.message, data=refused.data)]
-        except NoHandler as error:
-            reply = [_error(error.code, error.detail)]
-            if packet.id is None:
-                return  # an event without a handler is ignored
+            refusal = {"code": Forbidden.code, "message": refused.message}
+            if refused.data is not None:
+                refusal["data"] = refused.data
         except BellcastError as error:
-            reply = [_error(error.code, error.detail)]
+            refusal = {"code": error.code, "message": error.detail}
+            if packet.id is None and isinstance(error, NoHandler):
+                return  # an event without a handler is ignored
         except Exception:
             log.exception("event_failed", name=name)
-            reply = [_error(BellcastError.code, BellcastError().detail)]
+            refusal = {"code": BellcastError.code, "message": BellcastError().detail}
         # Acknowledge the event if the client requested it; otherwise send only errors, as an event
         try:
-            if packet.id is not None:
-                connection.acknowledge(packet.id, reply)
-            elif reply and isinstance(reply[0], ErrorReply):
-                connection.emit("error", ({**reply[0]["error"], "event": packet.data[0]},))
+            if packet.id is None:
+                if refusal is not None:
+                    connection.emit("error", ({**refusal, "event": name},))
+            elif refusal is not None:
+                connection.acknowledge(packet.id, [{"error": refusal}])
+            else:  # no arguments for None, several for a tuple
+                several = list(reply) if isinstance(reply, tuple) else [reply]
+                connection.acknowledge(packet.id, [] if reply is None else several)
         # Too many binary values, or values that JSON cannot represent or that are nested too deeply.
         except (ValueError, TypeError, RecursionError) as failure:
             log.warning("reply_encode_failed", name=packet.data[0], reason=str(failure))
@@ -179,22 +185,6 @@ class EventDispatcher:
             case "unsubscribe":
                 await self.joined_topics.unfollow(connection, ack.fields["topics"])
         return ack.fields
-
-
-class ErrorReply(dict[str, Any]):
-    """An error response, to distinguish it from a reply of the app."""
-
-
-def _error(code: str, message: str, **more: Any) -> ErrorReply:
-    fields = {name: value for name, value in more.items() if value is not None}
-    return ErrorReply(error={"code": code, "message": message, **fields})
-
-
-def _ack(reply: Any) -> list[Any]:
-    """Return a reply as ack arguments: none for None, several for a tuple."""
-    if reply is None:
-        return []
-    return list(reply) if isinstance(reply, tuple) else [reply]
 
 
 def _command(name: str, args: list[Any]) -> protocol.AnyCommand:

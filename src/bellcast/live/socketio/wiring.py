@@ -1,6 +1,7 @@
 """Wires the Socket.IO dialect."""
 
-from bellcast.live.native.wiring import create_commands
+from bellcast.live.native.app_callbacks import AppCallbacks
+from bellcast.live.native.commands import Commands
 from bellcast.live.socketio.endpoint import CLIENT_FILES, ClientFile, SocketIOEndpoint
 from bellcast.live.socketio.engine_session import EngineSessions
 from bellcast.live.socketio.events import EventDispatcher
@@ -13,7 +14,7 @@ from bellcast.live.wiring import LiveContext, WiredDialect
 def wire(live: LiveContext) -> WiredDialect:
     """Wire the Engine.IO endpoint, the Socket.IO layer above it, and the client files."""
     engines, settings = live.engines, live.settings["socketio"]
-    _, commands = create_commands(live)
+    commands = Commands(live, AppCallbacks(live))
     joined_topics = ConnectionTopics(engines, live.hub, live.config, live.spawn)
     dispatcher = EventDispatcher(live, commands, joined_topics)
     layer = SocketIOLayer(settings, NamespaceHandshake(live, dispatcher), dispatcher, live.spawn)

@@ -7,8 +7,7 @@ from typing import Annotated, ClassVar
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from bellcast.audit.types import AuditEntry, FieldChange, first_broken_entry
-from bellcast.kernel.db.list_scan import ListTotal
-from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.db.lists import ListQuery, ListTotal
 from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
 from bellcast.kernel.field_limits import NULL, Schema
 from bellcast.kernel.http import list_parameters, list_positions, request_body, responses

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bellcast.inbox.store import announcements
 from bellcast.kernel import times
-from bellcast.kernel.db import columns, list_scan
+from bellcast.kernel.db import columns, lists
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, RowKey
 from bellcast.kernel.db.script import AFTER_ALL_KEYS, Script, Statement
 from bellcast.kernel.db.table import StoreTable, on_table, read, read_in_background, write
@@ -107,7 +107,7 @@ def _topics_of_all(prefix: str, after: RowKey, limit: int) -> Script[tuple[list[
         if len(batch) < size or len(found) >= limit:
             return found[:limit], None
         after = (batch[-1][0], batch[-1][1])
-        if compared >= list_scan.MAX_SCANNED_ROWS:
+        if compared >= lists.MAX_SCANNED_ROWS:
             return found, after
 
 

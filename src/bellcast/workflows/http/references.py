@@ -99,18 +99,15 @@ async def _pages(
 ) -> AsyncGenerator[list[tuple[str, Document]], None]:
     """Yield the objects of the project and these tenants with their owners, or of every tenant if the project is one of
     them."""
-    documents = Documents(ctx.engines.db)
-    if PROJECT in owners:
-        after = ("", "")
-        while found := await documents.of_all_tenants(plural, after, OBJECTS_PER_READ):
-            yield found
-            after = (found[-1][0], found[-1][1].key)
-        return
-    for owner in (PROJECT, *sorted(owners)):
-        last = ""
-        while page := await documents.page(plural, owner, last, OBJECTS_PER_READ):
-            yield [(owner, document) for document in page]
-            last = page[-1].key
+    page: list[tuple[str, Document]] = []
+    for owner in (None,) if PROJECT in owners else (PROJECT, *sorted(owners)):
+        async for one in Documents(ctx.engines.db).every(plural, owner):
+            page.append(one)
+            if len(page) == OBJECTS_PER_READ:
+                yield page
+                page = []
+    if page:
+        yield page
 
 
 async def _waiting(ctx: ApiContext, page: Sequence[tuple[str, Document]]) -> list[tuple[str, Document]]:

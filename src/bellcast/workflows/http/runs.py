@@ -10,7 +10,7 @@ from msgspec import Meta, Struct, UnsetType
 from bellcast.channels.store.fanouts import Fanouts
 from bellcast.channels.types import ExternalChannel
 from bellcast.documents.types import PROJECT
-from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import BadRequest, Conflict, NotFound
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp

@@ -1,6 +1,7 @@
 """The Pusher apps in memory: the order of reloads, the tenant of an app's connections, and apps that are only being tested."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -37,11 +38,12 @@ class Documents:
         body = msgspec.json.encode(StoredApp(key="app-key", secret=secret, name="App", enabled=enabled))
         self.rows = [(tenant, Document(key="7", body=body, created_at=1, updated_at=1))]
 
-    async def of_all_tenants(self, kind: str, after: tuple[str, str], limit: int) -> list[tuple[str, Document]]:
+    async def every(self, kind: str) -> AsyncIterator[tuple[str, Document]]:
         found, gate, self.gate = list(self.rows), self.gate, None
         if gate is not None:
             await gate.wait()
-        return found if after == ("", "") else []
+        for one in found:
+            yield one
 
 
 @pytest.fixture

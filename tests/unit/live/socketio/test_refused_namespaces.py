@@ -23,7 +23,7 @@ class Refusals:
         self.feed = LiveFeed(clock)
         log = RequestLog(clock, self.feed, lambda: "off", str)
         request = SimpleNamespace(path="/socket.io/", header=lambda _: "https://shop.example", address=None)
-        sessions = cast(Any, SimpleNamespace(log=log, full={}, set_unjoined=lambda _: None, discard=lambda _: None))
+        sessions = cast(Any, SimpleNamespace(log=log, full={}, count_unjoined=lambda *_: None, discard=lambda _: None))
         self.session = EngineSession(sessions, cast(Any, request))
         state = self.session.app_state = SocketIOState(100, 45)
         state.connect_timer = cast(Any, SimpleNamespace(cancel=lambda: None))

@@ -258,7 +258,7 @@ class ScriptRun:
 
     def __init__(self, script: Script[Any]) -> None:
         self._script = script
-        self._wrote = False
+        self.has_written = False
         self.pending: Statement | None = None
         self.outcome: Any = None
 
@@ -269,12 +269,9 @@ class ScriptRun:
         except StopIteration as done:
             self.pending, self.outcome = None, done.value
         except Exception as error:
-            if self._wrote:
+            if self.has_written:
                 raise BatchFailed from error
             self.pending, self.outcome = None, error
-
-    def record_writes(self, *, writes: bool) -> None:
-        self._wrote = self._wrote or writes
 
 
 async def run_pipelined(connection: PostgresConnection, scripts: Iterable[Script[Any]]) -> list[Any]:
@@ -295,7 +292,7 @@ async def _advance(connection: PostgresConnection, waiting: Sequence[tuple[Scrip
         groups.setdefault((statement.name, statement.many is not None), []).append((run, statement))
     for (name, is_many), pending in groups.items():
         for run, _ in pending:
-            run.record_writes(writes=connection.writes(name))
+            run.has_written |= connection.writes(name)
         if is_many:
             await connection.execute_many(name, [params for _, statement in pending for params in statement.many or ()])
             results += [(run, []) for run, _ in pending]

@@ -44,10 +44,6 @@ class PusherRequest(NamedTuple):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
             raise BadRequest(sentence(wrong, "The body")) from None
 
-    def infos(self, allowed: frozenset[str]) -> frozenset[str]:
-        """Return the attributes requested by `info`."""
-        return infos("info", self.parameters.get("info"), allowed)
-
 
 def infos(field: str, value: str | None, allowed: frozenset[str]) -> frozenset[str]:
     """Return the attributes in a comma-separated list. Raises Invalid for any that is not `allowed`."""
@@ -162,7 +158,7 @@ CHANNEL_INFO = COUNTS | {"cache"}
 
 async def channels(request: PusherRequest) -> object:
     """`GET /apps/{id}/channels`: the channels with subscribers."""
-    requested = request.infos(COUNTS)
+    requested = infos("info", request.parameters.get("info"), COUNTS)
     prefix = request.parameters.get("filter_by_prefix", "")
     if "user_count" in requested and not is_presence(prefix):
         raise Invalid.of("info", f"user_count needs filter_by_prefix to begin with {PRESENCE}")
@@ -178,7 +174,8 @@ async def channels(request: PusherRequest) -> object:
 
 async def channel(request: PusherRequest) -> object:
     """`GET /apps/{id}/channels/{name}`."""
-    name, requested = request.parts["channel"], request.infos(CHANNEL_INFO)
+    name = request.parts["channel"]
+    requested = infos("info", request.parameters.get("info"), CHANNEL_INFO)
     check_channel(request, "channel", name)
     if "user_count" in requested and not is_presence(name):
         raise Invalid.of("info", "user_count is available for presence channels only")

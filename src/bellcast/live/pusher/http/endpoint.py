@@ -18,7 +18,6 @@ from bellcast.live.pusher import signatures
 from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.http import authorization as pusher_auth
 from bellcast.live.pusher.http import channels
-from bellcast.live.pusher.http import channels as pusher_channels
 from bellcast.live.pusher.http.channels import PusherRequest
 from bellcast.live.pusher.types import PusherApp, PusherConfig
 from bellcast.rest.context import ApiContext
@@ -43,24 +42,20 @@ class PusherRoute(NamedTuple):
     # The operation calls `check_channel`, so an app that is restricted to one channel may use it.
     is_of_channels: bool = False
 
-    @property
-    def pattern(self) -> re.Pattern[str]:
-        return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.template))
-
 
 ROUTES = [
     PusherRoute("POST", "/apps/{app}/events", channels.trigger, is_of_channels=True),
     PusherRoute("POST", "/apps/{app}/batch_events", channels.batch),
-    PusherRoute("GET", "/apps/{app}/channels", pusher_channels.channels),
-    PusherRoute("GET", "/apps/{app}/channels/{channel}", pusher_channels.channel, is_of_channels=True),
-    PusherRoute("GET", "/apps/{app}/channels/{channel}/users", pusher_channels.users),
-    PusherRoute("POST", "/apps/{app}/users/{user}/terminate_connections", pusher_channels.terminate),
+    PusherRoute("GET", "/apps/{app}/channels", channels.channels),
+    PusherRoute("GET", "/apps/{app}/channels/{channel}", channels.channel, is_of_channels=True),
+    PusherRoute("GET", "/apps/{app}/channels/{channel}/users", channels.users),
+    PusherRoute("POST", "/apps/{app}/users/{user}/terminate_connections", channels.terminate),
     # The Python SDK omits the app id; its key identifies the app.
-    PusherRoute("POST", "/users/{user}/terminate_connections", pusher_channels.terminate),
+    PusherRoute("POST", "/users/{user}/terminate_connections", channels.terminate),
     PusherRoute("POST", "/pusher/auth", pusher_auth.channel, signed=False),
     PusherRoute("POST", "/pusher/user-auth", pusher_auth.user, signed=False),
 ]
-PATTERNS = [(route.pattern, route) for route in ROUTES]
+PATTERNS = [(re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.template)), route) for route in ROUTES]
 
 
 async def serve(scope: Any, receive: Any, send: Any) -> None:
@@ -116,7 +111,7 @@ def _app(ctx: ApiContext, parts: dict[str, str], parameters: dict[str, str], rou
     if app is None and "app" in parts:
         raise NotFound("No app has this id.")
     if app is None or not route.signed:  # with an unknown key, the check of the signature fails
-        return ctx[PusherAppDirectory].all()[0].app
+        return ctx[PusherAppDirectory].all()[0]
     if not app.is_readable:
         raise errors.Unavailable("This node lacks the BELLCAST_ENCRYPTION_KEY of the app's secret.")
     if not app.enabled:

@@ -17,7 +17,7 @@ from bellcast.kernel.http.list_positions import AfterMoment
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Project
 from bellcast.live.pusher.apps import PusherAppDirectory
-from bellcast.live.pusher.types import SECRET_BYTES, PusherApp, PusherConfig, StoredPusherApp
+from bellcast.live.pusher.types import SECRET_BYTES, PusherApp, PusherConfig
 from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
@@ -110,17 +110,15 @@ async def page(request: ApiRequest) -> ASGIApp:
     """List the Pusher apps."""
     ctx, query = context.of(request), request_body.query(request, PusherAppsQuery)
     found = [
-        one
-        for one in ctx[PusherAppDirectory].all()
-        if query.one_tenant in (None, one.app.tenant) and query.includes(one.app.created_at)
+        app
+        for app in ctx[PusherAppDirectory].all()
+        if query.one_tenant in (None, app.tenant) and query.includes(app.created_at)
     ]
     if query.after:
         after = list_positions.moment(query.after)
-        found = [one for one in found if _position(one.app) > after]
-    shown, following = list_positions.split(
-        found, query.limit, lambda one: list_positions.of_moment(*_position(one.app))
-    )
-    return responses.json(PusherAppList([_shown(one, ctx) for one in shown], following))
+        found = [app for app in found if _position(app) > after]
+    shown, following = list_positions.split(found, query.limit, lambda app: list_positions.of_moment(*_position(app)))
+    return responses.json(PusherAppList([_shown(app, ctx) for app in shown], following))
 
 
 @APPS.create(
@@ -150,6 +148,7 @@ async def create(change: Change[PusherAppRequest]) -> NewPusherApp:
         tenant=wanted.tenant or "",
         enabled=wanted.enabled,
         origins=_canonical(wanted.origins),
+        state="active" if wanted.enabled else "disabled",
     )
     created = await ctx[PusherAppDirectory].create(app)
     fields = {"id": credentials.id, "key": credentials.key, "name": wanted.name, "enabled": wanted.enabled}
@@ -209,18 +208,17 @@ def _position(app: PusherApp) -> tuple[int, str]:
     return app.created_at, app.credentials.id
 
 
-def _find(wanted: Change[Any]) -> StoredPusherApp:
+def _find(wanted: Change[Any]) -> PusherApp:
     (id,) = wanted.key
-    found = next((one for one in wanted.ctx[PusherAppDirectory].all() if one.app.credentials.id == id), None)
+    found = next((app for app in wanted.ctx[PusherAppDirectory].all() if app.credentials.id == id), None)
     if found is None:
         raise NotFound("No Pusher app has this id.")
     return found
 
 
-def _shown(one: StoredPusherApp, ctx: ApiContext) -> PusherAppItem:
-    app = one.app
+def _shown(app: PusherApp, ctx: ApiContext) -> PusherAppItem:
     is_rotating = app.previous_until > ctx.engines.clock.now()
-    is_enabled = ctx[PusherConfig].enabled if one.is_project else app.enabled
+    is_enabled = ctx[PusherConfig].enabled if app.is_project else app.enabled
     return responses.item(
         PusherAppItem,
         app,
@@ -228,16 +226,15 @@ def _shown(one: StoredPusherApp, ctx: ApiContext) -> PusherAppItem:
         key=app.credentials.key,
         enabled=is_enabled,
         origins=list(app.origins),
-        source="project" if one.is_project else "database",
-        state="disabled" if one.is_project and not is_enabled else one.state,
+        source="project" if app.is_project else "database",
+        state="disabled" if app.is_project and not is_enabled else app.state,
         previous_until=app.previous_until if is_rotating else None,
         created_at=app.created_at or None,
     )
 
 
 def _with_secret(app: PusherApp, ctx: ApiContext) -> NewPusherApp:
-    shown = _shown(StoredPusherApp(app=app, state="active" if app.enabled else "disabled"), ctx)
-    return NewPusherApp(**msgspec.structs.asdict(shown), secret=app.credentials.secret)
+    return NewPusherApp(**msgspec.structs.asdict(_shown(app, ctx)), secret=app.credentials.secret)
 
 
 def _audited(item: PusherAppItem) -> dict[str, Any]:

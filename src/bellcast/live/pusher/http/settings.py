@@ -96,7 +96,7 @@ def _wanted_test(request: ApiRequest, body: SettingsTest) -> tuple[PusherApp, st
         app = PusherApp(credentials=Project(values.id, values.key, values.secret))
         return app, values.url, is_trusted
     apps = ctx[PusherAppDirectory]
-    stored = apps.all()[0].app if body.app is None else apps.by_id(body.app)
+    stored = apps.all()[0] if body.app is None else apps.by_id(body.app)
     if stored is None:
         raise NotFound("No Pusher app has this id.")
     return stored, None, False
