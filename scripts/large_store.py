@@ -28,8 +28,8 @@ from benchmarks.suite import BenchmarkResult
 from benchmarks.target import is_marked
 
 from bellcast.kernel import times
+from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.db.migrations.postgres import SCHEMA
-from bellcast.server.clock import SystemClock
 
 NAME = "large"
 PAGE = 20

@@ -21,13 +21,13 @@ from bellcast.documents.types import StoredVersion
 from bellcast.inbox.store import rows
 from bellcast.inbox.types.notifications import Draft, content
 from bellcast.kernel import ids, times
+from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.sqlite_connection import SqliteConnection, connect, texts
 from bellcast.preferences.types import Priority
 from bellcast.recipients.store import ensure
-from bellcast.server.clock import SystemClock
 from bellcast.workflows import definitions
 from bellcast.workflows.store import run_commits
 from bellcast.workflows.types import runs as run_states

@@ -11,12 +11,11 @@ import msgspec
 from hypothesis import strategies as st
 
 from bellcast.live.http import handshake_request
-from bellcast.live.socketio import SocketIOConfig
+from bellcast.live.socketio import SocketIOConfig, engineio, packets
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession, EngineSessions
+from bellcast.live.socketio.engineio import InvalidPacket
 from bellcast.live.socketio.long_polling import PollingTransport
-from bellcast.live.socketio.protocol import engineio, packets
-from bellcast.live.socketio.protocol.engineio import InvalidPacket
-from bellcast.live.socketio.protocol.packets import MAX_ATTACHMENTS, Packet, PacketReader
+from bellcast.live.socketio.packets import MAX_ATTACHMENTS, Packet, PacketReader
 from tests.clock import FakeClock
 from tests.fuzz.runner import fuzz
 

@@ -15,6 +15,7 @@ from bellcast.calls.callbacks import CallbackContext
 from bellcast.calls.http_callback import HttpCallback
 from bellcast.channels import links
 from bellcast.channels.links import Unsubscription
+from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.errors import Unauthenticated
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
@@ -25,7 +26,6 @@ from bellcast.live.socketio import namespace_handshake
 from bellcast.live.socketio.namespace_handshake import Pid
 from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.server.app import App
-from bellcast.server.clock import SystemClock
 from tests.journey.channels_app import app, eventually
 from tests.vendor_server import Request, vendor_server
 

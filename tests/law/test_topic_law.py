@@ -21,6 +21,7 @@ from bellcast.kernel.brokers import history as model
 from bellcast.kernel.brokers.history import TopicHistory
 from bellcast.kernel.brokers.memory import MemoryBroker, MemoryHistory
 from bellcast.kernel.brokers.remote import RemoteBroker
+from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
 from bellcast.kernel.identities import Principal
@@ -33,7 +34,6 @@ from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native import protocol
 from bellcast.live.sync import topic_replay
 from bellcast.live.types import NotificationAdded
-from bellcast.server.clock import SystemClock
 from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import wait_until
 from tests.contract.kernel.test_topic_history import shared_history

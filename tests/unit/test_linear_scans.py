@@ -19,8 +19,8 @@ from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http import bulk_items, request_body, validation_errors
 from bellcast.kernel.limits import Limits
 from bellcast.live.pusher import signatures
-from bellcast.live.socketio.protocol.engineio import InvalidPacket
-from bellcast.live.socketio.protocol.packets import PacketReader
+from bellcast.live.socketio.engineio import InvalidPacket
+from bellcast.live.socketio.packets import PacketReader
 from bellcast.templates.types import Template
 
 LIMITS = Limits()

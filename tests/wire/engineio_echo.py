@@ -10,13 +10,13 @@ import uvicorn
 
 from bellcast.auth.permissions import AccessConfig
 from bellcast.calls import NoBackend
+from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.limits import Limits
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig
 from bellcast.live.socketio import SocketIOConfig
 from bellcast.live.socketio.endpoint import SocketIOEndpoint
 from bellcast.live.socketio.engine_session import EngineSession, EngineSessions
-from bellcast.server.clock import SystemClock
 from tests.takeover_protocol import takeover_protocol
 
 

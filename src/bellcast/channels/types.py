@@ -2,18 +2,20 @@
 them."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.kernel import times
+from bellcast.kernel.field_limits import Limit
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.preferences.types import Channel, Priority
 from bellcast.webhooks.types import EventReport, WebhookEvent, no_report
 
 ExternalChannel = Literal["email", "sms", "push", "chat"]
 EXTERNAL_CHANNELS: tuple[ExternalChannel, ...] = ("email", "sms", "push", "chat")
+MAX_SUPPRESSION_REASON = 200
 
 State = Literal[
     "held",  # waits for a digest, the end of quiet hours or its delay
@@ -260,3 +262,19 @@ class ProviderRate:
         latest = now + times.MAX_AHEAD_SECONDS * 1000
         self._last = min(max(self._last + 1000 / self._rate, now + wait * 1000), latest)
         return int(self._last) + 1
+
+
+class SuppressionReason(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why the address must not be used."""
+
+    reason: Annotated[str, Limit(MAX_SUPPRESSION_REASON)] = "manual"
+
+
+class SuppressedAddress(Struct, frozen=True):
+    """An address that must not be used. Bellcast adds those that bounced, with the reason `bounce`."""
+
+    tenant: str | None
+    channel: ExternalChannel
+    address: str
+    reason: str
+    created_at: datetime

@@ -118,8 +118,8 @@ def _test_clock(value: str | None) -> "TestClock | None":
     from datetime import datetime
 
     from bellcast.kernel import times
+    from bellcast.kernel.clock import SystemClock
     from bellcast.kernel.jobs.test_clock import TestClock
-    from bellcast.server.clock import SystemClock
 
     if value is None:
         return None

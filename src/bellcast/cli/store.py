@@ -109,8 +109,8 @@ def version(path: Path) -> int:
 
 
 async def _open(settings: "Settings") -> None:
+    from bellcast.kernel.clock import SystemClock
     from bellcast.kernel.db.sqlite import SqliteEngine
-    from bellcast.server.clock import SystemClock
 
     engine = SqliteEngine(settings.store.path, SystemClock())
     await engine.open()

@@ -8,8 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.http import messages
-from bellcast.channels.suppressions.types import SuppressedAddress
-from bellcast.channels.types import Message
+from bellcast.channels.types import Message, SuppressedAddress
 from bellcast.exports.store import Exports
 from bellcast.exports.types import (
     ExportedCounter,

@@ -3,6 +3,7 @@
 An unknown keyword is an error of the schema, because ignoring it would accept data that the schema forbids. `pattern` is
 not supported: a hostile one takes exponential time."""
 
+import operator
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -38,11 +39,22 @@ TYPES: dict[str, Callable[[Any], bool]] = {
     ),
 }
 LISTS_OF_SCHEMAS = ("allOf", "anyOf", "oneOf")
-NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-SIZES = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
+# The bounds of a number, or of the length of other values: what they exclude, and what a value must be or have instead.
+BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool], str]] = {
+    "minimum": ("number", operator.lt, "be at least {}"),
+    "maximum": ("number", operator.gt, "be at most {}"),
+    "exclusiveMinimum": ("number", operator.le, "be greater than {}"),
+    "exclusiveMaximum": ("number", operator.ge, "be less than {}"),
+    "minLength": ("string", operator.lt, "have at least {} characters"),
+    "maxLength": ("string", operator.gt, "have at most {} characters"),
+    "minItems": ("array", operator.lt, "have at least {} items"),
+    "maxItems": ("array", operator.gt, "have at most {} items"),
+    "minProperties": ("object", operator.lt, "have at least {} fields"),
+    "maxProperties": ("object", operator.gt, "have at most {} fields"),
+}
 KEYWORDS = ANNOTATIONS | {
     *("type", "enum", "const", "properties", "required", "additionalProperties", "items", "not"),
-    *(*LISTS_OF_SCHEMAS, *NUMBERS, *SIZES),
+    *(*LISTS_OF_SCHEMAS, *BOUNDS),
 }
 
 
@@ -124,11 +136,12 @@ def _bound_errors(path: str, schema: Mapping[str, Any]) -> Iterator[FieldError]:
     for name in LISTS_OF_SCHEMAS:
         if not isinstance(schema.get(name, []), list):
             yield FieldError(f"{path}.{name}", "must be a list of schemas")
-    for name in NUMBERS:
-        if name in schema and not TYPES["number"](schema[name]):
+    for name, (kind, *_) in BOUNDS.items():
+        if name not in schema:
+            continue
+        if kind == "number" and not TYPES["number"](schema[name]):
             yield FieldError(f"{path}.{name}", "must be a number")
-    for name in SIZES:
-        if name in schema and not (TYPES["integer"](schema[name]) and schema[name] >= 0):
+        elif kind != "number" and not (TYPES["integer"](schema[name]) and schema[name] >= 0):
             yield FieldError(f"{path}.{name}", "must be a whole number, 0 or more")
 
 
@@ -172,18 +185,11 @@ def _errors(path: str, value: Any, schema: Any, work: Work) -> Iterator[FieldErr
         work.take(_size(value))
         if not _same(value, schema["const"]):
             yield FieldError(path, f"must be {_shown(schema['const'])}")
-    yield from _number_errors(path, value, schema)
-    for kind, suffix, what in (
-        ("string", "Length", "characters"),
-        ("array", "Items", "items"),
-        ("object", "Properties", "fields"),
-    ):
-        if TYPES[kind](value):
-            least, most = schema.get(f"min{suffix}"), schema.get(f"max{suffix}")
-            if least is not None and len(value) < least:
-                yield FieldError(path, f"must have at least {least} {what}")
-            if most is not None and len(value) > most:
-                yield FieldError(path, f"must have at most {most} {what}")
+    for keyword, (kind, is_excluded, expected) in BOUNDS.items():
+        if keyword in schema and TYPES[kind](value):
+            measured = value if kind == "number" else len(value)
+            if is_excluded(measured, schema[keyword]):
+                yield FieldError(path, f"must {expected.format(schema[keyword])}")
     yield from _object_errors(path, value, schema, work)
     if TYPES["array"](value) and "items" in schema:
         for number, item in enumerate(value):
@@ -213,19 +219,6 @@ def _shown(value: Any) -> str:
 
 def _same(left: Any, right: Any) -> bool:
     return bool(left == right) and isinstance(left, bool) == isinstance(right, bool)
-
-
-def _number_errors(path: str, value: Any, schema: Mapping[str, Any]) -> Iterator[FieldError]:
-    if not TYPES["number"](value):
-        return
-    if "minimum" in schema and value < schema["minimum"]:
-        yield FieldError(path, f"must be at least {schema['minimum']}")
-    if "maximum" in schema and value > schema["maximum"]:
-        yield FieldError(path, f"must be at most {schema['maximum']}")
-    if "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]:
-        yield FieldError(path, f"must be greater than {schema['exclusiveMinimum']}")
-    if "exclusiveMaximum" in schema and value >= schema["exclusiveMaximum"]:
-        yield FieldError(path, f"must be less than {schema['exclusiveMaximum']}")
 
 
 def _object_errors(path: str, value: Any, schema: Mapping[str, Any], work: Work) -> Iterator[FieldError]:

@@ -11,7 +11,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db.lists import MAX_COUNTED_ITEMS, ListPage, ListTotal
 from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
 from bellcast.kernel.field_limits import LIST, NULL, TENANT_NAME, Schema, one_of, only
-from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http import list_parameters, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
@@ -192,7 +192,7 @@ async def failure_page(request: ApiRequest, query: FailuresQuery) -> FailurePage
     Messages that failed or bounced, failed runs and dead jobs, by descending id: the newest first. The filters can be
     combined."""
     named, failures = tenants.tenants_of(request, query.tenant), context.of(request)[Failures]
-    found = await failures.page(named, query.wanted, list_positions.failure_id(query.after), query.limit)
+    found = await failures.page(named, query.wanted, list_parameters.failure_id(query.after), query.limit)
 
     has_next, total = found.before is not None, None
     if not query.after:

@@ -19,7 +19,7 @@ from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT, Document, StoredDr
 from bellcast.kernel import times
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.field_limits import TENANT_NAME
-from bellcast.kernel.http import entity_tags, list_positions, request_body, responses
+from bellcast.kernel.http import entity_tags, list_parameters, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope
@@ -270,7 +270,7 @@ async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     else:
         tenant = tenants.single_tenant(request)
         applied = await _applying(kind, ctx, tenant, query.after or "", query.limit + 1)
-        found, following = list_positions.split(applied, query.limit, lambda one: one[0].key)
+        found, following = list_parameters.split(applied, query.limit, lambda one: one[0].key)
         named = [(tenant, document.key) for document, _ in found]
     drafted: dict[tuple[str, str], DraftInfo | None] = {}
     published = dict(zip(named, found, strict=True))

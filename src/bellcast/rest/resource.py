@@ -15,7 +15,7 @@ from msgspec import Struct
 from bellcast.kernel import ids
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, ListTotal, RowKey
 from bellcast.kernel.errors import BadRequest, Invalid, NotFound
-from bellcast.kernel.http import list_parameters, list_positions, request_body, responses
+from bellcast.kernel.http import list_parameters, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import AppListLimit
 from bellcast.kernel.http.pages import MAX_APP_PAGE_ROWS
@@ -290,15 +290,15 @@ def cursor(listed: KeysetList[Any], key: RowKey | None, tenant: str | None) -> s
     if key is None or listed.key[0] != "tenant":
         return None if key is None else ":".join(key)
     owner, *own = key
-    return list_positions.of_key(owner, ":".join(own), is_in_every=tenant == EVERY_TENANT)
+    return list_parameters.of_key(owner, ":".join(own), is_in_every=tenant == EVERY_TENANT)
 
 
 def _key(listed: KeysetList[Any], after: str, tenant: str | None) -> RowKey:
     """Return the key of a position. Raises BadRequest if it is none of this list."""
     if listed.key[0] != "tenant":
         if listed.is_newest_first and not ids.is_id(after):
-            raise BadRequest(list_positions.WRONG)
+            raise BadRequest(list_parameters.WRONG)
         return (after,)
-    owner, name = list_positions.key(tenant or "", after)
+    owner, name = list_parameters.key(tenant or "", after)
     own = name.split(":", len(listed.key) - 2)
     return (owner, *own, *[""] * (len(listed.key) - 1 - len(own)))

@@ -91,7 +91,7 @@ def transport(url: str, project: Project) -> "PubSubTransport | None":
 
         return NatsTransport(url, project.id)
     if url.startswith(REDIS):
-        need_redis()
+        _need("BELLCAST_BROKER", "redis", "redis")
         from bellcast.kernel.brokers.redis import RedisTransport
 
         return RedisTransport(url, project.id)
@@ -179,11 +179,6 @@ def outbox(
 def need_postgres(setting: str = "BELLCAST_STORE") -> None:
     """Raise SettingsError unless PostgreSQL's driver is installed."""
     _need(setting, "asyncpg", "outbox" if setting == "BELLCAST_DATABASE_URL" else "postgres")
-
-
-def need_redis() -> None:
-    """Raise SettingsError unless Redis's driver is installed."""
-    _need("BELLCAST_BROKER", "redis", "redis")
 
 
 def _need(setting: str, module: str, extra: str, name: str = "the driver") -> None:

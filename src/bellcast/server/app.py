@@ -32,7 +32,7 @@ from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.test_clock import TestClock, TimeTravel
 from bellcast.live.http import websocket_response
-from bellcast.live.http.responses import can_take_over
+from bellcast.live.http.asgi import can_take_over
 from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types import NodeLeft, SettingsChanged

@@ -26,8 +26,8 @@ from bellcast.kernel.field_limits import (
     Schema,
     text,
 )
-from bellcast.kernel.http import problems, request_body
-from bellcast.kernel.http.responses import JSON
+from bellcast.kernel.http import request_body
+from bellcast.kernel.http.responses import JSON, PROBLEM
 from bellcast.kernel.limits import Limits
 from bellcast.live.dialects import DIALECTS
 from bellcast.preferences.types import Preferences
@@ -503,7 +503,7 @@ def _responses(route: Route, schemas: _Schemas) -> Json:
 def _refusal(errors: list[type[BellcastError]], schemas: _Schemas) -> Json:
     extra: Json = {
         "description": " ".join(" ".join((error.__doc__ or "").split()) for error in errors),
-        "content": {problems.MEDIA_TYPE: {"schema": schemas.of(Problem)}},
+        "content": {PROBLEM: {"schema": schemas.of(Problem)}},
     }
     status = errors[0].status
     header = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}.get(status)

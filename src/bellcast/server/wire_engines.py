@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import structlog
-from msgspec import Struct, json
+from msgspec import json
 
 from bellcast.channels import push
 from bellcast.channels.catalog import Catalog
@@ -30,7 +30,7 @@ from bellcast.documents.types import PROJECT
 from bellcast.inbox.fanout import SendFanout
 from bellcast.inbox.quotas import Quotas
 from bellcast.inbox.store import sends
-from bellcast.kernel.clock import Clock
+from bellcast.kernel.clock import Clock, SystemClock
 from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Invalid, SettingsError
@@ -56,7 +56,6 @@ from bellcast.providers.types import Provider
 from bellcast.providers.webpush import VapidKey, WebPushProvider
 from bellcast.replays.replays import ReplayRunner
 from bellcast.server import adapters
-from bellcast.server.clock import SystemClock
 from bellcast.settings import Settings, credentials
 from bellcast.settings.encryption_keys import EncryptionKeys
 from bellcast.tenants.erasure import ERASURE_JOB_KIND, continue_erasure
@@ -175,23 +174,17 @@ class Channels:
         return WebPushProvider(self._clients.guarded(), self._real_clock, self.vapid_key, contact)
 
 
-class StoredIdentity(Struct, frozen=True):
-    """The private key in PEM, encrypted."""
-
-    key: str
-
-
 async def load_push_identity(documents: Documents, clock: Clock, encryption: Encryption, first: VapidKey) -> VapidKey:
     """Return the stored identity. If there is none, store `first` and return it; two nodes that start together both use
     the one stored first. If no key decrypts the stored identity, return `first`."""
-    body = json.encode(StoredIdentity(encryption.encrypt(first.to_pem().decode(), IDENTITY_PLACE)))
+    body = json.encode({"key": encryption.encrypt(first.to_pem().decode(), IDENTITY_PLACE)})
     document = await documents.get(IDENTITY_KIND, PROJECT, IDENTITY_KEY)
     if document is None and not await documents.change(IDENTITY_KIND, PROJECT, IDENTITY_KEY, None, body, clock.now()):
         document = await documents.get(IDENTITY_KIND, PROJECT, IDENTITY_KEY)
     if document is None:
         return first
     try:
-        pem = encryption.decrypt(json.decode(document.body, type=StoredIdentity).key, IDENTITY_PLACE)
+        pem = encryption.decrypt(json.decode(document.body, type=dict[str, str])["key"], IDENTITY_PLACE)
     except ValueError as error:
         log.warning("push_identity_unreadable", reason=str(error))
         return first

@@ -13,10 +13,9 @@ from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BadRequest, FieldError, Forbidden, NotFound, PasswordRequired, PreconditionFailed
 from bellcast.kernel.field_limits import ANY_TENANT, DATA, KEY, LINK_LIFETIME, Limit, ValueRule
-from bellcast.kernel.http import entity_tags, list_positions, request_body, responses
+from bellcast.kernel.http import entity_tags, list_parameters, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.list_parameters import ListLimit
-from bellcast.kernel.http.list_positions import AfterMoment
+from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope
 from bellcast.kernel.limits import Limits
@@ -312,9 +311,9 @@ async def page_of_keys(request: ApiRequest, query: KeysQuery) -> ApiKeys:
         if tenants.is_within(bound, one.tenants) and (tenant is None or one.tenants is None or tenant in one.tenants)
     ]
     if query.after:
-        after = list_positions.moment(query.after)
+        after = list_parameters.moment(query.after)
         own = [one for one in own if _position(one) > after]
-    return ApiKeys(*list_positions.split(own, query.limit, lambda one: list_positions.of_moment(*_position(one))))
+    return ApiKeys(*list_parameters.split(own, query.limit, lambda one: list_parameters.of_moment(*_position(one))))
 
 
 @KEYS.delete(id="keys.revoke")

@@ -12,7 +12,7 @@ from bellcast.kernel.db.lists import ListPage, ListTotal
 from bellcast.kernel.errors import BadRequest, Invalid
 from bellcast.kernel.events import topic_stream
 from bellcast.kernel.field_limits import TENANT_NAME, shown
-from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http import list_parameters, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
@@ -166,7 +166,7 @@ async def page(wanted: Change[None]) -> SubscriptionPage:
     """List the subscriptions of a topic, by recipient."""
     query, db = request_body.query(wanted.request, PageQuery), wanted.ctx.engines.db
     result = await StoredSubscriptions(db).page(wanted.tenant, wanted.key[0], query.after, query.limit + 1)
-    return SubscriptionPage(*list_positions.split(result, query.limit, lambda one: one.recipient))
+    return SubscriptionPage(*list_parameters.split(result, query.limit, lambda one: one.recipient))
 
 
 @OF_RECIPIENT.get(SubscriptionPage, query=TopicsOfRecipientQuery, refusals=())
@@ -176,7 +176,7 @@ async def of_recipient(wanted: Change[None]) -> SubscriptionPage:
     Topics of roles begin with `role.`."""
     query, db = request_body.query(wanted.request, TopicsOfRecipientQuery), wanted.ctx.engines.db
     result = await StoredSubscriptions(db).of_recipient(wanted.tenant, wanted.key[0], query.after, query.limit + 1)
-    return SubscriptionPage(*list_positions.split(result, query.limit, lambda one: one.topic))
+    return SubscriptionPage(*list_parameters.split(result, query.limit, lambda one: one.topic))
 
 
 @TOPICS.get(Presence, "/presence", refusals=())

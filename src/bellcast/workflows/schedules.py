@@ -63,11 +63,6 @@ class ScheduleName(Struct, frozen=True, array_like=True):
     key: str
 
 
-def job_id(tenant: str, key: str) -> str:
-    """Return the id of a schedule's job."""
-    return f"schedule {tenant} {key}"
-
-
 class FoundSchedule(Struct, frozen=True):
     """A schedule and its progress, with their stored bodies. Without a stored progress, it starts when the schedule was
     created."""
@@ -120,7 +115,7 @@ class Schedules(Struct, eq=False):
         if schedule.is_by_zone and world is None:
             following = [*following, now + ZONE_POLL_MS]  # recipients may be added, or move to an earlier zone
         job = Job(
-            id=job_id(tenant, key),
+            id=f"{JOB_KIND} {tenant} {key}",
             kind=JOB_KIND,
             payload=msgspec.json.encode(ScheduleName(tenant, key)),
             run_at=max(now, world[0]) if world is not None else min(following, default=now),

@@ -13,11 +13,10 @@ from bellcast.console.live_feed import EVENTS_PER_SECOND, LiveFeed
 from bellcast.console.types.live_feed import FeedEvent, FeedKind, SkippedEvents, filter_of
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.brokers.port import Broker
-from bellcast.kernel.clock import Clock
+from bellcast.kernel.clock import Clock, SystemClock
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import Event, node_stream
 from bellcast.live.types import FeedBatch, FeedWatches
-from bellcast.server.clock import SystemClock
 from bellcast.server.tasks import Tasks
 from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import BROKERS, REMOTE_BROKERS, wait_until

@@ -9,6 +9,7 @@ import pytest
 from bellcast.inbox.quotas import Quotas
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import Event
 from bellcast.kernel.limits import Limits
@@ -16,7 +17,6 @@ from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live.cluster.members import Members
 from bellcast.live.cluster.rates import SYNC_INTERVAL_MS, SharedRates
 from bellcast.live.types import BEATS, MEMBERS, RatesUsed, RateUsage
-from bellcast.server.clock import SystemClock
 from tests.contract.app import App, engine_of
 from tests.contract.kernel.test_broker import BROKERS, REMOTE_BROKERS, TIMEOUT
 

@@ -17,10 +17,10 @@ from bellcast.kernel.brokers.port import KEPT_PREFIX, Broker
 from bellcast.kernel.brokers.postgres import PostgresTransport
 from bellcast.kernel.brokers.redis import MAX_COMMANDS, PLAIN, RedisTransport, Shard
 from bellcast.kernel.brokers.remote import RemoteBroker
+from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import ANNOUNCEMENTS, Event, LiveEvent, Stream, topic_stream
 from bellcast.live.types import AnnouncementChanged, AnyEvent, Member, NotificationAdded, PresenceChanged
-from bellcast.server.clock import SystemClock
 from tests import engines
 from tests.contract.app import content
 

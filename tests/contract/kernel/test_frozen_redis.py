@@ -12,10 +12,10 @@ from redis.asyncio import ConnectionPool
 
 from bellcast.kernel.brokers.redis import PLAIN, RedisTransport, Shard
 from bellcast.kernel.brokers.remote import RemoteBroker
+from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Event, LiveEvent, topic_stream
 from bellcast.live.types import AnyEvent
-from bellcast.server.clock import SystemClock
 from tests import engines
 from tests.contract.kernel.test_broker import wait_until
 

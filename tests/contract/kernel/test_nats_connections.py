@@ -12,10 +12,10 @@ import pytest
 
 from bellcast.kernel.brokers.nats import NatsTransport
 from bellcast.kernel.brokers.remote import RemoteBroker
+from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Event, LiveEvent, topic_stream
 from bellcast.live.types import AnyEvent
-from bellcast.server.clock import SystemClock
 from tests import certificates, engines, nats_accounts
 from tests.contract.kernel.test_broker import wait_until
 

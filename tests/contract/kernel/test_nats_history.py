@@ -15,10 +15,10 @@ from bellcast.kernel.brokers.nats import NatsTransport
 from bellcast.kernel.brokers.nats_log import ANCHOR_MS, NatsLog
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RemoteHistory
+from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
 from bellcast.live.types import AnyEvent
-from bellcast.server.clock import SystemClock
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import wait_until

@@ -19,11 +19,11 @@ from bellcast.kernel.brokers.postgres import PostgresTransport
 from bellcast.kernel.brokers.postgres_log import PostgresLog
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RemoteHistory
+from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.db import postgres_backup
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
 from bellcast.live.types import AnyEvent
-from bellcast.server.clock import SystemClock
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import wait_until

@@ -19,9 +19,9 @@ from bellcast.kernel.brokers.redis import RedisTransport
 from bellcast.kernel.brokers.redis_log import RedisLog
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RemoteHistory
+from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
 from bellcast.live.types import AnyEvent
-from bellcast.server.clock import SystemClock
 from tests import engines
 from tests.clock import FakeClock
 

@@ -8,6 +8,7 @@ import pytest
 
 from bellcast.auth.permissions import Grant
 from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.events import Event, inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.live.cluster.guardians import Holder
@@ -15,7 +16,6 @@ from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.types import GroupAnswer, GroupUpdate, NodeLeft
-from bellcast.server.clock import SystemClock
 from tests.contract.kernel.test_broker import BROKERS, REMOTE_BROKERS, wait_until
 from tests.unit.live.fakes import FakeConnection, connect
 

@@ -11,11 +11,11 @@ from bellcast.console.types.stats import MINUTE_MS, STORED_MS, total
 from bellcast.examples.demo import activity, history
 from bellcast.examples.demo.history import PERIOD_MS
 from bellcast.examples.demo.traffic import SENDS_PER_SECOND
+from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.replays.failures import FailureFilter, Failures
-from bellcast.server.clock import SystemClock
 from bellcast.workflows.types import runs
 from tests.clock import FakeClock
 from tests.contract.app import wanted

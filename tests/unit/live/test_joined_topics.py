@@ -10,12 +10,11 @@ import pytest
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.identities import Project
 from bellcast.live.connection.connection import Phase
-from bellcast.live.socketio import namespace_handshake
+from bellcast.live.socketio import engineio, namespace_handshake
 from bellcast.live.socketio.joined_topics import SAVE_RETRY_SECONDS, ConnectionTopics
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.namespace_handshake import Pid
-from bellcast.live.socketio.protocol import engineio
-from bellcast.live.socketio.protocol.packets import dialect_for
+from bellcast.live.socketio.packets import dialect_for
 from bellcast.topics.store import JOINED_TOPICS_REFRESH_MS, JoinedBy, SavedTopics
 from tests import fake_stores
 from tests.clock import FakeClock

@@ -31,13 +31,12 @@ from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.native.commands import Commands
 from bellcast.live.native.handshake import NativeHandshake, OpenedInbox
-from bellcast.live.socketio import SocketIOConfig, namespace_handshake
+from bellcast.live.socketio import SocketIOConfig, engineio, namespace_handshake
 from bellcast.live.socketio.events import SocketIOCallContext
 from bellcast.live.socketio.layer import SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.namespace_handshake import EVERYONE, NamespaceHandshake
-from bellcast.live.socketio.protocol import engineio
-from bellcast.live.socketio.protocol.packets import dialect_for
+from bellcast.live.socketio.packets import dialect_for
 from bellcast.live.sync import resume
 from tests import fake_stores
 from tests.clock import FakeClock

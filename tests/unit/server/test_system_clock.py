@@ -3,7 +3,7 @@
 import pytest
 import structlog
 
-from bellcast.server.clock import CHECK_MS, CONFIRM_MS, SystemClock
+from bellcast.kernel.clock import CHECK_MS, CONFIRM_MS, SystemClock
 
 DAY_MS = 86_400_000
 

@@ -75,11 +75,6 @@ async def explain_recipient(ctx: ApiContext, tenant: str, recipient: str, since:
     return replace(last, text=text, facts=found.facts)
 
 
-async def facts_of_type(ctx: ApiContext, tenant: str, recipient: str, type: str, since: datetime) -> list[Fact]:
-    """Return the facts since a time, of the notifications of one type."""
-    return (await _recent(ctx, tenant, recipient, times.milliseconds(since), type)).facts
-
-
 async def _recent(
     ctx: ApiContext, tenant: str, recipient: str, start: int, type: str | None = None
 ) -> RecentDeliveries:
@@ -103,12 +98,6 @@ async def _recent(
     facts = [fact for one in explained for fact in one.facts]
     facts += [*_of_connections(connections), *_refusals(ctx, tenant, recipient, start)]
     return RecentDeliveries(items, explained, connections, ordered(facts, times.to_rfc3339(start)))
-
-
-async def of_notification(ctx: ApiContext, tenant: str, recipient: str, item: SentItem) -> Explanation:
-    """Explain one notification of a recipient, with its timeline as the facts."""
-    writes = await ctx[ConnectionSurvey].writes(tenant, item.notification.id, recipient)
-    return await _explain(ctx, tenant, recipient, item, writes)
 
 
 async def _explain(
@@ -230,7 +219,8 @@ async def explain(request: ApiRequest) -> ASGIApp:
         if item is None or item.announcement or item.recipient != query.recipient:
             announced = await SentItems(db).announced_to(tenant, query.recipient, query.notification)
             item = announced or await _without_row(ctx, tenant, query.recipient, query.notification, item)
-        return _response(query, await of_notification(ctx, tenant, query.recipient, item))
+        writes = await ctx[ConnectionSurvey].writes(tenant, item.notification.id, query.recipient)
+        return _response(query, await _explain(ctx, tenant, query.recipient, item, writes))
     if query.type is None:
         return responses.json(await explain_recipient(ctx, tenant, query.recipient, query.since))
     type = query.type or ""
@@ -244,8 +234,8 @@ async def explain(request: ApiRequest) -> ASGIApp:
     decisions = [(channel, inputs.decide(profile, channel, "normal", now)) for channel in channels]
     explained = explanations.explain_now(decisions, decision_inputs.zone_of(profile, inputs.tenant))
     if query.since is not None:
-        facts = await facts_of_type(ctx, tenant, query.recipient, type, query.since)
-        explained = msgspec.structs.replace(explained, facts=facts)
+        recent = await _recent(ctx, tenant, query.recipient, times.milliseconds(query.since), type)
+        explained = msgspec.structs.replace(explained, facts=recent.facts)
     missing = await unprovided(ctx, tenant)
     return responses.json(explanations.with_actions(explained, query.recipient, type, unprovided=missing))
 

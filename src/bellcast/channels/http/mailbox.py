@@ -19,7 +19,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import BadRequest, NotFound
 from bellcast.kernel.field_limits import LINK_LIFETIME
-from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http import list_parameters, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import context
@@ -104,7 +104,7 @@ async def show(request: ApiRequest) -> ASGIApp:
             raise NotFound("This link is no longer valid.")
         return link_pages.message("Link not valid", EXPIRED, "en", Brand(), 404)
     messages = Messages(ctx.engines.db)
-    after = list_positions.item_id(query.after)
+    after = list_parameters.item_id(query.after)
     found = await messages.page(
         ListQuery(
             tenants=[grant.tenant],

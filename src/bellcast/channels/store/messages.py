@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from itertools import compress
 
 import msgspec
-from msgspec import Struct
 
 from bellcast.channels.suppressions import store as suppressions
 from bellcast.channels.types import (
@@ -34,7 +33,7 @@ from bellcast.webhooks.types import EventReport, WebhookEvent
 JOB_KIND = "message"
 # Channels with one kind of addresses: their messages wait in its line from the beginning.
 ONE_KIND_CHANNELS = ("email", "sms")
-# The kind of the job that sends a digest. It has one job for each recipient and time; its payload is a DigestOwner.
+# The kind of the job that sends a digest. It has one job for each recipient and time; its payload has the tenant and the recipient.
 DIGEST_JOB_KIND = "digest"
 
 # Messages of a digest per read: most digests have fewer, and the largest messages have 1 MB.
@@ -43,13 +42,6 @@ DIGEST_READ_ROWS = 20
 # Outcomes that providers report for an attempt, and the states that only their later receipts change.
 PROVIDER_OUTCOMES: tuple[State, ...] = ("sent", "bounced")
 SETTLED_STATES: tuple[State, ...] = (*PROVIDER_OUTCOMES, "delivered")
-
-
-class DigestOwner(Struct, frozen=True, array_like=True):
-    """The recipient of a digest."""
-
-    tenant: str
-    recipient: str
 
 
 _attempts = msgspec.json.Decoder(tuple[Attempt, ...])
@@ -335,7 +327,7 @@ def _digest_job(message: NewMessage) -> Params:
     job = Job(
         id=f"{DIGEST_JOB_KIND} {hashlib.blake2b(name, digest_size=16).hexdigest()}",
         kind=DIGEST_JOB_KIND,
-        payload=msgspec.json.encode(DigestOwner(message.tenant, message.recipient)),
+        payload=msgspec.json.encode((message.tenant, message.recipient)),
         run_at=message.due_at,
         created_at=message.created_at,
         tenant=message.tenant,

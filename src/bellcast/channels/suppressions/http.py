@@ -3,8 +3,7 @@
 from bellcast.channels import addresses
 from bellcast.channels.suppressions import store
 from bellcast.channels.suppressions.store import Suppressions
-from bellcast.channels.suppressions.types import SuppressedAddress, SuppressionReason
-from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel
+from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel, SuppressedAddress, SuppressionReason
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import Invalid

@@ -4,8 +4,7 @@ from collections.abc import Collection, Sequence
 
 from msgspec import structs
 
-from bellcast.channels.suppressions.types import SuppressedAddress
-from bellcast.channels.types import MessageUpdate
+from bellcast.channels.types import MessageUpdate, SuppressedAddress
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.lists import KeysetList

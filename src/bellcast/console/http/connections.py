@@ -12,7 +12,7 @@ from bellcast.inbox.store.maintenance import Maintenance
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import BadRequest, NotFound
-from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http import list_parameters, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
@@ -119,7 +119,7 @@ async def page(request: ApiRequest, params: ConnectionsQuery) -> ConnectionPage:
     are ordered by their start and closed ones by their end, newest first."""
     wanted, connections, limit = params.wanted, context.of(request)[ConnectionSurvey], params.limit + 1
     named = _tenants(request, params)
-    before = list_positions.moment(params.after) if params.after else None
+    before = list_parameters.moment(params.after) if params.after else None
     listed = [one for tenant in named for one in await connections.page(tenant, before, limit, wanted)]
     result = listed if len(named) == 1 else sorted(listed, key=lambda one: one.position, reverse=True)[:limit]
     shown = [responses.item(ConnectionItem, one, topics=list(one.topics)) for one in result[: params.limit]]
@@ -129,7 +129,7 @@ async def page(request: ApiRequest, params: ConnectionsQuery) -> ConnectionPage:
     if total is not None and has_next and wanted == EVERY_CONNECTION:
         kinds = [kind for tenant in named for kind in await connections.counts_by_transport(tenant)]
         total = ListTotal(sum(kind.count for kind in kinds), exact=True)
-    following = list_positions.of_moment(*result[params.limit - 1].position) if has_next else None
+    following = list_parameters.of_moment(*result[params.limit - 1].position) if has_next else None
     return ConnectionPage(shown, following, total)
 
 

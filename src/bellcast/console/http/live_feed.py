@@ -22,10 +22,9 @@ from bellcast.console.types.live_feed import (
 )
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid
-from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http import list_parameters, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
-from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
-from bellcast.kernel.http.list_positions import AfterMoment
+from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.operators.types import Role
@@ -276,9 +275,9 @@ async def page(request: ApiRequest, query: RequestsQuery) -> RequestPage:
         until=query.created_before,
     )
     found = context.of(request)[ClusterFeed].requests(
-        wanted, list_positions.moment(query.after) if query.after else None
+        wanted, list_parameters.moment(query.after) if query.after else None
     )
-    shown, following = list_positions.split(found, query.limit, lambda one: list_positions.of_moment(one.at, one.id))
+    shown, following = list_parameters.split(found, query.limit, lambda one: list_parameters.of_moment(one.at, one.id))
     total = None if query.after else ListTotal(len(found), exact=True)
     items: list[RequestItem] = []
     for one in shown:

@@ -11,7 +11,7 @@ from bellcast.console.types.diagnoses import Finding, FindingState
 from bellcast.kernel import times
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.field_limits import lasting
-from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http import list_parameters, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
@@ -84,7 +84,7 @@ async def nodes(request: ApiRequest) -> ASGIApp:
     report. Without a shared broker, a process lists only itself. Callers that are restricted to tenants are refused."""
     query, listed = request_body.query(request, NodesQuery), await context.of(request).nodes()
     found = [one for one in listed if one.id > query.after and query.includes(one.report.started_at)]
-    shown, following = list_positions.split(found, query.limit, lambda node: node.id)
+    shown, following = list_parameters.split(found, query.limit, lambda node: node.id)
     items = [
         responses.item(NodeItem, one.report, id=one.id, reported_at=one.reported_at, is_self=one.is_self)
         for one in shown

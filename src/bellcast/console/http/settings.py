@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from bellcast.documents.types import AuditRecord
 from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound
-from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http import list_parameters, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
@@ -142,11 +142,11 @@ async def change(change: Change[SettingsPatch]) -> RevisionItem:
 async def history(request: ApiRequest) -> ASGIApp:
     """List revisions of the settings, newest first."""
     query = request_body.query(request, HistoryQuery)
-    before = list_positions.revision(query.after)
+    before = list_parameters.revision(query.after)
     found = await context.of(request)[DatabaseSettings].history(
         before, query.limit + 1, since=query.created_since, until=query.created_before
     )
-    shown, following = list_positions.split(found, query.limit, lambda one: str(one.revision))
+    shown, following = list_parameters.split(found, query.limit, lambda one: str(one.revision))
     return responses.json(RevisionPage([responses.item(RevisionItem, one) for one in shown], following))
 
 

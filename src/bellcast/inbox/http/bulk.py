@@ -17,7 +17,7 @@ from bellcast.inbox.types import notifications as notification_types
 from bellcast.inbox.types.notifications import Audience, Draft, ImportedDraft
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import MAX_FIELD_ERRORS, BellcastError, Invalid
-from bellcast.kernel.http import bulk_items, problems, request_body, responses
+from bellcast.kernel.http import bulk_items, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.validation_errors import Suggestions
@@ -261,7 +261,7 @@ def refused(number: int, refusal: BellcastError) -> Result:
         shown = Invalid.fields(list(refusal.errors[:MAX_ITEM_ERRORS]))
         at_least = "at least " if len(refusal.errors) == MAX_FIELD_ERRORS else ""
         refusal = Invalid(f"{shown.detail}; {at_least}{rest} more", errors=shown.errors)
-    return Result(error=problems.problem(refusal, within=str(number)))
+    return Result(error=responses.problem_fields(refusal, within=str(number)))
 
 
 @operation(

@@ -226,19 +226,15 @@ def _reported_rows(
     ids."""
     events: list[WebhookEvent] = []
     for word in ("seen", "read"):
-        ids = [new.id for old, new in changed if new is not None and _is_newly(word, old, new)]
+        at = f"{word}_at"
+        rows = [(old, new) for old, new in changed if new is not None and getattr(new, at) is not None]
+        ids = [new.id for old, new in rows if getattr(old, at) is None]
         if marking.ids is None:
             events += _reported_all(state, word, len(ids), report)
         else:
             for id in ids:
                 events += report(f"notification.{word}", {"recipient": state.recipient, "id": id})
     return events
-
-
-def _is_newly(word: str, old: RowState, new: RowState) -> bool:
-    if word == "seen":
-        return old.seen_at is None and new.seen_at is not None
-    return old.read_at is None and new.read_at is not None
 
 
 def _reported_all(state: InboxState, word: str, changed: int, report: EventReport) -> Sequence[WebhookEvent]:

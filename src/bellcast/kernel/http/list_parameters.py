@@ -1,20 +1,34 @@
-"""Parameters of lists: `limit`, `from` and `to`. Only the inbox, the events of a topic and the verification of the audit log have
-other limits."""
+"""Parameters of lists: `limit`, `from`, `to` and `after`, the cursor of a position. Only the inbox, the events of a topic and the
+verification of the audit log have other limits."""
 
-from typing import Annotated
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
+from urllib.parse import quote, unquote
 
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.kernel import times
+from bellcast.kernel import ids, times
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange
+from bellcast.kernel.errors import BadRequest
 from bellcast.kernel.field_limits import ANY_TENANT
 from bellcast.kernel.http.pages import MAX_APP_PAGE_ROWS, MAX_PAGE_ROWS
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.times import Moment
 
+T = TypeVar("T")
+
 ListLimit = Annotated[int, Meta(ge=1, le=MAX_PAGE_ROWS)]
 AppListLimit = Annotated[int, Meta(ge=1, le=MAX_APP_PAGE_ROWS)]
+# UTC milliseconds and an id.
+MOMENT = re.compile(r"([0-9]{1,15})~(.+)")
+# The parameter `after` of a list by time and id.
+AfterMoment = Annotated[str, Meta(extra_json_schema={"pattern": f"^({MOMENT.pattern})?$"})]
+REVISION = re.compile(r"[0-9]{1,9}")
+# A job's id is the id of what it runs, or a kind or an event with a name.
+JOB = re.compile(r"[^ :]+[ :].+", re.DOTALL)
+WRONG = "`after` is not a cursor of this list: use `next` of a page."
 
 
 class TimeRangeQuery(Struct, frozen=True, kw_only=True):
@@ -50,3 +64,59 @@ def created(start: Moment | None, end: Moment | None) -> CreatedRange:
         ANY_TIME.since if start is None else max(0, times.milliseconds(start)),
         ANY_TIME.until if end is None else max(0, times.milliseconds(end)),
     )
+
+
+def split(rows: Sequence[T], limit: int, position: Callable[[T], str]) -> tuple[list[T], str | None]:
+    """Return the items of a page and the position of the next one, None on the last page. One more than `limit` items
+    must have been read."""
+    shown = list(rows[:limit])
+    return shown, position(shown[-1]) if len(rows) > limit else None
+
+
+def item_id(after: str | None) -> str | None:
+    """Return the id of a position in a list by id, None for its beginning. Raises BadRequest."""
+    if after and not ids.is_id(after):
+        raise BadRequest(WRONG)
+    return after or None
+
+
+def failure_id(after: str | None) -> str | None:
+    """Return the id of a message, run or job; None for the beginning. Raises BadRequest."""
+    return after if after and JOB.fullmatch(after) else item_id(after)
+
+
+def revision(after: str | None) -> int | None:
+    """Return the number of a revision, None for the beginning. Raises BadRequest."""
+    if not after:
+        return None
+    if not REVISION.fullmatch(after):
+        raise BadRequest(WRONG)
+    return int(after)
+
+
+def of_moment(at: int, id: str) -> str:
+    """Return the position of an item by its time (UTC milliseconds) and its id."""
+    return f"{at}~{id}"
+
+
+def moment(after: str) -> tuple[int, str]:
+    """Return the time and the id of a position. Raises BadRequest."""
+    found = MOMENT.fullmatch(after)
+    if found is None:
+        raise BadRequest(WRONG)
+    return int(found[1]), found[2]
+
+
+def of_key(tenant: str, key: str, *, is_in_every: bool) -> str:
+    """Return the position of an item by its key, and in a list of all tenants also by its tenant."""
+    return f"{quote(tenant, safe='')}/{key}" if is_in_every else key
+
+
+def key(tenant: str, after: str) -> tuple[str, str]:
+    """Return the tenant and the key of a position in the list of a tenant, or of all (`*`). Raises BadRequest."""
+    if tenant != EVERY_TENANT:
+        return tenant, after
+    owner, slash, name = after.partition("/")
+    if not slash and after:
+        raise BadRequest(WRONG)
+    return unquote(owner), name

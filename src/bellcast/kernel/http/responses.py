@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from bellcast.kernel import times
 from bellcast.kernel.errors import BellcastError
-from bellcast.kernel.http import problems, request_body
+from bellcast.kernel.http import request_body
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.http.request_body import ApiRequest
 
@@ -25,6 +25,7 @@ NDJSON = request_body.NDJSON_TYPES[0]
 # The nodes that did not reply while this request was served: their number is in the header `Bellcast-Incomplete`.
 INCOMPLETE: ContextVar[set[str]] = ContextVar("incomplete")
 JSON = "application/json"
+PROBLEM = "application/problem+json"  # RFC 9457
 HTML = "text/html; charset=utf-8"
 NO_STORE = (b"cache-control", b"no-store")
 # A body of this size or less is sent in one write: sockets buffer more.
@@ -111,10 +112,47 @@ def see_other(location: str, cookies: Sequence[str]) -> ASGIApp:
     return _at_once(303, headers + _set_cookies(cookies), b"")
 
 
+def problem_fields(refusal: BellcastError, within: str = "") -> dict[str, object]:
+    """`{"type","code","title","status","detail","errors"?}`; `type` is a page served at that path. `within` is the
+    prefix of the fields of one item among many: `0.title`; an item has `retry_after` (seconds) too."""
+    fields: dict[str, object] = {
+        "type": f"/errors/{refusal.code}",
+        "code": refusal.code,
+        "title": refusal.title,
+        "status": refusal.status,
+        "detail": refusal.detail,
+        **refusal.members,
+    }
+    if refusal.errors:
+        paths = [".".join(filter(None, (within, error.field))) for error in refusal.errors]
+        fields["errors"] = [
+            {"field": path, "message": error.message} | ({} if error.line is None else {"line": error.line})
+            for path, error in zip(paths, refusal.errors, strict=True)
+        ]
+    if within and refusal.retry_after is not None:  # an item has no header Retry-After
+        fields["retry_after"] = refusal.retry_after
+    return fields
+
+
+def problem_headers(refusal: BellcastError) -> dict[str, str]:
+    """Return the headers of the response."""
+    result = {"content-type": PROBLEM}
+    if refusal.retry_after is not None:
+        result["retry-after"] = str(refusal.retry_after)
+    if refusal.status == 401:
+        result["www-authenticate"] = "Bearer"
+    return result
+
+
+def problem_body(refusal: BellcastError) -> bytes:
+    """Encode the problem as JSON."""
+    return _encode(problem_fields(refusal))
+
+
 def problem(refused: BellcastError, more: Mapping[str, str] = {}) -> ASGIApp:
     """Return a problem+json response, with more headers."""
-    headers = {**problems.headers(refused), "cache-control": "no-store", **more}
-    return complete(refused.status, problems.body(refused), headers.pop("content-type"), headers)
+    headers = {**problem_headers(refused), "cache-control": "no-store", **more}
+    return complete(refused.status, problem_body(refused), headers.pop("content-type"), headers)
 
 
 def stream(headers: list[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]) -> ASGIApp:

@@ -1,17 +1,22 @@
-"""Live connections through another ASGI server's `send`, for an application mounted into another app."""
+"""HTTP responses of live endpoints, the takeover of a socket from the HTTP server, and live connections through another ASGI server's
+`send`, for an application mounted into another app."""
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.http import responses
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Send
 from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Listener, Phase
-from bellcast.live.connection.outbound import QueuedTransport
+from bellcast.live.connection.outbound import CoalescingTransport, QueuedTransport
 from bellcast.live.framing import websocket
+from bellcast.live.http.handshake_request import Headers
+from bellcast.live.http.takeover import EXTENSION
 
 ToMessage = Callable[[bytes], AsgiMessage]
 
@@ -144,3 +149,28 @@ async def serve(
             one.cancel()
         await asyncio.gather(*ends, return_exceptions=True)
         connection.connection_lost(None)
+
+
+async def respond(send: Send, status: int, headers: Headers, body: bytes = b"") -> None:
+    sized = [] if status == 204 else [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *sized]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def respond_error(send: Send, error: BellcastError, cors: Headers) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in responses.problem_headers(error).items()]
+    await respond(send, error.status, [*cors, *headers], responses.problem_body(error))
+
+
+def can_take_over(scope: Mapping[str, Any]) -> bool:
+    return EXTENSION in (scope.get("extensions") or {})
+
+
+def take_over(scope: Mapping[str, Any], connection: Connection) -> tuple[CoalescingTransport, bytes] | None:
+    """Take over the socket. Return the transport and the bytes after the request; None if the client disconnected."""
+    try:
+        transport, early = scope["extensions"][EXTENSION](connection)
+    except ConnectionResetError:
+        connection.owner.on_disconnected(connection)
+        return None
+    return CoalescingTransport(transport), early

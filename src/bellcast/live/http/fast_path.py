@@ -18,7 +18,7 @@ from uvicorn.protocols.utils import is_ssl
 from uvicorn.server import ServerState
 
 from bellcast.kernel.errors import BellcastError
-from bellcast.kernel.http import problems
+from bellcast.kernel.http import responses
 from bellcast.kernel.http.asgi import Scope
 from bellcast.live.framing import CLOSE, head
 from bellcast.live.http.takeover import (
@@ -42,8 +42,8 @@ SAMPLED = 16
 REMEDY = "more open files (ulimit -Hn, LimitNOFILE=), or a proxy that limits the connections of an address"
 METHOD = b"GET "
 END_OF_HEAD = b"\r\n\r\n"
-FAILED_BODY = problems.body(BellcastError())
-FAILED_HEADERS = [CLOSE, READABLE, (b"content-type", problems.MEDIA_TYPE.encode())]
+FAILED_BODY = responses.problem_body(BellcastError())
+FAILED_HEADERS = [CLOSE, READABLE, (b"content-type", responses.PROBLEM.encode())]
 FAILED_HEADERS += [(b"content-length", b"%d" % len(FAILED_BODY))]
 INTERNAL_SERVER_ERROR = head(b"500 Internal Server Error", FAILED_HEADERS) + FAILED_BODY
 

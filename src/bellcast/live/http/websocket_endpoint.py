@@ -19,7 +19,7 @@ from bellcast.live.connection.connection import Connection, Listener, OnReady, P
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.connection.inbound_queue import control_frame_cost
 from bellcast.live.framing import websocket
-from bellcast.live.http import asgi, handshake_request, responses
+from bellcast.live.http import asgi, handshake_request
 from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest, Headers
 
@@ -150,14 +150,14 @@ class WebSocketEndpoint:
             await self._serve_asgi(request, receive, send)
             return
         upgrade = websocket.check_upgrade(request.method, request.http_version, request.headers)
-        if isinstance(upgrade, websocket.HandshakeRejected) or not responses.can_take_over(scope):
+        if isinstance(upgrade, websocket.HandshakeRejected) or not asgi.can_take_over(scope):
             await self._respond_refusal(request, send, upgrade)
             return
         try:
             self._admission.check_address(request.address)
             principal, authentication_error = await self._handshake.authenticate(request)
         except BellcastError as error:
-            await responses.respond_error(send, error, self._cors(request, error.status))
+            await asgi.respond_error(send, error, self._cors(request, error.status))
             return
         connection = self._admission.create_connection(
             WebSocketConnection,
@@ -167,7 +167,7 @@ class WebSocketEndpoint:
             request.header(b"origin"),
             listener=self._handshake.listener,
         )
-        if (taken := responses.take_over(scope, connection)) is None:
+        if (taken := asgi.take_over(scope, connection)) is None:
             return
         transport, early = taken
         connection.attach(transport, self._limits.unsent)
@@ -219,7 +219,7 @@ class WebSocketEndpoint:
         )
         is_bad = isinstance(upgrade, websocket.HandshakeRejected) and upgrade.status == BadRequest.status
         authentication_error = BadRequest(detail) if is_bad else UpgradeRequired(detail)
-        await responses.respond_error(
+        await asgi.respond_error(
             send, authentication_error, [*headers, *self._cors(request, authentication_error.status)]
         )
 

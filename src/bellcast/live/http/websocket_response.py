@@ -9,7 +9,7 @@ from bellcast.kernel.errors import BadRequest, UpgradeRequired
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.framing import websocket
-from bellcast.live.http import handshake_request, responses
+from bellcast.live.http import asgi, handshake_request
 from bellcast.live.http.takeover import EXTENSION, ReadTimeout
 
 # Maximum message size; clients only send control frames.
@@ -48,9 +48,9 @@ async def serve(
     upgrade = websocket.check_upgrade(scope["method"], scope["http_version"], scope["headers"])
     if isinstance(upgrade, websocket.HandshakeRejected):
         error = BadRequest if upgrade.status == BadRequest.status else UpgradeRequired
-        await responses.respond_error(send, error(upgrade.detail), [*upgrade.headers])
-    elif not responses.can_take_over(scope):
-        await responses.respond_error(send, UpgradeRequired("This HTTP server cannot open a WebSocket."), [])
+        await asgi.respond_error(send, error(upgrade.detail), [*upgrade.headers])
+    elif not asgi.can_take_over(scope):
+        await asgi.respond_error(send, UpgradeRequired("This HTTP server cannot open a WebSocket."), [])
     else:
         taken = TakenWebSocket(scope, upgrade, receive, send)
         try:

@@ -14,7 +14,7 @@ from bellcast.live.admission import close_reason_for, close_refused, guarded_sta
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.framing import sse
-from bellcast.live.http import asgi, handshake_request, responses
+from bellcast.live.http import asgi, handshake_request
 from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest, Headers
 from bellcast.live.native import protocol
@@ -51,9 +51,9 @@ class StreamEndpoint:
         request = handshake_request.read(scope)
         if request.method == "OPTIONS":
             allowed = self._config.access.origins
-            await responses.respond(send, 204, origins.preflight_headers(request.header(b"origin"), allowed))
+            await asgi.respond(send, 204, origins.preflight_headers(request.header(b"origin"), allowed))
             return
-        is_direct = responses.can_take_over(scope)
+        is_direct = asgi.can_take_over(scope)
         try:
             if request.method != "GET":
                 raise MethodNotAllowed("Open an event stream with GET.")
@@ -73,7 +73,7 @@ class StreamEndpoint:
             await _respond_error(opened, self._cors(request, opened.status), send)
         elif not is_direct:
             await self._serve_asgi(connection, request, opened, receive, send)
-        elif (taken := responses.take_over(scope, connection)) is not None:
+        elif (taken := asgi.take_over(scope, connection)) is not None:
             connection.attach(taken[0], self._config.limits.unsent)
             head = sse.response_head(request.http_version, self._cors(request, 200), request.id_line)
             connection.write(head + _retry(connection))
@@ -113,12 +113,12 @@ def _retry(connection: Connection) -> bytes:
 async def _respond_error(error: BellcastError, cors: Headers, send: Send) -> None:
     end = close_reason_for(error)
     if isinstance(error, SessionRevoked):
-        await responses.respond(send, 204, cors)  # EventSource does not reconnect after 204
+        await asgi.respond(send, 204, cors)  # EventSource does not reconnect after 204
     elif end.reconnect:
         kind = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store, no-transform")]
-        await responses.respond(
+        await asgi.respond(
             send, 200, [*kind, *cors], sse.retry(end.after or RETRY_MS[1]) + protocol.SSE_PLAIN.close(end)
         )
     else:
         allowed = [(b"allow", b"GET, OPTIONS")] if isinstance(error, MethodNotAllowed) else []
-        await responses.respond_error(send, error, [*cors, *allowed])
+        await asgi.respond_error(send, error, [*cors, *allowed])

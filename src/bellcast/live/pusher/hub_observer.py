@@ -98,7 +98,7 @@ class PusherObserver:
             count = self._hub.subscriptions.total(stream) if self._users.has_watchers else None
             if count in (0, change):  # the user came online or went offline
                 _, tenant, recipient = stream.split(SEPARATOR, 2)
-                (self._users.on_online if count else self._users.on_offline)(tenant, recipient)
+                self._users.on_changed(tenant, recipient, is_online=count > 0)
             return
         if cause is ChangeOrigin.HERE and here == max(change, 0):  # the first follower came, or the last one left
             is_followed = here > 0

@@ -212,13 +212,10 @@ class PusherUsers:
     def has_watchers(self) -> bool:
         return bool(self._watchers)
 
-    def on_online(self, tenant: str, user: str) -> None:
+    def on_changed(self, tenant: str, user: str, *, is_online: bool) -> None:
+        """Tell those who watch a user that it is online now, or offline."""
         for connection in tuple(self._watchers.get((tenant, user), ())):
-            connection.send_frame(protocol.watchlist_event([user], []))
-
-    def on_offline(self, tenant: str, user: str) -> None:
-        for connection in tuple(self._watchers.get((tenant, user), ())):
-            connection.send_frame(protocol.watchlist_event([], [user]))
+            connection.send_frame(protocol.watchlist_event([user] if is_online else [], [] if is_online else [user]))
 
     def disconnected(self, connection: Connection) -> None:
         self._browsers.pop(connection, None)

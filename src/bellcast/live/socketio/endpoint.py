@@ -17,17 +17,16 @@ from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.outbound import CoalescingTransport
 from bellcast.live.framing import websocket
-from bellcast.live.http import asgi, handshake_request, responses, socket_handoff
+from bellcast.live.http import asgi, handshake_request, socket_handoff
 from bellcast.live.http.asgi import AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest, Headers
 from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.http.takeover import EXTENSION
-from bellcast.live.socketio import SocketIOConfig, engine_session, long_polling
+from bellcast.live.socketio import SocketIOConfig, engine_session, engineio, long_polling
 from bellcast.live.socketio.engine_session import POLLING, WEBSOCKET, EngineSession, EngineSessions
+from bellcast.live.socketio.engineio import EngineError
 from bellcast.live.socketio.engineio_websocket import EngineWebSocket
 from bellcast.live.socketio.long_polling import PollingTransport
-from bellcast.live.socketio.protocol import engineio
-from bellcast.live.socketio.protocol.engineio import EngineError
 
 log = structlog.get_logger(__name__)
 
@@ -101,7 +100,7 @@ class SocketIOEndpoint:
             upgrade = websocket.check_upgrade(request.method, request.http_version, request.headers)
             if error is not None:
                 await long_polling.respond_engine_error(send, error, [])
-            elif isinstance(upgrade, websocket.HandshakeRejected) or not responses.can_take_over(scope):
+            elif isinstance(upgrade, websocket.HandshakeRejected) or not asgi.can_take_over(scope):
                 await long_polling.respond_engine_error(send, engineio.BAD_REQUEST, [])
             else:
                 self._serve_direct(scope, request, query, upgrade)
@@ -115,10 +114,10 @@ class SocketIOEndpoint:
     ) -> bool:
         """Pass the request to the process that owns its session. Return True if it needs no response here."""
         owner = engine_session.owner_of(_session_id(query))
-        if owner is None or owner.host != engine_session.HOST:
+        if owner is None or owner[0] != engine_session.HOST:
             return False
-        socket_path = siblings.peer_path(owner.process)
-        if socket_path is None or scope["method"] not in ("GET", "POST") or not responses.can_take_over(scope):
+        socket_path = siblings.peer_path(owner[1])
+        if socket_path is None or scope["method"] not in ("GET", "POST") or not asgi.can_take_over(scope):
             return False
         body: bytes | None = b""
         if scope["method"] == "POST":
@@ -139,7 +138,7 @@ class SocketIOEndpoint:
             wanted = request.header(b"access-control-request-headers")
             named = [] if wanted is None else [(b"access-control-allow-headers", wanted.encode("latin-1"))]
             allowed = origins.preflight_origin(request.header(b"origin"), self._config.access.origins)
-            await responses.respond(send, 204, [*allowed, PREFLIGHT_METHODS, *named])
+            await asgi.respond(send, 204, [*allowed, PREFLIGHT_METHODS, *named])
             return
         cors = self._cors(request, 200)
         sid = _session_id(query)
@@ -155,7 +154,7 @@ class SocketIOEndpoint:
             transport = PollingTransport(session)
             transport.set_write_buffer_limits(high=self._config.limits.unsent)
             session.begin(transport)
-            await responses.respond(send, 200, [*long_polling.TEXT, *cors], transport.take_pending())
+            await asgi.respond(send, 200, [*long_polling.TEXT, *cors], transport.take_pending())
         elif (known := self._sessions.find(sid)) is None or not isinstance(known.transport, PollingTransport):
             await long_polling.respond_engine_error(send, engineio.BAD_REQUEST, cors)
         elif request.method == "GET":
@@ -296,14 +295,14 @@ class ClientFile:
         content = None if self._file is None else await asyncio.to_thread(_read, self._file, name)
         if content is None:
             text = b"There is no Socket.IO client here: name a copy of it with BELLCAST_SOCKETIO_CLIENT_FILE.\n"
-            await responses.respond(send, 404, [(b"content-type", b"text/plain; charset=utf-8")], text)
+            await asgi.respond(send, 404, [(b"content-type", b"text/plain; charset=utf-8")], text)
             return
         tag = b'"' + hashlib.sha256(content).hexdigest()[:32].encode() + b'"'
         headers = [(b"etag", tag), (b"cache-control", b"public, max-age=0"), *origins.cors_headers("*", ())]
         if handshake_request.read(scope).header(b"if-none-match") == tag.decode():
-            await responses.respond(send, 304, headers)
+            await asgi.respond(send, 304, headers)
         else:
-            await responses.respond(
+            await asgi.respond(
                 send, 200, [(b"content-type", b"application/javascript; charset=utf-8"), *headers], content
             )
 

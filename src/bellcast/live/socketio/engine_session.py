@@ -10,7 +10,7 @@ import secrets
 import socket
 from collections.abc import Iterable
 from socket import SocketType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -21,9 +21,8 @@ from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import CLOSE_TIMEOUT
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport
 from bellcast.live.http.handshake_request import HandshakeRequest
-from bellcast.live.socketio import SocketIOConfig
-from bellcast.live.socketio.protocol import engineio
-from bellcast.live.socketio.protocol.engineio import UNKNOWN_SESSION, Encoding, EngineError, EnginePacket, OpenPayload
+from bellcast.live.socketio import SocketIOConfig, engineio
+from bellcast.live.socketio.engineio import UNKNOWN_SESSION, Encoding, EngineError, EnginePacket, OpenPayload
 from bellcast.live.wiring import SessionLog
 
 # The id alone authorizes access to the session: 144 random bits.
@@ -43,11 +42,6 @@ OUT_OF_REACH = EngineError(
 )
 
 
-class ProcessId(NamedTuple):
-    host: str
-    process: int
-
-
 HOST = hashlib.blake2b(socket.gethostname().encode()).hexdigest()[:HOST_DIGITS]
 
 
@@ -55,14 +49,14 @@ def new_sid() -> str:
     return f"{HOST}.{os.getpid()}.{secrets.token_urlsafe(SECRET_BYTES)}"
 
 
-def owner_of(sid: str) -> ProcessId | None:
-    """Return the process that owns a session id; None if the id is invalid."""
+def owner_of(sid: str) -> tuple[str, int] | None:
+    """Return the host and the process that owns a session id; None if the id is invalid."""
     host, _, rest = sid.partition(".")
     process = rest.partition(".")[0]
     is_valid = (
         len(host) == HOST_DIGITS and process.isascii() and process.isdecimal() and len(process) <= MAX_PROCESS_DIGITS
     )
-    return ProcessId(host, int(process)) if is_valid else None
+    return (host, int(process)) if is_valid else None
 
 
 def unknown_session(sid: str) -> EngineError:
@@ -70,7 +64,7 @@ def unknown_session(sid: str) -> EngineError:
     owner = owner_of(sid)
     if owner is None or owner == (HOST, os.getpid()):  # not cached: servers fork their workers after importing the app
         return UNKNOWN_SESSION
-    return OUT_OF_REACH if owner.host == HOST else ELSEWHERE
+    return OUT_OF_REACH if owner[0] == HOST else ELSEWHERE
 
 
 log = structlog.get_logger(__name__)

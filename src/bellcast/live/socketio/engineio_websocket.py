@@ -11,10 +11,10 @@ from bellcast.live.connection.connection import CLOSE_TIMEOUT
 from bellcast.live.connection.inbound_queue import control_frame_cost
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport, raw_socket
 from bellcast.live.framing import websocket
+from bellcast.live.socketio import engineio
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession
+from bellcast.live.socketio.engineio import Encoding, InvalidPacket
 from bellcast.live.socketio.long_polling import PollingTransport
-from bellcast.live.socketio.protocol import engineio
-from bellcast.live.socketio.protocol.engineio import Encoding, InvalidPacket
 
 NORMAL = 1000
 # Close codes for client errors, which are sent unchanged. Other closes are sent as NORMAL, after which clients

@@ -20,7 +20,7 @@ from bellcast.live.native.app_callbacks import CLOSED_BY_APP, RESTART_BY_APP, Na
 from bellcast.live.native.commands import Commands
 from bellcast.live.socketio.joined_topics import ConnectionTopics
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.protocol.packets import Packet
+from bellcast.live.socketio.packets import Packet
 from bellcast.live.wiring import LiveContext
 
 log = structlog.get_logger(__name__)

@@ -11,14 +11,13 @@ from bellcast.live.config import Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import RejectedByApp
 from bellcast.live.connection.connection import Phase
-from bellcast.live.socketio import SocketIOConfig
+from bellcast.live.socketio import SocketIOConfig, packets
 from bellcast.live.socketio.engine_session import CLIENT_CLOSED, UNREADABLE, EngineSession
+from bellcast.live.socketio.engineio import InvalidPacket
 from bellcast.live.socketio.events import EventDispatcher
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.namespace_handshake import NamespaceHandshake
-from bellcast.live.socketio.protocol import packets
-from bellcast.live.socketio.protocol.engineio import InvalidPacket
-from bellcast.live.socketio.protocol.packets import Packet, PacketReader
+from bellcast.live.socketio.packets import Packet, PacketReader
 
 # Maximum namespaces per session; apps have a handful. A session that has not joined any may be refused as many times.
 MAX_NAMESPACES = 100

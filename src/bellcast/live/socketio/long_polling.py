@@ -12,11 +12,11 @@ from bellcast.kernel.http.asgi import Receive, Send
 from bellcast.kernel.http.compression import accepts
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.outbound import QueuedTransport
-from bellcast.live.http import asgi, responses
+from bellcast.live.http import asgi
 from bellcast.live.http.handshake_request import HandshakeRequest, Headers
+from bellcast.live.socketio import engineio
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession
-from bellcast.live.socketio.protocol import engineio
-from bellcast.live.socketio.protocol.engineio import InvalidPacket
+from bellcast.live.socketio.engineio import InvalidPacket
 
 # A cache must not return the response of one poll to another.
 TEXT = [(b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store")]
@@ -174,7 +174,7 @@ async def respond_body(send: Send, request: HandshakeRequest, cors: Headers, bod
         if accepts(request.header(b"accept-encoding"), "gzip"):
             headers.append((b"content-encoding", b"gzip"))
             body = gzip.compress(body, COMPRESS_LEVEL, mtime=0)
-    await responses.respond(send, 200, headers, body)
+    await asgi.respond(send, 200, headers, body)
 
 
 async def respond_post(
@@ -205,7 +205,7 @@ async def respond_post(
     if body is None:
         await reject_body(send, cors)
     elif is_valid:
-        await responses.respond(send, 200, [*OK, *cors], b"ok")
+        await asgi.respond(send, 200, [*OK, *cors], b"ok")
     else:
         await respond_engine_error(send, engineio.BAD_REQUEST, cors)
 
@@ -245,9 +245,9 @@ async def read_body(receive: Receive, limit: int) -> bytes | None:
 
 async def reject_body(send: Send, cors: Headers) -> None:
     """Respond to an oversized body; the session stays open."""
-    await responses.respond(send, 413, [*TEXT, *cors], b"The body is larger than maxPayload.")
+    await asgi.respond(send, 413, [*TEXT, *cors], b"The body is larger than maxPayload.")
 
 
 async def respond_engine_error(send: Send, error: engineio.EngineError, cors: Headers) -> None:
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    await responses.respond(send, error.status, [*headers, *cors], error.body)
+    await asgi.respond(send, error.status, [*headers, *cors], error.body)

@@ -8,9 +8,9 @@ from bellcast.inbox.types.positions import Position
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import NO_MARK, Connection, Phase
 from bellcast.live.connection.outbound import NULL_TRANSPORT
+from bellcast.live.socketio import packets
 from bellcast.live.socketio.engine_session import EngineSession
-from bellcast.live.socketio.protocol import packets
-from bellcast.live.socketio.protocol.packets import ACK, EVENT, Packet
+from bellcast.live.socketio.packets import ACK, EVENT, Packet
 
 
 class NamespaceConnection(Connection):

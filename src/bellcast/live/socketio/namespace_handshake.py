@@ -22,12 +22,11 @@ from bellcast.live import topic_access
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.connection import Phase
 from bellcast.live.native.app_callbacks import accept, caller
-from bellcast.live.socketio import SocketIOConfig
+from bellcast.live.socketio import SocketIOConfig, engineio, packets
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.events import EventDispatcher, SocketIOCallContext
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.protocol import engineio, packets
-from bellcast.live.socketio.protocol.packets import CONNECT, Packet
+from bellcast.live.socketio.packets import CONNECT, Packet
 from bellcast.live.sync import resume, topic_replay
 from bellcast.live.wiring import LiveContext
 

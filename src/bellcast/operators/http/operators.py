@@ -10,7 +10,7 @@ from bellcast.audit.types import AuditEntry, FieldChange, first_broken_entry
 from bellcast.kernel.db.lists import ListQuery, ListTotal
 from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
 from bellcast.kernel.field_limits import NULL, Schema
-from bellcast.kernel.http import list_parameters, list_positions, request_body, responses
+from bellcast.kernel.http import list_parameters, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
@@ -254,7 +254,7 @@ async def audit_page(request: ApiRequest) -> ASGIApp:
     The log contains operators' requests that change something, sign-ins, each access to content by the role support,
     changes to keys and operators made with API keys, and refused attempts."""
     query = request_body.query(request, AuditQuery)
-    before = list_positions.item_id(query.after)
+    before = list_parameters.item_id(query.after)
     wanted = ListQuery(
         tenants=[query.one_tenant] if query.one_tenant else None,
         after=None if before is None else (before,),

@@ -12,7 +12,7 @@ from bellcast.kernel import validation
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BellcastError, Invalid, PreconditionFailed
 from bellcast.kernel.field_limits import KEY
-from bellcast.kernel.http import bulk_items, entity_tags, problems, request_body, responses
+from bellcast.kernel.http import bulk_items, entity_tags, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.list_parameters import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
@@ -232,7 +232,7 @@ async def _write_one(
         if not is_dry_run:
             await actions.put(ctx.engines, tenant, fields.key, fields, replace=False)
     except BellcastError as refusal:
-        return WrittenRecipient(error=problems.problem(refusal, within=str(number)))
+        return WrittenRecipient(error=responses.problem_fields(refusal, within=str(number)))
     finally:
         named.add(tenant or None)
     return WrittenRecipient(fields.key)

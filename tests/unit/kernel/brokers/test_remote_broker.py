@@ -11,10 +11,10 @@ import structlog
 
 from bellcast.kernel.brokers import remote
 from bellcast.kernel.brokers.remote import PubSubMessage, RemoteBroker
+from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Event, LiveEvent, Stream, inbox_stream, topic_stream
 from bellcast.live.types import AnyEvent, FeedBatch
-from bellcast.server.clock import SystemClock
 from tests.clock import FakeClock
 
 LIMIT_SECONDS = 60

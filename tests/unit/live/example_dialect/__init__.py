@@ -12,7 +12,7 @@ from bellcast.live import inbox_payloads
 from bellcast.live.admission import close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
-from bellcast.live.http import asgi, handshake_request, responses
+from bellcast.live.http import asgi, handshake_request
 from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.inbox_payloads import Payload
@@ -63,7 +63,7 @@ class LinesEndpoint:
         try:
             principal = await live.authenticator.recipient(request, "stream")
         except BellcastError as error:
-            await responses.respond_error(send, error, [])
+            await asgi.respond_error(send, error, [])
             return
         connection = live.admission.create_connection(
             AsgiConnection, LINES, principal, request.address, request.header(b"origin")

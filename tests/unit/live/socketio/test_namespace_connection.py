@@ -9,12 +9,11 @@ import pytest
 from bellcast.live.connection.close_reasons import TOO_SLOW
 from bellcast.live.connection.connection import Phase
 from bellcast.live.http import handshake_request
-from bellcast.live.socketio import SocketIOConfig
+from bellcast.live.socketio import SocketIOConfig, engineio
 from bellcast.live.socketio.engine_session import EngineSession, EngineSessions
 from bellcast.live.socketio.layer import SocketIOLayer
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.protocol import engineio
-from bellcast.live.socketio.protocol.packets import dialect_for
+from bellcast.live.socketio.packets import dialect_for
 from tests.clock import FakeClock
 from tests.unit.live.fakes import ALICE, FakeTransport, new_hub
 

@@ -11,11 +11,10 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request
 from bellcast.live.http.asgi import AsgiTransport
-from bellcast.live.socketio import SocketIOConfig, engineio_websocket, long_polling
+from bellcast.live.socketio import SocketIOConfig, engineio, engineio_websocket, long_polling
 from bellcast.live.socketio.engine_session import CLOSED_TRANSPORT, EngineSession, EngineSessions
 from bellcast.live.socketio.engineio_websocket import EngineWebSocket
 from bellcast.live.socketio.long_polling import ClientDisconnected, PollingTransport
-from bellcast.live.socketio.protocol import engineio
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeTransport
 

@@ -7,8 +7,8 @@ import pytest
 
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.events import LiveEvent
-from bellcast.live.socketio.protocol import packets
-from bellcast.live.socketio.protocol.engineio import ASGI_MESSAGES, FRAMES, POLLING_BODY
+from bellcast.live.socketio import packets
+from bellcast.live.socketio.engineio import ASGI_MESSAGES, FRAMES, POLLING_BODY
 from bellcast.live.types import SessionsRevoked
 
 STATE = InboxState("", "alice", 1, 2, 3, 4)

@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
-from bellcast.live.socketio.protocol import engineio
-from bellcast.live.socketio.protocol.engineio import (
+from bellcast.live.socketio import engineio
+from bellcast.live.socketio.engineio import (
     ASGI_MESSAGES,
     FRAMES,
     POLLING_BODY,

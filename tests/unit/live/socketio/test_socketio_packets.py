@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellcast.live.socketio.protocol import packets
-from bellcast.live.socketio.protocol.engineio import InvalidPacket
-from bellcast.live.socketio.protocol.packets import (
+from bellcast.live.socketio import packets
+from bellcast.live.socketio.engineio import InvalidPacket
+from bellcast.live.socketio.packets import (
     ACK,
     CONNECT,
     CONNECT_ERROR,

@@ -5,8 +5,8 @@ import pytest
 from bellcast.kernel.events import LiveEvent
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.native import protocol
-from bellcast.live.socketio.protocol import engineio
-from bellcast.live.socketio.protocol.packets import SocketIODialect
+from bellcast.live.socketio import engineio
+from bellcast.live.socketio.packets import SocketIODialect
 
 SOCKETIO = [
     SocketIODialect(namespace, encoding, resumable=True)

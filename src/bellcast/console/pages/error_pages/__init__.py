@@ -11,7 +11,7 @@ import msgspec
 from bellcast.console.pages.error_texts import ORIGINS, ErrorText, texts
 from bellcast.kernel import errors
 from bellcast.kernel.errors import BellcastError, NotFound
-from bellcast.kernel.http import problems, request_body, responses
+from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest.operations import operation, public_file
@@ -56,7 +56,7 @@ async def error(request: ApiRequest) -> ASGIApp:
         lead = f'<p class="soft">{_prose(ORIGINS[text.origin])}</p>'
     else:
         label, title, meaning, lead = f"{refusal.status} {code}", refusal.title, _meaning(refusal), ""
-        example = msgspec.json.format(problems.body(refusal()), indent=2).decode()
+        example = msgspec.json.format(responses.problem_body(refusal()), indent=2).decode()
         rest = (
             f'<h2>What the server sends</h2><pre tabindex="0">{escape(example)}</pre>'
             '<p class="soft"><code>detail</code> describes the problem of the specific request. Log lines contain the id in '

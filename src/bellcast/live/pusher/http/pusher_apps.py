@@ -10,10 +10,9 @@ from msgspec import Meta, Struct
 from bellcast.auth import origins
 from bellcast.kernel.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
 from bellcast.kernel.field_limits import TENANT
-from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http import list_parameters, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
-from bellcast.kernel.http.list_positions import AfterMoment
+from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Project
 from bellcast.live.pusher.apps import PusherAppDirectory
@@ -115,9 +114,9 @@ async def page(request: ApiRequest) -> ASGIApp:
         if query.one_tenant in (None, app.tenant) and query.includes(app.created_at)
     ]
     if query.after:
-        after = list_positions.moment(query.after)
+        after = list_parameters.moment(query.after)
         found = [app for app in found if _position(app) > after]
-    shown, following = list_positions.split(found, query.limit, lambda app: list_positions.of_moment(*_position(app)))
+    shown, following = list_parameters.split(found, query.limit, lambda app: list_parameters.of_moment(*_position(app)))
     return responses.json(PusherAppList([_shown(app, ctx) for app in shown], following))
 
 

@@ -18,7 +18,7 @@ from bellcast.kernel.events import Event, LiveEvent
 from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.dialect import PositionMark
-from bellcast.live.socketio.protocol.engineio import Encoding, InvalidPacket
+from bellcast.live.socketio.engineio import Encoding, InvalidPacket
 from bellcast.live.types import (
     InboxBulkChanged,
     InboxEvent,

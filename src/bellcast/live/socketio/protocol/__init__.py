@@ -1,1 +1,0 @@
-"""Decoding and encoding of Engine.IO and Socket.IO packets, without I/O."""
