@@ -49,7 +49,13 @@ class SessionLog(Protocol):
     def session_closed(self, session: LiveSession) -> None: ...
 
     def namespace_refused(
-        self, session: LiveSession, namespace: str, reason: str, principal: "Principal", *, is_fed: bool
+        self,
+        session: LiveSession,
+        namespace: str,
+        reason: str,
+        principal: "Principal",
+        *,
+        is_fed: bool,
     ) -> None:
         """Log a rejected connection to a namespace. With `is_fed`, it is an event of the live feed too."""
         ...

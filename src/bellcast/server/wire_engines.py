@@ -97,7 +97,13 @@ class Channels:
     """The parts of the channels outside the inbox."""
 
     def __init__(
-        self, engines: "ServerEngines", project: Project, keys: EncryptionKeys, pace: Scheduler, *, runs_jobs: bool
+        self,
+        engines: "ServerEngines",
+        project: Project,
+        keys: EncryptionKeys,
+        pace: Scheduler,
+        *,
+        runs_jobs: bool,
     ) -> None:
         db, clock, config, new_id = engines.db, engines.clock, engines.channel_config, engines.new_id
         clients, jobs, feed, real_clock = engines.clients, engines.jobs, engines.feed, engines.real_clock
@@ -195,7 +201,12 @@ class WorkflowParts:
     """The parts of workflows."""
 
     def __init__(
-        self, parts: "ServerEngines", settings: Settings, project: Project, defined: Workflows, pace: Scheduler
+        self,
+        parts: "ServerEngines",
+        settings: Settings,
+        project: Project,
+        defined: Workflows,
+        pace: Scheduler,
     ) -> None:
         db, clock, new_id, jobs = parts.db, parts.clock, parts.new_id, parts.jobs
         router, limits, config = parts.channels.router, settings.limits, settings.channels

@@ -43,7 +43,11 @@ class Members:
     """The nodes of the cluster, and their connections as of the last list. `parts` return the messages of a turn."""
 
     def __init__(
-        self, broker: Broker, clock: Clock, connections: Callable[[], int], report: Callable[[], NodeReport | None]
+        self,
+        broker: Broker,
+        clock: Clock,
+        connections: Callable[[], int],
+        report: Callable[[], NodeReport | None],
     ) -> None:
         self.parts: list[Callable[[], Awaitable[list[Event]]]] = [self._messages]
         self._has_work = asyncio.Event()

@@ -87,7 +87,12 @@ class StreamEndpoint:
         return origins.cors_headers(request.header(b"origin"), self._config.access.origins, status)
 
     async def _serve_asgi(
-        self, connection: Connection, request: HandshakeRequest, opened: OpenedInbox, receive: Receive, send: Send
+        self,
+        connection: Connection,
+        request: HandshakeRequest,
+        opened: OpenedInbox,
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Serve the stream through ASGI `send`."""
         transport = AsgiTransport(connection, asgi.body_message)

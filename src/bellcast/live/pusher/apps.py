@@ -52,7 +52,12 @@ class PusherAppDirectory:
     read memory only; changes of other nodes arrive within seconds, because `announce` makes them reload the apps."""
 
     def __init__(
-        self, db: Engine, clock: Clock, encryption: Encryption, project: Project, announce: Callable[[], Any]
+        self,
+        db: Engine,
+        clock: Clock,
+        encryption: Encryption,
+        project: Project,
+        announce: Callable[[], Any],
     ) -> None:
         self._documents = Documents(db)
         self._clock = clock

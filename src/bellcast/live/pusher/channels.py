@@ -256,7 +256,12 @@ class PusherChannels:
     # --- the app's handlers
 
     async def call_app(
-        self, connection: Connection, name: str, channel: str | None, data: Any, request: HandshakeRequest | None = None
+        self,
+        connection: Connection,
+        name: str,
+        channel: str | None,
+        data: Any,
+        request: HandshakeRequest | None = None,
     ) -> "tuple[Any, PusherCallContext] | None":
         """Call the app's handler of this name, and return its reply with the context; None if it has none."""
         app = self._live.app
@@ -303,7 +308,13 @@ class PusherCallContext(NativeCallContext):
     """
 
     def __init__(
-        self, engines: Context, hub: Hub, connection: Connection, channel: str | None, *, is_connecting: bool
+        self,
+        engines: Context,
+        hub: Hub,
+        connection: Connection,
+        channel: str | None,
+        *,
+        is_connecting: bool,
     ) -> None:
         super().__init__(engines, hub, connection)
         self._channel = channel

@@ -49,7 +49,12 @@ def digest(project: Project, text: bytes) -> str:
 
 
 def check_request(
-    project: Project, method: str, path: str, pairs: Iterable[tuple[str, str]], body: bytes, now: int
+    project: Project,
+    method: str,
+    path: str,
+    pairs: Iterable[tuple[str, str]],
+    body: bytes,
+    now: int,
 ) -> None:
     """Raise Unauthenticated with the reason unless the project's server signed this request at about `now` (UTC
     milliseconds)."""

@@ -110,7 +110,12 @@ class SocketIOEndpoint:
     # --- sessions of other processes
 
     async def _hand_off(
-        self, siblings: SocketHandoff, scope: Scope, query: Mapping[str, str], receive: Receive, send: Send
+        self,
+        siblings: SocketHandoff,
+        scope: Scope,
+        query: Mapping[str, str],
+        receive: Receive,
+        send: Send,
     ) -> bool:
         """Pass the request to the process that owns its session. Return True if it needs no response here."""
         owner = engine_session.owner_of(_session_id(query))

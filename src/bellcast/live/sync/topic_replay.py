@@ -79,7 +79,12 @@ async def confirm(hub: Hub, connection: Connection, topics: Iterable[str]) -> No
 
 
 async def _read(
-    hub: Hub, connection: Connection, topics: Sequence[Stream], own: Sequence[Stream], position: str | None, rewind: int
+    hub: Hub,
+    connection: Connection,
+    topics: Sequence[Stream],
+    own: Sequence[Stream],
+    position: str | None,
+    rewind: int,
 ) -> TopicReplay:
     tenant = connection.principal.tenant
     streams = list(dict.fromkeys([*topics, *own])) if topics else own
