@@ -104,7 +104,8 @@ MAX_EARLY_BYTES = 65_536
 # Pipelined requests of a socket.
 MAX_PIPELINED = 20
 # Requests that begin in one iteration of the event loop, each with up to 2 ms of CPU: 800 sockets of a caller delayed others by seconds.
-MAX_BEGUN = 8
+# While none waits, more begin at once: to divide the requests of 64 busy sockets would cost 5 % of the CPU of their sends.
+MAX_BEGUN, MAX_BEGUN_AT_ONCE = 8, 100
 CREDENTIALS = (b"authorization", b"cookie")
 # Maximum input discarded after a refused request head.
 MAX_DISCARDED_HEAD_BYTES = 1_048_576
@@ -127,15 +128,14 @@ class Stage(Enum):
 
 
 class Turns:
-    """Lets the callers of a server take turns: a few requests begin in each iteration of the event loop, and a caller with many
-    sockets waits for its own. A request that has begun holds nothing, however long it takes."""
+    """Lets callers take turns: a few requests begin in each iteration of the event loop. One that has begun holds nothing."""
 
     def __init__(self) -> None:
         self._waiting: dict[bytes | str, deque[asyncio.Future[None]]] = {}  # by caller, the next one first
         self._begun = 0
 
     async def wait(self, caller: bytes | str) -> None:
-        if self._begun < MAX_BEGUN:
+        if not self._waiting and self._begun < MAX_BEGUN_AT_ONCE:
             self._begun += 1
             if self._begun == 1:
                 asyncio.get_running_loop().call_soon(self._begin)
