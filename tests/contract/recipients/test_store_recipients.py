@@ -11,7 +11,7 @@ from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListPage, ListQuery
 from bellcast.kernel.errors import Forbidden
 from bellcast.live.types import SessionsRevoked, SubscriptionEnded
 from bellcast.recipients.types import Recipient, RecipientFields, RecipientOfLink, Subscription
-from bellcast.tenants.types import ApiKey
+from bellcast.tenants.types import ApiKey, Tenant
 from tests.contract.app import App
 
 
@@ -259,17 +259,17 @@ async def test_tenant_is_not_written_if_its_check_fails(app: App) -> None:
     put, get = app.store.tenants.put, app.store.tenants.get
     before, _ = await put("acme", "Acme", {"weight": 2}, app.now)
 
-    def refuse(settings: dict[str, Any]) -> None:
-        raise Forbidden(str(settings))
+    def refuse(replaced: Tenant | None) -> None:
+        raise Forbidden(str(replaced))
 
     with pytest.raises(Forbidden, match="weight"):
         await put("acme", "Other", {}, app.now, check=refuse)
-    with pytest.raises(Forbidden):
+    with pytest.raises(Forbidden, match="None"):
         await put("globex", None, {"weight": 2}, app.now, check=refuse)
     assert (await get("acme"), await get("globex")) == (before, None)
-    checked: list[dict[str, Any]] = []
-    await put("acme", "Other", {"weight": 2}, app.now, check=checked.append)
-    assert checked == [{"weight": 2}]
+    checked: list[Tenant | None] = []
+    await put("acme", "Other", {"weight": 3}, app.now, check=checked.append)
+    assert checked == [before]
 
 
 async def test_api_keys_are_stored_by_digest_and_revoked_once(app: App) -> None:
