@@ -218,18 +218,19 @@ class TestPush:
         assert filled.run("push", "--yes", BELLCAST_PROVIDER_GIT_MAIL=other).status == 0
         assert filled.rest.get("/v1/providers/git-mail").json()["url"] == "smtp://…@smtp.example.com:587"
 
-    def test_new_provider_without_its_url_is_left_out_and_the_others_are_pushed(self, filled: Folder) -> None:
+    def test_new_provider_needs_its_variable_or_to_be_added_in_the_console_first(self, filled: Folder) -> None:
         filled.run("push", "--yes", "--adopt")
         filled.write("providers/new.yaml", "channel: email\nurl: ${BELLCAST_PROVIDER_NEW}\n")
         filled.write("types/git-new.yaml", "name: New\n")
         for command in (("plan",), ("push", "--yes")):
             done = filled.run(*command)
-            missing = "providers/new is left out: the server does not have it, and BELLCAST_PROVIDER_NEW is not set"
-            assert (done.status, missing in done.err, "add the provider in the console" in done.err) == (0, True, True)
+            assert done.status == 1
+            assert "set BELLCAST_PROVIDER_NEW, or add the provider in the console first" in done.err
+        assert filled.rest.get("/v1/types/git-new").status_code == 404
+        filled.rest.put("/v1/providers/new", json=PROVIDER).raise_for_status()
+        assert filled.run("push", "--yes", "--adopt").status == 0
         assert filled.rest.get("/v1/types/git-new").status_code == 200
-        assert filled.rest.get("/v1/providers/new").status_code == 404
-        assert filled.run("push", "--yes", BELLCAST_PROVIDER_NEW=PROVIDER["url"]).status == 0
-        assert filled.rest.get("/v1/providers/new").status_code == 200
+        assert filled.rest.get("/v1/providers/new").json()["url"] == "smtp://…@mail.example.com:587"
 
     def test_markdown_is_a_table_without_effects_of_texts(self, filled: Folder) -> None:
         filled.run("push", "--yes", "--adopt")

@@ -297,16 +297,7 @@ def _body(
     is_wanted: Callable[["Name"], bool] = lambda name: True,
 ) -> dict[str, Any]:
     """Return the push of objects, with the ETags that they have now, and deletions of what the source pushed before."""
-    from bellcast import settings as effective
-    from bellcast.cli import object_files
-
     state = server.state(config.kinds)
-    for name in [one for one in values if one not in state]:
-        variable = _variable_of(name[0], values[name])
-        if variable is not None and effective.variable(variable) is None:
-            del values[name]
-            missing = f"{object_files.label(name)} is left out: the server does not have it, and {variable} is not set."
-            console.note(f"{missing} Set it to the provider's URL and push again, or add the provider in the console.")
     _note(len(values), "Checking")
     gone = [
         name
@@ -335,17 +326,11 @@ def _with_secrets(body: dict[str, Any]) -> dict[str, Any]:
 
     objects = []
     for one in body["objects"]:
-        variable = _variable_of(one["kind"], one["values"])
-        secret = None if variable is None else effective.variable(variable)
+        text = (one["values"] or {}).get("url") if one["kind"] == "providers" else None
+        named = PLACEHOLDER.fullmatch(text) if isinstance(text, str) else None
+        secret = None if named is None else effective.variable(named[1])
         objects.append(one if secret is None else {**one, "values": one["values"] | {"url": secret}})
     return {**body, "objects": objects}
-
-
-def _variable_of(kind: str, values: Any) -> str | None:
-    """Return the name of the variable that stands for the URL of a provider."""
-    text = (values or {}).get("url") if kind == "providers" else None
-    named = PLACEHOLDER.fullmatch(text) if isinstance(text, str) else None
-    return None if named is None else named[1]
 
 
 def _changes(server: Server, body: dict[str, Any], folder: Path | None) -> list[dict[str, Any]]:

@@ -365,7 +365,9 @@ async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any],
     directory = ctx[ProviderDirectory]
     if PLACEHOLDER.fullmatch(str(values.get("url"))):
         if before is None:
-            raise Invalid.of("url", f"has no value and none is stored: set the variable {values['url'][2:-1]}")
+            variable = values["url"][2:-1]
+            problem = f"has no value and none is stored: set {variable}, or add the provider in the console first"
+            raise Invalid.of("url", problem)
         with contextlib.suppress(ValueError):
             values["url"] = directory.secret_fields(tenant, before).url
     fields = request_body.json(msgspec.json.encode(values), FIELDS, ctx)
