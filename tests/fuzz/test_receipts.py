@@ -71,7 +71,7 @@ def signed_for_twilio(form: dict[str, str]) -> ReceiptRequest:
 
 def signed_for_vonage(form: dict[str, str]) -> ReceiptRequest:
     fields = {name: value for name, value in form.items() if name != "sig"}
-    text = "".join(f"&{name}={vonage._signable(fields[name])}" for name in sorted(fields))
+    text = "".join(f"&{name}={fields[name].translate(vonage.SIGNED)}" for name in sorted(fields))
     return request({**fields, "sig": hmac.digest(b"secret", text.encode(), hashlib.sha256).hex()})
 
 

@@ -6,7 +6,6 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
-import msgspec
 import typer
 from rich.markup import escape
 from rich.text import Text
@@ -123,6 +122,8 @@ class TailOutput:
 
     def show(self, frame: "SseFrame") -> None:
         """Print a line for the frame, and update the counters."""
+        import msgspec  # not for --help
+
         if self._is_json:
             if frame.name != "heartbeat":
                 print(msgspec.json.encode({"type": frame.name, **frame.fields}).decode(), flush=True)
@@ -136,6 +137,8 @@ class TailOutput:
             )
 
     def _line(self, name: str, fields: dict[str, Any]) -> Text | None:
+        import msgspec
+
         one = fields.get("notification") or {}
         if one:
             self._titles[one["id"]] = one["title"]

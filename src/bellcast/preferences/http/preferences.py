@@ -277,9 +277,9 @@ async def _write_defaults(change: Change[dict[str, Any]], *, merge: bool) -> dic
     for _ in range(changes.MAX_CHANGE_ROUNDS):
         stored = await documents.get(PREFERENCES, tenant, DEFAULTS_KEY)
         before = None if stored is None else stored.body
-        entity_tags.check(change.request, entity_tags.tag_of(decode(before)))
         await check_workflows(ctx, tenant, document.get("workflows"), before)
         preferences = _defaults(ctx, document, before, types, merge=merge)
+        entity_tags.check(change.request, entity_tags.tag_of(decode(before)))
         now, body = ctx.engines.clock.now(), msgspec.json.encode(preferences)
         if change.is_dry_run:
             return await _defaults_with_effective(ctx, tenant, tenant, preferences, now)
