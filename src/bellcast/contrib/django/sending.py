@@ -230,8 +230,8 @@ def _send_to_users(
     for user in users:
         if not _is_user(user) or user.pk is None:
             raise ValidationError({argument: f"expected a saved user, got {user!r}"})
-    if not users:  # a wrong argument must not wait for the first user of a queryset
-        _payload("nobody", title, message, None, fields, {})
+    if not users:  # the arguments are checked also if the queryset has no users yet
+        _payload("example", title, message, None, fields, {})
     tenant, key = tenant_key(fields.pop("tenant", None)), fields.get("idempotency_key")
     sends, made = [], {}
     for place, (owner, members) in enumerate(_by_tenant(users, tenant)):
