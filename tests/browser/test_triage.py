@@ -386,13 +386,14 @@ def test_bell_leaves_the_title_of_the_page_unchanged(app, person, shop):
 # (CLS), but on a busy machine Chromium also reports rows that a correction of the scroll position keeps in place.
 WATCH = f"""
   const scroll = {SCROLL}, frame = new MessageChannel();
-  let before = new Map(), end = 0;
+  let before = new Map(), ends = [];
   globalThis.moves = [];
   globalThis.samples = 0;
   frame.port1.onmessage = () => {{
     const rows = new Map([...scroll.querySelectorAll('.row')].map((row) => [row, row.getBoundingClientRect().top]));
-    const isStopped = scroll.scrollTop + scroll.clientHeight > end - 2; // by the end that the list had
-    end = scroll.scrollHeight;
+    // A wheel stops at the end that the list had in the last frame that was drawn, which may be one before the last sample.
+    const isStopped = ends.some((end) => Math.abs(scroll.scrollTop + scroll.clientHeight - end) < 2);
+    ends = [ends.at(-1), scroll.scrollHeight];
     for (const [row, top] of isStopped ? [] : rows) {{
       const steps = (before.get(row) - top) / step;
       if (before.has(row)) samples++;

@@ -322,7 +322,7 @@ class TestSecrets:
         assert "hunter" not in changed.text + (await rest.app.get("/v1/audit")).text
         unknown = await push(rest.app, item("providers", "sms", found["values"]))
         assert fields(unknown)["objects.0.values.url"] == (
-            "has no value and none is stored: set the variable BELLCAST_PROVIDER_MAIL"
+            "has no value and none is stored: set BELLCAST_PROVIDER_MAIL, or add the provider in the console first"
         )
 
     async def test_no_two_providers_share_a_variable(self, rest: Rest) -> None:
