@@ -49,7 +49,7 @@ async def is_encrypted_with(server: App, key: str) -> bool:
     encryption = Encryption(key.encode())
     fields = {"providers": ("url",), "webhooks": ("secret",)}
     for kind, names in fields.items():
-        documents = await Documents(server.db).of_all_tenants(kind, ("", ""), 10)
+        documents = [one async for one in Documents(server.db).every(kind)]
         assert documents
         for tenant, document in documents:
             values: dict[str, Any] = json.loads(document.body)

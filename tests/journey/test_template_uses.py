@@ -147,18 +147,14 @@ async def test_read_of_a_tenants_template_searches_no_other_tenant(rest: Rest, m
     await rest.store.documents.put("templates", "", "hello", b'{"inbox":{"title":"Hello"}}', 1)
     for tenant in ("", "acme", "globex"):
         await put_types(rest, 1, tenant)
-    searched: list[str] = []
-    page = rest.store.documents.page
+    searched: list[str | None] = []
+    every = rest.store.documents.every
 
-    async def spied(kind: str, tenant: str, after: str, limit: int) -> object:
+    def spied(kind: str, tenant: str | None = None) -> object:
         searched.append(tenant)
-        return await page(kind, tenant, after, limit)
+        return every(kind, tenant)
 
-    async def unused(*args: object) -> object:
-        raise AssertionError(args)
-
-    monkeypatch.setattr(type(rest.store.documents), "page", staticmethod(spied))
-    monkeypatch.setattr(type(rest.store.documents), "of_all_tenants", staticmethod(unused))
+    monkeypatch.setattr(type(rest.store.documents), "every", staticmethod(spied))
     read = (await rest.app.get("/v1/templates/hello?tenant=acme")).json()
     assert read["uses"] == ["types/t0000"]
     assert set(searched) == {"", "acme"}

@@ -21,7 +21,7 @@ from bellcast.documents.types import (
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.lists import CreatedRange, KeysetList, ListQuery
+from bellcast.kernel.db.lists import CreatedRange, KeysetList, ListPage, ListQuery
 from bellcast.kernel.db.script import Params, Row, Script, Statement, WriteConflict
 from bellcast.kernel.db.table import StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.errors import PreconditionFailed
@@ -87,24 +87,15 @@ class Documents(StoreTable):
         params = {"kind": kind, "tenant": tenant, "before": before, "limit": limit, **created._asdict()}
         return [_document(*row) for row in (yield Statement("documents_newest", params))]
 
-    @read
-    def of_all_tenants(self, kind: str, after: tuple[str, str], limit: int) -> Script[list[tuple[str, Document]]]:
-        """Return objects of the project and every tenant, each with its tenant, after the given tenant and key."""
-        return (yield from LIST.page(ListQuery(after=after, limit=limit, filters={"kind": kind}))).items
-
     async def every(self, kind: str, tenant: str | None = None) -> AsyncIterator[tuple[str, Document]]:
-        """Yield the objects of a tenant, or of the project and every tenant, each with its tenant."""
-        after = ("" if tenant is None else tenant, "")
-        while True:
-            if tenant is None:
-                found = await self.of_all_tenants(kind, after, READ_OBJECTS)
-            else:
-                found = [(tenant, one) for one in await self.page(kind, tenant, after[1], READ_OBJECTS)]
-            for one in found:
+        """Yield the objects of a tenant, or of the project and every tenant, each with its tenant, by tenant and key."""
+        owners = None if tenant is None else [tenant]
+        page: ListPage[tuple[str, Document]] = ListPage([], next=("", ""))
+        while page.next is not None:
+            query = ListQuery(tenants=owners, after=page.next, limit=READ_OBJECTS, filters={"kind": kind})
+            page = await self._engine.read(LIST.page, query)
+            for one in page.items:
                 yield one
-            if len(found) < READ_OBJECTS:
-                return
-            after = (found[-1][0], found[-1][1].key)
 
     @read
     def count(self, kind: str, tenant: str, limit: int) -> Script[int]:
@@ -220,10 +211,12 @@ def publish(
     replaces: bytes | UnsetType | None,
     draft: bytes | None = None,
     current: Callable[[int], bytes] | None = None,
+    events: Sequence[Params] = (),
 ) -> Script[StoredVersion | None]:
     """Add a version, make it current, and delete its draft, all in one transaction. `replaces` is the body of the stored
     object (None: there is none; UNSET: any), `draft` that of the draft, and `current` returns the new body, if it
-    is not that of the version. Return None, and write nothing, if one of them has changed."""
+    is not that of the version. `events` are those that it waits for, as objects. Return None, and write nothing, if a stored
+    body is another one."""
     name = {"kind": plural, "tenant": owner, "key": key}
     drafted = {**name, "kind": draft_kind(plural)}
     if draft is not None and not (yield from hold(**drafted, body=draft)):
@@ -237,6 +230,8 @@ def publish(
         # Of a server that had no versions of these objects
         body, _, updated_at, _ = before[0]
         yield from put_version(plural, owner, key, StoredVersion(1, body.encode(), updated_at))
+    for event in events:
+        yield Statement("document_write", {**event, "body": "{}", "now": added.created_at})
     version = yield from put_version(plural, owner, key, added)
     body = added.body if current is None else current(version.version)
     yield Statement("document_write", {**name, "body": body.decode(), "now": added.created_at})
@@ -248,8 +243,6 @@ def publish(
 
 class Versions(StoreTable):
     """The versions of objects by the plural of their kind, the tenant that owns them, and their key."""
-
-    put = write()(on_table(put_version))
 
     publish = write()(on_table(publish))
 
@@ -296,16 +289,16 @@ def push_version(
     current: Callable[[int], bytes] | None = None,
     events: Sequence[Params] = (),
 ) -> WriteScript:
-    """Publish a version of an object (kind, tenant, key) as `publish` does, with the events that it waits for, as objects. Without
-    `added`, delete the object and its draft. Return False, and write nothing, if its body is not `before`."""
+    """Publish a version of an object (kind, tenant, key) as `publish` does. Without `added`, delete the object and its draft.
+    Return False, and write nothing, if its body is not `before`."""
     if added is None:
         if not (yield from replace(name, before, None, now)):
             return False
         yield Statement("document_delete", {**name, "kind": draft_kind(name["kind"])})
         return True
-    for event in events:
-        yield Statement("document_write", {**event, "body": "{}", "now": now})
-    published = yield from publish(name["kind"], name["tenant"], name["key"], added, replaces=before, current=current)
+    published = yield from publish(
+        name["kind"], name["tenant"], name["key"], added, replaces=before, current=current, events=events
+    )
     return published is not None
 
 

@@ -79,7 +79,7 @@ class ObjectVersions(Struct, frozen=True):
 class DraftKind(Struct, frozen=True, kw_only=True):
     """A kind of object with drafts. `check` raises Invalid for wrong values, `version` returns the current version of a tenant's own
     object, and raises Conflict if the object cannot be written. `publish` writes the values of a tenant's
-    stored draft, with a note, and deletes it in one transaction; it returns None if either has changed. `plan` returns what `publish` would, and its `effects`."""
+    stored draft, with a note, and deletes it in one transaction; it raises PreconditionFailed if either has changed. `plan` returns what `publish` would, and its `effects`."""
 
     plural: str
     name: str
@@ -90,7 +90,7 @@ class DraftKind(Struct, frozen=True, kw_only=True):
     check: Callable[[ApiContext, str, str, dict[str, Any]], Awaitable[object]]
     version: Callable[[ApiContext, str, str], Awaitable[int | None]]
     plan: Callable[[ApiContext, str, str, dict[str, Any]], Awaitable[dict[str, Any]]]
-    publish: Callable[[ApiRequest, str, Document, StoredDraft, str | None], Awaitable[dict[str, Any] | None]]
+    publish: Callable[[ApiRequest, str, Document, StoredDraft, str | None], Awaitable[dict[str, Any]]]
 
 
 def of_kind(kind: objects.Kind[Any]) -> DraftKind:
@@ -111,7 +111,7 @@ def of_kind(kind: objects.Kind[Any]) -> DraftKind:
 
     async def publish(
         request: ApiRequest, tenant: str, document: Document, draft: StoredDraft, note: str | None
-    ) -> dict[str, Any] | None:
+    ) -> dict[str, Any]:
         value = await publishable(context.of(request), tenant, document.key, draft.values)
         return await objects.publish(
             request, kind, tenant, document.key, value, draft=document.body, base=draft.base, note=note
@@ -251,10 +251,7 @@ async def publish(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     await kind.check(ctx, tenant, key, draft.values)
     if request_body.is_dry_run(request):
         return responses.json(await kind.plan(ctx, tenant, key, draft.values))
-    published = await kind.publish(request, tenant, document, draft, body.note)
-    if published is None:
-        raise PreconditionFailed
-    return responses.json(published)
+    return responses.json(await kind.publish(request, tenant, document, draft, body.note))
 
 
 async def versions(request: ApiRequest, kind: DraftKind) -> ASGIApp:

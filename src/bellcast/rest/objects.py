@@ -388,20 +388,20 @@ async def publish(
     draft: bytes,
     base: int | None,
     note: str | None,
-) -> dict[str, Any] | None:
-    """Write the checked object of a draft as the next version, and delete the draft. Return None, and write nothing, if
+) -> dict[str, Any]:
+    """Write the checked object of a draft as the next version, and delete the draft. Raises PreconditionFailed if
     the draft has changed, or the object is no longer the version `base`."""
     ctx, body = context.of(request), msgspec.json.encode(value)
     await managed.check(ctx, kind.plural, tenant, key)
     await check_uses(kind, ctx, overlaid(ctx, kind.plural, tenant, key, body), [(tenant, key)])
     before, now = await Documents(ctx.engines.db).get(kind.plural, tenant, key), ctx.engines.clock.now()
-    if (None if before is None else before.version) != base:
-        return None
     replaced = None if before is None else before.body
     added = StoredVersion(0, body, now, audit.actor(request), note)
-    stored = await Versions(ctx.engines.db).publish(kind.plural, tenant, key, added, replaces=replaced, draft=draft)
+    stored = None
+    if (None if before is None else before.version) == base:
+        stored = await Versions(ctx.engines.db).publish(kind.plural, tenant, key, added, replaces=replaced, draft=draft)
     if stored is None:
-        return None
+        raise PreconditionFailed
     audit.note_changes(request, {} if before is None else _content(before), msgspec.json.decode(body))
     _changed(kind, ctx)
     (by,) = await managed.of(ctx, kind.plural, [(tenant, key)])

@@ -88,14 +88,19 @@ def write_version(
     if after is None:
         return push_version(name, before, None, now)
     value = _decode(after)
-    waits = definitions.of_valid(value.definition).live_waits
-    events = [{"kind": AWAITED, "tenant": name["tenant"], "key": step.fields["event"]} for step in waits]
     added = StoredVersion(0, definitions.encode(value.definition), now, by, note)
+    events = _awaited(name["tenant"], value.definition)
+    return push_version(name, before, added, now, functools.partial(_numbered, value), events)
 
-    def current(version: int) -> bytes:
-        return msgspec.json.encode(msgspec.structs.replace(value, version=version))
 
-    return push_version(name, before, added, now, current, events)
+def _numbered(value: CurrentVersion, version: int) -> bytes:
+    return msgspec.json.encode(msgspec.structs.replace(value, version=version))
+
+
+def _awaited(owner: str, definition: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the names of the events that a workflow waits for, as objects."""
+    waits = definitions.of_valid(definition).live_waits
+    return [{"kind": AWAITED, "tenant": owner, "key": step.fields["event"]} for step in waits]
 
 
 class WorkflowCatalog:
@@ -232,68 +237,34 @@ class WorkflowCatalog:
         *,
         is_code: bool = False,
         replaces: Document | UnsetType | None = UNSET,
+        draft: Document | None = None,
         by: str | None = None,
+        note: str | None = None,
     ) -> tuple[Workflow, bool]:
-        """Write a validated definition as a new version, unless it equals the last one. Return the workflow, and
-        whether it is new. Raises Conflict for a workflow that is defined in code, and PreconditionFailed if the stored
-        workflow is not `replaces` (None: it must be new); the version is then stored, but not current."""
-        await self.writable(owner, key, is_code=is_code)
-        now = self._clock.now()
-        await self._await_events(owner, value, now)
-        added = StoredVersion(0, definitions.encode(value), now, by)
-        stored = await Versions(self._db).put(WORKFLOWS, owner, key, added)
+        """Write a validated definition as a new version, unless it equals the last one, and delete the draft that it was. Return
+        the workflow, and whether it is new. Raises Conflict for a workflow that is defined in code, and PreconditionFailed if
+        the stored workflow is not `replaces` (None: it must be new), or the stored draft is not `draft`."""
         while True:
             found = await self.writable(owner, key, is_code=is_code)
             before = found if replaces is UNSET else replaces or None
             is_active = is_code or before is None or _decode(before.body).active
-            current = CurrentVersion(version=stored.version, active=is_active, is_code=is_code, definition=value)
-            if await self._write(owner, key, before, current):
+            current = CurrentVersion(version=0, active=is_active, is_code=is_code, definition=value)
+            published = await Versions(self._db).publish(
+                WORKFLOWS,
+                owner,
+                key,
+                StoredVersion(0, definitions.encode(value), self._clock.now(), by, note),
+                replaces=None if before is None else before.body,
+                draft=None if draft is None else draft.body,
+                current=functools.partial(_numbered, current),
+                events=_awaited(owner, value),
+            )
+            if published is not None:
+                await self._begin(owner, key, current)
+                current = msgspec.structs.replace(current, version=published.version)
                 return Workflow(key=key, owner=owner, current=current), before is None
             if replaces is not UNSET:
                 raise PreconditionFailed
-
-    async def _await_events(self, owner: str, value: dict[str, Any], now: int) -> None:
-        for step in definitions.of_valid(value).live_waits:
-            await Documents(self._db).put(AWAITED, owner, step.fields["event"], b"{}", now)
-
-    async def publish(
-        self,
-        owner: str,
-        key: str,
-        draft: Document,
-        value: dict[str, Any],
-        *,
-        base: int | None,
-        by: str,
-        note: str | None,
-    ) -> Workflow | None:
-        """Make the validated definition of a draft the current version, and delete the draft. Return None, and write
-        nothing, if the draft has changed, or the workflow is no longer the version `base`."""
-        found, now = await self.writable(owner, key), self._clock.now()
-        before = None if found is None else _decode(found.body)
-        if (None if before is None else before.version) != base:
-            return None
-        is_active = before is None or before.active
-
-        def current(version: int) -> CurrentVersion:
-            return CurrentVersion(version=version, active=is_active, definition=value)
-
-        await self._await_events(owner, value, now)
-        published = await Versions(self._db).publish(
-            WORKFLOWS,
-            owner,
-            key,
-            StoredVersion(0, definitions.encode(value), now, by, note),
-            replaces=None if found is None else found.body,
-            draft=draft.body,
-            current=lambda version: msgspec.json.encode(current(version)),
-        )
-        if published is None:
-            return None
-        self.forget()
-        if is_active:
-            await self._resume(owner, key)
-        return Workflow(key=key, owner=owner, current=current(published.version))
 
     async def plan(self, owner: str, key: str, value: dict[str, Any]) -> Workflow:
         """Return the workflow that `put` would write. Raises Conflict like `put`."""
@@ -318,7 +289,9 @@ class WorkflowCatalog:
                     raise Invalid.of("version", f"names an unknown version {version}")
                 changes |= {"version": version, "definition": msgspec.json.decode(found.body)}
             current = msgspec.structs.replace(_decode(before.body), **changes)
-            if await self._write(owner, key, before, current):
+            body, now = msgspec.json.encode(current), self._clock.now()
+            if await Documents(self._db).change(WORKFLOWS, owner, key, before.body, body, now):
+                await self._begin(owner, key, current)
                 return Workflow(key=key, owner=owner, current=current)
         raise NotFound(UNKNOWN)
 
@@ -344,15 +317,11 @@ class WorkflowCatalog:
             raise Conflict("This workflow is defined in code: change it there.")
         return found
 
-    async def _write(self, owner: str, key: str, before: Document | None, current: CurrentVersion) -> bool:
-        """Write a workflow. Return False, and write nothing, if it has changed since it was read."""
-        earlier, body = None if before is None else before.body, msgspec.json.encode(current)
-        if not await Documents(self._db).change(WORKFLOWS, owner, key, earlier, body, self._clock.now()):
-            return False
+    async def _begin(self, owner: str, key: str, current: CurrentVersion) -> None:
+        """Use what was written, and make paused runs due."""
         self.forget()
         if current.active:
             await self._resume(owner, key)
-        return True
 
 
 def steps_with_paths(value: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

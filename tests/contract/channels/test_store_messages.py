@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.channels.types import Attempt, MessageUpdate, NewDecision, NewMessage, RecordedAction, StoredMessage
+from bellcast.documents import store as document_store
 from bellcast.kernel.db import lists
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListQuery, ListTotal
 from bellcast.kernel.jobs.types import Job, in_line
@@ -388,11 +389,12 @@ async def test_message_that_expires_before_it_is_due_is_begun_when_it_expires(ap
     assert [m.id for m in await begin(app, 1, NOW + 10)] == [message(1).id]
 
 
-async def test_documents_of_all_tenants_are_paged_by_tenant_and_key(app: App) -> None:
+async def test_documents_of_all_tenants_are_read_in_pages_by_tenant_and_key(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     documents = app.store.documents
     for tenant, key in (("", "a"), ("", "b"), ("acme", "a")):
         await documents.put("types", tenant, key, b"{}", NOW)
-    first = await documents.of_all_tenants("types", ("", ""), 2)
-    assert [(tenant, document.key) for tenant, document in first] == [("", "a"), ("", "b")]
-    rest = await documents.of_all_tenants("types", ("", "b"), 2)
-    assert [(tenant, document.key) for tenant, document in rest] == [("acme", "a")]
+    monkeypatch.setattr(document_store, "READ_OBJECTS", 2)
+    found = [(tenant, document.key) async for tenant, document in documents.every("types")]
+    assert found == [("", "a"), ("", "b"), ("acme", "a")]

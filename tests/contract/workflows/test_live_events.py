@@ -183,7 +183,7 @@ class TestSources:
             raise Unavailable("away")
 
         monkeypatch.setattr(type(world.store.sends), "add", refuse)
-        monkeypatch.setattr(type(world.store.documents), "of_all_tenants", refuse)
+        monkeypatch.setattr(type(world.store.documents), "every", refuse)
         world.workflows.sources.forget()
         await publish(world, "other", recipient="alice")
         with pytest.raises(Unavailable):

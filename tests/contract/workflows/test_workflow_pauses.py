@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.documents.store import Versions
-from bellcast.documents.types import Document, StoredVersion
+from bellcast.documents.types import Document
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.errors import Conflict
 from bellcast.workflows.store.runs import Runs
@@ -98,8 +97,7 @@ async def test_new_version_does_not_undo_a_concurrent_deactivation(
     world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.put("booking", BELL)
-    versions = Versions(world.store)
-    catalog, get, put = world.workflows.workflow_catalog, world.store.documents.get, versions.put
+    catalog, get = world.workflows.workflow_catalog, world.store.documents.get
 
     async def get_before_the_deactivation(*args: str) -> Document | None:
         found = await get(*args)
@@ -107,12 +105,7 @@ async def test_new_version_does_not_undo_a_concurrent_deactivation(
         await WorkflowCatalog(world.store, world.clock).change("", "booking", active=False, version=None)
         return found
 
-    async def put_before(*args: Any) -> StoredVersion:
-        stored = await put(*args)
-        monkeypatch.setattr(type(world.store.documents), "get", staticmethod(get_before_the_deactivation))
-        return stored
-
-    monkeypatch.setattr(Versions, "put", staticmethod(put_before))
+    monkeypatch.setattr(type(world.store.documents), "get", staticmethod(get_before_the_deactivation))
     workflow, is_new = await catalog.put("", "booking", {"steps": [LATER]})
     assert (workflow.current.version, workflow.current.active, is_new) == (2, False, False)
     current = await WorkflowCatalog(world.store, world.clock).current("", "booking")

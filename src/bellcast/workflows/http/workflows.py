@@ -445,15 +445,16 @@ async def _effects(
 
 async def _publish(
     request: ApiRequest, tenant: str, document: Document, draft: StoredDraft, note: str | None
-) -> dict[str, Any] | None:
+) -> dict[str, Any]:
     ctx, key = context.of(request), document.key
     await managed.check(ctx, WORKFLOWS, tenant, key)
     before = await _own(request, tenant, key)
-    published = await ctx[WorkflowCatalog].publish(
-        tenant, key, document, draft.values, base=draft.base, by=audit.actor(request), note=note
+    found = await ctx[WorkflowCatalog].writable(tenant, key)
+    if (None if found is None else workflow_catalog.stored(found, tenant).current.version) != draft.base:
+        raise PreconditionFailed
+    published, _ = await ctx[WorkflowCatalog].put(
+        tenant, key, draft.values, replaces=found, draft=document, by=audit.actor(request), note=note
     )
-    if published is None:
-        return None
     audit.note_changes(request, before, published.item)
     ctx.engines.router.messages_added()  # its paused runs may be due now
     return await _shown(ctx, published)
