@@ -11,10 +11,7 @@
 set -eu
 umask 022
 
-fail() {
-  echo "install.sh: $*" >&2
-  exit 1
-}
+fail() { echo "install.sh: $*" >&2; exit 1; }
 
 [ $# -eq 1 ] && [ -f "$1" ] || fail "name the wheel: ./install.sh bellcast-….whl"
 wheel=$(realpath "$1")
@@ -59,22 +56,21 @@ link() {
 # The address at which the server with these settings answers on this machine.
 value() { sed -n "s/^$1=[\"']\{0,1\}\([^\"']*\).*/\1/p" "$settings" | tail -n 1; }
 host=$(value BELLCAST_HOST)
-case "$host" in '' | 0.0.0.0 | ::) host=127.0.0.1 ;; *:*) host="[$host]" ;; esac
+case "$host" in '' | 0.0.0.0) host=127.0.0.1 ;; ::) host=::1 ;; esac
 port=$(value BELLCAST_PORT)
-ready="import urllib.request as u; u.urlopen('http://$host:${port:-8787}/readyz', timeout=5)"
+# http.client connects directly, also if the environment names a proxy.
+ready="import http.client as h; c = h.HTTPConnection('$host', ${port:-8787}, timeout=5); c.request('GET', '/readyz'); exit(c.getresponse().status != 200)"
 
 start() {
   systemctl daemon-reload && systemctl enable --quiet bellcast && systemctl restart bellcast || return 1
-  left=${WAIT:-120}
-  # Another server may answer at this address while this one ends because the port is in use.
-  until "$programs/$name/bin/python" -c "$ready" 2>/dev/null && sleep 1 && systemctl is-active --quiet bellcast; do
-    [ "$left" -gt 0 ] || return 1
-    left=$((left - 1))
+  for _ in $(seq 0 "${WAIT:-120}"); do
+    # Another server may answer at this address while this one ends because the port is in use.
+    "$programs/$name/bin/python" -c "$ready" 2>/dev/null && sleep 1 && systemctl is-active --quiet bellcast && return
     sleep 1
   done
+  return 1
 }
 
-mkdir -p "$(dirname "$unit")"
 [ ! -e "$unit" ] || cp -p "$unit" "$unit.before"
 cp "$unit_source" "$unit"
 link "$name"
@@ -83,8 +79,12 @@ if start; then
   echo "Bellcast $version runs from $programs/$name. Its log: journalctl -u bellcast"
   exit
 fi
-[ ! -e "$unit.before" ] || mv "$unit.before" "$unit"
-[ -n "$before" ] || { rm -f "$current" "$unit"; systemctl stop bellcast || true; fail "$version does not start: journalctl -u bellcast"; }
-link "$before"
-start || fail "neither $version nor $before starts: journalctl -u bellcast"
-fail "$version does not start, $before runs again: journalctl -u bellcast"
+if [ -n "$before" ]; then link "$before"; else rm -f "$current"; fi
+if [ -e "$unit.before" ]; then
+  mv "$unit.before" "$unit"
+  [ "$before" = "$name" ] || ! start || fail "$version does not start, ${before:-the server before} runs again: journalctl -u bellcast"
+else
+  systemctl disable --quiet --now bellcast || true
+  rm -f "$unit"
+fi
+fail "$version does not start: journalctl -u bellcast"

@@ -40,6 +40,7 @@ SERVICE_MONITOR = {
             "additionalProperties": False,
             "required": ["selector", "endpoints"],
             "properties": {
+                "jobLabel": {"type": "string"},
                 "selector": {"type": "object", "required": ["matchLabels"]},
                 "endpoints": {
                     "type": "array",
@@ -200,7 +201,12 @@ def test_objects_of_the_chart_are_valid_for_kubernetes(schemas: Path, tmp_path: 
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/data", "/tmp"}
     environ = {one["name"]: one["value"] for one in container["env"]}
-    assert load({}, environ).server.drain == values["drain"]
+    read = load({}, environ)
+    assert read.server.drain == values["drain"]
+    assert read == load(
+        {},
+        {name: str(value) for name, value in (values["settings"] | {"BELLCAST_DRAIN": f"{values['drain']}s"}).items()},
+    )
     assert ("envFrom" in container) is not is_sqlite
     optional = {
         "Ingress": values["ingress"],
@@ -209,6 +215,10 @@ def test_objects_of_the_chart_are_valid_for_kubernetes(schemas: Path, tmp_path: 
         "NetworkPolicy": values["networkPolicy"],
         "ServiceMonitor": values["serviceMonitor"],
     }
+    for monitor in [one for one in objects if one["kind"] == "ServiceMonitor"]:  # the alerts name the job
+        (service,) = [one for one in objects if one["kind"] == "Service"]
+        job = service["metadata"]["labels"][monitor["spec"]["jobLabel"]]
+        assert f'up{{job="{job}"}}' in (ROOT / "deploy" / "alerts.yml").read_text()
     kinds = {kind for kind, value in optional.items() if value["enabled"]}
     assert sorted(one["kind"] for one in objects) == sorted({server["kind"], "Service", *kinds})
 

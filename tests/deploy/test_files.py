@@ -120,7 +120,8 @@ def test_health_check_distinguishes_a_server_from_none(bellcast_server) -> None:
     _, *arguments = json.loads(health_check[health_check.index("[") :])
     alive = [sys.executable, *arguments]
     for port, status in ((bellcast_server.port, 0), (9, 1)):
-        completed = subprocess.run(alive, env={"BELLCAST_PORT": str(port)}, capture_output=True, timeout=100)
+        environ = {"BELLCAST_PORT": str(port), "http_proxy": "http://127.0.0.1:9"}  # is not there
+        completed = subprocess.run(alive, env=environ, capture_output=True, timeout=100)
         assert completed.returncode == status
 
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,18 @@ import pytest
 from tests.servers import free_port
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+# Listens as Bellcast does: on `::` for IPv6 only.
 SERVER = f"""#!{sys.executable}
-import http.server, os
+import http.server, os, socket
 class Ready(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200), self.end_headers(), self.wfile.write(b"VERSION")
     log_message = lambda *_: None
-http.server.HTTPServer(("127.0.0.1", int(os.environ["BELLCAST_PORT"])), Ready).serve_forever()
+host = os.environ.get("BELLCAST_HOST", "127.0.0.1")
+family = socket.AF_INET6 if ":" in host else socket.AF_INET
+server = http.server.HTTPServer((host, 0), Ready, bind_and_activate=False)
+server.socket = socket.create_server((host, int(os.environ["BELLCAST_PORT"])), family=family)
+server.serve_forever()
 """
 # Makes a virtual environment whose pip copies the wheel as the program `bellcast`.
 PYTHON = """#!/bin/sh
@@ -39,7 +45,8 @@ SYSTEMCTL = """#!/bin/sh
 unit=$DESTDIR/etc/systemd/system/bellcast.service
 stop() { [ ! -e $DESTDIR/pid ] || { kill "$(cat $DESTDIR/pid)" 2>/dev/null; rm $DESTDIR/pid; }; }
 case "$1" in
-  stop) stop ;;
+  disable) stop; rm $DESTDIR/enabled ;;
+  enable) touch $DESTDIR/enabled ;;
   is-active) readlink -q "/proc/$(cat $DESTDIR/pid)/exe" >/dev/null ;; # not that of a process that has ended
   restart)
     stop
@@ -56,8 +63,9 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self.root, self.download, self.port = folder / "root", folder / "download", free_port()
         self.calls = folder / "calls"
+        self.unit = self.root / "etc" / "systemd" / "system" / "bellcast.service"
         programs = {"systemctl": SYSTEMCTL, "python3": PYTHON.format(python=sys.executable, calls=self.calls)}
-        for path in (self.root / "etc" / "bellcast", self.download, folder / "bin"):
+        for path in (self.root / "etc" / "bellcast", self.unit.parent, self.download, folder / "bin"):
             path.mkdir(parents=True)
         for name, text in programs.items():
             (folder / "bin" / name).write_text(text)
@@ -68,6 +76,7 @@ class Machine:
             "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
             "PYTHON": str(folder / "bin" / "python3"),
             "DESTDIR": str(self.root),
+            "http_proxy": "http://127.0.0.1:9",  # is not there
         }
 
     def install(self, version: str, text: str | None = None, wait: int = 30) -> subprocess.CompletedProcess[str]:
@@ -96,12 +105,11 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     settings.write_text(f"BELLCAST_PORT={machine.port}\n")
     yield machine
     pid = machine.root / "pid"
-    if pid.exists():
+    with suppress(FileNotFoundError, ProcessLookupError):
         os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
 def test_versions_are_installed_updated_and_restored(machine: Machine) -> None:
-    unit = machine.root / "etc" / "systemd" / "system" / "bellcast.service"
     first = machine.install("0.1.0")
     assert first.returncode == 0, first.stderr
     assert (machine.current.readlink(), machine.served) == (Path("0.1.0"), "0.1.0")
@@ -116,11 +124,11 @@ def test_versions_are_installed_updated_and_restored(machine: Machine) -> None:
     assert machine.install("0.2.0").returncode == 0
     assert (machine.current.readlink(), machine.served) == (Path("0.2.0"), "0.2.0")
 
-    (machine.download / "bellcast.service").write_text(unit.read_text() + "# of 0.3.0\n")
+    (machine.download / "bellcast.service").write_text(machine.unit.read_text() + "# of 0.3.0\n")
     failed = machine.install("0.3.0", "#!/bin/sh\nexit 1\n", wait=1)
     assert (failed.returncode, failed.stderr.count("0.2.0 runs again")) == (1, 1), failed.stderr
     assert (machine.current.readlink(), machine.served) == (Path("0.2.0"), "0.2.0")
-    assert "0.3.0" not in unit.read_text()
+    assert "0.3.0" not in machine.unit.read_text()
 
     # Another build of a version does not change the folder that runs.
     assert machine.install("0.2.0", SERVER.replace("VERSION", "0.2.0 rebuilt")).returncode == 0
@@ -128,11 +136,39 @@ def test_versions_are_installed_updated_and_restored(machine: Machine) -> None:
     assert machine.served == "0.2.0 rebuilt"
 
 
-def test_first_version_that_does_not_start_leaves_no_link(machine: Machine) -> None:
+def test_server_that_listens_on_all_addresses_of_ipv6_is_found(machine: Machine) -> None:
+    with (machine.root / "etc" / "bellcast" / "bellcast.env").open("a") as settings:
+        settings.write("BELLCAST_HOST=::\n")
+    installed = machine.install("0.1.0", wait=5)
+    assert installed.returncode == 0, installed.stderr
+
+
+def test_installed_version_that_does_not_start_stays(machine: Machine) -> None:
+    assert machine.install("0.1.0").returncode == 0
+    (machine.current / "bin" / "bellcast").write_text("#!/bin/sh\nexit 1\n")
+    failed = machine.install("0.1.0", wait=1)
+    assert (failed.returncode, failed.stderr) == (1, "install.sh: 0.1.0 does not start: journalctl -u bellcast\n")
+    assert (machine.current.readlink(), machine.unit.exists()) == (Path("0.1.0"), True)
+
+
+def test_unit_that_the_script_did_not_write_runs_again(machine: Machine) -> None:
+    own = (DEPLOY / "bellcast.service").read_text().replace("/opt/bellcast/current/bin", "/srv")
+    machine.unit.write_text(own)
+    program = machine.root / "srv" / "bellcast"
+    program.parent.mkdir()
+    program.write_text(SERVER.replace("VERSION", "own"))
+    program.chmod(0o755)
+    failed = machine.install("0.1.0", "#!/bin/sh\nexit 1\n", wait=5)
+    assert (failed.returncode, failed.stderr.count("the server before runs again")) == (1, 1), failed.stderr
+    assert (machine.unit.read_text(), machine.served, machine.current.is_symlink()) == (own, "own", False)
+
+
+def test_first_version_that_does_not_start_leaves_nothing_to_start(machine: Machine) -> None:
     (machine.root / "etc" / "bellcast" / "bellcast.env").unlink()
     failed = machine.install("0.1.0", "#!/bin/sh\nexit 1\n", wait=0)
     assert (failed.returncode, "0.1.0 does not start" in failed.stderr) == (1, True), failed.stderr
-    assert not machine.current.is_symlink()
+    left = [machine.current, machine.unit, machine.root / "enabled"]
+    assert [path for path in left if path.exists() or path.is_symlink()] == []
     settings = machine.root / "etc" / "bellcast" / "bellcast.env"
     assert (settings.stat().st_mode & 0o777, settings.read_text()[0]) == (0o600, "#")
 

@@ -69,7 +69,8 @@ spec:
           value: {{ printf "%ds" (int .Values.drain) | quote }}
         {{- range $name, $value := .Values.settings }}
         - name: {{ $name }}
-          value: {{ $value | quote }}
+          {{- /* Helm reads numbers as floats, and would print 16777216 as 1.6777216e+07. */}}
+          value: {{ ternary $value (toJson $value) (kindIs "string" $value) | quote }}
         {{- end }}
       # Liveness, not readiness: a restart does not help while the database is down. A migration of the store is alive, not ready.
       livenessProbe:
