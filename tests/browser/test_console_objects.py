@@ -256,11 +256,19 @@ def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[...
     expect(page.locator("pre")).to_contain_text('"retention_days": 90')
     # What is entered replaces what the other operator entered in the same form.
     assert owner.send("GET", "/v1/tenants/evil")["settings"] == {"plan": HOSTILE, "retention_days": 90}
+    # The form shows what is stored too if the other operator has changed none of its fields.
+    retention.fill("30")
+    owner.send("PUT", "/v1/tenants/evil", {"name": "Evil", "settings": {"plan": HOSTILE, "retention_days": 90}})
+    page.get_by_role("button", name="Save limits").click()
+    page.get_by_role("button", name="Take theirs").click()
+    expect(retention).to_have_value("90")
+    expect(page.get_by_role("button", name="Save limits")).to_be_focused()
     page.get_by_label("Footer").fill("Mine")
     owner.send("PUT", "/v1/tenants/evil", {"settings": {"plan": HOSTILE, "brand": {"footer": "Theirs"}}})
     page.get_by_role("button", name="Save brand").click()
     page.get_by_role("button", name="Take theirs").click()
     expect(page.get_by_label("Footer")).to_have_value("Theirs")
+    expect(page.get_by_role("button", name="Save brand")).to_be_focused()
 
 
 def test_run_with_the_most_steps_folds_its_wait(open_console: Callable[..., Page], owner: Console) -> None:

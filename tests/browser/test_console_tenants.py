@@ -71,14 +71,14 @@ def test_sends_of_today_are_a_lower_bound_without_a_daily_limit(
     owner.send("PUT", "/v1/tenants/maple", {"name": "Maple", "settings": {"sends_per_day": 5000}})
     owner.send("POST", "/v1/notifications?tenant=maple", {"to": "tessa", "title": "Hello"})
     page = open_console("/tenants?prefix=larch")
-    expect(page.get_by_role("row", name="larch")).to_contain_text("≥ 1")
+    expect(page.get_by_role("row", name="larch")).to_contain_text("1+")
     expect(page.get_by_text("at least as many")).to_be_visible()
     page.get_by_role("link", name="larch").click()
     today = page.get_by_text("Sent today, since midnight UTC")
     expect(today).to_contain_text("at least 1")
     page.goto("/console/tenants/maple")
     expect(today).to_contain_text(re.compile(r"\d of 5,000 recipients"))
-    expect(today).not_to_contain_text("≥")
+    expect(today).not_to_contain_text("at least")
 
 
 def test_search_by_recipient_without_a_tenant_asks_for_its_tenant(

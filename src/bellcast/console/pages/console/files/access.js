@@ -6,7 +6,7 @@ import { count, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
-import { Card, Choices, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, Person, State, Time } from './parts.js';
+import { Card, Choices, Confirm, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, Person, State, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { ALL, OWNERS } from './roles.js';
 import { shownTenant } from './router.js';
@@ -69,7 +69,7 @@ function listed(text) {
 export const operators = {
   path: '/v1/operators', rows: 'operators', link: (one) => path`/operators/${one.id}`, isOfServer: true, filters: [CREATED], tools: newButton('/operators', 'Add operator'), create: NewOperator,
   columns: [
-    { name: 'Name', kind: 'title', of: (one) => one.name, text: (one) => (one.tenants ?? ['all tenants']).join(', ') }, { name: 'Role', of: (one) => one.role, width: '6.5rem' }, { name: 'Second factor', of: secondFactorOf, width: '9rem' },
+    { name: 'Name', kind: 'title', hasAvatar: true, of: (one) => one.name, text: (one) => (one.tenants ?? ['all tenants']).join(', ') }, { name: 'Role', of: (one) => one.role, width: '6.5rem' }, { name: 'Second factor', of: secondFactorOf, width: '9rem' },
     { name: 'Sessions', kind: 'number', of: (one) => one.sessions, width: '5rem' }, { name: 'Last sign-in', kind: 'time', of: (one) => one.seen_at }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'There is no operator.' },
@@ -92,16 +92,21 @@ function NewOperator({ page }) {
 
 const RoleField = ({ role }) => html`<${Field} label="Role" name="role" options=${ALL} defaultValue=${role} hint="Viewers see numbers and lists, support also content. Developers change everything except operators." />`;
 
-/** An operator: its role and tenants, and ways to end its sessions, reset its second factor, and delete it. */
+/** Entries of the audit log that are searched for those of an operator, and how many are shown. */
+const SEARCHED = 200;
+const FEW = 8;
+
+/** An operator: its role and tenants, what it did last, and ways to end its sessions, reset its second factor, and delete it. */
 export function Operator({ page }) {
   const all = useLoad((signal) => readAll((after) => withQuery('/v1/operators', { limit: 200, after }), 'operators', signal), [page.path]);
+  const done = useLoad((signal) => get(withQuery('/v1/audit', { limit: SEARCHED }), signal), [page.path]);
   const act = (method, more, then = refresh) => async () => {
     await request(method, path`/v1/operators/${page.key}` + more);
     then();
   };
   return html`<${Loaded} of=${all}>${(operators) => {
     const one = operators.find(({ id }) => id === page.key);
-    if (!one) return html`<${Heading} title=${page.key} /><p>There is no such operator.</p>`;
+    if (!one) return html`<${Heading} title=${page.key} /><${Empty} icon="search" text="There is no such operator." />`;
     const isOwn = one.name === page.me.name;
     return html`<${Heading} title=${one.name} note=${html`<span class="muted">${one.role}${isOwn && ', you'}</span>`}>${isOwn ? html`<a class="button" href=${page.url('/account')}>Account</a>` : html`<${Confirm} isDanger label=${`Delete ${one.name}`} word="Delete" act=${act('DELETE', '', () => {
       refresh();
@@ -113,8 +118,14 @@ export function Operator({ page }) {
     ${!isOwn && html`<${Card} title="Access"><${Form} key=${one.role + one.tenants} button="Save access" send=${async ({ role, tenants }) => {
         await request('PATCH', path`/v1/operators/${one.id}`, { ...(role && { role }), ...(tenants !== undefined && { tenants: listed(tenants) }) });
         refresh();
-      }}>${!one.is_external && html`<${RoleField} role=${one.role} />`}${one.role !== 'owner' && html`<${Field} label="Tenants" name="tenants" defaultValue=${one.tenants?.join(', ') ?? ''} placeholder="all" autocomplete="off" hint="Separated by commas. Owners see all." />`}<//><//>`}`;
+      }}>${!one.is_external && html`<${RoleField} role=${one.role} />`}${one.role !== 'owner' && html`<${Field} label="Tenants" name="tenants" defaultValue=${one.tenants?.join(', ') ?? ''} placeholder="all" autocomplete="off" hint="Separated by commas. Owners see all." />`}<//><//>`}
+    <${Card} title="Latest actions"><${Loaded} of=${done}>${({ entries }) => html`<${LatestActions} page=${page} entries=${entries.filter(({ actor }) => actor === one.name)} />`}<//><//>`;
   }}<//>`;
+}
+
+function LatestActions({ page, entries }) {
+  if (entries.length === 0) return html`<p class="muted">None among the last ${SEARCHED} entries of the <a href=${page.url('/audit')}>audit log</a>.</p>`;
+  return html`<ul class="rows-of">${entries.slice(0, FEW).map((one) => html`<li key=${one.id}><a class="plain" href=${page.url(path`/audit/${one.id}`)}>${actionOf(one)}</a>${one.outcome !== 'ok' && html`<${State} of=${one.outcome} />`}<${Time} at=${one.at} /></li>`)}</ul>`;
 }
 
 const VERBS = { GET: 'Read', POST: 'Create', PUT: 'Save', PATCH: 'Change', DELETE: 'Delete' };

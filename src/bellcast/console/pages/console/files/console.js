@@ -5,7 +5,7 @@ import { batch, effect, html, render, signal, useEffect, useLayoutEffect, useRef
 import { zone } from './format.js';
 import { Failure, Loaded, Outdated, SKELETON_MS, focusFirst, openLoads, outdated, refresh, useLoad } from './load.js';
 import { Palette, ShortcutList, openDialogById } from './palette.js';
-import { Heading } from './parts.js';
+import { Empty, Heading } from './parts.js';
 import { pageOf } from './pages.js';
 import { refusalOf } from './roles.js';
 import { BASE, arrival, go, goBack, here, localPath } from './router.js';
@@ -122,7 +122,7 @@ function Page() {
   const view = source?.kind === 'list' ? page.path : here.value.pathname + (here.value.searchParams.has('edit') ? '?edit' : here.value.search);
   useArrival(view, page);
   const refusal = page ? refusalOf(page, me.value, isObject) : 'There is no such page.';
-  if (refusal) return html`<${Heading} title=${page?.title ?? 'Not found'} /><p>${refusal}</p><p><a href=${pageUrl('/')}>Go to the start page</a></p>`;
+  if (refusal) return html`<${Heading} title=${page?.title ?? 'Not found'} /><${Empty} icon=${page ? 'lock' : 'search'} text=${refusal}><a class="button" href=${pageUrl('/')}>Go to the start page</a><//>`;
   return html`<${Outdated} /><${Source} key=${view} source=${source} page=${contextOf(page, isObject)} />`;
 }
 

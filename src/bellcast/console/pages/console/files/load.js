@@ -3,6 +3,7 @@
  */
 import { effect, html, signal, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { secondOf } from './format.js';
+import { Icon } from './icons.js';
 
 /** A skeleton appears after this time, so that quick responses do not flicker. */
 export const SKELETON_MS = 150;
@@ -154,9 +155,12 @@ export function Together({ children }) {
 
 export const Skeleton = ({ rows = 4 }) => html`<div class="skeleton" role="status" aria-busy="true"><span class="hidden">Loading</span>${Array.from({ length: rows }, (_, index) => html`<div key=${index}></div>`)}</div>`;
 
+/** Icons of errors that a retry seldom changes, by status. */
+const ERROR_ICONS = { 403: 'lock', 404: 'search' };
+
 /** An error with the id of its request and a retry button. `since` is the time of old data that stays below. */
 export const Failure = ({ problem, retry, since }) => html`<div class=${since ? 'failure stale' : 'failure'} role="alert">
-  <p>${since && html`<b>Shown as of <time dateTime=${since.toISOString()}>${secondOf(since)}</time>: </b>`}${problem.message}</p>
+  ${!since && html`<span class=${`drawing${ERROR_ICONS[problem.status] ? '' : ' bad'}`}><${Icon} name=${ERROR_ICONS[problem.status] ?? 'failures'} /></span>`}<p>${since && html`<b>Shown as of <time dateTime=${since.toISOString()}>${secondOf(since)}</time>: </b>`}${problem.message}</p>
   ${problem.requestId && html`<p class="muted">Request <code>${problem.requestId}</code></p>`}
   ${retry && html`<button type="button" onClick=${retry}>Retry</button>`}
 </div>`;

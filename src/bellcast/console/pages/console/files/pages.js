@@ -41,7 +41,7 @@ export const PAGES = [
   { path: '/setup', icon: 'setup', group: 'Set up', title: 'Setup', show: view('./setup.js', 'Setup'), detail: view('./setup.js', 'Troubleshooting'), roles: BUILDERS, isOfServer: true, letter: 'z' },
   { path: '/settings', icon: 'settings', group: 'Set up', title: 'Settings', show: view('./settings.js', 'Settings'), roles: BUILDERS, isOfServer: true, letter: 'i' },
   { path: '/providers', icon: 'providers', group: 'Set up', title: 'Providers', show: list('./providers.js', 'providers'), pane: view('./providers.js', 'Provider'), roles: ALL, letter: 'p' },
-  { path: '/pusher-apps', icon: 'sources', group: 'Set up', title: 'Pusher apps', show: list('./pusher-apps.js', 'pusherApps'), pane: view('./pusher-apps.js', 'PusherApp'), roles: BUILDERS, isOfServer: true, letter: '7' },
+  { path: '/pusher-apps', icon: 'push', group: 'Set up', title: 'Pusher apps', show: list('./pusher-apps.js', 'pusherApps'), pane: view('./pusher-apps.js', 'PusherApp'), roles: BUILDERS, isOfServer: true, letter: '7' },
   { path: '/webhooks', icon: 'webhooks', group: 'Set up', title: 'Webhooks', show: list('./webhooks.js', 'webhooks'), pane: view('./webhooks.js', 'Webhook'), roles: CONTENT, letter: '6' },
   { path: '/keys', icon: 'keys', group: 'Access', title: 'API keys', show: list('./access.js', 'keys'), roles: BUILDERS, letter: 'k' },
   { path: '/operators', icon: 'operators', group: 'Access', title: 'Operators', show: list('./access.js', 'operators'), pane: view('./access.js', 'Operator'), roles: OWNERS, letter: 'e' },

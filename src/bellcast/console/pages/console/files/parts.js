@@ -40,8 +40,11 @@ export const State = ({ of, kind = kindOf(of) }) => html`<span class=${`state ${
 export const Type = ({ of }) => of && html`<span class=${`chip tone-${toneOf(of)}`}>${of}</span>`;
 export const Tag = ({ children }) => html`<span class="tag">${children}</span>`;
 
+/** The initials of a person or a tenant, in its own colour. */
+export const Avatar = ({ of }) => html`<span class=${`avatar tone-${toneOf(of)}`} aria-hidden="true">${initials(of)}</span>`;
+
 /** A person: initials and a name, or a key. */
-export const Person = ({ name, href }) => name && html`<span class="person"><span class=${`avatar tone-${toneOf(name)}`} aria-hidden="true">${initials(name)}</span>${href ? html`<a href=${href}>${name}</a>` : html`<span class="name">${name}</span>`}</span>`;
+export const Person = ({ name, href }) => name && html`<span class="person"><${Avatar} of=${name} />${href ? html`<a href=${href}>${name}</a>` : html`<span class="name">${name}</span>`}</span>`;
 
 /** How long a copy button shows its confirmation. */
 const COPIED_MS = 2000;
@@ -164,13 +167,24 @@ export const CONFLICT = 'Another operator has changed this in the meantime. What
 /** The condition of a write: the object as it was read, or any, if the operator keeps what was entered. */
 export const matching = (tag, isMine) => ({ 'if-match': isMine ? '*' : tag });
 
+/** The button of a form that had the focus while the form of other values replaced it in the same drawing. */
+let replaced = null;
+
 /**
  * A form that sends its fields, shows errors next to the button, and prevents a second click. `more` are further buttons. If the object
- * has changed since it was read, `send` is called again with `isMine`, or the page reads what is stored. */
+ * has changed since it was read, `send` is called again with `isMine`, or the form is reset and the page reads what is stored. */
 export function Form({ button, send, children, more, isInline = false, class: name, ...attributes }) {
   const [problem, setProblem] = useState(null);
   const [isSending, setSending] = useState(false);
   const submit = useRef(null);
+  useLayoutEffect(() => {
+    if (replaced === button) submit.current.focus({ preventScroll: true });
+    return () => {
+      if (document.activeElement !== submit.current) return;
+      replaced = button;
+      queueMicrotask(() => { replaced = null; });
+    };
+  }, []);
   const isConflict = problem?.status === 412 && problem.errors.length === 0;
   const send_ = async (event) => {
     event.preventDefault();
@@ -191,7 +205,12 @@ export function Form({ button, send, children, more, isInline = false, class: na
   const last = html`<button class="primary" type="submit" ref=${submit} disabled=${isSending}>${isConflict ? 'Keep mine' : button}</button>`;
   const others = isConflict ? html`<button type="button" onClick=${() => {
     setProblem(null);
-    refresh();
+    submit.current.form.reset();
+    // The buttons change their places.
+    setTimeout(() => {
+      submit.current?.focus();
+      refresh();
+    });
   }}>Take theirs</button>` : more;
   return html`<form class=${isInline ? 'inline' : name} onSubmit=${send_} ...${attributes}>${children}
     <p class="error" role="alert">${problem && [problem.message, problem.requestId && problem.status >= 500 && html` Request <code>${problem.requestId}</code>`]}</p>

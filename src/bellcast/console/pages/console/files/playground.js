@@ -23,18 +23,18 @@ export function Playground({ page }) {
     setTarget({ recipient, topic, tenant, token, key: app?.key });
   };
   return html`<${Heading} title="Playground" /><p class="muted">One recipient on SSE, WebSocket, Socket.IO and Pusher at the same time: send, and compare what arrives.</p>
-    <div class=${target ? null : 'naming'}><${Card} title="Connect on all four dialects"><${Form} isInline=${target !== null} button="Connect" send=${connect}><${Field} label="Recipient" name="recipient" defaultValue=${page.query.get('recipient') ?? 'playground'} ...${TECHNICAL} />
+    <${Card} title="Connect on all four dialects"><${Form} isInline button="Connect" send=${connect}><${Field} label="Recipient" name="recipient" defaultValue=${page.query.get('recipient') ?? 'playground'} ...${TECHNICAL} />
       <${Field} label="Topic" name="topic" defaultValue="private-playground" ...${TECHNICAL} /><${Field} label="Tenant" name="tenant" defaultValue=${shownTenant()} ...${TECHNICAL} required=${false} placeholder="none" /><//><//>
-    ${!target && html`<ul class="dialects">${DIALECTS.map(([name, kind, client]) => html`<li key=${name}><b class=${`dialect ${kind}`}>${name}</b><span>Frames of ${client} appear here.</span></li>`)}</ul>`}</div>
-    ${target && html`<div class="panes" key=${target.token}>${DIALECTS.map((one) => html`<${Pane} key=${one[0]} dialect=${one} target=${target} />`)}</div><${Composer} key=${`composer ${target.token}`} ...${target} />`}`;
+    <div class="panes" key=${target?.token}>${DIALECTS.map((one) => html`<${Pane} key=${one[0]} dialect=${one} target=${target} />`)}</div>${target && html`<${Composer} key=${`composer ${target.token}`} ...${target} />`}`;
 }
 
-/** A connection's frames, newest first. */
+/** A connection's frames, newest first; empty before there is a target. */
 function Pane({ dialect: [name, kind, client, connect], target }) {
-  const [word, setWord] = useState('waiting');
+  const [word, setWord] = useState(target ? 'waiting' : 'not connected');
   const [frames, setFrames] = useState([]);
   const number = useRef(0);
   useEffect(() => {
+    if (!target) return undefined;
     let isOpen = true, close = null;
     const show = (next) => isOpen && setWord(next);
     const receive = (event, data) => {
@@ -55,13 +55,13 @@ function Pane({ dialect: [name, kind, client, connect], target }) {
       close?.();
     };
   }, []);
-  return html`<section class="panel pane" aria-label=${name}><h2><span class=${`dialect ${kind}`}>${name}</span> <small class="muted">${client}</small> <span role="status"><${State} of=${word} /></span></h2>
+  return html`<section class="panel pane" aria-label=${name}><h2><span class=${`dialect ${kind}`}>${name}</span><span role="status"><${State} of=${word} /></span><small class="muted">${client}</small></h2>
     <ol class="frames" tabIndex="0" aria-label=${`Frames of ${name}`}>${frames.map((one) => html`<li key=${one.id}><${Frame} ...${one} /></li>`)}</ol></section>`;
 }
 
 /** A frame on one line, which expands to its full data. */
 function Frame({ event, data, at }) {
-  const title = html`<b>${event}</b> <small class="muted">${secondOf(at)}</small>`;
+  const title = html`<b>${event}</b><small class="muted">${secondOf(at)}</small>`;
   return data === undefined ? title : html`<details><summary>${title}<code>${typeof data === 'string' ? data : JSON.stringify(data)}</code></summary><${Json} of=${data} /></details>`;
 }
 

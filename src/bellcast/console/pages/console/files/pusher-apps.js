@@ -3,7 +3,7 @@
  */
 import { html, useRef, useState } from './html.js';
 import { Loaded, refresh, useLoad } from './load.js';
-import { Card, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State } from './parts.js';
+import { Card, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, State } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { go } from './router.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
@@ -26,9 +26,9 @@ export const pusherApps = {
   path: '/v1/pusher-apps', rows: 'apps', link: (one) => path`/pusher-apps/${one.id}`, isOfServer: true, tools: newButton, create: NewApp,
   columns: [
     { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'App', kind: 'title', of: nameOf, text: (one) => (one.source === 'project' ? 'configured on the server' : one.tenant) }, { name: 'Key', of: (one) => html`<code>${one.key}</code>`, width: '13rem' },
-    { name: 'Origins', of: (one) => one.origins.join(', ') || 'of the settings', width: '14rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
+    { name: 'Origins', of: (one) => one.origins.join(', ') || 'as in the settings', width: '14rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
-  note: 'Credentials for Pusher’s clients and SDKs. The project’s app always exists; add others for separate apps or tenants. Secrets are encrypted in the database.',
+  note: 'Credentials for Pusher’s clients and SDKs. Add an app for each application or tenant of its own.',
   none: { text: 'There is no app.' },
 };
 
@@ -51,6 +51,7 @@ export function PusherApp({ page }) {
       ${made && html`<${Credentials} of=${made} note="The previous secret stays valid for a day." />`}
       <${Facts} of=${[['State', html`<${State} of=${one.state} />`], ['Id', html`<${Id} of=${one.id} />`], ['Key', html`<${Id} of=${one.key} />`], ['Tenant', one.tenant], ['Origins', one.origins.join(', ') || 'those of the settings'], ['Old secret until', one.previous_until < '9000' && one.previous_until && html`<${Moment} at=${one.previous_until} />`], ['Created', one.created_at && html`<${Moment} at=${one.created_at} />`]]} />
       <${Card} title="Connection"><p class="muted">A signed call, a WebSocket, a private subscription and an event back, on the public URL; then from this browser.</p><${PusherTest} tested=${() => ({ app: one.id })} /><//>
+      <${Card} title="In your pages"><${PageCode} of=${one} /><//>
       ${isStored && html`<${Card} title="Name and origins"><${Form} key=${one.name + one.origins} button="Save" send=${({ new_name: newName, origins }) => change({ name: newName.trim(), ...(origins !== undefined && { origins: listed(origins) }) })}>
         <${Field} label="Name of the app" name="new_name" defaultValue=${one.name} required maxlength="100" autocomplete="off" />${mayIssue(page) && html`<${Field} label="Origins of its pages" name="origins" defaultValue=${one.origins.join(', ')} ...${TECHNICAL} hint=${ORIGINS_HINT} />`}<//><//>`}`;
   }}<//>`;
@@ -82,6 +83,13 @@ function NewApp() {
 const listed = (text) => text.split(',').map((one) => one.trim()).filter(Boolean);
 
 const hex = (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+
+/** How a page connects with pusher-js. */
+function PageCode({ of: { key } }) {
+  const isSecure = location.protocol === 'https:', port = location.port || (isSecure ? 443 : 80);
+  const code = `new Pusher('${key}', {\n  cluster: '',\n  wsHost: '${location.hostname}',\n  ${isSecure ? 'wssPort' : 'wsPort'}: ${port},\n  forceTLS: ${isSecure},\n  enabledTransports: ['${isSecure ? 'wss' : 'ws'}'],\n});`;
+  return html`<pre tabIndex="0"><code>${code}</code></pre><${Copy} what="the code" text=${code} />`;
+}
 
 /** The environment variables that Laravel and other frameworks read. */
 function Credentials({ of: app, note }) {

@@ -27,7 +27,7 @@ export const recipients = {
   filters: [{ name: 'search', label: 'Key begins with', isSearch: true }, CREATED],
   views: [['New this week', { range: '7d' }]],
   columns: [
-    { name: 'Recipient', kind: 'title', of: (one) => one.key, text: (one) => one.name },
+    { name: 'Recipient', kind: 'title', hasAvatar: true, of: (one) => one.key, text: (one) => one.name },
     { name: 'E-mail', of: (one) => one.email, width: '14rem' },
     { name: 'Unread', kind: 'number', of: (one) => number(one.unread), width: '4.5rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },

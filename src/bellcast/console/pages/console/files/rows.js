@@ -3,7 +3,7 @@
  * through all of them.
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
-import { Icon, Person, Popup, State, Time, Type } from './parts.js';
+import { Avatar, Icon, Person, Popup, State, Time, Type } from './parts.js';
 
 /** Rows within this distance of the screen stay. */
 const MARGIN = '1200px 0px';
@@ -24,7 +24,7 @@ const isEmpty = (value) => value === null || value === undefined || value === ''
 /**
  * @param {object} table
  * @param {string} table.label
- * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, width?: string}[]} table.columns `text` follows a title in grey
+ * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, hasAvatar?: boolean, width?: string}[]} table.columns `text` follows a title in grey
  * @param {any[][]} table.chunks the rows, as the server sent them
  * @param {(row: any) => string | null} [table.link] the URL of a row's object
  * @param {(row: any) => any} [table.actions] the buttons of a row's menu
@@ -80,10 +80,10 @@ function Chunk({ rows, isNeeded, isOnly, children }) {
 
 function Row({ row, index, columns, href, actions, isOpen }) {
   const menu = actions?.(row);
-  return html`<div role="row" class="row" data-index=${index} data-open=${isOpen ? 'yes' : null}>${columns.map(({ name, kind, of, text, show = KINDS[kind]?.show ?? plain }) => {
+  return html`<div role="row" class="row" data-index=${index} data-open=${isOpen ? 'yes' : null}>${columns.map(({ name, kind, of, text, hasAvatar, show = KINDS[kind]?.show ?? plain }) => {
     const value = of(row);
     if (kind === 'title') {
-      return html`<div key=${name} role="cell" class="cell title">${href ? html`<a class="row-link" href=${href} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${text?.(row) && html`<span class="preview" dir="auto">${text(row)}</span>`}</div>`;
+      return html`<div key=${name} role="cell" class="cell title">${hasAvatar && html`<${Avatar} of=${value} />`}${href ? html`<a class="row-link" href=${href} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${text?.(row) && html`<span class="preview" dir="auto">${text(row)}</span>`}</div>`;
     }
     return html`<div key=${name} role="cell" class=${`cell ${kind ?? ''}${isEmpty(value) ? ' none' : ''}`} data-label=${name}>${isEmpty(value) ? '' : show(value)}</div>`;
   })}${actions && html`<div role="cell" class="cell acting">${menu && html`<${Popup} buttonClass="quiet" label=${`Actions of ${columns.find(({ kind }) => kind === 'title').of(row)}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options">${menu}</div>`}<//>`}</div>`}</div>`;

@@ -11,7 +11,7 @@ import { get, lines } from './server.js';
 const STEPS = ['Append the new key on all servers, and restart them, so that each can decrypt the others’ secrets.', 'Put it first, and restart them.', 'Rotate here.', 'Remove the old key when no secret is encrypted with it any longer. Keep it for older backups.'];
 const COLUMNS = [
   { name: 'State', kind: 'state', of: (one) => html`<${State} of=${one.is_current ? 'active' : one.secrets > 0 ? 'in use' : 'not used'} />`, show: (one) => one },
-  { name: 'Key', kind: 'title', of: (one) => html`<code>${one.id}</code>`, text: (one) => (one.is_current ? 'encrypts' : one.secrets > 0 ? 'only decrypts' : 'by any secret') }, { name: 'Secrets', kind: 'number', of: (one) => count(one.secrets, 'secret') },
+  { name: 'Key', kind: 'title', of: (one) => html`<code>${one.id}</code>`, text: (one) => (one.is_current ? 'encrypts new secrets' : one.secrets > 0 ? 'decrypts older secrets' : '') }, { name: 'Secrets', kind: 'number', of: (one) => one.secrets },
 ];
 
 export function EncryptionKeys() {

@@ -54,7 +54,7 @@ function Shown({ page, one, url, editor, isOwn, tenant }) {
   const choice = (label, all, current, choose, wordOf) => html`<div class="segments" role="group" aria-label=${label}>${all.map((name) => html`<button key=${name} type="button" aria-pressed=${String(name === current)} title=${wordOf(name)} onClick=${() => choose(name)}>${label === 'Language' ? name || 'Default' : wordOf(name)}</button>`)}</div>`;
   return html`<div class="template-page"><section class=${`panel ${channel === 'email' ? 'has-mail' : ''}`} aria-label=${version ? `As recipients saw version ${version}` : 'As recipients see it'}>
       <div class="parts-bar">${choice('Channel', channels, channel, setChannel, (name) => CHANNELS[name])}${languages.length > 1 && choice('Language', languages, locale, setLocale, languageName)}
-        <input class="as-recipient" aria-label="As this recipient sees it" placeholder="As a recipient sees it" autocomplete="off" spellcheck=${false} onChange=${({ currentTarget }) => setRecipient(currentTarget.value.trim())} /></div>
+        <input class="as-recipient" aria-label="As this recipient sees it" placeholder="As a recipient: key" autocomplete="off" spellcheck=${false} onChange=${({ currentTarget }) => setRecipient(currentTarget.value.trim())} /></div>
       <${Preview} ...${{ channel, preview, problems: [], path: url, shown, isOpen: true, tenant: tenant.tenant, template: one.key }} /></section>
     <div><${Test} ...${{ page, one, url, tenant, shown }} /><${Card} title="Versions"><${Versions} ...${{ one, url, editor, isOwn, seen: version, look: setVersion }} /><//></div></div>`;
 }

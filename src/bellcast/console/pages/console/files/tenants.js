@@ -19,24 +19,22 @@ const LIMITS = [
   ['weight', 'Weight', 'Its share when tenants compete. 1 if empty.'], ['retention_days', 'Retention in days', `Older notifications are deleted. 0: never. ${INHERITED}`],
 ];
 
-/** Without a daily limit, the numbers are those of the statistics. */
-const UNLIMITED_SENDS = '≥: at least as many. Nodes report once a minute, and count their 100 busiest tenants.';
 
 const hasBudget = (one) => one.settings.sends_per_day > 0;
 /** Today's sends as text: a lower bound unless the tenant has a daily limit; null if nothing was counted. */
 function sentToday(one) {
   if (hasBudget(one)) return number(one.sends_today ?? 0);
-  return one.sends_today ? `≥ ${number(one.sends_today)}` : null;
+  return one.sends_today ? `${number(one.sends_today)}+` : null;
 }
 
 export const tenants = {
   path: '/v1/tenants', rows: 'tenants', link: (one) => path`/tenants/${one.key}`, isOfServer: true,
   filters: [{ name: 'prefix', label: 'Key begins with', isSearch: true }, CREATED],
   columns: [
-    { name: 'Tenant', kind: 'title', of: (one) => one.key, text: (one) => one.name }, { name: 'Recipients', kind: 'number', of: (one) => many(one.recipients), width: '8rem' },
+    { name: 'Tenant', kind: 'title', hasAvatar: true, of: (one) => one.key, text: (one) => one.name }, { name: 'Recipients', kind: 'number', of: (one) => many(one.recipients), width: '8rem' },
     { name: 'Sent today', kind: 'number', of: sentToday, width: '7rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
-  note: `Sent since midnight UTC: recipients with a daily limit, sends without. ${UNLIMITED_SENDS}`,
+  note: 'Sent today counts from midnight UTC; + means at least as many.',
   none: { text: 'No tenant exists. The first send with a tenant creates it.', command: 'bellcast notify alice "Hello" --tenant acme' },
 };
 
@@ -52,7 +50,7 @@ export function Tenant({ page }) {
     <nav class="links" aria-label="About this tenant">${ABOUT.map(([name, target]) => html`<a key=${name} class="button" href=${withQuery(page.url(target), { tenant: one.key })}>${name}</a>`)}</nav>
     <${Card} title="Usage"><${Loaded} of=${stats}>${(value) => html`<${StoredRows} of=${value} others=${{ connections: value.connections.reduce((sum, group) => sum + group.count, 0) }} />`}<//><${Loaded} of=${listed}>${({ tenants: [row] }) => {
     const sent = sentToday({ ...one, sends_today: row?.sends_today });
-    return html`<p>Sent today, since midnight UTC: <b>${sent?.replace('≥', 'at least') ?? 'not counted'}</b>${hasBudget(one) ? ` of ${number(one.settings.sends_per_day)} recipients` : html` <small>Nodes report once a minute, and count their 100 busiest tenants.</small>`}</p>`;
+    return html`<p>Sent today, since midnight UTC: <b>${sent?.replace(/(.*)\+/, 'at least $1') ?? 'not counted'}</b>${hasBudget(one) ? ` of ${number(one.settings.sends_per_day)} recipients` : html` <small>Nodes report once a minute, and count their 100 busiest tenants.</small>`}</p>`;
   }}<//><//>
     <${Charts} page=${page} tenant=${one.key} />
     ${page.may(BUILDERS) && html`<${Brand} key=${JSON.stringify(one.settings.brand)} ...${{ page, one, tag }} /><${Limits} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag }} />`}
@@ -78,5 +76,5 @@ function Limits({ page, one, tag }) {
 
 function Brand({ page, one, tag }) {
   const [brand, setBrand] = useState(one.settings.brand ?? {});
-  return html`<${Card} title="Brand"><p class="muted">The look of e-mails, and of the pages behind their links.</p><${Form} button="Save brand" send=${(_, _form, isMine) => change({ page, one, tag }, { brand: Object.keys(brand).length > 0 ? brand : null }, isMine)}><${BrandFields} brand=${brand} change=${setBrand} /><//><//>`;
+  return html`<${Card} title="Brand"><p class="muted">The look of e-mails, and of the pages behind their links.</p><${Form} button="Save brand" onReset=${() => setBrand(one.settings.brand ?? {})} send=${(_, _form, isMine) => change({ page, one, tag }, { brand: Object.keys(brand).length > 0 ? brand : null }, isMine)}><${BrandFields} brand=${brand} change=${setBrand} /><//><//>`;
 }

@@ -4,7 +4,7 @@
 import { html, useState } from './html.js';
 import { count, many, number, parsed } from './format.js';
 import { Loaded, Paged, Together, useLoad } from './load.js';
-import { Card, Confirm, Dialect, Empty, Field, Form, Heading, Icon, Json, Person, Time } from './parts.js';
+import { Card, Confirm, Dialect, Field, Form, Heading, Icon, Json, Person, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
 import { get, path, readAll, request, withQuery } from './server.js';
@@ -19,8 +19,8 @@ export const topics = {
   path: '/v1/topics', rows: 'topics', link: (one) => path`/topics/${one.topic}`,
   filters: [{ name: 'prefix', label: 'Name begins with', isSearch: true }],
   columns: [
-    { name: 'Topic', kind: 'title', of: (one) => one.topic }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Subscribers', kind: 'number', of: (one) => many(one.subscribers), width: '7rem' },
-    { name: 'Connected', kind: 'number', of: (one) => number(one.followers), width: '6rem' }, { name: 'Present', kind: 'number', of: (one) => number(one.present), width: '5rem' },
+    { name: 'Topic', kind: 'title', of: (one) => one.topic }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Subscribers', kind: 'number', of: (one) => one.subscribers > 0 && many(one.subscribers), width: '7rem' },
+    { name: 'Connected', kind: 'number', of: (one) => one.followers > 0 && number(one.followers), width: '6rem' }, { name: 'Present', kind: 'number', of: (one) => one.present > 0 && number(one.present), width: '5rem' },
   ],
   none: { text: 'No topic has subscribers or connections. A topic appears here when a recipient subscribes to it, or a page follows it.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>' },
 };
@@ -35,15 +35,15 @@ export function Topic({ page }) {
   const stored = useLoad(async (signal) => (await readAll((after) => url('/events', { after, limit: MAX_EVENTS }), 'events', signal)).reverse(), here);
   const person = (one, name = one.recipient) => html`<${Person} name=${name ?? 'anonymous'} href=${one.recipient && page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`;
   return html`<${Heading} title=${page.key} note=${tenant.tenant && html`<span class="muted">${tenant.tenant}</span>`}><a class="button" href=${withQuery(page.url('/live'), { topic: page.key, ...tenant })}><${Icon} name="live" /> Trace in Live</a><//><${Together}>
-    <div class="columns topic"><${Card} title="Present now"><${Loaded} of=${present}>${({ members }) => (members.length === 0 ? html`<p class="muted">No member is present.</p>` : html`
-      <p class="muted">${count(members.length, 'member')}</p><${InPages} rows=${members}>${(some) => html`<ul class="members">${some.map((one) => html`<li key=${one.recipient}>${person(one, one.name ?? one.recipient)}${one.connections > 1 && ` (${one.connections} connections)`}</li>`)}</ul>`}<//>`)}<//><//>
-    <${Card} title="Connected"><${Loaded} of=${connected}>${({ connections, next, total }) => (connections.length === 0 ? html`<p class="muted">No connection follows this topic.</p>` : html`
-      <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}>${person(one)}<${Dialect} of=${one} /><${Time} at=${one.connected_at} /></li>`)}</ul><a href=${withQuery(page.url('/connections'), { topic: page.key, ...tenant })}>${next ? `All ${number(total.value)} connections` : 'Connections'}</a>`)}<//><//>
-    <${Card} title="Subscribers"><${Loaded} of=${subscribed}>${(response) => (response.subscriptions.length === 0 ? html`<${Empty} text="No recipient subscribes to this topic." command=${path`PUT /v1/topics/${page.key}/subscriptions/alice`} />` : html`
-      <${Paged} of=${response} rows="subscriptions" read=${(after) => get(url('/subscriptions', { after }))}>${(all) => html`<ul class="members">${all.map((one) => html`<li key=${one.recipient}>${person(one)}</li>`)}</ul>`}<//>`)}<//><//></div>
-    <div class=${`columns ${page.may(BUILDERS) ? 'first-wide' : ''}`}><${Card} title="Event history"><${Loaded} of=${stored}>${(events) => (events.length === 0 ? html`<p class="muted">No event is stored. The settings <code>topic_history</code> and <code>presence_topics</code> decide how long events are kept, and which topics have presence.</p>` : html`
+    <div class="columns first-wide topic"><div><${Card} title="Connected"><${Loaded} of=${connected}>${({ connections, next, total }) => (connections.length === 0 ? html`<p class="muted">No connection follows this topic.</p>` : html`
+      <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}>${person(one)}<${Dialect} of=${one} /><${Time} at=${one.connected_at} /></li>`)}</ul><a href=${withQuery(page.url('/connections'), { topic: page.key, ...tenant })}>${next && total.exact ? `All ${number(total.value)} connections` : 'All connections'}</a>`)}<//><//>
+    <${Card} title="Event history"><${Loaded} of=${stored}>${(events) => (events.length === 0 ? html`<p class="muted">No event is stored. The settings <code>topic_history</code> and <code>presence_topics</code> decide how long events are kept, and which topics have presence.</p>` : html`
       <${InPages} rows=${events}>${(some) => html`<div>${some.map((one) => html`<details key=${one.id}><summary>${one.name} <${Time} at=${one.at} /></summary><${Json} of=${one.data} /></details>`)}</div>`}<//>
-      ${page.may(BUILDERS) && html`<${Confirm} isDanger label="Delete these events" word="Delete these events" act=${() => request('DELETE', url('/events')).then(stored.reload)} />`}`)}<//><//>${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}</div><//>`;
+      ${page.may(BUILDERS) && html`<${Confirm} isDanger label="Delete these events" word="Delete these events" act=${() => request('DELETE', url('/events')).then(stored.reload)} />`}`)}<//><//></div>
+    <div>${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}<${Card} title="Present now"><${Loaded} of=${present}>${({ members }) => (members.length === 0 ? html`<p class="muted">No member is present.</p>` : html`
+      <p class="muted">${count(members.length, 'member')}</p><${InPages} rows=${members}>${(some) => html`<ul class="members">${some.map((one) => html`<li key=${one.recipient}>${person(one, one.name ?? one.recipient)}${one.connections > 1 && ` (${one.connections} connections)`}</li>`)}</ul>`}<//>`)}<//><//>
+    <${Card} title="Subscribers"><${Loaded} of=${subscribed}>${(response) => (response.subscriptions.length === 0 ? html`<p class="muted">No recipient subscribes to this topic.</p>` : html`
+      <${Paged} of=${response} rows="subscriptions" read=${(after) => get(url('/subscriptions', { after }))}>${(all) => html`<ul class="members">${all.map((one) => html`<li key=${one.recipient}>${person(one)}</li>`)}</ul>`}<//>`)}<//><//></div></div><//>`;
 }
 
 /** Rows that have already been read, a few at a time. */
