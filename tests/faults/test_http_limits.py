@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -11,7 +11,8 @@ import pytest
 import uvicorn
 from structlog.testing import capture_logs
 
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.asgi import ACCEPTED, ASGIApp
+from bellcast.kernel.identities import Caller, Principal
 from bellcast.live.http import takeover
 from bellcast.live.http.fast_path import FastPathFactory
 from tests.faults.raw_sockets import HANDSHAKE, WAIT, Raw, RawSocket, eventually, memory, request, upgrade
@@ -347,7 +348,7 @@ async def test_requests_of_many_connections_begin_a_few_in_each_turn_of_the_even
             await asyncio.sleep(0)
             turn += 1
 
-    connections = takeover.MAX_BEGUN_AT_ONCE + 3 * takeover.MAX_BEGUN
+    connections = 5 * takeover.MAX_BEGUN
     async with running_app(app) as server, AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(connecting(server)) for _ in range(connections)]
         counter = asyncio.create_task(count_turns())
@@ -358,21 +359,90 @@ async def test_requests_of_many_connections_begin_a_few_in_each_turn_of_the_even
                 assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT)
         counter.cancel()
     assert len(turns) == 2 * connections
-    later = turns[takeover.MAX_BEGUN_AT_ONCE :]
-    assert max(later.count(one) for one in later) <= 2 * takeover.MAX_BEGUN  # counted once in two turns
+    assert max(turns.count(one) for one in turns) <= 2 * takeover.MAX_BEGUN  # counted once in two turns
 
 
-async def test_caller_with_many_sockets_waits_for_its_own_requests_and_delays_no_other_caller() -> None:
-    turns, begun = takeover.Turns(), list[bytes]()
+SERVER, OTHER_SERVER = Caller(("send",), key="a1"), Caller(("send",), key="b2")
+GUEST = Principal(tenant="acme", recipient="alice")
+MANY = takeover.MAX_BEGUN_AT_ONCE + 10 * takeover.MAX_BEGUN
 
-    async def begin(caller: bytes) -> None:
-        await turns.wait(caller)
-        begun.append(caller)
 
-    callers = [b"many"] * (takeover.MAX_BEGUN_AT_ONCE + 10 * takeover.MAX_BEGUN) + [b"one", b"two"]
-    await asyncio.gather(*(begin(caller) for caller in callers))
-    assert len(begun) == len(callers)
-    assert max(begun.index(b"one"), begun.index(b"two")) < takeover.MAX_BEGUN_AT_ONCE + 2 * takeover.MAX_BEGUN
+async def begin(turns: takeover.Turns, requests: Iterable[tuple[bytes | None, str]]) -> list[bytes | None]:
+    """Return the credentials of requests (credentials, address) that arrive together, in the order in which they begin."""
+    begun: list[bytes | None] = []
+
+    async def wait(credentials: bytes | None, address: str) -> None:
+        await turns.wait(credentials, address)
+        begun.append(credentials)
+
+    await asyncio.gather(*(wait(*one) for one in requests))
+    return begun
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        pytest.param([(b"many", "::1")] * MANY, id="a key"),
+        pytest.param([(b"wrong %d" % number, "::1") for number in range(MANY)], id="many wrong tokens"),
+        pytest.param([(b"guest %d" % number, "::1") for number in range(MANY)], id="the sessions of a tenant"),
+        pytest.param([(b"author %d" % number, "::1") for number in range(MANY)], id="the editor tokens of a tenant"),
+        pytest.param([(None, "::1")] * MANY, id="requests without credentials"),
+    ],
+)
+async def test_caller_with_many_requests_delays_no_other_caller(flood: list[tuple[bytes | None, str]]) -> None:
+    turns = takeover.Turns()
+    for credentials, server in ((b"many", SERVER), (b"one", OTHER_SERVER)):
+        turns.remember(credentials, server)
+    for number in range(MANY):
+        turns.remember(b"guest %d" % number, GUEST)
+        author = Caller((), operator=f"author {number}", role="editor", tenants=("acme",))
+        turns.remember(b"author %d" % number, author)
+    begun = await begin(turns, [*flood, (b"one", "::1"), (b"new", "::2")])
+    assert len(begun) == MANY + 2
+    assert max(begun.index(b"one"), begun.index(b"new")) < takeover.MAX_BEGUN_AT_ONCE + 2 * takeover.MAX_BEGUN
+
+
+@pytest.mark.parametrize(
+    ("credentials", "expected"),
+    [(b"server", takeover.MAX_BEGUN_AT_ONCE), (b"guest", takeover.MAX_BEGUN), (b"wrong", takeover.MAX_BEGUN)],
+)
+async def test_burst_begins_at_once_only_with_credentials_of_a_server(credentials: bytes, expected: int) -> None:
+    turns = takeover.Turns()
+    turns.remember(b"server", SERVER)
+    turns.remember(b"guest", GUEST)
+    requests = [asyncio.ensure_future(turns.wait(credentials, "::1")) for _ in range(MANY)]
+    await asyncio.sleep(0)  # one iteration of the event loop
+    assert sum(one.done() for one in requests) == expected
+    await asyncio.gather(*requests)
+
+
+async def test_credentials_that_the_application_accepted_are_remembered() -> None:
+    turns = takeover.Turns()
+
+    async def app(scope: Any, _receive: Any, send: Send) -> None:
+        if scope["path"] == "/accepted":
+            scope["extensions"][ACCEPTED] = SERVER
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with running_app(app, takeover_protocol(turns)) as server:
+        for path, authorization in (("/accepted", "one"), ("/refused", "wrong")):
+            async with connecting(server) as (reader, writer):
+                writer.write(request(path, Authorization=authorization))
+                await reader.readuntil(b"\r\n\r\n")
+    flood: list[tuple[bytes | None, str]] = [(b"wrong", "::1")] * MANY
+    assert (await begin(turns, [*flood, (b"one", "::1")])).index(b"one") < 2 * takeover.MAX_BEGUN
+
+
+async def test_credentials_that_were_used_last_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(takeover, "MAX_KNOWN", 2)
+    turns = takeover.Turns()
+    turns.remember(b"used", SERVER)
+    turns.remember(b"unused", SERVER)
+    await turns.wait(b"used", "::1")
+    turns.remember(b"third", SERVER)
+    flood: list[tuple[bytes | None, str]] = [(b"unused", "::1")] * MANY
+    assert (await begin(turns, [*flood, (b"used", "::1")])).index(b"used") < 2 * takeover.MAX_BEGUN
 
 
 async def test_requests_that_never_end_delay_no_others() -> None:
@@ -393,7 +463,7 @@ async def test_request_of_a_client_that_hangs_up_before_its_turn_does_not_run() 
     release, paths = asyncio.Event(), list[str]()
 
     class LateTurns(takeover.Turns):
-        async def wait(self, _caller: bytes | str) -> None:
+        async def wait(self, _credentials: bytes | None, _address: str) -> None:
             await release.wait()
 
     async def app(scope: Any, _receive: Any, _send: Send) -> None:

@@ -12,7 +12,7 @@ from bellcast.auth.browser_request import BrowserRequest, session_token
 from bellcast.auth.origins import HeaderPairs
 from bellcast.kernel.errors import Forbidden, MfaEnrolmentRequired, PasswordRequired, TooMany, Unauthenticated
 from bellcast.kernel.http import request_body
-from bellcast.kernel.http.asgi import HEADER_VALUES
+from bellcast.kernel.http.asgi import ACCEPTED, HEADER_VALUES
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller, KeyScope, Principal
 from bellcast.operators.console_sessions import ConsoleSessions
@@ -62,7 +62,8 @@ async def authorize(
     scope: Any = request.scope
     ctx, state = context.of(request), scope["state"]
     if required_scope == "recipient":
-        state["principal"] = await ctx.authenticator.recipient(auth_request(scope), "request")
+        principal = await ctx.authenticator.recipient(auth_request(scope), "request")
+        state["principal"] = scope.setdefault("extensions", {})[ACCEPTED] = principal
         return
     operator = await _operator(request, ctx)
     is_open = required_scope != "operator"
@@ -73,7 +74,7 @@ async def authorize(
         caller = operator or (await ctx.authenticator.caller(auth_request(scope)) if is_open else None)
     if caller is None:
         raise Unauthenticated("Sign in to the console.")
-    state["caller"] = caller
+    state["caller"] = scope.setdefault("extensions", {})[ACCEPTED] = caller
     if claims is None and (caller.role is not None or other_scope not in caller.scopes):
         _check_scope(caller, required_scope, roles)
     if caller.must_enrol and required_scope != "operator":

@@ -19,6 +19,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import is_ssl
 
+from bellcast.kernel.http.asgi import ACCEPTED
+from bellcast.kernel.identities import Caller, Principal
 from bellcast.live.framing import CLOSE, head
 
 # A peer must read its responses at MIN_READ_RATE on average, checked at this interval; even the slowest mobile network
@@ -104,9 +106,10 @@ MAX_EARLY_BYTES = 65_536
 # Pipelined requests of a socket.
 MAX_PIPELINED = 20
 # Requests that begin in one iteration of the event loop, each with up to 2 ms of CPU: 800 sockets of a caller delayed others by seconds.
-# While none waits, more begin at once: to divide the requests of 64 busy sockets would cost 5 % of the CPU of their sends.
+# While none waits, more of a known server begin at once: to divide those of 64 busy sockets would cost 5 % of the CPU of their sends.
 MAX_BEGUN, MAX_BEGUN_AT_ONCE = 8, 100
 CREDENTIALS = (b"authorization", b"cookie")
+MAX_KNOWN = 10_000  # accepted credentials that are remembered, 200 bytes each
 # Maximum input discarded after a refused request head.
 MAX_DISCARDED_HEAD_BYTES = 1_048_576
 # A header that every browser sends.
@@ -128,14 +131,20 @@ class Stage(Enum):
 
 
 class Turns:
-    """Lets callers take turns: a few requests begin in each iteration of the event loop. One that has begun holds nothing."""
+    """Lets callers take turns: a few requests begin in each iteration of the event loop. One that has begun holds nothing.
+    A caller is the owner of accepted credentials, for sessions their tenant; or else an address, so that many wrong tokens
+    have no more turns than one."""
 
     def __init__(self) -> None:
-        self._waiting: dict[bytes | str, deque[asyncio.Future[None]]] = {}  # by caller, the next one first
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by caller, the next one first
         self._begun = 0
+        self._known: dict[int, tuple[str, int]] = {}  # caller and requests that begin at once, by hash of credentials
 
-    async def wait(self, caller: bytes | str) -> None:
-        if not self._waiting and self._begun < MAX_BEGUN_AT_ONCE:
+    async def wait(self, credentials: bytes | None, address: str) -> None:
+        """Return when a request with these credentials, unverified, may begin."""
+        stranger = f"{credentials is None} {address}", MAX_BEGUN
+        caller, at_once = self._known.get(hash(credentials), stranger)
+        if not self._waiting and self._begun < at_once:
             self._begun += 1
             if self._begun == 1:
                 asyncio.get_running_loop().call_soon(self._begin)
@@ -143,6 +152,16 @@ class Turns:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.setdefault(caller, deque()).append(turn)
             await turn
+
+    def remember(self, credentials: bytes, accepted: Principal | Caller) -> None:
+        match accepted:
+            case Principal(tenant=tenant) | Caller(scopes=(), tenants=(tenant,)):  # a recipient, an author
+                known = f"sessions {tenant}", MAX_BEGUN
+            case _:
+                known = f"{accepted.key} {accepted.operator}", MAX_BEGUN_AT_ONCE
+        self._known.setdefault(hash(credentials), known)
+        if len(self._known) > MAX_KNOWN:
+            del self._known[next(iter(self._known))]
 
     def _begin(self) -> None:
         self._begun = 0
@@ -339,10 +358,12 @@ class TakeoverProtocol(HttpToolsProtocol):
 
     async def run(self, scope: Any, receive: Any, send: Any) -> None:
         """Run the application when it is the caller's turn."""
-        address = self.client[0] if self.client else ""
-        await self._turns.wait(next((value for name, value in scope["headers"] if name in CREDENTIALS), address))
+        credentials = next((value for name, value in scope["headers"] if name in CREDENTIALS), None)
+        await self._turns.wait(credentials, self.client[0] if self.client else "")
         if self._current is not None:  # the client is connected
             await self.app(scope, receive, send)
+            if credentials is not None and (accepted := scope["extensions"].get(ACCEPTED)) is not None:
+                self._turns.remember(credentials, accepted)
 
     # --- responses
 
