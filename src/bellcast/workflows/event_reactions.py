@@ -1,10 +1,10 @@
 """Reactions to live events: a live event of the app causes a send or a trigger by an event source, and ends the waits of runs.
 
-The rules are cached for CACHE_SECONDS, so that publishing an event without any rules needs no read of the store."""
+The rules of each tenant are cached for CACHE_SECONDS, so that publishing its events reads them once a second, and no others."""
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.context import Context
 from bellcast.documents.store import Documents
-from bellcast.documents.types import CACHE_SECONDS, PROJECT, is_cached
+from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, is_cached
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel.errors import BellcastError, TooMany
@@ -35,8 +35,6 @@ from bellcast.workflows.workflow_catalog import AWAITED, WorkflowCatalog
 log = structlog.get_logger(__name__)
 
 SOURCES, ERRORS = "sources", "source-errors"
-# Rules per read.
-PAGE = 1000
 # Publishing waits this long for the new rules, then continues with the old ones.
 READ_TIMEOUT_SECONDS = 1.0
 # Maximum runs that one transaction wakes: about 10 ms.
@@ -47,24 +45,15 @@ MAX_ERROR = 500
 
 
 class Rules(Struct, frozen=True):
-    """The sources by event name, each with its owner and key, and the owners whose workflows wait for an event name."""
+    """The sources of a tenant or the project by key, and the event names that its workflows wait for."""
 
-    sources: Mapping[str, Sequence[tuple[str, str, EventSource]]]
-    awaited: Mapping[str, frozenset[str]]
-    overridden: frozenset[tuple[str, str]]  # tenants that have their own source with a key
-
-    def sources_of(self, event: LiveEvent) -> Iterator[tuple[str, EventSource]]:
-        """Return the sources for this event name that apply in the event's tenant, with their keys."""
-        for owner, key, source in self.sources.get(event.name, ()):
-            if owner == event.tenant or (owner == PROJECT and (event.tenant, key) not in self.overridden):
-                yield key, source
-
-    def is_awaited(self, event: LiveEvent) -> bool:
-        """True if a workflow that runs in the event's tenant waits for this event name."""
-        return bool(self.awaited.get(event.name, frozenset()) & {PROJECT, event.tenant})
+    sources: Mapping[str, EventSource]
+    awaited: frozenset[str]
+    valid_until: int = 0
+    changes: int = -1
 
 
-NO_RULES = Rules({}, {}, frozenset())
+NO_RULES = Rules({}, frozenset())
 
 
 class Sources(Struct, eq=False):
@@ -75,68 +64,63 @@ class Sources(Struct, eq=False):
     triggers: Triggers
     settings_of: Callable[[str], Any]
     limits: Limits
-    _rules: Rules = NO_RULES
     _compiler: BackgroundCompiler = field(default_factory=BackgroundCompiler)
-    _valid_until: int = 0
-    _changes: int = -1
-    _reading: asyncio.Task[None] | None = None
+    _rules: dict[str, Rules] = {}  # by tenant
+    _reading: dict[str, asyncio.Task[None]] = {}
 
     def forget(self) -> None:
         """Drop the cached rules after this process changed one."""
-        self._valid_until = 0
-        self.workflow_catalog.forget()  # so that the rules of a read that has begun are not valid
+        self.workflow_catalog.forget()  # which counts changes
 
     async def matches(self, events: Sequence[LiveEvent]) -> bool:
         """Return whether a source matches one of the events, or a workflow waits for its name."""
-        rules = await self._current()
-        return any(
-            rules.is_awaited(event)
-            or any(values_of(source, event) is not None for _, source in rules.sources_of(event))
-            for event in events
-        )
+        for event in events:
+            sources, is_awaited = await self._applying(event)
+            if is_awaited or any(values_of(source, event) is not None for _, source in sources):
+                return True
+        return False
 
     async def react(self, events: Sequence[LiveEvent], key: str | None) -> None:
         """Commit the reactions to events: sends and triggers of sources, and the end of waits."""
-        rules = await self._current()
-        if not rules.sources and not rules.awaited:
-            return
         for number, event in enumerate(events):
-            for name, source in rules.sources_of(event):
+            sources, is_awaited = await self._applying(event)
+            for name, source in sources:
                 await self._apply(name, source, event, None if key is None else f"{OWN_KEY}{name} {number} {key}")
-            if rules.is_awaited(event):
+            if is_awaited:
                 await self._end_waits(event)
 
     # --- rules
 
-    async def _current(self) -> Rules:
-        engines = self.engines()
-        is_valid = is_cached(self._valid_until, engines.clock.now()) and self._changes == self.workflow_catalog.changes
-        if not is_valid:
-            if self._reading is None or self._reading.done():
-                self._reading = asyncio.ensure_future(self._read())
+    async def _applying(self, event: LiveEvent) -> tuple[list[tuple[str, EventSource]], bool]:
+        """Return the sources for this event name that apply in the event's tenant, with their keys, and whether a workflow
+        that runs there waits for it."""
+        project = await self._current(PROJECT)
+        own = NO_RULES if event.tenant == PROJECT else await self._current(event.tenant)
+        sources = [one for one in {**project.sources, **own.sources}.items() if one[1].event == event.name]
+        return sources, event.name in project.awaited or event.name in own.awaited
+
+    async def _current(self, tenant: str) -> Rules:
+        found = self._rules.get(tenant, NO_RULES)
+        is_valid = is_cached(found.valid_until, self.engines().clock.now())
+        if not is_valid or found.changes != self.workflow_catalog.changes:
+            if tenant not in self._reading:
+                self._reading[tenant] = asyncio.ensure_future(self._read(tenant))
             # A store that does not respond must not block live events without rules.
             with contextlib.suppress(TimeoutError, BellcastError):
-                await asyncio.wait_for(asyncio.shield(self._reading), READ_TIMEOUT_SECONDS)
-        return self._rules
+                await asyncio.wait_for(asyncio.shield(self._reading[tenant]), READ_TIMEOUT_SECONDS)
+        return self._rules.get(tenant, NO_RULES)
 
-    async def _read(self) -> None:
+    async def _read(self, tenant: str) -> None:
         now, changes = self.engines().clock.now(), self.workflow_catalog.changes
-        sources: dict[str, list[tuple[str, str, EventSource]]] = {}
-        overridden: set[tuple[str, str]] = set()
-        for owner, key, body in await self._documents(SOURCES):
-            source = _decode(body)
-            sources.setdefault(source.event, []).append((owner, key, source))
-            if owner != PROJECT:
-                overridden.add((owner, key))
-        awaited: dict[str, frozenset[str]] = {}
-        for owner, name, _ in await self._documents(AWAITED):
-            awaited[name] = awaited.get(name, frozenset()) | {owner}
-        self._rules = Rules(sources, awaited, frozenset(overridden))
-        self._valid_until, self._changes = now + int(CACHE_SECONDS * 1000), changes
-
-    async def _documents(self, kind: str) -> list[tuple[str, str, bytes]]:
-        documents = Documents(self.engines().db).every(kind)
-        return [(owner, one.key, one.body) async for owner, one in documents]
+        documents = Documents(self.engines().db)
+        try:
+            sources = {one.key: _decode(one.body) async for _, one in documents.every(SOURCES, tenant)}
+            awaited = frozenset([one.key async for _, one in documents.every(AWAITED, tenant)])
+        finally:
+            del self._reading[tenant]
+        if len(self._rules) >= MAX_CACHED:
+            self._rules.clear()
+        self._rules[tenant] = Rules(sources, awaited, now + int(CACHE_SECONDS * 1000), changes)
 
     # --- sends and triggers
 

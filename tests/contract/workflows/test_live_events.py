@@ -136,6 +136,16 @@ LEAD = {"to": "{{ topic.provider }}", "title": "Lead of {{ event.data.client }}"
 
 
 class TestSources:
+    async def test_events_of_a_tenant_do_not_wait_for_the_sources_of_others(
+        self, world: WorkflowWorld, app: App
+    ) -> None:
+        await put_source(world, topic="a", notification=LEAD | {"to": "alice"})
+        # A read of it fails, so that nothing would be sent.
+        await world.store.documents.put(event_reactions.SOURCES, "globex", "unreadable", b"[]", world.clock.now())
+        await publish(world, "lead.assigned", {"client": "Ann"}, topic="a", tenant="acme")
+        await world.settle()
+        assert await app.titles("alice", tenant="acme") == ["Lead of Ann"]
+
     async def test_event_on_a_topic_becomes_a_notification(self, world: WorkflowWorld, app: App) -> None:
         await put_source(world, topic="private-provider.{provider}", notification=LEAD)
         await publish(world, "lead.assigned", {"client": "Bob"}, topic="private-provider.alice")
