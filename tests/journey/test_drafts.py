@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.documents.types import DRAFT_MS
+from bellcast.documents.types import DRAFT_MS, DRAFTED
 from bellcast.server import maintenance
 from tests.journey.rest import Rest, fields, refused
 
@@ -47,6 +47,38 @@ async def test_draft_is_published_as_the_next_version_with_its_author_and_note(r
     assert [(one["version"], one["by"], one["note"]) for one in versions] == [
         (2, "project secret", "Waits first"), (1, "project secret", None),
     ]  # fmt: skip
+
+
+OBJECTS = {
+    "workflows": values(BELL),
+    "templates": {"inbox": {"title": "Booked"}},
+    "types": {"required": ["inbox"]},
+    "sources": {"event": "booked", "notification": {"to": "alice", "title": "Booked"}},
+}
+
+
+@pytest.mark.parametrize("plural", OBJECTS)
+async def test_object_beyond_the_maximum_of_a_tenant_is_refused_in_each_way_of_writing_it(rest, monkeypatch, plural):
+    """Each process reads some kinds as a whole."""
+    monkeypatch.setattr("bellcast.documents.store.MAX_OF_KIND", 2)
+    body, third = OBJECTS[plural], {"kind": plural, "key": "c", "tenant": "acme", "values": OBJECTS[plural]}
+    for key in ("a", "b", "a"):
+        assert (await rest.app.put(f"/v1/{plural}/{key}?tenant=acme", json=body)).is_success
+    answers = [await rest.app.put(f"/v1/{plural}/c?tenant=acme{dry}", json=body) for dry in ("", "&dry_run=true")]
+    answers.append(await rest.app.post("/v1/bundle", json={"source": "git", "objects": [third]}))
+    if plural in DRAFTED:
+        draft = f"/v1/{plural}/c/draft?tenant=acme"
+        saved = await rest.app.put(draft, json={"values": body, "base": None})
+        assert (await rest.app.put(draft.replace("/c/", "/a/"), json={"values": body, "base": 1})).status_code == 201
+        answers.append(await rest.app.put(draft.replace("/c/", "/d/"), json={"values": body, "base": None}))
+        tag = {"if-match": saved.headers["etag"]}
+        answers.append(await rest.app.post(f"/v1/{plural}/c/publish?tenant=acme", json={}, headers=tag))
+    for answer in answers:
+        assert refused(answer, 409, "conflict"), answer.text
+        assert answer.json()["detail"].startswith("There are already 2 ")
+    assert (await rest.app.put(f"/v1/{plural}/c", json=body)).status_code == 201
+    assert (await rest.app.delete(f"/v1/{plural}/a?tenant=acme")).status_code == 204
+    assert (await rest.app.put(f"/v1/{plural}/c?tenant=acme", json=body)).status_code == 201
 
 
 @pytest.mark.parametrize("plural", ["workflows", "templates"])

@@ -149,7 +149,7 @@ async def test_provider_has_its_key_in_the_url(tmp_path: Path) -> None:
 
 async def test_provider_beyond_the_maximum_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would deliver nothing."""
-    monkeypatch.setattr("bellcast.providers.directory.MAX_PROVIDERS", 2)
+    monkeypatch.setattr("bellcast.documents.store.MAX_OF_KIND", 2)
     url = "twilio://AC1:token@default?from=%2B12025550123"
     async with app(tmp_path) as (_, client):
         for key in ("a", "b", "a"):

@@ -465,7 +465,7 @@ async def test_gone_endpoint_switches_the_webhook_off_and_a_hanging_one_is_retri
 
 async def test_webhook_beyond_the_maximum_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would receive no events."""
-    monkeypatch.setattr(webhooks, "MAX_WEBHOOKS", 2)
+    monkeypatch.setattr("bellcast.documents.store.MAX_OF_KIND", 2)
     async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client):
         first, _ = [await create(client, vendor, "run.*") for _ in range(2)]
         body = {"url": f"http://{vendor.host}/hooks", "events": ["run.*"]}

@@ -11,6 +11,7 @@ from bellcast.audit import store as audit
 from bellcast.documents.types import (
     CACHE_SECONDS,
     MAX_CACHED,
+    MAX_OF_KIND,
     PROJECT,
     AuditRecord,
     Document,
@@ -24,7 +25,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import CreatedRange, KeysetList, ListPage, ListQuery
 from bellcast.kernel.db.script import Params, Row, Script, Statement, WriteConflict
 from bellcast.kernel.db.table import StoreTable, on_table, pages, read, read_in_background, write
-from bellcast.kernel.errors import PreconditionFailed
+from bellcast.kernel.errors import Conflict, PreconditionFailed
 
 # Maximum keys of an owner that are compared with an unknown one: the rows contain the objects, up to 512 KiB each.
 MAX_COMPARED = 200
@@ -98,9 +99,13 @@ class Documents(StoreTable):
                 yield one
 
     @read
-    def count(self, kind: str, tenant: str, limit: int) -> Script[int]:
-        """Count objects of a tenant, at most `limit`."""
-        return len((yield Statement("documents_keys", {"kind": kind, "tenant": tenant, "limit": limit})))
+    def check_count(self, kind: str, tenant: str, key: str) -> Script[None]:
+        """Raise Conflict if a tenant has MAX_OF_KIND objects of a kind without this one."""
+        of_tenant = {"kind": kind, "tenant": tenant}
+        has_one = yield Statement("document_find", {**of_tenant, "key": key})
+        known = [] if has_one else (yield Statement("documents_keys", {**of_tenant, "limit": MAX_OF_KIND}))
+        if len(known) >= MAX_OF_KIND:
+            raise Conflict(f"There are already {MAX_OF_KIND} {kind.replace('s-', ' ')}: delete one first.")
 
     @write()
     def put(self, kind: str, tenant: str, key: str, body: bytes, now: int) -> Script[tuple[Document, bool]]:

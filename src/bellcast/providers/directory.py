@@ -15,13 +15,13 @@ from bellcast.channels.email import Email
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel, ProviderRate
 from bellcast.documents.store import Documents
-from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, Document, is_cached
+from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, MAX_OF_KIND, Document, is_cached
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.kernel.encryption import Encryption
-from bellcast.kernel.errors import Conflict, Invalid, NotFound, PreconditionFailed, SettingsError, Unavailable
+from bellcast.kernel.errors import Invalid, NotFound, PreconditionFailed, SettingsError, Unavailable
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.jobs.destinations import Destination, Destinations
 from bellcast.kernel.outbound.connection_steps import TestReport
@@ -48,8 +48,6 @@ log = structlog.get_logger(__name__)
 KIND = "providers"
 # Providers per read of those of all tenants.
 PAGE = 500
-# Maximum providers of one tenant; all of them fit on one page of a list.
-MAX_PROVIDERS = 1000
 # Attempts of a change, for concurrent writers of one provider.
 MAX_CHANGE_ROUNDS = 5
 # Label in metrics of the providers of all tenants. No key is equal, because keys have no space.
@@ -123,7 +121,7 @@ class ProviderDirectory:
         if channel in ("push", "chat") or _active(self._settings, channel):
             return True
         for owner in dict.fromkeys((tenant, DEFAULT_TENANT)):
-            for document in await Documents(planned).page(KIND, owner, "", MAX_PROVIDERS):
+            for document in await Documents(planned).page(KIND, owner, "", MAX_OF_KIND):
                 fields = msgspec.json.decode(document.body, type=ProviderFields)
                 if fields.active and fields.channel == channel:
                     return True
@@ -210,12 +208,6 @@ class ProviderDirectory:
         shown = sorted(found, key=lambda one: (one.tenant, one.key))[: query.limit]
         has_next = stored.next is not None or len(found) > query.limit
         return ListPage(shown, (shown[-1].tenant, shown[-1].key) if has_next else None)
-
-    async def check_count(self, tenant: str, key: str) -> None:
-        """Raise Conflict if a tenant has MAX_PROVIDERS providers without this one: it would deliver nothing."""
-        known = [one.key for one in await self._documents.page(KIND, tenant, "", MAX_PROVIDERS)]
-        if len(known) >= MAX_PROVIDERS and key not in known:
-            raise Conflict(f"There are already {MAX_PROVIDERS} providers: delete one first.")
 
     async def put(
         self, tenant: str, key: str, fields: ProviderFields, replaces: bytes | UnsetType | None = UNSET
@@ -333,7 +325,7 @@ class ProviderDirectory:
         now = self._clock.now()
         if not is_cached(until, now):
             changes = self._changes
-            documents = await self._documents.page(KIND, tenant, "", MAX_PROVIDERS)
+            documents = await self._documents.page(KIND, tenant, "", MAX_OF_KIND)
             # Another call may have created them in the meantime. There must be only one, because its limit of
             # concurrent messages is per instance.
             _, known = self._stored.get(tenant, (0, {}))

@@ -148,7 +148,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     sent = request_body.plain_json(await request_body.json_text(request))
     tenant, value = definition_body.split(request, sent, READ_ADDS)
     fields = request_body.json(msgspec.json.encode(value), FIELDS, ctx)
-    await ctx[ProviderDirectory].check_count(tenant, key)
+    await Documents(ctx.engines.db).check_count(PROVIDERS.name, tenant, key)
     replaces = await _condition(ctx, request, tenant, key)
     if objects.is_dry_run(request):
         return responses.json(await _shown(ctx, await ctx[ProviderDirectory].plan(tenant, key, fields)))
@@ -371,7 +371,6 @@ async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any],
         with contextlib.suppress(ValueError):
             values["url"] = directory.secret_fields(tenant, before).url
     fields = request_body.json(msgspec.json.encode(values), FIELDS, ctx)
-    await directory.check_count(tenant, key)
     return await directory.encrypted(tenant, key, fields)
 
 

@@ -402,6 +402,7 @@ async def _plan(
             try:
                 validation.check(validation.data("", one.values, definition_body.MAX_BYTES))
                 document = None if current is None else current.document
+                await Documents(ctx.engines.db).check_count(*one.place)
                 bodies[one.place] = await kinds[one.kind].parse(
                     after, one.place[1], one.key, dict(one.values), document
                 )

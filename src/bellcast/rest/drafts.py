@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bellcast.documents.store import Documents, Versions
-from bellcast.documents.types import MAX_DRAFTS, PROJECT, Document, StoredDraft, StoredVersion, draft_kind
+from bellcast.documents.types import PROJECT, Document, StoredDraft, StoredVersion, draft_kind
 from bellcast.kernel import validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.http import entity_tags, request_body, responses
@@ -209,8 +209,7 @@ async def save_draft(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     await kind.version(ctx, tenant, key)
     entity_tags.check(request, None if before is None else _tag(before))
     documents, now = Documents(ctx.engines.db), ctx.engines.clock.now()
-    if before is None and await documents.count(draft_kind(kind.plural), tenant, MAX_DRAFTS) >= MAX_DRAFTS:
-        raise Conflict(f"There are {MAX_DRAFTS} drafts: publish or discard some.")
+    await documents.check_count(draft_kind(kind.plural), tenant, key)
     values = {name: one for name, one in body.values.items() if name not in kind.added}
     text = msgspec.json.encode(StoredDraft(values=values, base=body.base, by=audit.actor(request), saved_at=now))
     if not entity_tags.is_conditional(request):
@@ -249,6 +248,7 @@ async def publish(request: ApiRequest, kind: DraftKind) -> ASGIApp:
             f"The {kind.name} has changed since this draft was begun: compare them, and save the draft again."
         )
     await kind.check(ctx, tenant, key, draft.values)
+    await Documents(ctx.engines.db).check_count(kind.plural, tenant, key)
     if request_body.is_dry_run(request):
         return responses.json(await kind.plan(ctx, tenant, key, draft.values))
     return responses.json(await kind.publish(request, tenant, document, draft, body.note))

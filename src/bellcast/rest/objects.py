@@ -248,7 +248,7 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
                    f"With `?tenant=`, or `tenant` in the body, {override}", "manage",
                    query=DryRunQuery, body=kind.type, body_types=definition_body.MEDIA_TYPES, headers=CONDITIONS,
                    response_types={200: written, 201: written},
-                   refusals=(Conflict, PreconditionFailed) if kind.find_broken else (PreconditionFailed,), example=kind.example),
+                   refusals=(Conflict, PreconditionFailed), example=kind.example),
         declare("DELETE", item, delete, kind, f"Delete a {kind.name}.\n\nWith `?tenant=`, {override}", "manage",
                    query=TenantQuery, headers=CONDITION_OF_DELETION, response_types={204: None},
                    refusals=(NotFound, *([Conflict] if kind.find_uses else []), PreconditionFailed)),
@@ -328,6 +328,7 @@ async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
         await managed.check(ctx, kind.plural, tenant, key)
     await _check_condition(request, kind, tenant, key)
     await check_uses(kind, ctx, overlaid(ctx, kind.plural, tenant, key, body), [(tenant, key)])
+    await documents.check_count(kind.plural, tenant, key)
     after = msgspec.json.decode(body)
     if plans:
         return responses.json(await planned(kind, ctx, tenant, key, value))

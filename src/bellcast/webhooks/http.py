@@ -127,7 +127,7 @@ async def create(wanted: Change[WebhookRequest]) -> WebhookObject:
     The response contains the secret that signs the webhook's requests. With `?tenant=*`, it receives the events of all
     tenants."""
     ctx, owner, body = wanted.ctx, wanted.tenant, wanted.body
-    await ctx[Webhooks].check_count(owner)
+    await Documents(ctx.engines.db).check_count(KIND, owner, "")
     if wanted.is_dry_run:
         now = ctx.engines.clock.now()
         planned = Webhook(url=body.url, events=tuple(body.events), secret="", created_at=now)

@@ -13,12 +13,12 @@ import structlog
 from bellcast.channels.types import State
 from bellcast.console.types.live_feed import Feed, FeedEvent, redact_url
 from bellcast.documents.store import Documents, ShortCache
-from bellcast.documents.types import Document
+from bellcast.documents.types import MAX_OF_KIND, Document
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
-from bellcast.kernel.errors import Conflict, Unavailable
+from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.jobs.destinations import Destination
 from bellcast.kernel.jobs.runner import Again, DestinationCall, JobRunner, SetAside
@@ -53,8 +53,6 @@ FAILING_MS = 5 * times.DAY_MS
 # How long the old and the new secret both sign after a rotation.
 ROTATION_MS = times.DAY_MS
 SECRET_BYTES = 32
-# Maximum webhooks of one tenant; all of them fit on one page of a list.
-MAX_WEBHOOKS = 1000
 REPLAY_BATCH = 500
 MAX_ERROR = 500
 
@@ -222,11 +220,6 @@ class Webhooks:
 
     # --- objects
 
-    async def check_count(self, tenant: str) -> None:
-        """Raise Conflict if a tenant has MAX_WEBHOOKS webhooks: another one would receive no events."""
-        if len(await self.page(tenant, "", MAX_WEBHOOKS)) >= MAX_WEBHOOKS:
-            raise Conflict(f"There are already {MAX_WEBHOOKS} webhooks: delete one first.")
-
     async def create(self, tenant: str, url: str, events: Sequence[str]) -> tuple[str, Webhook, str]:
         """Return the id, the webhook and its secret, which is not shown again."""
         now = self._clock.now()
@@ -302,7 +295,7 @@ class Webhooks:
         ]
 
     async def _of(self, owner: str) -> list[tuple[str, Webhook]]:
-        return await self._known.get(owner, lambda: self.page(owner, "", MAX_WEBHOOKS))
+        return await self._known.get(owner, lambda: self.page(owner, "", MAX_OF_KIND))
 
     async def _change(self, tenant: str, id: str, changes_of: Callable[[Webhook], dict[str, Any]]) -> Webhook | None:
         """Apply a change to the current state of a webhook; None if it does not exist."""

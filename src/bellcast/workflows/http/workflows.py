@@ -239,6 +239,7 @@ async def write(request: ApiRequest) -> ASGIApp:
         replaced = await Documents(ctx.engines.db).get(WORKFLOWS, tenant, key)
         found = await ctx[WorkflowCatalog].latest(tenant, key)
         entity_tags.check(request, None if found is None else entity_tags.tag_of(found.item))
+    await Documents(ctx.engines.db).check_count(WORKFLOWS, tenant, key)
     if plans:
         return responses.json(await _shown(ctx, await ctx[WorkflowCatalog].plan(tenant, key, value)))
     await managed.check(ctx, WORKFLOWS, tenant, key)
