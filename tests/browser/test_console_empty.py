@@ -47,7 +47,7 @@ def test_pages_of_a_new_server_describe_their_future_content(open_console: Calla
 
 def test_overview_of_a_new_server_leads_to_setup(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console()
-    link = page.get_by_role("region", name="Needs attention").get_by_role("link", name="Setup")
+    link = page.get_by_role("region", name="Needs attention").get_by_role("link", name="Open Setup")
     link.click()
     expect(page.locator("h1")).to_have_text("Setup")
     owner.send("POST", "/v1/notifications", {"to": "alice", "title": "Hello"})

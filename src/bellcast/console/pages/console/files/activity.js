@@ -6,7 +6,7 @@ import { Verdict } from './explain.js';
 import { RANGE, RECIPIENT, TYPE } from './filters.js';
 import { Loaded, Skeleton, refresh, useLoad } from './load.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { Confirm, Facts, Field, Form, Heading, Id, Json, Moment, Person, Type } from './parts.js';
+import { Confirm, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Person, Type } from './parts.js';
 import { go, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { Seen, Story } from './story.js';
@@ -22,7 +22,7 @@ export const notifications = {
     { name: 'State', kind: 'state', of: inboxState }, { name: 'Notification', kind: 'title', of: (one) => one.title || one.id, text: (one) => one.body },
     { name: 'Type', kind: 'type', of: (one) => one.type }, { name: 'Recipient', kind: 'person', of: (one) => one.recipient }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
   ],
-  none: { text: 'No notification has been sent yet. Notifications to recipients appear here, with their timelines.', command: 'bellcast notify alice "Hello"' },
+  none: { text: 'No notification has been sent yet. Notifications to recipients appear here, with their timelines.', command: 'bellcast notify alice "Hello"', tools: (page) => page.mayOpen('/playground') && html`<a class="button primary" href=${page.url('/playground')}><${Icon} name="playground" /> Send one in the playground</a>` },
 };
 
 export const announcements = {

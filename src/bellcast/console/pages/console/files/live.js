@@ -142,11 +142,11 @@ export function Live({ page }) {
     setOpened(null);
     changed();
   };
-  return html`<${Heading} title="Live"><span class="muted" role="status">${status}</span><button type="button" aria-pressed=${String(isPaused)} onClick=${resume}>${isPaused ? 'Resume' : 'Pause'}</button><button type="button" onClick=${clear}>Clear</button><//>
+  return html`<${Heading} title="Live"><span class=${connection.text.startsWith('Connection lost') ? 'warn' : 'muted'} role="status">${status}</span><button type="button" aria-pressed=${String(isPaused)} onClick=${resume}>${isPaused ? 'Resume' : 'Pause'}</button><button type="button" onClick=${clear}>Clear</button><//>
     <div class="resource"><${FilterBar} filters=${FILTERS} query=${query} chosen=${null} rows=${current.rows.map(headOf)} /></div>
     ${connection.problem && html`<${Failure} problem=${connection.problem} retry=${refresh} />`}
     ${current.left > 0 && html`<p class="muted">${number(current.left)} events were omitted, because there were more than 200 per second. Narrow the filters to see all.</p>`}
-    ${connection.text !== 'Connecting' && current.rows.length === 0 && !connection.problem && html`<${Empty} icon="live" text="No event matches yet. All events of this server appear here immediately." command='bellcast notify alice "Hello"' />`}
+    ${connection.text !== 'Connecting' && current.rows.length === 0 && !connection.problem && html`<${Empty} icon="live" text=${`No event ${Object.values(query).some(Boolean) ? 'matches ' : ''}yet. All events of this server appear here immediately.`} command='bellcast notify alice "Hello"' />`}
     <div class=${opened ? 'log opened' : 'log'} onKeyDown=${escape}><div class="table feed" role="table" aria-label="Events" tabIndex="0" data-keys onmove=${move} ref=${place} hidden=${current.rows.length === 0} onScroll=${({ currentTarget }) => currentTarget.scrollTop > 0 && setPaused(true)} onPointerLeave=${changed} onFocusOut=${changed}>
       <div class="hidden" role="rowgroup"><div role="row">${['Time', 'Kind', 'Event', 'Tenant, recipient, topic'].map((name) => html`<span key=${name} role="columnheader">${name}</span>`)}</div></div>
       <div class="chunk" role="rowgroup">${current.rows.map((row, index) => html`<${EventRow} key=${index} row=${row} size=${row.events.length} isOpen=${opened === row} open=${open} />`)}</div></div>

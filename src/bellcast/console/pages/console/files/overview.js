@@ -80,7 +80,7 @@ export function Overview({ page }) {
   const attention = useLoad((signal) => attentionOf(page, shownTenant(), signal), [shownTenant()]);
   const stats = useLoad((signal) => get(withQuery('/v1/stats', { tenant }), signal), [tenant]);
   return html`<${Heading} title="Overview" /><${Together}>
-    <section class="briefing" aria-label="Needs attention"><${Loaded} of=${ready}>${(reason) => html`<${Loaded} of=${attention}>${(rows) => html`<${Briefing} reason=${reason} rows=${rows}>${isUnused(stats.value) && html`<p>Nothing has been sent yet.${page.mayOpen('/setup') && html` <a href=${page.url('/setup')}>Setup</a> leads to the first notification, step by step.`}</p>`}<//>`}<//>`}<//></section>
+    <section class="briefing" aria-label="Needs attention"><${Loaded} of=${ready}>${(reason) => html`<${Loaded} of=${attention}>${(rows) => html`<${Briefing} reason=${reason} rows=${rows}>${isUnused(stats.value) && html`<p>Nothing has been sent yet.${page.mayOpen('/setup') && ' Setup leads to the first notification, step by step.'}</p>${page.mayOpen('/setup') && html`<a class="button primary" href=${page.url('/setup')}>Open Setup</a>`}`}<//>`}<//>`}<//></section>
     <div class="overview-charts"><${Charts} page=${page} tenant=${tenant} /></div>
     <div class="overview-numbers"><${Loaded} of=${stats}>${(value) => html`<${Card} title="Connections">${value.connections.length === 0
     ? html`<${Empty} text="No page is connected. Connections appear here by protocol." command=${'<bellcast-bell server="…" token="…"></bellcast-bell>'} />`
