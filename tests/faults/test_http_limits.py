@@ -402,6 +402,15 @@ async def test_caller_with_many_requests_delays_no_other_caller(flood: list[tupl
     assert max(begun.index(b"one"), begun.index(b"new")) < takeover.MAX_BEGUN_AT_ONCE + 2 * takeover.MAX_BEGUN
 
 
+async def test_recipient_with_many_requests_delays_no_other_recipient_of_its_tenant() -> None:
+    turns = takeover.Turns()
+    for token in (b"alice 1", b"alice 2"):
+        turns.remember(token, GUEST)
+    turns.remember(b"bob", Principal(tenant="acme", recipient="bob"))
+    begun = await begin(turns, [*[(b"alice 1", "::1"), (b"alice 2", "::1")] * MANY, (b"bob", "::1")])
+    assert begun.index(b"bob") < 2 * takeover.MAX_BEGUN
+
+
 @pytest.mark.parametrize(
     ("credentials", "expected"),
     [(b"server", takeover.MAX_BEGUN_AT_ONCE), (b"guest", takeover.MAX_BEGUN), (b"wrong", takeover.MAX_BEGUN)],

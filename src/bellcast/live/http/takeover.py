@@ -132,33 +132,38 @@ class Stage(Enum):
 
 class Turns:
     """Lets callers take turns: a few requests begin in each iteration of the event loop. One that has begun holds nothing.
-    A caller is the owner of accepted credentials, for sessions their tenant; or else an address, so that many wrong tokens
-    have no more turns than one."""
+    A caller is the owner of accepted credentials; the recipients and authors of a tenant share its turn and take turns in it.
+    Without accepted credentials it is an address, so that many wrong tokens have no more turns than one."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by caller, the next one first
+        # By turn and by caller in it, the next one first.
+        self._waiting: dict[str, dict[str | None, deque[asyncio.Future[None]]]] = {}
         self._begun = 0
-        self._known: dict[int, tuple[str, int]] = {}  # caller and requests that begin at once, by hash of credentials
+        # Turn, caller and requests that begin at once, by hash of credentials, those that were used last at the end.
+        self._known: dict[int, tuple[str, str | None, int]] = {}
 
     async def wait(self, credentials: bytes | None, address: str) -> None:
         """Return when a request with these credentials, unverified, may begin."""
-        stranger = f"{credentials is None} {address}", MAX_BEGUN
-        caller, at_once = self._known.get(hash(credentials), stranger)
+        number = hash(credentials)
+        known = self._known.pop(number, None)
+        if known is not None:
+            self._known[number] = known
+        turn, caller, at_once = known or (f"{credentials is None} {address}", None, MAX_BEGUN)
         if not self._waiting and self._begun < at_once:
             self._begun += 1
             if self._begun == 1:
                 asyncio.get_running_loop().call_soon(self._begin)
         else:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(caller, deque()).append(turn)
-            await turn
+            waiting = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(turn, {}).setdefault(caller, deque()).append(waiting)
+            await waiting
 
     def remember(self, credentials: bytes, accepted: Principal | Caller) -> None:
         match accepted:
-            case Principal(tenant=tenant) | Caller(scopes=(), tenants=(tenant,)):  # a recipient, an author
-                known = f"sessions {tenant}", MAX_BEGUN
+            case Principal(tenant=tenant, recipient=name) | Caller(scopes=(), tenants=(tenant,), operator=name):
+                known = f"sessions {tenant}", name, MAX_BEGUN  # a recipient, an author
             case _:
-                known = f"{accepted.key} {accepted.operator}", MAX_BEGUN_AT_ONCE
+                known = f"{accepted.key} {accepted.operator}", None, MAX_BEGUN_AT_ONCE
         self._known.setdefault(hash(credentials), known)
         if len(self._known) > MAX_KNOWN:
             del self._known[next(iter(self._known))]
@@ -166,13 +171,17 @@ class Turns:
     def _begin(self) -> None:
         self._begun = 0
         while self._waiting and self._begun < MAX_BEGUN:
-            caller = next(iter(self._waiting))
-            turns = self._waiting.pop(caller)
-            turn = turns.popleft()
-            if turns:
-                self._waiting[caller] = turns
-            if not turn.done():
-                turn.set_result(None)
+            turn = next(iter(self._waiting))
+            callers = self._waiting.pop(turn)
+            caller = next(iter(callers))
+            waiting = callers.pop(caller)
+            begins = waiting.popleft()
+            if waiting:
+                callers[caller] = waiting
+            if callers:
+                self._waiting[turn] = callers
+            if not begins.done():
+                begins.set_result(None)
                 self._begun += 1
         if self._begun:
             asyncio.get_running_loop().call_soon(self._begin)
