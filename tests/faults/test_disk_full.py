@@ -144,6 +144,11 @@ def test_full_disk_refuses_writes_and_recovers_when_there_is_room(disk: Path) ->
         assert unharmed(server)
         server.restart()
         shop.check_consistent()
+        fill(disk)
+        shop.send_until_refused()
+        shop.use_remaining_room()
+        assert server.stop() == 0
+        assert "Traceback" not in server.log.read_text()
 
 
 def test_server_does_not_start_on_a_full_disk_and_reports_the_reason(disk: Path) -> None:

@@ -130,3 +130,14 @@ def test_notifications_of_an_example_are_one_short_file(name: str) -> None:
     )
     assert row, name
     assert len((EXAMPLES / row[1]).read_text(encoding="utf-8").splitlines()) < 150
+
+
+@pytest.mark.parametrize("module", ["bellcast.examples.shop_suite", "bellcast.examples"])
+def test_example_without_its_packages_names_them_and_the_command(tmp_path: Path, module: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['django'] = sys.modules['pusher'] = None\n")
+    command = [sys.executable, "-m", module, "photo_studio", "--settings"]
+    environ = os.environ | {"PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert "not installed (django, pusher): run pip install 'bellcast[demo]'" in ended.stderr

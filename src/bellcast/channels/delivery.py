@@ -1,14 +1,16 @@
 """Deliver messages: check whether they are still needed, pass them to providers, record the outcomes."""
 
+import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 import msgspec
 import structlog
-from msgspec import Struct
+from msgspec import Struct, field
 
 from bellcast.channels.addresses import chat_vendor
 from bellcast.channels.contents import StoredEmail
@@ -50,6 +52,8 @@ class Target(Struct, frozen=True):
 
 log = structlog.get_logger(__name__)
 
+# How long a message waits for the previous one to its address. Of a flood to one address, the others leave together then.
+ORDER_SECONDS = 5.0
 NOT_RENDERED = "has no content, because its template could not be rendered: send the notification again"
 
 
@@ -86,6 +90,7 @@ class MessageDelivery(Struct, eq=False):
     webhooks: WebhookSink
     reports: MessageReports
     retry_delays: Callable[[], Sequence[float]] = lambda: retries.RETRIES
+    _newest: WeakValueDictionary[Any, asyncio.Task[Any] | None] = field(default_factory=WeakValueDictionary)
 
     async def run_page(self, jobs: Sequence[Job]) -> list[PageOutcome]:
         """Make one round of attempts for the messages of the jobs, each separately. Messages without an attempt share a
@@ -144,7 +149,12 @@ class MessageDelivery(Struct, eq=False):
         return DestinationCall(first.destination, target.kind, partial(self._deliver, message, target.to, providers))
 
     async def _deliver(self, message: StoredMessage, to: str, providers: Sequence[NamedProvider]) -> int | None:
-        """Try each provider once, in order, and record the outcome. Return when the next round is due, or None."""
+        """Try each provider once, in order, and record the outcome. Return when the next round is due, or None. The previous message
+        to the address leaves before, so that a reminder does not overtake a confirmation; urgent ones wait for urgent ones only."""
+        line = (message.address, message.priority == "urgent")
+        previous, self._newest[line] = self._newest.get(line), asyncio.current_task()
+        if previous is not None:
+            await asyncio.wait([previous], timeout=ORDER_SECONDS)
         outgoing = OutgoingMessage(id=message.id, to=to, content=content_of(message))
         update: MessageUpdate | None = None
         last: DeliveryError | None = None
@@ -274,24 +284,20 @@ def is_unneeded(message: StoredMessage) -> bool:
 def content_of(message: StoredMessage) -> Any:
     """Return the content in the form that the channel's providers expect."""
     if message.channel == "email":
-        return _email(message)
+        stored = msgspec.json.decode(message.content, type=StoredEmail)
+        return Email(
+            message_id=message.id,
+            to=message.address,
+            to_name=stored.to_name,
+            subject=stored.subject or "",
+            text=stored.text or "",
+            html=stored.html or "",
+            at=times.to_rfc3339(message.created_at),
+            unsubscribe_url=stored.unsubscribe_url,
+        )
     content: dict[str, Any] = msgspec.json.decode(message.content)
     # A click on a push notification opens the inbox item of this id.
     return {**content, "id": message.notification or message.id} if message.channel == "push" else content
-
-
-def _email(message: StoredMessage) -> Email:
-    content = msgspec.json.decode(message.content, type=StoredEmail)
-    return Email(
-        message_id=message.id,
-        to=message.address,
-        to_name=content.to_name,
-        subject=content.subject or "",
-        text=content.text or "",
-        html=content.html or "",
-        at=times.to_rfc3339(message.created_at),
-        unsubscribe_url=content.unsubscribe_url,
-    )
 
 
 async def find(db: Engine, message: StoredMessage) -> Target | None:

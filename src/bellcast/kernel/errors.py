@@ -241,7 +241,7 @@ class Unavailable(BellcastError):
 
 
 class DiskFull(BellcastError):
-    """The disk of the store is full: nothing was changed. Free space and retry."""
+    """The disk of the store (BELLCAST_STORE, else BELLCAST_DATA) is full: no change is possible. Free space and retry."""
 
     code, title, status = "disk_full", "Disk full", 507
 

@@ -44,7 +44,7 @@ def tracing(server: ServerSettings) -> "Tracing | None":
     """Create the tracer, if traces are turned on."""
     if not server.tracing:
         return None
-    _need("BELLCAST_TRACING", "opentelemetry.exporter.otlp.proto.http", "otel", "OpenTelemetry")
+    need("BELLCAST_TRACING", "opentelemetry.exporter.otlp.proto.http", "otel", "OpenTelemetry")
     from bellcast.server.tracing import Tracing
 
     return Tracing()
@@ -91,7 +91,7 @@ def transport(url: str, project: Project) -> "PubSubTransport | None":
 
         return NatsTransport(url, project.id)
     if url.startswith(REDIS):
-        _need("BELLCAST_BROKER", "redis", "redis")
+        need("BELLCAST_BROKER", "redis", "redis")
         from bellcast.kernel.brokers.redis import RedisTransport
 
         return RedisTransport(url, project.id)
@@ -178,10 +178,11 @@ def outbox(
 
 def need_postgres(setting: str = "BELLCAST_STORE") -> None:
     """Raise SettingsError unless PostgreSQL's driver is installed."""
-    _need(setting, "asyncpg", "outbox" if setting == "BELLCAST_DATABASE_URL" else "postgres")
+    need(setting, "asyncpg", "outbox" if setting == "BELLCAST_DATABASE_URL" else "postgres")
 
 
-def _need(setting: str, module: str, extra: str, name: str = "the driver") -> None:
+def need(setting: str, module: str, extra: str, name: str = "the driver") -> None:
+    """Raise SettingsError, with the command that installs the extra, unless its module is installed."""
     try:
         is_installed = importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # the missing module is a parent package

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import importlib.util
 import itertools
 from collections.abc import AsyncIterator, Mapping
 from copy import deepcopy
@@ -264,8 +263,7 @@ class App:
         server, engines = self.settings.server, self._engines
         if not server.mcp:
             return None
-        if importlib.util.find_spec("mcp") is None:
-            raise SettingsError("BELLCAST_MCP: needs the extra bellcast[mcp]: pip install 'bellcast[mcp]'.")
+        adapters.need("BELLCAST_MCP", "mcp", "mcp", "the package mcp")
         return Agents(
             lambda: self._transport, self.db, engines.real_clock, self.project, lambda: server.mcp_calls_per_minute
         )

@@ -1,8 +1,13 @@
 """Rounds of attempts to deliver a message, on every store."""
 
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+
 import pytest
 from msgspec.structs import replace
 
+from bellcast.channels import delivery
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.delivery import MessageDelivery, NamedProvider
 from bellcast.channels.message_reports import MessageReports
@@ -17,7 +22,7 @@ from bellcast.channels.types import (
     StoredMessage,
 )
 from bellcast.kernel.jobs.destinations import Destination, Destinations
-from bellcast.kernel.jobs.runner import DestinationCall
+from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.kernel.retries import RETRIES
@@ -28,8 +33,13 @@ from tests.clock import FakeClock
 from tests.contexts import NO_FEED
 from tests.store import Store
 
+ADDRESS = "+12025550123"
 ID = "00000000-0000-7000-8000-000000000001"
 HOUR = 3_600_000
+
+
+def job_of(id: str) -> Job:
+    return Job(id=id, kind="message", payload=id.encode(), run_at=0, created_at=0, tenant="")
 
 
 class BusyProvider:
@@ -64,29 +74,36 @@ class World:
     async def _find(self, tenant: str, channel: ExternalChannel) -> list[NamedProvider]:
         return self.providers
 
-    async def add(self) -> None:
+    async def add(self, id: str = ID, address: str = ADDRESS) -> None:
         now = self.clock.now()
         message = NewMessage(
-            id=ID,
+            id=id,
             tenant="",
             recipient="alice",
             notification=None,
             channel="sms",
             type="general",
             priority="normal",
-            address="+12025550123",
+            address=address,
             due_at=now,
             created_at=now,
             content=b'{"text":"Hi"}',
         )
         await self.store.messages.add([message])
 
+    async def start(self, addresses: Mapping[str, str]) -> list[asyncio.Future[PageOutcome]]:
+        """Add messages with these last digits of their ids, and begin to deliver them together."""
+        ids = [f"{ID[:-1]}{number}" for number in addresses]
+        for id, address in zip(ids, addresses.values(), strict=True):
+            await self.add(id, address)
+        outcomes = await self.delivery.run_page([job_of(id) for id in ids])
+        return [asyncio.ensure_future(one.work()) for one in outcomes if isinstance(one, DestinationCall)]
+
     async def deliver(self) -> StoredMessage:
         """Make one round of attempts when it is due; return the message."""
         (message,) = await self.store.messages.find([ID])
         self.clock.advance(max(0, message.due_at - self.clock.now()) / 1000)
-        job = Job(id=ID, kind="message", payload=ID.encode(), run_at=0, created_at=0, tenant="")
-        (outcome,) = await self.delivery.run_page([job])
+        (outcome,) = await self.delivery.run_page([job_of(ID)])
         if isinstance(outcome, DestinationCall):
             await outcome.work()
         (message,) = await self.store.messages.find([ID])
@@ -154,3 +171,43 @@ async def test_message_keeps_its_last_attempts(store: Store, clock: FakeClock) -
     assert len(message.attempts) == MAX_ATTEMPTS < 5 * (len(RETRIES) + 1)
     assert message.attempts[-1].provider == "p4"
     assert [one.at for one in message.attempts] == sorted(one.at for one in message.attempts)
+
+
+class SlowProvider(BusyProvider):
+    """Accepts each message once the test lets it go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: list[str] = []
+        self.gates: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
+        await self.gates[message.id[-1]].wait()
+        self.left.append(message.id[-1])
+        return AcceptedMessage(code="0")
+
+
+async def test_message_does_not_overtake_an_earlier_one_to_its_address(store: Store, clock: FakeClock) -> None:
+    """A confirmation and a reminder; a message to another address does not wait."""
+    provider = SlowProvider()
+    world = World(store, clock, [named("main", provider)])
+    sending = await world.start({"1": ADDRESS, "2": ADDRESS, "3": "+12025550124"})
+    for number in ("3", "2", "1"):
+        provider.gates[number].set()
+        await asyncio.sleep(0)
+    await asyncio.gather(*sending)
+    assert provider.left == ["3", "1", "2"]
+
+
+async def test_flood_to_one_address_does_not_wait_long(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for the previous one for a moment; then all leave together, although the first has not left."""
+    monkeypatch.setattr(delivery, "ORDER_SECONDS", 0.0)
+    provider = SlowProvider()
+    world = World(store, clock, [named("main", provider)])
+    sending = await world.start({"1": ADDRESS, "2": ADDRESS, "3": ADDRESS})
+    for number in ("3", "2", "1"):
+        provider.gates[number].set()
+        await sending[int(number) - 1]
+    assert provider.left == ["3", "2", "1"]

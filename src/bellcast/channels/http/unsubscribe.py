@@ -1,6 +1,5 @@
 """The page behind the unsubscribe link of an e-mail, and the one-click request of mail programs (RFC 8058)."""
 
-from collections.abc import Mapping
 from html import escape
 
 import msgspec
@@ -36,7 +35,7 @@ class LinkPage(Struct):
         """Return the page with a text about the optional types, and one about the required types if there are any."""
         texts = links.TEXTS[self.language]
         lines = [
-            texts[name].format(types=_names(types, texts["quoted"]))
+            texts[name].format(types=", ".join(texts["quoted"].format(name=escape(one)) for one in types.values()))
             for name, types in ((text, self.optional), ("needed_types", self.required))
             if types
         ]
@@ -87,10 +86,6 @@ async def _page(request: ApiRequest, link: Unsubscription) -> LinkPage:
         found = await ctx[Catalog].type(link.tenant, key)
         (page.required if found.rules.requires("email") else page.optional)[key] = found.rules.name_of(key)
     return page
-
-
-def _names(types: Mapping[str, str], quoted: str) -> str:
-    return ", ".join(quoted.format(name=escape(name)) for name in types.values())
 
 
 async def _read(request: ApiRequest) -> Unsubscription:

@@ -5,6 +5,7 @@ waits for the disk, and heavy statements run outside the event loop's thread.
 """
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -20,7 +21,7 @@ from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.script import Script
 from bellcast.kernel.db.sqlite_connection import WRITER_CACHE, SqliteConnection, connect, texts, translated
 from bellcast.kernel.db.sqlite_identity import FolderLock
-from bellcast.kernel.errors import SettingsError, Unavailable
+from bellcast.kernel.errors import BellcastError, SettingsError, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -62,9 +63,11 @@ class SqliteEngine(WritingEngine):
             self._writer = SqliteWriter(SqliteConnection(connect(self._path, cache=WRITER_CACHE), known))
         except BaseException as error:
             await self.close()
-            if isinstance(error, sqlite3.Error | OSError):
-                raise translated(error) from error
-            raise
+            if not isinstance(error, sqlite3.Error | OSError):
+                raise
+            failure = translated(error)
+            is_known = isinstance(failure, BellcastError)
+            raise type(failure)(f"{self._path.absolute()}: {failure}") if is_known else failure from error
 
     def _migrate(self) -> None:
         first = connect(self._path)
@@ -122,7 +125,8 @@ class SqliteEngine(WritingEngine):
         await self._close_writer()
         async with self._background_lock:
             if self._exclusive and self._reader is not None:
-                await self._reader.in_thread(sqlite_identity.renew, self._reader.raw, self._lock)
+                with contextlib.suppress(sqlite3.Error, OSError):  # a full disk; the next start knows both identities
+                    await self._reader.in_thread(sqlite_identity.renew, self._reader.raw, self._lock)
             for connection in (self._background, self._reader):
                 if connection is not None:
                     connection.close()

@@ -1,6 +1,7 @@
 """Full disks, locked databases and second servers raise a clear error, change no row, and recover."""
 
 import asyncio
+import errno
 import os
 import shutil
 import sqlite3
@@ -8,12 +9,14 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel.db.commit import sqlite_writer
 from bellcast.kernel.db.commit.batch import ENTRY_ROWS
+from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.errors import Conflict, DiskFull, NotFound, SettingsError, Unavailable
 from tests.clock import FakeClock
@@ -193,3 +196,14 @@ async def test_old_sqlite_is_named(database: Path, clock: FakeClock, monkeypatch
 async def test_bellcast_error_is_not_translated(app: App) -> None:
     with pytest.raises(NotFound):
         await app.store.inboxes.changes(12345, 0, 1)
+
+
+@pytest.mark.parametrize("error", [sqlite3.OperationalError, OSError])
+async def test_store_that_cannot_be_opened_is_named(
+    database: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    failure = error(errno.ENOSPC, "No space left on device")
+    failure.sqlite_errorcode = sqlite3.SQLITE_FULL
+    monkeypatch.setattr(migrations, "pending", Mock(side_effect=failure))
+    with pytest.raises((DiskFull, Unavailable), match=rf"^{database}: The .*(full|No space)"):
+        await SqliteEngine(database, FakeClock()).open()

@@ -34,7 +34,10 @@ function row(notification) {
 }
 
 async function load() {
-  notifications = await (await fetch(`${api}recent/`)).json();
+  const response = await fetch(`${api}recent/`);
+  if (response.status === 401) location.href = '/login';
+  if (!response.ok) return;
+  notifications = await response.json();
   show();
 }
 
