@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -78,17 +77,28 @@ async def test_creds_file_is_used(start: Start, tmp_path: Path) -> None:
         await exchange(f"{server.url}?creds={tmp_path}/absent.creds")
 
 
-async def test_tls_is_used_and_the_certificate_checked(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tls_is_used_and_a_new_certificate_accepted(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = engines.engine_folder("bellcast-tls-")
     pem, _ = certificates.self_signed(folder)
     server = start(f'tls {{ cert_file: "{pem}", key_file: "{pem}" }}')
     url = f"tls://127.0.0.1:{server.port}"
     with pytest.raises(Unavailable, match="certificate"):
         await exchange(url)
-    context = ssl.create_default_context(cafile=pem)
-    monkeypatch.setattr(ssl, "create_default_context", lambda: context)
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
     await exchange(url)
     await exchange(server.url)  # the server requires it
+
+    broker = RemoteBroker(NatsTransport(url, "test"), SystemClock(), AnyEvent)
+    await broker.open()
+    server.kill()
+    await wait_until(lambda: not broker._connected)
+    certificates.self_signed(folder)
+    server.start()
+    await wait_until(lambda: broker._connected)  # it has read the file again
+    await broker.close()
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with pytest.raises(Unavailable, match="certificate"):
+        await exchange(url)
     shutil.rmtree(folder)
 
 
