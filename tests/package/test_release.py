@@ -89,5 +89,10 @@ def test_packages_have_attestations_of_their_origin_and_their_contents() -> None
     assert documents == {"wheel", "npm", "image"}
 
 
+def test_npm_publishes_the_file() -> None:
+    (published,) = re.findall(r"npm publish (\S+)", commands("npm"))
+    assert published.startswith("./"), "npm reads dist/x.tgz as the repository x.tgz of dist on GitHub"
+
+
 def test_python_and_npm_packages_have_the_same_version() -> None:
     assert json.loads((ROOT / "client" / "package.json").read_text())["version"] == bellcast.__version__
