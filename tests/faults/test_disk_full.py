@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,16 @@ ENOUGH = 2_000  # notifications that exceed the disk, even if the store has rese
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of four megabytes."""
-    mounted = tmp_path / "disk"
+    with small_disk(tmp_path / "disk", "4m") as mounted:
+        yield mounted
+
+
+@contextmanager
+def small_disk(mounted: Path, size: str) -> Iterator[Path]:
+    """Mount a disk of this size during the block."""
     mounted.mkdir()
     as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    subprocess.run([*as_root, "mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(mounted)], check=True)
+    subprocess.run([*as_root, "mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(mounted)], check=True)
     yield mounted
     subprocess.run([*as_root, "umount", "--lazy", str(mounted)], check=True)
 

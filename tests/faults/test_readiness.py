@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -9,7 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from tests import engines
-from tests.engines import NatsServer, RedisServer
+from tests.engines import NatsServer, PostgresServer, RedisServer
+from tests.faults.test_disk_full import DRAFT, fill, small_disk
 from tests.journey.channels_app import app, eventually
 
 
@@ -106,3 +108,22 @@ async def test_server_on_a_read_only_postgresql_is_not_ready(tmp_path: Path, bro
             assert (found["bellcast_store_up"], found["bellcast_broker_up"]) == ("0.0", "0.0" if broker else "1.0")
     finally:
         await postgres.drop(database)
+
+
+async def test_server_with_a_full_postgresql_is_not_ready_until_there_is_room() -> None:
+    # PostgreSQL's user may not read pytest's folders.
+    with TemporaryDirectory() as folder, small_disk(Path(folder) / "disk", "200m") as disk:
+        disk.parent.chmod(0o711)
+        postgres = PostgresServer(disk)
+        postgres.start()
+        async with app(disk.parent / "data", STORE=postgres.url("postgres")) as (_, client):
+            assert (await client.post("/v1/notifications", json=DRAFT)).status_code == 201
+            ballast = fill(disk)
+            while (response := await client.post("/v1/notifications", json=DRAFT)).status_code == 201:
+                pass
+            assert (response.status_code, await readiness(client)) == (507, (503, "unavailable"))
+            assert (await gauges(client))["bellcast_store_up"] == "0.0"
+            ballast.unlink()
+            assert await readiness(client) == (200, "ok")
+            assert (await client.post("/v1/notifications", json=DRAFT)).status_code == 201
+        postgres.end()

@@ -41,6 +41,8 @@ IDLE_SECONDS = 60.0
 # Lifetime of cached plans. A plan is made for the current table sizes; one made for an empty database must be replaced
 # soon after the tables grow. 60 statements in 60 s on each connection cost nothing.
 PLAN_CACHE_SECONDS = 60
+# Once a write has failed on a full disk: a changed row alone may have room in its page. Needs a megabyte.
+WRITE_PAGES = "CREATE UNLOGGED TABLE probe AS SELECT repeat('x', 1900) FROM generate_series(1, 500); DROP TABLE probe"
 
 
 class PostgresEngine(WritingEngine):
@@ -81,8 +83,6 @@ class PostgresEngine(WritingEngine):
             )
         except Exception as error:
             failure = translated(error)
-            if failure is error:
-                raise
             if isinstance(failure, Unavailable):
                 where = urlsplit(self._url).netloc.rpartition("@")[2] or "the default address"
                 failure = Unavailable(f"BELLCAST_STORE at {where}: {failure.detail}")
@@ -111,14 +111,20 @@ class PostgresEngine(WritingEngine):
         except StopIteration as done:
             return cast(T, done.value)
         except Exception as error:
-            failure = translated(error)
-            if failure is error:
-                raise
-            raise failure from error
+            raise translated(error) from error
 
     async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Like `read`, because reads do not wait for each other's connections."""
         return await self.read(script, *args, **kwargs)
+
+    async def ping(self) -> None:
+        if self._pool is not None and self._writer is not None and self._writer.is_full:
+            try:
+                await self._pool.execute(WRITE_PAGES)
+            except Exception as error:
+                raise translated(error) from error
+            self._writer.is_full = False
+        await super().ping()
 
     async def close(self) -> None:
         """Commit all queued commands, then close the connections. A PostgreSQL that does not respond is not waited for."""

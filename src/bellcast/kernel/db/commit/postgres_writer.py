@@ -24,6 +24,7 @@ from bellcast.kernel.db.commit.command import NO_TENANT, LockKey, RecipientKey, 
 from bellcast.kernel.db.commit.writer import Writer, may_share_transaction
 from bellcast.kernel.db.postgres_connection import RETRYABLE_ERRORS, PostgresConnection, PostgresText, Raw, translated
 from bellcast.kernel.db.script import Row, Script, Statement, WriteConflict
+from bellcast.kernel.errors import DiskFull
 
 # Only one task runs bulk work: two would wait for each other's inboxes, and PostgreSQL reads each row again after
 # waiting for it. The other tasks run small work, so a small command finds a free task while another tenant sends
@@ -120,6 +121,7 @@ class PostgresWriter(Writer):
                 results = await self._merged(commands)
             if not results:
                 results = await batch.run_in_order(commands, self._retried)
+            self.is_full |= any(isinstance(result, DiskFull) for result in results)
             for entry, result in zip(part, results, strict=True):
                 entry.settle(result)
             if self._contention and not part[0].is_small:

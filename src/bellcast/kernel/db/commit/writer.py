@@ -160,6 +160,7 @@ class Writer(ABC):
     def __init__(self) -> None:
         self._queue = FairQueue()
         self._contention = ContentionDetector()
+        self.is_full = False  # PostgreSQL's: a write failed on a full disk, and none has been known to work since
 
     def enqueue(self, commands: Sequence[WriteCommand[Any]], tenant: str) -> list[QueuedCommand]:
         """Queue the commands of one caller. Their entries have the results after the commit."""
