@@ -184,3 +184,23 @@ async def test_conditional_write_of_a_schedule_replaces_only_the_one_that_was_re
     assert (await rest.app.delete(path, headers={"if-match": current.headers["etag"]})).status_code == 204
     assert refused(await rest.app.put(path, json=BODY, headers={"if-match": tag}), 412, "precondition_failed")
     assert refused(await rest.app.delete(path), 404, "not_found")
+
+
+async def test_notification_that_expires_before_its_time_is_refused(rest):
+    at = {"send_at": "2030-01-31T12:00:00", "timezone": "Europe/Vienna"}
+    rest.clock.advance(1_893_456_000 - rest.clock.now() / 1000)  # 2030-01-01
+    draft = {"to": "alice", "title": "Later", "expires_at": "2030-01-31T11:00:00Z"}
+    for path in ("/v1/notifications", "/v1/notifications?dry_run=true"):
+        assert fields(await rest.app.post(path, json=draft | at)) == {"expires_at": "must be after send_at"}
+    bulk = (await rest.app.post("/v1/notifications/bulk", json=[draft | at])).json()["results"][0]["error"]
+    assert [one["field"] for one in bulk["errors"]] == ["0.expires_at"]
+    # In each recipient's own zone, the first are fourteen hours ahead of UTC.
+    early, local = draft | {"expires_at": "2030-01-30T22:00:00Z"}, at | {"timezone": "recipient"}
+    assert fields(await rest.app.post("/v1/notifications", json=early | local)) == {
+        "expires_at": "must be after send_at"
+    }
+    schedule = {"at": at["send_at"], "timezone": at["timezone"], "notification": draft}
+    assert list(fields(await rest.app.put("/v1/schedules/x", json=schedule))) == ["notification.expires_at"]
+    later = draft | {"expires_at": "2030-01-31T11:00:01Z"}
+    assert (await rest.app.post("/v1/notifications", json=later | at)).status_code == 202
+    assert (await rest.app.post("/v1/notifications", json=draft | local)).status_code == 202

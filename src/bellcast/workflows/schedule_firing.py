@@ -17,6 +17,7 @@ from bellcast.documents.store import Documents
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.inbox.types.sends import Claim, ClaimTaken
+from bellcast.kernel import times
 from bellcast.kernel.errors import BellcastError, Invalid, TooMany, Unavailable
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.limits import Limits
@@ -138,17 +139,16 @@ class ScheduleFiring(Struct, eq=False):
         last_at, error = progress.last_at, progress.last_error
         for zone in zones:
             for moment in schedule_times.due_times(schedule, zone, progress.until, now):
-                due.setdefault(schedule_times.local_time(schedule, zone, moment), set()).add(zone.key)
+                local = times.to_rfc3339(moment).astimezone(zone).replace(tzinfo=None).isoformat()
+                due.setdefault(schedule.at or local, set()).add(zone.key)  # the same text in all zones
                 last_at, error = max(moment, last_at or 0), None
         for local in sorted(due):
             error = await self._fire_zones(firing, local, due[local]) or error
         await self._save(firing, msgspec.structs.replace(progress, until=now, last_at=last_at, last_error=error))
         following = schedule_times.next_times(schedule, zones, now, 1)
-        world = schedule_times.world_times(schedule)
-        if world is not None and now >= world[1]:
+        if (world := schedule_times.world_times(schedule)) is not None and now >= world[1]:
             return None
-        poll_at = now + ZONE_POLL_MS
-        return max(min([*following, poll_at]), now if world is None else world[0])
+        return max(min([*following, now + ZONE_POLL_MS]), now if world is None else world[0])
 
     async def _fire_zones(self, firing: _Firing, local: str, zones: set[str]) -> str | None:
         """Fire for the recipients in these zones who did not get this local time; return the last error."""

@@ -100,12 +100,11 @@ def time_errors(schedule: Schedule, now: int, at: str = "at", *, allows_past: bo
         if not cron.is_cron(schedule.cron):
             yield FieldError("cron", "must be five fields of cron, such as 0 8 * * 1-5")
         return
-    first, last = (_at(schedule, zone) for zone in (FIRST_ZONE, LAST_ZONE))
-    if first is None or last is None:
+    if (world := world_times(schedule)) is None:
         yield FieldError(at, "must be a time such as 2030-01-31T12:00:00Z, or one without an offset and a timezone")
-    elif schedule.is_by_zone and first == last:
+    elif schedule.is_by_zone and world[0] == world[1]:
         yield FieldError(at, "must have no offset with the timezone recipient")
-    elif (last < now - LATE_MS and not allows_past) or first > now + times.MAX_AHEAD_SECONDS * 1000:
+    elif (world[1] < now - LATE_MS and not allows_past) or world[0] > now + times.MAX_AHEAD_SECONDS * 1000:
         yield FieldError(at, "must be in the future, at most 366 days ahead")
 
 
@@ -117,8 +116,8 @@ def _content_errors(schedule: Schedule, now: int, limits: Limits) -> validation.
         if schedule.workflow is not None:
             if schedule.to is None:
                 yield FieldError("to", "is missing")
-                return
-            triggers.check(TriggerDraft(to=schedule.to, data=schedule.data), limits)
+            else:
+                triggers.check(TriggerDraft(to=schedule.to, data=schedule.data), limits)
             return
         if schedule.to is not None:
             yield FieldError("to", "must be a field of the notification instead")
@@ -130,10 +129,18 @@ def _content_errors(schedule: Schedule, now: int, limits: Limits) -> validation.
                 yield FieldError(f"notification.{name}", "must be a field of the schedule instead")
         if schedule.is_by_zone and isinstance(draft.to, Audience) and draft.to.tenant == EVERY_TENANT:
             yield FieldError("notification.to.tenant", "must be one tenant with the timezone recipient")
+        yield from expiry_errors(schedule, draft, "notification.expires_at", "at")
         notification_types.check_draft(draft, limits, times.to_rfc3339(now))
     except Invalid as error:
         prefix = "" if schedule.workflow is not None else "notification."
         yield from (FieldError(f"{prefix}{one.field}", one.message) for one in error.errors)
+
+
+def expiry_errors(schedule: Schedule, draft: Draft | TriggerDraft, field: str, at: str) -> validation.FieldErrors:
+    """Refuse a notification that expires before its time, in the first zone that reaches it."""
+    sent, end = world_times(schedule), draft.expires_at if isinstance(draft, Draft) else None
+    if sent is not None and end is not None and end.tzinfo is not None and times.milliseconds(end) <= sent[0]:
+        yield FieldError(field, f"must be after {at}")
 
 
 def draft_of(schedule: Schedule) -> Draft:
@@ -190,13 +197,6 @@ def due_times(schedule: Schedule, zone: ZoneInfo, until: int, now: int) -> list[
     if schedule.missed == "skip" or on_time:
         return on_time
     return [at for at in missed[-1:] if now - at <= LATEST_MS]
-
-
-def local_time(schedule: Schedule, zone: ZoneInfo, moment: int) -> str:
-    """Return the local time at which it fires, which is the same text in all zones."""
-    if schedule.at is not None:
-        return schedule.at
-    return times.to_rfc3339(moment).astimezone(zone).replace(tzinfo=None).isoformat()
 
 
 def world_times(schedule: Schedule) -> tuple[int, int] | None:

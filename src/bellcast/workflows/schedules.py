@@ -216,22 +216,27 @@ class Schedules(Struct, eq=False):
     async def trigger(self, workflow: str, draft: TriggerDraft) -> bytes:
         """Commit a validated trigger, or a schedule if it has `send_at`; return the response. Raises NotFound, Conflict,
         Invalid and IdempotencyMismatch."""
-        if draft.send_at is not None or draft.timezone is not None:
-            return await self.trigger_later(workflow, draft)
-        engines, origin = self.engines(), Origin(draft.tenant or DEFAULT_TENANT)
-        response = await Runs(engines.db).start(await self.triggers.prepare(workflow, draft, origin))
-        engines.router.messages_added()
-        return response
-
-    async def trigger_later(self, workflow: str, draft: TriggerDraft) -> bytes:
-        """Schedule a validated trigger; return the response. Raises NotFound, Conflict, Invalid and
-        IdempotencyMismatch."""
-        tenant = draft.tenant or DEFAULT_TENANT
+        engines, tenant = self.engines(), draft.tenant or DEFAULT_TENANT
+        if draft.send_at is None and draft.timezone is None:
+            started = await Runs(engines.db).start(await self.triggers.prepare(workflow, draft, Origin(tenant)))
+            engines.router.messages_added()
+            return started
         if (response := await self._stored_response(tenant, draft.idempotency_key, [workflow, draft])) is not None:
             return response
         validation.check(self.time_errors(draft))
         await self.triggers.prepare(workflow, draft, Origin(tenant))
-        return await self._later(tenant, _later(workflow, draft), draft.idempotency_key, [workflow, draft])
+        schedule = StoredSchedule(
+            at=draft.send_at,
+            timezone=draft.timezone,
+            workflow=workflow,
+            to=draft.to,
+            data=draft.data,
+            actor=draft.actor,
+            cancel_key=draft.cancel_key,
+            missed="all",
+            is_generated=True,
+        )
+        return await self._later(tenant, schedule, draft.idempotency_key, [workflow, draft])
 
     async def plan(self, workflow: str, draft: TriggerDraft, limit: int) -> tuple[int | None, Sequence[NewDecision]]:
         """Return what the sending steps of a validated trigger would decide now: the number of recipients, None for an
@@ -312,7 +317,8 @@ class Schedules(Struct, eq=False):
         if draft.send_at is None:
             return [] if draft.timezone is None else [FieldError("timezone", "needs send_at")]
         schedule, now = Schedule(at=draft.send_at, timezone=draft.timezone), self.engines().clock.now()
-        return schedule_times.time_errors(schedule, now, "send_at", allows_past=allows_past)
+        errors = schedule_times.time_errors(schedule, now, "send_at", allows_past=allows_past)
+        return [*errors, *schedule_times.expiry_errors(schedule, draft, "expires_at", "send_at")]
 
     async def _stored_response(self, tenant: str, idempotency_key: str | None, request: Any) -> bytes | None:
         """Return the stored response if this request repeats an earlier one, whose time may have passed and whose
@@ -348,21 +354,6 @@ def new_progress(schedule: Schedule, now: int) -> ScheduleProgress:
     """Return the initial progress of a schedule. An `at` that has just passed still fires; with a time per zone, in all
     zones where the time has passed."""
     return ScheduleProgress(until=0 if schedule.cron is None else now, written_at=now)
-
-
-def _later(workflow: str, draft: TriggerDraft) -> StoredSchedule:
-    """Return the schedule of a trigger with `send_at`."""
-    return StoredSchedule(
-        at=draft.send_at,
-        timezone=draft.timezone,
-        workflow=workflow,
-        to=draft.to,
-        data=draft.data,
-        actor=draft.actor,
-        cancel_key=draft.cancel_key,
-        missed="all",
-        is_generated=True,
-    )
 
 
 def _cancel_prefix(schedule: StoredSchedule) -> str:

@@ -155,7 +155,7 @@ async def test_send_waits_for_its_time_and_its_schedule_is_deleted(world: Workfl
 async def test_trigger_waits_for_its_time_and_keeps_its_actor_and_key(world: WorkflowWorld, app: App) -> None:
     await world.put("hello", {"key": "bell", "type": "inbox", "title": "{{ actor.name }}"})
     draft = TriggerDraft(to="alice", actor="Bob", cancel_key="c", send_at="2025-03-30T12:00:00Z")
-    await world.workflows.schedules.trigger_later("hello", draft)
+    await world.workflows.schedules.trigger("hello", draft)
     await world.advance(DAY)
     assert await app.titles("alice") == []
     await world.advance(DAY)
@@ -167,7 +167,7 @@ async def test_trigger_waits_for_its_time_and_keeps_its_actor_and_key(world: Wor
 async def wait_for_noon(world: WorkflowWorld, to: Any, cancel_key: str = "c", **fields: Any) -> str:
     """Trigger a workflow for the next day; return the key of the schedule."""
     draft = TriggerDraft(to=to, cancel_key=cancel_key, **{"send_at": "2025-03-30T12:00:00Z", **fields})
-    response = await world.workflows.schedules.trigger_later("hello", draft)
+    response = await world.workflows.schedules.trigger("hello", draft)
     key: str = msgspec.json.decode(response)["schedule"]["key"]
     return key
 
