@@ -31,7 +31,6 @@ class Line {
   #url;
   #button;
   #dialect;
-  #unread = 0;
   #isBellLive = false;
   #isLineLive = false;
 
@@ -50,9 +49,7 @@ class Line {
     const bell = article.querySelector('bellcast-bell');
     sessionOf(bell).then((session) => {
       session.addEventListener('notification', ({ detail }) => this.#rang(detail));
-      // Those that were sent in an outage are in the inbox when the connection is back, without an event each.
       session.addEventListener('change', () => {
-        this.#counted(session.state.unread);
         this.#isBellLive = session.state.status === 'live';
         outage.changed();
       });
@@ -103,15 +100,14 @@ class Line {
     outage.changed();
   }
 
-  /** A notification reached the bell. Both clocks are this machine's, so the time is that from the server to here. */
+  /**
+   * A notification reached the bell: by an event, or in the inbox that is fetched after an outage. Both clocks are this machine's, so
+   * the time is that from the server to here.
+   */
   #rang({ created_at: at }) {
+    outage.arrived();
     const late = Date.now() - Date.parse(at);
     this.#show('arrived', late < LATE ? `Server → bell ${Math.max(1, late)} ms` : `Arrived after ${inWords(late)}`);
-  }
-
-  #counted(unread) {
-    if (unread > this.#unread) outage.arrived(unread - this.#unread);
-    this.#unread = unread;
   }
 
   #show(state, text) {
@@ -133,8 +129,8 @@ const outage = {
     if (!this.isOver) this.rings += 1;
     this.tell();
   },
-  arrived(count) {
-    this.arrivals += count;
+  arrived() {
+    this.arrivals += 1;
     this.tell();
   },
   changed() {
