@@ -1,5 +1,6 @@
 """The heartbeat wheel: heartbeats, pings, missing pongs and expiry, tick by tick."""
 
+import weakref
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -184,3 +185,14 @@ async def test_connection_that_cannot_be_checked_is_aborted_and_the_others_are_c
         wheel.tick(TICKS_PER_INTERVAL)
     assert (broken.fake.calls, other.fake.types) == (["abort"], ["heartbeat"])
     assert [(entry["event"], entry["connection"]) for entry in logs] == [("heartbeat_failed", "1")]
+
+
+async def test_closed_connection_is_not_held_until_its_next_check(wheel: Wheel) -> None:
+    connection = connect(wheel.hub, principal=wheel.expiring(INTERVAL - 5))
+    wheel.wheel.renewed(connection)
+    held, transport = weakref.ref(connection), connection.fake
+    connection.connection_lost(None)
+    connection.fake = transport.owner = cast(Any, None)  # which refer to each other
+    del connection
+    assert held() is None
+    wheel.tick(2 * TICKS_PER_INTERVAL)

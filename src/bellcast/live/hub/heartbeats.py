@@ -7,7 +7,8 @@ import structlog
 
 from bellcast.kernel.clock import Clock
 from bellcast.live.connection import close_reasons
-from bellcast.live.connection.connection import Connection, ConnectionOwner, Phase
+from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.hub.hub import Hub
 
 log = structlog.get_logger(__name__)
 
@@ -25,32 +26,31 @@ class HeartbeatWheel:
         self._tick = heartbeat / TICKS_PER_INTERVAL
         self._tick_ms = self._tick * 1000
         self._silence_limits = silence_limits  # by protocol; without one, a heartbeat's interval each
-        self._wheel: list[list[Connection]] = [[] for _ in range(TICKS_PER_INTERVAL + 1)]
-        self._expiries: dict[int, list[Connection]] = {}  # by tick: renewed sessions that end before their next check
+        # Ids: a closed connection would stay in memory for an interval, with an incomplete message of up to 1 MB.
+        self._wheel: list[list[str]] = [[] for _ in range(TICKS_PER_INTERVAL + 1)]
+        self._expiries: dict[int, list[str]] = {}  # by tick: renewed sessions that end before their next check
 
     def _ticks(self, seconds: float) -> int:
         return max(1, round(seconds / self._tick))
 
-    async def run(self, owner: ConnectionOwner) -> None:
+    async def run(self, hub: Hub) -> None:
         while True:
             await self._clock.sleep(self._tick)
-            self.tick(owner)
+            self.tick(hub)
             await asyncio.sleep(0)
 
-    def tick(self, owner: ConnectionOwner) -> None:
+    def tick(self, hub: Hub) -> None:
         """Advance one tick and check the connections that are due."""
-        owner.tick += 1
-        slot = owner.tick % len(self._wheel)
+        hub.tick += 1
+        slot = hub.tick % len(self._wheel)
         due, self._wheel[slot] = self._wheel[slot], []
         now = self._clock.now()
-        self._check_each(self._end_if_expired, self._expiries.pop(owner.tick, ()), now)
-        self._check_each(self._check, due, now)
+        self._check_each(self._end_if_expired, hub, self._expiries.pop(hub.tick, ()), now)
+        self._check_each(self._check, hub, due, now)
 
-    def _check_each(
-        self, check: Callable[[Connection, int], object], connections: Iterable[Connection], now: int
-    ) -> None:
+    def _check_each(self, check: Callable[[Connection, int], object], hub: Hub, ids: Iterable[str], now: int) -> None:
         """Check connections. One that cannot be checked is aborted, and its client reconnects, so that the others are still checked."""
-        for connection in connections:
+        for connection in filter(None, map(hub.find, ids)):
             try:
                 if connection.phase is not Phase.CLOSED:
                     check(connection, now)
@@ -67,13 +67,13 @@ class HeartbeatWheel:
         ends = connection.principal.expires_at
         if ends is not None:
             ticks = min(ticks, self._ticks_until(ends))
-        self._wheel[(tick + max(1, ticks)) % len(self._wheel)].append(connection)
+        self._wheel[(tick + max(1, ticks)) % len(self._wheel)].append(connection.id)
 
     def renewed(self, connection: Connection) -> None:
         """Note a new session, which may end before the next check of the connection."""
         ends = connection.principal.expires_at
         if ends is not None and (ticks := self._ticks_until(ends)) < TICKS_PER_INTERVAL:
-            self._expiries.setdefault(connection.owner.tick + max(1, ticks), []).append(connection)
+            self._expiries.setdefault(connection.owner.tick + max(1, ticks), []).append(connection.id)
 
     def _ticks_until(self, at: int) -> int:
         return int((at - self._clock.now()) / self._tick_ms) + 1
