@@ -196,15 +196,14 @@ def _storing(settings: "Settings", ready: Callable[[str], None]) -> Callable[[st
     server stops, so that commands can name it. If the folder is not writable, commands need --url."""
     import structlog
 
+    from bellcast.kernel.errors import SettingsError
     from bellcast.settings import credentials
 
     def store(url: str) -> None:
         try:
             credentials.store_url(settings, url)
-        except OSError as error:
-            structlog.get_logger(__name__).warning(
-                "server_url_not_stored", folder=str(settings.store.data), error=str(error)
-            )
+        except SettingsError as error:
+            structlog.get_logger(__name__).warning("server_url_not_stored", reason=error.detail)
         ready(url)
 
     return store

@@ -192,7 +192,7 @@ class ClusterFeed:
         for one in batch:
             if isinstance(one, SkippedEvents):
                 skipped.update(one.by)
-        await self._broker.publish(FeedBatch(self.node, node, watch, events, skipped, is_first))
+        await self._broker.publish(FeedBatch(node, self.node, watch, events, skipped, is_first))
 
 
 def _encoded(event: FeedEvent) -> bytes:

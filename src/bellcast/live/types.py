@@ -66,69 +66,61 @@ class Member(Struct, frozen=True, omit_defaults=True):
     info: Any = None
 
 
-class PresenceChanged(Struct, frozen=True, tag_field="kind", tag="presence"):
-    """Members who joined or left a presence topic."""
+class TopicChange(Struct, frozen=True):
+    """A change of a topic, for its followers."""
 
     tenant: str
     topic: str
+
+    @property
+    def stream(self) -> Stream:
+        return topic_stream(self.tenant, self.topic)
+
+
+class PresenceChanged(TopicChange, frozen=True, tag_field="kind", tag="presence"):
+    """Members who joined or left a presence topic."""
+
     joined: tuple[Member, ...] = ()
     left: tuple[Member, ...] = ()
     sender: str | None = None
 
-    @property
-    def stream(self) -> Stream:
-        return topic_stream(self.tenant, self.topic)
 
-
-class Typing(Struct, frozen=True, tag_field="kind", tag="typing"):
+class Typing(TopicChange, frozen=True, tag_field="kind", tag="typing"):
     """A member of a topic started or stopped typing."""
 
-    tenant: str
-    topic: str
     recipient: str
     on: bool
     sender: str | None = None
 
-    @property
-    def stream(self) -> Stream:
-        return topic_stream(self.tenant, self.topic)
 
-
-class PreferencesChanged(Struct, frozen=True, tag_field="kind", tag="preferences"):
-    """A recipient's own preferences were replaced."""
+class RecipientChange(Struct, frozen=True):
+    """A change that concerns the connections of a recipient."""
 
     tenant: str
     recipient: str
-    preferences: Preferences
 
     @property
     def stream(self) -> Stream:
         return inbox_stream(self.tenant, self.recipient)
 
 
-class SessionsRevoked(Struct, frozen=True, tag_field="kind", tag="revoked"):
+class PreferencesChanged(RecipientChange, frozen=True, tag_field="kind", tag="preferences"):
+    """A recipient's own preferences were replaced."""
+
+    preferences: Preferences
+
+
+class SessionsRevoked(RecipientChange, frozen=True, tag_field="kind", tag="revoked"):
     """A recipient's sessions were ended: connections with tokens issued before `before` (UTC milliseconds) are
     closed."""
 
-    tenant: str
-    recipient: str
     before: int
 
-    @property
-    def stream(self) -> Stream:
-        return inbox_stream(self.tenant, self.recipient)
 
-
-class SubscriptionEnded(Struct, frozen=True, tag_field="kind", tag="unsubscribed"):
+class SubscriptionEnded(RecipientChange, frozen=True, tag_field="kind", tag="unsubscribed"):
     """A recipient was unsubscribed from a topic. Connections that follow it by this subscription unfollow it."""
 
-    tenant: str
-    recipient: str
     topic: str
-
-    @property
-    def stream(self) -> Stream:
-        return inbox_stream(self.tenant, self.recipient)
 
 
 class AnnouncementChanged(Struct, frozen=True, tag_field="kind", tag="announcement"):
@@ -238,44 +230,39 @@ class GroupUpdate(Struct, frozen=True, tag_field="kind", tag="group", omit_defau
         return Stream(self.on)
 
 
-class GroupAnswer(Struct, frozen=True, tag_field="kind", tag="group-told"):
-    """States on the stream `on`, to the node that asked with the message `number`; `is_whole`: those of all nodes."""
+class NodeMessage(Struct, frozen=True):
+    """A message to the node `to`."""
 
     to: str
+
+    @property
+    def stream(self) -> Stream:
+        return node_stream(self.to)
+
+
+class GroupAnswer(NodeMessage, frozen=True, tag_field="kind", tag="group-told"):
+    """States on the stream `on`, to the node that asked with the message `number`; `is_whole`: those of all nodes."""
+
     number: int
     on: str
     states: tuple[GroupState, ...]
     is_whole: bool
 
-    @property
-    def stream(self) -> Stream:
-        return node_stream(self.to)
 
-
-class Holdings(Struct, frozen=True, tag_field="kind", tag="holdings"):
+class Holdings(NodeMessage, frozen=True, tag_field="kind", tag="holdings"):
     """The ends that `to` reports if `node` dies: changes by key, None for a removed one. With `is_whole` there are no others.
     Each message has the number after the previous one."""
 
     node: str
-    to: str
     number: int
     is_whole: bool
     changes: dict[str, bytes | None] = {}
 
-    @property
-    def stream(self) -> Stream:
-        return node_stream(self.to)
 
-
-class HoldingsRequest(Struct, frozen=True, tag_field="kind", tag="holdings-asked"):
+class HoldingsRequest(NodeMessage, frozen=True, tag_field="kind", tag="holdings-asked"):
     """`node` has missed holdings of `to`."""
 
     node: str
-    to: str
-
-    @property
-    def stream(self) -> Stream:
-        return node_stream(self.to)
 
 
 class RateUsage(Struct, frozen=True, tag_field="kind", tag="used"):
@@ -395,20 +382,15 @@ class FeedWatches(Struct, frozen=True, tag_field="kind", tag="feed-watches"):
     watches: tuple[FeedWatch, ...]
 
 
-class FeedBatch(Struct, frozen=True, tag_field="kind", tag="feed-batch"):
+class FeedBatch(NodeMessage, frozen=True, tag_field="kind", tag="feed-batch"):
     """Feed events of a node for the watcher `watch` of node `to`, each encoded in MessagePack, and the numbers of
     omitted events by kind. The first batch has recent events."""
 
     node: str
-    to: str
     watch: str
     events: tuple[bytes, ...]
     skipped: dict[str, int] = {}
     is_first: bool = False
-
-    @property
-    def stream(self) -> Stream:
-        return node_stream(self.to)
 
 
 class SettingsChanged(Struct, frozen=True, tag_field="kind", tag="settings"):
@@ -445,22 +427,17 @@ class FollowedTopic(Struct, frozen=True, array_like=True):
     members: tuple[str, ...] = ()
 
 
-class SurveyReply(Struct, frozen=True, tag_field="kind", tag="roll-told"):
+class SurveyReply(NodeMessage, frozen=True, tag_field="kind", tag="roll-told"):
     """A node's reply to the survey of node `to`. `reports` are by node, with the time of their arrival in UTC
     milliseconds."""
 
     node: str
-    to: str
     question: str
     entries: tuple[ConnectionInfo, ...]
     kinds: tuple[ConnectionCount, ...]
     writes: tuple[NotificationWrite, ...] = ()
     topics: tuple[FollowedTopic, ...] = ()
     reports: dict[str, tuple[int, NodeReport]] = {}
-
-    @property
-    def stream(self) -> Stream:
-        return node_stream(self.to)
 
 
 # Each event that servers exchange.

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 import asyncpg
+import msgspec
 from msgspec import Struct
 
 from bellcast.kernel.errors import NotFound
@@ -39,14 +40,10 @@ class Backlog(Struct, frozen=True):
     refused: int
 
 
-class Status(Struct, frozen=True):
+class Status(Backlog, frozen=True, kw_only=True):
     """Version, backlog, refused rows and watched tables of an outbox."""
 
     version: int
-    waiting: int
-    oldest: float | None
-    later: int
-    refused: int
     refusals: list[RefusedRow]
     watched: dict[str, TableWatch]
 
@@ -67,11 +64,8 @@ async def read_status(connection: asyncpg.Connection) -> Status:
         MAX_REFUSALS,
     )
     return Status(
+        **msgspec.structs.asdict(counts),
         version=await schema.version(connection),
-        waiting=counts.waiting,
-        oldest=counts.oldest,
-        later=counts.later,
-        refused=counts.refused,
         refusals=[RefusedRow(*row) for row in rows],
         watched=await table_watch.find_all(connection),
     )

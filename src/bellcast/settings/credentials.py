@@ -5,6 +5,7 @@ import os
 import secrets
 import tempfile
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -13,17 +14,17 @@ from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.settings.groups import Secret, Settings
 
+T = TypeVar("T")
+
 
 def project(settings: Settings) -> tuple[Project, bool]:
     """Return the project, and True if it was generated now, so that the caller shows its secret once."""
     file, existing = credentials_file(settings), existing_project(settings)
     if existing is not None:
         return msgspec.structs.replace(existing, second=settings.second_secret), False
-    try:
-        is_new = create_private(file, msgspec.json.encode(_generate()))
-    except OSError as error:
-        raise SettingsError(f"BELLCAST_DATA: {file} cannot be written: {error}.") from None
-    return _load(file, file.read_bytes()), is_new
+    generated = Project(str(100_000 + secrets.randbelow(900_000)), secrets.token_hex(10), secrets.token_urlsafe(32))
+    is_new = write_private(file, generated, replaces=False)
+    return stored(settings) or generated, is_new
 
 
 def existing_project(settings: Settings) -> Project | None:
@@ -34,16 +35,13 @@ def existing_project(settings: Settings) -> Project | None:
 def stored(settings: Settings) -> Project | None:
     """Return the credentials in the data folder, or None. Raises SettingsError if they are unreadable."""
     file = credentials_file(settings)
-    try:
-        content = file.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+    advice = " Run this as the user that runs the server, or set BELLCAST_SECRET or BELLCAST_PROJECT."
+    project = read_private(file, Project, unreadable=advice, damaged=" Restore it, or delete it.")
+    if project is None:
         return None
-    except OSError as error:
-        raise SettingsError(
-            f"BELLCAST_DATA: {file} cannot be read: {error.strerror}. Run this as the user that runs the server, or "
-            "set BELLCAST_SECRET or BELLCAST_PROJECT."
-        ) from None
-    return _load(file, content)
+    if not (project.id and project.key and project.secret):
+        raise SettingsError(f"BELLCAST_DATA: {file} lacks the id, the key or the secret. Restore it, or delete it.")
+    return Project(project.id, project.key, Secret(project.secret))
 
 
 def secret(settings: Settings) -> str | None:
@@ -69,61 +67,48 @@ def prepare_folder(settings: Settings) -> None:
             ) from None
 
 
-def write_private(file: Path, content: bytes) -> None:
-    """Write a file atomically and durably, readable by its owner only; its folder is created if needed."""
-    _write_temporary(file, content).replace(file)
-    _sync_folder(file)
-
-
-def create_private(file: Path, content: bytes) -> bool:
-    """Write a file as `write_private` does, unless it exists: of concurrent first starts, all use the first one's.
-    Return True if it was written."""
-    temporary = _write_temporary(file, content)
+def read_private(file: Path, kind: type[T], *, unreadable: str = "", damaged: str = "") -> T | None:
+    """Return the content of a file of the data folder, or None without it. Raises SettingsError, with one of the advices."""
     try:
-        os.link(temporary, file)
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink()
-    _sync_folder(file)
+        return msgspec.json.decode(file.read_bytes(), type=kind)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise SettingsError(f"BELLCAST_DATA: {file} cannot be read: {error.strerror}.{unreadable}") from None
+    except msgspec.DecodeError as error:
+        raise SettingsError(f"BELLCAST_DATA: {file} cannot be read: {error}.{damaged}") from None
+
+
+def write_private(file: Path, content: Struct, *, replaces: bool = True) -> bool:
+    """Write a file of the data folder atomically and durably, readable by its owner only; the folder is created if needed. Unless it
+    `replaces` one, of concurrent first starts all use the first one's. Return True if it was written. Raises SettingsError."""
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}-")  # mkstemp's mode is 0600
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as output:
+            output.write(msgspec.json.encode(content))
+            output.flush()
+            os.fsync(output.fileno())
+        try:
+            temporary.replace(file) if replaces else os.link(temporary, file)
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
+        folder = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise SettingsError(f"BELLCAST_DATA: {file} cannot be written: {error}.") from None
     return True
-
-
-def _write_temporary(file: Path, content: bytes) -> Path:
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}-")  # mkstemp's mode is 0600
-    with os.fdopen(handle, "wb") as output:
-        output.write(content)
-        output.flush()
-        os.fsync(output.fileno())
-    return Path(name)
-
-
-def _sync_folder(file: Path) -> None:
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def credentials_file(settings: Settings) -> Path:
     """Return the path of the credentials, which the first start creates."""
     return settings.store.data / "project.json"
-
-
-def _load(file: Path, content: bytes) -> Project:
-    try:
-        project = msgspec.json.decode(content, type=Project)
-    except msgspec.DecodeError as error:
-        raise SettingsError(f"BELLCAST_DATA: {file} cannot be read: {error}. Restore it, or delete it.") from None
-    if not (project.id and project.key and project.secret):
-        raise SettingsError(f"BELLCAST_DATA: {file} lacks the id, the key or the secret. Restore it, or delete it.")
-    return Project(project.id, project.key, Secret(project.secret))
-
-
-def _generate() -> Project:
-    return Project(str(100_000 + secrets.randbelow(900_000)), secrets.token_hex(10), secrets.token_urlsafe(32))
 
 
 # Used if neither BELLCAST_URL nor a stored URL is known: where `bellcast serve` listens by default.
@@ -150,8 +135,8 @@ def stored_url(settings: Settings) -> str | None:
 
 
 def store_url(settings: Settings, url: str) -> None:
-    """Store the URL on which the server accepts connections. Raises OSError if the folder cannot be written."""
-    write_private(settings.store.data / "server.json", msgspec.json.encode(StoredAddress(reachable(url))))
+    """Store the URL on which the server accepts connections. Raises SettingsError if the folder cannot be written."""
+    write_private(settings.store.data / "server.json", StoredAddress(reachable(url)))
 
 
 def listening(host: str, port: int) -> str:

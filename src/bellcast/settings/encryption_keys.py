@@ -4,13 +4,12 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.settings import parsers
-from bellcast.settings.credentials import create_private, write_private
+from bellcast.settings.credentials import read_private, write_private
 from bellcast.settings.groups import Settings
 
 
@@ -52,12 +51,8 @@ def encryption_keys(settings: Settings, project: Project) -> EncryptionKeys:
         return _keys([], project, project.secret)
     if not stored:
         # Write the first key. Two processes that start together both use the one written first.
-        file = _file(settings)
-        try:
-            create_private(file, msgspec.json.encode(StoredKeys((_generate(),))))
-        except OSError as error:
-            raise SettingsError(f"BELLCAST_DATA: {file} cannot be written: {error}.") from None
-        stored = _stored(file)
+        write_private(_file(settings), StoredKeys((_generate(),)), replaces=False)
+        stored = _stored(_file(settings))
     return _keys(_named(stored), project, project.secret)
 
 
@@ -86,23 +81,14 @@ def rotate(settings: Settings) -> Path:
             "on all of them instead."
         )
     file = _file(settings)
-    keys = (_generate(), *_stored(file))
-    try:
-        write_private(file, msgspec.json.encode(StoredKeys(keys)))
-    except OSError as error:
-        raise SettingsError(f"BELLCAST_DATA: {file} cannot be written: {error}.") from None
+    write_private(file, StoredKeys((_generate(), *_stored(file))))
     return file
 
 
 def _stored(file: Path) -> tuple[str, ...]:
-    try:
-        stored = msgspec.json.decode(file.read_bytes(), type=StoredKeys)
-    except (FileNotFoundError, NotADirectoryError):
+    stored = read_private(file, StoredKeys)
+    if stored is None:
         return ()
-    except OSError as error:
-        raise SettingsError(f"BELLCAST_DATA: {file} cannot be read: {error.strerror}.") from None
-    except msgspec.DecodeError as error:
-        raise SettingsError(f"BELLCAST_DATA: {file} cannot be read: {error}.") from None
     if not stored.keys or not all(stored.keys):
         raise SettingsError(f"BELLCAST_DATA: {file} has no key.")
     return stored.keys

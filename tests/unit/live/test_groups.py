@@ -222,7 +222,7 @@ async def test_end_that_a_guardian_cannot_report_stops_neither_the_others_nor_th
     second.hub.guardians.holders["pusher"] = Holder(
         lambda name, _: reported.append((name.split("/", 1)[1], name)), lambda _: None
     )
-    second.hub.guardians.receive(Holdings(first.id, second.id, 1, True, {key: b"", "end a": b""}))
+    second.hub.guardians.receive(Holdings(second.id, first.id, 1, True, {key: b"", "end a": b""}))
     await first.kill()
     await cluster.pass_seconds(40)
     assert reported == [(second.id, "a")]

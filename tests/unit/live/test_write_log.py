@@ -106,7 +106,7 @@ async def test_node_replies_with_its_writes_only() -> None:
     (publishing,) = spawned
     await publishing
     write = NotificationWrite(hub.members.id, NOW, 1)
-    assert published == [SurveyReply(hub.members.id, "other", "q", (), (), (write,))]
+    assert published == [SurveyReply("other", hub.members.id, "q", (), (), (write,))]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -297,14 +298,14 @@ def test_first_start_creates_credentials_and_the_next_reads_them(tmp_path: Path)
 def test_concurrent_first_starts_use_the_same_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load(tmp_path)
     others: list[tuple[Project, bool]] = []
-    generate = credentials._generate
+    write = credentials.write_private
 
-    def generate_after_another_start() -> Project:
-        monkeypatch.setattr(credentials, "_generate", generate)
+    def write_after_another_start(*args: Any, **kwargs: Any) -> bool:
+        monkeypatch.setattr(credentials, "write_private", write)
         others.append(settings.project(loaded))
-        return generate()
+        return write(*args, **kwargs)
 
-    monkeypatch.setattr(credentials, "_generate", generate_after_another_start)
+    monkeypatch.setattr(credentials, "write_private", write_after_another_start)
     late = settings.project(loaded)
     assert others == [(late[0], True)]
     assert not late[1]

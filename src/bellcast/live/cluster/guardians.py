@@ -99,7 +99,7 @@ class Guardians:
         for start in range(0, len(entries) or int(is_whole), MAX_MESSAGE_ENTRIES):
             number = self._sent[node] = self._sent.get(node, 0) + 1
             batch = dict(entries[start : start + MAX_MESSAGE_ENTRIES])
-            messages.append(Holdings(self._members.id, node, number, is_whole and start == 0, batch))
+            messages.append(Holdings(node, self._members.id, number, is_whole and start == 0, batch))
         return messages
 
     def _successors(self, id: str) -> list[str]:
@@ -135,7 +135,7 @@ class Guardians:
         if event.is_whole:
             self._guarded[node] = {}
         elif node not in self._guarded or event.number != self._numbers[node] + 1:
-            self._outgoing.append(HoldingsRequest(self._members.id, node))
+            self._outgoing.append(HoldingsRequest(node, self._members.id))
             return
         self._numbers[node], items = event.number, self._guarded[node]
         for key, payload in event.changes.items():
@@ -168,7 +168,7 @@ class Guardians:
         while len(self._reported) > MAX_REPORTED_NODES:
             del self._reported[next(iter(self._reported))]
         for other in self._successors(node)[1:GUARDIANS]:
-            self._outgoing.append(Holdings(node, other, 0, is_whole=True))
+            self._outgoing.append(Holdings(other, node, 0, is_whole=True))
         for key, payload in items.items():
             kind, _, name = key.partition(" ")
             if key not in self._own:  # else it goes on here

@@ -186,15 +186,15 @@ class ConnectionSurvey:
         node, wanted = self._hub.members.id, request.wanted
         if request.notification is not None:
             writes = self._hub.writes.find(node, request.tenant or "", request.notification, wanted.recipient)
-            return SurveyReply(node, request.node, request.question, (), (), writes)
+            return SurveyReply(request.node, node, request.question, (), (), writes)
         if request.topics:
             topics = tuple(self._local_topics(request.tenant))
-            return SurveyReply(node, request.node, request.question, (), (), topics=topics)
+            return SurveyReply(request.node, node, request.question, (), (), topics=topics)
         if request.reports:
             reports = self._hub.members.reports
-            return SurveyReply(node, request.node, request.question, (), (), reports=reports)
+            return SurveyReply(request.node, node, request.question, (), (), reports=reports)
         entries, counts = self._local_page(request.tenant, request.before, request.limit, wanted)
-        return SurveyReply(node, request.node, request.question, tuple(entries), tuple(counts))
+        return SurveyReply(request.node, node, request.question, tuple(entries), tuple(counts))
 
     async def nodes(self) -> list[LiveNode]:
         """Return the live nodes by id, as they have last reported themselves to the keeper."""

@@ -108,7 +108,7 @@ async def test_feed_batches_of_an_outage_are_limited_and_displace_no_events() ->
     broker.listen(lambda event: None, lambda streams: connected.set())
     await broker.open()
     for _ in range(remote.MAX_OUTGOING):
-        await broker.publish(FeedBatch("here", "there", "w", (b"x",)))
+        await broker.publish(FeedBatch("there", "here", "w", (b"x",)))
     await broker.publish(LiveEvent(tenant="", name="n", data=1, topic="t"))
     transport.gate.set()
     await asyncio.wait_for(connected.wait(), LIMIT_SECONDS)
