@@ -6,8 +6,8 @@ when a worker is replaced, which Prometheus would interpret as a counter reset."
 import asyncio
 import contextlib
 import os
-from collections import ChainMap, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -112,7 +112,7 @@ COUNTERS = (
 )
 
 
-class RequestMetrics(Collector):
+class RequestMetrics:
     """Request counts and durations, in plain dicts, because a labelled counter costs ten times as much."""
 
     def __init__(self) -> None:
@@ -144,31 +144,6 @@ class RequestMetrics(Collector):
         yield took
 
 
-class ProcessMetrics(Collector):
-    """Metrics of this process: its connections, counters, delays, version, CPU time, memory and open files."""
-
-    def __init__(self, *sources: Callable[[], Mapping[str, Any]]) -> None:
-        self._sources = sources
-        self._process = ProcessCollector(registry=None)
-
-    def collect(self) -> Iterator[Metric]:
-        """Collect the metrics."""
-        values = dict(ChainMap(*(dict(source()) for source in self._sources)))
-        labels: tuple[str, ...] = ("protocol", "transport")
-        yield _family(GaugeMetricFamily, "connections", "Live connections.", labels, values.get("connections", {}))
-        for name, about, labels in COUNTERS:
-            yield _family(CounterMetricFamily, name, about, labels, values.get(name, {}))
-        for name, source, what in (("delivery", "delays", "notification"), ("event", "event_delays", "live event")):
-            delays = values.get(source, NO_DELAYS)
-            about = f"Time from the acceptance of a {what} to its first write to a live connection of this process."
-            yield HistogramMetricFamily(
-                f"bellcast_{name}_seconds", about, buckets=delays.cumulative(), sum_value=delays.sum
-            )
-        labels, running = ("version", "commit"), (__version__, commit() or "")
-        yield _family(GaugeMetricFamily, "build_info", "The running version and commit.", labels, {running: 1})
-        yield from self._process.collect()
-
-
 def _family(
     family: type[CounterMetricFamily | GaugeMetricFamily],
     name: str,
@@ -183,48 +158,38 @@ def _family(
     return metric
 
 
-class SharedMetrics(Collector):
-    """Metrics that are the same on every worker: durable jobs by kind and state, and numbers by name."""
-
-    def __init__(self, jobs: Mapping[tuple[str, str], int], *numbers: Mapping[str, object]) -> None:
-        self._jobs = jobs
-        self._numbers = numbers
-
-    def collect(self) -> Iterator[Metric]:
-        """Collect the metrics."""
-        yield _family(GaugeMetricFamily, "jobs", "Durable jobs in the store.", ("kind", "state"), self._jobs)
-        for name, value in chain.from_iterable(numbers.items() for numbers in self._numbers):
-            if isinstance(value, int | float):
-                yield GaugeMetricFamily(f"bellcast_{name}", f"{name.replace('_', ' ').capitalize()}.", value=value)
-
-
 MetricReport = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]  # a metric: name, about, type, samples
 
 
-class WorkerCollector(Collector):
-    """Metrics of each worker, labelled by worker."""
+def _by_worker(reports: Mapping[str, bytes]) -> Iterator[Metric]:
+    """Yield the metrics of each worker, labelled by worker: each family once, with the samples of all workers."""
+    families: dict[str, Metric] = {}
+    for worker, report in reports.items():
+        try:
+            found = msgspec.json.decode(report, type=list[MetricReport])
+        except msgspec.DecodeError:
+            continue  # the worker was killed while writing
+        for name, about, kind, samples in found:
+            metric = families.setdefault(name, Metric(name, about, kind))
+            for sample, labels, value in samples:
+                metric.add_sample(sample, labels | {"worker": worker}, value)
+    yield GaugeMetricFamily("bellcast_workers", "Workers that reported metrics.", value=len(reports))
+    yield from families.values()
 
-    def __init__(self, reports: Mapping[str, bytes]) -> None:
-        self._reports = reports
 
-    def collect(self) -> Iterable[Metric]:
-        """Collect the metrics: each family once, with the samples of all workers."""
-        families: dict[str, Metric] = {}
-        for worker, reports in self._reports.items():
-            try:
-                found = msgspec.json.decode(reports, type=list[MetricReport])
-            except msgspec.DecodeError:
-                continue  # the worker was killed while writing
-            for name, about, kind, samples in found:
-                metric = families.setdefault(name, Metric(name, about, kind))
-                for sample, labels, value in samples:
-                    metric.add_sample(sample, labels | {"worker": worker}, value)
-        yield GaugeMetricFamily("bellcast_workers", "Workers that reported metrics.", value=len(self._reports))
-        yield from families.values()
+class Scrape(Collector):
+    """The metrics of one response. A registry would keep its collectors, and none is used twice."""
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Sequence[Metric]:
+        """Return the metrics."""
+        return self._metrics
 
 
 class MetricsExporter:
-    """All metrics of one app. Each app of a process has its own registry."""
+    """All metrics of one app."""
 
     def __init__(
         self,
@@ -233,14 +198,16 @@ class MetricsExporter:
         outbox: Callable[[], Mapping[str, float]],
         counts: Callable[[], Mapping[str, Mapping[Any, float]]] = dict,
     ) -> None:
-        self._own = (requests, ProcessMetrics(connections.stats, counts))
-        self._numbers = (connections.stats, outbox)
+        self._requests = requests
+        self._connections = connections
+        self._outbox = outbox
+        self._counts = counts
+        self._process = ProcessCollector(registry=None)
 
     def own(self) -> bytes:
         """Return this process's metrics, for another worker's exporter."""
-        metrics = chain.from_iterable(item.collect() for item in self._own)
         return msgspec.json.encode(
-            [(item.name, item.documentation, item.type, [sample[:3] for sample in item.samples]) for item in metrics]
+            [(one.name, one.documentation, one.type, [sample[:3] for sample in one.samples]) for one in self._own()]
         )
 
     def text(
@@ -248,8 +215,29 @@ class MetricsExporter:
     ) -> bytes:
         """Return the response to a scrape. If there are several workers, `workers` has the metrics of each. `jobs` has
         the numbers of jobs by kind and state, `numbers` the state of store, broker and queue by name."""
-        registry = CollectorRegistry(auto_describe=False)
-        for item in self._own if workers is None else (WorkerCollector(workers),):
-            registry.register(item)
-        registry.register(SharedMetrics(jobs, *(source() for source in self._numbers), numbers))
-        return generate_latest(registry)
+        metrics = list(self._own() if workers is None else _by_worker(workers))
+        metrics.append(_family(GaugeMetricFamily, "jobs", "Durable jobs in the store.", ("kind", "state"), jobs))
+        for name, value in chain(self._connections.stats().items(), self._outbox().items(), numbers.items()):
+            if isinstance(value, int | float):
+                about = f"{name.replace('_', ' ').capitalize()}."
+                metrics.append(GaugeMetricFamily(f"bellcast_{name}", about, value=value))
+        return generate_latest(Scrape(metrics))
+
+    def _own(self) -> Iterator[Metric]:
+        """Yield the metrics of this process: its requests, connections, counters, delays, version, CPU time, memory and
+        open files."""
+        yield from self._requests.collect()
+        values = {**self._counts(), **self._connections.stats()}
+        labels: tuple[str, ...] = ("protocol", "transport")
+        yield _family(GaugeMetricFamily, "connections", "Live connections.", labels, values.get("connections", {}))
+        for name, about, labels in COUNTERS:
+            yield _family(CounterMetricFamily, name, about, labels, values.get(name, {}))
+        for name, source, what in (("delivery", "delays", "notification"), ("event", "event_delays", "live event")):
+            delays = values.get(source, NO_DELAYS)
+            about = f"Time from the acceptance of a {what} to its first write to a live connection of this process."
+            yield HistogramMetricFamily(
+                f"bellcast_{name}_seconds", about, buckets=delays.cumulative(), sum_value=delays.sum
+            )
+        labels, running = ("version", "commit"), (__version__, commit() or "")
+        yield _family(GaugeMetricFamily, "build_info", "The running version and commit.", labels, {running: 1})
+        yield from self._process.collect()

@@ -49,7 +49,7 @@ async def taken(socket: FakeSocket) -> TakenWebSocket:
         raise AssertionError(message)
 
     scope = {"extensions": {EXTENSION: lambda owner: (socket, b"")}}
-    result = TakenWebSocket(scope, websocket.Upgrade(b"dGhlIHNhbXBsZSBub25jZQ==", ()), never, refuse)
+    result = TakenWebSocket(scope, b"dGhlIHNhbXBsZSBub25jZQ==", never, refuse)
     await result.send(ACCEPT)
     socket.written = b""
     return result

@@ -8,11 +8,12 @@ from msgspec import Struct
 from bellcast import calls
 from bellcast.calls.backend import CallBackend
 from bellcast.context import Context
+from bellcast.inbox import views
 from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.types.inboxes import Inbox
 from bellcast.inbox.types.notifications import Acted, ActionButton, Notification, find_action
-from bellcast.kernel import ids, times, validation
-from bellcast.kernel.errors import Forbidden, HandlerFailed, NoHandler, NotFound
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import Forbidden, HandlerFailed, NoHandler
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import Principal
 from bellcast.rest.context import ApiContext
@@ -65,7 +66,7 @@ async def take(ctx: ApiContext, principal: Principal, inbox: Inbox, id: str, key
     """Record an action once, publish it, and call its handler. The record is committed before the call, so a retry
     never calls the handler twice. Raises NoHandler, with nothing recorded, if the app has no handler with that name.
     Raises HandlerFailed, with the action recorded, if the handler fails."""
-    _check_handler(ctx, await _find(ctx, inbox, id), key)
+    _check_handler(ctx, await views.get(ctx.engines, inbox, id), key)
     engines = ctx.engines
     report = await engines.webhooks.report(inbox.state.tenant, TYPES)
     taken = await Inboxes(engines.db).act(inbox.number, id, key, engines.clock.now(), report)
@@ -78,7 +79,7 @@ async def take(ctx: ApiContext, principal: Principal, inbox: Inbox, id: str, key
 
 async def plan(ctx: ApiContext, inbox: Inbox, id: str, key: str) -> Notification:
     """Return the same notification as `take`, without changing anything or calling the handler."""
-    before = await _find(ctx, inbox, id)
+    before = await views.get(ctx.engines, inbox, id)
     _check_handler(ctx, before, key)
     find_action(before, key)
     if before.acted is not None:
@@ -86,13 +87,6 @@ async def plan(ctx: ApiContext, inbox: Inbox, id: str, key: str) -> Notification
     now = times.to_rfc3339(ctx.engines.clock.now())
     seen_at, read_at = before.seen_at or now, before.read_at or now
     return msgspec.structs.replace(before, acted=Acted(key, now), seen_at=seen_at, read_at=read_at)
-
-
-async def _find(ctx: ApiContext, inbox: Inbox, id: str) -> Notification:
-    found = await Inboxes(ctx.engines.db).get(inbox.number, id) if ids.is_id(id) else None
-    if found is None:
-        raise NotFound("This inbox has no notification with this id.")
-    return found
 
 
 def _check_handler(ctx: ApiContext, notification: Notification, key: str) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.kernel import times
-from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.errors import BellcastError, UpgradeRequired
 from bellcast.kernel.http import request_body
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.http.request_body import ApiRequest
@@ -141,6 +141,8 @@ def problem_headers(refusal: BellcastError) -> dict[str, str]:
         result["retry-after"] = str(refusal.retry_after)
     if refusal.status == 401:
         result["www-authenticate"] = "Bearer"
+    if isinstance(refusal, UpgradeRequired):
+        result.update({"upgrade": "websocket", "connection": "Upgrade", "sec-websocket-version": "13"})
     return result
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.errors import BellcastError, UpgradeRequired
 from bellcast.kernel.http import responses
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Send
 from bellcast.kernel.token_bucket import TokenBucket
@@ -164,6 +164,14 @@ async def respond_error(send: Send, error: BellcastError, cors: Headers) -> None
 
 def can_take_over(scope: Mapping[str, Any]) -> bool:
     return EXTENSION in (scope.get("extensions") or {})
+
+
+def check_upgrade(scope: Mapping[str, Any]) -> bytes:
+    """Return the key of a WebSocket handshake whose socket can be taken over. Raises BadRequest and UpgradeRequired."""
+    key = websocket.check_upgrade(scope["method"], scope["http_version"], scope["headers"])
+    if not can_take_over(scope):
+        raise UpgradeRequired("This HTTP server cannot open a WebSocket.")
+    return key
 
 
 def take_over(scope: Mapping[str, Any], connection: Connection) -> tuple[CoalescingTransport, bytes] | None:

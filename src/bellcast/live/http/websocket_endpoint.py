@@ -7,7 +7,7 @@ import asyncio
 from typing import Any, Protocol
 
 from bellcast.auth import origins
-from bellcast.kernel.errors import BadRequest, BellcastError, UpgradeRequired
+from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http.asgi import Receive, Scope, Send
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.token_bucket import TokenBucket
@@ -149,11 +149,8 @@ class WebSocketEndpoint:
         if scope["type"] == "websocket":
             await self._serve_asgi(request, receive, send)
             return
-        upgrade = websocket.check_upgrade(request.method, request.http_version, request.headers)
-        if isinstance(upgrade, websocket.HandshakeRejected) or not asgi.can_take_over(scope):
-            await self._respond_refusal(request, send, upgrade)
-            return
         try:
+            key = asgi.check_upgrade(scope)
             self._admission.check_address(request.address)
             principal, authentication_error = await self._handshake.authenticate(request)
         except BellcastError as error:
@@ -173,7 +170,7 @@ class WebSocketEndpoint:
         connection.attach(transport, self._limits.unsent)
         if early:
             connection.data_received(early)
-        connection.write(websocket.response(upgrade, own_line=request.id_line))
+        connection.write(websocket.response(key, own_line=request.id_line))
         await self._start(connection, request, authentication_error, connection.start_reading)
 
     async def _serve_asgi(self, request: HandshakeRequest, receive: Receive, send: Send) -> None:
@@ -210,18 +207,6 @@ class WebSocketEndpoint:
 
         start = self._handshake.start(connection, request, authentication_error, start_reading)
         await guarded_start(connection, start, refuse)
-
-    async def _respond_refusal(
-        self, request: HandshakeRequest, send: Send, upgrade: websocket.Upgrade | websocket.HandshakeRejected
-    ) -> None:
-        headers, detail = (
-            (upgrade.headers, upgrade.detail) if isinstance(upgrade, websocket.HandshakeRejected) else ((), None)
-        )
-        is_bad = isinstance(upgrade, websocket.HandshakeRejected) and upgrade.status == BadRequest.status
-        authentication_error = BadRequest(detail) if is_bad else UpgradeRequired(detail)
-        await asgi.respond_error(
-            send, authentication_error, [*headers, *self._cors(request, authentication_error.status)]
-        )
 
     def _cors(self, request: HandshakeRequest, status: int) -> Headers:
         return origins.cors_headers(request.header(b"origin"), self._access.origins, status)

@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from bellcast.console.types.live_feed import IS_WEBSOCKET, STATE
-from bellcast.kernel.errors import BadRequest, UpgradeRequired
+from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.framing import websocket
@@ -45,29 +45,27 @@ async def serve(
 
         await app({**scope, **as_http}, receive, translated)
         return
-    upgrade = websocket.check_upgrade(scope["method"], scope["http_version"], scope["headers"])
-    if isinstance(upgrade, websocket.HandshakeRejected):
-        error = BadRequest if upgrade.status == BadRequest.status else UpgradeRequired
-        await asgi.respond_error(send, error(upgrade.detail), [*upgrade.headers])
-    elif not asgi.can_take_over(scope):
-        await asgi.respond_error(send, UpgradeRequired("This HTTP server cannot open a WebSocket."), [])
-    else:
-        taken = TakenWebSocket(scope, upgrade, receive, send)
-        try:
-            await app(scope, taken.receive, taken.send)
-        except Exception:
-            taken.close(INTERNAL_ERROR)  # makes the client retry, unlike a normal end
-            raise
-        finally:
-            taken.close(NORMAL)
+    try:
+        key = asgi.check_upgrade(scope)
+    except BellcastError as error:
+        await asgi.respond_error(send, error, [])
+        return
+    taken = TakenWebSocket(scope, key, receive, send)
+    try:
+        await app(scope, taken.receive, taken.send)
+    except Exception:
+        taken.close(INTERNAL_ERROR)  # makes the client retry, unlike a normal end
+        raise
+    finally:
+        taken.close(NORMAL)
 
 
 class TakenWebSocket(asyncio.Protocol):
     """A WebSocket on the socket of its request. Slow readers pause `send`; one that does not read is disconnected."""
 
-    def __init__(self, scope: Scope, upgrade: websocket.Upgrade, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, key: bytes, receive: Receive, send: Send) -> None:
         self._scope = scope
-        self._upgrade = upgrade
+        self._key = key
         self._receive_http = receive
         self._send_http = send
         self._transport: asyncio.Transport | None = None
@@ -109,7 +107,7 @@ class TakenWebSocket(asyncio.Protocol):
                     self._is_closing = True
                     self._has_ended.set()
                 else:
-                    self._write(websocket.response(self._upgrade, extra=[*headers]))
+                    self._write(websocket.response(self._key, extra=[*headers]))
                     self._ping_timer = asyncio.get_running_loop().call_later(PING_SECONDS, self._ping)
                     if early:
                         self.data_received(early)

@@ -96,14 +96,7 @@ class SocketIOEndpoint:
         if scope["type"] == "websocket":
             await self._serve_asgi(request, query, receive, send)
         elif (request.header(b"upgrade") or "").lower() == "websocket":
-            error = self._refusal(request, query, upgrading=True)
-            upgrade = websocket.check_upgrade(request.method, request.http_version, request.headers)
-            if error is not None:
-                await long_polling.respond_engine_error(send, error, [])
-            elif isinstance(upgrade, websocket.HandshakeRejected) or not asgi.can_take_over(scope):
-                await long_polling.respond_engine_error(send, engineio.BAD_REQUEST, [])
-            else:
-                self._serve_direct(scope, request, query, upgrade)
+            await self._serve_direct(scope, request, query, send)
         else:
             await self._respond(request, query, receive, send)
 
@@ -175,9 +168,18 @@ class SocketIOEndpoint:
 
     # --- WebSocket
 
-    def _serve_direct(
-        self, scope: Scope, request: HandshakeRequest, query: Mapping[str, str], upgrade: websocket.Upgrade
+    async def _serve_direct(
+        self, scope: Scope, request: HandshakeRequest, query: Mapping[str, str], send: Send
     ) -> None:
+        error = self._refusal(request, query, upgrading=True)
+        try:
+            key = asgi.check_upgrade(scope)
+        except BellcastError:
+            await long_polling.respond_engine_error(send, error or engineio.BAD_REQUEST, [])
+            return
+        if error is not None:
+            await long_polling.respond_engine_error(send, error, [])
+            return
         session = self._session(request, query)
         socket = self._socket(session, engineio.FRAMES)
         try:
@@ -186,7 +188,7 @@ class SocketIOEndpoint:
             return
         output = CoalescingTransport(transport)
         output.set_write_buffer_limits(high=self._config.limits.unsent or 2**31 - 1)
-        output.write(websocket.response(upgrade, own_line=request.id_line))
+        output.write(websocket.response(key, own_line=request.id_line))
         socket.attach(output)
         self._begin(socket, query)
         if early:
