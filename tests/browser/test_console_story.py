@@ -76,6 +76,11 @@ def test_notification_page_says_which_provider_refused_the_mail_in_its_words(
     expect(seen.frame_locator("iframe").get_by_role("heading", name="Your booking is confirmed")).to_be_visible()
     wait_loaded(page)
     check_looks(page, "a notification")
+    # On the recipient's page the same button leads to the field below it.
+    for _ in range(2):
+        address.click()
+        expect(page.locator(".panel").filter(has_text="Addresses").get_by_label("E-mail")).to_be_focused()
+        page.locator("h1").focus()
 
 
 def test_bounced_address_is_freed_and_suppressed_again(open_console: Callable[..., Page], owner: Console) -> None:

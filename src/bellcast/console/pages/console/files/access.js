@@ -125,7 +125,7 @@ export function Operator({ page }) {
 
 function LatestActions({ page, entries }) {
   if (entries.length === 0) return html`<p class="muted">None among the last ${SEARCHED} entries of the <a href=${page.url('/audit')}>audit log</a>.</p>`;
-  return html`<ul class="rows-of">${entries.slice(0, FEW).map((one) => html`<li key=${one.id}><a class="plain" href=${page.url(path`/audit/${one.id}`)}>${actionOf(one)}</a>${one.outcome !== 'ok' && html`<${State} of=${one.outcome} />`}<${Time} at=${one.at} /></li>`)}</ul>`;
+  return html`<ul class="rows-of">${entries.slice(0, FEW).map((one) => html`<li key=${one.id}><a class="plain" href=${page.url(path`/audit/${one.id}`)}>${actionOf(one)}</a>${one.outcome !== 'ok' && html`<${State} of=${outcomeOf(one)} />`}<${Time} at=${one.at} /></li>`)}</ul>`;
 }
 
 const VERBS = { GET: 'Read', POST: 'Create', PUT: 'Save', PATCH: 'Change', DELETE: 'Delete' };
@@ -151,10 +151,13 @@ export function actionOf({ action, target }) {
   return `${VERBS[method] ?? method} ${part ? `${part.replaceAll('-', ' ')} of ` : ''}${object}`;
 }
 
+/** Ok, or why it was refused. */
+const outcomeOf = ({ outcome }) => outcome.replaceAll('_', ' ');
+
 export const audit = {
   path: '/v1/audit', rows: 'entries', link: (one) => path`/audit/${one.id}`, isOfTenant: true, isNewestFirst: true, filters: [RANGE],
   columns: [
-    { name: 'Outcome', kind: 'state', of: (one) => one.outcome, width: '5.5rem' }, { name: 'Action', kind: 'title', of: actionOf, text: (one) => one.changes.map(({ field }) => field).join(', ') || requestOf(one) },
+    { name: 'Outcome', kind: 'state', of: outcomeOf, width: '8rem' }, { name: 'Action', kind: 'title', of: actionOf, text: (one) => one.changes.map(({ field }) => field).join(', ') || requestOf(one) },
     { name: 'Actor', kind: 'person', of: (one) => one.actor, width: '11rem' }, { name: 'Address', of: (one) => one.address }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'When', kind: 'time', of: (one) => one.at },
   ],
   none: { text: 'Nothing has been recorded yet. Changes by operators and keys appear here, with the fields that changed.' },
@@ -173,7 +176,7 @@ async function entryOf(id, tenant, signal) {
 /** An entry with its fields before and after. */
 export function AuditEntry({ page }) {
   const entry = useLoad((signal) => entryOf(page.key, page.query.get('tenant'), signal), [page.path]);
-  return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} title=${actionOf(one)} note=${html`<${State} of=${one.outcome} /><span class="muted">Entry ${number(one.number)}</span>`} />
+  return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} title=${actionOf(one)} note=${html`<${State} of=${outcomeOf(one)} /><span class="muted">Entry ${number(one.number)}</span>`} />
     <${Facts} of=${[['Actor', html`<${Person} name=${one.actor} />`], ['When', html`<${Moment} at=${one.at} />`], ['Tenant', one.tenant], ['Address', one.address], ['Action', requestOf(one) && html`<code>${requestOf(one)}</code>`], ['Request', html`<a href=${page.url(path`/requests/${one.request_id}`)}><code>${one.request_id}</code></a>`]]} />
     ${one.changes.length === 0 ? html`<p class="muted">${one.outcome === 'ok' ? 'No fields were changed.' : 'It was refused, and changed nothing.'}</p>` : html`<${Card} title="Changes"><dl class="changes">${one.changes.map(({ field, from, to }) => html`<div key=${field}><dt>${field}</dt><dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd></div>`)}</dl><//>`}`}<//>`;
 }

@@ -79,6 +79,7 @@ const focusAddress = (event) => {
 function Fix({ page, action, channels, recipient, type, tenant, messages }) {
   const [undo, setUndo] = useState(null);
   const link = (word, target, query = tenant, more = {}) => html`<a class="button" href=${withQuery(page.url(target), query)} ...${more}>${word}</a>`;
+  const toAddress = (word) => link(word, path`/recipients/${recipient}`, { ...tenant, focus: 'address' }, { onClick: focusAddress });
   const { method, path: target } = action;
   if (target.endsWith('/retry') && page.may(CONTENT)) return html`<${RetryMessage} page=${page} url=${withQuery(target, tenant)} />`;
   const stopped = channels.find((one) => one.outcome === 'skip' && (one.rule === 'muted' || one.by === 'recipient'));
@@ -92,7 +93,7 @@ function Fix({ page, action, channels, recipient, type, tenant, messages }) {
     }} />`;
   }
   const bounced = messages.find((one) => ['bounced', 'suppressed'].includes(one.state));
-  const correct = channels.some((one) => one.state === 'bounced') && page.may(BUILDERS) && link('Correct the address', path`/recipients/${recipient}`, { ...tenant, focus: 'address' }, { onClick: focusAddress });
+  const correct = channels.some((one) => one.state === 'bounced') && page.may(BUILDERS) && toAddress('Correct the address');
   if (target === '/v1/suppressions') return html`${correct}${bounced && page.may(BUILDERS) ? html`<${FreeAddress} message=${bounced} tenant=${tenant} />` : link('Find the suppressed address', '/suppressions')}`;
   const unaddressed = channels.find((one) => ['no_address', 'invalid_address'].includes(one.rule));
   const own = { email: ['email', 'E-mail address', 'email'], sms: ['phone', 'Phone number', 'tel'] }[unaddressed?.channel];
@@ -111,7 +112,7 @@ function Fix({ page, action, channels, recipient, type, tenant, messages }) {
   if (target.startsWith('/v1/providers/')) return link(method === 'PUT' ? `Add a provider of ${target.endsWith('/sms') ? 'SMS' : 'e-mail'}` : 'Test the provider', '/providers', {});
   if (target.startsWith('/v1/types/')) return link('Change the type', target.slice('/v1'.length));
   if (target.startsWith('/v1/preference-defaults')) return link('Change the defaults', '/preference-defaults');
-  return link(action.text.replace(/(,.*)?\.$/, ''), path`/recipients/${recipient}`, { ...tenant, focus: 'address' });
+  return toAddress(action.text.replace(/(,.*)?\.$/, ''));
 }
 
 /** A message that is being sent, such as after a retry, is looked at again after this time, at most this often. */
