@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from tests.journey.channels import opened
+from bellcast.kernel import times
+from bellcast.kernel.clock import SystemClock
+from tests.journey.channels import World, opened
 
 
 async def test_mailbox_shows_messages_in_isolated_frames(tmp_path: Path) -> None:
@@ -33,3 +35,31 @@ async def test_mailbox_shows_messages_in_isolated_frames(tmp_path: Path) -> None
         expired = await world.client.get(path, headers={"accept": "text/html"})
         assert (expired.status_code, "Link not valid" in expired.text) == (404, True)
         assert sms["channel"] == "sms"
+
+
+async def test_link_ends_with_the_key_that_created_it(tmp_path: Path) -> None:
+    """Otherwise a key that leaked would open the messages for a year after its revocation."""
+    now = times.to_rfc3339(SystemClock().now())  # keys expire by the system's time
+    async with opened(tmp_path, now) as world:
+        created = [await world.request("POST", "/v1/keys", KEY | more) for more in ({"ttl": "1h"}, {})]
+        of_keys = [await link(world, {"authorization": f"Bearer {key['key']}"}) for key in created]
+        of_project = await link(world)
+        assert [await status(world, path) for path in (*of_keys, of_project)] == [200, 200, 200]
+        await world.request("DELETE", f"/v1/keys/{created[1]['id']}")
+        assert [await status(world, path) for path in (*of_keys, of_project)] == [200, 404, 200]
+        await world.advance("3601s")
+        assert [await status(world, path) for path in (*of_keys, of_project)] == [404, 404, 200]
+
+
+KEY = {"name": "developer", "scopes": ["manage"]}
+
+
+async def link(world: World, headers: dict[str, str] | None = None) -> str:
+    created = await world.client.post("/v1/mailbox-link", json={"ttl": "366d"}, headers=headers)
+    assert created.status_code == 201, created.text
+    path: str = created.json()["url"].removeprefix("https://bell.example")
+    return path
+
+
+async def status(world: World, path: str) -> int:
+    return (await world.client.get(path, headers={"authorization": ""})).status_code

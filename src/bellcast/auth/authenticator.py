@@ -121,7 +121,7 @@ class Authenticator:
             if principal is not None:
                 return principal
         verified = tokens.verify(self._project, token, now, self._limits)
-        if verified.key is not None and await keys.is_revoked(self._keys, verified.key):
+        if await keys.is_revoked(self._keys, verified.key):
             raise Unauthenticated("The API key that created this session token was revoked: get a fresh one.")
         return verified
 

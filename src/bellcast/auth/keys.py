@@ -91,10 +91,10 @@ async def authenticate(project: Project, api_keys: Keys, credential: str, clock:
     return Caller(scopes=key.scopes, key=id, tenants=key.tenants, expires_at=expires_at)
 
 
-async def is_revoked(api_keys: Keys, id: str) -> bool:
-    """True if what this key created has ended with it."""
-    stored = await api_keys.find(id)
-    return stored is None or stored[0].revoked_at is not None
+async def is_revoked(api_keys: Keys, id: str | None) -> bool:
+    """True if what this key created has ended with it. What no key created does not end so."""
+    stored = None if id is None else await api_keys.find(id)
+    return id is not None and (stored is None or stored[0].revoked_at is not None)
 
 
 def is_secret(project: Project, credential: str) -> bool:

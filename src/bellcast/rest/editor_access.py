@@ -76,7 +76,7 @@ async def authenticate(ctx: ApiContext, request: authenticator.AuthRequest) -> E
 async def verified(ctx: ApiContext, token: str) -> EditorClaims:
     """Return the claims of a token that is valid and was not ended. Raises Unauthenticated."""
     claims = editor_tokens.verify(ctx.project, token, ctx.token_clock.now())
-    if claims.key is not None and await keys.is_revoked(Keys(ctx.engines.db), claims.key):
+    if await keys.is_revoked(Keys(ctx.engines.db), claims.key):
         raise Unauthenticated("The API key that created this editor token was revoked: create another.")
     ended = await Documents(ctx.engines.db).get(ENDED_KIND, PROJECT, _digest(claims.tenant))
     if ended is not None and round(claims.iat * 1000) <= msgspec.json.decode(ended.body, type=int):

@@ -8,7 +8,8 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from bellcast.auth import link_tokens
+from bellcast.auth import keys, link_tokens
+from bellcast.auth.store import Keys
 from bellcast.channels import email
 from bellcast.channels.http import link_pages
 from bellcast.channels.http.messages import rfc822
@@ -22,7 +23,7 @@ from bellcast.kernel.field_limits import LINK_LIFETIME
 from bellcast.kernel.http import list_parameters, request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.rest import context
+from bellcast.rest import context, guards
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Resource
@@ -46,6 +47,7 @@ class MailboxGrant(Struct, frozen=True, array_like=True):
 
     tenant: str
     expires_at: int
+    key: str | None = None  # the API key that created it, with which it ends
 
 
 class MailboxRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,11 +75,12 @@ class MailboxQuery(Struct, frozen=True, kw_only=True):
 async def create(change: Change[MailboxRequest]) -> MailboxLink:
     """Create a link to the mailbox.
 
-    A page with all simulated messages of a tenant, for development and tests. `bellcast mailbox` prints it."""
+    A page with a tenant's simulated messages, for tests. It ends with the key of the request. `bellcast mailbox` prints it."""
     ctx = change.ctx
     if change.is_dry_run:
         return MailboxLink(None)
-    grant = MailboxGrant(change.tenant, ctx.engines.clock.now() + int(times.seconds(change.body.ttl) * 1000))
+    until = guards.ending(change.request, ctx.engines.clock.now() + int(times.seconds(change.body.ttl) * 1000))
+    grant = MailboxGrant(change.tenant, until, guards.caller(change.request).key)
     base = (ctx[ChannelConfig].public_url or "").rstrip("/")
     return MailboxLink(f"{base}/mailbox/{link_tokens.sign(ctx.project, PURPOSE, grant)}")
 
@@ -97,21 +100,16 @@ async def show(request: ApiRequest) -> ASGIApp:
     The newest messages come first; one of them is open."""
     ctx, query = context.of(request), request_body.query(request, MailboxQuery)
     token = request_body.path(request, "token")
-    now = ctx.engines.clock.now()
-    grant = link_tokens.read(ctx.project, PURPOSE, token, MailboxGrant)
-    if grant is None or grant.expires_at <= now:
+    grant, api_keys = link_tokens.read(ctx.project, PURPOSE, token, MailboxGrant), Keys(ctx.engines.db)
+    if grant is None or grant.expires_at <= ctx.engines.clock.now() or await keys.is_revoked(api_keys, grant.key):
         if not request_body.accepts_html(request):
             raise NotFound("This link is no longer valid.")
         return link_pages.message("Link not valid", EXPIRED, "en", Brand(), 404)
     messages = Messages(ctx.engines.db)
     after = list_parameters.item_id(query.after)
+    position = None if after is None else (after,)
     found = await messages.page(
-        ListQuery(
-            tenants=[grant.tenant],
-            filters={"state": "simulated"},
-            after=None if after is None else (after,),
-            limit=PAGE_SIZE,
-        )
+        ListQuery(tenants=[grant.tenant], filters={"state": "simulated"}, after=position, limit=PAGE_SIZE)
     )
     shown, following = found.items, None if found.next is None else found.next[0]
     chosen = None
