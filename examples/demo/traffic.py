@@ -20,6 +20,8 @@ CONTENTS = (
     ("comment", "New comment"),
     ("review", "New review"),
 )
+# Pause between new connections, so that the newest in a list are of all dialects.
+ARRIVAL_S = 0.02
 # Delay before a closed connection is reopened.
 RETRY_S = 2.0
 STOP_TIMEOUT_S = 5
@@ -74,6 +76,7 @@ class Traffic:
             for number, token in enumerate(tokens):
                 connect = self._repeated(dialects[number % len(dialects)], http, token)
                 self._tasks.append(asyncio.create_task(connect))
+                await asyncio.sleep(ARRIVAL_S)
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _send(self, http: httpx.AsyncClient, headers: dict[str, str]) -> None:
