@@ -48,6 +48,7 @@ UNEXPRESSED = {
     "PATCH /v1/recipients/{key}/preferences": "the same",
     "PUT /v1/preference-defaults": "`muted` is for recipients only, workflows that exist",
     "PATCH /v1/preference-defaults": "the same",
+    "DELETE /v1/preference-defaults": "the ETag of the object",
     "PATCH /v1/settings": "each setting has its own syntax",
     "POST /v1/settings/test": "`app` and `values` are of Pusher",
     "PUT /v1/providers/{key}": "each provider has its own URL",

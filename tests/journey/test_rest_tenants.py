@@ -54,6 +54,10 @@ async def test_conditional_change_of_preference_defaults_and_a_new_tenant_are_re
     read = {"if-match": (await rest.app.get(path)).headers["etag"]}
     await rest.app.patch(path, json={"channels": {"sms": False}})
     assert refused(await rest.app.patch(path, json={}, headers=read), 412, "precondition_failed")
+    assert refused(await rest.app.delete(path, headers=read), 412, "precondition_failed")
+    current = {"if-match": (await rest.app.get(path)).headers["etag"]}
+    assert (await rest.app.delete(path, headers=current)).status_code == 204
+    assert refused(await rest.app.delete(path, headers={"if-match": "*"}), 404, "not_found")
     only_new = {"if-none-match": "*"}
     assert (await rest.app.put("/v1/tenants/acme", json={}, headers=only_new)).status_code == 201
     assert refused(await rest.app.put("/v1/tenants/acme", json={}, headers=only_new), 412, "precondition_failed")

@@ -176,17 +176,21 @@ async def change_defaults(change: Change[dict[str, Any]]) -> Any:
     return await _write_defaults(change, merge=True)
 
 
-@DEFAULTS.delete(refusals=(NotFound,))
+@DEFAULTS.delete(headers=objects.CONDITION_OF_DELETION, refusals=(NotFound, PreconditionFailed))
 async def delete_defaults(change: Change[None]) -> bool:
     """Delete the preference defaults.
 
     Without `?tenant=`, those of the project. With it, those of the tenant, whose recipients then get the project's
     defaults."""
-    await managed.check(change.ctx, PREFERENCES, change.tenant, DEFAULTS_KEY)
-    deleted = await Documents(change.ctx.engines.db).delete(PREFERENCES, change.tenant, DEFAULTS_KEY)
-    if deleted:
-        change.ctx.engines.router.forget()
-    return deleted
+    engines, tenant = change.ctx.engines, change.tenant
+    await managed.check(change.ctx, PREFERENCES, tenant, DEFAULTS_KEY)
+    documents, now = Documents(engines.db), engines.clock.now()
+    while (stored := await documents.get(PREFERENCES, tenant, DEFAULTS_KEY)) is not None:
+        entity_tags.check(change.request, entity_tags.tag_of(decode(stored.body)))
+        if await documents.change(PREFERENCES, tenant, DEFAULTS_KEY, stored.body, None, now):
+            engines.router.forget()
+            return True
+    return False
 
 
 async def _shown(wanted: Change[None]) -> dict[str, Any]:
@@ -283,10 +287,9 @@ async def _write_defaults(change: Change[dict[str, Any]], *, merge: bool) -> dic
         now, body = ctx.engines.clock.now(), msgspec.json.encode(preferences)
         if change.is_dry_run:
             return await _defaults_with_effective(ctx, tenant, tenant, preferences, now)
-        if not await documents.change(PREFERENCES, tenant, DEFAULTS_KEY, before, body, now):
-            continue
-        ctx.engines.router.forget()
-        return await _shown_defaults(ctx, tenant)
+        if await documents.change(PREFERENCES, tenant, DEFAULTS_KEY, before, body, now):
+            ctx.engines.router.forget()
+            return await _shown_defaults(ctx, tenant)
     raise Unavailable("The defaults are being changed by too many requests.")
 
 
@@ -307,8 +310,7 @@ async def _shown_defaults(ctx: ApiContext, tenant: str) -> dict[str, Any]:
     for owner in dict.fromkeys((tenant, PROJECT)):
         stored = await Documents(ctx.engines.db).get(PREFERENCES, owner, DEFAULTS_KEY)
         if stored is not None:
-            own = msgspec.json.decode(stored.body, type=Preferences)
-            return await _defaults_with_effective(ctx, tenant, owner, own, stored.updated_at)
+            return await _defaults_with_effective(ctx, tenant, owner, decode(stored.body), stored.updated_at)
     return await _defaults_with_effective(ctx, tenant, PROJECT, NO_PREFERENCES, None)
 
 
@@ -359,8 +361,7 @@ async def check_workflows(ctx: ApiContext, tenant: str, switches: object, before
             errors.append(FieldError(f"workflows.{name}", "names an unknown workflow"))
         if len(errors) == SHOWN_UNKNOWN:
             break
-    if errors:
-        raise Invalid.fields(errors)
+    validation.check(errors)
 
 
 def _errors(value: Preferences, before: Preferences) -> validation.FieldErrors:
