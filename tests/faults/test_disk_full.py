@@ -33,8 +33,10 @@ def small_disk(mounted: Path, size: str) -> Iterator[Path]:
     mounted.mkdir()
     as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
     subprocess.run([*as_root, "mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(mounted)], check=True)
-    yield mounted
-    subprocess.run([*as_root, "umount", "--lazy", str(mounted)], check=True)
+    try:
+        yield mounted
+    finally:
+        subprocess.run([*as_root, "umount", "--lazy", str(mounted)], check=True)
 
 
 class Shop:

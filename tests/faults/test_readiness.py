@@ -123,6 +123,8 @@ async def test_server_with_a_full_postgresql_is_not_ready_until_there_is_room() 
                 pass
             assert (response.status_code, await readiness(client)) == (507, (503, "unavailable"))
             assert (await gauges(client))["bellcast_store_up"] == "0.0"
+            findings = (await client.post("/v1/doctor", headers={"accept": "application/json"}, timeout=60)).json()
+            assert [one["state"] for one in findings if one["check"] == "store"] == ["problem"]
             ballast.unlink()
             assert await readiness(client) == (200, "ok")
             assert (await client.post("/v1/notifications", json=DRAFT)).status_code == 201

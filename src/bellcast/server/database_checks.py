@@ -123,7 +123,7 @@ async def _write(url: str, *, is_migrated: bool) -> None:
     try:
         connection = await asyncpg.connect(url, timeout=server.CONNECT_TIMEOUT)
         try:
-            statement = server.texts()["probe"].plain if is_migrated else "CREATE SCHEMA bellcast_doctor"
+            statement = server.WRITE_PAGES if is_migrated else "CREATE SCHEMA bellcast_doctor"
             await connection.execute(server.SET_SESSION)
             await connection.execute(f"BEGIN; {statement}; ROLLBACK")
         finally:

@@ -84,9 +84,7 @@ class ScheduleProgress(Struct, frozen=True, kw_only=True):
 
 def check(schedule: Schedule, now: int, limits: Limits) -> None:
     """Raise Invalid with all errors, except those of references."""
-    errors = [*time_errors(schedule, now), *_content_errors(schedule, now, limits)]
-    if errors:
-        raise Invalid.fields(errors)
+    validation.check(time_errors(schedule, now), _content_errors(schedule, now, limits))
 
 
 def time_errors(schedule: Schedule, now: int, at: str = "at", *, allows_past: bool = False) -> validation.FieldErrors:

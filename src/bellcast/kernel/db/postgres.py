@@ -19,6 +19,7 @@ from bellcast.kernel.db.postgres_connection import (
     COMMAND_TIMEOUT,
     CONNECT_TIMEOUT,
     SET_SESSION,
+    WRITE_PAGES,
     PooledConnection,
     PostgresConnection,
     PostgresText,
@@ -41,8 +42,6 @@ IDLE_SECONDS = 60.0
 # Lifetime of cached plans. A plan is made for the current table sizes; one made for an empty database must be replaced
 # soon after the tables grow. 60 statements in 60 s on each connection cost nothing.
 PLAN_CACHE_SECONDS = 60
-# Once a write has failed on a full disk: a changed row alone may have room in its page. Needs a megabyte.
-WRITE_PAGES = "CREATE UNLOGGED TABLE probe AS SELECT repeat('x', 1900) FROM generate_series(1, 500); DROP TABLE probe"
 
 
 class PostgresEngine(WritingEngine):

@@ -40,6 +40,8 @@ SESSION = {
 }
 # By statement, because PgBouncer refuses startup parameters.
 SET_SESSION = "; ".join(f"SET {name} = '{value}'" for name, value in SESSION.items())
+# On a full disk, a changed row alone may have room in its page. Needs a megabyte.
+WRITE_PAGES = "CREATE UNLOGGED TABLE probe AS SELECT repeat('x', 1900) FROM generate_series(1, 500); DROP TABLE probe"
 NUMBERED = re.compile(r"\$([0-9]+)")
 # A list parameter: `:keys::text[]`.
 COLUMN = re.compile(r":([a-z_]+)::[a-z]+\[\]")
