@@ -39,7 +39,7 @@ async def test_mailbox_shows_messages_in_isolated_frames(tmp_path: Path) -> None
 
 async def test_link_ends_with_the_key_that_created_it(tmp_path: Path) -> None:
     """Otherwise a key that leaked would open the messages for a year after its revocation."""
-    now = times.to_rfc3339(SystemClock().now())  # keys expire by the system's time
+    now = times.to_rfc3339(SystemClock().now()).isoformat()  # keys expire by the system's time
     async with opened(tmp_path, now) as world:
         created = [await world.request("POST", "/v1/keys", KEY | more) for more in ({"ttl": "1h"}, {})]
         of_keys = [await link(world, {"authorization": f"Bearer {key['key']}"}) for key in created]
