@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 94_554),
+    "lines": (0, 94_553),
     "modules": (0, 581),
     "classes": (0, 1_354),
-    "functions": (0, 6_263),
+    "functions": (0, 6_262),
     "private functions used once": (0, 895),
     "functions that only pass their parameters on": (0, 41),
     "median lines of a function": (5, 6),

@@ -16,13 +16,13 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
-from bellcast.channels.reencryption import StoredSecrets
 from bellcast.channels.routing import Router
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.console.live_feed import LiveFeed
 from bellcast.console.stats import StatsRecorder
 from bellcast.console.types.stats import StatsPoint
+from bellcast.documents.stored_secrets import StoredSecrets
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption

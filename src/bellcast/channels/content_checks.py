@@ -114,11 +114,11 @@ def of_source(template: Template) -> Iterator[Finding]:
     for locale, parts in (("", template), *template.translations.items()):
         mail = parts.email
         if mail is not None and mail.html:
-            yield from (_of_problem(one, "email", locale) for one in email_checks.of_html(mail.html))
+            yield from (_of_problem(one, locale) for one in email_checks.of_html(mail.html))
         for name, block in _blocks(mail.blocks or ()) if mail is not None else ():
             for problem in _of_block(block):
                 line = problem.line if isinstance(block, HtmlBlock) else None
-                yield _of_problem(problem._replace(line=line), "email", locale, name)
+                yield _of_problem(problem._replace(line=line), locale, name)
 
 
 def of_rendered(own: Parts, locale: str, rendered: Mapping[Channel, Any], layout: Template | None) -> list[Finding]:
@@ -168,7 +168,7 @@ def _of_mail(own: Parts, locale: str, subject: str, html: str, text: str) -> Ite
         yield finding("warning", "image_only", message, "email", locale)
     for problem in email_checks.contrasts(html):
         block, line = _place(own, problem.excerpt)
-        yield _of_problem(problem._replace(line=line), "email", locale, block)
+        yield _of_problem(problem._replace(line=line), locale, block)
 
 
 def _has_unsubscribe(own: Parts, locale: str, layout: Template | None) -> bool:
@@ -229,11 +229,11 @@ def finding(severity: Severity, code: str, message: str, channel: str | None, lo
     )
 
 
-def _of_problem(problem: MailProblem, channel: str, locale: str, block: str | None = None) -> Finding:
+def _of_problem(problem: MailProblem, locale: str, block: str | None = None) -> Finding:
     return Finding(
         severity=problem.severity,
         code=problem.code,
-        channel=channel,
+        channel="email",
         locale=locale or None,
         block=block,
         line=problem.line,

@@ -75,11 +75,11 @@ class Work:
             raise TooMuchWork
 
 
-def schema_errors(path: str, schema: Any) -> Iterator[FieldError]:
-    """Return the errors of a schema: parts that are wrong or not supported."""
-    for number, (inner_path, inner, depth) in enumerate(_nested(path, schema)):
+def schema_errors(schema: Any) -> Iterator[FieldError]:
+    """Return the errors of a schema of `data`: parts that are wrong or not supported."""
+    for number, (inner_path, inner, depth) in enumerate(_nested("data", schema)):
         if number >= MAX_SCHEMAS:
-            yield FieldError(path, f"must have at most {MAX_SCHEMAS} schemas")
+            yield FieldError("data", f"must have at most {MAX_SCHEMAS} schemas")
             return
         yield from _schema_errors(inner_path, inner, depth)
 

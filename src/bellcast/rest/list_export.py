@@ -12,8 +12,8 @@ import msgspec
 from bellcast.kernel.errors import Forbidden
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.asgi import ASGIApp
-from bellcast.kernel.http.pages import MAX_PAGE_ROWS
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.limits import MAX_PAGE_ROWS
 from bellcast.operators.types import Role
 from bellcast.rest import audit
 

@@ -7,10 +7,11 @@ import msgspec
 
 from bellcast.agents import http as agents_http
 from bellcast.auth import http as tokens
-from bellcast.channels.http import explanations, mailbox, messages, notification_types, stored_secrets, unsubscribe
+from bellcast.channels.http import explanations, mailbox, messages, notification_types, unsubscribe
 from bellcast.channels.suppressions import http as suppressions_http
 from bellcast.console.http import connections, live_feed, nodes, settings, stats
 from bellcast.console.pages import browser_files, check, console, embed, error_pages, landing
+from bellcast.documents import http as stored_secrets
 from bellcast.exports import http as export
 from bellcast.inbox.http import activity, bulk, inbox, notifications
 from bellcast.kernel.http import responses, served_file

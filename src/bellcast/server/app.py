@@ -19,12 +19,12 @@ from bellcast.calls.backend import CallBackend
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
-from bellcast.channels.reencryption import StoredSecrets
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.console.stats import ACCEPTED, FAILED, StatsRecorder
 from bellcast.console.store import StatsPoints
 from bellcast.console.types.stats import StatsPoint
+from bellcast.documents.stored_secrets import StoredSecrets
 from bellcast.kernel.errors import BellcastError, Conflict, SettingsError
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.identities import Project

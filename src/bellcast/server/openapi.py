@@ -184,6 +184,7 @@ class Problem(Struct, frozen=True):
 # The first part of an operation's id, where it is not the name of its module or room: ids are public.
 OPERATION_GROUPS = {
     "bellcast.auth.http": "tokens",
+    "bellcast.documents.http": "stored_secrets",
     "bellcast.exports.http": "export",
     "bellcast.operators.http.account": "console_session",
 }

@@ -17,7 +17,6 @@ from bellcast.channels.digests import Digests
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
-from bellcast.channels.reencryption import StoredSecrets
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
 from bellcast.channels.store import messages
@@ -26,6 +25,7 @@ from bellcast.channels.types import ExternalChannel
 from bellcast.console.live_feed import LiveFeed
 from bellcast.context import Context
 from bellcast.documents.store import Documents
+from bellcast.documents.stored_secrets import StoredSecrets
 from bellcast.documents.types import PROJECT
 from bellcast.inbox.fanout import SendFanout
 from bellcast.inbox.quotas import Quotas

@@ -152,7 +152,7 @@ def _definition_errors(value: Any) -> Errors:
     if value.get("data") is not None and not isinstance(value["data"], Mapping):
         yield FieldError("data", "must be an object: a JSON Schema")
     elif value.get("data") is not None:
-        yield from data_schemas.schema_errors("data", value["data"])
+        yield from data_schemas.schema_errors(value["data"])
     seen = SeenSteps(types={})
     yield from _list_errors("steps", value.get("steps"), seen, 0)
     if len(seen.types) > MAX_STEPS:

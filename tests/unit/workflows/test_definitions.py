@@ -109,13 +109,13 @@ def test_steps_are_ordered_with_those_of_their_branches() -> None:
     ],
 )
 def test_data_is_checked_against_its_schema(schema: Any, value: Any, field: str) -> None:
-    assert list(data_schemas.schema_errors("data", schema)) == []
+    assert list(data_schemas.schema_errors(schema)) == []
     assert [error.field for error in data_schemas.errors_of("data", value, schema)] == [field]
 
 
 @pytest.mark.parametrize("schema", [{"pattern": "x"}, {"type": "text"}, {"items": 1}, {"minLength": -1}, {"anyOf": {}}])
 def test_schemas_with_unsupported_keywords_are_refused(schema: Any) -> None:
-    assert list(data_schemas.schema_errors("data", schema))
+    assert list(data_schemas.schema_errors(schema))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_schemas_with_unsupported_keywords_are_refused(schema: Any) -> None:
     ],
 )
 def test_large_schemas_are_refused(schema: Any, field: str) -> None:
-    assert [error.field for error in data_schemas.schema_errors("data", schema)] == [field]
+    assert [error.field for error in data_schemas.schema_errors(schema)] == [field]
 
 
 def test_checking_a_value_has_a_budget() -> None:

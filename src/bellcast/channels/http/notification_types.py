@@ -21,7 +21,7 @@ def _errors(value: NotificationType) -> validation.FieldErrors:
         elif value.defaults.get(channel) is False:
             yield FieldError(f"defaults.{channel}", "must not switch off a required channel")
     if value.data is not None:
-        yield from data_schemas.schema_errors("data", value.data)
+        yield from data_schemas.schema_errors(value.data)
 
 
 async def _effects(

@@ -32,13 +32,12 @@ MIN_VERSION = (3, 37)  # STRICT tables; RETURNING needs 3.35
 
 
 class SqliteEngine(WritingEngine):
-    """An Engine on one file. Only one server can open it (`exclusive`); tools can open it while a server runs."""
+    """An Engine on one file, which only one server can open."""
 
-    def __init__(self, path: Path, clock: Clock, *, exclusive: bool = True) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
         super().__init__(max(migrations.steps()))
         self._path = path
         self._clock = clock
-        self._exclusive = exclusive
         self._lock = FolderLock(path)
         self._reader: SqliteConnection | None = None
         self._background: SqliteConnection | None = None
@@ -52,10 +51,9 @@ class SqliteEngine(WritingEngine):
             raise SettingsError(f"SQLite {sqlite3.sqlite_version} is too old: Bellcast needs 3.37 (2021) or newer.")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # notifications are private
-            if self._exclusive:
-                self._lock.acquire()
-                backup.discard_restore(self._path)
-                sqlite_identity.check_log(self._path, self._lock)
+            self._lock.acquire()
+            backup.discard_restore(self._path)
+            sqlite_identity.check_log(self._path, self._lock)
             await asyncio.to_thread(self._migrate)
             known = texts()
             self._reader = SqliteConnection(connect(self._path), known)
@@ -73,18 +71,12 @@ class SqliteEngine(WritingEngine):
         first = connect(self._path)
         try:
             if migrations.pending(first):
-                if not self._exclusive:
-                    self._lock.acquire()
                 migrations.migrate(first, self.schema)
-            if self._exclusive:
-                sqlite_identity.renew(first, self._lock)
+            sqlite_identity.renew(first, self._lock)
         finally:
             first.close()
             self.schema.migration = None
-            if not self._exclusive:
-                self._lock.release()
-        if self._exclusive:
-            sqlite_identity.note_in_file(self._path, self._lock)
+        sqlite_identity.note_in_file(self._path, self._lock)
 
     def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
         """Run a script inline."""
@@ -124,7 +116,7 @@ class SqliteEngine(WritingEngine):
             await asyncio.gather(self._clearing, return_exceptions=True)
         await self._close_writer()
         async with self._background_lock:
-            if self._exclusive and self._reader is not None:
+            if self._reader is not None:
                 with contextlib.suppress(sqlite3.Error, OSError):  # a full disk; the next start knows both identities
                     await self._reader.in_thread(sqlite_identity.renew, self._reader.raw, self._lock)
             for connection in (self._background, self._reader):

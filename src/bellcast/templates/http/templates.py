@@ -144,13 +144,13 @@ async def exists(ctx: ApiContext, tenant: str, key: str) -> bool:
     return await objects.find(KIND, ctx, tenant, key) is not None
 
 
-async def errors_of_send(ctx: ApiContext, tenant: str, send: Mapping[str, Any], path: str) -> list[FieldError]:
-    """Return errors, below `path`, for unknown templates that a tenant's send names. Names that contain variables, such
+async def errors_of_send(ctx: ApiContext, tenant: str, send: Mapping[str, Any]) -> list[FieldError]:
+    """Return errors, below `notification`, for unknown templates that a tenant's send names. Names that contain variables, such
     as `{{ event.data.kind }}`, are not checked."""
     owner = send.get("tenant")
     tenants = {tenant, owner} if isinstance(owner, str) else {tenant}
     return [
-        FieldError(f"{path}.{field}", await no_template(ctx.engines.db, tenant, name))
+        FieldError(f"notification.{field}", await no_template(ctx.engines.db, tenant, name))
         for field, _, name in references.named_by_send(send)
         if "{" not in name and not any([await exists(ctx, one, name) for one in tenants])
     ]

@@ -110,7 +110,7 @@ async def write(change: Change[Any]) -> tuple[Any, bool]:
     try:
         schedule = request_body.json(msgspec.json.encode(value), SCHEDULE, ctx)
         await ctx[Schedules].check_references(tenant, schedule)
-        if errors := await templates.errors_of_send(ctx, tenant, schedule.notification or {}, "notification"):
+        if errors := await templates.errors_of_send(ctx, tenant, schedule.notification or {}):
             raise Invalid.fields(errors)
     except Invalid as refusal:
         raise definition_body.with_lines(refusal, yaml) from None

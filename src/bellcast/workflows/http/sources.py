@@ -15,7 +15,7 @@ from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 async def _reference_errors(value: EventSource, ctx: ApiContext, tenant: str, key: str) -> list[FieldError]:
     if value.notification is not None:
-        return await templates.errors_of_send(ctx, tenant, value.notification, "notification")
+        return await templates.errors_of_send(ctx, tenant, value.notification)
     if value.workflow is None or await ctx[WorkflowCatalog].find(tenant, value.workflow) is not None:
         return []
     return [FieldError("workflow", await ctx[WorkflowCatalog].unknown_name(tenant, value.workflow))]

@@ -156,16 +156,6 @@ async def test_second_server_on_a_folder_gets_conflict(engine: SqliteEngine, dat
     await second.close()
 
 
-async def test_tool_opens_the_store_of_a_running_server(app: App, database: Path, clock: FakeClock) -> None:
-    await app.send("alice")
-    tool = Store(SqliteEngine(database, clock, exclusive=False))
-    await tool.open()
-    assert await tool.recipients.get("", "alice") is not None
-    await tool.close()
-    await app.send("alice")
-    assert len(await app.page("alice")) == 2
-
-
 async def test_failed_open_releases_the_folder(database: Path, clock: FakeClock) -> None:
     spoil(database)
     with pytest.raises(Unavailable):

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from bellcast.channels.reencryption import KeyUsage, RotationProgress, StoredSecrets
+from bellcast.documents.stored_secrets import KeyUsage, RotationProgress, StoredSecrets
 from bellcast.kernel.http import responses
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
