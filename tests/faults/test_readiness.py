@@ -110,15 +110,24 @@ async def test_server_on_a_read_only_postgresql_is_not_ready(tmp_path: Path, bro
         await postgres.drop(database)
 
 
-async def test_server_with_a_full_postgresql_is_not_ready_until_there_is_room() -> None:
+async def test_server_with_a_full_postgresql_is_not_ready_or_degraded_until_there_is_room() -> None:
     # PostgreSQL's user may not read pytest's folders.
     with TemporaryDirectory() as folder, small_disk(Path(folder) / "disk", "200m") as disk:
         disk.parent.chmod(0o711)
         postgres = PostgresServer(disk)
         postgres.start()
-        async with app(disk.parent / "data", STORE=postgres.url("postgres")) as (_, client):
+        url, event = postgres.url("postgres"), {"topic": "room", "name": "said", "data": "x" * 9_000}
+        async with (
+            app(disk.parent / "data", STORE=url) as (_, client),
+            app(disk.parent / "events", BROKER=url) as (_, publisher),
+        ):
             assert (await client.post("/v1/notifications", json=DRAFT)).status_code == 201
+            assert (await publisher.post("/v1/events", json=event)).status_code == 202
             ballast = fill(disk)
+            while (await publisher.post("/v1/events", json=event)).status_code == 202:
+                pass
+            assert await readiness(publisher) == (200, "degraded")
+            assert (await gauges(publisher))["bellcast_broker_up"] == "0.0"
             while (response := await client.post("/v1/notifications", json=DRAFT)).status_code == 201:
                 pass
             assert (response.status_code, await readiness(client)) == (507, (503, "unavailable"))
@@ -128,4 +137,6 @@ async def test_server_with_a_full_postgresql_is_not_ready_until_there_is_room() 
             ballast.unlink()
             assert await readiness(client) == (200, "ok")
             assert (await client.post("/v1/notifications", json=DRAFT)).status_code == 201
+            assert (await publisher.post("/v1/events", json=event)).status_code == 202
+            assert await readiness(publisher) == (200, "ok")
         postgres.end()

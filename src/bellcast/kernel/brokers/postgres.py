@@ -35,11 +35,7 @@ COMMAND_TIMEOUT = 5.0
 NOTIFY = "SELECT count(pg_notify(channel, part)) FROM unnest($1::text[], $2::text[]) notice (channel, part)"
 
 # Fails on a standby, and where transactions are read-only.
-PROBE = """DO $$ BEGIN
-  IF current_setting('transaction_read_only') = 'on' THEN
-    RAISE read_only_sql_transaction USING MESSAGE = 'the database is read-only';
-  END IF;
-END $$"""
+PROBE = "DO $$ BEGIN ASSERT current_setting('transaction_read_only') = 'off', 'the database is read-only'; END $$"
 
 
 class PostgresTransport:
@@ -59,6 +55,7 @@ class PostgresTransport:
         self._fences: dict[str, asyncio.Future[None]] = {}
         self._query_lock = asyncio.Lock()  # a connection runs one query at a time
         self._send_lock = asyncio.Lock()
+        self.is_full = False  # the last event could not be stored, because the disk was full
 
     async def connect(self, on_message: Callable[[bytes], None]) -> None:
         """Connect, and pass received messages to `on_message`."""
@@ -167,6 +164,8 @@ class PostgresTransport:
     async def ping(self, *, writes: bool = False) -> None:
         """Raise unless PostgreSQL responds on the listening connection and, with `writes`, can be written."""
         await self._query(self._open(self._listening).execute, PROBE if writes else "SELECT 1")
+        if writes and self.is_full:
+            raise Unavailable("The disk of PostgreSQL is full: live events are not stored. Free space.")
 
     async def close(self) -> None:
         for passed in self._fences.values():

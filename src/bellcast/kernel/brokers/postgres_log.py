@@ -210,6 +210,7 @@ class PostgresLog(TopicLog):
         counts = (len(entries), sum(sizes), now)
         async with self._connection() as connection:
             row = await connection.fetchrow(APPEND, self._project, tenant, *counts, *columns, KEPT_PREFIX)
+        self._transport.is_full = False
         if row is None:
             async with self._locked(tenant):
                 pass  # a new log
@@ -304,6 +305,7 @@ class PostgresLog(TopicLog):
         except exceptions.InsufficientPrivilegeError as failure:
             raise LogUnsupported(str(failure)) from failure
         except UNAVAILABLE_ERRORS as failure:
+            self._transport.is_full |= isinstance(failure, exceptions.DiskFullError)
             raise Unavailable.of("PostgreSQL", failure) from failure
 
     async def _open(self) -> "asyncpg.Pool[Any]":
