@@ -71,10 +71,17 @@ def test_python_client_refuses_an_address_with_the_version() -> None:
             Bellcast(url, "secret")
 
 
-def test_fastapi_is_named_when_it_is_missing() -> None:
-    program = "import sys; sys.modules['fastapi'] = None; import bellcast.contrib.fastapi"
+@pytest.mark.parametrize(
+    ("module", "advice"),
+    [
+        ("fastapi", "bellcast.contrib.fastapi needs FastAPI: run pip install fastapi"),
+        ("sqlalchemy", "bellcast.contrib.sqlalchemy needs SQLAlchemy: run pip install 'bellcast[sqlalchemy]'"),
+    ],
+)
+def test_missing_package_of_an_integration_is_named(module: str, advice: str) -> None:
+    program = f"import sys; sys.modules['{module}'] = None; import bellcast.contrib.{module}"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert "bellcast.contrib.fastapi needs FastAPI: run pip install fastapi" in result.stderr
+    assert advice in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,19 @@ function of `bellcast sql install` and returns the row's number; on SQLite, MySQ
 from dataclasses import dataclass
 from typing import Any, Unpack
 
-from sqlalchemy import BigInteger, bindparam, cast, func, select, types
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.base import Executable
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.elements import ClauseElement
-
 from bellcast.client.arguments import Text
 from bellcast.client.notifications import Content, Target
 from bellcast.contrib import outbox
+
+try:
+    from sqlalchemy import BigInteger, bindparam, cast, func, select, types
+    from sqlalchemy.dialects.postgresql import JSONB
+    from sqlalchemy.ext.compiler import compiles
+    from sqlalchemy.sql.base import Executable
+    from sqlalchemy.sql.compiler import SQLCompiler
+    from sqlalchemy.sql.elements import ClauseElement
+except ImportError:
+    raise ImportError("bellcast.contrib.sqlalchemy needs SQLAlchemy: run pip install 'bellcast[sqlalchemy]'") from None
 
 
 @dataclass(eq=False)
@@ -60,17 +63,9 @@ def _call_function(statement: OutboxInsert, compiler: SQLCompiler, **options: An
     return compiler.process(select(function(body, type_=BigInteger)), **options)
 
 
-@compiles(OutboxInsert, "sqlite")
-def _insert_in_sqlite(statement: OutboxInsert, compiler: SQLCompiler, **options: Any) -> str:
-    return outbox.insert_sql("sqlite", _marks(statement, compiler, options))
-
-
-@compiles(OutboxInsert, "mysql", "mariadb")
-def _insert_in_mysql(statement: OutboxInsert, compiler: SQLCompiler, **options: Any) -> str:
-    return outbox.insert_sql("mysql", _marks(statement, compiler, options))
-
-
-def _marks(statement: OutboxInsert, compiler: SQLCompiler, options: dict[str, Any]) -> list[str]:
-    """Return the parameter marks of key, kind and payload in the driver's style."""
+@compiles(OutboxInsert, "sqlite", "mysql", "mariadb")
+def _insert_row(statement: OutboxInsert, compiler: SQLCompiler, **options: Any) -> str:
+    """Insert key, kind and payload, with parameter marks in the driver's style."""
     values = (statement.key, statement.kind, statement.payload)
-    return [compiler.process(bindparam(None, value, types.Text, unique=True), **options) for value in values]
+    marks = [compiler.process(bindparam(None, value, types.Text, unique=True), **options) for value in values]
+    return outbox.insert_sql("sqlite" if compiler.dialect.name == "sqlite" else "mysql", marks)
