@@ -59,10 +59,13 @@ class SocketIOCallContext(NativeCallContext):
         self._ends_session = False
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
+        self._emit((name, args))
+
+    def _emit(self, frame: tuple[str, tuple[Any, ...]]) -> None:
         if self.pending_frames is not None:
-            self.pending_frames.append((name, args))
+            self.pending_frames.append(frame)
         else:
-            self._connection.emit(name, args)
+            self._connection.emit(*frame)
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
         """Emit and wait for the ack. Return its only argument, a list of several, or None."""
