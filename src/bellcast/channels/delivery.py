@@ -149,9 +149,9 @@ class MessageDelivery(Struct, eq=False):
         return DestinationCall(first.destination, target.kind, partial(self._deliver, message, target.to, providers))
 
     async def _deliver(self, message: StoredMessage, to: str, providers: Sequence[NamedProvider]) -> int | None:
-        """Try each provider once, in order, and record the outcome. Return when the next round is due, or None. The previous message
-        to the address leaves before, so that a reminder does not overtake a confirmation; urgent ones wait for urgent ones only."""
-        line = (message.address, message.priority == "urgent")
+        """Try each provider once, in order, and record the outcome. Return when the next round is due, or None. The tenant's previous
+        message to the address leaves before, so that a reminder does not overtake a confirmation; urgent ones wait for urgent ones only."""
+        line = (message.tenant, message.address, message.priority == "urgent")
         previous, self._newest[line] = self._newest.get(line), asyncio.current_task()
         if previous is not None:
             await asyncio.wait([previous], timeout=ORDER_SECONDS)

@@ -74,11 +74,11 @@ class World:
     async def _find(self, tenant: str, channel: ExternalChannel) -> list[NamedProvider]:
         return self.providers
 
-    async def add(self, id: str = ID, address: str = ADDRESS) -> None:
+    async def add(self, id: str = ID, address: str = ADDRESS, tenant: str = "") -> None:
         now = self.clock.now()
         message = NewMessage(
             id=id,
-            tenant="",
+            tenant=tenant,
             recipient="alice",
             notification=None,
             channel="sms",
@@ -91,11 +91,11 @@ class World:
         )
         await self.store.messages.add([message])
 
-    async def start(self, addresses: Mapping[str, str]) -> list[asyncio.Future[PageOutcome]]:
+    async def start(self, addresses: Mapping[str, str], tenant: str = "") -> list[asyncio.Future[PageOutcome]]:
         """Add messages with these last digits of their ids, and begin to deliver them together."""
         ids = [f"{ID[:-1]}{number}" for number in addresses]
         for id, address in zip(ids, addresses.values(), strict=True):
-            await self.add(id, address)
+            await self.add(id, address, tenant)
         outcomes = await self.delivery.run_page([job_of(id) for id in ids])
         return [asyncio.ensure_future(one.work()) for one in outcomes if isinstance(one, DestinationCall)]
 
@@ -197,6 +197,21 @@ async def test_message_does_not_overtake_an_earlier_one_to_its_address(store: St
         await asyncio.sleep(0)
     await asyncio.gather(*sending)
     assert provider.left == ["3", "1", "2"]
+
+
+async def test_message_does_not_wait_for_one_of_another_tenant(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "ORDER_SECONDS", 3600.0)
+    provider = SlowProvider()
+    world = World(store, clock, [named("main", provider)])
+    (first,) = await world.start({"1": ADDRESS})
+    (other,) = await world.start({"2": ADDRESS}, tenant="acme")
+    provider.gates["2"].set()
+    await asyncio.wait_for(other, 10)
+    provider.gates["1"].set()
+    await first
+    assert provider.left == ["2", "1"]
 
 
 async def test_flood_to_one_address_does_not_wait_long(
