@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.kernel.limits import MAX_APP_PAGE_ROWS, MAX_PAGE_ROWS
+from bellcast.kernel.http import MAX_APP_PAGE_ROWS, MAX_PAGE_ROWS
 from bellcast.server.api_app import HANDLERS
 from tests.journey.rest import Rest, fields, refused
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from bellcast.kernel.limits import MAX_APP_PAGE_ROWS, MAX_PAGE_ROWS
+from bellcast.kernel.http import MAX_APP_PAGE_ROWS, MAX_PAGE_ROWS
 
 if TYPE_CHECKING:  # imported with the first output
     from rich.console import Console

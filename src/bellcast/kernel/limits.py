@@ -4,10 +4,6 @@ from msgspec import Struct
 
 # An item of a bulk request is decoded in one step. The largest draft that the other limits permit has half this size.
 MAX_ITEM_BYTES = 1_048_576
-# Items in a page of operators' lists. Larger pages would exceed the 200 ms that a page of the console may take among millions of rows.
-MAX_PAGE_ROWS = 200
-# Items in a page of lists that apps read completely, such as recipients or messages: they need a fifth of the requests.
-MAX_APP_PAGE_ROWS = 1_000
 
 
 class Limits(Struct, kw_only=True):

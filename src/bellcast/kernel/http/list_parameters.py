@@ -13,8 +13,8 @@ from bellcast.kernel import ids, times
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange
 from bellcast.kernel.errors import BadRequest
 from bellcast.kernel.field_limits import ANY_TENANT
+from bellcast.kernel.http import MAX_APP_PAGE_ROWS, MAX_PAGE_ROWS
 from bellcast.kernel.identities import EVERY_TENANT
-from bellcast.kernel.limits import MAX_APP_PAGE_ROWS, MAX_PAGE_ROWS
 from bellcast.kernel.times import Moment
 
 T = TypeVar("T")
