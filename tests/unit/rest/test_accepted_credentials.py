@@ -6,11 +6,11 @@ from typing import Any
 import httpx
 import pytest
 
-import bellcast
 from bellcast.auth import tokens
 from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.http.asgi import ACCEPTED
 from bellcast.kernel.identities import Caller, Principal, Project
+from bellcast.server import asgi
 
 SECRET = "secret-of-the-project"
 
@@ -19,7 +19,7 @@ async def test_protocol_learns_the_caller_of_accepted_credentials_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BELLCAST_PROJECT", f"p:key:{SECRET}")
-    bell = bellcast.asgi(data=str(tmp_path))  # type: ignore[attr-defined]  # loaded lazily
+    bell = asgi(data=str(tmp_path))
     learned: dict[str, Any] = {}
 
     async def served(scope: Any, receive: Any, send: Any) -> None:
