@@ -133,7 +133,7 @@ class Stage(Enum):
 class Turns:
     """Lets callers take turns: a few requests begin in each iteration of the event loop. One that has begun holds nothing.
     A caller is the owner of accepted credentials; the recipients and authors of a tenant share its turn and take turns in it.
-    Without accepted credentials it is an address, so that many wrong tokens have no more turns than one."""
+    Without accepted credentials it is an address, so that many wrong tokens share one turn."""
 
     def __init__(self) -> None:
         # By turn and by caller in it, the next one first.
