@@ -16,11 +16,11 @@ from bellcast.providers import http as providers
 from bellcast.providers import twilio, vonage
 from bellcast.providers.types import ReceiptRequest
 from tests.fuzz.runner import fuzz
-from tests.unit.auth.fakes import FakeHttp
+from tests.provider_setup import setup
 
 URL = "https://bells.example.com/v1/providers/texts/receipts"
-TWILIO = twilio.from_url("twilio://AC1:token@default?from=%2B12025550123", http=FakeHttp())
-VONAGE = vonage.from_url("vonage://key:secret@default?from=Shop", http=FakeHttp())
+TWILIO = twilio.from_url(setup("twilio://AC1:token@default?from=%2B12025550123"))
+VONAGE = vonage.from_url(setup("vonage://key:secret@default?from=Shop"))
 NAMES = ["MessageSid", "MessageStatus", "SmsStatus", "OptOutType", "From", "Body", "ErrorCode", "messageId", "message-id", "status", "err-code",
          "msisdn", "to", "text", "keyword", "sig", "timestamp", ""]  # fmt: skip
 VALUES = [

@@ -40,6 +40,7 @@ from bellcast.providers.types import (
     ProviderFields,
     Receipt,
     ReceiptRequest,
+    Setup,
     UnusableProvider,
 )
 
@@ -185,10 +186,6 @@ class ProviderDirectory:
             return str(error)
         return None
 
-    def of_settings(self) -> Sequence[ConfiguredProvider]:
-        """Return the providers from the settings."""
-        return [entry.configured for entry in self._settings]
-
     async def find(self, tenant: str, key: str) -> ConfiguredProvider | None:
         """Return the tenant's provider, else the project's."""
         entry = await self._find(tenant, key)
@@ -204,7 +201,8 @@ class ProviderDirectory:
         stored = await self._documents.owned(msgspec.structs.replace(query, filters={"kind": KIND}))
         found = [self._configured(tenant, document) for tenant, document in stored.items]
         if query.tenants is None or DEFAULT_TENANT in query.tenants:
-            found += [one for one in self.of_settings() if (one.tenant, one.key) > (query.after or ())]
+            of_settings = [entry.configured for entry in self._settings]
+            found += [one for one in of_settings if (one.tenant, one.key) > (query.after or ())]
         shown = sorted(found, key=lambda one: (one.tenant, one.key))[: query.limit]
         has_next = stored.next is not None or len(found) > query.limit
         return ListPage(shown, (shown[-1].tenant, shown[-1].key) if has_next else None)
@@ -374,7 +372,7 @@ class ProviderDirectory:
             host = url.split(fields.url).hostname or ""
             if host != url.VENDOR_HOST and (problem := self._clients.guard.host_problem(host)) is not None:
                 raise ValueError(problem)
-        setup = vendors.Setup(
+        setup = Setup(
             url=fields.url,
             http=clients.trusted() if is_trusted else clients.guarded(),
             http2=partial(clients.trusted if is_trusted else clients.guarded, http2=True),

@@ -21,8 +21,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed, Unauthenticated
 from bellcast.kernel.field_limits import INNER
-from bellcast.kernel.http import entity_tags, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.outbound.connection_steps import TestStep
 from bellcast.operators.types import ROLES

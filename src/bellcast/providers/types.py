@@ -8,10 +8,11 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from bellcast.channels.types import MIN_RATE, ExternalChannel, State
+from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.field_limits import ValueRule, between, lasting, text
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.outbound.port import MAX_RESPONSE, DeliveryError
+from bellcast.kernel.outbound.port import MAX_RESPONSE, DeliveryError, Http
 from bellcast.kernel.validation import FieldErrors, storable
 
 # The keywords of the CTIA (Messaging Principles §5.1.3) that Twilio and Vonage recognize too.
@@ -87,6 +88,20 @@ class ServerAddress(Struct, frozen=True):
 
 # Opens a TCP connection to a host and port. Raises Unavailable or OSError.
 Connect = Callable[[str, int], Awaitable[socket]]
+
+
+class Setup(Struct, frozen=True, kw_only=True):
+    """Arguments of a provider: its URL, HTTP clients, a guarded `connect` for other protocols, the response timeout
+    (seconds), whether the URL may name files of the server, and the URL for its receipts."""
+
+    url: str
+    http: Http
+    http2: Callable[[], Http]
+    connect: Connect | None = None
+    clock: Clock
+    timeout: float
+    may_read_files: bool = False
+    receipts_url: str | None = None
 
 
 class Receipt(Struct, frozen=True):

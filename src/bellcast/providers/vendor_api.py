@@ -56,11 +56,10 @@ class VendorProvider(Provider):
         return self._endpoint.server
 
 
-def base_url(url: ProviderURL, vendor: str) -> str:
-    """Return the vendor's own server for the host `default`, else the host of the URL."""
-    if url.host == VENDOR_HOST:
-        return vendor
-    return f"{'https' if url.uses_tls else 'http'}://{url.address}"
+def at(url: ProviderURL, vendor: str, http: Http, timeout: float) -> VendorAPI:
+    """Return the API on the vendor's own server for the host `default`, else on the host of the URL."""
+    own = f"{'https' if url.uses_tls else 'http'}://{url.address}"
+    return VendorAPI(vendor if url.host == VENDOR_HOST else own, http, timeout)
 
 
 def error_of(response: Response, detail: object = None, *, is_bounce: bool = False) -> DeliveryError:

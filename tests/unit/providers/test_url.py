@@ -17,7 +17,7 @@ from tests.unit.auth.fakes import FakeHttp
 )
 def test_url_of_an_api_keeps_the_brackets_of_an_ipv6_address(text: str, base: str, masked: str) -> None:
     parsed = url.parse(text)
-    assert vendor_api.base_url(parsed, "https://api.vendor.test") == base
+    assert vendor_api.at(parsed, "https://api.vendor.test", FakeHttp(), 30).base == base
     assert parsed.masked == masked
     server = vendor_api.VendorAPI(base, FakeHttp(), 1).server
     assert server.port in (443, 9000)

@@ -22,6 +22,7 @@ from bellcast.providers import apns
 from bellcast.providers.types import AcceptedMessage, OutgoingMessage
 from tests.certificates import self_signed
 from tests.clock import FakeClock
+from tests.provider_setup import setup
 from tests.servers import free_port
 from tests.vendor_server import VendorServer, vendor_server
 from tests.wire.providers.http2_server import (
@@ -108,7 +109,7 @@ async def provider_at(
     http = HttpxClient(http2=True)
     url = f"apns://TEAM123:KEY456@127.0.0.1:{apple.port}?{option}key={file}&topic=com.example.app"
     try:
-        yield apns.from_url(url, http=http, clock=clock, timeout=timeout, may_read_files=True)
+        yield apns.from_url(setup(url, http, clock, timeout, may_read_files=True))
     finally:
         await http.close()
 

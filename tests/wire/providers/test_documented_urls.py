@@ -22,9 +22,9 @@ from bellcast.kernel.outbound.http import HttpxClient
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.kernel.outbound.transport import trusted
 from bellcast.providers import apns, credentials, fcm, smtp, twilio, vonage
-from bellcast.providers.types import OutgoingMessage, Provider
+from bellcast.providers.types import OutgoingMessage, Provider, Setup
 from bellcast.providers.url import VENDOR_HOST
-from bellcast.providers.vendors import VENDORS, Setup, create
+from bellcast.providers.vendors import VENDORS, create
 from bellcast.settings import parsers
 from tests.certificates import self_signed
 from tests.clock import FakeClock

@@ -20,6 +20,7 @@ from bellcast.providers.types import AcceptedMessage, OutgoingMessage, Provider
 from bellcast.providers.webpush import VapidKey, WebPushProvider
 from tests.certificates import self_signed
 from tests.clock import FakeClock
+from tests.provider_setup import setup
 from tests.push_browser import Browser
 from tests.vendor_server import CUT, HALF, HANG, VendorServer, plain_server, raw_response, vendor_server
 
@@ -47,7 +48,7 @@ def off(is_tls: bool) -> str:
 
 def fcm_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
     url = f"fcm://{host}?credentials={folder / 'account.json'}{off(is_tls)}"
-    return fcm.from_url(url, http=http, clock=FakeClock(), timeout=timeout, may_read_files=True)
+    return fcm.from_url(setup(url, http, timeout=timeout, may_read_files=True))
 
 
 def web_push_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
@@ -60,11 +61,11 @@ def subscription(host: str, is_tls: bool) -> str:
 
 
 def telegram_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
-    return telegram.from_url(f"telegram://1:abc@{host}{'' if is_tls else '?tls=off'}", http=http, timeout=timeout)
+    return telegram.from_url(setup(f"telegram://1:abc@{host}{'' if is_tls else '?tls=off'}", http, timeout=timeout))
 
 
 def vonage_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
-    return vonage.from_url(f"vonage://key:secret@{host}?from=Shop{off(is_tls)}", http=http, timeout=timeout)
+    return vonage.from_url(setup(f"vonage://key:secret@{host}?from=Shop{off(is_tls)}", http, timeout=timeout))
 
 
 class Rerouted:
@@ -91,7 +92,7 @@ def webhook(url: str) -> Callable[[str, bool], str]:
 
 
 def twilio_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
-    return twilio.from_url(f"twilio://AC1:token@{host}?from=%2B12025550123{off(is_tls)}", http=http, timeout=timeout)
+    return twilio.from_url(setup(f"twilio://AC1:token@{host}?from=%2B12025550123{off(is_tls)}", http, timeout=timeout))
 
 
 VENDORS = {

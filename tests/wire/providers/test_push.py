@@ -19,6 +19,7 @@ from bellcast.providers import fcm
 from bellcast.providers.types import OutgoingMessage
 from bellcast.providers.webpush import MAX_PAYLOAD, VapidKey, WebPushProvider, encrypt
 from tests.clock import FakeClock
+from tests.provider_setup import setup
 from tests.push_browser import Browser
 from tests.vendor_server import VendorServer, raw_response
 
@@ -169,9 +170,7 @@ async def test_fcm_requests_a_token_once_and_sends(
     clock = FakeClock()
     vendor.responses += [raw_response(200, {"access_token": "A1", "expires_in": 3600})]
     vendor.default = raw_response(200, {"name": "projects/shop/messages/1"})
-    provider = fcm.from_url(
-        f"fcm://{vendor.host}?tls=off&credentials={file}", http=http, clock=clock, may_read_files=True
-    )
+    provider = fcm.from_url(setup(f"fcm://{vendor.host}?tls=off&credentials={file}", http, clock, may_read_files=True))
     message = OutgoingMessage(id="m1", to="device", content={"id": "n1", "title": "T", "body": "B", "url": "/b"})
     assert (await provider.send(message)).reference == "projects/shop/messages/1"
     await provider.send(message)
@@ -192,7 +191,7 @@ async def test_fcm_token_is_renewed_before_it_ends_and_after_a_refusal(
 ) -> None:
     clock = FakeClock()
     url = f"fcm://{vendor.host}?tls=off&credentials={service_account[0]}"
-    provider = fcm.from_url(url, http=http, clock=clock, may_read_files=True)
+    provider = fcm.from_url(setup(url, http, clock, may_read_files=True))
     message = OutgoingMessage(id="m1", to="device", content={"title": "T"})
     grant, sent = raw_response(200, {"access_token": "A", "expires_in": 3600}), raw_response(200, {"name": "x"})
     vendor.responses += [grant, sent, grant, sent, raw_response(401, {"error": {"message": "expired"}}), grant, sent]
@@ -210,10 +209,7 @@ async def test_fcm_unregistered_device_is_a_bounce(
     vendor: VendorServer, http: HttpxClient, service_account: tuple[Path, rsa.RSAPublicKey]
 ) -> None:
     provider = fcm.from_url(
-        f"fcm://{vendor.host}?tls=off&credentials={service_account[0]}",
-        http=http,
-        clock=FakeClock(),
-        may_read_files=True,
+        setup(f"fcm://{vendor.host}?tls=off&credentials={service_account[0]}", http, may_read_files=True)
     )
     vendor.responses += [raw_response(200, {"access_token": "A", "expires_in": 3600})]
     error = {"code": 404, "message": "Requested entity was not found.", "details": [{"errorCode": "UNREGISTERED"}]}

@@ -11,6 +11,7 @@ from bellcast.kernel.outbound.http import HttpxClient
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import twilio, vonage
 from bellcast.providers.types import OutgoingMessage, Provider, Receipt, ReceiptRequest
+from tests.provider_setup import setup
 from tests.vendor_server import CUT, HALF, HANG, VendorServer, raw_response
 
 MESSAGE = OutgoingMessage(id="m1", to="+436601234567", content={"text": "Your code: 4711"})
@@ -18,11 +19,11 @@ VONAGE_SENT = {"message-count": "1", "messages": [{"status": "0", "message-id": 
 
 
 def twilio_at(vendor: VendorServer, http: HttpxClient, **options: Any) -> twilio.TwilioProvider:
-    return twilio.from_url(f"twilio://AC1:tok%2Fen@{vendor.host}?from=%2B12025550123&tls=off", http=http, **options)
+    return twilio.from_url(setup(f"twilio://AC1:tok%2Fen@{vendor.host}?from=%2B12025550123&tls=off", http, **options))
 
 
 def vonage_at(vendor: VendorServer, http: HttpxClient, **options: Any) -> vonage.VonageProvider:
-    return vonage.from_url(f"vonage://key:secret@{vendor.host}?from=Shop&tls=off", http=http, **options)
+    return vonage.from_url(setup(f"vonage://key:secret@{vendor.host}?from=Shop&tls=off", http, **options))
 
 
 async def failure(provider: Provider, message: OutgoingMessage = MESSAGE) -> DeliveryError:
@@ -169,10 +170,10 @@ async def test_vonage_receipt_is_verified_and_parsed(vendor: VendorServer, http:
 @pytest.mark.parametrize("url", ["twilio://default", "twilio://a:b@default", "twilio://a@default?from=x"])
 def test_twilio_url_with_missing_parts_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="needs"):
-        twilio.from_url(url, http=HttpxClient())
+        twilio.from_url(setup(url))
 
 
 @pytest.mark.parametrize("url", ["vonage://default", "vonage://a:b@default", "vonage://a@default?from=x"])
 def test_vonage_url_with_missing_parts_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="needs"):
-        vonage.from_url(url, http=HttpxClient())
+        vonage.from_url(setup(url))

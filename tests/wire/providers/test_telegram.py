@@ -6,6 +6,7 @@ from bellcast.kernel.outbound.http import HttpxClient
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import telegram
 from bellcast.providers.types import OutgoingMessage
+from tests.provider_setup import setup
 from tests.vendor_server import CUT, VendorServer, raw_response
 
 MESSAGE = OutgoingMessage(id="m1", to="4711", content={"text": "New booking"})
@@ -13,7 +14,7 @@ TOKEN = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
 
 
 def telegram_at(vendor: VendorServer, http: HttpxClient) -> telegram.TelegramProvider:
-    return telegram.from_url(f"telegram://{TOKEN}@{vendor.host}?tls=off", http=http)
+    return telegram.from_url(setup(f"telegram://{TOKEN}@{vendor.host}?tls=off", http))
 
 
 async def test_message_is_sent_to_the_chat(vendor: VendorServer, http: HttpxClient) -> None:

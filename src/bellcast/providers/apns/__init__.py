@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.outbound.port import DeliveryError, Http
+from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import credentials, vendor_api
-from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
 from bellcast.providers.url import parse
 
 API = "https://api.push.apple.com"
@@ -32,15 +32,13 @@ CHECKS = {
 EXPIRED_TOKEN = "ExpiredProviderToken"  # noqa: S105  a reason of the API
 
 
-def from_url(
-    text: str, *, http: Http, clock: Clock, timeout: float = 30.0, may_read_files: bool = False
-) -> "APNsProvider":
-    """`apns://TEAM:KEY@default?key=AuthKey.p8&topic=com.example.app`, or `key_base64` with the file's content; `http` must
-    support HTTP/2. Raises ValueError."""
-    url = parse(text, known_options=OPTIONS)
+def from_url(setup: Setup) -> "APNsProvider":
+    """`apns://TEAM:KEY@default?key=AuthKey.p8&topic=com.example.app`, or `key_base64` with the file's content.
+    Raises ValueError."""
+    url = parse(setup.url, known_options=OPTIONS)
     if not url.user or not url.password:
         raise ValueError("needs the team id and the key id: apns://TEAM:KEY@default")
-    pem = credentials.read(url, "key", may_read_files=may_read_files)
+    pem = credentials.read(url, "key", may_read_files=setup.may_read_files)
     if not pem or not url.options.get("topic"):
         raise ValueError("needs the key's file and the app's bundle id: add ?key=FILE&topic=com.example.app")
     try:
@@ -49,8 +47,8 @@ def from_url(
         raise ValueError("has a key that is not a private key in PEM") from None
     if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(private.curve, ec.SECP256R1):
         raise ValueError("has a key that is not a P-256 key")  # noqa: TRY004  the value of a setting is wrong, not a type
-    endpoint = vendor_api.VendorAPI(vendor_api.base_url(url, API), http, timeout)
-    return APNsProvider(endpoint, clock, private, url.user, url.password, url.options["topic"])
+    endpoint = vendor_api.at(url, API, setup.http2(), setup.timeout)
+    return APNsProvider(endpoint, setup.clock, private, url.user, url.password, url.options["topic"])
 
 
 class APNsProvider(vendor_api.VendorProvider):

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel import daemon_threads
 from bellcast.kernel.outbound.port import DeliveryError
-from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider, Setup
 
 SCHEME = "apprise+"
 # Placeholder in the URL for the recipient's chat id, percent-encoded.
@@ -17,16 +17,16 @@ RECIPIENT = "{to}"
 MAX_CALLS = 100
 
 
-def from_url(text: str, *, timeout: float = 30.0, is_trusted: bool = False) -> "AppriseProvider":
+def from_url(setup: Setup) -> "AppriseProvider":
     """Create a provider from `apprise+URL`, with a URL of Apprise. Raises ValueError."""
-    if not is_trusted:
+    if not setup.may_read_files:
         # Apprise's plugins open their own connections, so no guard can keep them from private addresses.
         raise ValueError("of Apprise must be in BELLCAST_CHAT: its connections cannot be kept to public addresses")
     try:
         library = importlib.import_module("apprise")
     except ImportError:
         raise ValueError("needs the package apprise: pip install 'bellcast[apprise]'") from None
-    provider = AppriseProvider(library, text.strip().removeprefix(SCHEME), timeout)
+    provider = AppriseProvider(library, setup.url.strip().removeprefix(SCHEME), setup.timeout)
     if provider.connection("0") is None:
         raise ValueError("is not a URL that Apprise supports")
     return provider

@@ -8,10 +8,9 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.types import ExternalChannel
-from bellcast.kernel.clock import Clock
-from bellcast.kernel.outbound.port import DeliveryError, Http, Response
+from bellcast.kernel.outbound.port import DeliveryError, Response
 from bellcast.providers import credentials, vendor_api
-from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
 from bellcast.providers.url import VENDOR_HOST, ProviderURL, parse
 
 API = "https://fcm.googleapis.com"
@@ -42,20 +41,18 @@ class ServiceAccount(Struct, frozen=True):
         return f"ServiceAccount({self.client_email!r})"
 
 
-def from_url(
-    text: str, *, http: Http, clock: Clock, timeout: float = 30.0, may_read_files: bool = False
-) -> "FCMProvider":
+def from_url(setup: Setup) -> "FCMProvider":
     """`fcm://default?credentials=/run/secrets/service-account.json`, or `credentials_base64` with the file's content.
     Raises ValueError."""
-    url = parse(text, known_options=OPTIONS)
-    content = credentials.read(url, "credentials", may_read_files=may_read_files)
+    url = parse(setup.url, known_options=OPTIONS)
+    content = credentials.read(url, "credentials", may_read_files=setup.may_read_files)
     if not content:
         raise ValueError("needs the file of a service account: fcm://default?credentials=FILE")
     try:
         account = msgspec.json.decode(content, type=ServiceAccount)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ValueError("has credentials that are not the JSON of a service account") from None
-    return FCMProvider(url, account, http, clock, timeout)
+    return FCMProvider(url, account, setup)
 
 
 class FCMProvider(vendor_api.VendorProvider):
@@ -64,11 +61,11 @@ class FCMProvider(vendor_api.VendorProvider):
     channel: ExternalChannel = "push"
     kind: AddressKind = "fcm"
 
-    def __init__(self, url: ProviderURL, account: ServiceAccount, http: Http, clock: Clock, timeout: float) -> None:
+    def __init__(self, url: ProviderURL, account: ServiceAccount, setup: Setup) -> None:
         self._account = account
-        self._clock = clock
-        self._api = vendor_api.VendorAPI(vendor_api.base_url(url, API), http, timeout)
-        self._oauth = vendor_api.VendorAPI(vendor_api.base_url(url, OAUTH), http, timeout)
+        self._clock = setup.clock
+        self._api = vendor_api.at(url, API, setup.http, setup.timeout)
+        self._oauth = vendor_api.at(url, OAUTH, setup.http, setup.timeout)
         super().__init__(self._oauth)
         self._audience = f"{OAUTH}/token" if url.host == VENDOR_HOST else f"{self._oauth.base}/token"
         self._token = ""

@@ -76,14 +76,12 @@ class SMTPSettings(Struct, frozen=True, kw_only=True):
         return self.url.password is not None and self.url.uses_tls
 
 
-def from_url(
-    text: str, *, timeout: float = 30.0, default_sender: str | None = None, connect: Connect | None = None
-) -> "SMTPProvider":
+def from_url(text: str, *, timeout: float = 30.0, connect: Connect | None = None) -> "SMTPProvider":
     """`smtp://user:password@host:587?from=Shop <bells@example.com>` or `smtps://…`. Raises ValueError."""
     url = parse(text, known_options=OPTIONS)
     if url.scheme not in ("smtp", "smtps"):
         raise ValueError("must begin with smtp:// or smtps://")
-    name, sender = parseaddr(url.options.get("from") or default_sender or f"bellcast@{url.host}")
+    name, sender = parseaddr(url.options.get("from") or f"bellcast@{url.host}")
     if not addresses.is_email(sender):
         raise ValueError("needs a sender: add ?from=bells@example.com")
     return SMTPProvider(

@@ -1,10 +1,10 @@
 """Chat messages through Telegram's Bot API."""
 
 from bellcast.channels.types import ExternalChannel
-from bellcast.kernel.outbound.port import Http, Response
+from bellcast.kernel.outbound.port import Response
 from bellcast.kernel.retries import MAX_RETRY_AFTER, is_temporary
 from bellcast.providers import vendor_api
-from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
 from bellcast.providers.url import parse
 
 API = "https://api.telegram.org"
@@ -12,14 +12,14 @@ API = "https://api.telegram.org"
 MAX_TEXT = 4096
 
 
-def from_url(text: str, *, http: Http, timeout: float = 30.0) -> "TelegramProvider":
+def from_url(setup: Setup) -> "TelegramProvider":
     """Create a provider from `telegram://TOKEN@default`. The colon in a bot token need not be escaped. Raises
     ValueError."""
-    url = parse(text)
+    url = parse(setup.url)
     token = ":".join(part for part in (url.user, url.password) if part)
     if not token:
         raise ValueError("needs the bot's token: telegram://TOKEN@default")
-    return TelegramProvider(vendor_api.VendorAPI(vendor_api.base_url(url, API), http, timeout), token)
+    return TelegramProvider(vendor_api.at(url, API, setup.http, setup.timeout), token)
 
 
 class TelegramProvider(vendor_api.VendorProvider):

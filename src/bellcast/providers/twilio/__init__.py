@@ -6,7 +6,6 @@ import hmac
 from collections.abc import Mapping
 
 from bellcast.channels.types import ExternalChannel, State
-from bellcast.kernel.outbound.port import Http
 from bellcast.providers import vendor_api
 from bellcast.providers.types import (
     AcceptedMessage,
@@ -15,6 +14,7 @@ from bellcast.providers.types import (
     OutgoingMessage,
     Receipt,
     ReceiptRequest,
+    Setup,
     opt_out,
 )
 from bellcast.providers.url import parse
@@ -32,15 +32,15 @@ STATES: Mapping[str, State] = {
 }
 
 
-def from_url(text: str, *, http: Http, timeout: float = 30.0, receipts_url: str | None = None) -> "TwilioProvider":
+def from_url(setup: Setup) -> "TwilioProvider":
     """Create a provider from `twilio://SID:TOKEN@default?from=+12025550123`. Raises ValueError."""
-    url = parse(text, known_options=OPTIONS)
+    url = parse(setup.url, known_options=OPTIONS)
     if not url.user or not url.password:
         raise ValueError("needs the account SID and the auth token: twilio://SID:TOKEN@default")
     if not url.options.get("from"):
         raise ValueError("needs a sender: add ?from=%2B12025550123 (the + of a number is written as %2B)")
-    endpoint = vendor_api.VendorAPI(vendor_api.base_url(url, API), http, timeout)
-    return TwilioProvider(endpoint, url.user, url.password, url.options["from"].replace(" ", "+"), receipts_url)
+    endpoint = vendor_api.at(url, API, setup.http, setup.timeout)
+    return TwilioProvider(endpoint, url.user, url.password, url.options["from"].replace(" ", "+"), setup.receipts_url)
 
 
 class TwilioProvider(vendor_api.VendorProvider):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from bellcast.channels import lengths
 from bellcast.channels.types import ExternalChannel, State
-from bellcast.kernel.outbound.port import DeliveryError, Http
+from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import vendor_api
 from bellcast.providers.types import (
     AcceptedMessage,
@@ -15,6 +15,7 @@ from bellcast.providers.types import (
     OutgoingMessage,
     Receipt,
     ReceiptRequest,
+    Setup,
     opt_out,
 )
 from bellcast.providers.url import parse
@@ -38,15 +39,15 @@ SIGNED = str.maketrans("&=", "__")
 GSM = lengths.GSM | lengths.GSM_DOUBLE
 
 
-def from_url(text: str, *, http: Http, timeout: float = 30.0, receipts_url: str | None = None) -> "VonageProvider":
+def from_url(setup: Setup) -> "VonageProvider":
     """Create a provider from `vonage://KEY:SECRET@default?from=Shop`. Raises ValueError."""
-    url = parse(text, known_options=OPTIONS)
+    url = parse(setup.url, known_options=OPTIONS)
     if not url.user or not url.password:
         raise ValueError("needs the API key and the secret: vonage://KEY:SECRET@default")
     if not url.options.get("from"):
         raise ValueError("needs a sender: add ?from=Shop")
-    endpoint = vendor_api.VendorAPI(vendor_api.base_url(url, API), http, timeout)
-    return VonageProvider(endpoint, url.user, url.password, url.options["from"], receipts_url)
+    endpoint = vendor_api.at(url, API, setup.http, setup.timeout)
+    return VonageProvider(endpoint, url.user, url.password, url.options["from"], setup.receipts_url)
 
 
 class VonageProvider(vendor_api.VendorProvider):
