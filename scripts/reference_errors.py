@@ -1,6 +1,6 @@
 """Generates the reference of errors and close codes from their definitions."""
 
-from bellcast.console.pages.error_texts import ORIGINS, texts
+from bellcast.console.pages.error_pages import ORIGINS, texts
 from bellcast.kernel import errors
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason

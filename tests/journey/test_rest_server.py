@@ -8,7 +8,7 @@ import pytest
 import schemathesis
 
 from bellcast import build
-from bellcast.console.pages import browser_files, error_texts
+from bellcast.console.pages import browser_files, error_pages
 from bellcast.kernel import errors
 from bellcast.recipients import actions
 from bellcast.server.api_app import HANDLERS
@@ -214,13 +214,13 @@ class TestReference:
         assert "`" not in response.text.partition("<pre")[0]
 
     async def test_code_of_a_close_or_a_client_has_a_page(self, rest):
-        for code, one in error_texts.texts()["reasons"].items():
+        for code, one in error_pages.texts()["reasons"].items():
             response = await rest.anonymous.get(f"/errors/{code}")
             assert (response.status_code, one.title in response.text, "`" in response.text) == (200, True, False), one
 
     async def test_error_pages_name_existing_settings_only(self, rest):
         known = {setting.variable for setting in table.TABLE}
-        for code in (*(one.code for one in errors.every()), *error_texts.texts()["reasons"]):
+        for code in (*(one.code for one in errors.every()), *error_pages.texts()["reasons"]):
             page = (await rest.anonymous.get(f"/errors/{code}")).text
             assert {name for name in re.findall(r"BELLCAST_[A-Z_]+[A-Z]", page) if name != "BELLCAST_LIMIT"} <= known
 
@@ -235,7 +235,7 @@ class TestReference:
     async def test_unknown_error_is_a_404(self, rest):
         assert refused(await rest.anonymous.get("/errors/nonsense"), 404, "not_found")
         assert (await rest.anonymous.get("/errors")).text.count("<article") == len(errors.every()) + len(
-            error_texts.texts()["reasons"]
+            error_pages.texts()["reasons"]
         )
 
 

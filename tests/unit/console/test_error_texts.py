@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from bellcast.console.pages.error_texts import ORIGINS, texts
+from bellcast.console.pages.error_pages import ORIGINS, texts
 from bellcast.kernel import errors
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason

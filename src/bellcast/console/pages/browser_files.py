@@ -7,8 +7,7 @@ from pathlib import Path
 
 import bellcast
 from bellcast.kernel.errors import NotFound
-from bellcast.kernel.http import request_body, served_file
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, served_file
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.served_file import ServedFile
 from bellcast.rest.operations import public_file

@@ -7,8 +7,7 @@ from typing import Any
 from bellcast.auth import tokens
 from bellcast.console.pages import console
 from bellcast.kernel.errors import Forbidden, NotFound, Unauthenticated
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import context, editor_access
 from bellcast.rest.operations import operation, public_file

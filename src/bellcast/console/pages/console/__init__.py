@@ -9,8 +9,7 @@ from string import Template
 from typing import Any
 
 from bellcast.kernel.errors import Forbidden, NotFound
-from bellcast.kernel.http import request_body, responses, served_file
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, responses, served_file
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.served_file import ServedFile
 from bellcast.operators.http import account as console_session

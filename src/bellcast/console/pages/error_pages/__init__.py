@@ -1,18 +1,20 @@
 """A page for each error, and the page of unknown paths. They load no scripts and no external resources, so they work offline
-and under any content security policy."""
+and under any content security policy. Their texts, the usual causes and the remedies of each error, and of codes that are not
+HTTP errors, are in `texts.toml`."""
 
 import re
+import tomllib
 from collections.abc import Sequence
+from functools import cache
 from html import escape
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
-from bellcast.console.pages.error_texts import ORIGINS, ErrorText, texts
 from bellcast.kernel import errors
 from bellcast.kernel.errors import BellcastError, NotFound
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest.operations import operation, public_file
 
@@ -23,6 +25,33 @@ HEADERS = {
     "cache-control": "no-cache",
 }
 UNKNOWN_PATH = "This path does not exist. All paths are listed at /docs."
+
+
+# Where a code that is not an error occurs, by its short name in the file.
+ORIGINS = {
+    "close": "The `reason` of a `close` frame, and the close code of a WebSocket.",
+    "browser": "The browser client reports it as `error.code` of a `Refused`; the server does not send it.",
+    "clients": "The clients report it; the server does not send it.",
+}
+
+
+class ErrorText(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The page of one code, as `texts.toml` describes it. `close_code` is None for a code that a client or a template
+    reports."""
+
+    title: str = ""
+    meaning: str = ""
+    origin: str = ""
+    close_code: int | None = None
+    causes: tuple[str, ...]
+    remedies: tuple[str, ...]
+
+
+@cache
+def texts() -> dict[str, dict[str, ErrorText]]:
+    """Return the texts of all `errors`, and of the `reasons` that are no errors, by code. Reading them takes 10 ms."""
+    text = Path(__file__).with_name("texts.toml").read_text(encoding="utf-8")
+    return msgspec.convert(tomllib.loads(text), dict[str, dict[str, ErrorText]])
 
 
 @operation("GET", "/errors", tag="Server", required_scope=None, response_types={200: responses.HTML})

@@ -17,8 +17,7 @@ from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Draft
 from bellcast.kernel import ip_addresses, times, validation
 from bellcast.kernel.errors import BellcastError, Forbidden, NotFound, TooMany
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.rest import context
