@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 94_554),
-    "modules": (0, 581),
-    "classes": (0, 1_354),
-    "functions": (0, 6_263),
-    "private functions used once": (0, 896),
+    "lines": (0, 94_404),
+    "modules": (0, 579),
+    "classes": (0, 1_353),
+    "functions": (0, 6_245),
+    "private functions used once": (0, 885),
     "functions that only pass their parameters on": (0, 41),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),

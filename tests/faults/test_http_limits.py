@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from structlog.testing import capture_logs
 
-from bellcast.kernel.http.asgi import ACCEPTED, ASGIApp
+from bellcast.kernel.http import ACCEPTED, ASGIApp
 from bellcast.kernel.identities import Caller, Principal
 from bellcast.live.http import takeover
 from bellcast.live.http.fast_path import FastPathFactory

@@ -19,7 +19,7 @@ from bellcast.console.http import live_feed
 from bellcast.console.http.live_feed import REAUTHORIZE_MS
 from bellcast.console.types.live_feed import IS_WEBSOCKET, STATE, cut
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.http.asgi import AsgiMessage
+from bellcast.kernel.http import AsgiMessage
 from bellcast.server.request_feed import MAX_LISTED_KEY, MAX_REFUSED_TOPICS
 from tests.contract.kernel.test_broker import wait_until
 from tests.journey import rest as rests

@@ -12,8 +12,17 @@ from bellcast.auth import origins
 from bellcast.auth.origins import WrongOrigin
 from bellcast.console.types.live_feed import redact
 from bellcast.kernel.errors import BadRequest, Forbidden, NotFound, TooMany, Unauthenticated
-from bellcast.kernel.http import request_body, responses, served_file
-from bellcast.kernel.http.asgi import HEADER_VALUES, ASGIApp, AsgiMessage, Receive, Scope, Send
+from bellcast.kernel.http import (
+    HEADER_VALUES,
+    ASGIApp,
+    AsgiMessage,
+    Receive,
+    Scope,
+    Send,
+    request_body,
+    responses,
+    served_file,
+)
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller
 from bellcast.rest import audit, context, guards

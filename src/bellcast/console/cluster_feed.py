@@ -6,7 +6,6 @@ import contextlib
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
 
 import msgspec
 import structlog
@@ -18,6 +17,7 @@ from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import UNENCODABLE
+from bellcast.live.cluster.members import Members
 from bellcast.live.config import Spawn
 from bellcast.live.types import FeedBatch, FeedWatch, FeedWatches
 
@@ -34,13 +34,6 @@ WATCH_ID_BYTES = 8
 MAX_EVENT_BYTES = 32_768
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(FeedEvent).decode
-
-
-class Cluster(Protocol):
-    """The ids of this node and of the other live nodes."""
-
-    id: str
-    others: dict[str, int]
 
 
 class ClusterWatch:
@@ -98,18 +91,18 @@ class ClusterWatch:
 class ClusterFeed:
     """Watches all nodes, and serves the watchers of the others."""
 
-    def __init__(self, feed: LiveFeed, broker: Broker, clock: Clock, cluster: Cluster, spawn: Spawn) -> None:
+    def __init__(self, feed: LiveFeed, broker: Broker, clock: Clock, members: Members, spawn: Spawn) -> None:
         self._feed = feed
         self._broker = broker
         self._clock = clock
-        self._cluster = cluster
+        self._members = members
         self._spawn = spawn
         self._watches: dict[str, ClusterWatch] = {}
         self._peers: dict[str, dict[str, Watcher]] = {}  # the watchers of each other node, by id
 
     @property
     def node(self) -> str:
-        return self._cluster.id
+        return self._members.id
 
     def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
         return self._feed.requests(wanted, before)
@@ -123,7 +116,7 @@ class ClusterFeed:
             raise TooMany(f"At most {MAX_WATCHERS} can watch the feed on a node at a time.", retry_after=10)
         request = FeedWatch(secrets.token_hex(WATCH_ID_BYTES), wanted, last)
         watch = ClusterWatch(self, self._feed.watch(wanted), request, self._feed.recent(wanted, last))
-        watch.awaited |= self._cluster.others.keys()
+        watch.awaited |= self._members.others.keys()
         self._watches[watch.id] = watch
         try:
             if watch.awaited:
@@ -138,16 +131,16 @@ class ClusterFeed:
 
     def remove(self, watch: ClusterWatch) -> None:
         """Unregister a closed watch. Safe to call twice."""
-        if self._watches.pop(watch.id, None) is not None and self._cluster.others:
+        if self._watches.pop(watch.id, None) is not None and self._members.others:
             self._spawn(self._announce())
 
     async def run(self) -> None:
         """Announce the watches of this node again, and end those of nodes that are gone, until cancelled."""
         while True:
             await self._clock.sleep(ANNOUNCE_SECONDS)
-            for node in self._peers.keys() - self._cluster.others.keys():
+            for node in self._peers.keys() - self._members.others.keys():
                 self._serve(FeedWatches(node, ()))
-            if self._watches and self._cluster.others:
+            if self._watches and self._members.others:
                 await self._announce()
 
     async def _announce(self) -> None:

@@ -3,8 +3,7 @@
 from msgspec import Struct
 
 from bellcast.documents.stored_secrets import KeyUsage, RotationProgress, StoredSecrets
-from bellcast.kernel.http import responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import context
 from bellcast.rest.operations import operation

@@ -21,8 +21,7 @@ from bellcast.exports.types import (
 )
 from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel.errors import NotFound
-from bellcast.kernel.http import responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.preferences.http.preferences import StoredPreferences
 from bellcast.recipients.http.recipients import key

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # settings and commands read the plugins without the live edg
     from bellcast.context import Context
     from bellcast.kernel.clock import Clock
     from bellcast.kernel.encryption import Encryption
-    from bellcast.kernel.http.asgi import ASGIApp
+    from bellcast.kernel.http import ASGIApp
     from bellcast.kernel.identities import Principal, Project
     from bellcast.kernel.jobs.runner import JobRunner
     from bellcast.kernel.outbound.http import HttpClients

@@ -12,7 +12,7 @@ from bellcast.auth import origins
 from bellcast.documents.types import AuditRecord
 from bellcast.kernel.errors import BellcastError, Forbidden
 from bellcast.kernel.events import SEPARATOR
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller
 from bellcast.operators.store import Operators

@@ -15,8 +15,7 @@ from bellcast.documents.store import Documents, Versions
 from bellcast.documents.types import PROJECT, Document, StoredDraft, StoredVersion, draft_kind
 from bellcast.kernel import validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
-from bellcast.kernel.http import entity_tags, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import audit, context, definition_body, objects, tenants
 from bellcast.rest.context import ApiContext

@@ -11,8 +11,7 @@ from bellcast.auth import keys
 from bellcast.auth.browser_request import BrowserRequest, session_token
 from bellcast.auth.origins import HeaderPairs
 from bellcast.kernel.errors import Forbidden, MfaEnrolmentRequired, PasswordRequired, TooMany, Unauthenticated
-from bellcast.kernel.http import request_body
-from bellcast.kernel.http.asgi import ACCEPTED, HEADER_VALUES
+from bellcast.kernel.http import ACCEPTED, HEADER_VALUES, request_body
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller, KeyScope, Principal
 from bellcast.operators.console_sessions import ConsoleSessions

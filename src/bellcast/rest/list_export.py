@@ -10,8 +10,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from bellcast.kernel.errors import Forbidden
-from bellcast.kernel.http import MAX_PAGE_ROWS, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import MAX_PAGE_ROWS, ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.types import Role
 from bellcast.rest import audit

@@ -19,8 +19,7 @@ from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT, Document, StoredDr
 from bellcast.kernel import times
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.field_limits import TENANT_NAME
-from bellcast.kernel.http import entity_tags, list_parameters, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, entity_tags, list_parameters, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope
 from bellcast.operators.types import ROLES

@@ -11,8 +11,7 @@ from msgspec import Struct
 
 from bellcast.kernel import errors
 from bellcast.kernel.errors import BellcastError, Forbidden
-from bellcast.kernel.http import request_body, validation_errors
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, validation_errors
 from bellcast.kernel.identities import KeyScope
 from bellcast.operators.types import Role
 from bellcast.rest import audit, guards, list_export, viewers

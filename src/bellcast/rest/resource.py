@@ -15,8 +15,7 @@ from msgspec import Struct
 from bellcast.kernel import ids
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, ListTotal, RowKey
 from bellcast.kernel.errors import BadRequest, Invalid, NotFound
-from bellcast.kernel.http import MAX_APP_PAGE_ROWS, list_parameters, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import MAX_APP_PAGE_ROWS, ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT

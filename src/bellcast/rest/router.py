@@ -12,8 +12,7 @@ import structlog
 
 from bellcast.auth import link_tokens
 from bellcast.kernel.errors import BadRequest, BellcastError, MethodNotAllowed
-from bellcast.kernel.http import responses
-from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
+from bellcast.kernel.http import ASGIApp, Receive, Scope, Send, responses
 from bellcast.kernel.http.request_body import ApiRequest, Disconnected
 from bellcast.rest.operations import ApiEndpoint, Handler
 

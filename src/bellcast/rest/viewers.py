@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from msgspec import Struct, structs
 
 from bellcast.auth import link_tokens
-from bellcast.kernel.http.asgi import ASGIApp, AsgiMessage, Receive, Scope, Send
+from bellcast.kernel.http import ASGIApp, AsgiMessage, Receive, Scope, Send
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller
 from bellcast.rest import guards

@@ -14,8 +14,7 @@ from bellcast.console.pages import browser_files, check, console, embed, error_p
 from bellcast.documents import http as stored_secrets
 from bellcast.exports import http as export
 from bellcast.inbox.http import activity, bulk, inbox, notifications
-from bellcast.kernel.http import responses, served_file
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, responses, served_file
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.limits import Limits
 from bellcast.live.dialects import DIALECTS

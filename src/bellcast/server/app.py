@@ -26,7 +26,7 @@ from bellcast.console.store import StatsPoints
 from bellcast.console.types.stats import StatsPoint
 from bellcast.documents.stored_secrets import StoredSecrets
 from bellcast.kernel.errors import BellcastError, Conflict, SettingsError
-from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
+from bellcast.kernel.http import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.test_clock import TestClock, TimeTravel

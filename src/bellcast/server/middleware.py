@@ -12,8 +12,7 @@ from bellcast.console.pages import browser_files
 from bellcast.console.types.live_feed import STATE
 from bellcast.kernel.errors import BadRequest, BellcastError, NotFound, TooMany
 from bellcast.kernel.events import SEPARATOR
-from bellcast.kernel.http import responses
-from bellcast.kernel.http.asgi import HEADER_VALUES, ASGIApp, AsgiMessage, Send
+from bellcast.kernel.http import HEADER_VALUES, ASGIApp, AsgiMessage, Send, responses
 from bellcast.kernel.http.compression import compressing
 from bellcast.kernel.ip_addresses import is_server
 from bellcast.rest.context import ApiContext

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import structlog
 import uvicorn
 
-from bellcast.kernel.http.asgi import Scope
+from bellcast.kernel.http import Scope
 
 POLL_INTERVAL = 0.2  # seconds; uvicorn itself polls every 0.1
 # Session tokens, Engine.IO session ids, and Pusher's signatures.

@@ -16,7 +16,7 @@ from bellcast.console.live_feed import LiveFeed
 from bellcast.console.types.live_feed import Feed, FeedEvent, FeedKind, ServedRequest, cut, is_refusal, redact
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, FieldError
-from bellcast.kernel.http.asgi import HEADER_VALUES, AsgiMessage, Receive, Scope, Send
+from bellcast.kernel.http import HEADER_VALUES, AsgiMessage, Receive, Scope, Send
 from bellcast.kernel.identities import Principal
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection

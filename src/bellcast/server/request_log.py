@@ -15,7 +15,7 @@ import structlog
 from bellcast.console.live_feed import LiveFeed
 from bellcast.console.types.live_feed import STATE, AccessLog, is_refusal
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.http.asgi import Receive, Scope, Send
+from bellcast.kernel.http import Receive, Scope, Send
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.ids import REQUEST_ID
 from bellcast.live.connection.close_reasons import CloseReason

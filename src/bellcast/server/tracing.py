@@ -24,7 +24,7 @@ from bellcast.kernel.brokers.port import Publisher
 from bellcast.kernel.db.commit.command import ListCommand, WriteCommand
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.events import Event, LiveEvent, Stream
-from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
+from bellcast.kernel.http import AsgiMessage, Receive, Scope, Send
 from bellcast.live.types import NotificationAdded
 
 P = ParamSpec("P")

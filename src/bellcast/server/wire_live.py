@@ -10,7 +10,7 @@ from bellcast.calls import CallBackend
 from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.events import Event, Stream
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp
 from bellcast.kernel.identities import Project
 from bellcast.live import dialects
 from bellcast.live.admission import Admission

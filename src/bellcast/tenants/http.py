@@ -13,8 +13,7 @@ from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BadRequest, FieldError, Forbidden, NotFound, PasswordRequired, PreconditionFailed
 from bellcast.kernel.field_limits import ANY_TENANT, DATA, KEY, LINK_LIFETIME, Limit, ValueRule
-from bellcast.kernel.http import entity_tags, list_parameters, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, entity_tags, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope

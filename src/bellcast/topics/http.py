@@ -12,8 +12,7 @@ from bellcast.kernel.db.lists import ListPage, ListTotal
 from bellcast.kernel.errors import BadRequest, Invalid
 from bellcast.kernel.events import topic_stream
 from bellcast.kernel.field_limits import TENANT_NAME, shown
-from bellcast.kernel.http import list_parameters, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.live.hub.survey import ConnectionSurvey, TopicCount

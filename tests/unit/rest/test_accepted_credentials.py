@@ -8,7 +8,7 @@ import pytest
 
 from bellcast.auth import tokens
 from bellcast.kernel.clock import SystemClock
-from bellcast.kernel.http.asgi import ACCEPTED
+from bellcast.kernel.http import ACCEPTED
 from bellcast.kernel.identities import Caller, Principal, Project
 from bellcast.server import asgi
 

@@ -24,8 +24,7 @@ from bellcast.kernel import ids, times, validation
 from bellcast.kernel.db.lists import ANY_TIME, ListQuery
 from bellcast.kernel.errors import Invalid, NotFound
 from bellcast.kernel.field_limits import KEY_PATTERN, Limit, ValueRule, text
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.times import Moment
 from bellcast.live.hub.survey import ConnectionSurvey

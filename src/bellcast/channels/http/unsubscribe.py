@@ -11,8 +11,7 @@ from bellcast.channels.http import link_pages
 from bellcast.channels.links import Unsubscription
 from bellcast.channels.types import Brand
 from bellcast.kernel.errors import NotFound
-from bellcast.kernel.http import request_body
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.preferences import changes as preference_changes
 from bellcast.preferences.store import OwnPreferencesTable

@@ -12,8 +12,7 @@ from bellcast.inbox.store.maintenance import Maintenance
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import BadRequest, NotFound
-from bellcast.kernel.http import list_parameters, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.times import Moment

@@ -22,8 +22,7 @@ from bellcast.console.types.live_feed import (
 )
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid
-from bellcast.kernel.http import list_parameters, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
+from bellcast.kernel.http import ASGIApp, Receive, Scope, Send, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
@@ -164,7 +163,8 @@ async def watch(request: ApiRequest) -> ASGIApp:
         watching = await context.of(request)[ClusterFeed].watch(wanted, query.last)
         if state["is_head"]:
             watching.close()
-        disconnected = asyncio.ensure_future(_disconnected(receive, watching))
+        disconnected = asyncio.ensure_future(responses.wait_disconnected(receive))
+        disconnected.add_done_callback(lambda _: watching.close())
         try:
             await write(_batches(request, watching), send)
         finally:
@@ -215,12 +215,6 @@ async def _write_messages(batches: AsyncIterator[Sequence[NamedEvent]], send: Se
             message = b'{"event":"%s",%s' % (name.encode(), value[1:])
             await write({"type": "websocket.send", "text": message.decode()})
     await write({"type": "websocket.close", "code": NORMAL_CLOSURE})
-
-
-async def _disconnected(receive: Receive, watching: ClusterWatch) -> None:
-    while not (await receive())["type"].endswith(".disconnect"):
-        pass
-    watching.close()
 
 
 async def _batches(request: ApiRequest, watching: ClusterWatch) -> AsyncIterator[Sequence[NamedEvent]]:

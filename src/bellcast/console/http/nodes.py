@@ -11,8 +11,7 @@ from bellcast.console.types.diagnoses import Finding, FindingState
 from bellcast.kernel import times
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.field_limits import lasting
-from bellcast.kernel.http import list_parameters, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.jobs.test_clock import TimeTravel

@@ -9,8 +9,7 @@ from msgspec import Meta, Struct
 
 from bellcast.documents.types import AuditRecord
 from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound
-from bellcast.kernel.http import list_parameters, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import audit, context, guards

@@ -27,8 +27,7 @@ from bellcast.kernel.field_limits import (
     only,
     shown,
 )
-from bellcast.kernel.http import entity_tags, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.times import Moment

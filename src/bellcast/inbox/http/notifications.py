@@ -27,8 +27,7 @@ from bellcast.kernel import patterns, times, validation
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import IdempotencyMismatch, Invalid, NotFound, TemplateFailed
 from bellcast.kernel.field_limits import TENANT_NAME
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.live.hub.survey import ConnectionSurvey

@@ -84,26 +84,7 @@ def write(
     return decorated
 
 
-def write_to_inbox(
-    script: Callable[Concatenate[S, int, P], Script[T]],
-) -> Callable[Concatenate[S, int, P], Awaited[T]]:
-    """Run a script that changes the inbox whose number is its first argument."""
-
-    @wraps(script)
-    def run(self: S, inbox: int, /, *args: P.args, **kwargs: P.kwargs) -> Awaited[T]:
-        return self._engine.write(ScriptCommand(lambda: script(self, inbox, *args, **kwargs), (inbox,)))
-
-    return run
-
-
-def write_to_recipient(
-    script: Callable[Concatenate[S, str, str, P], Script[T]],
-) -> Callable[Concatenate[S, str, str, P], Awaited[T]]:
-    """Run a script that changes the inbox of the recipient of its first two arguments, tenant and key, or creates it."""
-
-    @wraps(script)
-    def run(self: S, tenant: str, key: str, /, *args: P.args, **kwargs: P.kwargs) -> Awaited[T]:
-        locks = ((tenant, key),)
-        return self._engine.write(ScriptCommand(lambda: script(self, tenant, key, *args, **kwargs), locks))
-
-    return run
+# Run a script that changes the inbox whose number is its first argument.
+write_to_inbox = write(locks=lambda inbox, *_, **__: (inbox,))
+# Run a script that changes the inbox of the recipient of its first two arguments, tenant and key, or creates it.
+write_to_recipient = write(locks=lambda tenant, key, *_, **__: ((tenant, key),))

@@ -5,7 +5,7 @@ import gzip
 import re
 from typing import Any
 
-from bellcast.kernel.http.asgi import AsgiMessage, Send
+from bellcast.kernel.http import AsgiMessage, Send
 
 ZERO = re.compile(r"\s*q=0(\.0{0,3})?\s*")
 

@@ -13,8 +13,7 @@ from msgspec import Struct, structs
 
 from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import BadRequest, BellcastError, FieldError, Invalid, TooLarge, UnsupportedMediaType
-from bellcast.kernel.http import validation_errors
-from bellcast.kernel.http.asgi import HEADER_VALUES
+from bellcast.kernel.http import HEADER_VALUES, validation_errors
 from bellcast.kernel.http.validation_errors import Suggestions
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.validation import MAX_DEPTH

@@ -15,8 +15,7 @@ from msgspec import Struct
 
 from bellcast.kernel import times
 from bellcast.kernel.errors import BellcastError, UpgradeRequired
-from bellcast.kernel.http import request_body
-from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
+from bellcast.kernel.http import ASGIApp, Receive, Scope, Send, request_body
 from bellcast.kernel.http.request_body import ApiRequest
 
 T = TypeVar("T", bound=Struct)
@@ -162,7 +161,7 @@ def stream(headers: list[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]) -> 
     chunk."""
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
-        disconnected = asyncio.ensure_future(_disconnected(receive))
+        disconnected = asyncio.ensure_future(wait_disconnected(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             if not scope["state"]["is_head"]:
@@ -178,8 +177,9 @@ def stream(headers: list[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]) -> 
     return respond
 
 
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
+async def wait_disconnected(receive: Receive) -> None:
+    """Return when the client of a stream or a WebSocket disconnects. What it sends is discarded."""
+    while not (await receive())["type"].endswith(".disconnect"):
         pass
 
 

@@ -54,7 +54,14 @@ class Jobs(StoreTable):
     def lease(self, shares: Sequence[JobShare], now: int, until: int) -> Script[list[Job]]:
         """Lease at most the given number of due jobs of each group, oldest due time first. A job without an outcome is
         due again at `until`."""
-        return _lease(shares, now, until, secrets.token_hex(LEASE_BYTES))
+        leased, lease = list[Job](), secrets.token_hex(LEASE_BYTES)
+        for share in shares:
+            group = {"priority": share.group.priority, "tenant": share.group.tenant, "kind": share.group.kind}
+            found = yield Statement(
+                "job_lease", {**group, "now": now, "until": until, "lease": lease, "limit": share.limit}
+            )
+            leased += sorted((Job(*row) for row in found), key=lambda job: job.id)
+        return leased
 
     @write(is_housekeeping=True)
     def renew(self, jobs: Sequence[Job], until: int) -> Script[None]:
@@ -155,14 +162,3 @@ def _set_dead(params: Sequence[Params], jobs: Sequence[Job], effects: Mapping[st
 
 def _lease_params(job: Job) -> dict[str, object]:
     return {"id": job.id, "lease": job.lease}
-
-
-def _lease(shares: Sequence[JobShare], now: int, until: int, lease: str) -> Script[list[Job]]:
-    leased: list[Job] = []
-    for share in shares:
-        group = {"priority": share.group.priority, "tenant": share.group.tenant, "kind": share.group.kind}
-        found = yield Statement(
-            "job_lease", {**group, "now": now, "until": until, "lease": lease, "limit": share.limit}
-        )
-        leased += sorted((Job(*row) for row in found), key=lambda job: job.id)
-    return leased

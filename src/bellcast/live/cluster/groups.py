@@ -256,7 +256,20 @@ class Groups:
             self._checked_at = now
             self._left = {place: left for place, left in self._left.items() if now - left[1] <= NODE_TIMEOUT_MS}
             for stream in [stream for stream, at in self._repeat_at.items() if at <= now]:
-                await self._repeat(stream, now)
+                # Repeat a state, and ask about silent nodes, or repeat that this node has left.
+                group = self._groups.get(stream)
+                if stream not in self.followed:
+                    self._send(stream, StreamGroup(), has_left=True)
+                    del self._repeat_at[stream]
+                elif group is not None:
+                    is_silent = any(now - peer.heard_at > SILENT_MS for peer in group.peers.values())
+                    if is_silent and await self._members.is_reachable():
+                        self._ask(stream)
+                    # Of many members none: a node that does not know the number asks.
+                    self._send(stream, group, frozenset())
+                    self._repeat_at[stream] = now + REPEAT_MS
+                else:
+                    del self._repeat_at[stream]
         changed, self._changed = self._changed, {}
         for stream, recipients in changed.items():
             if stream in self._groups:
@@ -267,21 +280,6 @@ class Groups:
             self._send_questions(now)
         messages, self._outgoing = self._outgoing, []
         return messages
-
-    async def _repeat(self, stream: Stream, now: int) -> None:
-        """Repeat a state, and ask about silent nodes, or repeat that this node has left."""
-        group = self._groups.get(stream)
-        if stream not in self.followed:
-            self._send(stream, StreamGroup(), has_left=True)
-            del self._repeat_at[stream]
-        elif group is not None:
-            is_silent = any(now - peer.heard_at > SILENT_MS for peer in group.peers.values())
-            if is_silent and await self._members.is_reachable():
-                self._ask(stream)
-            self._send(stream, group, frozenset())  # of many members none: a node that does not know the number asks
-            self._repeat_at[stream] = now + REPEAT_MS
-        else:
-            del self._repeat_at[stream]
 
     def _send_questions(self, now: int) -> None:
         sent = 0

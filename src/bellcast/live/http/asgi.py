@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from bellcast.kernel.errors import BellcastError, UpgradeRequired
-from bellcast.kernel.http import responses
-from bellcast.kernel.http.asgi import AsgiMessage, Receive, Send
+from bellcast.kernel.http import AsgiMessage, Receive, Send, responses
 from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
@@ -128,11 +127,6 @@ async def receive_websocket(
         await transport.reading.wait()
     if connection.close_reason is None:
         connection.close_reason = close_reasons.by_client(message.get("code") or websocket.NO_CODE)
-
-
-async def receive_stream(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def serve(

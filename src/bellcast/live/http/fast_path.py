@@ -18,8 +18,7 @@ from uvicorn.protocols.utils import is_ssl
 from uvicorn.server import ServerState
 
 from bellcast.kernel.errors import BellcastError
-from bellcast.kernel.http import responses
-from bellcast.kernel.http.asgi import Scope
+from bellcast.kernel.http import Scope, responses
 from bellcast.live.framing import CLOSE, head
 from bellcast.live.http.takeover import (
     EXTENSION,

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from bellcast.kernel.http.asgi import Scope
+from bellcast.kernel.http import Scope
 from bellcast.live.http.takeover import EXTENSION
 
 log = structlog.get_logger(__name__)

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import is_ssl
 
-from bellcast.kernel.http.asgi import ACCEPTED
+from bellcast.kernel.http import ACCEPTED
 from bellcast.kernel.identities import Caller, Principal
 from bellcast.live.framing import CLOSE, head
 
@@ -250,26 +250,24 @@ class TakeoverProtocol(HttpToolsProtocol):
         before, self._chunk_size = self._timeout, len(data)
         self._parse(data)
         if not self.is_closing():
-            self._watch(before, len(data))
-
-    def _watch(self, before: asyncio.TimerHandle | None, size: int) -> None:
-        """Restart the timeout for the rest of the request. The head has one timeout in total, a body one per pause."""
-        match self._stage:
-            case Stage.HEAD:
-                if before is not None and before is self._timeout:
+            # Restart the timeout for the rest of the request. The head has one timeout in total, a body one per pause.
+            size = len(data)
+            match self._stage:
+                case Stage.HEAD:
+                    if before is not None and before is self._timeout:
+                        self._head_bytes += size
+                    else:
+                        self._cancel_timeout()
+                        self._timeout = self.loop.call_later(HEAD_TIMEOUT, self._time_out)
+                    if self._head_bytes > MAX_HEAD_BYTES or len(self.headers or ()) > MAX_HEADER_LINES:
+                        self._refuse(TOO_LARGE)
+                case Stage.BODY:
                     self._head_bytes += size
-                else:
+                    self._watch_body()
+                    if self.cycle.response_complete:
+                        self._discard(size)
+                case _:
                     self._cancel_timeout()
-                    self._timeout = self.loop.call_later(HEAD_TIMEOUT, self._time_out)
-                if self._head_bytes > MAX_HEAD_BYTES or len(self.headers or ()) > MAX_HEADER_LINES:
-                    self._refuse(TOO_LARGE)
-            case Stage.BODY:
-                self._head_bytes += size
-                self._watch_body()
-                if self.cycle.response_complete:
-                    self._discard(size)
-            case _:
-                self._cancel_timeout()
 
     def _watch_body(self) -> None:
         self._cancel_timeout()

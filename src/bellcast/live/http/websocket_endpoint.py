@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from bellcast.auth import origins
 from bellcast.kernel.errors import BellcastError
-from bellcast.kernel.http.asgi import Receive, Scope, Send
+from bellcast.kernel.http import Receive, Scope, Send
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.admission import Admission, close_refused, guarded_start
@@ -21,7 +21,7 @@ from bellcast.live.connection.inbound_queue import control_frame_cost
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request
 from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
-from bellcast.live.http.handshake_request import HandshakeRequest, Headers
+from bellcast.live.http.handshake_request import HandshakeRequest
 
 # Bytes buffered during authentication; then reading is paused.
 MAX_EARLY_BYTES = 65_536
@@ -154,7 +154,9 @@ class WebSocketEndpoint:
             self._admission.check_address(request.address)
             principal, authentication_error = await self._handshake.authenticate(request)
         except BellcastError as error:
-            await asgi.respond_error(send, error, self._cors(request, error.status))
+            await asgi.respond_error(
+                send, error, origins.cors_headers(request.header(b"origin"), self._access.origins, error.status)
+            )
             return
         connection = self._admission.create_connection(
             WebSocketConnection,
@@ -207,6 +209,3 @@ class WebSocketEndpoint:
 
         start = self._handshake.start(connection, request, authentication_error, start_reading)
         await guarded_start(connection, start, refuse)
-
-    def _cors(self, request: HandshakeRequest, status: int) -> Headers:
-        return origins.cors_headers(request.header(b"origin"), self._access.origins, status)

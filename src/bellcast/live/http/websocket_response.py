@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from bellcast.console.types.live_feed import IS_WEBSOCKET, STATE
 from bellcast.kernel.errors import BellcastError
-from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
+from bellcast.kernel.http import AsgiMessage, Receive, Scope, Send
 from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request

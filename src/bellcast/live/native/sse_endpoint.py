@@ -9,7 +9,7 @@ from functools import partial
 from bellcast.auth import origins
 from bellcast.inbox.types.inboxes import SessionRevoked
 from bellcast.kernel.errors import BellcastError, MethodNotAllowed
-from bellcast.kernel.http.asgi import Receive, Scope, Send
+from bellcast.kernel.http import Receive, Scope, Send, responses
 from bellcast.live.admission import close_reason_for, close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
@@ -107,7 +107,7 @@ class StreamEndpoint:
         self._spawn(self._start(connection, request, opened))
         start = {"type": "http.response.start", "status": 200, "headers": headers}
         sending = transport.run(send, start, asgi.end_of_body)
-        await asgi.serve(connection, transport, sending, asgi.receive_stream(receive))
+        await asgi.serve(connection, transport, sending, responses.wait_disconnected(receive))
 
 
 def _retry(connection: Connection) -> bytes:

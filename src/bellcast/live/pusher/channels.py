@@ -133,7 +133,16 @@ class PusherChannels:
     ) -> tuple[Grant, Member | None]:
         """Return the grant and, on a presence channel, the member; raises SubscriptionRefused if not authorized."""
         if is_presence(command.channel):
-            member = self._member(connection, command)
+            self._check_signature(connection, command, command.channel_data)
+            principal = connection.principal
+            if command.channel_data is not None:
+                member = protocol.read_member(command.channel_data)
+                if isinstance(member, str):
+                    raise SubscriptionRefused("AuthError", f"{command.channel}: {member}", 401)
+            elif principal.recipient is not None:
+                member = Member(recipient=principal.recipient, name=principal.name, info=self._users.info(connection))
+            else:
+                raise SubscriptionRefused("AuthError", f"{command.channel}: send channel_data, or sign in first.", 401)
             self._check_members(connection, command.channel, member)
             return Grant.APP, member
         if is_private(command.channel):
@@ -162,18 +171,6 @@ class PusherChannels:
         is_new = not self._hub.presence.is_present(tenant, channel, member.recipient)
         if limit and is_new and self._presence_cache.count(tenant, channel) >= limit:
             raise SubscriptionRefused("LimitReached", f"{channel} already has {limit} members.", 403)
-
-    def _member(self, connection: Connection, command: protocol.PusherSubscribe) -> Member:
-        self._check_signature(connection, command, command.channel_data)
-        principal = connection.principal
-        if command.channel_data is None:
-            if principal.recipient is None:
-                raise SubscriptionRefused("AuthError", f"{command.channel}: send channel_data, or sign in first.", 401)
-            return Member(recipient=principal.recipient, name=principal.name, info=self._users.info(connection))
-        member = protocol.read_member(command.channel_data)
-        if isinstance(member, str):
-            raise SubscriptionRefused("AuthError", f"{command.channel}: {member}", 401)
-        return member
 
     async def _send_cached_event(self, connection: Connection, channel: str) -> None:
         """Send the last event of a cache channel, unless it or a newer one was delivered since the subscription."""
@@ -206,7 +203,16 @@ class PusherChannels:
     # --- client events
 
     async def client_event(self, connection: Connection, command: protocol.ClientEvent) -> None:
-        self._check_event(connection, command)
+        if not self._config.client_events:
+            raise Forbidden("Client events are turned off (BELLCAST_PUSHER_CLIENT_EVENTS).")
+        stream = topic_stream(connection.principal.tenant, command.channel)
+        if not is_private(command.channel) or stream not in connection.streams:
+            raise Forbidden("Client events need a private or presence channel that the sender is subscribed to.")
+        validation.check_event(command.event, None, self._limits)
+        validation.check(validation.data("data", command.data, 0))  # the size is checked below, as encoded for clients
+        limit = self._limits.event_data
+        if limit and len(protocol.text(command.data).encode(errors="surrogatepass")) > limit:
+            raise BadRequest(f"{command.event[:50]}: the data may have at most {limit} bytes.")
         limiter = self._rate_limiters.get(connection)
         if limiter is None:
             limiter = self._rate_limiters[connection] = TokenBucket(self._config.client_events_per_second, 0)
@@ -240,18 +246,6 @@ class PusherChannels:
             raise Forbidden(refused.message) from None
         if call is not None and call[0] is not None:
             connection.send_frame(protocol.event_frame(name, command.channel, protocol.text(call[0])))
-
-    def _check_event(self, connection: Connection, command: protocol.ClientEvent) -> None:
-        if not self._config.client_events:
-            raise Forbidden("Client events are turned off (BELLCAST_PUSHER_CLIENT_EVENTS).")
-        stream = topic_stream(connection.principal.tenant, command.channel)
-        if not is_private(command.channel) or stream not in connection.streams:
-            raise Forbidden("Client events need a private or presence channel that the sender is subscribed to.")
-        validation.check_event(command.event, None, self._limits)
-        validation.check(validation.data("data", command.data, 0))  # the size is checked below, as encoded for clients
-        limit = self._limits.event_data
-        if limit and len(protocol.text(command.data).encode(errors="surrogatepass")) > limit:
-            raise BadRequest(f"{command.event[:50]}: the data may have at most {limit} bytes.")
 
     # --- the app's handlers
 

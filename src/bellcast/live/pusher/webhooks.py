@@ -156,7 +156,12 @@ class PusherWebhooks:
             _report(batch, is_saved=is_saved)
 
     async def _save(self, batch: Sequence[WebhookEvent | Move | Over]) -> None:
-        jobs = {one: _job_name(one) for one in batch if isinstance(one, Move | Over)}
+        # Named after the end, so that only one of several nodes reports it
+        jobs = {
+            one: f"{ENDED} {hashlib.blake2b(_job_payload(one), digest_size=16).hexdigest()}"
+            for one in batch
+            if isinstance(one, Move | Over)
+        }
         moves = [one for one in batch if isinstance(one, Move)]
         last = {jobs[move]: move for move in moves}
         first = {jobs[move]: move for move in reversed(moves)}
@@ -256,11 +261,6 @@ def _report(batch: Sequence[WebhookEvent | Move | Over], *, is_saved: bool) -> N
 
 def _job_payload(end: Move | Over) -> bytes:
     return msgspec.json.encode((end.channel, end.member))
-
-
-def _job_name(end: Move | Over) -> str:
-    """Return the name of the job that reports the end, so that only one of several nodes reports it."""
-    return f"{ENDED} {hashlib.blake2b(_job_payload(end), digest_size=16).hexdigest()}"
 
 
 def _webhook_event(name: str, end: Move | Over) -> WebhookEvent:

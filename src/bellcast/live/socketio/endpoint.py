@@ -12,7 +12,7 @@ import structlog
 from bellcast.auth import origins
 from bellcast.calls import CONNECT, CallBackend
 from bellcast.kernel.errors import BellcastError
-from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
+from bellcast.kernel.http import AsgiMessage, Receive, Scope, Send
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.outbound import CoalescingTransport

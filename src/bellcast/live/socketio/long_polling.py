@@ -8,7 +8,7 @@ import asyncio
 import gzip
 from contextlib import suppress
 
-from bellcast.kernel.http.asgi import Receive, Send
+from bellcast.kernel.http import Receive, Send, responses
 from bellcast.kernel.http.compression import accepts
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.outbound import QueuedTransport
@@ -70,7 +70,7 @@ class PollingTransport(QueuedTransport):
             return engineio.NOOP
         response: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._packets = response
-        disconnected = asyncio.ensure_future(asgi.receive_stream(receive))
+        disconnected = asyncio.ensure_future(responses.wait_disconnected(receive))
         try:
             await asyncio.wait((response, disconnected), return_when=asyncio.FIRST_COMPLETED)
         finally:

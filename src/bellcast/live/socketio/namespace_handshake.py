@@ -1,7 +1,5 @@
 """The namespace handshake: authentication, admission and replay after a CONNECT."""
 
-import base64
-import binascii
 import hmac
 from itertools import islice
 from typing import Any, NamedTuple
@@ -14,7 +12,7 @@ from bellcast.auth.origins import ResponseKind, WrongOrigin
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import Changes, Inbox
 from bellcast.inbox.types.positions import Position, parse_position
-from bellcast.kernel import patterns
+from bellcast.kernel import base64url, patterns
 from bellcast.kernel.brokers import history
 from bellcast.kernel.errors import BellcastError, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Principal, Project
@@ -53,7 +51,7 @@ _decoder = msgspec.json.Decoder(Pid)
 
 def sign(project: Project, pid: Pid) -> str:
     body = msgspec.json.encode(pid)
-    return base64.urlsafe_b64encode(_signature(project, body) + body).rstrip(b"=").decode()
+    return base64url.encode(_signature(project, body) + body)
 
 
 def read(project: Project, text: Any, offset: Any) -> Pid | None:
@@ -63,12 +61,12 @@ def read(project: Project, text: Any, offset: Any) -> Pid | None:
     if isinstance(offset, str) and offset.startswith(packets.UNRECOVERABLE):
         return None
     try:
-        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        raw = base64url.decode(text)
         signature, body = raw[:SIGNATURE_BYTES], raw[SIGNATURE_BYTES:]
         if not any(hmac.compare_digest(signature, _signature(one, body)) for one in project.accepted):
             return None
         return _decoder.decode(body)
-    except (ValueError, binascii.Error, msgspec.DecodeError):
+    except (ValueError, msgspec.DecodeError):
         return None
 
 

@@ -14,8 +14,7 @@ from bellcast.channels.types import Brand
 from bellcast.kernel import times
 from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, Invalid, MfaRequired, NotFound
 from bellcast.kernel.field_limits import Limit
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import DEFAULT_TENANT, Caller
 from bellcast.operators import passwords, totp

@@ -8,8 +8,7 @@ from msgspec import Struct
 from bellcast.console.pages import console
 from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
 from bellcast.kernel.field_limits import shown, text
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.http import account as console_session
 from bellcast.operators.http.account import NO_STORE, public_operation

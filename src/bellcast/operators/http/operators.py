@@ -10,8 +10,7 @@ from bellcast.audit.types import AuditEntry, FieldChange, first_broken_entry
 from bellcast.kernel.db.lists import ListQuery, ListTotal
 from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
 from bellcast.kernel.field_limits import NULL, Schema
-from bellcast.kernel.http import list_parameters, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.console_sessions import OPERATOR_NAME

@@ -8,8 +8,7 @@ from msgspec import Struct
 
 from bellcast.kernel.errors import Conflict, NotFound, Unauthenticated
 from bellcast.kernel.field_limits import Limit
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators import passkeys
 from bellcast.operators.http import account as console_session

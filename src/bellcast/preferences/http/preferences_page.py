@@ -19,8 +19,7 @@ from bellcast.inbox.types.notifications import GENERAL
 from bellcast.kernel import local_times, times
 from bellcast.kernel.errors import Invalid, NotFound
 from bellcast.kernel.field_limits import LINK_LIFETIME
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.preferences import changes, decision
 from bellcast.preferences.decision import EVERY_TYPE, Layers, Occasion

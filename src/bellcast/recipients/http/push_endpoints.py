@@ -12,8 +12,7 @@ from bellcast.inbox.http import inbox
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError, NotFound
 from bellcast.kernel.field_limits import NULL, TEXT, Schema
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import DryRunFlag
 from bellcast.recipients.http import recipients
 from bellcast.recipients.store.devices import PushEndpoint, PushEndpoints, PushKind

@@ -12,8 +12,7 @@ from bellcast.kernel import validation
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BellcastError, Invalid, PreconditionFailed
 from bellcast.kernel.field_limits import KEY
-from bellcast.kernel.http import bulk_items, entity_tags, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, bulk_items, entity_tags, request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.times import Moment

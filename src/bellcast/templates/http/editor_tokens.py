@@ -15,8 +15,7 @@ from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, PreconditionFailed
 from bellcast.kernel.field_limits import TENANT, Limit, each, lasting, matching
-from bellcast.kernel.http import entity_tags, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import audit, context, editor_access, guards, objects, tenants
 from bellcast.rest.operations import operation

@@ -20,8 +20,7 @@ from bellcast.inbox.types import notifications
 from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, TemplateFailed
 from bellcast.kernel.field_limits import KEY, Limit, shown
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.limits import Limits
 from bellcast.operators.http.account import own, sessions

@@ -12,8 +12,7 @@ from bellcast.channels.types import ExternalChannel
 from bellcast.documents.types import PROJECT
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import BadRequest, Conflict, NotFound
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT

@@ -9,8 +9,7 @@ import msgspec
 from bellcast.channels.catalog import NotificationType
 from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.kernel.errors import NotFound
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.providers.types import ProviderFields
 from bellcast.rest.bundles import Push

@@ -11,8 +11,7 @@ from bellcast.documents.store import Documents
 from bellcast.documents.types import MAX_OBJECT_KEY, draft_kind
 from bellcast.kernel import field_limits, times, validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS

@@ -16,8 +16,7 @@ from bellcast.inbox.types.notifications import TO
 from bellcast.kernel import validation
 from bellcast.kernel.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.field_limits import KEY, TENANT_NAME, shown
-from bellcast.kernel.http import entity_tags, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.types import ROLES
 from bellcast.providers.directory import ProviderDirectory

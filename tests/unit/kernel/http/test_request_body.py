@@ -13,8 +13,7 @@ from msgspec import Struct
 
 import bellcast
 from bellcast.kernel.errors import BadRequest, Invalid, TooLarge
-from bellcast.kernel.http import request_body
-from bellcast.kernel.http.asgi import HEADER_VALUES
+from bellcast.kernel.http import HEADER_VALUES, request_body
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import Moment
 

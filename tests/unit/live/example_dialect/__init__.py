@@ -7,7 +7,7 @@ import msgspec
 from bellcast.inbox.types.positions import InboxState, parse_position
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import Event
-from bellcast.kernel.http.asgi import Receive, Scope, Send
+from bellcast.kernel.http import Receive, Scope, Send, responses
 from bellcast.live import inbox_payloads
 from bellcast.live.admission import close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
@@ -72,7 +72,7 @@ class LinesEndpoint:
         connection.attach(transport, live.config.limits.unsent)
         live.spawn(guarded_start(connection, self._start(connection, request), partial(close_refused, connection)))
         sending = transport.run(send, HEAD, asgi.end_of_body)
-        await asgi.serve(connection, transport, sending, asgi.receive_stream(receive))
+        await asgi.serve(connection, transport, sending, responses.wait_disconnected(receive))
 
     async def _start(self, connection: Connection, request: HandshakeRequest) -> None:
         position = parse_position(request.position or "")

@@ -10,8 +10,7 @@ from bellcast.channels import html, links
 from bellcast.channels.links import PreferencesGrant, Unsubscription
 from bellcast.channels.types import Brand
 from bellcast.kernel.errors import BellcastError, NotFound
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.recipients.types import RecipientOfLink
 from bellcast.rest.operations import ApiEndpoint, Handler, Method, operation

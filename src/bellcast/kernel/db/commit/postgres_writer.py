@@ -282,27 +282,24 @@ async def run_pipelined(connection: PostgresConnection, scripts: Iterable[Script
     for run in runs:
         run.resume(None)
     while waiting := [(run, run.pending) for run in runs if run.pending is not None]:
-        await _advance(connection, waiting)
+        results: list[tuple[ScriptRun, list[Row]]] = []
+        groups: dict[tuple[str, bool], list[tuple[ScriptRun, Statement]]] = {}
+        for run, statement in waiting:
+            groups.setdefault((statement.name, statement.many is not None), []).append((run, statement))
+        for (name, is_many), pending in groups.items():
+            for run, _ in pending:
+                run.has_written |= connection.writes(name)
+            if is_many:
+                await connection.execute_many(
+                    name, [params for _, statement in pending for params in statement.many or ()]
+                )
+                results += [(run, []) for run, _ in pending]
+            else:
+                rows = await connection.query(name, [statement.params for _, statement in pending])
+                results += [(run, rows_of_run) for (run, _), rows_of_run in zip(pending, rows, strict=True)]
+        for run, rows_of_run in results:
+            run.resume(rows_of_run)
     return [run.outcome for run in runs]
-
-
-async def _advance(connection: PostgresConnection, waiting: Sequence[tuple[ScriptRun, Statement]]) -> None:
-    """Run all pending statements, then resume all scripts."""
-    results: list[tuple[ScriptRun, list[Row]]] = []
-    groups: dict[tuple[str, bool], list[tuple[ScriptRun, Statement]]] = {}
-    for run, statement in waiting:
-        groups.setdefault((statement.name, statement.many is not None), []).append((run, statement))
-    for (name, is_many), pending in groups.items():
-        for run, _ in pending:
-            run.has_written |= connection.writes(name)
-        if is_many:
-            await connection.execute_many(name, [params for _, statement in pending for params in statement.many or ()])
-            results += [(run, []) for run, _ in pending]
-        else:
-            rows = await connection.query(name, [statement.params for _, statement in pending])
-            results += [(run, rows_of_run) for (run, _), rows_of_run in zip(pending, rows, strict=True)]
-    for run, rows_of_run in results:
-        run.resume(rows_of_run)
 
 
 def conflict_free_rounds(

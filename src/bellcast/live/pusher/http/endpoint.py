@@ -12,8 +12,7 @@ import structlog
 
 from bellcast.kernel import errors
 from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, MethodNotAllowed, NotFound, Unauthenticated
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.live.pusher import signatures
 from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.http import authorization as pusher_auth

@@ -10,8 +10,7 @@ from msgspec import Meta, Struct
 from bellcast.auth import origins
 from bellcast.kernel.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
 from bellcast.kernel.field_limits import TENANT
-from bellcast.kernel.http import list_parameters, request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Project

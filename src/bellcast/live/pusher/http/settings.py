@@ -6,8 +6,7 @@ from msgspec import Meta, Struct
 
 from bellcast.kernel import setting_values
 from bellcast.kernel.errors import Invalid, NotFound, PasswordRequired
-from bellcast.kernel.http import request_body, responses
-from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import DEFAULT_TENANT, Project
 from bellcast.kernel.outbound.connection_steps import TestReport

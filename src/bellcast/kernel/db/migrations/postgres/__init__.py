@@ -88,7 +88,16 @@ async def migrate(connection: asyncpg.Connection, schema: StoreSchema | None = N
         done = await version(connection)
         if done == 0:
             async with connection.transaction():
-                await _create(connection)
+                await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+                await connection.execute(f"SET LOCAL search_path = {SCHEMA}")
+                await connection.execute(
+                    "CREATE TABLE schema_version (version BIGINT NOT NULL, oldest BIGINT NOT NULL, started BIGINT NOT NULL)"
+                )
+                await connection.execute(
+                    "INSERT INTO schema_version VALUES ($1, $2, $1)", max(steps()), _oldest(max(steps()))
+                )
+                for step in steps().values():
+                    await connection.execute(step)
         elif done < schema.version:
             await connection.execute(f"SET search_path = {SCHEMA}")
             await _execute_between_reads(connection, COLUMNS)
@@ -99,18 +108,6 @@ async def migrate(connection: asyncpg.Connection, schema: StoreSchema | None = N
     finally:
         schema.migration = None
         await connection.execute(f"SELECT pg_advisory_unlock({LOCK})")
-
-
-async def _create(connection: asyncpg.Connection) -> None:
-    """Create an empty store."""
-    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-    await connection.execute(f"SET LOCAL search_path = {SCHEMA}")
-    await connection.execute(
-        "CREATE TABLE schema_version (version BIGINT NOT NULL, oldest BIGINT NOT NULL, started BIGINT NOT NULL)"
-    )
-    await connection.execute("INSERT INTO schema_version VALUES ($1, $2, $1)", max(steps()), _oldest(max(steps())))
-    for step in steps().values():
-        await connection.execute(step)
 
 
 def _oldest(number: int) -> int:
