@@ -11,7 +11,7 @@ import httpx
 from bellcast.auth import tokens
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.permissions import AccessConfig
-from bellcast.calls import CallBackend, NoBackend
+from bellcast.calls import CallBackend, Handlers
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.previews import Previews
@@ -48,7 +48,6 @@ from bellcast.operators.passkeys import Passkeys
 from bellcast.operators.types import OidcConfig
 from bellcast.preferences.types import Channel
 from bellcast.providers.directory import ProviderDirectory
-from bellcast.replays.failures import Failures
 from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
 from bellcast.server import api_app as api
@@ -219,11 +218,10 @@ async def opened(
         store, clock, clock, clients, ChannelConfig(), Encryption(b"key"), TokenBuckets(), Destinations(clock)
     )
     services: dict[type[Any], Any] = {
-        CallBackend: handlers or NoBackend(),
+        CallBackend: handlers or Handlers(),
         Catalog: catalog,
         ChannelConfig: ChannelConfig(),
         ConsoleSessions: sessions,
-        Failures: Failures(store),
         Passkeys: Passkeys(sessions, store.operators, cipher, clock, ids.new),
         Previews: Previews(store, catalog, ChannelConfig(), PROJECT),
         Receipts: Receipts(store, providers.find, clock, webhooks, jobs),

@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 
 from bellcast.auth.permissions import AccessConfig
-from bellcast.calls import NoBackend
+from bellcast.calls import Handlers
 from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.limits import Limits
 from bellcast.live.admission import Admission
@@ -45,7 +45,7 @@ class Anyone(Admission):
 def build(settings: SocketIOConfig) -> tuple[Any, EngineSessions]:
     """Return the ASGI application and its sessions."""
     pipes = EngineSessions(Echo(), settings, SystemClock(), None)
-    endpoint = SocketIOEndpoint(pipes, Anyone(), LiveConfig(limits=Limits(), access=AccessConfig()), None, NoBackend())
+    endpoint = SocketIOEndpoint(pipes, Anyone(), LiveConfig(limits=Limits(), access=AccessConfig()), None, Handlers())
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await endpoint(scope, receive, send)

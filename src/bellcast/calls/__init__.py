@@ -4,8 +4,17 @@
 
 from collections.abc import Callable
 
-from bellcast.calls.backend import CallBackend, ConfiguredCallback, NoBackend
-from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, CallContext, ConnectAccepted, ConnectRequest, Refused
+from bellcast.calls.call import (
+    CONNECT,
+    DISCONNECT,
+    ROOT,
+    Call,
+    CallBackend,
+    CallContext,
+    ConnectAccepted,
+    ConnectRequest,
+    Refused,
+)
 from bellcast.calls.callbacks import Callbacks, Handlers, load
 from bellcast.calls.http_callback import HttpCallback
 from bellcast.kernel.clock import Clock
@@ -24,7 +33,6 @@ __all__ = [
     "ConnectRequest",
     "Handlers",
     "HttpCallback",
-    "NoBackend",
     "Refused",
     "backend_for",
     "load",
@@ -35,6 +43,4 @@ def backend_for(
     handlers: Handlers | None, url: Callable[[], str | None], project: Project, http: Http, clock: Clock
 ) -> CallBackend:
     """Return the call backend: the app's handlers, else the configured callback URL."""
-    if handlers is not None:
-        return handlers
-    return ConfiguredCallback(url, lambda present: HttpCallback(present, project, http, clock))
+    return HttpCallback(url, project, http, clock) if handlers is None else handlers

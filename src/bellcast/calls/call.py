@@ -1,4 +1,4 @@
-"""A call from a client, and the operations available to its handler."""
+"""A call from a client, the operations available to its handler, and the port of backends that handle calls."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -21,6 +21,23 @@ class Refused(Exception):
         super().__init__(message)
         self.message = message
         self.data = data
+
+
+class CallBackend(Protocol):
+    """Handles calls."""
+
+    def has(self, name: str, namespace: str = ROOT) -> bool:
+        """True if a handler with that name may exist. If False, connections cause no call."""
+        ...
+
+    def has_namespace(self, namespace: str) -> bool:
+        """True if clients may connect to the namespace."""
+        ...
+
+    async def dispatch(self, call: "Call") -> Any:
+        """Return the reply: None for an empty one, a tuple for several values. Raises Refused, NoHandler or
+        HandlerFailed."""
+        ...
 
 
 class CallContext(Protocol):

@@ -1,6 +1,7 @@
 """The app's URL: every call is a POST signed as Standard Webhooks with the project secret's bytes."""
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -53,26 +54,27 @@ class HandlerReply(Struct, frozen=True, kw_only=True):
 
 
 class HttpCallback:
-    """Posts calls to the app's URL and applies its response."""
+    """Posts calls to the app's current URL and applies its response. Without a URL it handles no calls."""
 
-    def __init__(self, url: str, project: Project, http: Http, clock: Clock) -> None:
+    def __init__(self, url: Callable[[], str | None], project: Project, http: Http, clock: Clock) -> None:
         self._url = url
         self._keys = [signing_key(one.secret) for one in project.accepted]
         self._http = http
         self._clock = clock
-        self._failed_until: dict[str, int] = {}  # until when they are not sent to the failing URL
+        self._failed_until: dict[tuple[str | None, str], int] = {}  # by URL and name: until when they are not sent
 
     def has(self, name: str, namespace: str = ROOT) -> bool:
-        return True  # decided by each call
+        return self._url() is not None  # the rest is decided by each call
 
     def has_namespace(self, namespace: str) -> bool:
-        return True  # decided by the `connect` call
+        return namespace == ROOT or self._url() is not None  # the rest is decided by the `connect` call
 
     async def dispatch(self, call: Call) -> Any:
-        if call.namespace == ROOT and self._clock.now() < self._failed_until.get(call.name, 0):
+        url = self._url()
+        if call.namespace == ROOT and self._clock.now() < self._failed_until.get((url, call.name), 0):
             return admit_by_session(call)
         try:
-            reply = _read(await self._post(call))
+            reply = _read(await self._post(url, call))
             if reply.accept is not None:
                 if call.name != CONNECT:
                     raise HandlerFailed("The handler URL returned `accept` for a call other than `connect`.")
@@ -96,13 +98,15 @@ class HttpCallback:
             if call.name not in (CONNECT, DISCONNECT):
                 raise HandlerFailed(f"The handler of {call.name!r} failed; see the server's log.") from None
             if call.namespace == ROOT and isinstance(failure, Unavailable):
-                self._failed_until[call.name] = self._clock.now() + FAILED_PAUSE_MS
+                self._failed_until[url, call.name] = self._clock.now() + FAILED_PAUSE_MS
             return admit_by_session(call)
         if reply.refuse is not None:
             raise Refused(reply.refuse.message, data=reply.refuse.data)
         return reply.reply
 
-    async def _post(self, call: Call) -> Response:
+    async def _post(self, url: str | None, call: Call) -> Response:
+        if url is None:
+            raise NoHandler("This server has no handlers: set BELLCAST_HANDLERS or BELLCAST_HANDLER_URL.")
         payload: dict[str, Any] = {
             "name": call.name,
             "args": call.args,
@@ -119,7 +123,7 @@ class HttpCallback:
         body = msgspec.json.encode(payload)
         headers = sign(self._keys, f"call_{uuid.uuid4().hex}", self._clock.now() // 1000, body)
         headers["content-type"] = "application/json"
-        return await self._http.request("POST", self._url, headers=headers, body=body, timeout=TIMEOUT)
+        return await self._http.request("POST", url, headers=headers, body=body, timeout=TIMEOUT)
 
 
 def _read(response: Response) -> HandlerReply:

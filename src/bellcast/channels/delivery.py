@@ -172,7 +172,16 @@ class MessageDelivery(Struct, eq=False):
                     accepted = await named.provider.send(outgoing)
             except Exception as failure:  # noqa: BLE001  else each attempt of the job would send the message again
                 error = delivery_error(named.key, failure)
-                message = with_outcome(message, self._failed(message, named, error), provider=named.key)
+                log.warning(
+                    "message_attempt_failed",
+                    message=message.id,
+                    provider=named.key,
+                    code=error.code,
+                    response=error.response,
+                    temporary=error.is_temporary,
+                )
+                attempt = self._attempt(message, named, "temporary" if error.is_temporary else "permanent", error)
+                message = with_outcome(message, attempt, provider=named.key)
                 if not error.is_temporary:
                     state = "bounced" if error.is_bounce else "failed"
                     # A push endpoint is deleted instead.
@@ -182,7 +191,9 @@ class MessageDelivery(Struct, eq=False):
                     break
                 last, retry_after = error, max(retry_after or 0.0, error.retry_after or 0.0)
             else:
-                update = MessageUpdate(message=self._accepted(message, named, accepted))
+                attempt = self._attempt(message, named, "accepted", accepted)
+                changes: dict[str, Any] = {"state": "sent", "reason": None, "provider": named.key}
+                update = MessageUpdate(message=with_outcome(message, attempt, reference=accepted.reference, **changes))
                 break
         update = update or self._postponed(message, last, retry_after, over_rate)
         if message.channel == "push" and update.message.state == "bounced":
@@ -193,35 +204,21 @@ class MessageDelivery(Struct, eq=False):
         found = await Messages(self.db).find([update.message.id])
         return _next_run(found[0]) if found else None
 
-    def _accepted(self, message: StoredMessage, named: NamedProvider, accepted: AcceptedMessage) -> StoredMessage:
-        self.reports.attempted(message.channel, named.metric_label or named.key, "accepted")
-        attempt = Attempt(
-            at=times.to_rfc3339(self.clock.now()),
-            provider=named.key,
-            outcome="accepted",
-            code=accepted.code,
-            response=accepted.response,
-        )
-        changes: dict[str, Any] = {"state": "sent", "reason": None, "provider": named.key}
-        return with_outcome(message, attempt, reference=accepted.reference, **changes)
-
-    def _failed(self, message: StoredMessage, named: NamedProvider, error: DeliveryError) -> Attempt:
-        log.warning(
-            "message_attempt_failed",
-            message=message.id,
-            provider=named.key,
-            code=error.code,
-            response=error.response,
-            temporary=error.is_temporary,
-        )
-        outcome: AttemptOutcome = "temporary" if error.is_temporary else "permanent"
+    def _attempt(
+        self,
+        message: StoredMessage,
+        named: NamedProvider,
+        outcome: AttemptOutcome,
+        result: AcceptedMessage | DeliveryError,
+    ) -> Attempt:
+        """Count an attempt, and return it with the provider's response."""
         self.reports.attempted(message.channel, named.metric_label or named.key, outcome)
         return Attempt(
             at=times.to_rfc3339(self.clock.now()),
             provider=named.key,
             outcome=outcome,
-            code=error.code,
-            response=error.response,
+            code=result.code,
+            response=result.response,
         )
 
     def _postponed(

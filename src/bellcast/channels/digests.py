@@ -9,7 +9,6 @@ from msgspec import Struct
 from bellcast.channels import decision_inputs, email, html, links
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.contents import StoredEmail
-from bellcast.channels.decision_inputs import DecisionInputs
 from bellcast.channels.delivery import outdated
 from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.release import Release
@@ -31,13 +30,6 @@ MAX_MEMBERS = 200
 MAX_BYTES = 1024 * 1024
 RULE = "border:0;border-top:1px solid #e5e7eb;margin:20px 0"
 TITLE = "margin:0 0 4px;font-size:17px;line-height:1.35"
-
-
-class DigestItem(Struct, frozen=True):
-    """A notification in a digest."""
-
-    title: str
-    text: str
 
 
 class Digests(Struct, eq=False):
@@ -80,6 +72,22 @@ class Digests(Struct, eq=False):
         inputs = await decision_inputs.read(self.db, self.catalog, tenant, GENERAL, [recipient], ())
         types = list(dict.fromkeys(member.type for member in members))
         id = self.new_id(now)
+        profile = inputs.profile(recipient)
+        urls = links.links(self.config, self.project, tenant, recipient, types, now)
+        brand = inputs.tenant.brand
+        shown = links.footer(urls, locales_of(profile.locale, inputs.tenant.locale))
+        layout = email.base_layout(brand, language=profile.locale or inputs.tenant.locale, links=shown)
+        # Subject, text and HTML without the layout
+        items = [_title_and_text(member) for member in members]
+        count = f"{len(items)} new notifications"
+        subject = items[0][0] if len(items) == 1 else f"{count} from {brand.name}" if brand.name else count
+        complete = EmailContent(
+            subject=email.one_line(subject),
+            text="\n\n\n".join("\n\n".join(filter(None, item)) for item in items),
+            html=f'\n<hr style="{RULE}">\n'.join(
+                f'<h2 style="{TITLE}">{escape(title)}</h2>\n{html.from_text(text)}' for title, text in items
+            ),
+        )
         return NewMessage(
             id=id,
             digest=id,
@@ -92,45 +100,20 @@ class Digests(Struct, eq=False):
             address=members[0].address,
             due_at=now,
             created_at=now,
-            content=msgspec.json.encode(self._content(inputs, tenant, recipient, members, types, now)),
-        )
-
-    def _content(
-        self,
-        inputs: DecisionInputs,
-        tenant: str,
-        recipient: str,
-        members: Sequence[StoredMessage],
-        types: Sequence[str],
-        now: int,
-    ) -> StoredEmail:
-        profile = inputs.profile(recipient)
-        urls = links.links(self.config, self.project, tenant, recipient, types, now)
-        brand = inputs.tenant.brand
-        shown = links.footer(urls, locales_of(profile.locale, inputs.tenant.locale))
-        layout = email.base_layout(brand, language=profile.locale or inputs.tenant.locale, links=shown)
-        # Subject, text and HTML without the layout
-        items = [_item(member) for member in members]
-        count = f"{len(items)} new notifications"
-        subject = items[0].title if len(items) == 1 else f"{count} from {brand.name}" if brand.name else count
-        complete = EmailContent(
-            subject=email.one_line(subject),
-            text="\n\n\n".join("\n\n".join(part for part in (item.title, item.text) if part) for item in items),
-            html=f'\n<hr style="{RULE}">\n'.join(
-                f'<h2 style="{TITLE}">{escape(item.title)}</h2>\n{html.from_text(item.text)}' for item in items
+            content=msgspec.json.encode(
+                StoredEmail(
+                    subject=complete.subject,
+                    text=(complete.text or "") + email.text_footer(shown),
+                    html=layout(complete.html or "", complete.subject or ""),
+                    to_name=profile.name,
+                    unsubscribe_url=urls["unsubscribe_url"],
+                )
             ),
         )
-        return StoredEmail(
-            subject=complete.subject,
-            text=(complete.text or "") + email.text_footer(shown),
-            html=layout(complete.html or "", complete.subject or ""),
-            to_name=profile.name,
-            unsubscribe_url=urls["unsubscribe_url"],
-        )
 
 
-def _item(message: StoredMessage) -> DigestItem:
+def _title_and_text(message: StoredMessage) -> tuple[str, str]:
     content = msgspec.json.decode(message.content, type=StoredEmail)
     title, text = content.subject or "", content.own_text()
     # An e-mail without its own content begins with the title.
-    return DigestItem(title, text.removeprefix(title).strip())
+    return title, text.removeprefix(title).strip()

@@ -49,11 +49,17 @@ def of(key: str, tenant: Tenant | None, config: ChannelConfig) -> TenantSettings
     settings."""
     settings, name = ({}, None) if tenant is None else (tenant.settings, tenant.name)
     timezone, app_url = _text(settings.get("timezone")), _text(settings.get("app_url"))
+    try:
+        brand = msgspec.convert(
+            settings.get("brand") or ({} if key else msgspec.json.decode(config.brand) or {}), Brand
+        )
+    except msgspec.ValidationError:
+        brand = Brand()
     return TenantSettings(
         app_url=app_url if app_url and app_url.startswith(("https://", "http://")) else config.app_url,
         locale=_text(settings.get("locale")) or config.locale,
         timezone=timezone if timezone and find_zone(timezone) is not None else config.timezone,
-        brand=_brand(settings.get("brand") or (None if key else msgspec.json.decode(config.brand)), name),
+        brand=brand if brand.name is not None else msgspec.structs.replace(brand, name=name),
         # The key is that of the run or send: workflows of the project and the app trust it. Earlier versions stored
         # settings with these names, which must not replace it.
         values={**settings, "key": key or None, "name": name},
@@ -62,11 +68,3 @@ def of(key: str, tenant: Tenant | None, config: ChannelConfig) -> TenantSettings
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _brand(value: Any, name: str | None) -> Brand:
-    try:
-        brand = msgspec.convert(value or {}, Brand)
-    except msgspec.ValidationError:
-        brand = Brand()
-    return brand if brand.name is not None else msgspec.structs.replace(brand, name=name)

@@ -187,7 +187,13 @@ class Declarations:
             return language.scalars.get(type, language.anything)
         if not schema.get("properties"):
             return language.map_of(self.type_of(schema.get("additionalProperties"), f"{name}Value"))
-        own, required = self._unique(name), schema.get("required", ())
+        # Another subject may have the same name.
+        number, own = 1, name
+        while own in self._names:
+            number += 1
+            own = f"{name}_{number}"
+        self._names.add(own)
+        required = schema.get("required", ())
         fields = [
             DeclaredField(key, self.type_of(inner, own + _pascal(key)), key in required)
             for key, inner in schema["properties"].items()
@@ -198,14 +204,6 @@ class Declarations:
     def _union(self, types: Iterable[str]) -> str:
         unique = list(dict.fromkeys(types))
         return self.language.anything if self.language.anything in unique else " | ".join(unique)
-
-    def _unique(self, name: str) -> str:
-        number, unique = 1, name
-        while unique in self._names:
-            number += 1
-            unique = f"{name}_{number}"
-        self._names.add(unique)
-        return unique
 
 
 def _pascal(key: str) -> str:

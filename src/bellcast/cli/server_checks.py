@@ -14,7 +14,6 @@ from bellcast import settings as effective
 from bellcast.auth.browser_request import FOREIGN
 from bellcast.cli import remote, sse_follower
 from bellcast.cli.console import CommandError
-from bellcast.client import Bellcast
 from bellcast.console.types import diagnoses
 from bellcast.console.types.diagnoses import Finding
 from bellcast.settings import Settings
@@ -61,33 +60,22 @@ def check(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -
         try:
             with remote.server(settings) as client:
                 waits_for_heartbeat = not quick and not is_direct(url, response)
-                yield from _live(client, http, settings, progress, waits_for_heartbeat=waits_for_heartbeat)
+                client.recipients.list(limit=1)  # checks the secret: the token below is signed without the server
+                yield from _inside(http, settings)
+                token = client.token(TEST_RECIPIENT, ttl=300)
+                try:
+                    events, heartbeat = _sse(http, token)
+                    connections = [(events, hold_event_stream), (_websocket(http, token), hold_websocket)]
+                    yield from (finding for finding, _ in connections)
+                    yield from check_proxies(settings, http, token, remote.credentials(settings).secret)
+                    if waits_for_heartbeat:
+                        progress(f"Waiting up to {heartbeat + LATE_S:.0f} s for a heartbeat; --quick skips this")
+                        transports = {finding.check: hold for finding, hold in connections if finding.state == "ok"}
+                        yield from check_idle(effective.url(settings), token, transports, heartbeat)
+                finally:
+                    client.recipients.delete(TEST_RECIPIENT)
         except CommandError as error:
             yield diagnoses.finding("live_not_checked", problem=error.problem, hint=error.hint)
-
-
-def _live(
-    client: Bellcast,
-    http: httpx.Client,
-    settings: Settings,
-    progress: Callable[[str], None],
-    *,
-    waits_for_heartbeat: bool,
-) -> Iterator[Finding]:
-    client.recipients.list(limit=1)  # checks the secret: the token below is signed without the server
-    yield from _inside(http, settings)
-    token = client.token(TEST_RECIPIENT, ttl=300)
-    try:
-        events, heartbeat = _sse(http, token)
-        connections = [(events, hold_event_stream), (_websocket(http, token), hold_websocket)]
-        yield from (finding for finding, _ in connections)
-        yield from check_proxies(settings, http, token, remote.credentials(settings).secret)
-        if waits_for_heartbeat:
-            progress(f"Waiting up to {heartbeat + LATE_S:.0f} s for a heartbeat; --quick skips this")
-            transports = {finding.check: hold for finding, hold in connections if finding.state == "ok"}
-            yield from check_idle(effective.url(settings), token, transports, heartbeat)
-    finally:
-        client.recipients.delete(TEST_RECIPIENT)
 
 
 def _inside(http: httpx.Client, settings: Settings) -> Iterator[Finding]:

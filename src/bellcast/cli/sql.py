@@ -14,7 +14,6 @@ if TYPE_CHECKING:  # PostgreSQL's driver is an extra
 
     from bellcast.contrib.outbox_rows import OutboxRows
     from bellcast.contrib.relay import Round
-    from bellcast.outbox.status import Status
     from bellcast.outbox.table_watch import TableWatch, WatchRequest
 
 T = TypeVar("T")
@@ -138,7 +137,28 @@ def status(ctx: typer.Context, url: Url = None, json: console.JsonFlag = False) 
     if json:
         console.json(result)
     else:
-        _show_status(result)
+        from rich.text import Text
+
+        console.done(f"The outbox is installed, version {result.version}.")
+        if not result.waiting:
+            console.note("No rows are pending.")
+        else:
+            late = (result.oldest or 0) > LATE_SECONDS
+            hint = " Is a server running with this BELLCAST_DATABASE_URL?" if late else ""
+            console.out().print(
+                f"{result.waiting} pending, the oldest for {result.oldest:.0f} s.{hint}", soft_wrap=True
+            )
+        if result.later:
+            console.note(f"{result.later} postponed: their tenant has reached its rate or budget.")
+        if result.refused:
+            console.out().print(
+                f"[red]{result.refused} refused[/]; `bellcast sql retry` or `discard`, all or by number:"
+            )
+        for row in result.refusals:
+            console.out().print(Text(f"  {row.id}  {console.plain(row.error)}"), soft_wrap=True)
+            console.out().print(Text(f"     {row.kind} {console.plain(row.payload)[:SHORT]}", "dim"), soft_wrap=True)
+        if result.watched:
+            _show_watches(result.watched)
 
 
 @sql.command(cls=SqlCommand)
@@ -300,27 +320,6 @@ def _names(value: list[str]) -> dict[Any, str]:
 
 def _print_count(count: int, action: str, key: str, *, json: bool) -> None:
     console.report({key: count}, f"{count} {'row was' if count == 1 else 'rows were'} {action}.", as_json=json)
-
-
-def _show_status(status: "Status") -> None:
-    from rich.text import Text
-
-    console.done(f"The outbox is installed, version {status.version}.")
-    if not status.waiting:
-        console.note("No rows are pending.")
-    else:
-        late = (status.oldest or 0) > LATE_SECONDS
-        hint = " Is a server running with this BELLCAST_DATABASE_URL?" if late else ""
-        console.out().print(f"{status.waiting} pending, the oldest for {status.oldest:.0f} s.{hint}", soft_wrap=True)
-    if status.later:
-        console.note(f"{status.later} postponed: their tenant has reached its rate or budget.")
-    if status.refused:
-        console.out().print(f"[red]{status.refused} refused[/]; `bellcast sql retry` or `discard`, all or by number:")
-    for row in status.refusals:
-        console.out().print(Text(f"  {row.id}  {console.plain(row.error)}"), soft_wrap=True)
-        console.out().print(Text(f"     {row.kind} {console.plain(row.payload)[:SHORT]}", "dim"), soft_wrap=True)
-    if status.watched:
-        _show_watches(status.watched)
 
 
 def _show_watches(watched: Mapping[str, "TableWatch"]) -> None:

@@ -1,7 +1,7 @@
 """`bellcast workflow`, `trigger`, `run`, `schedule` and `source`: workflows, their starts and their runs."""
 
 import json as json_text
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -150,7 +150,16 @@ def _simulated(simulation: dict[str, Any]) -> Iterator[str]:
         yield f"{run['recipient']}: {run['state'].replace('_', ' ')}{end} ({run['timezone']})"
         width = max((len(f"{step['step']}  {step['type']}") for step in run["path"]), default=0)
         for step in run["path"]:
-            yield f"  {local(step['at'])}  {step['step']}  {step['type']}".ljust(25 + width) + _outcome(step, local)
+            parts = [f"{step['state']}{': ' + step['reason'] if step['reason'] else ''}"]
+            if step["until"]:
+                parts.append(f"until {local(step['until'])}")
+            if step["branch"] is not None:
+                parts.append("the branch else" if step["branch"] == "else" else f"branch {step['branch'] + 1}")
+            if step["assumed"]:
+                parts.append("not called: its result is assumed to be {}")
+            if step["decision"]:
+                parts.append(step["decision"]["text"])
+            yield f"  {local(step['at'])}  {step['step']}  {step['type']}".ljust(25 + width) + ", ".join(parts)
             indent = " " * (25 + width)
             for one in step["conditions"]:
                 values = ", ".join(f"{path} is {json_text.dumps(value)}" for path, value in one["values"].items())
@@ -162,20 +171,6 @@ def _simulated(simulation: dict[str, Any]) -> Iterator[str]:
                 yield f"{indent}without a value: {', '.join(step['missing'])}"
     if simulation["truncated"]:
         yield "The simulation ended at its limit of time, CPU time or size: later steps are missing."
-
-
-def _outcome(step: dict[str, Any], local: Callable[[str], str]) -> str:
-    """Return what a step did."""
-    parts = [f"{step['state']}{': ' + step['reason'] if step['reason'] else ''}"]
-    if step["until"]:
-        parts.append(f"until {local(step['until'])}")
-    if step["branch"] is not None:
-        parts.append("the branch else" if step["branch"] == "else" else f"branch {step['branch'] + 1}")
-    if step["assumed"]:
-        parts.append("not called: its result is assumed to be {}")
-    if step["decision"]:
-        parts.append(step["decision"]["text"])
-    return ", ".join(parts)
 
 
 TRIGGER_EPILOG = """\

@@ -40,13 +40,8 @@ class RefusedSend(Struct, frozen=True):
     error: BellcastError
 
 
-class LaterSend(Struct, frozen=True):
-    """A send that waits for its time."""
-
-    draft: Draft
-
-
-Prepared: TypeAlias = SendOrAnnounce | RefusedSend | LaterSend | BellcastError
+# A draft waits for its time.
+Prepared: TypeAlias = SendOrAnnounce | RefusedSend | Draft | BellcastError
 
 
 async def send(
@@ -204,11 +199,11 @@ async def _routed(engines: Context, draft: Draft, prepared: SendOrAnnounce) -> P
 
 
 async def _send_one(
-    engines: Context, prepared: AnnounceRequest | RefusedSend | LaterSend | BellcastError, *, allows_past: bool = False
+    engines: Context, prepared: AnnounceRequest | RefusedSend | Draft | BellcastError, *, allows_past: bool = False
 ) -> bytes | BellcastError:
-    if isinstance(prepared, LaterSend):
+    if isinstance(prepared, Draft):
         try:
-            return await engines.scheduler.send_later(prepared.draft, allows_past=allows_past)
+            return await engines.scheduler.send_later(prepared, allows_past=allows_past)
         except BellcastError as refusal:
             return refusal
     if isinstance(prepared, RefusedSend):
@@ -352,7 +347,7 @@ def _prepare(
     if own_key is not None:
         draft = msgspec.structs.replace(draft, idempotency_key=own_key)
     if is_later(draft):
-        return LaterSend(draft)
+        return draft
     to = draft.to
     request = (
         _announce_request(engines, draft, to, now)

@@ -152,25 +152,22 @@ class OidcSignIn(Struct, eq=False):
         if self.sessions.requires_mfa and "mfa" not in claims.amr:
             raise Forbidden(NO_MFA)
         if found is None:
-            return await self._create(claims, subject, role), None
+            candidates = (claims.preferred_username, claims.email, claims.sub)
+            names = (one.strip().lower() for one in candidates if isinstance(one, str))
+            name = next((name for name in names if console_sessions.NAME.fullmatch(name)), None)
+            if name is None:
+                raise Forbidden("Your account has no valid operator name: set a user name or an e-mail address.")
+            operator = self.sessions.new_operator(name, role, subject=subject)
+            created = await self.sessions.create_external(operator, MAX_EXTERNAL_OPERATORS)
+            if created is None:
+                raise Forbidden(f"There are {MAX_EXTERNAL_OPERATORS} operators: an owner must delete some first.")
+            if not created:
+                # Do not use the existing operator: an equal name does not prove that it is the same person.
+                raise Conflict(f"Another operator has the name {name}: an owner must delete that one first.")
+            return operator, None
         if found.role != role and not await self.operators.change(found.id, role, None):
             raise Forbidden(LAST_OWNER)
         return msgspec.structs.replace(found, role=role), found.role
-
-    async def _create(self, claims: IdClaims, subject: str, role: Role) -> Operator:
-        candidates = (claims.preferred_username, claims.email, claims.sub)
-        names = (one.strip().lower() for one in candidates if isinstance(one, str))
-        name = next((name for name in names if console_sessions.NAME.fullmatch(name)), None)
-        if name is None:
-            raise Forbidden("Your account has no valid operator name: set a user name or an e-mail address.")
-        operator = self.sessions.new_operator(name, role, subject=subject)
-        created = await self.sessions.create_external(operator, MAX_EXTERNAL_OPERATORS)
-        if created is None:
-            raise Forbidden(f"There are {MAX_EXTERNAL_OPERATORS} operators: an owner must delete some first.")
-        if not created:
-            # Do not use the existing operator: an equal name does not prove that it is the same person.
-            raise Conflict(f"Another operator has the name {name}: an owner must delete that one first.")
-        return operator
 
     def _cookie(self, request: BrowserRequest, value: str, max_age: int) -> str:
         return browser_request.make_cookie(request, browser_request.cookie_name(request, PENDING), value, max_age)

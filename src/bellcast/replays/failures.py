@@ -120,51 +120,52 @@ class CauseReport(Struct, frozen=True, kw_only=True):
     is_exact: bool
 
 
-class Failures:
-    """Reads failures."""
+async def page(
+    db: Engine, tenants: Sequence[str], wanted: FailureFilter, before: str | None, limit: int
+) -> MatchedFailures:
+    """Return at most `limit` failures, plus any others with the last one's id."""
+    found: list[StoredFailure] = []
+    scanned, last = 0, None
+    async for page in scan(db, tenants, wanted, before):
+        scanned, last = scanned + len(page), page[-1].id
+        # In a thread: comparing causes of a page takes milliseconds.
+        found += await asyncio.to_thread(list, filter(wanted.matches, page)) if wanted.compares_fields else page
+        if len(found) > limit:
+            ends_at = found[limit - 1].id
+            return MatchedFailures([failure for failure in found if failure.id >= ends_at], ends_at)
+        if scanned >= MAX_SCANNED_ROWS:
+            return MatchedFailures(found, last, is_cut=True)
+    return MatchedFailures(found, None)
 
-    def __init__(self, db: Engine) -> None:
-        self._db = db
 
-    async def page(
-        self, tenants: Sequence[str], wanted: FailureFilter, before: str | None, limit: int
-    ) -> MatchedFailures:
-        """Return at most `limit` failures, plus any others with the last one's id."""
-        found: list[StoredFailure] = []
-        scanned, last = 0, None
-        async for page in self.scan(tenants, wanted, before):
-            scanned, last = scanned + len(page), page[-1].id
-            # In a thread: comparing causes of a page takes milliseconds.
-            found += await asyncio.to_thread(list, filter(wanted.matches, page)) if wanted.compares_fields else page
-            if len(found) > limit:
-                ends_at = found[limit - 1].id
-                return MatchedFailures([failure for failure in found if failure.id >= ends_at], ends_at)
-            if scanned >= MAX_SCANNED_ROWS:
-                return MatchedFailures(found, last, is_cut=True)
-        return MatchedFailures(found, None)
+async def count(db: Engine, tenants: Sequence[str], wanted: FailureFilter, limit: int) -> int:
+    """Count the failures of the filter's kinds and times, up to the limit. Other fields are not compared."""
+    return await Replays(db).count_failures(_query(tenants, wanted, NEWEST, limit))
 
-    async def count(self, tenants: Sequence[str], wanted: FailureFilter, limit: int) -> int:
-        """Count the failures of the filter's kinds and times, up to the limit. Other fields are not compared."""
-        return await Replays(self._db).count_failures(_query(tenants, wanted, NEWEST, limit))
 
-    async def causes(self, tenants: Sequence[str], wanted: FailureFilter) -> CauseReport:
-        """Group the failures by tenant and cause."""
-        limit = max(MIN_GROUPED_ROWS, MAX_SCANNED_ROWS // max(1, len(tenants)))
-        groups, is_exact = await Replays(self._db).group_failures(_query(tenants, wanted, NEWEST, limit))
-        # Computing the causes of 20,000 different reasons takes time, so other requests run in between.
-        return await asyncio.to_thread(report_of, groups, wanted, is_exact=is_exact)
+async def causes(db: Engine, tenants: Sequence[str], wanted: FailureFilter) -> CauseReport:
+    """Group the failures by tenant and cause."""
+    limit = max(MIN_GROUPED_ROWS, MAX_SCANNED_ROWS // max(1, len(tenants)))
+    groups, is_exact = await Replays(db).group_failures(_query(tenants, wanted, NEWEST, limit))
+    # Computing the causes of 20,000 different reasons takes time, so other requests run in between.
+    return await asyncio.to_thread(report_of, groups, wanted, is_exact=is_exact)
 
-    async def scan(
-        self, tenants: Sequence[str], wanted: FailureFilter, before: str | None = None, batch: int = SCAN_BATCH_ROWS
-    ) -> AsyncIterator[list[StoredFailure]]:
-        """Yield non-empty pages of the failures of the filter's kinds and times, by descending id. Other fields are not
-        compared."""
-        query = _query(tenants, wanted, before or NEWEST, batch)
-        while page := await Replays(self._db).failures(query):
-            yield page
-            if len(page) < batch:
-                break
-            query = msgspec.structs.replace(query, before=page[-1].id)
+
+async def scan(
+    db: Engine,
+    tenants: Sequence[str],
+    wanted: FailureFilter,
+    before: str | None = None,
+    batch: int = SCAN_BATCH_ROWS,
+) -> AsyncIterator[list[StoredFailure]]:
+    """Yield non-empty pages of the failures of the filter's kinds and times, by descending id. Other fields are not
+    compared."""
+    query = _query(tenants, wanted, before or NEWEST, batch)
+    while page := await Replays(db).failures(query):
+        yield page
+        if len(page) < batch:
+            break
+        query = msgspec.structs.replace(query, before=page[-1].id)
 
 
 def _query(tenants: Sequence[str], wanted: FailureFilter, before: str, limit: int) -> FailureQuery:

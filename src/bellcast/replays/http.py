@@ -19,8 +19,8 @@ from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import kind_of
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ONE_BY_ONE, ROLES
-from bellcast.replays import store
-from bellcast.replays.failures import FailureFilter, Failures, cause_of, webhook_of
+from bellcast.replays import failures, store
+from bellcast.replays.failures import FailureFilter, cause_of, webhook_of
 from bellcast.replays.replays import MAX_REPLAY_IDS, Replay, ReplayEffect, ReplayRunner, ReplayState, decode
 from bellcast.replays.store import Replays
 from bellcast.replays.types import FailureKind, StoredFailure
@@ -190,17 +190,18 @@ async def failure_page(request: ApiRequest, query: FailuresQuery) -> FailurePage
 
     Messages that failed or bounced, failed runs and dead jobs, by descending id: the newest first. The filters can be
     combined."""
-    named, failures = tenants.tenants_of(request, query.tenant), context.of(request)[Failures]
-    found = await failures.page(named, query.wanted, list_parameters.failure_id(query.after), query.limit)
+    named, engines = tenants.tenants_of(request, query.tenant), context.of(request).engines
+    before = list_parameters.failure_id(query.after)
+    found = await failures.page(engines.db, named, query.wanted, before, query.limit)
 
     has_next, total = found.before is not None, None
     if not query.after:
         total = ListTotal(len(found.failures) + has_next, exact=not has_next)
         if has_next and not query.wanted.compares_fields:
-            number = await failures.count(named, query.wanted, MAX_COUNTED_ITEMS + 1)
+            number = await failures.count(engines.db, named, query.wanted, MAX_COUNTED_ITEMS + 1)
             total = ListTotal(min(number, MAX_COUNTED_ITEMS), exact=number <= MAX_COUNTED_ITEMS)
     return FailurePage(
-        failures=[_failure(one) async for one in context.of(request).engines.pace.each(found.failures)],
+        failures=[_failure(one) async for one in engines.pace.each(found.failures)],
         next=None if found.is_cut else found.before,
         scanned_until=found.before if found.is_cut else None,
         total=total,
@@ -222,7 +223,7 @@ async def causes(request: ApiRequest, query: CausesQuery) -> CausePage:
     The most frequent cause comes first. Causes are counted per tenant. A cause is the error text of the provider, the
     step or the job, without addresses, ids and long numbers."""
     named = tenants.tenants_of(request, query.tenant)
-    report = await context.of(request)[Failures].causes(named, query.wanted)
+    report = await failures.causes(context.of(request).engines.db, named, query.wanted)
     total = ListTotal(report.total, report.is_exact)
     return CausePage(
         causes=[
@@ -359,7 +360,7 @@ async def page(listing: Listing[ReplaysQuery]) -> ListPage[ReplayObject]:
 
     The last 100 of a tenant, newest first. With `?tenant=*`, those of all tenants."""
     found = await Replays(listing.ctx.engines.db).page(listing.wanted)
-    return found.of([_shown(one.tenant, one.id, decode(one.body)) for one in found.items])
+    return found.of([_shown(tenant, id, decode(body)) for tenant, id, body in found.items])
 
 
 @REPLAYS.get(ReplayObject, other_scope="manage")

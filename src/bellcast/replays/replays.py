@@ -16,9 +16,10 @@ from bellcast.kernel.db.lists import MAX_SCANNED_ROWS
 from bellcast.kernel.errors import Conflict
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.types import FANOUT, Job
-from bellcast.replays.failures import FailureFilter, Failures
+from bellcast.replays import failures as failure_lists
+from bellcast.replays.failures import FailureFilter
 from bellcast.replays.store import Replays
-from bellcast.replays.types import REPLAYS, FailureKind, ReplayStep, StoredFailure, StoredReplay
+from bellcast.replays.types import REPLAYS, FailureKind, ReplayStep, StoredFailure
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types.runs import restarted
 
@@ -83,7 +84,6 @@ class ReplayRunner:
         self._clock = clock
         self._new_id = new_id
         self._jobs = jobs
-        self._failures = Failures(db)
         # Held between the count of running replays and the write of the new one.
         self._starting = asyncio.Lock()
         jobs.register(JOB_KIND, self.run, concurrency=REPLAY_SLOTS)
@@ -94,7 +94,7 @@ class ReplayRunner:
             found = await Replays(self._db).find(tenant, ids)
             found_ids = tuple(sorted({failure.id for failure in found}, reverse=True))
             return ReplayPlan(None, found_ids, len(found), is_exact=True, effects=_effects(found))
-        page = await self._failures.page((tenant,), wanted, None, MAX_SCANNED_ROWS)
+        page = await failure_lists.page(self._db, (tenant,), wanted, None, MAX_SCANNED_ROWS)
         return ReplayPlan(wanted, (), len(page.failures), page.before is None, _effects(page.failures))
 
     async def start(self, tenant: str, plan: ReplayPlan) -> tuple[str, Replay]:
@@ -124,7 +124,7 @@ class ReplayRunner:
             ended = [old for old, replay in known if replay.state != "running"]
             surplus = len(known) + 1 - KEPT_REPLAYS
             removed = ended[-surplus:] if surplus > 0 else []
-            await Replays(self._db).add(StoredReplay(tenant, id, msgspec.json.encode(replay)), job, removed, now)
+            await Replays(self._db).add(tenant, id, msgspec.json.encode(replay), job, removed, now)
             self._jobs.wake()
             return id, replay
 
@@ -191,7 +191,7 @@ class ReplayRunner:
             waiting = [id for id in replay.ids if replay.before is None or id < replay.before]
             batch = waiting[:REPLAY_BATCH_ROWS]
             return await Replays(self._db).find(tenant, batch), batch[-1] if len(waiting) > len(batch) else None
-        async for page in self._failures.scan((tenant,), replay.wanted, replay.before, REPLAY_BATCH_ROWS):
+        async for page in failure_lists.scan(self._db, (tenant,), replay.wanted, replay.before, REPLAY_BATCH_ROWS):
             is_last = len(page) < REPLAY_BATCH_ROWS
             return list(filter(replay.wanted.matches, page)), None if is_last else page[-1].id
         return [], None

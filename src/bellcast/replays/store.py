@@ -21,7 +21,6 @@ from bellcast.replays.types import (
     FailureQuery,
     ReplayStep,
     StoredFailure,
-    StoredReplay,
 )
 from bellcast.workflows.store import runs
 
@@ -29,7 +28,10 @@ from bellcast.workflows.store import runs
 MAX_INLINE_ROWS = 200
 
 
-LIST = KeysetList("replays", ("key",), lambda row: StoredReplay(row[1], row[0], row[2].encode()), is_newest_first=True)
+# Each replay is its tenant, id and body.
+LIST: KeysetList[tuple[str, str, bytes]] = KeysetList(
+    "replays", ("key",), lambda row: (row[1], row[0], row[2].encode()), is_newest_first=True
+)
 
 
 class Replays(StoreTable):
@@ -74,13 +76,13 @@ class Replays(StoreTable):
         return sorted(found, key=lambda failure: failure.id, reverse=True)
 
     @write()
-    def add(self, replay: StoredReplay, job: Job, removed: Sequence[str], now: int) -> Script[None]:
+    def add(self, tenant: str, id: str, body: bytes, job: Job, removed: Sequence[str], now: int) -> Script[None]:
         """Add a replay with its job, and remove those with the ids `removed`, in one transaction."""
-        name = {"kind": REPLAYS, "tenant": replay.tenant}
-        yield Statement("document_write", {**name, "key": replay.id, "body": replay.body.decode(), "now": now})
+        name = {"kind": REPLAYS, "tenant": tenant}
+        yield Statement("document_write", {**name, "key": id, "body": body.decode(), "now": now})
         yield Statement("job_add", many=[new_job_params(job)])
-        for id in removed:
-            yield Statement("document_delete", {**name, "key": id})
+        for key in removed:
+            yield Statement("document_delete", {**name, "key": key})
 
     @write(locks=lambda step, _: [(run.tenant, run.recipient) for run in step.runs])
     def retry(self, step: ReplayStep, now: int) -> Script[bool]:

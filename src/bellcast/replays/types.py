@@ -1,7 +1,7 @@
 """Permanent failures, and replays that retry them."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 from msgspec import Struct
 
@@ -48,14 +48,6 @@ class FailureGroup(Struct, frozen=True):
     number: int
     oldest_at: int
     newest: StoredFailure
-
-
-class StoredReplay(NamedTuple):
-    """A replay as a document's body."""
-
-    tenant: str
-    id: str
-    body: bytes
 
 
 class ReplayStep(Struct, frozen=True, kw_only=True):

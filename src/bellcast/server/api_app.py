@@ -13,7 +13,7 @@ from bellcast.console.http import connections, live_feed, nodes, settings, stats
 from bellcast.console.pages import browser_files, check, console, embed, error_pages, landing
 from bellcast.documents import http as stored_secrets
 from bellcast.exports import http as export
-from bellcast.inbox.http import activity, bulk, inbox, notifications
+from bellcast.inbox.http import bulk, inbox, notifications
 from bellcast.kernel.http import ASGIApp, responses, served_file
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.limits import Limits
@@ -52,7 +52,7 @@ HANDLERS = [
     *(recipients.page, recipients.read, recipients.write, recipients.change, recipients.erase, recipients.revoke),
     recipients.write_many,
     bulk.load_imports,
-    *activity.HANDLERS,
+    *(notifications.notification_page, notifications.announcement_page),
     *(
         export.export,
         tenants.page,

@@ -15,7 +15,7 @@ from bellcast import calls
 from bellcast.agents.calls import Agents
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.store import Keys
-from bellcast.calls.backend import CallBackend
+from bellcast.calls import CallBackend
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
@@ -37,7 +37,6 @@ from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types import NodeLeft, SettingsChanged
 from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.providers.directory import ProviderDirectory
-from bellcast.replays.failures import Failures
 from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
 from bellcast.server import adapters, health, maintenance, mounted, tasks
@@ -233,7 +232,6 @@ class App:
             ClusterFeed: self._live.feed,
             ConnectionSurvey: self._live.survey,
             DatabaseSettings: self._database_settings,
-            Failures: Failures(self.db),
             Previews: channels.previews,
             ProviderDirectory: channels.providers,
             Receipts: channels.receipts,
@@ -390,7 +388,30 @@ class App:
             except BaseException:
                 await self._close()  # the next attempt opens them again
                 raise
-            for name, loop in self._loops().items():
+            loops: dict[str, Loop] = {
+                "quotas": self._engines.quotas.run,
+                "topic_history": self.context.history.run,
+                "database polling": partial(
+                    tasks.poll,
+                    self._engines.real_clock,
+                    {
+                        "settings": self._database_settings.reload,
+                        "dialects": self._live.reload,
+                        "node settings": self._node_settings.refresh,
+                    },
+                ),
+                **self._live.loops(),
+            }
+            if self._stats is not None:
+                loops["stats"] = self._stats.run
+            external = adapters.external_writes(
+                self.settings.store, self.context.clock, self._live.reconciler.mark_suspect
+            )
+            if external is not None:
+                loops["external writes"] = external.run
+            if self._outbox is not None:
+                loops["outbox"] = self._outbox.run
+            for name, loop in loops.items():
                 self.tasks.spawn_loop(name, loop)
             if is_mounted:
                 self.tasks.spawn(mounted.drain_with_host(self.drain))
@@ -429,31 +450,6 @@ class App:
         await self.broker.close()
         await self.db.close()
 
-    def _loops(self) -> dict[str, Loop]:
-        """Return the background loops that every process runs, by their names in the log."""
-        loops: dict[str, Loop] = {
-            "quotas": self._engines.quotas.run,
-            "topic_history": self.context.history.run,
-            "database polling": partial(
-                tasks.poll,
-                self._engines.real_clock,
-                {
-                    "settings": self._database_settings.reload,
-                    "dialects": self._live.reload,
-                    "node settings": self._node_settings.refresh,
-                },
-            ),
-            **self._live.loops(),
-        }
-        if self._stats is not None:
-            loops["stats"] = self._stats.run
-        external = adapters.external_writes(self.settings.store, self.context.clock, self._live.reconciler.mark_suspect)
-        if external is not None:
-            loops["external writes"] = external.run
-        if self._outbox is not None:
-            loops["outbox"] = self._outbox.run
-        return loops
-
     def _retention(self) -> maintenance.Retention:
         store = self.settings.store
         messages = int(self.settings.channels.run_retention * 1000)
@@ -481,7 +477,14 @@ class App:
             await self._live.close_connections(0)
             try:
                 async with asyncio.timeout(STOP_SECONDS):
-                    await self._finish()
+                    # End the background work, and inform the store and the other nodes.
+                    await self.tasks.close()
+                    await self._live.close()
+                    with contextlib.suppress(BellcastError):
+                        await self._engines.quotas.save()
+                        await self._node_settings.remove()
+                    await self.hub.members.send()
+                    await self.broker.publish(NodeLeft(self.hub.members.id))
             except TimeoutError:
                 log.warning(
                     "work_not_finished", reason=f"the store or the broker did not respond within {STOP_SECONDS:.0f} s"
@@ -491,16 +494,6 @@ class App:
             await self._close()
             if self._engines.tracing is not None:
                 await self._engines.tracing.close()
-
-    async def _finish(self) -> None:
-        """End the background work, and tell the store and the other nodes."""
-        await self.tasks.close()
-        await self._live.close()
-        with contextlib.suppress(BellcastError):
-            await self._engines.quotas.save()
-            await self._node_settings.remove()
-        await self.hub.members.send()
-        await self.broker.publish(NodeLeft(self.hub.members.id))
 
 
 def _unchanged(settings: Settings, handlers: calls.Handlers | None) -> Settings:

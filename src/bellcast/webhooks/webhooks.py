@@ -163,15 +163,16 @@ class Webhooks:
         )
         if error is None:
             if webhook.failing_since is not None:
-                await self._record(delivery.tenant, document, webhook, failing_since=None, last_error=None)
+                recovered = msgspec.structs.replace(webhook, failing_since=None, last_error=None)
+                await self._replace(delivery.tenant, document, recovered)
             return None
         log.info("webhook_attempt_failed", webhook=delivery.webhook, attempt=attempt, error=error)
         now = self._clock.now()
         since = now if webhook.failing_since is None else webhook.failing_since
         is_active = not is_gone and now - since < FAILING_MS
         if not is_active or (webhook.failing_since, webhook.last_error) != (since, error):
-            changes = {"failing_since": since, "last_error": error, "active": is_active}
-            await self._record(delivery.tenant, document, webhook, **changes)
+            failing = msgspec.structs.replace(webhook, failing_since=since, last_error=error, active=is_active)
+            await self._replace(delivery.tenant, document, failing)
         if not is_active or attempt > len(RETRIES_MS):
             raise SetAside(error)
         failed = msgspec.structs.replace(delivery, failures=attempt)
@@ -305,10 +306,6 @@ class Webhooks:
             if await self._replace(tenant, document, webhook):
                 return webhook
         return None
-
-    async def _record(self, tenant: str, document: Document, webhook: Webhook, **changes: Any) -> None:
-        """Record an outcome, unless the webhook was changed or deleted since the attempt began."""
-        await self._replace(tenant, document, msgspec.structs.replace(webhook, **changes))
 
     async def _replace(self, tenant: str, document: Document, webhook: Webhook) -> bool:
         """Write a webhook unless it has changed since it was read; return whether it was written."""

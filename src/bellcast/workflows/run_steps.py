@@ -27,7 +27,7 @@ from bellcast.workflows import cron, engine, live_waits, throttles_and_digests, 
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepCrashed, StepFacts, StepOutcome
 from bellcast.workflows.throttles_and_digests import DigestRules
-from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
+from bellcast.workflows.triggers import TriggerDraft, Triggers
 from bellcast.workflows.types import step_counters
 from bellcast.workflows.types.runs import (
     CounterKey,
@@ -283,8 +283,7 @@ class RunSteps:
         try:
             draft = TriggerDraft(to=_audience(to), data=data)
             triggers.check(draft, self._limits)
-            origin = Origin(stored.tenant, state.depth + 1)
-            request = await self._triggers.prepare(step.fields["workflow"], draft, origin)
+            request = await self._triggers.prepare(step.fields["workflow"], draft, stored.tenant, state.depth + 1)
         except BellcastError as error:
             if error.is_server_error:
                 raise

@@ -31,7 +31,7 @@ from bellcast.recipients.types import Profile
 from bellcast.workflows import schedule_times
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
 from bellcast.workflows.store.runs import Runs
-from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
+from bellcast.workflows.triggers import TriggerDraft, Triggers
 from bellcast.workflows.types.runs import (
     CANCEL_NAMES,
     GENERATED_PREFIX,
@@ -218,13 +218,13 @@ class Schedules(Struct, eq=False):
         Invalid and IdempotencyMismatch."""
         engines, tenant = self.engines(), draft.tenant or DEFAULT_TENANT
         if draft.send_at is None and draft.timezone is None:
-            started = await Runs(engines.db).start(await self.triggers.prepare(workflow, draft, Origin(tenant)))
+            started = await Runs(engines.db).start(await self.triggers.prepare(workflow, draft, tenant))
             engines.router.messages_added()
             return started
         if (response := await self._stored_response(tenant, draft.idempotency_key, [workflow, draft])) is not None:
             return response
         validation.check(self.time_errors(draft))
-        await self.triggers.prepare(workflow, draft, Origin(tenant))
+        await self.triggers.prepare(workflow, draft, tenant)
         schedule = StoredSchedule(
             at=draft.send_at,
             timezone=draft.timezone,
@@ -242,7 +242,7 @@ class Schedules(Struct, eq=False):
         """Return what the sending steps of a validated trigger would decide now: the number of recipients, None for an
         audience of more than 10,000, and the decisions for the first `limit` of them. Raises NotFound, Conflict and Invalid."""
         validation.check(self.time_errors(draft))
-        request = await self.triggers.prepare(workflow, draft, Origin(draft.tenant or DEFAULT_TENANT))
+        request = await self.triggers.prepare(workflow, draft, draft.tenant or DEFAULT_TENANT)
         number: int | None = len(request.runs)
         keys: Sequence[str] = [run.recipient for run in request.runs[:limit]]
         started = request.fanout or request.runs[0]

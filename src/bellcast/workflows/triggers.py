@@ -63,13 +63,6 @@ class StartedRun(Struct, frozen=True):
     recipient: str
 
 
-class Origin(Struct, frozen=True):
-    """The origin of a trigger. `depth` counts the triggers above it."""
-
-    tenant: str
-    depth: int = 0
-
-
 def check(draft: TriggerDraft, limits: Limits) -> None:
     """Raise Invalid with all errors of a draft, except those of its time and of the workflow's own schema."""
     validation.check(draft_errors(draft, limits))
@@ -102,12 +95,12 @@ class Triggers(Struct, eq=False):
     ) -> bytes:
         """Commit a validated draft; return the JSON response. Raises NotFound, Conflict, Invalid, ClaimTaken and
         ScheduleChanged."""
-        request = await self.prepare(key, draft, Origin(draft.tenant or DEFAULT_TENANT))
+        request = await self.prepare(key, draft, draft.tenant or DEFAULT_TENANT)
         return await Runs(self.db).start(replace(request, claim=claim, schedule=schedule))
 
-    async def prepare(self, key: str, draft: TriggerDraft, origin: Origin) -> TriggerRequest:
-        """Return the request that starts a workflow. Raises NotFound, Conflict and Invalid."""
-        tenant = origin.tenant
+    async def prepare(self, key: str, draft: TriggerDraft, tenant: str, depth: int = 0) -> TriggerRequest:
+        """Return the request that starts a workflow in a tenant; `depth` counts the triggers above it. Raises NotFound, Conflict
+        and Invalid."""
         # Only the default tenant reaches all tenants. A step or an event source fills in the audience from data, after the
         # request of a bound caller was checked.
         if tenant != DEFAULT_TENANT and isinstance(draft.to, Audience) and draft.to.tenant not in (None, "", tenant):
@@ -119,7 +112,7 @@ class Triggers(Struct, eq=False):
         now = self.clock.now()
         id = self.new_id(now)
         actor = Actor(name=draft.actor) if isinstance(draft.actor, str) else draft.actor
-        body = runs.encode(RunState(data=draft.data, actor=msgspec.to_builtins(actor), depth=origin.depth))
+        body = runs.encode(RunState(data=draft.data, actor=msgspec.to_builtins(actor), depth=depth))
         common = TriggerRequest(
             tenant=tenant,
             created_at=now,

@@ -28,7 +28,7 @@ class Shop:
         self.web = BodyRecordingHttp(lambda _: Response(status, {}, raw), self.bodies)
         self.recorder = Recorder()
         self.clock = clock()
-        self.url = HttpCallback(URL, project, self.web, self.clock)
+        self.url = HttpCallback(lambda: URL, project, self.web, self.clock)
 
     async def call_handler(self, name: str = "move", *args: Any, **more: Any) -> Any:
         return await self.url.dispatch(call(name, *args, recorder=self.recorder, **more))

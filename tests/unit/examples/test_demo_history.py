@@ -15,7 +15,8 @@ from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
-from bellcast.replays.failures import FailureFilter, Failures
+from bellcast.replays import failures
+from bellcast.replays.failures import FailureFilter
 from bellcast.workflows.types import runs
 from tests.clock import FakeClock
 from tests.contract.app import wanted
@@ -69,7 +70,7 @@ async def test_lists_show_notifications_messages_runs_and_failures(store: Store)
     assert [decision.message for decision in decided] == [messages[0].id]
     for one in (await store.runs.page(wanted("aurora", limit=200))).items:
         assert runs.decode(one.body).status == one.state
-    causes = await Failures(store).causes(["aurora"], FailureFilter())
+    causes = await failures.causes(store, ["aurora"], FailureFilter())
     assert {cause.kind for cause, _ in causes.groups} == {"message", "run"}
 
 

@@ -6,7 +6,6 @@ import msgspec
 from msgspec import Struct
 
 from bellcast import calls
-from bellcast.calls.backend import CallBackend
 from bellcast.context import Context
 from bellcast.inbox import views
 from bellcast.inbox.store.inboxes import Inboxes
@@ -95,7 +94,7 @@ def _check_handler(ctx: ApiContext, notification: Notification, key: str) -> Non
             action.key == key
             and notification.acted is None
             and action.call is not None
-            and not ctx[CallBackend].has(action.call)
+            and not ctx[calls.CallBackend].has(action.call)
         ):
             raise NoHandler(f"The app has no handler with the name {action.call[:100]!r}.")
 
@@ -115,6 +114,6 @@ async def _call(ctx: ApiContext, principal: Principal, notification: Notificatio
         roles=principal.roles or (),
     )
     try:
-        await ctx[CallBackend].dispatch(call)
+        await ctx[calls.CallBackend].dispatch(call)
     except calls.Refused as refused:
         raise Forbidden(refused.message, data=refused.data) from None

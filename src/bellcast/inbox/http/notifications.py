@@ -1,8 +1,8 @@
-"""Send notifications, and read, correct and recall them."""
+"""Send notifications, and read, list, correct and recall them."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -20,23 +20,26 @@ from bellcast.channels.types import (
 )
 from bellcast.context import Context
 from bellcast.inbox import sending, sent
+from bellcast.inbox.store import sent as store
+from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types import notifications as notification_types
 from bellcast.inbox.types.notifications import Audience, Draft, Edit, Notification, Sent
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import patterns, times, validation
-from bellcast.kernel.db.lists import ListQuery
-from bellcast.kernel.errors import IdempotencyMismatch, Invalid, NotFound, TemplateFailed
+from bellcast.kernel.db.lists import ListPage, ListQuery
+from bellcast.kernel.errors import BadRequest, IdempotencyMismatch, Invalid, NotFound, TemplateFailed
 from bellcast.kernel.field_limits import TENANT_NAME
 from bellcast.kernel.http import ASGIApp, request_body, responses
+from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.operators.types import ONE_BY_ONE
+from bellcast.operators.types import ONE_BY_ONE, ROLES
 from bellcast.preferences.types import Channel
 from bellcast.rest import context, guards, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, DryRunQuery, Resource
+from bellcast.rest.resource import Change, DryRunQuery, Listing, Resource
 
 D = TypeVar("D", bound=Draft)
 
@@ -262,3 +265,61 @@ def _check(draft: Draft, ctx: ApiContext) -> None:
 
 DRAFT = request_body.Shape(Draft, _check, {"to": "x", "title": "x"}, ruled_later=True)
 ONLY_DRAFT = msgspec.structs.replace(DRAFT, bulk="POST /v1/notifications/bulk")
+
+
+# --- lists
+
+PartName = Literal["unread", "read", "archived"]
+PARTS: dict[PartName, int] = {"unread": 0, "read": 1, "archived": 2}
+
+
+class SentItemsQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """A page of sent notifications or announcements, newest first, with filters. The tenant `*` means all tenants."""
+
+    recipient: str | None = None
+    type: str | None = None
+    state: PartName | None = None
+    tag: str | None = None
+    limit: ListLimit = 50
+    after: str | None = None
+
+
+@NOTIFICATIONS.page(
+    store.LIST,
+    ListedNotification,
+    query=SentItemsQuery,
+    roles=ROLES,
+    refusals=(BadRequest,),
+    id="activity.notification_page",
+)
+async def notification_page(listing: Listing[SentItemsQuery]) -> ListPage[ListedNotification]:
+    """List sent notifications.
+
+    Notifications to named recipients, newest first. The filters can be combined. One request examines at most 20,000
+    rows."""
+    found = await SentItems(listing.ctx.engines.db).notifications(_with_part(listing))
+    return found.of(await listed(listing.ctx.engines, found.items))
+
+
+@Resource("announcements", tag="Sending").page(
+    store.LIST,
+    ListedNotification,
+    query=SentItemsQuery,
+    roles=ROLES,
+    refusals=(BadRequest,),
+    id="activity.announcement_page",
+)
+async def announcement_page(listing: Listing[SentItemsQuery]) -> ListPage[ListedNotification]:
+    """List announcements.
+
+    Newest first, without recalled ones. With `recipient`, only the announcements in that recipient's inbox; `state`
+    filters by their state there."""
+    if listing.query.state is not None and listing.query.recipient is None:
+        raise Invalid.of("state", "needs `recipient`: each inbox has its own state of an announcement")
+    found = await SentItems(listing.ctx.engines.db).announcements(_with_part(listing))
+    return found.of(await listed(listing.ctx.engines, found.items))
+
+
+def _with_part(listing: Listing[SentItemsQuery]) -> ListQuery:
+    part = None if listing.query.state is None else PARTS[listing.query.state]
+    return msgspec.structs.replace(listing.wanted, filters={**listing.wanted.filters, "part": part})

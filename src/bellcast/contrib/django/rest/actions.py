@@ -49,21 +49,6 @@ Handler = Callable[[Incoming], Any]
 def list_notifications(request: Incoming) -> dict[str, Any]:
     """Return a page."""
     query, url = request.query, request.url
-    filters, view = _filters(query)
-    size = min(MAX_PAGE_SIZE, _whole("page_size", query.get("page_size"), PAGE_SIZE))
-    history = [part for part in query.get("cursor", "").split(",") if part]
-    before = history[-1] if history else None
-    page = inbox_query.read_page(request.user, size, before, view, **filters)
-    following = None if page.next is None else [*history, page.next][-MAX_HISTORY:]
-    return {
-        "next": None if following is None else _with_cursor(url, query, following),
-        "previous": _with_cursor(url, query, history[:-1]) if history else None,
-        "results": [to_row(row) for row in page.notifications],
-    }
-
-
-def _filters(query: Query) -> tuple[dict[str, Any], str]:
-    """Return the server's filters and view."""
     view = "all"
     if is_read := query.get("is_read"):
         if is_read.lower() not in TRUE | FALSE:
@@ -75,7 +60,16 @@ def _filters(query: Query) -> tuple[dict[str, Any], str]:
     filters: dict[str, Any] = {name: query[name] for name in ("type", "priority") if query.get(name)}
     if days := query.get("days"):
         filters["since"] = arguments.now() - timedelta(days=_whole("days", days, 0))
-    return filters, view
+    size = min(MAX_PAGE_SIZE, _whole("page_size", query.get("page_size"), PAGE_SIZE))
+    history = [part for part in query.get("cursor", "").split(",") if part]
+    before = history[-1] if history else None
+    page = inbox_query.read_page(request.user, size, before, view, **filters)
+    following = None if page.next is None else [*history, page.next][-MAX_HISTORY:]
+    return {
+        "next": None if following is None else _with_cursor(url, query, following),
+        "previous": _with_cursor(url, query, history[:-1]) if history else None,
+        "results": [to_row(row) for row in page.notifications],
+    }
 
 
 def _whole(name: str, text: str | None, default: int) -> int:
