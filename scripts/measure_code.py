@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 94_404),
-    "modules": (0, 579),
-    "classes": (0, 1_353),
-    "functions": (0, 6_245),
-    "private functions used once": (0, 885),
-    "functions that only pass their parameters on": (0, 41),
+    "lines": (0, 94_289),
+    "modules": (0, 577),
+    "classes": (0, 1_346),
+    "functions": (0, 6_224),
+    "private functions used once": (0, 873),
+    "functions that only pass their parameters on": (0, 38),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
 }
