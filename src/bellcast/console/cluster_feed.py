@@ -12,7 +12,7 @@ import structlog
 from msgspec import structs
 
 from bellcast.console.live_feed import LiveFeed, Watcher
-from bellcast.console.types.live_feed import FeedEvent, FeedFilter, RequestFilter, ServedRequest, SkippedEvents
+from bellcast.console.types.live_feed import FeedEvent, FeedFilter, SkippedEvents
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import TooMany
@@ -61,7 +61,13 @@ class ClusterWatch:
 
     def receive(self, batch: FeedBatch) -> None:
         """Add the events of another node."""
-        events = [structs.replace(event, node=batch.node) for event in _decoded(batch.events)]
+        events: list[FeedEvent] = []
+        for encoded in batch.events:
+            try:
+                events.append(structs.replace(_decode(encoded), node=batch.node))
+            except (msgspec.DecodeError, ValueError, RecursionError) as failure:
+                # An event kind of a newer version, during a rolling update.
+                log.warning("feed_event_not_decodable", reason=str(failure))
         if batch.is_first and not self.has_begun.is_set():
             self._recent += events
             self.awaited.discard(batch.node)
@@ -92,7 +98,7 @@ class ClusterFeed:
     """Watches all nodes, and serves the watchers of the others."""
 
     def __init__(self, feed: LiveFeed, broker: Broker, clock: Clock, members: Members, spawn: Spawn) -> None:
-        self._feed = feed
+        self.feed = feed  # of this node
         self._broker = broker
         self._clock = clock
         self._members = members
@@ -104,9 +110,6 @@ class ClusterFeed:
     def node(self) -> str:
         return self._members.id
 
-    def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
-        return self._feed.requests(wanted, before)
-
     # --- watchers of this node
 
     async def watch(self, wanted: FeedFilter, last: int) -> ClusterWatch:
@@ -115,7 +118,7 @@ class ClusterFeed:
         if len(self._watches) >= MAX_WATCHERS:
             raise TooMany(f"At most {MAX_WATCHERS} can watch the feed on a node at a time.", retry_after=10)
         request = FeedWatch(secrets.token_hex(WATCH_ID_BYTES), wanted, last)
-        watch = ClusterWatch(self, self._feed.watch(wanted), request, self._feed.recent(wanted, last))
+        watch = ClusterWatch(self, self.feed.watch(wanted), request, self.feed.recent(wanted, last))
         watch.awaited |= self._members.others.keys()
         self._watches[watch.id] = watch
         try:
@@ -165,8 +168,8 @@ class ClusterFeed:
             watchers.pop(id).close()
         for watch in wanted.watches:
             if watch.id not in watchers:
-                watcher = watchers[watch.id] = self._feed.watch(watch.wanted)
-                recent = self._feed.recent(watch.wanted, watch.last)
+                watcher = watchers[watch.id] = self.feed.watch(watch.wanted)
+                recent = self.feed.recent(watch.wanted, watch.last)
                 self._spawn(self._send(wanted.node, watch.id, watcher, recent))
         if not watchers:
             del self._peers[wanted.node]
@@ -195,14 +198,3 @@ def _encoded(event: FeedEvent) -> bytes:
         if len(encoded) <= MAX_EVENT_BYTES:
             return encoded
     return _encode(structs.replace(event, fields={}))
-
-
-def _decoded(events: Sequence[bytes]) -> list[FeedEvent]:
-    found = []
-    for event in events:
-        try:
-            found.append(_decode(event))
-        except (msgspec.DecodeError, ValueError, RecursionError) as failure:
-            # An event kind of a newer version, during a rolling update.
-            log.warning("feed_event_not_decodable", reason=str(failure))
-    return found

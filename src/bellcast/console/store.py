@@ -17,9 +17,8 @@ from bellcast.console.types.stats import (
     StatsPoint,
 )
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.commit.command import LockKey, ScriptCommand
-from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.script import Row, Script, Statement, fetch
+from bellcast.kernel.db.script import Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, read_in_background, write
 
 # Old rows deleted per step and minute. A node adds at most one row per step and minute, so this catches up after a
 # pause.
@@ -33,29 +32,39 @@ _decode_tenants = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_tenant = msgspec.json.Decoder(_TenantRow).decode
 
 
-class StatsPoints:
+class StatsPoints(StoreTable):
     """Points by the length of their interval (`step`), its beginning and the node. Times are UTC milliseconds."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    async def add(
+    @write(locks=lambda node, *_: [("", f"\x01stats {node}")])
+    def add(
         self, node: str, at: int, point: StatsPoint, keep: Mapping[int, int], tenants: Mapping[str, StatsPoint]
-    ) -> None:
+    ) -> Script[None]:
         """Add a minute of a node to its interval of each step of `keep`, in one transaction. `tenants` are the
         statistics of its tenants in the current hour, the busiest first; they replace the previous ones. MAX_TENANTS
         are stored, fewer with long keys. Points of all nodes that are older than `keep[step]` milliseconds are deleted,
         a bounded number in each call."""
-        lock: list[LockKey] = [("", f"\x01stats {node}")]
-        await self._engine.write(ScriptCommand(lambda: _add(node, at, point, keep, tenants), lock))
+        if tenants:
+            hour = {"step": HOUR_MS, "at": at - at % HOUR_MS, "node": node}
+            yield Statement("stats_write", hour | {"body": tenants_body(tenants)})
+            yield Statement("stats_sweep", {"step": HOUR_MS, "before": at - TENANTS_KEPT_MS, "limit": SWEPT_ROWS})
+        for step, kept in keep.items():
+            name = {"step": step, "at": at - at % step, "node": node}
+            before = yield Statement("stats_find", name)
+            combined = stats.total([point, *(_decode(body) for (body,) in before)])
+            yield Statement("stats_write", name | {"body": columns.to_json(combined)})
+            yield Statement("stats_sweep", {"step": step, "before": at - kept, "limit": SWEPT_ROWS})
+
+    @read_in_background
+    def _rows(self, step: int, since: int, until: int, node: str | None, limit: int) -> Script[list[Row]]:
+        params = {"step": step, "since": since, "until": until, "node": node, "limit": limit}
+        return (yield Statement("stats_page", params, heavy=True))
 
     async def page(
         self, step: int, since: int, until: int, node: str | None, limit: int
     ) -> list[tuple[int, StatsPoint]]:
         """Return at most `limit` points that begin from `since` to before `until`, by time; of all nodes if `node` is
         None."""
-        params = {"step": step, "since": since, "until": until, "node": node, "limit": limit}
-        found = await self._engine.read_in_background(fetch, Statement("stats_page", params, heavy=True))
+        found = await self._rows(step, since, until, node, limit)
         # 20,000 rows take 40 ms.
         return await asyncio.to_thread(lambda: [(at, _decode(body)) for at, body in found])
 
@@ -66,9 +75,7 @@ class StatsPoints:
         than `limit` rows of nodes."""
         points: list[tuple[int, StatsPoint]] = []
         for begin in range(since, until, WINDOW_MS):
-            end = min(begin + WINDOW_MS, until)
-            params = {"step": HOUR_MS, "since": begin, "until": end, "node": node, "limit": limit + 1}
-            found = await self._engine.read_in_background(fetch, Statement("stats_page", params, heavy=True))
+            found = await self._rows(HOUR_MS, begin, min(begin + WINDOW_MS, until), node, limit + 1)
             if len(found) > limit:
                 return None
             points += await asyncio.to_thread(_points_of, tenant, found)
@@ -79,8 +86,7 @@ class StatsPoints:
     ) -> dict[str, int] | None:
         """Count the sends of tenants in the hours that begin from `since` to before `until`; those without a stored number are
         absent. None if there are more than `limit` rows of nodes."""
-        params = {"step": HOUR_MS, "since": since, "until": until, "node": node, "limit": limit + 1}
-        found = await self._engine.read_in_background(fetch, Statement("stats_page", params, heavy=True))
+        found = await self._rows(HOUR_MS, since, until, node, limit + 1)
         return None if len(found) > limit else await asyncio.to_thread(_sends_of, frozenset(tenants), found)
 
 
@@ -111,18 +117,3 @@ def tenants_body(tenants: Mapping[str, StatsPoint]) -> str:
             break
         body += f",{entry}" if body else entry
     return f"{{{body}}}"
-
-
-def _add(
-    node: str, at: int, point: StatsPoint, keep: Mapping[int, int], tenants: Mapping[str, StatsPoint]
-) -> Script[None]:
-    if tenants:
-        hour = {"step": HOUR_MS, "at": at - at % HOUR_MS, "node": node}
-        yield Statement("stats_write", hour | {"body": tenants_body(tenants)})
-        yield Statement("stats_sweep", {"step": HOUR_MS, "before": at - TENANTS_KEPT_MS, "limit": SWEPT_ROWS})
-    for step, kept in keep.items():
-        name = {"step": step, "at": at - at % step, "node": node}
-        before = yield Statement("stats_find", name)
-        combined = stats.total([point, *(_decode(body) for (body,) in before)])
-        yield Statement("stats_write", name | {"body": columns.to_json(combined)})
-        yield Statement("stats_sweep", {"step": step, "before": at - kept, "limit": SWEPT_ROWS})

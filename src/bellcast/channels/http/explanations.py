@@ -147,7 +147,7 @@ def _of_connections(connections: Sequence[ConnectionInfo]) -> Iterator[Fact]:
 def _refusals(ctx: ApiContext, tenant: str, recipient: str, start: int) -> Iterator[Fact]:
     """Return refused requests of the recipient's pages on this node."""
     wanted = RequestFilter(tenant=tenant, recipient=recipient, is_refused=True, since=start)
-    for one in ctx[ClusterFeed].requests(wanted, None)[:MAX_REFUSALS]:
+    for one in ctx[ClusterFeed].feed.requests(wanted, None)[:MAX_REFUSALS]:
         detail = f"{one.method} {one.path}: {one.detail or one.status}"
         yield _fact(one.at, "refused", detail, one.code)
 

@@ -268,7 +268,7 @@ async def page(request: ApiRequest, query: RequestsQuery) -> RequestPage:
         since=query.created_since,
         until=query.created_before,
     )
-    found = context.of(request)[ClusterFeed].requests(
+    found = context.of(request)[ClusterFeed].feed.requests(
         wanted, list_parameters.moment(query.after) if query.after else None
     )
     shown, following = list_parameters.split(found, query.limit, lambda one: list_parameters.of_moment(one.at, one.id))

@@ -163,22 +163,18 @@ async def send(request: ApiRequest) -> ASGIApp:
     now = engines.clock.now()
     if engines.rates.take(RATE, REQUESTS_PER_SECOND, now):
         raise TooMany("The landing page sends at most a few notifications per second: try again.", retry_after=1)
-    sent = None if params.title is None else await _send(ctx, params.title, now)
+    sent: str | None = None
+    if params.title is not None:
+        draft = Draft(
+            to=RECIPIENT,
+            title=params.title,
+            body="Stored first, then pushed to every open page.",
+            tenant=TENANT,
+            expires_at=times.to_rfc3339(now + TRIAL_TTL_MS),
+        )
+        sent = msgspec.json.decode(await sending.send(engines, ctx.limits, draft))["notifications"][0]["id"]
     token = tokens.sign(ctx.project, RECIPIENT, now=now, expires_at=now + SESSION_MS, tenant=TENANT)
     return responses.json(Trial(RECIPIENT, TENANT, token, sent), 201)
-
-
-async def _send(ctx: ApiContext, title: str, now: int) -> str:
-    draft = Draft(
-        to=RECIPIENT,
-        title=title,
-        body="Stored first, then pushed to every open page.",
-        tenant=TENANT,
-        expires_at=times.to_rfc3339(now + TRIAL_TTL_MS),
-    )
-    sent = msgspec.json.decode(await sending.send(ctx.engines, ctx.limits, draft))
-    id: str = sent["notifications"][0]["id"]
-    return id
 
 
 BODY = request_body.Shape(
