@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 94_289),
+    "lines": (0, 94_233),
     "modules": (0, 577),
     "classes": (0, 1_346),
-    "functions": (0, 6_224),
-    "private functions used once": (0, 873),
-    "functions that only pass their parameters on": (0, 38),
+    "functions": (0, 6_212),
+    "private functions used once": (0, 864),
+    "functions that only pass their parameters on": (0, 35),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
 }

@@ -149,7 +149,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     fields = request_body.json(msgspec.json.encode(value), FIELDS, ctx)
     await Documents(ctx.engines.db).check_count(PROVIDERS.name, tenant, key)
     replaces = await _condition(ctx, request, tenant, key)
-    if objects.is_dry_run(request):
+    if request_body.is_dry_run(request):
         return responses.json(await _shown(ctx, await ctx[ProviderDirectory].plan(tenant, key, fields)))
     await managed.check(ctx, PROVIDERS.name, tenant, key)
     before = await _own(request, tenant, key)

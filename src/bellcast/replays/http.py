@@ -24,7 +24,7 @@ from bellcast.replays.failures import FailureFilter, cause_of, webhook_of
 from bellcast.replays.replays import MAX_REPLAY_IDS, Replay, ReplayEffect, ReplayRunner, ReplayState, decode
 from bellcast.replays.store import Replays
 from bellcast.replays.types import FailureKind, StoredFailure
-from bellcast.rest import audit, context, guards, objects, tenants
+from bellcast.rest import audit, context, guards, tenants
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, DryRunQuery, Listing, Resource, listing
 from bellcast.rest.tenants import TenantQuery
@@ -345,7 +345,7 @@ async def start(request: ApiRequest) -> ASGIApp:
     plan = await replays.plan(tenant, None if body.filter is None else body.filter.wanted, body.ids or ())
     started = StartedReplay(id=None, matched=plan.matched, exact=plan.is_exact, effects=plan.effects)
     # The query is checked whatever the body says.
-    if objects.is_dry_run(request) or body.dry_run:
+    if request_body.is_dry_run(request) or body.dry_run:
         audit.note_changes(request, {}, {"dry_run": True})
         return responses.json(started)
     id, replay = await replays.start(tenant, plan)

@@ -45,9 +45,6 @@ CONDITION_OF_DELETION = ("If-Match",)
 ADDED = ("key", "tenant", "created_at", "updated_at", "uses", managed.FIELD)
 
 
-is_dry_run = request_body.is_dry_run
-
-
 # Returns the errors of an object's references, given its tenant and key.
 CheckReferences = Callable[[T, ApiContext, str, str], Awaitable[list[FieldError]]]
 # Returns the fields that a read adds to the objects with these keys.
@@ -315,7 +312,7 @@ async def parse(kind: Kind[T], ctx: ApiContext, sent: object) -> T:
 
 
 async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
-    ctx, key, plans = context.of(request), key_of(request, kind), is_dry_run(request)
+    ctx, key, plans = context.of(request), key_of(request, kind), request_body.is_dry_run(request)
     tenant, sent, yaml = await definition_body.read(request, read_adds(kind))
     try:
         value = await checked(kind, ctx, tenant, key, sent)

@@ -24,7 +24,7 @@ from bellcast.recipients.http.recipients import PageQuery
 from bellcast.recipients.store import subscriptions
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.recipients.types import Subscription
-from bellcast.rest import context, objects, tenants
+from bellcast.rest import context, tenants
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, DryRunQuery, Listing, Resource
 from bellcast.rest.tenants import TenantQuery
@@ -260,7 +260,7 @@ async def publish(request: ApiRequest) -> ASGIApp:
     ctx = context.of(request)
     params = await request_body.body(request, EVENT)
     tenant = tenants.single_tenant(request, params.tenant)
-    if objects.is_dry_run(request):
+    if request_body.is_dry_run(request):
         return responses.json(Accepted())
     await publishing.publish(ctx.engines, *types.events(params, tenant))
     return responses.json(Accepted(), 202)

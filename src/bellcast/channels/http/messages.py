@@ -30,7 +30,7 @@ from bellcast.operators.types import ONE_BY_ONE, ROLES
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.failures import FailureFilter
 from bellcast.replays.replays import ReplayRunner
-from bellcast.rest import audit, context, objects, tenants, viewers
+from bellcast.rest import audit, context, tenants, viewers
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, DryRunQuery, Listing, Resource
@@ -219,7 +219,7 @@ async def retry_many(request: ApiRequest) -> ASGIApp:
     tenant = tenants.single_tenant(request, body.tenant)
     since = 0 if body.since is None else times.milliseconds(body.since)
     plan = await replays.plan(tenant, FailureFilter(kind="message", channel=body.channel, since=since), ())
-    is_dry_run = objects.is_dry_run(request)
+    is_dry_run = request_body.is_dry_run(request)
     if plan.matched and not is_dry_run:
         await replays.start(tenant, plan)
     return responses.json(Retried(plan.matched), 200 if is_dry_run else 202)

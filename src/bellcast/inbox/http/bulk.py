@@ -20,7 +20,7 @@ from bellcast.kernel.errors import MAX_FIELD_ERRORS, BellcastError, Invalid
 from bellcast.kernel.http import ASGIApp, bulk_items, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.validation_errors import Suggestions
-from bellcast.rest import context, guards, objects, tenants
+from bellcast.rest import context, guards, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery
@@ -128,7 +128,7 @@ async def send(request: ApiRequest) -> ASGIApp:
     Up to 10,000, each accepted or refused separately: a JSON array, or one JSON object per line
     (`application/x-ndjson`). Items may have an `idempotency_key` each; an `Idempotency-Key` header applies to every
     item without one. A dry run plans each item, for the first 100 recipients of the request."""
-    ctx, received, is_dry_run = context.of(request), await read(request), objects.is_dry_run(request)
+    ctx, received, is_dry_run = context.of(request), await read(request), request_body.is_dry_run(request)
     results, named = EncodedResults(), set[str | None]()
     planned, bulk_send = 0, sending.BulkSend(ctx.engines, ctx.limits)
     async for drafts in parts(ctx, received, notifications.DRAFT):
@@ -292,7 +292,7 @@ async def load_imports(request: ApiRequest) -> ASGIApp:
     message, toast or webhook. A repeated `idempotency_key` imports nothing: within 24 hours as in a bulk send, and
     later for as long as the inbox has the notification and `created_at` is the same. `existing` is the number of such
     items. A dry run returns the number of recipients of each item."""
-    ctx, received, is_dry_run = context.of(request), await read(request), objects.is_dry_run(request)
+    ctx, received, is_dry_run = context.of(request), await read(request), request_body.is_dry_run(request)
     results, bulk_import = EncodedResults(), imports.BulkImport(ctx.engines, ctx.limits)
     async for drafts in parts(ctx, received, IMPORTED):
         if is_dry_run:

@@ -32,7 +32,7 @@ from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.times import Moment
 from bellcast.preferences.types import Priority
-from bellcast.rest import context, guards, objects
+from bellcast.rest import context, guards
 from bellcast.rest.operations import ApiEndpoint, operation
 from bellcast.rest.resource import Change, Resource
 
@@ -300,7 +300,7 @@ async def snooze(request: ApiRequest) -> ASGIApp:
     chosen = actions.parse_selection(params.ids, everything=False, limits=ctx.limits)
     now = times.to_rfc3339(ctx.engines.clock.now())
     until = times.milliseconds(validation.snooze_end(params.until, params.duration, now))
-    if objects.is_dry_run(request):
+    if request_body.is_dry_run(request):
         inbox = await inbox_of(request)
         return responses.json(outcome(await actions.plan_snooze(ctx.engines, inbox, chosen or (), until)))
     until_back = params.until == validation.UNTIL_BACK
@@ -338,7 +338,7 @@ async def take_action(request: ApiRequest) -> ASGIApp:
     principal = guards.session(request)
     inbox = await inbox_of(request)
     id, key = request_body.path(request, "id"), request_body.path(request, "key")
-    if objects.is_dry_run(request):
+    if request_body.is_dry_run(request):
         return responses.json(await action_calls.plan(ctx, inbox, id, key))
     return responses.json(await action_calls.take(ctx, principal, inbox, id, key))
 

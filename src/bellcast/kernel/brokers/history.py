@@ -49,26 +49,17 @@ def ids_up_to(last: EventId, count: int) -> list[EventId]:
 
 def parse_rules(rules: Iterable[str]) -> tuple[HistoryRule, ...]:
     """Parse `pattern=duration[/events]` and `pattern=off`. Raises ValueError."""
-    return tuple(map(_rule, rules))
-
-
-def _rule(text: str) -> HistoryRule:
-    pattern, equals, kept = text.rpartition("=")
-    duration, slash, events = kept.partition("/")
-    if not (pattern and equals) or (slash and not (events.isascii() and events.isdigit())):
-        raise ValueError(text)
-    if slash and not 1 <= int(events) <= MAX_EVENTS:
-        raise ValueError(text)
-    milliseconds = 0 if duration == OFF and not slash else round(times.seconds(duration) * 1000)
-    return HistoryRule(pattern, milliseconds, int(events) if slash else None)
-
-
-def rule_for(rules: Iterable[HistoryRule], name: str) -> HistoryRule | None:
-    """Return the first matching rule for a topic or `recipient:<key>`; None if its events are not kept."""
-    for rule in rules:
-        if patterns.matches(rule.pattern, name):
-            return rule if rule.duration_ms else None
-    return None
+    found: list[HistoryRule] = []
+    for text in rules:
+        pattern, equals, kept = text.rpartition("=")
+        duration, slash, events = kept.partition("/")
+        if not (pattern and equals) or (slash and not (events.isascii() and events.isdigit())):
+            raise ValueError(text)
+        if slash and not 1 <= int(events) <= MAX_EVENTS:
+            raise ValueError(text)
+        milliseconds = 0 if duration == OFF and not slash else round(times.seconds(duration) * 1000)
+        found.append(HistoryRule(pattern, milliseconds, int(events) if slash else None))
+    return tuple(found)
 
 
 def parse_event_id(text: str) -> EventId | None:
@@ -107,8 +98,13 @@ class KeepRules:
         return self.for_stream(event.stream)
 
     def for_stream(self, stream: Stream) -> HistoryRule | None:
-        kind, _, name = stream.split(STREAM_SEPARATOR, 2)
-        return rule_for(self._rules(), name if kind == "topic" else RECIPIENT_PREFIX + name)
+        """Return the first rule that matches a topic or `recipient:<key>`; None if its events are not kept."""
+        kind, _, key = stream.split(STREAM_SEPARATOR, 2)
+        name = key if kind == "topic" else RECIPIENT_PREFIX + key
+        for rule in self._rules():
+            if patterns.matches(rule.pattern, name):
+                return rule if rule.duration_ms else None
+        return None
 
     def kept_streams(self, streams: Iterable[Stream]) -> list[Stream]:
         """Return the streams whose events are kept."""

@@ -10,7 +10,7 @@ from bellcast.kernel.db.script import Row
 
 T = TypeVar("T", bound=Struct)
 _texts = msgspec.json.Decoder(tuple[str, ...])
-_object = msgspec.json.Decoder(dict[str, Any])
+json_object = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -32,11 +32,6 @@ def texts(json: str) -> tuple[str, ...]:
 def texts_or_null(json: str | None) -> tuple[str, ...] | None:
     """Like `texts`, but null stays None."""
     return None if json is None else texts(json)
-
-
-def json_object(json: str) -> dict[str, Any]:
-    """Decode a JSON object."""
-    return _object.decode(json)
 
 
 def reader(item_type: type[T], names: str = "", **decoded: Callable[[Any], Any]) -> Callable[[Row], T]:

@@ -77,12 +77,13 @@ def load(dialect: str) -> dict[str, str]:
     own: dict[tuple[str, str], str] = {}
     files = [file for folder in FOLDERS for file in resources.files("bellcast").joinpath(folder).iterdir()]
     for file in sorted((file for file in files if file.name.endswith(".sql")), key=lambda file: file.name):
-        for kind, name, only, text in _parse(file.read_text(encoding="utf-8")):
-            if only in ("", dialect):
+        parts = HEAD.split(file.read_text(encoding="utf-8"))[1:]
+        for kind, name, only, text in zip(*[iter(parts)] * 4, strict=True):
+            if only in (None, dialect):
                 target = own if only else found
                 if (kind, name) in target:
                     raise ValueError(f"{file.name}: the {kind} {name} is defined twice")
-                target[kind, name] = text
+                target[kind, name] = text.strip()
     texts = found | own
     fragments = {name: body(text) for (kind, name), text in texts.items() if kind == "fragment"}
     for name, text in ((name, body(text)) for (kind, name), text in texts.items() if kind == "columns"):
@@ -94,11 +95,6 @@ def load(dialect: str) -> dict[str, str]:
     )
     lists = [(name, named.pop(name)) for kind, name in texts if kind == "list"]
     return named | {each: one for name, text in lists for each, one in compose_list(name, text)}
-
-
-def _parse(text: str) -> list[tuple[str, str, str, str]]:
-    _, *parts = HEAD.split(text)
-    return [(kind, name, only or "", text.strip()) for kind, name, only, text in zip(*[iter(parts)] * 4, strict=True)]
 
 
 def _include(fragments: dict[str, str], texts: dict[str, str]) -> dict[str, str]:

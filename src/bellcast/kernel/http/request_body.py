@@ -320,14 +320,18 @@ def single(name: str, values: list[str]) -> str:
     return values[0]
 
 
-def pairs(text: bytes) -> dict[str, list[str]]:
+def query_items(text: bytes) -> list[tuple[str, str]]:
     """Decode a query string."""
     try:
-        items = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+        return parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError:
         raise BadRequest("The query string is not valid percent-encoded UTF-8.") from None
+
+
+def pairs(text: bytes) -> dict[str, list[str]]:
+    """Return the values of each parameter in a query string."""
     given: dict[str, list[str]] = {}
-    for name, value in items:
+    for name, value in query_items(text):
         given.setdefault(name, []).append(value)
         if "\x00" in value:
             raise Invalid.of(name, "must not contain the NUL character")

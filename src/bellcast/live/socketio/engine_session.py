@@ -45,10 +45,6 @@ OUT_OF_REACH = EngineError(
 HOST = hashlib.blake2b(socket.gethostname().encode()).hexdigest()[:HOST_DIGITS]
 
 
-def new_sid() -> str:
-    return f"{HOST}.{os.getpid()}.{secrets.token_urlsafe(SECRET_BYTES)}"
-
-
 def owner_of(sid: str) -> tuple[str, int] | None:
     """Return the host and the process that owns a session id; None if the id is invalid."""
     host, _, rest = sid.partition(".")
@@ -144,7 +140,7 @@ class EngineSession:
     def __init__(self, sessions: "EngineSessions", request: HandshakeRequest) -> None:
         self._sessions = sessions
         self._pong_due = False
-        self.sid = new_sid()
+        self.sid = f"{HOST}.{os.getpid()}.{secrets.token_urlsafe(SECRET_BYTES)}"
         self.request = request
         self.is_closed = False
         self.unjoined_as: str | None = None  # the transport as which a session without a namespace is counted

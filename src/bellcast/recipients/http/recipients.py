@@ -21,7 +21,7 @@ from bellcast.recipients import actions
 from bellcast.recipients.store import recipients as store
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import RECORD_FIELDS, Recipient, RecipientFields
-from bellcast.rest import audit, context, guards, objects, tenants
+from bellcast.rest import audit, context, guards, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, DryRunQuery, Listing, Resource
@@ -192,7 +192,7 @@ async def write_many(request: ApiRequest) -> ASGIApp:
     (`application/x-ndjson`)."""
     ctx = context.of(request)
     items = await bulk_items.read(request, ctx.limits.bulk, MAX_RECIPIENTS, ctx.engines.pace, "recipients")
-    is_dry_run = objects.is_dry_run(request)
+    is_dry_run = request_body.is_dry_run(request)
     results: list[WrittenRecipient] = []
     named: set[str | None] = set()
     async for some in ctx.engines.pace.slices(items):

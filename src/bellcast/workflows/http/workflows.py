@@ -227,7 +227,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     As JSON or YAML. Changed content becomes a new version, which later triggers use; existing runs keep their version.
     201 when the workflow is new. A workflow that is defined in code cannot be written (409). With `?tenant=`, or `tenant`
     in the body, the request writes a tenant's override of the workflow."""
-    ctx, key, plans = context.of(request), objects.restricted_key(request), objects.is_dry_run(request)
+    ctx, key, plans = context.of(request), objects.restricted_key(request), request_body.is_dry_run(request)
     tenant, value, yaml = await definition_body.read(request, READ_ADDS)
     try:
         await check(ctx, tenant, key, value)

@@ -70,20 +70,15 @@ class PostgresWriter(Writer):
 
     async def _work_off(self) -> None:
         while entries := self._next_batch():
-            with self._counted_task(entries[0]):
+            is_bulk = not entries[0].is_small
+            small = Counter([] if is_bulk else [entries[0].tenant])
+            self._small_tasks += small
+            self._bulk_tasks += is_bulk
+            try:
                 await self._run_batch(entries)
-
-    @contextlib.contextmanager
-    def _counted_task(self, entry: QueuedCommand) -> Iterator[None]:
-        """Count a task while it runs a batch that begins with this entry."""
-        small = Counter([entry.tenant] if entry.is_small else [])
-        self._small_tasks += small
-        self._bulk_tasks += not entry.is_small
-        try:
-            yield
-        finally:
-            self._small_tasks -= small  # drops tenants with no task left
-            self._bulk_tasks -= not entry.is_small
+            finally:
+                self._small_tasks -= small  # drops tenants with no task left
+                self._bulk_tasks -= is_bulk
 
     def _next(self) -> QueuedCommand | None:
         """Return the next entry for which a task may start."""

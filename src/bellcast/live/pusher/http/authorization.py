@@ -46,7 +46,14 @@ async def channel(request: PusherRequest) -> object:
     validation.check(validation.topic("channel_name", name, request.context.limits))
     if is_encrypted(name):
         raise Forbidden("Encrypted channels need the app's own endpoint: only the app knows their keys.")
-    await _check_right(request, principal, name)
+    ctx, recipient = request.context, principal.recipient or ""
+    owners = {aliased(pattern, name) for pattern in ctx[PusherConfig].aliases} - {None}
+    if recipient not in owners:
+        subscribed = await StoredSubscriptions(ctx.engines.db).among(principal.tenant, recipient, [name])
+        public = () if owners else ctx.access.public_topics  # an inbox is never public
+        refusal = permissions.may_follow(principal, name, subscribed=name in subscribed, public=public)
+        if refusal is not None:
+            raise Forbidden(f"{name}: {refusal.message}")
     project = _credentials(request, principal)
     if not is_presence(name):
         return {"auth": signatures.sign(project, signatures.channel_string(requested.socket_id, name))}
@@ -99,18 +106,6 @@ def _credentials(request: PusherRequest, principal: Principal) -> Project:
     if app is None:
         raise Forbidden("This session belongs to a tenant without a Pusher app.")
     return app.credentials
-
-
-async def _check_right(request: PusherRequest, principal: Principal, channel: str) -> None:
-    ctx, recipient = request.context, principal.recipient or ""
-    owners = {aliased(pattern, channel) for pattern in ctx[PusherConfig].aliases} - {None}
-    if recipient in owners:
-        return
-    subscribed = await StoredSubscriptions(ctx.engines.db).among(principal.tenant, recipient, [channel])
-    public = () if owners else ctx.access.public_topics  # an inbox is never public
-    refusal = permissions.may_follow(principal, channel, subscribed=channel in subscribed, public=public)
-    if refusal is not None:
-        raise Forbidden(f"{channel}: {refusal.message}")
 
 
 def _info(inbox: Inbox) -> dict[str, str]:

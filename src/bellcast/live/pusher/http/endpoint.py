@@ -6,12 +6,12 @@ Bellcast's own API."""
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 import structlog
 
 from bellcast.kernel import errors
-from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, MethodNotAllowed, NotFound, Unauthenticated
+from bellcast.kernel.errors import BellcastError, Forbidden, MethodNotAllowed, NotFound, Unauthenticated
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.live.pusher import signatures
 from bellcast.live.pusher.apps import PusherAppDirectory
@@ -77,7 +77,7 @@ async def _call(scope: Any, receive: Any) -> object:
     scope["path_template"] = route.template
     if not ctx[PusherConfig].enabled:
         raise Forbidden("Pusher is switched off on this server: the setting pusher_enabled.")
-    pairs = _pairs(scope["query_string"])
+    pairs = request_body.query_items(scope["query_string"])
     parameters = signatures.parameters(pairs)
     _app(ctx, parts, parameters, route)
     limit = ctx.limits.request
@@ -127,13 +127,6 @@ def _route(method: str, path: str) -> tuple[PusherRoute, dict[str, str]]:
             if route.method == method:
                 return route, {name: unquote(part) for name, part in result.groupdict().items()}
     raise MethodNotAllowed if known else NotFound
-
-
-def _pairs(query: bytes) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
-    except ValueError:
-        raise BadRequest("The query string is not valid percent-encoded UTF-8.") from None
 
 
 def _refusal(scope: Any, refused: BellcastError) -> ASGIApp:
