@@ -1,7 +1,7 @@
 """The destinations of calls: a provider, a webhook, a tenant's `http` steps, the app's functions.
 
 A call occupies a slot of its destination, and none of the slots that other jobs need. Calls to a server that did not
-respond several times in a row fail at once, until a probe succeeds: a server that hangs is treated like one that is down."""
+respond to several calls in a row fail at once, until a probe succeeds: a server that hangs is treated like one that is down."""
 
 import asyncio
 from collections import deque
@@ -24,7 +24,8 @@ CALLS = 192
 MIN_SLOTS = 4
 # Jobs in memory for each slot, one of which calls: the next one is ready when a call ends. All others wait in the store.
 JOBS_PER_SLOT = 6
-# Consecutive timeouts after which a server is skipped: one or two may be lost packets.
+# Consecutive calls without a response after which a server is skipped: one or two may be lost packets. One that times out counts
+# those that it left in progress too, if the server responded to none since it began: they would end as it did.
 MAX_TIMEOUTS = 3
 # How long a server is skipped before one call probes it.
 SKIPPED_MS = 30_000
@@ -49,44 +50,40 @@ class Breaker:
     def __init__(self, destination: str, tenant: str, host: str, clock: Clock) -> None:
         self.names = {"destination": destination, "tenant": tenant, "host": host}
         self._clock = clock
-        self._timeouts = 0
+        self.timeouts = 0  # in a row
         self._tried_at = 0
-        self._is_probed = False
+        self._calls = 0  # in progress
+        self._responses = 0
         self.since: int | None = None  # skipped since
 
     @property
     def is_skipped(self) -> bool:
         """True unless the next call may begin. Of a skipped server, one call at a time probes it."""
         # The lower bound: the clock may have been set back.
-        is_waiting = self._is_probed or 0 <= self._clock.now() - self._tried_at < SKIPPED_MS
-        return self.since is not None and is_waiting
+        return self.since is not None and (self._calls > 0 or 0 <= self._clock.now() - self._tried_at < SKIPPED_MS)
 
-    @property
-    def is_needed(self) -> bool:
-        """True while it has counted timeouts."""
-        return self._timeouts > 0
-
-    def begin(self) -> None:
-        """Begin a call. Raises Unavailable if the server is skipped."""
+    def begin(self) -> int:
+        """Begin a call; return how many the server has responded to. Raises Unavailable if it is skipped."""
         if self.is_skipped:
-            raise Unavailable(f"The server did not respond {self._timeouts} times in a row, and is skipped for now.")
-        self._is_probed = self.since is not None
+            raise Unavailable("The server did not respond to the last calls, and is skipped for now.")
+        self._calls += 1
+        return self._responses
 
-    def end(self, *, has_responded: bool | None) -> None:
-        """End a call. None: it was cancelled."""
-        self._is_probed = False
-        if has_responded is None:
-            return
+    def end(self, responses: int, *, has_responded: bool | None) -> None:
+        """End a call that began after so many responses. None: it was cancelled."""
+        self._calls -= 1
         if has_responded:
+            self._responses += 1
             if self.since is not None:
                 log.warning("breaker_closed", **self.names, open_ms=self._clock.now() - self.since)
-            self._timeouts, self.since = 0, None
-            return
-        self._timeouts += 1
-        self._tried_at = self._clock.now()
-        if self._timeouts >= MAX_TIMEOUTS and self.since is None:
-            self.since = self._tried_at
-            log.warning("breaker_opened", **self.names, timeouts=self._timeouts, probed_after_ms=SKIPPED_MS)
+            self.timeouts, self.since = 0, None
+        elif has_responded is not None:
+            self.timeouts += 1
+            self._tried_at = self._clock.now()
+            silent = self.timeouts + (self._calls if responses == self._responses else 0)
+            if silent >= MAX_TIMEOUTS and self.since is None:
+                self.since = self._tried_at
+                log.warning("breaker_opened", **self.names, timeouts=silent, probed_after_ms=SKIPPED_MS)
 
 
 class Destination(Struct, eq=False):
@@ -114,7 +111,7 @@ class Destination(Struct, eq=False):
     @property
     def is_idle(self) -> bool:
         """True if it can be forgotten."""
-        return not self._jobs and not self._calls and not any(one.is_needed for one in self._breakers.values())
+        return not self._jobs and not self._calls and not any(one.timeouts for one in self._breakers.values())
 
     def is_skipped(self, host: str = "") -> bool:
         """True while calls to a server would fail at once."""
@@ -134,9 +131,10 @@ class Destination(Struct, eq=False):
             breaker = self._breakers.get(host)
             if breaker is None:
                 if len(self._breakers) >= MAX_SERVERS:
-                    self._breakers = {known: one for known, one in self._breakers.items() if one.is_needed}
-                breaker = self._breakers[host] = self.all_destinations.breaker(self.name, self.tenant, host)
-            breaker.begin()
+                    self._breakers = {known: one for known, one in self._breakers.items() if one.timeouts}
+                breaker = self._breakers[host] = Breaker(self.name, self.tenant, host, self.all_destinations.clock)
+                self.all_destinations.breakers.add(breaker)
+            responses = breaker.begin()
             has_responded: bool | None = None
             try:
                 yield
@@ -145,7 +143,7 @@ class Destination(Struct, eq=False):
                 has_responded = not (isinstance(error, Unavailable | DeliveryError) and error.is_timeout)
                 raise
             finally:
-                breaker.end(has_responded=has_responded)
+                breaker.end(responses, has_responded=has_responded)
         finally:
             self._calls -= 1
             self._start_waiting()
@@ -177,9 +175,9 @@ class Destinations:
 
     def __init__(self, clock: Clock) -> None:
         self.busy = 0
-        self._clock = clock
+        self.clock = clock
+        self.breakers = WeakSet[Breaker]()
         self._known: dict[tuple[str, str], Destination] = {}
-        self._breakers = WeakSet[Breaker]()
 
     def of(self, name: str, tenant: str, most: int) -> Destination:
         """Return a tenant's destination, which has at most this many slots."""
@@ -190,14 +188,8 @@ class Destinations:
             found = self._known[name, tenant] = Destination(name, most, self, tenant)
         return found
 
-    def breaker(self, destination: str, tenant: str, host: str) -> Breaker:
-        """Create the breaker of a server."""
-        breaker = Breaker(destination, tenant, host, self._clock)
-        self._breakers.add(breaker)
-        return breaker
-
     def skipped(self) -> Iterator[SkippedServer]:
         """Iterate over the servers that are skipped."""
-        for breaker in list(self._breakers):
+        for breaker in list(self.breakers):
             if breaker.since is not None:
                 yield SkippedServer(**breaker.names, since=breaker.since)

@@ -42,8 +42,8 @@ async def succeed(destination: Destination, host: str = "") -> None:
 
 
 def clock_of(some: Destinations) -> FakeClock:
-    assert isinstance(some._clock, FakeClock)
-    return some._clock
+    assert isinstance(some.clock, FakeClock)
+    return some.clock
 
 
 async def settle() -> None:
@@ -59,7 +59,7 @@ async def test_server_is_skipped_after_several_timeouts(all_destinations: Destin
             assert not one.is_skipped()
             await fail(one, error)
     assert one.is_skipped()
-    with pytest.raises(Unavailable, match="did not respond 3 times in a row"):
+    with pytest.raises(Unavailable, match="did not respond to the last calls"):
         await succeed(one)
     since = clock_of(all_destinations).now()
     assert list(all_destinations.skipped()) == [SkippedServer("provider mail", "acme", "", since)]
@@ -77,6 +77,39 @@ async def test_response_between_timeouts_starts_the_count_again(
         await fail(one, TIMEOUTS[0])
         await fail(one, error)
     assert not one.is_skipped()
+
+
+async def test_timeout_counts_the_calls_that_got_no_response_either(all_destinations: Destinations) -> None:
+    """A call that began after the first timeout would wait as long again before another provider is tried."""
+    one = all_destinations.of("provider mail", "", 10)
+    async with AsyncExitStack() as calls:
+        for _ in range(MAX_TIMEOUTS - 1):
+            await calls.enter_async_context(one.call())
+        await fail(one, TIMEOUTS[0])
+        assert one.is_skipped()
+        clock_of(all_destinations).advance(SKIPPED_MS / 1000)
+        assert one.is_skipped()  # those in progress are the probes
+    assert not one.is_skipped()
+    assert list(all_destinations.skipped()) == []
+
+
+async def test_timeout_of_one_call_does_not_count_others_while_the_server_responds(
+    all_destinations: Destinations,
+) -> None:
+    """One slow event among many."""
+    one = all_destinations.of("webhook 1", "", 10)
+
+    async def call_slowly() -> None:
+        async with one.call():
+            await succeed(one)
+            raise TIMEOUTS[0]
+
+    async with AsyncExitStack() as calls:
+        for _ in range(MAX_TIMEOUTS):
+            await calls.enter_async_context(one.call())
+        with pytest.raises(Unavailable):
+            await call_slowly()
+        assert not one.is_skipped()
 
 
 async def test_probe_decides_whether_the_server_is_called_again(all_destinations: Destinations) -> None:
