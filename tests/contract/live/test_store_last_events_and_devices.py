@@ -1,7 +1,7 @@
 """State of the foreign dialects: last events, device positions."""
 
 from bellcast.inbox.types.positions import Position
-from bellcast.recipients.store.devices import UNKNOWN, DevicePosition
+from bellcast.recipients.store.devices import MAX_CONNECTIONS, UNKNOWN, DevicePosition
 from bellcast.topics.store import LastEvent
 from tests.contract.app import App
 
@@ -70,3 +70,13 @@ async def test_old_positions_are_deleted(app: App) -> None:
     await devices.acknowledge([link("a", 5)], 1_000)
     await devices.delete_older(1_001)
     assert await devices.register(link("b"), NONE_CONNECTED, 0) is None
+
+
+async def test_client_that_always_names_another_device_does_not_fill_the_table(app: App) -> None:
+    devices = app.store.devices
+    for number in range(MAX_CONNECTIONS + 2):
+        await devices.register(link(f"{number:03}", number, device=b"%d" % number), NONE_CONNECTED, number)
+    await devices.register(link("other", inbox=2), NONE_CONNECTED, 0)
+    # The oldest two are forgotten; each of the others still has its position.
+    assert await devices.register(link("x", device=b"1"), NONE_CONNECTED, 999) is None
+    assert await devices.register(link("y", device=b"3"), NONE_CONNECTED, 999) == Position(7, 3)

@@ -76,6 +76,8 @@ class PushEndpoints(StoreTable):
         yield Statement("push_endpoint_delete_gone", {"tenant": tenant, "address": address})
 
 
+# Equal to `Limits.connections_per_recipient`: a client that always names another device cannot fill the table.
+MAX_CONNECTIONS = 100
 # The revision of a connection that has acknowledged nothing yet.
 UNKNOWN = -1
 
@@ -109,6 +111,7 @@ class Devices(StoreTable):
         )
         if not closed:
             yield from _acknowledge([position], now)
+            yield Statement("device_trim", {"inbox": position.inbox, "limit": MAX_CONNECTIONS})
             return None
         # It is unknown which connection this one continues. It replays from the lowest position, and the highest is
         # deleted. So in any order of reconnection, each device replays from its own position or an earlier one.

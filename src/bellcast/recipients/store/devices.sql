@@ -9,6 +9,12 @@ VALUES (:inbox, :device, :connection, :epoch, :revision, :now)
 ON CONFLICT (inbox, device, connection)
 DO UPDATE SET epoch = excluded.epoch, revision = excluded.revision, heard_at = excluded.heard_at
 
+-- name: device_trim
+-- Keep the most recently heard connections of a recipient's devices.
+DELETE FROM devices WHERE inbox = :inbox AND connection NOT IN (
+  SELECT connection FROM devices WHERE inbox = :inbox ORDER BY heard_at DESC, connection LIMIT :limit
+)
+
 -- name: device_disconnect
 -- A connection that resumed under another id.
 DELETE FROM devices WHERE inbox = :inbox AND device = :device AND connection = :connection
