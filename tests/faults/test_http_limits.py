@@ -454,6 +454,40 @@ async def test_credentials_that_were_used_last_are_remembered(monkeypatch: pytes
     assert (await begin(turns, [*flood, (b"used", "::1")])).index(b"used") < 2 * takeover.MAX_BEGUN
 
 
+async def test_bodies_of_one_caller_hold_limited_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body may be as large as its operation allows; other callers, and the caller itself later, are not refused."""
+    monkeypatch.setattr(takeover, "MAX_HELD_BYTES", MEBIBYTE)
+    app, turns = App(), takeover.Turns()
+    for credentials, caller in ((b"one", SERVER), (b"other", OTHER_SERVER)):
+        turns.remember(credentials, caller)
+
+    def upload(credentials: str, path: str = "/slow") -> bytes:
+        return request(path, method="POST", Authorization=credentials, Content_Length=str(3 * MEBIBYTE))
+
+    async with running_app(app, takeover_protocol(turns)) as server, AsyncExitStack() as stack:
+
+        async def connect(data: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            reader, writer = await stack.enter_async_context(connecting(server))
+            writer.write(data)
+            return reader, writer
+
+        unfinished, large = await connect(upload("one")), bytes(2 * MEBIBYTE)
+        unfinished[1].write(large)
+        await until(lambda: turns.held.total() > MEBIBYTE)
+        refused, _ = await connect(upload("one") + large)
+        head = await asyncio.wait_for(refused.readuntil(b"\r\n\r\n"), WAIT)
+        assert head.startswith(b"HTTP/1.1 429 ")
+        assert b"\r\nretry-after: 5\r\n" in head
+        small, _ = await connect(request("/echo", method="POST", Authorization="one", Content_Length="1") + b"x")
+        other, _ = await connect(upload("other", "/echo") + bytes(3 * MEBIBYTE))
+        for reader in (small, other):
+            assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT)
+        unfinished[1].transport.abort()
+        await until(lambda: not turns.held)
+        again, _ = await connect(upload("one", "/echo") + bytes(3 * MEBIBYTE))
+        assert b" 200 " in await asyncio.wait_for(again.readuntil(b"\r\n\r\n"), WAIT)
+
+
 async def test_requests_that_never_end_delay_no_others() -> None:
     app = App()
     async with running_app(app) as server, AsyncExitStack() as stack:

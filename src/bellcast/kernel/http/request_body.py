@@ -79,39 +79,24 @@ async def raw(request: ApiRequest, limit: int) -> bytes:
     if encoding and encoding.lower() != "identity":
         raise UnsupportedMediaType("Send the body without Content-Encoding: compressed bodies are not accepted.")
     announced = header(request, b"content-length") or ""
-    if limit and announced.isascii() and announced.isdigit() and float(announced) > limit:  # `int` refuses long ones
-        raise _too_large(limit)
-    started = time.monotonic()
-    message: Any = await request.receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        body: bytes = message.get("body", b"")
-        if limit and len(body) > limit:
-            raise _too_large(limit)
-    else:
-        body = await _chunks(request, message, limit)
+    size = float(announced) if announced.isascii() and announced.isdigit() else 0  # `int` refuses long ones
+    started, received = time.monotonic(), bytearray()
+    message: Any = {"more_body": True}
+    while message.get("more_body") or size > limit > 0:
+        if size > limit > 0:
+            raise TooLarge(f"The request body may have at most {limit} bytes.")
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise Disconnected
+        received += message.get("body", b"")
+        size = max(size, len(received))
+    body = bytes(received)
     state = request.scope.get("state", {})
     if time.monotonic() - started > SLOW_SECONDS and AUTHORIZE in state:
         await state[AUTHORIZE](request)
     if CHECK_BODY in state:
         await state[CHECK_BODY](body)
     return body
-
-
-async def _chunks(request: ApiRequest, message: Any, limit: int) -> bytes:
-    received = bytearray()
-    while True:
-        if message["type"] != "http.request":
-            raise Disconnected
-        received += message.get("body", b"")
-        if limit and len(received) > limit:
-            raise _too_large(limit)
-        if not message.get("more_body"):
-            return bytes(received)
-        message = await request.receive()
-
-
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"The request body may have at most {limit} bytes.")
 
 
 def media_type(request: ApiRequest) -> str:

@@ -6,7 +6,7 @@ requests too. Bytes that arrive after an upgrade request are buffered for the ne
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
@@ -101,6 +101,8 @@ HEAD_TIMEOUT = 10
 BODY_TIMEOUT = 30
 # Minimum average rate of a body after BODY_TIMEOUT, in bytes per second: half that of the slowest mobile network.
 MIN_BODY_RATE = 500
+# Bytes of bodies that a caller's requests hold at a time, each without its first SMALL_BODY: eight bulk requests. One may be larger.
+MAX_HELD_BYTES, SMALL_BODY = 134_217_728, 65_536
 # Bytes buffered after an upgrade request during authentication.
 MAX_EARLY_BYTES = 65_536
 # Pipelined requests of a socket.
@@ -117,6 +119,7 @@ UPGRADE_WEBSOCKET = (b"upgrade", b"websocket")
 # Allows pages to see the status instead of a CORS error. The response contains no private data.
 READABLE = (b"access-control-allow-origin", b"*")
 TOO_LARGE = head(b"431 Request Header Fields Too Large", [CLOSE, READABLE, (b"content-length", b"0")])
+TOO_MANY = head(b"429 Too Many Requests", [CLOSE, READABLE, (b"retry-after", b"5"), (b"content-length", b"0")])
 DISCARD: deque[tuple[bytes, bytes]] = deque(maxlen=0)
 PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
@@ -131,7 +134,7 @@ class Stage(Enum):
 
 
 class Turns:
-    """Lets callers take turns: a few requests begin in each iteration of the event loop. One that has begun holds nothing.
+    """Lets callers take turns: a few requests begin in each iteration of the event loop. One that has begun holds only its body.
     A caller is the owner of accepted credentials; the recipients and authors of a tenant share its turn and take turns in it.
     Without accepted credentials it is an address, so that many wrong tokens share one turn."""
 
@@ -141,9 +144,10 @@ class Turns:
         self._begun = 0
         # Turn, caller and requests that begin at once, by hash of credentials, those that were used last at the end.
         self._known: dict[int, tuple[str, str | None, int]] = {}
+        self.held: Counter[str] = Counter()  # bytes of bodies by turn
 
-    async def wait(self, credentials: bytes | None, address: str) -> None:
-        """Return when a request with these credentials, unverified, may begin."""
+    async def wait(self, credentials: bytes | None, address: str) -> str:
+        """Return when a request with these credentials, unverified, may begin: whose turn it is."""
         number = hash(credentials)
         known = self._known.pop(number, None)
         if known is not None:
@@ -157,6 +161,7 @@ class Turns:
             waiting = asyncio.get_running_loop().create_future()
             self._waiting.setdefault(turn, {}).setdefault(caller, deque()).append(waiting)
             await waiting
+        return turn
 
     def remember(self, credentials: bytes, accepted: Principal | Caller) -> None:
         match accepted:
@@ -203,6 +208,8 @@ class TakeoverProtocol(HttpToolsProtocol):
         self._chunk_size = 0  # bytes that are being parsed
         self._body_size = 0
         self._body_start = 0.0  # loop time
+        self._turn: str | None = None  # that of the request in the application
+        self._held = 0  # bytes of its body
         self._discarded = 0  # bytes of a body received after its response
         self._stage = Stage.HEAD
         self._timeout: asyncio.TimerHandle | None = None  # not None while input is expected
@@ -274,6 +281,13 @@ class TakeoverProtocol(HttpToolsProtocol):
         if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(TOO_LARGE)
             return
+        added = self._body_size - SMALL_BODY - self._held
+        if self._turn is not None and added > 0:
+            self._held += added
+            self._turns.held[self._turn] += added
+            if self._turns.held[self._turn] > max(MAX_HELD_BYTES, self._held):
+                self._refuse(TOO_MANY)
+                return
         due = self._body_start + BODY_TIMEOUT + self._body_size / MIN_BODY_RATE
         seconds = min(BODY_TIMEOUT, due - self.loop.time())
         self._timeout = self.loop.call_later(max(0, seconds), self._time_out_body)
@@ -366,9 +380,14 @@ class TakeoverProtocol(HttpToolsProtocol):
     async def run(self, scope: Any, receive: Any, send: Any) -> None:
         """Run the application when it is the caller's turn."""
         credentials = next((value for name, value in scope["headers"] if name in CREDENTIALS), None)
-        await self._turns.wait(credentials, self.client[0] if self.client else "")
+        turn = self._turn = await self._turns.wait(credentials, self.client[0] if self.client else "")
         if self._current is not None:  # the client is connected
-            await self.app(scope, receive, send)
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                if self._held:
+                    self._turns.held = self._turns.held - Counter({turn: self._held})  # without those that are 0
+                self._turn, self._held = None, 0
             if credentials is not None and (accepted := scope["extensions"].get(ACCEPTED)) is not None:
                 self._turns.remember(credentials, accepted)
 
