@@ -13,7 +13,7 @@ umask 022
 
 fail() { echo "install.sh: $*" >&2; exit 1; }
 
-[ $# -eq 1 ] && [ -f "$1" ] || fail "name the wheel: ./install.sh bellcast-….whl"
+[ $# -eq 1 ] && [ -f "$1" ] || fail "name one wheel: ./install.sh bellcast-….whl"
 wheel=$(realpath "$1")
 unit_source=$(dirname "$(realpath "$0")")/bellcast.service
 [ -f "$unit_source" ] || fail "bellcast.service is not beside this script"
@@ -34,7 +34,7 @@ if [ -e "$programs/$name/wheel.sha256" ] && ! is_complete "$name"; then
   name=$version-$(echo "$digest" | cut -c1-8)
 fi
 if ! is_complete "$name"; then
-  rm -rf "${programs:?}/$name"
+  error=$(rm -rf "${programs:?}/$name" 2>&1) || fail "cannot replace an incomplete installation: $(echo "$error" | head -n 1)"
   mkdir -p "$programs"
   "${PYTHON:-python3}" -m venv "$programs/$name"
   "$programs/$name/bin/pip" install --quiet --disable-pip-version-check "$wheel[${EXTRAS:-postgres,redis}]"

@@ -230,11 +230,27 @@ test('a connection suspends while offline and reconnects when online', async () 
   env.setNetwork('offline');
   assert.equal(connection.status, 'offline');
   assert.equal(env.links[0].closed, true);
-  await timers.advance(100_000);
   assert.equal(env.links.length, 1);
   env.setNetwork('online');
   await settled();
   assert.equal(env.links.length, 2);
+  await timers.advance(10_000);
+  assert.equal(env.links.length, 2);
+});
+
+test('a connection is tried again while the browser reports that it is offline: the server may run on the same machine', async () => {
+  const { env, connection, timers } = await live();
+  env.setNetwork('offline');
+  await timers.advance(1_000);
+  assert.equal(env.links.length, 2);
+  env.link.receive(ready());
+  assert.equal(connection.status, 'live');
+  await timers.advance(20_000);
+  env.link.disconnect();
+  assert.equal(connection.status, 'offline');
+  await timers.advance(10_000);
+  env.link.receive(ready());
+  assert.equal(connection.status, 'live');
 });
 
 test('responses are matched to requests by ref', async () => {

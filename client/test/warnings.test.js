@@ -102,6 +102,8 @@ test('being offline causes no warning', async () => {
   here.environment.online = () => false;
   await warn(here, new TypeError('Failed to fetch'));
   assert.deepEqual(texts(), []);
+  await warn(here, { topic: 'desk', code: 'forbidden', message: 'not yours' });
+  assert.equal(texts().length, 1, 'a response is reported: the server runs on this machine');
 });
 
 test('a page reports at most fifty warnings', async () => {

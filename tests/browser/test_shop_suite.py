@@ -77,6 +77,23 @@ def test_old_front_end_works_on_the_same_paths(nadia: Page, suite: Suite) -> Non
     expect(nadia.locator(".classic-panel h2")).to_have_text(["Read"])
 
 
+def test_old_front_end_opens_without_a_server_and_leaves_an_ended_session(nadia: Page) -> None:
+    recent = "**/notifications/recent/"
+    nadia.goto("/classic/")
+    nadia.route(recent, lambda route: route.fulfill(status=503, json={"detail": "Bellcast does not respond."}))
+    button = nadia.get_by_role("button", name="Notifications")
+    with nadia.expect_response(recent):
+        button.click()
+    button.click()
+    nadia.unroute(recent)
+    button.click()
+    expect(nadia.locator(".classic-panel")).to_contain_text(re.compile(r"Unread|Read|No notifications"))
+    nadia.route(recent, lambda route: route.fulfill(status=401, json={"detail": "Sign in."}))
+    button.click()
+    button.click()
+    nadia.wait_for_url("**/login*")
+
+
 @pytest.mark.thorough
 def test_old_front_end_reconnects_after_a_restart_of_bellcast(nadia: Page, suite: Suite) -> None:
     nadia.goto("/classic/")

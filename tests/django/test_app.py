@@ -338,3 +338,24 @@ def test_sign_out_ends_the_live_sessions(shop):
     client.logout()
     with pytest.raises(Unauthorized):
         shop.bell.inbox(token).counts()
+
+
+def test_changed_password_ends_the_live_sessions_when_it_is_committed(shop):
+    from django.db import transaction
+    from django.test import Client
+
+    from bellcast.client import Unauthorized
+
+    client = Client()
+    client.force_login(shop.nadia)
+    token = client.get("/api/notifications/token/").json()["token"]
+    shop.nadia.first_name = "Nadia"
+    shop.nadia.save()
+    with transaction.atomic():
+        shop.nadia.set_password("another")
+        shop.nadia.save()
+        shop.bell.inbox(token).counts()
+    with pytest.raises(Unauthorized):
+        shop.bell.inbox(token).counts()
+    client.force_login(shop.nadia)
+    shop.bell.inbox(client.get("/api/notifications/token/").json()["token"]).counts()

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 import httpx2
@@ -297,6 +298,10 @@ async def test_documentation_is_public_and_bounded(tmp_path: Path) -> None:
     assert (
         {one.url.path.partition("/llms/")[2] for one in answered} >= set(documentation.pages()) >= {"howto/deploy.md"}
     )
+    pages = {one.url.path: one.text for one in answered if "/llms/" in one.url.path}
+    links = [(page, link) for page, text in pages.items() for link in re.findall(r"\]\(((?:\.\./|[\w/-]+\.\w+)[^)#\s]*)", text)]
+    assert len(links) > 100
+    assert [(page, link) for page, link in links if urljoin(page, link) not in pages] == []
     assert [line for line in overview.text.splitlines() if line.endswith("`") or "<" in line] == []
     assert (missing.status_code, missing.json()["detail"]) == (404, "There is no such page; /llms.txt lists them.")
     assert len(overview.content) <= 20_000

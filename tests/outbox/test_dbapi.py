@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -130,6 +131,14 @@ def test_relay_thread_sends_immediately_when_it_is_woken_and_at_exit(bellcast_se
     environ = {**os.environ, "BELLCAST_URL": bellcast_server.url, "BELLCAST_SECRET": bellcast_server.secret}
     subprocess.run([sys.executable, "-c", EXITING_APP, str(file), "exit-reader"], env=environ, check=True, timeout=60)
     assert titles(bellcast_server, "exit-reader") == ["Committed before the exit"]
+
+
+@pytest.mark.parametrize(("url", "package"), [("postgresql://db/shop", "'psycopg[binary]'"), ("mysql://db/shop", "pymysql")])
+def test_relay_without_the_driver_says_what_to_install(monkeypatch, url, package):
+    for name in ("psycopg", "pymysql"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=re.escape(f"run pip install {package}")):
+        relay_thread.start(url)
 
 
 def test_relay_reconnects_after_an_outage_of_its_database(bellcast_server, tmp_path):

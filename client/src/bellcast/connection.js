@@ -42,7 +42,7 @@ export class Connection {
     this.transport = options.transport ?? websocket;
     const { page } = options.environment;
     page.addEventListener('online', () => this.open(), this.#abort);
-    page.addEventListener('offline', () => this.suspend('offline'), this.#abort);
+    page.addEventListener('offline', () => this.#retryLater((policy) => policy.onOffline(), 'offline'), this.#abort);
   }
 
   /** Connect; if a retry is scheduled, retry now. */
@@ -123,9 +123,9 @@ export class Connection {
     this.link = this.dial(this.transport, (event, since) => this.#onEvent(event, since), (end) => this.onDisconnected(this.#closeEvent ?? end));
   }
 
-  /** Without a policy the connection is opened again after a fixed delay: some browsers never retry a failed module import. @param {(policy: ReconnectPolicy) => void} notify */
-  #retryLater(notify) {
-    this.suspend('waiting');
+  /** Without a policy the connection is opened again after a fixed delay: some browsers never retry a failed module import. @param {(policy: ReconnectPolicy) => void} notify @param {Status} [status] */
+  #retryLater(notify, status = 'waiting') {
+    this.suspend(status);
     const { generation } = this;
     if (!this.#policy) this.#options.environment.setTimeout(() => generation === this.generation && !this.#policy && this.reopen(), RETRY_DELAY);
     this.#notifyPolicy(notify);

@@ -116,7 +116,8 @@ export class ReconnectPolicy {
     const closed =  end && (end.code >= 4400 || end.reconnect !== undefined) ? end : undefined;
     if (closed && EXPIRED_CODES.includes(closed.code) && closed.reason !== 'revoked') return void this.#renewToken(closed);
     if (closed && !(closed.reconnect ?? !FINAL_CODES.includes(closed.code))) return this.#giveUp(closed);
-    if (!wasLive && !closed && !this.#options.transport && this.#current < LAST_TRANSPORT) return void this.#downgrade();
+    const canDowngrade = !this.#options.transport && this.#current < LAST_TRANSPORT && this.#options.environment.online();
+    if (!wasLive && !closed && canDowngrade) return void this.#downgrade();
     this.#scheduleRetry(wasLive ? this.#best : 0, closed?.after);
   }
 
@@ -149,13 +150,19 @@ export class ReconnectPolicy {
     this.#connection.reopen();
   }
 
+  /** The browser reports that it is offline: try again over the current transport. */
+  onOffline() {
+    this.#scheduleRetry(this.#current);
+  }
+
   /** @param {number} index @param {number} [after] */
   #scheduleRetry(index, after) {
     const { environment } = this.#options;
     const maxDelay =  Math.min(MAX_RETRY_DELAY, MIN_RETRY_DELAY * 2 ** this.#failures++);
     this.#current = index;
-    if (environment.online()) this.#schedule(after ?? environment.random() * maxDelay, () => this.#switchTo(index));
-    else this.#connection.suspend('offline');
+    // Offline is a hint: a browser whose machine has only loopback reports it too, and the server may run there.
+    if (!environment.online()) this.#connection.suspend('offline');
+    this.#schedule(after ?? environment.random() * maxDelay, () => this.#switchTo(index));
   }
 
   /** @param {number} after @param {() => unknown} run */

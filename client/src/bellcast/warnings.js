@@ -26,9 +26,10 @@ export async function warn(context, problem) {
   const { name, status = 0, code, message, topic } = problem;
   const key = [base, status, code, topic, message].join(' ');
   if (TEMPORARY.includes(status) && code !== 'no_token') return;
-  if (!environment.online() || reported.has(key) || reported.size >= MAX_WARNINGS) return;
+  const hasResponse = topic || name === 'Refused';
+  if ((!hasResponse && !environment.online()) || reported.has(key) || reported.size >= MAX_WARNINGS) return;
   reported.add(key);
-  const text = topic || name === 'Refused' ? explain(problem, context) : await explainNoResponse(context, problem);
+  const text = hasResponse ? explain(problem, context) : await explainNoResponse(context, problem);
   console.warn(`Bellcast: ${text}`);
 }
 

@@ -1,6 +1,7 @@
 """The documentation as text for language models, and a search in its sections."""
 
 import functools
+import posixpath
 import re
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ ORDER = (
 SKIPPED = ("site", "seeds.md")
 SECTION = re.compile(r"^(?=#{1,4} )", re.MULTILINE)
 LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
+# A link to a file beside the page or above it: a page, a picture, a file of the repository.
+FILE_LINK = re.compile(r"!?\[([^\]]*)\]\(((?:\.\./|[\w/-]+\.(?:md|png|webp|svg))[^)#\s]*)(?:#[^)\s]*)?\)")
 MARK = re.compile(r"<!--.*?-->\n?|</?picture>\n?|<(?:source|img)[^>]*>\n?", re.DOTALL)
 # Sections in an answer, and characters of each: together less than an answer may have.
 MAX_SECTIONS = 8
@@ -39,10 +42,17 @@ def pages() -> dict[str, str]:
         first = file.relative_to(FOLDER).parts[0]
         return (ORDER.index(first) if first in ORDER else len(ORDER), str(file))
 
-    return {
+    texts = {
         str(file.relative_to(FOLDER)): MARK.sub("", file.read_text(encoding="utf-8")).strip()
         for file in sorted(files, key=rank)
     }
+
+    def served(path: str, link: re.Match[str]) -> str:
+        """Return the text alone of a link to a file that is not a page: the server has no pictures and no repository."""
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(path), link[2]))
+        return link[0] if target in texts else link[1]
+
+    return {path: FILE_LINK.sub(functools.partial(served, path), text) for path, text in texts.items()}
 
 
 def overview() -> str:

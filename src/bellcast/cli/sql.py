@@ -397,10 +397,8 @@ def _connect(database: str) -> "OutboxRows":
 
     try:
         return outbox_rows.connect(database)
-    except ImportError as error:
-        raise CommandError(f"the driver {error.name} is not installed", f"pip install {error.name}") from None
-    except ValueError as error:
-        raise CommandError(str(error), "see bellcast relay --help", 2) from None
+    except (ImportError, ValueError) as error:
+        raise CommandError(str(error), "see bellcast relay --help", 2 if isinstance(error, ValueError) else 1) from None
     except Exception as error:  # every driver has its own error classes
         raise CommandError(f"the database cannot be used: {error}", "check the URL") from error
 

@@ -186,11 +186,18 @@ def connect(url: str) -> OutboxRows:
         connection = sqlite3.connect(file, timeout=SQLITE_TIMEOUT, isolation_level=None, check_same_thread=False)
         return OutboxRows(connection, "sqlite")
     if scheme in ("postgresql", "postgres"):
-        psycopg = importlib.import_module("psycopg")
+        psycopg = _driver("psycopg", "'psycopg[binary]'")
         return OutboxRows(psycopg.connect(parts._replace(scheme="postgresql").geturl(), autocommit=True), "postgresql")
     if scheme in ("mysql", "mariadb"):
-        pymysql = importlib.import_module("pymysql")
+        pymysql = _driver("pymysql", "pymysql")
         options = {"host": parts.hostname, "port": parts.port or 3306, "user": unquote(parts.username or "")}
         options |= {"password": unquote(parts.password or ""), "database": parts.path.removeprefix("/")}
         return OutboxRows(pymysql.connect(**options, autocommit=True), "mysql")
     raise ValueError(f"expected sqlite:///, postgresql:// or mysql://, got {parts.scheme or 'no scheme'}")
+
+
+def _driver(name: str, package: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:  # psycopg also raises it without libpq
+        raise ImportError(f"the driver {name} cannot be imported ({error}): run pip install {package}") from error

@@ -1,5 +1,6 @@
-"""Receivers of Django's signals: sign-out, and the security events of the setting SECURITY_EVENTS."""
+"""Receivers of Django's signals: sign-out, a changed password, and the security events of the setting SECURITY_EVENTS."""
 
+import functools
 import hashlib
 import logging
 from typing import Any
@@ -33,7 +34,7 @@ def connect() -> None:
 
 
 def end_sessions(sender: Any, user: Any = None, **_: Any) -> None:
-    """Close the live connections of a user who signs out, on all devices."""
+    """Close the live connections of a user on all devices, and refuse the tokens issued before."""
     from django.core import mail
 
     is_in_tests = hasattr(mail, "outbox")
@@ -88,16 +89,18 @@ def report_new_login(sender: Any, request: Any, user: Any, **_extra: Any) -> Non
 
 def note_password(sender: Any, instance: Any, raw: bool = False, **_extra: Any) -> None:
     """Before a save, record whether it changes the password."""
-    if raw or instance.pk is None or not _reports("password_changed"):
+    # A login that only renews the hash has no raw password.
+    if raw or instance.pk is None or getattr(instance, "_password", None) is None:
         return
     stored = sender._base_manager.filter(pk=instance.pk).values_list("password", flat=True).first()
-    # While a login only renews the hash, Django saves the field `password` with the raw password set.
-    is_rehash = getattr(instance, "_password", None) is None
-    instance._bellcast_password_changed = stored is not None and stored != instance.password and not is_rehash
+    instance._bellcast_password_changed = stored not in (None, instance.password)
 
 
-def report_password(sender: Any, instance: Any, **_extra: Any) -> None:
-    """Notify a user of a changed password."""
-    if getattr(instance, "_bellcast_password_changed", False):
-        instance._bellcast_password_changed = False
+def report_password(sender: Any, instance: Any, using: str | None = None, **_extra: Any) -> None:
+    """After a changed password, close the user's live connections, as Django ends the other sessions, and notify the user."""
+    if not getattr(instance, "_bellcast_password_changed", False):
+        return
+    instance._bellcast_password_changed = False
+    transaction.on_commit(functools.partial(end_sessions, sender, instance), using=using)
+    if _reports("password_changed"):
         _report(instance, _("Password changed"), _("The password of your account was changed."), "password_changed")
