@@ -195,11 +195,15 @@ class Ready(http.server.BaseHTTPRequestHandler):
 
 def test_incomplete_installation_that_cannot_be_removed_is_named_once(machine: Machine) -> None:
     remove = machine.download.parent / "bin" / "rm"
-    remove.write_text('#!/bin/sh\nfor n in $(seq 1000); do echo "rm: cannot remove $2/$n: Read-only file system" >&2; done; exit 1\n')
+    remove.write_text(
+        '#!/bin/sh\nfor n in $(seq 1000); do echo "rm: cannot remove $2/$n: Read-only file system" >&2; done; exit 1\n'
+    )
     remove.chmod(0o755)
     failed = machine.install("0.1.0")
     folder = machine.root / "opt" / "bellcast" / "0.1.0"
-    reason = f"install.sh: cannot replace an incomplete installation: rm: cannot remove {folder}/1: Read-only file system\n"
+    reason = (
+        f"install.sh: cannot replace an incomplete installation: rm: cannot remove {folder}/1: Read-only file system\n"
+    )
     assert (failed.returncode, failed.stderr) == (1, reason)
 
 

@@ -133,7 +133,9 @@ def test_relay_thread_sends_immediately_when_it_is_woken_and_at_exit(bellcast_se
     assert titles(bellcast_server, "exit-reader") == ["Committed before the exit"]
 
 
-@pytest.mark.parametrize(("url", "package"), [("postgresql://db/shop", "'psycopg[binary]'"), ("mysql://db/shop", "pymysql")])
+@pytest.mark.parametrize(
+    ("url", "package"), [("postgresql://db/shop", "'psycopg[binary]'"), ("mysql://db/shop", "pymysql")]
+)
 def test_relay_without_the_driver_says_what_to_install(monkeypatch, url, package):
     for name in ("psycopg", "pymysql"):
         monkeypatch.setitem(sys.modules, name, None)

@@ -9,18 +9,8 @@ from typing import Any
 # In a checkout a symbolic link to `docs`.
 FOLDER = Path(__file__).parent / "pages"
 # In the order in which a reader needs them; what explains the design comes last.
-ORDER = (
-    "index.md",
-    "how-it-fits-together.md",
-    "tutorial",
-    "howto",
-    "migrate",
-    "glossary.md",
-    "comparison.md",
-    "reference",
-    "design",
-)
-SKIPPED = ("site", "seeds.md")
+FIRST = ("index.md", "how-it-fits-together.md", "tutorial/*.md", "howto/*.md", "migrate/*.md", "glossary.md")
+LAST = ("comparison.md", "reference/*.md", "design/*.md")
 SECTION = re.compile(r"^(?=#{1,4} )", re.MULTILINE)
 LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 # A link to a file beside the page or above it: a page, a picture, a file of the repository.
@@ -36,23 +26,14 @@ MAX_SUMMARY = 140
 @functools.cache
 def pages() -> dict[str, str]:
     """Return the pages by their paths, the ones that readers need first at the beginning."""
-    files = [file for file in FOLDER.rglob("*.md") if file.relative_to(FOLDER).parts[0] not in SKIPPED]
-
-    def rank(file: Path) -> tuple[int, str]:
-        first = file.relative_to(FOLDER).parts[0]
-        return (ORDER.index(first) if first in ORDER else len(ORDER), str(file))
-
-    texts = {
-        str(file.relative_to(FOLDER)): MARK.sub("", file.read_text(encoding="utf-8")).strip()
-        for file in sorted(files, key=rank)
-    }
-
-    def served(path: str, link: re.Match[str]) -> str:
-        """Return the text alone of a link to a file that is not a page: the server has no pictures and no repository."""
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(path), link[2]))
-        return link[0] if target in texts else link[1]
-
-    return {path: FILE_LINK.sub(functools.partial(served, path), text) for path, text in texts.items()}
+    files = [file for pattern in FIRST + LAST for file in sorted(FOLDER.glob(pattern))]
+    texts = {str(file.relative_to(FOLDER)): MARK.sub("", file.read_text(encoding="utf-8")).strip() for file in files}
+    # The server has no pictures and no repository: of a link to one of their files, the text stays.
+    for path, text in texts.items():
+        for link in FILE_LINK.finditer(text):
+            if posixpath.normpath(posixpath.join(posixpath.dirname(path), link[2])) not in texts:
+                texts[path] = texts[path].replace(link[0], link[1])
+    return texts
 
 
 def overview() -> str:
