@@ -28,6 +28,7 @@ TESTS = Path(__file__).parent
 # pytest's timeout ends a test that hangs.
 CLIENT_TIMEOUT = 60
 PLAIN_LOG = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+EXAMPLES, THOROUGH_EXAMPLES = 40, 100  # of a property of Hypothesis, whose default is 100
 WAITING_FOLDERS = ("faults", "browser", "docs", "outbox", "wire", "deploy", "migration", "package")
 WORKING_FOLDERS = ("contract", "journey", "law")
 
@@ -56,7 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
     signal that ends commands."""
     thoroughness.is_thorough = config.getoption("--thorough")
     # The deadline of an example, 0.2 s, and the limit for its data are those of an idle machine.
-    settings.register_profile("loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    examples = THOROUGH_EXAMPLES if thoroughness.is_thorough else EXAMPLES
+    settings.register_profile(
+        "loaded", max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
     settings.load_profile("loaded")
     # A shell starts its background jobs with SIGINT ignored, and the commands under test would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -83,6 +83,7 @@ def test_axe_finds_nothing_in_a_full_inbox(app, person, open_shop, bellcast_serv
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_in_menus_buttons_and_preferences(app, person, open_shop, bellcast_server, scheme):
     actions = [{"key": key, "label": key, "url": "#", "style": key} for key in ("primary", "danger", "default")]
@@ -102,6 +103,7 @@ def test_axe_finds_nothing_in_menus_buttons_and_preferences(app, person, open_sh
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_axe_finds_nothing_in_an_empty_inbox(page):
     wait_live(page)
     bell(page).click()
@@ -112,6 +114,7 @@ def test_axe_finds_nothing_in_an_empty_inbox(page):
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_axe_finds_nothing_after_a_refused_token(app, person, shop):
     page = shop.open(token="forged")
     bell(page).click()
@@ -119,6 +122,7 @@ def test_axe_finds_nothing_after_a_refused_token(app, person, shop):
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_axe_finds_nothing_in_a_right_to_left_page(app, person, shop):
     send_some(app, person)
     page = shop.open(lang="ar", direction="rtl")
@@ -154,6 +158,7 @@ def test_text_of_the_other_direction_starts_at_the_avatar(app, person, shop):
     assert in_page(page, aligned) == ["right", "right"]
 
 
+@pytest.mark.thorough
 def test_axe_finds_nothing_in_toasts(app, person, shop):
     page = shop.open(BELL_AND_TOASTS)
     wait_live(page)
@@ -279,6 +284,7 @@ def test_selected_row_is_described_as_such(app, person, shop):
     expect(page.locator(".title")).to_have_accessible_description("1 selected, Unread")
 
 
+@pytest.mark.thorough
 def test_notices_appear_in_a_status_that_is_never_hidden(app, person, shop):
     app.notify(person, title="Order")
     page = shop.open()

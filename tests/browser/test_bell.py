@@ -70,6 +70,7 @@ def test_page_can_handle_the_navigation(app, person, open_page):
     expect(bell(page, 0)).to_have_attribute("aria-expanded", "false")
 
 
+@pytest.mark.thorough
 def test_read_marks_and_deletions_reach_every_device(app, person, open_page):
     page, other = open_page(), open_page()
     for number in range(3):

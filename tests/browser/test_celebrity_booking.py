@@ -61,6 +61,7 @@ def book(desk: Page | FrameLocator, celebrity: str, occasion: str, day: str = ""
     desk.get_by_role("button", name="Request booking").click()
 
 
+@pytest.mark.thorough
 def test_booking_request_reaches_the_agency_and_its_confirmation_the_client(page: Page) -> None:
     dana, iris, noah = desks(page)
     for desk in (dana, iris, noah):

@@ -72,6 +72,7 @@ def review(page: Page) -> None:
     page.get_by_role("button", name="Review changes").click()
 
 
+@pytest.mark.thorough
 def test_type_is_checked_compared_and_saved(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/types/edited", type_named("Before"))
     page = open_console("/types/edited?edit=yes")
@@ -106,6 +107,7 @@ def test_type_is_checked_compared_and_saved(open_console: Callable[..., Page], o
     expect(page.get_by_role("heading", name="Nothing changed")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_text_that_a_new_object_begins_with_is_accepted(open_console: Callable[..., Page]) -> None:
     for kind in ("type", "source", "schedule"):
         page = open_console(f"/{kind}s?edit=new")
@@ -184,6 +186,7 @@ def test_unsaved_text_stays_in_its_tab_until_it_is_discarded(open_console: Calla
     expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("Before"))
 
 
+@pytest.mark.thorough
 def test_template_is_created_for_a_tenant_on_a_phone(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/templates/welcome", {"sms": {"text": "Hello"}})
     page = open_console("/templates", viewport=PHONE)
@@ -214,6 +217,7 @@ def test_template_is_created_for_a_tenant_on_a_phone(open_console: Callable[...,
     expect(page.locator("h1")).to_have_text("Templates")
 
 
+@pytest.mark.thorough
 def test_support_reads_definitions_and_edits_none(
     open_console: Callable[..., Page], owner: Console, chromium: Browser
 ) -> None:

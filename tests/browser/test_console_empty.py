@@ -26,6 +26,7 @@ def owner(console: Console, chromium: Browser) -> Console:
     return console
 
 
+@pytest.mark.thorough
 def test_pages_of_a_new_server_describe_their_future_content(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     wait_loaded(page)

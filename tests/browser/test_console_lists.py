@@ -44,6 +44,7 @@ def load_all(page: Page) -> None:
     expect(page.get_by_role("button", name="Load more")).to_be_hidden()
 
 
+@pytest.mark.thorough
 def test_only_the_row_of_the_open_tenant_is_marked(open_console: Callable[..., Page], owner: Console) -> None:
     for tenant in ("acme", "globex"):
         owner.send("POST", "/v1/notifications", {"to": "twin", "title": "Hello", "tenant": tenant})
@@ -52,6 +53,7 @@ def test_only_the_row_of_the_open_tenant_is_marked(open_console: Callable[..., P
     expect(page.locator(".row[data-open]")).to_have_count(1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("viewport", sampled([WIDE, PHONE]), ids=["desktop", "phone"])
 def test_rows_far_from_the_screen_leave_the_document_and_return(
     open_console: Callable[..., Page], viewport: dict[str, int]
@@ -104,6 +106,7 @@ def test_rare_filter_is_searched_further_until_a_row_matches(open_console: Calla
     ]
 
 
+@pytest.mark.thorough
 def test_keys_move_through_all_rows_of_a_long_list(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     page.route(re.compile("/v1/notifications"), fulfill)
@@ -118,6 +121,7 @@ def test_keys_move_through_all_rows_of_a_long_list(open_console: Callable[..., P
     expect(page.locator(".row-link:focus")).to_have_attribute("href", re.compile(f"/n{2 * PAGE_ROWS - 6}[?]"))
 
 
+@pytest.mark.thorough
 def test_live_feed_is_bounded_and_does_not_move_while_it_is_read(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

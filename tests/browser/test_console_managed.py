@@ -43,6 +43,7 @@ def saved(page: Page) -> dict[str, str]:
     return {download.value.suggested_filename: Path(download.value.path()).read_text()}
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("pushed")
 @pytest.mark.parametrize("path", sampled(PATHS))
 def test_page_of_a_locked_object_names_its_source_and_changes_nothing(
@@ -57,6 +58,7 @@ def test_page_of_a_locked_object_names_its_source_and_changes_nothing(
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("pushed")
 def test_draft_of_a_locked_workflow_is_downloaded_as_its_file(open_console: Callable[..., Page]) -> None:
     page = open_console("/workflows/shared?edit=yes&view=yaml", viewport=DESKTOP)

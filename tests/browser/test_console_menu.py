@@ -40,6 +40,7 @@ def acme(owner: Console) -> None:
     owner.send("POST", "/v1/notifications?tenant=acme", {"to": "alice", "title": "For Alice"})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("role", sampled(MENUS))
 def test_menu_of_a_restricted_operator_has_the_pages_that_the_server_permits(
     open_console: Callable[..., Page], owner: Console, chromium: Browser, acme: None, role: str
@@ -76,6 +77,7 @@ def test_menu_of_a_restricted_operator_has_the_pages_that_the_server_permits(
         assert violations(page, menu=True) == []
 
 
+@pytest.mark.thorough
 def test_restricted_developer_reads_limits_and_cannot_change_them(
     open_console: Callable[..., Page], owner: Console, chromium: Browser, acme: None
 ) -> None:
@@ -88,6 +90,7 @@ def test_restricted_developer_reads_limits_and_cannot_change_them(
     expect(page.get_by_role("button", name="Save limits")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_viewer_reads_workflows_templates_and_providers_only(
     open_console: Callable[..., Page], owner: Console, chromium: Browser
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import pytest
 from playwright.sync_api import Page, expect
 from tests.browser.console import HOSTILE, Console, add_filter
 from tests.browser.shop import PHONE, wait_until
@@ -35,6 +36,7 @@ def test_owner_explains_a_notification_and_follows_it_to_its_message(
     expect(page.get_by_role("heading", name="Attempts")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_owner_filters_notifications_and_recalls_one(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("POST", "/v1/notifications", {"to": "walter", "title": "Mistake", "type": "mistake"})
     page = open_console("/notifications")
@@ -76,6 +78,7 @@ def test_email_is_shown_in_a_frame_that_runs_and_loads_nothing(
     assert [url for url in requests if not url.startswith(owner.server.url)] == []
 
 
+@pytest.mark.thorough
 def test_owner_reads_and_changes_all_about_a_recipient_and_erases_it(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -129,6 +132,7 @@ def test_owner_reads_and_changes_all_about_a_recipient_and_erases_it(
     assert {"DELETE /v1/recipients/{key}", "PATCH /v1/recipients/{key}/preferences"} <= set(actions)
 
 
+@pytest.mark.thorough
 def test_run_is_a_waterfall_of_steps_with_inputs_and_is_cancelled(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -146,6 +150,7 @@ def test_run_is_a_waterfall_of_steps_with_inputs_and_is_cancelled(
     assert owner.send("GET", f"/v1/runs/{started['run']}")["state"] == "cancelled"
 
 
+@pytest.mark.thorough
 def test_owner_retries_a_failed_run_by_its_cause(open_console: Callable[..., Page], owner: Console) -> None:
     step = {"key": "mail", "type": "email", "subject": "Hi {{ data.name }}", "text": "Hello"}
     owner.send("PUT", "/v1/workflows/greeting", {"type": "greeting", "steps": [step]})
@@ -175,6 +180,7 @@ def test_corrected_notification_has_the_new_title(open_console: Callable[..., Pa
     expect(page.locator("h1")).to_have_text("Tuesday")
 
 
+@pytest.mark.thorough
 def test_workflow_is_compared_with_the_version_before_and_rolled_back(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -205,6 +211,7 @@ def test_workflow_is_compared_with_the_version_before_and_rolled_back(
     assert owner.send("GET", "/v1/workflows/rolled")["version"] == 1
 
 
+@pytest.mark.thorough
 def test_template_is_previewed_by_language_and_tested(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/templates/evil")
     expect(page.get_by_label("Data as JSON").first).to_have_value(re.compile('"name": "name"'))
@@ -237,6 +244,7 @@ def test_sample_data_of_a_template_changes_no_prototype(open_console: Callable[.
     assert page.evaluate("({}).polluted === undefined")
 
 
+@pytest.mark.thorough
 def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/topics/published?tenant=evil")
     page.get_by_label("Event").fill("lead.assigned")
@@ -271,6 +279,7 @@ def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[...
     expect(page.get_by_role("button", name="Save brand")).to_be_focused()
 
 
+@pytest.mark.thorough
 def test_run_with_the_most_steps_folds_its_wait(open_console: Callable[..., Page], owner: Console) -> None:
     run = owner.send("GET", f"/v1/runs/{owner.run}")
     at = "2026-06-01T{}Z".format
@@ -365,6 +374,7 @@ def test_owner_connects_an_agent(open_console: Callable[..., Page]) -> None:
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_owner_changes_preference_defaults_beside_another_operator(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 import httpx
+import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.browser.console import DESKTOP, PASSWORD, Console, choose_tenant, code_now, sign_out, state_of_operator
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 
 
+@pytest.mark.thorough
 def test_owner_adds_a_viewer_who_sees_numbers_and_lists_without_content(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -59,6 +61,7 @@ def test_owner_adds_a_viewer_who_sees_numbers_and_lists_without_content(
     expect(viewer.get_by_role("heading", name="Stored")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_support_retries_one_failure_at_a_time(
     open_console: Callable[..., Page], owner: Console, chromium: Browser
 ) -> None:
@@ -81,6 +84,7 @@ def test_support_retries_one_failure_at_a_time(
     expect(page.get_by_text("1 failure retried")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_created_key_is_shown_once_and_revoked_after_a_second_click(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -103,6 +107,7 @@ def test_created_key_is_shown_once_and_revoked_after_a_second_click(
     assert httpx.get(f"{owner.server.url}/v1/keys", headers={"authorization": f"Bearer {key}"}).status_code == 401
 
 
+@pytest.mark.thorough
 def test_operator_adds_an_authenticator_app_and_signs_in_with_its_code(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -215,6 +220,7 @@ def test_sign_out_that_fails_shows_the_reason_and_can_be_repeated(
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_refused_change_of_a_role_shows_the_reason(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("POST", "/v1/operators", {"name": "rolf", "role": "viewer", "password": PASSWORD})
     page = open_console("/operators", viewport=DESKTOP)

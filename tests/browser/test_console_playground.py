@@ -55,6 +55,7 @@ def test_playground_shows_a_notification_and_an_event_in_the_stock_clients_of_al
     expect(panes.get_by_text("connected", exact=True)).to_have_count(4)
 
 
+@pytest.mark.thorough
 def test_code_of_each_language_sends_what_is_typed(page: Page, owner: Console) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Connect").click()
@@ -83,6 +84,7 @@ def test_code_of_each_language_sends_what_is_typed(page: Page, owner: Console) -
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_browser_code_is_a_page_that_receives_what_is_sent(page: Page, owner: Console, chromium: Browser) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     topic = "private-play,ground;1@a"

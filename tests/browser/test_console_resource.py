@@ -20,6 +20,7 @@ def owner(owner: Console, chromium: Browser) -> Console:
     return owner
 
 
+@pytest.mark.thorough
 def test_object_opens_beside_its_list_and_the_keys_move_on(open_console: Callable[..., Page]) -> None:
     page = open_console("/notifications?type=listed", viewport=DESKTOP)
     rows = page.locator(".row-link")
@@ -66,6 +67,7 @@ def test_tenant_is_chosen_once_for_all_pages(open_console: Callable[..., Page]) 
     expect(page.locator(".row-link").get_by_text("evil", exact=True)).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_view_is_saved_under_a_name_and_deleted(open_console: Callable[..., Page]) -> None:
     page = open_console("/notifications")
     add_filter(page, "Type", "listed")

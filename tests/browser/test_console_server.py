@@ -16,6 +16,7 @@ from tests.browser.test_accessibility import violations
 from tests.wire.clients import websocket
 
 
+@pytest.mark.thorough
 def test_health_shows_nodes_and_streams_the_findings_of_the_doctor(open_console: Callable[..., Page]) -> None:
     page = open_console("/health")
     expect(page.get_by_role("region", name="Readiness")).to_contain_text("Ready")
@@ -62,6 +63,7 @@ def test_connections_of_a_node_are_listed(open_console: Callable[..., Page], own
         expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_overview_charts_numbers_against_the_day_before(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     step, metrics = 900_000, ["connections", "sends", "publishes", "deliveries", "refusals", "failures"]
@@ -90,6 +92,7 @@ def test_overview_charts_numbers_against_the_day_before(open_console: Callable[.
         page.goto("/console/tenants/evil")
 
 
+@pytest.mark.thorough
 def test_selected_range_of_a_chart_opens_what_happened(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     latest = time.time_ns() // 1_000_000 // 900_000 * 900_000
@@ -127,6 +130,7 @@ def selected_hours(url: str) -> float:
     return (end - begin).total_seconds() / 3600
 
 
+@pytest.mark.thorough
 def test_live_page_shows_what_happens_and_why_it_was_refused(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/live?recipient=wanda")
     expect(page.get_by_role("status").first).to_have_text("Live")
@@ -151,6 +155,7 @@ def test_live_page_shows_what_happens_and_why_it_was_refused(open_console: Calla
     assert page.locator("img:not([src$='favicon.svg'])").count() == 0
 
 
+@pytest.mark.thorough
 def test_opened_event_is_beside_the_list_on_a_wide_screen(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/live?recipient=wim&kind=send", viewport={"width": 1440, "height": 900})
     expect(page.get_by_role("status").first).to_have_text("Live")
@@ -170,6 +175,7 @@ def test_opened_event_is_beside_the_list_on_a_wide_screen(open_console: Callable
     expect(rows.last).to_be_focused()
 
 
+@pytest.mark.thorough
 def test_refused_origin_is_allowed_from_the_live_page(open_console: Callable[..., Page], owner: Console) -> None:
     shop, other = "https://shop.example.com", "https://other.example.com"
 
@@ -291,6 +297,7 @@ def test_settings_that_another_operator_saved_keep_what_was_entered(
     owner.send("PATCH", "/v1/settings", {"revision": revision + 2, "reset": ["limit_tags", "limit_tag"]})
 
 
+@pytest.mark.thorough
 def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -359,6 +366,7 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
     assert "mail" not in [one["key"] for one in owner.send("GET", "/v1/providers")["providers"]]
 
 
+@pytest.mark.thorough
 def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/pusher-apps?new=yes")
     page.get_by_label("App name").fill(HOSTILE[:90])
@@ -421,6 +429,7 @@ def test_check_uses_the_token_callback_of_the_bell(
     context.close()
 
 
+@pytest.mark.thorough
 def test_check_requests_the_topics_of_the_bell_whose_names_have_commas(chromium: Browser, owner: Console) -> None:
     token = owner.server.token("checked", topics=["orders,eu", "desk"])
     bell = f"""<bellcast-bell token="{token}" topics='["orders,eu", "desk"]'></bellcast-bell>"""
@@ -447,6 +456,7 @@ def page_of_another_origin(chromium: Browser) -> Page:
     return page
 
 
+@pytest.mark.thorough
 def test_checks_of_one_recipient_wait_for_each_other(chromium: Browser, owner: Console) -> None:
     """A recipient may send one test event a second."""
     page = page_of_another_origin(chromium)
@@ -463,6 +473,7 @@ def test_checks_of_one_recipient_wait_for_each_other(chromium: Browser, owner: C
     page.context.close()
 
 
+@pytest.mark.thorough
 def test_check_names_why_a_page_does_not_connect(chromium: Browser, owner: Console) -> None:
     """On a page of another origin, which imports the check from the server."""
     token = owner.server.token("checked")

@@ -187,6 +187,7 @@ def test_checklist_of_seed_001_passes_line_by_line(page: Page, server: ServerPro
     expect(page.locator(".symptoms li").filter(has_text="Error 4001").get_by_role("link")).to_have_text("Pusher apps")
 
 
+@pytest.mark.thorough
 def test_checklist_of_another_operator_is_its_own(page: Page, server: ServerProcess) -> None:
     """A browser knows several servers at one address in succession, and their operators differ."""
     page.get_by_text("An app with Pusher").click()

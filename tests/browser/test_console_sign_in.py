@@ -67,6 +67,7 @@ def add_operator(page: Page) -> None:
     form.get_by_role("button", name="Add operator").click()
 
 
+@pytest.mark.thorough
 def test_deep_link_survives_the_sign_in_at_the_provider(
     open_page: Callable[..., Page], provider: IdentityProvider
 ) -> None:
@@ -83,6 +84,7 @@ def test_deep_link_survives_the_sign_in_at_the_provider(
     expect(page.get_by_label("Current password")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_sensitive_action_repeats_the_sign_in_at_the_provider(
     open_page: Callable[..., Page], provider: IdentityProvider
 ) -> None:
@@ -101,6 +103,7 @@ def test_sensitive_action_repeats_the_sign_in_at_the_provider(
     expect(page.get_by_role("row", name="otto").get_by_text("identity provider")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_refusal_is_a_page_that_leads_back(open_page: Callable[..., Page], provider: IdentityProvider) -> None:
     provider.user = {"sub": "u3", "preferred_username": "<b>nobody</b>", "groups": ["visitors"]}
     page = open_page(PHONE, "dark")
@@ -142,6 +145,7 @@ def on_localhost(chromium: Browser, server: ServerProcess) -> Iterator[Page]:
     context.close()
 
 
+@pytest.mark.thorough
 def test_operator_adds_a_passkey_signs_in_with_it_and_deletes_it(on_localhost: Page) -> None:
     page = on_localhost
     page.goto("/console/account")

@@ -46,6 +46,7 @@ class Server:
 PARTS = 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("part", sampled(range(PARTS)))
 def test_every_page_shows_that_it_loads_and_why_it_failed_and_keeps_old_data(
     open_console: Callable[..., Page], owner: Console, part: int
@@ -93,6 +94,7 @@ def test_every_page_shows_that_it_loads_and_why_it_failed_and_keeps_old_data(
         go(page, "/account")
 
 
+@pytest.mark.thorough
 def test_live_page_shows_why_its_feed_failed(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/account")
     wait_loaded(page)
@@ -107,6 +109,7 @@ def test_live_page_shows_why_its_feed_failed(open_console: Callable[..., Page], 
     expect(page.locator(".failure")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_live_page_shows_the_events_of_an_interruption_once(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     wait_loaded(page)
@@ -140,6 +143,7 @@ def test_key_right_after_a_dialog_acts_on_the_page(open_console: Callable[..., P
     expect(page.get_by_role("button", name="Add a filter")).to_be_focused()
 
 
+@pytest.mark.thorough
 def test_keys_open_filter_and_act_and_the_focus_returns(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/runs?workflow=evil")
     wait_loaded(page)
@@ -271,6 +275,7 @@ def test_session_that_ends_is_continued_and_nothing_is_lost(open_console: Callab
     assert key["scopes"] == ["send", "read"]
 
 
+@pytest.mark.thorough
 def test_theme_follows_the_system_unless_one_is_chosen(open_console: Callable[..., Page]) -> None:
     page = open_console("/account", color_scheme="light")
     wait_loaded(page)

@@ -26,6 +26,7 @@ def tenants(owner: Console) -> Iterator[None]:
         owner.send("DELETE", f"/v1/providers/mail?tenant={tenant}")
 
 
+@pytest.mark.thorough
 def test_providers_of_all_tenants_are_listed_with_their_tenant(
     open_console: Callable[..., Page], tenants: None
 ) -> None:
@@ -98,6 +99,7 @@ def test_search_by_recipient_without_a_tenant_asks_for_its_tenant(
     expect(page.locator(".row-link").first).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_palette_finds_the_recipients_of_all_tenants(open_console: Callable[..., Page], tenants: None) -> None:
     page = open_console("/account")
     wait_loaded(page)

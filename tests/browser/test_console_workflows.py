@@ -47,6 +47,7 @@ def connected(owner: Console, recipient: str) -> Iterator[None]:
         yield
 
 
+@pytest.mark.thorough
 def test_overview_shows_that_the_server_works(operator: Operator) -> None:
     expect(operator.page.locator(".headline")).to_contain_text("ready")
 
@@ -112,6 +113,7 @@ def test_timeline_shows_the_write_to_a_live_connection(operator: Operator, owner
     expect(operator.page.get_by_text("No node has a record")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_failures_page_retries_a_failed_run(operator: Operator, owner: Console) -> None:
     step = {"key": "mail", "type": "email", "subject": "Hi {{ data.name }}", "text": "Hello"}
     owner.send("PUT", "/v1/workflows/failing", {"type": "failing", "steps": [step]})
@@ -132,6 +134,7 @@ def test_mail_page_shows_an_email(operator: Operator) -> None:
     expect(operator.page.locator("iframe[title='E-mail']")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_page_of_a_pusher_app_tests_its_connection(operator: Operator) -> None:
     operator.open("Pusher apps")
     operator.row("This project")

@@ -179,6 +179,7 @@ def test_page_of_an_undeclared_origin_cannot_show_the_editor(
     assert any("frame-ancestors" in text for text in refused)
 
 
+@pytest.mark.thorough
 def test_expired_token_is_replaced_by_the_token_url(
     context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
 ) -> None:
@@ -209,6 +210,7 @@ def test_user_without_the_right_to_html_sees_no_way_to_it(
         expect(frame.get_by_role("button", name=name, exact=True)).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_user_changes_the_brand_and_the_preview_follows(
     context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
 ) -> None:
@@ -223,6 +225,7 @@ def test_user_changes_the_brand_and_the_preview_follows(
     expect(frame.frame_locator("iframe[name=template-preview]").get_by_text("Harbour Studio")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_editor_works_where_the_browser_denies_storage_to_frames(
     context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
 ) -> None:

@@ -31,6 +31,7 @@ def inbox(shop):
     return inbox
 
 
+@pytest.mark.thorough
 def test_tab_shows_and_counts_its_notifications(app, person, inbox):
     app.notify(person, title="Booked", type="booking")
     app.notify(person, title="Booked by Ann", type="booking", tags=["vip"])
@@ -223,6 +224,7 @@ def test_rows_are_reported_as_seen_after_a_restart_between_two_reports(app, pers
     wait_state(page, "state.loaded && !state.unseen", "bellcast-inbox", within=10)
 
 
+@pytest.mark.thorough
 def test_key_presses_faster_than_the_server_are_not_lost(app, person, inbox):
     app.bulk({"to": person, "title": f"Order {number}"} for number in range(60))
     page = inbox()

@@ -74,6 +74,7 @@ globalThis.WebSocket = class { constructor(url) { opened.push(url); } send() {} 
 """
 
 
+@pytest.mark.thorough
 def test_page_over_http_opens_no_socket_over_tls_beside_a_slow_one(context: BrowserContext) -> None:
     ruth = desk(context, "ruth")
     ruth.add_init_script(SLOW_SERVER)

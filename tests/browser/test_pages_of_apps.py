@@ -83,6 +83,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             yield site
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", sampled([(390, 780), (1280, 800)]), ids=["phone", "desktop"])
 def test_every_page_is_accessible_and_fits(chromium: Browser, site: Site, size: tuple[int, int]) -> None:
     width, height = size

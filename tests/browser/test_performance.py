@@ -147,6 +147,7 @@ def test_page_shows_its_badge_quickly(app, person, chromium, plain_site, record_
     record_figure("badge_ms", statistics.median(times), TO_BADGE)
 
 
+@pytest.mark.thorough
 def test_console_is_drawn_quickly_with_an_empty_cache(chromium, owner, record_figure, pytestconfig):
     times = []
     for _ in range(5 if pytestconfig.getoption("--measure") else 1):
@@ -235,6 +236,7 @@ def wait_collected(page, left, before):
     pytest.fail(f"nodes and listeners: {left(page)}, before {before}")
 
 
+@pytest.mark.thorough
 def test_opening_fifty_times_leaves_no_nodes_or_listeners(app, person, shop, left):
     app.bulk({"to": person, "title": f"Order {number}"} for number in range(30))
     page = shop.open()

@@ -79,6 +79,7 @@ def sign_in(page, name):
     expect(page.get_by_role("heading", name=f"Hello, {name.split()[0]}")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_three_people_notify_each_other(page, tmp_path):
     picture = tmp_path / "picture.png"
     page.goto("/")

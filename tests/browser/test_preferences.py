@@ -250,6 +250,7 @@ def open_link(chromium, link):
         context.close()
 
 
+@pytest.mark.thorough
 @in_looks(WIDE, PHONE)
 def test_page_of_a_link_shows_the_element_and_axe_finds_nothing(
     types, bellcast_server, person, open_link, viewport, scheme
@@ -304,6 +305,7 @@ PUSH_SERVICE = """(subscription) => {
 }"""
 
 
+@pytest.mark.thorough
 def test_push_messages_of_this_browser_are_turned_on_and_off(open_shop, full_chromium, bellcast_server, app, person):
     shop = open_shop(bellcast_server, person, browser=full_chromium, permissions=["notifications"])
     subscription = PushBrowser().to_json(f"https://push.example/{person}")

@@ -14,6 +14,7 @@ from tests.servers import ServerProcess
 SEND = "/docs#/post/v1/notifications"
 
 
+@pytest.mark.thorough
 @in_looks(DESKTOP, PHONE)
 def test_reference_shows_an_operation_of_a_link(
     chromium: Browser, bellcast_server: ServerProcess, viewport: dict[str, int], scheme: str
@@ -78,6 +79,7 @@ def test_reference_sends_the_example_of_a_notification(open_console: Callable[..
     expect(page.get_by_text(re.compile(r"^201 Created .*s$"))).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_reference_stops_a_stream_of_events(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/")
     wait_loaded(page)  # the reference sends with a session that the console has noted
@@ -89,6 +91,7 @@ def test_reference_stops_a_stream_of_events(open_console: Callable[..., Page], o
     expect(page.get_by_role("button", name="Send", exact=True)).to_be_enabled()
 
 
+@pytest.mark.thorough
 def test_reference_is_searched_on_a_phone(chromium: Browser, bellcast_server: ServerProcess) -> None:
     page, held = chromium.new_page(viewport=PHONE), list[Route]()
 

@@ -55,6 +55,7 @@ def check(page: Page) -> None:
     assert page.evaluate(icons) == ["/favicon.svg"]
 
 
+@pytest.mark.thorough
 def test_pages_have_the_icon_and_axe_finds_nothing(context: BrowserContext, request: pytest.FixtureRequest) -> None:
     page = context.new_page()
     is_dark = request.node.callspec.id.endswith("dark")
@@ -66,6 +67,7 @@ def test_pages_have_the_icon_and_axe_finds_nothing(context: BrowserContext, requ
         check(page)
 
 
+@pytest.mark.thorough
 def test_axe_finds_nothing_in_the_mailbox_and_the_unsubscribe_page(
     context: BrowserContext, bellcast_server: ServerProcess, email: dict[str, Any]
 ) -> None:

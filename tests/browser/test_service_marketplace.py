@@ -188,6 +188,7 @@ def named_list(page, name):
     return page.get_by_role("list", name=name)
 
 
+@pytest.mark.thorough
 def test_react_page_shows_the_events_of_both_sides(sign_in, site):
     nora, ben = sign_in("nora", "/today"), sign_in("ben", "/today")
     for page in (nora, ben):
@@ -224,6 +225,7 @@ def test_react_page_shows_its_connection_and_receives_missed_events(sign_in, sit
     expect(named_list(ben, "Recent activity")).to_contain_text("The van is in the yard")
 
 
+@pytest.mark.thorough
 def test_booking_and_chat_work_in_two_frames_of_a_page(browse, site):
     page = browse(site).new_page()
     page.goto("/")
@@ -337,6 +339,7 @@ def test_booking_and_its_notification_are_in_arabic_from_right_to_left(arabic, s
 # --- confidentiality
 
 
+@pytest.mark.thorough
 def test_chat_text_is_readable_in_the_two_browsers_only(nora_and_ben, site):
     carried = []
 
@@ -377,6 +380,7 @@ def stored_by(server):
     return files + (subprocess.check_output(["pg_dump", "--dbname", store]) if store else b"")
 
 
+@pytest.mark.thorough
 def test_tampered_message_is_not_shown(nora_and_ben):
     nora, ben = nora_and_ben()
     write(nora, SECRET)

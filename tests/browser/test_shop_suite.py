@@ -46,6 +46,7 @@ def record_sale(page: Page, quantity: int) -> None:
     expect(page.get_by_text(f"Sold {quantity} × Hand grinder")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_bell_in_the_header_shows_a_sale_and_its_low_stock(nadia: Page) -> None:
     record_sale(nadia, 3)
     nadia.get_by_role("button", name="Notifications").click()
@@ -170,6 +171,7 @@ def test_page_loaded_in_an_outage_gets_its_bell_without_a_reload_in_the_suite(na
     expect(nadia.get_by_role("button", name="Notifications")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_sign_out_in_another_tab_leaves_the_page(nadia: Page) -> None:
     other = nadia.context.new_page()
     other.goto("/security/")

@@ -35,6 +35,7 @@ def title(page, text):
     return page.get_by_role("button", name=text, exact=True)
 
 
+@pytest.mark.thorough
 def test_key_h_snoozes_a_row_and_undo_returns_it(app, person, inbox):
     app.notify(person, title="Order 0")
     app.notify(person, title="Order 1")
@@ -57,6 +58,7 @@ def test_key_h_snoozes_a_row_and_undo_returns_it(app, person, inbox):
     expect(row(page, "Order 1")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_snoozed_row_returns_first_and_unread(app, person, inbox):
     for number in range(2):
         app.notify(person, title=f"Order {number}")
@@ -76,6 +78,7 @@ def snooze_until_back(page, name):
     expect(row(page, name)).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_until_i_am_back_lasts_until_the_next_tab(app, person, shop, inbox):
     app.notify(person, title="Order 0")
     page = inbox()

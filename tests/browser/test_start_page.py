@@ -53,6 +53,7 @@ def test_bells_of_the_five_apps_ring_and_survive_outages_without_the_web(chromiu
 HIDDEN = "import sys\nsys.modules |= dict.fromkeys(['babel', 'django', 'fastapi', 'itsdangerous', 'starlette', 'websockets'])\n"
 
 
+@pytest.mark.thorough
 def test_two_bells_ring_each_other_without_the_extra_of_the_demo(chromium, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(HIDDEN)
     with running("demo", "--no-browser", "--port", free_port(), PYTHONPATH=str(tmp_path)) as process:

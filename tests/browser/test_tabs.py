@@ -27,6 +27,7 @@ def test_five_tabs_share_a_connection_and_update_every_badge(app, person, shop, 
     shop.expect_lines(1)
 
 
+@pytest.mark.thorough
 def test_notification_is_alerted_in_one_tab_only(app, person, five_tabs):
     for number in range(3):
         app.notify(person, title=f"Order {number}")

@@ -102,6 +102,7 @@ def test_email_is_changed_in_two_languages_and_the_preview_follows(
     assert values["inbox"] == stored["inbox"]
 
 
+@pytest.mark.thorough
 def test_blocks_are_added_moved_duplicated_and_undone_by_keyboard(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
 ) -> None:
@@ -131,6 +132,7 @@ def test_blocks_are_added_moved_duplicated_and_undone_by_keyboard(
     ]
 
 
+@pytest.mark.thorough
 def test_twenty_changes_are_undone_and_redone(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
 ) -> None:
@@ -149,6 +151,7 @@ def test_twenty_changes_are_undone_and_redone(
     expect(block(page, 0).get_by_role("textbox", name="Text")).to_have_value(str(TEXT["text"]))
 
 
+@pytest.mark.thorough
 def test_problem_of_a_block_is_shown_at_its_field(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
 ) -> None:
@@ -165,6 +168,7 @@ def test_problem_of_a_block_is_shown_at_its_field(
     expect(field).not_to_have_attribute("aria-invalid", "true")
 
 
+@pytest.mark.thorough
 def test_checks_stop_a_publication_and_lead_to_the_block(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
 ) -> None:
@@ -209,6 +213,7 @@ def test_two_editors_of_a_template_choose_whose_text_stays(
     assert saved(page, owner)["email"]["subject"] == text
 
 
+@pytest.mark.thorough
 def test_text_typed_while_the_server_is_stopped_survives_a_reload(
     owner: Console, chromium: Browser, stored: dict[str, Any]
 ) -> None:
@@ -255,6 +260,7 @@ def test_publication_shows_what_changes_and_an_earlier_version_is_made_current(
     assert published(owner)["email"] == stored["email"]
 
 
+@pytest.mark.thorough
 def test_blocks_are_edited_as_yaml_and_converted_to_html_once(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
 ) -> None:
@@ -274,6 +280,7 @@ def test_blocks_are_edited_as_yaml_and_converted_to_html_once(
     assert "Welcome" in email["html"]
 
 
+@pytest.mark.thorough
 def test_language_is_added_with_the_texts_of_the_default_language(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
 ) -> None:
@@ -287,6 +294,7 @@ def test_language_is_added_with_the_texts_of_the_default_language(
     assert saved(page, owner)["translations"]["fr"]["email"] == email
 
 
+@pytest.mark.thorough
 def test_earlier_version_is_looked_at_in_the_history(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
 ) -> None:
@@ -303,6 +311,7 @@ def test_earlier_version_is_looked_at_in_the_history(
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_import_shows_what_it_removes_fills_the_draft_and_runs_nothing(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -378,6 +387,7 @@ def test_preview_of_a_template_without_sends_has_the_examples_of_its_schema(
     expect(page.get_by_text("Without a value")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_preview_shows_a_phone_a_dark_scheme_push_and_the_masked_data_of_a_send(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
 ) -> None:
@@ -417,6 +427,7 @@ def test_preview_shows_a_phone_a_dark_scheme_push_and_the_masked_data_of_a_send(
     assert "Rosalind" not in page.content() + "".join(answers)
 
 
+@pytest.mark.thorough
 def test_author_confirms_an_email_in_the_editor_and_gets_a_test(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
 ) -> None:
@@ -446,6 +457,7 @@ def test_author_confirms_an_email_in_the_editor_and_gets_a_test(
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_brand_of_the_default_tenant_is_chosen_in_the_settings(
     owner: Console, open_console: Callable[..., Page]
 ) -> None:

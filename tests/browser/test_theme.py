@@ -43,6 +43,7 @@ def shown(page, selector, name):
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("width", sampled([390, 1280]))
 def test_page_loads_without_layout_shifts(chromium, bellcast_server, width):
     context = chromium.new_context(base_url=bellcast_server.url, viewport={"width": width, "height": 800})
@@ -60,6 +61,7 @@ def test_page_loads_without_layout_shifts(chromium, bellcast_server, width):
     context.close()
 
 
+@pytest.mark.thorough
 def test_changed_value_is_shown_and_copied(theme):
     theme.get_by_label("accent, light").fill("#008800")
     expect(theme.locator("#css")).to_have_text(re.compile(r"--bellcast-accent: light-dark\(#008800, #8b93ff\);"))
@@ -75,6 +77,7 @@ def tile(page, preset):
     return page.locator(".tile", has=page.locator(f"input[value='{preset}']"))
 
 
+@pytest.mark.thorough
 def test_gallery_shows_live_panels_that_are_legible_in_both_schemes(theme):
     theme.emulate_media(reduced_motion="reduce")
     tiles = theme.locator(".tile")
@@ -108,6 +111,7 @@ def test_theme_is_applied_with_undo(theme):
     expect(theme.get_by_role("radio", name="Default")).to_be_focused()
 
 
+@pytest.mark.thorough
 def test_contrast_follows_a_colour(theme):
     field = theme.get_by_role("row", name="muted")
     expect(field.locator(".contrast").first).to_have_text(re.compile(r"^5\.\d$"))
@@ -115,6 +119,7 @@ def test_contrast_follows_a_colour(theme):
     expect(field.locator(".low")).to_have_text("2.1 low")
 
 
+@pytest.mark.thorough
 def test_theme_is_downloaded_and_shared_by_a_link(theme):
     tile(theme, "Pastel").click()
     theme.get_by_label("accent, dark").fill("#ffffff")
@@ -163,6 +168,7 @@ def test_documented_parts_exist():
     assert [part for part in parts if part not in names] == []
 
 
+@pytest.mark.thorough
 def test_theme_page_begins_in_the_scheme_of_the_system(chromium, bellcast_server):
     page = chromium.new_page(base_url=bellcast_server.url, color_scheme="dark", viewport=PHONE)
     page.goto("/theme")

@@ -1,5 +1,6 @@
 """Alerts for new notifications: toasts, a sound, and desktop notifications, if the user allowed them."""
 
+import pytest
 from playwright.sync_api import expect
 from tests.browser.shop import (
     bell,
@@ -132,6 +133,7 @@ def test_number_of_further_toasts_leaves_out_what_was_read(app, person, shop):
     expect(toasts(page)).to_have_count(3)
 
 
+@pytest.mark.thorough
 def test_sound_is_played_once_and_only_if_enabled(app, person, shop):
     shop.context.add_init_script(NOTES)
     pages = [open_both(shop) for _ in range(3)]
@@ -186,6 +188,7 @@ def test_sound_whose_code_cannot_be_loaded_fails_silently(app, person, shop):
     expect(bell(page, 1)).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_desktop_notification_needs_a_click_for_permission_and_closes_when_seen(app, person, shop):
     shop.context.add_init_script(DESKTOP)
     page = open_both(shop)

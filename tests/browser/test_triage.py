@@ -71,6 +71,7 @@ def test_rows_are_grouped_by_day(app, person, shop):
     expect(page.get_by_role("list", name="Yesterday")).to_contain_text("Order 1")
 
 
+@pytest.mark.thorough
 def test_reading_moves_no_row_in_any_tab(inbox):
     page = inbox(4)
     for name, number in [("All", 3), ("Unread", 2)]:
@@ -275,6 +276,7 @@ def swipe(page, number, pixels):
     settle(page)
 
 
+@pytest.mark.thorough
 def test_swipe_works_in_both_directions(phone):
     swipe(phone, 2, 160)
     expect(bell(phone, 2)).to_have_count(1)
@@ -295,6 +297,7 @@ def drag_heading(page, pixels):
     touch.detach()
 
 
+@pytest.mark.thorough
 def test_sheet_closes_when_dragged_down(phone):
     dialog = phone.get_by_role("dialog")
     drag_heading(phone, 40)  # too short
@@ -419,6 +422,7 @@ def scroll(page, steps):
     return page.evaluate("moves")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("is_loaded", sampled([False, True]), ids=["while older pages load", "loaded"])
 def test_scrolling_shifts_nothing(app, person, shop, is_loaded):
     app.bulk({"to": person, "title": f"Order {number}", "body": "Two chairs. " * (number % 9)} for number in range(900))
@@ -436,6 +440,7 @@ def test_scrolling_shifts_nothing(app, person, shop, is_loaded):
     assert in_page(page, f"{SCROLL}.scrollTop", "bellcast-inbox") > 5_000
 
 
+@pytest.mark.thorough
 def test_fast_scrolling_up_shifts_nothing_on_a_phone(app, person, open_shop, bellcast_server):
     """Rows that were jumped over are higher than estimated when they come into view from above. Jumps of 1,000 px leave rendered rows below the screen."""
     buttons = [{"key": "a", "label": "Accept", "url": "/x"}, {"key": "b", "label": "Suggest a time", "url": "/y"}]

@@ -1,6 +1,7 @@
 """Unreliable connections: blocked, cut, suspended, expired; no action is lost."""
 
 import httpx
+import pytest
 from playwright.sync_api import expect
 from tests.browser.shop import bell, in_page, wait_live, wait_page, wait_state, wait_until
 
@@ -141,6 +142,7 @@ def test_page_reconnects_after_a_server_restart(start_server, open_shop, person)
     assert in_page(page, "bell.session.state.notifications.map(({ title }) => title)") == ["After", "Before"]
 
 
+@pytest.mark.thorough
 def test_token_is_renewed_before_it_expires_and_the_connection_stays(app, person, shop, bellcast_server):
     shop.context.expose_function("issue", lambda: bellcast_server.token(person, ttl=16))
     page = shop.open("<bellcast-bell></bellcast-bell>")

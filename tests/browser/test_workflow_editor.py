@@ -120,6 +120,7 @@ def test_workflow_is_built_by_keyboard_and_by_pointer_to_the_same_bytes(
     assert pointed.yaml() == typed.yaml()
 
 
+@pytest.mark.thorough
 def test_new_workflow_gets_a_key_whose_format_the_field_explains(open_console: Callable[..., Page]) -> None:
     page = open_console("/workflows?edit=new")
     refusals: list[str] = []
@@ -172,6 +173,7 @@ def test_tree_has_names_levels_and_announces_moves(edit: Callable[..., Editor]) 
     expect(editor.page.locator(".inspector").get_by_label("Subject", exact=True)).to_be_focused()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("theme", sampled(THEMES))
 def test_editor_is_accessible(edit: Callable[..., Editor], theme: str) -> None:
     steps = [
@@ -228,6 +230,7 @@ def deep_definition() -> list[dict[str, Any]]:
     return [*steps, *inner, *({"key": f"n{number}", "type": "delay", "for": "1h"} for number in range(rest))]
 
 
+@pytest.mark.thorough
 def test_changes_and_undo_keep_a_definition_of_every_type(edit: Callable[..., Editor], owner: Console) -> None:
     editor = edit("deep-flow", deep_definition())
     expect(editor.tree.locator("[data-step]")).to_have_count(MAX_STEPS)
@@ -241,6 +244,7 @@ def test_changes_and_undo_keep_a_definition_of_every_type(edit: Callable[..., Ed
     assert editor.yaml() == before
 
 
+@pytest.mark.thorough
 def test_step_moves_through_branches_and_twenty_undos_restore_the_text(edit: Callable[..., Editor]) -> None:
     branch = {
         "key": "size",
@@ -305,6 +309,7 @@ def test_wait_changes_between_a_time_and_a_moment(edit: Callable[..., Editor]) -
     expect(editor.page.get_by_label("Until", exact=True)).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_wrong_value_marks_step_field_problem_and_line(edit: Callable[..., Editor]) -> None:
     editor = edit("wrong-flow", BUILT)
     editor.step("wait").focus()
@@ -356,6 +361,7 @@ def test_steps_are_copied_between_workflows(edit: Callable[..., Editor]) -> None
     expect(editor.step("mail-3")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_two_editors_choose_between_their_changes(edit: Callable[..., Editor], owner: Console) -> None:
     mine = edit("contested", BUILT)
     for choice, expected in (("Keep mine", "5m"), ("Take theirs", "9m")):
@@ -377,6 +383,7 @@ def test_two_editors_choose_between_their_changes(edit: Callable[..., Editor], o
         assert f"for: {expected}" in mine.yaml()
 
 
+@pytest.mark.thorough
 def test_nothing_is_lost_while_the_server_is_stopped(chromium: Browser, owner: Console) -> None:
     owner.send("PUT", "/v1/workflows/offline-flow", {"steps": BUILT})
     context = chromium.new_context(base_url=owner.server.url, storage_state=owner.state, viewport=DESKTOP)
@@ -431,6 +438,7 @@ def test_draft_is_published_with_its_changes_and_rolled_back(edit: Callable[...,
     expect(editor.step("mail")).to_have_attribute("data-path", "steps.2")
 
 
+@pytest.mark.thorough
 def test_run_is_shown_on_its_own_version(
     edit: Callable[..., Editor], owner: Console, open_console: Callable[..., Page]
 ) -> None:
@@ -458,6 +466,7 @@ def test_run_is_shown_on_its_own_version(
     expect(page.get_by_role("button", name="Review and publish")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_schema_of_the_data_is_a_form_and_inferred_from_triggers(edit: Callable[..., Editor], owner: Console) -> None:
     editor = edit("data-flow", [WAIT])
     inspector = editor.page.locator(".inspector")
@@ -483,6 +492,7 @@ def test_schema_of_the_data_is_a_form_and_inferred_from_triggers(edit: Callable[
     expect(inspector.get_by_label("Name", exact=True)).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_counts_of_the_canvas_are_those_of_the_list_of_runs(
     edit: Callable[..., Editor], owner: Console, open_console: Callable[..., Page]
 ) -> None:
@@ -524,6 +534,7 @@ def test_counts_of_the_canvas_are_those_of_the_list_of_runs(
     expect(phone.locator("[data-count]")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_workflow_that_is_only_a_draft_is_in_the_list(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/workflows/unpublished/draft", {"values": {"steps": BUILT}})
     page = open_console("/workflows", viewport=DESKTOP)
@@ -572,6 +583,7 @@ OFFSET = """() => { const line = document.querySelector('.lines path'), card = d
   return Math.abs(line.getPointAtLength(0).matrixTransform(line.getScreenCTM()).x - card.left - card.width / 2) }"""
 
 
+@pytest.mark.thorough
 def test_lines_follow_the_cards_when_a_panel_opens_beside_them(edit: Callable[..., Editor]) -> None:
     page = edit("moved", TESTED).page
     place = page.locator("[data-line=trigger]").bounding_box()
@@ -581,6 +593,7 @@ def test_lines_follow_the_cards_when_a_panel_opens_beside_them(edit: Callable[..
     page.wait_for_function(f"({OFFSET})() < 1")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("theme", sampled(THEMES))
 def test_workflow_is_tested_before_it_is_published(edit: Callable[..., Editor], owner: Console, theme: str) -> None:
     for key, zone in (("tess", "Asia/Tokyo"), ("tom", "UTC")):
@@ -660,6 +673,7 @@ def test_small_screen_reads_and_edits_nothing(edit: Callable[..., Editor], owner
     ] == [None]
 
 
+@pytest.mark.thorough
 def test_condition_on_an_earlier_bell_is_chosen_in_words(edit: Callable[..., Editor]) -> None:
     editor = edit("unread-flow", [BELL, WAIT, MAIL])
     editor.step("mail").dblclick()

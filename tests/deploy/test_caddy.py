@@ -158,6 +158,7 @@ def events(response: httpx.Response) -> Iterator[tuple[str, dict]]:
             yield name, json.loads(line.removeprefix("data: "))
 
 
+@pytest.mark.thorough
 def test_event_streams_share_an_http2_connection_and_are_passed_on_event_by_event(caddy, server):
     recipients = [f"ann{number}" for number in range(STREAMS)]
     with browser(caddy, "127.0.0.9") as http, ExitStack() as open_streams:
@@ -239,6 +240,7 @@ def test_plain_http_is_redirected_to_https(caddy):
     assert response.headers["location"].startswith("https://localhost")
 
 
+@pytest.mark.thorough
 def test_doctor_finds_no_problem_with_caddy(caddy, server):
     # Caddy may respond to one request with 502 after the interrupted upload of the previous test.
     ready = ["curl", "--silent", "--fail", "--retry", "5", "--retry-all-errors", "--cacert", caddy.chain]

@@ -109,6 +109,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
+@pytest.mark.thorough
 def test_versions_are_installed_updated_and_restored(machine: Machine) -> None:
     first = machine.install("0.1.0")
     assert first.returncode == 0, first.stderr
@@ -136,6 +137,7 @@ def test_versions_are_installed_updated_and_restored(machine: Machine) -> None:
     assert machine.served == "0.2.0 rebuilt"
 
 
+@pytest.mark.thorough
 def test_server_that_listens_on_all_addresses_of_ipv6_is_found(machine: Machine) -> None:
     with (machine.root / "etc" / "bellcast" / "bellcast.env").open("a") as settings:
         settings.write("BELLCAST_HOST=::\n")
@@ -143,6 +145,7 @@ def test_server_that_listens_on_all_addresses_of_ipv6_is_found(machine: Machine)
     assert installed.returncode == 0, installed.stderr
 
 
+@pytest.mark.thorough
 def test_installed_version_that_does_not_start_stays(machine: Machine) -> None:
     assert machine.install("0.1.0").returncode == 0
     (machine.current / "bin" / "bellcast").write_text("#!/bin/sh\nexit 1\n")
@@ -151,6 +154,7 @@ def test_installed_version_that_does_not_start_stays(machine: Machine) -> None:
     assert (machine.current.readlink(), machine.unit.exists()) == (Path("0.1.0"), True)
 
 
+@pytest.mark.thorough
 def test_unit_that_the_script_did_not_write_runs_again(machine: Machine) -> None:
     own = (DEPLOY / "bellcast.service").read_text().replace("/opt/bellcast/current/bin", "/srv")
     machine.unit.write_text(own)
@@ -173,6 +177,7 @@ def test_first_version_that_does_not_start_leaves_nothing_to_start(machine: Mach
     assert (settings.stat().st_mode & 0o777, settings.read_text()[0]) == (0o600, "#")
 
 
+@pytest.mark.thorough
 def test_answer_of_another_server_is_not_that_of_the_installed_one(machine: Machine) -> None:
     with http.server.HTTPServer(("127.0.0.1", machine.port), Ready) as other:
         answering = threading.Thread(target=other.serve_forever)

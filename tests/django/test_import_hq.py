@@ -37,6 +37,7 @@ def imported(packages, bellcast_server, tmp_path_factory):
     return json.loads(done.stdout)
 
 
+@pytest.mark.thorough
 def test_import_counts_its_rows_and_can_be_repeated(imported):
     skipped = "1 rows have no user and were skipped."
     assert imported["outputs"] == [

@@ -17,7 +17,14 @@ PAGES = [*sorted((ROOT / "docs").rglob("*.md")), *ROOT.glob("*.md")]
 # The reference is generated: its examples were captured, or are those of --help.
 HANDWRITTEN = [page for page in PAGES if page not in FIRST_PAGES and page.parent.name != "reference"]
 PAGES_WITH_EXAMPLES = [page for page in HANDWRITTEN if any(block.kind != "read" for block in blocks.of(page))]
-
+# Pages that take 4 s or more, most of them with another language, framework or server. They run in `make test-all`.
+SLOW_PAGES = {
+    "answer-calls", "authenticate", "backup", "django", "email", "embed-editor", "fastapi", "flask", "git", "go", "java", "mount",
+    "outbox", "proxy", "replace-credentials", "sms", "upgrade", "watch",
+}  # fmt: skip
+PAGES_TO_RUN = [
+    pytest.param(page, marks=[pytest.mark.thorough] if page.stem in SLOW_PAGES else []) for page in PAGES_WITH_EXAMPLES
+]
 
 PAGES_WITH_HTML = [
     page
@@ -30,7 +37,7 @@ def page_id(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", PAGES_WITH_EXAMPLES, ids=page_id)
+@pytest.mark.parametrize("page", PAGES_TO_RUN, ids=page_id)
 def test_examples_of_a_page_work(run_page: Callable[[Path], PageRunner], page: Path) -> None:
     run_page(page)
 

@@ -82,6 +82,7 @@ def test_picture_follows_the_colour_scheme_that_the_reader_chooses(folder: Path)
     assert re.findall(r"bell-\w+\.png#only-\w+", page) == ["bell-light.png#only-light", "bell-dark.png#only-dark"]
 
 
+@pytest.mark.thorough
 def test_language_chosen_in_one_example_is_shown_in_all_examples_of_all_pages(folder: Path, browser: Browser) -> None:
     howto = folder / "html" / "howto"
     page = browser.new_page()
@@ -106,6 +107,7 @@ def test_examples_in_several_languages_have_the_same_tabs_in_the_same_order(fold
     assert [one for one in titles if one != ["Python", "Node", "curl"]] == []
 
 
+@pytest.mark.thorough
 @in_looks({"width": 1280, "height": 800}, {"width": 390, "height": 800})
 def test_axe_finds_nothing(folder: Path, browser: Browser, viewport: Any, scheme: Any) -> None:
     context = browser.new_context(viewport=viewport, color_scheme=scheme)

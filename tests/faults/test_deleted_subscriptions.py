@@ -6,6 +6,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from tests import engines
 from tests.faults.nodes import cluster
@@ -79,6 +80,7 @@ def test_restored_subscription_can_be_followed_again_and_revoked_again(start_ser
             assert eventually(lambda: followed(server) == [[]], 90)
 
 
+@pytest.mark.thorough
 def test_node_cut_from_the_broker_ends_revoked_topics_after_it_reconnects(tmp_path):
     redis = engines.redis()
     proxy = Proxy(urlsplit(redis.url).port)

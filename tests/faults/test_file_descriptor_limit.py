@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.faults.raw_sockets import eventually
 from tests.servers import ServerProcess
@@ -12,6 +13,7 @@ from tests.wire.clients import websocket
 FILES = 200
 
 
+@pytest.mark.thorough
 def test_connection_without_a_free_file_descriptor_is_closed_for_a_retry(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path / "few")
     server.prefix = ["prlimit", f"--nofile={FILES}:{FILES}"]

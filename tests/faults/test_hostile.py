@@ -38,6 +38,7 @@ TIMEOUT = 3  # seconds; longer than the pauses of a loaded machine between the p
 # --- slow
 
 
+@pytest.mark.thorough
 def test_incomplete_request_head_ends_the_connection_after_ten_seconds(target: ServerProcess) -> None:
     """Byte by byte, in every place where a client can stall, all concurrently."""
     drips = {
@@ -81,6 +82,7 @@ def _still_reads(client: socket.socket, drip: bytes) -> bool:
     return False
 
 
+@pytest.mark.thorough
 async def test_stalled_body_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slow bodies that make progress are read completely, and streams ahead of an incomplete request survive."""
     monkeypatch.setattr(takeover, "BODY_TIMEOUT", TIMEOUT)
@@ -311,6 +313,7 @@ def test_half_closed_socket_is_closed(target: ServerProcess) -> None:
 # --- many
 
 
+@pytest.mark.thorough
 def test_aborted_connections_leave_nothing_behind(target: ServerProcess) -> None:
     beginnings = [
         b"",

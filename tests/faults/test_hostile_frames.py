@@ -173,6 +173,7 @@ def test_close_frame_of_a_client_is_answered_with_its_code(target: ServerProcess
         assert bell.read_to_end() == b""
 
 
+@pytest.mark.thorough
 def test_unfinished_closing_handshake_is_cut_off_after_five_seconds(start_server: Callable[..., ServerProcess]) -> None:
     """For a client that sends no close frame, and for readers that do not read, closed by either side."""
     server = start_server(BELLCAST_LIMIT_UNSENT="0", BELLCAST_PUBLIC_TOPICS="news")
@@ -211,6 +212,7 @@ def test_frames_are_handled_in_order_at_any_rate(slow_app: ServerProcess) -> Non
         assert [bell.next()["ref"] for _ in calls] == list(range(400))
 
 
+@pytest.mark.thorough
 def test_client_that_sends_faster_than_frames_are_handled_is_not_read(slow_app: ServerProcess) -> None:
     """While one call takes three seconds, later frames wait in the buffers of the sender's machine."""
     before = memory(slow_app)
@@ -300,6 +302,7 @@ def test_flood_of_subscribes_and_publishes_does_not_delay_others(slow_app: Serve
         assert set(replies) == {"ack"}
 
 
+@pytest.mark.thorough
 def test_refusal_of_thousands_of_topics_is_bounded_in_size(target: ServerProcess) -> None:
     names = [f"t{number}" for number in range(6_000)]
     with websocket(target, "greedy", claims={"topics": ["t*"]}, topics=",".join(names[:5_000])) as bell:

@@ -305,6 +305,7 @@ async def test_client_that_does_not_read_its_response_is_cut_off(
         await until(lambda: not server.server_state.connections and not server.server_state.tasks)
 
 
+@pytest.mark.thorough
 async def test_client_that_reads_slowly_gets_its_whole_response(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         takeover, "READ_TIMEOUT", 2

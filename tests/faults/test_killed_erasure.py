@@ -60,6 +60,7 @@ def check_ends(node: ServerProcess) -> None:
     assert call(node, "GET", "/v1/recipients?tenant=acme").json()["recipients"] == []
 
 
+@pytest.mark.thorough
 def test_erasure_continues_after_a_kill(tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "data") as server:
         kill_during_erasure(server)

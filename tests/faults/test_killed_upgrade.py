@@ -59,6 +59,7 @@ def kill(server: ServerProcess, starting: threading.Thread) -> None:
     server.process.wait()
 
 
+@pytest.mark.thorough
 async def test_start_continues_a_killed_upgrade_on_postgresql(tmp_path: Path) -> None:
     database = engines.postgres()
     raw = await asyncpg.connect(await database.make("killed_upgrade"))
@@ -91,6 +92,7 @@ async def test_start_continues_a_killed_upgrade_on_postgresql(tmp_path: Path) ->
     await database.drop("killed_upgrade")
 
 
+@pytest.mark.thorough
 def test_start_continues_a_killed_upgrade_on_sqlite(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path / "data")
     with server:

@@ -56,6 +56,7 @@ def test_writers_wait_for_a_short_lock(target: ServerProcess, http: httpx.Client
         assert [future.result().status_code for future in waiting] == [201] * 4
 
 
+@pytest.mark.thorough
 def test_writers_behind_a_long_lock_are_refused_without_partial_writes(
     target: ServerProcess, http: httpx.Client, recipient: str
 ) -> None:
@@ -120,6 +121,7 @@ def _first_event(server: ServerProcess, recipient: str) -> dict[str, object]:
         return page.next()
 
 
+@pytest.mark.thorough
 def test_second_server_on_a_data_folder_exits_with_a_reason(
     target: ServerProcess, http: httpx.Client, recipient: str
 ) -> None:
@@ -139,6 +141,7 @@ def test_second_server_on_a_data_folder_exits_with_a_reason(
         assert bell.next()["unread"] == 2
 
 
+@pytest.mark.thorough
 def test_damaged_database_stops_the_start_without_a_crash(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server()
     server.stop()

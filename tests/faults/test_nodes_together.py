@@ -90,6 +90,7 @@ def next_members_left(bell: Socket) -> list[str]:
     return [one["recipient"] for one in bell.until("presence")["left"]]
 
 
+@pytest.mark.thorough
 def test_presence_covers_all_nodes(three: Cluster) -> None:
     one, two, other = three.nodes
     with websocket(one, "alice", topics=TOPIC, **TOPICS) as alice:
@@ -277,6 +278,7 @@ def users(node: ServerProcess, channel: str) -> list[str]:
     return sorted(one["id"] for one in sdk(node).users_info(channel)["users"])
 
 
+@pytest.mark.thorough
 def test_subscription_counts_cover_all_nodes(three: Cluster) -> None:
     channel = "public-counted"
     with contextlib.ExitStack() as opened:
@@ -308,6 +310,7 @@ def test_watched_user_is_online_on_any_node(three: Cluster) -> None:
         assert "offline" in str(ivan.until("pusher_internal:watchlist_events"))
 
 
+@pytest.mark.thorough
 def test_webhooks_across_nodes_are_sent_once(three: Cluster, app: Receiver) -> None:
     one, two, _ = three.nodes
     channel = f"presence-sent{time.monotonic_ns()}"

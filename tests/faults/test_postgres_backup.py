@@ -86,6 +86,7 @@ def write(node: ServerProcess, over: threading.Event) -> None:
         assert send(node, "chatter", f"{number}").status_code == 201
 
 
+@pytest.mark.thorough
 def test_restore_replaces_rows_only_with_force(tmp_path: Path, databases: list[str]) -> None:
     store, _ = databases
     with ServerProcess(tmp_path / "node", {"BELLCAST_STORE": store}) as node:
@@ -108,6 +109,7 @@ def test_restore_replaces_rows_only_with_force(tmp_path: Path, databases: list[s
             assert bell.next()["type"] == "reset"
 
 
+@pytest.mark.thorough
 def test_backup_of_postgresql_can_be_restored_to_sqlite(tmp_path: Path, databases: list[str]) -> None:
     store, _ = databases
     with ServerProcess(tmp_path / "node", {"BELLCAST_STORE": store}) as node:

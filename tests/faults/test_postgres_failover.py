@@ -43,6 +43,7 @@ def publishes(server: ServerProcess) -> bool:
     return sent.status_code == 202
 
 
+@pytest.mark.thorough
 async def test_server_continues_on_a_promoted_standby(
     tmp_path: Path, primary: engines.PostgresServer, standby: engines.PostgresServer
 ) -> None:
@@ -63,6 +64,7 @@ async def test_server_continues_on_a_promoted_standby(
     assert "Traceback" not in server.log.read_text()
 
 
+@pytest.mark.thorough
 async def test_server_leaves_a_primary_that_becomes_read_only(
     tmp_path: Path, primary: engines.PostgresServer, standby: engines.PostgresServer
 ) -> None:

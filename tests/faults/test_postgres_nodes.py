@@ -122,6 +122,7 @@ def test_killed_node_loses_nothing_and_its_clients_resume_on_another(nodes: Clus
     assert set(received) <= set(writers.acknowledged)
 
 
+@pytest.mark.thorough
 def test_nodes_started_together_on_an_empty_database_migrate_it_once(nodes: Cluster) -> None:
     threads = [threading.Thread(target=nodes.start) for _ in range(3)]
     for thread in threads:

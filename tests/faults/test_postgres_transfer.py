@@ -35,6 +35,7 @@ def inbox(server: ServerProcess, recipient: str) -> Any:
     return httpx.get(f"{server.url}/v1/inbox", params=query, headers=server.as_recipient(recipient)).json()
 
 
+@pytest.mark.thorough
 def test_migration_copies_everything_and_clients_resume(tmp_path: Path, database: str) -> None:
     with ServerProcess(tmp_path / "old") as old:
         for number in range(30):
@@ -76,6 +77,7 @@ def test_migration_copies_everything_and_clients_resume(tmp_path: Path, database
     assert "already contains rows" in repeated.stderr
 
 
+@pytest.mark.thorough
 def test_unreachable_database_is_reported(tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "old") as old:
         send(old, "alice", "Hello")

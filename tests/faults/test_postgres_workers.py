@@ -46,6 +46,7 @@ def sockets(server: ServerProcess, pid: int, state: str) -> int:
     return sum(line[3] == state and line[9] in inodes and line[1].endswith(local_address) for line in lines)
 
 
+@pytest.mark.thorough
 def test_every_worker_serves_and_delivers_what_another_one_received(server: ServerProcess) -> None:
     assert len(child_processes(parent(server))) == 2
     assert all(sockets(server, pid, LISTENING) for pid in child_processes(parent(server)))
@@ -107,6 +108,7 @@ def test_sighup_replaces_workers_without_an_outage(server: ServerProcess) -> Non
     assert len(titles(server, "alice")) == min(sent, 100)
 
 
+@pytest.mark.thorough
 def test_sigterm_ends_all_workers_with_status_0(server: ServerProcess) -> None:
     pids = child_processes(parent(server))
     assert server.stop() == 0

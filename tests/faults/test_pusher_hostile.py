@@ -83,6 +83,7 @@ def fuzz_http(server: ServerProcess, http: httpx.Client, rng: random.Random) -> 
     assert response.status_code in (400, 401, 404), response.text
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(TIMEOUT)
 def test_fuzzed_frame_or_request_harms_neither_the_server_nor_other_clients(server: ServerProcess) -> None:
     rng = random.Random(7)
@@ -193,6 +194,7 @@ def test_client_beyond_the_rate_limit_is_closed_for_a_second(
             assert regular.until("client-y")["data"] == "heard"
 
 
+@pytest.mark.thorough
 def test_reader_that_does_not_read_is_closed_and_others_still_receive(
     start_server: Callable[..., ServerProcess],
 ) -> None:

@@ -110,6 +110,7 @@ async def test_server_on_a_read_only_postgresql_is_not_ready(tmp_path: Path, bro
         await postgres.drop(database)
 
 
+@pytest.mark.thorough
 async def test_server_with_a_full_postgresql_is_not_ready_or_degraded_until_there_is_room() -> None:
     # PostgreSQL's user may not read pytest's folders.
     with TemporaryDirectory() as folder, small_disk(Path(folder) / "disk", "200m") as disk:

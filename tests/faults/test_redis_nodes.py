@@ -120,6 +120,7 @@ def test_repeated_idempotency_key_on_two_nodes_sends_once(one: ServerProcess, ot
     assert titles(other, "frank") == ["Once"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("engine", sampled([engines.RedisServer, engines.NatsServer]))
 def test_connections_resume_after_the_broker_lost_its_data_and_learn_that_events_may_be_missing(
     tmp_path: Path, engine: type[engines.RedisServer | engines.NatsServer]

@@ -131,6 +131,7 @@ def test_node_that_cannot_use_a_value_warns_and_keeps_the_old(nodes: Nodes) -> N
     assert applies(lambda: [send(node, "bob", "x" * 99).status_code for node in nodes] == [201] * 3)
 
 
+@pytest.mark.thorough
 def test_settings_of_one_node_apply_on_the_other(nodes: Nodes, app: AppServer) -> None:
     one, other, _ = nodes
     assert (session_of(other), lines_of(other)) == (401, 0)

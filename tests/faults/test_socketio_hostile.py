@@ -162,6 +162,7 @@ def test_flood_of_topics_and_namespaces_stops_at_the_limits(
     assert unharmed(server)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("packet", sampled([b'42["unhandled event"]', b"3", b"6", b"430[]"]))
 def test_body_with_the_maximum_of_packets_does_not_delay_others(
     start_server: Callable[..., ServerProcess], packet: bytes
@@ -204,6 +205,7 @@ def ack(connection: ClientConnection, start: str) -> dict[str, Any]:
     return argument
 
 
+@pytest.mark.thorough
 def test_large_packets_wait_for_a_slow_handler_outside_of_the_server(patient: ServerProcess) -> None:
     large = ",".join(["[]"] * 320_000)
     with (
@@ -299,6 +301,7 @@ def test_publish_refuses_binary_values_and_checks_permission_first(server: Serve
         assert ack(connection, "433")["error"]["code"] == "invalid"
 
 
+@pytest.mark.thorough
 def test_reader_that_does_not_read_is_closed_and_others_still_receive(
     start_server: Callable[..., ServerProcess],
 ) -> None:
@@ -325,6 +328,7 @@ def test_reader_that_does_not_read_is_closed_and_others_still_receive(
             raise AssertionError("the deaf are still held")
 
 
+@pytest.mark.thorough
 def test_unjoined_sessions_are_limited_per_address(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server(BELLCAST_ANONYMOUS="allow")
     with httpx.Client(base_url=server.url) as http:
@@ -416,6 +420,7 @@ def test_handshake_with_large_cookies_is_refused(server: ServerProcess) -> None:
         assert http.get(POLLING, headers={"cookie": "a=" + "x" * 7_000, "x-other": "x" * 10_000}).status_code == 200
 
 
+@pytest.mark.thorough
 def test_incomplete_body_times_out(server: ServerProcess) -> None:
     sid = json.loads(httpx.get(server.url + POLLING).text[1:])["sid"]
     with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:

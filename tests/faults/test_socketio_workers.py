@@ -72,6 +72,7 @@ class Session:
                     return args
 
 
+@pytest.mark.thorough
 def test_request_at_any_worker_finds_its_session(server: ServerProcess) -> None:
     sessions = [Session(server, "alice") for _ in range(MANY)]
     assert len({session.process for session in sessions}) > 1

@@ -39,6 +39,7 @@ def seconds_to_stop(server: ServerProcess) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.thorough
 def test_handlers_that_hang_keep_no_threads_from_the_server(tmp_path: Path) -> None:
     (tmp_path / "hanging.py").write_text(HANDLERS)
     server = ServerProcess(tmp_path, {"BELLCAST_HANDLERS": "hanging:handlers", "PYTHONPATH": str(tmp_path)})

@@ -74,6 +74,7 @@ def test_channel_occupied_again_is_reported_by_any_node(nodes: Nodes, app: Recei
         webhooks.until("channel_vacated")
 
 
+@pytest.mark.thorough
 def test_client_that_moves_to_another_node_is_not_reported(nodes: Nodes, app: Receiver) -> None:
     without_jobs, with_jobs = nodes
     for number in range(ATTEMPTS):

@@ -37,6 +37,7 @@ def scraped(server: ServerProcess) -> dict[str, Counter[str]]:
     return samples
 
 
+@pytest.mark.thorough
 def test_every_worker_reports_requests_of_all_workers(server):
     for _ in range(MANY):  # a connection each
         assert httpx.get(f"{server.url}/healthz", timeout=30).status_code == 200

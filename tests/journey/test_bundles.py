@@ -254,6 +254,7 @@ class TestLock:
         assert (await rest.app.patch("/v1/workflows/booking", json={"active": False})).status_code == 200
         assert await actions(rest.app, item("types", "booking", {"template": "booking"}), lock=True) == ["update"]
 
+    @pytest.mark.thorough
     async def test_owner_unlocks_with_a_fresh_password(self, rest: Rest) -> None:
         owner = await operators.set_up(rest)
         developer = await operators.signed_in(rest, "dev", "developer")

@@ -49,6 +49,7 @@ def emails(agency: Agency) -> list[str]:
         return [bell.messages.get(message.id, tenant="starlight").content["subject"] for message in found]
 
 
+@pytest.mark.thorough
 def test_starlight_sign_in_needs_the_password_and_sign_out_ends_the_session(agency: Agency):
     with agency.visitor("noah") as noah:
         token, cookie = noah.bearer, dict(noah.http.cookies)

@@ -1,5 +1,7 @@
 """`bellcast audit`: the entries, and the verification of their chain."""
 
+import pytest
+
 from tests.journey.shell import bellcast
 
 
@@ -20,6 +22,7 @@ def test_audit_is_listed_and_verified(bellcast_server):
     assert bellcast("audit", "verify", "--head", "x", **project).status == 2
 
 
+@pytest.mark.thorough
 def test_audit_entries_are_limited_and_an_earlier_head_is_verified(bellcast_server):
     project = {"BELLCAST_URL": bellcast_server.url, "BELLCAST_SECRET": bellcast_server.secret}
     for name in ("first", "second"):

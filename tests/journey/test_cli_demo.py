@@ -104,6 +104,7 @@ def test_reset_keeps_the_address_of_an_app_whose_usual_port_is_in_use():
             assert end(process, signal.SIGINT).status == 0
 
 
+@pytest.mark.thorough
 def test_requested_port_in_use_is_reported():
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         refused = bellcast("demo", "--no-browser", "--port", occupied.getsockname()[1])

@@ -54,6 +54,7 @@ def proxy(folder, url: str, directives: str) -> Iterator[str]:
         process.wait(TIMEOUT)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("directives", "sse", "websocket"),
     [(PASSING_HOST, "ok", "ok"), (BUFFERING, "problem", "problem")],
@@ -72,6 +73,7 @@ def test_doctor_checks_the_live_paths_through_a_proxy(start_server, tmp_path, di
     assert result.status == (1 if sse == "problem" else 0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("directives", "check", "state", "named"),
     [

@@ -172,6 +172,7 @@ class TestPull:
 
 
 class TestPush:
+    @pytest.mark.thorough
     def test_changes_need_their_options(self, filled: Folder) -> None:
         assert "--adopt" in filled.run("push", "--yes").err
         assert filled.run("push", "--yes", "--adopt").status == 0

@@ -19,6 +19,7 @@ def written(folder, name, value):
     return str(path)
 
 
+@pytest.mark.thorough
 def test_template_is_written_previewed_and_sent_as_a_test(project, tmp_path):
     headers = {"authorization": f"Bearer {project['BELLCAST_SECRET']}"}
     alice = f"{project['BELLCAST_URL']}/v1/recipients/cli-alice"
@@ -76,6 +77,7 @@ def test_refusal_names_the_object_that_does_not_exist(project, kind):
     assert refused.err.endswith(": no-such; check the key.\n")
 
 
+@pytest.mark.thorough
 def test_preferences_and_suppressions_are_written_and_deleted(project, tmp_path):
     file = written(tmp_path, "cli-bob", {"channels": {"sms": False}})
     assert bellcast("preference", "put", file, "--json", **project).json["channels"] == {"sms": False}
@@ -89,6 +91,7 @@ def test_preferences_and_suppressions_are_written_and_deleted(project, tmp_path)
     assert bellcast("suppression", "delete", "email", "cli-bob@example.com", **project).status == 1
 
 
+@pytest.mark.thorough
 def test_webhook_is_added_changed_replayed_and_removed(project):
     url = "https://app.example.com/hooks"
     created = bellcast("webhook", "create", url, "--event", "message.*", "--event", "run.failed", "--json", **project)
@@ -125,6 +128,7 @@ def test_file_without_an_object_is_refused(project, tmp_path):
     assert bellcast("template", "put", str(tmp_path / "none.json"), **project).status == 2
 
 
+@pytest.mark.thorough
 def test_object_is_written_as_yaml(project, tmp_path):
     file = tmp_path / "cli-yaml.yaml"
     file.write_text("sms:\n  text: 'Hello {{ data.name }}'\n")
@@ -157,6 +161,7 @@ def test_refusal_of_an_object_names_its_file_and_field(project, tmp_path, kind, 
     assert field in refused.err
 
 
+@pytest.mark.thorough
 def test_schedule_is_written_fired_and_deleted(project, tmp_path):
     body = {"cron": "0 8 * * 1", "timezone": "Europe/Vienna", "notification": {"to": "cli-alice", "title": "Plan"}}
     assert bellcast("schedule", "put", written(tmp_path, "cli-week", body), **project).status == 0
@@ -170,6 +175,7 @@ def test_schedule_is_written_fired_and_deleted(project, tmp_path):
     assert bellcast("schedule", "run", "cli-week", **project).status == 1
 
 
+@pytest.mark.thorough
 def test_source_is_written_and_deleted(project, tmp_path):
     body = {"event": "cli.event", "notification": {"to": "{{ event.recipient }}", "title": "Hi"}}
     assert bellcast("source", "put", written(tmp_path, "cli-source", body), **project).status == 0

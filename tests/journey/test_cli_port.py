@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from bellcast.client import Bellcast
 from tests import engines
 from tests.journey.shell import bellcast, end, lines, running
@@ -39,6 +41,7 @@ def test_explicit_url_overrides_the_data_folder(tmp_path, bellcast_server):
     assert bellcast("key", "list", BELLCAST_URL=bellcast_server.url, **project).status == 0
 
 
+@pytest.mark.thorough
 def test_killed_server_is_reported_as_the_last_known_one(tmp_path):
     data = tmp_path / "data"
     with running("serve", "--port", free_port(), "--data", data) as server:
@@ -59,6 +62,7 @@ def test_server_of_another_project_is_reported(bellcast_server):
     assert "a-secret-of-mine" not in refused.err
 
 
+@pytest.mark.thorough
 def test_command_with_the_url_of_another_server_names_that_of_the_data_folder(tmp_path, bellcast_server):
     with running("serve", "--port", (port := free_port()), "--data", tmp_path) as server:
         next(lines(server))
@@ -78,6 +82,7 @@ def test_port_in_use_names_the_last_port_of_the_data_folder(tmp_path, bellcast_s
     assert same.err.endswith(f"is in use; stop the other program, or add --port {other}.\n")
 
 
+@pytest.mark.thorough
 def test_python_client_finds_the_server_through_the_data_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with running("serve", "--port", free_port()) as server:
@@ -94,6 +99,7 @@ def test_wildcard_address_is_stored_as_a_connectable_one(tmp_path):
         assert json.loads((tmp_path / "server.json").read_text())["url"] == f"http://127.0.0.1:{port}"
 
 
+@pytest.mark.thorough
 def test_unwritable_server_file_does_not_stop_the_server(tmp_path):
     (tmp_path / "server.json").mkdir()
     with running("serve", "--port", free_port(), "--data", tmp_path) as server:
@@ -103,6 +109,7 @@ def test_unwritable_server_file_does_not_stop_the_server(tmp_path):
     assert "server_url_not_stored" in result.err
 
 
+@pytest.mark.thorough
 async def test_workers_store_their_common_address(tmp_path):
     port, name = free_port(), f"port_{uuid4().hex}"
     database = await engines.postgres().make(name)

@@ -1,8 +1,11 @@
 """`bellcast secrets`: keys of the stored secrets, and their rotation."""
 
+import pytest
+
 from tests.journey.shell import bellcast
 
 
+@pytest.mark.thorough
 def test_secrets_are_encrypted_again_and_counted_by_key(bellcast_server):
     project = {"BELLCAST_URL": bellcast_server.url, "BELLCAST_SECRET": bellcast_server.secret}
     app = bellcast("pusher-app", "create", "Secrets", "--json", **project).json

@@ -108,6 +108,7 @@ def errors_of(output: str, file: str) -> list[int]:
     return sorted({int(line.replace(",", ":").split(":")[0]) for line in lines if "error" in line})
 
 
+@pytest.mark.thorough
 def test_mypy_accepts_right_data_and_rejects_wrong(tmp_path: Path, folder: Path) -> None:
     assert types("python", "--from", folder, "--out", tmp_path / "shop.py")[0] == 0
     (tmp_path / "right.py").write_text(PYTHON_RIGHT)
@@ -118,6 +119,7 @@ def test_mypy_accepts_right_data_and_rejects_wrong(tmp_path: Path, folder: Path)
     assert errors_of(checked, "wrong.py") == [4, 5, 6, 7, 8, 9, 10], checked
 
 
+@pytest.mark.thorough
 def test_tsc_accepts_right_data_and_rejects_wrong(tmp_path: Path, folder: Path) -> None:
     assert types("typescript", "--from", folder, "--out", tmp_path / "shop.ts")[0] == 0
     options = {

@@ -49,6 +49,7 @@ def test_workflow_is_written_shown_triggered_and_deleted(server: ServerProcess, 
     assert "no workflow" in refused.err
 
 
+@pytest.mark.thorough
 def test_simulation_shows_each_step_with_its_time_and_reason(server: ServerProcess, tmp_path: Path) -> None:
     file = tmp_path / "remind.yaml"
     file.write_text(

@@ -105,6 +105,7 @@ def test_settings_keep_the_port_of_the_last_server(tmp_path: Path, monkeypatch: 
         assert int(command_line.exports([]).removeprefix("export BELLCAST_PORT=")) > 0
 
 
+@pytest.mark.thorough
 async def test_wrong_passwords_of_a_person_are_limited(tmp_path: Path) -> None:
     async with client(DEMOS["lead market"], tmp_path) as http:
         for _ in range(attempts.MOST_WRONG):

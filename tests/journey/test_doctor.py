@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import msgspec
+import pytest
 
 from bellcast import build
 from bellcast.channels.delivery import NamedProvider
@@ -75,6 +76,7 @@ async def test_checks_that_do_not_end_or_fail_are_findings(rest: Rest, monkeypat
     await ended.wait()
 
 
+@pytest.mark.thorough
 async def test_roles_that_may_run_it(rest: Rest) -> None:
     owner = await set_up(rest)
     assert (await owner.post("/v1/doctor", headers=JSON)).status_code == 200

@@ -33,6 +33,7 @@ async def nodes_finding(client: httpx.AsyncClient, secret: str = "secret") -> di
     return max(found, key=lambda one: one["state"] != "ok")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
@@ -66,6 +67,7 @@ async def test_nodes_that_do_not_fit_together_are_reported(
         assert (await nodes_finding(client))["state"] == "ok"  # the other one has stopped
 
 
+@pytest.mark.thorough
 async def test_equal_nodes_and_those_of_a_change_of_the_secret_fit_together(tmp_path: Path, database: str) -> None:
     common = {"STORE": database, "ENCRYPTION_KEY": "the encryption key of all nodes", "NO_JOBS": "on"}
     during = {"PROJECT": "p:key:newer", "SECOND_SECRET": "secret"}

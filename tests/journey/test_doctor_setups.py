@@ -111,6 +111,7 @@ def test_few_open_files_are_found(folder: Path) -> None:
     assert "LimitNOFILE" in found["open files"]["fix"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("left", [0, 1_000_000])
 def test_full_disk_is_found(disk: Path, left: int) -> None:
     """A file system of its own, with a store, and without room for another byte of the doctor."""
@@ -294,6 +295,7 @@ async def test_expired_certificate_of_the_server_is_named(folder: Path) -> None:
     assert refused in " ".join(sent.err.split())
 
 
+@pytest.mark.thorough
 def test_other_secret_in_the_shell_missing_jobs_and_mail_servers_are_found(tmp_path: Path) -> None:
     mail = f"smtp://127.0.0.1:{free_port()}?from=bells@example.com"
     with ServerProcess(tmp_path, {"BELLCAST_NO_JOBS": "on", "BELLCAST_EMAIL": mail}) as server:

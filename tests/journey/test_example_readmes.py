@@ -117,6 +117,7 @@ def test_commands_of_an_example_run_it_in_an_empty_folder(tmp_path: Path, other_
     run_and_ring(commands, [name], tmp_path / "app")
 
 
+@pytest.mark.thorough
 @pytest.mark.xdist_group("ports of the example apps")
 def test_commands_for_several_examples_share_a_server(tmp_path: Path, other_server: None) -> None:
     commands = BLOCK.findall((EXAMPLES / "README.md").read_text(encoding="utf-8"))

@@ -121,6 +121,7 @@ def test_env_writes_lines_of_a_dotenv_file(bellcast_server: ServerProcess) -> No
     assert not any(re.search("['\"]", line) for line in lines)
 
 
+@pytest.mark.thorough
 def test_workflow_put_accepts_a_key_before_the_file(bellcast_server: ServerProcess, tmp_path: Path) -> None:
     file = tmp_path / "booking.yaml"
     file.write_text("steps:\n  - {key: tell, type: inbox, title: Booked}\n")

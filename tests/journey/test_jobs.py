@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import pytest
 
 from bellcast.kernel.jobs.types import Job, JobShare
 from tests import engines
@@ -56,6 +57,7 @@ def test_worker_needs_postgresql(tmp_path):
     assert "BELLCAST_STORE: expected postgresql://" in finished.err
 
 
+@pytest.mark.thorough
 def test_worker_runs_the_jobs_of_a_server_without_jobs(tmp_path):
     database = asyncio.run(engines.postgres().make(f"worker_{uuid4().hex}"))
     environ = {"BELLCAST_STORE": database, "BELLCAST_BROKER": database}

@@ -47,6 +47,7 @@ async def test_first_use_of_a_layout_compiles_off_the_event_loop(rest, compiled)
     assert compiled == {"loop": set(), "thread": {layout}}
 
 
+@pytest.mark.thorough
 async def test_first_preview_compiles_off_the_event_loop(rest, compiled):
     await store(rest, "/v1/templates/large", TEMPLATE, compiled)
     shown = await rest.app.post("/v1/templates/large/preview", json={"data": DATA})

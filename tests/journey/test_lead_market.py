@@ -35,6 +35,7 @@ def add(ruth: httpx.Client, customer: str, **fields: object) -> httpx.Response:
     return ruth.post("/api/leads", json={"customer": customer, "service": "Burst pipe", "city": "Leeds", **fields})
 
 
+@pytest.mark.thorough
 def test_leadwell_sign_in_needs_the_password_and_sign_out_ends_the_session(market: Market):
     with market.visitor("43") as roofer:
         token, cookies = roofer.get("/bell-token").json()["token"], dict(roofer.cookies)

@@ -115,6 +115,7 @@ async def test_roles_that_read_lists_export_none(rest: Rest, cheap_hashes: None,
         assert refused(await operator.get(path, headers=CSV), 403, "forbidden"), path
 
 
+@pytest.mark.thorough
 async def test_exports_are_audited_and_need_a_role(rest: Rest) -> None:
     owner = await set_up(rest)
     support = await signed_in(rest, "sue", "support")

@@ -102,6 +102,7 @@ async def exposed(sent: Sent, caller: httpx.AsyncClient) -> tuple[set[str], set[
     return found, permitted
 
 
+@pytest.mark.thorough
 async def test_links_are_readable_only_with_permission_to_change_preferences(sent: Sent) -> None:
     with_links, _ = await exposed(sent, sent.project)
     message, parts = f"/v1/messages/{sent.paths['/v1/messages/']}", ("", "/raw", "/eml", "/html")

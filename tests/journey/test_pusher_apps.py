@@ -112,6 +112,7 @@ async def test_previous_secret_is_valid_for_a_day(rest: Rest) -> None:
     assert [one.secret == MOVED["secret"] for one in app.valid_credentials(rest.clock.now())] == [False]
 
 
+@pytest.mark.thorough
 async def test_changes_are_audited_without_secrets_and_not_for_support(rest: Rest) -> None:
     owner = await set_up(rest)
     await owner.post(APPS, json=MOVED)
@@ -126,6 +127,7 @@ async def test_changes_are_audited_without_secrets_and_not_for_support(rest: Res
     assert refused(await support.get(APPS), 403, "forbidden")
 
 
+@pytest.mark.thorough
 async def test_secrets_are_for_owners_and_keys_that_may_act_for_any_recipient(rest: Rest) -> None:
     """With an app's secret, one can sign in as any user, so `configure` alone does not suffice."""
     await set_up(rest)

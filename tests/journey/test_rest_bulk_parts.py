@@ -58,6 +58,7 @@ async def test_part_ends_at_its_bytes(rest, committed, monkeypatch):
     assert [call for call in committed if call] == [3, 3]
 
 
+@pytest.mark.thorough
 async def test_memory_does_not_grow_with_the_recipients(rest):
     body = json.dumps(items(120))
     await results(rest, [], "/v1/notifications/bulk?dry_run=true")

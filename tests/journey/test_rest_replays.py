@@ -185,6 +185,7 @@ async def test_replay_needs_either_ids_or_a_filter(rest: Rest, body: dict[str, A
     assert refused(await rest.app.post("/v1/replays", json=body), 422, "invalid")
 
 
+@pytest.mark.thorough
 async def test_replay_is_audited_and_limited_to_the_operators_tenants(rest: Rest, app: App) -> None:
     await add_failed(app, 1, tenant="acme")
     owner = await set_up(rest)

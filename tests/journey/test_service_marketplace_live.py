@@ -48,6 +48,7 @@ def test_ping_is_answered_and_heartbeats_fill_silence(site, browsers):
         assert to_nora.next("heartbeat")["time"]
 
 
+@pytest.mark.thorough
 def test_session_cookie_identifies_the_person_and_its_expiry(site, browsers):
     session = browsers["nora"].get("/api/bellcast-session").json()
     assert (session["recipient"], session["name"]) == ("nora", "Nora Achterberg")

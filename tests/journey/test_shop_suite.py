@@ -26,6 +26,7 @@ def product(visitor, name: str) -> str:
     return re.search(rf'<option value="(\d+)">{name}', visitor.http.get("/sales/").text)[1]
 
 
+@pytest.mark.thorough
 def test_sign_in_needs_the_password_and_sign_out_ends_the_session(suite):
     with suite.visitor("omar") as omar:
         assert "Sign out" in omar.http.get("/sales/").text
@@ -70,6 +71,7 @@ def test_sale_reaches_exactly_the_people_of_the_shop_even_before_their_first_sig
         assert "Back to the shop" in missing.text
 
 
+@pytest.mark.thorough
 def test_stock_customers_security_and_notices_notify(suite):
     with suite.visitor("nadia") as nadia:
         number = product(nadia, "Filter papers")
@@ -97,6 +99,7 @@ def messages(suite: Suite, channel: str) -> list[tuple[str, str]]:
     return [(one.to, one.content["text"]) for one in found]
 
 
+@pytest.mark.thorough
 def test_low_stock_reaches_the_manager_by_e_mail_and_an_empty_shelf_by_text_message(suite):
     with suite.visitor("omar") as omar, suite.visitor("nadia") as nadia:
         number = product(omar, "Espresso beans, 1 kg")
@@ -124,6 +127,7 @@ def test_low_stock_reaches_the_manager_by_e_mail_and_an_empty_shelf_by_text_mess
         nadia.api("PUT", "notification-preferences/", json={"email_inventory": True})
 
 
+@pytest.mark.thorough
 def test_changed_password_is_reported_by_e_mail(suite):
     with suite.visitor("omar") as omar:
         passwords = ["bellcast", "another secret 1"]
@@ -135,6 +139,7 @@ def test_changed_password_is_reported_by_e_mail(suite):
         )
 
 
+@pytest.mark.thorough
 def test_form_id_of_another_person_is_another_sale_and_another_customer(suite):
     with suite.visitor("petra") as petra, suite.visitor("omar") as omar:
         token = str(uuid.uuid4())
@@ -167,6 +172,7 @@ def test_customer_form_sent_twice_is_one_customer(suite):
         assert omar.http.get("/customers/").text.count("Twice &amp; Sons") == 1
 
 
+@pytest.mark.thorough
 def test_manager_sees_and_changes_only_the_own_shop_in_the_admin(suite):
     with suite.visitor("petra") as petra, suite.visitor("nadia") as nadia, suite.visitor("sasha") as sasha:
         petra.submit("/customers/", name="Only in South Harbour", email="")

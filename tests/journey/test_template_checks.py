@@ -142,6 +142,7 @@ async def test_errors_of_a_check_stop_publishing(tmp_path: Path) -> None:
         assert (await client.get("/v1/templates/booking")).status_code == 404
 
 
+@pytest.mark.thorough
 async def test_check_of_a_large_template_takes_less_than_300_ms(tmp_path: Path) -> None:
     rows = (
         "<tr><td style='color:#333;padding:4px;display:flex'>{{ data.name }} <a href='https://x.example/a'>x</a></td></tr>"

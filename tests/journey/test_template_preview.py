@@ -336,6 +336,7 @@ async def test_import_writes_nothing_and_a_template_may_be_named_import(tmp_path
         assert (await client.post("/v1/templates/import", json=deep)).status_code == 422
 
 
+@pytest.mark.thorough
 async def test_preview_after_a_key_takes_less_than_150_ms(tmp_path: Path) -> None:
     """The parts and the HTML of a newsletter of 97 blocks in two languages, which changes with each key."""
     pair = [{"blocks": [{"type": "text", "text": "{{ data.left }}"}]}, {"blocks": [{"type": "divider"}]}]

@@ -120,6 +120,7 @@ def spans(tmp_path_factory: pytest.TempPathFactory) -> Spans:
         return target.by_name()
 
 
+@pytest.mark.thorough
 def test_request_continues_the_trace_of_its_caller(spans: Spans) -> None:
     request = spans[SENT, "first", "POST /v1/notifications"]
     assert request["parent"] == CALLER

@@ -342,7 +342,7 @@ def servers(kind: str, folder: Path) -> Iterator[list[ServerProcess]]:
 KINDS = ["sqlite", "postgres", "three"]
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "three"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("three", marks=pytest.mark.thorough)])
 def test_devices_are_shown_everything_once_under_any_cuts(kind: str, tmp_path: Path) -> None:
     with servers(kind, tmp_path) as nodes:
         assert asyncio.run(check(nodes, range(4))) > 4

@@ -311,6 +311,7 @@ class Subscriptions:
         ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("engine", sampled(ENGINES))
 async def test_each_row_and_event_is_received_once_whatever_is_replayed_at_the_same_time(engine: str) -> None:
     await check(engine, range(12))

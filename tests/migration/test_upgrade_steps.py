@@ -90,6 +90,7 @@ async def test_first_step_creates_the_tables_of_the_oldest_version(
     assert await objects(raw) == json.loads((TABLES / "postgres-33.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.thorough
 async def test_servers_keep_working_while_an_upgrade_waits_for_a_dump(
     url: str, raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +216,7 @@ def first_response(node: ServerProcess) -> httpx.Response:
         time.sleep(0.02)
 
 
+@pytest.mark.thorough
 def test_server_answers_with_its_progress_during_an_upgrade(tmp_path: Path) -> None:
     database = engines.postgres()
     url = database.create("progress")

@@ -227,6 +227,7 @@ def test_relay_command_finishes_its_request_before_it_ends(tmp_path, number):
         assert rows(connection) == []
 
 
+@pytest.mark.thorough
 def test_relay_command_sends_due_rows_and_keeps_refused_ones(bellcast_server, tmp_path):
     file = tmp_path / "shop.db"
     printed = run("sql", "outbox", "sqlite").stdout

@@ -85,6 +85,7 @@ def test_lost_database_connection_neither_loses_nor_duplicates_rows(app, serve):
     assert Counter(everything(server, "alice")) == Counter(str(number) for number in range(ROWS))
 
 
+@pytest.mark.thorough
 def test_rows_stay_in_the_outbox_while_the_store_is_unavailable(app, store_database, serve):
     server = serve(BELLCAST_STORE=store_database.url)
     name = store_database.url.rsplit("/", 1)[1]

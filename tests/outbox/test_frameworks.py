@@ -167,6 +167,7 @@ with override_settings(USE_TZ={uses_zone}, TIME_ZONE="Asia/Tokyo"):
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("uses_zone", sampled([True, False]))
 def test_django_relay_leases_rows_on_postgresql(empty_database, uses_zone):
     run_django(
@@ -178,6 +179,7 @@ def test_django_relay_leases_rows_on_postgresql(empty_database, uses_zone):
     )
 
 
+@pytest.mark.thorough
 def test_django_send_in_several_rows_reaches_all_recipients_once(deployment):
     app, server = deployment
     run_django(app, DJANGO_BULK, "django.contrib.contenttypes", "django.contrib.auth", "bellcast.contrib.django")

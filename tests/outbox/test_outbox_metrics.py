@@ -20,6 +20,7 @@ def outbox_metrics(server: ServerProcess) -> dict[str, float]:
     return {name.removeprefix("bellcast_outbox_"): float(value) for name, value in values.items()}
 
 
+@pytest.mark.thorough
 def test_waiting_rows_are_counted_with_their_age_and_refused_ones_remain(deployment):
     app, server = deployment
     with app.connect() as holding:
@@ -33,6 +34,7 @@ def test_waiting_rows_are_counted_with_their_age_and_refused_ones_remain(deploym
     assert eventually(lambda: outbox_metrics(server) == expected, TIMEOUT)
 
 
+@pytest.mark.thorough
 def test_metrics_appear_with_the_outbox_and_report_an_unreachable_database(empty_database, start_server):
     address = urlsplit(empty_database.url)
     proxy = Proxy(address.port)

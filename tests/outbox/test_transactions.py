@@ -132,6 +132,7 @@ def test_refused_row_can_be_corrected_and_retried_or_discarded(deployment):
     assert app.sql("status")["refused"] == 0
 
 
+@pytest.mark.thorough
 def test_outbox_installed_under_a_running_server_is_detected(empty_database, start_server):
     server = start_server(BELLCAST_DATABASE_URL=empty_database.url)
     empty_database.sql("install")
@@ -178,6 +179,7 @@ def test_servers_need_no_ownership_of_the_outbox(app, start_server):
         app.run(f"DROP ROLE {role}")
 
 
+@pytest.mark.thorough
 def test_tenant_over_its_rate_waits_without_delaying_others(app, serve):
     server = serve(BELLCAST_LIMIT_SENDS_PER_SECOND="2")
     with app.connect() as connection:

@@ -82,6 +82,7 @@ def audit(name: str, port: int, folder: Path) -> "subprocess.CompletedProcess[st
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "finding"),
     [("requirements.lock", "TEST-1, fixed in 999.0"), (NODE, "typescript: high, A vulnerability (http://x.test)")],
@@ -94,6 +95,7 @@ def test_audit_fails_on_a_finding_and_names_it(
     assert (result.returncode, finding in result.stdout) == (1, True), result
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["requirements.lock", NODE])
 def test_audit_without_findings_passes(advisories: ThreadingHTTPServer, tmp_path: Path, name: str) -> None:
     advisories.vulnerable = False
@@ -101,6 +103,7 @@ def test_audit_without_findings_passes(advisories: ThreadingHTTPServer, tmp_path
     assert (result.returncode, result.stdout) == (0, f"{name}: no known vulnerabilities\n"), result
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["requirements.lock", NODE])
 def test_audit_reports_an_unreachable_service_and_passes(tmp_path: Path, name: str) -> None:
     result = audit(name, free_port(), tmp_path)

@@ -103,6 +103,7 @@ SCANS: dict[str, tuple[Callable[[Any], object], list[Any]]] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("scan", "texts"), SCANS.values(), ids=SCANS)
 def test_scan_takes_linear_time(scan: Callable[[Any], object], texts: list[Any]) -> None:
     for text in texts:

@@ -33,6 +33,7 @@ def end_sessions(server: ServerProcess) -> None:
     assert httpx.delete(url, headers=server.as_app(), timeout=30).status_code == 204
 
 
+@pytest.mark.thorough
 def test_app_is_queried_again_after_a_revocation(server: ServerProcess, app: AppServer) -> None:
     assert inbox(server) == 200
     for _ in range(3):

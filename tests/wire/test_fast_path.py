@@ -112,6 +112,7 @@ def _comparable(response: bytes) -> tuple[bytes, list[bytes], list[bytes]]:
     return status, headers, COMPARED.findall(body)
 
 
+@pytest.mark.thorough
 def test_frames_right_behind_a_handshake_are_processed(bellcast_server: ServerProcess) -> None:
     """The request carries ten pings, and ten more follow: as many as a second may have."""
     pings = b"".join(frame(PING, b"%d" % number) for number in range(10))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests import thoroughness
 from tests.faults.raw_sockets import RawSocket, eventually, live, raw_websocket, unharmed
 from tests.servers import ServerProcess
 from tests.unit.live.framing.client import CLOSE, CONTINUATION, PING, TEXT, frame
@@ -21,7 +22,12 @@ FIELDS = ["topics", "topic", "name", "data", "ids", "all", "of", "on", "token", 
 CLAIMS = {"topics": ["*"], "publish": ["*"]}
 LAST = "the last one"  # a ref that no other command has
 REPLIES = {"ack", "error", "pong"}
-fuzzed = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+fuzzed = settings(
+    max_examples=250 if thoroughness.is_thorough else 50,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+)
 
 text = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 number = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)

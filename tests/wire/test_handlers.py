@@ -491,6 +491,7 @@ def test_calls_are_posted_to_the_app_url_and_return_its_response(
         assert unharmed(server)
 
 
+@pytest.mark.thorough
 def test_app_url_can_accept_refuse_and_receives_disconnects(start_server: Callable[..., ServerProcess]) -> None:
     app = App("test-project-secret-of-forty-characters-x")
     with running_app(app) as url:

@@ -23,6 +23,7 @@ from websockets.sync.client import connect
 from tests.faults.raw_sockets import HANDSHAKE, Raw, RawSocket, eventually, live, memory, request
 from tests.law.device import Device
 from tests.servers import PROJECT, START_TIMEOUT, ServerProcess
+from tests.thoroughness import sampled
 from tests.unit.live.framing.client import TEXT, frame
 from tests.wire.clients import Stream, websocket
 
@@ -100,7 +101,7 @@ class MountedServer(ServerProcess):
             return False
 
 
-@pytest.fixture(scope="module", params=HOSTS, ids=lambda name: name.replace(" ", "-"))
+@pytest.fixture(scope="module", params=sampled(HOSTS), ids=lambda name: name.replace(" ", "-"))
 def mounted_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MountedServer]:
     with MountedServer(tmp_path_factory.mktemp("host"), HOSTS[request.param]) as server:
         yield server
@@ -296,6 +297,7 @@ def test_disconnected_client_leaves_no_connection(mounted: MountedServer, follow
     assert eventually(lambda: live(mounted) == 0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_uvicorn_exits_without_waiting_for_its_clients(tmp_path: Path, how: signal.Signals) -> None:
     """uvicorn waits for open responses: an event stream and this poll do not end."""
@@ -341,6 +343,7 @@ def unread_connection(server: MountedServer, transport: str) -> Iterator[Raw]:
         yield client
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("transport", ["ws", "stream"])
 def test_reader_that_does_not_read_is_closed_and_delays_no_other(
     mounted: MountedServer, app: httpx.Client, transport: str

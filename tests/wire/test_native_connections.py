@@ -81,6 +81,7 @@ def test_session_ends_with_its_token_unless_renewed(start_server: Callable[..., 
         assert renewed.ask("ping")["type"] == "pong"
 
 
+@pytest.mark.thorough
 def test_heartbeats_fill_silence_and_carry_no_id(start_server: Callable[..., ServerProcess], alice: str) -> None:
     server = start_server(BELLCAST_HEARTBEAT="1500ms")  # a missing pong closes after two of them
     with stream(server, alice) as page, websocket(server, alice) as bell:
@@ -212,6 +213,7 @@ def test_sigterm_closes_connections_for_a_reconnect_and_exits_0(
         assert page.next()["reason"] == "restarting"
 
 
+@pytest.mark.thorough
 def test_expired_notification_disappears_from_live_inboxes(
     bellcast_server: ServerProcess, http: httpx.Client, alice: str
 ) -> None:
@@ -226,6 +228,7 @@ def test_expired_notification_disappears_from_live_inboxes(
         assert (deleted["type"], deleted["id"], deleted["unread"]) == ("notification-delete", id, 0)
 
 
+@pytest.mark.thorough
 def test_silent_client_that_answers_pings_stays(start_server: Callable[..., ServerProcess], alice: str) -> None:
     server = start_server(BELLCAST_HEARTBEAT="2s")  # a missing pong closes after two of them
     with websocket(server, alice) as bell:

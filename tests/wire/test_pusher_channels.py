@@ -38,6 +38,7 @@ def publish(server: ServerProcess, topic: str, name: str, data: object) -> None:
     assert response.status_code == 202, response.text
 
 
+@pytest.mark.thorough
 def test_declared_public_channel_is_followed(server: ServerProcess, page: Node) -> None:
     page.connect("a")
     page.subscribe("a", "admin")
@@ -45,6 +46,7 @@ def test_declared_public_channel_is_followed(server: ServerProcess, page: Node) 
     assert page.until("event", channel="admin")["data"] == {"lead": 7}
 
 
+@pytest.mark.thorough
 def test_undeclared_public_channel_is_refused_with_the_setting_name(server: ServerProcess, page: Node) -> None:
     page.connect("a")
     page.run("subscribe", "a", "secrets")

@@ -97,6 +97,7 @@ def test_client_beyond_the_connection_limit_is_refused_before_it_is_established(
         assert (error["event"], error["data"]["code"]) == ("pusher:error", 4100)
 
 
+@pytest.mark.thorough
 def test_pusher_js_stops_reconnecting_after_a_fatal_code(bellcast_server: ServerProcess) -> None:
     with node(bellcast_server) as page:
         page.start("a", key="no-such-app")
@@ -194,6 +195,7 @@ def test_truncated_frames_are_errors_and_keep_the_connection(bellcast_server: Se
                 time.sleep(0.3)  # to stay within the limit of frames per second
 
 
+@pytest.mark.thorough
 def test_pusher_js_reconnects_after_a_drain(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server(BELLCAST_PUBLIC_TOPICS="admin", BELLCAST_DRAIN="300ms")
     with node(server) as page:
@@ -217,6 +219,7 @@ def test_drain_closes_with_4200(start_server: Callable[..., ServerProcess]) -> N
         assert closed.value.rcvd.code == 4200
 
 
+@pytest.mark.thorough
 def test_unauthorized_connection_is_closed_after_its_time_limit(
     start_server: Callable[..., ServerProcess],
 ) -> None:

@@ -7,11 +7,12 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from tests.thoroughness import sampled
 from tests.wire.pusher_clients import AppEndpoint, bare, node
 from tests.wire.test_mounted import HOSTS, MountedServer
 
 
-@pytest.fixture(scope="module", params=HOSTS)
+@pytest.fixture(scope="module", params=sampled(HOSTS))
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MountedServer]:
     with MountedServer(tmp_path_factory.mktemp("pusher"), HOSTS[request.param]) as server:
         yield server

@@ -241,6 +241,7 @@ def test_missed_changes_are_sent_at_the_next_sign_in(server: ServerProcess) -> N
         assert json.loads(client.until("notification")["data"])["notification"]["id"] == live
 
 
+@pytest.mark.thorough
 def test_unacknowledged_change_is_sent_again(server: ServerProcess) -> None:
     for number in range(20):
         user = f"cut{number}"
@@ -258,6 +259,7 @@ def test_unacknowledged_change_is_sent_again(server: ServerProcess) -> None:
         assert json.loads(received["data"])["notification"]["id"] == id
 
 
+@pytest.mark.thorough
 def test_missed_changes_are_tracked_per_device(server: ServerProcess) -> None:
     with bare(server) as phone, bare(server) as laptop:
         for client, device in ((phone, "phone"), (laptop, "laptop")):
@@ -274,6 +276,7 @@ def test_missed_changes_are_tracked_per_device(server: ServerProcess) -> None:
         assert signed_in(laptop, "two", device="laptop") == []
 
 
+@pytest.mark.thorough
 def test_missed_changes_survive_a_killed_server(
     start_server: Callable[..., ServerProcess],
 ) -> None:

@@ -128,6 +128,7 @@ def test_webhooks_report_members_client_events_and_cache_misses(server: ServerPr
     assert removed == {"name": "member_removed", "channel": "presence-p", "user_id": "u"}
 
 
+@pytest.mark.thorough
 def test_cache_miss_is_reported_again_after_the_cached_event_expired(
     start_server: Callable[..., ServerProcess], receiver: Receiver
 ) -> None:
@@ -150,6 +151,7 @@ def test_cache_miss_is_reported_again_after_the_cached_event_expired(
         assert receiver.next_event("cache_miss")["channel"] == "private-cache-c"
 
 
+@pytest.mark.thorough
 def test_simultaneous_events_share_one_request(server: ServerProcess, receiver: Receiver) -> None:
     with bare(server) as client:
         for number in range(20):
@@ -162,6 +164,7 @@ def test_simultaneous_events_share_one_request(server: ServerProcess, receiver: 
         assert len(batches) < 10
 
 
+@pytest.mark.thorough
 def test_member_that_reloads_the_page_is_not_reported(server: ServerProcess, receiver: Receiver) -> None:
     for number in range(ATTEMPTS):
         channel = f"presence-p{number}"
@@ -180,6 +183,7 @@ def test_member_that_reloads_the_page_is_not_reported(server: ServerProcess, rec
     pytest.fail("no client came back in time")
 
 
+@pytest.mark.thorough
 def test_refused_webhook_is_retried_unchanged(server: ServerProcess, receiver: Receiver) -> None:
     receiver.refuse = 2
     with bare(server) as client:
@@ -194,6 +198,7 @@ def is_end_saved(server: ServerProcess) -> bool:
         return bool(store.execute("SELECT 1 FROM jobs WHERE kind = ?", (ENDED,)).fetchone())
 
 
+@pytest.mark.thorough
 def test_vacated_channel_is_reported_despite_a_restart(server: ServerProcess, receiver: Receiver) -> None:
     with bare(server) as client:
         client.subscribe("private-doomed")

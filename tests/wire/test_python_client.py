@@ -127,6 +127,7 @@ def test_topic_gets_one_announcement(bell, alice):
     assert titles(bell.inbox(bell.token(alice)).list()) == ["All hands"]
 
 
+@pytest.mark.thorough
 def test_bulk_send_of_any_size_returns_results_in_order(bell, alice):
     items = [{"to": alice, "title": f"Number {number}"} for number in range(12_000)]
     items[7]["title"] = ""
@@ -287,6 +288,7 @@ async def test_blocking_client_in_an_event_loop_warns_its_caller(bellcast_server
         assert (await asyncio.to_thread(bell.notify, "loop-alice", title="Hello")).id
 
 
+@pytest.mark.thorough
 def test_blocking_client_works_next_to_the_loop_of_playwright(bellcast_server):
     with sync_playwright(), Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
         asyncio.get_running_loop()  # raises without a running loop

@@ -57,6 +57,7 @@ def until_connected(client: Client) -> tuple[dict[str, Any], list[Any]]:
     return report, missed
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("transports", TRANSPORTS, ids="+".join)
 def test_socketio_client_receives_what_it_missed_before_connect_three_times_in_a_row(
     node: Agent, dying: ServerProcess, other: ServerProcess, transports: list[str]

@@ -297,6 +297,7 @@ def mounted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield server
 
 
+@pytest.mark.thorough
 def test_mounted_server_logs_requests_and_connections_without_credentials(mounted: MountedServer) -> None:
     log = Log(mounted)
     token = mounted.token("gus")

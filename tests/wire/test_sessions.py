@@ -146,6 +146,7 @@ def test_tenant_and_topics_of_the_session_apply(server: ServerProcess) -> None:
         assert bell.next()["unread"] == 1
 
 
+@pytest.mark.thorough
 def test_session_ends_live_at_the_expiry_set_by_the_app(server: ServerProcess, sessions: Sessions) -> None:
     sessions.claims_by_session["short"] = {"recipient": "shorty", "expires_at": time.time() + 5}
     page = follow_stream(server, {**cookie("short"), "origin": SHOP})

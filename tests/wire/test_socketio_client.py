@@ -304,6 +304,7 @@ def test_revoked_session_is_closed_and_refused_with_a_reason(
     assert client.until("connect_error")["data"]["code"] == "unauthenticated"
 
 
+@pytest.mark.thorough
 def test_expired_session_is_closed_and_refused_on_reconnect(node: Agent, server: ServerProcess, alice: str) -> None:
     client = open_client(node, server, None, auth={"token": server.token(alice, 3)})
     client.until("connect")

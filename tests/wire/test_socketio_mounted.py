@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.servers import PROJECT, ServerProcess, wait_until_listening
+from tests.thoroughness import sampled
 from tests.wire.socketio_client import Agent, agent, open_client
 
 HOST = """
@@ -31,7 +32,7 @@ def node() -> Iterator[Agent]:
         yield one
 
 
-@pytest.fixture(params=HOSTS)
+@pytest.fixture(params=sampled(HOSTS))
 def mounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerProcess]:
     server = ServerProcess(tmp_path / "data")
     (tmp_path / "socketio_host.py").write_text(HOST)
@@ -53,7 +54,7 @@ def mounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerPr
         process.wait(timeout=90)
 
 
-@pytest.mark.parametrize("transports", [["websocket"], ["polling"], ["polling", "websocket"]], ids="+".join)
+@pytest.mark.parametrize("transports", sampled([["websocket"], ["polling"], ["polling", "websocket"]]), ids="+".join)
 def test_client_works_through_the_send_of_another_server(
     node: Agent, mounted: ServerProcess, transports: list[str]
 ) -> None:

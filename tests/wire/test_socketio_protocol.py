@@ -284,6 +284,7 @@ def test_session_without_a_namespace_times_out(start_server: Callable[..., Serve
         assert session.dies()
 
 
+@pytest.mark.thorough
 def test_session_that_has_left_its_namespaces_times_out(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server(**ECHOES | {"BELLCAST_SOCKETIO_CONNECT_TIMEOUT": "4s"})
     with httpx.Client(base_url=server.url) as http, joined_websocket(server) as left, joined_websocket(server) as back:
@@ -342,6 +343,7 @@ def test_invalid_probe_is_closed_and_polling_survives(
         assert second_attempt.recv() == '42["message-back",1]'
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("is_started", [True, False])
 def test_unfinished_probe_times_out(start_server: Callable[..., ServerProcess], is_started: bool) -> None:
     server = start_server(**ECHOES | {"BELLCAST_SOCKETIO_UPGRADE_TIMEOUT": "5s"})
@@ -455,6 +457,7 @@ def test_namespace_can_be_left_and_joined_again(server: ServerProcess) -> None:
         assert str(one.recv()).startswith('40{"sid":')
 
 
+@pytest.mark.thorough
 def test_pings_are_on_time_and_traffic_does_not_replace_pongs(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server(**ECHOES, BELLCAST_SOCKETIO_PING_INTERVAL="300ms", BELLCAST_SOCKETIO_PING_TIMEOUT="5s")
     with joined_websocket(server) as one:

@@ -1,6 +1,7 @@
 """Jobs of e-mail digests on every store: one for each recipient and time."""
 
 import msgspec
+import pytest
 
 from bellcast.channels.store.messages import DIGEST_JOB_KIND
 from bellcast.channels.types import NewMessage
@@ -38,6 +39,7 @@ async def owners(app: App) -> list[tuple[str, str]]:
     return sorted(msgspec.json.decode(job.payload, type=tuple[str, str]) for job in jobs)
 
 
+@pytest.mark.thorough
 async def test_digests_of_two_recipients_have_two_jobs(app: App) -> None:
     one, other = ("org", "7:bob"), ("org:7", "bob")
     await app.store.messages.add([held(1, *one), held(2, *other), held(3, *one)])

@@ -66,7 +66,10 @@ BROKERS: dict[str, Callable[[], Broker]] = {
     "nats": over_nats,
     "nats-cluster": over_a_nats_cluster,
 }
-REMOTE_BROKERS = [name for name in BROKERS if name != "memory"]
+ALL_BROKERS = [
+    pytest.param(name, marks=[pytest.mark.thorough] if name.endswith("-cluster") else []) for name in BROKERS
+]
+_, *REMOTE_BROKERS = ALL_BROKERS
 
 
 class Node(NamedTuple):
@@ -91,7 +94,7 @@ async def start_node(name: str) -> Node:
     return Node(broker, received, suspect)
 
 
-@pytest.fixture(params=BROKERS)
+@pytest.fixture(params=ALL_BROKERS)
 async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
     broker = BROKERS[request.param]()
     await broker.open()

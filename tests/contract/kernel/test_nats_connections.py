@@ -110,6 +110,7 @@ async def test_first_reachable_host_is_used(start: Start) -> None:
         await exchange(f"nats://127.0.0.1:1,127.0.0.1:{server.port}")
 
 
+@pytest.mark.thorough
 async def test_other_server_is_refused() -> None:
     with pytest.raises(Unavailable):
         await exchange(f"nats://127.0.0.1:{engines.redis().port}")

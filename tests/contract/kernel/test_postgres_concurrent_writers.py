@@ -128,6 +128,7 @@ OPERATIONS: list[Callable[[App, random.Random, list[str]], Awaitable[None]]] = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", sampled(range(3)))
 async def test_counters_equal_rows_and_no_deadlock_occurs_under_concurrent_writes(pair: Pair, seed: int) -> None:
     sent: list[str] = []
@@ -186,6 +187,7 @@ async def test_inbox_erased_while_it_is_opened_is_opened_or_created(
     assert await pair.first.counts("alice") == (0, 0)
 
 
+@pytest.mark.thorough
 async def test_no_statement_scans_a_table(pair: Pair) -> None:
     connection = await asyncpg.connect(pair.url, server_settings=postgres_connection.SESSION)
     scans, batched = {}, 0

@@ -49,6 +49,7 @@ async def resume_all(app: App, positions: list[ResumeFrom]) -> list[OpenInbox | 
     return await asyncio.gather(*opens, return_exceptions=True)
 
 
+@pytest.mark.thorough
 async def test_concurrent_resumes_return_each_inboxs_own_changes(database: AppDatabase) -> None:
     app = database.app
     before = await positions(app)
@@ -63,6 +64,7 @@ async def test_concurrent_resumes_return_each_inboxs_own_changes(database: AppDa
         assert titles == [f"{key} {at}" for at in range(number % 3)]
 
 
+@pytest.mark.thorough
 async def test_concurrent_resumes_use_few_queries(database: AppDatabase) -> None:
     app = database.app
     before = await positions(app)
@@ -94,6 +96,7 @@ async def test_invalid_key_fails_no_other_open(database: AppDatabase) -> None:
     assert isinstance(outcomes[20], Invalid)
 
 
+@pytest.mark.thorough
 async def test_concurrent_resumes_survive_terminated_connections(database: AppDatabase) -> None:
     app = database.app
     before = await positions(app)

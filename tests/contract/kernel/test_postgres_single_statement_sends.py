@@ -56,6 +56,7 @@ async def revisions(app: App, requests: list[SendRequest]) -> dict[str, list[int
     return revisions_by_recipient
 
 
+@pytest.mark.thorough
 async def test_concurrent_bulk_sends_to_the_same_recipients_are_complete_and_ordered(pair: Pair) -> None:
     apps = [pair.first, pair.second] * 2
     bulks = [[app.send_request(RECIPIENTS[at % len(RECIPIENTS)]) for at in range(2 * POSTGRES.merged)] for app in apps]
@@ -103,6 +104,7 @@ async def test_tags_are_indexed(pair: Pair) -> None:
     assert len(await pair.second.page("r0", tag="round")) == 1
 
 
+@pytest.mark.thorough
 async def test_two_processes_add_an_announcement_once_while_others_send(pair: Pair) -> None:
     for key in RECIPIENTS:
         await pair.first.open(key)

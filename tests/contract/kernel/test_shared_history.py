@@ -29,7 +29,12 @@ from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import wait_until
 from tests.contract.kernel.test_topic_history import shared_history
 
-ENGINES = ["redis", "redis-cluster", "postgres", "nats", pytest.param("nats-cluster", marks=pytest.mark.thorough)]
+ENGINES = [
+    "redis",
+    "postgres",
+    "nats",
+    *(pytest.param(name, marks=pytest.mark.thorough) for name in ("redis-cluster", "nats-cluster")),
+]
 A, B = topic_stream("", "a"), topic_stream("", "b")
 projects = itertools.count()
 
@@ -353,7 +358,9 @@ async def test_log_that_redis_evicted_in_part_is_not_recovered(
     assert node.lost == []  # its connections received all events
 
 
-@pytest.mark.parametrize("engine", ["redis", "redis-cluster", "postgres"], indirect=True)  # JetStream sweeps by itself
+@pytest.mark.parametrize(
+    "engine", ["redis", pytest.param("redis-cluster", marks=pytest.mark.thorough), "postgres"], indirect=True
+)  # JetStream sweeps by itself
 async def test_expired_events_are_removed_also_if_nothing_is_published_later(start: Start) -> None:
     node = await start(None, "*=150s")
     history: Any = node.history
@@ -434,6 +441,7 @@ async def wait_until_open(node: Node) -> None:
     raise AssertionError("the broker did not connect")
 
 
+@pytest.mark.thorough
 async def test_user_without_the_right_to_create_tables_has_no_history(own_postgres: engines.PostgresServer) -> None:
     await own_postgres.execute("CREATE ROLE limited LOGIN")
     transport = PostgresTransport(own_postgres.url("postgres").replace("postgres@", "limited@"), "limited")

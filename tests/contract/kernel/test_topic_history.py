@@ -69,7 +69,7 @@ def clock() -> FakeClock:
     params=[
         "memory",
         "redis",
-        "redis-cluster",
+        pytest.param("redis-cluster", marks=pytest.mark.thorough),
         "postgres",
         "nats",
         pytest.param("nats-cluster", marks=pytest.mark.thorough),

@@ -16,7 +16,7 @@ from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.types import GroupAnswer, GroupUpdate, NodeLeft
-from tests.contract.kernel.test_broker import BROKERS, REMOTE_BROKERS, wait_until
+from tests.contract.kernel.test_broker import ALL_BROKERS, BROKERS, REMOTE_BROKERS, wait_until
 from tests.unit.live.fakes import FakeConnection, connect
 
 ROOM, INBOX = topic_stream("", "room"), inbox_stream("", "alice")
@@ -89,7 +89,7 @@ def knows(node: Node, **members: int) -> Callable[[], bool]:
     return lambda: node.members == members
 
 
-@pytest.mark.parametrize("name", BROKERS)
+@pytest.mark.parametrize("name", ALL_BROKERS)
 async def test_single_node_sees_no_others(name: str) -> None:
     async with nodes(name, 1) as (only,):
         only.follow("1")

@@ -147,6 +147,7 @@ async def test_template_that_fails_for_one_recipient_is_sent_to_the_others_in_it
     assert "recipient.data.plan" in str(found.progress.last_error)
 
 
+@pytest.mark.thorough
 async def test_schedule_by_zone_uses_what_is_left_of_the_daily_quota(world: WorkflowWorld, app: App) -> None:
     keys = ("alice", "bob", "carol")
     for key in keys:

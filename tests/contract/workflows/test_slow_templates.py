@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tests.clock import FakeClock
 from tests.store import Store
 from tests.workflows import WorkflowWorld
@@ -12,6 +14,7 @@ KEYS = [f"r{number:02}" for number in range(40)]
 MAX_SECONDS = 4
 
 
+@pytest.mark.thorough
 async def test_runs_of_a_slow_workflow_fail_without_rendering(store: Store, clock: FakeClock) -> None:
     world = WorkflowWorld(store, clock)
     await world.put("slow", {"key": "bell", "type": "inbox", "title": LOOPS}, tenant="acme")
@@ -25,6 +28,7 @@ async def test_runs_of_a_slow_workflow_fail_without_rendering(store: Store, cloc
     assert sum("is not rendered, because" in reason for reason in reasons) == len(KEYS) - 3
 
 
+@pytest.mark.thorough
 async def test_topics_of_new_runs_are_not_rendered_for_each_recipient(store: Store, clock: FakeClock) -> None:
     world = WorkflowWorld(store, clock)
     step = {"key": "wait", "type": "wait_for", "event": "paid", "topic": LOOPS, "timeout": "1h"}

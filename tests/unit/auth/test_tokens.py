@@ -165,6 +165,7 @@ def test_arbitrary_text_is_refused(text: str) -> None:
         verify(text)
 
 
+@pytest.mark.thorough
 @given(
     st.dictionaries(
         st.sampled_from(["sub", "exp", "iat", "nbf", "tenant", "topics", "roles", "name", "aud"]),

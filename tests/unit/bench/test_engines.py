@@ -30,6 +30,7 @@ def test_outdated_engine_is_absent_with_a_reason(monkeypatch):
         pass
 
 
+@pytest.mark.thorough
 def test_engines_stop_at_the_end_of_their_block():
     with engines.running(Deadline(60)) as (postgres, redis):
         postgres.process.check_alive()

@@ -29,6 +29,7 @@ def test_ndjson_line_beyond_the_limit_is_skipped(monkeypatch):
     ]
 
 
+@pytest.mark.thorough
 def test_deeply_nested_json_is_refused_alone():
     deep = "[" * 100_000
     wrong, right = rows(f'{deep}\n{{"to":"b"}}\n', "ndjson")

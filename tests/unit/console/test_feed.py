@@ -136,6 +136,7 @@ async def test_backlog_of_a_slow_watcher_is_limited_and_the_rest_is_counted(feed
     assert isinstance(latest, FeedEvent)
 
 
+@pytest.mark.thorough
 async def test_events_that_do_not_pass_are_not_made(feed: LiveFeed, clock: FakeClock) -> None:
     """Thousands of events a second must cost little more with ten watchers than without any."""
     made: list[str] = []

@@ -43,6 +43,7 @@ async def store(database: Path) -> AsyncIterator[Store]:
     await engine.close()
 
 
+@pytest.mark.thorough
 def test_database_has_the_schema_of_a_server_and_consistent_counters(database: Path) -> None:
     with closing(sqlite3.connect(database)) as connection:
         migrations.check_schema(connection)

@@ -181,6 +181,7 @@ async def test_mail_is_not_sent_after_the_end_of_its_attempt(ended_by: str, monk
     assert b"DATA" not in commands
 
 
+@pytest.mark.thorough
 async def test_failed_mail_is_not_completed_when_the_server_reads_again() -> None:
     received = bytearray()
     failed, ended = asyncio.Event(), asyncio.Event()

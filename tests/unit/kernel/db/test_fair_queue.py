@@ -145,6 +145,7 @@ def test_clear_returns_all_work() -> None:
     assert serve(queue, 1) == [Work("last")]
 
 
+@pytest.mark.thorough
 def test_next_takes_logarithmic_steps_in_waiting_tenants(monkeypatch: pytest.MonkeyPatch) -> None:
     """A scan would compare every waiting tenant for each item: 10,000 comparisons."""
     number = 10_000

@@ -401,12 +401,14 @@ async def turns_until(task: asyncio.Task[Any]) -> int:
     return turns
 
 
+@pytest.mark.thorough
 async def test_send_to_thousands_does_not_block_the_loop(app: App) -> None:
     sending = asyncio.create_task(app.add(app.send_request(*(f"r{at}" for at in range(5000)))))
     assert await turns_until(sending) > 8
     assert len((await sending).events) == 5000
 
 
+@pytest.mark.thorough
 async def test_marking_ten_thousand_rows_does_not_block_the_loop(app: App) -> None:
     for _ in range(10):
         await app.add_all([app.send_request("alice") for _ in range(1000)])

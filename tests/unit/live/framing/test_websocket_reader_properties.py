@@ -100,6 +100,7 @@ def test_server_frames_equal_client_frames_except_for_the_mask(name, payload, ke
     )
 
 
+@pytest.mark.thorough
 @settings(max_examples=200, deadline=None)
 @given(mutated_streams())
 @example(client.frame(client.TEXT, b"half", final=False) + client.close(1000))

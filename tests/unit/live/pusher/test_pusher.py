@@ -46,6 +46,7 @@ def test_client_frame_becomes_a_command(frame: dict[str, Any], command: object) 
     assert protocol.receive(json.dumps(frame)) == command
 
 
+@pytest.mark.thorough
 @given(st.text() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps))
 def test_arbitrary_text_is_an_invalid_frame(text: str) -> None:
     with pytest.raises(BadRequest):

@@ -26,6 +26,7 @@ def test_text_packet_without_a_digit_is_invalid(text: str) -> None:
         engineio.read(text)
 
 
+@pytest.mark.thorough
 def test_body_holds_any_number_of_packets() -> None:
     assert list(engineio.read_body(b"4a\x1e3\x1ebAQIDBA==\x1e4")) == [
         EnginePacket("4", "a"), EnginePacket("3", ""), EnginePacket("4", b"\x01\x02\x03\x04"), EnginePacket("4", ""),
