@@ -2,8 +2,6 @@
 
 `connect` and `disconnect` are calls too."""
 
-from collections.abc import Callable
-
 from bellcast.calls.call import (
     CONNECT,
     DISCONNECT,
@@ -17,9 +15,6 @@ from bellcast.calls.call import (
 )
 from bellcast.calls.callbacks import Callbacks, Handlers, load
 from bellcast.calls.http_callback import HttpCallback
-from bellcast.kernel.clock import Clock
-from bellcast.kernel.identities import Project
-from bellcast.kernel.outbound.port import Http
 
 __all__ = [
     "CONNECT",
@@ -34,13 +29,5 @@ __all__ = [
     "Handlers",
     "HttpCallback",
     "Refused",
-    "backend_for",
     "load",
 ]
-
-
-def backend_for(
-    handlers: Handlers | None, url: Callable[[], str | None], project: Project, http: Http, clock: Clock
-) -> CallBackend:
-    """Return the call backend: the app's handlers, else the configured callback URL."""
-    return HttpCallback(url, project, http, clock) if handlers is None else handlers

@@ -36,18 +36,18 @@ app = typer.Typer()
 workflow = options.group(app, "workflow", "List, show, write, simulate and delete workflows.")
 
 
-def _workflow_line(one: dict[str, Any]) -> str:
-    state = "active" if one["active"] else "not active"
-    return f"{one['key']}  version {one['version']}, {state}, {len(one['steps'])} steps"
-
-
 workflows = objects.CommandGroup(
     commands=workflow,
     plural="workflows",
     key="The workflow's key.",
     owner="The tenant's override. Default: the project's own.",
 )
-workflows.add_list(_workflow_line, "List the workflows.")
+workflows.add_list(
+    lambda one: (
+        f"{one['key']}  version {one['version']}, {'active' if one['active'] else 'not active'}, {len(one['steps'])} steps"
+    ),
+    "List the workflows.",
+)
 workflows.add_show("Show a workflow as JSON.")
 workflows.add_put(
     "Write a workflow. Its key is KEY, else that of the file, else its name.",

@@ -91,7 +91,17 @@ class OutboxRows:
             f"SELECT {columns} FROM {TABLE} WHERE id IN ({self._marks(ids)}) AND next_attempt_at = {self._mark} ORDER BY id",
             *(*ids, until),
         )
-        own = [self._row(*row) for row in rows]
+        own = [
+            Row(
+                id,
+                key if isinstance(key, UUID) else uuid_of(str(key)),
+                kind,
+                json.loads(payload, cls=PayloadDecoder),
+                self._time(created_at),
+                attempts,
+            )
+            for id, key, kind, payload, created_at, attempts in rows
+        ]
         # Another relay leased the first missing row in between: the rows behind it are given back.
         leased = [row for id, row in zip(ids, own, strict=False) if row.id == id]
         if rest := [row.id for row in own[len(leased) :]]:
@@ -162,10 +172,6 @@ class OutboxRows:
             return value
         naive = value.astimezone(self._zone).replace(tzinfo=None)
         return naive.strftime(TIME_FORMAT) if self._dialect == "sqlite" else naive
-
-    def _row(self, id: int, key: Any, kind: str, payload: Any, created_at: Any, attempts: int) -> Row:
-        uuid = key if isinstance(key, UUID) else uuid_of(str(key))
-        return Row(id, uuid, kind, json.loads(payload, cls=PayloadDecoder), self._time(created_at), attempts)
 
     def _time(self, value: Any) -> datetime:
         """Return an aware datetime."""

@@ -161,10 +161,10 @@ class App:
             runs_jobs=not settings.server.no_jobs,
             schema_version=self.db.schema.version,
         )
-        backend = calls.backend_for(
-            handlers, lambda: settings.server.handler_url, self.project, engines.http, engines.real_clock
+        callback = calls.HttpCallback(
+            lambda: settings.server.handler_url, self.project, engines.http, engines.real_clock
         )
-        app = ObservedCalls(backend, self.feed, engines.real_clock)
+        app = ObservedCalls(handlers or callback, self.feed, engines.real_clock)
         self._live = LiveEdge(
             engines,
             settings,

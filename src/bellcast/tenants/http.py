@@ -17,9 +17,7 @@ from bellcast.kernel.http import ASGIApp, entity_tags, list_parameters, request_
 from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope
-from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import Moment
-from bellcast.kernel.validation import FieldErrors
 from bellcast.operators.types import ROLES
 from bellcast.rest import audit, context, editor_access, guards, objects, tenants
 from bellcast.rest.context import ApiContext
@@ -216,8 +214,7 @@ def _check_change(request: ApiRequest, after: dict[str, Any], tenant: Tenant | N
         raise PasswordRequired
 
 
-def _scopes(field: str, scopes: list[KeyScope], _: Limits) -> FieldErrors:
-    return () if scopes else [FieldError(field, f"must be one or more of: {', '.join(keys.SCOPES)}")]
+NO_SCOPES = f"must be one or more of: {', '.join(keys.SCOPES)}"
 
 
 class KeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -225,7 +222,10 @@ class KeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     that its creator may use. It ends after `ttl` (seconds, or as `90d`), by default when it is revoked."""
 
     name: Annotated[str, KEY]
-    scopes: Annotated[list[KeyScope], ValueRule(_scopes, lambda _: {"minItems": 1})]
+    scopes: Annotated[
+        list[KeyScope],
+        ValueRule(lambda field, scopes, _: () if scopes else [FieldError(field, NO_SCOPES)], lambda _: {"minItems": 1}),
+    ]
     tenants: Annotated[list[str] | None, BOUND] = None
     ttl: Annotated[str | float | None, LINK_LIFETIME] = None
 

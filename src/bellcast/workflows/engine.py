@@ -25,7 +25,16 @@ from bellcast.workflows.step_fields import (
     MAX_WAIT_SECONDS,
     seconds,
 )
-from bellcast.workflows.types.runs import ENDED, ENDED_STEPS, Digest, RunState, RunStatus, StepResult, StepStatus
+from bellcast.workflows.types.runs import (
+    ENDED,
+    ENDED_STEPS,
+    Digest,
+    RunState,
+    RunStatus,
+    StepFacts,
+    StepResult,
+    StepStatus,
+)
 
 # Types of steps that the caller executes.
 IO_TYPES = frozenset({"inbox", "email", "sms", "push", "chat", "throttle", "digest", "trigger", "http", "python"})
@@ -34,23 +43,6 @@ SHOWS: dict[str, tuple[State, ...]] = {"delivered": ("delivered",), "bounced": (
 MAX_RESULT = 64 * 1024
 # Maximum durations of steps in seconds, if they differ from MAX_AHEAD_SECONDS.
 LONGEST = {"wait_for": MAX_WAIT_SECONDS, "http": MAX_HTTP_SECONDS, "python": MAX_FUNCTION_SECONDS}
-
-
-class StepFacts(Struct, frozen=True, kw_only=True):
-    """The state of a step's inbox item (UTC milliseconds) and messages."""
-
-    seen_at: int | None = None
-    read_at: int | None = None
-    archived_at: int | None = None
-    acted_at: int | None = None
-    messages: tuple[State, ...] = ()
-
-    def shows(self, event: str) -> bool:
-        """True if the event of a wait has happened."""
-        if event in INBOX_EVENTS:
-            is_seen = event == "seen" and self.read_at is not None
-            return is_seen or getattr(self, f"{event}_at") is not None
-        return any(state in SHOWS[event] for state in self.messages)
 
 
 NO_FACTS = StepFacts()
@@ -299,7 +291,11 @@ def _has_happened(step: Step, context: RunContext) -> bool:
     target = step.fields.get("step")
     if target is None:
         return step.key in context.events
-    return context.facts.get(target, NO_FACTS).shows(step.fields["event"])
+    event, facts = step.fields["event"], context.facts.get(target, NO_FACTS)
+    if event in INBOX_EVENTS:
+        is_seen = event == "seen" and facts.read_at is not None
+        return is_seen or getattr(facts, f"{event}_at") is not None
+    return any(state in SHOWS[event] for state in facts.messages)
 
 
 def _waited(step: Step, run: RunState, reason: str, then: str) -> RunState:

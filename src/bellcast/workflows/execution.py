@@ -28,7 +28,6 @@ from bellcast.webhooks.types import WebhookEvent
 from bellcast.workflows import engine, run_steps
 from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.engine import StepFacts
 from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
@@ -37,11 +36,10 @@ from bellcast.workflows.types.runs import (
     MAX_RUN,
     BegunPage,
     BegunRun,
-    NewFanout,
     RunCommit,
     RunState,
+    StepFacts,
     StoredRun,
-    TriggerRequest,
     as_change,
 )
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
@@ -56,17 +54,6 @@ SHARED_ROOTS = frozenset({"data", "actor", "tenant", "brand"})
 
 class StaleRun(Exception):
     """The run or a counter changed since it was read, and must be read again."""
-
-
-class FanoutPage(Struct, frozen=True):
-    """The runs of a fan-out's page with the effects and events of their first steps. Adding the page moves the fan-out
-    to `position`, or ends it (None)."""
-
-    fanout: NewFanout
-    position: str | None
-    request: TriggerRequest
-    runs: Sequence[BegunRun]
-    events: Sequence[WebhookEvent]
 
 
 class RunExecutor(Struct, eq=False):
@@ -104,15 +91,15 @@ class RunExecutor(Struct, eq=False):
         outcomes |= dict.fromkeys(remaining, self.clock.now())
         return [outcomes.get(id) for id in jobs_by_run]
 
-    async def begin(self, page: FanoutPage) -> FanoutPage:
+    async def begin(self, page: BegunPage) -> BegunPage:
         """Execute the steps of new runs of a fan-out up to their first calls and waits. The steps must not count or
         trigger."""
         fanout = page.fanout
         definition = await self.workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
-        opened = [(stored, definition) for stored in page.request.runs]
+        opened = [(one.run, definition) for one in page.runs]
         executions = await self._opened_all(fanout.tenant, opened, SharedResults(SHARED_ROOTS))
         begun: list[BegunRun] = []
-        events = list(page.request.events)
+        events = list(page.events)
         pauses = Pauses(self.pace)
         for execution in executions:
             while await self.steps.perform_next(execution):
@@ -126,18 +113,10 @@ class RunExecutor(Struct, eq=False):
             events += await self._events(before, stored)
         return msgspec.structs.replace(page, runs=begun, events=events)
 
-    async def add(self, page: FanoutPage) -> bool:
+    async def add(self, page: BegunPage) -> bool:
         """Commit a page of a fan-out, and move the fan-out. Return False, and write nothing, if it no longer runs, has
         moved, or now excludes one of the recipients."""
-        added = await Runs(self.db).add_page(
-            BegunPage(
-                fanout=page.fanout,
-                position=page.position,
-                runs=page.runs,
-                waits=page.request.waits,
-                events=page.events,
-            )
-        )
+        added = await Runs(self.db).add_page(page)
         if added is None:
             return False
         await self.broker.publish(*added)
@@ -211,12 +190,7 @@ class RunExecutor(Struct, eq=False):
             return {}
         items = {step.notification: key for key, step in state.steps.items() if step.notification is not None}
         found = await Runs(self.db).items(stored.tenant, stored.recipient, list(items)) if items else {}
-        facts = {
-            items[id]: StepFacts(
-                seen_at=item.seen_at, read_at=item.read_at, archived_at=item.archived_at, acted_at=item.acted_at
-            )
-            for id, item in found.items()
-        }
+        facts = {items[id]: of_item for id, of_item in found.items()}
         messages = {id: key for key, step in state.steps.items() for id in step.messages}
         for message in await Messages(self.db).find(list(messages)) if messages else ():
             key = messages[message.id]
@@ -230,7 +204,25 @@ class RunExecutor(Struct, eq=False):
         """Write runs with their effects, publish their inbox rows, and begin to deliver their messages. Returns an error for
         each run that was not written: StaleRun, or another."""
         changed = [execution for execution in executions if not execution.is_unchanged]
-        commits = [await self._prepared(execution, ignores_events=ignores_events) for execution in changed]
+        commits: list[RunCommit] = []
+        for execution in changed:
+            waits = run_steps.new_waits(execution)
+            stored = self._with_state(execution)
+            commits.append(
+                RunCommit(
+                    run=stored,
+                    now=self.clock.now(),
+                    ignores_events=ignores_events or execution.state.status != "waiting",
+                    sends=tuple(execution.sends),
+                    counters=tuple(execution.counters),
+                    triggers=tuple(execution.triggers),
+                    watched=tuple(execution.watched),
+                    waits=waits,
+                    has_waits=bool(execution.definition.live_waits),
+                    has_counters=execution.definition.has_counters,
+                    events=await self._events(execution.stored, stored),
+                )
+            )
         results = await Runs(self.db).commit(commits)
         await self.broker.publish(*(event for result in results if isinstance(result, tuple) for event in result))
         if any(commit.triggers for commit in commits):
@@ -247,23 +239,6 @@ class RunExecutor(Struct, eq=False):
             execution.sends, execution.counters, execution.triggers, execution.watched = [], [], [], []
         await self._resume_activated(one.stored for one in changed if one.stored.id not in errors)
         return [errors.get(execution.stored.id) for execution in executions]
-
-    async def _prepared(self, execution: Execution, *, ignores_events: bool) -> RunCommit:
-        waits = run_steps.new_waits(execution)
-        stored = self._with_state(execution)
-        return RunCommit(
-            run=stored,
-            now=self.clock.now(),
-            ignores_events=ignores_events or execution.state.status != "waiting",
-            sends=tuple(execution.sends),
-            counters=tuple(execution.counters),
-            triggers=tuple(execution.triggers),
-            watched=tuple(execution.watched),
-            waits=waits,
-            has_waits=bool(execution.definition.live_waits),
-            has_counters=execution.definition.has_counters,
-            events=await self._events(execution.stored, stored),
-        )
 
     async def _events(self, before: StoredRun, run: StoredRun) -> tuple[WebhookEvent, ...]:
         """Return the webhook events of the commit, if the state is new."""

@@ -18,9 +18,9 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import FANOUT, Job
-from bellcast.workflows.execution import FanoutPage, RunExecutor
+from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.triggers import Triggers
-from bellcast.workflows.types.runs import BegunRun, NewFanout, TriggerRequest
+from bellcast.workflows.types.runs import BegunPage, BegunRun, NewFanout, TriggerRequest
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 log = structlog.get_logger(__name__)
@@ -45,8 +45,9 @@ class RunFanout(Struct, eq=False):
         """Add the runs of the next recipients. Return when the rest is due, or None."""
         return await audiences.run(self.db, self.clock, job, self._pages, self._add)
 
-    async def _pages(self, fanout: NewFanout) -> AsyncGenerator[FanoutPage]:
-        """Prepare pages for the next recipients; the last one of a fan-out only ends it."""
+    async def _pages(self, fanout: NewFanout) -> AsyncGenerator[tuple[BegunPage, BegunPage]]:
+        """Prepare pages for the next recipients; the last one of a fan-out only ends it. Yield each page with the effects of
+        its first steps, and without."""
         audience = msgspec.json.decode(fanout.audience, type=Audience)
         definition = await self.workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
         for _ in range(READS_PER_LEASE):
@@ -55,14 +56,15 @@ class RunFanout(Struct, eq=False):
             )
             if not keys:
                 nothing = TriggerRequest(tenant=fanout.tenant, created_at=self.clock.now())
-                yield _with_jobs(fanout, None, nothing)
+                end = _with_jobs(fanout, None, nothing)
+                yield end, end
                 return
             is_for_others = not definition.is_independent or (self.shares_runs and not await self._has_backlog())
             for some in audiences.cut(keys, self.pace.contention):
                 position = some[-1]
                 request = await self.triggers.of_page(fanout, [key for key in some if key not in fanout.excluded])
                 page = _with_jobs(fanout, position, request)
-                yield page if is_for_others or not page.runs else await self._begun(page)
+                yield page if is_for_others or not page.runs else await self._begun(page), page
                 fanout = msgspec.structs.replace(fanout, position=position)
 
     async def _has_backlog(self) -> bool:
@@ -71,7 +73,7 @@ class RunFanout(Struct, eq=False):
         groups = await Jobs(self.db).due(now)
         return any(group.priority == FANOUT and 0 < group.run_at < now - BACKLOG_MS for group in groups)
 
-    async def _begun(self, page: FanoutPage) -> FanoutPage:
+    async def _begun(self, page: BegunPage) -> BegunPage:
         try:
             return await self.executor.begin(page)
         except BellcastError:
@@ -80,19 +82,20 @@ class RunFanout(Struct, eq=False):
             log.exception("fanout_page_failed", fanout=page.fanout.id)
             return page
 
-    async def _add(self, page: FanoutPage) -> bool:
-        """Commit a page. Return False if the fan-out has ended or moved, or now excludes one of the recipients."""
+    async def _add(self, pages: tuple[BegunPage, BegunPage]) -> bool:
+        """Commit a page, without its effects if they cannot be written. Return False if the fan-out has ended or moved, or now excludes one of the recipients."""
+        page, plain = pages
         try:
             is_added = await self.executor.add(page)
         except BellcastError:
             raise
         except Exception:
             log.exception("fanout_page_failed", fanout=page.fanout.id)
-            is_added = await self.executor.add(_with_jobs(page.fanout, page.position, page.request))
+            is_added = await self.executor.add(plain)
         return is_added and page.position is not None
 
 
-def _with_jobs(fanout: NewFanout, position: str | None, request: TriggerRequest) -> FanoutPage:
+def _with_jobs(fanout: NewFanout, position: str | None, request: TriggerRequest) -> BegunPage:
     """Return a page of runs that start with their jobs, so that only the run that fails is affected."""
     runs = [BegunRun(run=run, due_at=run.created_at) for run in request.runs]
-    return FanoutPage(fanout, position, request, runs, request.events)
+    return BegunPage(fanout=fanout, position=position, runs=runs, waits=request.waits, events=request.events)

@@ -25,7 +25,7 @@ from bellcast.templates.types import Template
 from bellcast.workflows import calls as step_calls
 from bellcast.workflows import cron, engine, live_waits, throttles_and_digests, triggers
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.engine import InvalidValue, RunContext, StepCrashed, StepFacts, StepOutcome
+from bellcast.workflows.engine import InvalidValue, RunContext, StepCrashed, StepOutcome
 from bellcast.workflows.throttles_and_digests import DigestRules
 from bellcast.workflows.triggers import TriggerDraft, Triggers
 from bellcast.workflows.types import step_counters
@@ -34,6 +34,7 @@ from bellcast.workflows.types.runs import (
     CounterUpdate,
     NewWait,
     RunState,
+    StepFacts,
     StoredCounter,
     StoredRun,
     StoredWait,

@@ -30,7 +30,7 @@ from bellcast.templates.rendering import Renderer, TemplateError
 from bellcast.templates.types import InboxContent
 from bellcast.workflows import engine, live_waits, run_steps
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.engine import StepFacts, StepOutcome
+from bellcast.workflows.engine import StepOutcome
 from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
 from bellcast.workflows.step_fields import INBOX_EVENTS
 from bellcast.workflows.triggers import Triggers
@@ -40,6 +40,7 @@ from bellcast.workflows.types.runs import (
     MAX_RUN,
     CounterKey,
     RunState,
+    StepFacts,
     StepState,
     StoredCounter,
     StoredRun,

@@ -254,11 +254,9 @@ def test_namespace_without_a_slash_is_rejected() -> None:
 # --- the backend
 
 
-async def test_backend_is_the_handlers_or_that_of_the_present_url() -> None:
-    handlers = Handlers()
-    assert calls.backend_for(handlers, lambda: URL, PROJECT, FakeHttp(), clock()) is handlers
+async def test_url_that_is_removed_handles_no_calls() -> None:
     urls: list[str | None] = [URL]
-    absent = calls.backend_for(None, lambda: urls[-1], PROJECT, FakeHttp(), clock())
+    absent = calls.HttpCallback(lambda: urls[-1], PROJECT, FakeHttp(), clock())
     assert absent.has("move")
     assert absent.has_namespace("/custom")
     urls.append(None)

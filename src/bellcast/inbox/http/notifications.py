@@ -206,7 +206,8 @@ async def recall(change: Change[None]) -> bool:
 async def listed(engines: Context, items: Sequence[SentItem]) -> list[ListedNotification]:
     """Convert stored notifications or announcements for the server side."""
     announced = [one.notification.id for one in items if one.announcement]
-    fanouts = await Fanouts(engines.db).states(announced) if announced else {}
+    states = await Fanouts(engines.db).states(announced) if announced else {}
+    fanouts = {id: "running" if state == "running" else "done" for id, state in states.items()}
     return [
         ListedNotification(
             **msgspec.structs.asdict(item.notification),
@@ -214,14 +215,10 @@ async def listed(engines: Context, items: Sequence[SentItem]) -> list[ListedNoti
             tenant=tenants.shown(item.tenant),
             audience=_audience(item) if item.announcement else None,
             in_inbox=item.has_row,
-            fanout=_fanout(fanouts.get(item.notification.id)),
+            fanout=fanouts.get(item.notification.id),
         )
         async for item in engines.pace.each(items)
     ]
-
-
-def _fanout(state: str | None) -> str | None:
-    return None if state is None else "running" if state == "running" else "done"
 
 
 async def _sent_notification(ctx: ApiContext, item: SentItem) -> SentNotification:

@@ -82,7 +82,8 @@ class Inboxes(StoreTable):
         """Return one page, newest first, and the state in the same snapshot."""
         state, _, awaits_return = yield from _status(inbox)
         found = yield _page_statement(inbox, query)
-        found.sort(key=_place, reverse=True)  # all are distinct
+        # By the place of a woken row, else the id; all are distinct.
+        found.sort(key=lambda row: row[rows.PLACE] or row[0], reverse=True)
         page = [rows.notification(row) for row in found]
         return InboxPage(state, (yield from marking.with_awaited_returns(inbox, page)), awaits_return)
 
@@ -247,12 +248,6 @@ def _find_existing(tenant: str, key: str) -> Script[tuple[Inbox, bool]]:
     if found is None:
         raise NotFound("This recipient was erased.")
     return found
-
-
-def _place(row: Row) -> str:
-    """Return the sort key of a page: the place of a woken row, else the id."""
-    place: str = row[rows.PLACE] or row[0]
-    return place
 
 
 def _page_statement(inbox: int, query: Query) -> Statement:

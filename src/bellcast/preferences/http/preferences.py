@@ -387,10 +387,6 @@ def _required_errors(value: Preferences, before: Preferences, types: Mapping[str
 # --- bundles
 
 
-def _values(ctx: ApiContext, tenant: str, document: Document) -> dict[str, Any]:
-    return bundles.portable(decode(document.body))
-
-
 def _check_key(ctx: ApiContext, key: str) -> None:
     if key != DEFAULTS_KEY:
         raise Invalid.of("key", "must be empty: there is one object for the project, and one for each tenant")
@@ -401,18 +397,14 @@ async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any],
     return msgspec.json.encode(_defaults(ctx, values, stored, types, merge=False))
 
 
-async def _check_references(
-    ctx: ApiContext, tenant: str, key: str, values: dict[str, Any], before: Document | None
-) -> None:
-    await check_workflows(ctx, tenant, values.get("workflows"), None if before is None else before.body)
-
-
 BUNDLE = BundleKind(
     plural=PREFERENCES,
     check_key=_check_key,
-    values=_values,
+    values=lambda ctx, tenant, document: bundles.portable(decode(document.body)),
     parse=_parse,
-    check=_check_references,
+    check=lambda ctx, tenant, key, values, before: check_workflows(
+        ctx, tenant, values.get("workflows"), None if before is None else before.body
+    ),
 )
 HANDLERS = [
     *(read_own, replace_own, change_own, read, replace, change),

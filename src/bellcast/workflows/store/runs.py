@@ -17,9 +17,9 @@ from bellcast.webhooks.types import EventReport, no_report
 from bellcast.workflows.store import run_commits
 from bellcast.workflows.types.runs import (
     BegunPage,
-    ItemTimes,
     OutlinedRun,
     RunCommit,
+    StepFacts,
     StoredRun,
     StoredWait,
     TriggerRequest,
@@ -163,11 +163,11 @@ class Runs(StoreTable):
     counter = read(on_table(run_commits.find_counter))
 
     @read
-    def items(self, tenant: str, recipient: str, ids: Sequence[str]) -> Script[dict[str, ItemTimes]]:
+    def items(self, tenant: str, recipient: str, ids: Sequence[str]) -> Script[dict[str, StepFacts]]:
         """Return the times of inbox items; items that do not exist are absent."""
         params = {"tenant": tenant, "recipient": recipient, "ids": columns.to_json(ids)}
         found = yield Statement("items_find", params)
-        return {id: ItemTimes(*item) for id, *item in found}
+        return {id: StepFacts(*times) for id, *times in found}
 
     @read
     def waits(self, run: str) -> Script[dict[str, StoredWait]]:

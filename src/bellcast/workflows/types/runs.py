@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from bellcast.channels.types import State
 from bellcast.inbox.types.sends import Claim, SendRequest
 from bellcast.kernel.jobs.types import Job
 from bellcast.webhooks.types import WebhookEvent
@@ -380,13 +381,15 @@ class BegunPage(Struct, frozen=True, kw_only=True):
     events: Sequence[WebhookEvent]
 
 
-class ItemTimes(Struct, frozen=True):
-    """When an inbox item was seen, read, archived and acted on, in UTC milliseconds."""
+class StepFacts(Struct, frozen=True):
+    """When the inbox item of a step was seen, read, archived and acted on (UTC milliseconds), and the states of its
+    messages."""
 
-    seen_at: int | None
-    read_at: int | None
-    archived_at: int | None
-    acted_at: int | None
+    seen_at: int | None = None
+    read_at: int | None = None
+    archived_at: int | None = None
+    acted_at: int | None = None
+    messages: tuple[State, ...] = ()
 
 
 def restarted(run: StoredRun) -> StoredRun:
