@@ -196,7 +196,7 @@ def test_workflow_is_compared_with_the_version_before_and_rolled_back(
     expect(page.get_by_role("alert").filter(has_text="The data is not valid JSON: ")).to_be_visible()
     page.get_by_label("Data as JSON").fill("{}")
     page.get_by_role("button", name="Show what would be sent").click()
-    expect(page.locator(".panel .tag").filter(has_text="inbox").last).to_be_visible()
+    expect(page.locator(".panel .rows-of li").filter(has_text="Inbox")).to_contain_text("in the inbox")
     assert violations(page) == []
     for _ in range(2):  # the second click confirms
         page.get_by_role("button", name="Trigger rolled").click()
@@ -317,7 +317,7 @@ def test_dead_job_shows_its_whole_error_and_is_retried(open_console: Callable[..
     )
     page.route("**/v1/jobs/*/retry", lambda route: (retried.append(route.request.url), route.fulfill(json={}))[1])
     page.get_by_role("link", name="Dead jobs").click()
-    page.get_by_role("link", name="schedule", exact=True).click()
+    page.get_by_role("link", name="Fire a schedule").click()
     outcome = page.get_by_role("region", name="Outcome")
     expect(outcome).to_contain_text("Given up after 10 attempts")
     expect(outcome).to_contain_text(error.strip())

@@ -134,7 +134,8 @@ def test_key_right_after_a_dialog_acts_on_the_page(open_console: Callable[..., P
     page = open_console("/runs")
     wait_loaded(page)
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog", name="Shortcuts").get_by_role("heading")).to_be_focused()
+    dialog = page.get_by_role("dialog", name="Shortcuts")
+    expect(dialog.get_by_role("heading", name="Keyboard shortcuts")).to_be_focused()
     page.evaluate("""() => {  // in one task, thus before the focus leaves the closed dialog
       const { activeElement } = document;
       document.getElementById('keys').close();

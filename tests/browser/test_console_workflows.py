@@ -160,6 +160,7 @@ def test_audit_log_names_each_action_in_words(operator: Operator) -> None:
         ("DELETE /v1/workflows/{key}/draft", "/v1/workflows/reminder/draft"): "Delete draft of workflow reminder",
         ("POST /v1/webhooks/{id}/rotate", "/v1/webhooks/7/rotate"): "Rotate the secret of webhook 7",
         ("POST /v1/keys", "/v1/keys"): "Create API key",
+        ("PATCH /v1/recipients/{key}", "/v1/recipients/dave?tenant=harbor"): "Change recipient dave",
         ("PATCH /v1/settings", "/v1/settings"): "Change settings",
         ("PUT /v1/me/password", "/v1/me/password"): "Save password of own account",
         ("GET /v1/recipients", "/v1/recipients"): "Export recipients",

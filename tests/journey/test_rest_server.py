@@ -234,7 +234,7 @@ class TestReference:
 
     async def test_unknown_error_is_a_404(self, rest):
         assert refused(await rest.anonymous.get("/errors/nonsense"), 404, "not_found")
-        assert (await rest.anonymous.get("/errors")).text.count("<article") == len(errors.every()) + len(
+        assert (await rest.anonymous.get("/errors")).text.count("<li>") == len(errors.every()) + len(
             error_pages.texts()["reasons"]
         )
 

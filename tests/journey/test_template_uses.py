@@ -87,6 +87,18 @@ async def test_unknown_template_is_refused_with_the_nearest_key(tmp_path: Path) 
         assert far.json()["errors"] == [{"field": "template", "message": "there is no template 'invoice'"}]
 
 
+async def test_template_that_is_only_a_draft_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        draft = {"values": {"inbox": {"title": "Booked"}}, "base": None}
+        await client.put("/v1/templates/visit/draft", params={"tenant": "acme"}, json=draft)
+        step = {"key": "mail", "type": "email", "template": "visit"}
+        for tenant, end in (("acme", ", only a draft: publish it"), ("", "")):
+            body = {"steps": [step]}
+            response = await client.put("/v1/workflows/greeting", params={"tenant": tenant}, json=body)
+            expected = f"there is no template 'visit'{end}"
+            assert response.json()["errors"] == [{"field": "steps.0.template", "message": expected}], tenant
+
+
 async def test_unknown_workflow_provider_or_object_is_refused_with_the_nearest_key(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         await client.put("/v1/workflows/booking", json={"steps": [{"key": "bell", "type": "inbox", "title": "Booked"}]})

@@ -15,7 +15,7 @@ from bellcast.channels.tenant_settings import ChannelConfig, TenantSettings
 from bellcast.channels.types import BASE_LAYOUT, EmailContent
 from bellcast.console.types.live_feed import Feed, FeedEvent
 from bellcast.documents.store import Documents, ShortCache
-from bellcast.documents.types import PROJECT
+from bellcast.documents.types import PROJECT, draft_kind
 from bellcast.inbox.types.notifications import CHANNEL_LIST, ChannelRequest
 from bellcast.kernel import data_schemas
 from bellcast.kernel.clock import Clock
@@ -57,8 +57,11 @@ NO_TYPE = NotificationType()
 
 
 async def no_template(db: Engine, tenant: str, key: str) -> str:
-    """Return the message for an unknown template, with the nearest key of those that apply to the tenant."""
-    return f"there is no template {key[:100]!r}" + await Documents(db).suggestion(TEMPLATES, tenant, key)
+    """Return the message for an unknown template: that it is only a draft, or the nearest key that applies to the tenant."""
+    documents, drafts = Documents(db), [(draft_kind(TEMPLATES), owner, key) for owner in (tenant, PROJECT)]
+    has_draft = await documents.several(drafts)
+    end = ", only a draft: publish it" if has_draft else await documents.suggestion(TEMPLATES, tenant, key)
+    return f"there is no template {key[:100]!r}{end}"
 
 
 _decode_type = msgspec.json.Decoder(NotificationType).decode

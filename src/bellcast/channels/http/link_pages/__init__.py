@@ -91,7 +91,7 @@ def page(
     # Dark mode has colors of its own, because a brand has one background.
     rules += [f"--ground: light-dark({look['background']}, #101114)"] * bool(brand.background)
     rules += [f"--text: light-dark({look['text_color']}, #edeef2)"] * bool(brand.text_color)
-    rules += [f"font-family: {look['font']}"] * bool(brand.font)
+    rules += [f"--font: {look['font']}"] * bool(brand.font)
     rules += [f"--radius: {look['radius']}"] * (brand.radius is not None)
     own = f":root {{ {'; '.join(rules)} }}" if rules else ""
     text = f"""<!doctype html>

@@ -1,7 +1,12 @@
 /** The page `/check`: runs the check for this origin, and shows the line for other pages. */
 const root = new URL('..', import.meta.url);
 const source = new URL('bellcast/check.js', root).href;
-document.getElementById('line').textContent = `(await import('${source}')).check()`;
+const text = `(await import('${source}')).check()`;
+document.getElementById('line').textContent = text;
+document.getElementById('copy').addEventListener('click', async ({ target }) => {
+  await navigator.clipboard.writeText(text);
+  target.textContent = 'Copied';
+});
 
 const steps = document.getElementById('steps');
 const form = document.querySelector('form');

@@ -63,11 +63,10 @@ async def all_errors(request: ApiRequest) -> ASGIApp:
     ]
     cards += [(code, one.title, _label(code, one), one.meaning) for code, one in texts()["reasons"].items()]
     shown = "".join(
-        f'<article><a href="{_base(request)}errors/{code}"><h2>{escape(title)}</h2><code>{label}</code>'
-        f"<p>{_prose(meaning)}</p></a></article>"
+        f'<li><a href="{_base(request)}errors/{code}">{escape(title)}</a><code>{label}</code><p>{_prose(meaning)}</p></li>'
         for code, title, label, meaning in cards
     )
-    return _page(request, "Errors", f'<h1>Errors</h1><div class="cards">{shown}</div>')
+    return _page(request, "Errors", f'<h1>Errors</h1><ul class="errors">{shown}</ul>')
 
 
 @public_file("/errors/{code:str}", responses.HTML, NotFound, is_cached=False, any_query=False)
@@ -104,9 +103,9 @@ def unknown_path(request: ApiRequest) -> ASGIApp:
         return responses.problem(NotFound(UNKNOWN_PATH))
     base = _base(request)
     links = {"": "Start page", "console": "Console", "docs": "API reference"}
-    listed = "".join(f'<li><a href="{base}{path}">{text}</a></li>' for path, text in links.items())
+    listed = "".join(f'<a class="button" href="{base}{path}">{text}</a>' for path, text in links.items())
     main = '<p class="badge"><code>404 not_found</code></p><h1>Page not found</h1><p class="lead">This server has no page with this path.</p>'
-    return _page(request, "Page not found", f"{main}<ul>{listed}</ul>", 404)
+    return _page(request, "Page not found", f'<div class="gone">{main}<p class="buttons">{listed}</p></div>', 404)
 
 
 def _page(request: ApiRequest, title: str, main: str, status: int = 200) -> ASGIApp:

@@ -45,10 +45,8 @@ _THEME, _THEME_STYLE, _THEME_SCRIPT = (
 )
 
 
-CONSOLE_LINK = (
-    '<li><a href="{base}console"><b>Console</b><span>Recipients, messages, keys and operators</span></a></li>\n'
-)
-SETUP_LINK = '<li><a href="{base}console/setup"><b>Set up the console</b><span>With the code that the server printed</span></a></li>\n'
+CONSOLE_LINK = '<a class="button" href="{base}console">Open the console</a>'
+SETUP_LINK = '<a class="button" href="{base}console/setup">Set up the console</a>'
 
 
 def _policy(script: str, style: str, connects: str) -> str:

@@ -141,7 +141,7 @@ const requestOf = ({ action, target }) => (action.includes(' /') ? `${action.spl
 
 /** What an entry is about, such as "Publish workflow reminder". @param {{action: string, target: string}} entry  the action is a method and a route */
 export function actionOf({ action, target }) {
-  const [method, route = ''] = action.split(' '), [, , first = '', , step] = route.split('/'), [, , , name] = target.split('/');
+  const [method, route = ''] = action.split(' '), [, , first = '', , step] = route.split('/'), [, , , name] = target.split('?')[0].split('/');
   if (ACTIONS[action] || !route.startsWith('/v1/')) return ACTIONS[action] ?? `${action} ${target}`;
   if (method === 'GET' && !route.includes('{')) return `Export ${first.replaceAll('-', ' ')}`;
   const noun = NOUNS[first] ?? first.replace(/s$/, '').replaceAll('-', ' ');

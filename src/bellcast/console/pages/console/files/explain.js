@@ -109,7 +109,7 @@ function Fix({ page, action, channels, recipient, type, tenant, messages }) {
       });
     }}><${Field} label=${label} name=${name} type=${kind} required autocomplete="off" /><//>`;
   }
-  if (target.startsWith('/v1/providers/')) return link(method === 'PUT' ? `Add a provider of ${target.endsWith('/sms') ? 'SMS' : 'e-mail'}` : 'Test the provider', '/providers', {});
+  if (target.startsWith('/v1/providers/')) return method === 'PUT' ? link(`Add an ${target.endsWith('/sms') ? 'SMS' : 'e-mail'} provider`, '/providers', { new: 'yes' }) : link('Test the provider', '/providers', {});
   if (target.startsWith('/v1/types/')) return link('Change the type', target.slice('/v1'.length));
   if (target.startsWith('/v1/preference-defaults')) return link('Change the defaults', '/preference-defaults');
   return toAddress(action.text.replace(/(,.*)?\.$/, ''));

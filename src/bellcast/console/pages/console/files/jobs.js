@@ -8,6 +8,13 @@ import { BUILDERS } from './roles.js';
 import { go, shownTenant, tenantOf } from './router.js';
 import { path, readAll, request, withQuery } from './server.js';
 
+/** What a job does, by its kind. */
+const WORK = {
+  message: 'Send a message', digest: 'Send a digest', send_fanout: 'Send to many recipients', run: 'Continue a workflow run', fanout: 'Start a workflow for many recipients', schedule: 'Fire a schedule',
+  webhook: 'Deliver to a webhook', 'webhook-event': 'Collect events of webhooks', receipt: 'Read a provider’s receipt', replay: 'Retry failures', tenant_erasure: 'Erase a tenant',
+};
+const workOf = ({ kind }) => WORK[kind] ?? kind;
+
 const listUrl = (page) => withQuery(page.url('/jobs'), { tenant: shownTenant() });
 
 /** The buttons of a job, which is not dead afterwards. */
@@ -24,7 +31,7 @@ function Actions({ one, page, isPrimary }) {
 export const jobs = {
   path: '/v1/jobs', rows: 'jobs', link: (one) => path`/jobs/${one.id}`,
   columns: [
-    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Job', kind: 'title', of: (one) => one.kind, text: (one) => one.error }, { name: 'Attempts', kind: 'number', of: (one) => one.attempts, width: '5rem' },
+    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Job', kind: 'title', of: workOf, text: (one) => one.error }, { name: 'Attempts', kind: 'number', of: (one) => one.attempts, width: '5rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   actions: (one, page) => html`<${Actions} one=${one} page=${page} />`,
@@ -36,6 +43,6 @@ export function Job({ page }) {
   const { tenant } = tenantOf(page);
   const found = useLoad(async (signal) => ({ one: (await readAll((after) => withQuery('/v1/jobs', { tenant, after }), 'jobs', signal)).find(({ id }) => id === page.key) }), [page.key, tenant]);
   return html`<${Loaded} of=${found}>${({ one }) => (one === undefined ? html`<${Heading} title="Dead job" /><${Empty} icon="jobs" text="This job is no longer dead: it was retried or deleted." />` : html`
-    <${Heading} title=${one.kind} /><section class="verdict bad" aria-label="Outcome"><${Icon} name="bad" /><div><h2>Given up after ${one.attempts === 1 ? 'one attempt' : `${one.attempts} attempts`}</h2><p class="text" dir="auto">${one.error}</p><p class="text muted">A retry begins to count again. Correct the cause first.</p><div class="fixes"><${Actions} one=${one} page=${page} isPrimary /></div></div></section>
-    <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Tenant', one.tenant], ['Created', html`<${Moment} at=${one.created_at} />`]]} />`)}<//>`;
+    <${Heading} title=${workOf(one)} /><section class="verdict bad" aria-label="Outcome"><${Icon} name="bad" /><div><h2>Given up after ${one.attempts === 1 ? 'one attempt' : `${one.attempts} attempts`}</h2><p class="text" dir="auto">${one.error}</p><p class="text muted">A retry begins to count again. Correct the cause first.</p><div class="fixes"><${Actions} one=${one} page=${page} isPrimary /></div></div></section>
+    <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Kind', html`<code>${one.kind}</code>`], ['Tenant', one.tenant], ['Created', html`<${Moment} at=${one.created_at} />`]]} />`)}<//>`;
 }

@@ -79,21 +79,29 @@ export function Overview({ page }) {
   const ready = useLoad(readiness);
   const attention = useLoad((signal) => attentionOf(page, shownTenant(), signal), [shownTenant()]);
   const stats = useLoad((signal) => get(withQuery('/v1/stats', { tenant }), signal), [tenant]);
+  const isNew = tenant === undefined && isUnused(stats.value);
   return html`<${Heading} title="Overview" /><${Together}>
-    <section class="briefing" aria-label="Needs attention"><${Loaded} of=${ready}>${(reason) => html`<${Loaded} of=${attention}>${(rows) => html`<${Briefing} reason=${reason} rows=${rows}>${isUnused(stats.value) && html`<p>Nothing has been sent yet.${page.mayOpen('/setup') && ' Setup leads to the first notification, step by step.'}</p>${page.mayOpen('/setup') && html`<a class="button primary" href=${page.url('/setup')}>Open Setup</a>`}`}<//>`}<//>`}<//></section>
+    <section class="briefing" aria-label="Needs attention"><${Loaded} of=${ready}>${(reason) => html`<${Loaded} of=${attention}>${(rows) => html`<${Briefing} reason=${reason} rows=${rows} isNew=${isNew} />`}<//>`}<//></section>
+    ${isNew ? page.mayOpen('/setup') && html`<${NewServer} page=${page} />` : html`
     <div class="overview-charts"><${Charts} page=${page} tenant=${tenant} /></div>
     <div class="overview-numbers"><${Loaded} of=${stats}>${(value) => html`<${Card} title="Connections">${value.connections.length === 0
     ? html`<${Empty} text="No page is connected. Connections appear here by protocol." command=${'<bellcast-bell server="…" token="…"></bellcast-bell>'} />`
     : html`<ul class="numbers">${value.connections.map((one) => html`<li key=${`${one.protocol}${one.transport}`}><b>${number(one.count)}</b><${Dialect} of=${one} /></li>`)}</ul>`}<//>
-      <${Card} title="Stored"><${StoredRows} of=${value} /><//>`}<//></div><//>`;
+      <${Card} title="Stored"><${StoredRows} of=${value} /><//>`}<//></div>`}<//>`;
+}
+
+/** What a server that has sent nothing needs first. */
+function NewServer({ page }) {
+  const setup = useLoad(() => import('./setup.js'), []);
+  return html`<${Loaded} of=${setup}>${({ FirstSteps }) => html`<${FirstSteps} page=${page} />`}<//>`;
 }
 
 /** The first line says whether all is well; each row below leads to what needs someone. */
-function Briefing({ reason, rows, children }) {
+function Briefing({ reason, rows, isNew }) {
   const [isWhole, setWhole] = useState(false);
   const problems = rows.filter(({ kind }) => kind === 'bad').length, warnings = rows.length - problems;
   const parts = [problems > 0 && count(problems, 'problem'), warnings > 0 && count(warnings, 'warning')].filter(Boolean);
-  return html`<p class="headline"><${State} of=${reason ? 'not ready' : 'ready'} /> <b>${reason ?? (parts.length === 0 ? 'All well: nothing failed in 24 hours.' : `${parts.join(' and ')} in 24 hours`)}</b></p>${children}
+  return html`<p class="headline"><${State} of=${reason ? 'not ready' : 'ready'} /> <b>${reason ?? (parts.length > 0 ? `${parts.join(' and ')} in 24 hours` : isNew ? 'Send the first notification.' : 'All well: nothing failed in 24 hours.')}</b></p>
     ${rows.length > 0 && html`<ul>${rows.slice(0, isWhole ? undefined : SHOWN).map((one) => html`<li key=${one.link + one.text} class=${one.kind}><${Icon} name=${one.kind === 'bad' ? 'bad' : 'failures'} /><a class="row-link" href=${one.link}>${one.text}</a><span class="note" dir="auto">${one.note}</span>
       <${Tenants} of=${one.tenants} /><${Time} at=${one.at} /></li>`)}</ul>`}
     ${rows.length > SHOWN && html`<button type="button" class="plain" aria-expanded=${isWhole} onClick=${() => setWhole(!isWhole)}>${isWhole ? 'Show fewer' : `Show all ${rows.length}`}</button>`}`;

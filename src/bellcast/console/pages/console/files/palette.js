@@ -17,8 +17,8 @@ const MAX_DEFINITIONS = 200;
 const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-/;
 const REQUEST_ID = /^[0-9a-f]{16}$/;
 const KEYS = [
-  ['Ctrl K', 'Go to a page or an object, or act'], ['/', 'Filter the list'], ['j k', 'Next and previous row'], ['Enter', 'Open the row'],
-  ['Esc', 'Close, or go back'], ['r', 'Refresh the page'], ['g, then a letter', 'Open a page:'],
+  ['Ctrl K', 'Find or do anything'], ['/', 'Filter the list'], ['j k', 'Next and previous row'], ['Enter', 'Open the row'],
+  ['Esc', 'Close, or go back'], ['r', 'Refresh the page'], ['?', 'Show these shortcuts'],
 ];
 
 const definitions = (list, rows) => ({ list, search: async (text, signal) => (await get(withQuery(`/v1${list}`, { tenant: '*', limit: MAX_DEFINITIONS }), signal))[rows].filter((one) => [one.key, one.name].some((name) => name?.toLowerCase().includes(text.toLowerCase()))) });
@@ -145,7 +145,9 @@ function keepFocus() {
 /** The list of keys. */
 export function ShortcutList() {
   const dialog = useRef(null);
-  const row = ([keys, what]) => html`<div key=${keys}><dt><kbd>${keys}</kbd></dt><dd>${what}</dd></div>`;
+  const groups = Object.entries({ Everywhere: KEYS, ...Object.groupBy(ownPages().map((one) => [`g ${one.letter}`, one.title, one.group ?? 'Start']), ([, , group]) => group) });
+  const close = () => dialog.current.close();
   return html`<dialog id="keys" class="keys" aria-label="Shortcuts" ref=${dialog} onopendialog=${() => dialog.current.showModal()} onClose=${keepFocus} onClick=${(event) => event.target === dialog.current && dialog.current.close()}>
-    <h2 tabIndex="-1" autofocus>Keyboard shortcuts</h2><dl>${KEYS.map(row)}</dl><dl class="letters">${ownPages().map((one) => row([one.letter, one.title]))}</dl><button type="button" onClick=${() => dialog.current.close()}>Close</button></dialog>`;
+    <header><h2 tabIndex="-1" autofocus>Keyboard shortcuts</h2><button type="button" class="quiet" aria-label="Close" onClick=${close}><${Icon} name="close" /></button></header>
+    <div class="shortcuts">${groups.map(([group, keys]) => html`<section key=${group}><h3>${group}</h3><dl>${keys.map(([key, what]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${what}</dd></div>`)}</dl></section>`)}</div></dialog>`;
 }

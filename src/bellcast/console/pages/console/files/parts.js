@@ -64,11 +64,14 @@ export function Copy({ what, text }) {
 /** An id in monospace with a button that copies it. */
 export const Id = ({ of }) => (of ? html`<span class="id"><code>${of}</code><${Copy} what=${of} text=${of} /></span>` : html`<span class="muted">–</span>`);
 
-/** What is missing, what it is for, and how to create one: a button, or by terminal. */
-export const Empty = ({ icon, text, command, children }) => html`<div class="empty">
-  ${icon && html`<span class="drawing"><${Icon} name=${icon} /></span>`}<p>${text}</p>${children}
+/** What is missing, what it is for, and how to create one: a button, or by terminal. The first sentence of the text is its headline. */
+export function Empty({ icon, text, command, children }) {
+  const [, headline, explanation] = /^(.*?\.)(?: (.*))?$/s.exec(text);
+  return html`<div class="empty">
+  ${icon && html`<span class="drawing"><${Icon} name=${icon} /></span>`}<p class="big"><b>${headline}</b></p>${explanation && html`<p class="muted">${explanation}</p>`}${children}
   ${command && html`<p class="terminal">${command.startsWith('<') ? 'In your page' : children ? 'Or by terminal' : 'By terminal'}</p><div><pre tabIndex="0"><code>${command}</code></pre><${Copy} what="the example" text=${command} /></div>`}
 </div>`;
+}
 
 /** A text in which parts between backticks are code. */
 export const prose = (text) => text.split('`').map((part, index) => (index % 2 ? html`<code>${part}</code>` : part));

@@ -4,7 +4,7 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { hourOf } from './format.js';
 import { Together, openLoads, useEvery } from './load.js';
-import { Card, Field, Form, Heading, Icon, State, dialectName } from './parts.js';
+import { Copy, Field, Form, Heading, Icon, State, dialectName } from './parts.js';
 import { PusherTest } from './pusher-apps.js';
 import { go } from './router.js';
 import { ROOT, follow, get, withQuery } from './server.js';
@@ -14,6 +14,8 @@ const POLL_MS = 3000;
 const RETRY_MS = 2000;
 /** Events before the page was opened, to check items that are already done. */
 const RECENT = 200;
+/** Parts of the stored rows that are searched for a notification that was read. */
+const MAX_PARTS = 10;
 /** The key in localStorage of completed checklist lines whose events the server keeps in memory only. It contains the operator's id, so that a new server at the same address begins with an empty checklist. */
 const memoryOf = ({ me }) => `bellcast-setup ${ROOT} ${me.id}`;
 
@@ -45,14 +47,20 @@ export function Setup({ page }) {
     return () => abort.abort();
   }, [channels.tenant]);
   const name = `pusher ${JSON.stringify(channels)}`;
-  return html`<${Heading} title="Setup"><a class="button" href=${page.url('/setup/pusher')}>Troubleshooting</a><//>
-    <p class="muted">Each line is ticked as soon as the server sees the event.</p><${Together}>
-    <${Card} title="First steps"><${Checklist} page=${page} name="first" round=${round} lines=${firstSteps(page)} /><//>
-    <nav aria-label="Next"><ul class="tiles">${NEXT.map(([target, icon, title, text]) => html`<li key=${target}><a class="tile" href=${page.url(target)}><span class="avatar tone-0" aria-hidden="true"><${Icon} name=${icon} /></span><b>${title}</b><small>${text}</small></a></li>`)}</ul></nav>
+  return html`<${Heading} title="Setup" note=${html`<span class="muted">Each step is ticked when the server sees it.</span>`} /><${Together}>
+    <${FirstSteps} page=${page} />
     <details class="panel" open=${CHANNELS.some((one) => page.query.has(one.name))}><summary>An app with Pusher</summary><p class="muted">Open your app beside this page, and go through it with your own channels and events.</p>
       <${Form} isInline button="Use these" send=${async (values) => go(withQuery(page.path, values))}>${CHANNELS.map((one) => html`<${Field} key=${one.name} label=${one.label} name=${one.name} defaultValue=${channels[one.name]} autocomplete="off" spellcheck=${false} autocapitalize="none" />`)}<//>
       <${Checklist} key=${name} page=${page} name=${name} round=${round} canReset lines=${pusherLines(page, channels, events)} />
       <p>A line stays open? <a href=${page.url('/setup/pusher')}>Pusher troubleshooting</a></p></details><//>`;
+}
+
+/** The way to the first notification, on this page and on the Overview of a server that has sent nothing. */
+export function FirstSteps({ page }) {
+  const [round, setRound] = useState(0);
+  useEvery(POLL_MS, () => setRound((last) => last + 1));
+  return html`<section class="panel"><${Checklist} page=${page} title="First steps" name="first" round=${round} lines=${firstSteps(page)} /></section>
+    <nav aria-label="Next"><ul class="tiles">${NEXT.map(([target, icon, title, text]) => html`<li key=${target}><a class="tile" href=${page.url(target)}><span class="avatar tone-0" aria-hidden="true"><${Icon} name=${icon} /></span><b>${title}</b><small>${text}</small></a></li>`)}</ul></nav>`;
 }
 
 const keyOf = (topic, name) => `${topic} ${name}`;
@@ -76,7 +84,7 @@ async function watch(tenant, signal, receive) {
  * what the operator does for it, and gets a function that ticks the line.
  * @param {{lines: {title: string, check: (signal: AbortSignal) => Promise<string | null>, hint?: any, act?: (tick: (text: string) => void) => any, isPersistent?: boolean}[]}} of
  */
-function Checklist({ page, name, lines, round, canReset }) {
+function Checklist({ page, title: heading, name, lines, round, canReset }) {
   const [seen, setSeen] = useState({});
   const keep = (title, text, isPersistent) => {
     if (isPersistent) remember(page, { ...remembered(page), [`${name} ${title}`]: text });
@@ -92,7 +100,7 @@ function Checklist({ page, name, lines, round, canReset }) {
         continue;
       }
       if (isPersistent && seen[title]?.text) continue;
-      checks.push(check(abort.signal).then((text) => {
+      checks.push(check(abort.signal, isFirst.current).then((text) => {
         if (abort.signal.aborted || (seen[title]?.text ?? null) === text) return;
         if (text) keep(title, text, isPersistent);
         else setSeen((last) => ({ ...last, [title]: { text: null } }));
@@ -111,8 +119,8 @@ function Checklist({ page, name, lines, round, canReset }) {
     setSeen({});
   };
   const done = lines.filter(({ title }) => seen[title]?.text).length;
-  return html`<p class="muted" role="status">${done} of ${lines.length} done</p><progress max=${lines.length} value=${done} aria-label="Progress"></progress>
-    <ol class="checks">${lines.map(({ title, hint, act, isPersistent }) => html`<li key=${title}><${State} of=${seen[title]?.text ? 'done' : 'waiting'} kind=${seen[title]?.text ? 'ok' : 'info'} /><div><b>${title}</b><p class="muted">${seen[title]?.text || seen[title]?.problem?.message || hint}</p>${act && (!seen[title]?.text || act.stays) && act((text) => keep(title, text, isPersistent))}</div></li>`)}</ol>
+  return html`<header class="checks-head">${heading && html`<h2>${heading}</h2>`}<span class="muted" role="status">${done} of ${lines.length} done</span></header><progress max=${lines.length} value=${done} aria-label="Progress"></progress>
+    <ol class="checks">${lines.map(({ title, hint, act, isPersistent }) => html`<li key=${title}><${State} of=${seen[title]?.text ? 'done' : 'waiting'} kind=${seen[title]?.text ? 'ok' : 'open'} /><div><b>${title}</b><p class="muted">${seen[title]?.text || seen[title]?.problem?.message || hint}</p>${act && (!seen[title]?.text || act.stays) && act((text) => keep(title, text, isPersistent))}</div></li>`)}</ol>
     ${canReset && html`<button type="button" onClick=${reset}>Start over</button>`}`;
 }
 
@@ -127,21 +135,28 @@ function remembered(page) {
 const remember = (page, lines) => localStorage.setItem(memoryOf(page), JSON.stringify(lines));
 
 const code = (text) => html`<code>${text}</code>`;
-const one = (path, parameters) => (signal) => get(withQuery(path, { tenant: '*', limit: 1, ...parameters }), signal);
+const example = (text) => html`<span class="example"><code>${text}</code><${Copy} what="the example" text=${text} /></span>`;
+/** The newest row. The server examines a part of the rows at a time; when the page opens, also the older parts. */
+const one = (path, rows, parameters) => async (signal, isFirst) => {
+  let found = {};
+  for (let part = 0; part === 0 || (isFirst && found.scanned_until && part < MAX_PARTS); part += 1) {
+    found = await get(withQuery(path, { tenant: '*', limit: 1, after: found.scanned_until, ...parameters }), signal);
+    if (found[rows].length > 0) break;
+  }
+  return found[rows][0];
+};
 const nothing = async () => null;
 
-const [sent, announced, read, open, closed] = [one('/v1/notifications'), one('/v1/announcements'), one('/v1/notifications', { state: 'read' }), one('/v1/connections'), one('/v1/connections', { state: 'closed' })];
+const [sent, announced, read] = [one('/v1/notifications', 'notifications'), one('/v1/announcements', 'announcements'), one('/v1/notifications', 'notifications', { state: 'read' })];
+const [open, closed] = [one('/v1/connections', 'connections'), one('/v1/connections', 'connections', { state: 'closed' })];
 const firstSteps = (page) => [
-  { title: 'A notification was sent', isPersistent: true, hint: [code('bellcast notify alice "Hello"'), ', or send one in the ', html`<a href=${page.url('/playground')}>Playground</a>`, '.'], check: async (signal) => {
-    const first = (await sent(signal)).notifications[0] ?? (await announced(signal)).announcements[0];
-    return first ? 'The server has notifications.' : null;
+  { title: 'A notification was sent', isPersistent: true, hint: [example('bellcast notify alice "Hello"'), ' or in the ', html`<a href=${page.url('/playground')}>Playground</a>`], check: async (...how) => (await sent(...how) ?? await announced(...how) ? 'The server has notifications.' : null) },
+  { title: 'A page connected', isPersistent: true, hint: example(`<bellcast-bell server="${location.origin}${ROOT}" token="…"></bellcast-bell>`), check: async (...how) => {
+    const first = await open(...how) ?? await closed(...how);
+    return first ? [dialectName(first), first.recipient].filter(Boolean).join(', ') : null;
   } },
-  { title: 'A page connected', isPersistent: true, hint: code(`<bellcast-bell server="${location.origin}${ROOT}" token="…"></bellcast-bell>`), check: async (signal) => {
-    const first = (await open(signal)).connections[0] ?? (await closed(signal)).connections[0];
-    return first ? `${dialectName(first)}${first.recipient ? `, ${first.recipient}` : ''}` : null;
-  } },
-  { title: 'A recipient read a notification', isPersistent: true, hint: 'Open the bell in your page, and the notification in it.', check: async (signal) => {
-    const first = (await read(signal)).notifications[0];
+  { title: 'A recipient read a notification', isPersistent: true, hint: 'Open the bell in your page, and the notification in it.', check: async (...how) => {
+    const first = await read(...how);
     return first ? `${first.recipient} read “${first.title}”.` : null;
   } },
 ];
@@ -196,6 +211,6 @@ export function Troubleshooting({ page }) {
     ['It worked, and stopped after a minute', 'A proxy cuts idle connections.', ['Read the proxy’s timeout; pages ping after ', code('pusher_activity_timeout'), '.']],
   ];
   return html`<${Heading} title="Pusher troubleshooting"><a class="button" href=${page.url('/setup')}>Back to the checklist</a><//>
-    <section class="panel"><ul class="checks symptoms">${rows.map(([symptom, cause, fix]) => html`<li key=${symptom}><b>${symptom}</b><div><p>${cause}</p><p class="muted">${fix}</p></div></li>`)}</ul></section>
+    <section class="panel"><ul class="checks symptoms">${rows.map(([symptom, cause, fix]) => html`<li key=${symptom}><b>${symptom}</b><p>${cause}</p><p class="muted">${fix}</p></li>`)}</ul></section>
     <p>Every error of the server has a page with its causes and fixes: <a href=${`${page.root}/errors`} target="_blank" rel="noopener">all errors</a>. For pages with a bell, <a href=${`${page.root}/check`} target="_blank" rel="noopener">test the page’s bell</a>.</p>`;
 }

@@ -20,12 +20,18 @@ function Framed({ tag: Tag = 'main', title, children }) {
 /** The first owner, with the code of the URL's fragment. */
 export function SetUp({ done, provider }) {
   const code = useRef(new URLSearchParams(location.hash.slice(1)).get('code') ?? '').current;
-  return html`<${Framed} title="Set up the console"><${ByProvider} provider=${provider} /><p class="muted">Create the first owner. The server printed the code when it started; <code>bellcast operator setup-code</code> prints a new one.</p>
+  const [hasCode, setHasCode] = useState(code !== '');
+  return html`<${Framed} title="Set up the console"><${ByProvider} provider=${provider} /><p class="muted">Create the first owner.${!hasCode && html` The server printed the code when it started; <code>bellcast operator setup-code</code> prints a new one.`}</p>
     <${Form} button="Create owner" send=${async ({ code: entered, name, password }) => {
-    const operator = await request('POST', '/v1/setup', { code: entered.trim(), name: name.trim().toLowerCase(), password });
-    history.replaceState(null, '', location.pathname);
-    done(operator);
-  }}><${Field} label="Code" name="code" required defaultValue=${code} autocomplete="off" spellcheck=${false} /><${Field} ...${NAME} hint="Such as your e-mail address." />
+    try {
+      const operator = await request('POST', '/v1/setup', { code: entered.trim(), name: name.trim().toLowerCase(), password });
+      history.replaceState(null, '', location.pathname);
+      done(operator);
+    } catch (problem) {
+      setHasCode(problem.status === 422); // the code is right
+      throw problem;
+    }
+  }}><div class="fields" hidden=${hasCode}><${Field} label="Code" name="code" required defaultValue=${code} autocomplete="off" spellcheck=${false} /></div><${Field} ...${NAME} hint="Such as your e-mail address." />
       <${Field} label="Password" name="password" type="password" required minlength="12" autocomplete="new-password" hint="At least 12 characters." /><//><//>`;
 }
 

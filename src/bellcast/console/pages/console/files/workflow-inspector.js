@@ -216,7 +216,7 @@ const keyOf = (plural) => function KeyOf({ attributes, value, change, page, draf
   const list = useLoad((signal) => get(withQuery(`/v1/${plural}`, { tenant: draft.tenant, limit: 100 }), signal), [plural]);
   const found = list.value?.[plural] ?? [];
   return html`<${Text} attributes=${attributes} value=${value} change=${change} list=${`keys-of-${plural}`} /><datalist id=${`keys-of-${plural}`}>${found.map((one) => html`<option key=${one.key} value=${one.key} />`)}</datalist>
-    ${plural === 'templates' && value && html`<div class="form-hints"><a href=${withQuery(page.url(path`/templates/${value}`), { tenant: draft.tenant, ...(!isReadOnly && { edit: 'yes', ...cameFrom(page, valueAt(values, field.replace(/\.template$/, '')).key) }) })}>Open the template</a>${attributes['aria-invalid'] && html`<small class="muted">A draft counts once it is published.</small>`}</div>`}
+    ${plural === 'templates' && value && html`<div class="form-hints"><a href=${withQuery(page.url(path`/templates/${value}`), { tenant: draft.tenant, ...(!isReadOnly && { edit: 'yes', ...cameFrom(page, valueAt(values, field.replace(/\.template$/, '')).key) }) })}>Open the template</a></div>`}
     ${plural === 'templates' && !isReadOnly && html`<${value ? InsteadOfContent : AsTemplate} path=${field.replace(/\.template$/, '')} values=${values} draft=${draft} page=${page} input=${attributes.id} />`}`;
 };
 

@@ -3,11 +3,12 @@
  */
 import { Yaml } from './definition.js';
 import { EditLink } from './edit.js';
+import { CHANNEL_NAMES, outcomeOf } from './explain.js';
 import { number, parsed } from './format.js';
 import { html, useRef, useState } from './html.js';
 import { Loaded, Skeleton, Together, refresh, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
-import { Card, Confirm, Copy, Field, Form, Heading, Moment, State, Tag, Type } from './parts.js';
+import { Card, Confirm, Copy, Field, Form, Heading, Moment, State, Type } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, tenantOf } from './router.js';
 import { sampleOf } from './sample-data.js';
@@ -67,7 +68,7 @@ function Trigger({ page, one, url, tenant }) {
   return html`<${Card} title="Trigger"><div ref=${place}><${Form} button="Show what would be sent" more=${start} send=${async () => setPlan((await post({ dry_run: true })).plan)}>
       <${Field} label="Recipient" name="to" required autocomplete="off" spellcheck=${false} /><${Field} isLong label="Data as JSON" name="data" defaultValue=${example} /><//></div>
     <p role="status">${run && html`<${State} of="running" /> <a href=${withQuery(page.url(path`/runs/${run}`), tenant)}>Open the run</a>`}</p>
-    <div aria-live="polite">${plan?.length === 0 && html`<p>The workflow sends nothing by itself.</p>`}${plan?.length > 0 && html`<ul class="rows-of">${plan.map((one, index) => html`<li key=${index}><${Tag}>${one.channel}<//><${State} of=${one.outcome} />${one.rule && `Rule: ${one.rule}`}<${Moment} at=${one.at} /></li>`)}</ul>`}</div>
+    <div aria-live="polite">${plan?.length === 0 && html`<p>The workflow sends nothing by itself.</p>`}${plan?.length > 0 && html`<ul class="rows-of">${plan.map((one, index) => html`<li key=${index}><${State} of=${CHANNEL_NAMES[one.channel]} kind=${outcomeOf(one)[0]} />${outcomeOf(one)[1]}${one.rule && html`<span class="muted">${one.rule.replaceAll('_', ' ')}</span>`}<${Moment} at=${one.at} /></li>`)}</ul>`}</div>
     <details><summary>From your app or a terminal</summary><pre tabIndex="0"><code>${command(one.key, example, tenant)}</code></pre><${Copy} what="the command" text=${command(one.key, example, tenant)} /></details><//>`;
 }
 
