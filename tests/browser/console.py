@@ -11,7 +11,7 @@ from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.servers import ServerProcess
 
-from bellcast.operators import totp
+from bellcast.operators import second_factor
 
 PASSWORD = "correct horse battery"
 DESKTOP = {"width": 1440, "height": 900}
@@ -216,4 +216,4 @@ def used_filter(page: Page, label: str, value: str) -> Locator:
 
 
 def code_now(secret: str) -> str:
-    return totp.code_of(secret, time.time_ns() // 1_000_000 // totp.PERIOD_MS)
+    return second_factor.code_of(secret, time.time_ns() // 1_000_000 // second_factor.PERIOD_MS)

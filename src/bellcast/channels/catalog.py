@@ -22,7 +22,6 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.field_limits import Limit, shown
-from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.ids import REQUEST_ID
 from bellcast.preferences.types import CHANNEL_NAMES, CHANNELS, NO_PREFERENCES, Preferences, Switches, TypeRules
 from bellcast.templates.rendering import BackgroundCompiler
@@ -88,8 +87,8 @@ class Catalog:
 
     async def type(self, tenant: str, key: str) -> NotificationType:
         """Return the type that applies to a tenant; an unknown one has no rules."""
-        found = await self._overridden(TYPES, tenant, key, _decode_type)
-        return NO_TYPE if found is None else found
+        own = None if tenant == PROJECT else await self._one(TYPES, tenant, key, _decode_type)
+        return own or await self._one(TYPES, PROJECT, key, _decode_type) or NO_TYPE
 
     async def check_data(self, tenant: str, key: str, data: Mapping[str, Any]) -> None:
         """Compare the data of a send or a trigger with the schema of its type. Raises Invalid, unless the type only warns."""
@@ -141,11 +140,6 @@ class Catalog:
             return tenant_settings.of(key, await Tenants(self._db).get(key), self._config)
 
         return await self._tenants.get(key, read)
-
-    async def _overridden(self, kind: str, tenant: str, key: str, decode: Callable[[bytes], T]) -> T | None:
-        if tenant != DEFAULT_TENANT and (own := await self._one(kind, tenant, key, decode)) is not None:
-            return own
-        return await self._one(kind, PROJECT, key, decode)
 
     async def _one(self, kind: str, tenant: str, key: str, decode: Callable[[bytes], T]) -> T | None:
         async def read() -> T | None:

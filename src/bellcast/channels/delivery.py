@@ -42,14 +42,6 @@ from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessa
 from bellcast.recipients.store.devices import PushEndpoints
 from bellcast.webhooks.types import WebhookSink
 
-
-class Target(Struct, frozen=True):
-    """The kind of an address, and its form for the provider."""
-
-    kind: AddressKind
-    to: str
-
-
 log = structlog.get_logger(__name__)
 
 # How long a message waits for the previous one to its address. Of a flood to one address, the others leave together then.
@@ -136,17 +128,18 @@ class MessageDelivery(Struct, eq=False):
             suppressed = await suppression_update(self.db, message, self.clock.now())
             if suppressed is not None:
                 return suppressed
-        target = await find(self.db, message)
+        target = await target_of(self.db, message)
         if target is None:
             return MessageUpdate(message=with_outcome(message, state="cancelled", reason="no_address"))
         found = await self.find_providers(message.tenant, message.channel)
-        providers = [named for named in found if named.provider.kind == target.kind]
+        kind, to = target
+        providers = [named for named in found if named.provider.kind == kind]
         if not providers:
             return MessageUpdate(message=with_outcome(message, state="simulated", reason=None))
         # The provider that is tried first: those that are skipped fail at once.
         usable = (one for one in providers if not one.destination.is_skipped(one.host_of(message.address)))
         first = next(usable, providers[0])
-        return DestinationCall(first.destination, target.kind, partial(self._deliver, message, target.to, providers))
+        return DestinationCall(first.destination, kind, partial(self._deliver, message, to, providers))
 
     async def _deliver(self, message: StoredMessage, to: str, providers: Sequence[NamedProvider]) -> int | None:
         """Try each provider once, in order, and record the outcome. Return when the next round is due, or None. The tenant's previous
@@ -297,17 +290,18 @@ def content_of(message: StoredMessage) -> Any:
     return {**content, "id": message.notification or message.id} if message.channel == "push" else content
 
 
-async def find(db: Engine, message: StoredMessage) -> Target | None:
-    """Return the target of a message; None if its push endpoint was deleted or moved to another recipient."""
+async def target_of(db: Engine, message: StoredMessage) -> tuple[AddressKind, str] | None:
+    """Return the kind of a message's address, and its form for the provider; None if its push endpoint was deleted or moved to
+    another recipient."""
     if message.channel == "email" or message.channel == "sms":
-        return Target(message.channel, message.address)
+        return message.channel, message.address
     if message.channel == "chat":
-        return Target("telegram" if chat_vendor(message.address) is None else "webhook", message.address)
+        return "telegram" if chat_vendor(message.address) is None else "webhook", message.address
     for endpoint in await PushEndpoints(db).page(message.tenant, message.recipient):
         if endpoint.address != message.address:
             continue
         if endpoint.kind != "web":
-            return Target(endpoint.kind, endpoint.address)
+            return endpoint.kind, endpoint.address
         keys = PushTarget(endpoint.address, endpoint.p256dh or "", endpoint.auth or "")
-        return Target("web", msgspec.json.encode(keys).decode())
+        return "web", msgspec.json.encode(keys).decode()
     return None

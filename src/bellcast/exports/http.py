@@ -165,7 +165,7 @@ async def _chunks(rows: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
             preferences = row
             continue
         if kind != before:
-            chunk += (b"" if before is None else b"]") + _list_start(missing.pop(kind))
+            chunk += (b"" if before is None else b"]") + f',"{missing.pop(kind)}":['.encode()
         else:
             chunk += b","
         chunk += msgspec.json.encode(row)
@@ -175,9 +175,5 @@ async def _chunks(rows: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
             chunk.clear()
     chunk += b"" if before is None else b"]"
     for name in missing.values():
-        chunk += _list_start(name) + b"]"
+        chunk += f',"{name}":[]'.encode()
     yield bytes(chunk) + b',"preferences":' + msgspec.json.encode(preferences) + b"}"
-
-
-def _list_start(name: str) -> bytes:
-    return f',"{name}":['.encode()

@@ -119,7 +119,12 @@ class BulkSend:
 
     async def send(self, drafts: Sequence[Draft | BellcastError]) -> list[bytes | BellcastError]:
         """Commit the next drafts; return responses and refusals in the same order."""
-        prepared = await self._prepare(drafts)
+        moment = times.to_rfc3339(self._now)
+        prepared: list[Prepared] = []
+        async for some in self._engines.pace.parts(drafts):
+            prepared += [
+                _prepare(self._engines, self._limits, draft, self._now, moment, over=self._over) for draft in some
+            ]
         responses = [] if self._failure is not None else await self._send(drafts, prepared)
         self._failure = self._failure or outage(responses)
         if self._failure is not None:
@@ -129,15 +134,6 @@ class BulkSend:
                     _give_back(self._engines, one)
             responses += [one if isinstance(one, BellcastError) else self._failure for one in refused]
         return responses
-
-    async def _prepare(self, drafts: Sequence[Draft | BellcastError]) -> list[Prepared]:
-        moment = times.to_rfc3339(self._now)
-        prepared: list[Prepared] = []
-        async for some in self._engines.pace.parts(drafts):
-            prepared += [
-                _prepare(self._engines, self._limits, draft, self._now, moment, over=self._over) for draft in some
-            ]
-        return prepared
 
     async def _send(
         self, drafts: Sequence[Draft | BellcastError], prepared: list[Prepared]

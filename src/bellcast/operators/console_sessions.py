@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
 import msgspec
-import structlog
 from msgspec import Struct
 
 from bellcast.auth import browser_request, keys
@@ -27,7 +26,8 @@ from bellcast.kernel.errors import (
     Unauthenticated,
 )
 from bellcast.kernel.identities import Caller
-from bellcast.operators import passwords, totp, types
+from bellcast.operators import passwords, second_factor, types
+from bellcast.operators.second_factor import SecondFactors
 from bellcast.operators.store import Operators
 from bellcast.operators.types import (
     EMAIL_CODE_MS,
@@ -46,7 +46,6 @@ from bellcast.operators.types import (
 )
 
 T = TypeVar("T")
-log = structlog.get_logger(__name__)
 
 TOKEN_BYTES = 32
 CODE_BYTES = 16
@@ -127,6 +126,7 @@ class ConsoleSessions:
     ) -> None:
         self._operators = operators
         self._cipher = cipher
+        self.second_factors = SecondFactors(operators, cipher, clock)
         self._networks = [ipaddress.ip_network(network) for network in config.networks]
         self.requires_mfa = config.require_mfa
         self._external_session_ms = round(config.external_session * 1000)
@@ -244,36 +244,6 @@ class ConsoleSessions:
         await self._operators.change(operator.id, None, hashed, password_before=before)
         return await self.start(request, operator, hashed=hashed)
 
-    async def begin_mfa(self, operator: Operator) -> str:
-        """Create a secret for an authenticator app. It takes effect once a code confirms it."""
-        secret = totp.make_secret()
-        await self._operators.begin_mfa(operator.id, self._cipher.encrypt(secret, _place(operator)))
-        return secret
-
-    async def confirm_mfa(self, operator: Operator, code: str) -> list[str]:
-        """Activate the new secret and return the recovery codes. Raises Conflict if there is no new secret, Invalid for
-        a wrong code."""
-        pending = (await self._operators.mfa_secrets(operator.id)).pending
-        secret = self._decrypted(pending, operator)
-        if pending is None or secret is None:
-            raise Conflict("Set up an authenticator app first.")
-        step = totp.matching_step(secret, totp.normalize(code), self._clock.now())
-        if step is None:
-            raise Invalid.of("code", "is wrong: enter the code that the app shows now, and check the phone's clock")
-        codes = totp.make_recovery_codes()
-        digests = [keys.digest(totp.normalize(one)) for one in codes]
-        if not await self._operators.confirm_mfa(operator.id, pending, step, digests):
-            raise Conflict("Another authenticator app was set up in the meantime: start again.")
-        return codes
-
-    async def replace_recovery_codes(self, operator: Operator) -> list[str]:
-        """Replace the recovery codes. Raises Conflict if the operator has no second factor."""
-        if not operator.has_mfa:
-            raise Conflict("Set up an authenticator app or a passkey first.")
-        codes = totp.make_recovery_codes()
-        await self._operators.replace_recovery_codes(operator.id, [keys.digest(totp.normalize(one)) for one in codes])
-        return codes
-
     async def begin_email(self, operator: Operator, email: str) -> str:
         """Return the code that confirms a new address. The one before is no longer valid. Raises TooMany."""
         await self._count(
@@ -302,7 +272,7 @@ class ConsoleSessions:
         if tries > EMAIL_CODE_TRIES or now >= pending.expires_at:
             await self._operators.begin_email(operator.id, None)
             raise Conflict("This code has expired, or was entered wrong too often: ask for another.")
-        if not secrets.compare_digest(totp.normalize(code).encode(), pending.code.encode()):
+        if not secrets.compare_digest(second_factor.normalize(code).encode(), pending.code.encode()):
             left = EMAIL_CODE_TRIES - tries
             raise Invalid.of("code", f"is wrong: {left} {'attempt' if left == 1 else 'attempts'} left")
         if not await self._operators.confirm_email(operator.id, stored or "", pending.email):
@@ -406,7 +376,7 @@ class ConsoleSessions:
         if second is not None and found[0].has_mfa:
             if not second:
                 raise MfaRequired
-            if not await self._use_code(found[0], totp.normalize(second), now):
+            if not await self.second_factors.use(found[0], second_factor.normalize(second), now):
                 await self._operators.add_failure(counted, now)
                 raise Unauthenticated(WRONG_SECOND)
         await self._operators.clear_failures(limits.delayed)
@@ -417,23 +387,6 @@ class ConsoleSessions:
         limits = FailureLimits(f"session:{session.digest.hex()}")
         work = functools.partial(self._verify, session.operator.name, password, limits)
         return (await self._alone(work, is_known=True))[1]
-
-    async def _use_code(self, operator: Operator, code: str, now: int) -> bool:
-        secret = self._decrypted((await self._operators.mfa_secrets(operator.id)).current, operator)
-        # Without a secret, the operator has no authenticator app, or it was just reset.
-        step = None if secret is None else totp.matching_step(secret, code, now)
-        if step is not None:
-            return await self._operators.use_mfa_step(operator.id, step)
-        return await self._operators.use_recovery_code(operator.id, keys.digest(code))
-
-    def _decrypted(self, secret: str | None, operator: Operator) -> str | None:
-        """Decrypt the secret of an authenticator app. None for a secret that was stored before the project secret was
-        replaced: recovery codes stay valid."""
-        try:
-            return None if secret is None else self._cipher.decrypt(secret, _place(operator))
-        except ValueError:
-            log.warning("mfa_secret_unreadable", operator=operator.id, reason="encrypted with another project secret")
-            return None
 
     async def count_attempt(self, kind: str, request: BrowserRequest) -> str:
         """Count an unfinished attempt as a failure of its device or its address, so that concurrent attempts cannot exceed the
@@ -491,10 +444,6 @@ class ConsoleSessions:
 
 def _email_place(operator: Operator) -> str:
     return f"operators/{operator.id}/email"
-
-
-def _place(operator: Operator) -> str:
-    return f"operator {operator.id}"
 
 
 def _network(address: str | None) -> str:

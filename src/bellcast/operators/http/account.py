@@ -17,7 +17,7 @@ from bellcast.kernel.field_limits import Limit
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import DEFAULT_TENANT, Caller
-from bellcast.operators import passwords, totp
+from bellcast.operators import passwords, second_factor
 from bellcast.operators.console_sessions import OPERATOR_NAME, ConsoleSessions, SignedIn
 from bellcast.operators.oidc_sign_in import OidcSignIn
 from bellcast.operators.passwords import MAX_LENGTH, NEW_PASSWORD
@@ -240,9 +240,9 @@ async def begin_mfa(request: ApiRequest) -> ASGIApp:
     operator = await own(request)
     if operator.subject is not None:
         raise Conflict(EXTERNAL)
-    secret = await sessions(request).begin_mfa(operator)
-    uri = totp.uri(secret, operator.name, ISSUER)
-    return responses.json(MfaSecret(secret=secret, uri=uri, qr_code=totp.qr_code(uri)), 201, NO_STORE)
+    secret = await sessions(request).second_factors.begin(operator)
+    uri = second_factor.uri(secret, operator.name, ISSUER)
+    return responses.json(MfaSecret(secret=secret, uri=uri, qr_code=second_factor.qr_code(uri)), 201, NO_STORE)
 
 
 @own_operation(
@@ -258,7 +258,7 @@ async def confirm_mfa(request: ApiRequest) -> ASGIApp:
 
     Afterwards, sign-in needs its codes, or one of the returned recovery codes."""
     params = await request_body.body(request, CODE)
-    codes = await sessions(request).confirm_mfa(await own(request), params.code)
+    codes = await sessions(request).second_factors.confirm(await own(request), params.code)
     return responses.json(RecoveryCodes(codes), 200, NO_STORE)
 
 
@@ -274,7 +274,7 @@ async def replace_recovery_codes(request: ApiRequest) -> ASGIApp:
 
     The old ones no longer work."""
     return responses.json(
-        RecoveryCodes(await sessions(request).replace_recovery_codes(await own(request))), 201, NO_STORE
+        RecoveryCodes(await sessions(request).second_factors.replace_recovery_codes(await own(request))), 201, NO_STORE
     )
 
 
