@@ -1,8 +1,10 @@
 """Drafts of workflows: saving, conflicts, publishing and its effects."""
 
+import msgspec
 import pytest
 
 from bellcast.documents.types import DRAFT_MS, DRAFTED
+from bellcast.rest import definition_body
 from bellcast.server import maintenance
 from tests.journey.rest import Rest, fields, refused
 
@@ -178,6 +180,12 @@ async def test_draft_of_a_tenant_is_its_override(rest):
     )
     assert (published.json()["tenant"], published.json()["version"]) == ("acme", 1)
     assert (await rest.app.get("/v1/workflows/booking")).json()["steps"] == [BELL]
+
+
+async def test_draft_may_be_as_large_as_an_object(rest):
+    size = definition_body.MAX_BYTES - len(msgspec.json.encode({"text": ""}))
+    assert (await save(rest, {"text": "x" * size})).status_code == 201
+    assert fields(await save(rest, {"text": "x" * (size + 1)})).keys() == {"values"}
 
 
 @pytest.mark.parametrize("body", [{"values": []}, {"values": {}, "more": 1}, {"base": 1}])

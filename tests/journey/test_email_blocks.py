@@ -66,6 +66,18 @@ async def test_email_of_blocks_is_compiled_once_and_rendered_with_its_variables(
         assert "For Ann" not in plain
 
 
+async def test_fields_of_blocks_that_equal_their_defaults_are_stored_as_sent(tmp_path: Path) -> None:
+    blocks: list[dict[str, Any]] = [
+        {"type": "heading", "level": 1, "text": "Hi"},
+        {"type": "button", "style": "primary", "text": "Open", "url": "https://a.example"},
+        {"type": "list", "each": "data.items", "limit": 20, "blocks": []},
+    ]
+    async with app(tmp_path) as (_, client):
+        assert (await put(client, "/v1/templates/order", template(blocks)))["email"]["blocks"] == blocks
+        html = (await post(client, "/v1/templates/order/preview", {"data": {}}))["email"]["html"]
+        assert "Hi</h1>" in html
+
+
 async def test_translation_made_of_blocks_is_compiled_too_and_html_replaces_blocks(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         german = {"translations": {"de": template([{"type": "heading", "text": "Danke"}])}}
@@ -100,6 +112,8 @@ async def test_layout_made_of_blocks_surrounds_the_content_in_one_document(tmp_p
     ("blocks", "field", "message"),
     [
         ([{"type": "image", "src": "https://a.example/x.png"}], "email.blocks.0.alt", "is required"),
+        ([{"type": "video"}], "email.blocks.0.type", "unknown value"),
+        ([{"text": "x"}], "email.blocks.0.type", "is required"),
         ([{"type": "button", "text": "x", "url": "/orders"}], "email.blocks.0.url", "must begin with https://"),
         ([{"type": "text", "text": "{{ unknown }}"}], "email.blocks.0.text", "unknown variable"),
         ([{"type": "text", "text": "{{ item.name }}"}], "email.blocks.0.text", "unknown variable"),

@@ -154,3 +154,11 @@ async def test_check_of_a_large_template_takes_less_than_300_ms(tmp_path: Path) 
         before = time.process_time()
         await found(client, values)
         assert time.process_time() - before < 0.9  # 0.3 s on a machine that is three times as fast
+
+
+async def test_stored_template_is_checked_without_a_body(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await put(client, "/v1/templates/booking", {"push": {"title": "x", "body": "x" * 200}})
+        checked = await client.post("/v1/templates/booking/check")
+    assert checked.status_code == 200, checked.text
+    assert "push_long" in codes(checked.json()["findings"])

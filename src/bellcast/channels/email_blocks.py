@@ -36,6 +36,7 @@ from bellcast.templates.types import (
 # Maximum nesting of blocks: a list in a column of a list.
 MAX_BLOCK_DEPTH = 3
 ITEM = "item"  # the variable of a list
+DEFAULT_LIMIT = 20  # items of a list
 # Pixels. The base layout of 600 px has a padding of 32 px on each side.
 WIDTH = "536px"
 SIZES = {1: "24px", 2: "20px", 3: "17px"}
@@ -190,7 +191,8 @@ class _Writer:
         return f'<mj-section padding="0">{inner}</mj-section>'
 
     def _repeated(self, block: ListBlock, blocks: Sequence[str], empty: Sequence[str]) -> str:
-        pieces = [self._tag(f"for {ITEM} in ({block.each} | default([], true))[:{block.limit}]"), *blocks]
+        items = f"({block.each} | default([], true))[:{block.limit or DEFAULT_LIMIT}]"
+        pieces = [self._tag(f"for {ITEM} in {items}"), *blocks]
         pieces += [self._tag("else"), *empty] if empty else []
         return "".join([*pieces, self._tag("endfor")])
 
@@ -210,14 +212,15 @@ class _Writer:
 
     def _in_column(self, block: Block) -> str:
         match block:
-            case HeadingBlock(text=text, level=level):
-                title = f'<h{level} style="margin:0;font:inherit">{self._plain(text)}</h{level}>'
+            case HeadingBlock():
+                level = block.level or 1
+                title = f'<h{level} style="margin:0;font:inherit">{self._plain(block.text)}</h{level}>'
                 inner = self._mj_text(block, title, f'font-size="{SIZES[level]}" font-weight="700" line-height="1.3"')
             case TextBlock(text=text):
                 inner = self._text(text, block)
             case ButtonBlock():
                 color, text_color = self._put(f"{{{{ {STYLE}.color }}}}"), self._put(f"{{{{ {STYLE}.button_text }}}}")
-                is_primary = block.style == "primary"
+                is_primary = block.style != "secondary"
                 look = (
                     f'background-color="{color}" color="{text_color}"'
                     if is_primary

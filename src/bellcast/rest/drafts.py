@@ -201,8 +201,9 @@ async def save_draft(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     ctx, key, tenant, before = await _find(request, kind)
     _, sent, yaml = await definition_body.read(request, ())
     try:
-        validation.check(validation.data("", sent, definition_body.MAX_BYTES))
+        validation.check(validation.data("", sent, 0))
         body = request_body.json(msgspec.json.encode(sent), SHAPE, ctx)
+        validation.check(validation.data("values", body.values, definition_body.MAX_BYTES))
     except Invalid as refusal:
         raise definition_body.with_lines(refusal, yaml) from None
     await kind.version(ctx, tenant, key)
@@ -235,7 +236,7 @@ async def discard_draft(request: ApiRequest, kind: DraftKind) -> ASGIApp:
 
 async def publish(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     ctx, key, tenant, document = await _find(request, kind)
-    body = await request_body.optional_body(request, PUBLICATION)
+    body = await request_body.body(request, PUBLICATION, is_optional=True)
     if request_body.header(request, entity_tags.IF_MATCH) is None:
         raise Invalid.of("If-Match", "is missing: send the ETag of the draft that you have reviewed")
     if document is None:

@@ -212,7 +212,7 @@ class Resource:
                 if reads is not None:
                     sent = await reads(request)
                 elif shape is not None:
-                    sent = await (request_body.optional_body if is_optional else request_body.body)(request, shape)
+                    sent = await request_body.body(request, shape, is_optional=is_optional)
                 if self.session is not None:  # after the body, because the session may be revoked while it arrives
                     tenant, recipient = await self.session(request)
                     key = (recipient, *key)

@@ -50,10 +50,10 @@ class _Block(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
 
 
 class HeadingBlock(_Block, frozen=True, kw_only=True, tag="heading"):
-    """A heading; level 1 is the largest."""
+    """A heading; level 1 is the largest, and the default."""
 
     text: str
-    level: Annotated[int, Meta(ge=1, le=3)] = 1
+    level: Annotated[int, Meta(ge=1, le=3)] | None = None
 
 
 class TextBlock(_Block, frozen=True, kw_only=True, tag="text"):
@@ -63,11 +63,11 @@ class TextBlock(_Block, frozen=True, kw_only=True, tag="text"):
 
 
 class ButtonBlock(_Block, frozen=True, kw_only=True, tag="button"):
-    """A link in the form of a button."""
+    """A link in the form of a button, by default `primary`."""
 
     text: str
     url: str
-    style: Literal["primary", "secondary"] = "primary"
+    style: Literal["primary", "secondary"] | None = None
 
 
 class ImageBlock(_Block, frozen=True, kw_only=True, tag="image"):
@@ -94,11 +94,11 @@ class ContentBlock(_Block, frozen=True, kw_only=True, tag="content"):
 
 
 class ListBlock(_Block, frozen=True, kw_only=True, tag="list"):
-    """Blocks that are repeated for each item of the list at the path `each`, with the variable `item`."""
+    """Blocks repeated for each item of the list at the path `each`, by default the first 20, as the variable `item`."""
 
     each: str
     blocks: tuple["Block", ...]
-    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    limit: Annotated[int, Meta(ge=1, le=100)] | None = None
     empty: str | None = None
 
 

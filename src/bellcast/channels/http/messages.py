@@ -215,7 +215,7 @@ async def retry_many(request: ApiRequest) -> ASGIApp:
     channel or created since a time, except those whose template could not be rendered. `retried` counts at most 20,000,
     but more messages may be retried."""
     replays = context.of(request)[ReplayRunner]
-    body = await request_body.optional_body(request, RETRY)
+    body = await request_body.body(request, RETRY, is_optional=True)
     tenant = tenants.single_tenant(request, body.tenant)
     since = 0 if body.since is None else times.milliseconds(body.since)
     plan = await replays.plan(tenant, FailureFilter(kind="message", channel=body.channel, since=since), ())

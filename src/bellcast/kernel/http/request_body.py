@@ -131,16 +131,17 @@ class Shape(Struct, Generic[T], frozen=True):
             raise Invalid.fields(errors)
 
 
-async def body(request: ApiRequest, shape: Shape[T]) -> T:
+async def body(request: ApiRequest, shape: Shape[T], *, is_optional: bool = False) -> T:
     """Read and validate the JSON body."""
-    return json(await json_text(request), shape, request.context)
+    return json(await json_text(request, is_optional=is_optional), shape, request.context)
 
 
-async def json_text(request: ApiRequest) -> bytes:
-    """Read a JSON body without decoding it."""
-    if not JSON_TYPE.fullmatch(media_type(request)):
+async def json_text(request: ApiRequest, *, is_optional: bool = False) -> bytes:
+    """Read a JSON body without decoding it. An optional one can be empty: that is `{}`, and needs no content type."""
+    text = await raw(request, request.limits.request) if is_optional else b""
+    if (text or not is_optional) and not JSON_TYPE.fullmatch(media_type(request)):
         raise UnsupportedMediaType
-    return await raw(request, request.limits.request)
+    return text or b"{}" if is_optional else await raw(request, request.limits.request)
 
 
 async def json_or_form_text(request: ApiRequest) -> bytes:
@@ -161,14 +162,6 @@ def form_values(text: bytes, max_fields: int) -> dict[str, list[str]]:
     if text.count(b"&") >= max_fields:
         raise TooLarge(f"A form has at most {max_fields} fields.")
     return parse_qs(text.decode(errors="replace"), keep_blank_values=True)
-
-
-async def optional_body(request: ApiRequest, shape: Shape[T]) -> T:
-    """Like `body`, but an empty body means the defaults, and needs no content type."""
-    text = await raw(request, request.limits.request)
-    if text and not JSON_TYPE.fullmatch(media_type(request)):
-        raise UnsupportedMediaType
-    return json(text or b"{}", shape, request.context)
 
 
 def json(text: bytes, shape: Shape[T], ctx: Any, suggestions: Suggestions | None = None) -> T:

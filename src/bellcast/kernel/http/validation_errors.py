@@ -163,7 +163,9 @@ class _Search(NamedTuple):
             msgspec.convert(value, type, strict=self.strict)
         except msgspec.ValidationError as refusal:
             inner = self._inside(type, value, path)
-            yield from chain([next(inner, FieldError(path, _message(type, refusal, value)))], inner)
+            own = field_error(refusal).field if isinstance(value, dict) else ""  # a union's tag
+            error = FieldError(".".join(filter(None, (path, own))), _message(type, refusal, value))
+            yield from chain([next(inner, error)], inner)
 
     def _inside(self, type: Any, value: Any, path: str) -> Iterator[FieldError]:
         for part in _parts(type):

@@ -394,7 +394,8 @@ class CheckRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     "/check",
     FindingList,
     body=CheckRequest,
-    reads=request_body.json_text,
+    is_body_optional=True,
+    reads=lambda request: request_body.json_text(request, is_optional=True),
     example={"values": {"email": {"subject": "New booking", "html": "<img src='https://example.com/a.png'>"}}},
     is_recorded=False,
 )
