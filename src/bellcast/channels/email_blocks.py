@@ -192,9 +192,8 @@ class _Writer:
 
     def _repeated(self, block: ListBlock, blocks: Sequence[str], empty: Sequence[str]) -> str:
         items = f"({block.each} | default([], true))[:{block.limit or DEFAULT_LIMIT}]"
-        pieces = [self._tag(f"for {ITEM} in {items}"), *blocks]
-        pieces += [self._tag("else"), *empty] if empty else []
-        return "".join([*pieces, self._tag("endfor")])
+        otherwise = [self._tag("else"), *empty] if empty else []
+        return "".join([self._tag(f"for {ITEM} in {items}"), *blocks, *otherwise, self._tag("endfor")])
 
     def _wrapped(self, block: Block, inner: str) -> str:
         """Return the block's MJML within its condition."""

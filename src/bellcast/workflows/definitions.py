@@ -147,8 +147,9 @@ def _definition_errors(value: Any) -> Errors:
         return
     yield from unknown_fields("", value, {"type", "data", "note", "steps"})
     yield from _note_errors("note", value)
-    if "type" in value and (not isinstance(value["type"], str) or not value["type"]):
-        yield FieldError("type", "must be text")
+    type = value.get("type", "general")
+    if not isinstance(type, str) or not 1 <= len(type) <= MAX_OBJECT_KEY or "\x00" in type:
+        yield FieldError("type", f"must be text of 1 to {MAX_OBJECT_KEY} characters, without NUL")
     if value.get("data") is not None and not isinstance(value["data"], Mapping):
         yield FieldError("data", "must be an object: a JSON Schema")
     elif value.get("data") is not None:

@@ -108,7 +108,7 @@ def _must(be: str, is_valid: Callable[[Any], bool]) -> FieldRule:
     return check
 
 
-_text = _must("text", lambda value: isinstance(value, str) and value != "")
+_text = _must("text without NUL", lambda value: isinstance(value, str) and value != "" and "\x00" not in value)
 
 
 def _required_template(path: str, value: Any, seen: SeenSteps) -> Errors:

@@ -41,6 +41,7 @@ def errors(value: Any) -> dict[str, str]:
         ([{"key": "a", "type": "wait_for", "event": "seen", "step": "b"}], "steps.0.step"),
         ([{**BELL}, {"key": "a", "type": "wait_for", "event": "sent", "step": "bell"}], "steps.1.event"),
         ([{"key": "a", "type": "wait_for", "event": "x", "timeout": "91d"}], "steps.0.timeout"),
+        ([{"key": "a", "type": "wait_for", "event": "a\x00b"}], "steps.0.event"),
         ([{**BELL, "body_format": "html"}], "steps.0.body_format"),
         ([{**BELL, "actions": [{"key": "a"}]}], "steps.0.actions"),
         ([{**BELL, "actions": [{"key": "a", "label": "{{", "url": "/"}]}], "steps.0.actions.0.label"),
@@ -77,6 +78,11 @@ def test_wrong_steps_are_refused_with_their_path(steps: Any, field: str) -> None
 )
 def test_other_shapes_are_refused(value: Any) -> None:
     assert errors(value)
+
+
+@pytest.mark.parametrize("type", ["", "x" * 101, "a\x00b", 5, None])
+def test_type_that_notifications_cannot_have_is_refused(type: Any) -> None:
+    assert errors({"type": type, "steps": [BELL]}).keys() == {"type"}
 
 
 def test_branches_nest_at_most_five_deep() -> None:

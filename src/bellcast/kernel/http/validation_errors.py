@@ -164,8 +164,8 @@ class _Search(NamedTuple):
         except msgspec.ValidationError as refusal:
             inner = self._inside(type, value, path)
             own = field_error(refusal).field if isinstance(value, dict) else ""  # a union's tag
-            error = FieldError(".".join(filter(None, (path, own))), _message(type, refusal, value))
-            yield from chain([next(inner, error)], inner)
+            place = ".".join(filter(None, (path, own)))
+            yield from chain([next(inner, FieldError(place, _message(type, refusal, value)))], inner)
 
     def _inside(self, type: Any, value: Any, path: str) -> Iterator[FieldError]:
         for part in _parts(type):
