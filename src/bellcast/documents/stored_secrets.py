@@ -51,7 +51,16 @@ class StoredSecrets(Struct, eq=False):
         for kind, fields in self.fields.items():
             checked = changed = 0
             async for tenant, document in self.documents.every(kind):
-                changed += await self._reencrypt(kind, fields, tenant, document)
+                values, place = _values(document), _place(kind, tenant, document)
+                updates: dict[str, str] = {}
+                for name in fields:
+                    encrypted = values.get(name)
+                    if encrypted is not None and self.encryption.key_index(encrypted, place) != 0:
+                        with contextlib.suppress(ValueError):  # no key decrypts it
+                            updates[name] = self.encryption.encrypt(self.encryption.decrypt(encrypted, place), place)
+                if updates:
+                    body, now = msgspec.json.encode({**values, **updates}), self.clock.now()
+                    changed += await self.documents.change(kind, tenant, document.key, document.body, body, now)
                 checked += 1
                 if checked % PAGE == 0:
                     yield RotationProgress(kind, checked, changed)
@@ -78,19 +87,6 @@ class StoredSecrets(Struct, eq=False):
                 for name in fields:
                     if values.get(name) is not None:
                         yield place, self.encryption.key_index(values[name], place)
-
-    async def _reencrypt(self, kind: str, fields: Sequence[str], tenant: str, document: Document) -> bool:
-        values, place = _values(document), _place(kind, tenant, document)
-        updates: dict[str, str] = {}
-        for name in fields:
-            encrypted = values.get(name)
-            if encrypted is not None and self.encryption.key_index(encrypted, place) != 0:
-                with contextlib.suppress(ValueError):  # no key decrypts it
-                    updates[name] = self.encryption.encrypt(self.encryption.decrypt(encrypted, place), place)
-        if not updates:
-            return False
-        body = msgspec.json.encode({**values, **updates})
-        return await self.documents.change(kind, tenant, document.key, document.body, body, self.clock.now())
 
 
 def _values(document: Document) -> dict[str, Any]:

@@ -163,7 +163,10 @@ def plan(request: WatchRequest, table: TableInfo) -> TableWatch:
     unknown = [name for name in (*columns, *named) if name not in table.columns]
     if unknown:
         raise Invalid(f"{table.name} has no column {', '.join(unknown)}; expected one of {', '.join(table.columns)}.")
-    validation.check(_topic(topic), *(validation.text("name", name, Limits().event_name) for name in names.values()))
+    validation.check(
+        () if topic is None else validation.topic("topic", COLUMN.sub("x", topic), Limits()),
+        *(validation.text("name", name, Limits().event_name) for name in names.values()),
+    )
     recorded = tuple(dict.fromkeys((*columns, *table.key, *named)))
     return TableWatch(
         table=table.name,
@@ -176,12 +179,6 @@ def plan(request: WatchRequest, table: TableInfo) -> TableWatch:
         tenant=request.tenant,
         audience=tuple(dict.fromkeys(named)),
     )
-
-
-def _topic(topic: str | None) -> validation.FieldErrors:
-    """Validate a topic with `x` in place of each column."""
-    if topic is not None:
-        yield from validation.topic("topic", COLUMN.sub("x", topic), Limits())
 
 
 def events(change: RowChange, limit: int) -> list[EventDraft]:

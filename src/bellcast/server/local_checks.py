@@ -74,7 +74,7 @@ def _readable(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
         yield from findings
     except OSError as error:
         yield diagnoses.finding(
-            "file_unreadable", check=check, path=error.filename, error=error.strerror, user=_current_user()
+            "file_unreadable", check=check, path=error.filename, error=error.strerror, user=f"user {os.getuid()}"
         )
 
 
@@ -83,15 +83,11 @@ def _folder(settings: Settings) -> Iterator[Finding]:
     if not data.is_dir():
         yield diagnoses.finding("no_folder", path=data)
     elif not os.access(data, os.R_OK | os.W_OK | os.X_OK):
-        yield diagnoses.finding("folder_read_only", path=data, user=_current_user())
+        yield diagnoses.finding("folder_read_only", path=data, user=f"user {os.getuid()}")
     elif stat.S_IMODE(data.stat().st_mode) & 0o007:
         yield diagnoses.finding("folder_readable", path=data)
     else:
         yield Finding("data folder", "ok", str(data))
-
-
-def _current_user() -> str:
-    return f"user {os.getuid()}"
 
 
 def _credentials(settings: Settings) -> Iterator[Finding]:

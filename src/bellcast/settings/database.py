@@ -211,9 +211,7 @@ class DatabaseSettings:
         errors += [FieldError(f"reset.{name}", "is also in set: name it once") for name in set if name in reset]
         if errors:
             raise Invalid.fields(errors)
-        current = await self._current()
-        if current.revision != revision:
-            raise Conflict(f"The settings are at revision {current.revision}: read them again.")
+        current = await self._current(revision)
         values = {name: text for name, text in (current.values | dict(set)).items() if name not in reset}
         return await self._write(current, values, by, record, check_owner=check_owner, dry_run=dry_run)
 
@@ -226,9 +224,7 @@ class DatabaseSettings:
         if wanted is None and to != 0:
             raise NotFound("There is no revision with this number.")
         values = {} if wanted is None else msgspec.json.decode(wanted.body, type=SettingsRevision).values
-        current = await self._current()
-        if current.revision != revision:
-            raise Conflict(f"The settings are at revision {current.revision}: read them again.")
+        current = await self._current(revision)
         # Earlier versions had other minimums.
         restored = {name: text for name, text in values.items() if text != current.values.get(name)}
         if problems := _value_problems(restored):
@@ -284,9 +280,13 @@ class DatabaseSettings:
         found = await self._documents.newest(HISTORY_KIND, PROJECT, beyond, created, limit)
         return [msgspec.json.decode(one.body, type=SettingsRevision) for one in found]
 
-    async def _current(self) -> StoredValues:
+    async def _current(self, revision: int | None = None) -> StoredValues:
+        """Return the stored values. Raises Conflict if they are not those of `revision`."""
         document = await self._documents.get(KIND, PROJECT, CURRENT)
-        return NOTHING if document is None else msgspec.json.decode(document.body, type=StoredValues)
+        found = NOTHING if document is None else msgspec.json.decode(document.body, type=StoredValues)
+        if revision not in (None, found.revision):
+            raise Conflict(f"The settings are at revision {found.revision}: read them again.")
+        return found
 
     # --- application
 

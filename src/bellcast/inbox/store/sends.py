@@ -56,7 +56,20 @@ class Sends(StoreTable):
         if request.tenant != EVERY_TENANT:
             yield from ensure.ensure_tenant(request.tenant, request.created_at)
         seq = (yield from sent.next_number()) if request.has_row else None
-        yield from _add_fanout(request, seq)
+        if request.fanout is not None:  # it is also for other channels
+            audience = Audience(topic=request.topic, all=request.topic is None)
+            fanout = NewFanout(
+                id=request.id,
+                tenant=request.tenant,
+                workflow="",  # of a send
+                owner="",
+                version=0,
+                audience=msgspec.json.encode(audience),
+                body=request.fanout,
+                created_at=request.created_at,
+                seq=seq,
+            )
+            yield from fanouts.add(fanout, FANOUT_JOB_KIND)
         if seq is None:
             yield from idempotency.store_response(request.key_tenant, request)
             return SendResult(request.response)
@@ -235,25 +248,6 @@ class MaterializeAnnouncements(ListCommand[ConnectedInboxes, Materialized]):
 
 def _materialize(tenant: str, keys: Sequence[str], now: int) -> WriteCommand[Materialized]:
     return ScriptCommand(lambda: announcements.materialize_all(tenant, keys, now), [(tenant, key) for key in keys])
-
-
-def _add_fanout(request: AnnounceRequest, seq: int | None) -> Script[None]:
-    """Add the fan-out of an announcement that is also for other channels."""
-    if request.fanout is None:
-        return
-    audience = Audience(topic=request.topic, all=request.topic is None)
-    fanout = NewFanout(
-        id=request.id,
-        tenant=request.tenant,
-        workflow="",  # of a send
-        owner="",
-        version=0,
-        audience=msgspec.json.encode(audience),
-        body=request.fanout,
-        created_at=request.created_at,
-        seq=seq,
-    )
-    yield from fanouts.add(fanout, FANOUT_JOB_KIND)
 
 
 def add_claim(tenant: str, claim: Claim, recipients: Set[str]) -> Script[None]:
