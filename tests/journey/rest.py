@@ -257,7 +257,7 @@ async def opened(
         authenticator=Authenticator(PROJECT, access, limits, keys=store.keys, http=http, clock=clock),
         access=access,
         nodes=survey.nodes,
-        doctor=Doctor(
+        findings=Doctor(
             Settings(store=StoreSettings(data=folder)),
             PROJECT,
             http,
@@ -266,7 +266,7 @@ async def opened(
             partial(providers.providers, "", "email"),
             no_differences,
             no_objects,
-        ),
+        ).findings,
         url_problem=clients.guard.problem,
         queue_age=jobs.queue_age,
         push_key=lambda: "",

@@ -1,6 +1,6 @@
 """Dependencies of the API: engines, limits, access rules, and a view of the live connections."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.permissions import AccessConfig
-from bellcast.console.types.diagnoses import Doctor
+from bellcast.console.types.diagnoses import Finding
 from bellcast.context import Context
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.http.request_body import ApiRequest
@@ -31,7 +31,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     authenticator: Authenticator
     access: AccessConfig
     nodes: Callable[[], Awaitable[Sequence[LiveNode]]]  # live nodes, by id
-    doctor: Doctor
+    findings: Callable[[], AsyncGenerator[Finding]]  # those of the doctor
     url_problem: Callable[[str], str | None]  # reason why a URL from the API or of a recipient must not be used
     push_key: Callable[[], str]  # the public key that browsers bind their push subscriptions to
     refresh_dialects: Callable[[], Awaitable[None]]  # after a change of what they keep of the store, on all nodes

@@ -571,12 +571,16 @@ async def check_unused(name: str, ctx: ApiContext, names: Sequence[tuple[str, st
     if used is None:
         return
     users = found[used]
-    shown = ", ".join(users[:SHOWN_USES]) + (" and others" if len(users) > SHOWN_USES else "")
     hint = ""
     if any(user.startswith(f"{SCHEDULES}/{GENERATED_PREFIX}") for user in users):
         hint = " A schedule whose key begins with send- is a send or trigger with send_at: delete it, or wait for its time."
     which = f"This {name}" if len(names) == 1 else f"The {name} {used[1]}"
-    raise Conflict(f"{which} is used by {shown}{broken.reason}: change or delete these first.{hint}")
+    raise Conflict(f"{which} is used by {listed(users)}{broken.reason}: change or delete these first.{hint}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names for a message, of many the first ones."""
+    return ", ".join(names[:SHOWN_USES]) + (" and others" if len(names) > SHOWN_USES else "")
 
 
 async def _described(kind: Kind[Any], ctx: ApiContext, tenant: str, shown: dict[str, Any]) -> dict[str, Any]:

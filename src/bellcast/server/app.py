@@ -198,7 +198,7 @@ class App:
             authenticator=authenticator,
             access=settings.access,
             nodes=self._live.survey.nodes,
-            doctor=Doctor(
+            findings=Doctor(
                 settings,
                 self.project,
                 engines.http,
@@ -207,7 +207,7 @@ class App:
                 engines.channels.providers.stored_mail_servers,
                 self._node_settings.differences,
                 engines.channels.secrets.unreadable,
-            ),
+            ).findings,
             url_problem=engines.clients.guard.problem,
             push_key=lambda: engines.channels.vapid_key.public,
             refresh_dialects=self._live.refresh,

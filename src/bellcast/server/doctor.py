@@ -48,6 +48,7 @@ class Doctor(Struct, eq=False):
     _threads: list[Future[None]] = field(default_factory=list)
 
     async def findings(self) -> AsyncGenerator[Finding]:
+        """Yield the finding of each check when it ends, within a bounded time. Raises TooMany while another run is in progress."""
         from bellcast.server import local_checks
 
         # A check in a thread only ends by its own timeouts; until then, no other run begins.

@@ -267,16 +267,20 @@ def layout_html(template: Template, locales: Sequence[str]) -> str | None:
         return None
 
 
-def is_usable_layout(template: Template, locale: str) -> bool:
-    """Return whether a template can be used as a layout in a language; an empty locale is the default language."""
-    return layout_html(template, locales_of(locale)) is not None
-
-
 def layout_problem(template: Template, key: str) -> str | None:
     """Return why a template cannot be used as a layout in one of its languages, or None."""
     for locale in ("", *template.translations):
-        if not is_usable_layout(template, locale):
+        if layout_html(template, locales_of(locale)) is None:
             return f"the HTML of template {key!r} has no {{{{ content }}}}{in_language(locale)}"
+    return None
+
+
+def lost_layout(before: Template, after: Template) -> str | None:
+    """Return a language in which a template was a layout and no longer is, or None. An empty one is the default language."""
+    for locale in ("", *before.translations, *after.translations):
+        locales = locales_of(locale)
+        if layout_html(before, locales) is not None and layout_html(after, locales) is None:
+            return locale
     return None
 
 

@@ -126,7 +126,7 @@ async def run_doctor(request: ApiRequest) -> ASGIApp:
     NDJSON when each check ends, or returned as one JSON array with `Accept: application/json`. A run takes at most 20
     seconds, of which at most 5 are for reading a SQLite store. Each node allows one run at a time; a second one is
     refused (429). Callers that are restricted to tenants are refused."""
-    return await responses.respond_list(request, _finding_items(context.of(request).doctor.findings()))
+    return await responses.respond_list(request, _finding_items(context.of(request).findings()))
 
 
 async def _finding_items(findings: AsyncGenerator[Finding]) -> AsyncGenerator[FindingItem]:

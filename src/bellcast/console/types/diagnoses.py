@@ -3,10 +3,9 @@ are in `diagnoses.toml`."""
 
 import re
 import tomllib
-from collections.abc import AsyncGenerator
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -23,14 +22,6 @@ class Finding(NamedTuple):
     state: FindingState
     what: str
     fix: str = ""
-
-
-class Doctor(Protocol):
-    """Checks the server from inside."""
-
-    def findings(self) -> AsyncGenerator[Finding]:
-        """Yield the finding of each check when it ends, within a bounded time. Raises TooMany while another run is in progress."""
-        ...
 
 
 class Diagnosis(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -146,20 +146,18 @@ class NatsTransport:
                 raise Unavailable("a server has left the NATS cluster")
             self.info = info
         elif operation.name == b"-ERR":
-            self._receive_error(operation.text.decode(errors="replace").strip("' "))
-
-    def _receive_error(self, reason: str) -> None:
-        """Handle an error. The connection survives a missing permission; its request has no reply."""
-        if not reason.lower().startswith("permissions violation"):
-            raise Unavailable(f"NATS closed the connection: {reason}.")
-        match = VIOLATION.match(reason)
-        subject = match[1].encode() if match else b""
-        if not subject.startswith(b"$JS."):
-            log.warning("broker_permission_missing", reason=reason)
-            self._refusal = reason
-        for request in self._requests.values():
-            if request.subject == subject:
-                request.replies.put_nowait(LogUnsupported(f"NATS refuses: {reason}"))
+            # The connection survives a missing permission; its request has no reply.
+            reason = operation.text.decode(errors="replace").strip("' ")
+            if not reason.lower().startswith("permissions violation"):
+                raise Unavailable(f"NATS closed the connection: {reason}.")
+            match = VIOLATION.match(reason)
+            subject = match[1].encode() if match else b""
+            if not subject.startswith(b"$JS."):
+                log.warning("broker_permission_missing", reason=reason)
+                self._refusal = reason
+            for request in self._requests.values():
+                if request.subject == subject:
+                    request.replies.put_nowait(LogUnsupported(f"NATS refuses: {reason}"))
 
     def _receive_stored(self, message: Message) -> None:
         """Pass on an event that a log has published. Raises Unavailable if an earlier event of the stream is missing, after

@@ -137,11 +137,7 @@ def _json(text: str) -> Any:
     except (msgspec.DecodeError, UnicodeError):
         if "\\u" not in text:
             raise InvalidPacket("This is not JSON.") from None
-        return _repair_surrogates(text)
-
-
-def _repair_surrogates(text: str) -> Any:
-    """Decode JSON with unpaired surrogates, which are valid in JSON only; they become U+FFFD."""
+    # Unpaired surrogates are valid in JSON only, and become U+FFFD.
     try:
         value = json.loads(text, parse_constant=_refuse, parse_float=_parse_float)
         repaired = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -18,7 +18,7 @@ from bellcast.documents.types import PROJECT
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.preferences.types import CHANNEL_WORDS, CHANNELS
 from bellcast.rest.context import ApiContext
-from bellcast.rest.objects import SHOWN_USES, PublishEffect
+from bellcast.rest.objects import SHOWN_USES, PublishEffect, listed
 from bellcast.templates import rendering, variables
 from bellcast.templates.http import samples
 from bellcast.templates.tenant_budget import budget_of
@@ -161,7 +161,7 @@ async def effects(ctx: ApiContext, planned: ApiContext, tenant: str, key: str, v
             found.append(PublishEffect("channel_removed", f"There is no text for {CHANNEL_WORDS[channel]} any more."))
     added = sorted(variables.required(after) - variables.required(before))
     if added:
-        text = f"Sends without {', '.join(added[:SHOWN_USES])}{' and others' * (len(added) > SHOWN_USES)} are refused."
+        text = f"Sends without {listed(added)} are refused."
         found.append(PublishEffect("required_changed", text, n=len(added)))
     return found + await _broken_uses(planned, tenant, key, before, after)
 
@@ -170,21 +170,14 @@ async def _broken_uses(
     ctx: ApiContext, tenant: str, key: str, before: Template, after: Template
 ) -> list[PublishEffect]:
     """Return the templates whose layout this one is no longer. A write is then refused."""
-    locales = dict.fromkeys(("", *before.translations, *after.translations))
-    lost = [
-        locale
-        for locale in locales
-        if rendering.is_usable_layout(before, locale) and not rendering.is_usable_layout(after, locale)
-    ]
-    if not lost:
+    lost = rendering.lost_layout(before, after)
+    if lost is None:
         return []
     users = (await references.of_layouts(ctx, [(tenant, key)], SHOWN_USES + 1, is_exact=True))[tenant, key]
     if not users:
         return []
-    shown = ", ".join(users[:SHOWN_USES]) + (" and others" if len(users) > SHOWN_USES else "")
-    text = (
-        f"It is the layout of {shown}, and would have no HTML with {{{{ content }}}}{rendering.in_language(lost[0])}."
-    )
+    language = rendering.in_language(lost)
+    text = f"It is the layout of {listed(users)}, and would have no HTML with {{{{ content }}}}{language}."
     return [PublishEffect("breaks_use", text, n=len(users))]
 
 

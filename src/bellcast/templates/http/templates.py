@@ -182,11 +182,11 @@ async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.
     for body in (before, after):
         await ctx[Catalog].compile(body)
     old, new = (request_body.decoder(Template).decode(body) for body in (before, after))
-    for locale in ("", *old.translations, *new.translations):
-        if rendering.is_usable_layout(old, locale) and not rendering.is_usable_layout(new, locale):
-            reason = f" as a layout, and would have no HTML with {{{{ content }}}}{rendering.in_language(locale)}"
-            return objects.BrokenUses(references.of_layouts, reason)
-    return None
+    lost = rendering.lost_layout(old, new)
+    if lost is None:
+        return None
+    reason = f" as a layout, and would have no HTML with {{{{ content }}}}{rendering.in_language(lost)}"
+    return objects.BrokenUses(references.of_layouts, reason)
 
 
 async def _obstacles(ctx: ApiContext, tenant: str, key: str, value: Template) -> list[FieldError]:
