@@ -72,6 +72,17 @@ def test_examples_work_on_any_port() -> None:
     assert hard_coded == []
 
 
+def test_pages_of_the_examples_fit_a_phone() -> None:
+    """Without a viewport, a phone shows a page as wide as a desktop's, with a tiny bell."""
+    wide = [
+        f"{page_id(page)}, line {block.line}"
+        for page in [*FIRST_PAGES, *HANDWRITTEN]
+        for block in blocks.of(page)
+        if "<!doctype html>" in block.text and 'name="viewport"' not in block.text
+    ]
+    assert wide == []
+
+
 def test_pages_whose_commands_need_the_servers_address_say_where_it_comes_from() -> None:
     unset = [
         page_id(page)
