@@ -1,14 +1,17 @@
 """Beats, lists and keepers, of many nodes with an in-memory broker and a fake clock."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
 from benchmarks.node_network import NetworkNode, NodeNetwork
 
-from bellcast.live.types import NodeLeft
+from bellcast.kernel.brokers.remote import kind_of
+from bellcast.live.types import NodeBeat, NodeLeft, NodeList
 from tests.clock import FakeClock
 
 TICK = 0.25
+NODE_BEAT, NODE_LIST = kind_of(NodeBeat("", 0, None)), kind_of(NodeList("", {}))
 
 
 class Cluster(NodeNetwork):
@@ -65,6 +68,20 @@ async def test_heartbeats_of_50_nodes_are_at_most_3000_messages_a_minute(cluster
     assert set(cluster.delivered) == {"beat", "members"}
     assert cluster.published.total() <= 1_500 + 10
     assert cluster.delivered.total() <= 3_000
+
+
+async def test_beats_are_sent_when_the_list_arrives(cluster: Cluster) -> None:
+    """The keeper reads those of all nodes together, although the nodes started at different times."""
+    for _ in range(8):
+        await cluster.start(1)
+        await cluster.pass_seconds(TICK)
+    beats, lists = Counter[bool](), [0]  # by whether a list was sent just before
+    for _ in range(round(60 / TICK)):
+        cluster.published.clear()
+        await cluster.pass_seconds(TICK)
+        lists.append(cluster.published[NODE_LIST])
+        beats[sum(lists[-2:]) > 0] += cluster.published[NODE_BEAT]
+    assert beats[True] > 10 * beats[False]
 
 
 async def test_new_node_is_known_to_all_at_once(cluster: Cluster) -> None:

@@ -24,8 +24,7 @@ CALLS = 192
 MIN_SLOTS = 4
 # Jobs in memory for each slot, one of which calls: the next one is ready when a call ends. All others wait in the store.
 JOBS_PER_SLOT = 6
-# Consecutive calls without a response after which a server is skipped: one or two may be lost packets. One that times out counts
-# those that it left in progress too, if the server responded to none since it began: they would end as it did.
+# Consecutive calls without a response, with those still in progress, after which a server is skipped: one or two may be lost packets.
 MAX_TIMEOUTS = 3
 # How long a server is skipped before one call probes it.
 SKIPPED_MS = 30_000
@@ -149,11 +148,9 @@ class Destination(Struct, eq=False):
             self._start_waiting()
 
     async def _take_slot(self) -> None:
-        if self._calls < self.slots and not self._waiting:
-            self._calls += 1
-            return
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
+        self._start_waiting()
         try:
             await turn
         except asyncio.CancelledError:

@@ -22,6 +22,8 @@ BATCH_MS = 50
 # Interval of turns without changes: the resolution of all timeouts.
 TURN_SECONDS = 0.5
 BEAT_MS = 2_000
+# A node sends its beat when the list arrives: the keeper reads those of all nodes at once. Without a list, it is sent this much later.
+LATE_MS = 500
 # Silence after which a node is dead: presence is right within 10 s of its end, and a node that was busy for 6 s lives.
 NODE_TIMEOUT_MS = 9_000
 # Silence after which the keeper is replaced: three lists.
@@ -125,7 +127,8 @@ class Members:
 
     async def _messages(self) -> list[Event]:
         """Return a list, a claim or a beat if one is due. Replaces a silent keeper."""
-        if not await self._check_silence() and self._clock.now() - self._sent_at < BEAT_MS:
+        late = 0 if self.is_keeper else LATE_MS
+        if not await self._check_silence() and self._clock.now() - self._sent_at < BEAT_MS + late:
             return []
         self._sent_at = self._clock.now()
         if self.is_keeper:
@@ -247,6 +250,8 @@ class Members:
                 self._drop(id)
         self._listed = set(event.nodes)
         self.is_settled = True
+        if now - self._sent_at > BEAT_MS // 2:
+            self._send_soon()
 
     def note(self, id: str, connections: int | None = None) -> bool:
         """Note a sign of life. True if the node is new."""
