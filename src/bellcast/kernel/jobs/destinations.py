@@ -5,9 +5,8 @@ respond to several calls in a row fail at once, until a probe succeeds: a server
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from weakref import WeakSet
 
 import structlog
 from msgspec import Struct, field
@@ -31,16 +30,6 @@ SKIPPED_MS = 30_000
 # Destinations, and servers of one, in memory. Beyond, those without jobs and timeouts are dropped.
 MAX_DESTINATIONS = 10_000
 MAX_SERVERS = 100
-
-
-class SkippedServer(Struct, frozen=True):
-    """A server that does not respond: its destination, the tenant, its host if the destination has several, and since when
-    it is skipped (UTC milliseconds)."""
-
-    destination: str
-    tenant: str
-    host: str
-    since: int
 
 
 class Breaker:
@@ -132,7 +121,6 @@ class Destination(Struct, eq=False):
                 if len(self._breakers) >= MAX_SERVERS:
                     self._breakers = {known: one for known, one in self._breakers.items() if one.timeouts}
                 breaker = self._breakers[host] = Breaker(self.name, self.tenant, host, self.all_destinations.clock)
-                self.all_destinations.breakers.add(breaker)
             responses = breaker.begin()
             has_responded: bool | None = None
             try:
@@ -173,7 +161,6 @@ class Destinations:
     def __init__(self, clock: Clock) -> None:
         self.busy = 0
         self.clock = clock
-        self.breakers = WeakSet[Breaker]()
         self._known: dict[tuple[str, str], Destination] = {}
 
     def of(self, name: str, tenant: str, most: int) -> Destination:
@@ -184,9 +171,3 @@ class Destinations:
                 self._known = {known: one for known, one in self._known.items() if not one.is_idle}
             found = self._known[name, tenant] = Destination(name, most, self, tenant)
         return found
-
-    def skipped(self) -> Iterator[SkippedServer]:
-        """Iterate over the servers that are skipped."""
-        for breaker in list(self.breakers):
-            if breaker.since is not None:
-                yield SkippedServer(**breaker.names, since=breaker.since)
