@@ -444,6 +444,26 @@ async def test_credentials_that_the_application_accepted_are_remembered() -> Non
     assert (await begin(turns, [*flood, (b"one", "::1")])).index(b"one") < 2 * takeover.MAX_BEGUN
 
 
+async def test_credentials_that_are_refused_begin_no_burst() -> None:
+    """A key that was revoked: 100 refusals in each iteration of the event loop delay the sends of others."""
+    turns, accepted = takeover.Turns(), [SERVER, None]
+
+    async def app(scope: Any, _receive: Any, send: Send) -> None:
+        scope["extensions"][ACCEPTED] = accepted.pop(0)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with running_app(app, takeover_protocol(turns)) as server:
+        for _ in range(2):
+            async with connecting(server) as (reader, writer):
+                writer.write(request("/any", Authorization="revoked"))
+                await reader.readuntil(b"\r\n\r\n")
+    requests = [asyncio.ensure_future(turns.wait(b"revoked", "::1")) for _ in range(MANY)]
+    await asyncio.sleep(0)
+    assert sum(one.done() for one in requests) == takeover.MAX_BEGUN
+    await asyncio.gather(*requests)
+
+
 async def test_credentials_that_were_used_last_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(takeover, "MAX_KNOWN", 2)
     turns = takeover.Turns()

@@ -60,9 +60,10 @@ async def authorize(
     restricted to tenants."""
     scope: Any = request.scope
     ctx, state = context.of(request), scope["state"]
+    scope.setdefault("extensions", {})[ACCEPTED] = None
     if required_scope == "recipient":
         principal = await ctx.authenticator.recipient(auth_request(scope), "request")
-        state["principal"] = scope.setdefault("extensions", {})[ACCEPTED] = principal
+        state["principal"] = scope["extensions"][ACCEPTED] = principal
         return
     operator = await _operator(request, ctx)
     is_open = required_scope != "operator"
@@ -73,7 +74,7 @@ async def authorize(
         caller = operator or (await ctx.authenticator.caller(auth_request(scope)) if is_open else None)
     if caller is None:
         raise Unauthenticated("Sign in to the console.")
-    state["caller"] = scope.setdefault("extensions", {})[ACCEPTED] = caller
+    state["caller"] = scope["extensions"][ACCEPTED] = caller
     if claims is None and (caller.role is not None or other_scope not in caller.scopes):
         _check_scope(caller, required_scope, roles)
     if caller.must_enrol and required_scope != "operator":

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 # Key in this state: the headers by name, of several equal ones the last. A request looks up ten.
 HEADER_VALUES = "header_values"
-# Key in a request's extensions: the principal or caller whose credentials were accepted, for the server's protocol.
+# Key in a request's extensions: the principal or caller whose credentials were accepted, or None, for the server's protocol.
 ACCEPTED = "bellcast.accepted"
 
 Scope: TypeAlias = dict[str, Any]

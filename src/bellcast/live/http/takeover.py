@@ -163,8 +163,12 @@ class Turns:
             await waiting
         return turn
 
-    def remember(self, credentials: bytes, accepted: Principal | Caller) -> None:
+    def remember(self, credentials: bytes, accepted: Principal | Caller | None) -> None:
+        """Remember the owner of accepted credentials, until they are refused (None)."""
         match accepted:
+            case None:
+                self._known.pop(hash(credentials), None)
+                return
             case Principal(tenant=tenant, recipient=name) | Caller(scopes=(), tenants=(tenant,), operator=name):
                 known = f"sessions {tenant}", name, MAX_BEGUN  # a recipient, an author
             case _:
@@ -388,8 +392,8 @@ class TakeoverProtocol(HttpToolsProtocol):
                 if self._held:
                     self._turns.held = self._turns.held - Counter({turn: self._held})  # without those that are 0
                 self._turn, self._held = None, 0
-            if credentials is not None and (accepted := scope["extensions"].get(ACCEPTED)) is not None:
-                self._turns.remember(credentials, accepted)
+            if credentials is not None and ACCEPTED in scope["extensions"]:
+                self._turns.remember(credentials, scope["extensions"][ACCEPTED])
 
     # --- responses
 
