@@ -182,16 +182,13 @@ def explain_undecided(channel: Channel, reason: str | None) -> ChannelExplanatio
 
 def joined(channels: list[ChannelExplanation]) -> Explanation:
     """Combine explanations, and join their sentences."""
-    return Explanation(verdict=_verdict(channels), text=" ".join(one.text for one in channels), channels=channels)
-
-
-def _verdict(channels: Sequence[ChannelExplanation]) -> DeliveryVerdict:
     results = {one.result for one in channels}
+    verdict: DeliveryVerdict = "waiting" if results else "nothing_sent"
     if len(results) == 1:
-        return results.pop()
-    if "delivered" in results:
-        return "partly_delivered"
-    return "waiting" if results else "nothing_sent"
+        (verdict,) = results
+    elif "delivered" in results:
+        verdict = "partly_delivered"
+    return Explanation(verdict=verdict, text=" ".join(one.text for one in channels), channels=channels)
 
 
 def with_actions(

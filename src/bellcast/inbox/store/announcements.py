@@ -188,15 +188,13 @@ class Materialization:
         state: InboxState | None = None
         for row in pending:
             before = state or InboxState(self._tenant, row.key, row.epoch, row.revision, row.unread, row.unseen)
-            state = self._plan(row, before)
+            if row.first_revision is None:
+                state = before if row.is_withdrawn else self._add(row, before)
+            else:
+                state = self._remove(row, before) if row.is_withdrawn else self._correct(row, before)
         if state is not None:
             params = {"inbox": row.inbox, "revision": state.revision, "unread": state.unread, "unseen": state.unseen}
             self._planned["inbox_write_state"].append(params)
-
-    def _plan(self, row: PendingRow, before: InboxState) -> InboxState:
-        if row.first_revision is not None:
-            return self._remove(row, before) if row.is_withdrawn else self._correct(row, before)
-        return before if row.is_withdrawn else self._add(row, before)
 
     def _add(self, row: PendingRow, before: InboxState) -> InboxState:
         notification = self._announcements[row.seq]
