@@ -1,9 +1,10 @@
 """Every page of the console on a new server explains what it will show and how to create the first entry."""
 
+import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from tests import thoroughness
 from tests.browser.console import PAGES, Console, check_looks, create_owner, go, wait_loaded
 
@@ -56,3 +57,18 @@ def test_overview_of_a_new_server_has_its_first_steps(open_console: Callable[...
     go(page, "/")
     expect(page.get_by_text("notifications", exact=True)).to_be_visible()
     expect(step).to_have_count(0)
+
+
+def test_first_steps_find_a_notification_that_was_read_before_many_others(open_console: Callable[..., Page]) -> None:
+    """The server examines a part of the rows for each response."""
+
+    def respond(route: Route) -> None:
+        is_older = "after=examined" in route.request.url
+        rows = [{"recipient": "ruth", "title": "Hello"}] if is_older else []
+        route.fulfill(json={"notifications": rows, "next": None, "scanned_until": None if is_older else "examined"})
+
+    page = open_console("/account")
+    page.route(re.compile(r"/v1/notifications\?.*state=read"), respond)
+    go(page, "/setup")
+    step = page.locator(".checks li").filter(has_text="A recipient read a notification")
+    expect(step).to_contain_text("ruth read “Hello”.")

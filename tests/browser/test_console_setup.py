@@ -94,6 +94,7 @@ def page(chromium: Browser, server: ServerProcess) -> Iterator[Page]:
     assert code
     page.goto(f"/console/setup#code={code[1]}")
     expect(page.get_by_label("Name")).to_be_focused()  # the code is filled in
+    expect(page.get_by_label("Code")).to_be_hidden()
     page.get_by_label("Name").fill("ruth")
     page.get_by_label("Password").fill("correct horse battery")
     page.get_by_role("button", name="Create owner").click()
