@@ -25,14 +25,20 @@ async def test_protocol_learns_the_caller_of_accepted_credentials_only(
     async def served(scope: Any, receive: Any, send: Any) -> None:
         extensions: dict[str, Any] = {}
         await bell(scope | {"extensions": extensions}, receive, send)
-        learned[scope["path"]] = extensions.get(ACCEPTED)
+        learned[scope["path"]] = extensions.get(ACCEPTED, "nothing")
 
     now = SystemClock().now()
     token = tokens.sign(Project("p", "key", SECRET), "alice", now=now, expires_at=now + 60_000, tenant="acme")
     async with bell.lifespan(), httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://a") as client:
-        for path, bearer in (("/v1/inbox", token), ("/v1/tenants", SECRET), ("/v1/types", "wrong")):
+        for path, bearer in (
+            ("/v1/inbox", token),
+            ("/v1/tenants", SECRET),
+            ("/v1/types", "wrong"),
+            ("/healthz", SECRET),
+        ):
             await client.get(path, headers={"authorization": f"Bearer {bearer}"})
     assert isinstance(learned["/v1/inbox"], Principal)
     assert learned["/v1/inbox"].tenant == "acme"
     assert isinstance(learned["/v1/tenants"], Caller)
-    assert learned["/v1/types"] is None
+    assert learned["/v1/types"] is None  # the credentials were refused, and are not known from then on
+    assert learned["/healthz"] == "nothing"
