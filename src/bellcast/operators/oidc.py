@@ -182,26 +182,23 @@ class OidcProvider:
             raise Unauthenticated("The claims of the ID token are wrong.") from None
 
     async def _discovered(self) -> ProviderMetadata:
+        """Return the discovery document. After a failed read, the last one is kept."""
         async with self._lock:
             if self._clock.now() >= self._next_fetch_at:
-                await self._discover()
+                try:
+                    found = await self._fetch()
+                except Unavailable as failure:
+                    # Counted from the end of the request: after a timeout, each waiting request would otherwise wait
+                    # for another one.
+                    self._failure, self._next_fetch_at = failure, self._clock.now() + FAILED_RETRY_MS
+                else:
+                    if self._keys is None or self._metadata is None or self._metadata.jwks_uri != found.jwks_uri:
+                        source, uri = "The identity provider", found.jwks_uri
+                        self._keys = PublishedKeys(uri, self._http, self._clock, source=source, subject="ID token")
+                    self._metadata, self._next_fetch_at = found, self._clock.now() + CACHE_MS
             if self._metadata is None:
                 raise self._failure or Unavailable("The identity provider cannot be reached.")
             return self._metadata
-
-    async def _discover(self) -> None:
-        """Read the discovery document. After a failure, keep the last one."""
-        try:
-            found = await self._fetch()
-        except Unavailable as failure:
-            # Counted from the end of the request: after a timeout, each waiting request would otherwise wait for
-            # another one.
-            self._failure, self._next_fetch_at = failure, self._clock.now() + FAILED_RETRY_MS
-            return
-        if self._keys is None or self._metadata is None or self._metadata.jwks_uri != found.jwks_uri:
-            source = "The identity provider"
-            self._keys = PublishedKeys(found.jwks_uri, self._http, self._clock, source=source, subject="ID token")
-        self._metadata, self._next_fetch_at = found, self._clock.now() + CACHE_MS
 
     async def _fetch(self) -> ProviderMetadata:
         url = self.issuer.removesuffix("/") + DISCOVERY
