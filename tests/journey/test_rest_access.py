@@ -339,7 +339,9 @@ class TestOrigins:
         assert response.status_code == 204
         assert response.headers["access-control-allow-origin"] == "*"
         allowed = response.headers["access-control-allow-headers"].lower()
-        assert {"authorization", "content-type", "idempotency-key", "if-none-match"} <= set(allowed.split(", "))
+        assert {"authorization", "content-type", "idempotency-key", "if-match", "if-none-match"} <= set(
+            allowed.split(", ")
+        )
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
             assert method in response.headers["access-control-allow-methods"]
 

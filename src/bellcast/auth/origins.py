@@ -14,7 +14,7 @@ HeaderPairs = list[tuple[bytes, bytes]]
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 DEFAULT_PORTS = {"http": 80, "https": 443}
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
-ALLOWED_HEADERS = b"Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID"
+ALLOWED_HEADERS = b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID"
 READABLE = (b"access-control-expose-headers", b"ETag, Location, Retry-After, X-Request-Id")
 # Chromium's maximum for caching a preflight response: two hours.
 MAX_AGE = b"7200"

@@ -165,6 +165,6 @@ def test_preflight_lists_the_methods_and_headers_of_clients() -> None:
     sent = names(origins.preflight_headers(SHOP, (SHOP,)))
     assert sent[b"access-control-allow-origin"] == SHOP.encode()
     assert {b"PATCH", b"DELETE"} <= set(sent[b"access-control-allow-methods"].split(b", "))
-    assert {b"Authorization", b"Idempotency-Key", b"If-None-Match", b"Last-Event-ID"} <= set(
+    assert {b"Authorization", b"Idempotency-Key", b"If-Match", b"If-None-Match", b"Last-Event-ID"} <= set(
         sent[b"access-control-allow-headers"].split(b", ")
     )
