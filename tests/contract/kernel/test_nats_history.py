@@ -13,6 +13,7 @@ from bellcast.kernel.brokers import history as model
 from bellcast.kernel.brokers import nats_log
 from bellcast.kernel.brokers.nats import NatsTransport
 from bellcast.kernel.brokers.nats_log import ANCHOR_MS, NatsLog
+from bellcast.kernel.brokers.port import NewEntry
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RemoteHistory
 from bellcast.kernel.clock import SystemClock
@@ -24,6 +25,7 @@ from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import wait_until
 from tests.contract.kernel.test_shared_history import Node, wait_until_open
 from tests.contract.kernel.test_topic_history import data
+from tests.servers import free_port
 
 A, B = topic_stream("", "a"), topic_stream("", "b")
 projects = itertools.count()
@@ -352,3 +354,9 @@ async def test_cluster_that_has_lost_events_begins_a_new_log(start: Start) -> No
     stream.last += 5  # acknowledged before all servers were restored
     assert await data(node.history, before, A) == ([], False)
     assert ((await node.publish("a", 2)).id or "").partition(".")[0] != before.partition(".")[0]
+
+
+async def test_kept_event_is_refused_until_the_server_was_reached_once() -> None:
+    log = NatsLog(NatsTransport(f"nats://127.0.0.1:{free_port()}", "p"), lambda: 1_000_000, model.KeepRules(lambda: ()))
+    with pytest.raises(Unavailable):
+        await log.append("", [NewEntry(A, b"{}", 60_000, 10)], 1)

@@ -431,8 +431,8 @@ class NatsLog(TopicLog):
     async def _api(self, call: str, stream: str = "", /, **body: object) -> dict[str, Any]:
         """Call JetStream. Raises Unavailable, LogUnsupported, LogFull, or StreamGone if the stream does not exist or another
         process has created it."""
-        version = self._transport.info.get("version", "0")
-        if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_VERSION:
+        version = self._transport.info.get("version", "")  # unknown until the first connection
+        if version and tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_VERSION:
             raise LogUnsupported(f"NATS {version} is older than 2.11.")
         description, subject = "", f"$JS.API.{call}.{stream}".rstrip(".").encode()
         for is_last in (False, True):
