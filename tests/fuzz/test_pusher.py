@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BadRequest, Invalid, Unauthenticated
+from bellcast.kernel.http import request_body
 from bellcast.kernel.identities import Project
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.http.channels import infos
-from bellcast.live.pusher.http.endpoint import _pairs
 from tests.fuzz.runner import fuzz
 
 PROJECT = Project("1", "key", "secret")
@@ -131,7 +131,7 @@ def test_signed_data_is_parsed_or_reported_as_wrong() -> None:
 def test_unsigned_queries_are_always_refused() -> None:
     def check(query: bytes) -> None:
         try:
-            pairs = _pairs(query)
+            pairs = request_body.query_items(query)
             infos("info", signatures.parameters(pairs).get("info"), frozenset({"user_count"}))
             signatures.check_request(PROJECT, "POST", "/apps/1/%C3%A9", pairs, b"{}", NOW)
         except (BadRequest, Invalid, Unauthenticated):

@@ -42,7 +42,7 @@ export class Connection {
     this.transport = options.transport ?? websocket;
     const { page } = options.environment;
     page.addEventListener('online', () => this.open(), this.#abort);
-    page.addEventListener('offline', () => this.#retryLater((policy) => policy.onOffline(), 'offline'), this.#abort);
+    page.addEventListener('offline', () => this.onDisconnected(), this.#abort);
   }
 
   /** Connect; if a retry is scheduled, retry now. */
@@ -92,7 +92,7 @@ export class Connection {
     }
   }
 
-  /** Handle a closed or silent transport. @param {End} [end] */
+  /** Handle a closed or silent transport, or a browser that reports that it is offline. @param {End} [end] */
   onDisconnected(end) {
     const { status } = this;
     this.#retryLater((policy) => policy.onClose(status === 'live', end));
@@ -123,11 +123,13 @@ export class Connection {
     this.link = this.dial(this.transport, (event, since) => this.#onEvent(event, since), (end) => this.onDisconnected(this.#closeEvent ?? end));
   }
 
-  /** Without a policy the connection is opened again after a fixed delay: some browsers never retry a failed module import. @param {(policy: ReconnectPolicy) => void} notify @param {Status} [status] */
-  #retryLater(notify, status = 'waiting') {
-    this.suspend(status);
+  /** Without a policy the connection is opened again after a fixed delay: some browsers never retry a failed module import. @param {(policy: ReconnectPolicy) => void} notify */
+  #retryLater(notify) {
+    const { environment } = this.#options;
+    // Offline is a hint: a browser whose machine has only loopback reports it too, and the server may run there.
+    this.suspend(environment.online() ? 'waiting' : 'offline');
     const { generation } = this;
-    if (!this.#policy) this.#options.environment.setTimeout(() => generation === this.generation && !this.#policy && this.reopen(), RETRY_DELAY);
+    if (!this.#policy) environment.setTimeout(() => generation === this.generation && !this.#policy && this.reopen(), RETRY_DELAY);
     this.#notifyPolicy(notify);
   }
 

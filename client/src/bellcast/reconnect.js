@@ -116,8 +116,8 @@ export class ReconnectPolicy {
     const closed =  end && (end.code >= 4400 || end.reconnect !== undefined) ? end : undefined;
     if (closed && EXPIRED_CODES.includes(closed.code) && closed.reason !== 'revoked') return void this.#renewToken(closed);
     if (closed && !(closed.reconnect ?? !FINAL_CODES.includes(closed.code))) return this.#giveUp(closed);
-    const canDowngrade = !this.#options.transport && this.#current < LAST_TRANSPORT && this.#options.environment.online();
-    if (!wasLive && !closed && canDowngrade) return void this.#downgrade();
+    const { environment, transport } = this.#options;
+    if (!wasLive && !closed && !transport && this.#current < LAST_TRANSPORT && environment.online()) return void this.#downgrade();
     this.#scheduleRetry(wasLive ? this.#best : 0, closed?.after);
   }
 
@@ -150,18 +150,11 @@ export class ReconnectPolicy {
     this.#connection.reopen();
   }
 
-  /** The browser reports that it is offline: try again over the current transport. */
-  onOffline() {
-    this.#scheduleRetry(this.#current);
-  }
-
   /** @param {number} index @param {number} [after] */
   #scheduleRetry(index, after) {
     const { environment } = this.#options;
     const maxDelay =  Math.min(MAX_RETRY_DELAY, MIN_RETRY_DELAY * 2 ** this.#failures++);
     this.#current = index;
-    // Offline is a hint: a browser whose machine has only loopback reports it too, and the server may run there.
-    if (!environment.online()) this.#connection.suspend('offline');
     this.#schedule(after ?? environment.random() * maxDelay, () => this.#switchTo(index));
   }
 
