@@ -26,7 +26,7 @@ def test_workflow_is_written_shown_triggered_and_deleted(server: ServerProcess, 
     file = tmp_path / "hello.yaml"
     file.write_text(YAML)
     assert run(server, "workflow", "put", file).status == 0
-    assert run(server, "workflow", "list").out == "hello  version 1, active, 1 steps\n"
+    assert run(server, "workflow", "list").out == "hello  version 1, active, 1 step\n"
     assert run(server, "workflow", "show", "hello").json["steps"][0]["key"] == "bell"
     assert "version 1" in run(server, "workflow", "put", file, "--dry-run").out
     assert run(server, "trigger", "hello", "alice", "--dry-run").out.startswith("alice  inbox  send\n✓ Would send to 1")

@@ -133,6 +133,11 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
+def counted(number: int, word: str) -> str:
+    """Return a number with its word: `1 run`, `2 runs`."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def size(count: int) -> str:
     """Format a number of bytes with a unit."""
     if count < 1_000_000:

@@ -55,8 +55,8 @@ def doctor(
         console.json({"ok": not problems, "findings": [finding._asdict() for finding in findings]})
     else:
         warnings = sum(finding.state == "warning" for finding in findings)
-        result = f"[bold red]{_count(problems, 'problem')}[/]" if problems else "[green]No problems[/]"
-        console.out().print(f"\n{result}, {_count(warnings, 'warning')}.")
+        result = f"[bold red]{console.counted(problems, 'problem')}[/]" if problems else "[green]No problems[/]"
+        console.out().print(f"\n{result}, {console.counted(warnings, 'warning')}.")
     raise typer.Exit(1 if problems else 0)
 
 
@@ -79,7 +79,3 @@ def _run_checks(ctx: typer.Context, local: bool, quick: bool, progress: Callable
     yield from local_checks.check_urls(settings)
     if not local:
         yield from server_checks.check(settings, quick=quick, progress=progress)
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -134,7 +134,7 @@ def pull(
         object_files.delete(one)
     if kept := [one.name for one in gone if one not in deleted]:
         console.note(f"Kept files that are not on the server and not committed: {_listed(kept)}")
-    console.done(f"Wrote {len(differ)} object{'s' * (len(differ) != 1)}, deleted {len(deleted)}", f"of {len(state)}")
+    console.done(f"Wrote {console.counted(len(differ), 'object')}, deleted {len(deleted)}", f"of {len(state)}")
 
 
 def _equal(server: Server, config: "Config", files: Sequence["ObjectFile"]) -> set["Name"]:

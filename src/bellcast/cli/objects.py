@@ -221,4 +221,4 @@ def show_plan(ctx: typer.Context, send: "HttpRequest[Any]", *, json: bool) -> No
         rule = f", {one['rule']}" if one["rule"] else ""
         console.show([f"{one['recipient']}  {one['channel']}  {one['outcome']}{at}{rule}"])
     count = plan["recipients"]
-    console.done("Would send to an audience" if count is None else f"Would send to {count} recipients")
+    console.done(f"Would send to {'an audience' if count is None else console.counted(count, 'recipient')}")

@@ -327,7 +327,7 @@ def rotate(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     if json:
         console.json({"changed": sum(changed.values()), **usage})
         return
-    console.done(f"Re-encrypted {sum(changed.values())} objects")
+    console.done(f"Re-encrypted {console.counted(sum(changed.values()), 'object')}")
     show_usage(usage)
 
 
@@ -344,7 +344,7 @@ def keys(ctx: typer.Context, json: console.JsonFlag = False) -> None:
 def show_usage(usage: dict[str, Any]) -> None:
     for one in usage["keys"]:
         use = "encrypts" if one["is_current"] else "in use" if one["secrets"] else "not in use"
-        print(f"{one['id']}\t{one['secrets']} {'secret' if one['secrets'] == 1 else 'secrets'}\t{use}", flush=True)
+        print(f"{one['id']}\t{console.counted(one['secrets'], 'secret')}\t{use}", flush=True)
     if usage["unreadable"]:
         console.note(
             f"{usage['unreadable']} secrets cannot be decrypted with these keys: add the key that encrypted them."

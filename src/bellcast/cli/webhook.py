@@ -102,7 +102,7 @@ def replay(
     with options.server(ctx) as client:
         result = client.webhooks.replay(id, since, tenant=tenant, dry_run=dry_run)
     verb = "Would replay" if dry_run else "Replayed"
-    console.report(result, f"{verb} {result['replayed']} events", as_json=json)
+    console.report(result, f"{verb} {console.counted(result['replayed'], 'event')}", as_json=json)
 
 
 group.add_delete("Remove a webhook.", "Removed")

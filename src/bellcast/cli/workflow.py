@@ -44,7 +44,7 @@ workflows = objects.CommandGroup(
 )
 workflows.add_list(
     lambda one: (
-        f"{one['key']}  version {one['version']}, {'active' if one['active'] else 'not active'}, {len(one['steps'])} steps"
+        f"{one['key']}  version {one['version']}, {'active' if one['active'] else 'not active'}, {console.counted(len(one['steps']), 'step')}"
     ),
     "List the workflows.",
 )
@@ -74,7 +74,7 @@ def cancel(
     with options.server(ctx) as client:
         done = client.cancel(key, cancel_key, **of, tenant=tenant, dry_run=dry_run)
     verb = "Would cancel" if dry_run else "Cancelled"
-    console.report(done, f"{verb} {done.cancelled} runs", as_json=json)
+    console.report(done, f"{verb} {console.counted(done.cancelled, 'run')}", as_json=json)
 
 
 @workflow.command(cls=options.with_settings("URL"), epilog=SIMULATE_EPILOG)
