@@ -45,7 +45,7 @@ WITHOUT_RING = """() => {
 }"""
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", thoroughness.sampled(range(PARTS)))
 def test_every_page_is_accessible_fits_and_shows_its_focus(
     open_console: Callable[..., Page], owner: Console, part: int
 ) -> None:

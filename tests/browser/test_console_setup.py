@@ -129,6 +129,7 @@ def create_app(page: Page, app: LeadApp) -> None:
     app.use(shown["PUSHER_APP_ID"], shown["PUSHER_APP_KEY"], shown["PUSHER_APP_SECRET"])
 
 
+@pytest.mark.thorough
 def test_checklist_of_seed_001_passes_line_by_line(page: Page, server: ServerProcess, app: LeadApp) -> None:
     expect(page.get_by_role("heading", name="Setup", exact=True)).to_be_visible()
     expect_line(page, "A notification was sent", "waiting", 'bellcast notify alice "Hello"')

@@ -173,6 +173,7 @@ def test_thousand_notifications_in_a_second_block_no_frame_and_none_is_lost(app,
     record_figure("longest_task_ms", max(page.evaluate("long"), default=0), LONG)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.thorough)])
 def test_thousands_of_rows_scroll_smoothly(app, person, shop, record_figure, count):
     app.bulk(

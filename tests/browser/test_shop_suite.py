@@ -78,6 +78,7 @@ def test_old_front_end_works_on_the_same_paths(nadia: Page, suite: Suite) -> Non
     expect(nadia.locator(".classic-panel h2")).to_have_text(["Read"])
 
 
+@pytest.mark.thorough
 def test_old_front_end_opens_without_a_server_and_leaves_an_ended_session(nadia: Page) -> None:
     recent = "**/notifications/recent/"
     nadia.goto("/classic/")

@@ -192,6 +192,7 @@ def test_checks_stop_a_publication_and_lead_to_the_block(
     expect(page.get_by_role("button", name="Review and publish")).to_be_enabled()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("choice", "text"), [("Take theirs", "Theirs"), pytest.param("Keep mine", "Mine", marks=pytest.mark.thorough)]
 )

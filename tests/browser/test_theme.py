@@ -138,6 +138,7 @@ def test_theme_is_downloaded_and_shared_by_a_link(theme):
     assert "x;}" not in theme.locator("#css").text_content()
 
 
+@pytest.mark.thorough
 def test_preset_uses_the_variables_of_its_design_system(theme):
     tile(theme, "Bootstrap").click()
     accent = "var(--bs-primary, light-dark(#0d6efd, #6ea8fe))"

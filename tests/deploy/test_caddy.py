@@ -177,6 +177,7 @@ def test_event_streams_share_an_http2_connection_and_are_passed_on_event_by_even
                 assert (name_of_event, data["notification"]["title"]) == ("notification", f"{number}")
 
 
+@pytest.mark.thorough
 def test_address_at_its_limit_is_refused_despite_a_forged_header_and_others_are_not(caddy, server):
     with browser(caddy, "127.0.0.7") as http, browser(caddy, "127.0.0.6") as other_address, ExitStack() as open_streams:
         for _ in range(STREAMS):

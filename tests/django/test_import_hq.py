@@ -48,6 +48,7 @@ def test_import_counts_its_rows_and_can_be_repeated(imported):
     assert [len(imported["rows"][name]) for name in ("ann", "ben")] == [3, 1]
 
 
+@pytest.mark.thorough
 def test_row_without_a_description_has_the_sentence_of_the_package(imported):
     row = imported["rows"]["ann"][-1]
     actor, group = row["data"]["actor"]["text"], row["data"]["action_object"]["text"]

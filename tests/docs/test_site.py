@@ -30,6 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.thorough
 def test_site_loads_nothing_from_elsewhere(folder: Path) -> None:
     pages = list((folder / "html").rglob("*.html"))
     assert len(pages) > 50

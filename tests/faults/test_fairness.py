@@ -51,6 +51,7 @@ def temporary_run() -> Iterator[BenchmarkRun]:
         )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "started_server",
     [

@@ -22,6 +22,7 @@ KILLS = 2
 MOST_KILLS = MAX_CRASHES - 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgres", marks=pytest.mark.thorough)])
 def test_runs_of_killed_processes_end_once(tmp_path: Path, engine: str) -> None:
     figures = run_load.check(tmp_path, engine, RUNS, KILLS, MOST_KILLS)

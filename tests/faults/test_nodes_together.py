@@ -107,6 +107,7 @@ def test_presence_covers_all_nodes(three: Cluster) -> None:
     assert everywhere(three, TOPIC, {})
 
 
+@pytest.mark.thorough
 def test_presence_is_limited_to_its_tenant(three: Cluster) -> None:
     one, two, _ = three.nodes
     with websocket(one, "alice", topics=TOPIC, claims={"topics": ["*"], "tenant": "acme"}) as alice:

@@ -16,7 +16,7 @@ from tests.servers import ServerProcess
 # Random requests per operation, besides those at the bounds of each field. A longer run:
 # SCHEMATHESIS_EXAMPLES=500 pytest --thorough tests/faults/test_schemathesis.py
 EXAMPLES = 3
-EVERY = 3  # of the operations, the others in thorough runs
+EVERY = 6  # of the operations, the others in thorough runs
 THOROUGH_EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "15"))
 # Requests at the bounds of each field; of more than these, each nth is sent. A template has 6,000 for the blocks of its e-mail,
 # two thirds of the operations have fewer than 100. A thorough run sends all, and for all operations instead of each fourth:

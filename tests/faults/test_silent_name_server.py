@@ -39,6 +39,7 @@ def prefix(tmp_path: Path) -> list[str]:
     return ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c", MOUNT, str(resolv)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("target", ["mail", pytest.param("webhook", marks=pytest.mark.thorough)])
 def test_lookup_without_a_response_does_not_delay_the_end_of_the_server(
     tmp_path: Path, questions: socket.socket, prefix: list[str], target: str

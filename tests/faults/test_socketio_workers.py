@@ -98,6 +98,7 @@ def test_request_at_any_worker_finds_its_session_with_postgresql_as_broker(tmp_p
         check_served([Session(server, "bob") for _ in range(6)], server, "bob")
 
 
+@pytest.mark.thorough
 def test_large_body_is_forwarded_and_an_oversized_one_refused(server: ServerProcess) -> None:
     session, large = Session(server, "bulky"), "x" * 600_000
     for _ in range(4):

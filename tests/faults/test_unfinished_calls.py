@@ -60,6 +60,7 @@ def test_handlers_that_hang_keep_no_threads_from_the_server(tmp_path: Path) -> N
         assert seconds_to_stop(server) < GRACE_SECONDS
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("variable", [pytest.param("BELLCAST_STORE", marks=pytest.mark.thorough), "BELLCAST_BROKER"])
 def test_paused_postgres_does_not_delay_the_end_of_the_server(tmp_path: Path, variable: str) -> None:
     database = engines.PostgresServer()

@@ -51,6 +51,7 @@ def test_every_worker_reports_requests_of_all_workers(server):
     assert eventually(lambda: scraped(server)["bellcast_nodes"][""] == 2, 90)
 
 
+@pytest.mark.thorough
 def test_live_connections_are_summed_over_the_workers(server):
     with ExitStack() as connections:
         for _ in range(MANY):

@@ -49,6 +49,7 @@ def test_wrong_passwords_of_a_person_are_limited_in_the_suite(suite):
         assert (refused.status_code, "Too many wrong passwords" in refused.text) == (429, True)
 
 
+@pytest.mark.thorough
 def test_passwords_are_stored_as_scrypt_hashes(suite):
     stored = sqlite_dump(suite.data / "suite.db")
     assert "scrypt$" in stored

@@ -277,6 +277,7 @@ def test_laravel_echo_can_listen_whisper_and_join(start_server: Callable[..., Se
         endpoint.close()
 
 
+@pytest.mark.thorough
 def test_silent_client_is_pinged_and_closed_with_4201(silence: Silence) -> None:
     received, lasted = silence.outcome.result(timeout=120)
     assert b"\x89\x00" in received  # a ping frame

@@ -346,6 +346,7 @@ async def test_killed_stream_leader_loses_no_event_and_repeats_none(start: Start
     three_servers.end()
 
 
+@pytest.mark.thorough
 async def test_cluster_that_has_lost_events_begins_a_new_log(start: Start) -> None:
     node = await start(engines.nats_cluster().url)
     before = (await node.publish("a", 1)).id or ""
