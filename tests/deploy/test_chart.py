@@ -23,6 +23,8 @@ EXAMPLES = sorted((CHART / "ci").glob("*-values.yaml"))
 TEMPLATES = {file.name: file.read_text() for file in sorted((CHART / "templates").iterdir())}
 # The Go module with the OpenAPI document of Kubernetes: its schemas have the version that users of the chart have.
 KUBERNETES = "k8s.io/kubernetes@v1.34.2"
+# Seconds. The first test builds Helm and kubeconform, which takes more than four minutes on two busy processors.
+BUILD_TIMEOUT = 1_200
 HELM_TEMPLATE = ("helm", "template", "bellcast", str(CHART))
 # Objects whose properties are not fixed, such as the labels of metadata, have this key or no properties.
 OPEN = {"additionalProperties", "x-kubernetes-preserve-unknown-fields"}
@@ -175,6 +177,7 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("file", [CHART / "values.yaml", *EXAMPLES], ids=lambda file: file.name)
+@pytest.mark.timeout(BUILD_TIMEOUT)
 @pytest.mark.usefixtures("programs")
 def test_objects_of_the_chart_are_valid_for_kubernetes(schemas: Path, tmp_path: Path, file: Path) -> None:
     run("helm", "lint", "--strict", str(CHART), "--values", str(file))
@@ -224,6 +227,7 @@ def test_objects_of_the_chart_are_valid_for_kubernetes(schemas: Path, tmp_path: 
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(BUILD_TIMEOUT)
 @pytest.mark.usefixtures("programs")
 def test_typo_in_the_values_or_in_an_object_is_refused(schemas: Path, tmp_path: Path) -> None:
     shown = run("helm", "lint", str(CHART), "--set", "replica=3", is_refused=True)
