@@ -147,7 +147,7 @@ class Turns:
         self.held: Counter[str] = Counter()  # bytes of bodies by turn
 
     async def wait(self, credentials: bytes | None, address: str) -> str:
-        """Return when a request with these credentials, unverified, may begin: whose turn it is."""
+        """Wait until a request with these credentials, unverified, may begin; return the name of its turn."""
         number = hash(credentials)
         known = self._known.pop(number, None)
         if known is not None:
