@@ -57,6 +57,12 @@ def test_more_rows_than_a_batch_are_imported_in_order(bellcast_server, project, 
     assert [title for title, _ in inbox(bellcast_server, recipient)][:2] == ["1099", "1098"]
 
 
+def test_one_refused_row_is_counted_in_the_singular(bellcast_server, project, tmp_path):
+    file = tmp_path / "old.json"
+    file.write_text(json.dumps([{"title": "Nowhere"}]))
+    assert "1 row was not imported; correct the file" in bellcast("import", str(file), **project).err
+
+
 def test_file_without_a_format_is_refused(project, tmp_path):
     assert "pass --format" in bellcast("import", str(tmp_path / "old"), **project).err
     missing = bellcast("import", str(tmp_path / "old.csv"), **project)

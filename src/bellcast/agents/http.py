@@ -53,9 +53,7 @@ async def serve(request: ApiRequest) -> ASGIApp:
     The Model Context Protocol over streamable HTTP, in JSON and without sessions, for API keys with the scope `agent`.
     404 unless `BELLCAST_MCP` is on. 403 with the project secret, a session token or a cookie, and for pages of other
     origins."""
-    agents = context.of(request).find(Agents)
-    if agents is None:
-        raise NotFound(OFF)
+    agents = context.of(request).require(Agents, OFF)
     caller = await _authorized(request)
     body = await request_body.raw(request, MAX_REQUEST)
     try:

@@ -43,7 +43,7 @@ def list_messages(
             limit=limit,
             tenant=tenant,
         )
-    objects.show_list(msgspec.to_builtins(page.messages), _message_line, json=json, is_of_tenant=True)
+    objects.show_list(msgspec.to_builtins(page.messages), _message_line, json=json, empty=objects.NONE_OF_TENANT)
 
 
 def _message_line(one: dict[str, Any]) -> str:

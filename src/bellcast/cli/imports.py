@@ -310,7 +310,8 @@ def import_(
         known = f"; {run.existing} of them were imported before" if run.existing else ""
         console.done((of_one if run.imported == 1 else f"{run.imported} notifications are in their inboxes") + known)
     if run.refused:
-        raise CommandError(f"{run.refused} rows were not imported", "correct them and import the file again")
+        refused = "1 row was" if run.refused == 1 else f"{run.refused} rows were"
+        raise CommandError(f"{refused} not imported", "correct the file and import it again")
 
 
 class FileImport:

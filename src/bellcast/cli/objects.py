@@ -17,6 +17,7 @@ FileArgument = Annotated[list[Path], typer.Argument(metavar="[KEY] FILE", help="
 # Annotated with the help of each kind.
 Key: TypeAlias = str
 Owner: TypeAlias = str | None
+NONE_OF_TENANT = "Nothing found. --tenant NAME lists those of another tenant."
 DataOption = Annotated[str | None, typer.Option(metavar="JSON", help="The variables.", show_default=False)]
 
 
@@ -138,14 +139,14 @@ def every_page(list_: Callable[..., Any], plural: str, tenant: str | None) -> li
 
 
 def show_list(
-    items: list[dict[str, Any]], line: Callable[[dict[str, Any]], str], *, json: bool, is_of_tenant: bool = False
+    items: list[dict[str, Any]], line: Callable[[dict[str, Any]], str], *, json: bool, empty: str = "Nothing found."
 ) -> None:
-    """Print objects as JSON, or a line for each. Those of a tenant are listed for one tenant at a time."""
+    """Print objects as JSON, or a line for each; of none, a note."""
     if json:
         console.json(items)
         return
     if not items:
-        console.note("Nothing found." + (" --tenant NAME lists those of another tenant." if is_of_tenant else ""))
+        console.note(empty)
     console.show(map(line, items))
 
 

@@ -275,7 +275,7 @@ def list_runs(
             limit=limit,
             tenant=tenant,
         )
-    objects.show_list(msgspec.to_builtins(page.runs), _run_line, json=json, is_of_tenant=True)
+    objects.show_list(msgspec.to_builtins(page.runs), _run_line, json=json, empty=objects.NONE_OF_TENANT)
 
 
 runs = objects.CommandGroup(commands=run, plural="runs", key="The run's id.", key_name="ID")

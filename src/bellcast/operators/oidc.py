@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from bellcast.auth import tokens
 from bellcast.auth.published_keys import CACHE_MS, FAILED_RETRY_MS, PublishedKeys
+from bellcast.kernel import base64url
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Unauthenticated, Unavailable
 from bellcast.kernel.outbound.port import Http, Response
@@ -115,7 +116,7 @@ class OidcProvider:
             "scope": " ".join(self._config.scopes),
             "state": request.state,
             "nonce": request.nonce,
-            "code_challenge": base64.urlsafe_b64encode(challenge).rstrip(b"=").decode(),
+            "code_challenge": base64url.encode(challenge),
             "code_challenge_method": "S256",
         }
         if reauthenticates:

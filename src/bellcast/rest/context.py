@@ -11,6 +11,7 @@ from bellcast.auth.permissions import AccessConfig
 from bellcast.console.types.diagnoses import Finding
 from bellcast.context import Context
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
@@ -54,6 +55,13 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     def find(self, service: type[T]) -> T | None:
         """Return the service of a type, or None if it is turned off."""
         return self.services.get(service)
+
+    def require(self, service: type[T], problem: str) -> T:
+        """Return the service of a type. Raises NotFound with the problem if it is turned off."""
+        found = self.find(service)
+        if found is None:
+            raise NotFound(problem)
+        return found
 
     @property
     def token_clock(self) -> Clock:

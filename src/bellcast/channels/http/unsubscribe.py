@@ -10,14 +10,10 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.http import link_pages
 from bellcast.channels.links import Unsubscription
 from bellcast.channels.types import Brand
-from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http import ASGIApp, request_body
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.preferences import changes as preference_changes
-from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import Preferences, merge_patch
-from bellcast.recipients.store.recipients import Recipients
-from bellcast.recipients.types import Profile
 from bellcast.rest import context
 
 
@@ -77,10 +73,8 @@ async def confirm(request: ApiRequest) -> ASGIApp:
 
 async def _page(request: ApiRequest, link: Unsubscription) -> LinkPage:
     ctx = context.of(request)
-    profiles = await Recipients(ctx.engines.db).profiles(link.tenant, [link.recipient])
-    profile = profiles.get(link.recipient) or Profile(key=link.recipient)
-    tenant = await ctx[Catalog].tenant(link.tenant)
-    page = LinkPage(link_pages.language(request, profile.locale, tenant.locale), tenant.brand)
+    _, tenant, language = await link_pages.reader(request, link)
+    page = LinkPage(language, tenant.brand)
     for key in (link.type, *link.others):
         found = await ctx[Catalog].type(link.tenant, key)
         (page.required if found.rules.requires("email") else page.optional)[key] = found.rules.name_of(key)
@@ -88,11 +82,8 @@ async def _page(request: ApiRequest, link: Unsubscription) -> LinkPage:
 
 
 async def _read(request: ApiRequest) -> Unsubscription:
-    ctx = context.of(request)
-    found = links.read_unsubscribe_token(ctx.project, request_body.path(request, "token"))
-    if found is None or not await OwnPreferencesTable(ctx.engines.db).accepts_link(link_pages.recipient(found)):
-        raise NotFound("This unsubscribe link is not valid.")
-    return found
+    token = request_body.path(request, "token")
+    return await link_pages.accepted(request, links.read_unsubscribe_token(context.of(request).project, token))
 
 
 HANDLERS = [show, confirm]

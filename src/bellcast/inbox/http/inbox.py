@@ -1,5 +1,6 @@
 """The recipient's own inbox: read it, count it, and change its notifications."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct, field
@@ -163,8 +164,17 @@ def tag_of(position: str) -> str:
     return f'"{position}"'
 
 
-def _etagged(etag: str) -> dict[str, str]:
-    return {"etag": etag, "cache-control": "private, no-cache"}
+async def _if_changed(
+    request: ApiRequest, read: Callable[[Inbox], Awaitable[views.InboxListing | views.Counts]]
+) -> ASGIApp:
+    """Return what `read` finds in the inbox; 304 if it has not changed since the client's ETag."""
+    inbox = await inbox_of(request)
+    etag, result = tag_of(inbox.state.position), None
+    if not entity_tags.unchanged(request, etag):
+        result = await read(inbox)
+        etag = tag_of(result.position)
+    headers = {"etag": etag, "cache-control": "private, no-cache"}
+    return responses.empty(304, headers) if result is None else responses.json(result, headers=headers)
 
 
 @operation(
@@ -183,16 +193,11 @@ async def listing(request: ApiRequest) -> ASGIApp:
 
     A page of notifications, newest first, and the counters. `view=all` is everything not archived, including `unread`
     and `read`."""
-    ctx = context.of(request)
     params = request_body.query(request, InboxParameters)
     if params.before is not None and not ids.is_id(params.before):
         raise BadRequest("before: invalid cursor; use the `next` of a page.")
     if params.since is not None:
         validation.check(validation.moment("since", params.since))
-    inbox = await inbox_of(request)
-    etag = tag_of(inbox.state.position)
-    if entity_tags.unchanged(request, etag):
-        return responses.empty(304, _etagged(etag))
     query = Query(
         view=params.view,
         types=tuple(params.type),
@@ -202,8 +207,7 @@ async def listing(request: ApiRequest) -> ASGIApp:
         limit=params.limit,
         before=params.before,
     )
-    result = await views.listing(ctx.engines, inbox, query)
-    return responses.json(result, headers=_etagged(tag_of(result.position)))
+    return await _if_changed(request, lambda inbox: views.listing(context.of(request).engines, inbox, query))
 
 
 @operation(
@@ -222,13 +226,8 @@ async def counts(request: ApiRequest) -> ASGIApp:
     The numbers for the badge and the tabs. Suitable for polling: an unchanged result is a 304 without a body. With a
     filter, all three numbers count only matching notifications."""
     params = request_body.query(request, CountsQuery)
-    inbox = await inbox_of(request)
-    etag = tag_of(inbox.state.position)
-    if entity_tags.unchanged(request, etag):
-        return responses.empty(304, _etagged(etag))
     query = Query(types=tuple(params.type), tags=tuple(params.tag), priorities=tuple(params.priority))
-    result = await views.counts(context.of(request).engines, inbox, query)
-    return responses.json(result, headers=_etagged(tag_of(result.position)))
+    return await _if_changed(request, lambda inbox: views.counts(context.of(request).engines, inbox, query))
 
 
 @INBOX.get(Notification)

@@ -21,7 +21,7 @@ from bellcast.inbox.types.sends import (
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit import batch
 from bellcast.kernel.db.commit.batch import MATERIALIZE_INBOXES
-from bellcast.kernel.db.commit.command import ListCommand, LockKey, ScriptCommand, WriteCommand
+from bellcast.kernel.db.commit.command import ListCommand, LockKey, PageCommand, ScriptCommand, WriteCommand
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.table import StoreTable, on_table, read, write
 from bellcast.kernel.identities import EVERY_TENANT
@@ -83,7 +83,16 @@ class Sends(StoreTable):
     async def add_page(self, request: SendRequest, fanout: str, after: str, position: str) -> bool:
         """Commit the messages of a page of a fan-out, and move it from the key `after` to `position`. Return False, and
         write nothing, if it is at another position or no longer runs."""
-        return await self._engine.write(AddMessagePage(request, fanout, after, position))
+
+        def script() -> Script[bool]:
+            if not (yield from fanouts.move(fanout, after, position)):
+                return False
+            yield from messages.add(request.messages, request.decisions)
+            yield from webhook_events.add(request.events, request.created_at)
+            return True
+
+        rows = len(request.messages) + len(request.decisions)
+        return await self._engine.write(PageCommand(script, [], request.tenant, rows))
 
     @write()
     def end_fanout(self, tenant: str, id: str) -> Script[None]:
@@ -172,38 +181,6 @@ class ImportNotifications(ListCommand[ImportRequest, SendResult]):
         sent = yield from insert_imported(self.items)
         yield from idempotency.store_response(first.tenant, first)
         return sent
-
-
-class AddMessagePage(WriteCommand[bool]):
-    """Add a page of messages of an announcement's fan-out, and move the fan-out."""
-
-    def __init__(self, request: SendRequest, fanout: str, after: str, position: str) -> None:
-        self._request = request
-        self._fanout = fanout
-        self._after = after
-        self._position = position
-
-    @property
-    def tenant(self) -> str:
-        return self._request.tenant
-
-    def lock_keys(self) -> frozenset[LockKey]:
-        return frozenset()
-
-    @property
-    def rows(self) -> int:
-        return max(1, len(self._request.messages) + len(self._request.decisions))
-
-    @property
-    def is_bulk(self) -> bool:
-        return True
-
-    def script(self) -> Script[bool]:
-        if not (yield from fanouts.move(self._fanout, self._after, self._position)):
-            return False
-        yield from messages.add(self._request.messages, self._request.decisions)
-        yield from webhook_events.add(self._request.events, self._request.created_at)
-        return True
 
 
 class ConnectedInboxes(NamedTuple):

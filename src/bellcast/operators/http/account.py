@@ -286,10 +286,7 @@ async def end_mfa(request: ApiRequest) -> ASGIApp:
 
 
 def sessions(request: ApiRequest) -> ConsoleSessions:
-    console = context.of(request).find(ConsoleSessions)
-    if console is None:
-        raise NotFound("The console is turned off: BELLCAST_CONSOLE=off.")
-    return console
+    return context.of(request).require(ConsoleSessions, "The console is turned off: BELLCAST_CONSOLE=off.")
 
 
 def signed_in_response(request: ApiRequest, signed_in: SignedIn, status: int) -> ASGIApp:

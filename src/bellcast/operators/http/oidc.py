@@ -109,10 +109,8 @@ def _root(request: ApiRequest) -> str:
 
 def _sign_in(request: ApiRequest) -> OidcSignIn:
     console_session.sessions(request)
-    sign_in = context.of(request).find(OidcSignIn)
-    if sign_in is None:
-        raise NotFound("No identity provider is configured: set BELLCAST_OIDC_ISSUER.")
-    return sign_in
+    unset = "No identity provider is configured: set BELLCAST_OIDC_ISSUER."
+    return context.of(request).require(OidcSignIn, unset)
 
 
 BEGIN = request_body.Shape(ProviderSignIn)

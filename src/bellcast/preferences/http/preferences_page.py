@@ -29,8 +29,7 @@ from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import CHANNELS, Channel, Frequency, Preferences, QuietHours, TypeRules, merge_patch
 from bellcast.recipients import actions
 from bellcast.recipients.http import recipients
-from bellcast.recipients.store.recipients import Recipients
-from bellcast.recipients.types import Profile, RecipientFields
+from bellcast.recipients.types import RecipientFields
 from bellcast.rest import context
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
@@ -314,10 +313,8 @@ async def save(request: ApiRequest) -> ASGIApp:
 
 async def _read(request: ApiRequest) -> PreferencesGrant:
     ctx = context.of(request)
-    grant = links.read_preferences_token(ctx.project, request_body.path(request, "token"), ctx.engines.clock.now())
-    if grant is None or not await OwnPreferencesTable(ctx.engines.db).accepts_link(link_pages.recipient(grant)):
-        raise NotFound("This link is no longer valid.")
-    return grant
+    token, now = request_body.path(request, "token"), ctx.engines.clock.now()
+    return await link_pages.accepted(request, links.read_preferences_token(ctx.project, token, now))
 
 
 async def _json(ctx: ApiContext, grant: PreferencesGrant, own: Preferences, updated_at: int | None) -> ASGIApp:
@@ -331,11 +328,8 @@ async def _page(
     ctx = context.of(request)
     defaults, project = await ctx[Catalog].preferences(grant.tenant)
     layers = Layers(recipient=own, tenant=defaults, project=project)
-    profiles = await Recipients(ctx.engines.db).profiles(grant.tenant, [grant.recipient])
-    profile = profiles.get(grant.recipient) or Profile(key=grant.recipient)
-    tenant = await ctx[Catalog].tenant(grant.tenant)
-    brand, language = tenant.brand, link_pages.language(request, profile.locale, tenant.locale)
-    texts = links.TEXTS[language]
+    profile, tenant, language = await link_pages.reader(request, grant)
+    brand, texts = tenant.brand, links.TEXTS[language]
     names = {type: rules.name_of(type) for type, rules in types.items()}
     if names[GENERAL] == preferences.OTHERS:
         names[GENERAL] = texts["others"]

@@ -15,7 +15,7 @@ from bellcast.inbox.store.insert import InsertPlan, read_heads
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.batch import STATEMENT_ROWS, chunks
-from bellcast.kernel.db.commit.command import ListCommand, LockKey, RecipientKey, WriteCommand
+from bellcast.kernel.db.commit.command import ListCommand, LockKey, PageCommand, RecipientKey
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.errors import PreconditionFailed
 from bellcast.kernel.events import Event
@@ -157,44 +157,29 @@ def _put_waits(waits: Sequence[NewWait]) -> Script[None]:
         yield Statement("event_wait_put", many=[msgspec.structs.asdict(wait) for wait in waits])
 
 
-class AddPage(WriteCommand[CommitResult]):
+def add_page(page: BegunPage) -> PageCommand[CommitResult]:
     """Add a page of a fan-out's runs with the effects of their first steps, and move the fan-out."""
+    fanout, runs = page.fanout, page.runs
 
-    def __init__(self, page: BegunPage) -> None:
-        self._page = page
-
-    def lock_keys(self) -> frozenset[LockKey]:
-        return frozenset((one.run.tenant, one.run.recipient) for one in self._page.runs if one.sends)
-
-    @property
-    def tenant(self) -> str:
-        return self._page.fanout.tenant
-
-    @property
-    def rows(self) -> int:
-        return max(1, sum(_rows_of(one.sends) for one in self._page.runs))
-
-    @property
-    def is_bulk(self) -> bool:
-        return True
-
-    def script(self) -> Script[CommitResult]:
-        fanout, runs = self._page.fanout, self._page.runs
+    def script() -> Script[CommitResult]:
         excluded = yield from fanouts.excluded_from(fanout.id)
         if any(one.run.recipient in excluded for one in runs):
             return None
-        if self._page.position is None:
+        if page.position is None:
             is_current = yield from fanouts.end(fanout.id, fanout.tenant)
         else:
-            is_current = yield from fanouts.move(fanout.id, fanout.position, self._page.position)
+            is_current = yield from fanouts.move(fanout.id, fanout.position, page.position)
         if not is_current:
             return None
         yield from _insert(runs, FANOUT)
         events = yield from _send([(one.run.id, request) for one in runs for request in one.sends])
         yield from _watch([(one.run, id) for one in runs for id in one.watched])
-        yield from _put_waits(self._page.waits)
-        yield from webhook_events.add(self._page.events, fanout.created_at)
+        yield from _put_waits(page.waits)
+        yield from webhook_events.add(page.events, fanout.created_at)
         return tuple(event for some in events.values() for event in some)
+
+    inboxes = [(one.run.tenant, one.run.recipient) for one in runs if one.sends]
+    return PageCommand(script, inboxes, fanout.tenant, sum(_rows_of(one.sends) for one in runs))
 
 
 # --- commits

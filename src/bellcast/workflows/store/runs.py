@@ -201,7 +201,7 @@ class Runs(StoreTable):
         """Add the runs of a page with their effects, and move the fan-out. Return the events of their inbox rows.
         Return None, and write nothing, if the fan-out is no longer running, is not at the position of the page's
         `fanout`, or has since excluded a recipient of the page."""
-        return await self._engine.write(run_commits.AddPage(page))
+        return await self._engine.write(run_commits.add_page(page))
 
     @read_in_background
     def counts(self, tenant: str, trigger: str) -> Script[dict[str, int]]:

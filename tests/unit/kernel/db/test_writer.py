@@ -1,15 +1,17 @@
 """The common part of both engines' writers: which commands are small."""
 
+from typing import Any
+
 import pytest
 
-from bellcast.inbox.store.sends import AddMessagePage
+from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types.notifications import Draft, content
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.contention import CONTENTION_SENDS
-from bellcast.kernel.db.commit.command import ScriptCommand, WriteCommand
+from bellcast.kernel.db.commit.command import PageCommand, ScriptCommand, WriteCommand
 from bellcast.kernel.db.commit.writer import Writer
 from bellcast.kernel.db.script import Script
-from bellcast.workflows.store.run_commits import AddPage
+from bellcast.workflows.store import run_commits
 from bellcast.workflows.types.runs import BegunPage, NewFanout
 
 FANOUT = NewFanout(id="f", tenant="", workflow="w", owner="", version=1, audience=b"{}", body=b"{}", created_at=0)
@@ -42,8 +44,8 @@ def nothing() -> Script[None]:
     ("command", "is_small"),
     [
         (ScriptCommand(nothing, []), True),
-        (AddPage(BegunPage(fanout=FANOUT, position="alice", runs=[], waits=[], events=[])), False),
-        (AddMessagePage(REQUEST, "f", "", "alice"), False),
+        (run_commits.add_page(BegunPage(fanout=FANOUT, position="alice", runs=[], waits=[], events=[])), False),
+        (PageCommand(nothing, [], "", 0), False),
     ],
 )
 async def test_page_of_a_fanout_is_bulk_however_few_its_rows(command: WriteCommand[None], is_small: bool) -> None:
@@ -53,3 +55,16 @@ async def test_page_of_a_fanout_is_bulk_however_few_its_rows(command: WriteComma
         writer.enqueue([command], command.tenant)
     assert writer.small == [is_small] * CONTENTION_SENDS
     assert writer.has_contention == is_small
+
+
+async def test_page_of_messages_of_a_fanout_is_a_page_command() -> None:
+    written: list[object] = []
+
+    class RecordingEngine:
+        async def write(self, command: object) -> bool:
+            written.append(command)
+            return True
+
+    engine: Any = RecordingEngine()
+    assert await Sends(engine).add_page(REQUEST, "f", "", "alice")
+    assert [type(command) for command in written] == [PageCommand]

@@ -5,16 +5,24 @@ import functools
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
+from typing import TypeVar
 
 from bellcast.channels import html, links
+from bellcast.channels.catalog import Catalog
 from bellcast.channels.links import PreferencesGrant, Unsubscription
+from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.channels.types import Brand
 from bellcast.kernel.errors import BellcastError, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.recipients.types import RecipientOfLink
+from bellcast.preferences.store import OwnPreferencesTable
+from bellcast.recipients.store.recipients import Recipients
+from bellcast.recipients.types import Profile, RecipientOfLink
+from bellcast.rest import context
 from bellcast.rest.operations import ApiEndpoint, Handler, Method, operation
 from bellcast.templates.types import locales_of
+
+Link = TypeVar("Link", PreferencesGrant, Unsubscription)
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 # A page loads no resources but its icon, the brand's logo and the preferences element; its form posts to the page itself.
@@ -55,9 +63,22 @@ def recipient(link: PreferencesGrant | Unsubscription) -> RecipientOfLink:
     return RecipientOfLink(link.tenant, link.recipient, link.issued_at, isinstance(link, PreferencesGrant))
 
 
-def language(request: ApiRequest, recipient: str | None, tenant: str) -> str:
-    """Return the language of a page: the recipient's locale, else what the browser accepts, else the tenant's."""
-    return links.language([*locales_of(recipient), *_browser_locales(request), *locales_of(tenant)])
+async def accepted(request: ApiRequest, link: Link | None) -> Link:
+    """Return a link that the store accepts. Raises NotFound for another one, and for a token that is no link."""
+    if link is not None and await OwnPreferencesTable(context.of(request).engines.db).accepts_link(recipient(link)):
+        return link
+    raise NotFound("This link is no longer valid.")
+
+
+async def reader(request: ApiRequest, link: PreferencesGrant | Unsubscription) -> tuple[Profile, TenantSettings, str]:
+    """Return the recipient of a link, the settings of its tenant, and the language of its page: the recipient's locale, else
+    what the browser accepts, else the tenant's."""
+    ctx = context.of(request)
+    profiles = await Recipients(ctx.engines.db).profiles(link.tenant, [link.recipient])
+    profile = profiles.get(link.recipient) or Profile(key=link.recipient)
+    tenant = await ctx[Catalog].tenant(link.tenant)
+    locales = [*locales_of(profile.locale), *_browser_locales(request), *locales_of(tenant.locale)]
+    return profile, tenant, links.language(locales)
 
 
 def _browser_locales(request: ApiRequest) -> list[str]:

@@ -90,6 +90,26 @@ class ScriptCommand(WriteCommand[T]):
         return self._is_housekeeping
 
 
+class PageCommand(ScriptCommand[T]):
+    """A write of one page of bulk work, which has this many rows of a tenant."""
+
+    def __init__(self, script: Callable[[], Script[T]], lock_keys: Iterable[LockKey], tenant: str, rows: int) -> None:
+        super().__init__(script, lock_keys)
+        self._tenant, self._rows = tenant, max(1, rows)
+
+    @property
+    def tenant(self) -> str:
+        return self._tenant
+
+    @property
+    def rows(self) -> int:
+        return self._rows
+
+    @property
+    def is_bulk(self) -> bool:
+        return True
+
+
 class ListCommand(WriteCommand[list[T]], Generic[Item, T]):
     """A write with one result per item. Two consecutive runs are equivalent to one run with both lists of items, so
     batches can split and merge it freely."""
