@@ -6,7 +6,6 @@ from typing import Any
 from msgspec import UNSET
 
 from bellcast.channels.types import NewDecision
-from bellcast.console.types.live_feed import FeedEvent, SimpleFeedKind
 from bellcast.context import Context
 from bellcast.inbox.types.notifications import Audience, Content, Draft
 from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
@@ -18,6 +17,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.token_bucket import TokenBuckets
+from bellcast.live_feed import FeedEvent, SimpleFeedKind
 from bellcast.preferences.types import Channel
 from bellcast.webhooks.types import NoWebhooks
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from bellcast.console.types.live_feed import Feed
 from bellcast.inbox.types.sends import Quotas, Router, SendScheduler
 from bellcast.kernel.brokers.history import TopicHistory
 from bellcast.kernel.brokers.port import Publisher
@@ -13,6 +12,7 @@ from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.events import Stream
 from bellcast.kernel.token_bucket import TokenBuckets
+from bellcast.live_feed import Feed
 from bellcast.topics.types import EventReactions
 from bellcast.webhooks.types import WebhookSink
 

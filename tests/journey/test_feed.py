@@ -17,9 +17,9 @@ from websockets.sync.client import ClientConnection, connect
 from bellcast.console.cluster_feed import MAX_WATCHERS
 from bellcast.console.http import live_feed
 from bellcast.console.http.live_feed import REAUTHORIZE_MS
-from bellcast.console.types.live_feed import IS_WEBSOCKET, STATE, cut
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.http import AsgiMessage
+from bellcast.live_feed import IS_WEBSOCKET, STATE, cut
 from bellcast.server.request_feed import MAX_LISTED_KEY, MAX_REFUSED_TOPICS
 from tests.contract.kernel.test_broker import wait_until
 from tests.journey import rest as rests

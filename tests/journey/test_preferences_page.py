@@ -10,9 +10,8 @@ from urllib.parse import quote
 import pytest
 
 from bellcast.kernel.events import Event
-from bellcast.live.types import PreferencesChanged
 from bellcast.preferences.http.preferences_page import MAX_FORM_FIELDS
-from bellcast.preferences.types import CHANNELS
+from bellcast.preferences.types import CHANNELS, PreferencesChanged
 from tests.journey.channels import World, opened
 from tests.journey.channels_app import app, ended
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from bellcast.channels.types import NewFanout
 from bellcast.kernel.db import lists
-from bellcast.workflows.types.runs import NewFanout, TriggerRequest
+from bellcast.workflows.types.runs import TriggerRequest
 from tests.journey.rest import Rest, fields, refused
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bellcast.live.types import NotificationUpdated
+from bellcast.inbox.types.inboxes import NotificationUpdated
 from tests.journey.rest import fields, refused
 
 NDJSON = {"content-type": "application/x-ndjson"}

@@ -2,8 +2,7 @@
 
 import pytest
 
-from bellcast.live.types import SessionsRevoked, SubscriptionEnded
-from bellcast.recipients.types import RecipientFields
+from bellcast.recipients.types import RecipientFields, SessionsRevoked, SubscriptionEnded
 from tests.journey.rest import fields, refused
 
 ALICE = {

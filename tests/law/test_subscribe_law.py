@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from bellcast.inbox.types.inboxes import Change, Changes
+from bellcast.inbox.types.inboxes import Change, Changes, NotificationAdded
 from bellcast.inbox.types.positions import InboxState, Position
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import LiveEvent
@@ -26,7 +26,6 @@ from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Connection,
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.native.commands import Commands
 from bellcast.live.sync import resume
-from bellcast.live.types import NotificationAdded
 from tests import fake_stores
 from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import wait_until

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from bellcast.auth.permissions import Grant
+from bellcast.inbox.types.inboxes import NotificationAdded
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.brokers import history as model
 from bellcast.kernel.brokers.history import TopicHistory
@@ -33,7 +34,6 @@ from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native import protocol
 from bellcast.live.sync import topic_replay
-from bellcast.live.types import NotificationAdded
 from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import wait_until
 from tests.contract.kernel.test_topic_history import shared_history

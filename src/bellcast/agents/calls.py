@@ -16,7 +16,6 @@ from msgspec import Struct
 
 from bellcast.agents import documentation
 from bellcast.agents.tools import BY_NAME, TOOLS, Tool, ToolRequest
-from bellcast.console.types.live_feed import redact
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CONFIRMATIONS, PROJECT
 from bellcast.kernel import base64url, data_schemas
@@ -24,6 +23,7 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError, Conflict, FieldError, Invalid, NotFound, TooMany, Unavailable
 from bellcast.kernel.identities import Caller, Project
+from bellcast.live_feed import redact
 
 # Maximum bytes of a text: enough to recognize a message.
 MAX_TEXT = 2_048

@@ -10,7 +10,6 @@ from bellcast.agents import documentation
 from bellcast.agents.calls import Agents
 from bellcast.auth import origins
 from bellcast.auth.origins import WrongOrigin
-from bellcast.console.types.live_feed import redact
 from bellcast.kernel.errors import BadRequest, Forbidden, NotFound, TooMany, Unauthenticated
 from bellcast.kernel.http import (
     HEADER_VALUES,
@@ -25,6 +24,7 @@ from bellcast.kernel.http import (
 )
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller
+from bellcast.live_feed import redact
 from bellcast.rest import audit, context, guards
 from bellcast.rest.operations import ApiEndpoint, operation, public_file
 

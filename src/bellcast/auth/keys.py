@@ -9,12 +9,11 @@ import secrets
 from collections.abc import Sequence
 from typing import NamedTuple, get_args
 
-from bellcast.auth.store import Keys
+from bellcast.auth.store import ApiKey, Keys
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import DiskFull, Forbidden, Invalid, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Caller, KeyScope, Project
-from bellcast.tenants.types import ApiKey
 
 PREFIX = "bc"
 SCOPES: tuple[KeyScope, ...] = get_args(KeyScope)

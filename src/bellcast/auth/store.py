@@ -1,13 +1,28 @@
 """API keys and the digests of their secrets."""
 
+from datetime import datetime
+
 import msgspec
+from msgspec import Struct
 
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.table import StoreTable, read, write
 from bellcast.kernel.identities import KeyScope
-from bellcast.tenants.types import ApiKey
+
+
+class ApiKey(Struct, frozen=True, kw_only=True):
+    """A server-side key without its secret part."""
+
+    id: str
+    name: str
+    scopes: tuple[KeyScope, ...]
+    tenants: tuple[str, ...] | None = None  # None: all
+    created_at: datetime
+    revoked_at: datetime | None = None
+    used_at: datetime | None = None  # last use, with a resolution of a minute
+    expires_at: datetime | None = None  # None: valid until it is revoked
 
 
 class Keys(StoreTable):

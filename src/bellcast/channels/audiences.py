@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from bellcast.channels.store.fanouts import Fanouts
+from bellcast.channels.types import NewFanout
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel import patterns, times
 from bellcast.kernel.clock import Clock
@@ -16,7 +17,6 @@ from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.jobs.types import Job
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
-from bellcast.workflows.types.runs import NewFanout
 
 # Recipients per read.
 READ_PAGE = 250

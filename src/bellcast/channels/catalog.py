@@ -13,7 +13,6 @@ from msgspec import Struct
 from bellcast.channels import tenant_settings
 from bellcast.channels.tenant_settings import ChannelConfig, TenantSettings
 from bellcast.channels.types import BASE_LAYOUT, EmailContent
-from bellcast.console.types.live_feed import Feed, FeedEvent
 from bellcast.documents.store import Documents, ShortCache
 from bellcast.documents.types import PROJECT, draft_kind
 from bellcast.inbox.types.notifications import CHANNEL_LIST, ChannelRequest
@@ -23,6 +22,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.field_limits import Limit, shown
 from bellcast.kernel.ids import REQUEST_ID
+from bellcast.live_feed import Feed, FeedEvent
 from bellcast.preferences.types import CHANNEL_NAMES, CHANNELS, NO_PREFERENCES, Preferences, Switches, TypeRules
 from bellcast.templates.rendering import BackgroundCompiler
 from bellcast.templates.types import Template

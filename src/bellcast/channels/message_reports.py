@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from bellcast.channels.types import OPEN_STATES, MessageUpdate, NewMessage, StoredMessage, as_change
-from bellcast.console.types.live_feed import Feed, FeedEvent
 from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
 from bellcast.kernel.clock import Clock
+from bellcast.live_feed import Feed, FeedEvent
 from bellcast.webhooks.types import WebhookSink, no_report
 
 # Providers by channel and outcome in the metrics. Tenants create providers; the rest is counted as "other".

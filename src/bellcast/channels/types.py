@@ -278,3 +278,22 @@ class SuppressedAddress(Struct, frozen=True):
     address: str
     reason: str
     created_at: datetime
+
+
+class NewFanout(Struct, frozen=True, kw_only=True):
+    """A trigger for an audience. Its runs are added in pages, after the key `position`, except for `excluded`
+    recipients. `seq` is its number in the order of announcements, which also decides who had subscribed before."""
+
+    id: str
+    tenant: str
+    workflow: str
+    owner: str
+    version: int
+    audience: bytes
+    body: bytes
+    cancel_key: str | None = None
+    created_at: int
+    position: str = ""
+    state: str = "running"
+    excluded: frozenset[str] = frozenset()
+    seq: int | None = None

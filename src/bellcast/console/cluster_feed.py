@@ -12,7 +12,6 @@ import structlog
 from msgspec import structs
 
 from bellcast.console.live_feed import LiveFeed, Watcher
-from bellcast.console.types.live_feed import FeedEvent, FeedFilter, SkippedEvents
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import TooMany
@@ -20,6 +19,7 @@ from bellcast.kernel.events import UNENCODABLE
 from bellcast.live.cluster.members import Members
 from bellcast.live.config import Spawn
 from bellcast.live.types import FeedBatch, FeedWatch, FeedWatches
+from bellcast.live_feed import FeedEvent, FeedFilter, SkippedEvents
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,8 @@ from itertools import chain, islice
 from typing import TypeAlias
 
 from bellcast.console.stats import TenantCounts
-from bellcast.console.types.live_feed import (
+from bellcast.kernel.clock import Clock
+from bellcast.live_feed import (
     FEED_KINDS,
     KEPT_EVENTS,
     FeedEvent,
@@ -18,7 +19,6 @@ from bellcast.console.types.live_feed import (
     SimpleFeedKind,
     SkippedEvents,
 )
-from bellcast.kernel.clock import Clock
 
 # People cannot read more; further events would only use the browser's memory, and are counted.
 EVENTS_PER_SECOND = 200

@@ -11,11 +11,11 @@ from msgspec import Struct, field
 
 from bellcast.console.store import StatsPoints
 from bellcast.console.types import stats
-from bellcast.console.types.live_feed import SIMPLE_FEED_KINDS, FeedKind, SimpleFeedKind
 from bellcast.console.types.stats import COUNTERS, HOUR_MS, KEPT_MS, MINUTE_MS, SAMPLE_MS, STORED_MS, StatsPoint
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError
+from bellcast.live_feed import SIMPLE_FEED_KINDS, FeedKind, SimpleFeedKind
 
 # At times twice as many have counts, each of about 400 bytes.
 MAX_COUNTED_TENANTS = 1_000

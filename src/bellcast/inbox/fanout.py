@@ -8,6 +8,7 @@ from msgspec import Struct
 from bellcast.channels import audiences
 from bellcast.channels.audiences import READS_PER_LEASE
 from bellcast.channels.routing import Router
+from bellcast.channels.types import NewFanout
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.inbox.types.sends import SendRequest
@@ -16,7 +17,6 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Pauses, Scheduler
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.jobs.types import Job
-from bellcast.workflows.types.runs import NewFanout
 
 
 class AnnouncedPage(Struct, frozen=True):

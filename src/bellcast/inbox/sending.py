@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.types import NewDecision
-from bellcast.console.types.live_feed import KEPT_EVENTS, FeedEvent, redact
 from bellcast.context import Context
 from bellcast.inbox.store import idempotency
 from bellcast.inbox.store.sends import Sends
@@ -21,6 +20,7 @@ from bellcast.kernel.errors import BellcastError, Conflict, DiskFull, Invalid, T
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.ids import REQUEST_ID
 from bellcast.kernel.limits import Limits
+from bellcast.live_feed import KEPT_EVENTS, FeedEvent, redact
 
 _encode = msgspec.json.Encoder().encode
 

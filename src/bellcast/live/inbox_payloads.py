@@ -5,16 +5,16 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.inbox.types.notifications import Notification
-from bellcast.inbox.types.positions import InboxState
-from bellcast.kernel import times
-from bellcast.live.types import (
+from bellcast.inbox.types.inboxes import (
     InboxBulkChanged,
     InboxEvent,
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
 )
+from bellcast.inbox.types.notifications import Notification
+from bellcast.inbox.types.positions import InboxState
+from bellcast.kernel import times
 
 
 class Payload(Struct, frozen=True):

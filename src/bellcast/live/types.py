@@ -4,57 +4,17 @@ from typing import Any, ClassVar, Literal
 
 from msgspec import Struct
 
-from bellcast.console.types.live_feed import FeedFilter
-from bellcast.inbox.types.notifications import Notification, View
-from bellcast.inbox.types.positions import InboxState
-from bellcast.kernel.events import ANNOUNCEMENTS, NODES, LiveEvent, Stream, inbox_stream, node_stream, topic_stream
-from bellcast.preferences.types import Preferences
-
-Changed = Literal["seen", "read", "unread", "archived", "unarchived", "deleted"]
-
-
-class InboxChange(Struct, frozen=True):
-    """A change of an inbox, which is `inbox` after it."""
-
-    inbox: InboxState
-
-    @property
-    def stream(self) -> Stream:
-        return inbox_stream(self.inbox.tenant, self.inbox.recipient)
-
-
-class NotificationAdded(InboxChange, frozen=True, tag_field="kind", tag="notification"):
-    """A notification was added, or returned from being snoozed."""
-
-    notification: Notification
-    trace: str | None = None  # traceparent (W3C Trace Context, 3.2) of the span that published it
-
-
-class NotificationUpdated(InboxChange, frozen=True, tag_field="kind", tag="notification-update"):
-    """A notification was seen, read, archived (or the reverse), snoozed, acted on or edited."""
-
-    notification: Notification
-
-
-class NotificationDeleted(InboxChange, frozen=True, tag_field="kind", tag="notification-delete"):
-    """A notification was deleted, recalled, or expired."""
-
-    id: str
-
-
-class InboxBulkChanged(InboxChange, frozen=True, tag_field="kind", tag="counts"):
-    """Many notifications changed together. `ids` None means all that match `type`, `view` and `tag`. `at` is UTC
-    milliseconds."""
-
-    changed: Changed
-    at: int
-    ids: tuple[str, ...] | None = None
-    type: str | None = None
-    view: View | None = None
-    tag: str | None = None
-
-
-InboxEvent = NotificationAdded | NotificationUpdated | NotificationDeleted | InboxBulkChanged
+from bellcast.inbox.types.inboxes import (
+    AnnouncementChanged,
+    InboxBulkChanged,
+    NotificationAdded,
+    NotificationDeleted,
+    NotificationUpdated,
+)
+from bellcast.kernel.events import NODES, LiveEvent, Stream, node_stream, topic_stream
+from bellcast.live_feed import FeedFilter
+from bellcast.preferences.types import PreferencesChanged
+from bellcast.recipients.types import SessionsRevoked, SubscriptionEnded
 
 
 class Member(Struct, frozen=True, omit_defaults=True):
@@ -93,48 +53,8 @@ class Typing(TopicChange, frozen=True, tag_field="kind", tag="typing"):
     sender: str | None = None
 
 
-class RecipientChange(Struct, frozen=True):
-    """A change that concerns the connections of a recipient."""
-
-    tenant: str
-    recipient: str
-
-    @property
-    def stream(self) -> Stream:
-        return inbox_stream(self.tenant, self.recipient)
-
-
-class PreferencesChanged(RecipientChange, frozen=True, tag_field="kind", tag="preferences"):
-    """A recipient's own preferences were replaced."""
-
-    preferences: Preferences
-
-
-class SessionsRevoked(RecipientChange, frozen=True, tag_field="kind", tag="revoked"):
-    """A recipient's sessions were ended: connections with tokens issued before `before` (UTC milliseconds) are
-    closed."""
-
-    before: int
-
-
-class SubscriptionEnded(RecipientChange, frozen=True, tag_field="kind", tag="unsubscribed"):
-    """A recipient was unsubscribed from a topic. Connections that follow it by this subscription unfollow it."""
-
-    topic: str
-
-
-class AnnouncementChanged(Struct, frozen=True, tag_field="kind", tag="announcement"):
-    """An announcement was sent, edited, recalled or expired. Connected inboxes of its audience materialize the
-    change."""
-
-    stream: ClassVar[Stream] = ANNOUNCEMENTS
-    tenant: str  # "*" is every tenant
-    topic: str | None = None
-
-
 # The streams of `live.cluster`; nodes of older versions follow neither.
 BEATS, MEMBERS = Stream("beats"), Stream("members")
-
 
 NodeRole = Literal["server", "worker"]
 

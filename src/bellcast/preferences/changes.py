@@ -7,9 +7,8 @@ import msgspec
 
 from bellcast.context import Context
 from bellcast.kernel.errors import NotFound, Unavailable
-from bellcast.live.types import PreferencesChanged
 from bellcast.preferences.store import OwnPreferencesTable
-from bellcast.preferences.types import Preferences
+from bellcast.preferences.types import Preferences, PreferencesChanged
 from bellcast.recipients.types import RecipientOfLink
 
 # Attempts of a change, which merges into the stored preferences. Of concurrent changes, one succeeds in each round.

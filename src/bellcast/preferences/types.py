@@ -11,6 +11,7 @@ from bellcast.kernel.errors import FieldError
 from bellcast.kernel.field_limits import INNER, TIME_OF_DAY, Limit, Schema, ValueRule, shown
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.validation import FieldErrors
+from bellcast.recipients.types import RecipientChange
 
 Priority = Literal["low", "normal", "high", "urgent"]
 
@@ -120,3 +121,9 @@ def merge_patch(document: Any, patch: Any) -> Any:
         else:
             merged[name] = merge_patch(merged.get(name), value)
     return merged
+
+
+class PreferencesChanged(RecipientChange, frozen=True, tag_field="kind", tag="preferences"):
+    """A recipient's own preferences were replaced."""
+
+    preferences: Preferences

@@ -6,6 +6,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from bellcast.kernel.events import Stream, inbox_stream
 from bellcast.kernel.field_limits import DATA, INNER, LOCALE, ROLE, STORABLE_TIME, TENANT, TIME_ZONE, Limit, each
 
 MAX_EMAIL = 320  # RFC 5321: 64 before the @, 255 after it
@@ -120,3 +121,27 @@ class OwnPreferences(NamedTuple):
 
     document: bytes
     updated_at: int | None
+
+
+class RecipientChange(Struct, frozen=True):
+    """A change that concerns the connections of a recipient."""
+
+    tenant: str
+    recipient: str
+
+    @property
+    def stream(self) -> Stream:
+        return inbox_stream(self.tenant, self.recipient)
+
+
+class SessionsRevoked(RecipientChange, frozen=True, tag_field="kind", tag="revoked"):
+    """A recipient's sessions were ended: connections with tokens issued before `before` (UTC milliseconds) are
+    closed."""
+
+    before: int
+
+
+class SubscriptionEnded(RecipientChange, frozen=True, tag_field="kind", tag="unsubscribed"):
+    """A recipient was unsubscribed from a topic. Connections that follow it by this subscription unfollow it."""
+
+    topic: str

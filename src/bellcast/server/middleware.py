@@ -9,12 +9,12 @@ from urllib.parse import quote, unquote
 
 from bellcast.auth import origins
 from bellcast.console.pages import browser_files
-from bellcast.console.types.live_feed import STATE
 from bellcast.kernel.errors import BadRequest, BellcastError, NotFound, TooMany
 from bellcast.kernel.events import SEPARATOR
 from bellcast.kernel.http import HEADER_VALUES, ASGIApp, AsgiMessage, Send, responses
 from bellcast.kernel.http.compression import compressing
 from bellcast.kernel.ip_addresses import is_server
+from bellcast.live_feed import STATE
 from bellcast.rest.context import ApiContext
 from bellcast.rest.guards import HAS_SESSION
 from bellcast.rest.router import HAS_STARTED, TokenPaths

@@ -13,7 +13,6 @@ from msgspec import Struct
 from bellcast.auth import origins
 from bellcast.calls import Call, CallBackend, Refused
 from bellcast.console.live_feed import LiveFeed
-from bellcast.console.types.live_feed import Feed, FeedEvent, FeedKind, ServedRequest, cut, is_refusal, redact
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, FieldError
 from bellcast.kernel.http import HEADER_VALUES, AsgiMessage, Receive, Scope, Send
@@ -23,6 +22,7 @@ from bellcast.live.connection.connection import Connection
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.dialects import DIALECTS
 from bellcast.live.topic_access import TopicRefused
+from bellcast.live_feed import Feed, FeedEvent, FeedKind, ServedRequest, cut, is_refusal, redact
 from bellcast.rest.audit import SECRET_ACTOR
 from bellcast.server.middleware import REQUEST_ID
 

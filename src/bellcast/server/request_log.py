@@ -13,7 +13,6 @@ from typing import Any
 import structlog
 
 from bellcast.console.live_feed import LiveFeed
-from bellcast.console.types.live_feed import STATE, AccessLog, is_refusal
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.http import Receive, Scope, Send
 from bellcast.kernel.identities import Principal
@@ -22,6 +21,7 @@ from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.http.websocket_response import is_handshake
 from bellcast.live.wiring import LiveSession
+from bellcast.live_feed import STATE, AccessLog, is_refusal
 from bellcast.server.middleware import path_as_sent, request_id
 from bellcast.server.request_feed import MAX_PATH, SWITCHING_PROTOCOLS, LoggedRequest, RequestFeed, why
 

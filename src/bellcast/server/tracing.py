@@ -18,14 +18,14 @@ from opentelemetry.trace import ProxyTracerProvider, Span, SpanKind, StatusCode,
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import bellcast
-from bellcast.console.types.live_feed import STATE
+from bellcast.inbox.types.inboxes import NotificationAdded
 from bellcast.kernel.brokers.history import TopicHistory
 from bellcast.kernel.brokers.port import Publisher
 from bellcast.kernel.db.commit.command import ListCommand, WriteCommand
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.events import Event, LiveEvent, Stream
 from bellcast.kernel.http import AsgiMessage, Receive, Scope, Send
-from bellcast.live.types import NotificationAdded
+from bellcast.live_feed import STATE
 
 P = ParamSpec("P")
 T = TypeVar("T")

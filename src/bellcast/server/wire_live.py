@@ -8,6 +8,7 @@ from typing import Any
 from bellcast.auth.authenticator import Authenticator
 from bellcast.calls import CallBackend
 from bellcast.console.cluster_feed import ClusterFeed
+from bellcast.inbox.types.inboxes import AnnouncementChanged
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.events import Event, Stream
 from bellcast.kernel.http import ASGIApp
@@ -25,7 +26,6 @@ from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.sync import resume
 from bellcast.live.sync.reconciler import Reconciler
 from bellcast.live.types import (
-    AnnouncementChanged,
     CloseRequest,
     FeedBatch,
     FeedWatches,

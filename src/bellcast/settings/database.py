@@ -9,7 +9,6 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.console.types.live_feed import Feed, FeedEvent
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, AuditRecord
 from bellcast.kernel import setting_values
@@ -18,6 +17,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.live.dialects import DIALECTS
+from bellcast.live_feed import Feed, FeedEvent
 from bellcast.settings import Settings, as_text, table
 from bellcast.settings.table import Setting
 

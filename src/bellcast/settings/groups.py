@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from bellcast.auth.permissions import AccessConfig
 from bellcast.channels.tenant_settings import ChannelConfig
-from bellcast.console.types.live_feed import AccessLog
 from bellcast.kernel.brokers.history import DEFAULT_HISTORY
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
 from bellcast.live.dialects import DIALECTS
+from bellcast.live_feed import AccessLog
 from bellcast.operators.types import OidcConfig
 
 MASK = "…"

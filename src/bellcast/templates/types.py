@@ -19,8 +19,6 @@ CONTENT_ROOTS = frozenset(
 
 # Maximum blocks of an e-mail, nested ones included: a long newsletter has about 60.
 MAX_BLOCKS = 100
-
-
 MAX_LOCALE = 35  # RFC 5646 §4.4.1
 
 

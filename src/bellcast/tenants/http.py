@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from bellcast.auth import keys
-from bellcast.auth.store import Keys
+from bellcast.auth.store import ApiKey, Keys
 from bellcast.console.stats import StatsRecorder
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListPage
@@ -26,7 +26,7 @@ from bellcast.rest.resource import Change, Listing, Resource, listing
 from bellcast.rest.tenants import BOUND, TenantQuery, key
 from bellcast.tenants import erasure, store
 from bellcast.tenants.store import Tenants
-from bellcast.tenants.types import ApiKey, Tenant
+from bellcast.tenants.types import Tenant
 
 
 class TenantFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

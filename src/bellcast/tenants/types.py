@@ -5,8 +5,6 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from bellcast.kernel.identities import KeyScope
-
 
 class Tenant(Struct, frozen=True, kw_only=True):
     """A customer organisation; `key` is null for the default one. `erasing_since` is the time at which its erasure began."""
@@ -34,16 +32,3 @@ class TenantRules(Struct, frozen=True, kw_only=True):
     sends_per_day: int | None = None  # UTC days
     retention_days: int | None = None  # 0: forever
     is_being_erased: bool = False  # set by the store
-
-
-class ApiKey(Struct, frozen=True, kw_only=True):
-    """A server-side key without its secret part."""
-
-    id: str
-    name: str
-    scopes: tuple[KeyScope, ...]
-    tenants: tuple[str, ...] | None = None  # None: all
-    created_at: datetime
-    revoked_at: datetime | None = None
-    used_at: datetime | None = None  # last use, with a resolution of a minute
-    expires_at: datetime | None = None  # None: valid until it is revoked

@@ -7,11 +7,11 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from bellcast.console.types.live_feed import FeedEvent, redact
 from bellcast.context import Context
 from bellcast.kernel import validation
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.ids import REQUEST_ID
+from bellcast.live_feed import FeedEvent, redact
 from bellcast.topics.store import LastEvent, LastEvents
 from bellcast.topics.types import is_cache
 

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, structs
 
-from bellcast.console.types.live_feed import redact_url
 from bellcast.documents import store as documents
 from bellcast.documents.store import Documents
 from bellcast.kernel import times
@@ -20,6 +19,7 @@ from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import Moment
 from bellcast.kernel.validation import FieldErrors
+from bellcast.live_feed import redact_url
 from bellcast.rest import audit, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import Change, Listing, ObjectsQuery, Resource

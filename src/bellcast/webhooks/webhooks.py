@@ -11,7 +11,6 @@ import msgspec
 import structlog
 
 from bellcast.channels.types import State
-from bellcast.console.types.live_feed import Feed, FeedEvent, redact_url
 from bellcast.documents.store import Documents, ShortCache
 from bellcast.documents.types import MAX_OF_KIND, Document
 from bellcast.kernel import times
@@ -26,6 +25,7 @@ from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import Job, in_line
 from bellcast.kernel.outbound.port import Http
 from bellcast.kernel.outbound.webhook_signature import SECRET_PREFIX, sign, signing_key
+from bellcast.live_feed import Feed, FeedEvent, redact_url
 from bellcast.webhooks.store import WebhookEvents
 from bellcast.webhooks.types import EventReport, Webhook, WebhookDelivery, WebhookEvent, no_report
 

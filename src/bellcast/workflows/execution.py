@@ -14,7 +14,6 @@ from msgspec import Struct
 from bellcast.channels import decision_inputs
 from bellcast.channels.routing import Router
 from bellcast.channels.store.messages import Messages
-from bellcast.console.types.live_feed import Feed, FeedEvent
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Pauses, Scheduler
@@ -22,6 +21,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.jobs.runner import Again, DestinationCall, PageOutcome
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import Job
+from bellcast.live_feed import Feed, FeedEvent
 from bellcast.preferences.types import Channel
 from bellcast.templates.rendering import SharedResults
 from bellcast.webhooks.types import WebhookEvent

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from bellcast.channels import audiences
 from bellcast.channels.audiences import READS_PER_LEASE
+from bellcast.channels.types import NewFanout
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
@@ -20,7 +21,7 @@ from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import FANOUT, Job
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.triggers import Triggers
-from bellcast.workflows.types.runs import BegunPage, BegunRun, NewFanout, TriggerRequest
+from bellcast.workflows.types.runs import BegunPage, BegunRun, TriggerRequest
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 log = structlog.get_logger(__name__)

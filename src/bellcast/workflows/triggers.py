@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bellcast.channels.types import NewFanout
 from bellcast.inbox.store import idempotency
 from bellcast.inbox.types.notifications import ACTOR, TO, Actor, Audience
 from bellcast.inbox.types.sends import Claim
@@ -25,7 +26,6 @@ from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import (
     MAX_DATA,
     FiredSchedule,
-    NewFanout,
     NewWait,
     RunState,
     StoredRun,

@@ -10,13 +10,13 @@ import pytest
 from bellcast.console import cluster_feed
 from bellcast.console.cluster_feed import ClusterFeed, ClusterWatch
 from bellcast.console.live_feed import EVENTS_PER_SECOND, LiveFeed
-from bellcast.console.types.live_feed import FeedEvent, FeedKind, SkippedEvents, filter_of
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock, SystemClock
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import Event, node_stream
 from bellcast.live.types import FeedBatch, FeedWatches
+from bellcast.live_feed import FeedEvent, FeedKind, SkippedEvents, filter_of
 from bellcast.server.tasks import Tasks
 from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import BROKERS, REMOTE_BROKERS, wait_until

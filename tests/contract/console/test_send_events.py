@@ -3,12 +3,12 @@
 import pytest
 
 from bellcast.console.live_feed import LiveFeed
-from bellcast.console.types.live_feed import KEPT_EVENTS, filter_of
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Draft
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.limits import Limits
+from bellcast.live_feed import KEPT_EVENTS, filter_of
 from tests.contexts import idle_context
 from tests.contract.app import App
 from tests.store import Store

@@ -4,11 +4,16 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from bellcast.inbox.types.inboxes import Change
+from bellcast.inbox.types.inboxes import (
+    Change,
+    InboxBulkChanged,
+    NotificationAdded,
+    NotificationDeleted,
+    NotificationUpdated,
+)
 from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import times
 from bellcast.kernel.events import Event
-from bellcast.live.types import InboxBulkChanged, NotificationAdded, NotificationDeleted, NotificationUpdated
 
 CLEARED_BY = {"unread": ("read_at",), "unarchived": ("archived_at", "snoozed_until"), "archived": ("snoozed_until",)}
 SET_BY = {"seen": ("seen_at",), "read": ("seen_at", "read_at"), "archived": ("archived_at",)}

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from bellcast.inbox.types.inboxes import AnnouncementChanged
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.events import Event, inbox_stream
 from bellcast.kernel.identities import Principal
@@ -19,7 +20,7 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.sync import resume
 from bellcast.live.sync.reconciler import Reconciler
-from bellcast.live.types import AnnouncementChanged, GroupState, GroupUpdate
+from bellcast.live.types import GroupState, GroupUpdate
 from tests.contract.app import App
 from tests.unit.live.fakes import FakeConnection, connect
 

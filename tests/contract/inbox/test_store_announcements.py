@@ -5,17 +5,16 @@ from typing import Any
 
 import pytest
 
-from bellcast.inbox.types.notifications import Edit
-from bellcast.kernel import times
-from bellcast.kernel.events import Event
-from bellcast.live.types import (
+from bellcast.inbox.types.inboxes import (
     AnnouncementChanged,
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
-    SubscriptionEnded,
 )
-from bellcast.recipients.types import RecipientFields
+from bellcast.inbox.types.notifications import Edit
+from bellcast.kernel import times
+from bellcast.kernel.events import Event
+from bellcast.recipients.types import RecipientFields, SubscriptionEnded
 from tests.contract.app import App
 
 

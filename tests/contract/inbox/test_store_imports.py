@@ -5,12 +5,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from bellcast.inbox.types.inboxes import ResumeFrom
+from bellcast.inbox.types.inboxes import NotificationUpdated, ResumeFrom
 from bellcast.inbox.types.positions import Position
 from bellcast.inbox.types.sends import ImportRequest, SendResult
 from bellcast.kernel import times
 from bellcast.kernel.errors import IdempotencyMismatch
-from bellcast.live.types import NotificationUpdated
 from tests.contract.app import App, content
 
 HOUR, DAY = 3_600_000, 24 * 3600

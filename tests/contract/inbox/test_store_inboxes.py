@@ -4,11 +4,20 @@ from typing import Any
 
 import pytest
 
-from bellcast.inbox.types.inboxes import Action, Change, Marking, Query, ResumeFrom
+from bellcast.inbox.types.inboxes import (
+    Action,
+    Change,
+    InboxBulkChanged,
+    Marking,
+    NotificationAdded,
+    NotificationDeleted,
+    NotificationUpdated,
+    Query,
+    ResumeFrom,
+)
 from bellcast.inbox.types.notifications import Notification
 from bellcast.inbox.types.positions import Position, SentRows
 from bellcast.kernel.errors import NotFound
-from bellcast.live.types import InboxBulkChanged, NotificationAdded, NotificationDeleted, NotificationUpdated
 from tests.contract.app import App
 
 

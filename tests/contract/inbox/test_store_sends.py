@@ -7,12 +7,12 @@ from unittest.mock import ANY
 import pytest
 from msgspec.structs import replace
 
+from bellcast.inbox.types.inboxes import NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.inbox.types.notifications import Edit
 from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListPage, ListQuery, ListTotal
 from bellcast.kernel.errors import IdempotencyMismatch
-from bellcast.live.types import NotificationAdded, NotificationDeleted, NotificationUpdated
 from tests.contract.app import App
 
 DAY = 24 * 3600

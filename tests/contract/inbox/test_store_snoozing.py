@@ -8,11 +8,10 @@ from msgspec.structs import replace
 
 from bellcast.channels.types import NewDecision
 from bellcast.inbox.store.marking import MAX_SNOOZES
-from bellcast.inbox.types.inboxes import Query
+from bellcast.inbox.types.inboxes import NotificationAdded, NotificationUpdated, Query
 from bellcast.inbox.types.notifications import ActionButton, Edit
 from bellcast.kernel.db.script import Statement
 from bellcast.kernel.errors import Conflict, NotFound
-from bellcast.live.types import NotificationAdded, NotificationUpdated
 from tests.contract.app import App
 from tests.contract.inbox.replica import Replica
 

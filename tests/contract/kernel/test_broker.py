@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import ConnectionPool
 
 from bellcast.inbox.store import rows
+from bellcast.inbox.types.inboxes import AnnouncementChanged, NotificationAdded
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.brokers.nats import NatsTransport
@@ -20,7 +21,7 @@ from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import ANNOUNCEMENTS, Event, LiveEvent, Stream, topic_stream
-from bellcast.live.types import AnnouncementChanged, AnyEvent, Member, NotificationAdded, PresenceChanged
+from bellcast.live.types import AnyEvent, Member, PresenceChanged
 from tests import engines
 from tests.contract.app import content
 

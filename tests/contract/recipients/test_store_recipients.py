@@ -6,12 +6,19 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from bellcast.auth.store import ApiKey
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListPage, ListQuery, ListTotal
 from bellcast.kernel.errors import Forbidden
-from bellcast.live.types import SessionsRevoked, SubscriptionEnded
-from bellcast.recipients.types import Recipient, RecipientFields, RecipientOfLink, Subscription
-from bellcast.tenants.types import ApiKey, Tenant
+from bellcast.recipients.types import (
+    Recipient,
+    RecipientFields,
+    RecipientOfLink,
+    SessionsRevoked,
+    Subscription,
+    SubscriptionEnded,
+)
+from bellcast.tenants.types import Tenant
 from tests.contract.app import App
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import jwt
 import msgspec
 
+from bellcast.auth.store import ApiKey
 from bellcast.kernel import times
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound.port import Response
-from bellcast.tenants.types import ApiKey
 from tests.clock import FakeClock
 
 NOW = 1_800_000_000_000

@@ -10,7 +10,10 @@ from msgspec import structs
 
 from bellcast.calls import Call, Handlers
 from bellcast.console.live_feed import EVENTS_PER_SECOND, MAX_PENDING_EVENTS, REFUSALS, REQUESTS, LiveFeed
-from bellcast.console.types.live_feed import (
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.errors import FieldError
+from bellcast.kernel.events import LiveEvent
+from bellcast.live_feed import (
     KEPT_EVENTS,
     REDACTED,
     FeedEvent,
@@ -22,9 +25,6 @@ from bellcast.console.types.live_feed import (
     redact,
     redact_url,
 )
-from bellcast.kernel.brokers.memory import MemoryBroker
-from bellcast.kernel.errors import FieldError
-from bellcast.kernel.events import LiveEvent
 from bellcast.server.request_feed import (
     MAX_BODY,
     MAX_LISTED,

@@ -6,9 +6,9 @@ import pytest
 
 from bellcast.console.stats import MAX_COUNTED_TENANTS, MAX_SAMPLES, StatsRecorder, TenantCounts
 from bellcast.console.types import stats
-from bellcast.console.types.live_feed import FeedEvent, FeedKind
 from bellcast.console.types.stats import HOUR_MS, MINUTE_MS, SAMPLE_MS, StatsPoint
 from bellcast.kernel.errors import Unavailable
+from bellcast.live_feed import FeedEvent, FeedKind
 from tests.clock import FakeClock
 
 DAY = 24 * 60 * MINUTE_MS

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bellcast.inbox.types.inboxes import Change, Changes
+from bellcast.inbox.types.inboxes import Change, Changes, NotificationAdded
 from bellcast.inbox.types.notifications import Notification
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.brokers.memory import MemoryBroker
@@ -17,7 +17,6 @@ from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
-from bellcast.live.types import NotificationAdded
 from tests.clock import FakeClock
 
 ALICE = Principal(recipient="alice")

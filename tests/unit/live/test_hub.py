@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 
 from bellcast.auth.permissions import Grant
+from bellcast.inbox.types.inboxes import AnnouncementChanged, InboxBulkChanged
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal
@@ -17,15 +18,8 @@ from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.native import protocol
 from bellcast.live.pusher import protocol as pusher
-from bellcast.live.types import (
-    AnnouncementChanged,
-    InboxBulkChanged,
-    Member,
-    PresenceChanged,
-    SessionsRevoked,
-    SubscriptionEnded,
-    Typing,
-)
+from bellcast.live.types import Member, PresenceChanged, Typing
+from bellcast.recipients.types import SessionsRevoked, SubscriptionEnded
 from tests import fake_stores
 from tests.unit.live.fakes import ALICE, FakeConnection, added, connect, new_hub, state
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from bellcast.inbox.types.inboxes import Changes, InboxStatus
+from bellcast.inbox.types.inboxes import AnnouncementChanged, Changes, InboxEvent, InboxStatus
 from bellcast.inbox.types.sends import Materialized
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.events import Event, inbox_stream
@@ -17,7 +17,7 @@ from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.sync import resume
 from bellcast.live.sync.reconciler import Reconciler
-from bellcast.live.types import AnnouncementChanged, GroupState, GroupUpdate, InboxEvent, NodeLeft
+from bellcast.live.types import GroupState, GroupUpdate, NodeLeft
 from tests import fake_stores
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, new_hub

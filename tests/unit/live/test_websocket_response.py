@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from bellcast.console.types.live_feed import STATE
 from bellcast.live.framing import websocket
 from bellcast.live.http import websocket_response
 from bellcast.live.http.takeover import EXTENSION
 from bellcast.live.http.websocket_response import TakenWebSocket
+from bellcast.live_feed import STATE
 from tests.unit.live.framing.client import PING, TEXT, frame
 
 ACCEPT = {"type": "websocket.accept"}

@@ -5,6 +5,7 @@ from typing import Any, cast
 import pytest
 
 from bellcast.channels.timeline import timeline
+from bellcast.inbox.types.inboxes import NotificationUpdated
 from bellcast.inbox.types.positions import Position
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel.brokers.memory import MemoryBroker
@@ -16,7 +17,7 @@ from bellcast.live.hub import dispatch
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.sync import resume
-from bellcast.live.types import ConnectionFilter, NotificationUpdated, NotificationWrite, SurveyReply, SurveyRequest
+from bellcast.live.types import ConnectionFilter, NotificationWrite, SurveyReply, SurveyRequest
 from tests.clock import FakeClock
 from tests.unit.live.fakes import added, change, changes, connect, new_hub, notification, state
 

@@ -16,7 +16,6 @@ from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.timeline import timeline
 from bellcast.channels.types import EXTERNAL_CHANNELS, MAX_DECISIONS, MAX_MESSAGES, NewDecision, StoredMessage
 from bellcast.console.cluster_feed import ClusterFeed
-from bellcast.console.types.live_feed import RequestFilter
 from bellcast.inbox import sent
 from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types.sends import SentItem
@@ -29,6 +28,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.times import Moment
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types import ConnectionFilter, ConnectionInfo, NotificationWrite
+from bellcast.live_feed import RequestFilter
 from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.rest import context, tenants

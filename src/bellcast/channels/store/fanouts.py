@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from bellcast.channels.types import NewFanout
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.table import StoreTable, read
 from bellcast.kernel.jobs.types import FANOUT, Job, new_job_params
-from bellcast.workflows.types.runs import NewFanout
 
 # Decodes the recipient keys in a column.
 decode_keys = msgspec.json.Decoder(frozenset[str]).decode

@@ -11,21 +11,13 @@ from msgspec import Meta, Struct
 
 from bellcast.auth.browser_request import FOREIGN
 from bellcast.console.cluster_feed import ClusterFeed, ClusterWatch
-from bellcast.console.types.live_feed import (
-    CONTENT,
-    FEED_KINDS,
-    IS_WEBSOCKET,
-    RequestFilter,
-    SkippedEvents,
-    filter_of,
-    redact,
-)
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid
 from bellcast.kernel.http import ASGIApp, Receive, Scope, Send, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.live_feed import CONTENT, FEED_KINDS, IS_WEBSOCKET, RequestFilter, SkippedEvents, filter_of, redact
 from bellcast.operators.types import Role
 from bellcast.rest import context, guards, tenants
 from bellcast.rest.operations import operation

@@ -9,6 +9,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from bellcast.inbox.store import rows
+from bellcast.inbox.types.inboxes import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.inbox.types.notifications import Acted, Notification
 from bellcast.inbox.types.positions import InboxState
 from bellcast.inbox.types.sends import Materialized
@@ -17,7 +18,6 @@ from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.events import Event
 from bellcast.kernel.patterns import ROLE_PREFIX
-from bellcast.live.types import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
 
 # Columns of the statement `announcements_newest` by index: `rows.ENTRY_COLUMNS` of a notification, then these.
 SEQ, CHANGED, TOPIC, RECALLED, LAST = range(rows.ENTRY_COLUMNS, rows.ENTRY_COLUMNS + 5)

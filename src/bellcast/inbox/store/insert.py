@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.inbox.store import rows
+from bellcast.inbox.types.inboxes import NotificationAdded, NotificationUpdated
 from bellcast.inbox.types.positions import InboxState
 from bellcast.inbox.types.sends import ImportRequest, SendRequest, SendResult
 from bellcast.kernel import times
@@ -20,7 +21,6 @@ from bellcast.kernel.db.commit.batch import STATEMENT_ROWS, chunks
 from bellcast.kernel.db.commit.command import RecipientKey
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.events import Event
-from bellcast.live.types import NotificationAdded, NotificationUpdated
 from bellcast.recipients.store import ensure
 
 

@@ -7,21 +7,24 @@ from msgspec.structs import replace
 
 from bellcast.inbox.store import rows
 from bellcast.inbox.types import notifications
-from bellcast.inbox.types.inboxes import Action, ActionTaken, Marked, Marking
+from bellcast.inbox.types.inboxes import (
+    Action,
+    ActionTaken,
+    Changed,
+    InboxBulkChanged,
+    InboxEvent,
+    Marked,
+    Marking,
+    NotificationAdded,
+    NotificationDeleted,
+    NotificationUpdated,
+)
 from bellcast.inbox.types.notifications import Notification, View
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel import ids
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Row, Script, Statement
 from bellcast.kernel.errors import NotFound
-from bellcast.live.types import (
-    Changed,
-    InboxBulkChanged,
-    InboxEvent,
-    NotificationAdded,
-    NotificationDeleted,
-    NotificationUpdated,
-)
 from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks.types import EventReport, WebhookEvent, no_report
 

@@ -6,8 +6,10 @@ from typing import NamedTuple
 import msgspec
 
 from bellcast.channels.store import fanouts, messages
+from bellcast.channels.types import NewFanout
 from bellcast.inbox.store import announcements, idempotency, insert, outside, rows, sent
 from bellcast.inbox.store.insert import InsertPlan, insert_imported, read_heads
+from bellcast.inbox.types.inboxes import AnnouncementChanged
 from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import (
     AnnounceRequest,
@@ -25,10 +27,8 @@ from bellcast.kernel.db.commit.command import ListCommand, LockKey, PageCommand,
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.table import StoreTable, on_table, read, write
 from bellcast.kernel.identities import EVERY_TENANT
-from bellcast.live.types import AnnouncementChanged
 from bellcast.recipients.store import ensure
 from bellcast.webhooks import store as webhook_events
-from bellcast.workflows.types.runs import NewFanout
 
 # The kind of the job of an announcement for other channels; its id and payload are the announcement's id.
 FANOUT_JOB_KIND = "send_fanout"

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from bellcast.channels.store import fanouts, messages
 from bellcast.inbox.store import marking, outside, rows
+from bellcast.inbox.types.inboxes import AnnouncementChanged, NotificationUpdated
 from bellcast.inbox.types.notifications import Edit
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import ids
@@ -18,7 +19,6 @@ from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ids import NEWEST
-from bellcast.live.types import AnnouncementChanged, NotificationUpdated
 from bellcast.webhooks.types import EventReport, no_report
 
 T = TypeVar("T")

@@ -1,14 +1,13 @@
 """Inboxes: counters, revision, the range that can be replayed, queries and their results."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from msgspec import Struct
 
 from bellcast.inbox.types.notifications import ActionButton, Notification, View
 from bellcast.inbox.types.positions import InboxState, Position
 from bellcast.kernel.errors import Unauthenticated
-from bellcast.kernel.events import Event
-from bellcast.live.types import InboxEvent
+from bellcast.kernel.events import ANNOUNCEMENTS, Event, Stream, inbox_stream
 from bellcast.preferences.types import Priority
 
 
@@ -30,6 +29,62 @@ class Inbox(Struct, frozen=True, kw_only=True):
         state, revision = self.state, position.revision
         is_ordered = (position.base or 0) <= revision <= position.newest <= state.revision
         return position.epoch == state.epoch and is_ordered and self.oldest_revision <= revision
+
+
+Changed = Literal["seen", "read", "unread", "archived", "unarchived", "deleted"]
+
+
+class InboxChange(Struct, frozen=True):
+    """A change of an inbox, which is `inbox` after it."""
+
+    inbox: InboxState
+
+    @property
+    def stream(self) -> Stream:
+        return inbox_stream(self.inbox.tenant, self.inbox.recipient)
+
+
+class NotificationAdded(InboxChange, frozen=True, tag_field="kind", tag="notification"):
+    """A notification was added, or returned from being snoozed."""
+
+    notification: Notification
+    trace: str | None = None  # traceparent (W3C Trace Context, 3.2) of the span that published it
+
+
+class NotificationUpdated(InboxChange, frozen=True, tag_field="kind", tag="notification-update"):
+    """A notification was seen, read, archived (or the reverse), snoozed, acted on or edited."""
+
+    notification: Notification
+
+
+class NotificationDeleted(InboxChange, frozen=True, tag_field="kind", tag="notification-delete"):
+    """A notification was deleted, recalled, or expired."""
+
+    id: str
+
+
+class InboxBulkChanged(InboxChange, frozen=True, tag_field="kind", tag="counts"):
+    """Many notifications changed together. `ids` None means all that match `type`, `view` and `tag`. `at` is UTC
+    milliseconds."""
+
+    changed: Changed
+    at: int
+    ids: tuple[str, ...] | None = None
+    type: str | None = None
+    view: View | None = None
+    tag: str | None = None
+
+
+InboxEvent = NotificationAdded | NotificationUpdated | NotificationDeleted | InboxBulkChanged
+
+
+class AnnouncementChanged(Struct, frozen=True, tag_field="kind", tag="announcement"):
+    """An announcement was sent, edited, recalled or expired. Connected inboxes of its audience materialize the
+    change."""
+
+    stream: ClassVar[Stream] = ANNOUNCEMENTS
+    tenant: str  # "*" is every tenant
+    topic: str | None = None
 
 
 # The times that webhooks report, by the actions that may set them: a read notification is also seen.

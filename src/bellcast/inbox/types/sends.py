@@ -6,11 +6,11 @@ from typing import Protocol
 from msgspec import Struct
 
 from bellcast.channels.types import NewDecision, NewMessage
+from bellcast.inbox.types.inboxes import InboxEvent
 from bellcast.inbox.types.notifications import Audience, Content, Draft, Notification
 from bellcast.kernel import times
 from bellcast.kernel.events import Event
 from bellcast.kernel.validation import FieldErrors
-from bellcast.live.types import InboxEvent
 from bellcast.preferences.types import Channel
 from bellcast.webhooks.types import WebhookEvent
 

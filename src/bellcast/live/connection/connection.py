@@ -11,6 +11,7 @@ from socket import SocketType
 from typing import Any, Protocol
 
 from bellcast.auth.permissions import Grant
+from bellcast.inbox.types.inboxes import NotificationAdded
 from bellcast.kernel.events import Stream
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
@@ -18,7 +19,6 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport, raw_socket
-from bellcast.live.types import NotificationAdded
 
 # Queued messages at which reading from the socket is paused.
 MAX_PENDING = 64

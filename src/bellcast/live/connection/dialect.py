@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from bellcast.inbox.types.inboxes import InboxEvent
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.events import Event
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.types import InboxEvent
 
 
 class PositionMark(Protocol):

@@ -7,8 +7,8 @@ from urllib.parse import unquote_plus
 from msgspec import Struct
 
 from bellcast.calls import ConnectRequest
-from bellcast.console.types.live_feed import STATE
 from bellcast.kernel.errors import Invalid
+from bellcast.live_feed import STATE
 
 Headers = list[tuple[bytes, bytes]]
 # Maximum parameters; further ones are ignored. The topic limit is far lower.

@@ -4,13 +4,13 @@ HTTP response, and otherwise treats it like any other request. Such a WebSocket 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from bellcast.console.types.live_feed import IS_WEBSOCKET, STATE
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http import AsgiMessage, Receive, Scope, Send
 from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request
 from bellcast.live.http.takeover import EXTENSION, ReadTimeout
+from bellcast.live_feed import IS_WEBSOCKET, STATE
 
 # Maximum message size; clients only send control frames.
 MAX_MESSAGE_BYTES = 125

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
+from bellcast.inbox.types.inboxes import InboxEvent
 from bellcast.kernel.events import Event, Stream
 from bellcast.live.cluster.groups import ChangeOrigin, PresenceKey
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.topic_access import TopicRefused
-from bellcast.live.types import InboxEvent, NodeReport, PresenceChanged
+from bellcast.live.types import NodeReport, PresenceChanged
 
 
 def _ignore(*_: object) -> None: ...

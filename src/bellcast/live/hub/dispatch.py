@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 
+from bellcast.inbox.types.inboxes import InboxEvent, NotificationAdded
 from bellcast.kernel.brokers.history import CollectedEvents
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import Event, LiveEvent, Stream
@@ -16,13 +17,7 @@ from bellcast.live.connection.connection import Connection, ConnectionOwner, Pha
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.presence import merge_changes
-from bellcast.live.types import (
-    InboxEvent,
-    NotificationAdded,
-    NotificationWrite,
-    PresenceChanged,
-    Typing,
-)
+from bellcast.live.types import NotificationWrite, PresenceChanged, Typing
 
 # Per process, in memory: 0.3 kB each, with id and recipient, and so 3 MB. The newest displace the oldest: after an
 # announcement to 10,000 connected recipients, earlier writes are unknown.

@@ -9,6 +9,7 @@ from functools import partial
 import structlog
 
 from bellcast.auth.permissions import Grant
+from bellcast.inbox.types.inboxes import InboxBulkChanged, NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
@@ -29,20 +30,15 @@ from bellcast.live.types import (
     GroupUpdate,
     Holdings,
     HoldingsRequest,
-    InboxBulkChanged,
     Member,
     NodeBeat,
     NodeClaim,
     NodeLeft,
     NodeList,
-    NotificationAdded,
-    NotificationDeleted,
-    NotificationUpdated,
-    PreferencesChanged,
-    SessionsRevoked,
-    SubscriptionEnded,
     Typing,
 )
+from bellcast.preferences.types import PreferencesChanged
+from bellcast.recipients.types import SessionsRevoked, SubscriptionEnded
 
 log = structlog.get_logger(__name__)
 

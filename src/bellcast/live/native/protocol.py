@@ -10,6 +10,13 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
+from bellcast.inbox.types.inboxes import (
+    InboxBulkChanged,
+    InboxEvent,
+    NotificationAdded,
+    NotificationDeleted,
+    NotificationUpdated,
+)
 from bellcast.inbox.types.notifications import View
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel import times
@@ -22,17 +29,8 @@ from bellcast.live.connection.dialect import Dialect, PositionMark
 from bellcast.live.framing import sse, websocket
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.topic_access import TopicRefused
-from bellcast.live.types import (
-    InboxBulkChanged,
-    InboxEvent,
-    Member,
-    NotificationAdded,
-    NotificationDeleted,
-    NotificationUpdated,
-    PreferencesChanged,
-    PresenceChanged,
-    Typing,
-)
+from bellcast.live.types import Member, PresenceChanged, Typing
+from bellcast.preferences.types import PreferencesChanged
 
 _encode = msgspec.json.Encoder().encode
 

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
+from bellcast.inbox.types.inboxes import InboxEvent, NotificationAdded
 from bellcast.kernel.events import SEPARATOR, Stream, topic_stream
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.live import inbox_payloads
@@ -19,7 +20,7 @@ from bellcast.live.pusher.protocol import PusherDialect
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.pusher.types import PusherConfig, alias, aliased
 from bellcast.live.pusher.webhooks import PusherWebhooks
-from bellcast.live.types import InboxEvent, NotificationAdded, PresenceChanged
+from bellcast.live.types import PresenceChanged
 from bellcast.topics.types import is_presence
 
 

@@ -6,6 +6,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from bellcast.inbox.types.inboxes import (
+    InboxBulkChanged,
+    InboxEvent,
+    NotificationAdded,
+    NotificationDeleted,
+    NotificationUpdated,
+)
 from bellcast.inbox.types.notifications import Notification
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel import validation
@@ -18,15 +25,7 @@ from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.framing import websocket
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.pusher.types import MAX_DEVICE
-from bellcast.live.types import (
-    InboxBulkChanged,
-    InboxEvent,
-    Member,
-    NotificationAdded,
-    NotificationDeleted,
-    NotificationUpdated,
-    PresenceChanged,
-)
+from bellcast.live.types import Member, PresenceChanged
 from bellcast.topics.types import PUSHER_PREFIXES, TO_RECIPIENT, is_presence
 
 # --- close codes. Clients act on the range: 40xx stop, 41xx reconnect after a delay, 42xx immediately

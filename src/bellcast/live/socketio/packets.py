@@ -13,22 +13,21 @@ from weakref import WeakValueDictionary
 import msgspec
 from msgspec import Struct
 
+from bellcast.inbox.types.inboxes import (
+    InboxBulkChanged,
+    InboxEvent,
+    NotificationAdded,
+    NotificationDeleted,
+    NotificationUpdated,
+)
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.events import Event, LiveEvent
 from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.dialect import PositionMark
 from bellcast.live.socketio.engineio import Encoding, InvalidPacket
-from bellcast.live.types import (
-    InboxBulkChanged,
-    InboxEvent,
-    NotificationAdded,
-    NotificationDeleted,
-    NotificationUpdated,
-    PreferencesChanged,
-    PresenceChanged,
-    Typing,
-)
+from bellcast.live.types import PresenceChanged, Typing
+from bellcast.preferences.types import PreferencesChanged
 from bellcast.topics.types import SOCKETIO_LIFECYCLE
 
 ROOT = "/"

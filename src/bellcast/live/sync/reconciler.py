@@ -15,16 +15,15 @@ from bellcast.auth.store import Keys
 from bellcast.context import Context
 from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.store.sends import Sends
-from bellcast.inbox.types.inboxes import InboxStatus
+from bellcast.inbox.types.inboxes import AnnouncementChanged, InboxStatus
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import ANNOUNCEMENTS, Stream, inbox_stream, topic_stream
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
-from bellcast.live.types import AnnouncementChanged, SubscriptionEnded
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
-from bellcast.recipients.types import SubscriptionGrant
+from bellcast.recipients.types import SubscriptionEnded, SubscriptionGrant
 
 log = structlog.get_logger(__name__)
 

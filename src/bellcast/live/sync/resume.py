@@ -12,14 +12,22 @@ from typing import TypeAlias
 import structlog
 
 from bellcast.inbox.store.inboxes import Inboxes
-from bellcast.inbox.types.inboxes import Change, Changes, Inbox, ResumeFrom
+from bellcast.inbox.types.inboxes import (
+    Change,
+    Changes,
+    Inbox,
+    InboxEvent,
+    NotificationAdded,
+    NotificationDeleted,
+    NotificationUpdated,
+    ResumeFrom,
+)
 from bellcast.inbox.types.positions import InboxState, Position
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import NO_MARK, Connection, Phase
-from bellcast.live.types import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
 
 log = structlog.get_logger(__name__)
 

@@ -13,9 +13,16 @@ from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write_to_recipient
 from bellcast.kernel.errors import PreconditionFailed
 from bellcast.kernel.events import Event
-from bellcast.live.types import SessionsRevoked
 from bellcast.recipients.store import ensure, subscriptions
-from bellcast.recipients.types import RECORD_FIELDS, ChatAddresses, Profile, Recipient, RecipientFields, merge
+from bellcast.recipients.types import (
+    RECORD_FIELDS,
+    ChatAddresses,
+    Profile,
+    Recipient,
+    RecipientFields,
+    SessionsRevoked,
+    merge,
+)
 
 _chat = msgspec.json.Decoder(ChatAddresses)
 NO_CHAT = ChatAddresses()

@@ -9,9 +9,8 @@ from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, RowKey
 from bellcast.kernel.db.script import AFTER_ALL_KEYS, Script, Statement
 from bellcast.kernel.db.table import StoreTable, on_table, read, read_in_background, write
 from bellcast.kernel.events import Event
-from bellcast.live.types import SubscriptionEnded
 from bellcast.recipients.store import ensure
-from bellcast.recipients.types import Subscription, SubscriptionGrant
+from bellcast.recipients.types import Subscription, SubscriptionEnded, SubscriptionGrant
 
 # Topics per statement that compares their names with a prefix.
 TOPIC_BATCH_ROWS = 1_000

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.channels.types import State
+from bellcast.channels.types import NewFanout, State
 from bellcast.inbox.types.sends import Claim, SendRequest
 from bellcast.kernel.jobs.types import Job
 from bellcast.webhooks.types import WebhookEvent
@@ -217,25 +217,6 @@ def as_change(run: StoredRun) -> dict[str, Any]:
     """Return a run as events report it."""
     fields = ("id", "trigger", "recipient", "workflow", "version", "state", "reason")
     return {name: getattr(run, name) for name in fields}
-
-
-class NewFanout(Struct, frozen=True, kw_only=True):
-    """A trigger for an audience. Its runs are added in pages, after the key `position`, except for `excluded`
-    recipients. `seq` is its number in the order of announcements, which also decides who had subscribed before."""
-
-    id: str
-    tenant: str
-    workflow: str
-    owner: str
-    version: int
-    audience: bytes
-    body: bytes
-    cancel_key: str | None = None
-    created_at: int
-    position: str = ""
-    state: str = "running"
-    excluded: frozenset[str] = frozenset()
-    seq: int | None = None
 
 
 class NewWait(Struct, frozen=True):

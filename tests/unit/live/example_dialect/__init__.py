@@ -4,6 +4,7 @@ from functools import partial
 
 import msgspec
 
+from bellcast.inbox.types.inboxes import InboxEvent
 from bellcast.inbox.types.positions import InboxState, parse_position
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import Event
@@ -17,7 +18,6 @@ from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.sync import resume
-from bellcast.live.types import InboxEvent
 from bellcast.live.wiring import DialectPlugin, LiveContext, WiredDialect
 
 HEAD = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/x-ndjson")]}

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bellcast.inbox.types.inboxes import InboxBulkChanged, NotificationDeleted
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.errors import BadRequest
 from bellcast.kernel.events import LiveEvent
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.pusher import protocol
-from bellcast.live.types import InboxBulkChanged, Member, NotificationDeleted, PresenceChanged, Typing
+from bellcast.live.types import Member, PresenceChanged, Typing
 
 SUBSCRIBE = {"channel": "private-a", "auth": "key:sig"}
 STATE = InboxState("", "ann", 1, 2, 3, 4)

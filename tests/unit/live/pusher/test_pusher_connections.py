@@ -26,7 +26,7 @@ from bellcast.live.pusher.handshake import PusherHandshake
 from bellcast.live.pusher.hub_observer import PresenceCache, PusherObserver
 from bellcast.live.pusher.protocol import PusherSubscribe
 from bellcast.live.pusher.types import PusherApp, PusherConfig
-from bellcast.live.types import SessionsRevoked
+from bellcast.recipients.types import SessionsRevoked
 from tests.unit.live import fakes
 
 PROJECT = Project("1", "project-key", "project-secret")

@@ -6,11 +6,11 @@ from typing import Any, cast
 import pytest
 
 from bellcast.console.live_feed import LiveFeed
-from bellcast.console.types.live_feed import FeedEvent, FeedFilter
 from bellcast.kernel.identities import Principal
 from bellcast.live.socketio import SocketIOConfig
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.layer import MAX_NAMESPACES, MAX_REFUSED_EVENTS, SocketIOLayer, SocketIOState
+from bellcast.live_feed import FeedEvent, FeedFilter
 from bellcast.server.request_log import RequestLog
 from tests.clock import FakeClock
 

@@ -9,7 +9,7 @@ from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.events import LiveEvent
 from bellcast.live.socketio import packets
 from bellcast.live.socketio.engineio import ASGI_MESSAGES, FRAMES, POLLING_BODY
-from bellcast.live.types import SessionsRevoked
+from bellcast.recipients.types import SessionsRevoked
 
 STATE = InboxState("", "alice", 1, 2, 3, 4)
 

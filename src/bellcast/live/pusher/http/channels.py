@@ -14,7 +14,7 @@ from bellcast.kernel.http.validation_errors import sentence
 from bellcast.live.hub.survey import ConnectionSurvey, TopicCount
 from bellcast.live.pusher import signatures
 from bellcast.live.pusher.types import PusherApp, PusherConfig
-from bellcast.live.types import SessionsRevoked
+from bellcast.recipients.types import SessionsRevoked
 from bellcast.rest.context import ApiContext
 from bellcast.topics import publishing as events
 from bellcast.topics import types as topics

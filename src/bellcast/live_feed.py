@@ -215,8 +215,7 @@ class SkippedEvents(Struct, frozen=True):
     by: dict[str, int]
 
 
-# Which requests are logged.
-AccessLog: TypeAlias = Literal["errors", "all", "off"]
+AccessLog: TypeAlias = Literal["errors", "all", "off"]  # which requests are logged
 REFUSED = 400  # from this status on
 # Key of a request's state in its ASGI scope: a dict with `request_id`, to which every layer adds. The request log creates it
 # and reads it after the response.
