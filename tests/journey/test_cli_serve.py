@@ -193,3 +193,15 @@ def test_handlers_are_imported_from_the_working_directory(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     with running("serve", "--port", 0, "--data", tmp_path / "data", "--handlers", "bells:handlers") as process:
         assert listening_url(process)
+
+
+def test_handlers_of_the_first_start_have_its_credentials_and_its_address(tmp_path, monkeypatch):
+    module = "import bellcast\nhandlers = bellcast.Handlers()\nprint(bellcast.Bellcast().url, flush=True)\n"
+    (tmp_path / "bells.py").write_text(module)
+    (tmp_path / "bellcast-data").mkdir()
+    (tmp_path / "bellcast-data" / "server.json").write_text('{"url": "http://127.0.0.1:9"}')
+    monkeypatch.chdir(tmp_path)
+    port = free_port()
+    with running("serve", "--port", port, "--handlers", "bells:handlers") as process:
+        assert next(lines(process)) == f"http://127.0.0.1:{port}"
+        assert listening_url(process) == f"http://127.0.0.1:{port}"

@@ -17,7 +17,6 @@ from bellcast.cli.console import CommandError
 from bellcast.kernel import errors
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.kernel.identities import Project
     from bellcast.kernel.jobs.test_clock import TestClock
     from bellcast.server import App
     from bellcast.settings import Settings
@@ -69,14 +68,14 @@ def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsW
 
     from bellcast import server
     from bellcast.cli import logs, supervisor
+    from bellcast.client.errors import NotConfigured
     from bellcast.kernel.identities import Project
-    from bellcast.settings import project
-    from bellcast.settings.credentials import existing_project, prepare_folder
+    from bellcast.settings import credentials
     from bellcast.settings.groups import MEMORY
 
     settings = options.settings(ctx)
     logs.configure(settings.server)
-    prepare_folder(settings)
+    credentials.prepare_folder(settings)
     # Raise the soft limit on open files to the hard one, since each live connection is an open file
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # macOS reports an unlimited hard limit but rejects it as soft limit.
@@ -92,25 +91,29 @@ def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsW
 
         for reason in filter(None, (one.sticky_sessions for one in DIALECTS)):
             structlog.get_logger(__name__).info("sticky_sessions_needed", reason=reason)
-    if existing_project(settings) is None:
-        # An invalid setting or a port in use is reported before credentials are created and printed.
-        server.create_app(structs.replace(settings, project=Project("0", "key", "secret")))
-        with _listen_errors(settings):
-            server.listen(settings.server).close()
-    credentials, is_new = project(settings)
-    if is_new:
-        print_credentials(credentials, settings)
+    # An invalid setting or a port in use is reported before credentials are created and printed.
+    with _listen_errors(settings):
+        server.listen(settings.server).close()
+    if credentials.existing_project(settings) is None:
+        try:
+            server.create_app(structs.replace(settings, project=Project("0", "key", "secret")))
+        except errors.SettingsError as error:
+            # Handlers that read the credentials are loaded below, when these exist.
+            if not isinstance(error.__cause__, NotConfigured):
+                raise
+    _create_credentials(settings)
+    if settings.server.handlers and settings.server.port:
+        # Clients in the module of the handlers read the address when it is loaded. `_storing` reports a failure.
+        with contextlib.suppress(errors.SettingsError):
+            credentials.store_url(settings, credentials.listening(settings.server.host, settings.server.port))
     if settings.server.workers > 1:
         if test_clock is not None:
             raise typer.BadParameter("expected one worker: each would have its own clock", param_hint="--test-clock")
         with _listen_errors(settings):
             started = supervisor.Supervisor(settings, _storing(settings, partial(_listening, settings)))
-            status = started.run(settings.server.host, settings.server.port)
-        if status:
-            raise typer.Exit(status)
-    else:
-        app = server.create_app(settings, test_clock=_test_clock(test_clock))
-        run(app, lambda url: _listening(settings, url, app.setup_code))
+            raise typer.Exit(started.run(settings.server.host, settings.server.port))
+    app = server.create_app(settings, test_clock=_test_clock(test_clock))
+    run(app, lambda url: _listening(settings, url, app.setup_code))
 
 
 def _test_clock(value: str | None) -> "TestClock | None":
@@ -156,12 +159,15 @@ def _run_worker(settings: "Settings", worker_args: str) -> None:
     server.serve(app, lambda url: supervisor.report_ready(args, url), shared=True)
 
 
-def print_credentials(project: "Project", settings: "Settings") -> None:
-    """Print newly generated credentials, in a box if a person reads them."""
-    from bellcast.settings.credentials import credentials_file
+def _create_credentials(settings: "Settings") -> None:
+    """Generate the project's credentials if there are none, and print them, in a box if a person reads them."""
+    from bellcast.settings import credentials
 
+    project, is_new = credentials.project(settings)
+    if not is_new:
+        return
     rows = {"id": project.id, "key": project.key, "secret": str(project.secret)}
-    rows["stored in"] = f"{credentials_file(settings)} (readable by you only)"
+    rows["stored in"] = f"{credentials.credentials_file(settings)} (readable by you only)"
     if not sys.stderr.isatty():
         print("Your project's new credentials:", file=sys.stderr)
         for name, value in rows.items():
@@ -196,13 +202,12 @@ def _storing(settings: "Settings", ready: Callable[[str], None]) -> Callable[[st
     server stops, so that commands can name it. If the folder is not writable, commands need --url."""
     import structlog
 
-    from bellcast.kernel.errors import SettingsError
     from bellcast.settings import credentials
 
     def store(url: str) -> None:
         try:
             credentials.store_url(settings, url)
-        except SettingsError as error:
+        except errors.SettingsError as error:
             structlog.get_logger(__name__).warning("server_url_not_stored", reason=error.detail)
         ready(url)
 
@@ -252,12 +257,9 @@ def worker(ctx: typer.Context) -> None:
     console.import_structlog()
     import structlog
 
-    from bellcast import server
     from bellcast.cli import logs
-    from bellcast.kernel import errors
-    from bellcast.server.run import work
-    from bellcast.settings import project
-    from bellcast.settings.credentials import prepare_folder
+    from bellcast.server import create_app, run
+    from bellcast.settings import credentials
     from bellcast.settings.groups import MEMORY
 
     settings = options.settings(ctx)
@@ -266,13 +268,11 @@ def worker(ctx: typer.Context) -> None:
             "BELLCAST_STORE: expected postgresql://…, since a SQLite store serves one process: `bellcast serve` runs its jobs."
         )
     logs.configure(settings.server)
-    prepare_folder(settings)
+    credentials.prepare_folder(settings)
     if settings.store.broker == MEMORY:
         structlog.get_logger(__name__).warning(
             "broker_needed",
             reason="open inboxes show notifications from this worker only after they reconnect: set BELLCAST_BROKER",
         )
-    credentials, is_new = project(settings)
-    if is_new:
-        print_credentials(credentials, settings)
-    work(server.create_app(settings), lambda: print("Bellcast worker is running", flush=True))
+    _create_credentials(settings)
+    run.work(create_app(settings), lambda: print("Bellcast worker is running", flush=True))
