@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 94_127),
+    "lines": (0, 94_095),
     "modules": (0, 577),
     "classes": (0, 1_341),
-    "functions": (0, 6_181),
+    "functions": (0, 6_179),
     "private functions used once": (0, 845),
     "functions that only pass their parameters on": (0, 35),
     "median lines of a function": (5, 6),

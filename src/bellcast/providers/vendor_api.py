@@ -10,7 +10,7 @@ from msgspec import Struct
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound.port import DeliveryError, Http, Response
 from bellcast.kernel.retries import is_temporary, parse_retry_after
-from bellcast.providers.types import Provider, ServerAddress
+from bellcast.providers.types import Provider, ServerAddress, Setup
 from bellcast.providers.url import VENDOR_HOST, ProviderURL
 
 
@@ -46,10 +46,12 @@ class VendorAPI(Struct, frozen=True):
 
 
 class VendorProvider(Provider):
-    """A provider of messages through a vendor's API."""
+    """A provider of messages through a vendor's API at `base`, with what its URL and its set-up say."""
 
-    def __init__(self, endpoint: VendorAPI) -> None:
-        self._endpoint = endpoint
+    def __init__(self, url: ProviderURL, base: str, setup: Setup, http: Http | None = None) -> None:
+        self._url = url
+        self._setup = setup
+        self._endpoint = at(url, base, http or setup.http, setup.timeout)
 
     @property
     def server(self) -> ServerAddress:

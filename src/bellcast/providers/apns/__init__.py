@@ -8,11 +8,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bellcast.channels.types import ExternalChannel
-from bellcast.kernel.clock import Clock
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import credentials, vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
-from bellcast.providers.url import parse
+from bellcast.providers.url import ProviderURL, parse
 
 API = "https://api.push.apple.com"
 OPTIONS = frozenset({"key", "key_base64", "topic"})
@@ -47,8 +46,7 @@ def from_url(setup: Setup) -> "APNsProvider":
         raise ValueError("has a key that is not a private key in PEM") from None
     if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(private.curve, ec.SECP256R1):
         raise ValueError("has a key that is not a P-256 key")  # noqa: TRY004  the value of a setting is wrong, not a type
-    endpoint = vendor_api.at(url, API, setup.http2(), setup.timeout)
-    return APNsProvider(endpoint, setup.clock, private, url.user, url.password, url.options["topic"])
+    return APNsProvider(url, setup, private)
 
 
 class APNsProvider(vendor_api.VendorProvider):
@@ -57,21 +55,9 @@ class APNsProvider(vendor_api.VendorProvider):
     channel: ExternalChannel = "push"
     kind: AddressKind = "apns"
 
-    def __init__(
-        self,
-        endpoint: vendor_api.VendorAPI,
-        clock: Clock,
-        private: ec.EllipticCurvePrivateKey,
-        team: str,
-        key: str,
-        topic: str,
-    ) -> None:
-        super().__init__(endpoint)
-        self._clock = clock
+    def __init__(self, url: ProviderURL, setup: Setup, private: ec.EllipticCurvePrivateKey) -> None:
+        super().__init__(url, API, setup, setup.http2())
         self._private = private
-        self._team = team
-        self._key = key
-        self._topic = topic
         self._token = ""
         self._signed_at = 0.0
 
@@ -83,14 +69,14 @@ class APNsProvider(vendor_api.VendorProvider):
         if content.get("unread") is not None:
             aps["badge"] = content["unread"]
         payload = {"aps": aps, **{name: content[name] for name in ("id", "url") if content.get(name)}}
-        now = self._clock.now() / 1000
+        now = self._setup.clock.now() / 1000
         if now - self._signed_at > TOKEN_SECONDS:
-            claims = {"iss": self._team, "iat": int(now)}
-            self._token = jwt.encode(claims, self._private, algorithm="ES256", headers={"kid": self._key})
+            claims = {"iss": self._url.user, "iat": int(now)}
+            self._token = jwt.encode(claims, self._private, algorithm="ES256", headers={"kid": self._url.password})
             self._signed_at = now
         headers = {
             "authorization": f"bearer {self._token}",
-            "apns-topic": self._topic,
+            "apns-topic": self._url.options["topic"],
             "apns-push-type": "alert",
             "apns-id": message.id,
             "apns-priority": "10" if content.get("priority") in ("high", "urgent") else "5",

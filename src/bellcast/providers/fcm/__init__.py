@@ -62,12 +62,10 @@ class FCMProvider(vendor_api.VendorProvider):
     kind: AddressKind = "fcm"
 
     def __init__(self, url: ProviderURL, account: ServiceAccount, setup: Setup) -> None:
+        super().__init__(url, OAUTH, setup)
         self._account = account
-        self._clock = setup.clock
         self._api = vendor_api.at(url, API, setup.http, setup.timeout)
-        self._oauth = vendor_api.at(url, OAUTH, setup.http, setup.timeout)
-        super().__init__(self._oauth)
-        self._audience = f"{OAUTH}/token" if url.host == VENDOR_HOST else f"{self._oauth.base}/token"
+        self._audience = f"{OAUTH}/token" if url.host == VENDOR_HOST else f"{self._endpoint.base}/token"
         self._token = ""
         self._token_ends = 0.0
         self._renewing = asyncio.Lock()
@@ -112,7 +110,7 @@ class FCMProvider(vendor_api.VendorProvider):
         loop = asyncio.get_running_loop()
         started = loop.time()
         async with self._renewing:
-            now = self._clock.now() / 1000
+            now = self._setup.clock.now() / 1000
             if now > self._token_ends - RENEWAL_SECONDS:
                 # Messages that waited for a renewal share its failure: each would wait for a timeout after the other.
                 if self._failure is not None and self._failed_at >= started:
@@ -136,7 +134,7 @@ class FCMProvider(vendor_api.VendorProvider):
             assertion = jwt.encode(claims, self._account.private_key, algorithm="RS256")
         except (ValueError, jwt.PyJWTError):
             raise DeliveryError("the private key of the service account cannot be used", is_temporary=True) from None
-        response = await self._oauth.post_form("/token", {"grant_type": GRANT, "assertion": assertion}, {})
+        response = await self._endpoint.post_form("/token", {"grant_type": GRANT, "assertion": assertion}, {})
         body = vendor_api.json_body(response)
         if response.status != 200 or not isinstance(body.get("access_token"), str):
             error = vendor_api.error_of(response, body.get("error_description") or body.get("error"))

@@ -5,7 +5,7 @@ from bellcast.kernel.outbound.port import Response
 from bellcast.kernel.retries import MAX_RETRY_AFTER, is_temporary
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
-from bellcast.providers.url import parse
+from bellcast.providers.url import ProviderURL, parse
 
 API = "https://api.telegram.org"
 # Maximum characters of one message (Bot API, sendMessage).
@@ -19,7 +19,7 @@ def from_url(setup: Setup) -> "TelegramProvider":
     token = ":".join(part for part in (url.user, url.password) if part)
     if not token:
         raise ValueError("needs the bot's token: telegram://TOKEN@default")
-    return TelegramProvider(vendor_api.at(url, API, setup.http, setup.timeout), token)
+    return TelegramProvider(url, setup, token)
 
 
 class TelegramProvider(vendor_api.VendorProvider):
@@ -28,8 +28,8 @@ class TelegramProvider(vendor_api.VendorProvider):
     channel: ExternalChannel = "chat"
     kind: AddressKind = "telegram"
 
-    def __init__(self, endpoint: vendor_api.VendorAPI, token: str) -> None:
-        super().__init__(endpoint)
+    def __init__(self, url: ProviderURL, setup: Setup, token: str) -> None:
+        super().__init__(url, API, setup)
         self._token = token
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:

@@ -39,8 +39,7 @@ def from_url(setup: Setup) -> "TwilioProvider":
         raise ValueError("needs the account SID and the auth token: twilio://SID:TOKEN@default")
     if not url.options.get("from"):
         raise ValueError("needs a sender: add ?from=%2B12025550123 (the + of a number is written as %2B)")
-    endpoint = vendor_api.at(url, API, setup.http, setup.timeout)
-    return TwilioProvider(endpoint, url.user, url.password, url.options["from"].replace(" ", "+"), setup.receipts_url)
+    return TwilioProvider(url, API, setup)
 
 
 class TwilioProvider(vendor_api.VendorProvider):
@@ -49,21 +48,13 @@ class TwilioProvider(vendor_api.VendorProvider):
     channel: ExternalChannel = "sms"
     kind: AddressKind = "sms"
 
-    def __init__(
-        self, endpoint: vendor_api.VendorAPI, sid: str, token: str, sender: str, receipts_url: str | None
-    ) -> None:
-        super().__init__(endpoint)
-        self._sid = sid
-        self._token = token
-        self._sender = sender
-        self._receipts_url = receipts_url
-
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Create a Message resource."""
-        sender = "MessagingServiceSid" if self._sender.startswith("MG") else "From"
-        fields = {"To": message.to, sender: self._sender, "Body": message.content["text"]}
-        if self._receipts_url is not None:
-            fields["StatusCallback"] = self._receipts_url
+        sender = self._url.options["from"].replace(" ", "+")
+        kind = "MessagingServiceSid" if sender.startswith("MG") else "From"
+        fields = {"To": message.to, kind: sender, "Body": message.content["text"]}
+        if self._setup.receipts_url is not None:
+            fields["StatusCallback"] = self._setup.receipts_url
         response = await self._endpoint.post_form(f"{self._account}/Messages.json", fields, self._headers)
         body = vendor_api.json_body(response)
         reference = vendor_api.text_of(body.get("sid"))
@@ -86,7 +77,7 @@ class TwilioProvider(vendor_api.VendorProvider):
         """Return a status callback, or a reply with STOP or START. Raises PermissionError if its signature is wrong:
         base64 of the HMAC-SHA1 of the URL and the sorted fields, with the auth token as the key."""
         signed = request.url + "".join(name + request.form[name] for name in sorted(request.form))
-        digest = hmac.new(self._token.encode(), signed.encode(), hashlib.sha1).digest()
+        digest = hmac.new((self._url.password or "").encode(), signed.encode(), hashlib.sha1).digest()
         given = request.headers.get("x-twilio-signature", "")
         if not hmac.compare_digest(base64.b64encode(digest), given.encode()):
             raise PermissionError("the signature is wrong")
@@ -102,9 +93,9 @@ class TwilioProvider(vendor_api.VendorProvider):
 
     @property
     def _account(self) -> str:
-        return f"/2010-04-01/Accounts/{self._sid}"
+        return f"/2010-04-01/Accounts/{self._url.user}"
 
     @property
     def _headers(self) -> dict[str, str]:
-        credentials = base64.b64encode(f"{self._sid}:{self._token}".encode()).decode()
+        credentials = base64.b64encode(f"{self._url.user}:{self._url.password}".encode()).decode()
         return {"authorization": f"Basic {credentials}"}

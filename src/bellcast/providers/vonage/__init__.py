@@ -46,8 +46,7 @@ def from_url(setup: Setup) -> "VonageProvider":
         raise ValueError("needs the API key and the secret: vonage://KEY:SECRET@default")
     if not url.options.get("from"):
         raise ValueError("needs a sender: add ?from=Shop")
-    endpoint = vendor_api.at(url, API, setup.http, setup.timeout)
-    return VonageProvider(endpoint, url.user, url.password, url.options["from"], setup.receipts_url)
+    return VonageProvider(url, API, setup)
 
 
 class VonageProvider(vendor_api.VendorProvider):
@@ -56,27 +55,18 @@ class VonageProvider(vendor_api.VendorProvider):
     channel: ExternalChannel = "sms"
     kind: AddressKind = "sms"
 
-    def __init__(
-        self, endpoint: vendor_api.VendorAPI, key: str, secret: str, sender: str, receipts_url: str | None
-    ) -> None:
-        super().__init__(endpoint)
-        self._credentials = {"api_key": key, "api_secret": secret}
-        self._secret = secret
-        self._sender = sender
-        self._receipts_url = receipts_url
-
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Send one message. The API responds with 200 and a status for each part of a long text."""
         text = message.content["text"]
         fields = {
-            "from": self._sender.lstrip("+"),
+            "from": self._url.options["from"].lstrip("+"),
             "to": message.to.lstrip("+"),
             "text": text,
             "type": "text" if GSM.issuperset(text) else "unicode",
             "client-ref": message.id,
         }
-        if self._receipts_url is not None:
-            fields["callback"] = self._receipts_url
+        if self._setup.receipts_url is not None:
+            fields["callback"] = self._setup.receipts_url
         parts = await self._post(fields)
         for part in parts:
             if part.get("status") != ACCEPTED:
@@ -91,7 +81,8 @@ class VonageProvider(vendor_api.VendorProvider):
             raise _error(part)
 
     async def _post(self, fields: Mapping[str, str]) -> list[Mapping[str, str]]:
-        response = await self._endpoint.post_form("/sms/json", {**self._credentials, **fields}, {})
+        credentials = {"api_key": self._url.user or "", "api_secret": self._url.password or ""}
+        response = await self._endpoint.post_form("/sms/json", {**credentials, **fields}, {})
         if response.status != 200:
             raise vendor_api.error_of(response)
         parts = vendor_api.json_body(response).get("messages")
@@ -104,7 +95,7 @@ class VonageProvider(vendor_api.VendorProvider):
         HMAC-SHA256 of `&name=value` of the sorted fields, with & and = in values replaced by _."""
         fields = {name: value for name, value in request.form.items() if name != "sig"}
         signed = "".join(f"&{name}={fields[name].translate(SIGNED)}" for name in sorted(fields))
-        digest = hmac.new(self._secret.encode(), signed.encode(), hashlib.sha256).hexdigest()
+        digest = hmac.new((self._url.password or "").encode(), signed.encode(), hashlib.sha256).hexdigest()
         if not hmac.compare_digest(digest.encode(), request.form.get("sig", "").lower().encode()):
             raise PermissionError("the signature is wrong")
         if "text" in fields and "status" not in fields:
