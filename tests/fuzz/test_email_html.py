@@ -4,7 +4,7 @@ from html import escape
 
 from hypothesis import strategies as st
 
-from bellcast.channels import html
+from bellcast.templates import html
 from tests.fuzz.runner import fuzz
 
 PIECES = st.sampled_from(

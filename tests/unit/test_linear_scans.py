@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from bellcast.auth import authenticator
-from bellcast.channels import content_checks, email_checks, html
 from bellcast.console.pages import browser_files
 from bellcast.inbox.types import positions
 from bellcast.kernel import ids, patterns, times, validation
@@ -21,6 +20,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.live.pusher import signatures
 from bellcast.live.socketio.engineio import InvalidPacket
 from bellcast.live.socketio.packets import PacketReader
+from bellcast.templates import content_checks, email_checks, html
 from bellcast.templates.types import Template
 
 LIMITS = Limits()

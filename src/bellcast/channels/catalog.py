@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from bellcast.channels import tenant_settings
 from bellcast.channels.tenant_settings import ChannelConfig, TenantSettings
-from bellcast.channels.types import BASE_LAYOUT, EmailContent
+from bellcast.channels.types import EmailContent
 from bellcast.documents.store import Documents, ShortCache
 from bellcast.documents.types import PROJECT, draft_kind
 from bellcast.inbox.types.notifications import CHANNEL_LIST, ChannelRequest
@@ -25,7 +25,7 @@ from bellcast.kernel.ids import REQUEST_ID
 from bellcast.live_feed import Feed, FeedEvent
 from bellcast.preferences.types import CHANNEL_NAMES, CHANNELS, NO_PREFERENCES, Preferences, Switches, TypeRules
 from bellcast.templates.rendering import BackgroundCompiler
-from bellcast.templates.types import Template
+from bellcast.templates.types import BASE_LAYOUT, Template
 from bellcast.tenants.store import Tenants
 
 TYPES, TEMPLATES, PREFERENCES = "types", "templates", "preference-defaults"

@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.channels import email, links, markdown
+from bellcast.channels import email, links
 from bellcast.channels.email import Headline
-from bellcast.channels.html import document, parted, style
 from bellcast.channels.tenant_settings import TenantSettings
-from bellcast.channels.types import BASE_LAYOUT, EmailContent, ExternalChannel
+from bellcast.channels.types import EmailContent, ExternalChannel
 from bellcast.inbox.types import notifications
 from bellcast.inbox.types.notifications import ActionButton, Actor, Content, Draft
 from bellcast.kernel import validation
@@ -20,9 +19,10 @@ from bellcast.kernel.errors import Invalid, TemplateFailed
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import Channel
 from bellcast.recipients.types import Profile
-from bellcast.templates import rendering
+from bellcast.templates import html, markdown, rendering
+from bellcast.templates.html import document, parted, style
 from bellcast.templates.rendering import Renderer, SharedResults, TemplateError
-from bellcast.templates.types import InboxContent, Template, Variables, locales_of
+from bellcast.templates.types import BASE_LAYOUT, InboxContent, Template, Variables, locales_of
 
 T = TypeVar("T")
 
@@ -106,7 +106,7 @@ class Contents:
             content |= {"url": headline.url, "priority": self._occasion.content.priority}
             # The first links among the actions. A service worker has no session, so it cannot call handlers.
             app_url = self._occasion.tenant.app_url
-            urls = [(action, email.absolute_url(action.url, app_url)) for action in self._inbox_content.actions]
+            urls = [(action, html.absolute_url(action.url, app_url)) for action in self._inbox_content.actions]
             if buttons := [{"key": one.key, "label": one.label, "url": url} for one, url in urls if url]:
                 content["actions"] = buttons[:PUSH_BUTTONS]
         else:
@@ -231,7 +231,7 @@ class Contents:
             title=title_with_actor(content.title, content.actor) if content.title[:1].islower() else content.title,
             body=markdown.to_text(body, app_url) if body and is_markdown else body,
             html=markdown.to_html(body, app_url) if body and is_markdown else None,
-            url=email.absolute_url(content.action_url, app_url),
+            url=html.absolute_url(content.action_url, app_url),
             url_label=content.action_text,
         )
 

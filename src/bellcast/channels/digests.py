@@ -6,7 +6,7 @@ from html import escape
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels import decision_inputs, email, html, links
+from bellcast.channels import decision_inputs, email, links
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.contents import StoredEmail
 from bellcast.channels.delivery import outdated
@@ -20,6 +20,7 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.types import Job
+from bellcast.templates import html
 from bellcast.templates.types import locales_of
 from bellcast.webhooks.types import WebhookSink
 

@@ -10,8 +10,9 @@ from html import escape
 import idna
 from msgspec import Struct
 
-from bellcast.channels import html
-from bellcast.channels.types import Brand, EmailContent
+from bellcast.channels.types import EmailContent
+from bellcast.templates import html
+from bellcast.templates.types import Brand
 
 # RFC 5322 §2.1.1 limits a line to 998 characters. All mail programs truncate longer subjects than this.
 MAX_SUBJECT = 250
@@ -40,14 +41,6 @@ class Headline(Struct, frozen=True, kw_only=True):
     html: str | None = None
     url: str | None = None
     url_label: str | None = None
-
-
-def absolute_url(url: str | None, app_url: str | None) -> str | None:
-    """Return a link that works outside the app. A relative link is resolved against the app's URL, or dropped if there
-    is none."""
-    if url is None or url.startswith(("http://", "https://", "mailto:", "tel:")):
-        return url
-    return app_url.rstrip("/") + "/" + url.lstrip("/") if app_url is not None else None
 
 
 # Wraps the HTML of an e-mail with this subject in a layout.

@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels.types import Brand
 from bellcast.kernel.local_times import find_zone
 from bellcast.kernel.retries import RETRIES
+from bellcast.templates.types import Brand
 from bellcast.tenants.types import Tenant
 
 

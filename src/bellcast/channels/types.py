@@ -67,7 +67,6 @@ class Message(Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
 
 
-BASE_LAYOUT = "base"
 # The parts of a content that may serve as a title, in this order.
 TITLES = ("subject", "title", "text")
 
@@ -106,21 +105,6 @@ def title_of(content: bytes) -> str:
     """Return the title of a message's content, given as JSON; empty if it has none."""
     parts = msgspec.json.decode(content)
     return next((parts[name] for name in TITLES if isinstance(parts.get(name), str)), "")
-
-
-class Brand(Struct, frozen=True, kw_only=True):
-    """The sender and the look of e-mails (tenant setting `brand`). Colors are written as `#4f56d9`, `radius` in pixels, and
-    `font` is one of six common stacks."""
-
-    name: str | None = None
-    logo_url: str | None = None
-    color: str | None = None
-    address: str | None = None
-    footer: str | None = None
-    background: str | None = None
-    text_color: str | None = None
-    radius: int | None = None
-    font: str | None = None
 
 
 # Content of a message that failed because its template could not be rendered. It cannot be delivered or retried.

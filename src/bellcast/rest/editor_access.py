@@ -13,7 +13,6 @@ from jinja2 import nodes
 from bellcast.auth import authenticator, editor_tokens, keys, origins
 from bellcast.auth.editor_tokens import ACTOR, EditorClaims, EditorRight
 from bellcast.auth.store import Keys
-from bellcast.channels.types import BASE_LAYOUT
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, draft_kind
 from bellcast.kernel.errors import FieldError, Forbidden, Invalid, Unauthenticated
@@ -22,6 +21,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller
 from bellcast.rest import tenants
 from bellcast.rest.context import ApiContext
+from bellcast.templates.types import BASE_LAYOUT
 
 # The role of the author. No operation names it, so only those below are open.
 ROLE = "editor"

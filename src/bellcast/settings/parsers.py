@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from bellcast.auth import origins, tokens
-from bellcast.channels import html
 from bellcast.kernel import setting_values
 from bellcast.kernel.brokers import history, nats_wire
 from bellcast.kernel.errors import SettingsError
@@ -18,6 +17,7 @@ from bellcast.kernel.setting_values import NameList
 from bellcast.operators import types
 from bellcast.preferences.types import CHANNELS
 from bellcast.settings.groups import MEMORY, NATS, POSTGRES, REDIS, SQLITE, Secret
+from bellcast.templates import html
 
 # The id and the key are parts of URLs.
 CREDENTIALS = re.compile(r"([A-Za-z0-9_-]+):([A-Za-z0-9_-]+):(.+)")

@@ -1,2 +1,2 @@
-"""Renders content from Jinja2 templates in a sandbox. Pure apart from the clock that bounds the rendering time, and the
-thread in which large texts are compiled."""
+"""Content: templates, rendered by Jinja2 in a sandbox, the blocks and the HTML of e-mails, and their checks. Pure apart from
+the clock that bounds the rendering time, and the thread in which large texts are compiled."""

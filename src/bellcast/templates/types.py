@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct, field
 
-from bellcast.channels.types import BASE_LAYOUT, ChatContent, EmailContent, PushContent, SmsContent
+from bellcast.channels.types import ChatContent, EmailContent, PushContent, SmsContent
 from bellcast.inbox.types.notifications import MAX_ACTIONS, ActionButton, BodyFormat
 from bellcast.kernel.field_limits import NULL, Schema, shown, text
 from bellcast.preferences.types import CHANNELS, Channel
@@ -20,6 +20,7 @@ CONTENT_ROOTS = frozenset(
 # Maximum blocks of an e-mail, nested ones included: a long newsletter has about 60.
 MAX_BLOCKS = 100
 MAX_LOCALE = 35  # RFC 5646 §4.4.1
+BASE_LAYOUT = "base"
 
 
 class InboxContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -211,3 +212,18 @@ class Variables(Struct, frozen=True, kw_only=True):
     locale: str = "en"
     zone: str = "UTC"
     tenant: str = ""
+
+
+class Brand(Struct, frozen=True, kw_only=True):
+    """The sender and the look of e-mails (tenant setting `brand`). Colors are written as `#4f56d9`, `radius` in pixels, and
+    `font` is one of six common stacks."""
+
+    name: str | None = None
+    logo_url: str | None = None
+    color: str | None = None
+    address: str | None = None
+    footer: str | None = None
+    background: str | None = None
+    text_color: str | None = None
+    radius: int | None = None
+    font: str | None = None

@@ -13,7 +13,6 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.catalog import TEMPLATES, no_template
-from bellcast.channels.types import BASE_LAYOUT
 from bellcast.documents.store import Documents, ShortCache, Versions, WriteScript, push_version
 from bellcast.documents.types import PROJECT, Document, StoredVersion, draft_kind
 from bellcast.kernel.clock import Clock
@@ -21,7 +20,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.templates import rendering
 from bellcast.templates.rendering import BackgroundCompiler
-from bellcast.templates.types import Template
+from bellcast.templates.types import BASE_LAYOUT, Template
 from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition
 from bellcast.workflows.store.runs import Runs

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellcast.channels import addresses, email, html
+from bellcast.channels import addresses, email
 from bellcast.channels.email import Email, Headline
-from bellcast.channels.types import Brand, EmailContent
+from bellcast.channels.types import EmailContent
+from bellcast.templates import html
+from bellcast.templates.types import Brand
 
 AT = datetime(2026, 6, 10, 12, tzinfo=UTC)
 
@@ -248,7 +250,7 @@ def test_html_without_layout_is_unchanged() -> None:
 def test_relative_link_gets_the_apps_url_or_is_removed(
     url: str | None, app_url: str | None, absolute: str | None
 ) -> None:
-    assert email.absolute_url(url, app_url) == absolute
+    assert html.absolute_url(url, app_url) == absolute
 
 
 def test_brand_cannot_break_out_of_the_layout() -> None:

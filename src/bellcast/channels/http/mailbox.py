@@ -15,7 +15,7 @@ from bellcast.channels.http import link_pages
 from bellcast.channels.http.messages import rfc822
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.tenant_settings import ChannelConfig
-from bellcast.channels.types import Brand, StoredMessage
+from bellcast.channels.types import StoredMessage
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import BadRequest, NotFound
@@ -26,6 +26,7 @@ from bellcast.rest import context, guards
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Resource
+from bellcast.templates.types import Brand
 
 # The page runs no scripts. A message's HTML is shown in a sandboxed frame, which runs no scripts either and may only
 # load images.

@@ -9,12 +9,12 @@ from bellcast.channels import links
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.http import link_pages
 from bellcast.channels.links import Unsubscription
-from bellcast.channels.types import Brand
 from bellcast.kernel.http import ASGIApp, request_body
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.preferences import changes as preference_changes
 from bellcast.preferences.types import Preferences, merge_patch
 from bellcast.rest import context
+from bellcast.templates.types import Brand
 
 
 class LinkPage(Struct):

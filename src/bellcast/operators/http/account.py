@@ -8,9 +8,8 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict
 
-from bellcast.channels import addresses, email, html
+from bellcast.channels import addresses, email
 from bellcast.channels.email import Email
-from bellcast.channels.types import Brand
 from bellcast.kernel import times
 from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, Invalid, MfaRequired, NotFound
 from bellcast.kernel.field_limits import Limit
@@ -26,6 +25,8 @@ from bellcast.operators.types import EMAIL_CODE_MS, SCOPES_OF_ROLE, Operator, Ro
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.rest import audit, context, guards
 from bellcast.rest.operations import operation
+from bellcast.templates import html
+from bellcast.templates.types import Brand
 
 # Above the length of any operator's name or code.
 MAX_NAME = 100

@@ -4,7 +4,6 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
-from bellcast.channels import lengths
 from bellcast.channels.types import ExternalChannel, State
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import vendor_api
@@ -19,6 +18,7 @@ from bellcast.providers.types import (
     opt_out,
 )
 from bellcast.providers.url import parse
+from bellcast.templates import lengths
 
 API = "https://rest.nexmo.com"
 OPTIONS = frozenset({"from"})

@@ -8,9 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels import content_checks
 from bellcast.channels.catalog import TEMPLATES, Catalog
-from bellcast.channels.content_checks import Finding
 from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.documents.store import Documents, Versions
@@ -19,7 +17,8 @@ from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.preferences.types import CHANNEL_WORDS, CHANNELS
 from bellcast.rest.context import ApiContext
 from bellcast.rest.objects import SHOWN_USES, PublishEffect, listed
-from bellcast.templates import rendering, variables
+from bellcast.templates import content_checks, rendering, variables
+from bellcast.templates.content_checks import Finding
 from bellcast.templates.http import samples
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import Template

@@ -10,7 +10,6 @@ from msgspec import Meta, Struct
 from bellcast.auth import editor_tokens, origins, tokens
 from bellcast.auth.editor_tokens import EditorClaims, EditorRight
 from bellcast.channels import addresses
-from bellcast.channels.html import StrictBrand
 from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, PreconditionFailed
@@ -21,6 +20,7 @@ from bellcast.rest import audit, context, editor_access, guards, objects, tenant
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Resource
 from bellcast.rest.tenants import TenantQuery
+from bellcast.templates.html import StrictBrand
 from bellcast.tenants.store import Tenants
 from bellcast.tenants.types import Tenant
 

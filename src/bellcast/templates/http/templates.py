@@ -8,13 +8,11 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bellcast.auth.editor_tokens import EditorClaims
-from bellcast.channels import email_blocks, email_imports, lengths
 from bellcast.channels.catalog import Catalog, no_template
-from bellcast.channels.content_checks import Finding
 from bellcast.channels.http.messages import HTML_HEADERS
 from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.store.messages import Messages
-from bellcast.channels.types import BASE_LAYOUT, ExternalChannel, PushContent, SmsContent
+from bellcast.channels.types import ExternalChannel, PushContent, SmsContent
 from bellcast.documents.types import PROJECT
 from bellcast.inbox.types import notifications
 from bellcast.kernel import field_limits, validation
@@ -31,12 +29,13 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, DryRunQuery, Resource
 from bellcast.rest.tenants import TenantQuery
-from bellcast.templates import rendering, tenant_budget
+from bellcast.templates import email_blocks, email_imports, lengths, rendering, tenant_budget
+from bellcast.templates.content_checks import Finding
 from bellcast.templates.http import checking, samples
 from bellcast.templates.http.checking import FindingList
 from bellcast.templates.http.samples import SampleList, TemplateVariable
 from bellcast.templates.rendering import TemplateError, check_template
-from bellcast.templates.types import CONTENT_ROOTS, MAX_LOCALE, Parts, Template, TemplateEmail
+from bellcast.templates.types import BASE_LAYOUT, CONTENT_ROOTS, MAX_LOCALE, Parts, Template, TemplateEmail
 from bellcast.workflows.http import references
 
 T = TypeVar("T", bound=Struct)

@@ -9,12 +9,11 @@ from typing import Any, Literal
 import msgspec
 
 from bellcast.channels.catalog import TEMPLATES, TYPES, NotificationType
-from bellcast.channels.types import BASE_LAYOUT
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, Document
 from bellcast.kernel.http import request_body
 from bellcast.rest.context import ApiContext
-from bellcast.templates.types import Template
+from bellcast.templates.types import BASE_LAYOUT, Template
 from bellcast.workflows import schedule_times, workflow_catalog
 from bellcast.workflows.event_reactions import SOURCES
 from bellcast.workflows.event_source import EventSource

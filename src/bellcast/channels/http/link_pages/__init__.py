@@ -7,11 +7,10 @@ from html import escape
 from pathlib import Path
 from typing import TypeVar
 
-from bellcast.channels import html, links
+from bellcast.channels import links
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.links import PreferencesGrant, Unsubscription
 from bellcast.channels.tenant_settings import TenantSettings
-from bellcast.channels.types import Brand
 from bellcast.kernel.errors import BellcastError, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
@@ -20,7 +19,8 @@ from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import Profile, RecipientOfLink
 from bellcast.rest import context
 from bellcast.rest.operations import ApiEndpoint, Handler, Method, operation
-from bellcast.templates.types import locales_of
+from bellcast.templates import html
+from bellcast.templates.types import Brand, locales_of
 
 Link = TypeVar("Link", PreferencesGrant, Unsubscription)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from html import escape
 
-from bellcast.channels import email, html
+from bellcast.templates import html
 
 # The same as in the inbox's markdown.js: code contains no other markup, and the length of marked text is limited, because a
 # body with thousands of unmatched markers takes 0.1 s.
@@ -48,5 +48,5 @@ def _span(span: re.Match[str], app_url: str | None, write: Callable[[str], str])
     if italic:
         return f"<em>{_spans(italic, app_url, write)}</em>"
     shown = _spans(label, app_url, escape)  # links cannot be nested
-    url = email.absolute_url(address, app_url)
+    url = html.absolute_url(address, app_url)
     return shown if url is None else f'<a href="{escape(url)}">{shown}</a>'

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bellcast.channels.email_imports import MAX_DEPTH, ImportFormat, part_of
-from bellcast.channels.html import to_text
-from bellcast.channels.html_tokens import StartTag, tokens
 from bellcast.kernel.errors import Invalid
+from bellcast.templates.email_imports import MAX_DEPTH, ImportFormat, part_of
+from bellcast.templates.html import to_text
+from bellcast.templates.html_tokens import StartTag, tokens
 
 GOLDEN = Path(__file__).parent / "golden_imports"
 SOURCES: dict[str, ImportFormat] = {"booking.mjml": "mjml", "receipt.html": "html"}

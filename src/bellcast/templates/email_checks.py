@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from bellcast.channels import html_tokens
-from bellcast.channels.html import HIDDEN, luminance
-from bellcast.channels.html_tokens import HtmlToken, StartTag
-from bellcast.templates import rendering
+from bellcast.templates import html_tokens, rendering
 from bellcast.templates.formats import EMAIL_SCHEMES
+from bellcast.templates.html import HIDDEN, luminance
+from bellcast.templates.html_tokens import HtmlToken, StartTag
 
 Severity = Literal["error", "warning", "info"]
 BLANK = "\ufffc"

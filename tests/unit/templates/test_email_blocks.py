@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.channels import email_blocks
+from bellcast.templates import email_blocks
 from bellcast.templates.types import Block
 
 GOLDEN = Path(__file__).parent / "golden_blocks"

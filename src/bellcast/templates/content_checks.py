@@ -7,14 +7,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from bellcast.channels import email_blocks, email_checks, lengths
-from bellcast.channels.email_checks import MailProblem, Severity
-from bellcast.channels.html import to_text
-from bellcast.channels.types import BASE_LAYOUT
 from bellcast.preferences.types import CHANNELS, Channel
-from bellcast.templates import rendering, variables
+from bellcast.templates import email_blocks, email_checks, lengths, rendering, variables
+from bellcast.templates.email_checks import MailProblem, Severity
+from bellcast.templates.html import to_text
 from bellcast.templates.rendering import TemplateError
 from bellcast.templates.types import (
+    BASE_LAYOUT,
     Block,
     ButtonBlock,
     HtmlBlock,

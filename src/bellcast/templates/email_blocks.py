@@ -12,11 +12,10 @@ from html import escape
 
 import msgspec
 
-from bellcast.channels import html, markdown
 from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError
-from bellcast.templates import conditions, rendering, types
+from bellcast.templates import conditions, html, markdown, rendering, types
 from bellcast.templates.formats import EMAIL_SCHEMES
 from bellcast.templates.rendering import TemplateError
 from bellcast.templates.types import (

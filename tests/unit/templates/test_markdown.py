@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.channels import markdown
+from bellcast.templates import markdown
 
 APP = "https://app.example"
 

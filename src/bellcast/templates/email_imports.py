@@ -11,11 +11,10 @@ from typing import Literal
 
 import msgspec
 
-from bellcast.channels import content_checks, html_tokens
-from bellcast.channels.content_checks import Finding
-from bellcast.channels.email_checks import Severity
 from bellcast.kernel.errors import Invalid
-from bellcast.templates import rendering
+from bellcast.templates import content_checks, html_tokens, rendering
+from bellcast.templates.content_checks import Finding
+from bellcast.templates.email_checks import Severity
 from bellcast.templates.rendering import TemplateError
 from bellcast.templates.types import CONTENT_ROOTS, TemplateEmail
 

@@ -9,9 +9,9 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from bellcast.channels import html_tokens
-from bellcast.channels.html_tokens import HtmlToken, StartTag
-from bellcast.channels.types import Brand
+from bellcast.templates import html_tokens
+from bellcast.templates.html_tokens import HtmlToken, StartTag
+from bellcast.templates.types import Brand
 
 DEFAULT_COLOR = "#4f56d9"
 COLOR = re.compile(r"#[0-9a-fA-F]{3}([0-9a-fA-F]{3})?")
@@ -290,3 +290,11 @@ class _TextWriter:
         label = "".join(self.parts[start:]).strip()
         if url.startswith(("http://", "https://")) and url != label:
             self.parts.append(f" ({url})")
+
+
+def absolute_url(url: str | None, app_url: str | None) -> str | None:
+    """Return a link that works outside the app. A relative link is resolved against the app's URL, or dropped if there
+    is none."""
+    if url is None or url.startswith(("http://", "https://", "mailto:", "tel:")):
+        return url
+    return app_url.rstrip("/") + "/" + url.lstrip("/") if app_url is not None else None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.channels.lengths import SmsLength, sms
+from bellcast.templates.lengths import SmsLength, sms
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 from itertools import product
 
-from bellcast.channels.html import luminance, style
-from bellcast.channels.types import Brand
+from bellcast.templates.html import luminance, style
+from bellcast.templates.types import Brand
 
 
 def contrast(one: str, other: str) -> float:
